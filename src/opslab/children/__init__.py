@@ -1,0 +1,1 @@
+"""The child processes, each its own composition root."""

@@ -1,0 +1,57 @@
+"""The way up: frames as JSON lines on a descriptor, written by a thread of their own from a bounded queue."""
+
+import json
+import os
+import queue
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+CAPACITY = 4096
+_BATCH = 256
+
+
+class FramePipe:
+    """Implements `ports.Frames` on a file descriptor. Ends quietly when the reader is gone; `gone` says so."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._queue: queue.Queue[Mapping[str, Any] | None] = queue.Queue(CAPACITY)
+        self._thread = threading.Thread(target=self._write, name="frames", daemon=True)
+        self.dropped = 0
+        self.gone = threading.Event()
+        self._thread.start()
+
+    def send(self, frame: Mapping[str, Any]) -> None:
+        """Deliver in order; waits while the queue is full."""
+        self._queue.put(frame)
+
+    def offer(self, frame: Mapping[str, Any]) -> None:
+        """Deliver unless the queue is more than half full; then count it."""
+        if self._queue.qsize() > CAPACITY // 2:
+            self.dropped += 1
+            return
+        self._queue.put(frame)
+
+    def close(self) -> None:
+        """Everything sent is written when this returns."""
+        self._queue.put(None)
+        self._thread.join()
+        os.close(self._descriptor)
+
+    def _write(self) -> None:
+        ended = False
+        while not ended:
+            frames = [self._queue.get()]
+            while len(frames) < _BATCH and not self._queue.empty():
+                frames.append(self._queue.get())
+            ended = None in frames
+            text = "".join(json.dumps(frame) + "\n" for frame in frames if frame is not None)
+            self._put(memoryview(text.encode()))
+
+    def _put(self, data: memoryview) -> None:
+        while data and not self.gone.is_set():
+            try:
+                data = data[os.write(self._descriptor, data) :]
+            except BrokenPipeError:
+                self.gone.set()

@@ -1,0 +1,92 @@
+"""`tc`: the commands put together, and the one place where errors become text and exit codes."""
+
+import os
+import sys
+from typing import Annotated, NoReturn
+
+import typer
+
+from opslab import __version__
+from opslab.cli import data, run, spec
+from opslab.cli.output import error, note, result
+from opslab.errors import LabError
+
+app = typer.Typer(
+    name="tc",
+    help="TradingChassis Ops Lab: repeatable, watchable NautilusTrader runs, on this machine.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(spec.app, name="spec")
+app.add_typer(data.app, name="data")
+app.add_typer(run.app, name="run")
+
+INTERRUPTED = 130
+BUG = 70
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        result(f"tc {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> NoReturn:
+    """The console script."""
+    from opslab.system import raise_on_terminate
+
+    raise_on_terminate()
+    code = BUG
+    try:
+        code = _run()
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader of stdout has gone: nothing to tell anybody
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    sys.exit(code)
+
+
+def _run() -> int:
+    try:
+        return app(standalone_mode=False) or 0
+    except LabError as failure:
+        if failure.exit_code == BUG:
+            return _bug(failure)
+        error(failure, "--json" in sys.argv)
+        return failure.exit_code
+    except typer.TyperException as wrong:  # usage, as the parser sees it
+        shown = LabError(_usage(wrong), hint="tc --help")
+        shown.exit_code = 2
+        error(shown, "--json" in sys.argv)
+        return 2
+    except (KeyboardInterrupt, typer.Abort):
+        note("interrupted; nothing half done was kept")
+        return INTERRUPTED
+    except BrokenPipeError:
+        raise
+    except Exception as bug:  # noqa: BLE001  (the last line of defence)
+        return _bug(bug)
+
+
+def _usage(wrong: typer.TyperException) -> str:
+    text = wrong.format_message().strip().rstrip(".")
+    return text[:1].lower() + text[1:] if text else "wrong usage"
+
+
+def _bug(bug: BaseException) -> int:
+    from opslab.cli.crash import keep_traceback
+
+    note(f"error: this is a bug in tc: {type(bug).__name__}")
+    note(f"hint: please report it with {keep_traceback(bug)}")
+    return BUG

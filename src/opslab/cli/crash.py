@@ -1,0 +1,17 @@
+"""Where the traceback of a bug goes: a log file, never the terminal."""
+
+import traceback
+
+from opslab.errors import LabError
+from opslab.lab import open_lab
+from opslab.store.crash import write_crash_log
+
+
+def keep_traceback(bug: BaseException) -> str:
+    """Write the traceback; the path of the file for a message."""
+    text = "".join(traceback.format_exception(bug))
+    try:
+        folder = open_lab(None).layout.logs
+    except LabError:
+        folder = None
+    return write_crash_log(folder, text)

@@ -1,0 +1,16 @@
+"""Options that several commands share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Home = Annotated[
+    str | None,
+    typer.Option(
+        "--home", metavar="FOLDER", help="Where data/, artifacts/ and runtime/ live [default: $TC_HOME, tc.toml, .]"
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
+Spec = Annotated[Path, typer.Option("--spec", metavar="FILE", help="The run spec, a YAML file.")]
+Dataset = Annotated[str, typer.Option("--dataset", metavar="NAME", help="Name of the dataset.")]

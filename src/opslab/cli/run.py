@@ -1,0 +1,126 @@
+"""`tc run`: run it, and look at what ran."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from opslab.cli.options import Home, Json, Spec
+from opslab.cli.output import note, result_fields, result_json, result_table
+
+if TYPE_CHECKING:
+    from opslab.model.run import RunMetadata
+
+app = typer.Typer(help="Run, and look at what ran.", no_args_is_help=True)
+
+RunIdOption = Annotated[
+    str | None,
+    typer.Option("--run-id", metavar="ID", help="Name of the run [default: the spec's, or made from the time]"),
+]
+RunIdArgument = Annotated[str, typer.Argument(metavar="ID", help="Name of the run.", show_default=False)]
+
+EXIT_CODES = {"completed": 0, "failed": 1, "safety_blocked": 4, "halted": 4, "interrupted": 130}
+
+
+@app.command()
+def backtest(spec: Spec, run_id: RunIdOption = None, home: Home = None, as_json: Json = False) -> None:
+    """Run a backtest in the engine, with a journal, canonical results and a report."""
+    from opslab.cli.progress import ProgressBar
+    from opslab.lab import open_lab
+    from opslab.system import StopSignals
+
+    lab = open_lab(home)
+    with StopSignals() as signals:
+        plan = lab.plan(spec, run_id)
+        if signals.name:
+            raise KeyboardInterrupt
+        note(f"run {plan.run_id}: {plan.spec.strategy.name} on {plan.dataset.rows:,} candles of {plan.dataset.name}")
+        with ProgressBar("backtest", "bars", plan.dataset.rows) as progress:
+            metadata = lab.backtest(plan, signals, progress.reach)
+    if as_json:
+        result_json(_document(metadata))
+    else:
+        _show(metadata)
+    if metadata.failure:
+        note(f"error: run {metadata.run_id} failed: {metadata.failure.message}")
+        note(f"hint: tc run show {metadata.run_id}, and {_folder(metadata)}/report.md")
+    elif metadata.status == "interrupted":
+        note(f"run {metadata.run_id} was interrupted by {metadata.ended_by}; what there is has been kept")
+    raise typer.Exit(EXIT_CODES[metadata.status])
+
+
+@app.command("list")
+def list_(home: Home = None, as_json: Json = False) -> None:
+    """List all runs, oldest first."""
+    from opslab.lab import open_lab
+
+    lab = open_lab(home)
+    rows = lab.runs()
+    if as_json:
+        documents: list[Any] = [
+            _document(row.metadata) if row.metadata else {"run_id": row.run_id, "status": None, "error": row.error}
+            for row in rows
+        ]
+        result_json({"runs": documents})
+        return
+    if not rows:
+        note(f"no runs in {lab.layout.home}")
+        note("hint: tc run backtest --spec FILE")
+        return
+    table = []
+    for row in rows:
+        run = row.metadata
+        if run is None:
+            table.append((row.run_id, "", "unreadable", "", "", row.error or "", ""))
+            continue
+        bars = f"{run.metrics.bars_seen:,}" if run.metrics else ""
+        dataset = run.dataset.name if run.dataset else ""
+        result = run.result_digest[:19] if run.result_digest else ""
+        table.append((row.run_id, run.mode, run.status, run.initialized_at[:19], bars, dataset, result))
+    result_table(("RUN", "MODE", "STATUS", "INITIALIZED (UTC)", "BARS", "DATASET", "RESULT DIGEST"), table, right=(4,))
+
+
+@app.command()
+def show(run_id: RunIdArgument, home: Home = None, as_json: Json = False) -> None:
+    """Show one run: its state, its identity, its counters."""
+    from opslab.lab import open_lab
+
+    metadata, _folder_path = open_lab(home).run(run_id)
+    if as_json:
+        result_json(_document(metadata))
+    else:
+        _show(metadata)
+
+
+def _document(run: "RunMetadata") -> dict[str, Any]:
+    return {**run.model_dump(mode="json"), "folder": _folder(run)}
+
+
+def _folder(run: "RunMetadata") -> str:
+    """Relative to the home, as artifacts are."""
+    return f"artifacts/runs/{run.run_id}"
+
+
+def _show(run: "RunMetadata") -> None:
+    data, cost = run.dataset, run.engine_cost
+    counters = list(run.metrics.model_dump().items()) if run.metrics else []
+    result_fields(
+        [
+            ("run", run.run_id),
+            ("mode", run.mode),
+            ("status", run.status),
+            ("ended by", run.ended_by),
+            ("failure", f"{run.failure.kind}: {run.failure.message}" if run.failure else None),
+            ("strategy", " ".join(run.strategy.values())),
+            ("instrument", f"{run.instrument} on {run.venue}"),
+            ("dataset", f"{data.name} ({data.kind}), {data.rows:,} candles" if data else None),
+            ("risk profile", run.risk_profile),
+            ("started", run.started_at),
+            ("ended", run.ended_at),
+            *((name, f"{count:,}") for name, count in counters),
+            *((f"denied {name}", f"{count:,}") for name, count in run.denial_reasons.items()),
+            ("engine", f"{cost.bars_per_second:,.0f} bars/s, {cost.peak_memory_bytes / 1e6:,.0f} MB" if cost else None),
+            ("input digest", run.input_digest),
+            ("result digest", run.result_digest),
+            ("folder", _folder(run)),
+        ]
+    )

@@ -1,0 +1,33 @@
+"""`tc spec`: describe a run."""
+
+from typing import Annotated
+
+import typer
+
+from opslab.cli.options import Json, Spec
+from opslab.cli.output import note, result, result_json
+
+app = typer.Typer(help="Describe a run.", no_args_is_help=True)
+
+
+@app.command()
+def validate(spec: Spec, as_json: Json = False) -> None:
+    """Report every mistake in a run spec, with file and line."""
+    from opslab.specs.load import load_spec
+
+    loaded = load_spec(spec)
+    if as_json:
+        result_json({"valid": True, "file": loaded.file, "spec": loaded.spec.model_dump(mode="json")})
+    else:
+        result(f"{loaded.file}: valid")
+        note(f"hint: tc run {loaded.spec.mode} --spec {loaded.file}")
+
+
+@app.command()
+def schema(
+    as_json: Annotated[bool, typer.Option("--json", help="The schema is JSON with or without it.")] = False,
+) -> None:
+    """Print the JSON Schema of a run spec, for editors."""
+    from opslab.specs.schema import spec_schema
+
+    result_json(spec_schema())

@@ -1,0 +1,43 @@
+"""The shape of candles on their way through the lab, and in the engine's catalog.
+
+Inside, a batch has the columns of `CANDLES`: `open_time` in milliseconds UTC (the candle's open), prices and volume
+as decimal128(38, 16). In the catalog the engine wants `ts_event` and `ts_init` in nanoseconds; both are the candle's
+close, 59.999 s after its open: no strategy can see it earlier.
+"""
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from opslab.model.instant import BAR_CLOSE_OFFSET_NS, NS_PER_MS
+from opslab.model.instrument import Instrument
+
+PRICES = ("open", "high", "low", "close")
+VALUES = (*PRICES, "volume")
+NUMBER = pa.decimal128(38, 16)
+CANDLES = pa.schema([("open_time", pa.int64()), *((name, NUMBER) for name in VALUES)])
+_CLOSE = pa.timestamp("ns", tz="UTC")
+
+
+def catalog_schema(instrument: Instrument) -> pa.Schema:
+    """The engine's schema of a bar file; its metadata says how values are to be shown."""
+    fields = [pa.field(name, NUMBER, nullable=False) for name in VALUES]
+    fields += [pa.field(name, _CLOSE, nullable=False) for name in ("ts_event", "ts_init")]
+    metadata = {
+        "bar_type": instrument.bar_type,
+        "instrument_id": instrument.instrument_id,
+        "price_precision": str(instrument.price_decimals),
+        "size_precision": str(instrument.size_decimals),
+        "type_name": "Bar",
+    }
+    return pa.schema(fields, metadata=metadata)
+
+
+def to_catalog(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    close_ns = pc.add(pc.multiply(batch.column("open_time"), NS_PER_MS), BAR_CLOSE_OFFSET_NS).cast(_CLOSE)
+    return pa.RecordBatch.from_arrays([*(batch.column(name) for name in VALUES), close_ns, close_ns], schema=schema)
+
+
+def from_catalog(batch: pa.RecordBatch) -> pa.RecordBatch:
+    close_ns = batch.column("ts_event").cast(pa.int64())
+    open_ms = pc.divide(pc.subtract(close_ns, BAR_CLOSE_OFFSET_NS), NS_PER_MS)
+    return pa.RecordBatch.from_arrays([open_ms, *(batch.column(name) for name in VALUES)], schema=CANDLES)

@@ -1,0 +1,92 @@
+"""Prepared datasets: made in a staging folder, committed whole, read back."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from opslab.datasets.candles import catalog_schema, from_catalog, to_catalog
+from opslab.datasets.fingerprint import Fingerprint
+from opslab.datasets.records import record_of
+from opslab.errors import Corrupt
+from opslab.model.dataset import DataFile, DatasetRecord
+from opslab.model.ids import DatasetId
+from opslab.model.instant import BAR_CLOSE_OFFSET_NS, NS_PER_MS, catalog_instant
+from opslab.model.instrument import Instrument
+from opslab.store.files import file_digest
+from opslab.store.layout import Layout
+
+ROW_GROUP = 100_000
+
+
+class CatalogWriter:
+    """Writes one bar file below `folder`, in the engine's layout. Feed batches of CANDLES in ascending order."""
+
+    def __init__(self, folder: Path, instrument: Instrument) -> None:
+        self._folder = folder
+        self._bars = folder / "data" / "bars" / instrument.bar_type
+        self._bars.mkdir(parents=True)
+        self._open = self._bars / "open.parquet"
+        self._schema = catalog_schema(instrument)
+        self._writer = pq.ParquetWriter(self._open, self._schema, compression="zstd")
+        self.first_ms: int | None = None
+        self.last_ms: int | None = None
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        if batch.num_rows == 0:
+            return
+        times = batch.column("open_time")
+        self.first_ms = times[0].as_py() if self.first_ms is None else self.first_ms
+        self.last_ms = times[-1].as_py()
+        self._writer.write_batch(to_catalog(batch, self._schema), row_group_size=ROW_GROUP)
+
+    def close(self) -> tuple[DataFile, ...]:
+        """Finish the file under the name the engine looks for."""
+        self._writer.close()
+        if self.first_ms is None or self.last_ms is None:
+            return ()
+        name = f"{_close_instant(self.first_ms)}_{_close_instant(self.last_ms)}.parquet"
+        final = self._bars / name
+        os.rename(self._open, final)  # noqa: PTH104
+        path = final.relative_to(self._folder).as_posix()
+        return (DataFile(path=path, size_bytes=final.stat().st_size, digest=file_digest(final)),)
+
+    def abandon(self) -> None:
+        """Let go of the open file; the staging folder is removed by its owner."""
+        self._writer.close()
+
+
+def read_batches(layout: Layout, dataset: DatasetId) -> Iterator[pa.RecordBatch]:
+    """All candles of a prepared dataset, as CANDLES, in order. Raises Corrupt."""
+    record = record_of(layout, dataset)
+    folder = layout.dataset(dataset)
+    for file in record.files:
+        try:
+            with pq.ParquetFile(folder / file.path) as parquet:
+                for batch in parquet.iter_batches(batch_size=ROW_GROUP):
+                    yield from_catalog(batch)
+        except FileNotFoundError:
+            raise Corrupt(f"dataset {dataset}: {file.path} is missing", hint=_again(record)) from None
+        except (pa.ArrowInvalid, OSError, KeyError) as error:
+            reason = str(error).splitlines()[0][:160]
+            raise Corrupt(f"dataset {dataset}: {file.path} cannot be read: {reason}", hint=_again(record)) from None
+
+
+def content_fingerprint(layout: Layout, dataset: DatasetId, tick: Callable[[int], None]) -> str:
+    """Compute the fingerprint from the stored candles. `tick` is called with the rows of each batch."""
+    fingerprint = Fingerprint(record_of(layout, dataset).bar_type)
+    for batch in read_batches(layout, dataset):
+        fingerprint.update(batch)
+        tick(batch.num_rows)
+    return fingerprint.digest()
+
+
+def _again(record: DatasetRecord) -> str:
+    verb = "prepare" if record.kind == "synthetic" else "import"
+    return f"remove the dataset's folder and {verb} it again"
+
+
+def _close_instant(open_ms: int) -> str:
+    return catalog_instant(open_ms * NS_PER_MS + BAR_CLOSE_OFFSET_NS)

@@ -1,0 +1,86 @@
+"""Which lines of a broken candle file are wrong. Slow, and read only after the fast reader gave up."""
+
+import csv
+import io
+import re
+import zlib
+from collections.abc import Iterator
+from typing import IO
+
+import pyarrow as pa
+
+from opslab.datasets.candles import VALUES
+from opslab.datasets.csv_source import PER_SECOND, CsvSource, opened, unit_of
+from opslab.datasets.quality import KEPT_PER_RULE, Finding
+from opslab.model.ids import shown
+
+_NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d{1,2})?", re.ASCII)
+_WHOLE = re.compile(r"\d{1,18}", re.ASCII)
+
+
+def diagnose(source: CsvSource, reason: str) -> list[Finding]:
+    """The first malformed lines; when none can be told, one finding with the reader's own reason."""
+    found: list[Finding] = []
+    line = 0
+    try:
+        with opened(source.path) as stream:
+            for line, fields in enumerate(_rows(stream), 1):
+                if source.header and line == 1:
+                    continue
+                problem = _problem(fields, source)
+                if problem:
+                    found.append(Finding(problem[0], source.name, line, problem[1]))
+                if len(found) >= KEPT_PER_RULE:
+                    return found
+    except (OSError, EOFError, zlib.error, pa.ArrowInvalid):
+        found.append(Finding("unreadable", source.name, line + 1, "the compressed file ends early or is damaged"))
+    except UnicodeDecodeError:
+        found.append(Finding("unreadable", source.name, line + 1, "not UTF-8 text"))
+    except csv.Error as error:
+        found.append(Finding("unreadable", source.name, line + 1, str(error)))
+    return found or [Finding("unreadable", source.name, source.first_line, reason.splitlines()[0][:200])]
+
+
+def _rows(stream: IO[bytes]) -> Iterator[list[str]]:
+    lines = io.TextIOWrapper(io.BufferedReader(_Raw(stream)), encoding="utf-8-sig", newline="")
+    return csv.reader(lines, strict=True)
+
+
+class _Raw(io.RawIOBase):
+    """The little of a file that the standard library's text layer needs."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        data = self._stream.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+
+def _problem(fields: list[str], source: CsvSource) -> tuple[str, str] | None:
+    """Rule and what is wrong with one line."""
+    if not fields:
+        return "unreadable", "a blank line"
+    if len(fields) != len(source.columns):
+        return "unreadable", f"{len(fields)} columns instead of {len(source.columns)}"
+    value = fields[source.columns.index("open_time")]
+    if not _WHOLE.fullmatch(value):
+        return "unreadable", f"open_time {shown(value, 30)} is not a whole number"
+    unit = unit_of(int(value))
+    if unit is None:
+        return "time_range", f"open_time {value} is not an instant between 2009 and 2100"
+    if unit != source.time_unit:
+        return "time_range", f"open_time {value} counts {unit}, the file's first line {source.time_unit}"
+    if unit == "us" and int(value) % (PER_SECOND["us"] // 1000):
+        return "off_grid", f"open_time {value} is not a whole minute"
+    for name in VALUES:
+        text = fields[source.columns.index(name)]
+        if not _NUMBER.fullmatch(text):
+            return "unreadable", f"{name} {shown(text, 30)} is not a number"
+        if len(re.sub(r"[eE].*", "", text).replace(".", "").lstrip("+-0")) > 22:
+            return "unreadable", f"{name} {shown(text, 30)} has too many digits"
+    return None

@@ -1,0 +1,134 @@
+"""Every exception of the lab, in one tree.
+
+An exception says "could not do it"; what was done and found is a verdict, never an exception.
+
+    LabError                   exit 70  (base; a bare one is a bug)
+    ├── Usage                  exit 2   the command line or a name in it is wrong
+    │   ├── BadId              exit 2   a run id or dataset id that cannot be one
+    │   └── InvalidSpec        exit 2   a run spec with mistakes, all of them listed
+    ├── BadData                exit 1   candles that were read and found wrong
+    ├── RunFailed              exit 1   the run took place and ended `failed`
+    ├── Refused                exit 4   refused or stopped by the kill switch
+    ├── Environment            exit 5   the machine does not have it or does not let us
+    │   ├── NotFound           exit 5
+    │   ├── AlreadyExists      exit 5
+    │   └── Unwritable         exit 5   read-only, full, or not a folder
+    ├── Corrupt                exit 6   stored data is broken or was changed
+    │   └── DataChanged        exit 6   candles differ from the fingerprint that was promised
+    └── Interrupted            exit 130
+"""
+
+from collections.abc import Sequence
+
+
+class LabError(Exception):
+    """Base of all: one message, one next step, one exit code."""
+
+    exit_code = 70
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def details(self) -> dict[str, object]:
+        """More fields for `--json`; none by default."""
+        return {}
+
+
+class Usage(LabError):
+    exit_code = 2
+
+
+class BadId(Usage):
+    pass
+
+
+class Mistake:
+    """One thing wrong in a file. `line` and `column` count from 1; None where the file has no such place."""
+
+    __slots__ = ("column", "field", "line", "message")
+
+    def __init__(self, message: str, *, line: int | None = None, column: int | None = None, field: str = "") -> None:
+        self.message = message
+        self.line = line
+        self.column = column
+        self.field = field
+
+    def as_dict(self) -> dict[str, object]:
+        return {"line": self.line, "column": self.column, "field": self.field, "message": self.message}
+
+
+class InvalidSpec(Usage):
+    """A run spec with at least one mistake; `mistakes` in the order of the file."""
+
+    def __init__(self, file: str, mistakes: Sequence[Mistake], *, hint: str | None = None) -> None:
+        count = len(mistakes)
+        super().__init__(
+            f"{file}: {count} mistake{'s' if count != 1 else ''} in the run spec",
+            hint=hint or "tc spec schema prints every field",
+        )
+        self.file = file
+        self.mistakes = tuple(mistakes)
+
+    def details(self) -> dict[str, object]:
+        return {"file": self.file, "mistakes": [mistake.as_dict() for mistake in self.mistakes]}
+
+
+class BadData(LabError):
+    """Candles with errors. `findings` are ready for JSON, `total` counts those beyond the cap as well."""
+
+    exit_code = 1
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        lines: Sequence[str] = (),
+        findings: Sequence[dict[str, object]] = (),
+        counts: dict[str, int] | None = None,
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.lines = tuple(lines)
+        self.findings = tuple(findings)
+        self.counts = counts or {}
+
+    def details(self) -> dict[str, object]:
+        return {"counts": self.counts, "findings": list(self.findings)}
+
+
+class RunFailed(LabError):
+    exit_code = 1
+
+
+class Refused(LabError):
+    exit_code = 4
+
+
+class Environment(LabError):
+    exit_code = 5
+
+
+class NotFound(Environment):
+    pass
+
+
+class AlreadyExists(Environment):
+    pass
+
+
+class Unwritable(Environment):
+    pass
+
+
+class Corrupt(LabError):
+    exit_code = 6
+
+
+class DataChanged(Corrupt):
+    pass
+
+
+class Interrupted(LabError):
+    exit_code = 130

@@ -1,0 +1,135 @@
+"""The composition root of control: real clock, process table and folders, handed to the features.
+
+Importing it loads neither the engine nor pyarrow; what needs them is imported by the method that does.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from opslab.model.ids import DatasetId, RunId
+from opslab.settings import Settings, resolve_here
+from opslab.store.layout import Layout
+from opslab.system import StopSignals, SystemClock, SystemProcesses, random_suffix
+
+if TYPE_CHECKING:
+    from opslab.datasets.prepare import Prepared
+    from opslab.errors import LabError
+    from opslab.model.dataset import DatasetRecord
+    from opslab.model.instrument import Instrument
+    from opslab.model.run import RunMetadata
+    from opslab.runs.plan import BacktestPlan
+    from opslab.runs.registry import Row
+
+INSTRUMENT = "BTCUSDT"
+
+
+@dataclass(frozen=True, slots=True)
+class FingerprintCheck:
+    """The fingerprint the stored candles have, and the one they were recorded with."""
+
+    dataset: str
+    fingerprint: str
+    recorded: str
+
+    @property
+    def same(self) -> bool:
+        return self.fingerprint == self.recorded
+
+
+class Lab:
+    """What a command can do, in one home."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.layout = Layout(settings.home)
+        self._clock = SystemClock()
+        self._processes = SystemProcesses()
+
+    def prepare(self, dataset: DatasetId) -> "Prepared":
+        from opslab.datasets.prepare import prepare_shipped
+
+        return prepare_shipped(self.layout, dataset, _instrument(), self._clock)
+
+    def import_candles(self, dataset: DatasetId, paths: Sequence[Path], tick: Callable[[int], None]) -> "Prepared":
+        """tick: called with the rows of each batch."""
+        from opslab.datasets.prepare import import_files
+
+        return import_files(self.layout, dataset, paths, _instrument(), self._clock, tick)
+
+    def check_fingerprint(self, dataset: DatasetId, tick: Callable[[int], None]) -> FingerprintCheck:
+        """Compute the fingerprint from the stored candles. tick: called with the rows of each batch."""
+        from opslab.datasets.catalog import content_fingerprint
+        from opslab.datasets.records import kept_fingerprint
+
+        record = self.dataset(dataset)
+        kept = kept_fingerprint(self.layout, dataset)
+        found = content_fingerprint(self.layout, dataset, tick)
+        return FingerprintCheck(dataset, found, kept.fingerprint if kept else record.fingerprint)
+
+    def dataset(self, dataset: DatasetId) -> "DatasetRecord":
+        from opslab.datasets.records import record_of
+
+        return record_of(self.layout, dataset)
+
+    def datasets(self) -> "list[tuple[str, DatasetRecord | LabError]]":
+        from opslab.datasets.records import list_datasets
+
+        return list_datasets(self.layout)
+
+    def plan(self, spec_file: Path, run_id: str | None) -> "BacktestPlan":
+        """Everything that can be refused is refused here, before anything is written."""
+        from opslab.runs.plan import made_run_id, plan_backtest
+        from opslab.specs.load import load_spec
+
+        loaded = load_spec(spec_file)
+        asked = run_id if run_id is not None else loaded.spec.run_id
+        name = (
+            RunId(asked) if asked is not None else made_run_id(self.layout, loaded.spec, self._clock, random_suffix())
+        )
+        return plan_backtest(self.layout, loaded, name, spec_file.absolute().parent)
+
+    def backtest(self, plan: "BacktestPlan", signals: StopSignals, on_bars: Callable[[int], None]) -> "RunMetadata":
+        """on_bars: called with the number of bars so far."""
+        from opslab.runs.backtest import run_backtest
+
+        return run_backtest(self.layout, plan, self._clock, self._processes, signals, self.without_paths, on_bars)
+
+    def runs(self) -> "list[Row]":
+        from opslab.runs.registry import list_runs
+
+        return list_runs(self.layout, self._processes)
+
+    def run(self, run_id: str) -> "tuple[RunMetadata, Path]":
+        from opslab.runs.registry import show_run
+
+        return show_run(self.layout, run_id, self._processes)
+
+    def without_paths(self, text: str) -> str:
+        """`text` with the absolute paths of this machine replaced: artifacts must not carry them."""
+        known = {
+            str(self.layout.home): "<home>",
+            str(Path(__file__).parent): "opslab",
+            sys.prefix: "<env>",
+            sys.base_prefix: "<python>",
+            os.path.expanduser("~"): "~",  # noqa: PTH111
+        }
+        for path in sorted(known, key=len, reverse=True):
+            if len(path) > 1:
+                text = text.replace(path, known[path])
+        return text
+
+
+def open_lab(home: str | None) -> Lab:
+    """The lab for a command given `--home`."""
+    return Lab(resolve_here(home))
+
+
+def _instrument() -> "Instrument":
+    from opslab.model.instrument import instrument_of
+    from opslab.resources import exchange_info_symbol
+
+    return instrument_of(exchange_info_symbol(INSTRUMENT))

@@ -1,0 +1,36 @@
+"""One spelling for equal things, and its digest."""
+
+import hashlib
+import json
+from decimal import Decimal
+from typing import Any
+
+DIGEST_PREFIX = "sha256:"
+
+
+def canonical_json(value: Any) -> str:
+    """JSON with sorted keys, no spaces, UTF-8 text kept; decimals as text without trailing zeros."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=_plain)
+
+
+def digest(value: Any) -> str:
+    """`sha256:<hex>` of the canonical JSON of `value`."""
+    return digest_bytes(canonical_json(value).encode())
+
+
+def digest_bytes(data: bytes) -> str:
+    return DIGEST_PREFIX + hashlib.sha256(data).hexdigest()
+
+
+def decimal_text(value: Decimal) -> str:
+    """`1.50` and `1.5` are one number: plain notation, no trailing zeros, never `-0`."""
+    if value == 0:
+        return "0"
+    text = f"{value:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return decimal_text(value)
+    raise TypeError(f"no canonical form for {type(value).__name__}")

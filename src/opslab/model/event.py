@@ -1,0 +1,34 @@
+"""The journal: names of its events and the shape of its lines."""
+
+from typing import Any, Literal
+
+from opslab.model.record import Record
+
+LifecycleName = Literal[
+    "run_initialized",
+    "run_started",
+    "data_verified",
+    "engine_started",
+    "scenario_registered",
+    "scenario_action_triggered",
+    "run_completed",
+    "run_failed",
+    "run_interrupted",
+]
+EventName = LifecycleName | Literal["order_event"]
+
+HIGH_RATE: frozenset[str] = frozenset({"order_event"})
+"""Written in batches; everything else is on disk before the step it announces."""
+
+
+class Event(Record):
+    """One line of `journal.jsonl`."""
+
+    seq: int
+    """From 1, without gaps."""
+    time: str
+    """When it was written, UTC."""
+    event: str
+    payload: dict[str, Any]
+    prev: str | None
+    """Digest of the raw bytes of the previous line, its newline included; null in the first."""

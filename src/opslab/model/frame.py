@@ -1,0 +1,60 @@
+"""What crosses between control and the engine child.
+
+Down, once, on standard input: an `EnginePlan`. Up, as JSON lines on an inherited descriptor: frames, each an object
+with one of the keys below.
+
+    event     {"event": name, "payload": {...}}          to the journal, in order
+    progress  {"progress": {"bars": n}}                  telemetry, may be dropped
+    row       {"row": {...}, "file": "orders"}           one line of a canonical result, already sorted
+    result    {"result": {"counters": ..., "cost": ...}} once, last, when the engine ended by itself
+    failure   {"failure": {"kind": ..., ...}}            why it did not
+"""
+
+from decimal import Decimal
+from typing import Any, Literal
+
+from opslab.model.record import Record
+
+RESULT_FILES = ("orders", "fills", "positions")
+
+
+class EngineAccount(Record):
+    """The simulated account. Text where exactness matters."""
+
+    starting_balances: tuple[str, ...]
+    """As the engine spells money: `100000 USDT`."""
+    leverage: int
+    maker_fee: str
+    taker_fee: str
+
+
+class EngineLimits(Record):
+    max_notional_per_order: str
+    max_orders_per_second: int
+
+
+class EnginePlan(Record):
+    """Everything one backtest child needs to know."""
+
+    run_id: str
+    scenario: str
+    scenario_version: str
+    symbol: dict[str, Any]
+    """The instrument's entry of the venue's exchangeInfo."""
+    bar_type: str
+    bars_path: str
+    """Absolute folder of the dataset's bar files, in the engine's catalog layout."""
+    work_path: str
+    """Absolute folder the engine may write its catalog overlay into."""
+    rows: int
+    account: EngineAccount
+    limits: EngineLimits
+    order_events: bool
+    """False keeps order events out of the stream."""
+
+
+Ending = Literal["finished", "stopped", "failed"]
+
+
+def money(amount: Decimal, currency: str) -> str:
+    return f"{amount:f} {currency}"

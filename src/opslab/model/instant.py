@@ -1,0 +1,36 @@
+"""Instants: integers of nanoseconds since 1970 UTC inside, ISO 8601 text with a Z outside."""
+
+from datetime import UTC, datetime
+
+NS_PER_MS = 1_000_000
+NS_PER_SECOND = 1_000_000_000
+NS_PER_MINUTE = 60 * NS_PER_SECOND
+
+MINUTE_MS = 60_000
+BAR_CLOSE_OFFSET_NS = NS_PER_MINUTE - NS_PER_MS
+"""From a one-minute candle's open to the instant it is known: 59.999 s, the `T` of the venue's kline."""
+
+
+def iso(ts_ns: int) -> str:
+    """UTC text with microseconds, as in `2025-05-04T15:33:00.000000Z`; finer digits are cut."""
+    seconds, rest_ns = divmod(ts_ns, NS_PER_SECOND)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest_ns // 1000:06d}Z"
+
+
+def iso_minute(ts_ms: int) -> str:
+    """UTC text of a candle's open time in milliseconds, as in `2025-05-04T15:33:00Z`."""
+    seconds, rest_ms = divmod(ts_ms, 1000)
+    tail = f".{rest_ms:03d}" if rest_ms else ""
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}{tail}Z"
+
+
+def catalog_instant(ts_ns: int) -> str:
+    """The engine's spelling in catalog file names: `2024-01-01T00-00-59-999000000Z`."""
+    seconds, rest_ns = divmod(ts_ns, NS_PER_SECOND)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H-%M-%S}-{rest_ns:09d}Z"
+
+
+def parse_iso(text: str) -> int:
+    """Nanoseconds of what `iso` wrote."""
+    moment = datetime.fromisoformat(text)
+    return int(moment.timestamp()) * NS_PER_SECOND + moment.microsecond * 1000

@@ -1,0 +1,112 @@
+"""What a run is known by: its owner, its identity, its state."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from opslab.model.record import Record
+
+Status = Literal["initialized", "running", "completed", "failed", "safety_blocked", "halted", "interrupted"]
+
+FINAL: frozenset[str] = frozenset({"completed", "failed", "safety_blocked", "halted", "interrupted"})
+
+
+class Owner(Record):
+    """The process that runs a run. Four facts, so that a reused pid or a reboot cannot pass for it."""
+
+    host: str
+    boot_id: str
+    pid: int
+    process_start: int
+    """Clock ticks from boot to the process's start, as the kernel counts them."""
+
+
+class Identity(Record):
+    """The parts of the input digest: everything a result may depend on, and no name."""
+
+    spec_digest: str
+    dataset_fingerprint: str
+    code_digest: str
+    engine_version: str
+    python_version: str
+
+
+class Git(Record):
+    """State of the repository the spec file stands in; recorded beside the identity, not in it."""
+
+    commit: str
+    dirty: bool
+
+
+class RunDataset(Record):
+    name: str
+    kind: Literal["synthetic", "imported"]
+    fingerprint: str
+    rows: int
+    first_open: str
+    last_open: str
+
+
+class Failure(Record):
+    """Why a run failed: `strategy` (a callback raised), `engine` (a panic or an error of the engine), `lab`."""
+
+    kind: Literal["strategy", "engine", "lab"]
+    message: str
+    detail: str = ""
+    """Traceback or panic text, without absolute paths."""
+
+
+class ScenarioCounters(Record):
+    """What every scenario counts."""
+
+    strategy_registered: int = 0
+    bars_seen: int = 0
+    deterministic_action_triggered: int = 0
+    orders_submitted: int = 0
+    fills_count: int = 0
+    orders_denied: int = 0
+    orders_rejected: int = 0
+    orders_canceled: int = 0
+
+
+class EngineCost(Record):
+    """What the engine child took. Never part of a result."""
+
+    elapsed_seconds: float
+    bars_per_second: float
+    peak_memory_bytes: int
+
+
+class RunMetadata(Record):
+    """`metadata.json`: a projection of the journal, safe to delete."""
+
+    metadata_version: Literal["v1"] = "v1"
+    run_id: str
+    mode: Literal["backtest", "paper"]
+    status: Status
+    initialized_at: str
+    started_at: str | None = None
+    ended_at: str | None = None
+    ended_by: str | None = None
+    """Signal name that ended an interrupted run; `owner_gone` when nobody was left to say."""
+    strategy: dict[str, str]
+    venue: str
+    instrument: str
+    risk_profile: str
+    dataset: RunDataset | None = None
+    input_digest: str | None = None
+    result_digest: str | None = None
+    identity: Identity | None = None
+    git: Git | None = None
+    lab_version: str
+    engine: Annotated[str, Field(description="the engine's name")] = "nautilus"
+    owner: Owner | None = None
+    metrics: ScenarioCounters | None = None
+    engine_cost: EngineCost | None = None
+    denial_reasons: dict[str, int] = Field(default_factory=dict)
+    failure: Failure | None = None
+    artifacts: dict[str, str] = Field(default_factory=dict)
+    """File name to content digest, of the canonical results."""
+
+    def with_changes(self, **changes: Any) -> "RunMetadata":
+        return self.model_copy(update=changes)

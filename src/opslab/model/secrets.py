@@ -1,0 +1,33 @@
+"""What looks like a secret is never repeated to anybody."""
+
+import math
+import re
+from collections import Counter
+
+_TELLING_NAME = re.compile(r"(secret|passw|token|api_?key|private|credential|signature)", re.IGNORECASE)
+_BLOB = re.compile(r"[A-Za-z0-9+/=_\-]{20,}")
+_KNOWN_MARKS = ("-----BEGIN", "AKIA", "ghp_", "xox", "sk-", "eyJ")
+_DIGESTS = re.compile(r"(sha256:)?[0-9a-f]{64}")
+HIDDEN = "<hidden: looks like a secret>"
+
+
+def looks_like_secret(text: str, name: str = "") -> bool:
+    """True when `text` (a value given under `name`) should not be echoed. Errs on the side of hiding."""
+    if name and _TELLING_NAME.search(name):
+        return True
+    if any(mark in text for mark in _KNOWN_MARKS):
+        return True
+    return any(_dense(run) for run in _BLOB.findall(text))
+
+
+def echo(text: str, name: str = "") -> str:
+    """`text` for an error message, or a note that it is hidden."""
+    return HIDDEN if looks_like_secret(text, name) else text
+
+
+def _dense(run: str) -> bool:
+    """Long runs with many different characters of mixed kinds, as keys have and words have not."""
+    kinds = sum(bool(re.search(kind, run)) for kind in ("[a-z]", "[A-Z]", "[0-9]"))
+    counts = Counter(run)
+    bits = -sum(n / len(run) * math.log2(n / len(run)) for n in counts.values())
+    return (kinds >= 2 and bits >= 3.3) or bits >= 4.2

@@ -1,0 +1,145 @@
+"""The run spec, version 1: what a user asks for. A field exists only if the code obeys it.
+
+Two modes are two variants; `backtest` is the one that runs today. Every field's description is what
+`tc spec schema` prints and what a mistake's message quotes.
+"""
+
+import re
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, PlainSerializer
+
+from opslab.errors import BadId
+from opslab.model.canonical import decimal_text, digest
+from opslab.model.ids import DATASET_ID_RULE, RUN_ID_RULE, DatasetId, RunId
+from opslab.model.record import Record
+from opslab.model.risk import RiskProfile
+
+SPEC_VERSION = "v1"
+_NUMBER = re.compile(r"[-+]?\d{1,18}(\.\d{1,12})?", re.ASCII)
+_FINGERPRINT = re.compile(r"sha256:[0-9a-f]{64}", re.ASCII)
+
+
+def _exact(value: Any) -> Any:
+    """Numbers and decimal text become Decimal; anything else is left to be refused."""
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**18:
+        return Decimal(value)
+    if isinstance(value, (str, Decimal)) and _NUMBER.fullmatch(str(value)):
+        return Decimal(str(value))
+    raise ValueError("must be a number of at most 18 digits and 12 decimals, such as 0.0005")
+
+
+def _run_id(value: Any) -> Any:
+    return _checked_id(RunId, value, RUN_ID_RULE)
+
+
+def _dataset_id(value: Any) -> Any:
+    return _checked_id(DatasetId, value, DATASET_ID_RULE)
+
+
+def _checked_id(kind: type[RunId] | type[DatasetId], value: Any, rule: str) -> Any:
+    if not isinstance(value, str):
+        raise ValueError(f"must be text: {rule}")
+    try:
+        return str(kind(value))
+    except BadId:
+        raise ValueError(f"must be {rule}") from None
+
+
+def _fingerprint(value: Any) -> Any:
+    if isinstance(value, str) and _FINGERPRINT.fullmatch(value):
+        return value
+    raise ValueError("must be 'sha256:' and 64 hex digits, as tc data fingerprint prints")
+
+
+Exact = Annotated[Decimal, BeforeValidator(_exact), PlainSerializer(decimal_text, return_type=str)]
+
+
+class StrategyRef(Record):
+    """A scenario that comes with the lab."""
+
+    name: Literal["ops_smoke_demo", "order_lifecycle_demo"] = Field(
+        description="the built-in scenario: ops_smoke_demo counts bars and sends no orders, "
+        "order_lifecycle_demo opens and closes positions again and again"
+    )
+    version: Literal["v1"] = Field(default="v1", description="the scenario's version")
+
+
+class DataRef(Record):
+    """The candles a run reads."""
+
+    dataset: Annotated[str, BeforeValidator(_dataset_id)] = Field(
+        description="name of a prepared dataset, see tc data list"
+    )
+    fingerprint: Annotated[str | None, BeforeValidator(_fingerprint)] = Field(
+        default=None, description="a gate: the run refuses to start on any other content"
+    )
+
+
+class Fees(Record):
+    """Fractions of the notional. Negative is a rebate."""
+
+    maker: Annotated[Exact, Field(ge=Decimal("-0.01"), le=Decimal("0.05"))] = Field(
+        default=Decimal("0.0002"), description="fee of an order that rested, as a fraction: 0.0002 is 2 basis points"
+    )
+    taker: Annotated[Exact, Field(ge=Decimal("-0.01"), le=Decimal("0.05"))] = Field(
+        default=Decimal("0.0005"), description="fee of an order that took, as a fraction: 0.0005 is 5 basis points"
+    )
+
+
+class StartingBalances(Record):
+    """One margin asset, as the instrument settles in it."""
+
+    USDT: Annotated[Exact, Field(gt=0, le=Decimal(10) ** 12)] = Field(
+        default=Decimal(100_000), description="USDT in the account when the run starts"
+    )
+
+
+class AccountSpec(Record):
+    """The simulated account: one-way position mode, cross margin."""
+
+    starting_balances: StartingBalances = Field(
+        default_factory=StartingBalances, description="a mapping of asset to amount"
+    )
+    leverage: Annotated[int, Field(ge=1, le=125)] = Field(
+        default=10, description="an order needs a margin of its notional divided by this"
+    )
+    fees: Fees = Field(default_factory=Fees, description="maker and taker fees, as fractions of the notional")
+
+
+class RiskSpec(Record):
+    profile: RiskProfile = Field(default="standard", description="the engine's limits: tiny or standard")
+
+
+class Observability(Record):
+    """What is written besides what a run needs."""
+
+    journal: bool = Field(default=True, description="false keeps lifecycle events only, never less")
+    metrics: bool = Field(default=True, description="write metrics.json")
+    report: bool = Field(default=True, description="write report.md and report.html")
+
+
+class BacktestSpec(Record):
+    """One backtest run, described."""
+
+    spec_version: Literal["v1"] = Field(description="version of this format")
+    run_id: Annotated[str | None, BeforeValidator(_run_id)] = Field(
+        default=None, description="name of the run; made from time and strategy when absent"
+    )
+    mode: Literal["backtest"] = Field(description="what kind of run")
+    engine: Literal["nautilus"] = Field(description="the engine")
+    venue: Literal["binance"] = Field(description="binance is Binance USD-M futures")
+    instrument: Literal["BTCUSDT"] = Field(description="the venue's symbol")
+    strategy: StrategyRef = Field(description="what runs")
+    data: DataRef = Field(description="the candles it runs on")
+    account: AccountSpec = Field(default_factory=AccountSpec, description="the simulated account")
+    risk: RiskSpec = Field(default_factory=RiskSpec, description="the engine's risk limits")
+    observability: Observability = Field(default_factory=Observability, description="what is written")
+
+    def asked(self) -> dict[str, Any]:
+        """What identity is made of: every field with its default filled in, names left out."""
+        return self.model_dump(mode="json", exclude={"run_id"})
+
+    def digest(self) -> str:
+        return digest(self.asked())

@@ -1,0 +1,41 @@
+"""The engine's instrument, made as its own Binance adapter makes it from the same exchangeInfo entry."""
+
+from decimal import Decimal
+from typing import Any
+
+from nautilus_trader.model import CryptoPerpetual, Currency, InstrumentId, Money, Price, Quantity, Symbol
+
+from opslab.model.instrument import instrument_of
+
+ADAPTER_MARGIN = Decimal("0.1")
+"""Initial and maintenance margin the adapter gives every perpetual, whatever the venue says (measured, rc7)."""
+
+
+def perpetual(entry: dict[str, Any]) -> CryptoPerpetual:
+    """Equal, field by field, to what the live adapter builds from `entry`; a contract test holds it."""
+    instrument = instrument_of(entry)
+    filters = {found["filterType"]: found for found in entry["filters"]}
+    price, lot = filters["PRICE_FILTER"], filters["LOT_SIZE"]
+    quote = Currency.from_str(instrument.quote)
+    return CryptoPerpetual(
+        instrument_id=InstrumentId.from_str(instrument.instrument_id),
+        raw_symbol=Symbol(instrument.symbol),
+        base_currency=Currency.from_str(instrument.base),
+        quote_currency=quote,
+        settlement_currency=Currency.from_str(entry["marginAsset"]),
+        is_inverse=False,
+        price_precision=instrument.price_decimals,
+        size_precision=instrument.size_decimals,
+        price_increment=Price.from_str(price["tickSize"]),
+        size_increment=Quantity.from_str(lot["stepSize"]),
+        ts_event=0,
+        ts_init=0,
+        lot_size=Quantity.from_str(lot["stepSize"]),
+        max_quantity=Quantity.from_str(lot["maxQty"]),
+        min_quantity=Quantity.from_str(lot["minQty"]),
+        min_notional=Money.from_str(f"{filters['MIN_NOTIONAL']['notional']} {instrument.quote}"),
+        max_price=Price.from_str(price["maxPrice"]),
+        min_price=Price.from_str(price["minPrice"]),
+        margin_init=ADAPTER_MARGIN,
+        margin_maint=ADAPTER_MARGIN,
+    )

@@ -1,0 +1,48 @@
+"""Every seam to the outside world, as the inside sees it."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from opslab.model.run import Owner
+
+
+class Clock(Protocol):
+    def now_ns(self) -> int:
+        """Wall clock, nanoseconds since 1970 UTC."""
+        ...
+
+    def monotonic_s(self) -> float:
+        """Seconds on a clock that never jumps."""
+        ...
+
+
+class Processes(Protocol):
+    """The process table."""
+
+    def me(self) -> Owner: ...
+
+    def is_alive(self, owner: Owner) -> bool:
+        """Whether that very process still runs: a reused pid or a reboot does not count."""
+        ...
+
+
+class Frames(Protocol):
+    """Where an engine child sends what happens. A frame is one JSON object; see `model/frame.py`."""
+
+    def send(self, frame: Mapping[str, Any]) -> None:
+        """Deliver in order, waiting for room."""
+        ...
+
+    def offer(self, frame: Mapping[str, Any]) -> None:
+        """Deliver if there is room, else count it as dropped."""
+        ...
+
+
+class Progress(Protocol):
+    """Live progress of long work, for a person."""
+
+    def update(self, done: int, total: int | None = None) -> None: ...
+
+
+Tick = Callable[[int], None]
+"""Called with the amount done since the last call."""

@@ -1,0 +1,1 @@
+"""Runs: planned, run, looked at."""

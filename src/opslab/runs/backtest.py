@@ -1,0 +1,227 @@
+"""A backtest run from plan to end: its folder, its journal, its engine, its results."""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import opslab
+from opslab.errors import LabError
+from opslab.model.canonical import digest
+from opslab.model.event import HIGH_RATE
+from opslab.model.frame import RESULT_FILES
+from opslab.model.run import EngineCost, Failure, RunMetadata, ScenarioCounters
+from opslab.ports import Clock, Processes
+from opslab.runs.engine_process import ENGINE_COMMAND, EngineProcess
+from opslab.runs.plan import BacktestPlan
+from opslab.runs.report import write_reports
+from opslab.runs.state import apply
+from opslab.store.files import make_folder, remove_folder, writing
+from opslab.store.journal import Journal
+from opslab.store.layout import Layout
+from opslab.store.logs import scrub_log
+from opslab.store.runs import METRICS, RowsFile, new_run_folder, write_metadata, write_record
+from opslab.system import StopSignals
+
+ENGINE_LOG = "engine.log"
+
+
+@dataclass(slots=True)
+class Heard:
+    """What the engine child said of its end."""
+
+    counters: ScenarioCounters | None = None
+    cost: EngineCost | None = None
+    denial_reasons: dict[str, int] = field(default_factory=dict)
+    failure: Failure | None = None
+
+
+class RunLog:
+    """The journal and its projection, moving together: every lifecycle event renews `metadata.json`."""
+
+    def __init__(self, folder: Path, journal: Journal) -> None:
+        self._folder = folder
+        self._journal = journal
+        self.metadata: RunMetadata | None = None
+
+    def tell(self, name: str, payload: Mapping[str, Any]) -> None:
+        """Append one lifecycle event, durable before this returns."""
+        for event in self._journal.append([(name, payload)]):
+            self.metadata = apply(self.metadata, event)
+        assert self.metadata is not None
+        write_metadata(self._folder, self.metadata)
+
+    def tell_many(self, events: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
+        """Append events of high rate; durable with the next lifecycle event."""
+        self._journal.append(events, sync=False)
+
+
+def run_backtest(
+    layout: Layout,
+    plan: BacktestPlan,
+    clock: Clock,
+    processes: Processes,
+    signals: StopSignals,
+    clean: Callable[[str], str],
+    on_bars: Callable[[int], None],
+    command: Sequence[str] = ENGINE_COMMAND,
+) -> RunMetadata:
+    """Run it. Returns how it ended; raises AlreadyExists or Unwritable when there is no run to speak of.
+
+    on_bars: called with the number of bars so far, a few times a second. signals: entered by the caller.
+    """
+    with new_run_folder(layout, plan.run_id, plan.loaded.text) as staging, Journal(staging, clock) as journal:
+        RunLog(staging, journal).tell("run_initialized", _intent(plan))
+    folder = layout.run(plan.run_id)
+    with Journal(folder, clock) as journal:
+        log = RunLog(folder, journal)
+        log.metadata = RunMetadata.model_validate_json((folder / "metadata.json").read_bytes())
+        try:
+            _run(layout, folder, plan, log, clock, processes, signals, clean, on_bars, command)
+        except BaseException as error:
+            failure = Failure(kind="lab", message=f"{type(error).__name__}: {clean(str(error))}")
+            with suppress(LabError):
+                log.tell("run_failed", {"failure": failure.model_dump()})
+            raise
+        finally:
+            remove_folder(layout.work(plan.run_id))
+        assert log.metadata is not None
+        if plan.spec.observability.report:
+            write_reports(folder, log.metadata)
+        return log.metadata
+
+
+def _run(
+    layout: Layout,
+    folder: Path,
+    plan: BacktestPlan,
+    log: RunLog,
+    clock: Clock,
+    processes: Processes,
+    signals: StopSignals,
+    clean: Callable[[str], str],
+    on_bars: Callable[[int], None],
+    command: Sequence[str],
+) -> None:
+    log.tell("run_started", {"owner": processes.me().model_dump()})
+    log.tell("data_verified", {"dataset": plan.dataset.name, "fingerprint": plan.dataset.fingerprint})
+    with writing("make the engine's work folder"):
+        remove_folder(layout.work(plan.run_id))
+        make_folder(layout.work(plan.run_id))
+    rows = {name: RowsFile(folder, name) for name in RESULT_FILES}
+    engine = EngineProcess(plan.engine, folder / "logs" / ENGINE_LOG, clock, command)
+    signals.on_signal = engine.stop
+    if signals.count:
+        engine.stop(signals.count)
+    heard = Heard()
+    try:
+        for frames in engine.frames():
+            _take(frames, log, rows, heard, on_bars)
+    except BaseException:
+        engine.kill()
+        raise
+    finally:
+        signals.on_signal = lambda _count: None
+        engine.close()
+        if heard.counters is None:
+            for file in rows.values():
+                file.abandon()
+    scrub_log(folder / "logs" / ENGINE_LOG, clean)
+    _end(folder, plan, log, rows, heard, engine.failure(clean), signals.name)
+
+
+def _take(
+    frames: Sequence[Mapping[str, Any]],
+    log: RunLog,
+    rows: Mapping[str, RowsFile],
+    heard: Heard,
+    on_bars: Callable[[int], None],
+) -> None:
+    """Sort one batch of frames to where they belong."""
+    batch: list[tuple[str, Mapping[str, Any]]] = []
+    for frame in frames:
+        if frame.get("event") in HIGH_RATE:
+            batch.append((frame["event"], frame["payload"]))
+            continue
+        if batch:
+            log.tell_many(batch)
+            batch = []
+        if "event" in frame:
+            log.tell(frame["event"], frame["payload"])
+        elif "row" in frame:
+            rows[frame["file"]].add(frame["row"])
+        elif "progress" in frame:
+            on_bars(frame["progress"]["bars"])
+        elif "failure" in frame:
+            heard.failure = Failure.model_validate(frame["failure"])
+        elif "result" in frame:
+            heard.counters = ScenarioCounters.model_validate(frame["result"]["counters"])
+            heard.cost = EngineCost.model_validate(frame["result"]["cost"])
+            heard.denial_reasons = frame["result"]["denial_reasons"]
+    if batch:
+        log.tell_many(batch)
+
+
+def _end(
+    folder: Path,
+    plan: BacktestPlan,
+    log: RunLog,
+    rows: Mapping[str, RowsFile],
+    heard: Heard,
+    death: Failure | None,
+    signal_name: str | None,
+) -> None:
+    """Write what there is and say how it ended."""
+    payload: dict[str, Any] = {}
+    if heard.counters and heard.cost:
+        artifacts = {file.name: file.commit() for file in rows.values()}
+        payload = {
+            "metrics": heard.counters.model_dump(),
+            "engine_cost": heard.cost.model_dump(),
+            "denial_reasons": heard.denial_reasons,
+            "artifacts": artifacts,
+        }
+        if plan.spec.observability.metrics:
+            metrics = {"scenario": payload["metrics"], "engine": payload["engine_cost"]}
+            write_record(folder, METRICS, {**metrics, "denial_reasons": heard.denial_reasons})
+    failure = heard.failure or verdict_on(heard, death, plan.dataset.rows, signal_name)
+    if failure:
+        log.tell("run_failed", {**payload, "failure": failure.model_dump()})
+    elif signal_name and not (heard.counters and heard.counters.bars_seen == plan.dataset.rows):
+        log.tell("run_interrupted", {**payload, "ended_by": signal_name})
+    else:
+        results = {"metrics": payload["metrics"], "artifacts": payload["artifacts"]}
+        log.tell("run_completed", {**payload, "result_digest": digest(results)})
+
+
+def verdict_on(heard: Heard, death: Failure | None, rows: int, signal_name: str | None) -> Failure | None:
+    """Why a run failed whose engine reported no failure itself; None when it did not fail."""
+    if signal_name:
+        return None
+    if death:
+        return death
+    if heard.counters is None:
+        return Failure(kind="engine", message="the engine ended without a result")
+    if heard.counters.bars_seen != rows:
+        seen = heard.counters.bars_seen
+        return Failure(kind="engine", message=f"the strategy saw {seen} bars of the dataset's {rows}")
+    return None
+
+
+def _intent(plan: BacktestPlan) -> dict[str, Any]:
+    spec = plan.spec
+    return {
+        "run_id": plan.run_id,
+        "mode": spec.mode,
+        "strategy": {"name": spec.strategy.name, "version": spec.strategy.version},
+        "venue": spec.venue,
+        "instrument": spec.instrument,
+        "risk_profile": spec.risk.profile,
+        "dataset": plan.run_dataset().model_dump(),
+        "identity": plan.identity.model_dump(),
+        "input_digest": plan.input_digest,
+        "git": plan.git.model_dump() if plan.git else None,
+        "lab_version": opslab.__version__,
+        "spec_file_digest": plan.loaded.text_digest,
+    }

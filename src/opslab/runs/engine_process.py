@@ -1,0 +1,137 @@
+"""The engine child from control's side: started, listened to, stopped, and its death explained."""
+
+import json
+import os
+import re
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from opslab.errors import Environment
+from opslab.model.frame import EnginePlan
+from opslab.model.run import Failure
+from opslab.ports import Clock
+from opslab.settings import child_environment
+
+ENGINE_COMMAND = (sys.executable, "-P", "-m", "opslab.children.engine")
+STOP_SECONDS = 10.0
+_POLL_MS = 200
+_READ_BYTES = 1 << 18
+_LOG_TAIL_BYTES = 64 << 10
+_PANIC = re.compile(r"^thread .* panicked at .*$", re.MULTILINE)
+
+
+class EngineProcess:
+    """One engine child. `frames()` yields what it sends until it ends; then `failure()` says whether it died."""
+
+    def __init__(self, plan: EnginePlan, log: Path, clock: Clock, command: Sequence[str] = ENGINE_COMMAND) -> None:
+        self._clock = clock
+        self._log = log
+        self._deadline: float | None = None
+        self._killed = False
+        receiving, sending = os.pipe()
+        try:
+            with open(log, "wb") as output:
+                self._child = subprocess.Popen(
+                    [*command, str(sending)],
+                    stdin=subprocess.PIPE,
+                    stdout=output,
+                    stderr=output,
+                    env=child_environment(),
+                    pass_fds=(sending,),
+                    start_new_session=True,
+                )
+        except OSError as error:
+            os.close(receiving)
+            raise Environment(f"cannot start the engine process: {error.strerror}") from None
+        finally:
+            os.close(sending)
+        self._receiving = receiving
+        self._send_plan(plan)
+
+    def _send_plan(self, plan: EnginePlan) -> None:
+        """One line down. The pipe stays open: its end tells the child that control is gone."""
+        pipe = self._child.stdin
+        assert pipe is not None
+        with suppress(BrokenPipeError):  # it died at once; its exit code and log say why
+            pipe.write(plan.model_dump_json().encode() + b"\n")
+            pipe.flush()
+
+    def stop(self, count: int = 1) -> None:
+        """Ask it to end; the second time, or after `STOP_SECONDS`, it is killed. Safe in a signal handler."""
+        if self._child.poll() is not None:
+            return
+        if count > 1:
+            self.kill()
+        else:
+            self._deadline = self._clock.monotonic_s() + STOP_SECONDS
+            self._child.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self._killed = True
+        self._child.kill()
+
+    def frames(self) -> Iterator[list[dict[str, Any]]]:
+        """What the child sends, in batches as they arrive; an empty batch when nothing came for a while."""
+        poll = select.poll()
+        poll.register(self._receiving, select.POLLIN | select.POLLHUP)
+        rest = b""
+        while True:
+            if not poll.poll(_POLL_MS):
+                if self._deadline and self._clock.monotonic_s() > self._deadline:
+                    self.kill()
+                    self._deadline = None
+                yield []
+                continue
+            data = os.read(self._receiving, _READ_BYTES)
+            if not data:
+                break
+            *lines, rest = (rest + data).split(b"\n")
+            yield [json.loads(line) for line in lines]
+
+    def close(self) -> None:
+        """Make sure that nothing of it is left."""
+        if self._child.poll() is None:
+            try:
+                self._child.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                self.kill()
+                self._child.wait()
+        os.close(self._receiving)
+        if self._child.stdin:
+            with suppress(BrokenPipeError):
+                self._child.stdin.close()
+
+    def failure(self, clean: Callable[[str], str]) -> Failure | None:
+        """Why it ended other than by itself; None when it did end by itself. Call after `close`."""
+        code = self._child.returncode
+        if code == 0:
+            return None
+        tail = clean(self._tail())
+        panic = list(_PANIC.finditer(tail))
+        if panic:
+            text = tail[panic[0].start() :].strip()
+            return Failure(kind="engine", message=f"the engine panicked: {_headline(text)}", detail=text)
+        if code < 0:
+            name = signal.Signals(-code).name
+            why = "stopped by tc after it did not end" if self._killed else "by somebody else, or out of memory"
+            reason = f"({why})" if code == -signal.SIGKILL else ""
+            return Failure(kind="engine", message=f"the engine process died of {name} {reason}".strip(), detail=tail)
+        return Failure(kind="engine", message=f"the engine process ended with exit code {code}", detail=tail)
+
+    def _tail(self) -> str:
+        with open(self._log, "rb") as stream:
+            size = stream.seek(0, os.SEEK_END)
+            stream.seek(max(0, size - _LOG_TAIL_BYTES))
+            return stream.read().decode(errors="replace")
+
+
+def _headline(text: str) -> str:
+    """The sentence of a panic: the line behind `panicked at <place>:`, or that line itself."""
+    lines = text.splitlines()
+    return " ".join(lines[1:2] or lines[:1]).strip()

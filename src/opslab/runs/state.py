@@ -1,0 +1,69 @@
+"""A run's state as a fold over its journal: `metadata.json` is this and nothing more."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from opslab.errors import Corrupt
+from opslab.model.event import HIGH_RATE, Event
+from opslab.model.run import (
+    EngineCost,
+    Failure,
+    Git,
+    Identity,
+    Owner,
+    RunDataset,
+    RunMetadata,
+    ScenarioCounters,
+)
+from opslab.ports import Processes
+
+_ENDINGS = {"run_completed": "completed", "run_failed": "failed", "run_interrupted": "interrupted"}
+_PARTS: dict[str, Any] = {
+    "dataset": RunDataset,
+    "identity": Identity,
+    "git": Git,
+    "owner": Owner,
+    "metrics": ScenarioCounters,
+    "engine_cost": EngineCost,
+    "failure": Failure,
+}
+
+
+def project(events: Iterable[Event]) -> RunMetadata | None:
+    """The metadata that `events` amount to; None before `run_initialized`."""
+    metadata: RunMetadata | None = None
+    for event in events:
+        if event.event not in HIGH_RATE:
+            metadata = apply(metadata, event)
+    return metadata
+
+
+def apply(metadata: RunMetadata | None, event: Event) -> RunMetadata:
+    """The metadata after one more event. Raises Corrupt when the journal does not begin with `run_initialized`."""
+    if metadata is None:
+        if event.event != "run_initialized":
+            raise Corrupt(f"the journal begins with {event.event} instead of run_initialized")
+        return RunMetadata.model_validate(
+            {**_known(event.payload), "status": "initialized", "initialized_at": event.time}
+        )
+    if event.event == "run_started":
+        return metadata.with_changes(**_known(event.payload), status="running", started_at=event.time)
+    if event.event in _ENDINGS:
+        return metadata.with_changes(**_known(event.payload), status=_ENDINGS[event.event], ended_at=event.time)
+    return metadata
+
+
+def as_seen(metadata: RunMetadata, processes: Processes) -> RunMetadata:
+    """What to show: a run whose owner is gone is `interrupted`, whatever was written last."""
+    if metadata.status == "running" and (metadata.owner is None or not processes.is_alive(metadata.owner)):
+        return metadata.with_changes(status="interrupted", ended_by="owner_gone")
+    return metadata
+
+
+def _known(payload: dict[str, Any]) -> dict[str, Any]:
+    """The payload's fields that metadata has, as their types."""
+    fields = {name: value for name, value in payload.items() if name in RunMetadata.model_fields}
+    return {
+        name: _PARTS[name].model_validate(value) if name in _PARTS and value is not None else value
+        for name, value in fields.items()
+    }

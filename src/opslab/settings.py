@@ -1,0 +1,80 @@
+"""Where the lab's files live and how it may start children: resolved once, each value with its source.
+
+Order: flag, then `TC_*`, then `tc.toml` in the current folder, then the default.
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from opslab.errors import Environment, Usage
+from opslab.model.ids import nearest, shown
+
+KNOWN_KEYS = ("home",)
+_PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "LD_LIBRARY_PATH")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    home: Path
+    """Absolute; below it `data/`, `artifacts/` and `runtime/`."""
+    home_from: str
+    """`--home`, `TC_HOME`, `tc.toml` or `the current folder`."""
+
+
+def resolve(home_flag: str | None, environ: Mapping[str, str], folder: Path) -> Settings:
+    """Resolve the settings for a command started in `folder`. Raises Usage for a bad `tc.toml`."""
+    if home_flag is not None:
+        return Settings(_absolute(home_flag, folder, "--home"), "--home")
+    if environ.get("TC_HOME"):
+        return Settings(_absolute(environ["TC_HOME"], folder, "TC_HOME"), "TC_HOME")
+    from_file = _file_home(folder / "tc.toml")
+    if from_file is not None:
+        return Settings(_absolute(from_file, folder, "tc.toml"), "tc.toml")
+    return Settings(folder, "the current folder")
+
+
+def resolve_here(home_flag: str | None) -> Settings:
+    """Resolve for this process: its environment, its current folder."""
+    try:
+        folder = Path.cwd()
+    except FileNotFoundError:
+        raise Environment("the current folder does not exist any more", hint="cd somewhere else") from None
+    return resolve(home_flag, os.environ, folder)
+
+
+def child_environment() -> dict[str, str]:
+    """What a child process may know: no proxy, no `BINANCE_*`, nothing that was not named here."""
+    kept = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    return {**kept, "NO_PROXY": "*", "no_proxy": "*", "PYTHONUNBUFFERED": "1"}
+
+
+def _absolute(text: str, folder: Path, source: str) -> Path:
+    if not text or "\x00" in text:
+        raise Usage(f"{source}: {shown(text)} is not a folder", hint="give the path of a folder")
+    path = Path(os.path.abspath(folder / Path(text).expanduser()))  # noqa: PTH100  (`resolve` would follow symlinks)
+    if path.exists() and not path.is_dir():
+        raise Usage(f"{source}: {shown(text, 200)} is not a folder", hint="give the path of a folder")
+    return path
+
+
+def _file_home(file: Path) -> str | None:
+    try:
+        values = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise Environment(f"cannot read tc.toml: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise Usage(f"tc.toml: {error}", hint='a line looks like: home = "lab"') from None
+    for key in values:
+        if key not in KNOWN_KEYS:
+            close = nearest(key, KNOWN_KEYS, 1)
+            guess = f"; did you mean {close[0]!r}?" if close else ""
+            raise Usage(f"tc.toml: unknown key {shown(key)}{guess}", hint=f"known: {', '.join(KNOWN_KEYS)}")
+    home = values.get("home")
+    if home is not None and not isinstance(home, str):
+        raise Usage("tc.toml: home must be text", hint='a line looks like: home = "lab"')
+    return home

@@ -1,0 +1,1 @@
+"""YAML to run specs, with file and line."""

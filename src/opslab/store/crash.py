@@ -1,0 +1,24 @@
+"""Crash logs: below the home when it can be written, else in the temporary folder."""
+
+import os
+import tempfile
+import time
+from pathlib import Path
+
+from opslab.store.files import make_folder
+
+
+def write_crash_log(folder: Path | None, text: str) -> str:
+    """Write `text` to a new file; its path, or a note that no file could be written."""
+    name = f"tc-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{os.getpid()}.log"
+    for place in (folder, Path(tempfile.gettempdir())):
+        if place is None:
+            continue
+        try:
+            make_folder(place)
+            path = place / name
+            path.write_text(text, encoding="utf-8")
+        except OSError:
+            continue
+        return str(path)
+    return "the traceback (no folder to write it to)"

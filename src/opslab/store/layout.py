@@ -1,0 +1,44 @@
+"""Which file stands where. Only safe ids reach a path."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from opslab.model.ids import DatasetId, RunId
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    home: Path
+
+    @property
+    def datasets(self) -> Path:
+        return self.home / "data" / "datasets"
+
+    @property
+    def fingerprints(self) -> Path:
+        return self.home / "data" / "fingerprints"
+
+    @property
+    def runs(self) -> Path:
+        return self.home / "artifacts" / "runs"
+
+    @property
+    def runtime(self) -> Path:
+        return self.home / "runtime"
+
+    @property
+    def logs(self) -> Path:
+        return self.runtime / "logs"
+
+    def dataset(self, dataset: DatasetId) -> Path:
+        return self.datasets / dataset
+
+    def fingerprint(self, dataset: DatasetId) -> Path:
+        return self.fingerprints / f"{dataset}.json"
+
+    def run(self, run_id: RunId) -> Path:
+        return self.runs / run_id
+
+    def work(self, run_id: RunId) -> Path:
+        """Scratch of a running engine; gone when it ended."""
+        return self.runtime / "work" / run_id

@@ -1,0 +1,96 @@
+"""The real clock, ids and process table, and signals: the one home of each."""
+
+import os
+import secrets
+import signal
+import socket
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Any, Self
+
+from opslab.model.run import Owner
+
+
+class SystemClock:
+    def now_ns(self) -> int:
+        return time.time_ns()
+
+    def monotonic_s(self) -> float:
+        return time.monotonic()
+
+
+def random_suffix() -> str:
+    """Four hex digits, to tell apart what began in the same second."""
+    return secrets.token_hex(2)
+
+
+class SystemProcesses:
+    """Reads `/proc`."""
+
+    def me(self) -> Owner:
+        pid = os.getpid()
+        return Owner(host=socket.gethostname(), boot_id=_boot_id(), pid=pid, process_start=_start_ticks(pid) or 0)
+
+    def is_alive(self, owner: Owner) -> bool:
+        """On another host nobody can tell, and then it counts as alive: what lives is never taken over."""
+        if owner.host != socket.gethostname():
+            return True
+        return owner.boot_id == _boot_id() and _start_ticks(owner.pid) == owner.process_start
+
+
+def _boot_id() -> str:
+    with suppress(OSError):
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    return "unknown"
+
+
+def _start_ticks(pid: int) -> int | None:
+    """The kernel's start time of a live process; None when there is none, or only a zombie of it."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+    except OSError:
+        return None
+    fields = stat.rpartition(")")[2].split()
+    return None if fields[0] in "ZX" else int(fields[19])
+
+
+class StopSignals:
+    """While entered, SIGINT, SIGTERM and SIGHUP are noted instead of raised.
+
+    `name` is the first signal's name, `count` how many came; `on_signal(count)` runs in the main thread for each.
+    """
+
+    _NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+    def __init__(self) -> None:
+        self.name: str | None = None
+        self.count = 0
+        self.on_signal: Callable[[int], None] = lambda _count: None
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Self:
+        for number in self._NUMBERS:
+            self._before[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, _frame: FrameType | None) -> None:
+        self.name = self.name or signal.Signals(number).name
+        self.count += 1
+        self.on_signal(self.count)
+
+
+def raise_on_terminate() -> None:
+    """Let SIGTERM and SIGHUP end a command the way Ctrl-C does, so that what it staged is removed."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
