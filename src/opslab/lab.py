@@ -84,12 +84,14 @@ class Lab:
         """Everything that can be refused is refused here, before anything is written."""
         from opslab.runs.plan import made_run_id, plan_backtest
         from opslab.specs.load import load_spec
+        from opslab.store.runs import refuse_taken
 
         loaded = load_spec(spec_file)
         asked = run_id if run_id is not None else loaded.spec.run_id
         name = (
             RunId(asked) if asked is not None else made_run_id(self.layout, loaded.spec, self._clock, random_suffix())
         )
+        refuse_taken(self.layout, name)
         return plan_backtest(self.layout, loaded, name, spec_file.absolute().parent)
 
     def backtest(self, plan: "BacktestPlan", signals: StopSignals, on_bars: Callable[[int], None]) -> "RunMetadata":

@@ -4,11 +4,13 @@ import json
 import os
 import queue
 import threading
+import time
 from collections.abc import Mapping
 from typing import Any
 
 CAPACITY = 4096
 _BATCH = 256
+_FULL_SECONDS = 0.001
 
 
 class FramePipe:
@@ -16,7 +18,7 @@ class FramePipe:
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
-        self._queue: queue.Queue[Mapping[str, Any] | None] = queue.Queue(CAPACITY)
+        self._queue: queue.SimpleQueue[Mapping[str, Any] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._write, name="frames", daemon=True)
         self.dropped = 0
         self.gone = threading.Event()
@@ -24,6 +26,8 @@ class FramePipe:
 
     def send(self, frame: Mapping[str, Any]) -> None:
         """Deliver in order; waits while the queue is full."""
+        while self._queue.qsize() >= CAPACITY and not self.gone.is_set():
+            time.sleep(_FULL_SECONDS)
         self._queue.put(frame)
 
     def offer(self, frame: Mapping[str, Any]) -> None:

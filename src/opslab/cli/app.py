@@ -8,8 +8,8 @@ import typer
 
 from opslab import __version__
 from opslab.cli import data, run, spec
-from opslab.cli.output import error, note, result
-from opslab.errors import LabError
+from opslab.cli.output import error, note, print_help, result
+from opslab.errors import LabError, Usage
 
 app = typer.Typer(
     name="tc",
@@ -66,10 +66,7 @@ def _run() -> int:
         error(failure, "--json" in sys.argv)
         return failure.exit_code
     except typer.TyperException as wrong:  # usage, as the parser sees it
-        shown = LabError(_usage(wrong), hint="tc --help")
-        shown.exit_code = 2
-        error(shown, "--json" in sys.argv)
-        return 2
+        return _usage(wrong)
     except (KeyboardInterrupt, typer.Abort):
         note("interrupted; nothing half done was kept")
         return INTERRUPTED
@@ -79,9 +76,16 @@ def _run() -> int:
         return _bug(bug)
 
 
-def _usage(wrong: typer.TyperException) -> str:
-    text = wrong.format_message().strip().rstrip(".")
-    return text[:1].lower() + text[1:] if text else "wrong usage"
+def _usage(wrong: typer.TyperException) -> int:
+    context = getattr(wrong, "ctx", None)
+    command = context.command_path if context else "tc"
+    text = wrong.format_message().strip()
+    if text.startswith("Usage:"):  # nothing was asked: the parser answers with the help page
+        print_help(text)
+    else:
+        message = text[:1].lower() + text[1:].rstrip(".")
+        error(Usage(message, hint=f"{command} --help"), "--json" in sys.argv)
+    return Usage.exit_code
 
 
 def _bug(bug: BaseException) -> int:

@@ -42,6 +42,11 @@ def note(text: str) -> None:
     print(f"tc: {text}", file=sys.stderr, flush=True)
 
 
+def print_help(text: str) -> None:
+    """A help page that nobody asked for by name."""
+    print(text, file=sys.stderr)
+
+
 def error(failure: LabError, as_json: bool) -> None:
     """One clear message, its details, the next step; with `as_json` the same as a document on stdout."""
     note(f"error: {failure.message}")

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 from opslab.errors import BadId, Corrupt, DataChanged, LabError, NotFound
 from opslab.model.dataset import DatasetRecord, FingerprintRecord
 from opslab.model.ids import DatasetId, nearest
-from opslab.store.files import file_digest, make_folder, write_json, writing
+from opslab.store.files import file_digest, folder_names, make_folder, write_json, writing
 from opslab.store.layout import Layout
 
 RECORD = "dataset.json"
@@ -15,9 +15,7 @@ RECORD = "dataset.json"
 
 def dataset_names(layout: Layout) -> list[str]:
     """Names of all dataset folders, sorted."""
-    if not layout.datasets.is_dir():
-        return []
-    return sorted(entry.name for entry in layout.datasets.iterdir() if entry.is_dir() and _is_dataset_id(entry.name))
+    return [name for name in folder_names(layout.datasets) if _is_dataset_id(name)]
 
 
 def record_of(layout: Layout, dataset: DatasetId) -> DatasetRecord:

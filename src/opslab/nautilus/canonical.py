@@ -4,10 +4,13 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from nautilus_trader.model import OrderFilled
+
+_DIGITS = re.compile(r"(\d+)")
 _UUID_SUFFIX = re.compile(r"-[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")
 
 _EVENT_NOISE = frozenset(
-    {"event_id", "causation_id", "trader_id", "info", "reconciliation", "ts_init", "instrument_id", "type"}
+    {"event_id", "causation_id", "trader_id", "info", "reconciliation", "ts_init", "instrument_id"}
 )
 _ORDER_FIELDS = (
     "client_order_id", "venue_order_id", "strategy_id", "instrument_id", "type", "side", "quantity", "price",
@@ -26,29 +29,29 @@ _POSITION_FIELDS = (
 
 def event_row(event: Any) -> dict[str, Any]:
     """An order event for the journal: its name as `type` and every field that says something."""
-    values = event.to_dict()
-    row = {"type": values["type"]}
-    row.update(
-        (name, value) for name, value in values.items() if value not in (None, False) and name not in _EVENT_NOISE
-    )
-    return row
+    row: dict[str, Any] = event.to_dict()
+    kept = {name: value for name, value in row.items() if value is not None and value is not False}
+    for name in _EVENT_NOISE:
+        kept.pop(name, None)
+    return kept
 
 
 def order_rows(orders: Iterable[Any]) -> list[dict[str, Any]]:
     """One row an order, in the order of their creation. A denied or rejected one carries its `reason`."""
     rows = []
-    for order in sorted(orders, key=lambda order: (order.ts_init, _natural(str(order.client_order_id)))):
+    for order in orders:
         row = _pick(order.to_dict(), _ORDER_FIELDS)
-        reason = getattr(order.last_event, "reason", None)
-        if reason and row["status"] in ("DENIED", "REJECTED"):
-            row["reason"] = str(reason)
+        if row["status"] in ("DENIED", "REJECTED"):
+            row["reason"] = str(getattr(order.last_event, "reason", None) or "unknown")
         rows.append(row)
+    rows.sort(key=lambda row: (row["ts_init"], _natural(row["client_order_id"])))
     return rows
 
 
 def fill_rows(orders: Iterable[Any]) -> list[dict[str, Any]]:
     """One row a fill, by time, then by order, then by trade."""
-    fills = (event.to_dict() for order in orders for event in order.events() if type(event).__name__ == "OrderFilled")
+    filled = (order for order in orders if order.last_trade_id is not None)
+    fills = (event.to_dict() for order in filled for event in order.events() if type(event) is OrderFilled)
     rows = [_pick(fill, _FILL_FIELDS) for fill in fills]
     rows.sort(key=lambda row: (row["ts_event"], _natural(row["client_order_id"]), _natural(row["trade_id"])))
     return rows
@@ -79,4 +82,4 @@ def _average(value: float | None) -> str | None:
 
 def _natural(text: str) -> list[tuple[int, str]]:
     """Sort key in which `O-2` comes before `O-10`."""
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", text)]
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in _DIGITS.split(text)]

@@ -16,12 +16,12 @@ from opslab.ports import Clock, Processes
 from opslab.runs.engine_process import ENGINE_COMMAND, EngineProcess
 from opslab.runs.plan import BacktestPlan
 from opslab.runs.report import write_reports
-from opslab.runs.state import apply
-from opslab.store.files import make_folder, remove_folder, writing
+from opslab.runs.state import apply, as_seen
+from opslab.store.files import folder_names, make_folder, remove_folder, writing
 from opslab.store.journal import Journal
 from opslab.store.layout import Layout
 from opslab.store.logs import scrub_log
-from opslab.store.runs import METRICS, RowsFile, new_run_folder, write_metadata, write_record
+from opslab.store.runs import METRICS, RowsFile, new_run_folder, read_metadata, write_metadata, write_record
 from opslab.system import StopSignals
 
 ENGINE_LOG = "engine.log"
@@ -107,7 +107,9 @@ def _run(
     log.tell("run_started", {"owner": processes.me().model_dump()})
     log.tell("data_verified", {"dataset": plan.dataset.name, "fingerprint": plan.dataset.fingerprint})
     with writing("make the engine's work folder"):
-        remove_folder(layout.work(plan.run_id))
+        for name in folder_names(layout.work_root):  # what a killed run left behind
+            if not _is_running(layout, name, processes):
+                remove_folder(layout.work_root / name)
         make_folder(layout.work(plan.run_id))
     rows = {name: RowsFile(folder, name) for name in RESULT_FILES}
     engine = EngineProcess(plan.engine, folder / "logs" / ENGINE_LOG, clock, command)
@@ -127,8 +129,18 @@ def _run(
         if heard.counters is None:
             for file in rows.values():
                 file.abandon()
+    death = engine.failure(clean)
     scrub_log(folder / "logs" / ENGINE_LOG, clean)
-    _end(folder, plan, log, rows, heard, engine.failure(clean), signals.name)
+    _end(folder, plan, log, rows, heard, death, signals.name)
+
+
+def _is_running(layout: Layout, name: str, processes: Processes) -> bool:
+    """Whether the run of a work folder is alive."""
+    try:
+        metadata = read_metadata(layout.runs / name)
+    except LabError:
+        return False
+    return metadata is not None and as_seen(metadata, processes).status == "running"
 
 
 def _take(

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -68,7 +68,8 @@ def _mistake(found: Any, tree: Tree) -> Mistake:
 def _message(found: Any, path: KeyPath) -> str:
     kind, context = found["type"], found.get("ctx", {})
     if kind == "missing":
-        return f"is missing: {_description(path)}"
+        options = " or ".join(str(option) for option in _options(path))
+        return f"is missing: {_description(path)}{f'; must be {options}' if options else ''}"
     if kind == "extra_forbidden":
         return _unknown_field(path)
     if kind == "literal_error":
@@ -89,12 +90,8 @@ def _unknown_field(path: KeyPath) -> str:
     model = _model_at(path[:-1])
     known = list(model.model_fields) if model else []
     close = nearest(str(path[-1]), known, 1)
-    guess = f"; did you mean '{close[0]}'?" if close else ""
-    return (
-        f"unknown field{guess} known here: {', '.join(known)}"
-        if guess
-        else f"unknown field; known here: {', '.join(known)}"
-    )
+    guess = f" did you mean '{close[0]}'?" if close else ""
+    return f"unknown field;{guess} known here: {', '.join(known)}"
 
 
 def _not_one_of(path: KeyPath, given: Any) -> str:
@@ -126,7 +123,8 @@ def _description(path: KeyPath) -> str:
 
 def _options(path: KeyPath) -> tuple[Any, ...]:
     model = _model_at(path[:-1])
-    return get_args(model.model_fields[str(path[-1])].annotation) if model else ()
+    kind = model.model_fields[str(path[-1])].annotation if model else None
+    return get_args(kind) if get_origin(kind) is Literal else ()
 
 
 def _model_at(path: KeyPath) -> type[BaseModel] | None:

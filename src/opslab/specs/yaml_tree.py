@@ -58,7 +58,9 @@ def read_text(path: Path) -> str:
         with open(path, "rb", opener=lambda file, flags: os.open(file, flags | os.O_NONBLOCK)) as stream:
             data = stream.read(MAX_BYTES + 1)
     except (FileNotFoundError, NotADirectoryError):
-        raise NotFound(f"spec file {name} not found", hint="examples/ has specs to start from") from None
+        raise NotFound(
+            f"spec file {name} not found", hint="check the path; the documentation has specs to start from"
+        ) from None
     except ValueError:
         raise InvalidSpec(name, [Mistake("is not a usable path")]) from None
     except OSError as error:

@@ -126,6 +126,11 @@ def staged_folder(target: Path, what: str) -> Iterator[Path]:
         os.close(lock)
 
 
+def folder_names(path: Path) -> list[str]:
+    """Names of the folders in `path`, sorted; none when it is not there."""
+    return sorted(entry.name for entry in path.iterdir() if entry.is_dir()) if path.is_dir() else []
+
+
 def remove_folder(path: Path) -> None:
     shutil.rmtree(path, ignore_errors=True)
 

@@ -39,6 +39,10 @@ class Layout:
     def run(self, run_id: RunId) -> Path:
         return self.runs / run_id
 
+    @property
+    def work_root(self) -> Path:
+        return self.runtime / "work"
+
     def work(self, run_id: RunId) -> Path:
         """Scratch of a running engine; gone when it ended."""
-        return self.runtime / "work" / run_id
+        return self.work_root / run_id

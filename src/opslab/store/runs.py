@@ -13,7 +13,7 @@ from opslab.errors import AlreadyExists, BadId, Corrupt, NotFound
 from opslab.model.canonical import DIGEST_PREFIX, canonical_json
 from opslab.model.ids import RunId, nearest
 from opslab.model.run import RunMetadata
-from opslab.store.files import staged_folder, sync_folder, write_json, write_whole, writing
+from opslab.store.files import folder_names, staged_folder, sync_folder, write_json, write_whole, writing
 from opslab.store.layout import Layout
 
 SPEC = "run_spec.yaml"
@@ -24,17 +24,26 @@ METRICS = "metrics.json"
 @contextmanager
 def new_run_folder(layout: Layout, run_id: RunId, spec_text: str) -> Iterator[Path]:
     """Fill a new run folder; it appears under its name in one step when the block ends. Raises AlreadyExists."""
-    target = layout.run(run_id)
-    hint = "choose another --run-id, or look at it with: tc run show " + run_id
-    if target.exists() or target.is_symlink():
-        raise AlreadyExists(f"run {run_id} exists already", hint=hint)
+    refuse_taken(layout, run_id)
     try:
-        with staged_folder(target, f"run {run_id}") as folder:
+        with staged_folder(layout.run(run_id), f"run {run_id}") as folder:
             write_whole(folder / SPEC, spec_text.encode())
             (folder / "logs").mkdir()
             yield folder
     except AlreadyExists:
-        raise AlreadyExists(f"run {run_id} exists already", hint=hint) from None
+        raise _taken(run_id) from None
+
+
+def refuse_taken(layout: Layout, run_id: RunId) -> None:
+    """Raises AlreadyExists when something stands where the run's folder would."""
+    target = layout.run(run_id)
+    if target.exists() or target.is_symlink():
+        raise _taken(run_id)
+
+
+def _taken(run_id: RunId) -> AlreadyExists:
+    hint = f"choose another --run-id, or look at it with: tc run show {run_id}"
+    return AlreadyExists(f"run {run_id} exists already", hint=hint)
 
 
 def run_folder(layout: Layout, text: str) -> Path:
@@ -50,9 +59,7 @@ def run_folder(layout: Layout, text: str) -> Path:
 
 def run_names(layout: Layout) -> list[str]:
     """Names of all run folders, sorted; what cannot be a run is left out."""
-    if not layout.runs.is_dir():
-        return []
-    return sorted(entry.name for entry in layout.runs.iterdir() if _is_run_id(entry.name) and entry.is_dir())
+    return [name for name in folder_names(layout.runs) if _is_run_id(name)]
 
 
 def write_metadata(folder: Path, metadata: RunMetadata) -> None:
