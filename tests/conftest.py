@@ -1,0 +1,48 @@
+"""What several tests need: a `tc` to call, a home with the sample in it, a dataset that takes a while."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.fakes.tc import Tc, long_candles
+
+
+@pytest.fixture(scope="session")
+def sample_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with btcusdt-sample prepared. Copy it before changing anything."""
+    home = tmp_path_factory.mktemp("sample-home")
+    Tc(home).ok("data", "prepare", "--dataset", "btcusdt-sample")
+    return home
+
+
+@pytest.fixture
+def tc(sample_home: Path, tmp_path: Path) -> Tc:
+    """`tc` in a home of its own that has the sample."""
+    home = tmp_path / "home"
+    shutil.copytree(sample_home, home)
+    return Tc(home)
+
+
+@pytest.fixture
+def bare_tc(tmp_path: Path) -> Tc:
+    """`tc` in an empty home."""
+    home = tmp_path / "home"
+    home.mkdir()
+    return Tc(home)
+
+
+@pytest.fixture(scope="session")
+def long_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with `long`: two million candles, some seconds of backtest."""
+    home = tmp_path_factory.mktemp("long-home")
+    csv = long_candles(home / "long.csv", rows=2_000_000)
+    Tc(home).ok("data", "import", str(csv), "--dataset", "long")
+    csv.unlink()
+    return home
+
+
+@pytest.fixture
+def long_tc(long_home: Path) -> Callable[[], Tc]:
+    return lambda: Tc(long_home)

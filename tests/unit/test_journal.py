@@ -1,0 +1,80 @@
+"""The journal: a chain that several processes can lengthen and a crash cannot break."""
+
+import hashlib
+import json
+import multiprocessing
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from opslab.errors import Corrupt
+from opslab.store.journal import Journal, read_events
+from opslab.system import SystemClock
+
+
+def append(folder: Path, names: list[str]) -> None:
+    with Journal(folder, SystemClock()) as journal:
+        for name in names:
+            journal.append([(name, {"by": name})])
+
+
+def assert_chained(folder: Path) -> int:
+    """Sequence numbers without gaps, each line holding the digest of the one before; returns how many."""
+    lines = (folder / "journal.jsonl").read_bytes().splitlines(keepends=True)
+    events = [json.loads(line) for line in lines]
+    assert [event["seq"] for event in events] == list(range(1, len(lines) + 1))
+    assert events[0]["prev"] is None
+    for (line, _), (_, event) in pairwise(zip(lines, events, strict=True)):
+        assert event["prev"] == "sha256:" + hashlib.sha256(line).hexdigest()
+    return len(lines)
+
+
+def test_lines_are_numbered_and_chained(tmp_path: Path) -> None:
+    append(tmp_path, ["run_initialized", "run_started"])
+    append(tmp_path, ["run_completed"])
+    assert assert_chained(tmp_path) == 3
+    assert [event.event for event in read_events(tmp_path)] == ["run_initialized", "run_started", "run_completed"]
+
+
+def test_several_processes_append_to_one_chain(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    workers = [context.Process(target=append, args=(tmp_path, [f"w{n}"] * 50)) for n in range(3)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(60)
+        assert worker.exitcode == 0
+    assert assert_chained(tmp_path) == 150
+
+
+def test_a_line_torn_at_any_byte_loses_nothing_before_it(tmp_path: Path) -> None:
+    append(tmp_path, ["run_initialized", "run_started", "run_completed"])
+    whole = (tmp_path / "journal.jsonl").read_bytes()
+    start = whole[:-1].rindex(b"\n") + 1
+    for end in range(start, len(whole)):
+        folder = tmp_path / str(end)
+        folder.mkdir()
+        (folder / "journal.jsonl").write_bytes(whole[:end])
+        assert [event.event for event in read_events(folder)] == ["run_initialized", "run_started"]
+        append(folder, ["run_interrupted"])
+        assert assert_chained(folder) == 3
+        kept = list(folder.glob("journal-torn-*"))
+        assert [path.read_bytes() for path in kept] == ([whole[start:end]] if end > start else [])
+
+
+def test_a_line_longer_than_the_first_look_is_found(tmp_path: Path) -> None:
+    with Journal(tmp_path, SystemClock()) as journal:
+        journal.append([("run_initialized", {"text": "x" * 100_000})])
+        journal.append([("run_started", {"text": "y" * 50_000})])
+    append(tmp_path, ["run_completed"])
+    assert assert_chained(tmp_path) == 3
+
+
+def test_a_broken_line_in_the_middle_is_named(tmp_path: Path) -> None:
+    append(tmp_path, ["run_initialized", "run_started", "run_completed"])
+    path = tmp_path / "journal.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(lines[0] + b"{not json}\n" + lines[2])
+    with pytest.raises(Corrupt, match="line 2"):
+        list(read_events(tmp_path))

@@ -1,0 +1,128 @@
+"""Each rule finds its fault, in its line, wherever batches end."""
+
+from decimal import Decimal
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from opslab.datasets.candles import CANDLES, NUMBER
+from opslab.datasets.fingerprint import Fingerprint
+from opslab.datasets.quality import KEPT_PER_RULE, Findings, Inspector
+from opslab.model.instrument import instrument_of
+from opslab.resources import exchange_info_symbol
+from tests.fakes.fingerprint import documented_fingerprint
+
+INSTRUMENT = instrument_of(exchange_info_symbol("BTCUSDT"))
+START_MS = 1_704_067_200_000
+
+Row = tuple[int, str, str, str, str, str]
+
+
+def candle(
+    minute: float, opened: str = "10", high: str = "12", low: str = "9", close: str = "11", volume: str = "1"
+) -> Row:
+    return int(START_MS + minute * 60_000), opened, high, low, close, volume
+
+
+def batch(rows: list[Row]) -> pa.RecordBatch:
+    columns = list(zip(*rows, strict=True)) if rows else [()] * 6
+    values = [pa.array([Decimal(text) for text in column], NUMBER) for column in columns[1:]]
+    return pa.RecordBatch.from_arrays([pa.array(columns[0], pa.int64()), *values], schema=CANDLES)
+
+
+def inspected(rows: list[Row], cuts: tuple[int, ...] = ()) -> Findings:
+    inspector = Inspector(INSTRUMENT)
+    whole, begin = batch(rows), 0
+    for end in [*sorted(cuts), len(rows)]:
+        inspector.inspect(whole.slice(begin, end - begin), "f.csv", 2 + begin)
+        begin = end
+    return inspector.findings
+
+
+FAULTS = {
+    "disorder": ([candle(0), candle(1), candle(0)], 4),
+    "duplicate": ([candle(0), candle(1), candle(1)], 4),
+    "gap": ([candle(0), candle(1), candle(4)], 4),
+    "off_grid": ([candle(0), candle(1), candle(1.5)], 4),
+    "not_enclosed": ([candle(0), candle(1, high="10.9"), candle(2)], 3),
+    "non_positive_price": ([candle(0, low="0"), candle(1)], 2),
+    "negative_volume": ([candle(0), candle(1, volume="-0.001")], 3),
+    "too_precise": ([candle(0), candle(1, close="11.001")], 3),
+}
+
+
+@pytest.mark.parametrize("rule", FAULTS)
+def test_a_fault_is_found_in_its_line(rule: str) -> None:
+    rows, line = FAULTS[rule]
+    findings = inspected(rows)
+    assert [(found.rule, found.line) for found in findings.kept if found.rule == rule] == [(rule, line)]
+    assert set(findings.counts) <= {rule, "gap"} or rule == "off_grid"
+
+
+def test_low_over_open_and_high_under_low_are_not_enclosed() -> None:
+    rows = [candle(0, low="10.5"), candle(1, low="11.5", high="11.4", opened="11.45", close="11.45"), candle(2)]
+    assert inspected(rows).counts == {"not_enclosed": 2}
+
+
+def test_sound_candles_have_no_findings() -> None:
+    flat = candle(1, "10", "10", "10", "10", "0")
+    assert inspected([candle(0), flat, candle(2, volume="1.123", close="11.01")]).counts == {}
+
+
+def test_findings_are_capped_and_counted() -> None:
+    findings = inspected([candle(n, volume="-1") for n in range(100)])
+    assert findings.counts == {"negative_volume": 100}
+    assert len(findings.kept) == KEPT_PER_RULE
+
+
+def test_a_gap_says_how_much_is_missing() -> None:
+    assert "3 minutes" in inspected([candle(0), candle(4)]).kept[0].detail
+
+
+LOWS = st.sampled_from(["8", "10", "0"])
+HIGHS = st.sampled_from(["12", "9"])
+VOLUMES = st.sampled_from(["1", "-1", "1.0001"])
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 6), LOWS, HIGHS, VOLUMES), min_size=1, max_size=30), st.data())
+def test_where_batches_end_does_not_change_what_is_found(
+    given_rows: list[tuple[int, str, str, str]], data: st.DataObject
+) -> None:
+    rows = [candle(minute, low=low, high=high, volume=volume) for minute, low, high, volume in given_rows]
+    cuts = tuple(data.draw(st.lists(st.integers(0, len(rows)), max_size=4)))
+    whole, split = inspected(rows), inspected(rows, cuts)
+    assert whole.counts == split.counts
+    assert {found.text() for found in whole.kept} == {found.text() for found in split.kept}
+
+
+def fingerprint(rows: list[Row], cuts: tuple[int, ...] = ()) -> str:
+    result = Fingerprint(INSTRUMENT.bar_type)
+    whole, begin = batch(rows), 0
+    for end in [*sorted(cuts), len(rows)]:
+        result.update(whole.slice(begin, end - begin))
+        begin = end
+    return result.digest()
+
+
+@given(st.integers(1, 40), st.lists(st.integers(0, 40), max_size=4))
+def test_a_fingerprint_does_not_depend_on_batches(count: int, cuts: list[int]) -> None:
+    rows = [candle(n) for n in range(count)]
+    assert fingerprint(rows) == fingerprint(rows, tuple(min(cut, count) for cut in cuts))
+
+
+def test_every_cell_and_their_order_change_a_fingerprint() -> None:
+    rows = [candle(0), candle(1), candle(2)]
+    seen = {fingerprint(rows), fingerprint(rows[:2]), fingerprint([rows[1], rows[0], rows[2]])}
+    for column in range(6):
+        changed = list(rows[1])
+        changed[column] = rows[1][0] + 1 if column == 0 else "10.1"  # type: ignore[operator]
+        seen.add(fingerprint([rows[0], tuple(changed), rows[2]]))  # type: ignore[list-item]
+    assert len(seen) == 9
+
+
+def test_the_fingerprint_is_what_the_documentation_says() -> None:
+    rows = [candle(0), candle(1)]
+    assert fingerprint(rows) == documented_fingerprint([[str(cell) for cell in row] for row in rows])
