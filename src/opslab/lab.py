@@ -3,7 +3,6 @@
 Importing it loads neither the engine nor pyarrow; what needs them is imported by the method that does.
 """
 
-import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from opslab.model.ids import DatasetId, RunId
+from opslab.model.redact import PathRedactor
 from opslab.settings import Settings, resolve_here
 from opslab.store.layout import Layout
 from opslab.system import StopSignals, SystemClock, SystemProcesses, random_suffix
@@ -98,7 +98,7 @@ class Lab:
         """on_bars: called with the number of bars so far."""
         from opslab.runs.backtest import run_backtest
 
-        return run_backtest(self.layout, plan, self._clock, self._processes, signals, self.without_paths, on_bars)
+        return run_backtest(self.layout, plan, self._clock, self._processes, signals, self.redactor(), on_bars)
 
     def runs(self) -> "list[Row]":
         from opslab.runs.registry import list_runs
@@ -110,19 +110,16 @@ class Lab:
 
         return show_run(self.layout, run_id, self._processes)
 
-    def without_paths(self, text: str) -> str:
-        """`text` with the absolute paths of this machine replaced: artifacts must not carry them."""
+    def redactor(self) -> PathRedactor:
+        """Takes this machine's paths out of texts: artifacts must not carry them."""
         known = {
             str(self.layout.home): "<home>",
             str(Path(__file__).parent): "opslab",
             sys.prefix: "<env>",
             sys.base_prefix: "<python>",
-            os.path.expanduser("~"): "~",  # noqa: PTH111
+            str(Path("~").expanduser()): "~",
         }
-        for path in sorted(known, key=len, reverse=True):
-            if len(path) > 1:
-                text = text.replace(path, known[path])
-        return text
+        return PathRedactor(known, (path.name for path in Path("/").iterdir()))
 
 
 def open_lab(home: str | None) -> Lab:

@@ -9,9 +9,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from opslab.model.run import Owner
+if TYPE_CHECKING:
+    from opslab.model.run import Owner
 
 
 class SystemClock:
@@ -30,11 +31,13 @@ def random_suffix() -> str:
 class SystemProcesses:
     """Reads `/proc`."""
 
-    def me(self) -> Owner:
+    def me(self) -> "Owner":
+        from opslab.model.run import Owner
+
         pid = os.getpid()
         return Owner(host=socket.gethostname(), boot_id=_boot_id(), pid=pid, process_start=_start_ticks(pid) or 0)
 
-    def is_alive(self, owner: Owner) -> bool:
+    def is_alive(self, owner: "Owner") -> bool:
         """On another host nobody can tell, and then it counts as alive: what lives is never taken over."""
         if owner.host != socket.gethostname():
             return True

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from opslab.model.canonical import canonical_json, decimal_text, digest
 from opslab.model.instant import BAR_CLOSE_OFFSET_NS, catalog_instant, iso, iso_minute, parse_iso
 from opslab.model.instrument import instrument_of
+from opslab.model.redact import PathRedactor
 from opslab.model.risk import PROFILES
 from opslab.model.secrets import HIDDEN, echo
 from opslab.nautilus.scenarios import TARGET_NOTIONAL
@@ -70,3 +71,17 @@ def test_the_shipped_instrument_reads_as_the_venue_describes_it() -> None:
 def test_every_risk_profile_allows_the_order_scenario() -> None:
     for limits in PROFILES.values():
         assert limits.max_notional_per_order > 2 * TARGET_NOTIONAL
+
+
+@pytest.mark.parametrize(
+    ("text", "want"),
+    [
+        ('File "/lab/artifacts/x.py", line 3', 'File "<home>/artifacts/x.py", line 3'),
+        ('File "/work/me/strategies/mine.py"', 'File ".../mine.py"'),
+        ("open /home/me/secret/plan.txt: denied", "open .../plan.txt: denied"),
+        ("GET /fapi/v1/order at http://127.0.0.1:80/work/x", "GET /fapi/v1/order at http://127.0.0.1:80/work/x"),
+        ("panicked at crates/model/src/bar.rs:12", "panicked at crates/model/src/bar.rs:12"),
+    ],
+)
+def test_paths_of_the_machine_are_taken_out_and_nothing_else(text: str, want: str) -> None:
+    assert PathRedactor({"/lab": "<home>"}, ["lab", "work", "home"])(text) == want

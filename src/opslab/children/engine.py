@@ -16,6 +16,7 @@ from types import FrameType
 
 from opslab.children.pipe import FramePipe
 from opslab.model.frame import EnginePlan
+from opslab.model.redact import PathRedactor
 from opslab.model.run import EngineCost, Failure
 from opslab.nautilus import backtest
 from opslab.nautilus.guard import Guarded, Watch
@@ -25,11 +26,12 @@ _PROGRESS_SECONDS = 0.25
 _ORPHAN_SECONDS = 10.0
 
 
-def main(scenarios: dict[tuple[str, str], type[Guarded]]) -> int:
+def main(scenarios: dict[tuple[str, str], type[Guarded]], descriptor: int) -> int:
     """Run the plan on standard input. Exit 0 whenever a result or a failure frame was sent."""
-    frames = FramePipe(int(sys.argv[1]))
+    frames = FramePipe(descriptor)
     plan = EnginePlan.model_validate_json(sys.stdin.buffer.readline())
-    watch = Watch(frames=frames, order_events=plan.order_events, clean=without_paths)
+    clean = redactor()
+    watch = Watch(frames=frames, order_events=plan.order_events, clean=clean)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stopper(watch))
     threading.Thread(target=_leave_with_parent, args=(watch,), name="parent", daemon=True).start()
@@ -40,8 +42,8 @@ def main(scenarios: dict[tuple[str, str], type[Guarded]]) -> int:
         outcome = backtest.run(plan, scenario, watch)
     except Exception as error:  # noqa: BLE001  (anything that kept the engine from running)
         text = "".join(traceback.format_exception(error))
-        message = without_paths(f"{type(error).__name__}: {error}")
-        failure = Failure(kind="engine", message=message, detail=without_paths(text))
+        message = clean(f"{type(error).__name__}: {error}")
+        failure = Failure(kind="engine", message=message, detail=clean(text))
         frames.send({"failure": failure.model_dump()})
     else:
         cost = EngineCost(
@@ -79,13 +81,11 @@ def _tell_progress(watch: Watch, ended: threading.Event) -> None:
         watch.frames.offer({"progress": {"bars": watch.bars}})
 
 
-def without_paths(text: str) -> str:
-    """Absolute paths of this machine replaced: artifacts must not carry them."""
-    package = str(Path(__file__).parents[1])
-    for path, name in ((package, "opslab"), (sys.prefix, "<env>"), (sys.base_prefix, "<python>")):
-        text = text.replace(path, name)
-    return text
+def redactor() -> PathRedactor:
+    """Takes this machine's paths out of what strategies raise."""
+    known = {str(Path(__file__).parents[1]): "opslab", sys.prefix: "<env>", sys.base_prefix: "<python>"}
+    return PathRedactor(known, (path.name for path in Path("/").iterdir()))
 
 
 if __name__ == "__main__":
-    sys.exit(main(SCENARIOS))
+    sys.exit(main(SCENARIOS, int(sys.argv[1])))

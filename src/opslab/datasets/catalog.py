@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from opslab.datasets.candles import catalog_schema, from_catalog, to_catalog
+from opslab.datasets.candles import VALUES, catalog_schema, from_catalog, to_catalog
 from opslab.datasets.fingerprint import Fingerprint
 from opslab.datasets.records import record_of
 from opslab.errors import Corrupt
@@ -19,6 +19,11 @@ from opslab.store.files import file_digest
 from opslab.store.layout import Layout
 
 ROW_GROUP = 100_000
+_ENCODINGS = {
+    **dict.fromkeys(VALUES, "BYTE_STREAM_SPLIT"),
+    **dict.fromkeys(("ts_event", "ts_init"), "DELTA_BINARY_PACKED"),
+}
+"""Smaller and faster to write than dictionaries, for columns of which nearly every value is another."""
 
 
 class CatalogWriter:
@@ -30,7 +35,9 @@ class CatalogWriter:
         self._bars.mkdir(parents=True)
         self._open = self._bars / "open.parquet"
         self._schema = catalog_schema(instrument)
-        self._writer = pq.ParquetWriter(self._open, self._schema, compression="zstd")
+        self._writer = pq.ParquetWriter(
+            self._open, self._schema, compression="zstd", use_dictionary=False, column_encoding=_ENCODINGS
+        )
         self.first_ms: int | None = None
         self.last_ms: int | None = None
 
@@ -65,7 +72,7 @@ def read_batches(layout: Layout, dataset: DatasetId) -> Iterator[pa.RecordBatch]
     for file in record.files:
         try:
             with pq.ParquetFile(folder / file.path) as parquet:
-                for batch in parquet.iter_batches(batch_size=ROW_GROUP):
+                for batch in parquet.iter_batches(batch_size=ROW_GROUP, columns=[*VALUES, "ts_event"]):
                     yield from_catalog(batch)
         except FileNotFoundError:
             raise Corrupt(f"dataset {dataset}: {file.path} is missing", hint=_again(record)) from None

@@ -17,6 +17,9 @@ from opslab.model.run import Failure
 from opslab.nautilus.canonical import event_row
 from opslab.ports import Frames
 
+_BOUND = frozenset({"on_bar", "on_order_event"})
+"""Wrapped by `bind`, on the instance."""
+
 
 @dataclass(slots=True)
 class Watch:
@@ -47,7 +50,7 @@ class Watch:
 
 
 class Guarded(Strategy):
-    """Every `on_*` handler of a subclass is wrapped. Its attributes are set before it is added to a node."""
+    """Every `on_*` handler of a subclass is wrapped. `bind` makes one ready to be added to a node."""
 
     watch: Watch
     instrument: Instrument
@@ -55,33 +58,48 @@ class Guarded(Strategy):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         for name, handler in list(cls.__dict__.items()):
-            if name.startswith("on_") and callable(handler):
-                setattr(cls, name, _on_bar(handler) if name == "on_bar" else _guarded(name, handler))
-
-    def on_order_event(self, event: Any) -> None:
-        self.watch.saw_order_event(event)
-
-    def end_run(self, reason: str) -> None:
-        """End the run from within a callback."""
-        self.shutdown_system(reason)
+            if name.startswith("on_") and name not in _BOUND and callable(handler):
+                setattr(cls, name, _guarded(name, handler))
 
 
-def _on_bar(handler: Callable[..., Any]) -> Callable[..., Any]:
+def bind(strategy: Guarded, instrument: Instrument, watch: Watch) -> None:
+    """Give a strategy what it works on, and put the watch outermost around the handlers that are counted.
+
+    On the instance, not the class: a handler that calls `super()` must not be counted twice.
+    """
+    strategy.instrument = instrument
+    strategy.watch = watch
+    strategy.on_bar = _counted_bar(strategy, strategy.on_bar, watch)  # type: ignore[method-assign]
+    strategy.on_order_event = _told_order_event(strategy.on_order_event, watch)  # type: ignore[method-assign]
+
+
+def _counted_bar(strategy: Guarded, handler: Callable[[Any], None], watch: Watch) -> Callable[[Any], None]:
     """The one wrapper that runs for every bar: kept short."""
 
-    @functools.wraps(handler)
-    def on_bar(self: Guarded, bar: Any) -> None:
-        watch = self.watch
+    def on_bar(bar: Any) -> None:
         watch.bars += 1
         try:
-            handler(self, bar)
+            handler(bar)
         except BaseException as error:  # noqa: BLE001  (whatever a strategy raises is recorded)
             watch.saw_exception("on_bar", error)
             watch.stop = True
         if watch.stop:
-            self.end_run("stop")
+            strategy.shutdown_system("stop")
 
     return on_bar
+
+
+def _told_order_event(handler: Callable[[Any], None], watch: Watch) -> Callable[[Any], None]:
+    def on_order_event(event: Any) -> None:
+        watch.saw_order_event(event)
+        try:
+            handler(event)
+        except BaseException as error:
+            watch.saw_exception("on_order_event", error)
+            watch.stop = True
+            raise
+
+    return on_order_event
 
 
 def _guarded(name: str, handler: Callable[..., Any]) -> Callable[..., Any]:

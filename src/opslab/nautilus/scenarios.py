@@ -7,7 +7,7 @@ from nautilus_trader.trading import StrategyConfig
 
 from opslab.model.instant import NS_PER_MINUTE
 from opslab.model.instrument import Instrument
-from opslab.nautilus.guard import Guarded, Watch
+from opslab.nautilus.guard import Guarded, Watch, bind
 
 ACTION_BAR = 10
 TARGET_NOTIONAL = Decimal(200)
@@ -78,6 +78,5 @@ SCENARIOS: dict[tuple[str, str], type[Guarded]] = {
 def make(scenario: type[Guarded], instrument: Instrument, watch: Watch) -> Guarded:
     """The strategy, ready to be added to a node."""
     strategy = scenario(StrategyConfig(strategy_id=StrategyId("LAB-001")))
-    strategy.instrument = instrument
-    strategy.watch = watch
+    bind(strategy, instrument, watch)
     return strategy

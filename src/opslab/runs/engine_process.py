@@ -96,16 +96,23 @@ class EngineProcess:
 
     def close(self) -> None:
         """Make sure that nothing of it is left."""
-        if self._child.poll() is None:
-            try:
-                self._child.wait(STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                self.kill()
-                self._child.wait()
+        if self._child.poll() is None and not self._ends_within(STOP_SECONDS):
+            self.kill()
+        self._child.wait()
         os.close(self._receiving)
         if self._child.stdin:
             with suppress(BrokenPipeError):
                 self._child.stdin.close()
+
+    def _ends_within(self, seconds: float) -> bool:
+        """Wait for the process itself; `Popen.wait` with a limit would sleep and look."""
+        descriptor = os.pidfd_open(self._child.pid)
+        try:
+            poll = select.poll()
+            poll.register(descriptor, select.POLLIN)
+            return bool(poll.poll(seconds * 1000))
+        finally:
+            os.close(descriptor)
 
     def failure(self, clean: Callable[[str], str]) -> Failure | None:
         """Why it ended other than by itself; None when it did end by itself. Call after `close`."""

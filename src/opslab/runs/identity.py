@@ -47,7 +47,8 @@ def folder_digest(folder: Path) -> str:
 
 def installed() -> list[str]:
     """`name==version` of every installed distribution, normalised and sorted."""
-    found = {(dist.name.lower().replace("_", "-"), dist.version) for dist in distributions() if dist.name}
+    texts = [dist.metadata for dist in distributions()]  # once: each look parses the file again
+    found = {(text["Name"].lower().replace("_", "-"), text["Version"]) for text in texts if text["Name"]}
     return [f"{name}=={number}" for name, number in sorted(found)]
 
 

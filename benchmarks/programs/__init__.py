@@ -1,0 +1,1 @@
+"""The yardsticks and the maker of data: programs that run in processes of their own and know nothing of the lab."""

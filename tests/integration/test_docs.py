@@ -1,0 +1,228 @@
+"""The docs hold: their commands run, and their tables name what the code has, no more and no less.
+
+In a ```console block every line `$ tc ...` is run, page by page, in a fresh folder with a fresh home. It must exit
+with 0, or with the code that a comment behind it names (`# exit 2`). A block with `title="name"` is a file that the
+commands below it find; so are `examples/` and the candle files made here. `$ ...` lines of other programs are not run.
+"""
+
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+import typer
+from pydantic import BaseModel
+
+from opslab import errors
+from opslab.cli.app import app
+from opslab.datasets.quality import RULES
+from opslab.model.dataset import DatasetRecord
+from opslab.model.event import EventName
+from opslab.model.risk import PROFILES
+from opslab.model.run import RunMetadata, ScenarioCounters
+from opslab.model.spec import BacktestSpec
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md"))]
+
+BLOCK = re.compile(r"^```(\w+)(?: title=\"([\w.-]+)\")?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+COMMAND = re.compile(r"^\$ (tc(?: .*?)?)(?: +# exit (\d+))?$", re.MULTILINE)
+NAME = re.compile(r"`([\w.-]+)`")
+MINUTES_A_DAY = 1440
+
+
+def blocks(page: Path) -> Iterator[tuple[str, str, str]]:
+    """(language, title, text) of every fenced block."""
+    for found in BLOCK.finditer(page.read_text(encoding="utf-8")):
+        yield found[1], found[2] or "", found[3]
+
+
+def has_commands(page: Path) -> bool:
+    return any(language == "console" and COMMAND.search(text) for language, _, text in blocks(page))
+
+
+def tc(words: Iterable[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "TC_HOME": str(folder / "home")}
+    return subprocess.run(
+        [sys.executable, "-m", "opslab", *words],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+def day_of_candles(first_open_ms: int) -> list[str]:
+    """A day of lines `open_time,open,high,low,close,volume`."""
+    lines = []
+    for minute in range(MINUTES_A_DAY):
+        tenths, close_tenths = 600_000 + minute * 37 % 200, 600_000 + (minute + 1) * 37 % 200
+        prices = (tenths, max(tenths, close_tenths) + 5, min(tenths, close_tenths) - 5, close_tenths)
+        shown = ",".join(f"{price // 10}.{price % 10}" for price in prices)
+        lines.append(f"{first_open_ms + minute * 60_000},{shown},5.{minute % 10:03d}")
+    return lines
+
+
+def write_zip(path: Path, lines: Iterable[str]) -> None:
+    """As Binance publishes them: twelve columns, no header."""
+    rows = (f"{line},{int(line.partition(',')[0]) + 59_999},1,1,1,1,0" for line in lines)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(f"{path.stem}.csv", "".join(f"{row}\n" for row in rows))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """What the docs suppose to be in the current folder."""
+    shutil.copytree(ROOT / "examples", tmp_path / "examples")
+    first_day, second_day = day_of_candles(1_714_521_600_000), day_of_candles(1_714_608_000_000)
+    text = "\n".join(["open_time,open,high,low,close,volume", *first_day])
+    (tmp_path / "candles.csv").write_text(f"{text}\n")
+    write_zip(tmp_path / "BTCUSDT-1m-2024-05-01.zip", first_day)
+    write_zip(tmp_path / "BTCUSDT-1m-2024-05-02.zip", second_day)
+    return tmp_path
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if has_commands(page)], ids=lambda page: page.name)
+def test_commands_of_the_docs_run(page: Path, folder: Path) -> None:
+    for language, title, text in blocks(page):
+        if title:
+            (folder / title).write_text(text, encoding="utf-8")
+        if language != "console":
+            continue
+        for found in COMMAND.finditer(text):
+            assert not set("|<>;&`$") & set(found[1]), f"{page.name}: a shell would be needed for: {found[1]}"
+            done = tc(shlex.split(found[1])[1:], folder)
+            wanted = int(found[2] or 0)
+            assert done.returncode == wanted, f"{page.name}: {found[0]}\n{done.stdout}{done.stderr}"
+
+
+def test_fingerprint_can_be_recomputed_as_its_page_says(folder: Path) -> None:
+    script = next(text for _, title, text in blocks(DOCS / "data.md") if title == "fingerprint.py")
+    (folder / "fingerprint.py").write_text(script)
+    recomputed = subprocess.run(
+        [sys.executable, "fingerprint.py", "candles.csv"], cwd=folder, capture_output=True, text=True, check=True
+    )
+    done = tc(["data", "import", "candles.csv", "--dataset", "one-day", "--json"], folder)
+    assert recomputed.stdout.strip() == json.loads(done.stdout)["fingerprint"]
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"])
+def test_links_out_of_the_root_lead_somewhere(name: str) -> None:
+    """Links inside docs/ are checked by `mkdocs build --strict`."""
+    links = re.findall(r"\]\(((?!https?:)[^)#]+)", (ROOT / name).read_text(encoding="utf-8"))
+    assert not [link for link in links if not (ROOT / link).exists()]
+
+
+def section(page: str, heading: str) -> str:
+    """The text below a second-level heading, up to the next one."""
+    text = (DOCS / page).read_text(encoding="utf-8")
+    found = re.search(rf"^## {re.escape(heading)}$(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
+    assert found, f"docs/{page} has no section {heading!r}"
+    return found[1]
+
+
+def first_cells(page: str, heading: str) -> set[str]:
+    """Every `name` in the first column of the section's tables."""
+    rows = re.findall(r"^\| (`.*?) \|", section(page, heading), re.MULTILINE)
+    return {name for cell in rows for name in NAME.findall(cell)}
+
+
+def leaves(model: type[BaseModel], prefix: str = "") -> set[str]:
+    """Dotted names of all fields that are not records themselves."""
+    names: set[str] = set()
+    for name, field in model.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            names |= leaves(kind, f"{prefix}{name}.")
+        else:
+            names.add(f"{prefix}{name}")
+    return names
+
+
+def words_of(literal: Any) -> set[str]:
+    """The words of a Literal, or of a union of several."""
+    parts = get_args(getattr(literal, "__value__", literal))
+    return {word for part in parts for word in ([part] if isinstance(part, str) else words_of(part))}
+
+
+@pytest.mark.parametrize(
+    ("page", "heading", "known"),
+    [
+        ("spec.md", "Fields", leaves(BacktestSpec)),
+        ("spec.md", "Risk profiles", set(PROFILES)),
+        ("data.md", "What is checked", set(RULES)),
+        ("data.md", "The dataset folder", set(DatasetRecord.model_fields)),
+        ("run.md", "metadata.json", set(RunMetadata.model_fields)),
+        ("run.md", "Counters", set(ScenarioCounters.model_fields)),
+        ("run.md", "The journal", words_of(EventName) | {"seq", "time", "event", "payload", "prev"}),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_tables_name_what_the_code_has(page: str, heading: str, known: set[str]) -> None:
+    named = first_cells(page, heading)
+    assert named == known, f"docs/{page}, {heading}: to add {sorted(known - named)}, to remove {sorted(named - known)}"
+
+
+def test_every_exit_code_is_explained() -> None:
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.LabError)]
+    explained = set(re.findall(r"^\| (\d+) \|", (DOCS / "exit-codes.md").read_text(), re.MULTILINE))
+    assert {str(kind.exit_code) for kind in kinds} <= explained
+
+
+def test_a_run_writes_the_files_and_fields_that_its_page_names(folder: Path) -> None:
+    tc(["data", "prepare", "--dataset", "btcusdt-sample"], folder)
+    done = tc(["run", "backtest", "--spec", "examples/order-lifecycle.yaml", "--run-id", "r1"], folder)
+    assert done.returncode == 0, done.stderr
+    run = folder / "home" / "artifacts" / "runs" / "r1"
+    assert {path.name for path in run.iterdir()} == {name.rstrip("/") for name in files_of_a_run()}
+    for line in section("run.md", "Canonical results").splitlines():
+        row = re.match(r"\| `(\w+\.jsonl)` \|.*?\|(.*)\|$", line)
+        if row:
+            first = json.loads((run / row[1]).read_text().partition("\n")[0])
+            named = set(NAME.findall(row[2])) - ({"reason"} if row[1] == "orders.jsonl" else set())
+            assert named == set(first), f"docs/run.md, {row[1]}: {sorted(named ^ set(first))}"
+
+
+def files_of_a_run() -> set[str]:
+    rows = re.findall(r"^\| (`.*?) \|", section("run.md", "The run folder"), re.MULTILINE)
+    return {name for cell in rows for name in re.findall(r"`([\w./]+)`", cell)}
+
+
+def offered() -> Iterator[tuple[str, set[str], set[str]]]:
+    """(command, its options without --help, its arguments) of all that `tc --help` offers, and of `tc` itself."""
+
+    def walk(command: Any, words: tuple[str, ...]) -> Iterator[tuple[str, set[str], set[str]]]:
+        inner = getattr(command, "commands", {})
+        if not inner or len(words) == 1:
+            named = [param for param in command.params if param.name != "help"]
+            options = {name for param in named for name in param.opts if name.startswith("--")}
+            arguments = {param.metavar for param in named if param.param_type_name == "argument"}
+            yield " ".join(words), options - {"--help"}, arguments
+        for name, child in inner.items():
+            yield from walk(child, (*words, name))
+
+    yield from walk(typer.main.get_command(app), ("tc",))
+
+
+def test_command_reference_is_what_help_offers() -> None:
+    text = (DOCS / "commands.md").read_text(encoding="utf-8")
+    synopses = re.findall(r"^## (tc.*?)$.*?^```text\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    known = {command: (options, arguments) for command, options, arguments in offered()}
+    assert {heading for heading, _ in synopses} == set(known)
+    for heading, synopsis in synopses:
+        options, arguments = known[heading]
+        assert synopsis.startswith(heading), heading
+        assert set(re.findall(r"--[\w-]+", synopsis)) == options, heading
+        rest = set(re.sub(r"\[.*?\]|--[\w-]+ \w+", "", synopsis.removeprefix(heading)).split())
+        assert rest == arguments, heading
