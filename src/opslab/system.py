@@ -63,7 +63,8 @@ def _start_ticks(pid: int) -> int | None:
 class StopSignals:
     """While entered, SIGINT, SIGTERM and SIGHUP are noted instead of raised.
 
-    `name` is the first signal's name, `count` how many came; `on_signal(count)` runs in the main thread for each.
+    `name` is the first signal's name, `count` how many came. For each, `announce(name, count)` and then
+    `on_signal(count)` run in the main thread, in the middle of whatever it was doing.
     """
 
     _NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -71,6 +72,7 @@ class StopSignals:
     def __init__(self) -> None:
         self.name: str | None = None
         self.count = 0
+        self.announce: Callable[[str, int], None] = lambda _name, _count: None
         self.on_signal: Callable[[int], None] = lambda _count: None
         self._before: dict[int, Any] = {}
 
@@ -86,6 +88,7 @@ class StopSignals:
     def _note(self, number: int, _frame: FrameType | None) -> None:
         self.name = self.name or signal.Signals(number).name
         self.count += 1
+        self.announce(signal.Signals(number).name, self.count)
         self.on_signal(self.count)
 
 

@@ -50,6 +50,25 @@ def test_bad_specs_name_every_mistake(path: Path) -> None:
         assert want["says"] in message
 
 
+BEYOND_SCHEMA = {
+    "aliases",
+    "tags",
+    "duplicate-keys",
+    "two-documents",
+    "not-yaml",
+    "tab",
+    "key-that-is-a-list",
+    "only-a-comment",
+    "merge-key",
+}
+
+
+@pytest.mark.parametrize("path", [path for path in BAD if path.stem not in BEYOND_SCHEMA], ids=lambda path: path.stem)
+def test_an_editor_with_the_schema_marks_bad_specs_too(path: Path) -> None:
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(yaml.safe_load(path.read_text()), spec_schema())
+
+
 NOT_TEXT = {
     "utf16": "spec_version: v1\n".encode("utf-16"),
     "latin1": b"spec_version: v1\n# caf\xe9\n",

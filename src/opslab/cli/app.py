@@ -59,7 +59,7 @@ def main() -> NoReturn:
 
 def _run() -> int:
     try:
-        return app(standalone_mode=False) or 0
+        return app(standalone_mode=False, prog_name="tc") or 0
     except LabError as failure:
         if failure.exit_code == BUG:
             return _bug(failure)

@@ -1,6 +1,7 @@
 """What a person or a program reads: results on stdout, everything else on stderr."""
 
 import json
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -40,6 +41,11 @@ def result_fields(rows: Iterable[tuple[str, Any]]) -> None:
 def note(text: str) -> None:
     """A line for the person at the terminal."""
     print(f"tc: {text}", file=sys.stderr, flush=True)
+
+
+def note_at_once(text: str) -> None:
+    """As `note`, past all buffers: safe in a signal handler."""
+    os.write(2, f"\ntc: {text}\n".encode())
 
 
 def print_help(text: str) -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from opslab.cli.options import Home, Json, Spec
-from opslab.cli.output import note, result_fields, result_json, result_table
+from opslab.cli.output import note, note_at_once, result_fields, result_json, result_table
 
 if TYPE_CHECKING:
     from opslab.model.run import RunMetadata
@@ -30,6 +30,7 @@ def backtest(spec: Spec, run_id: RunIdOption = None, home: Home = None, as_json:
 
     lab = open_lab(home)
     with StopSignals() as signals:
+        signals.announce = _announce
         plan = lab.plan(spec, run_id)
         if signals.name:
             raise KeyboardInterrupt
@@ -89,6 +90,13 @@ def show(run_id: RunIdArgument, home: Home = None, as_json: Json = False) -> Non
         result_json(_document(metadata))
     else:
         _show(metadata)
+
+
+def _announce(name: str, count: int) -> None:
+    if count == 1:
+        note_at_once(f"{name}: ending the run and keeping what there is; once more kills the engine")
+    else:
+        note_at_once(f"{name}: killing the engine")
 
 
 def _document(run: "RunMetadata") -> dict[str, Any]:

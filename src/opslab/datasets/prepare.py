@@ -161,14 +161,16 @@ def refusal(findings: Findings) -> BadData:
     """Why these candles are not taken, with the first findings of each rule."""
     counts = dict(sorted(findings.counts.items()))
     summary = ", ".join(f"{count} x {rule}" for rule, count in counts.items())
-    lines = [finding.text() for finding in findings.kept[:_SHOWN]]
+    files = {name: place for place, name in enumerate(dict.fromkeys(finding.file for finding in findings.kept))}
+    kept = sorted(findings.kept, key=lambda finding: (files[finding.file], finding.line))
+    lines = [finding.text() for finding in kept[:_SHOWN]]
     rest = findings.total - len(lines)
     if rest > 0:
         lines.append(f"... and {rest} more (--json lists the first {KEPT_PER_RULE} of each rule)")
     return BadData(
         f"the candles have errors and were not imported: {summary}",
         lines=lines,
-        findings=[finding.as_dict() for finding in findings.kept],
+        findings=[finding.as_dict() for finding in kept],
         counts=counts,
         hint="correct the files at their source; nothing is repaired silently",
     )

@@ -5,6 +5,7 @@ with one of the keys below.
 
     event     {"event": name, "payload": {...}}          to the journal, in order
     progress  {"progress": {"bars": n}}                  telemetry, may be dropped
+    ended     {"ended": {"bars": n}}                     the run is over, rows follow
     row       {"row": {...}, "file": "orders"}           one line of a canonical result, already sorted
     result    {"result": {"counters": ..., "cost": ...}} once, last, when the engine ended by itself
     failure   {"failure": {"kind": ..., ...}}            why it did not

@@ -8,7 +8,7 @@ import re
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, PlainSerializer
+from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
 from opslab.errors import BadId
 from opslab.model.canonical import decimal_text, digest
@@ -53,7 +53,26 @@ def _fingerprint(value: Any) -> Any:
     raise ValueError("must be 'sha256:' and 64 hex digits, as tc data fingerprint prints")
 
 
-Exact = Annotated[Decimal, BeforeValidator(_exact), PlainSerializer(decimal_text, return_type=str)]
+_NAME_PATTERN = "^(?!.*__)[{first}][{first}._-]{{0,62}}[{first}_-]$|^[{first}]$"
+Exact = Annotated[
+    Decimal,
+    BeforeValidator(_exact),
+    PlainSerializer(decimal_text, return_type=str),
+    WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "string", "pattern": f"^{_NUMBER.pattern}$"}]}),
+]
+RunName = Annotated[
+    str,
+    BeforeValidator(_run_id),
+    WithJsonSchema({"type": "string", "pattern": _NAME_PATTERN.format(first="A-Za-z0-9")}),
+]
+DatasetName = Annotated[
+    str,
+    BeforeValidator(_dataset_id),
+    WithJsonSchema({"type": "string", "pattern": _NAME_PATTERN.format(first="a-z0-9")}),
+]
+FingerprintText = Annotated[
+    str, BeforeValidator(_fingerprint), WithJsonSchema({"type": "string", "pattern": f"^{_FINGERPRINT.pattern}$"})
+]
 
 
 class StrategyRef(Record):
@@ -69,10 +88,8 @@ class StrategyRef(Record):
 class DataRef(Record):
     """The candles a run reads."""
 
-    dataset: Annotated[str, BeforeValidator(_dataset_id)] = Field(
-        description="name of a prepared dataset, see tc data list"
-    )
-    fingerprint: Annotated[str | None, BeforeValidator(_fingerprint)] = Field(
+    dataset: DatasetName = Field(description="name of a prepared dataset, see tc data list")
+    fingerprint: FingerprintText | None = Field(
         default=None, description="a gate: the run refuses to start on any other content"
     )
 
@@ -124,9 +141,7 @@ class BacktestSpec(Record):
     """One backtest run, described."""
 
     spec_version: Literal["v1"] = Field(description="version of this format")
-    run_id: Annotated[str | None, BeforeValidator(_run_id)] = Field(
-        default=None, description="name of the run; made from time and strategy when absent"
-    )
+    run_id: RunName | None = Field(default=None, description="name of the run; made from time and strategy when absent")
     mode: Literal["backtest"] = Field(description="what kind of run")
     engine: Literal["nautilus"] = Field(description="the engine")
     venue: Literal["binance"] = Field(description="binance is Binance USD-M futures")
@@ -138,8 +153,11 @@ class BacktestSpec(Record):
     observability: Observability = Field(default_factory=Observability, description="what is written")
 
     def asked(self) -> dict[str, Any]:
-        """What identity is made of: every field with its default filled in, names left out."""
-        return self.model_dump(mode="json", exclude={"run_id"})
+        """What identity is made of: every field with its default filled in.
+
+        Names are left out, the dataset's too: the digest of its candles stands beside this one.
+        """
+        return self.model_dump(mode="json", exclude={"run_id": True, "data": {"dataset", "fingerprint"}})
 
     def digest(self) -> str:
         return digest(self.asked())

@@ -59,6 +59,7 @@ def run(plan: EnginePlan, scenario: type[Guarded], watch: Watch) -> Outcome:
         if watch.failure is None:
             watch.failure = Failure(kind="engine", message=watch.clean(str(error)))
     seconds = time.perf_counter() - began
+    watch.frames.send({"ended": {"bars": watch.bars}})
     counters, reasons = _report(node.get_engine_cache(_NODE), watch)
     return Outcome(counters=counters, denial_reasons=reasons, seconds=seconds, bars=watch.bars)
 

@@ -69,8 +69,8 @@ def bind(strategy: Guarded, instrument: Instrument, watch: Watch) -> None:
     """
     strategy.instrument = instrument
     strategy.watch = watch
-    strategy.on_bar = _counted_bar(strategy, strategy.on_bar, watch)  # type: ignore[method-assign]
-    strategy.on_order_event = _told_order_event(strategy.on_order_event, watch)  # type: ignore[method-assign]
+    strategy.on_bar = _counted_bar(strategy, strategy.on_bar, watch)  # type: ignore[assignment, method-assign]
+    strategy.on_order_event = _told_order_event(strategy.on_order_event, watch)  # type: ignore[assignment, method-assign]
 
 
 def _counted_bar(strategy: Guarded, handler: Callable[[Any], None], watch: Watch) -> Callable[[Any], None]:

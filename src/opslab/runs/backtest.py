@@ -119,7 +119,8 @@ def _run(
     heard = Heard()
     try:
         for frames in engine.frames():
-            _take(frames, log, rows, heard, on_bars)
+            if _take(frames, log, rows, heard, on_bars):
+                engine.collecting()
     except BaseException:
         engine.kill()
         raise
@@ -149,8 +150,9 @@ def _take(
     rows: Mapping[str, RowsFile],
     heard: Heard,
     on_bars: Callable[[int], None],
-) -> None:
-    """Sort one batch of frames to where they belong."""
+) -> bool:
+    """Sort one batch of frames to where they belong; whether the run's end was among them."""
+    ended = False
     batch: list[tuple[str, Mapping[str, Any]]] = []
     for frame in frames:
         if frame.get("event") in HIGH_RATE:
@@ -161,6 +163,9 @@ def _take(
             batch = []
         if "event" in frame:
             log.tell(frame["event"], frame["payload"])
+        elif "ended" in frame:
+            on_bars(frame["ended"]["bars"])
+            ended = True
         elif "row" in frame:
             rows[frame["file"]].add(frame["row"])
         elif "progress" in frame:
@@ -173,6 +178,7 @@ def _take(
             heard.denial_reasons = frame["result"]["denial_reasons"]
     if batch:
         log.tell_many(batch)
+    return ended
 
 
 def _end(

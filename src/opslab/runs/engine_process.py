@@ -20,6 +20,9 @@ from opslab.settings import child_environment
 
 ENGINE_COMMAND = (sys.executable, "-P", "-m", "opslab.children.engine")
 STOP_SECONDS = 10.0
+"""How long a child may take to end its run after it was asked to."""
+COLLECT_SECONDS = 120.0
+"""How long it may then take to send its results, which is long when there are many orders."""
 _POLL_MS = 200
 _READ_BYTES = 1 << 18
 _LOG_TAIL_BYTES = 64 << 10
@@ -34,6 +37,7 @@ class EngineProcess:
         self._log = log
         self._deadline: float | None = None
         self._killed = False
+        self._patience = STOP_SECONDS
         receiving, sending = os.pipe()
         try:
             with open(log, "wb") as output:
@@ -69,8 +73,14 @@ class EngineProcess:
         if count > 1:
             self.kill()
         else:
-            self._deadline = self._clock.monotonic_s() + STOP_SECONDS
+            self._deadline = self._clock.monotonic_s() + self._patience
             self._child.send_signal(signal.SIGTERM)
+
+    def collecting(self) -> None:
+        """The run has ended, its results are on their way: a stop waits for them."""
+        self._patience = COLLECT_SECONDS
+        if self._deadline:
+            self._deadline = self._clock.monotonic_s() + COLLECT_SECONDS
 
     def kill(self) -> None:
         self._killed = True
@@ -82,10 +92,11 @@ class EngineProcess:
         poll.register(self._receiving, select.POLLIN | select.POLLHUP)
         rest = b""
         while True:
-            if not poll.poll(_POLL_MS):
-                if self._deadline and self._clock.monotonic_s() > self._deadline:
-                    self.kill()
-                    self._deadline = None
+            quiet = not poll.poll(_POLL_MS)
+            if self._deadline and self._clock.monotonic_s() > self._deadline:
+                self.kill()
+                self._deadline = None
+            if quiet:
                 yield []
                 continue
             data = os.read(self._receiving, _READ_BYTES)

@@ -18,7 +18,9 @@ def write_reports(folder: Path, metadata: RunMetadata) -> None:
 def render(name: str, metadata: RunMetadata) -> str:
     """The report in the template's format; what users named or strategies said is escaped."""
     html = ".html" in name
-    environment = Environment(autoescape=html, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        autoescape=html, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
+    )
     environment.filters["cell"] = _html_cell if html else _markdown_cell
     values: dict[str, Any] = {"run": metadata, "sections": sections(metadata)}
     return environment.from_string(template(name)).render(values)

@@ -90,8 +90,8 @@ def _unknown_field(path: KeyPath) -> str:
     model = _model_at(path[:-1])
     known = list(model.model_fields) if model else []
     close = nearest(str(path[-1]), known, 1)
-    guess = f" did you mean '{close[0]}'?" if close else ""
-    return f"unknown field;{guess} known here: {', '.join(known)}"
+    guess = f" (did you mean '{close[0]}'?)" if close else ""
+    return f"unknown field{guess}; known here: {', '.join(known)}"
 
 
 def _not_one_of(path: KeyPath, given: Any) -> str:

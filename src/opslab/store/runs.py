@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from pydantic import ValidationError
 
@@ -87,31 +87,35 @@ class RowsFile:
         self._path = folder / self.name
         self._temporary = folder / f".{self.name}.tmp"
         self._hasher = hashlib.sha256()
-        self.rows = 0
-        with writing(f"write {self.name}"):
-            self._stream = open(self._temporary, "wb")  # noqa: SIM115  (closed by commit or abandon)
+        self._stream: BinaryIO | None = None
 
     def add(self, row: Mapping[str, Any]) -> None:
         line = canonical_json(row).encode() + b"\n"
         self._hasher.update(line)
-        self.rows += 1
         with writing(f"write {self.name}"):
-            self._stream.write(line)
+            self._opened().write(line)
 
     def commit(self) -> str:
         """Put the file in its place; its digest."""
-        with writing(f"write {self.name}"):
-            self._stream.flush()
-            os.fsync(self._stream.fileno())
-            self._stream.close()
+        with writing(f"write {self.name}"), self._opened() as stream:
+            stream.flush()
+            os.fsync(stream.fileno())
             os.replace(self._temporary, self._path)  # noqa: PTH105
             sync_folder(self._path.parent)
         return DIGEST_PREFIX + self._hasher.hexdigest()
 
     def abandon(self) -> None:
-        with suppress(OSError):
-            self._stream.close()
-            self._temporary.unlink()
+        if self._stream:
+            with suppress(OSError):
+                self._stream.close()
+            with suppress(OSError):
+                self._temporary.unlink()
+
+    def _opened(self) -> BinaryIO:
+        """The temporary file, made when it is first needed."""
+        if self._stream is None:
+            self._stream = open(self._temporary, "wb")  # noqa: SIM115  (closed by commit or abandon)
+        return self._stream
 
 
 def write_record(folder: Path, name: str, value: Any) -> None:

@@ -1,0 +1,75 @@
+"""Sessions in `*.txt` are run as written: what an operator reads there is what happens.
+
+`$ tc ...` is a command; the lines below are its stdout, those with `! ` its stderr (checked when there are any),
+`# exit N` its exit code (0 when not written). `...` stands for anything. Other lines with `# ` are for the reader.
+"""
+
+import doctest
+import shlex
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from tests.fakes.tc import Tc, candle_lines
+
+HERE = Path(__file__).parent
+EXAMPLES = HERE.parents[1] / "examples"
+
+WRONG = """\
+spec_version: v1
+mode: backtets
+engine: nautilus
+venue: binance
+instrument: BTCUSDT
+strategy: {name: smoke}
+data: {dataset: ../x}
+acount: {}
+"""
+
+
+@dataclass(slots=True)
+class Step:
+    words: list[str]
+    out: list[str] = field(default_factory=list)
+    err: list[str] = field(default_factory=list)
+    code: int = 0
+
+
+def steps_of(text: str) -> list[Step]:
+    steps: list[Step] = []
+    for line in text.splitlines():
+        if line.startswith("$ tc"):
+            steps.append(Step(shlex.split(line)[2:]))
+        elif line.startswith("# exit "):
+            steps[-1].code = int(line.removeprefix("# exit "))
+        elif line.startswith("# ") or not steps:
+            continue
+        elif line.startswith("! "):
+            steps[-1].err.append(line[2:])
+        elif line:
+            steps[-1].out.append(line)
+    return steps
+
+
+def matches(want: list[str], got: str) -> bool:
+    lines = "\n".join(line.rstrip() for line in got.splitlines() if line.strip()) + "\n"
+    return doctest.OutputChecker().check_output("\n".join(want) + "\n", lines, doctest.ELLIPSIS)
+
+
+@pytest.mark.parametrize("path", sorted(HERE.glob("*.txt")), ids=lambda path: path.stem)
+def test_session(bare_tc: Tc, path: Path) -> None:
+    shutil.copytree(EXAMPLES, bare_tc.home / "examples")
+    lines = candle_lines(30)
+    (bare_tc.home / "candles.csv").write_text("\n".join(lines) + "\n")
+    (bare_tc.home / "gap.csv").write_text("\n".join([*lines[:11], *lines[13:]]) + "\n")
+    (bare_tc.home / "wrong.yaml").write_text(WRONG)
+    steps = steps_of(path.read_text())
+    assert steps
+    for step in steps:
+        answer = bare_tc(*step.words)
+        shown = f"$ tc {shlex.join(step.words)}\n{answer.out}\n--- stderr\n{answer.err}\n--- exit {answer.code}"
+        assert answer.code == step.code, shown
+        assert matches(step.out, answer.out) if step.out else not answer.out, shown
+        assert not step.err or matches(step.err, answer.err), shown
