@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from opslab.model.dataset import DatasetRecord
     from opslab.model.instrument import Instrument
     from opslab.model.run import RunMetadata
+    from opslab.ports import Tick
     from opslab.runs.plan import BacktestPlan
     from opslab.runs.registry import Row
 
@@ -54,13 +55,13 @@ class Lab:
 
         return prepare_shipped(self.layout, dataset, _instrument(), self._clock)
 
-    def import_candles(self, dataset: DatasetId, paths: Sequence[Path], tick: Callable[[int], None]) -> "Prepared":
+    def import_candles(self, dataset: DatasetId, paths: Sequence[Path], tick: "Tick") -> "Prepared":
         """tick: called with the rows of each batch."""
         from opslab.datasets.prepare import import_files
 
         return import_files(self.layout, dataset, paths, _instrument(), self._clock, tick)
 
-    def check_fingerprint(self, dataset: DatasetId, tick: Callable[[int], None]) -> FingerprintCheck:
+    def check_fingerprint(self, dataset: DatasetId, tick: "Tick") -> FingerprintCheck:
         """Compute the fingerprint from the stored candles. tick: called with the rows of each batch."""
         from opslab.datasets.catalog import content_fingerprint
         from opslab.datasets.records import kept_fingerprint

@@ -38,11 +38,5 @@ class Frames(Protocol):
         ...
 
 
-class Progress(Protocol):
-    """Live progress of long work, for a person."""
-
-    def update(self, done: int, total: int | None = None) -> None: ...
-
-
-Tick = Callable[[int], None]
-"""Called with the amount done since the last call."""
+Tick = Callable[[int, int | None], None]
+"""Called with the amount done since the last call, and an estimate of all there is where one can be made."""

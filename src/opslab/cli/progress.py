@@ -28,12 +28,11 @@ class ProgressBar:
     def __enter__(self) -> Self:
         if sys.stderr.isatty():
             from rich.console import Console
-            from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+            from rich.progress import BarColumn, Progress, TextColumn
 
             console = Console(stderr=True)
             columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[figures]}"))
-            times = (TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
-            self._bar = Progress(*columns, *times, console=console, transient=True)
+            self._bar = Progress(*columns, console=console, transient=True)
             self._task = self._bar.add_task(self._what, total=self._total, figures="")
             self._bar.start()
         return self
@@ -42,25 +41,27 @@ class ProgressBar:
         if self._bar:
             self._bar.stop()
 
-    def add(self, amount: int) -> None:
+    def add(self, amount: int, total: int | None = None) -> None:
+        """Done so much more; `total`, when given, is a better idea of all there is."""
+        self._total = total or self._total
         self.reach(self._done + amount)
 
     def reach(self, done: int) -> None:
         self._done = done
         if self._bar:
-            self._bar.update(self._task, completed=done, figures=self._figures())
+            self._bar.update(self._task, completed=done, total=self._total, figures=self._figures())
         elif time.monotonic() - self._told >= _LINE_SECONDS:
             self._told = time.monotonic()
-            note(f"{self._what}: {self._figures()}{self._left()}")
+            note(f"{self._what}: {self._figures()}")
 
     def _rate(self) -> float:
         return self._done / max(time.monotonic() - self._began, 1e-9)
 
     def _figures(self) -> str:
         of = f" of {self._total:,}" if self._total else ""
-        return f"{self._done:,}{of} {self._unit}, {self._rate():,.0f}/s"
+        return f"{self._done:,}{of} {self._unit}, {self._rate():,.0f}/s{self._left()}"
 
     def _left(self) -> str:
         if not self._total or not self._done:
             return ""
-        return f", {(self._total - self._done) / self._rate():.0f} s left"
+        return f", {max(0, self._total - self._done) / self._rate():.0f} s left"

@@ -1,7 +1,7 @@
 """Prepared datasets: made in a staging folder, committed whole, read back."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -15,6 +15,7 @@ from opslab.model.dataset import DataFile, DatasetRecord
 from opslab.model.ids import DatasetId
 from opslab.model.instant import BAR_CLOSE_OFFSET_NS, NS_PER_MS, catalog_instant
 from opslab.model.instrument import Instrument
+from opslab.ports import Tick
 from opslab.store.files import file_digest
 from opslab.store.layout import Layout
 
@@ -81,12 +82,12 @@ def read_batches(layout: Layout, dataset: DatasetId) -> Iterator[pa.RecordBatch]
             raise Corrupt(f"dataset {dataset}: {file.path} cannot be read: {reason}", hint=_again(record)) from None
 
 
-def content_fingerprint(layout: Layout, dataset: DatasetId, tick: Callable[[int], None]) -> str:
+def content_fingerprint(layout: Layout, dataset: DatasetId, tick: Tick) -> str:
     """Compute the fingerprint from the stored candles. `tick` is called with the rows of each batch."""
     fingerprint = Fingerprint(record_of(layout, dataset).bar_type)
     for batch in read_batches(layout, dataset):
         fingerprint.update(batch)
-        tick(batch.num_rows)
+        tick(batch.num_rows, None)
     return fingerprint.digest()
 
 

@@ -39,13 +39,14 @@ PER_SECOND: dict[TimeUnit, int] = {"s": 1, "ms": 1_000, "us": 1_000_000}
 
 @dataclass(frozen=True, slots=True)
 class CsvSource:
-    """One file, looked at. `first_open_ms` orders several files."""
+    """One file, looked at. `first_open_ms` orders several files; `text_bytes` is its unpacked size, where known."""
 
     path: Path
     columns: tuple[str, ...]
     header: bool
     time_unit: TimeUnit
     first_open_ms: int
+    text_bytes: int | None
 
     @property
     def name(self) -> str:
@@ -100,7 +101,7 @@ def look_at(path: Path) -> CsvSource:
             f"{where}: open_time {shown(value, 30)} is not an instant between 2009 and 2100",
             hint="open_time counts seconds, milliseconds or microseconds since 1970 UTC",
         )
-    return CsvSource(path, columns, header, unit, int(value) * 1000 // PER_SECOND[unit])
+    return CsvSource(path, columns, header, unit, int(value) * 1000 // PER_SECOND[unit], _text_bytes(path))
 
 
 def batches(source: CsvSource) -> Iterator[pa.RecordBatch]:
@@ -162,6 +163,14 @@ def opened(path: Path) -> Iterator[IO[bytes]]:
         raise Environment(f"{name}: cannot be read: permission denied") from None
     except zipfile.BadZipFile as error:
         raise BadData(f"{name}: is not a whole zip file ({error})", hint="download it again") from None
+
+
+def _text_bytes(path: Path) -> int | None:
+    name = path.name.lower()
+    if name.endswith(".zip"):
+        with zipfile.ZipFile(path) as archive:
+            return archive.infolist()[0].file_size
+    return None if name.endswith(".gz") else path.stat().st_size
 
 
 def _only_member(archive: zipfile.ZipFile, name: str) -> zipfile.ZipInfo:

@@ -1,6 +1,6 @@
 """From sources to a committed dataset: one pass, checked, written and fingerprinted batch by batch."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from opslab.datasets.catalog import CatalogWriter
 from opslab.datasets.csv_diagnosis import diagnose
-from opslab.datasets.csv_source import CsvSource, batches, look_at
+from opslab.datasets.csv_source import BLOCK_BYTES, CsvSource, batches, look_at
 from opslab.datasets.fingerprint import Fingerprint
 from opslab.datasets.quality import KEPT_PER_RULE, Findings, Inspector
 from opslab.datasets.records import record_of, verify_files, write_fingerprint, write_record
@@ -18,7 +18,7 @@ from opslab.model.dataset import DatasetRecord, SourceFile
 from opslab.model.ids import DatasetId, nearest
 from opslab.model.instant import iso, iso_minute
 from opslab.model.instrument import Instrument
-from opslab.ports import Clock
+from opslab.ports import Clock, Tick
 from opslab.store.files import file_digest, staged_folder
 from opslab.store.layout import Layout
 
@@ -59,7 +59,7 @@ def import_files(
     paths: Sequence[Path],
     instrument: Instrument,
     clock: Clock,
-    tick: Callable[[int], None],
+    tick: Tick,
 ) -> Prepared:
     """Import candle files, ordered by their first candle. `tick` is called with the rows of each batch.
 
@@ -87,15 +87,17 @@ class _Build:
         self._inspector = Inspector(instrument)
         self._rows: dict[Path, int] = {}
 
-    def read(self, sources: Sequence[CsvSource], tick: Callable[[int], None]) -> Iterator[pa.RecordBatch]:
+    def read(self, sources: Sequence[CsvSource], tick: Tick) -> Iterator[pa.RecordBatch]:
         """All candles of all files, inspected; a file that cannot be read ends it with its bad lines named."""
+        estimate: int | None = None
         for source in sources:
             line = source.first_line
             try:
                 for batch in batches(source):
                     self._inspector.inspect(batch, source.name, line)
                     line += batch.num_rows
-                    tick(batch.num_rows)
+                    estimate = estimate or _estimate(sources, batch.num_rows)
+                    tick(batch.num_rows, estimate)
                     yield batch
             except (pa.ArrowInvalid, EOFError, OSError) as error:
                 if isinstance(error, OSError) and error.errno:
@@ -155,6 +157,14 @@ class _Build:
             time_unit=source.time_unit,
             header=source.header,
         )
+
+
+def _estimate(sources: Sequence[CsvSource], rows_of_a_block: int) -> int | None:
+    """About how many rows there are, from the rows of one block; None while the files' text size is not known."""
+    sizes = [source.text_bytes for source in sources if source.text_bytes]
+    if len(sizes) < len(sources) or sum(sizes) < BLOCK_BYTES:
+        return None
+    return sum(sizes) * rows_of_a_block // BLOCK_BYTES
 
 
 def refusal(findings: Findings) -> BadData:
