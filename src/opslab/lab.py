@@ -97,9 +97,10 @@ class Lab:
 
     def backtest(self, plan: "BacktestPlan", signals: StopSignals, on_bars: Callable[[int], None]) -> "RunMetadata":
         """on_bars: called with the number of bars so far."""
-        from opslab.runs.backtest import run_backtest
+        from opslab.runs.backtest import Surroundings, run_backtest
 
-        return run_backtest(self.layout, plan, self._clock, self._processes, signals, self.redactor(), on_bars)
+        around = Surroundings(self.layout, self._clock, self._processes, signals, self.redactor(), on_bars)
+        return run_backtest(plan, around)
 
     def runs(self) -> "list[Row]":
         from opslab.runs.registry import list_runs

@@ -9,7 +9,7 @@ import pytest
 
 from opslab.lab import Lab
 from opslab.model.run import RunMetadata
-from opslab.runs.backtest import run_backtest
+from opslab.runs.backtest import Surroundings, run_backtest
 from opslab.runs.engine_process import EngineProcess
 from opslab.settings import Settings
 from opslab.system import StopSignals, SystemClock, SystemProcesses
@@ -29,9 +29,8 @@ def run_with(tc: Tc, monkeypatch: pytest.MonkeyPatch) -> RunWith:
         lab = Lab(Settings(tc.home, "--home"))
         plan = lab.plan(Path(tc.spec(**changes)), "r1")
         command = (sys.executable, "-m", "tests.fakes.engines", engine)
-        return run_backtest(
+        around = Surroundings(
             lab.layout,
-            plan,
             SystemClock(),
             SystemProcesses(),
             signals or StopSignals(),
@@ -39,6 +38,7 @@ def run_with(tc: Tc, monkeypatch: pytest.MonkeyPatch) -> RunWith:
             lambda _bars: None,
             command,
         )
+        return run_backtest(plan, around)
 
     return run
 

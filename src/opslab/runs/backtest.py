@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import opslab
-from opslab.errors import LabError
+from opslab.errors import Corrupt, LabError
 from opslab.model.canonical import digest
 from opslab.model.event import HIGH_RATE
 from opslab.model.frame import RESULT_FILES
@@ -40,86 +40,85 @@ class Heard:
 class RunLog:
     """The journal and its projection, moving together: every lifecycle event renews `metadata.json`."""
 
-    def __init__(self, folder: Path, journal: Journal) -> None:
+    def __init__(self, folder: Path, journal: Journal, begun: RunMetadata | None = None) -> None:
         self._folder = folder
         self._journal = journal
-        self.metadata: RunMetadata | None = None
+        self._metadata = begun
 
-    def tell(self, name: str, payload: Mapping[str, Any]) -> None:
-        """Append one lifecycle event, durable before this returns."""
+    def so_far(self) -> RunMetadata:
+        if self._metadata is None:
+            raise Corrupt("nothing has been told of this run yet")
+        return self._metadata
+
+    def tell(self, name: str, payload: Mapping[str, Any]) -> RunMetadata:
+        """Append one lifecycle event, durable before this returns; the metadata with it."""
         for event in self._journal.append([(name, payload)]):
-            self.metadata = apply(self.metadata, event)
-        assert self.metadata is not None
-        write_metadata(self._folder, self.metadata)
+            self._metadata = apply(self._metadata, event)
+        write_metadata(self._folder, self.so_far())
+        return self.so_far()
 
     def tell_many(self, events: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
         """Append events of high rate; durable with the next lifecycle event."""
         self._journal.append(events, sync=False)
 
 
-def run_backtest(
-    layout: Layout,
-    plan: BacktestPlan,
-    clock: Clock,
-    processes: Processes,
-    signals: StopSignals,
-    clean: Callable[[str], str],
-    on_bars: Callable[[int], None],
-    command: Sequence[str] = ENGINE_COMMAND,
-) -> RunMetadata:
-    """Run it. Returns how it ended; raises AlreadyExists or Unwritable when there is no run to speak of.
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a run needs of the world around it."""
 
-    on_bars: called with the number of bars so far, a few times a second. signals: entered by the caller.
-    """
-    with new_run_folder(layout, plan.run_id, plan.loaded.text) as staging, Journal(staging, clock) as journal:
-        RunLog(staging, journal).tell("run_initialized", _intent(plan))
-    folder = layout.run(plan.run_id)
-    with Journal(folder, clock) as journal:
-        log = RunLog(folder, journal)
-        log.metadata = RunMetadata.model_validate_json((folder / "metadata.json").read_bytes())
+    layout: Layout
+    clock: Clock
+    processes: Processes
+    signals: StopSignals
+    """Entered by the caller."""
+    clean: Callable[[str], str]
+    """Takes this machine's paths out of a text."""
+    on_bars: Callable[[int], None]
+    """Called with the number of bars so far, a few times a second."""
+    command: Sequence[str] = ENGINE_COMMAND
+
+
+def run_backtest(plan: BacktestPlan, around: Surroundings) -> RunMetadata:
+    """Run it. Returns how it ended; raises AlreadyExists or Unwritable when there is no run to speak of."""
+    layout, run_id = around.layout, plan.run_id
+    with new_run_folder(layout, run_id, plan.loaded.text) as staging, Journal(staging, around.clock) as journal:
+        begun = RunLog(staging, journal).tell("run_initialized", _intent(plan))
+    folder = layout.run(run_id)
+    with Journal(folder, around.clock) as journal:
+        log = RunLog(folder, journal, begun)
         try:
-            _run(layout, folder, plan, log, clock, processes, signals, clean, on_bars, command)
+            _run(folder, plan, log, around)
         except BaseException as error:
-            failure = Failure(kind="lab", message=f"{type(error).__name__}: {clean(str(error))}")
+            failure = Failure(kind="lab", message=f"{type(error).__name__}: {around.clean(str(error))}")
             with suppress(LabError):
                 log.tell("run_failed", {"failure": failure.model_dump()})
             raise
         finally:
-            remove_folder(layout.work(plan.run_id))
-        assert log.metadata is not None
+            remove_folder(layout.work(run_id))
+        metadata = log.so_far()
         if plan.spec.observability.report:
-            write_reports(folder, log.metadata)
-        return log.metadata
+            write_reports(folder, metadata)
+        return metadata
 
 
-def _run(
-    layout: Layout,
-    folder: Path,
-    plan: BacktestPlan,
-    log: RunLog,
-    clock: Clock,
-    processes: Processes,
-    signals: StopSignals,
-    clean: Callable[[str], str],
-    on_bars: Callable[[int], None],
-    command: Sequence[str],
-) -> None:
-    log.tell("run_started", {"owner": processes.me().model_dump()})
+def _run(folder: Path, plan: BacktestPlan, log: RunLog, around: Surroundings) -> None:
+    layout, signals = around.layout, around.signals
+    log.tell("run_started", {"owner": around.processes.me().model_dump()})
     log.tell("data_verified", {"dataset": plan.dataset.name, "fingerprint": plan.dataset.fingerprint})
     with writing("make the engine's work folder"):
         for name in folder_names(layout.work_root):  # what a killed run left behind
-            if not _is_running(layout, name, processes):
+            if not _is_running(layout, name, around.processes):
                 remove_folder(layout.work_root / name)
         make_folder(layout.work(plan.run_id))
     rows = {name: RowsFile(folder, name) for name in RESULT_FILES}
-    engine = EngineProcess(plan.engine, folder / "logs" / ENGINE_LOG, clock, command)
+    engine = EngineProcess(plan.engine, folder / "logs" / ENGINE_LOG, around.clock, around.command)
     signals.on_signal = engine.stop
     if signals.count:
         engine.stop(signals.count)
     heard = Heard()
     try:
         for frames in engine.frames():
-            if _take(frames, log, rows, heard, on_bars):
+            if _take(frames, log, rows, heard, around.on_bars):
                 engine.collecting()
     except BaseException:
         engine.kill()
@@ -130,8 +129,8 @@ def _run(
         if heard.counters is None:
             for file in rows.values():
                 file.abandon()
-    death = engine.failure(clean)
-    scrub_log(folder / "logs" / ENGINE_LOG, clean)
+    death = engine.failure(around.clean)
+    scrub_log(folder / "logs" / ENGINE_LOG, around.clean)
     _end(folder, plan, log, rows, heard, death, signals.name)
 
 
