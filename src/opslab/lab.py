@@ -16,7 +16,9 @@ from opslab.store.layout import Layout
 from opslab.system import StopSignals, SystemClock, SystemProcesses, random_suffix
 
 if TYPE_CHECKING:
-    from opslab.datasets.prepare import Prepared
+    from opslab.datasets.check import Report
+    from opslab.datasets.prepare import ImportOptions, Prepared
+    from opslab.datasets.sources import Reading
     from opslab.errors import LabError
     from opslab.model.dataset import DatasetRecord
     from opslab.model.instrument import Instrument
@@ -55,11 +57,23 @@ class Lab:
 
         return prepare_shipped(self.layout, dataset, _instrument(), self._clock)
 
-    def import_candles(self, dataset: DatasetId, paths: Sequence[Path], tick: "Tick") -> "Prepared":
+    def import_candles(
+        self, dataset: DatasetId, paths: Sequence[Path], tick: "Tick", options: "ImportOptions"
+    ) -> "Prepared":
         """tick: called with the rows of each batch."""
         from opslab.datasets.prepare import import_files
 
-        return import_files(self.layout, dataset, paths, _instrument(), self._clock, tick)
+        return import_files(self.layout, dataset, paths, _instrument(), self._clock, tick, options)
+
+    def check_files(self, paths: Sequence[Path], reading: "Reading", tick: "Tick") -> "Report":
+        from opslab.datasets.check import check_files
+
+        return check_files(paths, reading, _instrument(), tick)
+
+    def check_dataset(self, dataset: DatasetId, tick: "Tick") -> "Report":
+        from opslab.datasets.check import check_dataset
+
+        return check_dataset(self.layout, dataset, _instrument(), tick)
 
     def check_fingerprint(self, dataset: DatasetId, tick: "Tick") -> FingerprintCheck:
         """Compute the fingerprint from the stored candles. tick: called with the rows of each batch."""

@@ -5,7 +5,11 @@ import json
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
+import pyarrow.feather as feather
+import pyarrow.parquet as pq
 import pytest
 
 from tests.fakes.fingerprint import documented_fingerprint
@@ -95,128 +99,302 @@ def test_every_kind_of_file_gives_the_same_candles(bare_tc: Tc, tmp_path: Path, 
 
 
 GOOD = candle_lines(6)
+CORPUS = Path(__file__).parents[1] / "candles"
+EXPECTED = json.loads((CORPUS / "expected.json").read_text())
 
 
-def with_line(number: int, text: str) -> list[str]:
-    """Six good candles with line `number` (header is 1) replaced."""
-    return [*GOOD[: number - 1], text, *GOOD[number:]]
+def test_the_corpus_and_its_expectations_name_the_same_files() -> None:
+    assert {path.name for path in (CORPUS / "bad").iterdir()} == set(EXPECTED)
 
 
-def at(line: int, **cells: str) -> str:
-    """A good candle of that line with some cells replaced."""
-    names = ("open_time", "open", "high", "low", "close", "volume")
-    values = dict(zip(names, GOOD[line - 1].split(","), strict=True)) | cells
-    return ",".join(values.values())
-
-
-BROKEN: dict[str, tuple[list[str], str, int]] = {
-    "disorder": (with_line(4, GOOD[1]), "disorder", 4),
-    "duplicate": (with_line(4, GOOD[2]), "duplicate", 4),
-    "gap": ([*GOOD[:3], *GOOD[4:]], "gap", 4),
-    "off the grid": (with_line(4, at(4, open_time="1704067320500")), "off_grid", 4),
-    "high under close": (with_line(4, at(4, high="41999")), "not_enclosed", 4),
-    "low over open": (with_line(4, at(4, low="42001")), "not_enclosed", 4),
-    "price of zero": (with_line(4, at(4, low="0")), "non_positive_price", 4),
-    "negative price": (with_line(4, at(4, low="-1")), "non_positive_price", 4),
-    "negative volume": (with_line(4, at(4, volume="-1")), "negative_volume", 4),
-    "too precise": (with_line(4, at(4, low="41999.999")), "too_precise", 4),
-    "seconds among milliseconds": (with_line(4, at(4, open_time="1704067320")), "time_range", 4),
-    "text in a number": (with_line(4, at(4, close="n/a")), "unreadable", 4),
-    "not a number": (with_line(4, at(4, close="NaN")), "unreadable", 4),
-    "infinity": (with_line(4, at(4, close="inf")), "unreadable", 4),
-    "empty cell": (with_line(4, at(4, close="")), "unreadable", 4),
-    "empty time": (with_line(4, at(4, open_time="")), "unreadable", 4),
-    "a column short": (with_line(4, "1704067320000,1,2"), "unreadable", 4),
-    "a column long": (with_line(4, GOOD[3] + ",7"), "unreadable", 4),
-    "blank line": (with_line(4, ""), "unreadable", 4),
-    "cut last line": ([*GOOD[:-1], GOOD[-1][:20]], "unreadable", 7),
-    "huge number": (with_line(4, at(4, close="9" * 40)), "unreadable", 4),
-    "newest first": ([GOOD[0], *GOOD[:0:-1]], "disorder", 3),
-}
-
-
-@pytest.mark.parametrize("name", BROKEN)
-def test_a_broken_file_is_refused_with_file_and_line(bare_tc: Tc, tmp_path: Path, name: str) -> None:
-    lines, rule, line = BROKEN[name]
-    (file,) = plain(tmp_path, lines)
-    answer = bare_tc("data", "import", str(file), "--dataset", "d", "--json")
-    assert answer.code == 1
-    findings = answer.document["error"]["findings"]
-    assert ("candles.csv", line, rule) in [(found["file"], found["line"], found["rule"]) for found in findings]
-    assert f"candles.csv:{line}:" in answer.err
-    assert not any((bare_tc.home / "data" / "datasets").iterdir())
-
-
-def test_faults_of_several_files_are_named_together(bare_tc: Tc, tmp_path: Path) -> None:
-    lines = candle_lines(20)
-    (tmp_path / "one.csv").write_text("\n".join(lines[:11]) + "\n")
-    (tmp_path / "two.csv").write_text("\n".join([lines[0], *lines[12:]]) + "\n")
-    (tmp_path / "three.csv").write_text("\n".join([lines[0], *lines[18:]]) + "\n")
-    answer = bare_tc("data", "import", *(str(path) for path in tmp_path.glob("*.csv")), "--dataset", "d", "--json")
-    found = {(one["file"], one["line"], one["rule"]) for one in answer.document["error"]["findings"]}
-    assert ("two.csv", 2, "gap") in found
-    assert any(file == "three.csv" and rule in ("disorder", "duplicate") for file, _, rule in found)
-
-
-def write_zip(path: Path, members: dict[str, str]) -> Path:
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, text in members.items():
-            archive.writestr(name, text)
-    return path
-
-
-TEXT = "\n".join(GOOD) + "\n"
-NO_CANDLES: dict[str, Callable[[Path], Path]] = {
-    "empty": lambda path: write(path / "a.csv", b""),
-    "header only": lambda path: write(path / "a.csv", GOOD[0].encode() + b"\n"),
-    "other columns": lambda path: write(path / "a.csv", b"time,price\n1,2\n"),
-    "column twice": lambda path: write(path / "a.csv", TEXT.replace("low", "high", 1).encode()),
-    "semicolons": lambda path: write(path / "a.csv", TEXT.replace(",", ";").encode()),
-    "url above the header": lambda path: write(path / "a.csv", b"https://example.invalid\n" + TEXT.encode()),
-    "seven columns": lambda path: write(path / "a.csv", b"1704067200000,1,2,3,4,5,6\n"),
-    "year 1900": lambda path: write(path / "a.csv", b"-2208988800000,1,1,1,1,1\n"),
-    "year 2500": lambda path: write(path / "a.csv", b"16725225600000,1,1,1,1,1\n"),
-    "binary": lambda path: write(path / "a.csv", bytes(range(256))),
-    "another suffix": lambda path: write(path / "a.txt", TEXT.encode()),
-    "cut gzip": lambda path: write(path / "a.csv.gz", gzip.compress(TEXT.encode() * 50)[:40]),
-    "not gzip": lambda path: write(path / "a.csv.gz", TEXT.encode()),
-    "not zip": lambda path: write(path / "a.zip", TEXT.encode()),
-    "cut zip": lambda path: write(path / "b.zip", write_zip(path / "a.zip", {"a.csv": TEXT}).read_bytes()[:-30]),
-    "empty zip": lambda path: write_zip(path / "a.zip", {}),
-    "two members": lambda path: write_zip(path / "a.zip", {"a.csv": TEXT, "b.csv": TEXT}),
-    "member in a folder": lambda path: write_zip(path / "a.zip", {"../a.csv": TEXT}),
-    "zip bomb": lambda path: write_zip(path / "a.zip", {"a.csv": "0" * 5_000_000}),
-    "one endless line": lambda path: write(path / "a.csv", b"1" * 1_000_000),
-    "folder": lambda path: make_folder(path / "a.csv"),
-}
-
-
-def write(path: Path, data: bytes) -> Path:
-    path.write_bytes(data)
-    return path
-
-
-def make_folder(path: Path) -> Path:
-    path.mkdir()
-    return path
-
-
-@pytest.mark.parametrize("name", NO_CANDLES)
-def test_what_is_no_candle_file_is_refused(bare_tc: Tc, tmp_path: Path, name: str) -> None:
-    file = NO_CANDLES[name](tmp_path)
-    answer = bare_tc("data", "import", str(file), "--dataset", "d")
+@pytest.mark.parametrize("name", EXPECTED)
+def test_a_bad_file_is_refused_with_what_is_wrong_and_where(bare_tc: Tc, name: str) -> None:
+    want = EXPECTED[name]
+    answer = bare_tc("data", "import", str(CORPUS / "bad" / name), "--dataset", "d", "--json")
     assert answer.code == 1, answer.err
-    assert answer.out == ""
     assert answer.err.startswith("tc: error: ")
     assert not any(bare_tc.home.glob("data/datasets/*"))
+    error = answer.document["error"]
+    found = [(one["file"], one["line"], one["rule"]) for one in error["findings"]]
+    if "rule" in want:
+        rules = {rule for _, _, rule in found}
+        assert want["rule"] in rules, found
+        assert "line" not in want or (name, want["line"], want["rule"]) in found
+        assert f"{name}:{want.get('line', '')}" in answer.err
+    assert want.get("says", "") in error["message"]
 
 
-def test_gzip_cut_in_the_middle_is_refused(bare_tc: Tc, tmp_path: Path) -> None:
-    data = gzip.compress(("\n".join(candle_lines(200_000)) + "\n").encode())
-    file = write(tmp_path / "a.csv.gz", data[: len(data) // 2])
-    answer = bare_tc("data", "import", str(file), "--dataset", "d")
+@pytest.mark.parametrize("name", EXPECTED)
+def test_a_check_of_a_bad_file_says_the_same_and_takes_nothing(bare_tc: Tc, name: str) -> None:
+    want = EXPECTED[name]
+    answer = bare_tc("data", "check", str(CORPUS / "bad" / name), "--json")
+    assert answer.code == 1, answer.err
+    if "rule" in want:
+        found = [(one["line"], one["rule"]) for one in answer.document["findings"]]
+        assert want["rule"] in {rule for _, rule in found}
+        assert "line" not in want or (want["line"], want["rule"]) in found
+    assert not any(bare_tc.home.iterdir())
+
+
+def test_a_check_finds_what_is_wrong_in_every_file_at_once(bare_tc: Tc) -> None:
+    names = ["gap.csv", "negative-volume.csv", "text-in-a-number.csv", "duplicate.parquet"]
+    report = bare_tc("data", "check", *(str(CORPUS / "bad" / name) for name in names), "--json").document
+    rules = {(one["file"], one["rule"]) for one in report["findings"]}
+    assert {
+        ("gap.csv", "gap"),
+        ("negative-volume.csv", "negative_volume"),
+        ("text-in-a-number.csv", "unreadable"),
+    } <= rules
+    assert ("duplicate.parquet", "duplicate_identical") in rules
+
+
+def test_warnings_do_not_make_a_check_fail(bare_tc: Tc, tmp_path: Path) -> None:
+    quiet = [line.replace(",1.5", ",0") for line in candle_lines(30)]
+    (file,) = plain(tmp_path, quiet)
+    answer = bare_tc("data", "check", str(file), "--json")
+    assert answer.code == 0
+    assert answer.document["counts"] == {"zero_volume": 1}
+    assert answer.document["findings"][0]["severity"] == "warning"
+
+
+def test_a_prepared_dataset_can_be_checked(tc: Tc) -> None:
+    report = tc.json("data", "check", "--dataset", "btcusdt-sample")
+    assert (report["rows"], report["sound"], report["counts"]) == (10_080, True, {})
+
+
+def test_a_check_needs_files_or_a_dataset_and_not_both(bare_tc: Tc) -> None:
+    assert bare_tc("data", "check").code == 2
+    assert bare_tc("data", "check", "x.csv", "--dataset", "d").code == 2
+    assert bare_tc("data", "check", "nothing.csv").code == 5
+
+
+# --- allowed by name, repaired by name -----------------------------------------------------------------------------
+
+
+def test_a_rule_is_allowed_by_name_and_that_is_never_forgotten(bare_tc: Tc) -> None:
+    gap = str(CORPUS / "bad" / "gap.csv")
+    record = bare_tc.json("data", "import", gap, "--dataset", "holes", "--allow", "gap")
+    assert (record["allowed"], record["findings"]) == (["gap"], {"gap": 1})
+    assert bare_tc.ok("data", "fingerprint", "--dataset", "holes").out.strip() == record["fingerprint"]
+    run = bare_tc.json("run", "backtest", "--spec", bare_tc.spec(dataset="holes"), "--run-id", "r1")
+    assert run["dataset"]["allowed"] == ["gap"]
+    assert "gap" in bare_tc.ok("run", "show", "r1").out
+    assert "allowed" in (bare_tc.run_folder("r1") / "report.md").read_text()
+
+
+def test_allowing_what_does_not_occur_changes_nothing(bare_tc: Tc, tmp_path: Path) -> None:
+    (file,) = plain(tmp_path, GOOD)
+    plainly = bare_tc.json("data", "import", str(file), "--dataset", "a")
+    allowing = bare_tc.json("data", "import", str(file), "--dataset", "b", "--allow", "gap")
+    assert plainly["fingerprint"] == allowing["fingerprint"]
+    assert allowing["allowed"] == []
+
+
+def test_what_was_allowed_is_in_the_fingerprint(bare_tc: Tc) -> None:
+    record = bare_tc.json("data", "import", str(CORPUS / "bad" / "gap.csv"), "--dataset", "a", "--allow", "gap")
+    lines = (CORPUS / "bad" / "gap.csv").read_text().splitlines()[1:]
+    assert record["fingerprint"] != documented_fingerprint([line.split(",") for line in lines])
+    assert record["fingerprint"] == documented_fingerprint([line.split(",") for line in lines], ["gap"])
+
+
+@pytest.mark.parametrize("rule", ["disorder", "unreadable", "negative_volume", "too_precise", "jump", "gaps", ""])
+def test_what_cannot_be_allowed_is_a_usage_error(bare_tc: Tc, rule: str) -> None:
+    assert bare_tc("data", "import", str(CORPUS / "bad" / "gap.csv"), "--dataset", "d", f"--allow={rule}").code == 2
+
+
+def test_another_fault_than_the_allowed_one_still_refuses(bare_tc: Tc, tmp_path: Path) -> None:
+    (file,) = plain(tmp_path, [*GOOD[:3], *GOOD[4:], GOOD[-1]])
+    answer = bare_tc("data", "import", str(file), "--dataset", "d", "--allow", "gap", "--json")
     assert answer.code == 1
-    assert not any(bare_tc.home.glob("data/datasets/*"))
+    assert answer.document["error"]["counts"] == {"duplicate_identical": 1}
+
+
+def test_sorting_is_done_when_asked_for_and_noted(bare_tc: Tc, tmp_path: Path) -> None:
+    (file,) = plain(tmp_path, [GOOD[0], *GOOD[:0:-1]])
+    assert bare_tc("data", "import", str(file), "--dataset", "d").code == 1
+    record = bare_tc.json("data", "import", str(file), "--dataset", "d", "--sort")
+    assert record["repairs"] == {"sorted": True, "dropped_identical": 0}
+    assert record["fingerprint"] == documented_fingerprint([line.split(",") for line in GOOD[1:]])
+
+
+def test_identical_duplicates_are_dropped_when_asked_for_and_others_are_not(bare_tc: Tc, tmp_path: Path) -> None:
+    (file,) = plain(tmp_path, [*GOOD[:3], GOOD[2], GOOD[2], *GOOD[3:]])
+    record = bare_tc.json("data", "import", str(file), "--dataset", "d", "--drop-identical-duplicates")
+    assert record["repairs"]["dropped_identical"] == 2
+    assert record["fingerprint"] == documented_fingerprint([line.split(",") for line in GOOD[1:]])
+    disagreeing = str(CORPUS / "bad" / "duplicate-disagreeing.csv")
+    assert bare_tc("data", "import", disagreeing, "--dataset", "e", "--drop-identical-duplicates").code == 1
+
+
+def overlapping(path: Path, *, disagree: bool = False) -> list[str]:
+    """Two files that share ten minutes of thirty."""
+    lines = candle_lines(30)
+    late = [lines[0], *lines[11:]]
+    if disagree:
+        late[3] = late[3].replace(",1.5", ",9.9")
+    (path / "early.csv").write_text("\n".join(lines[:21]) + "\n")
+    (path / "late.csv").write_text("\n".join(late) + "\n")
+    return [str(path / "late.csv"), str(path / "early.csv")]
+
+
+def test_files_that_overlap_are_told_apart(bare_tc: Tc, tmp_path: Path) -> None:
+    files = overlapping(tmp_path)
+    answer = bare_tc("data", "import", *files, "--dataset", "d", "--json")
+    (found,) = answer.document["error"]["findings"]
+    assert (found["rule"], found["file"], found["line"]) == ("overlap", "late.csv", 2)
+    assert "early.csv" in found["detail"]
+    sort = bare_tc("data", "import", *files, "--dataset", "d", "--sort", "--json")
+    assert sort.document["error"]["counts"] == {"duplicate_identical": 10}
+    record = bare_tc.json("data", "import", *files, "--dataset", "d", "--sort", "--drop-identical-duplicates")
+    assert (record["rows"], record["repairs"]["dropped_identical"]) == (30, 10)
+
+
+def test_files_that_overlap_and_disagree_are_refused_with_the_line(bare_tc: Tc, tmp_path: Path) -> None:
+    files = overlapping(tmp_path, disagree=True)
+    repaired = ("--sort", "--drop-identical-duplicates", "--json")
+    answer = bare_tc("data", "import", *files, "--dataset", "d", *repaired)
+    (found,) = answer.document["error"]["findings"]
+    assert (found["rule"], found["file"], found["line"]) == ("duplicate_disagreeing", "late.csv", 4)
+
+
+# --- other sources -------------------------------------------------------------------------------------------------
+
+
+def table(lines: list[str], numbers: str) -> pa.Table:
+    names, *rows = [line.split(",") for line in lines]
+    columns: dict[str, Any] = {"open_time": pa.array([int(row[0]) for row in rows])}
+    for place, name in enumerate(names[1:], 1):
+        text = pa.array([row[place] for row in rows])
+        kinds = {"float": pa.float64(), "decimal": pa.decimal128(20, 4), "text": pa.string()}
+        columns[name] = text.cast(kinds[numbers])
+    return pa.table(columns)
+
+
+@pytest.mark.parametrize("numbers", ["float", "decimal", "text"])
+@pytest.mark.parametrize("suffix", ["parquet", "feather"])
+def test_columnar_files_give_the_same_candles(bare_tc: Tc, tmp_path: Path, suffix: str, numbers: str) -> None:
+    lines = candle_lines(50)
+    made = table(lines, numbers)
+    path = tmp_path / f"c.{suffix}"
+    if suffix == "parquet":
+        pq.write_table(made, path)
+    else:
+        feather.write_feather(made, str(path))
+    record = bare_tc.json("data", "import", str(path), "--dataset", "d")
+    assert record["fingerprint"] == documented_fingerprint([line.split(",") for line in lines[1:]])
+
+
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+def test_timestamps_in_columnar_files_are_understood(bare_tc: Tc, tmp_path: Path, unit: str) -> None:
+    lines = candle_lines(50)
+    made = table(lines, "decimal")
+    times = made["open_time"].cast(pa.timestamp("ms", tz="UTC")).cast(pa.timestamp(unit, tz="UTC"))
+    pq.write_table(made.set_column(0, "open_time", times), tmp_path / "c.parquet")
+    record = bare_tc.json("data", "import", str(tmp_path / "c.parquet"), "--dataset", "d")
+    assert record["fingerprint"] == documented_fingerprint([line.split(",") for line in lines[1:]])
+
+
+def test_columns_are_mapped_by_option(bare_tc: Tc, tmp_path: Path) -> None:
+    lines = candle_lines(20)
+    (file,) = plain(tmp_path, ["Date,Open,High,Low,Close,Vol", *lines[1:]])
+    assert bare_tc("data", "import", str(file), "--dataset", "d").code == 1
+    mapped = ("--column", "open_time=Date", "--column", "volume=Vol")
+    record = bare_tc.json("data", "import", str(file), "--dataset", "d", *mapped)
+    assert record["columns"] == {"open_time": "Date", "volume": "Vol"}
+    assert record["fingerprint"] == documented_fingerprint([line.split(",") for line in lines[1:]])
+
+
+@pytest.mark.parametrize("option", ["open_time", "time=Date", "open_time=", "=x", "open_time=a --column open_time=b"])
+def test_a_mapping_that_is_none_is_a_usage_error(bare_tc: Tc, option: str) -> None:
+    words = f"--column {option}".split()
+    assert bare_tc("data", "import", str(CORPUS / "bad/gap.csv"), "--dataset", "d", *words).code == 2
+
+
+@pytest.mark.parametrize("offset_ms", [60_000, 59_999])
+def test_timestamps_at_the_close_are_brought_to_the_open(bare_tc: Tc, tmp_path: Path, offset_ms: int) -> None:
+    lines = candle_lines(20)
+    closing = [f"{int(line.split(',')[0]) + offset_ms},{line.split(',', 1)[1]}" for line in lines[1:]]
+    (file,) = plain(tmp_path, [lines[0], *closing])
+    record = bare_tc.json("data", "import", str(file), "--dataset", "d", "--timestamp", "close")
+    assert (record["label"], record["first_open"]) == ("close", "2024-01-01T00:00:00Z")
+    assert record["fingerprint"] == documented_fingerprint([line.split(",") for line in lines[1:]])
+    assert bare_tc("data", "import", str(file), "--dataset", "e", "--timestamp", "middle").code == 2
+
+
+def test_folders_are_read_whole_in_any_order(bare_tc: Tc, tmp_path: Path) -> None:
+    lines = candle_lines(60)
+    folder = tmp_path / "candles"
+    (folder / "deep").mkdir(parents=True)
+    (folder / ".hidden").mkdir()
+    parts = {"z.csv": lines[1:21], "deep/a.csv": lines[41:], "m.csv": lines[21:41]}
+    for name, part in parts.items():
+        (folder / name).write_text("\n".join([lines[0], *part]) + "\n")
+    (folder / "README.txt").write_text("not candles")
+    (folder / ".hidden" / "x.csv").write_text("not candles")
+    record = bare_tc.json("data", "import", str(folder), "--dataset", "d")
+    assert [source["name"] for source in record["sources"]] == ["z.csv", "m.csv", "a.csv"]
+    assert record["fingerprint"] == documented_fingerprint([line.split(",") for line in lines[1:]])
+    assert bare_tc("data", "import", str(tmp_path / "nothing"), "--dataset", "e").code == 5
+    (tmp_path / "empty").mkdir()
+    assert bare_tc("data", "import", str(tmp_path / "empty"), "--dataset", "e").code == 1
+
+
+def test_files_of_one_name_are_told_apart(bare_tc: Tc, tmp_path: Path) -> None:
+    lines = candle_lines(20)
+    for folder, part in (("a", lines[:11]), ("b", [lines[0], *lines[12:]])):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "c.csv").write_text("\n".join(part) + "\n")
+    answer = bare_tc("data", "import", str(tmp_path), "--dataset", "d", "--json")
+    (found,) = answer.document["error"]["findings"]
+    assert (found["file"], found["rule"]) == ("b/c.csv", "gap")
+
+
+# --- facts about the venue's public files --------------------------------------------------------------------------
+
+
+def test_an_outage_as_the_venue_had_it_is_seen_for_what_it_is(bare_tc: Tc, tmp_path: Path) -> None:
+    """Flat candles without volume, one cut short, then minutes that do not exist."""
+    lines = binance(candle_lines(60), header=True)
+    flat = [line.replace(",1.5,", ",0,", 1) for line in lines[20:40]]
+    cut = lines[40].split(",")
+    cut[6] = str(int(cut[0]) + 23_456)
+    (file,) = plain(tmp_path, [*lines[:20], *flat, ",".join(cut), *lines[52:]])
+    report = bare_tc("data", "check", str(file), "--json").document
+    assert report["counts"] == {"zero_volume": 1, "truncated": 1, "gap": 1}
+    record = bare_tc.json("data", "import", str(file), "--dataset", "d", "--allow", "gap", "--allow", "truncated")
+    assert record["allowed"] == ["gap", "truncated"]
+
+
+def test_spot_files_changed_from_milliseconds_to_microseconds(bare_tc: Tc, tmp_path: Path) -> None:
+    lines = candle_lines(40)
+    old, new = [lines[0], *lines[1:21]], [lines[0], *lines[21:]]
+    (tmp_path / "2024-12.csv").write_text("\n".join(binance(old, header=False)) + "\n")
+    wide = [
+        ",".join([cell + "000" if place in (0,) else cell for place, cell in enumerate(line.split(","))])
+        for line in binance(new, header=False)
+    ]
+    wide = [
+        ",".join([*cells[:6], str(int(cells[0]) + 59_999_999), *cells[7:]])
+        for cells in (line.split(",") for line in wide)
+    ]
+    (tmp_path / "2025-01.csv").write_text("\n".join(wide) + "\n")
+    record = bare_tc.json("data", "import", str(tmp_path), "--dataset", "d")
+    assert [source["time_unit"] for source in record["sources"]] == ["ms", "us"]
+    assert record["findings"] == {}
+    assert record["fingerprint"] == documented_fingerprint([line.split(",") for line in lines[1:]])
+
+
+def test_seconds_and_milliseconds_row_by_row_can_be_allowed(bare_tc: Tc, tmp_path: Path) -> None:
+    lines = candle_lines(30)
+    mixed = [line if place % 3 else line.replace("000,", ",", 1) for place, line in enumerate(lines[1:])]
+    (file,) = plain(tmp_path, [lines[0], *mixed[::-1]])
+    report = bare_tc("data", "check", str(file), "--json").document
+    assert report["counts"]["mixed_time_unit"] in (10, 20)
+    record = bare_tc.json("data", "import", str(file), "--dataset", "d", "--sort", "--allow", "mixed_time_unit")
+    assert (record["rows"], record["allowed"]) == (30, ["mixed_time_unit"])
+
+
+# --- other things --------------------------------------------------------------------------------------------------
 
 
 def test_integers_are_prices_too(bare_tc: Tc, tmp_path: Path) -> None:
@@ -245,6 +423,7 @@ def test_the_record_names_sources_without_their_folders(bare_tc: Tc, tmp_path: P
 
 
 @pytest.mark.skipif(not REAL.exists(), reason="the real candles are not on this machine")
-def test_real_candles_import_whole(bare_tc: Tc) -> None:
+def test_real_candles_are_sound_and_import_whole(bare_tc: Tc) -> None:
+    assert bare_tc.json("data", "check", str(REAL))["counts"] == {}
     record = bare_tc.json("data", "import", str(REAL), "--dataset", "may")
     assert (record["rows"], record["first_open"]) == (43_199, "2025-05-04T15:33:00Z")

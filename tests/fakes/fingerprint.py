@@ -8,9 +8,10 @@ COLUMNS = ("open_time", "open", "high", "low", "close", "volume")
 BAR_TYPE = "BTCUSDT-PERP.BINANCE-1-MINUTE-LAST-EXTERNAL"
 
 
-def documented_fingerprint(rows: Sequence[Sequence[str]]) -> str:
+def documented_fingerprint(rows: Sequence[Sequence[str]], allowed: Sequence[str] = ()) -> str:
     """rows: open time in milliseconds, then five numbers, all as text, in order."""
     text = f"opslab candles v1\n{BAR_TYPE}\n{len(rows)}\n"
+    text += "".join(f"allowed {rule}\n" for rule in sorted(allowed))
     for place, name in enumerate(COLUMNS):
         if place == 0:
             data = b"".join(int(row[0]).to_bytes(8, "little", signed=True) for row in rows)

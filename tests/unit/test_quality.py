@@ -7,9 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from opslab.datasets.candles import CANDLES, NUMBER
+from opslab.datasets.candles import CANDLES, NUMBER, Chunk
+from opslab.datasets.findings import KEPT_PER_RULE, Consecutive, Findings
 from opslab.datasets.fingerprint import Fingerprint
-from opslab.datasets.quality import KEPT_PER_RULE, Findings, Inspector
+from opslab.datasets.quality import Inspector
+from opslab.datasets.rules import ALLOWABLE, RULES, STRETCH
+from opslab.datasets.stages import IdenticalDropper, in_time_order
 from opslab.model.instrument import instrument_of
 from opslab.resources import exchange_info_symbol
 from tests.fakes.fingerprint import documented_fingerprint
@@ -36,14 +39,15 @@ def inspected(rows: list[Row], cuts: tuple[int, ...] = ()) -> Findings:
     inspector = Inspector(INSTRUMENT)
     whole, begin = batch(rows), 0
     for end in [*sorted(cuts), len(rows)]:
-        inspector.inspect(whole.slice(begin, end - begin), "f.csv", 2 + begin)
+        inspector.inspect(Chunk(whole.slice(begin, end - begin), Consecutive("f.csv", 2 + begin)))
         begin = end
-    return inspector.findings
+    return inspector.end()
 
 
 FAULTS = {
     "disorder": ([candle(0), candle(1), candle(0)], 4),
-    "duplicate": ([candle(0), candle(1), candle(1)], 4),
+    "duplicate_identical": ([candle(0), candle(1), candle(1)], 4),
+    "duplicate_disagreeing": ([candle(0), candle(1), candle(1, close="11.5")], 4),
     "gap": ([candle(0), candle(1), candle(4)], 4),
     "off_grid": ([candle(0), candle(1), candle(1.5)], 4),
     "not_enclosed": ([candle(0), candle(1, high="10.9"), candle(2)], 3),
@@ -62,19 +66,82 @@ def test_a_fault_is_found_in_its_line(rule: str) -> None:
 
 
 def test_low_over_open_and_high_under_low_are_not_enclosed() -> None:
-    rows = [candle(0, low="10.5"), candle(1, low="11.5", high="11.4", opened="11.45", close="11.45"), candle(2)]
+    rows = [candle(0, low="10.5"), candle(1, low="11.5", high="11.4", opened="11.4", close="11.4"), candle(2)]
     assert inspected(rows).counts == {"not_enclosed": 2}
 
 
 def test_sound_candles_have_no_findings() -> None:
     flat = candle(1, "10", "10", "10", "10", "0")
-    assert inspected([candle(0), flat, candle(2, volume="1.123", close="11.01")]).counts == {}
+    assert inspected([candle(0), flat, candle(2, volume="1.123", close="10.9")]).counts == {}
 
 
 def test_findings_are_capped_and_counted() -> None:
     findings = inspected([candle(n, volume="-1") for n in range(100)])
     assert findings.counts == {"negative_volume": 100}
     assert len(findings.kept) == KEPT_PER_RULE
+
+
+def test_zero_volume_is_told_when_it_lasts() -> None:
+    short = [candle(n, volume="0" if 3 <= n < 3 + STRETCH - 1 else "1") for n in range(40)]
+    long = [candle(n, volume="0" if 3 <= n < 3 + STRETCH else "1") for n in range(40)]
+    assert inspected(short).counts == {}
+    for cuts in ((), (5,), (3, 13), (4, 6, 9), tuple(range(40))):
+        findings = inspected(long, cuts)
+        assert findings.counts == {"zero_volume": 1}
+        assert (findings.kept[0].line, findings.kept[0].severity) == (5, "warning")
+    assert inspected([candle(n, volume="0") for n in range(30)], (10,)).counts == {"zero_volume": 1}
+
+
+def test_a_jump_is_a_warning_and_an_odd_tick_is_told() -> None:
+    far = candle(1, "13", "13", "13", "13")
+    assert inspected([candle(0), far]).counts == {"jump": 1}
+    assert inspected([candle(0), candle(1, close="11.05")]).counts == {"off_tick": 1}
+    assert (RULES["jump"].severity, RULES["off_tick"].severity) == ("warning", "info")
+
+
+def test_what_cannot_be_taken_cannot_be_allowed() -> None:
+    assert "gap" in ALLOWABLE
+    for name in ("unreadable", "disorder", "negative_volume", "too_precise", "overlap", "jump"):
+        assert name not in ALLOWABLE
+
+
+TIMES = st.lists(st.integers(0, 8), min_size=1, max_size=25)
+
+
+@settings(max_examples=100, deadline=None)
+@given(TIMES, st.data())
+def test_sorting_keeps_every_candle_and_its_place(minutes: list[int], data: st.DataObject) -> None:
+    rows = [candle(minute, volume=str(place + 1)) for place, minute in enumerate(minutes)]
+    cut = data.draw(st.integers(0, len(rows)))
+    parts = [Chunk(batch(rows[:cut]), Consecutive("a", 1)), Chunk(batch(rows[cut:]), Consecutive("b", 1))]
+    done = list(in_time_order([part for part in parts if part.batch.num_rows]))
+    seen = []
+    for chunk in done:
+        for row in range(chunk.batch.num_rows):
+            file, line = chunk.origin.place(row)
+            place = line - 1 + (cut if file == "b" else 0)
+            assert chunk.batch.column("volume")[row].as_py() == place + 1
+            seen.append((chunk.batch.column("open_time")[row].as_py(), place))
+    assert seen == sorted((rows[place][0], place) for place in range(len(rows)))
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 3), st.sampled_from(["10", "10.5"])), min_size=1, max_size=25), st.data())
+def test_only_what_repeats_the_candle_before_is_dropped(cells: list[tuple[int, str]], data: st.DataObject) -> None:
+    rows = [candle(minute, opened) for minute, opened in cells]
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(rows)), max_size=3)))
+    whole, begin, parts = batch(rows), 0, []
+    for end in [*cuts, len(rows)]:
+        parts.append(Chunk(whole.slice(begin, end - begin), Consecutive("f", 1 + begin)))
+        begin = end
+    dropper = IdenticalDropper()
+    kept = [
+        chunk.origin.place(row)[1] - 1
+        for chunk in dropper.without_repeats(parts)
+        for row in range(chunk.batch.num_rows)
+    ]
+    assert kept == [place for place in range(len(rows)) if place == 0 or rows[place] != rows[place - 1]]
+    assert dropper.dropped == len(rows) - len(kept)
 
 
 def test_a_gap_says_how_much_is_missing() -> None:
@@ -126,3 +193,10 @@ def test_every_cell_and_their_order_change_a_fingerprint() -> None:
 def test_the_fingerprint_is_what_the_documentation_says() -> None:
     rows = [candle(0), candle(1)]
     assert fingerprint(rows) == documented_fingerprint([[str(cell) for cell in row] for row in rows])
+
+
+def test_what_was_allowed_is_part_of_the_fingerprint() -> None:
+    made = Fingerprint(INSTRUMENT.bar_type)
+    made.update(batch([candle(0)]))
+    assert len({made.digest(), made.digest(["gap"]), made.digest(["gap", "off_grid"])}) == 3
+    assert made.digest(["off_grid", "gap"]) == made.digest(["gap", "off_grid"])

@@ -7,16 +7,39 @@ import typer
 
 from opslab.cli.options import Dataset, Home, Json
 from opslab.cli.output import note, result, result_fields, result_json, result_table
-from opslab.model.ids import DatasetId
+from opslab.model.ids import DatasetId, shown
 
 if TYPE_CHECKING:
+    from opslab.datasets.check import Report
     from opslab.datasets.prepare import Prepared
+    from opslab.datasets.sources import Reading
 
 app = typer.Typer(help="Prepare candles to run on.", no_args_is_help=True)
 
-Paths = Annotated[
-    list[Path], typer.Argument(metavar="PATH...", help="Candle files: .csv, .csv.gz or .zip.", show_default=False)
+Column = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--column", metavar="OURS=THEIRS", help="A column's name in the files, such as open_time=date. Repeatable."
+    ),
 ]
+Timestamp = Annotated[str, typer.Option("--timestamp", metavar="open|close", help="What a candle's timestamp is.")]
+Allow = Annotated[
+    list[str] | None, typer.Option("--allow", metavar="RULE", help="Take candles that break this rule. Repeatable.")
+]
+Sort = Annotated[bool, typer.Option("--sort", help="Sort by time first; holds all candles in memory.")]
+Drop = Annotated[
+    bool, typer.Option("--drop-identical-duplicates", help="Leave out candles that repeat the one before.")
+]
+Paths = Annotated[
+    list[Path], typer.Argument(metavar="PATH...", help="Candle files, or folders of them.", show_default=False)
+]
+
+
+OptionalPaths = Annotated[
+    list[Path] | None,
+    typer.Argument(metavar="[PATH...]", help="Candle files, or folders of them.", show_default=False),
+]
+OptionalDataset = Annotated[str | None, typer.Option("--dataset", metavar="NAME", help="Name of a prepared dataset.")]
 
 
 @app.command()
@@ -28,14 +51,56 @@ def prepare(dataset: Dataset, home: Home = None, as_json: Json = False) -> None:
 
 
 @app.command("import")
-def import_(paths: Paths, dataset: Dataset, home: Home = None, as_json: Json = False) -> None:
-    """Import candle files: Binance's public ones, or six columns. Candles with errors are refused."""
+def import_(
+    paths: Paths,
+    dataset: Dataset,
+    column: Column = None,
+    timestamp: Timestamp = "open",
+    allow: Allow = None,
+    sort: Sort = False,
+    drop: Drop = False,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Import candle files: CSV (plain, .gz, .zip), Parquet, Feather. Candles with errors are refused."""
     from opslab.cli.progress import ProgressBar
+    from opslab.datasets.prepare import ImportOptions, allowed_rules
     from opslab.lab import open_lab
 
-    with ProgressBar(f"importing {dataset}", "candles") as progress:
-        prepared = open_lab(home).import_candles(DatasetId(dataset), paths, progress.add)
+    name = DatasetId(dataset)
+    options = ImportOptions(_reading(column, timestamp), allowed_rules(allow or []), sort, drop)
+    with ProgressBar(f"importing {name}", "candles") as progress:
+        prepared = open_lab(home).import_candles(name, paths, progress.add, options)
     _show(prepared, as_json)
+
+
+@app.command()
+def check(
+    paths: OptionalPaths = None,
+    dataset: OptionalDataset = None,
+    column: Column = None,
+    timestamp: Timestamp = "open",
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Hold candle files, or a prepared dataset, against every rule. Exit 1 when there are errors."""
+    from opslab.cli.progress import ProgressBar
+    from opslab.errors import Usage
+    from opslab.lab import open_lab
+
+    if bool(paths) == (dataset is not None):
+        raise Usage("give files or folders, or --dataset NAME", hint="tc data check --help")
+    lab = open_lab(home)
+    with ProgressBar("checking", "candles") as progress:
+        if dataset is not None:
+            report = lab.check_dataset(DatasetId(dataset), progress.add)
+        else:
+            report = lab.check_files(paths or [], _reading(column, timestamp), progress.add)
+    if as_json:
+        result_json(report.as_dict())
+    else:
+        _show_report(report)
+    raise typer.Exit(0 if report.sound else 1)
 
 
 @app.command()
@@ -84,14 +149,56 @@ def list_(home: Home = None, as_json: Json = False) -> None:
     table = []
     for name, record in rows:
         if isinstance(record, LabError):
-            table.append((name, "unreadable", "", "", "", record.message))
+            table.append((name, "unreadable", "", "", "", "", "", record.message))
         else:
             span = (record.first_open, record.last_open)
-            table.append((name, record.kind, f"{record.rows:,}", *span, record.fingerprint[:19]))
-    result_table(("DATASET", "KIND", "CANDLES", "FIRST OPEN", "LAST OPEN", "FINGERPRINT"), table, right=(2,))
+            gaps = f"{record.findings.get('gap', 0):,}"
+            others = f"{sum(count for rule, count in record.findings.items() if rule != 'gap'):,}"
+            table.append((name, record.kind, f"{record.rows:,}", *span, gaps, others, record.fingerprint[:19]))
+    headings = ("DATASET", "KIND", "CANDLES", "FIRST OPEN", "LAST OPEN", "GAPS", "OTHER FINDINGS", "FINGERPRINT")
+    result_table(headings, table, right=(2, 5, 6))
+
+
+def _reading(columns: list[str] | None, timestamp: str) -> "Reading":
+    from opslab.datasets.candles import CANDLES
+    from opslab.datasets.sources import CLOSE_TIME, Reading
+    from opslab.errors import Usage
+
+    if timestamp not in ("open", "close"):
+        raise Usage(f"--timestamp must be open or close, got {shown(timestamp, 40)}")
+    known = [*CANDLES.names, CLOSE_TIME]
+    mapping: dict[str, str] = {}
+    for text in columns or []:
+        ours, equals, theirs = text.partition("=")
+        if ours not in known or not equals or not theirs or ours in mapping:
+            raise Usage(f"--column {shown(text, 60)} is not OURS=THEIRS", hint=f"ours, each once: {', '.join(known)}")
+        mapping[ours] = theirs
+    return Reading(mapping, "close" if timestamp == "close" else "open")
+
+
+def _left_out(count: int) -> str | None:
+    return f"{count:,} identical duplicates, as asked" if count else None
+
+
+def _show_report(report: "Report") -> None:
+    from opslab.datasets.rules import RULES
+
+    for found in report.findings.in_order():
+        result(f"{found.severity:7}  {found.text()}")
+    if report.findings.kept:
+        result("")
+    rows = [(rule, RULES[rule].severity, f"{count:,}") for rule, count in sorted(report.findings.counts.items())]
+    if rows:
+        result_table(("RULE", "SEVERITY", "COUNT"), rows, right=(2,))
+        result("")
+    span = f", {report.first_open} to {report.last_open}" if report.rows else ""
+    verdict = "no errors" if report.sound else "errors"
+    result(f"{report.rows:,} candles{span}: {verdict}")
 
 
 def _show(prepared: "Prepared", as_json: bool) -> None:
+    from opslab.datasets.findings import summary
+
     record = prepared.record
     if as_json:
         result_json({**record.model_dump(mode="json"), "fresh": prepared.fresh})
@@ -105,6 +212,10 @@ def _show(prepared: "Prepared", as_json: bool) -> None:
             ("candles", f"{record.rows:,}"),
             ("first open", record.first_open),
             ("last open", record.last_open),
+            ("findings", summary(record.findings) or "none"),
+            ("allowed", ", ".join(record.allowed) or None),
+            ("sorted", "yes, as asked" if record.repairs.sorted else None),
+            ("left out", _left_out(record.repairs.dropped_identical)),
             ("fingerprint", record.fingerprint),
             ("folder", f"data/datasets/{record.name}"),
         ]

@@ -5,9 +5,12 @@ as decimal128(38, 16). In the catalog the engine wants `ts_event` and `ts_init` 
 close, 59.999 s after its open: no strategy can see it earlier.
 """
 
+from dataclasses import dataclass, field
+
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from opslab.datasets.findings import Origin
 from opslab.model.instant import BAR_CLOSE_OFFSET_NS, NS_PER_MS
 from opslab.model.instrument import Instrument
 
@@ -16,6 +19,15 @@ VALUES = (*PRICES, "volume")
 NUMBER = pa.decimal128(38, 16)
 CANDLES = pa.schema([("open_time", pa.int64()), *((name, NUMBER) for name in VALUES)])
 _CLOSE = pa.timestamp("ns", tz="UTC")
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A batch of CANDLES, where its rows came from, and what its reader noticed: rule to one boolean a row."""
+
+    batch: pa.RecordBatch
+    origin: Origin
+    marks: dict[str, pa.Array] = field(default_factory=dict)
 
 
 def catalog_schema(instrument: Instrument) -> pa.Schema:

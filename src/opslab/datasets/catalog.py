@@ -5,9 +5,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from opslab.datasets.candles import VALUES, catalog_schema, from_catalog, to_catalog
+from opslab.datasets.candles import VALUES, Chunk, catalog_schema, from_catalog, to_catalog
+from opslab.datasets.findings import Consecutive
 from opslab.datasets.fingerprint import Fingerprint
 from opslab.datasets.records import record_of
 from opslab.errors import Corrupt
@@ -66,15 +68,17 @@ class CatalogWriter:
         self._writer.close()
 
 
-def read_batches(layout: Layout, dataset: DatasetId) -> Iterator[pa.RecordBatch]:
-    """All candles of a prepared dataset, as CANDLES, in order. Raises Corrupt."""
+def read_chunks(layout: Layout, dataset: DatasetId) -> Iterator[Chunk]:
+    """All candles of a prepared dataset, in order; lines are rows of the dataset. Raises Corrupt."""
     record = record_of(layout, dataset)
     folder = layout.dataset(dataset)
+    row = 1
     for file in record.files:
         try:
             with pq.ParquetFile(folder / file.path) as parquet:
                 for batch in parquet.iter_batches(batch_size=ROW_GROUP, columns=[*VALUES, "ts_event"]):
-                    yield from_catalog(batch)
+                    yield Chunk(from_catalog(batch), Consecutive(str(dataset), row))
+                    row += batch.num_rows
         except FileNotFoundError:
             raise Corrupt(f"dataset {dataset}: {file.path} is missing", hint=_again(record)) from None
         except (pa.ArrowInvalid, OSError, KeyError) as error:
@@ -82,13 +86,28 @@ def read_batches(layout: Layout, dataset: DatasetId) -> Iterator[pa.RecordBatch]
             raise Corrupt(f"dataset {dataset}: {file.path} cannot be read: {reason}", hint=_again(record)) from None
 
 
+def count_in_window(layout: Layout, record: DatasetRecord, start_ms: int | None, end_ms: int | None) -> int:
+    """How many candles open at or after `start_ms` and before `end_ms`; None means no bound."""
+    count = 0
+    for file in record.files:
+        with pq.ParquetFile(layout.dataset(DatasetId(record.name)) / file.path) as parquet:
+            for batch in parquet.iter_batches(columns=["ts_event"]):
+                closes = batch.column("ts_event").cast(pa.int64())
+                inside = pc.greater_equal(closes, _close_ns(start_ms) if start_ms is not None else 0)
+                if end_ms is not None:
+                    inside = pc.and_(inside, pc.less(closes, _close_ns(end_ms)))
+                count += pc.sum(inside).as_py() or 0
+    return count
+
+
 def content_fingerprint(layout: Layout, dataset: DatasetId, tick: Tick) -> str:
     """Compute the fingerprint from the stored candles. `tick` is called with the rows of each batch."""
-    fingerprint = Fingerprint(record_of(layout, dataset).bar_type)
-    for batch in read_batches(layout, dataset):
-        fingerprint.update(batch)
-        tick(batch.num_rows, None)
-    return fingerprint.digest()
+    record = record_of(layout, dataset)
+    fingerprint = Fingerprint(record.bar_type)
+    for chunk in read_chunks(layout, dataset):
+        fingerprint.update(chunk.batch)
+        tick(chunk.batch.num_rows, None)
+    return fingerprint.digest(record.allowed)
 
 
 def _again(record: DatasetRecord) -> str:
@@ -97,4 +116,8 @@ def _again(record: DatasetRecord) -> str:
 
 
 def _close_instant(open_ms: int) -> str:
-    return catalog_instant(open_ms * NS_PER_MS + BAR_CLOSE_OFFSET_NS)
+    return catalog_instant(_close_ns(open_ms))
+
+
+def _close_ns(open_ms: int) -> int:
+    return open_ms * NS_PER_MS + BAR_CLOSE_OFFSET_NS

@@ -10,28 +10,27 @@ from typing import IO
 import pyarrow as pa
 
 from opslab.datasets.candles import VALUES
-from opslab.datasets.csv_source import PER_SECOND, CsvSource, opened, unit_of
-from opslab.datasets.quality import KEPT_PER_RULE, Finding
+from opslab.datasets.findings import KEPT_PER_RULE, Finding
+from opslab.datasets.sources import CLOSE_TIME, Source, unit_of
 from opslab.model.ids import shown
 
 _NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d{1,2})?", re.ASCII)
-_WHOLE = re.compile(r"\d{1,18}", re.ASCII)
+_WHOLE = re.compile(r"\d{1,19}", re.ASCII)
 
 
-def diagnose(source: CsvSource, reason: str) -> list[Finding]:
+def diagnose(stream: IO[bytes], source: Source, reason: str) -> list[Finding]:
     """The first malformed lines; when none can be told, one finding with the reader's own reason."""
     found: list[Finding] = []
     line = 0
     try:
-        with opened(source.path) as stream:
-            for line, fields in enumerate(_rows(stream), 1):
-                if source.header and line == 1:
-                    continue
-                problem = _problem(fields, source)
-                if problem:
-                    found.append(Finding(problem[0], source.name, line, problem[1]))
-                if len(found) >= KEPT_PER_RULE:
-                    return found
+        for line, fields in enumerate(_rows(stream), 1):
+            if source.header and line == 1:
+                continue
+            problem = _problem(fields, source)
+            if problem:
+                found.append(Finding(problem[0], source.name, line, problem[1]))
+            if len(found) >= KEPT_PER_RULE:
+                return found
     except (OSError, EOFError, zlib.error, pa.ArrowInvalid):
         found.append(Finding("unreadable", source.name, line + 1, "the compressed file ends early or is damaged"))
     except UnicodeDecodeError:
@@ -61,7 +60,7 @@ class _Raw(io.RawIOBase):
         return len(data)
 
 
-def _problem(fields: list[str], source: CsvSource) -> tuple[str, str] | None:
+def _problem(fields: list[str], source: Source) -> tuple[str, str] | None:
     """Rule and what is wrong with one line."""
     if not fields:
         return "unreadable", "a blank line"
@@ -70,13 +69,10 @@ def _problem(fields: list[str], source: CsvSource) -> tuple[str, str] | None:
     value = fields[source.columns.index("open_time")]
     if not _WHOLE.fullmatch(value):
         return "unreadable", f"open_time {shown(value, 30)} is not a whole number"
-    unit = unit_of(int(value))
-    if unit is None:
+    if unit_of(int(value)) is None:
         return "time_range", f"open_time {value} is not an instant between 2009 and 2100"
-    if unit != source.time_unit:
-        return "time_range", f"open_time {value} counts {unit}, the file's first line {source.time_unit}"
-    if unit == "us" and int(value) % (PER_SECOND["us"] // 1000):
-        return "off_grid", f"open_time {value} is not a whole minute"
+    if CLOSE_TIME in source.columns and not _WHOLE.fullmatch(fields[source.columns.index(CLOSE_TIME)]):
+        return "unreadable", f"close_time {shown(fields[source.columns.index(CLOSE_TIME)], 30)} is not a whole number"
     for name in VALUES:
         text = fields[source.columns.index(name)]
         if not _NUMBER.fullmatch(text):

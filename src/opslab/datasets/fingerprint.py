@@ -1,10 +1,12 @@
 """A digest of candles by content: the same whatever files, formats or batches they came in.
 
 Each column has a SHA-256 of its values in row order (open times as little-endian int64 milliseconds, numbers as
-little-endian 128-bit integers scaled by 10^16); the fingerprint is the SHA-256 of a header and those six.
+little-endian 128-bit integers scaled by 10^16); the fingerprint is the SHA-256 of a header and those six. Candles with
+errors that were allowed are not the same as candles without: the header names the rules.
 """
 
 import hashlib
+from collections.abc import Iterable
 
 import pyarrow as pa
 
@@ -31,7 +33,9 @@ class Fingerprint:
             hasher.update(memoryview(column.buffers()[1])[start : start + len(column) * width])
         self.rows += batch.num_rows
 
-    def digest(self) -> str:
+    def digest(self, allowed: Iterable[str] = ()) -> str:
+        """`allowed`: the rules that these candles break and that were allowed."""
         head = f"opslab candles v1\n{self._bar_type}\n{self.rows}\n"
+        head += "".join(f"allowed {rule}\n" for rule in sorted(allowed))
         body = "".join(f"{name} {hasher.hexdigest()}\n" for name, hasher in self._columns.items())
         return DIGEST_PREFIX + hashlib.sha256((head + body).encode()).hexdigest()

@@ -1,21 +1,23 @@
 """From sources to a committed dataset: one pass, checked, written and fingerprinted batch by batch."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
-import pyarrow as pa
-
+from opslab.datasets.candles import Chunk
 from opslab.datasets.catalog import CatalogWriter
-from opslab.datasets.csv_diagnosis import diagnose
-from opslab.datasets.csv_source import BLOCK_BYTES, CsvSource, batches, look_at
+from opslab.datasets.check import rows_about
+from opslab.datasets.findings import KEPT_PER_RULE, Findings, summary
 from opslab.datasets.fingerprint import Fingerprint
-from opslab.datasets.quality import KEPT_PER_RULE, Findings, Inspector
+from opslab.datasets.quality import Inspector
 from opslab.datasets.records import record_of, verify_files, write_fingerprint, write_record
+from opslab.datasets.rules import ALLOWABLE, RULES
 from opslab.datasets.shipped import SHIPPED, generate
+from opslab.datasets.sources import Malformed, Reading, Source, chunks, look_at_all
+from opslab.datasets.stages import IdenticalDropper, in_time_order
 from opslab.errors import AlreadyExists, BadData, Corrupt, LabError, NotFound, Usage
-from opslab.model.dataset import DatasetRecord, SourceFile
-from opslab.model.ids import DatasetId, nearest
+from opslab.model.dataset import DatasetRecord, Repairs, SourceFile
+from opslab.model.ids import DatasetId, nearest, shown
 from opslab.model.instant import iso, iso_minute
 from opslab.model.instrument import Instrument
 from opslab.ports import Clock, Tick
@@ -32,6 +34,33 @@ class Prepared:
     """False when the dataset was there already, and is whole."""
 
 
+@dataclass(frozen=True, slots=True)
+class ImportOptions:
+    """What was asked for by name; without it nothing is changed and no error passes."""
+
+    reading: Reading = field(default_factory=Reading)
+    allow: frozenset[str] = frozenset()
+    sort: bool = False
+    drop_identical: bool = False
+
+
+def allowed_rules(names: Iterable[str]) -> frozenset[str]:
+    """The rules of `--allow`. Raises Usage for one that is unknown, no error, or not to be allowed."""
+    for name in names:
+        rule = RULES.get(name)
+        if rule is None:
+            close = nearest(name, ALLOWABLE, 1)
+            guess = f" (did you mean {close[0]}?)" if close else ""
+            raise Usage(f"unknown rule {shown(name)}{guess}", hint=f"can be allowed: {', '.join(ALLOWABLE)}")
+        if rule.severity != "error":
+            raise Usage(f"rule {name} is no error: nothing to allow", hint=f"can be allowed: {', '.join(ALLOWABLE)}")
+        if rule.why_not:
+            raise Usage(
+                f"rule {name} cannot be allowed: {rule.why_not}", hint=f"can be allowed: {', '.join(ALLOWABLE)}"
+            )
+    return frozenset(names)
+
+
 def prepare_shipped(layout: Layout, dataset: DatasetId, instrument: Instrument, clock: Clock) -> Prepared:
     """Make a shipped dataset, or check the one that is there. Raises NotFound, Corrupt, Unwritable."""
     shipped = SHIPPED.get(dataset)
@@ -46,8 +75,8 @@ def prepare_shipped(layout: Layout, dataset: DatasetId, instrument: Instrument, 
         if record.fingerprint != shipped.fingerprint:
             raise Corrupt(f"dataset {dataset} is there and is not the shipped one", hint="remove its folder")
         return Prepared(record, fresh=False)
-    build = _Build(layout, dataset, instrument, clock)
-    record = build.commit("synthetic", shipped.description, (), generate(shipped))
+    build = _Build(layout, dataset, instrument, clock, ImportOptions())
+    record = build.commit("synthetic", shipped.description, (), build.inspected(generate(shipped)))
     if record.fingerprint != shipped.fingerprint:
         raise LabError(f"the generator of {dataset} made {record.fingerprint} instead of {shipped.fingerprint}")
     return Prepared(record, fresh=True)
@@ -60,8 +89,9 @@ def import_files(
     instrument: Instrument,
     clock: Clock,
     tick: Tick,
+    options: ImportOptions,
 ) -> Prepared:
-    """Import candle files, ordered by their first candle. `tick` is called with the rows of each batch.
+    """Import candle files and folders of them, ordered by their first candle. `tick`: the rows of each batch.
 
     Raises BadData with what was found, NotFound, AlreadyExists, Unwritable.
     """
@@ -69,63 +99,74 @@ def import_files(
         raise Usage(f"{dataset} is the name of a shipped dataset", hint="choose another name")
     if layout.dataset(dataset).exists():
         raise AlreadyExists(f"dataset {dataset} exists already", hint="choose another name, or remove its folder")
-    sources = sorted((look_at(path) for path in paths), key=lambda source: source.first_open_ms)
-    build = _Build(layout, dataset, instrument, clock)
+    sources = look_at_all(paths, options.reading)
+    build = _Build(layout, dataset, instrument, clock, options)
     names = ", ".join(source.name for source in sources[:3]) + (", ..." if len(sources) > 3 else "")
-    record = build.commit("imported", f"imported from {names}", sources, build.read(sources, tick))
-    return Prepared(record, fresh=True)
+    candles = build.inspected(build.repaired(build.read(sources, tick)))
+    return Prepared(build.commit("imported", f"imported from {names}", sources, candles), fresh=True)
 
 
 class _Build:
     """One dataset in the making."""
 
-    def __init__(self, layout: Layout, dataset: DatasetId, instrument: Instrument, clock: Clock) -> None:
+    def __init__(
+        self, layout: Layout, dataset: DatasetId, instrument: Instrument, clock: Clock, options: ImportOptions
+    ) -> None:
         self._layout = layout
         self._dataset = dataset
         self._instrument = instrument
         self._clock = clock
+        self._options = options
         self._inspector = Inspector(instrument)
+        self._dropper = IdenticalDropper()
         self._rows: dict[Path, int] = {}
 
-    def read(self, sources: Sequence[CsvSource], tick: Tick) -> Iterator[pa.RecordBatch]:
-        """All candles of all files, inspected; a file that cannot be read ends it with its bad lines named."""
-        estimate: int | None = None
+    def read(self, sources: Sequence[Source], tick: Tick) -> Iterator[Chunk]:
+        """All candles of all files; a file that cannot be read ends it with its bad lines named."""
+        total = rows_about(sources)
         for source in sources:
-            line = source.first_line
+            self._rows[source.path] = 0
             try:
-                for batch in batches(source):
-                    self._inspector.inspect(batch, source.name, line)
-                    line += batch.num_rows
-                    estimate = estimate or _estimate(sources, batch.num_rows)
-                    tick(batch.num_rows, estimate)
-                    yield batch
-            except (pa.ArrowInvalid, EOFError, OSError) as error:
-                if isinstance(error, OSError) and error.errno:
-                    raise
-                for finding in diagnose(source, str(error)):
+                for chunk in chunks(source):
+                    self._rows[source.path] += chunk.batch.num_rows
+                    tick(chunk.batch.num_rows, total)
+                    yield chunk
+            except Malformed as broken:
+                for finding in broken.findings:
                     self._inspector.findings.add(finding)
-                raise refusal(self._inspector.findings) from None
-            self._rows[source.path] = line - source.first_line
+                raise refusal(self._inspector.end(), self._options) from None
 
-    def commit(
-        self, kind: str, description: str, sources: Sequence[CsvSource], candles: Iterator[pa.RecordBatch]
-    ) -> DatasetRecord:
+    def repaired(self, candles: Iterator[Chunk]) -> Iterator[Chunk]:
+        """The candles after what was asked for by name, in this order: sorted, repeats left out."""
+        if self._options.sort:
+            candles = in_time_order(candles)
+        return self._dropper.without_repeats(candles) if self._options.drop_identical else candles
+
+    def inspected(self, candles: Iterator[Chunk]) -> Iterator[Chunk]:
+        for chunk in candles:
+            self._inspector.inspect(chunk)
+            yield chunk
+
+    def commit(self, kind: str, description: str, sources: Sequence[Source], candles: Iterator[Chunk]) -> DatasetRecord:
         fingerprint = Fingerprint(self._instrument.bar_type)
         with staged_folder(self._layout.dataset(self._dataset), f"dataset {self._dataset}") as folder:
             writer = CatalogWriter(folder, self._instrument)
             try:
-                for batch in candles:
-                    if not self._inspector.findings.total:
-                        writer.write(batch)
-                        fingerprint.update(batch)
+                for chunk in candles:
+                    if not self._inspector.findings.refused(self._options.allow):
+                        writer.write(chunk.batch)
+                        fingerprint.update(chunk.batch)
             except BaseException:
                 writer.abandon()
                 raise
             files = writer.close()
-            if self._inspector.findings.total:
-                raise refusal(self._inspector.findings)
+            findings = self._inspector.end()
+            if findings.refused(self._options.allow):
+                raise refusal(findings, self._options)
             if writer.first_ms is None or writer.last_ms is None:
                 raise BadData("no candles were found")
+            allowed = tuple(findings.of_severity("error"))
+            options = self._options
             record = DatasetRecord.model_validate(
                 {
                     "name": str(self._dataset),
@@ -136,9 +177,14 @@ class _Build:
                     "rows": fingerprint.rows,
                     "first_open": iso_minute(writer.first_ms),
                     "last_open": iso_minute(writer.last_ms),
-                    "fingerprint": fingerprint.digest(),
+                    "fingerprint": fingerprint.digest(allowed),
                     "price_decimals": self._instrument.price_decimals,
                     "size_decimals": self._instrument.size_decimals,
+                    "findings": findings.counts,
+                    "allowed": allowed,
+                    "repairs": Repairs(sorted=options.sort, dropped_identical=self._dropper.dropped),
+                    "label": options.reading.label,
+                    "columns": dict(options.reading.columns),
                     "sources": tuple(self._source_record(source) for source in sources),
                     "files": files,
                     "prepared_at": iso(self._clock.now_ns()),
@@ -148,7 +194,7 @@ class _Build:
         write_fingerprint(self._layout, record)
         return record
 
-    def _source_record(self, source: CsvSource) -> SourceFile:
+    def _source_record(self, source: Source) -> SourceFile:
         return SourceFile(
             name=source.name,
             size_bytes=source.path.stat().st_size,
@@ -159,28 +205,30 @@ class _Build:
         )
 
 
-def _estimate(sources: Sequence[CsvSource], rows_of_a_block: int) -> int | None:
-    """About how many rows there are, from the rows of one block; None while the files' text size is not known."""
-    sizes = [source.text_bytes for source in sources if source.text_bytes]
-    if len(sizes) < len(sources) or sum(sizes) < BLOCK_BYTES:
-        return None
-    return sum(sizes) * rows_of_a_block // BLOCK_BYTES
-
-
-def refusal(findings: Findings) -> BadData:
-    """Why these candles are not taken, with the first findings of each rule."""
-    counts = dict(sorted(findings.counts.items()))
-    summary = ", ".join(f"{count} x {rule}" for rule, count in counts.items())
-    files = {name: place for place, name in enumerate(dict.fromkeys(finding.file for finding in findings.kept))}
-    kept = sorted(findings.kept, key=lambda finding: (files[finding.file], finding.line))
-    lines = [finding.text() for finding in kept[:_SHOWN]]
-    rest = findings.total - len(lines)
+def refusal(findings: Findings, options: ImportOptions) -> BadData:
+    """Why these candles are not taken, with the first findings of each rule that was not allowed."""
+    counts = findings.refused(options.allow)
+    kept = [found for found in findings.in_order() if found.rule in counts]
+    lines = [found.text() for found in kept[:_SHOWN]]
+    rest = sum(counts.values()) - len(lines)
     if rest > 0:
-        lines.append(f"... and {rest} more (--json lists the first {KEPT_PER_RULE} of each rule)")
+        lines.append(f"... and {rest:,} more (--json lists the first {KEPT_PER_RULE} of each rule)")
     return BadData(
-        f"the candles have errors and were not imported: {summary}",
+        f"the candles have errors and were not imported: {summary(counts)}",
         lines=lines,
-        findings=[finding.as_dict() for finding in kept],
+        findings=[found.as_dict() for found in kept],
         counts=counts,
-        hint="correct the files at their source; nothing is repaired silently",
+        hint=_next_step(counts, options),
     )
+
+
+def _next_step(counts: dict[str, int], options: ImportOptions) -> str:
+    if not options.sort and ("disorder" in counts or "overlap" in counts):
+        return "--sort sorts by time; nothing is repaired unless asked for by name"
+    if not options.drop_identical and "duplicate_identical" in counts:
+        return "--drop-identical-duplicates leaves out what repeats; nothing is repaired unless asked for by name"
+    if all(rule in ALLOWABLE for rule in counts):
+        return (
+            f"correct the files at their source, or take them as they are: {' '.join(f'--allow {r}' for r in counts)}"
+        )
+    return "correct the files at their source; nothing is repaired silently"

@@ -1,126 +1,125 @@
-"""What can be wrong with candles, found column-wise, one batch after the other.
+"""Candles held against the rules, column-wise, one batch after the other, in bounded memory.
 
 Rules look at whole columns; only the findings that are kept are looked at row by row. A batch is compared with the
 last candle of the batch before it, across files too.
 """
 
 import functools
-from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from opslab.datasets.candles import NUMBER, PRICES
+from opslab.datasets.candles import NUMBER, PRICES, VALUES, Chunk
+from opslab.datasets.findings import Finding, Findings, Origin
+from opslab.datasets.rules import JUMP, RULES, STRETCH
+from opslab.model.canonical import decimal_text
 from opslab.model.instant import MINUTE_MS, iso_minute
 from opslab.model.instrument import Instrument
 
-KEPT_PER_RULE = 20
-
-RULES = {
-    "disorder": "a candle older than the one before it",
-    "duplicate": "a candle with the open time of the one before it",
-    "gap": "missing minutes before this candle",
-    "off_grid": "an open time that is not a whole minute",
-    "time_range": "an open time outside 2009 to 2100, or in another unit than the file's first",
-    "not_enclosed": "high below open, close or low, or low above open or close",
-    "non_positive_price": "a price of zero or less",
-    "negative_volume": "a volume below zero",
-    "too_precise": "more decimals than the instrument has",
-    "unreadable": "a line that is not a candle",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing wrong. `line` counts from 1 in the file as an editor shows it, header included."""
-
-    rule: str
-    file: str
-    line: int
-    detail: str
-    open_time: str | None = None
-
-    def text(self) -> str:
-        when = f" {self.open_time}" if self.open_time else ""
-        return f"{self.file}:{self.line}:{when} {self.rule}: {self.detail}"
-
-    def as_dict(self) -> dict[str, object]:
-        names = ("rule", "file", "line", "open_time", "detail")
-        return {name: getattr(self, name) for name in names}
-
-
-@dataclass(slots=True)
-class Findings:
-    """The first of each rule, and how many there were."""
-
-    kept: list[Finding] = field(default_factory=list)
-    counts: dict[str, int] = field(default_factory=dict)
-
-    def add(self, finding: Finding) -> None:
-        self.counts[finding.rule] = self.counts.get(finding.rule, 0) + 1
-        if self.counts[finding.rule] <= KEPT_PER_RULE:
-            self.kept.append(finding)
-
-    def room(self, rule: str) -> int:
-        return max(0, KEPT_PER_RULE - self.counts.get(rule, 0))
-
-    @property
-    def total(self) -> int:
-        return sum(self.counts.values())
+_ZERO = pa.scalar(Decimal(0), NUMBER)
+_ABOUT_A_CANDLE = {"not_enclosed", "non_positive_price", "negative_volume", "too_precise", "off_tick"}
 
 
 class Inspector:
-    """Checks batches of CANDLES in reading order."""
+    """Checks chunks of candles in reading order; what is found stands in `findings`."""
 
     def __init__(self, instrument: Instrument) -> None:
         self.findings = Findings()
         self._instrument = instrument
-        self._last_ms: int | None = None
+        self._last: pa.RecordBatch | None = None
+        self._file: str | None = None
+        self._latest: tuple[int, str] | None = None
+        self._stretch = _Stretch(self.findings)
 
-    def inspect(self, batch: pa.RecordBatch, file: str, first_line: int) -> None:
-        """Check one batch whose first row stands in `first_line` of `file`."""
+    def inspect(self, chunk: Chunk) -> None:
+        batch, origin = chunk.batch, chunk.origin
         if batch.num_rows == 0:
             return
-        self._times(batch, file, first_line)
-        self._values(batch, file, first_line)
+        self._overlap(batch, origin)
+        for rule, marked in chunk.marks.items():
+            self._note(rule, marked, batch, origin)
+        self._times(batch, origin)
+        self._prices(batch, origin)
+        self._volumes(batch, origin)
+        self._last = batch.slice(batch.num_rows - 1)
 
-    def _times(self, batch: pa.RecordBatch, file: str, first_line: int) -> None:
+    def end(self) -> Findings:
+        """Everything found; call when there are no more chunks."""
+        self._stretch.end()
+        return self.findings
+
+    def _overlap(self, batch: pa.RecordBatch, origin: Origin) -> None:
+        """A file that begins no later than what was read before ends: said once, and its rows are not disorder."""
+        file, line = origin.place(0)
+        if file != self._file:
+            first = batch.column("open_time")[0].as_py()
+            if self._latest and self._file and first <= self._latest[0]:
+                latest, other = self._latest
+                detail = f"begins before {other} ends at {iso_minute(latest)}"
+                self.findings.add(Finding("overlap", file, line, detail, iso_minute(first)))
+                self._last = None
+            self._file = file
+        last = pc.max(batch.column("open_time")).as_py()
+        if self._latest is None or last > self._latest[0]:
+            self._latest = (last, file)
+
+    def _times(self, batch: pa.RecordBatch, origin: Origin) -> None:
         times = batch.column("open_time")
-        self._note("off_grid", _off_grid(times), batch, file, first_line)
-        before = self._last_ms if self._last_ms is not None else times[0].as_py() - MINUTE_MS
+        self._note("off_grid", _off_grid(times), batch, origin)
+        before = self._last.column("open_time")[0].as_py() if self._last is not None else times[0].as_py() - MINUTE_MS
         previous = pa.concat_arrays([pa.array([before], pa.int64()), times.slice(0, len(times) - 1)])
         steps = pc.subtract(times, previous)
-        if not pc.all(pc.equal(steps, MINUTE_MS)).as_py():
-            self._note("disorder", pc.less(steps, 0), batch, file, first_line)
-            self._note("duplicate", pc.equal(steps, 0), batch, file, first_line)
-            self._note("gap", pc.greater(steps, MINUTE_MS), batch, file, first_line, steps)
-        self._last_ms = times[-1].as_py()
+        if pc.all(pc.equal(steps, MINUTE_MS)).as_py():
+            return
+        self._note("disorder", pc.less(steps, 0), batch, origin)
+        self._note("gap", pc.greater(steps, MINUTE_MS), batch, origin, steps)
+        again = pc.equal(steps, 0)
+        if pc.any(again).as_py():
+            same = same_as_before(batch, self._last)
+            self._note("duplicate_identical", pc.and_(again, same), batch, origin)
+            self._note("duplicate_disagreeing", pc.and_(again, pc.invert(same)), batch, origin)
 
-    def _values(self, batch: pa.RecordBatch, file: str, first_line: int) -> None:
-        opened, high, low, close = (batch.column(name) for name in PRICES)
+    def _prices(self, batch: pa.RecordBatch, origin: Origin) -> None:
+        opened, high, low, close = prices = [batch.column(name) for name in PRICES]
+        broken = [pc.less(high, opened), pc.less(high, close), pc.less(high, low)]
+        broken += [pc.greater(low, opened), pc.greater(low, close)]
+        self._note("not_enclosed", functools.reduce(pc.or_, broken), batch, origin)
+        lowest = functools.reduce(pc.or_, [pc.less_equal(price, _ZERO) for price in prices])
+        self._note("non_positive_price", lowest, batch, origin)
+        places = self._instrument.price_decimals
+        if all(_fits(price, places) for price in prices):
+            self._tick(batch, origin, prices)
+        else:
+            finer = [pc.not_equal(pc.round(price, places), price) for price in prices]
+            self._note("too_precise", functools.reduce(pc.or_, finer), batch, origin)
+        self._jumps(batch, origin)
+
+    def _tick(self, batch: pa.RecordBatch, origin: Origin, prices: list[pa.Array]) -> None:
+        places = -int(self._instrument.tick.normalize().as_tuple().exponent)
+        if self._instrument.tick.normalize() != Decimal(1).scaleb(-places) or all(_fits(one, places) for one in prices):
+            return
+        finer = [pc.not_equal(pc.round(price, places), price) for price in prices]
+        self._note("off_tick", functools.reduce(pc.or_, finer), batch, origin)
+
+    def _jumps(self, batch: pa.RecordBatch, origin: Origin) -> None:
+        """A heuristic, so floating point will do."""
+        close = batch.column("close").cast(pa.float64())
+        first = self._last.column("close").cast(pa.float64()) if self._last is not None else close.slice(0, 1)
+        before = pa.concat_arrays([first, close.slice(0, len(close) - 1)])
+        far = pc.greater_equal(pc.abs(pc.subtract(close, before)), pc.multiply(pc.abs(before), JUMP))
+        self._note("jump", pc.and_(far, pc.not_equal(close, before)), batch, origin)
+
+    def _volumes(self, batch: pa.RecordBatch, origin: Origin) -> None:
         volume = batch.column("volume")
-        zero = pa.scalar(Decimal(0), NUMBER)
-        broken = pc.or_(
-            pc.or_(pc.less(high, opened), pc.less(high, close)),
-            pc.or_(pc.or_(pc.greater(low, opened), pc.greater(low, close)), pc.less(high, low)),
-        )
-        self._note("not_enclosed", broken, batch, file, first_line)
-        non_positive = pc.or_(
-            pc.or_(pc.less_equal(opened, zero), pc.less_equal(high, zero)),
-            pc.or_(pc.less_equal(low, zero), pc.less_equal(close, zero)),
-        )
-        self._note("non_positive_price", non_positive, batch, file, first_line)
-        self._note("negative_volume", pc.less(volume, zero), batch, file, first_line)
-        decimals = [(column, self._instrument.price_decimals) for column in (opened, high, low, close)]
-        decimals.append((volume, self._instrument.size_decimals))
-        if not all(_fits(column, places) for column, places in decimals):
-            rounded = [pc.not_equal(pc.round(column, places), column) for column, places in decimals]
-            self._note("too_precise", functools.reduce(pc.or_, rounded), batch, file, first_line)
+        self._note("negative_volume", pc.less(volume, _ZERO), batch, origin)
+        places = self._instrument.size_decimals
+        if not _fits(volume, places):
+            self._note("too_precise", pc.not_equal(pc.round(volume, places), volume), batch, origin)
+        self._stretch.look(batch, origin)
 
     def _note(
-        self, rule: str, wrong: pa.Array, batch: pa.RecordBatch, file: str, first_line: int, steps: Any = None
+        self, rule: str, wrong: pa.Array, batch: pa.RecordBatch, origin: Origin, steps: pa.Array | None = None
     ) -> None:
         count = pc.sum(wrong).as_py() or 0
         if not count:
@@ -128,10 +127,59 @@ class Inspector:
         room = self.findings.room(rule)
         rows = pc.indices_nonzero(wrong).slice(0, room).to_pylist() if room else []
         for row in rows:
-            time_ms = batch.column("open_time")[row].as_py()
             detail = _detail(rule, batch, row, steps[row].as_py() if steps is not None else None)
-            self.findings.add(Finding(rule, file, first_line + row, detail, iso_minute(time_ms)))
-        self.findings.counts[rule] = self.findings.counts.get(rule, 0) + count - len(rows)
+            file, line = origin.place(row)
+            self.findings.add(Finding(rule, file, line, detail, iso_minute(batch.column("open_time")[row].as_py())))
+        self.findings.count(rule, count - len(rows))
+
+
+class _Stretch:
+    """Candles in a row without volume, counted across batches."""
+
+    def __init__(self, findings: Findings) -> None:
+        self._findings = findings
+        self._length = 0
+        self._began: tuple[str, int, int] = ("", 0, 0)
+
+    def look(self, batch: pa.RecordBatch, origin: Origin) -> None:
+        traded = pc.indices_nonzero(pc.not_equal(batch.column("volume"), _ZERO)).cast(pa.int64())
+        count = len(traded)
+        if count == batch.num_rows:
+            self.end()
+            return
+        self._grow(traded[0].as_py() if count else batch.num_rows, batch, origin, 0)
+        if not count:
+            return
+        self.end()
+        holes = pc.subtract(pc.subtract(traded.slice(1), traded.slice(0, count - 1)), 1)
+        for place in pc.indices_nonzero(pc.greater_equal(holes, STRETCH)).to_pylist():
+            self._grow(holes[place].as_py(), batch, origin, traded[place].as_py() + 1)
+            self.end()
+        last = traded[-1].as_py() + 1
+        self._grow(batch.num_rows - last, batch, origin, last)
+
+    def _grow(self, length: int, batch: pa.RecordBatch, origin: Origin, start: int) -> None:
+        if length and not self._length:
+            self._began = (*origin.place(start), batch.column("open_time")[start].as_py())
+        self._length += length
+
+    def end(self) -> None:
+        """No more of this stretch."""
+        if self._length >= STRETCH:
+            file, line, time_ms = self._began
+            detail = f"{self._length} candles in a row without volume"
+            self._findings.add(Finding("zero_volume", file, line, detail, iso_minute(time_ms)))
+        self._length = 0
+
+
+def same_as_before(batch: pa.RecordBatch, last: pa.RecordBatch | None) -> pa.Array:
+    """For each row whether all its values are those of the row before it; `last` is the row before the first."""
+    same = []
+    for name in VALUES:
+        values = batch.column(name)
+        first = last.column(name) if last is not None else values.slice(0, 1)
+        same.append(pc.equal(values, pa.concat_arrays([first, values.slice(0, len(values) - 1)])))
+    return functools.reduce(pc.and_, same)
 
 
 def _fits(column: pa.Array, decimals: int) -> bool:
@@ -150,15 +198,9 @@ def _off_grid(times: pa.Array) -> pa.Array:
 
 def _detail(rule: str, batch: pa.RecordBatch, row: int, step_ms: int | None) -> str:
     if rule == "gap" and step_ms is not None:
-        missing = step_ms // MINUTE_MS - 1
-        return f"{missing} minute{'s' if missing != 1 else ''} missing before this candle"
-    if rule in ("not_enclosed", "non_positive_price", "negative_volume", "too_precise"):
-        names = ("volume",) if rule == "negative_volume" else (*PRICES, "volume")
-        shown = ", ".join(f"{name} {_plain(batch.column(name)[row].as_py())}" for name in names)
-        return f"{RULES[rule]} ({shown})"
-    return RULES[rule]
-
-
-def _plain(value: Decimal) -> str:
-    text = f"{value:f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
+        missing = max(1, step_ms // MINUTE_MS - 1)
+        return f"{missing:,} minute{'s' if missing != 1 else ''} missing before this candle"
+    if rule in _ABOUT_A_CANDLE:
+        shown = ", ".join(f"{name} {decimal_text(batch.column(name)[row].as_py())}" for name in VALUES)
+        return f"{RULES[rule].meaning} ({shown})"
+    return RULES[rule].meaning

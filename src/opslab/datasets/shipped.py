@@ -9,7 +9,8 @@ from decimal import Decimal
 
 import pyarrow as pa
 
-from opslab.datasets.candles import CANDLES, NUMBER
+from opslab.datasets.candles import CANDLES, NUMBER, Chunk
+from opslab.datasets.findings import Consecutive
 from opslab.model.instant import MINUTE_MS
 
 _MASK = (1 << 64) - 1
@@ -57,8 +58,8 @@ class _Dice:
         return sum(self.below(size + 1) for _ in range(4)) - 2 * size
 
 
-def generate(shipped: Shipped) -> Iterator[pa.RecordBatch]:
-    """The candles, in one batch of CANDLES. Prices count ticks of 0.1, volumes lots of 0.001 inside."""
+def generate(shipped: Shipped) -> Iterator[Chunk]:
+    """The candles, in one chunk. Prices count ticks of 0.1, volumes lots of 0.001 inside."""
     dice = _Dice(shipped.seed)
     columns: list[list[int]] = [[] for _ in range(5)]
     close = 420_000
@@ -76,4 +77,5 @@ def generate(shipped: Shipped) -> Iterator[pa.RecordBatch]:
     values = [
         pa.array([value * scale for value in column], NUMBER) for column, scale in zip(columns, scales, strict=True)
     ]
-    yield pa.RecordBatch.from_arrays([pa.array(times, pa.int64()), *values], schema=CANDLES)
+    batch = pa.RecordBatch.from_arrays([pa.array(times, pa.int64()), *values], schema=CANDLES)
+    yield Chunk(batch, Consecutive(shipped.name, 1))

@@ -12,8 +12,16 @@ class SourceFile(Record):
     size_bytes: int
     digest: str
     rows: int
-    time_unit: Literal["s", "ms", "us"]
+    time_unit: Literal["s", "ms", "us", "ns"]
     header: bool
+
+
+class Repairs(Record):
+    """What was asked for, and done, to the candles on their way in."""
+
+    sorted: bool = False
+    dropped_identical: int = 0
+    """Candles left out because they repeated the one before."""
 
 
 class DataFile(Record):
@@ -39,6 +47,15 @@ class DatasetRecord(Record):
     fingerprint: str
     price_decimals: int
     size_decimals: int
+    findings: dict[str, int]
+    """Rule to count, of every severity; see docs/data.md."""
+    allowed: tuple[str, ...]
+    """Rules among them that are errors and were allowed by name. Part of the fingerprint."""
+    repairs: Repairs
+    label: Literal["open", "close"]
+    """What the sources' timestamps were."""
+    columns: dict[str, str]
+    """Our column names to the sources', where they were given."""
     sources: tuple[SourceFile, ...]
     files: tuple[DataFile, ...]
     prepared_at: str

@@ -1,0 +1,45 @@
+"""The rules candles are held against: how grave each is, and whether it can be allowed by name."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Severity = Literal["error", "warning", "info"]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """`why_not` says why an error cannot be allowed; None when it can."""
+
+    severity: Severity
+    meaning: str
+    why_not: str | None = None
+
+
+STRETCH = 10
+"""So many candles in a row without volume are a stretch."""
+JUMP = 0.10
+"""A close this fraction away from the one before is a jump."""
+
+RULES: dict[str, Rule] = {
+    "unreadable": Rule("error", "a line that is not a candle", "there is nothing to take from it"),
+    "time_range": Rule("error", "an open time outside 2009 to 2100", "it has no place among the others"),
+    "mixed_time_unit": Rule("error", "an open time in another unit than the file's first"),
+    "disorder": Rule("error", "a candle older than the one before it", "the engine reads in order; --sort sorts"),
+    "overlap": Rule(
+        "error", "a file that begins before another ends", "--sort puts them together and tells duplicates apart"
+    ),
+    "duplicate_identical": Rule("error", "the candle before it once more"),
+    "duplicate_disagreeing": Rule("error", "another candle with the open time of the one before it"),
+    "gap": Rule("error", "minutes missing before this candle"),
+    "off_grid": Rule("error", "an open time that is not a whole minute"),
+    "truncated": Rule("error", "a candle that does not close a minute after it opened"),
+    "not_enclosed": Rule("error", "high below open, close or low, or low above open or close"),
+    "non_positive_price": Rule("error", "a price of zero or less"),
+    "negative_volume": Rule("error", "a volume below zero", "the engine refuses it"),
+    "too_precise": Rule("error", "more decimals than the instrument has", "the engine would cut them"),
+    "zero_volume": Rule("warning", f"{STRETCH} or more candles in a row without volume"),
+    "jump": Rule("warning", f"a close {JUMP:.0%} or more away from the one before"),
+    "off_tick": Rule("info", "a price that is no multiple of the instrument's tick"),
+}
+
+ALLOWABLE = tuple(name for name, rule in RULES.items() if rule.severity == "error" and rule.why_not is None)
