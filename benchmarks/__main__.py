@@ -21,6 +21,7 @@ BENCHMARKS: dict[str, Callable[[Scene], list[Row]]] = {
     "help": startup.help_,
     "run-list": startup.run_list,
     "import": datasets.import_,
+    "check": datasets.check,
     "fingerprint": datasets.fingerprint,
     "backtest": backtest.backtest,
 }

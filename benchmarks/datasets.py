@@ -33,6 +33,20 @@ def import_(scene: Scene) -> list[Row]:
     ]
 
 
+def check(scene: Scene) -> list[Row]:
+    csv = scene.csv()
+
+    def ours() -> Sample:
+        return run([scene.tc, "data", "check", csv, "--home", scene.home], scene.work)
+
+    def yardstick() -> Sample:
+        return run([scene.python, scene.program("csv_to_parquet"), csv], scene.work)
+
+    pairs = in_turn(scene.repeat or FINGERPRINT_REPEAT, ours, yardstick)
+    what = f"check {scene.rows:,} candles"
+    return [pairs.wall("check", what), pairs.cpu("check", what), pairs.peak("check", what)]
+
+
 def fingerprint(scene: Scene) -> list[Row]:
     bars = scene.bars()
 

@@ -1,6 +1,6 @@
-"""usage: csv_to_parquet.py CSV PARQUET
+"""usage: csv_to_parquet.py CSV [PARQUET]
 
-The yardstick of an import: read the columns as the lab keeps them, write them, check nothing.
+The yardstick of an import, and without PARQUET of a check: read the columns as the lab keeps them, look at nothing.
 """
 
 import sys
@@ -13,10 +13,11 @@ _NUMBER = pa.decimal128(38, 16)
 _TYPES = {"open_time": pa.int64(), **dict.fromkeys(("open", "high", "low", "close", "volume"), _NUMBER)}
 
 
-def main(source: str, target: str) -> None:
+def main(source: str, target: str | None = None) -> None:
     table = pacsv.read_csv(source, convert_options=pacsv.ConvertOptions(column_types=_TYPES))
-    pq.write_table(table, target)
+    if target:
+        pq.write_table(table, target)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2])
+    main(*sys.argv[1:])

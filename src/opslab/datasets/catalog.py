@@ -15,7 +15,7 @@ from opslab.datasets.records import record_of
 from opslab.errors import Corrupt
 from opslab.model.dataset import DataFile, DatasetRecord
 from opslab.model.ids import DatasetId
-from opslab.model.instant import BAR_CLOSE_OFFSET_NS, NS_PER_MS, catalog_instant
+from opslab.model.instant import catalog_instant, close_ns
 from opslab.model.instrument import Instrument
 from opslab.ports import Tick
 from opslab.store.files import file_digest
@@ -93,9 +93,9 @@ def count_in_window(layout: Layout, record: DatasetRecord, start_ms: int | None,
         with pq.ParquetFile(layout.dataset(DatasetId(record.name)) / file.path) as parquet:
             for batch in parquet.iter_batches(columns=["ts_event"]):
                 closes = batch.column("ts_event").cast(pa.int64())
-                inside = pc.greater_equal(closes, _close_ns(start_ms) if start_ms is not None else 0)
+                inside = pc.greater_equal(closes, close_ns(start_ms) if start_ms is not None else 0)
                 if end_ms is not None:
-                    inside = pc.and_(inside, pc.less(closes, _close_ns(end_ms)))
+                    inside = pc.and_(inside, pc.less(closes, close_ns(end_ms)))
                 count += pc.sum(inside).as_py() or 0
     return count
 
@@ -116,8 +116,4 @@ def _again(record: DatasetRecord) -> str:
 
 
 def _close_instant(open_ms: int) -> str:
-    return catalog_instant(_close_ns(open_ms))
-
-
-def _close_ns(open_ms: int) -> int:
-    return open_ms * NS_PER_MS + BAR_CLOSE_OFFSET_NS
+    return catalog_instant(close_ns(open_ms))

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from opslab.datasets.ahead import read_ahead
 from opslab.datasets.candles import Chunk
 from opslab.datasets.catalog import read_chunks
 from opslab.datasets.findings import Findings
@@ -84,7 +85,7 @@ def _check(all_chunks: Iterable[Chunk], instrument: Instrument, tick: Tick, tota
     first: int | None = None
     last: int | None = None
     files: dict[str, None] = {}
-    for chunk in all_chunks:
+    for chunk in read_ahead(iter(all_chunks)):
         if not chunk.batch.num_rows:
             continue
         inspector.inspect(chunk)

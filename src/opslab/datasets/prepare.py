@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from opslab.datasets.ahead import read_ahead
 from opslab.datasets.candles import Chunk
 from opslab.datasets.catalog import CatalogWriter
 from opslab.datasets.check import rows_about
@@ -102,7 +103,7 @@ def import_files(
     sources = look_at_all(paths, options.reading)
     build = _Build(layout, dataset, instrument, clock, options)
     names = ", ".join(source.name for source in sources[:3]) + (", ..." if len(sources) > 3 else "")
-    candles = build.inspected(build.repaired(build.read(sources, tick)))
+    candles = build.inspected(build.repaired(read_ahead(build.read(sources, tick))))
     return Prepared(build.commit("imported", f"imported from {names}", sources, candles), fresh=True)
 
 
@@ -122,19 +123,14 @@ class _Build:
         self._rows: dict[Path, int] = {}
 
     def read(self, sources: Sequence[Source], tick: Tick) -> Iterator[Chunk]:
-        """All candles of all files; a file that cannot be read ends it with its bad lines named."""
+        """All candles of all files. Raises Malformed where a file cannot be read on."""
         total = rows_about(sources)
         for source in sources:
             self._rows[source.path] = 0
-            try:
-                for chunk in chunks(source):
-                    self._rows[source.path] += chunk.batch.num_rows
-                    tick(chunk.batch.num_rows, total)
-                    yield chunk
-            except Malformed as broken:
-                for finding in broken.findings:
-                    self._inspector.findings.add(finding)
-                raise refusal(self._inspector.end(), self._options) from None
+            for chunk in chunks(source):
+                self._rows[source.path] += chunk.batch.num_rows
+                tick(chunk.batch.num_rows, total)
+                yield chunk
 
     def repaired(self, candles: Iterator[Chunk]) -> Iterator[Chunk]:
         """The candles after what was asked for by name, in this order: sorted, repeats left out."""
@@ -156,6 +152,11 @@ class _Build:
                     if not self._inspector.findings.refused(self._options.allow):
                         writer.write(chunk.batch)
                         fingerprint.update(chunk.batch)
+            except Malformed as broken:
+                writer.abandon()
+                for finding in broken.findings:
+                    self._inspector.findings.add(finding)
+                raise refusal(self._inspector.end(), self._options) from None
             except BaseException:
                 writer.abandon()
                 raise

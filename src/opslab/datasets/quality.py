@@ -27,6 +27,7 @@ class Inspector:
     def __init__(self, instrument: Instrument) -> None:
         self.findings = Findings()
         self._instrument = instrument
+        self._tick_decimals = -int(instrument.tick.normalize().as_tuple().exponent)
         self._last: pa.RecordBatch | None = None
         self._file: str | None = None
         self._latest: tuple[int, str] | None = None
@@ -87,20 +88,17 @@ class Inspector:
         self._note("not_enclosed", functools.reduce(pc.or_, broken), batch, origin)
         lowest = functools.reduce(pc.or_, [pc.less_equal(price, _ZERO) for price in prices])
         self._note("non_positive_price", lowest, batch, origin)
-        places = self._instrument.price_decimals
-        if all(_fits(price, places) for price in prices):
-            self._tick(batch, origin, prices)
-        else:
-            finer = [pc.not_equal(pc.round(price, places), price) for price in prices]
-            self._note("too_precise", functools.reduce(pc.or_, finer), batch, origin)
+        self._decimals(batch, origin, prices)
         self._jumps(batch, origin)
 
-    def _tick(self, batch: pa.RecordBatch, origin: Origin, prices: list[pa.Array]) -> None:
-        places = -int(self._instrument.tick.normalize().as_tuple().exponent)
-        if self._instrument.tick.normalize() != Decimal(1).scaleb(-places) or all(_fits(one, places) for one in prices):
+    def _decimals(self, batch: pa.RecordBatch, origin: Origin, prices: list[pa.Array]) -> None:
+        """Ticks are powers of ten here, so a price on the tick is one with so many decimals."""
+        tick, places = self._tick_decimals, self._instrument.price_decimals
+        if all(_fits(price, tick) for price in prices):
             return
-        finer = [pc.not_equal(pc.round(price, places), price) for price in prices]
-        self._note("off_tick", functools.reduce(pc.or_, finer), batch, origin)
+        rule, limit = ("off_tick", tick) if all(_fits(price, places) for price in prices) else ("too_precise", places)
+        finer = [pc.not_equal(pc.round(price, limit), price) for price in prices]
+        self._note(rule, functools.reduce(pc.or_, finer), batch, origin)
 
     def _jumps(self, batch: pa.RecordBatch, origin: Origin) -> None:
         """A heuristic, so floating point will do."""
@@ -142,11 +140,12 @@ class _Stretch:
         self._began: tuple[str, int, int] = ("", 0, 0)
 
     def look(self, batch: pa.RecordBatch, origin: Origin) -> None:
-        traded = pc.indices_nonzero(pc.not_equal(batch.column("volume"), _ZERO)).cast(pa.int64())
-        count = len(traded)
-        if count == batch.num_rows:
+        some = pc.not_equal(batch.column("volume"), _ZERO)
+        if pc.all(some).as_py():
             self.end()
             return
+        traded = pc.indices_nonzero(some).cast(pa.int64())
+        count = len(traded)
         self._grow(traded[0].as_py() if count else batch.num_rows, batch, origin, 0)
         if not count:
             return

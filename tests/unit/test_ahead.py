@@ -1,0 +1,40 @@
+"""Reading ahead changes nothing but the time it takes."""
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from opslab.datasets.ahead import read_ahead
+
+
+def test_items_come_in_order() -> None:
+    assert list(read_ahead(iter(range(1000)))) == list(range(1000))
+
+
+def test_what_the_source_raises_comes_after_what_it_gave() -> None:
+    def source() -> Iterator[int]:
+        yield 1
+        yield 2
+        raise ValueError("broken")
+
+    seen = []
+    with pytest.raises(ValueError, match="broken"):
+        seen.extend(read_ahead(source()))
+    items = read_ahead(source())
+    assert [next(items), next(items)] == [1, 2]
+
+
+def test_a_reader_that_stops_ends_the_thread_and_no_more_is_made() -> None:
+    made = []
+
+    def source() -> Iterator[int]:
+        for number in range(1000):
+            made.append(number)
+            yield number
+
+    items = read_ahead(source())
+    assert next(items) == 0
+    items.close()  # type: ignore[attr-defined]
+    assert len(made) < 10
+    assert not [thread for thread in threading.enumerate() if thread.name == "read-ahead"]
