@@ -68,7 +68,7 @@ def limited(size_bytes: int, tc: Tc, *words: str) -> subprocess.CompletedProcess
 
 
 def test_a_full_disk_in_the_middle_of_an_import_leaves_nothing(bare_tc: Tc, big_csv: Path) -> None:
-    done = limited(100_000, bare_tc, "data", "import", str(big_csv), "--dataset", "big")
+    done = limited(20_000, bare_tc, "data", "import", str(big_csv), "--dataset", "big")
     assert done.returncode == 5, done.stderr
     assert "Traceback" not in done.stderr
     assert done.stderr.count("tc: error: ") == 1

@@ -35,6 +35,6 @@ def test_a_reader_that_stops_ends_the_thread_and_no_more_is_made() -> None:
 
     items = read_ahead(source())
     assert next(items) == 0
-    items.close()  # type: ignore[attr-defined]
+    items.close()
     assert len(made) < 10
     assert not [thread for thread in threading.enumerate() if thread.name == "read-ahead"]

@@ -12,7 +12,7 @@ from opslab.model.ids import DatasetId, shown
 if TYPE_CHECKING:
     from opslab.datasets.check import Report
     from opslab.datasets.prepare import Prepared
-    from opslab.datasets.sources import Reading
+    from opslab.datasets.source import Reading
 
 app = typer.Typer(help="Prepare candles to run on.", no_args_is_help=True)
 
@@ -161,7 +161,7 @@ def list_(home: Home = None, as_json: Json = False) -> None:
 
 def _reading(columns: list[str] | None, timestamp: str) -> "Reading":
     from opslab.datasets.candles import CANDLES
-    from opslab.datasets.sources import CLOSE_TIME, Reading
+    from opslab.datasets.source import CLOSE_TIME, Reading
     from opslab.errors import Usage
 
     if timestamp not in ("open", "close"):

@@ -2,7 +2,7 @@
 
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 _DEPTH = 2
 _LOOK_SECONDS = 0.1
@@ -15,10 +15,11 @@ class _End:
         self.error = error
 
 
-def read_ahead[Item](items: Iterator[Item]) -> Iterator[Item]:
+def read_ahead[Item](items: Iterator[Item]) -> Generator[Item]:
     """The same items in the same order, made by a thread of their own, at most a few ahead.
 
-    What `items` raises is raised here, after everything before it. Closing this generator ends the thread.
+    What `items` raises is raised here, after everything before it. Close it (`contextlib.closing`): that ends the
+    thread, also when its reader failed.
     """
     waiting: queue.Queue[Item | _End] = queue.Queue(_DEPTH)
     given_up = threading.Event()

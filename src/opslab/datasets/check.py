@@ -1,6 +1,7 @@
 """Candles held against the rules without taking them: files, or a prepared dataset."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,8 @@ from opslab.datasets.catalog import read_chunks
 from opslab.datasets.findings import Findings
 from opslab.datasets.quality import Inspector
 from opslab.datasets.records import record_of
-from opslab.datasets.sources import Malformed, Reading, Source, chunks, look_at_all
+from opslab.datasets.source import Malformed, Reading, Source
+from opslab.datasets.sources import chunks, look_at_all
 from opslab.model.ids import DatasetId
 from opslab.model.instant import iso_minute
 from opslab.model.instrument import Instrument
@@ -79,21 +81,22 @@ def _readable(sources: Sequence[Source], findings: Findings) -> Iterator[Chunk]:
                 findings.add(found)
 
 
-def _check(all_chunks: Iterable[Chunk], instrument: Instrument, tick: Tick, total: int | None) -> Report:
+def _check(all_chunks: Iterator[Chunk], instrument: Instrument, tick: Tick, total: int | None) -> Report:
     inspector = Inspector(instrument)
     rows = 0
     first: int | None = None
     last: int | None = None
     files: dict[str, None] = {}
-    for chunk in read_ahead(iter(all_chunks)):
-        if not chunk.batch.num_rows:
-            continue
-        inspector.inspect(chunk)
-        files[chunk.origin.place(0)[0]] = None
-        times = chunk.batch.column("open_time")
-        first = times[0].as_py() if first is None else first
-        last = times[-1].as_py()
-        rows += chunk.batch.num_rows
-        tick(chunk.batch.num_rows, total)
+    with closing(read_ahead(all_chunks)) as ahead:
+        for chunk in ahead:
+            if not chunk.batch.num_rows:
+                continue
+            inspector.inspect(chunk)
+            files[chunk.origin.place(0)[0]] = None
+            times = chunk.batch.column("open_time")
+            first = times[0].as_py() if first is None else first
+            last = times[-1].as_py()
+            rows += chunk.batch.num_rows
+            tick(chunk.batch.num_rows, total)
     span = (iso_minute(first) if first is not None else None, iso_minute(last) if last is not None else None)
     return Report(tuple(files), rows, *span, inspector.end())

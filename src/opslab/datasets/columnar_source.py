@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from opslab.datasets.candles import CANDLES, NUMBER, VALUES, Chunk
 from opslab.datasets.findings import KEPT_PER_RULE, Consecutive, Finding
-from opslab.datasets.sources import (
+from opslab.datasets.source import (
     CLOSE_TIME,
     Malformed,
     Reading,

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from opslab.datasets.candles import VALUES
 from opslab.datasets.findings import KEPT_PER_RULE, Finding
-from opslab.datasets.sources import CLOSE_TIME, Source, unit_of
+from opslab.datasets.source import CLOSE_TIME, Source, unit_of
 from opslab.model.ids import shown
 
 _NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d{1,2})?", re.ASCII)

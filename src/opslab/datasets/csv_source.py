@@ -17,7 +17,7 @@ import pyarrow.csv as pacsv
 from opslab.datasets.candles import CANDLES, NUMBER, VALUES, Chunk
 from opslab.datasets.csv_diagnosis import diagnose
 from opslab.datasets.findings import Consecutive
-from opslab.datasets.sources import (
+from opslab.datasets.source import (
     CLOSE_TIME,
     COLUMNS_HINT,
     Malformed,

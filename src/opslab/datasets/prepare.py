@@ -1,6 +1,7 @@
 """From sources to a committed dataset: one pass, checked, written and fingerprinted batch by batch."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,7 +15,8 @@ from opslab.datasets.quality import Inspector
 from opslab.datasets.records import record_of, verify_files, write_fingerprint, write_record
 from opslab.datasets.rules import ALLOWABLE, RULES
 from opslab.datasets.shipped import SHIPPED, generate
-from opslab.datasets.sources import Malformed, Reading, Source, chunks, look_at_all
+from opslab.datasets.source import Malformed, Reading, Source
+from opslab.datasets.sources import chunks, look_at_all
 from opslab.datasets.stages import IdenticalDropper, in_time_order
 from opslab.errors import AlreadyExists, BadData, Corrupt, LabError, NotFound, Usage
 from opslab.model.dataset import DatasetRecord, Repairs, SourceFile
@@ -103,8 +105,9 @@ def import_files(
     sources = look_at_all(paths, options.reading)
     build = _Build(layout, dataset, instrument, clock, options)
     names = ", ".join(source.name for source in sources[:3]) + (", ..." if len(sources) > 3 else "")
-    candles = build.inspected(build.repaired(read_ahead(build.read(sources, tick))))
-    return Prepared(build.commit("imported", f"imported from {names}", sources, candles), fresh=True)
+    with closing(read_ahead(build.read(sources, tick))) as candles:
+        ready = build.inspected(build.repaired(candles))
+        return Prepared(build.commit("imported", f"imported from {names}", sources, ready), fresh=True)
 
 
 class _Build:
