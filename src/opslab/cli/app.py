@@ -1,5 +1,6 @@
 """`tc`: the commands put together, and the one place where errors become text and exit codes."""
 
+import io
 import os
 import sys
 from typing import Annotated, NoReturn
@@ -47,6 +48,9 @@ def main() -> NoReturn:
     from opslab.system import raise_on_terminate
 
     raise_on_terminate()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal that cannot show a letter gets its code instead
+            stream.reconfigure(errors="backslashreplace")
     code = BUG
     try:
         code = _run()

@@ -27,9 +27,9 @@ def find_files(paths: Sequence[Path]) -> list[Path]:
         elif not path.exists():
             raise NotFound(f"file {shown(str(path), 200)} not found")
         elif not path.is_file():
-            raise BadData(f"{path.name}: is not a regular file")
+            raise BadData(f"{shown(path.name)}: is not a regular file")
         elif not is_known(path):
-            raise BadData(f"{path.name}: not a kind of file this reads", hint=_KINDS)
+            raise BadData(f"{shown(path.name)}: not a kind of file this reads", hint=_KINDS)
         else:
             found.append(path)
     if len(found) > MAX_FILES:
@@ -52,7 +52,7 @@ def look_at_all(paths: Sequence[Path], reading: Reading) -> list[Source]:
     sources = []
     for path in files:
         name = path.name if plain.count(path.name) == 1 else f"{path.parent.name}/{path.name}"
-        sources.append(look_at(path, name, reading))
+        sources.append(look_at(path, name if name.isprintable() else shown(name), reading))
     return sorted(sources, key=lambda source: (source.first_open_ms, source.name))
 
 

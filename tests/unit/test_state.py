@@ -1,0 +1,89 @@
+"""A run's state is a fold over its journal, and a dead owner is never shown as running."""
+
+from typing import Any
+
+import pytest
+
+from opslab.errors import Corrupt
+from opslab.model.event import Event
+from opslab.model.run import Failure, Owner, ScenarioCounters
+from opslab.runs.backtest import Heard, verdict_on
+from opslab.runs.state import as_seen, project
+
+OWNER = {"host": "h", "boot_id": "b", "pid": 7, "process_start": 9}
+INTENT = {
+    "run_id": "r1",
+    "mode": "backtest",
+    "strategy": {"name": "ops_smoke_demo", "version": "v1"},
+    "venue": "binance",
+    "instrument": "BTCUSDT",
+    "risk_profile": "tiny",
+    "lab_version": "0.1.0",
+}
+
+
+def events(*told: tuple[str, dict[str, Any]]) -> list[Event]:
+    return [
+        Event(seq=seq, time=f"2026-01-01T00:00:0{seq}.000000Z", event=name, payload=payload, prev=None)
+        for seq, (name, payload) in enumerate(told, 1)
+    ]
+
+
+class Table:
+    """A process table in which one owner lives, or nobody."""
+
+    def __init__(self, alive: Owner | None) -> None:
+        self._alive = alive
+
+    def me(self) -> Owner:
+        raise NotImplementedError
+
+    def is_alive(self, owner: Owner) -> bool:
+        return owner == self._alive
+
+
+STARTED = [("run_initialized", INTENT), ("run_started", {"owner": OWNER})]
+
+
+@pytest.mark.parametrize(
+    ("last", "status"),
+    [
+        (("run_completed", {"result_digest": "sha256:1"}), "completed"),
+        (("run_failed", {"failure": {"kind": "engine", "message": "x"}}), "failed"),
+        (("run_interrupted", {"ended_by": "SIGINT"}), "interrupted"),
+    ],
+)
+def test_the_last_lifecycle_event_decides(last: tuple[str, dict[str, Any]], status: str) -> None:
+    run = project(events(*STARTED, ("order_event", {"type": "OrderFilled"}), last))
+    assert run is not None
+    assert (run.status, run.ended_at) == (status, "2026-01-01T00:00:04.000000Z")
+
+
+def test_before_its_first_event_there_is_no_run_and_another_beginning_is_corrupt() -> None:
+    assert project([]) is None
+    with pytest.raises(Corrupt):
+        project(events(("run_started", {})))
+
+
+def test_running_is_said_only_while_that_very_owner_lives() -> None:
+    run = project(events(*STARTED))
+    assert run is not None
+    owner = Owner.model_validate(OWNER)
+    assert as_seen(run, Table(owner)).status == "running"
+    for other in ({"pid": 8}, {"process_start": 10}, {"boot_id": "c"}):
+        seen = as_seen(run, Table(owner.model_copy(update=other)))
+        assert (seen.status, seen.ended_by) == ("interrupted", "owner_gone")
+    assert as_seen(run, Table(None)).status == "interrupted"
+
+
+def heard(bars: int) -> Heard:
+    return Heard(counters=ScenarioCounters(bars_seen=bars))
+
+
+def test_a_run_that_missed_bars_or_died_did_not_complete() -> None:
+    death = Failure(kind="engine", message="dead")
+    assert verdict_on(heard(10), None, 10, None) is None
+    assert verdict_on(heard(9), None, 10, None) is not None
+    assert verdict_on(Heard(), None, 10, None) is not None
+    assert verdict_on(Heard(), death, 10, None) == death
+    assert verdict_on(Heard(), death, 10, "SIGINT") is None
