@@ -3,6 +3,7 @@
 Importing it loads neither the engine nor pyarrow; what needs them is imported by the method that does.
 """
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from opslab.system import StopSignals, SystemClock, SystemProcesses, random_suff
 if TYPE_CHECKING:
     from opslab.datasets.check import Report
     from opslab.datasets.prepare import ImportOptions, Prepared
-    from opslab.datasets.sources import Reading
+    from opslab.datasets.source import Reading
     from opslab.errors import LabError
     from opslab.model.dataset import DatasetRecord
     from opslab.model.instrument import Instrument
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from opslab.ports import Tick
     from opslab.runs.plan import BacktestPlan
     from opslab.runs.registry import Row
+    from opslab.specs.load import LoadedSpec
 
 INSTRUMENT = "BTCUSDT"
 
@@ -107,7 +109,7 @@ class Lab:
             RunId(asked) if asked is not None else made_run_id(self.layout, loaded.spec, self._clock, random_suffix())
         )
         refuse_taken(self.layout, name)
-        return plan_backtest(self.layout, loaded, name, spec_file.absolute().parent)
+        return plan_backtest(self.layout, loaded, name, _folder_of(spec_file), self._clock)
 
     def backtest(self, plan: "BacktestPlan", signals: StopSignals, on_bars: Callable[[int], None]) -> "RunMetadata":
         """on_bars: called with the number of bars so far."""
@@ -141,6 +143,24 @@ class Lab:
 def open_lab(home: str | None) -> Lab:
     """The lab for a command given `--home`."""
     return Lab(resolve_here(home))
+
+
+def validate_spec(spec_file: Path) -> "tuple[LoadedSpec, list[str] | None]":
+    """The spec, and the keys that the config of its own strategy takes; None of a scenario. Needs no home.
+
+    Raises NotFound, Environment, or InvalidSpec with all mistakes, those of the strategy last.
+    """
+    from opslab.runs.inspection import inspect_strategy
+    from opslab.specs.load import load_spec
+
+    loaded = load_spec(spec_file)
+    found = inspect_strategy(loaded, _folder_of(spec_file), SystemClock())
+    return loaded, list(found.keys) if found else None
+
+
+def _folder_of(file: Path) -> Path:
+    """Absolute and without `..`, links kept: where the modules of a user's strategy are looked for."""
+    return Path(os.path.abspath(file)).parent  # noqa: PTH100  (`resolve` would follow symlinks)
 
 
 def _instrument() -> "Instrument":

@@ -28,6 +28,22 @@ data: {dataset: ../x}
 acount: {}
 """
 
+OWN_WRONG = """\
+spec_version: v1
+mode: backtest
+engine: nautilus
+venue: binance
+instrument: BTCUSDT
+strategy:
+  path: crossing.cross:Cross
+  config_path: crossing.cross:CrossConfig
+  config:
+    bar_type: BTCUSDT-PERP.BINANCE-1-MINUTE-LAST-EXTERNAL
+    fats: 3
+    quantity: much
+data: {dataset: btcusdt-sample}
+"""
+
 
 @dataclass(slots=True)
 class Step:
@@ -65,6 +81,7 @@ def test_session(bare_tc: Tc, path: Path) -> None:
     (bare_tc.home / "candles.csv").write_text("\n".join(lines) + "\n")
     (bare_tc.home / "gap.csv").write_text("\n".join([*lines[:11], *lines[13:]]) + "\n")
     (bare_tc.home / "wrong.yaml").write_text(WRONG)
+    (bare_tc.home / "examples" / "own-strategy" / "wrong.yaml").write_text(OWN_WRONG)
     steps = steps_of(path.read_text())
     assert steps
     for step in steps:

@@ -8,12 +8,12 @@ import time
 from nautilus_trader.model import Bar, BarType, InstrumentId, OrderSide, Quantity
 
 from opslab.children.engine import main
-from opslab.nautilus.guard import Guarded
+from opslab.nautilus.scenarios import Scenario
 
 AT_BAR = 5
 
 
-class Misbehaving(Guarded):
+class Misbehaving(Scenario):
     def on_start(self) -> None:
         self.subscribe_bars(BarType.from_str(self.instrument.bar_type))
 

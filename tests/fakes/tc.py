@@ -98,6 +98,15 @@ class Tc:
         path.write_text(json.dumps(document, indent=1))  # JSON is YAML
         return str(path)
 
+    def own_spec(self, folder: Path, strategy: Mapping[str, Any] | str, **changes: Any) -> str:
+        """Write a spec for a strategy in `folder`; its path. `strategy` is the block, as values or as YAML."""
+        document = json.loads(Path(self.spec(**changes)).read_text())
+        block = strategy if isinstance(strategy, str) else json.dumps(strategy)
+        lines = [f"{name}: {json.dumps(value)}" for name, value in document.items() if name != "strategy"]
+        path = folder / "spec.yaml"
+        path.write_text("\n".join([*lines, "strategy:", *(f"  {line}" for line in block.splitlines()), ""]))
+        return str(path)
+
 
 def wait_until(holds: Callable[[], bool], what: str, seconds: float = 30.0) -> None:
     """Wait for an event of another process; fails loudly when it does not come."""

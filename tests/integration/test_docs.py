@@ -23,7 +23,7 @@ from pydantic import BaseModel
 
 from opslab import errors
 from opslab.cli.app import app
-from opslab.datasets.quality import RULES
+from opslab.datasets.rules import RULES
 from opslab.model.dataset import DatasetRecord
 from opslab.model.event import EventName
 from opslab.model.risk import PROFILES
@@ -142,10 +142,13 @@ def leaves(model: type[BaseModel], prefix: str = "") -> set[str]:
     """Dotted names of all fields that are not records themselves."""
     names: set[str] = set()
     for name, field in model.model_fields.items():
-        kind = field.annotation
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
+        variants = [get_args(kind)[0] for kind in get_args(field.annotation) if get_args(kind)]
+        inner = [
+            kind for kind in [field.annotation, *variants] if isinstance(kind, type) and issubclass(kind, BaseModel)
+        ]
+        for kind in inner:
             names |= leaves(kind, f"{prefix}{name}.")
-        else:
+        if not inner:
             names.add(f"{prefix}{name}")
     return names
 

@@ -16,7 +16,7 @@ from opslab.system import SystemClock
 def append(folder: Path, names: list[str]) -> None:
     with Journal(folder, SystemClock()) as journal:
         for name in names:
-            journal.append([(name, {"by": name})])
+            journal.append(name, {"by": name})
 
 
 def assert_chained(folder: Path) -> int:
@@ -65,8 +65,8 @@ def test_a_line_torn_at_any_byte_loses_nothing_before_it(tmp_path: Path) -> None
 
 def test_a_line_longer_than_the_first_look_is_found(tmp_path: Path) -> None:
     with Journal(tmp_path, SystemClock()) as journal:
-        journal.append([("run_initialized", {"text": "x" * 100_000})])
-        journal.append([("run_started", {"text": "y" * 50_000})])
+        journal.append("run_initialized", {"text": "x" * 100_000})
+        journal.append("run_started", {"text": "y" * 50_000})
     append(tmp_path, ["run_completed"])
     assert assert_chained(tmp_path) == 3
 

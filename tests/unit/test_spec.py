@@ -15,7 +15,7 @@ from opslab.specs.schema import spec_schema
 
 SPECS = Path(__file__).parents[1] / "specs"
 EXAMPLES = Path(__file__).parents[2] / "examples"
-GOOD = sorted([*SPECS.glob("good/*.yaml"), *EXAMPLES.glob("*.yaml")])
+GOOD = sorted([*SPECS.glob("good/*.yaml"), *EXAMPLES.rglob("*.yaml")])
 BAD = sorted(SPECS.glob("bad/*.yaml"))
 EXPECT = re.compile(r"^# expect: (?P<line>\d+|-) (?P<field>\S+) (?P<says>.+)$", re.MULTILINE)
 
@@ -60,6 +60,7 @@ BEYOND_SCHEMA = {
     "key-that-is-a-list",
     "only-a-comment",
     "merge-key",
+    "config-without-class",
 }
 
 
@@ -124,6 +125,15 @@ def test_numbers_are_exact_and_their_spelling_does_not_matter() -> None:
     second = spec_of(MINIMAL + 'account: {fees: {maker: "0.00010"}}\n', "s")
     assert str(first.account.fees.maker) == "0.0001"
     assert first.digest() == second.digest()
+
+
+def test_values_of_a_config_are_taken_as_written() -> None:
+    def own(values: str) -> str:
+        text = MINIMAL.replace("{name: ops_smoke_demo}", f"{{path: a:B, config_path: a:C, config: {{{values}}}}}")
+        return spec_of(text, "s").digest()
+
+    assert own("a: 1, b: 2") == own("b: 2, a: 1")
+    assert len({own(f"a: {value}") for value in ("0.1", "0.10", '"0.1"', "1", "1.0", "true", '"true"', "null")}) == 8
 
 
 def test_a_value_that_looks_like_a_secret_is_never_repeated() -> None:

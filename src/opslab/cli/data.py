@@ -37,7 +37,7 @@ Paths = Annotated[
 
 OptionalPaths = Annotated[
     list[Path] | None,
-    typer.Argument(metavar="[PATH...]", help="Candle files, or folders of them.", show_default=False),
+    typer.Argument(metavar="PATH...", help="Candle files, or folders of them.", show_default=False),
 ]
 OptionalDataset = Annotated[str | None, typer.Option("--dataset", metavar="NAME", help="Name of a prepared dataset.")]
 

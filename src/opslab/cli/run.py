@@ -30,12 +30,13 @@ def backtest(spec: Spec, run_id: RunIdOption = None, home: Home = None, as_json:
 
     lab = open_lab(home)
     with StopSignals() as signals:
-        signals.announce = _announce
+        signals.on_signal = _break_off
         plan = lab.plan(spec, run_id)
+        signals.announce, signals.on_signal = _announce, lambda _count: None
         if signals.name:
             raise KeyboardInterrupt
-        note(f"run {plan.run_id}: {plan.spec.strategy.name} on {plan.dataset.rows:,} candles of {plan.dataset.name}")
-        with ProgressBar("backtest", "bars", plan.dataset.rows) as progress:
+        note(f"run {plan.run_id}: {plan.spec.strategy.title} on {plan.engine.rows:,} candles of {plan.dataset.name}")
+        with ProgressBar("backtest", "bars", plan.engine.rows) as progress:
             metadata = lab.backtest(plan, signals, progress.reach)
     if as_json:
         result_json(_document(metadata))
@@ -92,6 +93,11 @@ def show(run_id: RunIdArgument, home: Home = None, as_json: Json = False) -> Non
         _show(metadata)
 
 
+def _break_off(_count: int) -> None:
+    """Until there is a run nothing is written: whatever is being looked at can be left."""
+    raise KeyboardInterrupt
+
+
 def _announce(name: str, count: int) -> None:
     if count == 1:
         note_at_once(f"{name}: ending the run and keeping what there is; once more kills the engine")
@@ -118,9 +124,16 @@ def _show(run: "RunMetadata") -> None:
             ("status", run.status),
             ("ended by", run.ended_by),
             ("failure", f"{run.failure.kind}: {run.failure.message}" if run.failure else None),
-            ("strategy", " ".join(run.strategy.values())),
+            ("strategy", run.strategy_title),
             ("instrument", f"{run.instrument} on {run.venue}"),
             ("dataset", f"{data.name} ({data.kind}), {data.rows:,} candles" if data else None),
+            (
+                "window",
+                f"{data.start or 'the start'} to {data.end or 'the end'}"
+                if data and (data.start or data.end)
+                else None,
+            ),
+            ("allowed", ", ".join(data.allowed) if data and data.allowed else None),
             ("risk profile", run.risk_profile),
             ("started", run.started_at),
             ("ended", run.ended_at),

@@ -12,12 +12,13 @@ app = typer.Typer(help="Describe a run.", no_args_is_help=True)
 
 @app.command()
 def validate(spec: Spec, as_json: Json = False) -> None:
-    """Report every mistake in a run spec, with file and line."""
-    from opslab.specs.load import load_spec
+    """Report every mistake in a run spec, with file and line; your own strategy is loaded, in a child process."""
+    from opslab.lab import validate_spec
 
-    loaded = load_spec(spec)
+    loaded, keys = validate_spec(spec)
     if as_json:
-        result_json({"valid": True, "file": loaded.file, "spec": loaded.spec.model_dump(mode="json")})
+        document = {"valid": True, "file": loaded.file, "spec": loaded.spec.model_dump(mode="json")}
+        result_json({**document, "config_keys": keys})
     else:
         result(f"{loaded.file}: valid")
         note(f"hint: tc run {loaded.spec.mode} --spec {loaded.file}")

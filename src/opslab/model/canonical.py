@@ -10,7 +10,7 @@ DIGEST_PREFIX = "sha256:"
 
 def canonical_json(value: Any) -> str:
     """JSON with sorted keys, no spaces, UTF-8 text kept; decimals as text without trailing zeros."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=_plain)
+    return _encode(value)
 
 
 def digest(value: Any) -> str:
@@ -34,3 +34,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Decimal):
         return decimal_text(value)
     raise TypeError(f"no canonical form for {type(value).__name__}")
+
+
+_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=_plain).encode

@@ -5,14 +5,16 @@ with one of the keys below.
 
     event     {"event": name, "payload": {...}}          to the journal, in order
     progress  {"progress": {"bars": n}}                  telemetry, may be dropped
-    ended     {"ended": {"bars": n}}                     the run is over, rows follow
-    row       {"row": {...}, "file": "orders"}           one line of a canonical result, already sorted
+    ended     {"ended": {"bars": n, "early": bool}}      the run is over, rows follow; early: before the data was
+    row       {"row": {...}, "file": "orders"}           one line of a canonical result, in its order
     result    {"result": {"counters": ..., "cost": ...}} once, last, when the engine ended by itself
     failure   {"failure": {"kind": ..., ...}}            why it did not
 """
 
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
 
 from opslab.model.record import Record
 
@@ -34,12 +36,29 @@ class EngineLimits(Record):
     max_orders_per_second: int
 
 
+class ScenarioPlan(Record):
+    kind: Literal["scenario"] = "scenario"
+    name: str
+    version: str
+
+
+class OwnStrategyPlan(Record):
+    """A user's class, to be loaded in a child."""
+
+    kind: Literal["own"] = "own"
+    folder: str
+    """Absolute folder of the spec, where modules are looked for before the installed packages."""
+    path: str
+    config_path: str | None
+    config: str
+    """The values as exact JSON, see `model/exact_json.py`."""
+
+
 class EnginePlan(Record):
     """Everything one backtest child needs to know."""
 
     run_id: str
-    scenario: str
-    scenario_version: str
+    strategy: Annotated[ScenarioPlan | OwnStrategyPlan, Field(discriminator="kind")]
     symbol: dict[str, Any]
     """The instrument's entry of the venue's exchangeInfo."""
     bar_type: str
@@ -48,13 +67,15 @@ class EnginePlan(Record):
     work_path: str
     """Absolute folder the engine may write its catalog overlay into."""
     rows: int
+    """Bars the run is to see."""
+    start_ns: int | None
+    """Close of the first bar to use; None: the dataset's first."""
+    end_ns: int | None
+    """Close of the last bar that may be used; None: the dataset's last."""
     account: EngineAccount
     limits: EngineLimits
     order_events: bool
     """False keeps order events out of the stream."""
-
-
-Ending = Literal["finished", "stopped", "failed"]
 
 
 def money(amount: Decimal, currency: str) -> str:

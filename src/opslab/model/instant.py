@@ -24,6 +24,17 @@ def iso_minute(ts_ms: int) -> str:
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}{tail}Z"
 
 
+def parse_minute(text: str) -> int:
+    """Milliseconds of `2024-01-31`, `2024-01-31T00:00Z` or `2024-01-31T00:00:00Z`. Raises ValueError."""
+    moment = datetime.fromisoformat(text)
+    return int(moment.replace(tzinfo=UTC).timestamp()) * 1000
+
+
+def close_ns(open_ms: int) -> int:
+    """When a candle that opened at `open_ms` is known."""
+    return open_ms * NS_PER_MS + BAR_CLOSE_OFFSET_NS
+
+
 def catalog_instant(ts_ns: int) -> str:
     """The engine's spelling in catalog file names: `2024-01-01T00-00-59-999000000Z`."""
     seconds, rest_ns = divmod(ts_ns, NS_PER_SECOND)

@@ -43,8 +43,14 @@ class RunDataset(Record):
     kind: Literal["synthetic", "imported"]
     fingerprint: str
     rows: int
+    """Candles used: all of the dataset, or those of the window."""
     first_open: str
     last_open: str
+    start: str | None = None
+    """The window that was asked for, as open times; `end` is not part of it."""
+    end: str | None = None
+    allowed: tuple[str, ...] = ()
+    """Rules that the dataset's candles break, allowed by name when they were imported."""
 
 
 class Failure(Record):
@@ -88,8 +94,9 @@ class RunMetadata(Record):
     started_at: str | None = None
     ended_at: str | None = None
     ended_by: str | None = None
-    """Signal name that ended an interrupted run; `owner_gone` when nobody was left to say."""
+    """Signal name or `max_seconds`, which ended an interrupted run; `owner_gone` when nobody was left to say."""
     strategy: dict[str, str]
+    """`name` and `version` of a scenario; `path` and `config_path` of a user's own."""
     venue: str
     instrument: str
     risk_profile: str
@@ -107,6 +114,14 @@ class RunMetadata(Record):
     failure: Failure | None = None
     artifacts: dict[str, str] = Field(default_factory=dict)
     """File name to content digest, of the canonical results."""
+
+    @property
+    def strategy_title(self) -> str:
+        """For people: `ops_smoke_demo v1`, or `crossing.cross:Cross (config crossing.cross:CrossConfig)`."""
+        if "path" not in self.strategy:
+            return " ".join(self.strategy.values())
+        config = self.strategy.get("config_path")
+        return f"{self.strategy['path']} (config {config})" if config else self.strategy["path"]
 
     def with_changes(self, **changes: Any) -> "RunMetadata":
         return self.model_copy(update=changes)

@@ -1,23 +1,36 @@
 """The run spec, version 1: what a user asks for. A field exists only if the code obeys it.
 
-Two modes are two variants; `backtest` is the one that runs today. Every field's description is what
-`tc spec schema` prints and what a mistake's message quotes.
+Two modes are two variants; `backtest` is the one that runs today. So are the two kinds of strategy: a scenario of the
+lab, and a class of the user's. Every field's description is what `tc spec schema` prints and what a mistake's message
+quotes.
 """
 
 import re
 from decimal import Decimal
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
+from pydantic import (
+    BeforeValidator,
+    Discriminator,
+    Field,
+    PlainSerializer,
+    Tag,
+    WithJsonSchema,
+    model_validator,
+)
 
 from opslab.errors import BadId
 from opslab.model.canonical import decimal_text, digest
+from opslab.model.exact_json import exact_json, plain
 from opslab.model.ids import DATASET_ID_RULE, RUN_ID_RULE, DatasetId, RunId
+from opslab.model.instant import iso_minute, parse_minute
 from opslab.model.record import Record
 from opslab.model.risk import RiskProfile
 
 SPEC_VERSION = "v1"
 _NUMBER = re.compile(r"[-+]?\d{1,18}(\.\d{1,12})?", re.ASCII)
+_CLASS_PATH = re.compile(r"([A-Za-z_]\w{0,99}\.){0,9}[A-Za-z_]\w{0,99}:[A-Za-z_]\w{0,99}", re.ASCII)
+_MINUTE = re.compile(r"\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}(:00)?Z)?", re.ASCII)
 _FINGERPRINT = re.compile(r"sha256:[0-9a-f]{64}", re.ASCII)
 
 
@@ -53,6 +66,28 @@ def _fingerprint(value: Any) -> Any:
     raise ValueError("must be 'sha256:' and 64 hex digits, as tc data fingerprint prints")
 
 
+def _minute(value: Any) -> Any:
+    if isinstance(value, str) and _MINUTE.fullmatch(value):
+        try:
+            return iso_minute(parse_minute(value))
+        except ValueError:
+            pass
+    raise ValueError("must be a whole minute in UTC, such as 2024-01-31T00:00:00Z or 2024-01-31")
+
+
+def _class_path(value: Any) -> Any:
+    if isinstance(value, str) and _CLASS_PATH.fullmatch(value):
+        return value
+    raise ValueError("must be 'module:Class' or 'package.module:Class', such as crossing.cross:CrossStrategy")
+
+
+def _config(value: Any) -> Any:
+    """Whatever a spec's YAML can say: the values' own types are the strategy's business."""
+    if isinstance(value, dict):
+        return value
+    raise ValueError("must be a mapping of the config class's keys")
+
+
 _NAME_PATTERN = "^(?!.*__)[{first}][{first}._-]{{0,62}}[{first}_-]$|^[{first}]$"
 Exact = Annotated[
     Decimal,
@@ -73,6 +108,20 @@ DatasetName = Annotated[
 FingerprintText = Annotated[
     str, BeforeValidator(_fingerprint), WithJsonSchema({"type": "string", "pattern": f"^{_FINGERPRINT.pattern}$"})
 ]
+MinuteText = Annotated[
+    str, BeforeValidator(_minute), WithJsonSchema({"type": "string", "pattern": f"^{_MINUTE.pattern}$"})
+]
+ClassPath = Annotated[
+    str,
+    BeforeValidator(_class_path),
+    WithJsonSchema({"type": "string", "pattern": f"^{_CLASS_PATH.pattern}$"}),
+]
+ConfigValues = Annotated[
+    dict[str, Any],
+    BeforeValidator(_config),
+    PlainSerializer(plain, return_type=dict[str, Any], when_used="json"),
+    WithJsonSchema({"type": "object"}),
+]
 
 
 class StrategyRef(Record):
@@ -84,6 +133,54 @@ class StrategyRef(Record):
     )
     version: Literal["v1"] = Field(default="v1", description="the scenario's version")
 
+    @property
+    def title(self) -> str:
+        return self.name
+
+    def named(self) -> dict[str, str]:
+        """What metadata says of it."""
+        return {"name": self.name, "version": self.version}
+
+
+class OwnStrategy(Record):
+    """A strategy class of the user's, from the spec's folder or an installed package."""
+
+    path: ClassPath = Field(description="the strategy's class, as module:Class or package.module:Class")
+    config_path: ClassPath | None = Field(default=None, description="the class of its config, in the same form")
+    config: ConfigValues = Field(default_factory=dict, description="keyword arguments of the config's class")
+
+    @model_validator(mode="after")
+    def _values_have_a_class(self) -> Self:
+        if self.config and not self.config_path:
+            raise ValueError("has a config, and no config_path to say which class takes it")
+        return self
+
+    @property
+    def title(self) -> str:
+        return self.path
+
+    def named(self) -> dict[str, str]:
+        """What metadata says of it."""
+        return {"path": self.path, **({"config_path": self.config_path} if self.config_path else {})}
+
+
+def _kind_of_strategy(value: Any) -> str | None:
+    """By the keys that are there. What is no mapping at all is refused as a scenario is."""
+    if not isinstance(value, dict):
+        return "own" if isinstance(value, OwnStrategy) else "scenario"
+    own, scenario = "path" in value, "name" in value
+    return None if own == scenario else ("own" if own else "scenario")
+
+
+AnyStrategy = Annotated[
+    Annotated[StrategyRef, Tag("scenario")] | Annotated[OwnStrategy, Tag("own")],
+    Discriminator(
+        _kind_of_strategy,
+        custom_error_type="kind_of_strategy",
+        custom_error_message="needs either 'name', a built-in scenario, or 'path', your own class",
+    ),
+]
+
 
 class DataRef(Record):
     """The candles a run reads."""
@@ -92,6 +189,18 @@ class DataRef(Record):
     fingerprint: FingerprintText | None = Field(
         default=None, description="a gate: the run refuses to start on any other content"
     )
+    start: MinuteText | None = Field(
+        default=None, description="open time of the first candle to use, UTC; the dataset's first when absent"
+    )
+    end: MinuteText | None = Field(
+        default=None, description="open time before which to end, UTC; the dataset's end when absent"
+    )
+
+    @model_validator(mode="after")
+    def _window_is_one(self) -> Self:
+        if self.start and self.end and self.end <= self.start:
+            raise ValueError("end must be later than start")
+        return self
 
 
 class Fees(Record):
@@ -129,6 +238,12 @@ class RiskSpec(Record):
     profile: RiskProfile = Field(default="standard", description="the engine's limits: tiny or standard")
 
 
+class BacktestLimits(Record):
+    max_seconds: Annotated[int, Field(ge=1, le=604_800)] = Field(
+        default=86_400, description="seconds on the wall clock after which the run is ended as interrupted"
+    )
+
+
 class Observability(Record):
     """What is written besides what a run needs."""
 
@@ -146,10 +261,11 @@ class BacktestSpec(Record):
     engine: Literal["nautilus"] = Field(description="the engine")
     venue: Literal["binance"] = Field(description="binance is Binance USD-M futures")
     instrument: Literal["BTCUSDT"] = Field(description="the venue's symbol")
-    strategy: StrategyRef = Field(description="what runs")
+    strategy: AnyStrategy = Field(description="what runs: a built-in scenario, or your own class")
     data: DataRef = Field(description="the candles it runs on")
     account: AccountSpec = Field(default_factory=AccountSpec, description="the simulated account")
     risk: RiskSpec = Field(default_factory=RiskSpec, description="the engine's risk limits")
+    backtest: BacktestLimits = Field(default_factory=BacktestLimits, description="bounds of a backtest")
     observability: Observability = Field(default_factory=Observability, description="what is written")
 
     def asked(self) -> dict[str, Any]:
@@ -157,7 +273,10 @@ class BacktestSpec(Record):
 
         Names are left out, the dataset's too: the digest of its candles stands beside this one.
         """
-        return self.model_dump(mode="json", exclude={"run_id": True, "data": {"dataset", "fingerprint"}})
+        asked = self.model_dump(mode="json", exclude={"run_id": True, "data": {"dataset", "fingerprint"}})
+        if isinstance(self.strategy, OwnStrategy):  # 0.10, 0.1 and "0.1" may be three things to a strategy
+            asked["strategy"]["config"] = exact_json(self.strategy.config)
+        return asked
 
     def digest(self) -> str:
         return digest(self.asked())

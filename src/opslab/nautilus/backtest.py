@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from decimal import Decimal
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 from nautilus_trader.backtest import (
     BacktestDataConfig,
@@ -14,19 +13,18 @@ from nautilus_trader.backtest import (
     BacktestRunConfig,
     BacktestVenueConfig,
 )
-from nautilus_trader.common import Cache, LoggerConfig
+from nautilus_trader.common import LoggerConfig
 from nautilus_trader.execution import MakerTakerFeeModel
 from nautilus_trader.model import InstrumentId, NautilusDataType, TraderId
 from nautilus_trader.persistence import ParquetDataCatalog
 from nautilus_trader.risk import RiskEngineConfig
 
-from opslab.model.frame import EnginePlan
+from opslab.model.frame import EnginePlan, ScenarioPlan
 from opslab.model.instrument import VENUE, Instrument, instrument_of
 from opslab.model.run import Failure, ScenarioCounters
-from opslab.nautilus.canonical import fill_rows, order_rows, position_rows
-from opslab.nautilus.guard import Guarded, Watch
+from opslab.nautilus.guard import Guarded, Watch, replaced
 from opslab.nautilus.instrument import ADAPTER_MARGIN, perpetual
-from opslab.nautilus.scenarios import make
+from opslab.nautilus.stopper import Stopper
 
 CHUNK_BARS = 100_000
 _NODE = "backtest"
@@ -42,15 +40,17 @@ class Outcome:
     bars: int
 
 
-def run(plan: EnginePlan, scenario: type[Guarded], watch: Watch) -> Outcome:
+def run(plan: EnginePlan, strategy: Guarded, watch: Watch) -> Outcome:
     """Run to the end of the data, to `watch.stop`, or to a failure, which stands in `watch.failure` then."""
     instrument = instrument_of(plan.symbol)
     _overlay(plan)
     node = BacktestNode([_config(plan, instrument)])
     node.build()
-    node.add_strategy(_NODE, make(scenario, instrument, watch))
+    if not isinstance(plan.strategy, ScenarioPlan):  # which may not look at bars at all
+        node.add_actor(_NODE, Stopper(watch))
+    node.add_strategy(_NODE, strategy)
     watch.frames.send({"event": "engine_started", "payload": {"engine": "nautilus", "version": engine_version()}})
-    payload = {"name": plan.scenario, "version": plan.scenario_version, "bar_type": plan.bar_type}
+    payload = {**_named(plan), "bar_type": plan.bar_type}
     watch.frames.send({"event": "scenario_registered", "payload": payload})
     began = time.perf_counter()
     try:
@@ -59,9 +59,23 @@ def run(plan: EnginePlan, scenario: type[Guarded], watch: Watch) -> Outcome:
         if watch.failure is None:
             watch.failure = Failure(kind="engine", message=watch.clean(str(error)))
     seconds = time.perf_counter() - began
-    watch.frames.send({"ended": {"bars": watch.bars}})
-    counters, reasons = _report(node.get_engine_cache(_NODE), watch)
+    if "on_stop" in strategy._opslab_handlers:
+        watch.catch_up(node.get_engine_cache(_NODE).orders())
+    early = watch.stopped and watch.bars < plan.rows
+    for name in replaced(strategy):
+        if watch.failure is None:
+            message = f"the strategy put another {name} in place of its own while it ran: nobody saw what that did"
+            watch.failure = Failure(kind="strategy", message=message)
+    watch.frames.send({"ended": {"bars": watch.bars, "early": early}})
+    counters, reasons = _report(watch)
     return Outcome(counters=counters, denial_reasons=reasons, seconds=seconds, bars=watch.bars)
+
+
+def _named(plan: EnginePlan) -> dict[str, str]:
+    asked = plan.strategy
+    if isinstance(asked, ScenarioPlan):
+        return {"name": asked.name, "version": asked.version}
+    return {"path": asked.path, **({"config_path": asked.config_path} if asked.config_path else {})}
 
 
 def engine_version() -> str:
@@ -102,6 +116,8 @@ def _config(plan: EnginePlan, instrument: Instrument) -> BacktestRunConfig:
         catalog_path=plan.work_path,
         instrument_id=instrument_id,
         bar_types=[plan.bar_type],
+        start_time=plan.start_ns,
+        end_time=plan.end_ns,
     )
     return BacktestRunConfig(
         venues=[venue],
@@ -114,32 +130,21 @@ def _config(plan: EnginePlan, instrument: Instrument) -> BacktestRunConfig:
     )
 
 
-def _report(cache: Cache, watch: Watch) -> tuple[ScenarioCounters, dict[str, int]]:
-    """Send the canonical rows up and count them."""
-    orders = cache.orders()
-    ordered = order_rows(orders)
-    fills = fill_rows(orders)
-    positions = position_rows([*cache.position_snapshots(), *cache.positions()])
-    for file, rows in (("orders", ordered), ("fills", fills), ("positions", positions)):
-        for row in rows:
-            watch.frames.send({"row": row, "file": file})
-    reasons: dict[str, int] = {}
-    for row in ordered:
-        if row["status"] == "DENIED":
-            reason = str(row.get("reason", "unknown")).partition(":")[0]
-            reasons[reason] = reasons.get(reason, 0) + 1
+def _report(watch: Watch) -> tuple[ScenarioCounters, dict[str, int]]:
+    """Send the rows of what is still open, and count everything."""
+    results = watch.results
+    results.end()
+    reasons = dict(results.denials)
+    if watch.gated:
+        reasons["RUN_IS_ENDING"] = watch.gated
     counters = ScenarioCounters(
         strategy_registered=1,
         bars_seen=watch.bars,
         deterministic_action_triggered=watch.actions,
         orders_submitted=watch.counts.get("OrderSubmitted", 0),
-        fills_count=len(fills),
-        orders_denied=_with_status(ordered, "DENIED"),
-        orders_rejected=_with_status(ordered, "REJECTED"),
-        orders_canceled=_with_status(ordered, "CANCELED"),
+        fills_count=results.fills,
+        orders_denied=results.statuses.get("DENIED", 0),
+        orders_rejected=results.statuses.get("REJECTED", 0),
+        orders_canceled=results.statuses.get("CANCELED", 0),
     )
     return counters, reasons
-
-
-def _with_status(rows: list[dict[str, Any]], status: str) -> int:
-    return sum(row["status"] == status for row in rows)

@@ -12,6 +12,7 @@ from opslab.model.canonical import digest
 from opslab.model.event import HIGH_RATE
 from opslab.model.frame import RESULT_FILES
 from opslab.model.run import EngineCost, Failure, RunMetadata, ScenarioCounters
+from opslab.model.spec import OwnStrategy
 from opslab.ports import Clock, Processes
 from opslab.runs.engine_process import ENGINE_COMMAND, EngineProcess
 from opslab.runs.plan import BacktestPlan
@@ -35,6 +36,8 @@ class Heard:
     cost: EngineCost | None = None
     denial_reasons: dict[str, int] = field(default_factory=dict)
     failure: Failure | None = None
+    to_the_end: bool = False
+    """Whether the data was run to its end."""
 
 
 class RunLog:
@@ -52,14 +55,13 @@ class RunLog:
 
     def tell(self, name: str, payload: Mapping[str, Any]) -> RunMetadata:
         """Append one lifecycle event, durable before this returns; the metadata with it."""
-        for event in self._journal.append([(name, payload)]):
-            self._metadata = apply(self._metadata, event)
+        self._metadata = apply(self._metadata, self._journal.append(name, payload))
         write_metadata(self._folder, self.so_far())
         return self.so_far()
 
     def tell_many(self, events: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
         """Append events of high rate; durable with the next lifecycle event."""
-        self._journal.append(events, sync=False)
+        self._journal.append_many(events)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +118,13 @@ def _run(folder: Path, plan: BacktestPlan, log: RunLog, around: Surroundings) ->
     if signals.count:
         engine.stop(signals.count)
     heard = Heard()
+    stopped_by: str | None = None
+    out_of_time = around.clock.monotonic_s() + plan.spec.backtest.max_seconds
     try:
         for frames in engine.frames():
+            if not stopped_by and around.clock.monotonic_s() > out_of_time:
+                stopped_by = "max_seconds"
+                engine.stop()
             if _take(frames, log, rows, heard, around.on_bars):
                 engine.collecting()
     except BaseException:
@@ -131,7 +138,7 @@ def _run(folder: Path, plan: BacktestPlan, log: RunLog, around: Surroundings) ->
                 file.abandon()
     death = engine.failure(around.clean)
     scrub_log(folder / "logs" / ENGINE_LOG, around.clean)
-    _end(folder, plan, log, rows, heard, death, signals.name)
+    _end(folder, plan, log, rows, heard, death, signals.name or stopped_by)
 
 
 def _is_running(layout: Layout, name: str, processes: Processes) -> bool:
@@ -164,6 +171,7 @@ def _take(
             log.tell(frame["event"], frame["payload"])
         elif "ended" in frame:
             on_bars(frame["ended"]["bars"])
+            heard.to_the_end = not frame["ended"]["early"]
             ended = True
         elif "row" in frame:
             rows[frame["file"]].add(frame["row"])
@@ -187,7 +195,7 @@ def _end(
     rows: Mapping[str, RowsFile],
     heard: Heard,
     death: Failure | None,
-    signal_name: str | None,
+    stopped_by: str | None,
 ) -> None:
     """Write what there is and say how it ended."""
     payload: dict[str, Any] = {}
@@ -202,27 +210,31 @@ def _end(
         if plan.spec.observability.metrics:
             metrics = {"scenario": payload["metrics"], "engine": payload["engine_cost"]}
             write_record(folder, METRICS, {**metrics, "denial_reasons": heard.denial_reasons})
-    failure = heard.failure or verdict_on(heard, death, plan.dataset.rows, signal_name)
+    every_bar = None if isinstance(plan.spec.strategy, OwnStrategy) else plan.engine.rows
+    failure = heard.failure or verdict_on(heard, death, every_bar, stopped_by)
     if failure:
         log.tell("run_failed", {**payload, "failure": failure.model_dump()})
-    elif signal_name and not (heard.counters and heard.counters.bars_seen == plan.dataset.rows):
-        log.tell("run_interrupted", {**payload, "ended_by": signal_name})
+    elif stopped_by and not (heard.counters and heard.to_the_end):
+        log.tell("run_interrupted", {**payload, "ended_by": stopped_by})
     else:
         results = {"metrics": payload["metrics"], "artifacts": payload["artifacts"]}
         log.tell("run_completed", {**payload, "result_digest": digest(results)})
 
 
-def verdict_on(heard: Heard, death: Failure | None, rows: int, signal_name: str | None) -> Failure | None:
-    """Why a run failed whose engine reported no failure itself; None when it did not fail."""
-    if signal_name:
+def verdict_on(heard: Heard, death: Failure | None, every_bar: int | None, stopped_by: str | None) -> Failure | None:
+    """Why a run failed whose engine reported no failure itself; None when it did not fail.
+
+    every_bar: how many bars the strategy must have seen; None for a user's own, which may look at none.
+    """
+    if stopped_by:
         return None
     if death:
         return death
     if heard.counters is None:
         return Failure(kind="engine", message="the engine ended without a result")
-    if heard.counters.bars_seen != rows:
+    if every_bar is not None and heard.counters.bars_seen != every_bar:
         seen = heard.counters.bars_seen
-        return Failure(kind="engine", message=f"the strategy saw {seen} bars of the dataset's {rows}")
+        return Failure(kind="engine", message=f"the strategy saw {seen} bars of the dataset's {every_bar}")
     return None
 
 
@@ -231,7 +243,7 @@ def _intent(plan: BacktestPlan) -> dict[str, Any]:
     return {
         "run_id": plan.run_id,
         "mode": spec.mode,
-        "strategy": {"name": spec.strategy.name, "version": spec.strategy.version},
+        "strategy": spec.strategy.named(),
         "venue": spec.venue,
         "instrument": spec.instrument,
         "risk_profile": spec.risk.profile,

@@ -1,6 +1,6 @@
 """The engine child from control's side: started, listened to, stopped, and its death explained."""
 
-import json
+import fcntl
 import os
 import re
 import select
@@ -12,11 +12,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from pydantic_core import from_json
+
 from opslab.errors import Environment
 from opslab.model.frame import EnginePlan
 from opslab.model.run import Failure
 from opslab.ports import Clock
 from opslab.settings import child_environment
+from opslab.store.logs import BoundedLog
 
 ENGINE_COMMAND = (sys.executable, "-P", "-m", "opslab.children.engine")
 STOP_SECONDS = 10.0
@@ -25,6 +28,7 @@ COLLECT_SECONDS = 120.0
 """How long it may then take to send its results, which is long when there are many orders."""
 _POLL_MS = 200
 _READ_BYTES = 1 << 18
+_PIPE_BYTES = 1 << 20
 _LOG_TAIL_BYTES = 64 << 10
 _PANIC = re.compile(r"^thread .* panicked at .*$", re.MULTILINE)
 
@@ -35,27 +39,34 @@ class EngineProcess:
     def __init__(self, plan: EnginePlan, log: Path, clock: Clock, command: Sequence[str] = ENGINE_COMMAND) -> None:
         self._clock = clock
         self._log = log
+        self._printed = BoundedLog(log)
         self._deadline: float | None = None
         self._killed = False
         self._patience = STOP_SECONDS
         receiving, sending = os.pipe()
+        with suppress(OSError):  # a roomy pipe, so that neither side wakes the other all the time
+            fcntl.fcntl(sending, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
         try:
-            with open(log, "wb") as output:
-                self._child = subprocess.Popen(
-                    [*command, str(sending)],
-                    stdin=subprocess.PIPE,
-                    stdout=output,
-                    stderr=output,
-                    env=child_environment(),
-                    pass_fds=(sending,),
-                    start_new_session=True,
-                )
+            self._child = subprocess.Popen(
+                [*command, str(sending)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                env=child_environment(),
+                pass_fds=(sending,),
+                start_new_session=True,
+            )
         except OSError as error:
             os.close(receiving)
+            self._printed.close()
             raise Environment(f"cannot start the engine process: {error.strerror}") from None
         finally:
             os.close(sending)
+        assert self._child.stdout
         self._receiving = receiving
+        self._printing = self._child.stdout.fileno()
+        os.set_blocking(self._printing, False)
+        self._process = os.pidfd_open(self._child.pid)
         self._send_plan(plan)
 
     def _send_plan(self, plan: EnginePlan) -> None:
@@ -68,13 +79,11 @@ class EngineProcess:
 
     def stop(self, count: int = 1) -> None:
         """Ask it to end; the second time, or after `STOP_SECONDS`, it is killed. Safe in a signal handler."""
-        if self._child.poll() is not None:
-            return
         if count > 1:
             self.kill()
         else:
             self._deadline = self._clock.monotonic_s() + self._patience
-            self._child.send_signal(signal.SIGTERM)
+            self._signal(signal.SIGTERM)
 
     def collecting(self) -> None:
         """The run has ended, its results are on their way: a stop waits for them."""
@@ -84,46 +93,81 @@ class EngineProcess:
 
     def kill(self) -> None:
         self._killed = True
-        self._child.kill()
+        self._signal(signal.SIGKILL)
+
+    def _signal(self, number: signal.Signals) -> None:
+        """To that very process, never to another that got its pid; nothing when it has ended."""
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._process, number)
 
     def frames(self) -> Iterator[list[dict[str, Any]]]:
-        """What the child sends, in batches as they arrive; an empty batch when nothing came for a while."""
+        """What the child sends, in batches as they arrive; an empty batch when nothing came for a while.
+
+        Ends when the child does, also when something that it started holds on to its descriptors.
+        """
         poll = select.poll()
-        poll.register(self._receiving, select.POLLIN | select.POLLHUP)
+        for descriptor in (self._receiving, self._printing, self._process):
+            poll.register(descriptor, select.POLLIN | select.POLLHUP)
         rest = b""
         while True:
-            quiet = not poll.poll(_POLL_MS)
+            ready = {descriptor for descriptor, _ in poll.poll(_POLL_MS)}
             if self._deadline and self._clock.monotonic_s() > self._deadline:
                 self.kill()
                 self._deadline = None
-            if quiet:
+            if self._printing in ready and not self._keep_printed():
+                poll.unregister(self._printing)
+            if self._receiving not in ready:
+                if self._process in ready:  # it was looked at after it ended: nothing more can come
+                    break
                 yield []
                 continue
             data = os.read(self._receiving, _READ_BYTES)
             if not data:
                 break
             *lines, rest = (rest + data).split(b"\n")
-            yield [json.loads(line) for line in lines]
+            yield [from_json(line) for line in lines]
+
+    def _keep_printed(self) -> bool:
+        """Take what was printed; False at the end of it."""
+        try:
+            data = os.read(self._printing, _READ_BYTES)
+        except BlockingIOError:
+            return True
+        self._printed.write(data)
+        return bool(data)
 
     def close(self) -> None:
-        """Make sure that nothing of it is left."""
-        if self._child.poll() is None and not self._ends_within(STOP_SECONDS):
+        """Make sure that nothing of it is left, nor of what it started in its session."""
+        if not self._ends_within(STOP_SECONDS):
             self.kill()
+            self._ends_within(STOP_SECONDS)
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._child.pid, signal.SIGKILL)  # before it is reaped, so that the number is still its own
         self._child.wait()
+        with suppress(BlockingIOError):
+            while data := os.read(self._printing, _READ_BYTES):
+                self._printed.write(data)
+        self._printed.close()
         os.close(self._receiving)
-        if self._child.stdin:
-            with suppress(BrokenPipeError):
-                self._child.stdin.close()
+        os.close(self._process)
+        for pipe in (self._child.stdout, self._child.stdin):
+            if pipe:
+                with suppress(BrokenPipeError):
+                    pipe.close()
 
     def _ends_within(self, seconds: float) -> bool:
-        """Wait for the process itself; `Popen.wait` with a limit would sleep and look."""
-        descriptor = os.pidfd_open(self._child.pid)
-        try:
-            poll = select.poll()
-            poll.register(descriptor, select.POLLIN)
-            return bool(poll.poll(seconds * 1000))
-        finally:
-            os.close(descriptor)
+        """Wait for the process itself, and keep what it prints meanwhile, so that it is not held up."""
+        poll = select.poll()
+        poll.register(self._process, select.POLLIN)
+        poll.register(self._printing, select.POLLIN)
+        deadline = self._clock.monotonic_s() + seconds
+        while (left := deadline - self._clock.monotonic_s()) > 0:
+            ready = {descriptor for descriptor, _ in poll.poll(left * 1000)}
+            if self._process in ready:
+                return True
+            if self._printing in ready and not self._keep_printed():
+                poll.unregister(self._printing)
+        return False
 
     def failure(self, clean: Callable[[str], str]) -> Failure | None:
         """Why it ended other than by itself; None when it did end by itself. Call after `close`."""

@@ -15,11 +15,12 @@ from opslab.model.spec import BacktestSpec
 _GIT_SECONDS = 5.0
 
 
-def identity_of(spec: BacktestSpec, dataset_fingerprint: str) -> Identity:
+def identity_of(spec: BacktestSpec, dataset_fingerprint: str, own_files: str | None = None) -> Identity:
+    """own_files: digest of the files of a user's strategy."""
     return Identity(
         spec_digest=spec.digest(),
         dataset_fingerprint=dataset_fingerprint,
-        code_digest=code_digest(),
+        code_digest=digest({"lab": code_digest(), "own": own_files}) if own_files else code_digest(),
         engine_version=version("nautilus-trader"),
         python_version=platform.python_version(),
     )

@@ -35,7 +35,7 @@ def sections(run: RunMetadata) -> list[tuple[str, list[tuple[str, Any]]]]:
             [
                 ("mode", run.mode),
                 ("status", run.status),
-                ("strategy", " ".join(run.strategy.values())),
+                ("strategy", run.strategy_title),
                 ("instrument", f"{run.instrument} on {run.venue}"),
                 ("risk profile", run.risk_profile),
                 ("started", run.started_at),
@@ -54,9 +54,12 @@ def sections(run: RunMetadata) -> list[tuple[str, list[tuple[str, Any]]]]:
                 "Data",
                 [
                     ("dataset", f"{data.name} ({data.kind})"),
-                    ("candles", data.rows),
+                    ("candles used", data.rows),
                     ("first open", data.first_open),
                     ("last open", data.last_open),
+                    ("window start", data.start),
+                    ("window end", data.end),
+                    ("allowed errors", ", ".join(data.allowed) or None),
                     ("fingerprint", data.fingerprint),
                 ],
             )

@@ -64,6 +64,6 @@ def _known(payload: dict[str, Any]) -> dict[str, Any]:
     """The payload's fields that metadata has, as their types."""
     fields = {name: value for name, value in payload.items() if name in RunMetadata.model_fields}
     return {
-        name: _PARTS[name].model_validate(value) if name in _PARTS and value is not None else value
+        name: _PARTS[name].model_validate(value, strict=False) if name in _PARTS and value is not None else value
         for name, value in fields.items()
     }

@@ -1,10 +1,11 @@
 """From a YAML file to a run spec, with every mistake at once."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Tag, ValidationError
 
 from opslab.errors import InvalidSpec, Mistake
 from opslab.model.canonical import digest_bytes
@@ -27,9 +28,10 @@ _WANTED = {
 
 @dataclass(frozen=True, slots=True)
 class LoadedSpec:
-    """A valid spec, and the text it came from."""
+    """A valid spec, the text it came from, and where its fields stand in it."""
 
     spec: BacktestSpec
+    tree: Tree
     text: str
     file: str
 
@@ -37,17 +39,29 @@ class LoadedSpec:
     def text_digest(self) -> str:
         return digest_bytes(self.text.encode())
 
+    def mistake(self, field: KeyPath, message: str) -> Mistake:
+        """One that was found later, with the place of `field` or of its nearest parent."""
+        line, column = self.tree.place(field)
+        return Mistake(message, line=line, column=column, field=dotted(field))
+
+    def refused(self, mistakes: Iterable[Mistake], hint: str) -> InvalidSpec:
+        return InvalidSpec(self.file, _in_file_order(mistakes), hint=hint)
+
 
 def load_spec(path: Path) -> LoadedSpec:
     """Read, parse and check. Raises NotFound, Environment, or InvalidSpec with all mistakes, in file order."""
     file = shown_path(path)
     text = read_text(path)
-    return LoadedSpec(spec_of(text, file), text, file)
+    tree = parse(text, file)
+    return LoadedSpec(_spec(tree, file), tree, text, file)
 
 
 def spec_of(text: str, file: str) -> BacktestSpec:
     """The spec that `text` describes; `file` is its name in messages."""
-    tree = parse(text, file)
+    return _spec(parse(text, file), file)
+
+
+def _spec(tree: Tree, file: str) -> BacktestSpec:
     spec: BacktestSpec | None = None
     mistakes = list(tree.mistakes)
     try:
@@ -55,14 +69,21 @@ def spec_of(text: str, file: str) -> BacktestSpec:
     except ValidationError as error:
         mistakes += [_mistake(found, tree) for found in error.errors(include_url=False)]
     if spec is None or mistakes:
-        raise InvalidSpec(file, sorted(mistakes, key=lambda mistake: (mistake.line or 0, mistake.column or 0)))
+        raise InvalidSpec(file, _in_file_order(mistakes))
     return spec
 
 
+def _in_file_order(mistakes: Iterable[Mistake]) -> list[Mistake]:
+    return sorted(mistakes, key=lambda mistake: (mistake.line or 0, mistake.column or 0))
+
+
 def _mistake(found: Any, tree: Tree) -> Mistake:
-    path: KeyPath = found["loc"]
+    located: KeyPath = found["loc"]
+    path = tuple(part for part, _ in _steps(located))
+    if path and located[-1] != path[-1]:  # it is the variant itself that is wrong
+        located = located[:-1]
     line, column = tree.place(path)
-    return Mistake(_message(found, path), line=line, column=column, field=dotted(path))
+    return Mistake(_message(found, located), line=line, column=column, field=dotted(path))
 
 
 def _message(found: Any, path: KeyPath) -> str:
@@ -74,6 +95,10 @@ def _message(found: Any, path: KeyPath) -> str:
         return _unknown_field(path)
     if kind == "literal_error":
         return _not_one_of(path, found["input"])
+    if kind == "kind_of_strategy":
+        return _kind_of_strategy(found["msg"], found["input"])
+    if kind == "value_error" and isinstance(found["input"], dict):
+        return str(context["error"])
     if kind == "value_error":
         return f"{context['error']}{_got(path, found['input'])}"
     bounds = {"greater_than": "more than", "greater_than_equal": "at least", "less_than": "less than"}
@@ -92,6 +117,15 @@ def _unknown_field(path: KeyPath) -> str:
     close = nearest(str(path[-1]), known, 1)
     guess = f" (did you mean '{close[0]}'?)" if close else ""
     return f"unknown field{guess}; known here: {', '.join(known)}"
+
+
+def _kind_of_strategy(message: str, given: dict[str, Any]) -> str:
+    if "name" in given:
+        return f"{message}; got both"
+    known = ["name", "version", "path", "config_path", "config"]
+    guesses = [close for key in given for close in nearest(key, known, 1) if key not in known]
+    guess = f" (did you mean '{guesses[0]}'?)" if guesses else ""
+    return f"{message}; got neither{guess}"
 
 
 def _not_one_of(path: KeyPath, given: Any) -> str:
@@ -129,11 +163,27 @@ def _options(path: KeyPath) -> tuple[Any, ...]:
 
 def _model_at(path: KeyPath) -> type[BaseModel] | None:
     """The model whose fields stand below `path`."""
-    model: type[BaseModel] = BacktestSpec
-    for part in path:
-        inner = model.model_fields.get(str(part))
-        kind = inner.annotation if inner else None
-        if not (isinstance(kind, type) and issubclass(kind, BaseModel)):
-            return None
-        model = kind
+    model: type[BaseModel] | None = BacktestSpec
+    for _part, model in _steps(path):  # noqa: B007  (the last one is wanted)
+        pass
     return model
+
+
+def _steps(located: KeyPath) -> Iterator[tuple[str | int, type[BaseModel] | None]]:
+    """Every key of a place, with the model below it; names of a union's variants are no keys and left out."""
+    model: type[BaseModel] | None = BacktestSpec
+    parts = iter(located)
+    for part in parts:
+        inner = model.model_fields.get(str(part)) if model else None
+        kind: Any = inner.annotation if inner else None
+        variants = _variants(kind)
+        if variants:
+            kind = variants.get(str(next(parts, None)))
+        model = kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
+        yield part, model
+
+
+def _variants(kind: Any) -> dict[str, Any]:
+    """The models of a tagged union, by tag; none when `kind` is not one."""
+    members = [get_args(member) for member in get_args(kind)]
+    return {mark.tag: found[0] for found in members for mark in found[1:] if isinstance(mark, Tag)}

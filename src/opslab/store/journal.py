@@ -6,11 +6,12 @@ append. A line without its newline is the torn end of a crash: readers skip it, 
 
 import fcntl
 import hashlib
-import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+from pydantic_core import to_json
 
 from opslab.errors import Corrupt
 from opslab.model.canonical import DIGEST_PREFIX
@@ -40,11 +41,16 @@ class Journal:
     def __exit__(self, *_: object) -> None:
         os.close(self._file)
 
-    def append(self, events: Iterable[tuple[str, Mapping[str, Any]]], *, sync: bool = True) -> list[Event]:
-        """Append (name, payload) pairs as one write and return them as written.
+    def append(self, name: str, payload: Mapping[str, Any]) -> Event:
+        """Append one event, on disk before this returns; the event as written."""
+        (line,) = self._append([(name, payload)], sync=True)
+        return Event.model_validate_json(line)
 
-        sync: on disk before this returns. Without it a later synced append makes them durable.
-        """
+    def append_many(self, events: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
+        """Append (name, payload) pairs as one write. A later `append` makes them durable."""
+        self._append(events, sync=False)
+
+    def _append(self, events: Iterable[tuple[str, Mapping[str, Any]]], sync: bool) -> list[bytes]:
         with writing("append to the journal"):
             fcntl.flock(self._file, fcntl.LOCK_EX)
             try:
@@ -53,17 +59,14 @@ class Journal:
             finally:
                 fcntl.flock(self._file, fcntl.LOCK_UN)
 
-    def _write(self, events: Iterable[tuple[str, Mapping[str, Any]]], sync: bool) -> list[Event]:
+    def _write(self, events: Iterable[tuple[str, Mapping[str, Any]]], sync: bool) -> list[bytes]:
         time = iso(self._clock.now_ns())
         seq, prev = self._seq, self._prev
-        written: list[Event] = []
         lines: list[bytes] = []
         for name, payload in events:
             seq += 1
-            event = Event.model_construct(seq=seq, time=time, event=name, payload=dict(payload), prev=prev)
-            line = json.dumps(event.__dict__, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+            line = to_json({"seq": seq, "time": time, "event": name, "payload": payload, "prev": prev}) + b"\n"
             prev = DIGEST_PREFIX + hashlib.sha256(line).hexdigest()
-            written.append(event)
             lines.append(line)
         data = b"".join(lines)
         view = memoryview(data)
@@ -73,7 +76,7 @@ class Journal:
             os.fdatasync(self._file)
         self._seq, self._prev = seq, prev
         self._size += len(data)
-        return written
+        return lines
 
     def _catch_up(self) -> None:
         """Know the last line: nothing to do unless somebody else wrote, or a crash tore the end."""

@@ -1,0 +1,1 @@
+"""Two small strategies, made to be read and operated. They have nothing to win."""

@@ -1,0 +1,78 @@
+"""The files a user's strategy is made of, digested without executing any of them."""
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from opslab.model.canonical import digest
+from opslab.store.files import file_digest
+
+MAX_FILES = 2_000
+MAX_BYTES = 50 * 1024 * 1024
+MAX_LOOKED_AT = 50_000
+"""Entries of folders; so that a spec in a home folder is refused, not walked for minutes."""
+_COVERED = frozenset({"nautilus_trader", "opslab"})
+"""Packages whose version or content is in the identity already."""
+
+
+class TooMuch(Exception):
+    """More files than a strategy has; the text says what and how much."""
+
+
+def own_files_digest(folder: Path, places: Iterable[Path], left_out: Iterable[Path]) -> str:
+    """Digest of all `*.py` below the spec's folder, and of all files of the packages at `places`.
+
+    left_out: folders that are the lab's own. Raises TooMuch.
+    """
+    return digest({name: file_digest(path) for name, path in _bounded(_files(folder, places, set(left_out))).items()})
+
+
+def _files(folder: Path, places: Iterable[Path], left_out: set[Path]) -> Iterator[tuple[str, Path]]:
+    """Name and path of each file; a name is relative to the spec's folder or begins with `installed/`."""
+    for path in _below(folder, left_out):
+        if path.suffix == ".py":
+            yield path.relative_to(folder).as_posix(), path
+    for place in places:
+        base = folder if place.is_relative_to(folder) else place.parent
+        prefix = "" if base == folder else "installed/"
+        if place.name in _COVERED:
+            continue
+        for path in [place] if place.is_file() else _below(place, left_out):
+            yield f"{prefix}{path.relative_to(base).as_posix()}", path
+
+
+def _below(folder: Path, left_out: set[Path]) -> Iterator[Path]:
+    """Every file below `folder`, links followed once; no dot-folders, caches or virtual environments."""
+    seen: set[tuple[int, int]] = set()
+    looked_at = 0
+    for here, folders, files in os.walk(folder, followlinks=True):
+        looked_at += len(folders) + len(files)
+        if looked_at > MAX_LOOKED_AT:
+            raise TooMuch(f"has more than {MAX_LOOKED_AT:,} files and folders below it")
+        kept = []
+        for name in sorted(folders):
+            path = Path(here, name)
+            state = path.stat()
+            if (state.st_dev, state.st_ino) in seen or path in left_out or not _is_source(path):
+                continue
+            seen.add((state.st_dev, state.st_ino))
+            kept.append(name)
+        folders[:] = kept
+        yield from (Path(here, name) for name in sorted(files) if Path(here, name).is_file())
+
+
+def _is_source(path: Path) -> bool:
+    return not (path.name.startswith(".") or path.name == "__pycache__" or (path / "pyvenv.cfg").exists())
+
+
+def _bounded(files: Iterable[tuple[str, Path]]) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    size = 0
+    for name, path in files:
+        if name in found:
+            continue
+        found[name] = path
+        size += path.stat().st_size
+        if len(found) > MAX_FILES or size > MAX_BYTES:
+            raise TooMuch(f"has more than {MAX_FILES:,} files or {MAX_BYTES >> 20} MB of source")
+    return found

@@ -1,0 +1,19 @@
+# expect: 1 on_bar raised ValueError: long long
+# expect: 1 long \ud800
+# bars: 5
+from nautilus_trader.model import Bar, BarType
+from nautilus_trader.trading import Strategy
+
+BARS = BarType.from_str("BTCUSDT-PERP.BINANCE-1-MINUTE-LAST-EXTERNAL")
+
+
+class Bad(Strategy):
+    seen = 0
+
+    def on_start(self) -> None:
+        self.subscribe_bars(BARS)
+
+    def on_bar(self, bar: Bar) -> None:
+        self.seen += 1
+        if self.seen == 5:
+            raise ValueError("long " * 1_000_000 + "\ud800")

@@ -1,0 +1,16 @@
+# expect: 1 on_bar raised RecursionError
+from nautilus_trader.model import Bar, BarType
+from nautilus_trader.trading import Strategy
+
+BARS = BarType.from_str("BTCUSDT-PERP.BINANCE-1-MINUTE-LAST-EXTERNAL")
+
+
+class Bad(Strategy):
+    def on_start(self) -> None:
+        self.subscribe_bars(BARS)
+
+    def on_bar(self, bar: Bar) -> None:
+        self.again()
+
+    def again(self) -> None:
+        self.again()

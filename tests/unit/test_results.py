@@ -1,0 +1,102 @@
+"""Canonical rows from order events: nothing lost, nothing kept, the same whatever came in between."""
+
+from decimal import Decimal
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from opslab.nautilus.results import Results
+
+BASE = {"strategy_id": "S", "instrument_id": "I", "ts_init": 1, "ts_event": 1}
+
+
+def initialized(name: str, quantity: str = "2", **more: Any) -> dict[str, Any]:
+    order = {"order_type": "LIMIT", "order_side": "BUY", "quantity": quantity, "price": "10", "time_in_force": "GTC"}
+    return {**BASE, "type": "OrderInitialized", "client_order_id": name, **order, **more}
+
+
+def event(kind: str, name: str, ts_event: int = 2, **more: Any) -> dict[str, Any]:
+    return {**BASE, "type": kind, "client_order_id": name, "ts_event": ts_event, **more}
+
+
+def fill(name: str, quantity: str, price: str, side: str = "BUY", ts_event: int = 3) -> dict[str, Any]:
+    more = {"trade_id": f"T-{ts_event}", "order_side": side, "order_type": "MARKET", "currency": "USDT"}
+    more |= {"last_qty": quantity, "last_px": price, "commission": "0.10 USDT", "liquidity_side": "TAKER"}
+    return event("OrderFilled", name, ts_event, **more)
+
+
+def folded(events: list[dict[str, Any]]) -> tuple[dict[str, list[Any]], Results]:
+    rows: dict[str, list[Any]] = {"orders": [], "fills": [], "positions": []}
+    results = Results(lambda name, row: rows[name].append(row))
+    for one in events:
+        results.order_event(one)
+    results.end()
+    return rows, results
+
+
+def test_orders_are_sent_in_the_order_of_their_creation() -> None:
+    events = [initialized(name) for name in "abc"]
+    events += [event("OrderCanceled", "b"), event("OrderRejected", "c", reason="why"), event("OrderCanceled", "a")]
+    rows, _ = folded(events)
+    assert [(row["client_order_id"], row["status"]) for row in rows["orders"]] == [
+        ("a", "CANCELED"), ("b", "CANCELED"), ("c", "REJECTED"),
+    ]  # fmt: skip
+    assert rows["orders"][2]["reason"] == "why"
+
+
+def test_fills_make_an_average_and_a_sum_of_commissions() -> None:
+    rows, results = folded([initialized("a"), fill("a", "1", "10"), fill("a", "1", "11")])
+    (order,) = rows["orders"]
+    assert (order["status"], order["filled_qty"], order["avg_px"]) == ("FILLED", "2", "10.5")
+    assert order["commissions"] == ["0.20 USDT"]
+    assert results.fills == 2
+
+
+def test_what_is_still_open_at_the_end_is_sent_as_it_stands() -> None:
+    rows, _ = folded([initialized("a"), event("OrderAccepted", "a", venue_order_id="V-1"), fill("a", "0.5", "10")])
+    (order,), (position,) = rows["orders"], rows["positions"]
+    assert (order["status"], order["venue_order_id"], order["filled_qty"]) == ("PARTIALLY_FILLED", "V-1", "0.5")
+    assert (position["side"], position["quantity"], position["ts_closed"]) == ("LONG", "0.5", None)
+
+
+def test_a_changed_order_keeps_its_last_price_and_quantity() -> None:
+    rows, _ = folded([initialized("a"), event("OrderUpdated", "a", quantity="1", price="9"), fill("a", "1", "9")])
+    assert (rows["orders"][0]["price"], rows["orders"][0]["status"]) == ("9", "FILLED")
+
+
+def test_denials_are_counted_by_reason() -> None:
+    events = [initialized("a"), event("OrderDenied", "a", reason="TOO_MUCH: max=1"), initialized("b")]
+    _, results = folded([*events, event("OrderDenied", "b", reason="TOO_MUCH: max=2")])
+    assert results.denials == {"TOO_MUCH": 2}
+
+
+def test_an_event_after_the_end_changes_nothing() -> None:
+    rows, _ = folded([initialized("a"), event("OrderCanceled", "a"), event("OrderCancelRejected", "a", reason="late")])
+    assert [row["status"] for row in rows["orders"]] == ["CANCELED"]
+
+
+def test_a_fill_over_the_position_closes_it_and_opens_the_other_way() -> None:
+    events = [initialized("a", "1"), fill("a", "1", "10", ts_event=3), initialized("b", "3", order_side="SELL")]
+    rows, _ = folded([*events, fill("b", "3", "12", "SELL", ts_event=4)])
+    first, second = rows["positions"]
+    assert (first["entry"], first["side"], first["avg_px_open"], first["avg_px_close"]) == ("BUY", "FLAT", "10", "12")
+    assert (first["closing_order_id"], second["opening_order_id"]) == ("b", "b")
+    assert (second["side"], second["quantity"], second["avg_px_open"]) == ("SHORT", "2", "12")
+
+
+@given(st.lists(st.tuples(st.sampled_from(["BUY", "SELL"]), st.integers(1, 5), st.integers(1, 9)), max_size=30))
+def test_positions_add_up_to_the_fills(moves: list[tuple[str, int, int]]) -> None:
+    events = []
+    for place, (side, quantity, price) in enumerate(moves, 3):
+        events += [
+            initialized(str(place), str(quantity), order_side=side),
+            fill(str(place), str(quantity), str(price), side, place),
+        ]
+    rows, _ = folded(events)
+    bought = sum(Decimal(row["buy_qty"]) for row in rows["positions"])
+    sold = sum(Decimal(row["sell_qty"]) for row in rows["positions"])
+    assert bought == sum(quantity for side, quantity, _ in moves if side == "BUY")
+    assert sold == sum(quantity for side, quantity, _ in moves if side == "SELL")
+    assert all(row["buy_qty"] == row["sell_qty"] for row in rows["positions"][:-1])
+    assert len(rows["fills"]) == len(rows["orders"]) == len(moves)
