@@ -210,7 +210,11 @@ def offered() -> Iterator[tuple[str, set[str], set[str]]]:
         if not inner or len(words) == 1:
             named = [param for param in command.params if param.name != "help"]
             options = {name for param in named for name in param.opts if name.startswith("--")}
-            arguments = {param.metavar for param in named if param.param_type_name == "argument"}
+            arguments = {
+                f"{param.metavar}{'...' if param.nargs == -1 else ''}"
+                for param in named
+                if param.param_type_name == "argument"
+            }
             yield " ".join(words), options - {"--help"}, arguments
         for name, child in inner.items():
             yield from walk(child, (*words, name))

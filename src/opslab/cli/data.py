@@ -31,13 +31,13 @@ Drop = Annotated[
     bool, typer.Option("--drop-identical-duplicates", help="Leave out candles that repeat the one before.")
 ]
 Paths = Annotated[
-    list[Path], typer.Argument(metavar="PATH...", help="Candle files, or folders of them.", show_default=False)
+    list[Path], typer.Argument(metavar="PATH", help="Candle files, or folders of them.", show_default=False)
 ]
 
 
 OptionalPaths = Annotated[
     list[Path] | None,
-    typer.Argument(metavar="PATH...", help="Candle files, or folders of them.", show_default=False),
+    typer.Argument(metavar="PATH", help="Candle files, or folders of them.", show_default=False),
 ]
 OptionalDataset = Annotated[str | None, typer.Option("--dataset", metavar="NAME", help="Name of a prepared dataset.")]
 
