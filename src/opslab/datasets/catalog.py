@@ -41,6 +41,8 @@ class CatalogWriter:
         self._writer = pq.ParquetWriter(
             self._open, self._schema, compression="zstd", use_dictionary=False, column_encoding=_ENCODINGS
         )
+        self._waiting: list[pa.RecordBatch] = []
+        self._waiting_rows = 0
         self.first_ms: int | None = None
         self.last_ms: int | None = None
 
@@ -50,10 +52,22 @@ class CatalogWriter:
         times = batch.column("open_time")
         self.first_ms = times[0].as_py() if self.first_ms is None else self.first_ms
         self.last_ms = times[-1].as_py()
-        self._writer.write_batch(to_catalog(batch, self._schema), row_group_size=ROW_GROUP)
+        self._waiting.append(to_catalog(batch, self._schema))
+        self._waiting_rows += batch.num_rows
+        if self._waiting_rows >= ROW_GROUP:
+            self._write_waiting(self._waiting_rows // ROW_GROUP * ROW_GROUP)
+
+    def _write_waiting(self, rows: int) -> None:
+        """Row groups of one size, whatever sizes the batches came in."""
+        if rows:
+            table = pa.Table.from_batches(self._waiting)
+            self._writer.write_table(table.slice(0, rows), row_group_size=ROW_GROUP)
+            self._waiting = table.slice(rows).to_batches()
+            self._waiting_rows -= rows
 
     def close(self) -> tuple[DataFile, ...]:
         """Finish the file under the name the engine looks for."""
+        self._write_waiting(self._waiting_rows)
         self._writer.close()
         if self.first_ms is None or self.last_ms is None:
             return ()

@@ -36,7 +36,8 @@ BINANCE_COLUMNS = (
     "open_time", "open", "high", "low", "close", "volume", "close_time", "quote_volume", "count",
     "taker_buy_volume", "taker_buy_quote_volume", "ignore",
 )  # fmt: skip
-BLOCK_BYTES = 8 << 20
+BLOCK_BYTES = 1 << 20
+"""Text read at once. The reader keeps some dozens of blocks in flight, so this is what bounds its memory."""
 _PROBE_BYTES = 64 << 10
 _MAX_ZIP_RATIO = 100
 
