@@ -8,6 +8,7 @@ import shutil
 import ssl
 import subprocess
 import sys
+import tomllib
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
@@ -21,6 +22,12 @@ PROXY_NAMES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PRO
 BROKEN_SHIM = "#!/bin/sh\necho 'pyenv: version 9.9.9 is not installed' >&2\nexit 1\n"
 
 
+def locked_index() -> str:
+    """The package index that the lock file names."""
+    packages = tomllib.loads((ROOT / "uv.lock").read_text())["package"]
+    return str(next(found["source"]["registry"] for found in packages if "registry" in found["source"]))
+
+
 @pytest.fixture(scope="module")
 def package_index() -> None:
     """Skips when nothing can be downloaded. Certificates do not matter here, only whether somebody answers."""
@@ -28,7 +35,7 @@ def package_index() -> None:
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     try:
-        urllib.request.urlopen("https://pypi.org/simple/uv/", timeout=5, context=context).close()
+        urllib.request.urlopen(f"{locked_index()}/uv/", timeout=5, context=context).close()
     except urllib.error.HTTPError:
         return
     except OSError as error:
