@@ -65,7 +65,7 @@ def _problem(fields: list[str], source: Source) -> tuple[str, str] | None:
     if not fields:
         return "unreadable", "a blank line"
     if len(fields) != len(source.columns):
-        return "unreadable", f"{len(fields)} columns instead of {len(source.columns)}"
+        return "unreadable", f"{len(fields)} column{'s' if len(fields) != 1 else ''} instead of {len(source.columns)}"
     value = fields[source.columns.index("open_time")]
     if not _WHOLE.fullmatch(value):
         return "unreadable", f"open_time {shown(value, 30)} is not a whole number"

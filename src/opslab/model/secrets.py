@@ -7,7 +7,6 @@ from collections import Counter
 _TELLING_NAME = re.compile(r"(secret|passw|token|api_?key|private|credential|signature)", re.IGNORECASE)
 _BLOB = re.compile(r"[A-Za-z0-9+/=_\-]{20,}")
 _KNOWN_MARKS = ("-----BEGIN", "AKIA", "ghp_", "xox", "sk-", "eyJ")
-_DIGESTS = re.compile(r"(sha256:)?[0-9a-f]{64}")
 HIDDEN = "<hidden: looks like a secret>"
 
 

@@ -27,7 +27,6 @@ from opslab.model.instant import iso_minute, parse_minute
 from opslab.model.record import Record
 from opslab.model.risk import RiskProfile
 
-SPEC_VERSION = "v1"
 _NUMBER = re.compile(r"[-+]?\d{1,18}(\.\d{1,12})?", re.ASCII)
 _CLASS_PATH = re.compile(r"([A-Za-z_]\w{0,99}\.){0,9}[A-Za-z_]\w{0,99}:[A-Za-z_]\w{0,99}", re.ASCII)
 _MINUTE = re.compile(r"\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}(:00)?Z)?", re.ASCII)
