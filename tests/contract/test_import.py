@@ -148,6 +148,25 @@ def test_a_check_finds_what_is_wrong_in_every_file_at_once(bare_tc: Tc) -> None:
     assert ("duplicate.parquet", "duplicate_identical") in rules
 
 
+def test_a_check_reads_on_behind_lines_that_are_no_candles(bare_tc: Tc, tmp_path: Path) -> None:
+    lines = candle_lines(100)
+    lines[4] = "https://example.invalid"
+    lines[50] += ",7"
+    bad = [*lines[:30], lines[29], *lines[30:70], *lines[75:]]
+    (file,) = plain(tmp_path, bad)
+    report = bare_tc("data", "check", str(file), "--json").document
+    found = {(one["line"], one["rule"]) for one in report["findings"]}
+    assert {(5, "unreadable"), (52, "unreadable"), (31, "duplicate_identical"), (72, "gap")} <= found
+    assert report["counts"]["unreadable"] == 2
+    assert report["rows"] == len(bad) - 3
+
+
+def test_every_malformed_line_is_counted(bare_tc: Tc, tmp_path: Path) -> None:
+    (file,) = plain(tmp_path, [*candle_lines(3), *["x,1"] * 50])
+    report = bare_tc("data", "check", str(file), "--json").document
+    assert (report["counts"]["unreadable"], len(report["findings"])) == (50, 20)
+
+
 def test_warnings_do_not_make_a_check_fail(bare_tc: Tc, tmp_path: Path) -> None:
     quiet = [line.replace(",1.5", ",0") for line in candle_lines(30)]
     (file,) = plain(tmp_path, quiet)

@@ -8,7 +8,8 @@ from pathlib import Path
 from opslab.datasets.ahead import read_ahead
 from opslab.datasets.candles import Chunk
 from opslab.datasets.catalog import read_chunks
-from opslab.datasets.findings import Findings
+from opslab.datasets.csv_source import line_by_line
+from opslab.datasets.findings import Finding, Findings
 from opslab.datasets.quality import Inspector
 from opslab.datasets.records import record_of
 from opslab.datasets.source import Malformed, Reading, Source
@@ -54,6 +55,8 @@ def check_files(paths: Sequence[Path], reading: Reading, instrument: Instrument,
     report = _check(_readable(sources, findings), instrument, tick, rows_about(sources))
     for found in findings.kept:
         report.findings.add(found)
+    for rule, count in findings.counts.items():
+        report.findings.count(rule, count - sum(found.rule == rule for found in findings.kept))
     return Report(
         tuple(source.name for source in sources), report.rows, report.first_open, report.last_open, report.findings
     )
@@ -77,8 +80,15 @@ def _readable(sources: Sequence[Source], findings: Findings) -> Iterator[Chunk]:
         try:
             yield from chunks(source)
         except Malformed as broken:
-            for found in broken.findings:
-                findings.add(found)
+            if broken.next_line is None:
+                for found in broken.findings:
+                    findings.add(found)
+                continue
+            for thing in line_by_line(source, broken.next_line):
+                if isinstance(thing, Finding):
+                    findings.add(thing)
+                else:
+                    yield thing
 
 
 def _check(all_chunks: Iterator[Chunk], instrument: Instrument, tick: Tick, total: int | None) -> Report:

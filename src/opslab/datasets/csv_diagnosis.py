@@ -5,16 +5,19 @@ import io
 import re
 import zlib
 from collections.abc import Iterator
+from dataclasses import dataclass
+from decimal import Decimal
 from typing import IO
 
 import pyarrow as pa
 
-from opslab.datasets.candles import VALUES
+from opslab.datasets.candles import NUMBER, VALUES, Chunk
 from opslab.datasets.findings import KEPT_PER_RULE, Finding
-from opslab.datasets.source import CLOSE_TIME, Source, unit_of
+from opslab.datasets.source import CLOSE_TIME, Source, to_chunk, unit_of
 from opslab.model.ids import shown
 
 _NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d{1,2})?", re.ASCII)
+_SALVAGE_ROWS = 50_000
 _WHOLE = re.compile(r"\d{1,19}", re.ASCII)
 
 
@@ -38,6 +41,56 @@ def diagnose(stream: IO[bytes], source: Source, reason: str) -> list[Finding]:
     except csv.Error as error:
         found.append(Finding("unreadable", source.name, line + 1, str(error)))
     return found or [Finding("unreadable", source.name, source.first_line, reason.splitlines()[0][:200])]
+
+
+@dataclass(frozen=True, slots=True)
+class _Lines:
+    """Rows of one file with lines left out between them."""
+
+    file: str
+    lines: tuple[int, ...]
+
+    def place(self, row: int) -> tuple[str, int]:
+        return self.file, self.lines[row]
+
+
+def salvaged(stream: IO[bytes], source: Source, from_line: int) -> Iterator[Chunk | Finding]:
+    """Candles and malformed lines from `from_line` on, line by line. For a report, not for an import."""
+    waiting: list[tuple[int, list[str]]] = []
+    line = 0
+    damage: Finding | None = None
+    try:
+        for line, fields in enumerate(_rows(stream), 1):
+            if line < from_line:
+                continue
+            problem = _problem(fields, source)
+            if problem:
+                yield Finding(problem[0], source.name, line, problem[1])
+            else:
+                waiting.append((line, fields))
+            if len(waiting) >= _SALVAGE_ROWS:
+                yield _salvaged_chunk(waiting, source)
+                waiting = []
+    except (OSError, EOFError, zlib.error, pa.ArrowInvalid, UnicodeDecodeError, csv.Error):
+        damage = Finding("unreadable", source.name, line + 1, "the file is damaged from here on")
+    if waiting:
+        yield _salvaged_chunk(waiting, source)
+    if damage:
+        yield damage
+
+
+def _salvaged_chunk(waiting: list[tuple[int, list[str]]], source: Source) -> Chunk:
+    def whole(name: str) -> pa.Array:
+        place = source.columns.index(name)
+        return pa.array([int(fields[place]) for _, fields in waiting], pa.int64())
+
+    places = [source.columns.index(name) for name in VALUES]
+    values = [pa.array([Decimal(fields[place]) for _, fields in waiting], NUMBER) for place in places]
+    closes = whole(CLOSE_TIME) if CLOSE_TIME in source.columns else None
+    origin = _Lines(source.name, tuple(line for line, _ in waiting))
+    chunk = to_chunk(whole("open_time"), values, closes, source, origin)
+    assert chunk is not None  # every line's time has a unit: it was looked at
+    return chunk
 
 
 def _rows(stream: IO[bytes]) -> Iterator[list[str]]:
@@ -77,6 +130,12 @@ def _problem(fields: list[str], source: Source) -> tuple[str, str] | None:
         text = fields[source.columns.index(name)]
         if not _NUMBER.fullmatch(text):
             return "unreadable", f"{name} {shown(text, 30)} is not a number"
-        if len(re.sub(r"[eE].*", "", text).replace(".", "").lstrip("+-0")) > 22:
+        if not _fits(Decimal(text)):
             return "unreadable", f"{name} {shown(text, 30)} has too many digits"
     return None
+
+
+def _fits(value: Decimal) -> bool:
+    """Whether a decimal128(38, 16) can hold it exactly."""
+    exponent = value.normalize().as_tuple().exponent
+    return isinstance(exponent, int) and exponent >= -16 and abs(value) < 10**22

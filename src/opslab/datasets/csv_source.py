@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 
 from opslab.datasets.candles import CANDLES, NUMBER, VALUES, Chunk
-from opslab.datasets.csv_diagnosis import diagnose
-from opslab.datasets.findings import Consecutive
+from opslab.datasets.csv_diagnosis import diagnose, salvaged
+from opslab.datasets.findings import Consecutive, Finding
 from opslab.datasets.source import (
     CLOSE_TIME,
     COLUMNS_HINT,
@@ -109,7 +109,13 @@ def chunks(source: Source) -> Iterator[Chunk]:
         if isinstance(error, OSError) and error.errno:
             raise
         with opened(source.path, source.name) as stream:
-            raise Malformed(diagnose(stream, source, str(error))) from None
+            raise Malformed(diagnose(stream, source, str(error)), next_line=line) from None
+
+
+def line_by_line(source: Source, from_line: int) -> Iterator[Chunk | Finding]:
+    """What `chunks` could not read, slowly: the candles that are candles, and what is wrong with the other lines."""
+    with opened(source.path, source.name) as stream:
+        yield from salvaged(stream, source, from_line)
 
 
 @contextmanager

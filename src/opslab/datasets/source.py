@@ -29,9 +29,11 @@ EARLIEST_S, LATEST_S = 1_230_768_000, 4_102_444_800
 class Malformed(Exception):
     """A source that cannot be read to its end, with the lines that are to blame."""
 
-    def __init__(self, findings: Sequence[Finding]) -> None:
+    def __init__(self, findings: Sequence[Finding], next_line: int | None = None) -> None:
+        """next_line: the first line that was not given yet, where reading on line by line is possible."""
         super().__init__(findings[0].text())
         self.findings = findings
+        self.next_line = next_line
 
 
 @dataclass(frozen=True, slots=True)
