@@ -184,7 +184,7 @@ def test_a_look_that_takes_for_ever_can_be_broken_off(tc: Tc) -> None:
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=8)
         assert process.returncode == 130, err
-        assert not Path(f"/proc/{child}").exists()
+        wait_until(lambda: ended(child), "the look's process to be gone", seconds=10)  # noqa: B023
         assert not any(tc.home.glob("artifacts/**/*"))
 
 
@@ -202,6 +202,14 @@ def test_nothing_a_strategy_started_outlives_its_run(tc: Tc) -> None:
     backtest(tc, put(tc, "quiet"))
     mine = {path.name for path in Path("/proc").iterdir() if path.name.isdigit() and in_home(path, tc.home)}
     assert not mine - {str(os.getpid())}
+
+
+def ended(pid: str) -> bool:
+    """Gone, or dead and only not yet collected by the system."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
 
 
 def in_home(process: Path, home: Path) -> bool:
