@@ -30,6 +30,8 @@ class LabError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.lines: tuple[str, ...] = ()
+        """More for a person to read, below the message."""
 
     def details(self) -> dict[str, object]:
         """More fields for `--json`; none by default."""
@@ -115,7 +117,17 @@ class NotFound(Environment):
 
 
 class AlreadyExists(Environment):
-    pass
+    """Something stands there. `differences`, where it was asked for as another: ready for JSON."""
+
+    def __init__(self, message: str, *, differences: Sequence[dict[str, object]] = (), hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.differences = tuple(differences)
+        self.lines = tuple(
+            f"{found['field']}: {found['before']} there, {found['after']} asked" for found in differences
+        )
+
+    def details(self) -> dict[str, object]:
+        return {"differences": list(self.differences)} if self.differences else {}
 
 
 class Unwritable(Environment):

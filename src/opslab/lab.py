@@ -23,10 +23,13 @@ if TYPE_CHECKING:
     from opslab.errors import LabError
     from opslab.model.dataset import DatasetRecord
     from opslab.model.instrument import Instrument
+    from opslab.model.live import Live
+    from opslab.model.manifest import Verification
     from opslab.model.run import RunMetadata
     from opslab.ports import Tick
     from opslab.runs.plan import BacktestPlan
-    from opslab.runs.registry import Row
+    from opslab.runs.recovery import Recovered
+    from opslab.runs.selection import Page, Selection
     from opslab.specs.load import LoadedSpec
 
 INSTRUMENT = "BTCUSDT"
@@ -99,17 +102,23 @@ class Lab:
 
     def plan(self, spec_file: Path, run_id: str | None) -> "BacktestPlan":
         """Everything that can be refused is refused here, before anything is written."""
+        from opslab.runs.initialize import is_initialized
         from opslab.runs.plan import made_run_id, plan_backtest
         from opslab.specs.load import load_spec
-        from opslab.store.runs import refuse_taken
 
         loaded = load_spec(spec_file)
         asked = run_id if run_id is not None else loaded.spec.run_id
         name = (
             RunId(asked) if asked is not None else made_run_id(self.layout, loaded.spec, self._clock, random_suffix())
         )
-        refuse_taken(self.layout, name)
+        is_initialized(self.layout, name, loaded.spec)
         return plan_backtest(self.layout, loaded, name, _folder_of(spec_file), self._clock)
+
+    def initialize(self, plan: "BacktestPlan") -> "RunMetadata":
+        """Record what is asked. Raises AlreadyExists, also when it was initialized with the same spec."""
+        from opslab.runs.initialize import initialize
+
+        return initialize(self.layout, plan, self._clock)
 
     def backtest(self, plan: "BacktestPlan", signals: StopSignals, on_bars: Callable[[int], None]) -> "RunMetadata":
         """on_bars: called with the number of bars so far."""
@@ -118,15 +127,61 @@ class Lab:
         around = Surroundings(self.layout, self._clock, self._processes, signals, self.redactor(), on_bars)
         return run_backtest(plan, around)
 
-    def runs(self) -> "list[Row]":
+    def runs(self, wanted: "Selection") -> "Page":
         from opslab.runs.registry import list_runs
+        from opslab.runs.selection import select
 
-        return list_runs(self.layout, self._processes)
+        return select(list_runs(self.layout, self._processes, self._clock), wanted)
 
     def run(self, run_id: str) -> "tuple[RunMetadata, Path]":
         from opslab.runs.registry import show_run
 
         return show_run(self.layout, run_id, self._processes)
+
+    def live(self, run_id: str) -> "Live | None":
+        """What a running run is doing now."""
+        from opslab.store.live import read_live
+
+        return read_live(self.layout, RunId(run_id))
+
+    def chosen(self, run_id: str | None) -> list[RunId]:
+        """That run, or all there are when None. Raises BadId or NotFound."""
+        from opslab.store.runs import run_folder, run_names
+
+        if run_id is not None:
+            return [RunId(run_folder(self.layout, run_id).name)]
+        return [RunId(name) for name in run_names(self.layout)]
+
+    def size_to_verify(self, runs: Sequence[RunId]) -> int:
+        """Bytes."""
+        from opslab.runs.verify import size_to_verify
+
+        return sum(size_to_verify(self.layout, run_id) for run_id in runs)
+
+    def verify(self, run_id: RunId, tick: Callable[[int], None]) -> "Verification":
+        """tick: called with the bytes read since the last call."""
+        from opslab.runs.verify import verify
+
+        return verify(self.layout, run_id, self._processes, tick)
+
+    def recover(self, run_id: RunId) -> "Recovered":
+        """Raises Environment when it lives, Corrupt when it is broken."""
+        from opslab.runs.recovery import recover
+
+        return recover(self.layout, run_id, self._clock, self._processes)
+
+    def recover_all(self) -> "list[tuple[Recovered, int]]":
+        """Every run with what was done, and the exit code that it alone would give."""
+        from opslab.runs.recovery import try_to_recover
+
+        return [try_to_recover(self.layout, run_id, self._clock, self._processes) for run_id in self.chosen(None)]
+
+    def render(self, run_id: str) -> "RunMetadata":
+        """Write what is derived from a run's journal again. Raises BadId, NotFound, Environment, Corrupt."""
+        from opslab.runs.render import render_again
+
+        (name,) = self.chosen(run_id)
+        return render_again(self.layout, name, self._processes)
 
     def redactor(self) -> PathRedactor:
         """Takes this machine's paths out of texts: artifacts must not carry them."""

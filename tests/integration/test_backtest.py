@@ -42,13 +42,13 @@ def test_the_run_folder_holds_what_was_promised(tc: Tc) -> None:
     names = {path.name for path in folder.iterdir()}
     assert names == {
         "run_spec.yaml", "metadata.json", "journal.jsonl", "metrics.json", "orders.jsonl", "fills.jsonl",
-        "positions.jsonl", "report.md", "report.html", "logs",
+        "positions.jsonl", "report.md", "report.html", "logs", "inputs", "manifest.json", "manifest-1.lines",
     }  # fmt: skip
     lifecycle = [event["event"] for event in tc.events("r1") if event["event"] != "order_event"]
     assert lifecycle == [
         "run_initialized", "run_started", "data_verified", "engine_started", "scenario_registered", "run_completed",
     ]  # fmt: skip
-    text = "".join(path.read_text() for path in folder.iterdir() if path.is_file())
+    text = "".join(path.read_text(errors="replace") for path in folder.rglob("*") if path.is_file())
     assert str(tc.home) not in text
     assert sys.prefix not in text
     for word in ("pnl", "profit", "realized", "return", "sharpe"):

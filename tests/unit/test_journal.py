@@ -58,9 +58,11 @@ def test_a_line_torn_at_any_byte_loses_nothing_before_it(tmp_path: Path) -> None
         (folder / "journal.jsonl").write_bytes(whole[:end])
         assert [event.event for event in read_events(folder)] == ["run_initialized", "run_started"]
         append(folder, ["run_interrupted"])
-        assert assert_chained(folder) == 3
         kept = list(folder.glob("journal-torn-*"))
         assert [path.read_bytes() for path in kept] == ([whole[start:end]] if end > start else [])
+        said = [event for event in read_events(folder) if event.event == "journal_torn_end_kept"]
+        assert [event.payload["file"] for event in said] == [path.name for path in kept]
+        assert assert_chained(folder) == 3 + len(kept)
 
 
 def test_a_line_longer_than_the_first_look_is_found(tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ from nautilus_trader.trading import StrategyConfig
 from opslab.model.exact_json import exact_json, from_exact_json
 from opslab.nautilus.config_values import BASE_KEYS, converted, fit, keys_of
 from opslab.runs import own_files
-from opslab.runs.own_files import TooMuch, own_files_digest
+from opslab.runs.identity import code_parts
+from opslab.runs.own_files import TooMuch
 from opslab.store.logs import BoundedLog
 
 DECIMALS = st.decimals(allow_nan=False, allow_infinity=False, places=6, min_value=-(10**12), max_value=10**12)
@@ -138,14 +139,18 @@ def put(folder: Path, *names: str) -> None:
         (folder / name).write_text(name)
 
 
+def digests(folder: Path, places: Sequence[Path], left_out: Sequence[Path]) -> str:
+    return code_parts(own_files.own_files(folder, places, left_out)).digest()
+
+
 def test_what_is_not_a_strategys_source_does_not_count(tmp_path: Path) -> None:
     folder = tmp_path / "f"
     put(folder, "a.py", "pack/b.py")
-    before = own_files_digest(folder, [], [folder / "data"])
+    before = digests(folder, [], [folder / "data"])
     put(folder, ".git/x.py", "__pycache__/x.py", "venv/pyvenv.cfg", "venv/x.py", "data/x.py", "notes.md")
-    assert own_files_digest(folder, [], [folder / "data"]) == before
+    assert digests(folder, [], [folder / "data"]) == before
     put(folder, "pack/c.py")
-    assert own_files_digest(folder, [], [folder / "data"]) != before
+    assert digests(folder, [], [folder / "data"]) != before
 
 
 def test_an_installed_package_counts_whole_and_where_it_is_does_not(tmp_path: Path) -> None:
@@ -153,29 +158,34 @@ def test_an_installed_package_counts_whole_and_where_it_is_does_not(tmp_path: Pa
     put(folder, "a.py")
     for place in (one, two):
         put(place, "__init__.py", "model.bin")
-    found = {own_files_digest(folder, [place], []) for place in (one, two)}
+    found = {digests(folder, [place], []) for place in (one, two)}
     assert len(found) == 1
+    assert set(own_files.own_files(folder, [one], [])) == {
+        "a.py",
+        "installed:pack/__init__.py",
+        "installed:pack/model.bin",
+    }
     put(two, "more.bin")
-    assert own_files_digest(folder, [two], []) not in found
+    assert digests(folder, [two], []) not in found
 
 
 def test_links_are_followed_once(tmp_path: Path) -> None:
     put(tmp_path, "real/pack/a.py", "f/b.py")
     (tmp_path / "f" / "pack").symlink_to(tmp_path / "real" / "pack")
     (tmp_path / "real" / "pack" / "again").symlink_to(tmp_path / "f")
-    before = own_files_digest(tmp_path / "f", [], [])
+    before = digests(tmp_path / "f", [], [])
     put(tmp_path, "real/pack/c.py")
-    assert own_files_digest(tmp_path / "f", [], []) != before
+    assert digests(tmp_path / "f", [], []) != before
 
 
 def test_too_much_is_refused_and_not_walked_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     put(tmp_path, *(f"d{n}/x.txt" for n in range(5)), "a.py", "b.py", "c.py")
     monkeypatch.setattr(own_files, "MAX_FILES", 2)
     with pytest.raises(TooMuch, match="more than 2 files"):
-        own_files_digest(tmp_path, [], [])
+        own_files.own_files(tmp_path, [], [])
     monkeypatch.setattr(own_files, "MAX_LOOKED_AT", 7)
     with pytest.raises(TooMuch, match="more than 7 files and folders"):
-        own_files_digest(tmp_path, [], [])
+        own_files.own_files(tmp_path, [], [])
 
 
 @pytest.mark.parametrize("size", [0, 5, 10, 15, 20, 21, 5000])

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from opslab.errors import BadData, InvalidSpec, LabError
+from opslab.errors import InvalidSpec, LabError
 
 
 def result(text: str) -> None:
@@ -66,11 +66,9 @@ def error(failure: LabError, as_json: bool) -> None:
 
 
 def _lines(failure: LabError) -> list[str]:
-    if isinstance(failure, BadData):
-        return list(failure.lines)
     if isinstance(failure, InvalidSpec):
         return [mistake_line(failure.file, mistake.as_dict()) for mistake in failure.mistakes]
-    return []
+    return list(failure.lines)
 
 
 def mistake_line(file: str, mistake: dict[str, object]) -> str:

@@ -4,8 +4,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from opslab.cli import run_proof
 from opslab.cli.options import Home, Json, Spec
-from opslab.cli.output import note, note_at_once, result_fields, result_json, result_table
+from opslab.cli.output import note, note_at_once, result_fields, result_json
+from opslab.cli.run_list import list_runs
 
 if TYPE_CHECKING:
     from opslab.model.run import RunMetadata
@@ -19,6 +21,20 @@ RunIdOption = Annotated[
 RunIdArgument = Annotated[str, typer.Argument(metavar="ID", help="Name of the run.", show_default=False)]
 
 EXIT_CODES = {"completed": 0, "failed": 1, "safety_blocked": 4, "halted": 4, "interrupted": 130}
+
+
+@app.command()
+def init(spec: Spec, run_id: RunIdOption = None, home: Home = None, as_json: Json = False) -> None:
+    """Record what is to be run, and check it, without running it; a backtest with the same spec goes on from it."""
+    from opslab.lab import open_lab
+
+    lab = open_lab(home)
+    metadata = lab.initialize(lab.plan(spec, run_id))
+    if as_json:
+        result_json(_document(metadata))
+    else:
+        _show(metadata)
+        note(f"hint: tc run {metadata.mode} --spec {spec} --run-id {metadata.run_id}")
 
 
 @app.command()
@@ -50,35 +66,7 @@ def backtest(spec: Spec, run_id: RunIdOption = None, home: Home = None, as_json:
     raise typer.Exit(EXIT_CODES[metadata.status])
 
 
-@app.command("list")
-def list_(home: Home = None, as_json: Json = False) -> None:
-    """List all runs, oldest first."""
-    from opslab.lab import open_lab
-
-    lab = open_lab(home)
-    rows = lab.runs()
-    if as_json:
-        documents: list[Any] = [
-            _document(row.metadata) if row.metadata else {"run_id": row.run_id, "status": None, "error": row.error}
-            for row in rows
-        ]
-        result_json({"runs": documents})
-        return
-    if not rows:
-        note(f"no runs in {lab.layout.home}")
-        note("hint: tc run backtest --spec FILE")
-        return
-    table = []
-    for row in rows:
-        run = row.metadata
-        if run is None:
-            table.append((row.run_id, "", "unreadable", "", "", row.error or "", ""))
-            continue
-        bars = f"{run.metrics.bars_seen:,}" if run.metrics else ""
-        dataset = run.dataset.name if run.dataset else ""
-        result = run.result_digest[:19] if run.result_digest else ""
-        table.append((row.run_id, run.mode, run.status, run.initialized_at[:19], bars, dataset, result))
-    result_table(("RUN", "MODE", "STATUS", "INITIALIZED (UTC)", "BARS", "DATASET", "RESULT DIGEST"), table, right=(4,))
+app.command("list")(list_runs)
 
 
 @app.command()
@@ -145,3 +133,8 @@ def _show(run: "RunMetadata") -> None:
             ("folder", _folder(run)),
         ]
     )
+
+
+app.command()(run_proof.verify)
+app.command()(run_proof.recover)
+app.command()(run_proof.report)

@@ -14,6 +14,7 @@ LifecycleName = Literal[
     "run_completed",
     "run_failed",
     "run_interrupted",
+    "journal_torn_end_kept",
 ]
 EventName = LifecycleName | Literal["order_event"]
 

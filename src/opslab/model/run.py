@@ -95,6 +95,8 @@ class RunMetadata(Record):
     ended_at: str | None = None
     ended_by: str | None = None
     """Signal name or `max_seconds`, which ended an interrupted run; `owner_gone` when nobody was left to say."""
+    recovered_at: str | None = None
+    """When `tc run recover` settled it; `ended_at` is then its last sign of life."""
     strategy: dict[str, str]
     """`name` and `version` of a scenario; `path` and `config_path` of a user's own."""
     venue: str
@@ -105,6 +107,8 @@ class RunMetadata(Record):
     result_digest: str | None = None
     identity: Identity | None = None
     git: Git | None = None
+    reproduces: str | None = None
+    """The run that this one repeats, when `tc run reproduce` made it."""
     lab_version: str
     engine: Annotated[str, Field(description="the engine's name")] = "nautilus"
     owner: Owner | None = None

@@ -6,23 +6,27 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import opslab
-from opslab.errors import Corrupt, LabError
+from opslab.errors import LabError
 from opslab.model.canonical import digest
 from opslab.model.event import HIGH_RATE
 from opslab.model.frame import RESULT_FILES
-from opslab.model.run import EngineCost, Failure, RunMetadata, ScenarioCounters
+from opslab.model.ids import RunId
+from opslab.model.run import FINAL, EngineCost, Failure, Owner, RunMetadata, ScenarioCounters
 from opslab.model.spec import OwnStrategy
 from opslab.ports import Clock, Processes
 from opslab.runs.engine_process import ENGINE_COMMAND, EngineProcess
+from opslab.runs.heart import Heart
+from opslab.runs.initialize import initialize, is_initialized, made_of
 from opslab.runs.plan import BacktestPlan
-from opslab.runs.report import write_reports
-from opslab.runs.state import apply, as_seen
+from opslab.runs.run_log import RunLog, finish
+from opslab.runs.state import told
 from opslab.store.files import folder_names, make_folder, remove_folder, writing
 from opslab.store.journal import Journal
 from opslab.store.layout import Layout
+from opslab.store.live import remove_live
 from opslab.store.logs import scrub_log
-from opslab.store.runs import METRICS, RowsFile, new_run_folder, read_metadata, write_metadata, write_record
+from opslab.store.owner import is_held, owned
+from opslab.store.runs import METRICS, RowsFile, write_inputs, write_record
 from opslab.system import StopSignals
 
 ENGINE_LOG = "engine.log"
@@ -30,38 +34,15 @@ ENGINE_LOG = "engine.log"
 
 @dataclass(slots=True)
 class Heard:
-    """What the engine child said of its end."""
+    """What the engine child said so far."""
 
+    bars: int = 0
     counters: ScenarioCounters | None = None
     cost: EngineCost | None = None
     denial_reasons: dict[str, int] = field(default_factory=dict)
     failure: Failure | None = None
     to_the_end: bool = False
     """Whether the data was run to its end."""
-
-
-class RunLog:
-    """The journal and its projection, moving together: every lifecycle event renews `metadata.json`."""
-
-    def __init__(self, folder: Path, journal: Journal, begun: RunMetadata | None = None) -> None:
-        self._folder = folder
-        self._journal = journal
-        self._metadata = begun
-
-    def so_far(self) -> RunMetadata:
-        if self._metadata is None:
-            raise Corrupt("nothing has been told of this run yet")
-        return self._metadata
-
-    def tell(self, name: str, payload: Mapping[str, Any]) -> RunMetadata:
-        """Append one lifecycle event, durable before this returns; the metadata with it."""
-        self._metadata = apply(self._metadata, self._journal.append(name, payload))
-        write_metadata(self._folder, self.so_far())
-        return self.so_far()
-
-    def tell_many(self, events: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
-        """Append events of high rate; durable with the next lifecycle event."""
-        self._journal.append_many(events)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,37 +62,62 @@ class Surroundings:
 
 
 def run_backtest(plan: BacktestPlan, around: Surroundings) -> RunMetadata:
-    """Run it. Returns how it ended; raises AlreadyExists or Unwritable when there is no run to speak of."""
+    """Run it, from `init` on where there was one. Returns how it ended.
+
+    Raises AlreadyExists, Environment or Unwritable when there is no run to speak of.
+    """
     layout, run_id = around.layout, plan.run_id
-    with new_run_folder(layout, run_id, plan.loaded.text) as staging, Journal(staging, around.clock) as journal:
-        begun = RunLog(staging, journal).tell("run_initialized", _intent(plan))
     folder = layout.run(run_id)
-    with Journal(folder, around.clock) as journal:
-        log = RunLog(folder, journal, begun)
-        try:
-            _run(folder, plan, log, around)
-        except BaseException as error:
-            failure = Failure(kind="lab", message=f"{type(error).__name__}: {around.clean(str(error))}")
-            with suppress(LabError):
-                log.tell("run_failed", {"failure": failure.model_dump()})
-            raise
-        finally:
-            remove_folder(layout.work(run_id))
-        metadata = log.so_far()
-        if plan.spec.observability.report:
-            write_reports(folder, metadata)
-        return metadata
+    if not is_initialized(layout, run_id, plan.spec):
+        initialize(layout, plan, around.clock)
+    with owned(folder):
+        is_initialized(layout, run_id, plan.spec)  # still: another may have been quicker
+        write_inputs(folder, plan.code.model_dump(mode="json"), plan.own)
+        with Journal(folder, around.clock) as journal:
+            log = RunLog(folder, journal, told(folder))
+            try:
+                _run(folder, plan, log, around)
+                finish(folder, log.metadata, around.clock, reports=plan.spec.observability.report)
+            except BaseException as error:
+                with suppress(LabError):
+                    _fail(folder, plan, log, error, around)
+                raise
+            finally:
+                remove_folder(layout.work(run_id))
+                remove_live(layout, run_id)
+            return log.metadata
+
+
+def _fail(folder: Path, plan: BacktestPlan, log: RunLog, error: BaseException, around: Surroundings) -> None:
+    """The lab itself could not go on: say so in the journal, and seal, as far as that can still be done."""
+    if log.metadata.status not in FINAL:
+        failure = Failure(kind="lab", message=f"{type(error).__name__}: {around.clean(str(error))}")
+        log.tell("run_failed", {"failure": failure.model_dump()})
+    finish(folder, log.metadata, around.clock, reports=plan.spec.observability.report)
+
+
+def _start(plan: BacktestPlan, log: RunLog, around: Surroundings) -> Owner:
+    """Tell who runs it; and what it is made of, where that is not what it was when the run was initialized."""
+    owner = around.processes.me()
+    before = log.metadata.model_dump()
+    changed = {name: value for name, value in made_of(plan).items() if value != before[name]}
+    log.tell("run_started", {"owner": owner.model_dump(), **changed})
+    log.tell("data_verified", {"dataset": plan.dataset.name, "fingerprint": plan.dataset.fingerprint})
+    return owner
+
+
+def _make_work_folder(layout: Layout, run_id: RunId) -> None:
+    with writing("make the engine's work folder"):
+        for name in folder_names(layout.work_root):  # what a killed run left behind
+            if not is_held(layout.runs / name):
+                remove_folder(layout.work_root / name)
+        make_folder(layout.work(run_id))
 
 
 def _run(folder: Path, plan: BacktestPlan, log: RunLog, around: Surroundings) -> None:
     layout, signals = around.layout, around.signals
-    log.tell("run_started", {"owner": around.processes.me().model_dump()})
-    log.tell("data_verified", {"dataset": plan.dataset.name, "fingerprint": plan.dataset.fingerprint})
-    with writing("make the engine's work folder"):
-        for name in folder_names(layout.work_root):  # what a killed run left behind
-            if not _is_running(layout, name, around.processes):
-                remove_folder(layout.work_root / name)
-        make_folder(layout.work(plan.run_id))
+    heart = Heart(layout, around.clock, plan.run_id, _start(plan, log, around), plan.engine.rows)
+    _make_work_folder(layout, plan.run_id)
     rows = {name: RowsFile(folder, name) for name in RESULT_FILES}
     engine = EngineProcess(plan.engine, folder / "logs" / ENGINE_LOG, around.clock, around.command)
     signals.on_signal = engine.stop
@@ -125,8 +131,10 @@ def _run(folder: Path, plan: BacktestPlan, log: RunLog, around: Surroundings) ->
             if not stopped_by and around.clock.monotonic_s() > out_of_time:
                 stopped_by = "max_seconds"
                 engine.stop()
-            if _take(frames, log, rows, heard, around.on_bars):
+            if _take(frames, log, rows, heard):
                 engine.collecting()
+            heart.beat(heard.bars)
+            around.on_bars(heard.bars)
     except BaseException:
         engine.kill()
         raise
@@ -135,19 +143,10 @@ def _run(folder: Path, plan: BacktestPlan, log: RunLog, around: Surroundings) ->
         engine.close()
         if heard.counters is None:
             for file in rows.values():
-                file.abandon()
+                file.keep_partial()
     death = engine.failure(around.clean)
     scrub_log(folder / "logs" / ENGINE_LOG, around.clean)
     _end(folder, plan, log, rows, heard, death, signals.name or stopped_by)
-
-
-def _is_running(layout: Layout, name: str, processes: Processes) -> bool:
-    """Whether the run of a work folder is alive."""
-    try:
-        metadata = read_metadata(layout.runs / name)
-    except LabError:
-        return False
-    return metadata is not None and as_seen(metadata, processes).status == "running"
 
 
 def _take(
@@ -155,7 +154,6 @@ def _take(
     log: RunLog,
     rows: Mapping[str, RowsFile],
     heard: Heard,
-    on_bars: Callable[[int], None],
 ) -> bool:
     """Sort one batch of frames to where they belong; whether the run's end was among them."""
     ended = False
@@ -170,13 +168,13 @@ def _take(
         if "event" in frame:
             log.tell(frame["event"], frame["payload"])
         elif "ended" in frame:
-            on_bars(frame["ended"]["bars"])
+            heard.bars = frame["ended"]["bars"]
             heard.to_the_end = not frame["ended"]["early"]
             ended = True
         elif "row" in frame:
             rows[frame["file"]].add(frame["row"])
         elif "progress" in frame:
-            on_bars(frame["progress"]["bars"])
+            heard.bars = frame["progress"]["bars"]
         elif "failure" in frame:
             heard.failure = Failure.model_validate(frame["failure"])
         elif "result" in frame:
@@ -200,7 +198,7 @@ def _end(
     """Write what there is and say how it ended."""
     payload: dict[str, Any] = {}
     if heard.counters and heard.cost:
-        artifacts = {file.name: file.commit() for file in rows.values()}
+        artifacts = _commit(rows)
         payload = {
             "metrics": heard.counters.model_dump(),
             "engine_cost": heard.cost.model_dump(),
@@ -221,6 +219,16 @@ def _end(
         log.tell("run_completed", {**payload, "result_digest": digest(results)})
 
 
+def _commit(rows: Mapping[str, RowsFile]) -> dict[str, str]:
+    """Put the result files in their places; their digests."""
+    try:
+        return {file.name: file.commit() for file in rows.values()}
+    except BaseException:
+        for file in rows.values():
+            file.keep_partial()
+        raise
+
+
 def verdict_on(heard: Heard, death: Failure | None, every_bar: int | None, stopped_by: str | None) -> Failure | None:
     """Why a run failed whose engine reported no failure itself; None when it did not fail.
 
@@ -236,21 +244,3 @@ def verdict_on(heard: Heard, death: Failure | None, every_bar: int | None, stopp
         seen = heard.counters.bars_seen
         return Failure(kind="engine", message=f"the strategy saw {seen} bars of the dataset's {every_bar}")
     return None
-
-
-def _intent(plan: BacktestPlan) -> dict[str, Any]:
-    spec = plan.spec
-    return {
-        "run_id": plan.run_id,
-        "mode": spec.mode,
-        "strategy": spec.strategy.named(),
-        "venue": spec.venue,
-        "instrument": spec.instrument,
-        "risk_profile": spec.risk.profile,
-        "dataset": plan.run_dataset().model_dump(),
-        "identity": plan.identity.model_dump(),
-        "input_digest": plan.input_digest,
-        "git": plan.git.model_dump() if plan.git else None,
-        "lab_version": opslab.__version__,
-        "spec_file_digest": plan.loaded.text_digest,
-    }

@@ -1,26 +1,27 @@
 """What a result may depend on, digested."""
 
-import hashlib
 import platform
 import subprocess
+from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import distributions, version
 from pathlib import Path
 
 import opslab
-from opslab.model.canonical import DIGEST_PREFIX, digest
+from opslab.model.canonical import digest
+from opslab.model.inputs import CodeParts
 from opslab.model.run import Git, Identity
 from opslab.model.spec import BacktestSpec
+from opslab.store.files import file_digest
 
 _GIT_SECONDS = 5.0
 
 
-def identity_of(spec: BacktestSpec, dataset_fingerprint: str, own_files: str | None = None) -> Identity:
-    """own_files: digest of the files of a user's strategy."""
+def identity_of(spec: BacktestSpec, dataset_fingerprint: str, code: CodeParts) -> Identity:
     return Identity(
         spec_digest=spec.digest(),
         dataset_fingerprint=dataset_fingerprint,
-        code_digest=digest({"lab": code_digest(), "own": own_files}) if own_files else code_digest(),
+        code_digest=code.digest(),
         engine_version=version("nautilus-trader"),
         python_version=platform.python_version(),
     )
@@ -30,27 +31,27 @@ def input_digest(identity: Identity) -> str:
     return digest(identity.model_dump())
 
 
+def code_parts(own: Mapping[str, Path]) -> CodeParts:
+    """This package's files, everything installed beside it, and the files of a user's strategy by name."""
+    return CodeParts(
+        package=package_files(Path(opslab.__file__).parent),
+        distributions=installed(),
+        own={name: file_digest(path) for name, path in sorted(own.items())},
+    )
+
+
+def package_files(folder: Path) -> dict[str, str]:
+    """Digests of all files below `folder` by relative path; what Python compiles from them left out."""
+    paths = (path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    return {path.relative_to(folder).as_posix(): file_digest(path) for path in sorted(paths)}
+
+
 @cache
-def code_digest() -> str:
-    """Digest of this package's files and of the names and versions of everything installed beside it."""
-    return digest({"package": folder_digest(Path(opslab.__file__).parent), "distributions": installed()})
-
-
-def folder_digest(folder: Path) -> str:
-    """Digest of all files below `folder` by relative path and content; what Python compiles from them left out."""
-    hasher = hashlib.sha256()
-    for path in sorted(folder.rglob("*")):
-        if path.is_file() and "__pycache__" not in path.parts:
-            content = hashlib.sha256(path.read_bytes()).hexdigest()
-            hasher.update(f"{path.relative_to(folder).as_posix()}\0{content}\n".encode())
-    return DIGEST_PREFIX + hasher.hexdigest()
-
-
-def installed() -> list[str]:
+def installed() -> tuple[str, ...]:
     """`name==version` of every installed distribution, normalised and sorted."""
     texts = [dist.metadata for dist in distributions()]  # once: each look parses the file again
     found = {(text["Name"].lower().replace("_", "-"), text["Version"]) for text in texts if text["Name"]}
-    return [f"{name}=={number}" for name, number in sorted(found)]
+    return tuple(f"{name}=={number}" for name, number in sorted(found))
 
 
 def git_state(folder: Path) -> Git | None:

@@ -1,12 +1,10 @@
-"""The files a user's strategy is made of, digested without executing any of them."""
+"""The files a user's strategy is made of, found without executing any of them."""
 
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from opslab.model.canonical import digest
-from opslab.store.files import file_digest
-
+INSTALLED = "installed:"
 MAX_FILES = 2_000
 MAX_BYTES = 50 * 1024 * 1024
 MAX_LOOKED_AT = 50_000
@@ -19,22 +17,22 @@ class TooMuch(Exception):
     """More files than a strategy has; the text says what and how much."""
 
 
-def own_files_digest(folder: Path, places: Iterable[Path], left_out: Iterable[Path]) -> str:
-    """Digest of all `*.py` below the spec's folder, and of all files of the packages at `places`.
+def own_files(folder: Path, places: Iterable[Path], left_out: Iterable[Path]) -> dict[str, Path]:
+    """All `*.py` below the spec's folder, and all files of the packages at `places`.
 
+    By name: relative to the spec's folder, or `installed:` and the path below the folder it is installed in.
     left_out: folders that are the lab's own. Raises TooMuch.
     """
-    return digest({name: file_digest(path) for name, path in _bounded(_files(folder, places, set(left_out))).items()})
+    return _bounded(_files(folder, places, set(left_out)))
 
 
 def _files(folder: Path, places: Iterable[Path], left_out: set[Path]) -> Iterator[tuple[str, Path]]:
-    """Name and path of each file; a name is relative to the spec's folder or begins with `installed/`."""
     for path in _below(folder, left_out):
         if path.suffix == ".py":
             yield path.relative_to(folder).as_posix(), path
     for place in places:
         base = folder if place.is_relative_to(folder) else place.parent
-        prefix = "" if base == folder else "installed/"
+        prefix = "" if base == folder else INSTALLED
         if place.name in _COVERED:
             continue
         for path in [place] if place.is_file() else _below(place, left_out):

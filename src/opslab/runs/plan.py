@@ -1,4 +1,4 @@
-"""Everything that is settled before a run gets its folder: data, identity, engine plan, name."""
+"""Everything that is settled before a run starts: data, identity, engine plan, name."""
 
 import re
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ from opslab.errors import DataChanged
 from opslab.model.dataset import DatasetRecord
 from opslab.model.frame import EngineAccount, EngineLimits, EnginePlan, OwnStrategyPlan, ScenarioPlan, money
 from opslab.model.ids import DatasetId, RunId
+from opslab.model.inputs import CodeParts
 from opslab.model.instant import iso
 from opslab.model.instrument import instrument_of
 from opslab.model.risk import PROFILES
@@ -16,9 +17,9 @@ from opslab.model.run import Git, Identity, RunDataset
 from opslab.model.spec import BacktestSpec, OwnStrategy, StrategyRef
 from opslab.ports import Clock
 from opslab.resources import exchange_info_symbol
-from opslab.runs.identity import git_state, identity_of, input_digest
+from opslab.runs.identity import code_parts, git_state, identity_of, input_digest
 from opslab.runs.inspection import Inspected, inspect_strategy, own_plan
-from opslab.runs.own_files import TooMuch, own_files_digest
+from opslab.runs.own_files import TooMuch, own_files
 from opslab.runs.window import Window, window_of
 from opslab.specs.load import LoadedSpec
 from opslab.store.layout import Layout
@@ -31,8 +32,13 @@ class BacktestPlan:
     dataset: DatasetRecord
     identity: Identity
     input_digest: str
+    code: CodeParts
+    own: dict[str, Path]
+    """The files of a user's strategy, by name."""
     git: Git | None
     engine: EnginePlan
+    reproduces: str | None = None
+    """The run that this one repeats."""
 
     @property
     def spec(self) -> BacktestSpec:
@@ -53,10 +59,20 @@ class BacktestPlan:
         )
 
 
-def plan_backtest(layout: Layout, loaded: LoadedSpec, run_id: RunId, spec_folder: Path, clock: Clock) -> BacktestPlan:
+def plan_backtest(
+    layout: Layout,
+    loaded: LoadedSpec,
+    run_id: RunId,
+    spec_folder: Path,
+    clock: Clock,
+    *,
+    own: dict[str, Path] | None = None,
+    reproduces: str | None = None,
+) -> BacktestPlan:
     """Find the data, hold it against its record and against the spec's gate; look at the user's own strategy.
 
-    Raises NotFound, Corrupt, DataChanged, or InvalidSpec; nothing has been written then.
+    own: its files, when they are known already. Raises NotFound, Corrupt, DataChanged, or InvalidSpec; nothing has
+    been written then.
     """
     spec = loaded.spec
     dataset = DatasetId(spec.data.dataset)
@@ -70,25 +86,30 @@ def plan_backtest(layout: Layout, loaded: LoadedSpec, run_id: RunId, spec_folder
     verify_files(layout, record)
     window = window_of(layout, spec.data, record)
     inspected = inspect_strategy(loaded, spec_folder, clock)
-    identity = identity_of(spec, record.fingerprint, _own_digest(layout, loaded, spec_folder, inspected))
+    files = own if own is not None else _own_files(layout, loaded, spec_folder, inspected)
+    code = code_parts(files)
+    identity = identity_of(spec, record.fingerprint, code)
     return BacktestPlan(
         run_id=run_id,
         loaded=loaded,
         dataset=record,
         identity=identity,
         input_digest=input_digest(identity),
-        git=git_state(spec_folder),
+        code=code,
+        own=files,
+        git=git_state(spec_folder) if reproduces is None else None,
         engine=_engine_plan(layout, spec, run_id, record, window, spec_folder),
+        reproduces=reproduces,
     )
 
 
-def _own_digest(layout: Layout, loaded: LoadedSpec, spec_folder: Path, inspected: Inspected | None) -> str | None:
-    """Digest of the files of the user's strategy; None when it is the lab's own."""
+def _own_files(layout: Layout, loaded: LoadedSpec, spec_folder: Path, inspected: Inspected | None) -> dict[str, Path]:
+    """The files of the user's strategy; none when it is the lab's own."""
     if inspected is None:
-        return None
+        return {}
     labs = [layout.home / name for name in ("data", "artifacts", "runtime")]
     try:
-        return own_files_digest(spec_folder, inspected.places, labs)
+        return own_files(spec_folder, inspected.places, labs)
     except TooMuch as much:
         message = f"the spec's folder or the strategy's package {much}"
         hint = "give spec and strategy a folder of their own"

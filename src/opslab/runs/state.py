@@ -1,6 +1,7 @@
 """A run's state as a fold over its journal: `metadata.json` is this and nothing more."""
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from opslab.errors import Corrupt
@@ -16,6 +17,7 @@ from opslab.model.run import (
     ScenarioCounters,
 )
 from opslab.ports import Processes
+from opslab.store.journal import read_lifecycle
 
 _ENDINGS = {"run_completed": "completed", "run_failed": "failed", "run_interrupted": "interrupted"}
 _PARTS: dict[str, Any] = {
@@ -38,6 +40,21 @@ def project(events: Iterable[Event]) -> RunMetadata | None:
     return metadata
 
 
+def told(folder: Path) -> RunMetadata:
+    """What the journal of a run says, which is the truth. Raises Corrupt when it says nothing of this run."""
+    try:
+        metadata = project(read_lifecycle(folder))
+        if metadata is not None:  # the fold takes an event's fields as they come
+            metadata = RunMetadata.model_validate_json(metadata.model_dump_json(warnings=False))
+    except ValueError:
+        raise Corrupt(f"run {folder.name}: what its journal tells is not a run") from None
+    if metadata is None:
+        raise Corrupt(f"run {folder.name}: journal.jsonl is missing or says nothing")
+    if metadata.run_id != folder.name:
+        raise Corrupt(f"run {folder.name}: its journal is of run {metadata.run_id}")
+    return metadata
+
+
 def apply(metadata: RunMetadata | None, event: Event) -> RunMetadata:
     """The metadata after one more event. Raises Corrupt when the journal does not begin with `run_initialized`."""
     if metadata is None:
@@ -49,7 +66,7 @@ def apply(metadata: RunMetadata | None, event: Event) -> RunMetadata:
     if event.event == "run_started":
         return metadata.with_changes(**_known(event.payload), status="running", started_at=event.time)
     if event.event in _ENDINGS:
-        return metadata.with_changes(**_known(event.payload), status=_ENDINGS[event.event], ended_at=event.time)
+        return metadata.with_changes(**{"ended_at": event.time, **_known(event.payload)}, status=_ENDINGS[event.event])
     return metadata
 
 

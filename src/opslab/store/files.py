@@ -55,25 +55,38 @@ def sync_folder(path: Path) -> None:
         os.close(descriptor)
 
 
-def write_whole(path: Path, data: bytes) -> None:
-    """Replace `path` atomically: a reader sees the old bytes or the new ones."""
-    write_lines(path, (data,))
+def sync_tree(path: Path) -> None:
+    """Make everything below durable."""
+    for folder, _, names in os.walk(path):
+        for name in names:
+            _sync_file(Path(folder) / name)
+        sync_folder(Path(folder))
 
 
-def write_lines(path: Path, chunks: Iterable[bytes]) -> None:
+def write_whole(path: Path, data: bytes, *, durable: bool = True) -> None:
+    """Replace `path` atomically: a reader sees the old bytes or the new ones.
+
+    durable: on disk before this returns; False for what may be lost with the machine.
+    """
+    write_lines(path, (data,), durable=durable)
+
+
+def write_lines(path: Path, chunks: Iterable[bytes], *, durable: bool = True) -> None:
     """As `write_whole`, from pieces, in bounded memory."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with open(temporary, "wb") as stream:
             stream.writelines(chunks)
             stream.flush()
-            os.fsync(stream.fileno())
+            if durable:
+                os.fsync(stream.fileno())
         os.replace(temporary, path)  # noqa: PTH105  (one spelling for the architecture test)
     except BaseException:
         with suppress(OSError):
             temporary.unlink()
         raise
-    sync_folder(path.parent)
+    if durable:
+        sync_folder(path.parent)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -106,10 +119,7 @@ def staged_folder(target: Path, what: str) -> Iterator[Path]:
     try:
         with writing(f"write {what}"):
             yield staging
-            for folder, _, names in os.walk(staging):
-                for name in names:
-                    _sync_file(Path(folder) / name)
-                sync_folder(Path(folder))
+            sync_tree(staging)
             if target.exists():
                 raise AlreadyExists(f"{what} exists already")
             try:
@@ -123,6 +133,24 @@ def staged_folder(target: Path, what: str) -> Iterator[Path]:
         shutil.rmtree(staging, ignore_errors=True)
         raise
     finally:
+        os.close(lock)
+
+
+@contextmanager
+def scratch_folder(parent: Path) -> Iterator[Path]:
+    """An empty folder in `parent`, gone when the block ends; what a killed process left of one goes with the next."""
+    with writing("make a scratch folder"):
+        make_folder(parent)
+        scratch = parent / f"{STAGING_PREFIX}scratch-{os.getpid()}"
+        with _locked(parent):
+            _sweep(parent)
+            scratch.mkdir()
+            lock = os.open(scratch, os.O_RDONLY | os.O_DIRECTORY)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+    try:
+        yield scratch
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
         os.close(lock)
 
 

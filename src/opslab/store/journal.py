@@ -1,26 +1,33 @@
 """The journal of one run: append-only JSON lines, each holding the digest of the line before it.
 
 Appending takes the file's lock and re-reads the tail when somebody else has written, so that several processes can
-append. A line without its newline is the torn end of a crash: readers skip it, the next writer keeps it aside.
+append. A line without its newline is the torn end of a crash: readers skip it, the next writer keeps it aside and
+says so in the next line.
 """
 
 import fcntl
 import hashlib
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from pydantic_core import to_json
 
 from opslab.errors import Corrupt
-from opslab.model.canonical import DIGEST_PREFIX
-from opslab.model.event import Event
+from opslab.model.canonical import DIGEST_PREFIX, digest_bytes
+from opslab.model.event import HIGH_RATE, Event
 from opslab.model.instant import iso
 from opslab.ports import Clock
 from opslab.store.files import write_whole, writing
 
 NAME = "journal.jsonl"
+MAX_LINE_BYTES = 64 << 20
+"""No event comes near it; what is longer is not a journal, and is not read into memory."""
+_HIGH_RATE_MARKS = tuple(f'"event":"{name}"'.encode() for name in sorted(HIGH_RATE))
+_NAME_WITHIN_BYTES = 128
+"""An event's name stands in the first bytes of its line: behind `seq` and `time`."""
 
 
 class Journal:
@@ -43,7 +50,7 @@ class Journal:
 
     def append(self, name: str, payload: Mapping[str, Any]) -> Event:
         """Append one event, on disk before this returns; the event as written."""
-        (line,) = self._append([(name, payload)], sync=True)
+        line = self._append([(name, payload)], sync=True)[-1]
         return Event.model_validate_json(line)
 
     def append_many(self, events: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
@@ -54,8 +61,8 @@ class Journal:
         with writing("append to the journal"):
             fcntl.flock(self._file, fcntl.LOCK_EX)
             try:
-                self._catch_up()
-                return self._write(events, sync)
+                torn = self._catch_up()
+                return self._write([*torn, *events], sync)
             finally:
                 fcntl.flock(self._file, fcntl.LOCK_UN)
 
@@ -70,50 +77,106 @@ class Journal:
             lines.append(line)
         data = b"".join(lines)
         view = memoryview(data)
-        while view:
-            view = view[os.write(self._file, view) :]
-        if sync:
-            os.fdatasync(self._file)
+        try:
+            while view:
+                view = view[os.write(self._file, view) :]
+            if sync:
+                os.fdatasync(self._file)
+        except BaseException:
+            with suppress(OSError):  # what could not be written whole was told to nobody
+                os.ftruncate(self._file, self._size)
+            raise
         self._seq, self._prev = seq, prev
         self._size += len(data)
         return lines
 
-    def _catch_up(self) -> None:
-        """Know the last line: nothing to do unless somebody else wrote, or a crash tore the end."""
+    def _catch_up(self) -> list[tuple[str, dict[str, Any]]]:
+        """Know the last line: nothing to do unless somebody else wrote. Returns what to say of a torn end."""
         size = os.fstat(self._file).st_size
         if size == self._size:
-            return
+            return []
         tail = _last_lines(self._file, size)
         whole, torn = tail.rpartition(b"\n")[0], tail.rpartition(b"\n")[2]
+        kept: list[tuple[str, dict[str, Any]]] = []
         if torn:
-            write_whole(self._path.with_name(f"journal-torn-at-{size - len(torn)}.bin"), torn)
-            os.ftruncate(self._file, size - len(torn))
             size -= len(torn)
+            file = f"journal-torn-at-{size}.bin"
+            write_whole(self._path.with_name(file), torn)
+            os.ftruncate(self._file, size)
+            about = {"file": file, "offset": size, "size_bytes": len(torn), "digest": digest_bytes(torn)}
+            kept.append(("journal_torn_end_kept", about))
         last = whole.rpartition(b"\n")[2]
         if last:
-            self._seq = _parse(last + b"\n", self._path, None).seq
+            self._seq = _event(last + b"\n", f"run {self._path.parent.name}: the last line of {NAME}").seq
             self._prev = DIGEST_PREFIX + hashlib.sha256(last + b"\n").hexdigest()
         self._size = size
+        return kept
 
 
 def read_events(folder: Path) -> Iterator[Event]:
-    """Every whole line, in order; a torn end is left out. Raises Corrupt for a line that is no event."""
-    path = folder / NAME
+    """Every whole line, in order, the chain checked on the way; a torn end is left out.
+
+    Streams: memory does not grow with the journal. Raises Corrupt, naming line and byte, where the chain breaks.
+    """
+    prev: str | None = None
+    for number, start, line in _whole_lines(folder):
+        where = f"run {folder.name}: {NAME}, line {number} (byte {start})"
+        event = _event(line, where)
+        if event.seq != number:
+            raise Corrupt(f"{where} has seq {event.seq} where {number} belongs")
+        if event.prev != prev:
+            raise Corrupt(f"{where} does not follow the line before it: one of the two was changed")
+        prev = DIGEST_PREFIX + hashlib.sha256(line).hexdigest()
+        yield event
+
+
+def read_lifecycle(folder: Path) -> Iterator[Event]:
+    """The lifecycle events alone: fast past the others, which are not looked at. Raises Corrupt as `read_events`."""
+    for number, start, line in _whole_lines(folder):
+        head = line[:_NAME_WITHIN_BYTES]
+        if not any(mark in head for mark in _HIGH_RATE_MARKS):
+            yield _event(line, f"run {folder.name}: {NAME}, line {number} (byte {start})")
+
+
+def last_event(folder: Path) -> Event | None:
+    """The last whole line, without reading the others; None when there is none."""
     try:
-        with open(path, "rb") as stream:
-            for number, line in enumerate(stream, 1):
-                if line.endswith(b"\n"):
-                    yield _parse(line, path, number)
+        file = os.open(folder / NAME, os.O_RDONLY)
+    except FileNotFoundError:
+        return None
+    try:
+        tail = _last_lines(file, os.fstat(file).st_size)
+    finally:
+        os.close(file)
+    last = tail.rpartition(b"\n")[0].rpartition(b"\n")[2]
+    return _event(last, f"run {folder.name}: the last line of {NAME}") if last else None
+
+
+def _whole_lines(folder: Path) -> Iterator[tuple[int, int, bytes]]:
+    """(line number, offset, line); nothing when there is no journal."""
+    start = 0
+    try:
+        with open(folder / NAME, "rb") as stream:
+            number = 0
+            while line := stream.readline(MAX_LINE_BYTES):
+                number += 1
+                if not line.endswith(b"\n"):
+                    if len(line) == MAX_LINE_BYTES:
+                        raise Corrupt(f"run {folder.name}: {NAME}, line {number} (byte {start}) never ends")
+                    return
+                yield number, start, line
+                start += len(line)
     except FileNotFoundError:
         return
+    except OSError as error:
+        raise Corrupt(f"run {folder.name}: {NAME} cannot be read: {error.strerror}") from None
 
 
-def _parse(line: bytes, path: Path, number: int | None) -> Event:
+def _event(line: bytes, where: str) -> Event:
     try:
         return Event.model_validate_json(line)
     except ValueError:
-        where = f"line {number}" if number else "the last line"
-        raise Corrupt(f"{path.parent.name}/{path.name}: {where} is not an event") from None
+        raise Corrupt(f"{where} is not an event") from None
 
 
 def _last_lines(file: int, size: int) -> bytes:

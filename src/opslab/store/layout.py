@@ -46,3 +46,6 @@ class Layout:
     def work(self, run_id: RunId) -> Path:
         """Scratch of a running engine; gone when it ended."""
         return self.work_root / run_id
+
+    def live(self, run_id: RunId) -> Path:
+        return self.runtime / "live" / f"{run_id}.json"

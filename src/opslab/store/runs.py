@@ -2,7 +2,8 @@
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -13,12 +14,26 @@ from opslab.errors import AlreadyExists, BadId, Corrupt, NotFound
 from opslab.model.canonical import DIGEST_PREFIX, canonical_json
 from opslab.model.ids import RunId, nearest
 from opslab.model.run import RunMetadata
-from opslab.store.files import folder_names, staged_folder, sync_folder, write_json, write_whole, writing
+from opslab.store.files import (
+    folder_names,
+    make_folder,
+    remove_folder,
+    staged_folder,
+    sync_folder,
+    sync_tree,
+    write_json,
+    write_whole,
+    writing,
+)
 from opslab.store.layout import Layout
 
 SPEC = "run_spec.yaml"
 METADATA = "metadata.json"
 METRICS = "metrics.json"
+INPUTS = "inputs"
+CODE = "code.json"
+PARTIAL = "partial-"
+_LOOK_BYTES = 1 << 16
 
 
 @contextmanager
@@ -31,17 +46,17 @@ def new_run_folder(layout: Layout, run_id: RunId, spec_text: str) -> Iterator[Pa
             (folder / "logs").mkdir()
             yield folder
     except AlreadyExists:
-        raise _taken(run_id) from None
+        raise taken(run_id) from None
 
 
 def refuse_taken(layout: Layout, run_id: RunId) -> None:
     """Raises AlreadyExists when something stands where the run's folder would."""
     target = layout.run(run_id)
     if target.exists() or target.is_symlink():
-        raise _taken(run_id)
+        raise taken(run_id)
 
 
-def _taken(run_id: RunId) -> AlreadyExists:
+def taken(run_id: RunId) -> AlreadyExists:
     hint = f"choose another --run-id, or look at it with: tc run show {run_id}"
     return AlreadyExists(f"run {run_id} exists already", hint=hint)
 
@@ -104,18 +119,89 @@ class RowsFile:
             sync_folder(self._path.parent)
         return DIGEST_PREFIX + self._hasher.hexdigest()
 
-    def abandon(self) -> None:
-        if self._stream:
-            with suppress(OSError):
+    def keep_partial(self) -> None:
+        """The rows so far, under the name of what is not whole. Does nothing after `commit`."""
+        with suppress(OSError):
+            if self._stream:
                 self._stream.close()
-            with suppress(OSError):
-                self._temporary.unlink()
+            if self._temporary.exists():
+                _keep_partial(self._temporary)
 
     def _opened(self) -> BinaryIO:
         """The temporary file, made when it is first needed."""
         if self._stream is None:
             self._stream = open(self._temporary, "wb")  # noqa: SIM115  (closed by commit or abandon)
         return self._stream
+
+
+def write_inputs(folder: Path, code: Mapping[str, Any], own: Mapping[str, Path]) -> None:
+    """`inputs/`: what the code was, and a copy of a user's strategy, by name. It appears whole.
+
+    Replaces one from a start that came to nothing. The caller owns the run.
+    """
+    staging = folder / f".{INPUTS}.tmp"
+    with writing("keep the run's inputs"):
+        for left in (staging, folder / INPUTS):
+            remove_folder(left)
+        make_folder(staging)
+        for name, path in own.items():
+            copy = staging / _stored_name(name)
+            make_folder(copy.parent)
+            shutil.copyfile(path, copy)
+        write_json(staging / CODE, code)
+        sync_tree(staging)
+        os.rename(staging, folder / INPUTS)  # noqa: PTH104
+        sync_folder(folder)
+
+
+def stored_own_files(folder: Path, names: Iterable[str]) -> dict[str, Path]:
+    """Where the copies of a user's strategy's files lie in a run's folder, by name."""
+    return {name: folder / INPUTS / _stored_name(name) for name in names}
+
+
+def _stored_name(name: str) -> str:
+    """`crossing/cross.py` is `strategy/crossing/cross.py`; `installed:pack/a.py` is `installed/pack/a.py`."""
+    kind, separator, rest = name.rpartition(":")
+    return f"{kind}/{rest}" if separator else f"strategy/{name}"
+
+
+def tidy(folder: Path) -> None:
+    """After its owner died: partial rows get their name, temporary files go. The caller owns the run."""
+    with writing(f"tidy up run {folder.name}"):
+        for path in sorted(folder.glob(".*")):
+            if path.is_dir() and not path.is_symlink():
+                remove_folder(path)
+            elif path.name.endswith(".jsonl.tmp"):
+                _keep_partial(path)
+            elif path.name.endswith(".tmp"):
+                path.unlink()
+
+
+def _keep_partial(temporary: Path) -> None:
+    """`.orders.jsonl.tmp` becomes `partial-orders.jsonl`, cut behind its last whole line; gone when there is none."""
+    with open(temporary, "rb+") as stream:
+        size = _end_of_lines(stream)
+        stream.truncate(size)
+        os.fsync(stream.fileno())
+    if size:
+        name = temporary.name.removeprefix(".").removesuffix(".tmp")
+        os.replace(temporary, temporary.with_name(f"{PARTIAL}{name}"))  # noqa: PTH105
+    else:
+        temporary.unlink()
+    sync_folder(temporary.parent)
+
+
+def _end_of_lines(stream: BinaryIO) -> int:
+    """Offset behind the last newline; 0 when there is none."""
+    end = stream.seek(0, os.SEEK_END)
+    while end:
+        start = max(0, end - _LOOK_BYTES)
+        stream.seek(start)
+        found = stream.read(end - start).rfind(b"\n")
+        if found >= 0:
+            return start + found + 1
+        end = start
+    return 0
 
 
 def write_record(folder: Path, name: str, value: Any) -> None:

@@ -1,0 +1,44 @@
+"""The journal of a run and what is made of it, moving together."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import opslab
+from opslab.model.instant import iso
+from opslab.model.run import RunMetadata
+from opslab.ports import Clock
+from opslab.runs.report import write_reports
+from opslab.runs.state import apply
+from opslab.store.journal import Journal
+from opslab.store.runs import write_metadata
+from opslab.store.seal import seal
+
+
+class RunLog:
+    """Every lifecycle event renews `metadata.json`."""
+
+    def __init__(self, folder: Path, journal: Journal, begun: RunMetadata) -> None:
+        """begun: what the journal says so far."""
+        self._folder = folder
+        self._journal = journal
+        self.metadata = begun
+
+    def tell(self, name: str, payload: Mapping[str, Any]) -> RunMetadata:
+        """Append one lifecycle event, durable before this returns; the metadata with it."""
+        self.metadata = apply(self.metadata, self._journal.append(name, payload))
+        write_metadata(self._folder, self.metadata)
+        return self.metadata
+
+    def tell_many(self, events: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
+        """Append events of high rate; durable with the next lifecycle event."""
+        self._journal.append_many(events)
+
+
+def finish(
+    folder: Path, metadata: RunMetadata, clock: Clock, *, reports: bool, by: Literal["run", "recover"] = "run"
+) -> None:
+    """Seal a run that has ended, then render what is derived from it."""
+    seal(folder, metadata.status, by, iso(clock.now_ns()), opslab.__version__)
+    if reports:
+        write_reports(folder, metadata)

@@ -1,0 +1,124 @@
+"""Is a run what it was when it was sealed?"""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from opslab.errors import Corrupt, LabError
+from opslab.model.difference import differences
+from opslab.model.ids import RunId
+from opslab.model.manifest import Finding, Manifest, Verification
+from opslab.model.run import FINAL, Status
+from opslab.ports import Processes
+from opslab.runs.state import as_seen, told
+from opslab.store.journal import NAME as JOURNAL
+from opslab.store.journal import read_events
+from opslab.store.layout import Layout
+from opslab.store.owner import is_held
+from opslab.store.runs import METADATA, read_metadata
+from opslab.store.seal import NAME as MANIFEST
+from opslab.store.seal import hold_against, read_manifest
+
+EXIT_CODES = {"whole": 0, "changed": 6, "unsealed": 3}
+
+
+def size_to_verify(layout: Layout, run_id: RunId) -> int:
+    """Bytes that `verify` will read, as far as the seal tells; for progress."""
+    try:
+        manifest = read_manifest(layout.run(run_id))
+    except LabError:
+        return 0
+    return sum(file.size_bytes for file in manifest.files) if manifest else 0
+
+
+def verify(layout: Layout, run_id: RunId, processes: Processes, tick: Callable[[int], None]) -> Verification:
+    """Hold a run against its seal. tick: called with the bytes read since the last call."""
+    folder = layout.run(run_id)
+    try:
+        manifest = read_manifest(folder)
+    except Corrupt as broken:
+        finding = Finding(kind="changed", file=MANIFEST, message=_without_name(broken, folder))
+        return _verification(folder, None, None, [finding])
+    if manifest is None:
+        return _unsealed(folder, processes)
+    findings = hold_against(folder, manifest, tick)
+    status: Status | None = manifest.status
+    if not any(finding.file == JOURNAL for finding in findings):
+        findings += _derived(folder)
+    return _verification(folder, manifest, status, findings)
+
+
+def _unsealed(folder: Path, processes: Processes) -> Verification:
+    """Without a seal only the journal can prove itself; and a run that has ended must have one."""
+    try:
+        metadata = as_seen(told(folder), processes)
+        for _event in read_events(folder):
+            pass
+    except Corrupt as broken:
+        finding = Finding(kind="changed", file=JOURNAL, message=_without_name(broken, folder))
+        return _verification(folder, None, None, [finding])
+    has_ended = metadata.status in FINAL and (metadata.ended_by != "owner_gone" or metadata.recovered_at)
+    if has_ended and not is_held(folder):
+        message = f"is missing, and the run has ended as {metadata.status}"
+        return _verification(folder, None, metadata.status, [Finding(kind="missing", file=MANIFEST, message=message)])
+    return _verification(folder, None, metadata.status, [])
+
+
+def _derived(folder: Path) -> Iterator[Finding]:
+    """`metadata.json` may be missing, but what it says is read by every command, so that it must be true."""
+    try:
+        found = read_metadata(folder)
+    except Corrupt as broken:
+        yield Finding(kind="changed", file=METADATA, message=_without_name(broken, folder))
+        return
+    if found is None:
+        return
+    wanted = told(folder)
+    differing = differences(wanted.model_dump(mode="json"), found.model_dump(mode="json"))
+    if differing:
+        first = differing[0]
+        message = f"says {first.field} is {first.after}, the journal says {first.before}"
+        yield Finding(kind="changed", file=METADATA, message=message)
+
+
+def _verification(
+    folder: Path, manifest: Manifest | None, status: Status | None, findings: list[Finding]
+) -> Verification:
+    sealed = manifest.files if manifest else ()
+    return Verification(
+        run_id=folder.name,
+        verdict="changed" if findings else ("whole" if manifest else "unsealed"),
+        status=status,
+        findings=tuple(findings),
+        seal=manifest.seal if manifest else None,
+        seal_number=manifest.number if manifest else None,
+        files=len(sealed),
+        size_bytes=sum(file.size_bytes for file in sealed),
+        message=_message(manifest, status, findings),
+    )
+
+
+def _message(manifest: Manifest | None, status: Status | None, findings: list[Finding]) -> str:
+    if findings:
+        first, more = findings[0], len(findings) - 1
+        return f"{first.file} {first.message}{f'; {more} more' if more else ''}"
+    if manifest:
+        return f"every file is what was sealed at {manifest.sealed_at}"
+    waiting = {"initialized": "it was never started", "running": "it is running"}
+    return f"not sealed yet: {waiting.get(status or '', 'its owner was gone before it could')}"
+
+
+def hint(verification: Verification) -> str | None:
+    """The next step, where there is one."""
+    run_id = verification.run_id
+    files = {finding.file for finding in verification.findings}
+    if files == {METADATA}:
+        return f"tc run report {run_id} writes it again from the journal"
+    if files == {MANIFEST} and verification.seal is None and verification.status:
+        return f"if tc was killed while it ended the run, tc run recover {run_id} seals what is there"
+    if verification.verdict == "unsealed" and verification.status == "interrupted":
+        return f"tc run recover {run_id}"
+    return None
+
+
+def _without_name(error: LabError, folder: Path) -> str:
+    return error.message.removeprefix(f"run {folder.name}: ").removeprefix(f"{MANIFEST} ").removeprefix(f"{METADATA} ")

@@ -1,0 +1,288 @@
+"""The seal of a run: `manifest.json` with the digest of every file, `manifest-<n>.lines` to find a change in one.
+
+The derived files are outside: `metadata.json` and the reports can be made again from the journal.
+"""
+
+import hashlib
+import os
+import re
+import stat
+from array import array
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Literal
+from zlib import crc32
+
+from pydantic import ValidationError
+
+from opslab.errors import Corrupt
+from opslab.model.canonical import DIGEST_PREFIX
+from opslab.model.manifest import Finding, Manifest, SealedFile
+from opslab.model.run import Status
+from opslab.store.files import file_digest, write_json, write_whole, writing
+
+NAME = "manifest.json"
+DERIVED = frozenset({"metadata.json", "report.md", "report.html"})
+FOLDERS = frozenset({"logs"})
+"""There also when nothing is in them."""
+_LINES = re.compile(r"manifest-\d+\.lines")
+_LEFT_BEHIND = re.compile(r"\.(metadata\.json|report\.md|report\.html|manifest\.json|manifest-\d+\.lines)\.\d+\.tmp")
+"""What a process that died leaves of a file that is written whole, and that is not sealed."""
+_CHUNK_BYTES = 1 << 20
+_CHECK_BYTES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A file as it is: its seal, and a CRC-32 of each line."""
+
+    sealed: SealedFile
+    checks: array[int]
+
+
+def lines_name(number: int) -> str:
+    return f"manifest-{number}.lines"
+
+
+def seal(
+    folder: Path, status: Status, sealed_by: Literal["run", "recover"], sealed_at: str, lab_version: str
+) -> Manifest:
+    """Read every file as it lies there, and write down what it is. A seal that stands is kept beside the new one."""
+    before = read_manifest(folder)
+    with writing(f"seal run {folder.name}"):
+        if before:
+            write_whole(folder / f"manifest-{before.number}.json", (folder / NAME).read_bytes())
+        number = before.number + 1 if before else 1
+        measured = [_measure(folder, path) for path in _to_seal(folder)]
+        checks = b"".join(found.checks.tobytes() for found in measured)
+        write_whole(folder / lines_name(number), checks)
+        draft = Manifest(
+            run_id=folder.name,
+            number=number,
+            sealed_at=sealed_at,
+            sealed_by=sealed_by,
+            status=status,
+            lab_version=lab_version,
+            previous=file_digest(folder / f"manifest-{before.number}.json") if before else None,
+            line_checks=DIGEST_PREFIX + hashlib.sha256(checks).hexdigest(),
+            files=tuple(found.sealed for found in measured),
+            seal="",
+        )
+        manifest = draft.model_copy(update={"seal": draft.own_seal()})
+        write_json(folder / NAME, manifest.model_dump(mode="json"))
+        if before:
+            (folder / lines_name(before.number)).unlink(missing_ok=True)
+    return manifest
+
+
+def read_manifest(folder: Path) -> Manifest | None:
+    """The seal; None when there is none. Raises Corrupt when it is not one, or not of this run."""
+    where = f"run {folder.name}: {NAME}"
+    try:
+        manifest = Manifest.model_validate_json((folder / NAME).read_bytes())
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise Corrupt(f"{where} cannot be read: {error.strerror}") from None
+    except ValidationError:
+        raise Corrupt(f"{where} is not what was written") from None
+    if manifest.seal != manifest.own_seal():
+        raise Corrupt(f"{where} was changed: its fields do not give the digest that it names")
+    if manifest.run_id != folder.name:
+        raise Corrupt(f"{where} seals run {manifest.run_id}")
+    if any(".." in PurePosixPath(file.path).parts or file.path.startswith("/") for file in manifest.files):
+        raise Corrupt(f"{where} names a file outside of the run")
+    return manifest
+
+
+def hold_against(folder: Path, manifest: Manifest, tick: Callable[[int], None]) -> list[Finding]:
+    """Every file that is not what was sealed: changed and missing ones by name, then added ones.
+
+    tick: called with the bytes read since the last call.
+    """
+    of_checks = _line_checks_finding(folder, manifest)
+    findings = [found for file in manifest.files if (found := _look_at(folder, manifest, file, not of_checks, tick))]
+    findings += of_checks
+    return findings + [Finding(kind="added", file=name, message=what) for name, what in _added(folder, manifest)]
+
+
+def _look_at(
+    folder: Path, manifest: Manifest, file: SealedFile, checked: bool, tick: Callable[[int], None]
+) -> Finding | None:
+    """checked: whether the line checks can be relied on."""
+    path = folder / file.path
+    try:
+        state = path.lstat()
+        if not stat.S_ISREG(state.st_mode):
+            return Finding(kind="changed", file=file.path, message=f"is {_kind(state.st_mode)} now, and was a file")
+        if state.st_size == file.size_bytes and _digest(path, tick) == file.digest:
+            return None
+        return _locate(folder, manifest, file, checked)
+    except (FileNotFoundError, NotADirectoryError):
+        return Finding(kind="missing", file=file.path, message="is missing")
+    except OSError as error:
+        return Finding(kind="unreadable", file=file.path, message=f"cannot be read: {error.strerror}")
+
+
+def _locate(folder: Path, manifest: Manifest, file: SealedFile, checked: bool) -> Finding:
+    """Where a file first differs from what was sealed: the line, and the byte at which that line begins."""
+    path = folder / file.path
+    size, found = path.stat().st_size, _digest(path, lambda _size: None)
+    held = next((other.path for other in manifest.files if other.digest == found), None)
+    if held and size:
+        message = f"holds what {held} held"
+        return Finding(kind="changed", file=file.path, line=1, byte=0, message=message)
+    if not checked:
+        message = f"was changed; without {lines_name(manifest.number)} nobody can say where"
+        return Finding(kind="changed", file=file.path, message=message)
+    wanted = _kept_checks(folder, manifest, file)
+    line, start = 0, 0
+    for check, length, ended in _line_checks(path):
+        want = next(wanted, None)
+        if want is None:
+            break
+        line += 1
+        if check != want:
+            what = "was changed" if ended or size >= file.size_bytes else "is cut off"
+            return Finding(kind="changed", file=file.path, line=line, byte=start, message=f"line {line} {what}")
+        start += length
+    if line < file.lines:
+        missing = file.lines - line
+        message = f"ends after {line} of {file.lines} lines: {missing} missing"
+        return Finding(kind="changed", file=file.path, line=line + 1, byte=size, message=message)
+    if size < file.size_bytes:
+        message = f"line {line} lost its newline"
+        return Finding(kind="changed", file=file.path, line=max(line, 1), byte=size, message=message)
+    if size == file.size_bytes:
+        return Finding(kind="changed", file=file.path, message="was changed in several places, the first not known")
+    message = f"{size - file.size_bytes} bytes were added behind its end"
+    newline_was_missing = start > file.size_bytes  # the last line was open, and was closed or lengthened
+    at = line if newline_was_missing else line + 1
+    return Finding(kind="changed", file=file.path, line=at, byte=file.size_bytes, message=message)
+
+
+def _kept_checks(folder: Path, manifest: Manifest, file: SealedFile) -> Iterator[int]:
+    """The sealed checks of the file's lines."""
+    before = 0
+    for other in manifest.files:
+        if other.path == file.path:
+            break
+        before += other.lines
+    left = file.lines
+    with open(folder / lines_name(manifest.number), "rb") as stream:
+        stream.seek(before * _CHECK_BYTES)
+        while left:
+            checks = array("I", stream.read(min(left, _CHUNK_BYTES) * _CHECK_BYTES))
+            left -= len(checks)
+            yield from checks
+
+
+def _line_checks_finding(folder: Path, manifest: Manifest) -> list[Finding]:
+    name = lines_name(manifest.number)
+    try:
+        if not stat.S_ISREG((folder / name).lstat().st_mode):
+            return [Finding(kind="changed", file=name, message="is not a file any more")]
+        if file_digest(folder / name) == manifest.line_checks:
+            return []
+        return [Finding(kind="changed", file=name, message="is not what was sealed")]
+    except FileNotFoundError:
+        return [Finding(kind="missing", file=name, message="is missing")]
+    except OSError as error:
+        return [Finding(kind="unreadable", file=name, message=f"cannot be read: {error.strerror}")]
+
+
+def _measure(folder: Path, relative: str) -> Measured:
+    """One pass over the file: its digest, and the checks of its lines."""
+    hasher, checks, size = hashlib.sha256(), array("I"), 0
+    open_line: int | None = None
+    with open(folder / relative, "rb", buffering=0) as stream:
+        while chunk := stream.read(_CHUNK_BYTES):
+            hasher.update(chunk)
+            size += len(chunk)
+            first, *others = chunk.split(b"\n")
+            open_line = crc32(first, open_line or 0) if first or open_line is not None or others else None
+            if others:
+                checks.append(open_line or 0)
+                checks.extend(map(crc32, others[:-1]))
+                open_line = crc32(others[-1]) if others[-1] else None
+    if open_line is not None:
+        checks.append(open_line)
+    sealed = SealedFile(path=relative, size_bytes=size, lines=len(checks), digest=DIGEST_PREFIX + hasher.hexdigest())
+    return Measured(sealed, checks)
+
+
+def _line_checks(path: Path) -> Iterator[tuple[int, int, bool]]:
+    """(CRC-32 without the newline, length with it, whether it ended) of every line, long ones in pieces."""
+    check, length = 0, 0
+    with open(path, "rb") as stream:
+        while piece := stream.readline(_CHUNK_BYTES):
+            ended = piece.endswith(b"\n")
+            check, length = crc32(piece[:-1] if ended else piece, check), length + len(piece)
+            if ended:
+                yield check, length, True
+                check, length = 0, 0
+    if length:
+        yield check, length, False
+
+
+def _digest(path: Path, tick: Callable[[int], None]) -> str:
+    hasher = hashlib.sha256()
+    buffer = bytearray(_CHUNK_BYTES)
+    view = memoryview(buffer)
+    with open(path, "rb", buffering=0) as stream:
+        while size := stream.readinto(buffer):
+            hasher.update(view[:size])
+            tick(size)
+    return DIGEST_PREFIX + hasher.hexdigest()
+
+
+def _to_seal(folder: Path) -> list[str]:
+    """Relative paths of all files that a seal is of, sorted. Raises Corrupt for what is no file."""
+    found = []
+    for relative, mode in _entries(folder):
+        if not stat.S_ISREG(mode):
+            raise Corrupt(f"run {folder.name}: {relative} is {_kind(mode)}, and cannot be sealed")
+        if relative != NAME and relative not in DERIVED and not _is_of_the_seal(relative):
+            found.append(relative)
+    return sorted(found)
+
+
+def _added(folder: Path, manifest: Manifest) -> Iterator[tuple[str, str]]:
+    """(name, what it is) of everything that the seal does not know."""
+    known = {file.path for file in manifest.files} | DERIVED | {NAME}
+    folders = {parent.as_posix() for file in manifest.files for parent in PurePosixPath(file.path).parents} | FOLDERS
+    for relative, mode in sorted(_entries(folder, known_folders=folders)):
+        if relative not in known and not _is_of_the_seal(relative):
+            yield relative, f"was added: {_kind(mode)} that the seal does not know"
+        elif relative in DERIVED and not stat.S_ISREG(mode):
+            yield relative, f"is {_kind(mode)}, and not the derived file"
+
+
+def _is_of_the_seal(relative: str) -> bool:
+    return bool(_LINES.fullmatch(relative) or _LEFT_BEHIND.fullmatch(relative))
+
+
+def _entries(folder: Path, known_folders: frozenset[str] | set[str] | None = None) -> Iterator[tuple[str, int]]:
+    """(relative path, mode) of everything below that is no plain folder; and of folders that are not known."""
+    pending = [""]
+    while pending:
+        below = pending.pop()
+        with os.scandir(folder / below) as entries:
+            for entry in entries:
+                relative = f"{below}{entry.name}"
+                mode = entry.stat(follow_symlinks=False).st_mode
+                if not stat.S_ISDIR(mode):
+                    yield relative, mode
+                elif known_folders is None or relative in known_folders:
+                    pending.append(f"{relative}/")
+                else:
+                    yield relative, mode
+
+
+def _kind(mode: int) -> str:
+    if stat.S_ISREG(mode):
+        return "a file"
+    if stat.S_ISLNK(mode):
+        return "a link"
+    return "a folder" if stat.S_ISDIR(mode) else "no plain file"
