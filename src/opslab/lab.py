@@ -21,14 +21,17 @@ if TYPE_CHECKING:
     from opslab.datasets.prepare import ImportOptions, Prepared
     from opslab.datasets.source import Reading
     from opslab.errors import LabError
+    from opslab.model.comparison import Comparison, InputPart
     from opslab.model.dataset import DatasetRecord
     from opslab.model.instrument import Instrument
     from opslab.model.live import Live
     from opslab.model.manifest import Verification
     from opslab.model.run import RunMetadata
     from opslab.ports import Tick
+    from opslab.runs.backtest import Surroundings
     from opslab.runs.plan import BacktestPlan
     from opslab.runs.recovery import Recovered
+    from opslab.runs.reproduce import Reproduction
     from opslab.runs.selection import Page, Selection
     from opslab.specs.load import LoadedSpec
 
@@ -122,10 +125,36 @@ class Lab:
 
     def backtest(self, plan: "BacktestPlan", signals: StopSignals, on_bars: Callable[[int], None]) -> "RunMetadata":
         """on_bars: called with the number of bars so far."""
-        from opslab.runs.backtest import Surroundings, run_backtest
+        from opslab.runs.backtest import run_backtest
 
-        around = Surroundings(self.layout, self._clock, self._processes, signals, self.redactor(), on_bars)
-        return run_backtest(plan, around)
+        return run_backtest(plan, self._around(signals, on_bars))
+
+    def reproduce(
+        self,
+        run_id: str,
+        times: int,
+        keep: bool,
+        signals: StopSignals,
+        on_bars: Callable[[int], None],
+        say: "Callable[[int, BacktestPlan, list[InputPart]], None]",
+    ) -> "Reproduction":
+        """say: called before each run, with its number, its plan and what is not as it was."""
+        from opslab.runs.reproduce import reproduce
+
+        (name,) = self.chosen(run_id)
+        return reproduce(name, times, keep, self._around(signals, on_bars), say)
+
+    def compare(self, a: str, b: str) -> "Comparison":
+        """Raises BadId, NotFound, Corrupt."""
+        from opslab.runs.compare import compare
+
+        (one,), (two,) = self.chosen(a), self.chosen(b)
+        return compare(self.layout, one, two, self._processes)
+
+    def _around(self, signals: StopSignals, on_bars: Callable[[int], None]) -> "Surroundings":
+        from opslab.runs.backtest import Surroundings
+
+        return Surroundings(self.layout, self._clock, self._processes, signals, self.redactor(), on_bars)
 
     def runs(self, wanted: "Selection") -> "Page":
         from opslab.runs.registry import list_runs

@@ -41,6 +41,13 @@ class ProgressBar:
         if self._bar:
             self._bar.stop()
 
+    def restart(self, what: str, total: int) -> None:
+        """The same again, from nothing."""
+        self._what, self._total, self._done = what, total, 0
+        self._began = time.monotonic()
+        if self._bar:
+            self._bar.update(self._task, description=what, completed=0, total=total, figures="")
+
     def add(self, amount: int, total: int | None = None) -> None:
         """Done so much more; `total`, when given, is a better idea of all there is."""
         self._total = total or self._total

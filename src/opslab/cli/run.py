@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from opslab.cli import run_proof
+from opslab.cli import run_compare, run_proof
 from opslab.cli.options import Home, Json, Spec
 from opslab.cli.output import note, note_at_once, result_fields, result_json
 from opslab.cli.run_list import list_runs
@@ -138,3 +138,5 @@ def _show(run: "RunMetadata") -> None:
 app.command()(run_proof.verify)
 app.command()(run_proof.recover)
 app.command()(run_proof.report)
+app.command()(run_compare.compare)
+app.command()(run_compare.reproduce)

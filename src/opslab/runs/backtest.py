@@ -26,7 +26,7 @@ from opslab.store.layout import Layout
 from opslab.store.live import remove_live
 from opslab.store.logs import scrub_log
 from opslab.store.owner import is_held, owned
-from opslab.store.runs import METRICS, RowsFile, write_inputs, write_record
+from opslab.store.runs import METRICS, RowsFile, taken, write_inputs, write_record
 from opslab.system import StopSignals
 
 ENGINE_LOG = "engine.log"
@@ -71,10 +71,12 @@ def run_backtest(plan: BacktestPlan, around: Surroundings) -> RunMetadata:
     if not is_initialized(layout, run_id, plan.spec):
         initialize(layout, plan, around.clock)
     with owned(folder):
-        is_initialized(layout, run_id, plan.spec)  # still: another may have been quicker
+        begun = told(folder)
+        if begun.status != "initialized":  # another was quicker
+            raise taken(run_id)
         write_inputs(folder, plan.code.model_dump(mode="json"), plan.own)
         with Journal(folder, around.clock) as journal:
-            log = RunLog(folder, journal, told(folder))
+            log = RunLog(folder, journal, begun)
             try:
                 _run(folder, plan, log, around)
                 finish(folder, log.metadata, around.clock, reports=plan.spec.observability.report)

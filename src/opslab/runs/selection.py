@@ -155,12 +155,12 @@ def parse_since(text: str, now_ns: int) -> str:
             f"--since {shown(text)} is neither a UTC time nor an age",
             hint="such as 2026-01-31, 2026-01-31T10:00:00Z, 90m, 24h or 7d",
         ) from None
-    return f"{moment:%Y-%m-%dT%H:%M:%S.%f}Z"
+    return moment.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 def parse_digest_prefix(text: str) -> str:
     """The beginning of a digest, `sha256:` in front. Raises Usage."""
-    digits = text.removeprefix(DIGEST_PREFIX).lower()
+    digits = text.lower().removeprefix(DIGEST_PREFIX)
     if not _HEX.fullmatch(digits):
         raise Usage(
             f"--input-digest {shown(text, 80)} is not the beginning of a digest",

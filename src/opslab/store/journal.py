@@ -138,6 +138,18 @@ def read_lifecycle(folder: Path) -> Iterator[Event]:
             yield _event(line, f"run {folder.name}: {NAME}, line {number} (byte {start})")
 
 
+def read_said(folder: Path, names: Iterable[str]) -> Iterator[tuple[int, bytes]]:
+    """(line number, event and payload as bytes) of the events with these names: what two runs can be compared by."""
+    marks = tuple(f'"event":"{name}"'.encode() for name in names)
+    for number, start, line in _whole_lines(folder):
+        head = line[:_NAME_WITHIN_BYTES]
+        if any(mark in head for mark in marks):
+            begin, end = line.find(b'"event":'), line.rfind(b',"prev":')
+            if begin < 0 or end < begin:
+                raise Corrupt(f"run {folder.name}: {NAME}, line {number} (byte {start}) is not an event")
+            yield number, b"{" + line[begin:end] + b"}"
+
+
 def last_event(folder: Path) -> Event | None:
     """The last whole line, without reading the others; None when there is none."""
     try:

@@ -15,6 +15,7 @@ from opslab.model.canonical import DIGEST_PREFIX, canonical_json
 from opslab.model.ids import RunId, nearest
 from opslab.model.run import RunMetadata
 from opslab.store.files import (
+    STAGING_PREFIX,
     folder_names,
     make_folder,
     remove_folder,
@@ -132,6 +133,23 @@ class RowsFile:
         if self._stream is None:
             self._stream = open(self._temporary, "wb")  # noqa: SIM115  (closed by commit or abandon)
         return self._stream
+
+
+def read_rows(folder: Path, name: str) -> Iterator[tuple[int, bytes]]:
+    """(line number, row) of a canonical result, those of one that did not become whole too; none when there is none."""
+    for file in (f"{name}.jsonl", f"{PARTIAL}{name}.jsonl"):
+        with suppress(FileNotFoundError), open(folder / file, "rb") as stream:
+            yield from enumerate(stream, 1)
+            return
+
+
+def discard_run(layout: Layout, run_id: RunId) -> None:
+    """Remove a run, all of it at once as everybody else sees it. The caller made it."""
+    gone = layout.runs / f"{STAGING_PREFIX}{run_id}-gone"
+    with writing(f"remove run {run_id}"):
+        os.rename(layout.run(run_id), gone)  # noqa: PTH104
+        sync_folder(layout.runs)
+        remove_folder(gone)
 
 
 def write_inputs(folder: Path, code: Mapping[str, Any], own: Mapping[str, Path]) -> None:
