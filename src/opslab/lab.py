@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from opslab.model.instrument import Instrument
     from opslab.model.live import Live
     from opslab.model.manifest import Verification
-    from opslab.model.run import RunMetadata
+    from opslab.model.run import Owner, RunMetadata
     from opslab.ports import Tick
     from opslab.runs.backtest import Surroundings
     from opslab.runs.plan import BacktestPlan
@@ -58,7 +58,7 @@ class Lab:
         self.settings = settings
         self.layout = Layout(settings.home)
         self._clock = SystemClock()
-        self._processes = SystemProcesses()
+        self._processes = SystemProcesses(self._lives_elsewhere)
 
     def prepare(self, dataset: DatasetId) -> "Prepared":
         from opslab.datasets.prepare import prepare_shipped
@@ -173,6 +173,17 @@ class Lab:
 
         return read_live(self.layout, RunId(run_id))
 
+    def seal(self, run_id: str) -> str | None:
+        """Digest of a run's seal; None when it has none that can be read."""
+        from opslab.errors import Corrupt
+        from opslab.store.seal import read_manifest
+
+        try:
+            manifest = read_manifest(self.layout.run(RunId(run_id)))
+        except Corrupt:
+            return None
+        return manifest.seal if manifest else None
+
     def chosen(self, run_id: str | None) -> list[RunId]:
         """That run, or all there are when None. Raises BadId or NotFound."""
         from opslab.store.runs import run_folder, run_names
@@ -193,17 +204,19 @@ class Lab:
 
         return verify(self.layout, run_id, self._processes, tick)
 
-    def recover(self, run_id: RunId) -> "Recovered":
-        """Raises Environment when it lives, Corrupt when it is broken."""
+    def recover(self, run_id: RunId, gone_host: str | None) -> "Recovered":
+        """gone_host: a machine that will not come back. Raises Environment when it lives, Corrupt when it is broken."""
         from opslab.runs.recovery import recover
 
-        return recover(self.layout, run_id, self._clock, self._processes)
+        return recover(self.layout, run_id, self._clock, self._processes, gone_host)
 
-    def recover_all(self) -> "list[tuple[Recovered, int]]":
+    def recover_all(self, gone_host: str | None) -> "list[tuple[Recovered, int]]":
         """Every run with what was done, and the exit code that it alone would give."""
         from opslab.runs.recovery import try_to_recover
 
-        return [try_to_recover(self.layout, run_id, self._clock, self._processes) for run_id in self.chosen(None)]
+        return [
+            try_to_recover(self.layout, run_id, self._clock, self._processes, gone_host) for run_id in self.chosen(None)
+        ]
 
     def render(self, run_id: str) -> "RunMetadata":
         """Write what is derived from a run's journal again. Raises BadId, NotFound, Environment, Corrupt."""
@@ -211,6 +224,11 @@ class Lab:
 
         (name,) = self.chosen(run_id)
         return render_again(self.layout, name, self._processes)
+
+    def _lives_elsewhere(self, run_id: str, owner: "Owner", same_kernel: bool) -> bool:
+        from opslab.runs.owners import lives_elsewhere
+
+        return lives_elsewhere(self.layout, self._clock, RunId(run_id), owner, same_kernel)
 
     def redactor(self) -> PathRedactor:
         """Takes this machine's paths out of texts: artifacts must not carry them."""

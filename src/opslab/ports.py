@@ -21,8 +21,8 @@ class Processes(Protocol):
 
     def me(self) -> Owner: ...
 
-    def is_alive(self, owner: Owner) -> bool:
-        """Whether that very process still runs: a reused pid or a reboot does not count."""
+    def is_alive(self, owner: Owner, run_id: str) -> bool:
+        """Whether that very process still runs `run_id`: a reused pid or a reboot does not count."""
         ...
 
 

@@ -29,19 +29,41 @@ def random_suffix() -> str:
 
 
 class SystemProcesses:
-    """Reads `/proc`."""
+    """Reads `/proc`.
+
+    elsewhere: asked about a run whose owner is in no process table that can be seen from here, on another machine or in
+    another container; its last argument says whether at least the kernel is the same.
+    """
+
+    def __init__(self, elsewhere: "Callable[[str, Owner, bool], bool]" = lambda _run_id, _owner, _kernel: True) -> None:
+        self._elsewhere = elsewhere
 
     def me(self) -> "Owner":
         from opslab.model.run import Owner
 
         pid = os.getpid()
-        return Owner(host=socket.gethostname(), boot_id=_boot_id(), pid=pid, process_start=_start_ticks(pid) or 0)
+        return Owner(
+            host=socket.gethostname(),
+            boot_id=_boot_id(),
+            pid=pid,
+            process_start=_start_ticks(pid) or 0,
+            pid_namespace=_pid_namespace(),
+        )
 
-    def is_alive(self, owner: "Owner") -> bool:
-        """On another host nobody can tell, and then it counts as alive: what lives is never taken over."""
-        if owner.host != socket.gethostname():
-            return True
-        return owner.boot_id == _boot_id() and _start_ticks(owner.pid) == owner.process_start
+    def is_alive(self, owner: "Owner", run_id: str) -> bool:
+        if owner.boot_id == _boot_id():
+            if owner.pid_namespace in (None, _pid_namespace()):
+                return _start_ticks(owner.pid) == owner.process_start
+            return self._elsewhere(run_id, owner, True)
+        if owner.host == socket.gethostname():
+            return False  # this machine was started anew since
+        return self._elsewhere(run_id, owner, False)
+
+
+def _pid_namespace() -> str | None:
+    with suppress(OSError):
+        return os.readlink("/proc/self/ns/pid")  # noqa: PTH115
+    return None
 
 
 def _boot_id() -> str:

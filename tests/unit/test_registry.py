@@ -62,7 +62,7 @@ class Table:
     def me(self) -> Owner:
         raise NotImplementedError
 
-    def is_alive(self, owner: Owner) -> bool:
+    def is_alive(self, owner: Owner, run_id: str) -> bool:
         self.asked += 1
         self._then()
         return self.alive and owner == Owner.model_validate(OWNER)

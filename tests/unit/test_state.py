@@ -38,7 +38,7 @@ class Table:
     def me(self) -> Owner:
         raise NotImplementedError
 
-    def is_alive(self, owner: Owner) -> bool:
+    def is_alive(self, owner: Owner, run_id: str) -> bool:
         return owner == self._alive
 
 

@@ -10,6 +10,8 @@ from opslab.cli.output import note, note_at_once, result_fields, result_json
 from opslab.cli.run_list import list_runs
 
 if TYPE_CHECKING:
+    from opslab.lab import Lab
+    from opslab.model.live import Live
     from opslab.model.run import RunMetadata
 
 app = typer.Typer(help="Run, and look at what ran.", no_args_is_help=True)
@@ -31,7 +33,7 @@ def init(spec: Spec, run_id: RunIdOption = None, home: Home = None, as_json: Jso
     lab = open_lab(home)
     metadata = lab.initialize(lab.plan(spec, run_id))
     if as_json:
-        result_json(_document(metadata))
+        result_json(_document(lab, metadata))
     else:
         _show(metadata)
         note(f"hint: tc run {metadata.mode} --spec {spec} --run-id {metadata.run_id}")
@@ -55,7 +57,7 @@ def backtest(spec: Spec, run_id: RunIdOption = None, home: Home = None, as_json:
         with ProgressBar("backtest", "bars", plan.engine.rows) as progress:
             metadata = lab.backtest(plan, signals, progress.reach)
     if as_json:
-        result_json(_document(metadata))
+        result_json(_document(lab, metadata))
     else:
         _show(metadata)
     if metadata.failure:
@@ -74,11 +76,14 @@ def show(run_id: RunIdArgument, home: Home = None, as_json: Json = False) -> Non
     """Show one run: its state, its identity, its counters."""
     from opslab.lab import open_lab
 
-    metadata, _folder_path = open_lab(home).run(run_id)
+    lab = open_lab(home)
+    metadata, _folder_path = lab.run(run_id)
     if as_json:
-        result_json(_document(metadata))
+        result_json(_document(lab, metadata))
     else:
-        _show(metadata)
+        _show(metadata, lab.live(run_id))
+    if metadata.status == "interrupted" and metadata.ended_by == "owner_gone" and not metadata.recovered_at:
+        note(f"hint: tc run recover {run_id} settles it")
 
 
 def _break_off(_count: int) -> None:
@@ -93,8 +98,10 @@ def _announce(name: str, count: int) -> None:
         note_at_once(f"{name}: killing the engine")
 
 
-def _document(run: "RunMetadata") -> dict[str, Any]:
-    return {**run.model_dump(mode="json"), "folder": _folder(run)}
+def _document(lab: "Lab", run: "RunMetadata") -> dict[str, Any]:
+    live = lab.live(run.run_id)
+    seen = {"live": live.model_dump() if live else None, "seal": lab.seal(run.run_id), "folder": _folder(run)}
+    return {**run.model_dump(mode="json"), **seen}
 
 
 def _folder(run: "RunMetadata") -> str:
@@ -102,7 +109,7 @@ def _folder(run: "RunMetadata") -> str:
     return f"artifacts/runs/{run.run_id}"
 
 
-def _show(run: "RunMetadata") -> None:
+def _show(run: "RunMetadata", live: "Live | None" = None) -> None:
     data, cost = run.dataset, run.engine_cost
     counters = list(run.metrics.model_dump().items()) if run.metrics else []
     result_fields(
@@ -124,7 +131,11 @@ def _show(run: "RunMetadata") -> None:
             ("allowed", ", ".join(data.allowed) if data and data.allowed else None),
             ("risk profile", run.risk_profile),
             ("started", run.started_at),
+            ("heartbeat", live.heartbeat_at if live else None),
+            ("bars so far", f"{live.bars_seen:,} of {live.bars_total:,}" if live else None),
             ("ended", run.ended_at),
+            ("recovered", run.recovered_at),
+            ("reproduces", run.reproduces),
             *((name, f"{count:,}") for name, count in counters),
             *((f"denied {name}", f"{count:,}") for name, count in run.denial_reasons.items()),
             ("engine", f"{cost.bars_per_second:,.0f} bars/s, {cost.peak_memory_bytes / 1e6:,.0f} MB" if cost else None),

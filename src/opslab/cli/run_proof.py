@@ -44,7 +44,16 @@ def verify(run_id: MaybeRunId = None, every: All = False, home: Home = None, as_
     raise typer.Exit(max((EXIT_CODES[one.verdict] for one in found), default=0))
 
 
-def recover(run_id: MaybeRunId = None, every: All = False, home: Home = None, as_json: Json = False) -> None:
+def recover(
+    run_id: MaybeRunId = None,
+    every: All = False,
+    gone_host: Annotated[
+        str | None,
+        typer.Option("--gone-host", metavar="HOST", help="Another machine that owned runs and will not come back."),
+    ] = None,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
     """Settle a run whose owner is gone, and seal what there is. What lives is never touched."""
     from opslab.lab import open_lab
 
@@ -52,9 +61,9 @@ def recover(run_id: MaybeRunId = None, every: All = False, home: Home = None, as
     wanted = _one_or_all("recover", run_id, every)
     if wanted is not None:
         (name,) = lab.chosen(wanted)
-        done = [(lab.recover(name), 0)]
+        done = [(lab.recover(name, gone_host), 0)]
     else:
-        done = lab.recover_all()
+        done = lab.recover_all(gone_host)
     if as_json:
         result_json({"runs": [one.model_dump() for one, _ in done]})
     else:

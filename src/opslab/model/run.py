@@ -12,13 +12,15 @@ FINAL: frozenset[str] = frozenset({"completed", "failed", "safety_blocked", "hal
 
 
 class Owner(Record):
-    """The process that runs a run. Four facts, so that a reused pid or a reboot cannot pass for it."""
+    """The process that runs a run. Enough that a reused pid, a reboot or another container cannot pass for it."""
 
     host: str
     boot_id: str
     pid: int
     process_start: int
     """Clock ticks from boot to the process's start, as the kernel counts them."""
+    pid_namespace: str | None = None
+    """Which process table `pid` is of: a container has its own."""
 
 
 class Identity(Record):

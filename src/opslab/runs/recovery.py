@@ -9,6 +9,7 @@ from opslab.model.instant import iso
 from opslab.model.record import Record
 from opslab.model.run import FINAL, RunMetadata
 from opslab.ports import Clock, Processes
+from opslab.runs.owners import refuse_unless_gone
 from opslab.runs.run_log import RunLog, finish
 from opslab.runs.state import told
 from opslab.specs.load import load_spec
@@ -16,7 +17,7 @@ from opslab.store.files import file_digest, remove_folder
 from opslab.store.journal import Journal, last_event
 from opslab.store.layout import Layout
 from opslab.store.live import read_live, remove_live
-from opslab.store.owner import is_held, owned
+from opslab.store.owner import owned
 from opslab.store.runs import SPEC, tidy, write_metadata
 from opslab.store.seal import read_manifest
 
@@ -31,22 +32,24 @@ class Recovered(Record):
     message: str
 
 
-def recover(layout: Layout, run_id: RunId, clock: Clock, processes: Processes) -> Recovered:
-    """Settle one run. Raises Environment when it lives, Corrupt when its journal or results are broken."""
+def recover(
+    layout: Layout, run_id: RunId, clock: Clock, processes: Processes, gone_host: str | None = None
+) -> Recovered:
+    """Settle one run. gone_host: a machine that will not come back, so that its owners are gone.
+
+    Raises Environment when it lives, or when nobody can tell; Corrupt when its journal or results are broken.
+    """
     folder = layout.run(run_id)
     done = _needs_nothing(folder)
     if done:
         return done
-    if is_held(folder):
-        _refuse(told(folder))
+    _refuse_unless_gone(told(folder), processes, gone_host)
     with owned(folder):
         done = _needs_nothing(folder)  # still: another may have been quicker
         if done:
             return done
         metadata = told(folder)
         if metadata.status == "running":
-            if metadata.owner and processes.is_alive(metadata.owner):
-                _refuse(metadata)
             tidy(folder)
             metadata = _settle(layout, folder, metadata, clock)
             action: Action = "settled"
@@ -62,10 +65,12 @@ def recover(layout: Layout, run_id: RunId, clock: Clock, processes: Processes) -
     return Recovered(run_id=run_id, action=action, message=message)
 
 
-def try_to_recover(layout: Layout, run_id: RunId, clock: Clock, processes: Processes) -> tuple[Recovered, int]:
+def try_to_recover(
+    layout: Layout, run_id: RunId, clock: Clock, processes: Processes, gone_host: str | None
+) -> tuple[Recovered, int]:
     """As `recover`, for one of many: what was done, and the exit code that it alone would give."""
     try:
-        return recover(layout, run_id, clock, processes), 0
+        return recover(layout, run_id, clock, processes, gone_host), 0
     except Unwritable as error:
         return Recovered(run_id=run_id, action="unwritable", message=error.message), error.exit_code
     except Environment as error:
@@ -85,13 +90,17 @@ def _needs_nothing(folder: Path) -> Recovered | None:
     return Recovered(run_id=folder.name, action="nothing", message=message)
 
 
-def _refuse(metadata: RunMetadata) -> None:
+def _refuse_unless_gone(metadata: RunMetadata, processes: Processes, gone_host: str | None) -> None:
+    """Before the lock is taken: then it would be ours that is seen."""
     owner = metadata.owner
-    who = f"process {owner.pid} on {owner.host}" if owner else "another process"
-    raise Environment(
-        f"run {metadata.run_id} is alive: {who} owns it",
-        hint="what lives is never taken over: stop it first, with Ctrl-C or SIGTERM",
-    )
+    if metadata.status != "running" or owner is None:
+        return
+    if processes.is_alive(owner, metadata.run_id):
+        raise Environment(
+            f"run {metadata.run_id} is alive: process {owner.pid} on {owner.host} owns it",
+            hint="what lives is never taken over: stop it first, with Ctrl-C or SIGTERM",
+        )
+    refuse_unless_gone(metadata, processes.me(), gone_host)
 
 
 def _settle(layout: Layout, folder: Path, metadata: RunMetadata, clock: Clock) -> RunMetadata:

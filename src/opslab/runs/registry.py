@@ -126,7 +126,7 @@ def _row_of_entry(folder: str, entry: Entry, processes: "Processes") -> Row | No
     if entry.owner is not None:  # asked before the files: what it wrote last shows in them
         from opslab.model.run import Owner
 
-        lives = processes.is_alive(Owner.model_validate(entry.owner))
+        lives = processes.is_alive(Owner.model_validate(entry.owner), Path(folder).name)
         if not lives and entry.journal is None:
             return None
     try:
@@ -139,7 +139,7 @@ def _row_of_entry(folder: str, entry: Entry, processes: "Processes") -> Row | No
 
 
 def _lives(run: "RunMetadata", processes: "Processes") -> bool:
-    return run.status == "running" and run.owner is not None and processes.is_alive(run.owner)
+    return run.status == "running" and run.owner is not None and processes.is_alive(run.owner, run.run_id)
 
 
 def _read_metadata(folder: Path) -> "tuple[Signature, RunMetadata | None, Corrupt | None]":

@@ -14,12 +14,13 @@ from opslab.store.runs import write_metadata
 def render_again(layout: Layout, run_id: RunId, processes: Processes) -> RunMetadata:
     """`metadata.json`, `report.md` and `report.html`; the run as seen. Raises Environment while its owner lives."""
     folder = layout.run(run_id)
-    metadata = told(folder)
-    if as_seen(metadata, processes).status == "running":
+    seen = as_seen(told(folder), processes)
+    if seen.status == "running":
         raise Environment(f"run {run_id} is running: its owner writes its files", hint="try again when it has ended")
     with owned(folder):
         metadata = told(folder)
         write_metadata(folder, metadata)
-        metadata = as_seen(metadata, processes)
+        if metadata.status == "running":  # and its owner was gone before we held it
+            metadata = seen
         write_reports(folder, metadata)
     return metadata

@@ -72,7 +72,9 @@ def apply(metadata: RunMetadata | None, event: Event) -> RunMetadata:
 
 def as_seen(metadata: RunMetadata, processes: Processes) -> RunMetadata:
     """What to show: a run whose owner is gone is `interrupted`, whatever was written last."""
-    if metadata.status == "running" and (metadata.owner is None or not processes.is_alive(metadata.owner)):
+    if metadata.status == "running" and (
+        metadata.owner is None or not processes.is_alive(metadata.owner, metadata.run_id)
+    ):
         return metadata.with_changes(status="interrupted", ended_by="owner_gone")
     return metadata
 

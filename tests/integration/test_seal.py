@@ -1,0 +1,324 @@
+"""A sealed run proves itself, and a run without an owner is settled. What breaks runs is in tests/breaking."""
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.fakes.tc import Tc, wait_until
+
+
+def backtest(tc: Tc, run_id: str = "r1", **changes: Any) -> Any:
+    return tc.json("run", "backtest", "--spec", tc.spec(**changes), "--run-id", run_id)
+
+
+def verify(tc: Tc, code: int, run_id: str = "r1") -> Any:
+    answer = tc("run", "verify", run_id, "--json")
+    assert answer.code == code, answer.out
+    return answer.document
+
+
+def finding(tc: Tc, run_id: str = "r1") -> Any:
+    return verify(tc, 6, run_id)["findings"][0]
+
+
+@pytest.fixture
+def sealed(tc: Tc) -> Path:
+    """The folder of a finished run with orders, `r1`."""
+    backtest(tc, strategy="order_lifecycle_demo")
+    return tc.run_folder("r1")
+
+
+def test_a_finished_run_is_whole_and_says_so_of_every_file(tc: Tc, sealed: Path) -> None:
+    found = verify(tc, 0)
+    manifest = json.loads((sealed / "manifest.json").read_text())
+    listed = {file["path"] for file in manifest["files"]}
+    there = {path.relative_to(sealed).as_posix() for path in sealed.rglob("*") if path.is_file()}
+    derived = {"metadata.json", "report.md", "report.html", "manifest.json", "manifest-1.lines"}
+    assert listed == there - derived
+    assert (found["verdict"], found["findings"], found["seal"]) == ("whole", [], manifest["seal"])
+    assert tc.json("run", "show", "r1")["seal"] == manifest["seal"]
+    by_hand = subprocess.run(
+        ["sha256sum", *sorted(listed)], cwd=sealed, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    assert [f"sha256:{line.split()[0]}" for line in by_hand] == [file["digest"] for file in manifest["files"]]
+
+
+def test_a_changed_line_is_named_with_its_number_and_byte(tc: Tc, sealed: Path) -> None:
+    path = sealed / "orders.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    lines[699] = lines[699].replace(b'"BUY"', b'"SEL"').replace(b'"SELL"', b'"BUYY"')
+    path.write_bytes(b"".join(lines))
+    found = finding(tc)
+    assert (found["kind"], found["file"], found["line"]) == ("changed", "orders.jsonl", 700)
+    assert found["byte"] == len(b"".join(lines[:699]))
+
+
+def test_an_own_strategys_copy_is_sealed_too(tc: Tc) -> None:
+    folder = tc.home / "own"
+    shutil.copytree(Path(__file__).parents[1] / "strategies" / "good" / "values", folder)
+    spec = tc.own_spec(folder, (folder / "strategy.yaml").read_text())
+    tc.json("run", "backtest", "--spec", spec, "--run-id", "r1")
+    copy = tc.run_folder("r1") / "inputs/strategy/values.py"
+    assert copy.read_bytes() == (folder / "values.py").read_bytes()
+    copy.write_bytes(copy.read_bytes() + b"\n")
+    assert finding(tc)["file"] == "inputs/strategy/values.py"
+
+
+def test_derived_files_may_go_and_come_back_the_same(tc: Tc, sealed: Path) -> None:
+    names = ("metadata.json", "report.md", "report.html")
+    before = {name: (sealed / name).read_bytes() for name in names}
+    for name in names:
+        (sealed / name).unlink()
+    assert verify(tc, 0)["verdict"] == "whole"
+    assert tc.json("run", "report", "r1")["files"] == [f"artifacts/runs/r1/{name}" for name in sorted(names)]
+    assert {name: (sealed / name).read_bytes() for name in names} == before
+    assert verify(tc, 0)["verdict"] == "whole"
+
+
+def test_metadata_that_says_something_else_than_the_journal_is_named(tc: Tc, sealed: Path) -> None:
+    document = json.loads((sealed / "metadata.json").read_text())
+    document["metrics"]["fills_count"] += 1
+    (sealed / "metadata.json").write_text(json.dumps(document))
+    assert finding(tc)["file"] == "metadata.json"
+    tc.ok("run", "report", "r1")
+    verify(tc, 0)
+
+
+def test_a_later_seal_names_the_one_before_and_everything_it_listed_is_unchanged(tc: Tc, sealed: Path) -> None:
+    """What a later check will do: append its event, add its artifact, seal again."""
+    from opslab.store.journal import Journal
+    from opslab.store.seal import seal
+    from opslab.system import SystemClock
+
+    first = json.loads((sealed / "manifest.json").read_text())
+    old = (sealed / "journal.jsonl").read_bytes()
+    with Journal(sealed, SystemClock()) as journal:
+        journal.append("scenario_action_triggered", {"bar": 1})
+    assert finding(tc)["line"] == old.count(b"\n") + 1  # one line too many
+    seal(sealed, "completed", "run", "2026-01-01T00:00:00.000000Z", "0.1.0")
+    second = json.loads((sealed / "manifest.json").read_text())
+    assert verify(tc, 0)["seal_number"] == second["number"] == 2
+    assert json.loads((sealed / "manifest-1.json").read_text()) == first
+    kept = {file["path"]: file for file in second["files"]}
+    for file in first["files"]:
+        if file["path"] != "journal.jsonl":
+            assert kept[file["path"]] == file
+    assert (sealed / "journal.jsonl").read_bytes().startswith(old)
+    (sealed / "manifest-1.json").write_text("{}")
+    assert finding(tc)["file"] == "manifest-1.json"
+
+
+def test_all_runs_are_verified_and_the_worst_decides(tc: Tc) -> None:
+    assert tc("run", "verify", "--all").code == 0
+    for name in ("a", "b"):
+        backtest(tc, name)
+    assert tc.json("run", "verify", "--all")["counts"] == {"whole": 2, "changed": 0, "unsealed": 0}
+    tc.ok("run", "init", "--spec", tc.spec(), "--run-id", "c")
+    assert tc("run", "verify", "--all").code == 3
+    (tc.run_folder("a") / "metrics.json").unlink()
+    answer = tc("run", "verify", "--all", "--json")
+    assert (answer.code, answer.document["counts"]) == (6, {"whole": 1, "changed": 1, "unsealed": 1})
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [(["verify"], 2), (["verify", "r1", "--all"], 2), (["verify", "nothing"], 5), (["verify", "../x"], 2),
+     (["recover"], 2), (["recover", "nothing"], 5), (["report", "nothing"], 5)],
+)  # fmt: skip
+def test_what_is_not_a_run_is_refused(tc: Tc, words: list[str], code: int) -> None:
+    answer = tc("run", *words)
+    assert (answer.code, answer.out, answer.err.count("tc: error: ")) == (code, "", 1)
+
+
+# --- init ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_backtest_goes_on_from_init_with_the_same_spec(tc: Tc) -> None:
+    spec = tc.spec(run_id="r1")
+    before = tc.json("run", "init", "--spec", spec)
+    assert (before["status"], before["started_at"], before["seal"]) == ("initialized", None, None)
+    assert verify(tc, 3)["verdict"] == "unsealed"
+    after = tc.json("run", "backtest", "--spec", spec)
+    assert (after["status"], after["initialized_at"]) == ("completed", before["initialized_at"])
+    assert after["input_digest"] == before["input_digest"]
+    assert tc("run", "backtest", "--spec", spec).code == 5  # once
+    assert tc("run", "init", "--spec", spec).code == 5
+    verify(tc, 0)
+
+
+def test_another_spec_is_refused_with_what_differs(tc: Tc) -> None:
+    tc.ok("run", "init", "--spec", tc.spec(), "--run-id", "r1")
+    before = {path: path.read_bytes() for path in tc.run_folder("r1").rglob("*") if path.is_file()}
+    spec = tc.spec(strategy="order_lifecycle_demo", account={"leverage": 3})
+    answer = tc("run", "backtest", "--spec", spec, "--run-id", "r1", "--json")
+    assert answer.code == 5
+    assert answer.document["error"]["differences"] == [
+        {"field": "account.leverage", "before": "10", "after": "3"},
+        {"field": "strategy.name", "before": "ops_smoke_demo", "after": "order_lifecycle_demo"},
+    ]
+    assert before == {path: path.read_bytes() for path in tc.run_folder("r1").rglob("*") if path.is_file()}
+
+
+def test_what_changed_between_init_and_start_is_what_the_run_is_known_by(tc: Tc) -> None:
+    folder = tc.home / "own"
+    shutil.copytree(Path(__file__).parents[1] / "strategies" / "good" / "values", folder)
+    spec = tc.own_spec(folder, (folder / "strategy.yaml").read_text())
+    before = tc.json("run", "init", "--spec", spec, "--run-id", "r1")
+    (folder / "values.py").write_text((folder / "values.py").read_text() + "\n# more\n")
+    after = tc.json("run", "backtest", "--spec", spec, "--run-id", "r1")
+    assert after["identity"]["code_digest"] != before["identity"]["code_digest"]
+    fresh = tc.json("run", "backtest", "--spec", spec, "--run-id", "r2")
+    assert after["input_digest"] == fresh["input_digest"]
+    assert (tc.run_folder("r1") / "inputs/strategy/values.py").read_text().endswith("# more\n")
+
+
+# --- owners --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def dead(long_tc: Callable[[], Tc], request: pytest.FixtureRequest) -> tuple[Tc, str]:
+    """A run whose `tc` was killed on its way."""
+    tc = long_tc()
+    run_id = "dead-" + request.node.name[-40:].replace("_", "-").strip("-[].")
+    process = tc.start("run", "backtest", "--spec", tc.spec(dataset="long"), "--run-id", run_id)
+    live = tc.home / "runtime/live" / f"{run_id}.json"
+    wait_until(live.exists, f"the heartbeat of {run_id}")
+    reached = "scenario_action_triggered"
+    wait_until(lambda: any(event["event"] == reached for event in tc.events(run_id)), reached)
+    process.kill()
+    process.communicate(timeout=30)
+    return tc, run_id
+
+
+def owned_by(tc: Tc, run_id: str, **changes: Any) -> None:
+    """Give a dead run another owner, as if it had been made so."""
+    from opslab.runs.state import told
+    from opslab.store.runs import write_metadata
+
+    folder = tc.run_folder(run_id)
+    lines = (folder / "journal.jsonl").read_text().splitlines()
+    kept = []
+    prev: str | None = None
+    for line in lines:
+        event = json.loads(line)
+        if event["event"] == "run_started":
+            event["payload"]["owner"].update(changes)
+        event["prev"] = prev
+        text = json.dumps(event, separators=(",", ":"), ensure_ascii=False) + "\n"
+        prev = "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+        kept.append(text)
+    (folder / "journal.jsonl").write_text("".join(kept))
+    write_metadata(folder, told(folder))
+    live = tc.home / "runtime/live" / f"{run_id}.json"
+    document = json.loads(live.read_text())
+    document["owner"].update(changes)
+    live.write_text(json.dumps(document))
+
+
+def status(tc: Tc, run_id: str) -> tuple[str, str | None]:
+    shown = tc.json("run", "show", run_id)
+    (listed,) = [row for row in tc.json("run", "list")["runs"] if row["run_id"] == run_id]
+    assert (listed["status"], listed["ended_by"]) == (shown["status"], shown["ended_by"])
+    return shown["status"], shown["ended_by"]
+
+
+GONE = ("interrupted", "owner_gone")
+
+
+def test_a_dead_run_is_settled_once_and_is_whole_afterwards(dead: tuple[Tc, str]) -> None:
+    tc, run_id = dead
+    assert status(tc, run_id) == GONE
+    assert verify(tc, 3, run_id)["verdict"] == "unsealed"
+    (done,) = tc.json("run", "recover", run_id)["runs"]
+    assert done["action"] == "settled"
+    run = tc.json("run", "show", run_id)
+    assert (run["status"], run["ended_by"], run["live"]) == (*GONE, None)
+    assert run["started_at"] < run["ended_at"] < run["recovered_at"]
+    assert verify(tc, 0, run_id)["verdict"] == "whole"
+    assert json.loads((tc.run_folder(run_id) / "manifest.json").read_text())["sealed_by"] == "recover"
+    assert (tc.run_folder(run_id) / "report.md").exists()
+    before = {path: path.read_bytes() for path in tc.run_folder(run_id).rglob("*") if path.is_file()}
+    (again,) = tc.json("run", "recover", run_id)["runs"]
+    assert again["action"] == "nothing"
+    assert before == {path: path.read_bytes() for path in tc.run_folder(run_id).rglob("*") if path.is_file()}
+
+
+def test_a_living_run_is_not_taken_over(long_tc: Callable[[], Tc]) -> None:
+    tc = long_tc()
+    process = tc.start("run", "backtest", "--spec", tc.spec(dataset="long"), "--run-id", "living")
+    reached = "scenario_action_triggered"
+    wait_until(lambda: any(event["event"] == reached for event in tc.events("living")), reached)
+    assert tc.json("run", "show", "living")["live"]["bars_total"] == 2_000_000
+    for words in (["recover", "living"], ["report", "living"], ["backtest", "--spec", tc.spec(), "--run-id", "living"]):
+        assert tc("run", *words).code == 5, words
+    assert verify(tc, 3, "living")["status"] == "running"
+    rows = {row["run_id"]: row["action"] for row in tc.json("run", "recover", "--all")["runs"]}
+    assert rows["living"] == "refused"
+    process.communicate(timeout=60)
+    assert process.returncode == 0
+    verify(tc, 0, "living")
+
+
+def test_a_reused_pid_and_a_reboot_are_not_the_owner(dead: tuple[Tc, str]) -> None:
+    tc, run_id = dead
+    owned_by(tc, run_id, pid=os.getpid())  # lives, but began at another time
+    assert status(tc, run_id) == GONE
+    owned_by(tc, run_id, process_start=start_of(os.getpid()))
+    assert status(tc, run_id) == ("running", None)  # now it is this very process
+    assert tc("run", "recover", run_id).code == 5
+    owned_by(tc, run_id, boot_id="another boot of this machine")
+    assert status(tc, run_id) == GONE
+    assert tc.json("run", "recover", run_id)["runs"][0]["action"] == "settled"
+
+
+def start_of(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+
+
+HOLD = """
+import fcntl, os, sys
+fcntl.flock(os.open(sys.argv[1], os.O_RDONLY), fcntl.LOCK_EX)
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_an_owner_in_another_container_is_known_by_its_lock(dead: tuple[Tc, str]) -> None:
+    tc, run_id = dead
+    owned_by(tc, run_id, pid_namespace="pid:[1]", host="a-container")
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(tc.run_folder(run_id))], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert holder.stdout is not None
+    holder.stdout.readline()
+    assert status(tc, run_id) == ("running", None)
+    assert tc("run", "recover", run_id).code == 5
+    holder.send_signal(signal.SIGKILL)
+    holder.communicate()
+    assert status(tc, run_id) == GONE
+    assert tc.json("run", "recover", run_id)["runs"][0]["action"] == "settled"
+
+
+def test_an_owner_on_another_machine_is_gone_only_when_somebody_says_so(dead: tuple[Tc, str]) -> None:
+    tc, run_id = dead
+    owned_by(tc, run_id, host="far-away", boot_id="another")
+    live = tc.home / "runtime/live" / f"{run_id}.json"
+    document = json.loads(live.read_text())
+    live.write_text(json.dumps({**document, "heartbeat_at": "2999-01-01T00:00:00.000000Z"}))
+    assert status(tc, run_id) == ("running", None)
+    assert tc("run", "recover", run_id, "--gone-host", "far-away").code == 5  # it has just been heard of
+    live.write_text(json.dumps({**document, "heartbeat_at": "2001-01-01T00:00:00.000000Z"}))
+    assert status(tc, run_id) == GONE
+    assert tc("run", "recover", run_id).code == 5
+    assert tc("run", "recover", run_id, "--gone-host", "another-one").code == 5
+    assert tc("run", "recover", run_id, "--gone-host", "far-away").code == 0
+    verify(tc, 0, run_id)
