@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks import backtest, datasets, startup
+from benchmarks import backtest, datasets, proof, registry, startup
 from benchmarks.process import CouldNotMeasure
 from benchmarks.scene import Scene
 from benchmarks.table import Row, table_text
@@ -20,10 +20,13 @@ from benchmarks.table import Row, table_text
 BENCHMARKS: dict[str, Callable[[Scene], list[Row]]] = {
     "help": startup.help_,
     "run-list": startup.run_list,
+    "run-list-10k": registry.run_list_10k,
     "import": datasets.import_,
     "check": datasets.check,
     "fingerprint": datasets.fingerprint,
     "backtest": backtest.backtest,
+    "verify": proof.verify,
+    "journal": proof.journal,
 }
 """In the order they run: `import` leaves the dataset that the next two read."""
 ROWS = 5_000_000

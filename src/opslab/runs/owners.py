@@ -20,7 +20,11 @@ def lives_elsewhere(layout: Layout, clock: Clock, run_id: RunId, owner: Owner, s
     live = None if same_kernel else read_live(layout, run_id)
     if live is None or live.owner != owner:
         return False
-    return clock.now_ns() - parse_iso(live.heartbeat_at) < SILENT_SECONDS * NS_PER_SECOND
+    try:
+        age_ns = clock.now_ns() - parse_iso(live.heartbeat_at)
+    except ValueError:
+        return False
+    return age_ns < SILENT_SECONDS * NS_PER_SECOND
 
 
 def refuse_unless_gone(metadata: RunMetadata, me: Owner, gone_host: str | None) -> None:

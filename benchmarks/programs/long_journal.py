@@ -1,0 +1,35 @@
+"""`long_journal.py FOLDER LINES`: lengthen a run's journal to LINES lines, as a run with many orders would.
+
+The run is started, by this process, and never ended.
+"""
+
+import sys
+from pathlib import Path
+
+from opslab.store.journal import Journal
+from opslab.system import SystemClock, SystemProcesses
+
+BATCH = 4_096
+ORDER = {
+    "type": "OrderFilled",
+    "strategy_id": "LAB-001",
+    "client_order_id": "O-20240101-000059-001-001-1",
+    "venue_order_id": "BINANCE-1-001",
+    "trade_id": "BINANCE-1-001",
+    "order_side": "BUY",
+    "order_type": "MARKET",
+    "last_qty": "0.005",
+    "last_px": "41972.90",
+    "currency": "USDT",
+    "commission": "0.10493225 USDT",
+    "liquidity_side": "TAKER",
+    "ts_event": 1704067259999000000,
+}
+
+folder, lines = Path(sys.argv[1]), int(sys.argv[2])
+with Journal(folder, SystemClock()) as journal:
+    begun = journal.append("run_started", {"owner": SystemProcesses().me().model_dump()}).seq
+    left = lines - begun
+    while left:
+        journal.append_many([("order_event", ORDER)] * min(BATCH, left))
+        left -= min(BATCH, left)
