@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from opslab.errors import Corrupt
-from opslab.store.journal import Journal, read_events
+from opslab.store.journal import Journal, last_event, read_events, read_lifecycle, read_said
 from opslab.system import SystemClock
 
 
@@ -79,4 +79,46 @@ def test_a_broken_line_in_the_middle_is_named(tmp_path: Path) -> None:
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(lines[0] + b"{not json}\n" + lines[2])
     with pytest.raises(Corrupt, match="line 2"):
+        list(read_events(tmp_path))
+
+
+@pytest.mark.parametrize("change", ["payload", "prev", "seq", "gone", "twice"])
+def test_the_chain_breaks_where_a_line_was_changed(tmp_path: Path, change: str) -> None:
+    append(tmp_path, ["run_initialized", "run_started", "data_verified", "run_completed"])
+    path = tmp_path / "journal.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    changed = {
+        "payload": [lines[0], lines[1].replace(b"run_started", b"run_startet"), *lines[2:]],
+        "prev": [lines[0], lines[1].replace(b"sha256:", b"sha256:0"), *lines[2:]],
+        "seq": [lines[0], lines[1].replace(b'"seq":2', b'"seq":7'), *lines[2:]],
+        "gone": [lines[0], *lines[2:]],
+        "twice": [lines[0], lines[1], *lines[1:]],
+    }[change]
+    path.write_bytes(b"".join(changed))
+    line = {"payload": 3, "prev": 2, "seq": 2, "gone": 2, "twice": 3}[change]
+    start = sum(len(one) for one in changed[: line - 1])
+    with pytest.raises(Corrupt, match=rf"line {line} \(byte {start}\)"):
+        list(read_events(tmp_path))
+
+
+def test_lifecycle_events_are_read_past_the_others_without_looking_at_them(tmp_path: Path) -> None:
+    with Journal(tmp_path, SystemClock()) as journal:
+        journal.append("run_initialized", {"note": '"event":"order_event"'})
+        journal.append_many([("order_event", {"event": "run_started"})] * 3)
+        journal.append("run_completed", {})
+    assert [event.event for event in read_lifecycle(tmp_path)] == ["run_initialized", "run_completed"]
+    last = last_event(tmp_path)
+    assert last is not None
+    assert last.event == "run_completed"
+    said = list(read_said(tmp_path, ["order_event"]))
+    assert [number for number, _ in said] == [2, 3, 4]
+    assert {text for _, text in said} == {b'{"event":"order_event","payload":{"event":"run_started"}}'}
+
+
+def test_a_line_that_never_ends_is_not_read_into_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    append(tmp_path, ["run_initialized"])
+    monkeypatch.setattr("opslab.store.journal.MAX_LINE_BYTES", 1000)
+    with open(tmp_path / "journal.jsonl", "ab") as stream:
+        stream.write(b"x" * 5000)
+    with pytest.raises(Corrupt, match=r"line 2 .* never ends"):
         list(read_events(tmp_path))

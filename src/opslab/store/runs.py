@@ -122,9 +122,10 @@ class RowsFile:
 
     def keep_partial(self) -> None:
         """The rows so far, under the name of what is not whole. Does nothing after `commit`."""
-        with suppress(OSError):
-            if self._stream:
+        if self._stream:
+            with suppress(OSError):  # what no disk has room for
                 self._stream.close()
+        with suppress(OSError):
             if self._temporary.exists():
                 _keep_partial(self._temporary)
 

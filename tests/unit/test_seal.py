@@ -1,0 +1,172 @@
+"""The seal: what it finds, and where. And the rules around owners, partial rows and differences."""
+
+import os
+import shutil
+import tempfile
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from opslab.errors import Corrupt, Environment
+from opslab.model.difference import differences
+from opslab.model.manifest import Finding
+from opslab.store.owner import is_held, owned
+from opslab.store.runs import RowsFile, tidy
+from opslab.store.seal import hold_against, read_manifest, seal
+
+LINES = st.lists(st.binary(max_size=40).map(lambda line: line.replace(b"\n", b"")), max_size=12)
+
+
+def put(folder: Path, files: dict[str, bytes]) -> Path:
+    for name, data in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
+    return folder
+
+
+def sealed(folder: Path, files: dict[str, bytes]) -> Path:
+    put(folder, files)
+    seal(folder, "completed", "run", "2026-01-01T00:00:00.000000Z", "0")
+    return folder
+
+
+def findings(folder: Path) -> list[Finding]:
+    manifest = read_manifest(folder)
+    assert manifest is not None
+    return hold_against(folder, manifest, lambda _size: None)
+
+
+@settings(max_examples=300, deadline=None)
+@given(LINES, st.booleans(), LINES, st.booleans())
+def test_the_first_line_that_differs_is_named(
+    was: list[bytes], closed: bool, now: list[bytes], closed_now: bool
+) -> None:
+    """Any content against any other: the place is in the first line that is not the same."""
+    before = b"\n".join(was) + (b"\n" if closed and was else b"")
+    after = b"\n".join(now) + (b"\n" if closed_now and now else b"")
+    with tempfile.TemporaryDirectory() as name:
+        folder = sealed(Path(name) / "r1", {"a.txt": b"x\ny\n", "f.txt": before, "g.txt": b"z"})
+        (folder / "f.txt").write_bytes(after)
+        found = findings(folder)
+    if before == after:
+        assert found == []
+        return
+    (one,) = found
+    assert (one.kind, one.file) == ("changed", "f.txt")
+    first = next(
+        (n for n, (x, y) in enumerate(zip(before, after, strict=False)) if x != y), min(len(before), len(after))
+    )
+    starts = [0, *(n + 1 for n, byte in enumerate(after) if byte == 10)]
+    if one.message.startswith("holds what"):
+        assert (one.line, one.byte) == (1, 0)
+        return
+    assert one.byte is not None
+    assert one.line is not None
+    assert one.byte <= first
+    assert starts[one.line - 1] <= one.byte if one.line <= len(starts) else one.byte == len(after)
+    ends = dict(pairwise(starts))
+    begin = starts[min(one.line, len(starts)) - 1]
+    assert first <= ends.get(begin, len(after)), "the change is in that line or at its end"
+
+
+@pytest.mark.parametrize("spoil", ["missing", "link", "folder", "fifo", "added", "hidden", "empty folder"])
+def test_what_is_no_longer_that_file_is_named(tmp_path: Path, spoil: str) -> None:
+    folder = sealed(tmp_path / "r1", {"a.txt": b"a\n", "logs/b.txt": b"b\n"})
+    victim = folder / "logs/b.txt"
+    copy = Path(shutil.copy(victim, tmp_path / "copy"))
+    if spoil in ("missing", "link", "folder", "fifo"):
+        victim.unlink()
+    actions = {
+        "link": lambda: victim.symlink_to(copy),
+        "folder": lambda: victim.mkdir(),
+        "fifo": lambda: os.mkfifo(victim),
+        "added": lambda: put(folder, {"logs/c.txt": b""}),
+        "hidden": lambda: put(folder, {".x.tmp": b""}),
+        "empty folder": lambda: (folder / "more").mkdir(),
+    }
+    actions.get(spoil, lambda: None)()
+    (found,) = findings(folder)
+    names = {"added": ("added", "logs/c.txt"), "hidden": ("added", ".x.tmp"), "empty folder": ("added", "more")}
+    kinds = {"missing": "missing"}
+    assert (found.kind, found.file) == names.get(spoil, (kinds.get(spoil, "changed"), "logs/b.txt"))
+
+
+def test_a_seal_that_was_changed_or_is_of_another_run_is_refused(tmp_path: Path) -> None:
+    folder = sealed(tmp_path / "r1", {"a.txt": b"a\n"})
+    text = (folder / "manifest.json").read_text()
+    for wrong in (text.replace('"lines": 1', '"lines": 2'), text[:-20], "", "[]"):
+        (folder / "manifest.json").write_text(wrong)
+        with pytest.raises(Corrupt):
+            read_manifest(folder)
+    (folder / "manifest.json").write_text(text)
+    other = folder.rename(tmp_path / "r2")
+    with pytest.raises(Corrupt, match="r1"):
+        read_manifest(other)
+
+
+def test_without_its_line_checks_a_change_is_still_named(tmp_path: Path) -> None:
+    folder = sealed(tmp_path / "r1", {"a.txt": b"a\nb\n"})
+    (folder / "a.txt").write_bytes(b"a\nc\n")
+    (folder / "manifest-1.lines").unlink()
+    assert [(found.kind, found.file, found.line) for found in findings(folder)] == [
+        ("changed", "a.txt", None),
+        ("missing", "manifest-1.lines", None),
+    ]
+
+
+def test_derived_files_and_what_is_left_of_writing_them_are_outside(tmp_path: Path) -> None:
+    folder = sealed(tmp_path / "r1", {"a.txt": b"a\n", "report.md": b"x", "metadata.json": b"{}"})
+    (folder / "report.md").unlink()
+    put(folder, {"report.html": b"y", ".metadata.json.123.tmp": b"", "metadata.json": b"[]"})
+    assert findings(folder) == []
+
+
+def test_what_is_no_file_is_not_sealed(tmp_path: Path) -> None:
+    put(tmp_path, {"a.txt": b"a\n"})
+    (tmp_path / "b.txt").symlink_to("a.txt")
+    with pytest.raises(Corrupt, match=r"b\.txt"):
+        seal(tmp_path, "completed", "run", "2026-01-01T00:00:00.000000Z", "0")
+
+
+def test_a_run_has_one_owner(tmp_path: Path) -> None:
+    assert not is_held(tmp_path)
+    with owned(tmp_path):
+        assert is_held(tmp_path)
+        with pytest.raises(Environment), owned(tmp_path):
+            pass
+    assert not is_held(tmp_path)
+
+
+def test_partial_rows_keep_their_whole_lines(tmp_path: Path) -> None:
+    put(tmp_path, {".orders.jsonl.tmp": b'{"a":1}\n{"b":2}\n{"c', ".fills.jsonl.tmp": b'{"a', ".x.json.9.tmp": b"?"})
+    put(tmp_path, {".inputs.tmp/code.json": b"{}", "positions.jsonl": b"{}\n"})
+    tidy(tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {
+        "partial-orders.jsonl": b'{"a":1}\n{"b":2}\n',
+        "positions.jsonl": b"{}\n",
+    }
+
+
+def test_rows_are_partial_until_they_are_committed(tmp_path: Path) -> None:
+    rows = RowsFile(tmp_path, "orders")
+    rows.add({"n": 1})
+    rows.keep_partial()
+    assert (tmp_path / "partial-orders.jsonl").read_text() == '{"n":1}\n'
+    other = RowsFile(tmp_path, "fills")
+    other.add({"n": 1})
+    other.commit()
+    other.keep_partial()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["fills.jsonl", "partial-orders.jsonl"]
+
+
+def test_differences_are_told_field_by_field() -> None:
+    before = {"a": {"b": 1, "c": True}, "d": None, "e": "x"}
+    after = {"a": {"b": 2, "c": True}, "d": "new"}
+    assert [found.model_dump() for found in differences(before, after)] == [
+        {"field": "a.b", "before": "1", "after": "2"},
+        {"field": "d", "before": None, "after": "new"},
+        {"field": "e", "before": "x", "after": None},
+    ]
