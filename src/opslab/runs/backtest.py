@@ -27,6 +27,7 @@ from opslab.store.live import remove_live
 from opslab.store.logs import scrub_log
 from opslab.store.owner import is_held, owned
 from opslab.store.runs import METRICS, RowsFile, taken, write_inputs, write_record
+from opslab.store.seal import read_manifest
 from opslab.system import StopSignals
 
 ENGINE_LOG = "engine.log"
@@ -95,7 +96,8 @@ def _fail(folder: Path, plan: BacktestPlan, log: RunLog, error: BaseException, a
     if log.metadata.status not in FINAL:
         failure = Failure(kind="lab", message=f"{type(error).__name__}: {around.clean(str(error))}")
         log.tell("run_failed", {"failure": failure.model_dump()})
-    finish(folder, log.metadata, around.clock, reports=plan.spec.observability.report)
+    if read_manifest(folder) is None:
+        finish(folder, log.metadata, around.clock, reports=plan.spec.observability.report)
 
 
 def _start(plan: BacktestPlan, log: RunLog, around: Surroundings) -> Owner:
