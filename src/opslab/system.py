@@ -89,7 +89,7 @@ class StopSignals:
     `on_signal(count)` run in the main thread, in the middle of whatever it was doing.
     """
 
-    _NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
     def __init__(self) -> None:
         self.name: str | None = None
@@ -99,7 +99,7 @@ class StopSignals:
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
-        for number in self._NUMBERS:
+        for number in self.NUMBERS:
             self._before[number] = signal.signal(number, self._note)
         return self
 
@@ -114,10 +114,16 @@ class StopSignals:
         self.on_signal(self.count)
 
 
-def raise_on_terminate() -> None:
+def raise_on_signals() -> None:
     """Let SIGTERM and SIGHUP end a command the way Ctrl-C does, so that what it staged is removed."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in StopSignals.NUMBERS:
         signal.signal(number, _interrupt)
+
+
+def ignore_signals() -> None:
+    """Everything is done and told: what comes now is too late to change that."""
+    for number in StopSignals.NUMBERS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:

@@ -45,19 +45,22 @@ def root(
 
 def main() -> NoReturn:
     """The console script."""
-    from opslab.system import raise_on_terminate
+    from opslab.system import ignore_signals, raise_on_signals
 
-    raise_on_terminate()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal that cannot show a letter gets its code instead
             stream.reconfigure(errors="backslashreplace")
     code = BUG
     try:
+        raise_on_signals()
         code = _run()
         sys.stdout.flush()
+    except KeyboardInterrupt:  # while it was telling how it ended
+        code = INTERRUPTED
     except BrokenPipeError:  # the reader of stdout has gone: nothing to tell anybody
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
+    ignore_signals()
     sys.exit(code)
 
 
