@@ -3,6 +3,7 @@
 In a ```console block every line `$ tc ...` is run, page by page, in a fresh folder with a fresh home. It must exit
 with 0, or with the code that a comment behind it names (`# exit 2`). A block with `title="name"` is a file that the
 commands below it find; so are `examples/` and the candle files made here. `$ ...` lines of other programs are not run.
+A page in `SCENES` finds a home in which things have gone wrong in the way that the page is about.
 """
 
 import json
@@ -13,7 +14,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, get_args
 
@@ -24,11 +25,20 @@ from pydantic import BaseModel
 from opslab import errors
 from opslab.cli.app import app
 from opslab.datasets.rules import RULES
+from opslab.model.comparison import Comparison, FirstDifference
 from opslab.model.dataset import DatasetRecord
 from opslab.model.event import EventName
+from opslab.model.inputs import CodeParts
+from opslab.model.live import Live
+from opslab.model.manifest import Finding, Kind, Manifest, SealedFile, Verdict, Verification
 from opslab.model.risk import PROFILES
-from opslab.model.run import RunMetadata, ScenarioCounters
+from opslab.model.run import Owner, RunMetadata, ScenarioCounters, Status
 from opslab.model.spec import BacktestSpec
+from opslab.runs.recovery import Action
+from opslab.runs.reproduce import Reproduction
+from opslab.runs.selection import Row
+from opslab.store.seal import DERIVED
+from tests.fakes.tc import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -50,17 +60,36 @@ def has_commands(page: Path) -> bool:
     return any(language == "console" and COMMAND.search(text) for language, _, text in blocks(page))
 
 
+def environment(folder: Path) -> dict[str, str]:
+    return {**os.environ, "TC_HOME": str(folder / "home")}
+
+
 def tc(words: Iterable[str], folder: Path) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "TC_HOME": str(folder / "home")}
     return subprocess.run(
         [sys.executable, "-m", "opslab", *words],
         cwd=folder,
-        env=environment,
+        env=environment(folder),
         capture_output=True,
         text=True,
         check=False,
         timeout=60,
     )
+
+
+def ok(command: str, folder: Path) -> str:
+    """What `tc <command>` prints; it must exit with 0."""
+    done = tc(command.split(), folder)
+    assert done.returncode == 0, f"tc {command}\n{done.stdout}{done.stderr}"
+    return done.stdout
+
+
+def run_folder(folder: Path, run_id: str) -> Path:
+    return folder / "home" / "artifacts" / "runs" / run_id
+
+
+PREPARE = "data prepare --dataset btcusdt-sample"
+LIFECYCLE = "run backtest --spec examples/order-lifecycle.yaml --run-id"
+SMOKE = "run backtest --spec examples/ops-smoke.yaml --run-id"
 
 
 def day_of_candles(first_open_ms: int) -> list[str]:
@@ -93,8 +122,49 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def runs_that_were_changed(folder: Path) -> None:
+    """A changed row, edited metadata, a lost seal, and a note that somebody put there."""
+    ok(PREPARE, folder)
+    ok(f"{LIFECYCLE} lifecycle-1", folder)
+    change_line(run_folder(folder, "lifecycle-1") / "orders.jsonl", 7000)
+    for run_id in ("smoke-1", "smoke-2", "smoke-3"):
+        ok(f"{SMOKE} {run_id}", folder)
+    metadata = run_folder(folder, "smoke-1") / "metadata.json"
+    metadata.write_text(metadata.read_text().replace('"completed"', '"failed"'))
+    (run_folder(folder, "smoke-2") / "manifest.json").unlink()
+    (run_folder(folder, "smoke-3") / "notes.txt").write_text("looked at\n")
+
+
+def a_run_whose_owner_is_gone(folder: Path) -> None:
+    """`night-1`: its `tc` was killed in the middle of it."""
+    ok(PREPARE, folder)
+    words = [sys.executable, "-m", "opslab", *LIFECYCLE.split(), "night-1"]
+    process = subprocess.Popen(words, cwd=folder, env=environment(folder), stderr=subprocess.PIPE)
+    journal = run_folder(folder, "night-1") / "journal.jsonl"
+    wait_until(lambda: journal.exists() and journal.stat().st_size > HUNDREDS_OF_ORDERS, "orders of night-1")
+    process.kill()
+    process.communicate()
+
+
+HUNDREDS_OF_ORDERS = 1_000_000
+"""Bytes of a journal that tells of so many; the whole one of this spec has twenty times as much."""
+
+SCENES: dict[str, Callable[[Path], None]] = {
+    "artifact-health.md": runs_that_were_changed,
+    "interrupted-run.md": a_run_whose_owner_is_gone,
+}
+
+
+def change_line(path: Path, number: int) -> None:
+    """One digit of it, the size kept."""
+    lines = path.read_bytes().splitlines(keepends=True)
+    lines[number - 1] = lines[number - 1].replace(b'0.005"', b'0.006"')
+    path.write_bytes(b"".join(lines))
+
+
 @pytest.mark.parametrize("page", [page for page in PAGES if has_commands(page)], ids=lambda page: page.name)
 def test_commands_of_the_docs_run(page: Path, folder: Path) -> None:
+    SCENES.get(page.name, lambda _folder: None)(folder)
     for language, title, text in blocks(page):
         if title:
             (folder / title).write_text(text, encoding="utf-8")
@@ -107,14 +177,39 @@ def test_commands_of_the_docs_run(page: Path, folder: Path) -> None:
             assert done.returncode == wanted, f"{page.name}: {found[0]}\n{done.stdout}{done.stderr}"
 
 
+def by_hand(folder: Path, page: str, title: str, argument: Path) -> tuple[int, str]:
+    """Exit code and output of a script that a page prints."""
+    script = next(text for _, found, text in blocks(DOCS / page) if found == title)
+    (folder / title).write_text(script)
+    program = "sh" if title.endswith(".sh") else sys.executable
+    done = subprocess.run([program, title, str(argument)], cwd=folder, capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
 def test_fingerprint_can_be_recomputed_as_its_page_says(folder: Path) -> None:
-    script = next(text for _, title, text in blocks(DOCS / "data.md") if title == "fingerprint.py")
-    (folder / "fingerprint.py").write_text(script)
-    recomputed = subprocess.run(
-        [sys.executable, "fingerprint.py", "candles.csv"], cwd=folder, capture_output=True, text=True, check=True
+    recomputed = by_hand(folder, "data.md", "fingerprint.py", folder / "candles.csv")
+    done = ok("data import candles.csv --dataset one-day --json", folder)
+    assert recomputed == (0, f"{json.loads(done)['fingerprint']}\n")
+
+
+def test_journal_and_seal_can_be_checked_as_their_pages_say(folder: Path) -> None:
+    ok(PREPARE, folder)
+    ok(f"{LIFECYCLE} r1", folder)
+    run = run_folder(folder, "r1")
+    journal, manifest = run / "journal.jsonl", run / "manifest.json"
+    lines = journal.read_bytes().count(b"\n")
+    assert by_hand(folder, "journal.md", "chain.py", journal) == (0, f"{lines} lines, each following the one before\n")
+    assert by_hand(folder, "manifest.md", "check.sh", run) == (0, "every file is what was sealed\n")
+    assert by_hand(folder, "manifest.md", "seal.py", run) == (0, "seal holds\nline checks hold\n")
+    change_line(run / "journal.jsonl", 6)
+    assert by_hand(folder, "journal.md", "chain.py", journal) == (1, "line 7 does not follow the line before it\n")
+    assert "journal.jsonl: FAILED" in by_hand(folder, "manifest.md", "check.sh", run)[1]
+    assert by_hand(folder, "manifest.md", "seal.py", run) == (
+        0,
+        "seal holds\nline checks hold\njournal.jsonl: differs from line 6 on\n",
     )
-    done = tc(["data", "import", "candles.csv", "--dataset", "one-day", "--json"], folder)
-    assert recomputed.stdout.strip() == json.loads(done.stdout)["fingerprint"]
+    manifest.write_text(manifest.read_text().replace('"completed"', '"failed"'))
+    assert by_hand(folder, "manifest.md", "seal.py", run)[1].startswith("seal does not hold\n")
 
 
 @pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"])
@@ -159,6 +254,10 @@ def words_of(literal: Any) -> set[str]:
     return {word for part in parts for word in ([part] if isinstance(part, str) else words_of(part))}
 
 
+def fields_words(model: type[BaseModel], name: str) -> set[str]:
+    return words_of(model.model_fields[name].annotation)
+
+
 @pytest.mark.parametrize(
     ("page", "heading", "known"),
     [
@@ -166,9 +265,24 @@ def words_of(literal: Any) -> set[str]:
         ("spec.md", "Risk profiles", set(PROFILES)),
         ("data.md", "What is checked", set(RULES)),
         ("data.md", "The dataset folder", set(DatasetRecord.model_fields)),
-        ("run.md", "metadata.json", set(RunMetadata.model_fields)),
+        ("run.md", "Statuses", words_of(Status) - {"safety_blocked", "halted"}),
+        ("run.md", "Inputs", set(CodeParts.model_fields)),
+        ("run.md", "metadata.json", set(RunMetadata.model_fields) | {"live", "seal", "folder"}),
         ("run.md", "Counters", set(ScenarioCounters.model_fields)),
-        ("run.md", "The journal", words_of(EventName) | {"seq", "time", "event", "payload", "prev"}),
+        ("run.md", "The owner and its heartbeat", set(Owner.model_fields) | set(Live.model_fields)),
+        ("run.md", "Owner gone", words_of(Action)),
+        ("run.md", "Is it whole", words_of(Verdict)),
+        ("run.md", "Compare two", fields_words(Comparison, "results")),
+        ("run.md", "Reproduce one", fields_words(Reproduction, "verdict")),
+        ("journal.md", "A line", {"seq", "time", "event", "payload", "prev"}),
+        ("journal.md", "Events", words_of(EventName)),
+        ("manifest.md", "manifest.json", set(Manifest.model_fields)),
+        ("manifest.md", "A sealed file", set(SealedFile.model_fields)),
+        ("manifest.md", "What verify finds", words_of(Kind)),
+        ("json.md", "A row of the list", (set(Row._fields) | {"folder"}) - {"error"}),
+        ("json.md", "A verification", set(Verification.model_fields) | set(Finding.model_fields) | {"hint"}),
+        ("json.md", "A comparison", set(Comparison.model_fields) | set(FirstDifference.model_fields)),
+        ("json.md", "A reproduction", set(Reproduction.model_fields)),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -184,11 +298,17 @@ def test_every_exit_code_is_explained() -> None:
 
 
 def test_a_run_writes_the_files_and_fields_that_its_page_names(folder: Path) -> None:
-    tc(["data", "prepare", "--dataset", "btcusdt-sample"], folder)
-    done = tc(["run", "backtest", "--spec", "examples/order-lifecycle.yaml", "--run-id", "r1"], folder)
-    assert done.returncode == 0, done.stderr
-    run = folder / "home" / "artifacts" / "runs" / "r1"
-    assert {path.name for path in run.iterdir()} == {name.rstrip("/") for name in files_of_a_run()}
+    ok(PREPARE, folder)
+    ok(f"{LIFECYCLE} r1", folder)
+    run = run_folder(folder, "r1")
+    files = files_of_a_run()
+    assert {path.name for path in run.iterdir()} == set(files)
+    assert {name for name, sealed in files.items() if sealed == "no: derived"} == DERIVED
+    manifest = json.loads((run / "manifest.json").read_text())
+    listed = {file["path"].partition("/")[0] for file in manifest["files"]} | {"logs"}
+    assert {name for name, sealed in files.items() if sealed == "yes"} == listed
+    shown = json.loads(ok("run show r1 --json", folder))
+    assert set(shown) == first_cells("run.md", "metadata.json")
     for line in section("run.md", "Canonical results").splitlines():
         row = re.match(r"\| `(\w+\.jsonl)` \|.*?\|(.*)\|$", line)
         if row:
@@ -197,9 +317,24 @@ def test_a_run_writes_the_files_and_fields_that_its_page_names(folder: Path) -> 
             assert named == set(first), f"docs/run.md, {row[1]}: {sorted(named ^ set(first))}"
 
 
-def files_of_a_run() -> set[str]:
-    rows = re.findall(r"^\| (`.*?) \|", section("run.md", "The run folder"), re.MULTILINE)
-    return {name for cell in rows for name in re.findall(r"`([\w./]+)`", cell)}
+def files_of_a_run() -> dict[str, str]:
+    """Name to what the page says of its being sealed."""
+    rows = re.findall(r"^\| (`.*?) \|.*\| (.*?) \|$", section("run.md", "The run folder"), re.MULTILINE)
+    return {name.rstrip("/"): sealed for cell, sealed in rows for name in re.findall(r"`([\w./-]+)`", cell)}
+
+
+def test_events_say_what_the_journals_page_says(folder: Path) -> None:
+    rows = re.findall(r"^\| `(\w+)` \|.*?\| (.*) \|$", section("journal.md", "Events"), re.MULTILINE)
+    named = {event: set(NAME.findall(payload)) for event, payload in rows}
+    ok(PREPARE, folder)
+    for run_id, spec in (("a", "examples/ops-smoke.yaml"), ("b", "examples/own-strategy/cross.yaml")):
+        ok(f"run init --spec {spec} --run-id {run_id}", folder)
+        (folder / "examples" / "own-strategy" / "crossing" / "more.py").write_text("MORE = 1\n")
+        ok(f"run backtest --spec {spec} --run-id {run_id}", folder)
+        for line in (run_folder(folder, run_id) / "journal.jsonl").read_text().splitlines():
+            event = json.loads(line)
+            unknown = set(event["payload"]) - named[event["event"]]
+            assert event["event"] == "order_event" or not unknown, (event["event"], unknown)
 
 
 def offered() -> Iterator[tuple[str, set[str], set[str]]]:
@@ -231,5 +366,5 @@ def test_command_reference_is_what_help_offers() -> None:
         options, arguments = known[heading]
         assert synopsis.startswith(heading), heading
         assert set(re.findall(r"--[\w-]+", synopsis)) == options, heading
-        rest = set(re.sub(r"\[.*?\]|--[\w-]+ \w+", "", synopsis.removeprefix(heading)).split())
+        rest = set(re.sub(r"\[.*?\]|--[\w-]+( \w+)?|\|", "", synopsis.removeprefix(heading)).split())
         assert rest == arguments, heading

@@ -1,0 +1,161 @@
+"""A disk that fills up, at every size: one clear error, and with room again the run can be settled."""
+
+import os
+import re
+import resource
+import shutil
+import signal
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache, partial
+
+from tests.breaking.aftermath import claim_goes_on, claim_nothing_half_done, claim_whole, settle
+from tests.breaking.chain import journal_bytes
+from tests.breaking.deaths import chosen
+from tests.breaking.processes import TC
+from tests.breaking.scene import ORDERS_SAMPLE, ORDERS_TINY, RUN, Kind, Life, Scene, life
+from tests.breaking.trial import Attempt, Trial
+from tests.fakes.tc import Tc
+
+FULL = 120
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+_ROOMY = "1g"
+_END_SECONDS = 120.0
+_SMALL_BYTES = 16_384
+"""Up to here every record is cut off by a limit somewhere; half of the limits lie below."""
+_SPARE_PAGES = 40
+"""What temporary files take besides what stays."""
+_CAUSE = re.compile(r"No space left on device|File too large|Disk quota exceeded")
+_EXITS = (1, 5)
+_CANNOT_MOUNT = "small disks: no right to mount a tmpfs"
+
+
+def missing(_scene: Scene) -> list[str]:
+    return [] if _can_mount() else [_CANNOT_MOUNT]
+
+
+def attempts(scene: Scene) -> Iterator[Attempt]:
+    tiny = life(scene, ORDERS_TINY)
+    big_kind = scene.orders if scene.scale == "small" else ORDERS_SAMPLE
+    big = life(scene, big_kind)
+    if _can_mount():
+        pages = range(1, tiny.size_bytes // _PAGE_BYTES + _SPARE_PAGES)
+        for size in chosen(pages, scene.count):
+            yield _disk(scene, ORDERS_TINY, tiny, size)
+        pages = range(1, int(big.size_bytes * 1.1) // _PAGE_BYTES + _SPARE_PAGES)
+        for size in chosen(pages, scene.wanted(FULL) // 2):
+            yield _disk(scene, big_kind, big, size)
+    count = scene.wanted(FULL)
+    limits = {*chosen(range(_SMALL_BYTES), count - count // 2), *chosen(range(big.largest_bytes + 2), count // 2)}
+    for size in sorted(limits):
+        attempt = partial(_limited, scene=scene, kind=big_kind, watched=big, size_bytes=size)
+        yield Attempt(f"disk-full-limit-{size}", attempt)
+
+
+@cache
+def _can_mount() -> bool:
+    return subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False).returncode == 0
+
+
+def _disk(scene: Scene, kind: Kind, watched: Life, pages: int) -> Attempt:
+    attempt = partial(_small_disk, scene=scene, kind=kind, watched=watched, pages=pages)
+    return Attempt(f"disk-full-{kind.title}-{pages}-pages", attempt)
+
+
+@dataclass(frozen=True, slots=True)
+class Tight:
+    """A home that is short of room. `limit` is for the `tc` process; `make_room` ends it."""
+
+    tc: Tc
+    spec: str
+    limit: Callable[[], None] | None
+    make_room: Callable[[], None]
+
+
+def _limited(trial: Trial, scene: Scene, kind: Kind, watched: Life, size_bytes: int) -> None:
+    """No file may grow past a size."""
+
+    def limit() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, size_bytes))
+
+    tight = Tight(scene.home(trial), kind.spec(trial.folder), limit, lambda: None)
+    _run_out(trial, tight, watched)
+
+
+def _small_disk(trial: Trial, scene: Scene, kind: Kind, watched: Life, pages: int) -> None:
+    """The home is a file system of so many pages, seen by this worker and what it starts only."""
+    _leave_the_shared_mounts(os.getpid())
+    home = trial.folder / "home"
+    home.mkdir()
+    _mount("-t", "tmpfs", "-o", f"size={pages * _PAGE_BYTES}", "tmpfs", str(home))
+    try:
+        spec = kind.spec(trial.folder)
+        roomy = partial(_mount, "-o", f"remount,size={_ROOMY}", str(home))
+        _run_out(trial, Tight(scene.home_in(home), spec, None, roomy), watched)
+        if trial.broken:
+            shutil.copytree(home, trial.folder / "kept", symlinks=True)
+    finally:
+        subprocess.run(["umount", "--lazy", str(home)], check=True)
+
+
+@cache
+def _leave_the_shared_mounts(_worker: int) -> None:
+    """Once in each worker. When it ends, however it does, its mounts are gone."""
+    os.unshare(os.CLONE_NEWNS)
+    _mount("--make-rprivate", "/")
+
+
+def _mount(*words: str) -> None:
+    subprocess.run(["mount", *words], check=True, capture_output=True)
+
+
+def _run_out(trial: Trial, tight: Tight, watched: Life) -> None:
+    tc = tight.tc
+    words = ("run", "backtest", "--spec", tight.spec, "--run-id", RUN, "--home", str(tc.home))
+    code, err = _run_to_its_end(tc, words, tight.limit)
+    (trial.folder / "tc.err").write_text(err)
+    trial.saw("exit", code)
+    _claim_said(trial, code, err)
+    before = journal_bytes(tc.run_folder(RUN))
+    tight.make_room()
+    claim_nothing_half_done(trial, tc)
+    if not tc.run_folder(RUN).exists():
+        trial.saw("found", "no run")
+        trial.claim(code == 5, f"exit {code} without a run")
+        claim_goes_on(trial, tc, RUN, tight.spec, watched.expected)
+    elif code == 0:
+        trial.saw("found", "completed")
+        shown = claim_whole(trial, tc, RUN, watched.expected)
+        trial.claim(shown["status"] == "completed", f"exit 0 and {shown['status']}")
+    elif settle(trial, tc, RUN, before, watched.expected) == "initialized":
+        claim_goes_on(trial, tc, RUN, tight.spec, watched.expected)
+
+
+def _run_to_its_end(tc: Tc, words: Sequence[str], limit: Callable[[], None] | None) -> tuple[int, str]:
+    """Exit code, and what it said through a pipe: a limit on files is none on that."""
+    done = subprocess.run(
+        [*TC, *words],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        cwd="/",
+        env=tc.environment(),
+        preexec_fn=limit,
+        timeout=_END_SECONDS,
+        check=False,
+    )
+    return done.returncode, done.stderr.decode(errors="replace")
+
+
+def _claim_said(trial: Trial, code: int, err: str) -> None:
+    """One error with its cause, and no traceback."""
+    trial.claim(code == 0 or code in _EXITS, f"exit {code}: {err[-500:]}")
+    trial.claim("Traceback" not in err, f"a traceback: {err[-500:]}")
+    errors = [line for line in err.splitlines() if line.startswith("tc: error: ")]
+    if code == 0:
+        trial.claim(not errors, f"exit 0 with an error: {errors}")
+    elif trial.claim(len(errors) == 1, f"{len(errors)} errors: {err[-500:]}"):
+        trial.saw("said", "the cause" if _CAUSE.search(errors[0]) else "no cause")
+        trial.claim(bool(_CAUSE.search(errors[0])), f"an error without its cause: {errors[0]}")

@@ -1,0 +1,88 @@
+"""Small runs to break many times: one real run, and what a death would have left of it at other moments."""
+
+import json
+import shutil
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from tests.breaking.chain import ENDINGS, chained, journal_bytes, whole_lines
+from tests.breaking.scene import ORDERS_TINY, RUN, Kind, Scene, life
+from tests.fakes.tc import Tc
+
+ROWS = ("orders", "fills", "positions")
+_MADE_AT_THE_END = ("manifest*", "report.*", "metrics.json")
+
+
+class StillClock:
+    """So that two processes write the same bytes."""
+
+    def now_ns(self) -> int:
+        return 1_704_067_200_000_000_000
+
+    def monotonic_s(self) -> float:
+        return 0.0
+
+
+@cache
+def finished(scene: Scene, kind: Kind = ORDERS_TINY, run_id: str = RUN) -> Path:
+    """The folder of a completed, sealed run. Not to be changed: copy it."""
+    scene.need(kind.dataset)
+    home = scene.work / "finished" / f"{kind.title}-{run_id}"
+    shutil.rmtree(home, ignore_errors=True)
+    tc = scene.home_in(home)
+    tc.ok("run", "backtest", "--spec", kind.spec(home), "--run-id", run_id)
+    return tc.run_folder(run_id)
+
+
+def copy_into(tc: Tc, run: Path, run_id: str = RUN) -> Path:
+    """Put a copy of a run's folder into a home; the copy."""
+    target = tc.run_folder(run_id)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copytree(run, target, symlinks=True)
+    return target
+
+
+def unseal(folder: Path) -> None:
+    """As if its owner had died between the end and the seal."""
+    for pattern in ("manifest*", "report.*"):
+        for path in folder.glob(pattern):
+            path.unlink()
+
+
+def cut_off(folder: Path, share: float = 0.6, torn_bytes: int = 40) -> None:
+    """As if its owner had died in the middle: rows half written, the journal torn, the metadata one event behind.
+
+    share: of the journal's lines that were written.
+    """
+    for pattern in _MADE_AT_THE_END:
+        for path in folder.glob(pattern):
+            path.unlink()
+    for name in ROWS:
+        rows = (folder / f"{name}.jsonl").read_bytes()
+        (folder / f".{name}.jsonl.tmp").write_bytes(rows[: int(len(rows) * share)])
+        (folder / f"{name}.jsonl").unlink()
+    lines = whole_lines(journal_bytes(folder))
+    kept = lines[: max(3, int(len(lines) * share))]
+    (folder / "journal.jsonl").write_bytes(b"".join(kept) + lines[len(kept)][:torn_bytes])
+    (folder / "metadata.json").unlink()
+    (folder / ".metadata.json.4194304.tmp").write_bytes(b'{"metadata_version"')
+
+
+def rewrite_journal(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    """Change events as a forger would: the chain holds again."""
+    events = [json.loads(line) for line in whole_lines(journal_bytes(folder))]
+    for event in events:
+        change(event)
+    (folder / "journal.jsonl").write_bytes(chained(events))
+
+
+def endless(folder: Path) -> None:
+    """Take the end out of the journal, so that the run never told of one."""
+    events = [json.loads(line) for line in whole_lines(journal_bytes(folder))]
+    (folder / "journal.jsonl").write_bytes(chained([event for event in events if event["event"] not in ENDINGS]))
+
+
+def expected(scene: Scene) -> Any:
+    return life(scene, ORDERS_TINY).expected

@@ -1,0 +1,106 @@
+"""Death of `recover` itself, at every byte and every step: the next recover finishes the work."""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+from opslab.errors import LabError
+from opslab.model.ids import RunId
+from opslab.runs.recovery import recover
+from opslab.runs.verify import verify
+from opslab.store.layout import Layout
+from opslab.system import SystemProcesses
+from tests.breaking.aftermath import FINAL, entries
+from tests.breaking.chain import ENDINGS, chain_faults, journal_bytes, lifecycle
+from tests.breaking.deaths import KILLED, XFSZ, chosen, count_steps, dies_at_byte, dies_at_step
+from tests.breaking.forged import ROWS, StillClock, copy_into, cut_off, finished, unseal
+from tests.breaking.scene import RUN, Scene
+from tests.breaking.trial import Attempt, Trial
+from tests.fakes.tc import Tc
+
+_DEATHS: dict[str, Callable[[Path], None]] = {"died-running": cut_off, "died-unsealed": unseal}
+"""What is to be recovered."""
+
+
+def attempts(scene: Scene) -> Iterator[Attempt]:
+    for name, kill in _DEATHS.items():
+        base = scene.work / "kill-recover" / f"of-{name}"
+        dead = copy_into(Tc(base / "before"), finished(scene))
+        kill(dead)
+        done = copy_into(Tc(base / "done"), dead)
+        _recover(base / "done", lambda: None)
+        for at in chosen_of(_sizes(dead, done), scene.count):
+            yield Attempt(f"kill-recover-{name}-{at}", partial(_at_byte, dead=dead, at=at))
+        copy_into(Tc(base / "counted"), dead)
+        steps = count_steps(partial(_recover, base / "counted"))
+        for step in chosen(range(steps + 1), scene.count):
+            yield Attempt(f"kill-recover-{name}-step-{step}", partial(_at_step, dead=dead, step=step))
+
+
+def chosen_of(places: list[int], count: int | None) -> list[int]:
+    return [places[number] for number in chosen(range(len(places)), count)]
+
+
+def _sizes(dead: Path, done: Path) -> list[int]:
+    """Every size that a file has on its way from before to after."""
+    sizes: set[int] = set()
+    for path in done.rglob("*"):
+        before = dead / path.relative_to(done)
+        if path.is_file() and not (before.is_file() and before.read_bytes() == path.read_bytes()):
+            if path.name == "journal.jsonl":
+                sizes.update(range(before.stat().st_size, path.stat().st_size + 1))
+            elif not path.name.startswith("partial-"):  # renamed, not written
+                sizes.update(range(path.stat().st_size + 1))
+    return sorted(sizes)
+
+
+def _recover(home: Path, _promise: Callable[[], None]) -> None:
+    recover(Layout(home), RunId(RUN), StillClock(), SystemProcesses())
+
+
+def _at_byte(trial: Trial, dead: Path, at: int) -> None:
+    copy_into(Tc(trial.folder), dead)
+    code, _ = dies_at_byte(partial(_recover, trial.folder), at)
+    trial.saw("death at a byte", "by the kernel" if code == XFSZ else f"none, exit {code}")
+    trial.claim(code in (XFSZ, 0), f"recover ended with {code} at byte {at}")
+    _claim_recovered(trial, dead)
+
+
+def _at_step(trial: Trial, dead: Path, step: int) -> None:
+    copy_into(Tc(trial.folder), dead)
+    code, _ = dies_at_step(partial(_recover, trial.folder), step)
+    trial.saw("death at a step", "killed" if code == KILLED else f"none, exit {code}")
+    trial.claim(code in (KILLED, 0), f"recover ended with {code} at step {step}")
+    _claim_recovered(trial, dead)
+
+
+def _claim_recovered(trial: Trial, dead: Path) -> None:
+    layout, folder = Layout(trial.folder), Tc(trial.folder).run_folder(RUN)
+    try:
+        action = recover(layout, RunId(RUN), StillClock(), SystemProcesses()).action
+    except LabError as error:
+        trial.claim(False, f"the next recover cannot: {error.message}")
+        return
+    trial.saw("the next recover", action)
+    found = verify(layout, RunId(RUN), SystemProcesses(), lambda _size: None)
+    trial.claim(found.verdict == "whole", f"verify afterwards: {found.verdict}, {found.message}")
+    trial.claim(found.status in FINAL, f"its status is {found.status}")
+    for fault in chain_faults(journal_bytes(folder)):
+        trial.claim(False, fault)
+    endings = [event["event"] for event in lifecycle(journal_bytes(folder)) if event["event"] in ENDINGS]
+    trial.claim(len(endings) == 1, f"the journal tells {len(endings)} ends: {endings}")
+    hidden = [name for name in entries(folder) if Path(name).name.startswith(".")]
+    trial.claim(not hidden, f"temporary files are left: {hidden}")
+    _claim_rows_kept(trial, dead, folder)
+    trial.claim(not list((layout.runtime / "live").glob("*")), "live values of a dead run are left")
+
+
+def _claim_rows_kept(trial: Trial, dead: Path, folder: Path) -> None:
+    """Every whole row is still there, under a name that tells whether they are all."""
+    for name in ROWS:
+        for left, kept in ((f".{name}.jsonl.tmp", f"partial-{name}.jsonl"), (f"{name}.jsonl", f"{name}.jsonl")):
+            if (dead / left).exists():
+                data = (dead / left).read_bytes()
+                whole = data[: data.rfind(b"\n") + 1]
+                there = (folder / kept).read_bytes() if (folder / kept).exists() else b""
+                trial.claim(there == whole, f"{kept} has {len(there)} bytes of {len(whole)}")

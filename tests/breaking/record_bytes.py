@@ -1,0 +1,176 @@
+"""Death at every byte and every step of a record's write: the record is the old one or the new one, and whole."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from opslab.model.run import RunMetadata
+from opslab.store.files import write_whole
+from opslab.store.runs import RowsFile, tidy, write_metadata, write_record
+from opslab.store.seal import hold_against, read_manifest, seal
+from tests.breaking.aftermath import entries
+from tests.breaking.deaths import KILLED, XFSZ, chosen, count_steps, dies_at_byte, dies_at_step
+from tests.breaking.forged import copy_into, finished, unseal
+from tests.breaking.scene import Scene
+from tests.breaking.trial import Attempt, Trial
+from tests.fakes.tc import Tc
+
+_TEXT = "".join(f"line {number} of a record\n" for number in range(120)).encode()
+_ROWS = [{"client_order_id": f"O-{number}", "last_qty": "0.005"} for number in range(400)]
+_SEALED_AT = "2024-01-01T00:00:00.000000Z"
+
+
+@dataclass(frozen=True, slots=True)
+class Sides:
+    """The run's folder before a write, and after one that nothing disturbed."""
+
+    before: Path
+    done: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """`do` writes into a run's folder; `claim` looks at what a death in the middle of it left."""
+
+    name: str
+    prepare: Callable[[Path], None]
+    do: Callable[[Path], None]
+    claim: Callable[[Trial, "Sides", Path], None]
+    """Called with the folder as death left it."""
+    largest: Callable[[Path], int]
+    """Of the files it writes, in the folder where it was done whole."""
+
+
+def _as_it_is(_folder: Path) -> None:
+    pass
+
+
+def _metadata(folder: Path) -> None:
+    text = (folder / "metadata.json").read_bytes()
+    write_metadata(folder, RunMetadata.model_validate_json(text).with_changes(status="failed", ended_by="a test"))
+
+
+def _metrics(folder: Path) -> None:
+    write_record(folder, "metrics.json", {"scenario": {"bars_seen": 1}, "text": "x" * 500})
+
+
+def _rows(folder: Path) -> None:
+    file = RowsFile(folder, "more")
+    for row in _ROWS:
+        file.add(row)
+    file.commit()
+
+
+def _seal(folder: Path) -> None:
+    seal(folder, "completed", "run", _SEALED_AT, "0.0.0")
+
+
+def _claim_old_or_new(trial: Trial, sides: Sides, after: Path, name: str) -> None:
+    old, new, found = (
+        (folder / name).read_bytes() if (folder / name).exists() else None
+        for folder in (sides.before, sides.done, after)
+    )
+    trial.saw("record", "old" if found == old else "new")
+    trial.claim(found in (old, new), f"{name} is neither the old nor the new one: {len(found or b'')} bytes")
+
+
+def _claim_rows(trial: Trial, sides: Sides, after: Path) -> None:
+    """All rows under their name, or the first of them under the name of what is not whole."""
+    _claim_old_or_new(trial, sides, after, "more.jsonl")
+    tidy(after)
+    partial_rows = after / "partial-more.jsonl"
+    if partial_rows.exists():
+        whole, found = (sides.done / "more.jsonl").read_bytes(), partial_rows.read_bytes()
+        trial.claim(whole.startswith(found) and found.endswith(b"\n"), "partial rows are not the first whole ones")
+        trial.claim(not (after / "more.jsonl").exists(), "there are whole rows and partial ones")
+    _claim_tidy(trial, after)
+
+
+def _claim_sealed(trial: Trial, _sides: Sides, after: Path) -> None:
+    """The old seal, a new one, or none: what there is holds; and it can be sealed again."""
+    manifest = read_manifest(after)
+    trial.saw("seal", "none" if manifest is None else f"number {manifest.number}")
+    if manifest is not None:
+        findings = hold_against(after, manifest, lambda _size: None)
+        trial.claim(not findings, f"under seal {manifest.number}: {[f'{one.file} {one.message}' for one in findings]}")
+    tidy(after)
+    _seal(after)
+    manifest = read_manifest(after)
+    findings = hold_against(after, manifest, lambda _size: None) if manifest else []
+    trial.claim(
+        manifest is not None and not findings,
+        f"sealed again: {[f'{one.file} {one.message}' for one in findings]}",
+    )
+    _claim_tidy(trial, after)
+
+
+def _claim_tidy(trial: Trial, folder: Path) -> None:
+    hidden = [name for name in entries(folder) if Path(name).name.startswith(".")]
+    trial.claim(not hidden, f"temporary files are left: {hidden}")
+
+
+def _size(*names: str) -> Callable[[Path], int]:
+    return lambda folder: max(path.stat().st_size for name in names for path in folder.glob(name))
+
+
+WRITES = (
+    Write("metadata", _as_it_is, _metadata, partial(_claim_old_or_new, name="metadata.json"), _size("metadata.json")),
+    Write("metrics", _as_it_is, _metrics, partial(_claim_old_or_new, name="metrics.json"), _size("metrics.json")),
+    Write(
+        "new-file",
+        _as_it_is,
+        lambda folder: write_whole(folder / "new.bin", _TEXT),
+        partial(_claim_old_or_new, name="new.bin"),
+        _size("new.bin"),
+    ),
+    Write("rows", _as_it_is, _rows, _claim_rows, _size("more.jsonl")),
+    Write("seal", unseal, _seal, _claim_sealed, _size("manifest*")),
+    Write("seal-again", _as_it_is, _seal, _claim_sealed, _size("manifest*")),
+)
+
+
+def attempts(scene: Scene) -> Iterator[Attempt]:
+    for write in WRITES:
+        base = scene.work / "record-bytes" / f"of-{write.name}"
+        sides = _sides(write, finished(scene), base)
+        for at in chosen(range(write.largest(sides.done) + 1), scene.count):
+            yield Attempt(f"record-bytes-{write.name}-{at}", partial(_at_byte, write=write, sides=sides, at=at))
+        counted = _copy(sides.before, base / "counted")
+        steps = count_steps(partial(_do, write, counted))
+        for step in chosen(range(steps + 1), scene.count):
+            attempt = partial(_at_step, write=write, sides=sides, step=step)
+            yield Attempt(f"record-bytes-{write.name}-step-{step}", attempt)
+
+
+def _sides(write: Write, run: Path, base: Path) -> Sides:
+    before = _copy(run, base / "before")
+    write.prepare(before)
+    done = _copy(before, base / "done")
+    write.do(done)
+    return Sides(before, done)
+
+
+def _copy(run: Path, home: Path) -> Path:
+    """A copy under the run's own name, as a seal wants it."""
+    return copy_into(Tc(home), run)
+
+
+def _do(write: Write, folder: Path, _promise: Callable[[], None]) -> None:
+    write.do(folder)
+
+
+def _at_byte(trial: Trial, write: Write, sides: Sides, at: int) -> None:
+    after = _copy(sides.before, trial.folder)
+    code, _ = dies_at_byte(partial(_do, write, after), at)
+    trial.saw("death at a byte", "by the kernel" if code == XFSZ else f"none, exit {code}")
+    trial.claim(code in (XFSZ, 0), f"ended with {code} at byte {at}")
+    write.claim(trial, sides, after)
+
+
+def _at_step(trial: Trial, write: Write, sides: Sides, step: int) -> None:
+    after = _copy(sides.before, trial.folder)
+    code, _ = dies_at_step(partial(_do, write, after), step)
+    trial.saw("death at a step", "killed" if code == KILLED else f"none, exit {code}")
+    trial.claim(code in (KILLED, 0), f"ended with {code} at step {step}")
+    write.claim(trial, sides, after)

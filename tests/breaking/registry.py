@@ -1,0 +1,46 @@
+"""The experiments there are, by name, in the order in which they run."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from tests.breaking import (
+    disk_full,
+    journal_bytes,
+    kill_control,
+    kill_engine,
+    kill_recover,
+    owner,
+    race,
+    record_bytes,
+    stop_signals,
+    tamper,
+)
+from tests.breaking.scene import Scene
+from tests.breaking.trial import Attempt
+
+
+def nothing_missing(_scene: Scene) -> list[str]:
+    return []
+
+
+@dataclass(frozen=True, slots=True)
+class Experiment:
+    """`attempts` gives its trials; `missing` says what of it this machine does not allow."""
+
+    attempts: Callable[[Scene], Iterable[Attempt]]
+    missing: Callable[[Scene], list[str]] = nothing_missing
+
+
+EXPERIMENTS: dict[str, Experiment] = {
+    "journal-bytes": Experiment(journal_bytes.attempts),
+    "record-bytes": Experiment(record_bytes.attempts),
+    "kill-recover": Experiment(kill_recover.attempts),
+    "kill-control": Experiment(kill_control.attempts),
+    "kill-engine": Experiment(kill_engine.attempts),
+    "sigterm": Experiment(stop_signals.sigterm),
+    "ctrl-c": Experiment(stop_signals.ctrl_c),
+    "disk-full": Experiment(disk_full.attempts, disk_full.missing),
+    "race": Experiment(race.attempts),
+    "tamper": Experiment(tamper.attempts),
+    "owner": Experiment(owner.attempts),
+}

@@ -1,0 +1,130 @@
+"""Runs broken on purpose, a few times in each way: the program of tests/breaking, with small counts."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.breaking.chain import chain_faults, chained
+from tests.breaking.processes import children
+from tests.breaking.registry import EXPERIMENTS
+from tests.fakes.tc import wait_until
+
+ROOT = Path(__file__).parents[2]
+LIMIT_SECONDS = 170
+
+# Experiments that are run in one call, and the number of trials of each.
+CALLS = (
+    {"journal-bytes": 8, "record-bytes": 8, "kill-recover": 8, "tamper": 1},
+    {"kill-control": 3, "kill-engine": 1, "sigterm": 2, "ctrl-c": 2, "disk-full": 1, "race": 1, "owner": 3},
+)
+# What must have been seen, for the experiment to have tested anything.
+SEEN = {
+    "journal-bytes": {"death at a byte": "by the kernel", "death at a step": "killed", "torn end": "kept aside"},
+    "record-bytes": {"death at a byte": "by the kernel", "death at a step": "killed", "seal": "none"},
+    "kill-recover": {"death at a byte": "by the kernel", "death at a step": "killed", "the next recover": "settled"},
+    "kill-control": {"exit": "-9", "found": "while running", "recover": "settled"},
+    "kill-engine": {"killed": "a living engine", "status": "failed"},
+    "sigterm": {"exit": "130", "status": "interrupted"},
+    "ctrl-c": {"exit": "130", "status": "interrupted"},
+    "disk-full": {"exit": "5", "said": "the cause"},
+    "race": {"to recover": "exits [0, 0]", "status": "completed"},
+    "owner": {"found": "while running", "recover of what lives": "5"},
+    "tamper": {"verify": "6", "place": "right", "asked": "the command"},
+}
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("breaking")
+
+
+def program(work: Path, *words: str) -> list[str]:
+    return [sys.executable, "-m", "tests.breaking", "--work", str(work), "--scale", "small", "--json", *words]
+
+
+def environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith("TC_")}
+
+
+@pytest.fixture(scope="module")
+def found(work: Path) -> Callable[[str], dict[str, Any]]:
+    """What came of an experiment, by name."""
+    documents: dict[str, dict[str, Any]] = {}
+
+    def find(name: str) -> dict[str, Any]:
+        if name not in documents:
+            (call,) = (call for call in CALLS if name in call)
+            done = subprocess.run(
+                program(work, *(f"--only={each}={count}" for each, count in call.items())),
+                cwd=ROOT,
+                env=environment(),
+                capture_output=True,
+                text=True,
+                timeout=LIMIT_SECONDS,
+                check=False,
+            )
+            assert done.returncode in (0, 1), done.stderr
+            documents.update({one["experiment"]: one for one in json.loads(done.stdout)["experiments"]})
+        return documents[name]
+
+    return find
+
+
+def test_every_experiment_is_here() -> None:
+    assert SEEN.keys() == EXPERIMENTS.keys() == {name for call in CALLS for name in call}
+
+
+@pytest.mark.parametrize("name", SEEN)
+def test_every_claim_holds(found: Callable[[str], dict[str, Any]], name: str) -> None:
+    document = found(name)
+    assert document["violations"] == []
+    assert document["trials"] > 0
+    for what, value in SEEN[name].items():
+        assert value in document["seen"].get(what, {}), (what, document["seen"])
+
+
+def test_ctrl_c_ends_the_program_and_all_that_it_started(work: Path) -> None:
+    process = subprocess.Popen(
+        program(work, "--only", "race=40"),
+        cwd=ROOT,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    )
+    below: set[int] = set()
+
+    def engines_run() -> bool:
+        workers = children(process.pid)
+        commands = {child for worker in workers for child in children(worker)}
+        engines = {child for command in commands for child in children(command)}
+        below.update(workers, commands, engines)
+        return bool(engines)
+
+    wait_until(engines_run, "an engine to run", seconds=60)
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert json.loads(out)["experiments"][0]["experiment"] == "race"
+    left = [pid for pid in below if Path(f"/proc/{pid}").exists()]
+    assert left == []
+
+
+def event(name: str, **payload: Any) -> dict[str, Any]:
+    return {"time": "2024-01-01T00:00:00.000000Z", "event": name, "payload": payload}
+
+
+def test_the_second_reader_of_journals_notices_a_broken_chain() -> None:
+    whole = chained([event("run_initialized"), event("run_started"), event("run_completed", bars=1)])
+    assert chain_faults(whole) == []
+    assert chain_faults(whole.replace(b"run_started", b"run_begun")) != []
+    assert chain_faults(whole[: whole.index(b"\n") + 1] + whole[whole.rindex(b'{"seq":3') :]) != []
+    assert chain_faults(whole[:-1]) != []
