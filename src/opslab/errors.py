@@ -135,7 +135,31 @@ class Unwritable(Environment):
 
 
 class Corrupt(LabError):
+    """Stored data that is broken.
+
+    `file`, `line` (from 1) and `byte` (from 0) say where in a run's folder, `what` says it without the place.
+    """
+
     exit_code = 6
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        file: str | None = None,
+        line: int | None = None,
+        byte: int | None = None,
+        what: str | None = None,
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.file = file
+        self.line = line
+        self.byte = byte
+        self.what = what or message
+
+    def details(self) -> dict[str, object]:
+        return {"file": self.file, "line": self.line, "byte": self.byte} if self.file else {}
 
 
 class DataChanged(Corrupt):

@@ -208,14 +208,16 @@ class Lab:
         """gone_host: a machine that will not come back. Raises Environment when it lives, Corrupt when it is broken."""
         from opslab.runs.recovery import recover
 
-        return recover(self.layout, run_id, self._clock, self._processes, gone_host)
+        return recover(self.layout, run_id, self._clock, self._processes, self.redactor(), gone_host)
 
     def recover_all(self, gone_host: str | None) -> "list[tuple[Recovered, int]]":
         """Every run with what was done, and the exit code that it alone would give."""
         from opslab.runs.recovery import try_to_recover
 
+        clean = self.redactor()
         return [
-            try_to_recover(self.layout, run_id, self._clock, self._processes, gone_host) for run_id in self.chosen(None)
+            try_to_recover(self.layout, run_id, self._clock, self._processes, clean, gone_host)
+            for run_id in self.chosen(None)
         ]
 
     def render(self, run_id: str) -> "RunMetadata":

@@ -93,6 +93,53 @@ def test_metadata_that_says_something_else_than_the_journal_is_named(tc: Tc, sea
     verify(tc, 0)
 
 
+def test_what_verify_calls_changed_is_not_sealed_anew(tc: Tc, sealed: Path) -> None:
+    """A journal that was cut behind a line is not the journal of a run that died there."""
+    journal = (sealed / "journal.jsonl").read_bytes()
+    cut = b"".join(journal.splitlines(keepends=True)[:5000])
+    manifest = (sealed / "manifest.json").read_bytes()
+    (sealed / "journal.jsonl").write_bytes(cut)
+    assert finding(tc)["line"] == 5001
+    refused(tc, sealed)  # with its seal
+    (sealed / "manifest.json").unlink()
+    assert finding(tc)["file"] == "journal.jsonl"
+    refused(tc, sealed)  # and without
+    one = journal[: journal.index(b"\n") + 1]
+    (sealed / "journal.jsonl").write_bytes(one)
+    refused(tc, sealed)
+    assert tc("run", "backtest", "--spec", tc.spec(strategy="order_lifecycle_demo"), "--run-id", "r1").code == 6
+    (sealed / "journal.jsonl").write_bytes(journal.replace(b'"BUY"', b'"SEL"', 1))
+    found = finding(tc)
+    assert (found["file"], found["line"] > 2, found["byte"] > 1000) == ("journal.jsonl", True, True)
+    refused(tc, sealed)
+    (sealed / "journal.jsonl").write_bytes(journal)
+    metrics = (sealed / "metrics.json").read_text()
+    for name, text in (("metrics.json", metrics.replace("1", "2")), ("fills.jsonl", "{}\n")):
+        kept = (sealed / name).read_bytes()
+        (sealed / name).write_text(text)
+        refused(tc, sealed)
+        (sealed / name).write_bytes(kept)
+    assert tc.json("run", "recover", "r1")["runs"][0]["action"] == "sealed"
+    verify(tc, 0)
+    (sealed / "manifest.json").write_bytes(manifest)
+    assert verify(tc, 0)["seal_number"] == 1
+
+
+def refused(tc: Tc, folder: Path) -> None:
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    answer = tc("run", "recover", folder.name)
+    assert (answer.code, answer.out, answer.err.count("tc: error: ")) == (6, "", 1)
+    rows = tc("run", "recover", "--all", "--json")
+    assert (rows.code, rows.document["runs"][0]["action"]) == (6, "unreadable")
+    assert before == {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_missing_journal_is_missing(tc: Tc, sealed: Path) -> None:
+    (sealed / "manifest.json").unlink()
+    (sealed / "journal.jsonl").unlink()
+    assert (finding(tc)["kind"], finding(tc)["file"]) == ("missing", "journal.jsonl")
+
+
 def test_a_later_seal_names_the_one_before_and_everything_it_listed_is_unchanged(tc: Tc, sealed: Path) -> None:
     """What a later check will do: append its event, add its artifact, seal again."""
     from opslab.store.journal import Journal
@@ -252,17 +299,47 @@ def test_a_dead_run_is_settled_once_and_is_whole_afterwards(dead: tuple[Tc, str]
     assert before == {path: path.read_bytes() for path in tc.run_folder(run_id).rglob("*") if path.is_file()}
 
 
+def test_a_settled_runs_log_has_no_path_of_this_machine(tc: Tc) -> None:
+    folder = tc.home / "own"
+    folder.mkdir()
+    (folder / "talks.py").write_text(TALKS)
+    spec = tc.own_spec(folder, {"path": "talks:Talks"})
+    process = tc.start("run", "backtest", "--spec", spec, "--run-id", "r1")
+    log = tc.run_folder("r1") / "logs" / "engine.log"
+    wait_until(lambda: log.exists() and b"I am" in log.read_bytes(), "the strategy to say something")
+    process.kill()
+    process.communicate(timeout=30)
+    tc.ok("run", "recover", "r1")
+    assert "I am" in log.read_text()
+    assert str(tc.home) not in log.read_text()
+    verify(tc, 0)
+
+
+TALKS = """
+import time
+from nautilus_trader.trading import Strategy
+
+class Talks(Strategy):
+    def on_start(self):
+        print("I am", __file__)
+        while True:
+            time.sleep(0.01)
+"""
+
+
 def test_a_living_run_is_not_taken_over(long_tc: Callable[[], Tc]) -> None:
     tc = long_tc()
     process = tc.start("run", "backtest", "--spec", tc.spec(dataset="long"), "--run-id", "living")
     reached = "scenario_action_triggered"
     wait_until(lambda: any(event["event"] == reached for event in tc.events("living")), reached)
+    process.send_signal(signal.SIGSTOP)  # it lives, and waits for us
     assert tc.json("run", "show", "living")["live"]["bars_total"] == 2_000_000
     for words in (["recover", "living"], ["report", "living"], ["backtest", "--spec", tc.spec(), "--run-id", "living"]):
         assert tc("run", *words).code == 5, words
     assert verify(tc, 3, "living")["status"] == "running"
     rows = {row["run_id"]: row["action"] for row in tc.json("run", "recover", "--all")["runs"]}
     assert rows["living"] == "refused"
+    process.send_signal(signal.SIGCONT)
     process.communicate(timeout=60)
     assert process.returncode == 0
     verify(tc, 0, "living")

@@ -36,7 +36,8 @@ def init(spec: Spec, run_id: RunIdOption = None, home: Home = None, as_json: Jso
         result_json(_document(lab, metadata))
     else:
         _show(metadata)
-        note(f"hint: tc run {metadata.mode} --spec {spec} --run-id {metadata.run_id}")
+        elsewhere = f" --home {home}" if home else ""
+        note(f"hint: tc run {metadata.mode} --spec {spec} --run-id {metadata.run_id}{elsewhere}")
 
 
 @app.command()

@@ -1,5 +1,6 @@
 """`tc run compare` and `tc run reproduce`: what differs, and does it come out the same again."""
 
+import json
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -106,7 +107,7 @@ def _show_first(first: "FirstDifference") -> None:
         return
     for name, place in (("a", first.a), ("b", first.b)):
         if place:
-            result(f"  {name} says {place.says}")
+            result(f"  {name} says {json.dumps(place.says, ensure_ascii=False)}")
 
 
 def _table(title: str, found: "tuple[Difference, ...]") -> None:

@@ -32,7 +32,7 @@ class Manifest(Record):
     previous: str | None
     """Digest of the file of the seal before this one; None of the first."""
     line_checks: str
-    """Digest of `manifest.lines`."""
+    """Digest of `manifest-<number>.lines`."""
     files: tuple[SealedFile, ...]
     """By path."""
     seal: str

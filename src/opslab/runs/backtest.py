@@ -18,19 +18,17 @@ from opslab.runs.engine_process import ENGINE_COMMAND, EngineProcess
 from opslab.runs.heart import Heart
 from opslab.runs.initialize import initialize, is_initialized, made_of
 from opslab.runs.plan import BacktestPlan
-from opslab.runs.run_log import RunLog, finish
+from opslab.runs.run_log import RunLog, finish, metrics_document
 from opslab.runs.state import told
 from opslab.store.files import folder_names, make_folder, remove_folder, writing
 from opslab.store.journal import Journal
 from opslab.store.layout import Layout
 from opslab.store.live import remove_live
-from opslab.store.logs import scrub_log
+from opslab.store.logs import ENGINE_LOG, scrub_log
 from opslab.store.owner import is_held, owned
 from opslab.store.runs import METRICS, RowsFile, taken, write_inputs, write_record
 from opslab.store.seal import read_manifest
 from opslab.system import StopSignals
-
-ENGINE_LOG = "engine.log"
 
 
 @dataclass(slots=True)
@@ -210,8 +208,9 @@ def _end(
             "artifacts": artifacts,
         }
         if plan.spec.observability.metrics:
-            metrics = {"scenario": payload["metrics"], "engine": payload["engine_cost"]}
-            write_record(folder, METRICS, {**metrics, "denial_reasons": heard.denial_reasons})
+            write_record(
+                folder, METRICS, metrics_document(payload["metrics"], payload["engine_cost"], heard.denial_reasons)
+            )
     every_bar = None if isinstance(plan.spec.strategy, OwnStrategy) else plan.engine.rows
     failure = heard.failure or verdict_on(heard, death, every_bar, stopped_by)
     if failure:

@@ -10,7 +10,7 @@ from opslab.model.run import RunMetadata
 from opslab.model.spec import BacktestSpec
 from opslab.ports import Clock
 from opslab.runs.plan import BacktestPlan
-from opslab.runs.state import apply, told
+from opslab.runs.state import apply, refuse_behind, told
 from opslab.specs.load import load_spec
 from opslab.store.journal import Journal
 from opslab.store.layout import Layout
@@ -31,14 +31,17 @@ def initialize(layout: Layout, plan: BacktestPlan, clock: Clock) -> RunMetadata:
 def is_initialized(layout: Layout, run_id: RunId, spec: BacktestSpec) -> bool:
     """Whether the run waits to be started with this spec; False when there is no such run.
 
-    Raises AlreadyExists when it was started before, or was initialized with another spec: then with what differs.
+    Raises AlreadyExists when it was started before, or was initialized with another spec: then with what differs;
+    Corrupt when its journal is broken.
     """
     folder = layout.run(run_id)
     if not folder.is_dir():
         refuse_taken(layout, run_id)
         return False
-    if told(folder).status != "initialized":
+    begun = told(folder)
+    if begun.status != "initialized":
         raise taken(run_id)
+    refuse_behind(folder, begun)
     there = load_spec(folder / SPEC).spec
     found = differences(_compared(there), _compared(spec))
     if found:

@@ -1,5 +1,7 @@
 """A run whose owner is gone: settled in the journal, sealed with what there is. What lives is never touched."""
 
+import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -10,15 +12,18 @@ from opslab.model.record import Record
 from opslab.model.run import FINAL, RunMetadata
 from opslab.ports import Clock, Processes
 from opslab.runs.owners import refuse_unless_gone
-from opslab.runs.run_log import RunLog, finish
-from opslab.runs.state import told
+from opslab.runs.run_log import RunLog, finish, metrics_document
+from opslab.runs.state import refuse_behind, told
+from opslab.runs.verify import check_journal
 from opslab.specs.load import load_spec
 from opslab.store.files import file_digest, remove_folder
+from opslab.store.journal import NAME as JOURNAL
 from opslab.store.journal import Journal, last_event
 from opslab.store.layout import Layout
 from opslab.store.live import read_live, remove_live
+from opslab.store.logs import ENGINE_LOG, scrub_log
 from opslab.store.owner import owned
-from opslab.store.runs import SPEC, tidy, write_metadata
+from opslab.store.runs import METRICS, SPEC, tidy, write_metadata
 from opslab.store.seal import read_manifest
 
 Action = Literal["settled", "sealed", "nothing", "refused", "unwritable", "unreadable"]
@@ -33,10 +38,16 @@ class Recovered(Record):
 
 
 def recover(
-    layout: Layout, run_id: RunId, clock: Clock, processes: Processes, gone_host: str | None = None
+    layout: Layout,
+    run_id: RunId,
+    clock: Clock,
+    processes: Processes,
+    clean: Callable[[str], str],
+    gone_host: str | None,
 ) -> Recovered:
-    """Settle one run. gone_host: a machine that will not come back, so that its owners are gone.
+    """Settle one run.
 
+    clean: takes this machine's paths out of a text. gone_host: a machine that will not come back: its owners are gone.
     Raises Environment when it lives, or when nobody can tell; Corrupt when its journal or results are broken.
     """
     folder = layout.run(run_id)
@@ -48,6 +59,7 @@ def recover(
         done = _needs_nothing(folder)  # still: another may have been quicker
         if done:
             return done
+        check_journal(folder)
         metadata = told(folder)
         if metadata.status == "running":
             tidy(folder)
@@ -59,6 +71,7 @@ def recover(
             _check_results(folder, metadata)
             write_metadata(folder, metadata)
             action, message = "sealed", f"it had ended as {metadata.status}, and its owner died before it was sealed"
+        scrub_log(folder / "logs" / ENGINE_LOG, clean)
         finish(folder, metadata, clock, reports=_wants_reports(folder), by="recover")
         remove_folder(layout.work(run_id))
         remove_live(layout, run_id)
@@ -66,27 +79,42 @@ def recover(
 
 
 def try_to_recover(
-    layout: Layout, run_id: RunId, clock: Clock, processes: Processes, gone_host: str | None
+    layout: Layout,
+    run_id: RunId,
+    clock: Clock,
+    processes: Processes,
+    clean: Callable[[str], str],
+    gone_host: str | None,
 ) -> tuple[Recovered, int]:
     """As `recover`, for one of many: what was done, and the exit code that it alone would give."""
     try:
-        return recover(layout, run_id, clock, processes, gone_host), 0
+        return recover(layout, run_id, clock, processes, clean, gone_host), 0
     except Unwritable as error:
         return Recovered(run_id=run_id, action="unwritable", message=error.message), error.exit_code
     except Environment as error:
-        return Recovered(run_id=run_id, action="refused", message=error.message), error.exit_code
+        return Recovered(run_id=run_id, action="refused", message=_without_name(run_id, error)), error.exit_code
     except LabError as error:
-        return Recovered(run_id=run_id, action="unreadable", message=error.message), error.exit_code
+        return Recovered(run_id=run_id, action="unreadable", message=_without_name(run_id, error)), error.exit_code
+
+
+def _without_name(run_id: RunId, error: LabError) -> str:
+    return error.message.removeprefix(f"run {run_id}: ").removeprefix(f"run {run_id} ")
 
 
 def _needs_nothing(folder: Path) -> Recovered | None:
     metadata = told(folder)
     if metadata.status == "initialized":
+        refuse_behind(folder, metadata)
         message = "it was initialized and never started; a backtest with its spec goes on from it"
-    elif metadata.status in FINAL and read_manifest(folder):
+    elif read_manifest(folder) is None:
+        return None
+    elif metadata.status in FINAL:
         message = f"it ended as {metadata.status} and is sealed"
     else:
-        return None
+        what = f"was cut: the run is sealed, and the journal stops at {metadata.status}"
+        raise Corrupt(
+            f"run {folder.name}: {JOURNAL} {what}", file=JOURNAL, what=what, hint=f"tc run verify {folder.name}"
+        )
     return Recovered(run_id=folder.name, action="nothing", message=message)
 
 
@@ -120,7 +148,23 @@ def _check_results(folder: Path, metadata: RunMetadata) -> None:
     for name, digest in metadata.artifacts.items():
         path = folder / name
         if not path.is_file() or file_digest(path) != digest:
-            raise Corrupt(f"run {folder.name}: {name} is not what the run wrote; it is not sealed")
+            raise _changed(folder, name)
+    if metadata.metrics and (folder / METRICS).exists():
+        try:
+            same = json.loads((folder / METRICS).read_bytes()) == metrics_document(
+                metadata.metrics.model_dump(),
+                metadata.engine_cost.model_dump() if metadata.engine_cost else {},
+                metadata.denial_reasons,
+            )
+        except ValueError:
+            same = False
+        if not same:
+            raise _changed(folder, METRICS)
+
+
+def _changed(folder: Path, name: str) -> Corrupt:
+    what = "is not what the run wrote; it is not sealed"
+    return Corrupt(f"run {folder.name}: {name} {what}", file=name, what=what, hint="docs/runbooks/artifact-health.md")
 
 
 def _wants_reports(folder: Path) -> bool:

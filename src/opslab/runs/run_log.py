@@ -42,3 +42,10 @@ def finish(
     seal(folder, metadata.status, by, iso(clock.now_ns()), opslab.__version__)
     if reports:
         write_reports(folder, metadata)
+
+
+def metrics_document(
+    counters: Mapping[str, Any], cost: Mapping[str, Any], denials: Mapping[str, int]
+) -> dict[str, Any]:
+    """`metrics.json`: what the run's closing event says of them."""
+    return {"scenario": dict(counters), "engine": dict(cost), "denial_reasons": dict(denials)}

@@ -17,7 +17,9 @@ from opslab.model.run import (
     ScenarioCounters,
 )
 from opslab.ports import Processes
+from opslab.store.journal import NAME as JOURNAL
 from opslab.store.journal import read_lifecycle
+from opslab.store.runs import read_metadata
 
 _ENDINGS = {"run_completed": "completed", "run_failed": "failed", "run_interrupted": "interrupted"}
 _PARTS: dict[str, Any] = {
@@ -47,12 +49,33 @@ def told(folder: Path) -> RunMetadata:
         if metadata is not None:  # the fold takes an event's fields as they come
             metadata = RunMetadata.model_validate_json(metadata.model_dump_json(warnings=False))
     except ValueError:
-        raise Corrupt(f"run {folder.name}: what its journal tells is not a run") from None
+        raise _broken(folder, "tells of no run") from None
     if metadata is None:
-        raise Corrupt(f"run {folder.name}: journal.jsonl is missing or says nothing")
+        raise _broken(folder, "is missing or says nothing")
     if metadata.run_id != folder.name:
-        raise Corrupt(f"run {folder.name}: its journal is of run {metadata.run_id}")
+        raise _broken(folder, f"is of run {metadata.run_id}")
     return metadata
+
+
+def refuse_behind(folder: Path, metadata: RunMetadata) -> None:
+    """Raises Corrupt when the journal was cut: `metadata.json` is written after it, and is never ahead.
+
+    metadata: what the journal says.
+    """
+    try:
+        written = read_metadata(folder)
+    except Corrupt:
+        return
+    if written and _stage(written) > _stage(metadata):
+        raise _broken(folder, f"was cut: metadata.json says {written.status}, the journal stops at {metadata.status}")
+
+
+def _stage(metadata: RunMetadata) -> int:
+    return {"initialized": 0, "running": 1}.get(metadata.status, 2)
+
+
+def _broken(folder: Path, what: str) -> Corrupt:
+    return Corrupt(f"run {folder.name}: {JOURNAL} {what}", file=JOURNAL, what=what)
 
 
 def apply(metadata: RunMetadata | None, event: Event) -> RunMetadata:

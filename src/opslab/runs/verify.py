@@ -6,10 +6,10 @@ from pathlib import Path
 from opslab.errors import Corrupt, LabError
 from opslab.model.difference import differences
 from opslab.model.ids import RunId
-from opslab.model.manifest import Finding, Manifest, Verification
+from opslab.model.manifest import Finding, Kind, Manifest, Verification
 from opslab.model.run import FINAL, Status
 from opslab.ports import Processes
-from opslab.runs.state import as_seen, told
+from opslab.runs.state import as_seen, refuse_behind, told
 from opslab.store.journal import NAME as JOURNAL
 from opslab.store.journal import read_events
 from opslab.store.layout import Layout
@@ -36,8 +36,7 @@ def verify(layout: Layout, run_id: RunId, processes: Processes, tick: Callable[[
     try:
         manifest = read_manifest(folder)
     except Corrupt as broken:
-        finding = Finding(kind="changed", file=MANIFEST, message=_without_name(broken, folder))
-        return _verification(folder, None, None, [finding])
+        return _verification(folder, None, None, [_finding(broken)])
     if manifest is None:
         return _unsealed(folder, processes)
     findings = hold_against(folder, manifest, tick)
@@ -51,11 +50,9 @@ def _unsealed(folder: Path, processes: Processes) -> Verification:
     """Without a seal only the journal can prove itself; and a run that has ended must have one."""
     try:
         metadata = as_seen(told(folder), processes)
-        for _event in read_events(folder):
-            pass
+        check_journal(folder)
     except Corrupt as broken:
-        finding = Finding(kind="changed", file=JOURNAL, message=_without_name(broken, folder))
-        return _verification(folder, None, None, [finding])
+        return _verification(folder, None, None, [_finding(broken)])
     has_ended = metadata.status in FINAL and (metadata.ended_by != "owner_gone" or metadata.recovered_at)
     if has_ended and not is_held(folder):
         message = f"is missing, and the run has ended as {metadata.status}"
@@ -63,12 +60,19 @@ def _unsealed(folder: Path, processes: Processes) -> Verification:
     return _verification(folder, None, metadata.status, [])
 
 
+def check_journal(folder: Path) -> None:
+    """Walk the chain from end to end. Raises Corrupt where it breaks, or when the journal was cut."""
+    for _event in read_events(folder):
+        pass
+    refuse_behind(folder, told(folder))
+
+
 def _derived(folder: Path) -> Iterator[Finding]:
     """`metadata.json` may be missing, but what it says is read by every command, so that it must be true."""
     try:
         found = read_metadata(folder)
     except Corrupt as broken:
-        yield Finding(kind="changed", file=METADATA, message=_without_name(broken, folder))
+        yield _finding(broken)
         return
     if found is None:
         return
@@ -117,8 +121,11 @@ def hint(verification: Verification) -> str | None:
         return f"if tc was killed while it ended the run, tc run recover {run_id} seals what is there"
     if verification.verdict == "unsealed" and verification.status == "interrupted":
         return f"tc run recover {run_id}"
+    if verification.verdict == "changed":
+        return "docs/runbooks/artifact-health.md says what to do with a run that was changed"
     return None
 
 
-def _without_name(error: LabError, folder: Path) -> str:
-    return error.message.removeprefix(f"run {folder.name}: ").removeprefix(f"{MANIFEST} ").removeprefix(f"{METADATA} ")
+def _finding(broken: Corrupt) -> Finding:
+    kind: Kind = "missing" if broken.what.startswith("is missing") else "changed"
+    return Finding(kind=kind, file=broken.file or "", line=broken.line, byte=broken.byte, message=broken.what)

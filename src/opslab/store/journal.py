@@ -107,7 +107,7 @@ class Journal:
             kept.append(("journal_torn_end_kept", about))
         last = whole.rpartition(b"\n")[2]
         if last:
-            self._seq = _event(last + b"\n", f"run {self._path.parent.name}: the last line of {NAME}").seq
+            self._seq = _event(self._path.parent, last + b"\n").seq
             self._prev = DIGEST_PREFIX + hashlib.sha256(last + b"\n").hexdigest()
         self._size = size
         return kept
@@ -120,12 +120,11 @@ def read_events(folder: Path) -> Iterator[Event]:
     """
     prev: str | None = None
     for number, start, line in _whole_lines(folder):
-        where = f"run {folder.name}: {NAME}, line {number} (byte {start})"
-        event = _event(line, where)
+        event = _event(folder, line, number, start)
         if event.seq != number:
-            raise Corrupt(f"{where} has seq {event.seq} where {number} belongs")
+            raise _broken(folder, f"has seq {event.seq} where {number} belongs", number, start)
         if event.prev != prev:
-            raise Corrupt(f"{where} does not follow the line before it: one of the two was changed")
+            raise _broken(folder, "does not follow the line before it: one of the two was changed", number, start)
         prev = DIGEST_PREFIX + hashlib.sha256(line).hexdigest()
         yield event
 
@@ -135,7 +134,7 @@ def read_lifecycle(folder: Path) -> Iterator[Event]:
     for number, start, line in _whole_lines(folder):
         head = line[:_NAME_WITHIN_BYTES]
         if not any(mark in head for mark in _HIGH_RATE_MARKS):
-            yield _event(line, f"run {folder.name}: {NAME}, line {number} (byte {start})")
+            yield _event(folder, line, number, start)
 
 
 def read_said(folder: Path, names: Iterable[str]) -> Iterator[tuple[int, bytes]]:
@@ -146,7 +145,7 @@ def read_said(folder: Path, names: Iterable[str]) -> Iterator[tuple[int, bytes]]
         if any(mark in head for mark in marks):
             begin, end = line.find(b'"event":'), line.rfind(b',"prev":')
             if begin < 0 or end < begin:
-                raise Corrupt(f"run {folder.name}: {NAME}, line {number} (byte {start}) is not an event")
+                raise _broken(folder, "is not an event", number, start)
             yield number, b"{" + line[begin:end] + b"}"
 
 
@@ -161,7 +160,7 @@ def last_event(folder: Path) -> Event | None:
     finally:
         os.close(file)
     last = tail.rpartition(b"\n")[0].rpartition(b"\n")[2]
-    return _event(last, f"run {folder.name}: the last line of {NAME}") if last else None
+    return _event(folder, last) if last else None
 
 
 def _whole_lines(folder: Path) -> Iterator[tuple[int, int, bytes]]:
@@ -174,21 +173,30 @@ def _whole_lines(folder: Path) -> Iterator[tuple[int, int, bytes]]:
                 number += 1
                 if not line.endswith(b"\n"):
                     if len(line) == MAX_LINE_BYTES:
-                        raise Corrupt(f"run {folder.name}: {NAME}, line {number} (byte {start}) never ends")
+                        raise _broken(folder, "never ends", number, start)
                     return
                 yield number, start, line
                 start += len(line)
     except FileNotFoundError:
         return
     except OSError as error:
-        raise Corrupt(f"run {folder.name}: {NAME} cannot be read: {error.strerror}") from None
+        why = f"cannot be read: {error.strerror}"
+        raise Corrupt(f"run {folder.name}: {NAME} {why}", file=NAME, what=why) from None
 
 
-def _event(line: bytes, where: str) -> Event:
+def _event(folder: Path, line: bytes, number: int | None = None, start: int | None = None) -> Event:
+    """number: None of the last line, of which nobody counted those before it."""
     try:
         return Event.model_validate_json(line)
     except ValueError:
-        raise Corrupt(f"{where} is not an event") from None
+        raise _broken(folder, "is not an event", number, start) from None
+
+
+def _broken(folder: Path, what: str, number: int | None, start: int | None) -> Corrupt:
+    place = "the last line" if number is None else f"line {number} (byte {start})"
+    return Corrupt(
+        f"run {folder.name}: {NAME}, {place} {what}", file=NAME, line=number, byte=start, what=f"{place} {what}"
+    )
 
 
 def _last_lines(file: int, size: int) -> bytes:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from opslab.store.files import write_whole, writing
 
+ENGINE_LOG = "engine.log"
 KEPT_BYTES = 4 << 20
 """Of the beginning, and again of the end."""
 
@@ -47,7 +48,9 @@ class BoundedLog:
 
 
 def scrub_log(path: Path, clean: Callable[[str], str]) -> None:
-    """Rewrite a log cleaned; remove it when it is empty."""
+    """Rewrite a log cleaned; remove it when it is empty. Nothing is done when there is none."""
+    if not path.is_file():
+        return
     with writing(f"write {path.name}"):
         data = path.read_bytes()
         if data:

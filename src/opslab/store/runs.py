@@ -90,9 +90,13 @@ def read_metadata(folder: Path) -> RunMetadata | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise Corrupt(f"run {folder.name}: metadata.json cannot be read: {error.strerror}") from None
+        raise _broken(folder, f"cannot be read: {error.strerror}") from None
     except ValidationError:
-        raise Corrupt(f"run {folder.name}: metadata.json is not what was written") from None
+        raise _broken(folder, "is not what was written") from None
+
+
+def _broken(folder: Path, what: str) -> Corrupt:
+    return Corrupt(f"run {folder.name}: {METADATA} {what}", file=METADATA, what=what)
 
 
 class RowsFile:

@@ -78,22 +78,25 @@ def seal(
 
 def read_manifest(folder: Path) -> Manifest | None:
     """The seal; None when there is none. Raises Corrupt when it is not one, or not of this run."""
-    where = f"run {folder.name}: {NAME}"
     try:
         manifest = Manifest.model_validate_json((folder / NAME).read_bytes())
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise Corrupt(f"{where} cannot be read: {error.strerror}") from None
+        raise _broken(folder, f"cannot be read: {error.strerror}") from None
     except ValidationError:
-        raise Corrupt(f"{where} is not what was written") from None
+        raise _broken(folder, "is not what was written") from None
     if manifest.seal != manifest.own_seal():
-        raise Corrupt(f"{where} was changed: its fields do not give the digest that it names")
+        raise _broken(folder, "was changed: its fields do not give the digest that it names")
     if manifest.run_id != folder.name:
-        raise Corrupt(f"{where} seals run {manifest.run_id}")
+        raise _broken(folder, f"seals run {manifest.run_id}")
     if any(".." in PurePosixPath(file.path).parts or file.path.startswith("/") for file in manifest.files):
-        raise Corrupt(f"{where} names a file outside of the run")
+        raise _broken(folder, "names a file outside of the run")
     return manifest
+
+
+def _broken(folder: Path, what: str) -> Corrupt:
+    return Corrupt(f"run {folder.name}: {NAME} {what}", file=NAME, what=what)
 
 
 def hold_against(folder: Path, manifest: Manifest, tick: Callable[[int], None]) -> list[Finding]:
