@@ -14,6 +14,7 @@ from tests.breaking.processes import adopt_orphans, end_everything_below
 from tests.breaking.registry import EXPERIMENTS
 from tests.breaking.scene import Scene
 from tests.breaking.tally import Tally, text_of
+from tests.breaking.trial import Outcome
 from tests.breaking.workers import Bench, outcomes
 
 INTERRUPTED = 130
@@ -55,7 +56,13 @@ def _run(scene: Scene, tally: Tally) -> None:
     experiment = EXPERIMENTS[tally.experiment]
     shutil.rmtree(scene.work / tally.experiment, ignore_errors=True)  # of an earlier call
     tally.skipped = experiment.missing(scene)
-    attempts = list(experiment.attempts(scene))
+    try:
+        attempts = list(experiment.attempts(scene))
+    except Exception as error:  # noqa: BLE001  (the other experiments can still be run)
+        broken = f"it could not be prepared: {type(error).__name__}: {error}"
+        tally.violations.append(Outcome(tally.experiment, str(scene.work), 0.0, (), (broken,)))
+        note(f"VIOLATION in {tally.experiment}: {broken}")
+        return
     note(f"{tally.experiment}: {len(attempts):,} trials")
     began = told = time.monotonic()
     for outcome in outcomes(Bench(scene.work / tally.experiment, scene.seed), attempts, scene.workers):

@@ -1,34 +1,51 @@
 """kill -9 of `tc` at any moment of a run: nothing that was told is lost, and the run can be settled."""
 
-from collections.abc import Iterator
+import os
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
 
 from tests.breaking.aftermath import claim_goes_on, claim_nothing_half_done, phase_of, settle
 from tests.breaking.chain import journal_bytes
-from tests.breaking.processes import GONE_SECONDS, engine_of, is_living, orphans_after, start
+from tests.breaking.processes import GONE_SECONDS, Process, engine_of, is_living, orphans_after, start, stays_for
 from tests.breaking.scene import RUN, SMOKE_TINY, Scene, Turn, turns
 from tests.breaking.trial import Attempt, Trial
 from tests.fakes.tc import Tc
 
 FULL = 500
+_AIMED = 10
+"""So many trials make one more, aimed at a narrow place: just after the folder appeared, or the run told its end."""
+_AIMED_SECONDS = 0.04
+_POLL_SECONDS = 0.0005
+_END_BYTES = 16_384
+"""Enough of a journal's end to see its last event."""
 _SAMPLE = 5
 """Every so many trials the next run in the same home is looked at as well."""
 
 
 def attempts(scene: Scene) -> Iterator[Attempt]:
     scene.need(SMOKE_TINY.dataset)
-    return turns("kill-control", scene, FULL, _kill)
+    for attempt, turn in turns("kill-control", scene, FULL, _kill):
+        yield attempt
+        if turn.number % _AIMED == 0:
+            place = _has_ended if turn.number // _AIMED % 3 else Path.is_dir
+            aimed = partial(_kill, turn=turn, place=place)
+            yield Attempt(f"{attempt.label}-aimed", aimed)
 
 
-def _kill(trial: Trial, turn: Turn) -> None:
+def _kill(trial: Trial, turn: Turn, place: Callable[[Path], bool] | None = None) -> None:
+    """place: kill just after this holds of the run's folder, instead of at the turn's moment."""
     tc = turn.scene.home(trial)
     folder = tc.run_folder(RUN)
     process = start(tc, trial.folder / "tc", "run", "backtest", "--spec", turn.kind.spec(tc.home), "--run-id", RUN)
-    alive = turn.reach(trial, process)
+    alive = _reach(trial, process, place, folder) if place else turn.reach(trial, process)
     engine = engine_of(process.pid) if alive else None
     before = journal_bytes(folder)
     process.kill()
     code = process.wait()
     trial.saw("exit", code)
+    trial.saw("aimed", "at one place" if place else "anywhere")
     trial.saw("engine", "killed beside a living engine" if engine else "no engine at that moment")
     if folder.is_dir():
         if settle(trial, tc, RUN, before, turn.watched.expected) == "initialized":
@@ -38,6 +55,22 @@ def _kill(trial: Trial, turn: Turn) -> None:
     _claim_engine_gone(trial, engine)
     if turn.number % _SAMPLE == 0:
         _claim_next_run_works(trial, tc)
+
+
+def _reach(trial: Trial, process: Process, place: Callable[[Path], bool], folder: Path) -> bool:
+    while process.poll() is None and not place(folder):
+        time.sleep(_POLL_SECONDS)
+    return stays_for(process, trial.rng.uniform(0, _AIMED_SECONDS))
+
+
+def _has_ended(folder: Path) -> bool:
+    """Whether the journal's last event is the run's end; cheap, however long it is."""
+    try:
+        with open(folder / "journal.jsonl", "rb") as stream:
+            stream.seek(max(0, stream.seek(0, os.SEEK_END) - _END_BYTES))
+            return b'"event":"run_completed"' in stream.read()
+    except FileNotFoundError:
+        return False
 
 
 def _claim_engine_gone(trial: Trial, engine: int | None) -> None:

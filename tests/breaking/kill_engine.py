@@ -16,7 +16,7 @@ _END_SECONDS = 60.0
 
 
 def attempts(scene: Scene) -> Iterator[Attempt]:
-    return turns("kill-engine", scene, FULL, _kill)
+    return (attempt for attempt, _turn in turns("kill-engine", scene, FULL, _kill))
 
 
 def _kill(trial: Trial, turn: Turn) -> None:

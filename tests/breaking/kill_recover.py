@@ -5,15 +5,13 @@ from functools import partial
 from pathlib import Path
 
 from opslab.errors import LabError
+from opslab.lab import Lab
 from opslab.model.ids import RunId
-from opslab.runs.recovery import recover
-from opslab.runs.verify import verify
-from opslab.store.layout import Layout
-from opslab.system import SystemProcesses
+from opslab.settings import Settings
 from tests.breaking.aftermath import FINAL, entries
 from tests.breaking.chain import ENDINGS, chain_faults, journal_bytes, lifecycle
 from tests.breaking.deaths import KILLED, XFSZ, chosen, count_steps, dies_at_byte, dies_at_step
-from tests.breaking.forged import ROWS, StillClock, copy_into, cut_off, finished, unseal
+from tests.breaking.forged import ROWS, copy_into, cut_off, finished, unseal
 from tests.breaking.scene import RUN, Scene
 from tests.breaking.trial import Attempt, Trial
 from tests.fakes.tc import Tc
@@ -55,7 +53,11 @@ def _sizes(dead: Path, done: Path) -> list[int]:
 
 
 def _recover(home: Path, _promise: Callable[[], None]) -> None:
-    recover(Layout(home), RunId(RUN), StillClock(), SystemProcesses())
+    _lab(home).recover(RunId(RUN), None)
+
+
+def _lab(home: Path) -> Lab:
+    return Lab(Settings(home, "--home"))
 
 
 def _at_byte(trial: Trial, dead: Path, at: int) -> None:
@@ -75,14 +77,14 @@ def _at_step(trial: Trial, dead: Path, step: int) -> None:
 
 
 def _claim_recovered(trial: Trial, dead: Path) -> None:
-    layout, folder = Layout(trial.folder), Tc(trial.folder).run_folder(RUN)
+    lab, folder = _lab(trial.folder), Tc(trial.folder).run_folder(RUN)
     try:
-        action = recover(layout, RunId(RUN), StillClock(), SystemProcesses()).action
+        action = lab.recover(RunId(RUN), None).action
     except LabError as error:
         trial.claim(False, f"the next recover cannot: {error.message}")
         return
     trial.saw("the next recover", action)
-    found = verify(layout, RunId(RUN), SystemProcesses(), lambda _size: None)
+    found = lab.verify(RunId(RUN), lambda _size: None)
     trial.claim(found.verdict == "whole", f"verify afterwards: {found.verdict}, {found.message}")
     trial.claim(found.status in FINAL, f"its status is {found.status}")
     for fault in chain_faults(journal_bytes(folder)):
@@ -92,7 +94,7 @@ def _claim_recovered(trial: Trial, dead: Path) -> None:
     hidden = [name for name in entries(folder) if Path(name).name.startswith(".")]
     trial.claim(not hidden, f"temporary files are left: {hidden}")
     _claim_rows_kept(trial, dead, folder)
-    trial.claim(not list((layout.runtime / "live").glob("*")), "live values of a dead run are left")
+    trial.claim(not list((lab.layout.runtime / "live").glob("*")), "live values of a dead run are left")
 
 
 def _claim_rows_kept(trial: Trial, dead: Path, folder: Path) -> None:

@@ -193,7 +193,7 @@ class Turn:
         return (self.number + trial.rng.random()) / self.count * seconds * LATEST
 
 
-def turns(name: str, scene: Scene, full: int, run: Callable[..., None]) -> Iterator[Attempt]:
+def turns(name: str, scene: Scene, full: int, run: Callable[..., None]) -> Iterator[tuple[Attempt, Turn]]:
     """Trials divided among a run that only counts bars and one that writes all the time; `run` gets trial and turn."""
     kinds = (scene.smoke, scene.orders)
     for place, kind in enumerate(kinds):
@@ -202,4 +202,4 @@ def turns(name: str, scene: Scene, full: int, run: Callable[..., None]) -> Itera
         for number in range(count):
             assert watched is not None
             turn = Turn(scene, kind, watched, number, count)
-            yield Attempt(f"{name}-{kind.title}-{number}", partial(run, turn=turn))
+            yield Attempt(f"{name}-{kind.title}-{number}", partial(run, turn=turn)), turn

@@ -20,11 +20,15 @@ _TWICE_SECONDS = 0.5
 
 
 def sigterm(scene: Scene) -> Iterator[Attempt]:
-    return turns("sigterm", scene, FULL, partial(_stop, which=signal.SIGTERM))
+    return _attempts("sigterm", scene, signal.SIGTERM)
 
 
 def ctrl_c(scene: Scene) -> Iterator[Attempt]:
-    return turns("ctrl-c", scene, FULL, partial(_stop, which=signal.SIGINT))
+    return _attempts("ctrl-c", scene, signal.SIGINT)
+
+
+def _attempts(name: str, scene: Scene, which: signal.Signals) -> Iterator[Attempt]:
+    return (attempt for attempt, _turn in turns(name, scene, FULL, partial(_stop, which=which)))
 
 
 def _stop(trial: Trial, turn: Turn, which: signal.Signals) -> None:

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from opslab.errors import LabError
+from opslab.lab import Lab
 from opslab.model.ids import RunId
-from opslab.runs.verify import EXIT_CODES, verify
-from opslab.store.layout import Layout
-from opslab.system import SystemProcesses
+from opslab.runs.verify import EXIT_CODES
+from opslab.settings import Settings
 from tests.breaking.aftermath import CHANGED, WHOLE, said
 from tests.breaking.changes import MANIFEST, Change, changes_of
 from tests.breaking.forged import copy_into, finished
@@ -122,7 +122,7 @@ def _look(trial: Trial, by_command: bool) -> Found:
         document = json.loads(answer.out) if answer.out.startswith("{") else {}
         return Found(answer.code, document.get("findings", []), text)
     try:
-        found = verify(Layout(trial.folder), RunId(RUN), SystemProcesses(), lambda _size: None)
+        found = Lab(Settings(trial.folder, "--home")).verify(RunId(RUN), lambda _size: None)
     except LabError as error:
         return Found(error.exit_code, [], error.message)
     return Found(EXIT_CODES[found.verdict], found.model_dump(mode="json")["findings"], found.message)

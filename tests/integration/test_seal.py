@@ -134,6 +134,18 @@ def refused(tc: Tc, folder: Path) -> None:
     assert before == {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+def test_what_a_killed_process_left_of_a_report_goes_and_the_report_is_there(tc: Tc, sealed: Path) -> None:
+    before = (sealed / "report.md").read_bytes()
+    (sealed / "report.md").unlink()
+    (sealed / ".report.md.1234.tmp").write_bytes(before[:100])
+    verify(tc, 0)
+    assert tc.json("run", "recover", "r1")["runs"][0]["action"] == "rendered"
+    assert not list(sealed.glob(".*"))
+    assert (sealed / "report.md").read_bytes() == before
+    assert tc.json("run", "recover", "r1")["runs"][0]["action"] == "nothing"
+    verify(tc, 0)
+
+
 def test_a_missing_journal_is_missing(tc: Tc, sealed: Path) -> None:
     (sealed / "manifest.json").unlink()
     (sealed / "journal.jsonl").unlink()

@@ -12,21 +12,22 @@ from opslab.model.record import Record
 from opslab.model.run import FINAL, RunMetadata
 from opslab.ports import Clock, Processes
 from opslab.runs.owners import refuse_unless_gone
+from opslab.runs.report import write_reports
 from opslab.runs.run_log import RunLog, finish, metrics_document
 from opslab.runs.state import refuse_behind, told
 from opslab.runs.verify import check_journal
 from opslab.specs.load import load_spec
-from opslab.store.files import file_digest, remove_folder
+from opslab.store.files import file_digest, remove_file, remove_folder
 from opslab.store.journal import NAME as JOURNAL
 from opslab.store.journal import Journal, last_event
 from opslab.store.layout import Layout
 from opslab.store.live import read_live, remove_live
 from opslab.store.logs import ENGINE_LOG, scrub_log
-from opslab.store.owner import owned
+from opslab.store.owner import is_held, owned
 from opslab.store.runs import METRICS, SPEC, tidy, write_metadata
-from opslab.store.seal import read_manifest
+from opslab.store.seal import left_behind, read_manifest
 
-Action = Literal["settled", "sealed", "nothing", "refused", "unwritable", "unreadable"]
+Action = Literal["settled", "sealed", "rendered", "nothing", "refused", "unwritable", "unreadable"]
 
 
 class Recovered(Record):
@@ -53,7 +54,7 @@ def recover(
     folder = layout.run(run_id)
     done = _needs_nothing(folder)
     if done:
-        return done
+        return _without_leftovers(folder, done)
     _refuse_unless_gone(told(folder), processes, gone_host)
     with owned(folder):
         done = _needs_nothing(folder)  # still: another may have been quicker
@@ -116,6 +117,19 @@ def _needs_nothing(folder: Path) -> Recovered | None:
             f"run {folder.name}: {JOURNAL} {what}", file=JOURNAL, what=what, hint=f"tc run verify {folder.name}"
         )
     return Recovered(run_id=folder.name, action="nothing", message=message)
+
+
+def _without_leftovers(folder: Path, done: Recovered) -> Recovered:
+    """A process may have died while it rendered the reports of a sealed run: they are rendered again."""
+    if not left_behind(folder) or is_held(folder):
+        return done
+    with owned(folder):
+        for path in left_behind(folder):
+            remove_file(path)
+        if _wants_reports(folder):
+            write_reports(folder, told(folder))
+    message = "it is sealed; its process died while it rendered the reports, which has been done"
+    return done.model_copy(update={"action": "rendered", "message": message})
 
 
 def _refuse_unless_gone(metadata: RunMetadata, processes: Processes, gone_host: str | None) -> None:

@@ -159,6 +159,11 @@ def folder_names(path: Path) -> list[str]:
     return sorted(entry.name for entry in path.iterdir() if entry.is_dir()) if path.is_dir() else []
 
 
+def remove_file(path: Path) -> None:
+    with writing(f"remove {path.name}"):
+        path.unlink(missing_ok=True)
+
+
 def remove_folder(path: Path) -> None:
     shutil.rmtree(path, ignore_errors=True)
 

@@ -99,6 +99,11 @@ def _broken(folder: Path, what: str) -> Corrupt:
     return Corrupt(f"run {folder.name}: {NAME} {what}", file=NAME, what=what)
 
 
+def left_behind(folder: Path) -> list[Path]:
+    """What a process that died left of a derived file that it was writing."""
+    return [path for path in folder.glob(".*.tmp") if _LEFT_BEHIND.fullmatch(path.name)]
+
+
 def hold_against(folder: Path, manifest: Manifest, tick: Callable[[int], None]) -> list[Finding]:
     """Every file that is not what was sealed: changed and missing ones by name, then added ones.
 
