@@ -13,17 +13,23 @@ from tests.breaking.forged import rewrite_journal
 
 DERIVED = ("metadata.json", "report.md", "report.html")
 MANIFEST = "manifest.json"
+LEFT = (".metadata.json.1.tmp", ".manifest-2.lines.1.tmp", "manifest-2.lines")
+"""What a process leaves of a derived file, or of a next seal, when it dies over it."""
 Edit = Callable[[bytes, random.Random], bytes]
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """`make` changes a run's folder. `file` must then be named, unless `found` is false: then all is well."""
+    """`make` changes a run's folder. `file` must then be named, unless `found` is false: then all is well.
+
+    harmless: it is named, and the run is whole: a dead process can have left it.
+    """
 
     name: str
     file: str
     make: Callable[[Path, random.Random], None]
     found: bool = True
+    harmless: bool = False
     located: bool = False
     """The finding must give the right line and byte."""
     times: bool = False
@@ -214,11 +220,12 @@ def _added() -> Iterator[Change]:
     """Files of any name, those too that look like the lab's own."""
     for name in (
         "extra.txt", ".hidden", "extra.jsonl", "logs/extra.log", "inputs/extra.py", "inputs/.hidden",
-        "manifest.json.bak", "manifest-99.json", "manifest-99.lines", ".metadata.json.1.tmp", ".orders.jsonl.tmp",
+        "manifest.json.bak", "manifest-99.json", "manifest-99.lines", "manifest-1.json", *LEFT, ".orders.jsonl.tmp",
         "journal-torn-at-1.bin", "partial-orders.jsonl", "report.txt", "new/deep/file",
     ):  # fmt: skip
-        yield Change(f"add {name}", name, _putting(name, b"x\n"))
-        yield Change(f"add an empty {name}", name, _putting(name, b""))
+        harmless = name in LEFT
+        yield Change(f"add {name}", name, _putting(name, b"x\n"), harmless=harmless)
+        yield Change(f"add an empty {name}", name, _putting(name, b""), harmless=harmless)
     yield Change("add a folder", "extra", lambda folder, _rng: (folder / "extra").mkdir())
     yield Change("add a hidden folder", ".extra", lambda folder, _rng: (folder / ".extra").mkdir())
     yield Change("add a folder in logs", "logs/extra", lambda folder, _rng: (folder / "logs" / "extra").mkdir())

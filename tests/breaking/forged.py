@@ -7,8 +7,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from tests.breaking.chain import ENDINGS, chained, journal_bytes, whole_lines
-from tests.breaking.scene import ORDERS_TINY, RUN, Kind, Scene, life
+from tests.breaking.chain import chained, journal_bytes, whole_lines
+from tests.breaking.scene import ORDERS_TINY, RUN, Kind, Scene
 from tests.fakes.tc import Tc
 
 ROWS = ("orders", "fills", "positions")
@@ -76,13 +76,3 @@ def rewrite_journal(folder: Path, change: Callable[[dict[str, Any]], None]) -> N
     for event in events:
         change(event)
     (folder / "journal.jsonl").write_bytes(chained(events))
-
-
-def endless(folder: Path) -> None:
-    """Take the end out of the journal, so that the run never told of one."""
-    events = [json.loads(line) for line in whole_lines(journal_bytes(folder))]
-    (folder / "journal.jsonl").write_bytes(chained([event for event in events if event["event"] not in ENDINGS]))
-
-
-def expected(scene: Scene) -> Any:
-    return life(scene, ORDERS_TINY).expected

@@ -138,7 +138,7 @@ def test_what_a_killed_process_left_of_a_report_goes_and_the_report_is_there(tc:
     before = (sealed / "report.md").read_bytes()
     (sealed / "report.md").unlink()
     (sealed / ".report.md.1234.tmp").write_bytes(before[:100])
-    verify(tc, 0)
+    assert [one["kind"] for one in verify(tc, 0)["findings"]] == ["left_behind"]
     assert tc.json("run", "recover", "r1")["runs"][0]["action"] == "rendered"
     assert not list(sealed.glob(".*"))
     assert (sealed / "report.md").read_bytes() == before

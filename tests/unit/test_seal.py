@@ -97,10 +97,15 @@ def test_what_is_no_longer_that_file_is_named(tmp_path: Path, spoil: str) -> Non
 def test_a_seal_that_was_changed_or_is_of_another_run_is_refused(tmp_path: Path) -> None:
     folder = sealed(tmp_path / "r1", {"a.txt": b"a\n"})
     text = (folder / "manifest.json").read_text()
-    for wrong in (text.replace('"lines": 1', '"lines": 2'), text[:-20], "", "[]"):
+    for wrong in (text.replace('"lines": 1', '"lines": 2'), text[:-20], "", "[]", text.replace("  ", " "), text + "\n"):
         (folder / "manifest.json").write_text(wrong)
         with pytest.raises(Corrupt):
             read_manifest(folder)
+    (folder / "manifest.json").unlink()
+    os.mkfifo(folder / "manifest.json")
+    with pytest.raises(Corrupt):
+        read_manifest(folder)
+    (folder / "manifest.json").unlink()
     (folder / "manifest.json").write_text(text)
     other = folder.rename(tmp_path / "r2")
     with pytest.raises(Corrupt, match="r1"):
@@ -117,11 +122,31 @@ def test_without_its_line_checks_a_change_is_still_named(tmp_path: Path) -> None
     ]
 
 
-def test_derived_files_and_what_is_left_of_writing_them_are_outside(tmp_path: Path) -> None:
+def test_derived_files_are_outside_and_what_is_left_of_writing_them_is_named_as_that(tmp_path: Path) -> None:
     folder = sealed(tmp_path / "r1", {"a.txt": b"a\n", "report.md": b"x", "metadata.json": b"{}"})
     (folder / "report.md").unlink()
     put(folder, {"report.html": b"y", ".metadata.json.123.tmp": b"", "metadata.json": b"[]"})
-    assert findings(folder) == []
+    assert [(found.kind, found.file) for found in findings(folder)] == [("left_behind", ".metadata.json.123.tmp")]
+
+
+def test_only_what_an_unfinished_seal_can_leave_is_left_behind(tmp_path: Path) -> None:
+    folder = sealed(tmp_path / "r1", {"a.txt": b"a\n"})
+    first, first_lines = (folder / "manifest.json").read_bytes(), (folder / "manifest-1.lines").read_bytes()
+    seal(folder, "completed", "run", "2026-01-02T00:00:00.000000Z", "0")
+    second = (folder / "manifest.json").read_bytes()
+    put(folder, {"manifest-1.lines": first_lines, "manifest-2.json": second, "manifest-3.lines": b""})
+    assert {(found.kind, found.file) for found in findings(folder)} == {
+        ("left_behind", "manifest-1.lines"),
+        ("left_behind", "manifest-2.json"),
+        ("left_behind", "manifest-3.lines"),
+    }
+    put(folder, {"manifest-1.lines": b"more", "manifest-2.json": first, "manifest-4.lines": b""})
+    assert {(found.kind, found.file) for found in findings(folder)} == {
+        ("added", "manifest-1.lines"),
+        ("added", "manifest-2.json"),
+        ("added", "manifest-4.lines"),
+        ("left_behind", "manifest-3.lines"),
+    }
 
 
 def test_what_is_no_file_is_not_sealed(tmp_path: Path) -> None:

@@ -43,12 +43,13 @@ class Manifest(Record):
         return digest(self.model_dump(mode="json", exclude={"seal"}))
 
 
-Kind = Literal["changed", "missing", "added", "unreadable"]
+Kind = Literal["changed", "missing", "added", "unreadable", "left_behind"]
+"""`left_behind`: what a process that died left over; it changes nothing that was sealed."""
 Verdict = Literal["whole", "changed", "unsealed"]
 
 
 class Finding(Record):
-    """One file that is not what was sealed. `line` counts from 1, `byte` from 0; None where there is no such place."""
+    """One file that is not as the seal says. `line` counts from 1, `byte` from 0; None where there is no such place."""
 
     kind: Kind
     file: str

@@ -120,15 +120,16 @@ def _needs_nothing(folder: Path) -> Recovered | None:
 
 
 def _without_leftovers(folder: Path, done: Recovered) -> Recovered:
-    """A process may have died while it rendered the reports of a sealed run: they are rendered again."""
-    if not left_behind(folder) or is_held(folder):
+    """A process may have died over the reports of a sealed run, or over its next seal: that is cleared away."""
+    manifest = read_manifest(folder)
+    if manifest is None or not left_behind(folder, manifest) or is_held(folder):
         return done
     with owned(folder):
-        for path in left_behind(folder):
-            remove_file(path)
+        for name in left_behind(folder, manifest):
+            remove_file(folder / name)
         if _wants_reports(folder):
             write_reports(folder, told(folder))
-    message = "it is sealed; its process died while it rendered the reports, which has been done"
+    message = "it is sealed; what a process that died left is gone, and the reports are rendered"
     return done.model_copy(update={"action": "rendered", "message": message})
 
 

@@ -90,7 +90,7 @@ def _verification(
     sealed = manifest.files if manifest else ()
     return Verification(
         run_id=folder.name,
-        verdict="changed" if findings else ("whole" if manifest else "unsealed"),
+        verdict="changed" if _changes(findings) else ("whole" if manifest else "unsealed"),
         status=status,
         findings=tuple(findings),
         seal=manifest.seal if manifest else None,
@@ -101,12 +101,18 @@ def _verification(
     )
 
 
+def _changes(findings: list[Finding]) -> list[Finding]:
+    return [finding for finding in findings if finding.kind != "left_behind"]
+
+
 def _message(manifest: Manifest | None, status: Status | None, findings: list[Finding]) -> str:
-    if findings:
-        first, more = findings[0], len(findings) - 1
+    changes = _changes(findings)
+    if changes:
+        first, more = changes[0], len(changes) - 1
         return f"{first.file} {first.message}{f'; {more} more' if more else ''}"
     if manifest:
-        return f"every file is what was sealed at {manifest.sealed_at}"
+        left = f"; {len(findings)} more left by a process that died" if findings else ""
+        return f"every file is what was sealed at {manifest.sealed_at}{left}"
     waiting = {"initialized": "it was never started", "running": "it is running"}
     return f"not sealed yet: {waiting.get(status or '', 'its owner was gone before it could')}"
 
@@ -115,6 +121,8 @@ def hint(verification: Verification) -> str | None:
     """The next step, where there is one."""
     run_id = verification.run_id
     files = {finding.file for finding in verification.findings}
+    if verification.verdict == "whole" and files:
+        return f"tc run recover {run_id} removes what was left"
     if files == {METADATA}:
         return f"tc run report {run_id} writes it again from the journal"
     if files == {MANIFEST} and verification.seal is None and verification.status:

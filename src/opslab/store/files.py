@@ -90,7 +90,12 @@ def write_lines(path: Path, chunks: Iterable[bytes], *, durable: bool = True) ->
 
 
 def write_json(path: Path, value: Any) -> None:
-    write_whole(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
+    write_whole(path, json_bytes(value))
+
+
+def json_bytes(value: Any) -> bytes:
+    """A document as our JSON files hold it."""
+    return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()
 
 
 def file_digest(path: Path) -> str:

@@ -20,15 +20,14 @@ from opslab.errors import Corrupt
 from opslab.model.canonical import DIGEST_PREFIX
 from opslab.model.manifest import Finding, Manifest, SealedFile
 from opslab.model.run import Status
-from opslab.store.files import file_digest, write_json, write_whole, writing
+from opslab.store.files import file_digest, json_bytes, write_whole, writing
 
 NAME = "manifest.json"
 DERIVED = frozenset({"metadata.json", "report.md", "report.html"})
 FOLDERS = frozenset({"logs"})
 """There also when nothing is in them."""
-_LINES = re.compile(r"manifest-\d+\.lines")
-_LEFT_BEHIND = re.compile(r"\.(metadata\.json|report\.md|report\.html|manifest\.json|manifest-\d+\.lines)\.\d+\.tmp")
-"""What a process that died leaves of a file that is written whole, and that is not sealed."""
+_TEMPORARY = re.compile(r"\.(?P<name>.+)\.\d+\.tmp")
+"""A file that is being written whole, before it gets its name."""
 _CHUNK_BYTES = 1 << 20
 _CHECK_BYTES = 4
 
@@ -54,7 +53,7 @@ def seal(
         if before:
             write_whole(folder / f"manifest-{before.number}.json", (folder / NAME).read_bytes())
         number = before.number + 1 if before else 1
-        measured = [_measure(folder, path) for path in _to_seal(folder)]
+        measured = [_measure(folder, path) for path in _to_seal(folder, number)]
         checks = b"".join(found.checks.tobytes() for found in measured)
         write_whole(folder / lines_name(number), checks)
         draft = Manifest(
@@ -70,7 +69,7 @@ def seal(
             seal="",
         )
         manifest = draft.model_copy(update={"seal": draft.own_seal()})
-        write_json(folder / NAME, manifest.model_dump(mode="json"))
+        write_whole(folder / NAME, _rendered(manifest))
         if before:
             (folder / lines_name(before.number)).unlink(missing_ok=True)
     return manifest
@@ -78,8 +77,13 @@ def seal(
 
 def read_manifest(folder: Path) -> Manifest | None:
     """The seal; None when there is none. Raises Corrupt when it is not one, or not of this run."""
+    path = folder / NAME
     try:
-        manifest = Manifest.model_validate_json((folder / NAME).read_bytes())
+        mode = path.lstat().st_mode
+        if not stat.S_ISREG(mode):
+            raise _broken(folder, f"is {_kind(mode)} now, and was a file")
+        written = path.read_bytes()
+        manifest = Manifest.model_validate_json(written)
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -88,6 +92,8 @@ def read_manifest(folder: Path) -> Manifest | None:
         raise _broken(folder, "is not what was written") from None
     if manifest.seal != manifest.own_seal():
         raise _broken(folder, "was changed: its fields do not give the digest that it names")
+    if written != _rendered(manifest):
+        raise _broken(folder, "was changed: it says what was sealed, in other bytes")
     if manifest.run_id != folder.name:
         raise _broken(folder, f"seals run {manifest.run_id}")
     if any(".." in PurePosixPath(file.path).parts or file.path.startswith("/") for file in manifest.files):
@@ -99,20 +105,61 @@ def _broken(folder: Path, what: str) -> Corrupt:
     return Corrupt(f"run {folder.name}: {NAME} {what}", file=NAME, what=what)
 
 
-def left_behind(folder: Path) -> list[Path]:
-    """What a process that died left of a derived file that it was writing."""
-    return [path for path in folder.glob(".*.tmp") if _LEFT_BEHIND.fullmatch(path.name)]
+def _rendered(manifest: Manifest) -> bytes:
+    return json_bytes(manifest.model_dump(mode="json"))
+
+
+def left_behind(folder: Path, manifest: Manifest) -> dict[str, str]:
+    """File to what it is, of all that a process left which died over a derived file or over the next seal."""
+    return {
+        relative: what
+        for relative, mode in _entries(folder, known_folders=frozenset())
+        if stat.S_ISREG(mode) and (what := _left(folder, manifest, relative))
+    }
+
+
+def _left(folder: Path, manifest: Manifest, relative: str) -> str | None:
+    """Only what can be there after such a death: another name, or another content where it is known, is no leftover."""
+    copy, next_lines, last_lines = (
+        f"manifest-{manifest.number}.json",
+        lines_name(manifest.number + 1),
+        lines_name(manifest.number - 1),
+    )
+    temporary = _TEMPORARY.fullmatch(relative)
+    if temporary and temporary["name"] in DERIVED | {NAME, copy, lines_name(manifest.number), next_lines}:
+        return f"the temporary file of {temporary['name']}"
+    if relative == copy and (folder / copy).read_bytes() == _rendered(manifest):
+        return "a copy of the seal, for a next one that was not written"
+    if relative == next_lines:
+        return "the line checks of a seal that was not written"
+    if relative == last_lines and file_digest(folder / last_lines) == _line_checks_before(folder, manifest):
+        return "the line checks of the seal before"
+    return None
+
+
+def _line_checks_before(folder: Path, manifest: Manifest) -> str | None:
+    try:
+        return Manifest.model_validate_json((folder / f"manifest-{manifest.number - 1}.json").read_bytes()).line_checks
+    except (OSError, ValidationError):
+        return None
 
 
 def hold_against(folder: Path, manifest: Manifest, tick: Callable[[int], None]) -> list[Finding]:
-    """Every file that is not what was sealed: changed and missing ones by name, then added ones.
+    """Every file that is not what was sealed: changed and missing ones by name, then added ones, then leftovers.
 
     tick: called with the bytes read since the last call.
     """
+    left = left_behind(folder, manifest)
     of_checks = _line_checks_finding(folder, manifest)
     findings = [found for file in manifest.files if (found := _look_at(folder, manifest, file, not of_checks, tick))]
     findings += of_checks
-    return findings + [Finding(kind="added", file=name, message=what) for name, what in _added(folder, manifest)]
+    findings += [
+        Finding(kind="added", file=name, message=what) for name, what in _added(folder, manifest) if name not in left
+    ]
+    return findings + [
+        Finding(kind="left_behind", file=name, message=f"is {what}, left by a process that died")
+        for name, what in sorted(left.items())
+    ]
 
 
 def _look_at(
@@ -245,30 +292,27 @@ def _digest(path: Path, tick: Callable[[int], None]) -> str:
     return DIGEST_PREFIX + hasher.hexdigest()
 
 
-def _to_seal(folder: Path) -> list[str]:
+def _to_seal(folder: Path, number: int) -> list[str]:
     """Relative paths of all files that a seal is of, sorted. Raises Corrupt for what is no file."""
+    outside = DERIVED | {NAME, lines_name(number), lines_name(number - 1)}
     found = []
     for relative, mode in _entries(folder):
         if not stat.S_ISREG(mode):
             raise Corrupt(f"run {folder.name}: {relative} is {_kind(mode)}, and cannot be sealed")
-        if relative != NAME and relative not in DERIVED and not _is_of_the_seal(relative):
+        if relative not in outside:
             found.append(relative)
     return sorted(found)
 
 
 def _added(folder: Path, manifest: Manifest) -> Iterator[tuple[str, str]]:
     """(name, what it is) of everything that the seal does not know."""
-    known = {file.path for file in manifest.files} | DERIVED | {NAME}
+    known = {file.path for file in manifest.files} | DERIVED | {NAME, lines_name(manifest.number)}
     folders = {parent.as_posix() for file in manifest.files for parent in PurePosixPath(file.path).parents} | FOLDERS
     for relative, mode in sorted(_entries(folder, known_folders=folders)):
-        if relative not in known and not _is_of_the_seal(relative):
+        if relative not in known:
             yield relative, f"was added: {_kind(mode)} that the seal does not know"
         elif relative in DERIVED and not stat.S_ISREG(mode):
             yield relative, f"is {_kind(mode)}, and not the derived file"
-
-
-def _is_of_the_seal(relative: str) -> bool:
-    return bool(_LINES.fullmatch(relative) or _LEFT_BEHIND.fullmatch(relative))
 
 
 def _entries(folder: Path, known_folders: frozenset[str] | set[str] | None = None) -> Iterator[tuple[str, int]]:
