@@ -24,7 +24,8 @@ _TELL_SECONDS = 5.0
 def main(words: Sequence[str] | None = None) -> int:
     asked = _arguments().parse_args(words)
     adopt_orphans()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):  # SIGINT too: a shell has it ignored by what it starts with `&`
+        signal.signal(number, signal.default_int_handler)
     work = asked.relative_to / (asked.work or tempfile.mkdtemp(prefix="opslab-breaking-"))
     work.mkdir(parents=True, exist_ok=True)
     tallies: list[Tally] = []
