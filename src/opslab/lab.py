@@ -27,13 +27,16 @@ if TYPE_CHECKING:
     from opslab.model.live import Live
     from opslab.model.manifest import Verification
     from opslab.model.run import Owner, RunMetadata
+    from opslab.model.venue import VenueProgress, VenueRecord
     from opslab.ports import Tick
     from opslab.runs.backtest import Surroundings
     from opslab.runs.plan import BacktestPlan
     from opslab.runs.recovery import Recovered
     from opslab.runs.reproduce import Reproduction
     from opslab.runs.selection import Page, Selection
+    from opslab.runs.serve import Asked, Audience
     from opslab.specs.load import LoadedSpec
+    from opslab.venue.audit import Audit
 
 INSTRUMENT = "BTCUSDT"
 
@@ -150,6 +153,25 @@ class Lab:
 
         (one,), (two,) = self.chosen(a), self.chosen(b)
         return compare(self.layout, one, two, self._processes)
+
+    instrument = INSTRUMENT
+
+    def serve_venue(self, asked: "Asked", signals: StopSignals, audience: "Audience") -> "VenueProgress | None":
+        """Serve until a signal comes. How far the replay came."""
+        from opslab.runs.serve import plan_venue, serve
+
+        def on_signal(call: Callable[[int], None]) -> None:
+            signals.on_signal = call
+            if signals.count:
+                call(signals.count)
+
+        plan, goes_on = plan_venue(self.layout, asked, self._clock)
+        return serve(plan, goes_on, self._clock, on_signal, audience, self.redactor())
+
+    def audit_venue(self, name: str) -> "tuple[VenueRecord, Audit]":
+        from opslab.runs.serve import audit_venue
+
+        return audit_venue(self.layout, name)
 
     def _around(self, signals: StopSignals, on_bars: Callable[[int], None]) -> "Surroundings":
         from opslab.runs.backtest import Surroundings

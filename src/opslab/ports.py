@@ -1,7 +1,7 @@
 """Every seam to the outside world, as the inside sees it."""
 
-from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
 from opslab.model.run import Owner
 
@@ -35,6 +35,25 @@ class Frames(Protocol):
 
     def offer(self, frame: Mapping[str, Any]) -> None:
         """Deliver if there is room, else count it as dropped."""
+        ...
+
+
+class Moment(NamedTuple):
+    """How far a replay is: `tick` ticks of the candle numbered `minute` (from 0) have been sent."""
+
+    minute: int
+    tick: int
+
+
+class Ledger(Protocol):
+    """Where a venue keeps what it acknowledges."""
+
+    def append(self, events: Sequence[Mapping[str, Any]], at: Moment) -> None:
+        """One transaction, durable before this returns. Raises Unwritable, and then nothing of it was kept."""
+        ...
+
+    def mark(self, at: Moment) -> None:
+        """Note how far the replay is; survives the process, not the machine."""
         ...
 
 

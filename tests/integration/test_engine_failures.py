@@ -10,7 +10,7 @@ import pytest
 from opslab.lab import Lab
 from opslab.model.run import RunMetadata
 from opslab.runs.backtest import Surroundings, run_backtest
-from opslab.runs.engine_process import EngineProcess
+from opslab.runs.child_process import ChildProcess
 from opslab.settings import Settings
 from opslab.system import StopSignals, SystemClock, SystemProcesses
 from tests.fakes.tc import Tc
@@ -146,10 +146,10 @@ def test_a_strategy_that_hangs_is_killed_by_the_second_stop(run_with: RunWith, t
 def test_a_hanging_strategy_is_killed_when_its_time_to_stop_is_over(
     run_with: RunWith, tc: Tc, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from opslab.runs import engine_process
+    from opslab.runs import child_process
     from tests.fakes.tc import wait_until
 
-    monkeypatch.setattr(engine_process, "STOP_SECONDS", 0.3)
+    monkeypatch.setattr(child_process, "STOP_SECONDS", 0.3)
     signals = StopSignals()
 
     def stop_once() -> None:
@@ -171,4 +171,4 @@ def test_an_engine_that_cannot_start_fails_the_run(tc: Tc, tmp_path: Path) -> No
     lab = Lab(Settings(tc.home, "--home"))
     plan = lab.plan(Path(tc.spec()), "r1")
     with pytest.raises(Environment):
-        EngineProcess(plan.engine, tmp_path / "log", SystemClock(), ("/nothing/here",))
+        ChildProcess("engine", plan.engine, tmp_path / "log", SystemClock(), ("/nothing/here",))

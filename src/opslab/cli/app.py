@@ -8,7 +8,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from opslab import __version__
-from opslab.cli import data, run, spec
+from opslab.cli import data, run, spec, venue
 from opslab.cli.output import error, note, print_help, result
 from opslab.errors import LabError, Usage
 
@@ -23,6 +23,7 @@ app = typer.Typer(
 app.add_typer(spec.app, name="spec")
 app.add_typer(data.app, name="data")
 app.add_typer(run.app, name="run")
+app.add_typer(venue.app, name="venue")
 
 INTERRUPTED = 130
 BUG = 70

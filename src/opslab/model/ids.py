@@ -36,6 +36,17 @@ class DatasetId(str):
         return super().__new__(cls, text)
 
 
+class VenueId(str):
+    """Names one venue that is served alone, and the folder of its ledger."""
+
+    __slots__ = ()
+
+    def __new__(cls, text: str) -> Self:
+        if not _RUN_ID.fullmatch(text) or "__" in text or text.endswith("."):
+            raise BadId(f"venue name {shown(text)} is not allowed", hint=f"a venue's name is {RUN_ID_RULE}")
+        return super().__new__(cls, text)
+
+
 def shown(text: str, limit: int = 60) -> str:
     """`text` in quotes for a message: printable, on one line, of bounded length."""
     clean = ascii(text if len(text) <= limit else text[:limit])

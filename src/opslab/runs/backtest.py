@@ -14,7 +14,7 @@ from opslab.model.ids import RunId
 from opslab.model.run import FINAL, EngineCost, Failure, Owner, RunMetadata, ScenarioCounters
 from opslab.model.spec import OwnStrategy
 from opslab.ports import Clock, Processes
-from opslab.runs.engine_process import ENGINE_COMMAND, EngineProcess
+from opslab.runs.child_process import ENGINE_COMMAND, ChildProcess
 from opslab.runs.heart import Heart
 from opslab.runs.initialize import initialize, is_initialized, made_of
 from opslab.runs.plan import BacktestPlan
@@ -121,7 +121,7 @@ def _run(folder: Path, plan: BacktestPlan, log: RunLog, around: Surroundings) ->
     heart = Heart(layout, around.clock, plan.run_id, _start(plan, log, around), plan.engine.rows)
     _make_work_folder(layout, plan.run_id)
     rows = {name: RowsFile(folder, name) for name in RESULT_FILES}
-    engine = EngineProcess(plan.engine, folder / "logs" / ENGINE_LOG, around.clock, around.command)
+    engine = ChildProcess("engine", plan.engine, folder / "logs" / ENGINE_LOG, around.clock, around.command)
     signals.on_signal = engine.stop
     if signals.count:
         engine.stop(signals.count)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from opslab.model.ids import DatasetId, RunId
+from opslab.model.ids import DatasetId, RunId, VenueId
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,14 @@ class Layout:
     def work(self, run_id: RunId) -> Path:
         """Scratch of a running engine; gone when it ended."""
         return self.work_root / run_id
+
+    @property
+    def venues(self) -> Path:
+        return self.runtime / "venues"
+
+    def venue(self, venue: VenueId) -> Path:
+        """Ledger of a venue that was served alone."""
+        return self.venues / venue
 
     def live(self, run_id: RunId) -> Path:
         return self.runtime / "live" / f"{run_id}.json"

@@ -1,4 +1,4 @@
-"""The engine child from control's side: started, listened to, stopped, and its death explained."""
+"""A child from control's side, engine or venue: started, listened to, stopped, and its death explained."""
 
 import fcntl
 import os
@@ -7,21 +7,22 @@ import select
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 
 from opslab.errors import Environment
-from opslab.model.frame import EnginePlan
+from opslab.model.record import Record
 from opslab.model.run import Failure
 from opslab.ports import Clock
 from opslab.settings import child_environment
 from opslab.store.logs import BoundedLog
 
 ENGINE_COMMAND = (sys.executable, "-P", "-m", "opslab.children.engine")
+VENUE_COMMAND = (sys.executable, "-P", "-m", "opslab.children.venue")
 STOP_SECONDS = 10.0
 """How long a child may take to end its run after it was asked to."""
 COLLECT_SECONDS = 120.0
@@ -33,10 +34,14 @@ _LOG_TAIL_BYTES = 64 << 10
 _PANIC = re.compile(r"^thread .* panicked at .*$", re.MULTILINE)
 
 
-class EngineProcess:
-    """One engine child. `frames()` yields what it sends until it ends; then `failure()` says whether it died."""
+class ChildProcess:
+    """One child. `frames()` yields what it sends until it ends; then `failure()` says whether it died."""
 
-    def __init__(self, plan: EnginePlan, log: Path, clock: Clock, command: Sequence[str] = ENGINE_COMMAND) -> None:
+    def __init__(
+        self, name: Literal["engine", "venue"], plan: Record, log: Path, clock: Clock, command: Sequence[str]
+    ) -> None:
+        """plan: what it is told first. log: gets what it prints."""
+        self._name = name
         self._clock = clock
         self._log = log
         self._printed = BoundedLog(log)
@@ -59,7 +64,7 @@ class EngineProcess:
         except OSError as error:
             os.close(receiving)
             self._printed.close()
-            raise Environment(f"cannot start the engine process: {error.strerror}") from None
+            raise Environment(f"cannot start the {name} process: {error.strerror}") from None
         finally:
             os.close(sending)
         assert self._child.stdout
@@ -67,14 +72,14 @@ class EngineProcess:
         self._printing = self._child.stdout.fileno()
         os.set_blocking(self._printing, False)
         self._process = os.pidfd_open(self._child.pid)
-        self._send_plan(plan)
+        self.tell(plan)
 
-    def _send_plan(self, plan: EnginePlan) -> None:
+    def tell(self, word: Record | Mapping[str, Any]) -> None:
         """One line down. The pipe stays open: its end tells the child that control is gone."""
         pipe = self._child.stdin
         assert pipe is not None
         with suppress(BrokenPipeError):  # it died at once; its exit code and log say why
-            pipe.write(plan.model_dump_json().encode() + b"\n")
+            pipe.write((word.model_dump_json().encode() if isinstance(word, Record) else to_json(word)) + b"\n")
             pipe.flush()
 
     def stop(self, count: int = 1) -> None:
@@ -175,16 +180,17 @@ class EngineProcess:
         if code == 0:
             return None
         tail = clean(self._tail())
+        kind: Literal["engine", "lab"] = "engine" if self._name == "engine" else "lab"
         panic = list(_PANIC.finditer(tail))
         if panic:
             text = tail[panic[0].start() :].strip()
-            return Failure(kind="engine", message=f"the engine panicked: {_headline(text)}", detail=text)
+            return Failure(kind=kind, message=f"the {self._name} panicked: {_headline(text)}", detail=text)
         if code < 0:
             name = signal.Signals(-code).name
             why = "stopped by tc after it did not end" if self._killed else "by somebody else, or out of memory"
             reason = f"({why})" if code == -signal.SIGKILL else ""
-            return Failure(kind="engine", message=f"the engine process died of {name} {reason}".strip(), detail=tail)
-        return Failure(kind="engine", message=f"the engine process ended with exit code {code}", detail=tail)
+            return Failure(kind=kind, message=f"the {self._name} process died of {name} {reason}".strip(), detail=tail)
+        return Failure(kind=kind, message=f"the {self._name} process ended with exit code {code}", detail=tail)
 
     def _tail(self) -> str:
         with open(self._log, "rb") as stream:

@@ -1,0 +1,174 @@
+"""The venue child: one exchange, until it is told to stop. Started as `python -P -m opslab.children.venue FD`.
+
+Reads a `VenuePlan` from standard input, which stays open as long as control lives; sends frames to descriptor FD.
+SIGTERM, SIGINT and the end of standard input stop it cleanly.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import BinaryIO
+
+from pydantic_core import from_json
+
+from opslab.children.pipe import FramePipe
+from opslab.datasets.playback import playback
+from opslab.errors import Corrupt, LabError
+from opslab.model.candle import MINUTE_MS, Candle
+from opslab.model.ids import DatasetId
+from opslab.model.instant import NS_PER_MS
+from opslab.model.instrument import Instrument, instrument_of
+from opslab.model.ledger import LedgerEvent, Opened, event_of, written
+from opslab.model.venue import VenueEndpoints, VenuePlan
+from opslab.store.layout import Layout
+from opslab.store.ledger import LedgerFile
+from opslab.system import SystemClock
+from opslab.venue.account import Account
+from opslab.venue.venue import Venue
+
+_PROGRESS_SECONDS = 0.5
+REMEMBERED = 1_500
+"""Minutes before the one that the replay goes on with which clients can ask for."""
+
+
+def main(descriptor: int) -> int:
+    """Serve the plan on standard input. Exit 0 when it was stopped, 5 when it could not serve."""
+    os.set_inheritable(descriptor, False)
+    frames = FramePipe(descriptor)
+    stream = os.fdopen(os.dup(0), "rb")
+    plan = VenuePlan.model_validate_json(stream.readline())
+    try:
+        with ExitStack() as stack:
+            asyncio.run(_serve(plan, stream, frames, stack))
+    except LabError as refused:
+        frames.send({"refused": {"message": refused.message, "hint": refused.hint, "exit_code": refused.exit_code}})
+        frames.close()
+        return refused.exit_code
+    frames.close()
+    return 0
+
+
+async def _serve(plan: VenuePlan, stream: BinaryIO, frames: FramePipe, stack: ExitStack) -> None:
+    clock = SystemClock()
+    instrument = instrument_of(plan.symbol)
+    ledger = stack.enter_context(LedgerFile(Path(plan.ledger), clock))
+    account = _account(plan, instrument, ledger, clock.now_ns() // NS_PER_MS)
+    begin = ledger.moment()
+    venue = Venue(plan, instrument, account, ledger, clock, begin, lambda what, more: _say(frames, what, more))
+    if ledger.torn_bytes:
+        _say(frames, "torn end of the ledger kept aside", {"bytes": ledger.torn_bytes})
+    candles = _stand_at(venue, _candles(plan, instrument, begin.minute), begin.minute, clock.now_ns() // NS_PER_MS)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, venue.stop)
+    threading.Thread(target=_listen_to_parent, args=(stream, venue, loop), name="parent", daemon=True).start()
+    telling = asyncio.ensure_future(_tell_progress(venue, frames))
+    try:
+        await venue.run(plan.host, candles, lambda endpoints: _listening(frames, endpoints))
+    finally:
+        telling.cancel()
+        frames.send({"ended": venue.progress().model_dump()})
+
+
+def _account(plan: VenuePlan, instrument: Instrument, ledger: LedgerFile, now_ms: int) -> Account:
+    """As its ledger has it; opened now when that is empty. Raises Corrupt."""
+
+    def history() -> Iterator[LedgerEvent]:
+        for transaction in ledger.history():
+            try:
+                yield from map(event_of, transaction.events)
+            except ValueError:
+                raise Corrupt(f"the venue's ledger, line {transaction.number}: holds what is no event") from None
+
+    events = history()
+    first = next(events, None)
+    if first is None:
+        asked = plan.account
+        opened = Opened(
+            asset=plan.symbol["marginAsset"],
+            symbol=instrument.symbol,
+            balance=asked.balance,
+            leverage=asked.leverage,
+            maker_fee=asked.maker_fee,
+            taker_fee=asked.taker_fee,
+            dataset=plan.fingerprint,
+            time_ms=now_ms,
+        )
+        ledger.append([written(opened)], ledger.moment())
+        return Account.begin(opened)
+    return Account.replay(_chained(first, events))
+
+
+def _chained(first: LedgerEvent, others: Iterator[LedgerEvent]) -> Iterator[LedgerEvent]:
+    yield first
+    yield from others
+
+
+def _candles(plan: VenuePlan, instrument: Instrument, minute: int) -> Iterator[tuple[int, Candle]]:
+    """(row, candle), from so far before `minute` that clients find a history."""
+    return playback(
+        Layout(Path(plan.home)),
+        DatasetId(plan.dataset),
+        instrument,
+        first_row=max(0, minute - REMEMBERED),
+        start_ms=plan.start_ms,
+        end_ms=plan.end_ms,
+    )
+
+
+def _stand_at(venue: Venue, rows: Iterator[tuple[int, Candle]], minute: int, now_ms: int) -> Iterator[Candle]:
+    """Let the minutes before have happened, and stand at the open of the one to go on with."""
+    found: tuple[int, Candle] | None = None
+    for found in rows:
+        row, candle = found
+        if row >= minute:
+            venue.market.open_at(candle, now_ms)
+            return _from(candle, rows)
+        venue.market.remember(candle, row)
+    if found is not None:  # the dataset has been played to its end
+        venue.market.open_at(_flat_behind(found[1]), now_ms)
+    return iter(())
+
+
+def _flat_behind(candle: Candle) -> Candle:
+    """Where the market stands once the candle has closed."""
+    close = candle.close
+    return Candle(candle.open_ms + MINUTE_MS, close, close, close, close, 0)
+
+
+def _from(first: Candle, rows: Iterator[tuple[int, Candle]]) -> Iterator[Candle]:
+    yield first
+    for _, candle in rows:
+        yield candle
+
+
+def _listening(frames: FramePipe, endpoints: VenueEndpoints) -> None:
+    frames.send({"listening": endpoints.model_dump()})
+
+
+def _say(frames: FramePipe, what: str, more: dict[str, object]) -> None:
+    frames.offer({"log": {"what": what, **more}})
+
+
+async def _tell_progress(venue: Venue, frames: FramePipe) -> None:
+    while True:
+        await asyncio.sleep(_PROGRESS_SECONDS)
+        frames.offer({"progress": venue.progress().model_dump()})
+
+
+def _listen_to_parent(stream: BinaryIO, venue: Venue, loop: asyncio.AbstractEventLoop) -> None:
+    """Words of control, until it is gone."""
+    for line in stream:
+        word = from_json(line)
+        if "handled" in word:
+            loop.call_soon_threadsafe(venue.handled, word["handled"])
+    loop.call_soon_threadsafe(venue.stop)
+
+
+if __name__ == "__main__":
+    sys.exit(main(int(sys.argv[1])))

@@ -1,0 +1,72 @@
+"""A prepared dataset's candles, one by one, in the units of the instrument."""
+
+from collections.abc import Iterator
+
+import pyarrow as pa
+
+from opslab.datasets.candles import VALUES
+from opslab.datasets.catalog import read_chunks
+from opslab.errors import BadData
+from opslab.model.candle import Candle
+from opslab.model.dataset import DatasetRecord
+from opslab.model.ids import DatasetId
+from opslab.model.instrument import Instrument
+from opslab.store.layout import Layout
+
+NOT_PLAYABLE = frozenset({"not_enclosed", "non_positive_price", "duplicate_identical", "duplicate_disagreeing"})
+"""What no venue sends: a client that got it would come to harm."""
+_SLICE_ROWS = 2_000
+
+
+def check_playable(record: DatasetRecord) -> None:
+    """Raises BadData for a dataset with candles that no venue could send."""
+    found = [rule for rule in record.allowed if rule in NOT_PLAYABLE and record.findings.get(rule)]
+    if found:
+        raise BadData(
+            f"dataset {record.name} has candles that no venue could send: {', '.join(sorted(found))}",
+            counts={rule: record.findings[rule] for rule in found},
+            hint="import it without --allow for these, or with them mended",
+        )
+
+
+def playback(
+    layout: Layout,
+    dataset: DatasetId,
+    instrument: Instrument,
+    *,
+    first_row: int = 0,
+    start_ms: int | None = None,
+    end_ms: int | None = None,
+) -> Iterator[tuple[int, Candle]]:
+    """(row, candle) of a window of the dataset, rows counted from the window's first; memory does not grow.
+
+    start_ms, end_ms: opens from, and before, which candles are played; None: no bound. Raises Corrupt.
+    """
+    row = 0
+    for chunk in read_chunks(layout, dataset):
+        batch = chunk.batch
+        for begin in range(0, batch.num_rows, _SLICE_ROWS):
+            part = batch.slice(begin, _SLICE_ROWS)
+            opens = part.column("open_time").to_pylist()
+            if start_ms is not None and opens[-1] < start_ms:
+                continue
+            if end_ms is not None and opens[0] >= end_ms:
+                return
+            for open_ms, values in zip(opens, _units(part, instrument), strict=True):
+                if start_ms is not None and open_ms < start_ms:
+                    continue
+                if end_ms is not None and open_ms >= end_ms:
+                    return
+                if row >= first_row:
+                    yield row, Candle(open_ms, *values)
+                row += 1
+
+
+def _units(part: pa.RecordBatch, instrument: Instrument) -> Iterator[tuple[int, int, int, int, int]]:
+    """Open, high, low, close and volume of each row, in units of the instrument's decimals."""
+    columns = []
+    for name in VALUES:
+        decimals = instrument.size_decimals if name == "volume" else instrument.price_decimals
+        column = part.column(name).cast(pa.decimal128(38, decimals))
+        columns.append([int(value.scaleb(decimals)) for value in column.to_pylist()])
+    yield from zip(*columns, strict=True)

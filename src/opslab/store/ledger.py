@@ -1,0 +1,191 @@
+"""A venue's ledger: one line a transaction, appended and synced before anything of it is acknowledged.
+
+A line holds the digest of the one before it. `position` beside it says how far the replay is; it is written without a
+sync, which a killed process survives, and a power cut may set it back: the ledger's own positions then count.
+"""
+
+import fcntl
+import hashlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic_core import from_json, to_json
+
+from opslab.errors import Corrupt, Environment
+from opslab.model.canonical import DIGEST_PREFIX
+from opslab.model.instant import iso
+from opslab.ports import Clock, Moment
+from opslab.store.files import make_folder, sync_folder, write_whole, writing
+
+NAME = "ledger.jsonl"
+POSITION = "position"
+MAX_LINE_BYTES = 16 << 20
+"""A transaction that cancels ten thousand orders is a tenth of it."""
+_POSITION_BYTES = 24
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """One line: events that took place together, and where the replay then was."""
+
+    number: int
+    time: str
+    at: Moment
+    events: tuple[dict[str, Any], ...]
+
+
+class LedgerFile:
+    """Implements `ports.Ledger` in a folder. Held by one process at a time; `with` lets it go."""
+
+    def __init__(self, folder: Path, clock: Clock) -> None:
+        self._clock = clock
+        with writing("open the venue's ledger"):
+            make_folder(folder)
+            self._file = os.open(folder / NAME, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+            self._position = os.open(folder / POSITION, os.O_RDWR | os.O_CREAT, 0o600)
+            sync_folder(folder)
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self.close()
+            raise Environment(
+                f"the ledger of {folder.name} is in use by another venue", hint="stop that one, or take another name"
+            ) from None
+        try:
+            self.torn_bytes = _cut_torn_end(folder, self._file)
+            """Of a line that a crash left unfinished: it was acknowledged to nobody."""
+        except BaseException:
+            self.close()
+            raise
+        self._folder = folder
+        self._number, self._size = 0, 0
+        self._prev: str | None = None
+        self._moment = Moment(0, 0)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        for file in (self._file, self._position):
+            with suppress(OSError):
+                os.close(file)
+
+    def history(self) -> Iterator[Transaction]:
+        """Everything so far. To be read to its end, once, before anything is appended."""
+        for transaction, digest, end in _read(self._folder):
+            self._number, self._prev, self._size = transaction.number, digest, end
+            self._moment = max(self._moment, transaction.at)
+            yield transaction
+
+    def append(self, events: Sequence[Mapping[str, Any]], at: Moment) -> None:
+        """One transaction, on disk before this returns. Raises Unwritable, and then it was not written."""
+        line = (
+            to_json(
+                {
+                    "seq": self._number + 1,
+                    "time": iso(self._clock.now_ns()),
+                    "minute": at.minute,
+                    "tick": at.tick,
+                    "events": events,
+                    "prev": self._prev,
+                }
+            )
+            + b"\n"
+        )
+        with writing("append to the venue's ledger"):
+            view = memoryview(line)
+            try:
+                while view:
+                    view = view[os.write(self._file, view) :]
+                os.fdatasync(self._file)
+            except BaseException:
+                with suppress(OSError):  # it was acknowledged to nobody
+                    os.ftruncate(self._file, self._size)
+                raise
+        self._number += 1
+        self._prev = DIGEST_PREFIX + hashlib.sha256(line).hexdigest()
+        self._size += len(line)
+
+    def mark(self, at: Moment) -> None:
+        """Note how far the replay is, before anybody is told of it."""
+        os.pwrite(self._position, b"%11d %11d\n" % (at.minute, at.tick), 0)
+
+    def moment(self) -> Moment:
+        """Where the replay has to go on."""
+        text = os.pread(self._position, _POSITION_BYTES, 0).split()
+        marked = Moment(int(text[0]), int(text[1])) if len(text) == 2 else Moment(0, 0)
+        return max(marked, self._moment)
+
+
+def read_ledger(folder: Path) -> Iterator[Transaction]:
+    """Every whole line, in order, the chain checked on the way. Raises Corrupt, naming line and byte."""
+    for transaction, _, _ in _read(folder):
+        yield transaction
+
+
+def _read(folder: Path) -> Iterator[tuple[Transaction, str, int]]:
+    """(transaction, digest of its line, offset behind it)."""
+    prev: str | None = None
+    start, number = 0, 0
+    try:
+        with open(folder / NAME, "rb") as stream:
+            while line := stream.readline(MAX_LINE_BYTES):
+                number += 1
+                if not line.endswith(b"\n"):
+                    if len(line) == MAX_LINE_BYTES:
+                        raise _broken(folder, "never ends", number, start)
+                    return
+                transaction, before = _transaction(folder, line, number, start)
+                if transaction.number != number:
+                    raise _broken(folder, f"has seq {transaction.number} where {number} belongs", number, start)
+                if before != prev:
+                    raise _broken(
+                        folder, "does not follow the line before it: one of the two was changed", number, start
+                    )
+                prev = DIGEST_PREFIX + hashlib.sha256(line).hexdigest()
+                start += len(line)
+                yield transaction, prev, start
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise Corrupt(f"ledger of {folder.name}: {NAME} cannot be read: {error.strerror}", file=NAME) from None
+
+
+def _transaction(folder: Path, line: bytes, number: int, start: int) -> tuple[Transaction, str | None]:
+    try:
+        found = from_json(line)
+        at = Moment(found["minute"], found["tick"])
+        return Transaction(found["seq"], found["time"], at, tuple(found["events"])), found["prev"]
+    except (ValueError, KeyError, TypeError):
+        raise _broken(folder, "is not a transaction", number, start) from None
+
+
+def _broken(folder: Path, what: str, number: int, start: int) -> Corrupt:
+    place = f"line {number} (byte {start}) {what}"
+    return Corrupt(f"ledger of {folder.name}: {NAME}, {place}", file=NAME, line=number, byte=start, what=place)
+
+
+def _cut_torn_end(folder: Path, file: int) -> int:
+    """Keep what stands behind the last newline aside, and cut it off; how many bytes that were."""
+    size = os.fstat(file).st_size
+    window = 4096
+    while True:
+        start = max(0, size - window)
+        tail = os.pread(file, size - start, start)
+        if start == 0 or b"\n" in tail:
+            break
+        window *= 4
+    torn = tail.rpartition(b"\n")[2]
+    if torn:
+        with writing("keep the torn end of the venue's ledger"):
+            write_whole(folder / f"ledger-torn-at-{size - len(torn)}.bin", torn)
+            os.ftruncate(file, size - len(torn))
+            os.fdatasync(file)
+    return len(torn)

@@ -1,0 +1,29 @@
+"""What is kept of venues that were served alone: `runtime/venues/<name>/`."""
+
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from opslab.errors import Corrupt
+from opslab.model.venue import VenueRecord
+from opslab.store.files import make_folder, write_json, writing
+
+RECORD = "venue.json"
+
+
+def read_venue(folder: Path) -> VenueRecord | None:
+    """None when there is none. Raises Corrupt."""
+    try:
+        return VenueRecord.model_validate_json((folder / RECORD).read_bytes())
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise Corrupt(f"venue {folder.name}: {RECORD} cannot be read: {error.strerror}", file=RECORD) from None
+    except ValidationError:
+        raise Corrupt(f"venue {folder.name}: {RECORD} is not what was written", file=RECORD) from None
+
+
+def write_venue(folder: Path, record: VenueRecord) -> None:
+    with writing(f"write the record of venue {folder.name}"):
+        make_folder(folder)
+        write_json(folder / RECORD, record.model_dump(mode="json"))

@@ -1,0 +1,6 @@
+"""How the venue says what an operator may want to know."""
+
+from collections.abc import Callable
+
+Say = Callable[[str, dict[str, object]], None]
+"""Called with what happened, and more about it."""
