@@ -127,4 +127,11 @@ def ignore_signals() -> None:
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    """The first lets what was begun be undone; the next, at whatever moment, ends it at once."""
+    for number in StopSignals.NUMBERS:
+        signal.signal(number, _leave)
     raise KeyboardInterrupt
+
+
+def _leave(_number: int, _frame: FrameType | None) -> None:
+    os._exit(130)
