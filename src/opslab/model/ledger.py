@@ -7,7 +7,8 @@ together is a transaction: all of it is in the ledger, or nothing. Numbers with 
 import re
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Annotated, Any, Literal, get_args
+from functools import cache
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, PlainSerializer, TypeAdapter
 
@@ -120,7 +121,6 @@ class LeverageSet(Record):
 
 
 LedgerEvent = Opened | Accepted | Filled | Canceled | Expired | Amended | LeverageSet
-KINDS: dict[str, type[Record]] = {kind.model_fields["kind"].default: kind for kind in get_args(LedgerEvent)}
 
 
 def written(event: LedgerEvent) -> dict[str, Any]:
@@ -130,14 +130,9 @@ def written(event: LedgerEvent) -> dict[str, Any]:
 
 def event_of(found: Mapping[str, Any]) -> LedgerEvent:
     """Read one event. Raises ValueError."""
-    return _event_reader().validate_python(found)
+    return _reader().validate_python(found)
 
 
-def _event_reader() -> TypeAdapter[LedgerEvent]:
-    global _reader
-    if _reader is None:
-        _reader = TypeAdapter(Annotated[LedgerEvent, Field(discriminator="kind")])
-    return _reader
-
-
-_reader: TypeAdapter[LedgerEvent] | None = None
+@cache
+def _reader() -> TypeAdapter[LedgerEvent]:
+    return TypeAdapter(Annotated[LedgerEvent, Field(discriminator="kind")])

@@ -86,8 +86,11 @@ class _Books:
     last_order: int = 0
     last_trade: int = 0
     last_ms: int = 0
-    last_fill_order: int = 0
     open: dict[int, _Paper] = field(default_factory=dict)
+    clients: set[str] = field(default_factory=set)
+    """Ids that the client gave its open orders."""
+    watched: set[int] = field(default_factory=set)
+    """Open orders that may not be left open whatever happens."""
     bought: Decimal = _NOTHING
     sold: Decimal = _NOTHING
     paid: Decimal = _NOTHING
@@ -120,7 +123,7 @@ def audit(transactions: Iterable[Sequence[LedgerEvent]]) -> Audit:
         for event in events:
             _time(books, event)
             _read(books, event)
-        _idle_reducers(books)
+        _left_open(books)
     if books.opened is None:
         books.fault("opening", "the account was never opened")
     return Audit(
@@ -152,7 +155,7 @@ def _read(books: _Books, event: LedgerEvent) -> None:
             paper = _paper(books, event.order_id, event.kind)
             if paper is not None:
                 _ending(books, event, paper)
-                del books.open[event.order_id]
+                _close(books, event.order_id)
         case Amended():
             _amendment(books, event)
         case LeverageSet():
@@ -183,7 +186,7 @@ def _order(books: _Books, event: Accepted) -> None:
     number = event.order_id
     if number <= books.last_order:
         books.fault("order_id", f"order {number} comes after order {books.last_order}")
-    if any(paper.terms.client_order_id == event.client_order_id for paper in books.open.values()):
+    if event.client_order_id in books.clients:
         books.fault("client_order_id", f"order {number} has that of an open order, {event.client_order_id}")
     if event.quantity <= 0 or (event.price is not None and event.price <= 0):
         books.fault("terms", f"order {number} is for {event.quantity:f} at {event.price}")
@@ -194,6 +197,9 @@ def _order(books: _Books, event: Accepted) -> None:
     books.last_order = max(books.last_order, number)
     books.orders += 1
     books.open[number] = _Paper(event, event.quantity, event.price)
+    books.clients.add(event.client_order_id)
+    if event.reduce_only or _at_once(event):
+        books.watched.add(number)
 
 
 def _amendment(books: _Books, event: Amended) -> None:
@@ -235,7 +241,7 @@ def _trade(books: _Books, event: Filled) -> None:
     _money(books, event, paper.terms.side)
     paper.filled += event.quantity
     if paper.filled >= paper.quantity:
-        del books.open[event.order_id]
+        _close(books, event.order_id)
 
 
 def _terms_kept(books: _Books, event: Filled, paper: _Paper) -> None:
@@ -247,7 +253,7 @@ def _terms_kept(books: _Books, event: Filled, paper: _Paper) -> None:
         worse = event.price > paper.price if terms.side == "BUY" else event.price < paper.price
         if worse or (event.maker and event.price != paper.price):
             books.fault("price", f"{what}: at {event.price:f}, its price is {paper.price:f}")
-    if event.maker and (terms.type == "MARKET" or terms.time_in_force in ("IOC", "FOK")):
+    if event.maker and _at_once(terms):
         books.fault("maker", f"{what}: it never rested")
     if not event.maker and terms.time_in_force == "GTX":
         books.fault("maker", f"{what}: it may only rest")
@@ -293,14 +299,24 @@ def _profit(books: _Books, event: Filled, side: str) -> None:
         books.fault("realized", f"trade {event.trade_id}: {event.realized:f} stated, {due:f} is due")
 
 
-def _idle_reducers(books: _Books) -> None:
+def _left_open(books: _Books) -> None:
     """No transaction leaves a reduce-only order open that could reduce nothing, or an order that had to end in it."""
-    for number, paper in books.open.items():
-        terms = paper.terms
+    for number in sorted(books.watched):
+        terms = books.open[number].terms
         if terms.reduce_only and not _opposes(terms.side, books.position):
             books.fault("reduce_only", f"order {number} is left open with nothing to reduce")
-        if terms.type == "MARKET" or terms.time_in_force in ("IOC", "FOK"):
+        if _at_once(terms):
             books.fault("resting", f"order {number} is left open, a {terms.type} {terms.time_in_force}")
+
+
+def _close(books: _Books, number: int) -> None:
+    books.clients.discard(books.open.pop(number).terms.client_order_id)
+    books.watched.discard(number)
+
+
+def _at_once(terms: Accepted) -> bool:
+    """Whether the order trades when it comes, or not at all."""
+    return terms.type == "MARKET" or terms.time_in_force in ("IOC", "FOK")
 
 
 def _paper(books: _Books, number: int, kind: str) -> _Paper | None:

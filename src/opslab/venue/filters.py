@@ -31,9 +31,9 @@ class Filters:
     max_orders: int
     min_notional: Decimal
     multiplier_up: Decimal
-    """A buy's price may be this many times the mark price; None of it is asked of a sell."""
+    """A buy's price may be up to this many times the mark price."""
     multiplier_down: Decimal
-    """A sell's price must be this many times the mark price."""
+    """A sell's price must be at least this many times the mark price."""
     market_bound: Decimal
     """A market order goes no further from the mark price than this part of it."""
     max_amendments: int

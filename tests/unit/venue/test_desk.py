@@ -337,6 +337,17 @@ def test_an_amendment_that_lessens_is_taken_whatever_is_available() -> None:
     assert kinds(scene.modify(2, "BUY", "0.400", "27000.00")) == ["amended"]
 
 
+def test_an_amendment_needs_margin_for_what_is_left_of_it() -> None:
+    """0.8 held and 0.85 open at 29000 are 9570 at leverage 5; with the filled part counted twice it would be 14210."""
+    scene = Scene()
+    scene.place("BUY", "1.600", "29000.00")
+    scene.tick("29000.00", "29000.10", "29000.00", "0.800")
+    assert kinds(scene.modify(1, "BUY", "1.650", "29000.00")) == ["amended"]
+    assert margin_of(scene.account, scene.market.mark).initial == D(9570)
+    with pytest.raises(Refusal, match="-2019"):
+        scene.modify(1, "BUY", "1.750", "29000.00")
+
+
 def test_leverage_has_bounds_and_follows_the_margin() -> None:
     scene = Scene(market=Market(size=D(9)))
     for leverage in (0, 126):
