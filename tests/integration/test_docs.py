@@ -11,10 +11,12 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, get_args
 
@@ -45,7 +47,8 @@ DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md"))]
 
 BLOCK = re.compile(r"^```(\w+)(?: title=\"([\w.-]+)\")?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-COMMAND = re.compile(r"^\$ (tc(?: .*?)?)(?: +# exit (\d+))?$", re.MULTILINE)
+COMMAND = re.compile(r"^\$ (tc(?: .*?)?)(?: +# exit (\d+)| > ([\w.]+) &)?$", re.MULTILINE)
+"""A server is `$ tc ... > file &`: it is there once the file holds a line, and must end with 0 behind its page."""
 NAME = re.compile(r"`([\w.-]+)`")
 MINUTES_A_DAY = 1440
 
@@ -165,16 +168,47 @@ def change_line(path: Path, number: int) -> None:
 @pytest.mark.parametrize("page", [page for page in PAGES if has_commands(page)], ids=lambda page: page.name)
 def test_commands_of_the_docs_run(page: Path, folder: Path) -> None:
     SCENES.get(page.name, lambda _folder: None)(folder)
+    with ExitStack() as servers:
+        run_commands(page, folder, servers)
+
+
+def run_commands(page: Path, folder: Path, servers: ExitStack) -> None:
     for language, title, text in blocks(page):
         if title:
             (folder / title).write_text(text, encoding="utf-8")
         if language != "console":
             continue
         for found in COMMAND.finditer(text):
+            if found[3]:
+                servers.enter_context(served(shlex.split(found[1])[1:], folder, folder / found[3]))
+                continue
             assert not set("|<>;&`$") & set(found[1]), f"{page.name}: a shell would be needed for: {found[1]}"
             done = tc(shlex.split(found[1])[1:], folder)
             wanted = int(found[2] or 0)
             assert done.returncode == wanted, f"{page.name}: {found[0]}\n{done.stdout}{done.stderr}"
+
+
+@contextmanager
+def served(words: Iterable[str], folder: Path, out: Path) -> Iterator[None]:
+    with open(out, "w") as stream:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "opslab", *words],
+            cwd=folder,
+            env=environment(folder),
+            stdout=stream,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    try:
+        wait_until(lambda: out.read_text().endswith("\n") or process.poll() is not None, f"{words} to serve")
+        assert process.poll() is None, process.communicate()[1]
+        yield
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=30)
+        assert process.returncode == 0, err
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def by_hand(folder: Path, page: str, title: str, argument: Path) -> tuple[int, str]:

@@ -114,7 +114,10 @@ def audit_(
     if as_json:
         result_json(document)
     else:
-        result_fields((key, value) for key, value in document.items() if key not in ("findings", "found"))
+        shown = {**document, "proven": "yes" if found.proven else f"no, {found.found} findings"}
+        result_fields(
+            (key.replace("_", " "), value) for key, value in shown.items() if key not in ("findings", "found")
+        )
         for one in found.findings:
             result_line(one.text())
     raise typer.Exit(0 if found.proven else 6)
