@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks import backtest, datasets, proof, registry, startup
+from benchmarks import backtest, datasets, proof, registry, startup, venue_feed
 from benchmarks.process import CouldNotMeasure
 from benchmarks.scene import Scene
 from benchmarks.table import Row, table_text
@@ -27,6 +27,8 @@ BENCHMARKS: dict[str, Callable[[Scene], list[Row]]] = {
     "backtest": backtest.backtest,
     "verify": proof.verify,
     "journal": proof.journal,
+    "venue-messages": venue_feed.messages,
+    "venue-messages-plain": venue_feed.messages_plain,
 }
 """In the order they run: `import` leaves the dataset that the next two read."""
 ROWS = 5_000_000

@@ -7,7 +7,7 @@ from typing import Literal
 
 from benchmarks.process import Sample
 
-Unit = Literal["s", "MB", "bars/s"]
+Unit = Literal["s", "ms", "MB", "MB/h", "bars/s", "msg/s"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,9 +20,10 @@ class AtMost:
 
 @dataclass(frozen=True, slots=True)
 class AtLeast:
-    """Holds when the ratio to the yardstick is not below `limit`."""
+    """Holds when the ratio to the yardstick, or without `of_ratio` the value, is not below `limit`."""
 
     limit: float
+    of_ratio: bool = True
 
 
 Goal = AtMost | AtLeast
@@ -61,10 +62,10 @@ class Row:
         return "ok" if all(self._meets(goal) for goal in self.goals) else "over"
 
     def _meets(self, goal: Goal) -> bool:
-        if isinstance(goal, AtLeast):
-            return self.ratio is not None and self.ratio >= goal.limit
         value = self.ratio if goal.of_ratio else self.ours
-        return value is not None and value <= goal.limit
+        if value is None:
+            return False
+        return value >= goal.limit if isinstance(goal, AtLeast) else value <= goal.limit
 
     def document(self) -> dict[str, object]:
         derived = {"ours": self.ours, "yardstick": self.yardstick, "ratio": self.ratio, "verdict": self.verdict}
@@ -102,9 +103,8 @@ def in_turn(repeat: int, ours: Callable[[], Sample], yardstick: Callable[[], Sam
 
 
 def goal_text(goal: Goal, unit: Unit) -> str:
-    if isinstance(goal, AtLeast):
-        return f">= {goal.limit:.2f} x"
-    return f"<= {goal.limit:.2f} x" if goal.of_ratio else f"<= {goal.limit:,.0f} {unit}"
+    sign = ">=" if isinstance(goal, AtLeast) else "<="
+    return f"{sign} {goal.limit:.2f} x" if goal.of_ratio else f"{sign} {goal.limit:,.0f} {unit}"
 
 
 def table_text(rows: Sequence[Row]) -> str:
@@ -129,5 +129,5 @@ def _cells(row: Row) -> tuple[str, ...]:
 
 
 def _figure(value: float, unit: Unit) -> str:
-    digits = {"s": 3, "MB": 1, "bars/s": 0}[unit]
+    digits = {"s": 3, "ms": 2, "MB": 1, "MB/h": 3, "bars/s": 0, "msg/s": 0}[unit]
     return f"{value:,.{digits}f} {unit}"

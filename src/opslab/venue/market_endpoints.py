@@ -42,6 +42,9 @@ class MarketEndpoints:
             ("GET", path + "ticker/price"): Endpoint(self._each("rest_price"), _by_symbol(1, 2)),
             ("GET", "/fapi/v2/ticker/price"): Endpoint(self._each("rest_price"), _by_symbol(1, 2)),
             ("GET", path + "ticker/bookTicker"): Endpoint(self.book_ticker, _by_symbol(2, 5)),
+            # Funding is not simulated, so that none was ever due.
+            ("GET", path + "fundingRate"): Endpoint(lambda _params: []),
+            ("GET", path + "fundingInfo"): Endpoint(lambda _params: []),
             ("GET", path + "premiumIndex"): Endpoint(self._each("rest_premium_index"), _by_symbol(1, 10)),
         }
 

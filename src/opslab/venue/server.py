@@ -2,6 +2,7 @@
 
 import asyncio
 import ipaddress
+import os
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
@@ -65,7 +66,8 @@ class Server:
         except OSError as error:
             await self._runner.cleanup()
             raise Environment(
-                f"cannot listen on {host}:{port}: {error.strerror}", hint="take another port, or 0 for any free one"
+                f"cannot listen on {host}:{port}: {os.strerror(error.errno or 0).lower()}",
+                hint="take another port, or 0 for any free one",
             ) from None
         return int(self._runner.addresses[0][1])
 
