@@ -72,6 +72,12 @@ def test_the_first_line_that_differs_is_named(
     assert first <= ends.get(begin, len(after)), "the change is in that line or at its end"
 
 
+def test_a_cut_in_front_of_a_newline_is_in_the_line_that_lost_it(tmp_path: Path) -> None:
+    folder = sealed(tmp_path / "r1", {"a.txt": b"one\ntwo\nthree\n"})
+    (folder / "a.txt").write_bytes(b"one\ntwo")
+    assert [(found.line, found.byte) for found in findings(folder)] == [(2, 7)]
+
+
 @pytest.mark.parametrize("spoil", ["missing", "link", "folder", "fifo", "added", "hidden", "empty folder"])
 def test_what_is_no_longer_that_file_is_named(tmp_path: Path, spoil: str) -> None:
     folder = sealed(tmp_path / "r1", {"a.txt": b"a\n", "logs/b.txt": b"b\n"})

@@ -192,7 +192,7 @@ def _locate(folder: Path, manifest: Manifest, file: SealedFile, checked: bool) -
         message = f"was changed; without {lines_name(manifest.number)} nobody can say where"
         return Finding(kind="changed", file=file.path, message=message)
     wanted = _kept_checks(folder, manifest, file)
-    line, start = 0, 0
+    line, start, ended = 0, 0, True
     for check, length, ended in _line_checks(path):
         want = next(wanted, None)
         if want is None:
@@ -204,6 +204,9 @@ def _locate(folder: Path, manifest: Manifest, file: SealedFile, checked: bool) -
         start += length
     if line < file.lines:
         missing = file.lines - line
+        if not ended:
+            message = f"line {line} lost its newline, and {missing} of {file.lines} lines are missing"
+            return Finding(kind="changed", file=file.path, line=line, byte=size, message=message)
         message = f"ends after {line} of {file.lines} lines: {missing} missing"
         return Finding(kind="changed", file=file.path, line=line + 1, byte=size, message=message)
     if size < file.size_bytes:
