@@ -19,12 +19,13 @@ from opslab.errors import Corrupt, Environment
 from opslab.model.canonical import DIGEST_PREFIX
 from opslab.model.instant import iso
 from opslab.ports import Clock, Moment
-from opslab.store.files import make_folder, sync_folder, write_whole, writing
+from opslab.store.files import make_folder, sync_folder, unwritable, write_whole, writing
 
 NAME = "ledger.jsonl"
 POSITION = "position"
 MAX_LINE_BYTES = 16 << 20
 """A transaction that cancels ten thousand orders is a tenth of it."""
+_POSITION = b"%11d %11d\n"
 _POSITION_BYTES = 24
 
 
@@ -58,11 +59,15 @@ class LedgerFile:
         try:
             self.torn_bytes = _cut_torn_end(folder, self._file)
             """Of a line that a crash left unfinished: it was acknowledged to nobody."""
+            with writing("open the venue's ledger"):
+                if not os.fstat(self._position).st_size:  # room for it is had now, not when the disk is full
+                    os.pwrite(self._position, _POSITION % (0, 0), 0)
         except BaseException:
             self.close()
             raise
         self._folder = folder
         self._number, self._size = 0, 0
+        self._unfinished = False
         self._prev: str | None = None
         self._moment = Moment(0, 0)
 
@@ -101,26 +106,38 @@ class LedgerFile:
         )
         with writing("append to the venue's ledger"):
             view = memoryview(line)
+            self._take_back()
             try:
                 while view:
                     view = view[os.write(self._file, view) :]
                 os.fdatasync(self._file)
             except BaseException:
-                with suppress(OSError):  # it was acknowledged to nobody
-                    os.ftruncate(self._file, self._size)
+                self._unfinished = True
+                with suppress(OSError):
+                    self._take_back()
                 raise
         self._number += 1
         self._prev = DIGEST_PREFIX + hashlib.sha256(line).hexdigest()
         self._size += len(line)
 
+    def _take_back(self) -> None:
+        """Cut off what an append left that failed: it was acknowledged to nobody, and nothing may come behind it."""
+        if self._unfinished:
+            os.ftruncate(self._file, self._size)
+            self._unfinished = False
+
     def mark(self, at: Moment) -> None:
-        """Note how far the replay is, before anybody is told of it."""
-        os.pwrite(self._position, b"%11d %11d\n" % (at.minute, at.tick), 0)
+        """Note how far the replay is, before anybody is told of it. Raises Unwritable."""
+        try:
+            os.pwrite(self._position, _POSITION % at, 0)
+        except OSError as error:
+            raise unwritable("note how far the venue's replay is", error) from None
 
     def moment(self) -> Moment:
         """Where the replay has to go on."""
         text = os.pread(self._position, _POSITION_BYTES, 0).split()
-        marked = Moment(int(text[0]), int(text[1])) if len(text) == 2 else Moment(0, 0)
+        known = len(text) == 2 and text[0].isdigit() and text[1].isdigit()
+        marked = Moment(int(text[0]), int(text[1])) if known else Moment(0, 0)
         return max(marked, self._moment)
 
 
@@ -162,6 +179,8 @@ def _transaction(folder: Path, line: bytes, number: int, start: int) -> tuple[Tr
     try:
         found = from_json(line)
         at = Moment(found["minute"], found["tick"])
+        if not all(isinstance(number, int) for number in (found["seq"], *at)):
+            raise ValueError(at)
         return Transaction(found["seq"], found["time"], at, tuple(found["events"])), found["prev"]
     except (ValueError, KeyError, TypeError):
         raise _broken(folder, "is not a transaction", number, start) from None

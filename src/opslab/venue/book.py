@@ -76,13 +76,16 @@ class Book:
 
     def take(self, side: BookSide, price: int, size: int) -> None:
         """Take from a level that is shown. Raises ValueError for more than it has left."""
-        left = self._sides()[side == "asks"].get(price, 0)
+        bids, asks = self._sides()
+        levels = bids if side == "bids" else asks
+        left = levels.get(price, 0)
         if not 0 < size <= left:
             raise ValueError(f"{side} at {price} have {left}, not {size}")
         taken = self._taken[side]
         taken[price] = taken.get(price, 0) + size
+        after = {**levels, price: left - size} if size < left else self._side(side)
+        self._shown = (after, asks) if side == "bids" else (bids, after)
         self._touched = True
-        self._shown = None
         self.update_id += 1
 
     def snapshot(self, limit: int = DEPTH) -> Depth:

@@ -184,11 +184,11 @@ def dual_side(params: Params) -> bool:
 
 
 def check_symbol(params: Params, symbol: str, *, required: bool = True) -> bool:
-    """Whether the request names the symbol; another one is refused, and none at all when it is required."""
+    """Whether the request names the symbol, in any letters; another is refused, and none at all when it is required."""
     found = _text(params, "symbol")
     if found is None and required:
         raise Refusal.missing("symbol")
-    if found is not None and found != symbol:
+    if found is not None and found.upper() != symbol:
         raise Refusal.of(-1121)
     return found is not None
 

@@ -3,6 +3,7 @@
 import asyncio
 import ipaddress
 import os
+import re
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
@@ -22,6 +23,8 @@ from opslab.venue.user_stream import UserStream
 
 ROUTES = ("", "/market", "/public", "/private")
 """Prefixes under which the market's and the account's streams are all found."""
+_LISTEN_KEY = re.compile(r"[A-Za-z0-9]{60,}")
+"""Other names in a path that are no stream's are passed over, as the venue does: some clients number their sockets."""
 GOING_AWAY = 1001
 CLOSE_SECONDS = 2.0
 HEADER_BYTES = 16 << 10
@@ -87,7 +90,7 @@ class Server:
         """Market streams and the user-data stream, chosen by path, query or message."""
         names = [name for name in request.match_info.get("names", "").split("/") if name]
         names += [name for name in request.query.get("streams", "").split("/") if name]
-        keys = [name for name in names if not is_served(name, self._symbol)]
+        keys = [name for name in names if _LISTEN_KEY.fullmatch(name)]
         keys += request.query.getall("listenKey", [])
         if any(not self._users.knows(key) for key in keys):
             raise Refusal.of(-1125)
@@ -98,7 +101,7 @@ class Server:
             subscribers.append(subscriber)
             if keys:
                 self._users.join(connection)
-            self._streams.subscribe(subscriber, [name for name in names if name not in keys])
+            self._streams.subscribe(subscriber, [name for name in names if is_served(name, self._symbol)])
             self._told("connected", connection, "user stream" if keys else "market streams")
 
         try:

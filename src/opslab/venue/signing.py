@@ -18,7 +18,7 @@ def check_key(key: VenueKey, given: str | None) -> None:
     """Raises Refusal when the key is absent, or not the one that was issued."""
     if not given:
         raise Refusal.of(-2014)
-    if not hmac.compare_digest(given.encode(), key.api_key.encode()):
+    if not hmac.compare_digest(given.encode(errors="surrogateescape"), key.api_key.encode()):
         raise Refusal.of(-2015)
 
 

@@ -151,11 +151,11 @@ class Streams:
         if method == "UNSUBSCRIBE":
             self.unsubscribe(subscriber, params)
             return {"result": None, "id": number}
+        if len(subscriber.names | set(params)) > MAX_STREAMS:
+            return _refused(4, "Too many subscriptions", number)
         strange = next((name for name in params if not is_served(name, self._symbol)), None)
         if strange is not None:
             return _refused(2, f"Invalid request: invalid stream {strange[:80]}", number)
-        if len(subscriber.names | set(params)) > MAX_STREAMS:
-            return _refused(2, f"Invalid request: too many streams, at most {MAX_STREAMS}", number)
         self.subscribe(subscriber, params)
         return {"result": None, "id": number}
 

@@ -63,12 +63,14 @@ class TradingSocket:
 
     async def _serve(self, text: str) -> None:
         number: Any = None
+        with_limits = True
         address = self._connection.address
         try:
             number, endpoint, params = self._read(text)
             signed, signature = signed_of_params(params)
             claim = Claim(address, params.get("apiKey"), signed, signature)
-            kept = {name: value for name, value in params.items() if name != "apiKey"}
+            with_limits = params.get("returnRateLimits") != "false"
+            kept = {name: value for name, value in params.items() if name not in ("apiKey", "returnRateLimits")}
             found = await self._gate.answer(endpoint, kept, claim, {})
             answer: dict[str, Any] = {"id": number, "status": 200, "result": found}
         except Refusal as refusal:
@@ -81,13 +83,14 @@ class TradingSocket:
                 }
             answer = {"id": refusal.number if isinstance(refusal, _Unread) else number, "status": refusal.http_status}
             answer["error"] = error
-        answer["rateLimits"] = self._gate.limiter.counts(address, self._gate.now_ms())
+        if with_limits:
+            answer["rateLimits"] = self._gate.limiter.counts(address, self._gate.now_ms())
         self._connection.send(to_json(answer).decode())
 
     def _read(self, text: str) -> tuple[Any, Endpoint, dict[str, str]]:
         """(id, endpoint, parameters). Raises Refusal."""
         try:
-            asked = from_json(text)
+            asked = from_json(text, allow_inf_nan=False)
         except ValueError:
             raise Refusal(-1135, "Invalid JSON in request body.") from None
         if not isinstance(asked, dict):
