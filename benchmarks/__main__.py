@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks import backtest, datasets, proof, registry, startup, venue_feed
+from benchmarks import backtest, datasets, proof, registry, startup, venue_feed, venue_memory, venue_orders, venue_start
 from benchmarks.process import CouldNotMeasure
 from benchmarks.scene import Scene
 from benchmarks.table import Row, table_text
@@ -29,6 +29,10 @@ BENCHMARKS: dict[str, Callable[[Scene], list[Row]]] = {
     "journal": proof.journal,
     "venue-messages": venue_feed.messages,
     "venue-messages-plain": venue_feed.messages_plain,
+    "venue-orders-socket": venue_orders.by_socket,
+    "venue-orders-http": venue_orders.by_http,
+    "venue-memory": venue_memory.memory,
+    "venue-start": venue_start.start,
 }
 """In the order they run: `import` leaves the dataset that the next two read."""
 ROWS = 5_000_000

@@ -14,6 +14,8 @@ from tests.breaking import (
     record_bytes,
     stop_signals,
     tamper,
+    venue_kills,
+    venue_ledger,
 )
 from tests.breaking.scene import Scene
 from tests.breaking.trial import Attempt
@@ -43,4 +45,7 @@ EXPERIMENTS: dict[str, Experiment] = {
     "race": Experiment(race.attempts),
     "tamper": Experiment(tamper.attempts),
     "owner": Experiment(owner.attempts),
+    "venue-kill-node": Experiment(venue_kills.node_attempts),
+    "venue-kill-venue": Experiment(venue_kills.venue_attempts),
+    "venue-ledger": Experiment(venue_ledger.attempts),
 }

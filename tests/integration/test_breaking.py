@@ -23,6 +23,7 @@ LIMIT_SECONDS = 170
 CALLS = (
     {"journal-bytes": 6, "record-bytes": 6, "kill-recover": 6, "tamper": 1},
     {"kill-control": 3, "kill-engine": 1, "sigterm": 2, "ctrl-c": 2, "disk-full": 1, "race": 1, "owner": 3},
+    {"venue-kill-node": 3, "venue-kill-venue": 3, "venue-ledger": 3},
 )
 # What must have been seen, for the experiment to have tested anything.
 SEEN = {
@@ -36,6 +37,9 @@ SEEN = {
     "disk-full": {"exit": "5", "said": "the cause"},
     "race": {"to recover": "exits [0, 0]", "status": "completed"},
     "owner": {"found": "while running", "recover of what lives": "5"},
+    "venue-kill-node": {"what the new node starts with": "what the venue has", "moment": "at an order"},
+    "venue-kill-venue": {"candles missing from the stream": "0", "moment": "at a close"},
+    "venue-ledger": {"killed": "at a request", "candles told": "some"},
     "tamper": {"verify": "6", "place": "right", "asked": "the command"},
 }
 

@@ -1,0 +1,54 @@
+"""usage: feed_client.py ENDPOINTS SECONDS [RECORDED]
+
+A plain client of a venue's streams, the same ones that the engine asks for, on one connection. ENDPOINTS: a JSON file.
+SECONDS 0: reads until it is told to end. RECORDED: leave the messages there, one a line, the instrument list first.
+Prints what `Lags` found.
+"""
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+
+import aiohttp
+
+from benchmarks.programs.feed_lag import Lags
+
+STREAMS = ("btcusdt@bookTicker", "btcusdt@aggTrade", "btcusdt@depth@0ms", "btcusdt@kline_1m")
+_STAMP = '"E":'
+_DIGITS = 13
+
+
+async def read(endpoints: dict[str, str], lags: Lags | None, recorded: list[str] | None) -> None:
+    async with aiohttp.ClientSession() as session:
+        if recorded is not None:
+            async with session.get(f"{endpoints['rest_url']}/fapi/v1/exchangeInfo") as answer:
+                recorded.append(json.dumps(await answer.json()))
+        async with session.ws_connect(endpoints["ws_url"], max_msg_size=0) as socket:
+            await socket.send_str(json.dumps({"method": "SUBSCRIBE", "params": STREAMS, "id": 1}))
+            async for message in socket:
+                text = message.data
+                if recorded is not None:
+                    recorded.append(text)
+                if lags is None:
+                    continue
+                at = text.find(_STAMP) + len(_STAMP)
+                stamp = text[at : at + _DIGITS]
+                if stamp.isdigit():
+                    lags.seen(int(stamp) * 1_000_000)
+                if lags.over:
+                    return
+
+
+def main(endpoints_path: str, seconds_text: str, recorded_path: str | None = None) -> None:
+    lags = Lags(float(seconds_text)) if float(seconds_text) else None
+    recorded: list[str] | None = [] if recorded_path else None
+    asyncio.run(read(json.loads(Path(endpoints_path).read_text()), lags, recorded))
+    if recorded_path and recorded:
+        Path(recorded_path).write_text("\n".join(recorded) + "\n")
+    if lags:
+        print(json.dumps(lags.document()))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

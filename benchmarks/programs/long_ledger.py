@@ -1,0 +1,83 @@
+"""usage: long_ledger.py PLAN TRANSACTIONS
+
+Write the ledger of a venue that so many market orders were sent to, buying and selling in turn. PLAN: a file with
+what its child is to be told. Lines are not synced one by one.
+"""
+
+import hashlib
+import sys
+from collections.abc import Iterator, Sequence
+from decimal import Decimal
+from pathlib import Path
+
+from pydantic_core import to_json
+
+from opslab.model.canonical import DIGEST_PREFIX
+from opslab.model.instrument import instrument_of
+from opslab.model.ledger import LedgerEvent, Opened, Side, written
+from opslab.model.venue import VenuePlan
+from opslab.store.ledger import NAME
+from opslab.venue.account import Account
+from opslab.venue.desk import Desk
+from opslab.venue.orders import new_order
+
+BEGIN_MS = 1_704_067_200_000
+PRICES = {"BUY": Decimal("42000.10"), "SELL": Decimal("42000.00")}
+MINUTE = 2_000
+"""Where the replay stands at the end: more minutes than are remembered lie before."""
+
+
+class Still:
+    """Implements `matching.MarketView`: a market that does not move."""
+
+    status = "TRADING"
+    bid, ask, mark = PRICES["SELL"], PRICES["BUY"], PRICES["SELL"]
+
+    def levels(self, side: Side) -> Sequence[tuple[Decimal, Decimal]]:
+        return [(PRICES[side], Decimal("1.000"))]
+
+
+def transactions(plan: VenuePlan, count: int) -> Iterator[Sequence[LedgerEvent]]:
+    asked, instrument = plan.account, instrument_of(plan.symbol)
+    opened = Opened(
+        asset=plan.symbol["marginAsset"],
+        symbol=instrument.symbol,
+        balance=asked.balance,
+        leverage=asked.leverage,
+        maker_fee=asked.maker_fee,
+        taker_fee=asked.taker_fee,
+        dataset=plan.fingerprint,
+        time_ms=BEGIN_MS,
+    )
+    yield [opened]
+    account, desk, view = Account.begin(opened), Desk(instrument), Still()
+    for number in range(count - 1):
+        side = "SELL" if number & 1 else "BUY"
+        asked_for = {"symbol": instrument.symbol, "side": side, "type": "MARKET", "quantity": "0.010"}
+        new = new_order({**asked_for, "newClientOrderId": f"long-{number}"}, instrument.symbol)
+        events = desk.place(account, view, new, BEGIN_MS + number)
+        for event in events:
+            account.apply(event)
+        yield events
+
+
+def main(plan_path: str, count_text: str) -> None:
+    plan, count = VenuePlan.model_validate_json(Path(plan_path).read_bytes()), int(count_text)
+    prev = None
+    with open(Path(plan.ledger) / NAME, "xb") as stream:
+        for number, events in enumerate(transactions(plan, count), 1):
+            row = {
+                "seq": number,
+                "time": "2026-01-01T00:00:00.000000000Z",
+                "minute": number * MINUTE // count,
+                "tick": 0,
+                "events": [written(event) for event in events],
+                "prev": prev,
+            }
+            line = to_json(row) + b"\n"
+            prev = DIGEST_PREFIX + hashlib.sha256(line).hexdigest()
+            stream.write(line)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,990 @@
+"""Every request that the venue answers, over HTTP: its shape, what it does, what it refuses and with which code."""
+
+import json
+import resource
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from decimal import Decimal
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, quote_plus, urlencode, urlsplit
+
+import pytest
+
+from opslab.model.candle import MINUTE_MS, Candle
+from tests.fakes.captured import assert_alike, captured
+from tests.fakes.venue_client import LISTEN_KEY, ORDER, Reply, VenueChild, VenueClient, now_ms, order
+from tests.fakes.venue_process import SYMBOL
+from tests.unit.venue.test_market_payloads import (
+    PRICE,
+    PRODUCT,
+    RATE,
+    REST_AGG_TRADE,
+    REST_BOOK_TICKER,
+    REST_DEPTH,
+    REST_KLINE,
+    REST_PREMIUM_INDEX,
+    REST_PRICE,
+    REST_TICKER,
+    REST_TRADE,
+    SIZE,
+    has_shape,
+)
+
+PLAYED = 6
+"""Minutes behind which the market of the tests stands."""
+TICKS = 30
+BTC = {"symbol": "BTCUSDT"}
+AMOUNT = r"-?\d+\.\d{8}"
+SIGNED_SIZE = r"-?\d+\.\d{3}"
+WHOLE = r"\d+"
+
+ANSWERED = {
+    "orderId": int, "symbol": "BTCUSDT", "status": r"[A-Z_]+", "clientOrderId": r".{1,36}", "price": PRICE,
+    "avgPrice": PRODUCT, "origQty": SIZE, "executedQty": SIZE, "cumQty": SIZE, "cumQuote": PRODUCT,
+    "timeInForce": "GTC|IOC|FOK|GTX", "type": "LIMIT|MARKET", "reduceOnly": bool, "closePosition": bool,
+    "side": "BUY|SELL", "positionSide": "BOTH", "stopPrice": PRICE, "workingType": "CONTRACT_PRICE",
+    "priceProtect": bool, "origType": "LIMIT|MARKET", "priceMatch": "NONE", "selfTradePreventionMode": "NONE",
+    "goodTillDate": int, "updateTime": int,
+}  # fmt: skip
+QUERIED = {**ANSWERED, "time": int}
+USER_TRADE = {
+    "symbol": "BTCUSDT", "id": int, "orderId": int, "side": "BUY|SELL", "price": PRICE, "qty": SIZE,
+    "realizedPnl": AMOUNT, "marginAsset": "USDT", "quoteQty": PRODUCT, "commission": AMOUNT,
+    "commissionAsset": "USDT", "time": int, "positionSide": "BOTH", "buyer": bool, "maker": bool,
+}  # fmt: skip
+TOTALS = {
+    "totalInitialMargin": AMOUNT, "totalMaintMargin": AMOUNT, "totalWalletBalance": AMOUNT,
+    "totalUnrealizedProfit": AMOUNT, "totalMarginBalance": AMOUNT, "totalPositionInitialMargin": AMOUNT,
+    "totalOpenOrderInitialMargin": AMOUNT, "totalCrossWalletBalance": AMOUNT, "totalCrossUnPnl": AMOUNT,
+    "availableBalance": AMOUNT, "maxWithdrawAmount": AMOUNT,
+}  # fmt: skip
+ASSET = {
+    "asset": "USDT", "walletBalance": AMOUNT, "unrealizedProfit": AMOUNT, "marginBalance": AMOUNT,
+    "maintMargin": AMOUNT, "initialMargin": AMOUNT, "positionInitialMargin": AMOUNT, "openOrderInitialMargin": AMOUNT,
+    "crossWalletBalance": AMOUNT, "crossUnPnl": AMOUNT, "availableBalance": AMOUNT, "maxWithdrawAmount": AMOUNT,
+    "updateTime": int,
+}  # fmt: skip
+CONFIG = {
+    "feeTier": int, "canTrade": bool, "canDeposit": bool, "canWithdraw": bool, "updateTime": int,
+    "multiAssetsMargin": bool, "tradeGroupId": int,
+}  # fmt: skip
+BALANCE = {
+    "accountAlias": str, "asset": "USDT", "balance": AMOUNT, "crossWalletBalance": AMOUNT, "crossUnPnl": AMOUNT,
+    "availableBalance": AMOUNT, "maxWithdrawAmount": AMOUNT, "marginAvailable": bool, "updateTime": int,
+}  # fmt: skip
+# What both versions of positionRisk have; the adapters take `leverage` as text, and from version 2 alone.
+RISK = {
+    "symbol": "BTCUSDT", "positionSide": "BOTH", "positionAmt": SIGNED_SIZE, "entryPrice": PRODUCT,
+    "breakEvenPrice": str, "markPrice": RATE, "unRealizedProfit": AMOUNT, "liquidationPrice": str, "notional": AMOUNT,
+    "isolatedWallet": str, "updateTime": int,
+}  # fmt: skip
+RISK_V2 = {
+    **RISK, "leverage": WHOLE, "maxNotionalValue": WHOLE, "marginType": "cross", "isolatedMargin": str,
+    "isAutoAddMargin": "false",
+}  # fmt: skip
+RISK_V3 = {
+    **RISK, "isolatedMargin": str, "marginAsset": "USDT", "initialMargin": AMOUNT, "maintMargin": AMOUNT,
+    "positionInitialMargin": AMOUNT, "openOrderInitialMargin": AMOUNT, "adl": int, "bidNotional": str,
+    "askNotional": str,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def venue(sample_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[VenueChild]:
+    """A market that stands behind its first minutes."""
+    with VenueChild(sample_home, tmp_path_factory.mktemp("venue"), ticks=TICKS, max_bars=PLAYED) as venue:
+        with venue.client() as client:
+            candles = client.stream("btcusdt@kline_1m")
+            venue.play(PLAYED)
+            for _ in range(PLAYED):
+                candles.event("kline", x=True)
+        yield venue
+
+
+@pytest.fixture
+def client(venue: VenueChild) -> Iterator[VenueClient]:
+    """With an account that has no order and no position."""
+    with venue.client() as client:
+        client.flatten()
+        yield client
+
+
+@pytest.fixture(scope="module")
+def candles(venue: VenueChild) -> list[Candle]:
+    return [candle for candle, _ in zip(venue.candles(), range(PLAYED), strict=False)]
+
+
+def text_of(cents: int) -> str:
+    return f"{Decimal(cents).scaleb(-2):.2f}"
+
+
+def size_of(thousandths: int) -> str:
+    return f"{Decimal(thousandths).scaleb(-3):.3f}"
+
+
+# The market.
+
+
+def test_ping(client: VenueClient) -> None:
+    assert client.get("/fapi/v1/ping") == {}
+
+
+def test_time_is_the_wall_clock(client: VenueClient) -> None:
+    before = now_ms()
+    assert before <= client.get("/fapi/v1/time")["serverTime"] <= now_ms()
+
+
+def test_exchange_info_lists_what_is_served(client: VenueClient) -> None:
+    info = client.get("/fapi/v1/exchangeInfo")
+    assert info["timezone"] == "UTC"
+    assert abs(info["serverTime"] - now_ms()) < 5_000
+    assert {limit["rateLimitType"] for limit in info["rateLimits"]} == {"REQUEST_WEIGHT", "ORDERS"}
+    [symbol] = info["symbols"]
+    assert symbol["symbol"] == "BTCUSDT"
+    assert symbol["orderTypes"] == ["LIMIT", "MARKET"]
+    assert symbol["timeInForce"] == ["GTC", "IOC", "FOK", "GTX"]
+
+
+@pytest.mark.parametrize("limit", [5, 10, 20, 50, 100, 500, 1000])
+def test_depth(client: VenueClient, limit: int) -> None:
+    depth = client.get("/fapi/v1/depth", **BTC, limit=limit)
+    assert has_shape(depth, REST_DEPTH)
+    bids, asks = ([Decimal(price) for price, _ in depth[side]] for side in ("bids", "asks"))
+    assert len(bids) == len(asks) == min(limit, 200)
+    assert bids == sorted(bids, reverse=True)
+    assert asks == sorted(asks)
+    assert bids[0] < asks[0]
+
+
+def test_symbols_are_known_in_small_letters_too(client: VenueClient) -> None:
+    assert client.get("/fapi/v1/ticker/price", symbol="btcusdt")["symbol"] == "BTCUSDT"
+    assert client.place("BUY", "0.010", "41000.0", symbol="btcusdt").found["symbol"] == "BTCUSDT"
+
+
+def test_the_quote_is_the_top_of_the_depth(client: VenueClient) -> None:
+    depth = client.get("/fapi/v1/depth", **BTC, limit=5)
+    ticker = client.get("/fapi/v1/ticker/bookTicker", **BTC)
+    assert has_shape(ticker, REST_BOOK_TICKER)
+    assert [ticker["bidPrice"], ticker["bidQty"]] == depth["bids"][0]
+    assert [ticker["askPrice"], ticker["askQty"]] == depth["asks"][0]
+
+
+def test_what_an_order_takes_is_gone_from_the_depth_and_the_quote(client: VenueClient) -> None:
+    (price, size), *_ = client.get("/fapi/v1/depth", **BTC, limit=5)["asks"]
+    client.place("BUY", size).assert_ok()
+    depth = client.get("/fapi/v1/depth", **BTC, limit=5)
+    assert price not in [price for price, _ in depth["asks"]]
+    assert client.get("/fapi/v1/ticker/bookTicker", **BTC)["askPrice"] == depth["asks"][0][0]
+
+
+def test_trades_are_the_last_ones_oldest_first(client: VenueClient) -> None:
+    trades = client.get("/fapi/v1/trades", **BTC, limit=7)
+    assert has_shape(trades, [REST_TRADE])
+    assert [trade["id"] for trade in trades] == list(range(PLAYED * TICKS - 6, PLAYED * TICKS + 1))
+    for trade in trades:
+        assert abs(Decimal(trade["price"]) * Decimal(trade["qty"]) - Decimal(trade["quoteQty"])) <= Decimal("0.01")
+    assert client.get("/fapi/v1/ticker/price", **BTC)["price"] == trades[-1]["price"]
+
+
+def test_older_trades_begin_with_an_id_and_need_the_key(client: VenueClient) -> None:
+    trades = client.get("/fapi/v1/historicalTrades", **BTC, fromId=5, limit=3)
+    assert [trade["id"] for trade in trades] == [5, 6, 7]
+    without = client.send("GET", "/fapi/v1/historicalTrades", "symbol=BTCUSDT", headers={})
+    assert without.refused == (401, -2014)
+
+
+def test_the_trades_of_a_minute_make_its_candle(client: VenueClient, candles: list[Candle]) -> None:
+    for number, candle in enumerate(candles):
+        trades = client.get("/fapi/v1/aggTrades", **BTC, fromId=number * TICKS + 1, limit=TICKS)
+        assert has_shape(trades, [REST_AGG_TRADE])
+        prices = [Decimal(trade["p"]) for trade in trades]
+        found = [prices[0], max(prices), min(prices), prices[-1], sum(Decimal(trade["q"]) for trade in trades)]
+        assert found == [
+            *(Decimal(text_of(cents)) for cents in (candle.open, candle.high, candle.low, candle.close)),
+            Decimal(size_of(candle.volume)),
+        ]
+        assert all(trade["f"] == trade["l"] == trade["a"] for trade in trades)
+
+
+def test_trades_can_be_asked_for_by_time(client: VenueClient) -> None:
+    every = client.get("/fapi/v1/aggTrades", **BTC, limit=1000)
+    middle = every[len(every) // 2]["T"]
+    before = client.get("/fapi/v1/aggTrades", **BTC, endTime=middle - 1, limit=1000)
+    behind = client.get("/fapi/v1/aggTrades", **BTC, startTime=middle, limit=1000)
+    assert before + behind == every
+    assert client.get("/fapi/v1/aggTrades", **BTC, startTime=middle, limit=2) == behind[:2]
+
+
+def test_klines_are_the_candles_of_the_dataset(client: VenueClient, candles: list[Candle]) -> None:
+    rows = client.get("/fapi/v1/klines", **BTC, interval="1m")
+    assert has_shape(rows, [REST_KLINE])
+    assert [[*row[:7], row[8]] for row in rows] == [
+        [
+            candle.open_ms,
+            *(text_of(cents) for cents in (candle.open, candle.high, candle.low, candle.close)),
+            size_of(candle.volume),
+            candle.open_ms + MINUTE_MS - 1,
+            TICKS,
+        ]
+        for candle in candles
+    ]
+
+
+def test_klines_are_cut_by_time_and_limit(client: VenueClient) -> None:
+    opens = [row[0] for row in client.get("/fapi/v1/klines", **BTC, interval="1m")]
+
+    def asked(**more: int) -> list[int]:
+        return [row[0] for row in client.get("/fapi/v1/klines", **BTC, interval="1m", **more)]
+
+    assert asked(limit=2) == opens[-2:]
+    assert asked(startTime=opens[1], limit=2) == opens[1:3]
+    assert asked(startTime=opens[1], endTime=opens[3]) == opens[1:4]
+    assert asked(endTime=opens[2], limit=2) == opens[1:3]
+
+
+def test_longer_klines_sum_minutes_up(client: VenueClient) -> None:
+    minutes = client.get("/fapi/v1/klines", **BTC, interval="1m")
+    for row, part in zip(client.get("/fapi/v1/klines", **BTC, interval="3m"), (minutes[:3], minutes[3:6]), strict=True):
+        assert (row[0], row[1], row[4], row[6]) == (part[0][0], part[0][1], part[-1][4], part[-1][6])
+        assert Decimal(row[2]) == max(Decimal(minute[2]) for minute in part)
+        assert Decimal(row[3]) == min(Decimal(minute[3]) for minute in part)
+        for column in (5, 7, 9, 10):
+            assert Decimal(row[column]) == sum(Decimal(minute[column]) for minute in part)
+        assert row[8] == sum(minute[8] for minute in part)
+
+
+@pytest.mark.parametrize("interval", ["5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h", "1d"])
+def test_a_longer_kline_that_is_not_over_stands_where_the_market_does(client: VenueClient, interval: str) -> None:
+    *_, last = client.get("/fapi/v1/klines", **BTC, interval=interval)
+    assert has_shape(last, REST_KLINE)
+    assert last[4] == client.get("/fapi/v1/ticker/price", **BTC)["price"]
+
+
+def test_the_last_24_hours(client: VenueClient, candles: list[Candle]) -> None:
+    ticker = client.get("/fapi/v1/ticker/24hr", **BTC)
+    assert has_shape(ticker, REST_TICKER)
+    assert ticker["openPrice"] == text_of(candles[0].open)
+    assert ticker["lastPrice"] == text_of(candles[-1].close)
+    assert ticker["highPrice"] == text_of(max(candle.high for candle in candles))
+    assert ticker["lowPrice"] == text_of(min(candle.low for candle in candles))
+    assert ticker["volume"] == size_of(sum(candle.volume for candle in candles))
+    assert (ticker["count"], ticker["firstId"], ticker["lastId"]) == (PLAYED * TICKS, 1, PLAYED * TICKS)
+    assert abs(ticker["closeTime"] - now_ms()) < 5_000
+
+
+@pytest.mark.parametrize(
+    ("path", "shape"),
+    [
+        ("/fapi/v1/ticker/24hr", REST_TICKER),
+        ("/fapi/v1/ticker/price", REST_PRICE),
+        ("/fapi/v2/ticker/price", REST_PRICE),
+        ("/fapi/v1/ticker/bookTicker", REST_BOOK_TICKER),
+        ("/fapi/v1/premiumIndex", REST_PREMIUM_INDEX),
+    ],
+)
+def test_without_a_symbol_there_is_a_list_of_all(client: VenueClient, path: str, shape: Any) -> None:
+    one = client.get(path, **BTC)
+    [listed] = client.get(path)
+    assert has_shape(one, shape)
+    assert has_shape(listed, shape)
+    assert one["symbol"] == listed["symbol"]
+
+
+def test_the_mark_price_is_the_last_price(client: VenueClient) -> None:
+    index = client.get("/fapi/v1/premiumIndex", **BTC)
+    assert Decimal(index["markPrice"]) == Decimal(client.get("/fapi/v1/ticker/price", **BTC)["price"])
+    assert index["nextFundingTime"] > now_ms()
+
+
+@pytest.mark.parametrize(
+    ("path", "params", "code"),
+    [
+        ("depth", {}, -1102),
+        ("depth", {"symbol": "ETHUSDT"}, -1121),
+        ("depth", {**BTC, "limit": "7"}, -4021),
+        ("depth", {**BTC, "limit": "x"}, -1102),
+        ("trades", {**BTC, "limit": "1001"}, -1130),
+        ("trades", {**BTC, "limit": "0"}, -1130),
+        ("aggTrades", {**BTC, "fromId": "-1"}, -1102),
+        ("klines", BTC, -1102),
+        ("klines", {**BTC, "interval": "1s"}, -1120),
+        ("klines", {**BTC, "interval": "1m", "limit": "1501"}, -1130),
+        ("klines", {**BTC, "interval": "1m", "startTime": "2", "endTime": "1"}, -1023),
+        ("ticker/price", {"symbol": "ETHUSDT"}, -1121),
+        ("ticker/bookTicker", {"symbol": ""}, -1105),
+        ("premiumIndex", {"symbol": "BTC%USDT"}, -1121),
+    ],
+)
+def test_market_data_refused(client: VenueClient, path: str, params: dict[str, str], code: int) -> None:
+    assert client.ask("GET", f"/fapi/v1/{path}", **params).refused == (400, code)
+
+
+# Shapes against what was captured of the venue itself.
+
+
+def test_exchange_info_is_like_the_venues(client: VenueClient) -> None:
+    found, wanted = client.get("/fapi/v1/exchangeInfo"), captured("exchange_info")
+    del wanted["symbols"][0]["permissionSets"]  # who may trade it: of no use to a client
+    theirs, ours = ({f["filterType"]: f for f in one["symbols"][0].pop("filters")} for one in (wanted, found))
+    for name, of_the_venue in theirs.items():
+        if name != "POSITION_RISK_CONTROL":  # of single symbols, for some days
+            assert_alike(ours[name], of_the_venue, name)
+    assert_alike(found, wanted)
+
+
+def test_depth_is_like_the_venues(client: VenueClient) -> None:
+    assert_alike(client.get("/fapi/v1/depth", **BTC, limit=5), captured("depth_snapshot"))
+
+
+def test_aggregate_trades_are_like_the_venues(client: VenueClient) -> None:
+    wanted = {name: value for name, value in captured("agg_trade").items() if name not in ("e", "E", "s", "st")}
+    assert_alike(client.get("/fapi/v1/aggTrades", **BTC, limit=1), [wanted])
+
+
+# Orders.
+
+
+def test_a_limit_order_rests(client: VenueClient) -> None:
+    answer = client.place("BUY", "0.010", "41000.0", newClientOrderId="x-aHRE4BCj-T1.a:b/c_d").found
+    assert has_shape(answer, ANSWERED)
+    assert (answer["status"], answer["clientOrderId"]) == ("NEW", "x-aHRE4BCj-T1.a:b/c_d")
+    assert (answer["price"], answer["origQty"], answer["executedQty"]) == ("41000.00", "0.010", "0.000")
+    [row] = client.open_orders()
+    assert has_shape(row, QUERIED)
+    assert row == client.query(answer["orderId"])
+
+
+def test_an_order_is_acknowledged_as_new_unless_the_result_is_asked_for(client: VenueClient) -> None:
+    ack = client.place("BUY", "0.010").found
+    result = client.place("SELL", "0.010", newOrderRespType="RESULT").found
+    assert has_shape(ack, ANSWERED)
+    assert has_shape(result, ANSWERED)
+    assert (ack["status"], ack["executedQty"], ack["avgPrice"]) == ("NEW", "0.000", "0.00000")
+    assert (result["status"], result["executedQty"]) == ("FILLED", "0.010")
+    assert Decimal(result["cumQuote"]) == Decimal(result["avgPrice"]) * Decimal("0.010")
+    assert client.query(ack["orderId"])["status"] == "FILLED"
+
+
+def test_a_market_order_takes_the_displayed_levels_at_their_prices(client: VenueClient) -> None:
+    levels = client.get("/fapi/v1/depth", **BTC, limit=5)["asks"]
+    quantity = Decimal(levels[0][1]) + Decimal(levels[1][1]) + Decimal("0.001")
+    done = client.place("BUY", str(quantity), newOrderRespType="RESULT").found
+    trades = client.sign("GET", "/fapi/v1/userTrades", **BTC, orderId=done["orderId"]).found
+    assert has_shape(trades, [USER_TRADE])
+    assert [[trade["price"], trade["qty"]] for trade in trades] == [*levels[:2], [levels[2][0], "0.001"]]
+    assert not any(trade["maker"] for trade in trades)
+    paid = sum(Decimal(trade["price"]) * Decimal(trade["qty"]) for trade in trades)
+    assert Decimal(done["cumQuote"]) == paid
+    assert sum(Decimal(trade["commission"]) for trade in trades) == paid * Decimal("0.0005")
+
+
+@pytest.mark.parametrize("time_in_force", ["IOC", "FOK"])
+def test_an_order_that_must_take_at_once_takes_and_is_over(client: VenueClient, time_in_force: str) -> None:
+    price, size = client.get("/fapi/v1/depth", **BTC, limit=5)["asks"][0]
+    done = client.place("BUY", size, price, timeInForce=time_in_force, newOrderRespType="RESULT").found
+    assert (done["status"], done["executedQty"], done["timeInForce"]) == ("FILLED", size, time_in_force)
+
+
+def test_what_an_ioc_order_cannot_take_expires(client: VenueClient) -> None:
+    price, size = client.get("/fapi/v1/depth", **BTC, limit=5)["asks"][0]
+    more = str(Decimal(size) + Decimal("0.005"))
+    done = client.place("BUY", more, price, timeInForce="IOC", newOrderRespType="RESULT").found
+    assert (done["status"], done["executedQty"], done["origQty"]) == ("EXPIRED", size, more)
+    assert client.open_orders() == []
+
+
+def test_a_reduce_only_order_takes_no_more_than_the_position(client: VenueClient) -> None:
+    client.place("BUY", "0.010").assert_ok()
+    done = client.place("SELL", "0.500", reduceOnly="true", newOrderRespType="RESULT").found
+    assert (done["status"], done["executedQty"]) == ("EXPIRED", "0.010")
+    assert client.position()["positionAmt"] == "0.000"
+
+
+def test_an_order_is_modified(client: VenueClient) -> None:
+    number = client.place("BUY", "0.010", "41000.0").found["orderId"]
+    answer = client.modify(number, "BUY", "0.012", "40900.0").found
+    assert has_shape(answer, ANSWERED)
+    assert (answer["orderId"], answer["price"], answer["origQty"]) == (number, "40900.00", "0.012")
+    assert client.query(number)["price"] == "40900.00"
+
+
+def test_an_order_is_modified_by_its_client_id_and_the_number_counts_when_both_are_given(client: VenueClient) -> None:
+    first = client.place("BUY", "0.010", "41000.0", newClientOrderId="one").found["orderId"]
+    second = client.place("BUY", "0.010", "41000.0", newClientOrderId="two").found["orderId"]
+    change = {**BTC, "side": "BUY", "quantity": "0.010", "price": "40500.0"}
+    assert client.sign("PUT", ORDER, **change, origClientOrderId="two").found["orderId"] == second
+    assert client.sign("PUT", ORDER, **change, origClientOrderId="two", orderId=first).found["orderId"] == first
+
+
+def test_an_order_modified_into_the_market_takes(client: VenueClient) -> None:
+    ask, _ = client.get("/fapi/v1/depth", **BTC, limit=5)["asks"][0]
+    number = client.place("BUY", "0.003", "41000.0").found["orderId"]
+    assert client.modify(number, "BUY", "0.003", ask).found["status"] == "FILLED"
+
+
+def test_an_order_is_canceled_once(client: VenueClient) -> None:
+    number = client.place("SELL", "0.010", "43000.0").found["orderId"]
+    answer = client.cancel(number).found
+    assert has_shape(answer, ANSWERED)
+    assert answer["status"] == "CANCELED"
+    assert client.cancel(number).refused == (400, -2011)
+    assert client.query(number)["status"] == "CANCELED"
+
+
+def test_all_orders_are_canceled(client: VenueClient) -> None:
+    for price in ("40000.0", "40100.0", "43000.0"):
+        client.place("BUY" if price < "42" else "SELL", "0.010", price).assert_ok()
+    assert client.sign("DELETE", "/fapi/v1/allOpenOrders", **BTC).found["code"] == 200
+    assert client.open_orders() == []
+    assert client.sign("DELETE", "/fapi/v1/allOpenOrders", **BTC).found["code"] == 200
+
+
+def test_one_open_order_is_asked_for(client: VenueClient) -> None:
+    number = client.place("BUY", "0.010", "41000.0", newClientOrderId="asked").found["orderId"]
+    for ref in ({"orderId": number}, {"origClientOrderId": "asked"}):
+        assert has_shape(client.sign("GET", "/fapi/v1/openOrder", **BTC, **ref).found, QUERIED)
+    client.cancel(number).assert_ok()
+    assert client.sign("GET", "/fapi/v1/openOrder", **BTC, orderId=number).refused == (400, -2013)
+
+
+def test_open_orders_are_the_same_with_a_symbol_and_without(client: VenueClient) -> None:
+    numbers = [client.place("BUY", "0.010", price).found["orderId"] for price in ("41000.0", "40000.0")]
+    assert [row["orderId"] for row in client.open_orders()] == numbers
+    assert client.sign("GET", "/fapi/v1/openOrders", **BTC).found == client.open_orders()
+
+
+def test_all_orders_begin_with_an_id(client: VenueClient) -> None:
+    numbers = [client.place("BUY", "0.010", price).found["orderId"] for price in ("41000.0", "40000.0", "40500.0")]
+    client.cancel(numbers[1]).assert_ok()
+    rows = client.sign("GET", "/fapi/v1/allOrders", **BTC, orderId=numbers[0]).found
+    assert has_shape(rows, [QUERIED])
+    assert [(row["orderId"], row["status"]) for row in rows] == [
+        (numbers[0], "NEW"),
+        (numbers[1], "CANCELED"),
+        (numbers[2], "NEW"),
+    ]
+    limited = client.sign("GET", "/fapi/v1/allOrders", **BTC, orderId=numbers[0], limit=1).found
+    assert [row["orderId"] for row in limited] == numbers[:1]
+    assert client.sign("GET", "/fapi/v1/allOrders", **BTC, startTime=now_ms() + 60_000).found == []
+
+
+def test_own_trades_are_told_ascending(client: VenueClient) -> None:
+    numbers = [client.place(side, "0.010").found["orderId"] for side in ("BUY", "SELL")]
+    last = client.sign("GET", "/fapi/v1/userTrades", **BTC, limit=2).found
+    assert [trade["orderId"] for trade in last] == numbers
+    assert [trade["buyer"] for trade in last] == [True, False]
+    assert client.sign("GET", "/fapi/v1/userTrades", **BTC, fromId=last[1]["id"]).found == last[1:]
+    both = client.sign("GET", "/fapi/v1/userTrades", **BTC, fromId=1, startTime=1)
+    assert both.refused == (400, -1128)
+
+
+def test_a_batch_is_answered_in_its_order_refusals_among_it(client: VenueClient) -> None:
+    batch = [
+        order("BUY", "0.010", "41000.0", newClientOrderId="a"),
+        order("BUY", "0.010", "41000.05"),
+        order("BUY", "0.010", "40900.0", newClientOrderId="c"),
+    ]
+    first, second, third = client.sign("POST", "/fapi/v1/batchOrders", batchOrders=json.dumps(batch)).found
+    assert has_shape(first, ANSWERED)
+    assert second["code"] == -4014
+    assert [first["clientOrderId"], third["clientOrderId"]] == ["a", "c"]
+    numbers = json.dumps([first["orderId"], 10**15])
+    done, unknown = client.sign("DELETE", "/fapi/v1/batchOrders", **BTC, orderIdList=numbers).found
+    assert (done["status"], unknown["code"]) == ("CANCELED", -2011)
+    [done] = client.sign("DELETE", "/fapi/v1/batchOrders", **BTC, origClientOrderIdList='["c"]').found
+    assert (done["orderId"], done["status"]) == (third["orderId"], "CANCELED")
+
+
+@pytest.mark.parametrize(
+    ("method", "params", "code"),
+    [
+        ("POST", {"batchOrders": json.dumps([order("BUY", "0.010", "41000.0")] * 6)}, -4082),
+        ("POST", {"batchOrders": "[]"}, -4082),
+        ("POST", {"batchOrders": "{"}, -1102),
+        ("POST", {"batchOrders": "{}"}, -1102),
+        ("POST", {}, -1102),
+        ("DELETE", {**BTC, "orderIdList": json.dumps(list(range(11)))}, -4082),
+        ("DELETE", BTC, -1102),
+    ],
+)
+def test_batches_refused(client: VenueClient, method: str, params: dict[str, str], code: int) -> None:
+    assert client.sign(method, "/fapi/v1/batchOrders", **params).refused == (400, code)
+    assert client.open_orders() == []
+
+
+def test_conditional_orders_are_not_taken_and_there_are_none(client: VenueClient) -> None:
+    wanted = {**BTC, "side": "BUY", "type": "STOP_MARKET", "algoType": "CONDITIONAL", "triggerPrice": "43000"}
+    assert client.sign("POST", "/fapi/v1/algoOrder", **wanted, quantity="0.01").refused == (400, -1116)
+    assert client.sign("GET", "/fapi/v1/openAlgoOrders").found == []
+    assert client.sign("GET", "/fapi/v1/allAlgoOrders", **BTC).found == []
+    assert client.sign("DELETE", "/fapi/v1/algoOpenOrders", **BTC).found["code"] == 200
+
+
+LIMIT = order("BUY", "0.010", "41000.0")
+MARKET = order("BUY", "0.010")
+
+
+@pytest.mark.parametrize(
+    ("params", "code"),
+    [
+        *(({**LIMIT, "type": kind}, -4120) for kind in ("STOP", "STOP_MARKET", "TAKE_PROFIT", "TAKE_PROFIT_MARKET")),
+        ({**LIMIT, "type": "TRAILING_STOP_MARKET"}, -4120),
+        ({**LIMIT, "type": "ICEBERG"}, -1116),
+        ({**LIMIT, "timeInForce": "GTD"}, -1115),
+        ({**LIMIT, "timeInForce": "DAY"}, -1115),
+        ({**LIMIT, "side": "SHORT"}, -1117),
+        ({**LIMIT, "symbol": "ETHUSDT"}, -1121),
+        ({**LIMIT, "price": "41000.05"}, -4014),
+        ({**LIMIT, "price": "41000.001"}, -1111),
+        ({**LIMIT, "quantity": "0.0105"}, -1111),
+        ({**LIMIT, "quantity": "0"}, -4003),
+        ({**LIMIT, "quantity": "1000.001"}, -4005),
+        ({**MARKET, "quantity": "121"}, -4005),
+        ({**LIMIT, "quantity": "-1"}, -1100),
+        ({**LIMIT, "quantity": "1e1"}, -1100),
+        ({**LIMIT, "quantity": "NaN"}, -1100),
+        ({**LIMIT, "price": "0"}, -4001),
+        ({**LIMIT, "price": "5000000"}, -4002),
+        ({**LIMIT, "price": "500"}, -4013),
+        ({**LIMIT, "price": "50000.0"}, -4016),
+        ({**LIMIT, "side": "SELL", "price": "30000.0"}, -4024),
+        ({**LIMIT, "quantity": "0.002"}, -4164),
+        ({**LIMIT, "quantity": "30"}, -2019),
+        ({**LIMIT, "reduceOnly": "true"}, -2022),
+        ({**LIMIT, "reduceOnly": "perhaps"}, -4062),
+        ({**LIMIT, "positionSide": "LONG"}, -4061),
+        ({**LIMIT, "newClientOrderId": "x" * 37}, -4015),
+        ({**LIMIT, "newClientOrderId": "a b"}, -1100),
+        ({**LIMIT, "newOrderRespType": "FULL"}, -1136),
+        ({**LIMIT, "priceMatch": "QUEUE"}, -5037),
+        ({**LIMIT, "selfTradePreventionMode": "EXPIRE_TAKER"}, -5039),
+        ({**LIMIT, "stopPrice": "41000"}, -1106),
+        ({**LIMIT, "goodTillDate": "1"}, -1106),
+        ({**LIMIT, "strange": "1"}, -1104),
+        ({**LIMIT, "price": ""}, -1105),
+        ({**MARKET, "timeInForce": "GTC"}, -1106),
+        ({**MARKET, "price": "41000.0"}, -1106),
+        *(({name: value for name, value in LIMIT.items() if name != gone}, -1102) for gone in LIMIT),
+    ],
+)
+def test_orders_refused(client: VenueClient, params: dict[str, str], code: int) -> None:
+    before = client.sign("GET", "/fapi/v1/allOrders", **BTC).found
+    assert client.sign("POST", ORDER, **params).refused == (400, code)
+    assert client.sign("GET", "/fapi/v1/allOrders", **BTC).found == before
+
+
+def test_an_order_that_would_take_is_refused_when_it_must_not(client: VenueClient) -> None:
+    ask, size = client.get("/fapi/v1/depth", **BTC, limit=5)["asks"][0]
+    assert client.place("BUY", "0.010", ask, timeInForce="GTX").refused == (400, -5022)
+    assert client.place("BUY", "0.010", "41000.0", timeInForce="GTX").found["status"] == "NEW"
+    more = str(Decimal(size) + 1)
+    assert client.place("BUY", more, ask, timeInForce="FOK").refused == (400, -5021)
+    assert client.position()["positionAmt"] == "0.000"
+
+
+def test_a_client_id_is_free_again_when_its_order_is_over(client: VenueClient) -> None:
+    number = client.place("BUY", "0.010", "41000.0", newClientOrderId="again").found["orderId"]
+    assert client.place("BUY", "0.010", "41000.0", newClientOrderId="again").refused == (400, -4116)
+    client.cancel(number).assert_ok()
+    other = client.place("BUY", "0.010", "41000.0", newClientOrderId="again").found["orderId"]
+    assert client.sign("GET", ORDER, **BTC, origClientOrderId="again").found["orderId"] == other
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({}, -5027),
+        ({"price": "41000.05"}, -4014),
+        ({"quantity": "0.0105"}, -1111),
+        ({"side": "SELL"}, -1117),
+        ({"quantity": "0.002", "price": "40000.0"}, -5029),
+        ({"origType": "STOP"}, -5025),
+        ({"priceMatch": "QUEUE"}, -5037),
+        ({"quantity": "30"}, -2019),
+    ],
+)
+def test_changes_refused_leave_the_order_as_it_was(client: VenueClient, change: dict[str, str], code: int) -> None:
+    placed = client.place("BUY", "0.010", "41000.0").found
+    params = {**BTC, "orderId": placed["orderId"], "side": "BUY", "quantity": "0.010", "price": "41000.0", **change}
+    assert client.sign("PUT", ORDER, **params).refused == (400, code)
+    row = client.query(placed["orderId"])
+    assert {name: row[name] for name in placed} == placed
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "code"),
+    [
+        ("GET", ORDER, -2013),
+        ("GET", "/fapi/v1/openOrder", -2013),
+        ("DELETE", ORDER, -2011),
+        ("PUT", ORDER, -2013),
+    ],
+)
+def test_orders_that_nobody_knows(client: VenueClient, method: str, path: str, code: int) -> None:
+    more = {"side": "BUY", "quantity": "0.010", "price": "41000.0"} if method == "PUT" else {}
+    for ref in ({"orderId": 10**12}, {"origClientOrderId": "nobody"}):
+        assert client.sign(method, path, **BTC, **ref, **more).refused == (400, code)
+    assert client.sign(method, path, **BTC, **more).refused == (400, -1102)
+
+
+def test_more_open_orders_than_the_symbol_allows_are_refused(client: VenueClient) -> None:
+    for number in range(200):
+        client.place("BUY", "0.003", f"{40000 + number}.0").assert_ok()
+    assert client.place("BUY", "0.003", "41000.0").refused == (400, -2025)
+    assert len(client.open_orders()) == 200
+
+
+def test_quantities_below_the_symbols_least_are_refused(sample_home: Path, tmp_path: Path) -> None:
+    filters = [
+        {**found, "minQty": "0.005"} if found["filterType"] == "LOT_SIZE" else found for found in SYMBOL["filters"]
+    ]
+    large = {**SYMBOL, "filters": filters}
+    with VenueChild(sample_home, tmp_path, symbol=large) as venue, venue.client() as client:
+        assert client.place("BUY", "0.004", "41000.0").refused == (400, -4004)
+        assert client.place("BUY", "0.005", "41000.0").found["origQty"] == "0.005"
+
+
+def test_a_symbol_that_is_halted_takes_no_orders_and_no_changes(sample_home: Path, tmp_path: Path) -> None:
+    with VenueChild(sample_home, tmp_path) as venue, venue.client() as client:
+        number = client.place("BUY", "0.010", "41000.0").found["orderId"]
+    halted = {**SYMBOL, "status": "HALT"}
+    with VenueChild(sample_home, tmp_path, symbol=halted) as venue, venue.client() as client:
+        assert client.get("/fapi/v1/exchangeInfo")["symbols"][0]["status"] == "HALT"
+        assert client.place("BUY", "0.010", "41000.0").refused == (400, -4108)
+        assert client.modify(number, "BUY", "0.010", "40900.0").refused == (400, -5024)
+        assert client.cancel(number).found["status"] == "CANCELED"
+
+
+# What the ledger does not take.
+
+
+@contextmanager
+def full_disk(venue: VenueChild, room_bytes: int) -> Iterator[None]:
+    """No file of the venue may grow by more than `room_bytes` beyond its ledger."""
+    _, most = resource.prlimit(venue.pid, resource.RLIMIT_FSIZE)
+    size = (venue.ledger / "ledger.jsonl").stat().st_size
+    resource.prlimit(venue.pid, resource.RLIMIT_FSIZE, (size + room_bytes, most))
+    try:
+        yield
+    finally:
+        resource.prlimit(venue.pid, resource.RLIMIT_FSIZE, (most, most))
+
+
+def test_what_cannot_be_written_is_refused_and_did_not_take_place(sample_home: Path, tmp_path: Path) -> None:
+    with VenueChild(sample_home, tmp_path) as venue, venue.client() as client:
+        number = client.place("BUY", "0.010", "41000.0").found["orderId"]
+        client.place("BUY", "0.100").assert_ok()
+        account, rows = client.account(), client.open_orders()
+        before = (venue.ledger / "ledger.jsonl").read_bytes()
+        for room in (0, 1, 100):
+            with full_disk(venue, room):
+                for refused in (
+                    client.place("BUY", "0.010", "40000.0", newClientOrderId="lost"),
+                    client.place("SELL", "0.100"),
+                    client.modify(number, "BUY", "0.010", "40000.0"),
+                    client.cancel(number),
+                    client.sign("DELETE", "/fapi/v1/allOpenOrders", **BTC),
+                    client.sign("POST", "/fapi/v1/leverage", **BTC, leverage=5),
+                ):
+                    assert refused.refused == (503, -1008)
+                assert (venue.ledger / "ledger.jsonl").read_bytes() == before
+        assert (client.account(), client.open_orders()) == (account, rows)
+        client.place("BUY", "0.010", "40000.0", newClientOrderId="kept").assert_ok()
+        venue.kill()
+        assert venue.audit().proven
+        venue.start()
+        with venue.client() as again:
+            assert [row["clientOrderId"] for row in again.open_orders()][1:] == ["kept"]
+
+
+def test_the_market_goes_on_while_nothing_can_be_written(sample_home: Path, tmp_path: Path) -> None:
+    """An order that the market comes to stays open then, and is filled when there is room again."""
+    with VenueChild(sample_home, tmp_path) as venue, venue.client() as client:
+        number = client.place("BUY", "0.010", "41990.0").found["orderId"]
+        candles = client.stream()
+        below = next(row for row, candle in enumerate(venue.candles()) if candle.low < 41_990_00)
+        with full_disk(venue, 0):
+            candles.subscribe("btcusdt@kline_1m")
+            venue.play(below)
+            for _ in range(below + 1):
+                candles.event("kline", x=True)
+            assert client.query(number)["status"] == "NEW"
+        while client.query(number)["status"] == "NEW":
+            venue.play()
+            candles.event("kline", x=True)
+        assert client.query(number)["status"] == "FILLED"
+        assert venue.audit().proven
+
+
+# The account.
+
+
+def test_the_account_in_both_versions(client: VenueClient) -> None:
+    client.place("BUY", "0.010").assert_ok()
+    second = client.account()
+    third = client.sign("GET", "/fapi/v3/account").found
+    [asset], [position] = second.pop("assets"), second.pop("positions")
+    assert has_shape(asset, {**ASSET, "marginAvailable": bool})
+    assert (position["symbol"], position["leverage"], position["isolated"]) == ("BTCUSDT", "10", False)
+    assert has_shape(second, {**CONFIG, "feeBurn": bool, **TOTALS})
+    [asset], [short] = third.pop("assets"), third.pop("positions")
+    assert has_shape(asset, ASSET)
+    assert has_shape(third, TOTALS)
+    assert short["positionAmt"] == position["positionAmt"] == "0.010"
+    client.flatten()
+    assert client.sign("GET", "/fapi/v3/account").found["positions"] == []
+    assert len(client.account()["positions"]) == 1
+
+
+def test_wallet_margin_and_available_balance_add_up(client: VenueClient) -> None:
+    client.place("BUY", "1.000").assert_ok()
+    client.place("BUY", "1.000", "41000.0").assert_ok()
+    account = {name: Decimal(value) for name, value in client.account().items() if name in TOTALS}
+    assert account["totalMarginBalance"] == account["totalWalletBalance"] + account["totalUnrealizedProfit"]
+    assert account["availableBalance"] == account["totalMarginBalance"] - account["totalInitialMargin"]
+    assert account["totalOpenOrderInitialMargin"] == 4100
+    mark = Decimal(client.get("/fapi/v1/premiumIndex", **BTC)["markPrice"])
+    assert account["totalPositionInitialMargin"] == mark / 10
+
+
+def test_balances_in_both_versions(client: VenueClient) -> None:
+    second, third = (client.sign("GET", f"/fapi/{version}/balance").found for version in ("v2", "v3"))
+    assert has_shape(second, [BALANCE])
+    assert second == third
+    assert second[0]["balance"] == client.account()["totalWalletBalance"]
+
+
+def test_positions_in_both_versions(client: VenueClient) -> None:
+    assert client.sign("GET", "/fapi/v3/positionRisk").found == []
+    assert has_shape(client.position(), RISK_V2)
+    done = client.place("SELL", "0.010", newOrderRespType="RESULT").found
+    second = client.sign("GET", "/fapi/v2/positionRisk", **BTC).found
+    third = client.sign("GET", "/fapi/v3/positionRisk", **BTC).found
+    assert has_shape(second, [RISK_V2])
+    assert has_shape(third, [RISK_V3])
+    assert second[0]["positionAmt"] == third[0]["positionAmt"] == "-0.010"
+    assert second[0]["entryPrice"] == done["avgPrice"]
+
+
+def test_leverage_is_set_within_its_bounds(client: VenueClient) -> None:
+    answer = client.sign("POST", "/fapi/v1/leverage", **BTC, leverage=20).found
+    assert has_shape(answer, {"leverage": int, "maxNotionalValue": WHOLE, "symbol": "BTCUSDT"})
+    assert answer["leverage"] == 20
+    assert client.position()["leverage"] == "20"
+    for wrong in (0, 126):
+        assert client.sign("POST", "/fapi/v1/leverage", **BTC, leverage=wrong).refused == (400, -4028)
+    assert client.sign("POST", "/fapi/v1/leverage", **BTC).refused == (400, -1102)
+    client.place("BUY", "20", "41000.0").assert_ok()
+    assert client.sign("POST", "/fapi/v1/leverage", **BTC, leverage=2).refused == (400, -2028)
+    client.flatten()
+    assert client.sign("POST", "/fapi/v1/leverage", **BTC, leverage=10).found["leverage"] == 10
+
+
+def test_settings_that_are_as_they_are(client: VenueClient) -> None:
+    bracket = {
+        "bracket": int, "initialLeverage": int, "notionalCap": int, "notionalFloor": int, "maintMarginRatio": float,
+        "cum": float,
+    }  # fmt: skip
+    brackets = [{"symbol": "BTCUSDT", "brackets": [bracket]}]
+    for params in (BTC, {}):
+        assert has_shape(client.sign("GET", "/fapi/v1/leverageBracket", **params).found, brackets)
+    config = {
+        "symbol": "BTCUSDT", "marginType": "CROSSED", "isAutoAddMargin": "false", "leverage": int,
+        "maxNotionalValue": WHOLE,
+    }  # fmt: skip
+    assert has_shape(client.sign("GET", "/fapi/v1/symbolConfig", **BTC).found, [config])
+    assert has_shape(client.sign("GET", "/fapi/v1/accountConfig").found, {**CONFIG, "dualSidePosition": bool})
+    assert client.sign("GET", "/fapi/v1/multiAssetsMargin").found == {"multiAssetsMargin": False}
+    assert client.sign("GET", "/fapi/v1/commissionRate", **BTC).found == {
+        "symbol": "BTCUSDT",
+        "makerCommissionRate": "0.0002",
+        "takerCommissionRate": "0.0005",
+    }
+
+
+def test_one_way_positions_and_crossed_margin_are_what_there_is(client: VenueClient) -> None:
+    dual, kind = "/fapi/v1/positionSide/dual", "/fapi/v1/marginType"
+    assert client.sign("GET", dual).found == {"dualSidePosition": False}
+    assert client.sign("POST", dual, dualSidePosition="false").refused == (400, -4059)
+    assert client.sign("POST", dual, dualSidePosition="true").refused == (400, -4084)
+    assert client.sign("POST", kind, **BTC, marginType="CROSSED").refused == (400, -4046)
+    assert client.sign("POST", kind, **BTC, marginType="ISOLATED").refused == (400, -4084)
+    assert client.sign("POST", kind, **BTC, marginType="OTHER").refused == (400, -1130)
+
+
+def test_a_listen_key_is_given_renewed_and_taken_back(client: VenueClient) -> None:
+    key = client.ask("POST", LISTEN_KEY).found["listenKey"]
+    assert client.ask("POST", LISTEN_KEY).found == {"listenKey": key}
+    assert client.sign("POST", LISTEN_KEY).found == {"listenKey": key}
+    assert client.sign("PUT", LISTEN_KEY, listenKey=key).found == {"listenKey": key}
+    assert client.sign("DELETE", LISTEN_KEY, listenKey=key).found == {}
+    assert client.sign("PUT", LISTEN_KEY, listenKey=key).refused == (400, -1125)
+    assert client.send("POST", LISTEN_KEY, headers={}).refused == (401, -2014)
+
+
+# Who may ask.
+
+PRIVATE = "/fapi/v2/balance"
+
+
+def signed(client: VenueClient, text: str, **more: Any) -> Reply:
+    return client.send("GET", PRIVATE, f"{text}&signature={client.signature(text)}", **more)
+
+
+def test_the_key_must_be_the_one_that_was_issued(client: VenueClient) -> None:
+    text = f"timestamp={now_ms()}"
+    assert signed(client, text).status == 200
+    assert signed(client, text, headers={}).refused == (401, -2014)
+    assert signed(client, text, headers={"X-MBX-APIKEY": "k" * 63}).refused == (401, -2015)
+    assert signed(client, text, headers={"X-MBX-APIKEY": "\xff\xfe"}).refused == (401, -2015)
+
+
+def test_the_signature_covers_every_byte_of_what_is_asked(client: VenueClient) -> None:
+    text = f"timestamp={now_ms()}&recvWindow=5000"
+    good = client.signature(text)
+    assert client.send("GET", PRIVATE, f"{text}&signature={good}").status == 200
+    assert client.send("GET", PRIVATE, f"{text}&signature={good.upper()}").status == 200
+    for wrong in (
+        f"{text}&signature={good[:-1]}",
+        f"{text}&signature={'0' * 64}",
+        f"{text}&signature=",
+        f"{text.replace('5000', '5001')}&signature={good}",
+        f"recvWindow=5000&timestamp={text.partition('&')[0]}&signature={good}",
+        f"{text}&x=1&signature={good}",
+        f"{text}&signature={good}&x=1",
+    ):
+        status, code = client.send("GET", PRIVATE, wrong).refused
+        assert (status, code) in ((400, -1022), (400, -1102)), wrong
+    assert client.send("GET", PRIVATE, text).refused == (400, -1102)
+
+
+def test_what_was_signed_is_what_was_sent_however_it_is_escaped(client: VenueClient) -> None:
+    batch = json.dumps([order("BUY", "0.010", "41000.0")])
+    for escaped in (quote(batch), quote_plus(batch), quote(batch, safe="{}[]:,"), quote(batch).replace("%5B", "%5b")):
+        text = f"batchOrders={escaped}&timestamp={now_ms()}"
+        done = client.send("POST", "/fapi/v1/batchOrders", f"{text}&signature={client.signature(text)}")
+        assert done.status == 200
+
+
+def test_parameters_come_by_query_or_body_or_both(client: VenueClient) -> None:
+    form = {"X-MBX-APIKEY": client.endpoints.api_key, "Content-Type": "application/x-www-form-urlencoded"}
+    text = urlencode({**LIMIT, "timestamp": now_ms()})
+    body = f"{text}&signature={client.signature(text)}"
+    assert client.send("POST", ORDER, body=body, headers=form).found["status"] == "NEW"
+    query, body = urlencode(LIMIT), f"timestamp={now_ms()}"
+    signature = client.signature(query + body)
+    placed = client.send("POST", ORDER, query, body=f"{body}&signature={signature}", headers=form)
+    assert placed.found["status"] == "NEW"
+    joined = client.signature(f"{query}&{body}")
+    assert client.send("POST", ORDER, query, body=f"{body}&signature={joined}", headers=form).refused == (400, -1022)
+
+
+def test_a_request_is_good_for_its_window_only(client: VenueClient) -> None:
+    for offset_ms, window, code in (
+        (-4_000, None, None),
+        (-6_000, None, -1021),
+        (-6_000, 60_000, None),
+        (-50, 1, -1021),
+        (500, None, None),
+        (2_000, None, -1021),
+        (2_000, 60_000, -1021),
+        (0, 60_001, -1131),
+        (0, 0, -1131),
+        (0, -1, -1102),
+        (0, "x", -1102),
+    ):
+        text = f"timestamp={now_ms() + offset_ms}" + (f"&recvWindow={window}" if window is not None else "")
+        answer = signed(client, text)
+        assert (answer.status, code) == (200, None) or answer.refused == (400, code), (offset_ms, window, answer)
+    for text in ("timestamp=", "timestamp=soon", "timestamp=-1", "recvWindow=5000", "timestamp=" + "9" * 30):
+        assert signed(client, text).refused == (400, -1102), text
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        *((method, ORDER) for method in ("GET", "POST", "PUT", "DELETE")),
+        *((method, "/fapi/v1/batchOrders") for method in ("POST", "DELETE")),
+        *(("GET", f"/fapi/v1/{name}") for name in ("openOrder", "openOrders", "allOrders", "userTrades")),
+        *(("GET", f"/fapi/v1/{name}") for name in ("openAlgoOrders", "allAlgoOrders", "leverageBracket")),
+        *(("GET", f"/fapi/v1/{name}") for name in ("commissionRate", "symbolConfig", "accountConfig")),
+        *(("GET", f"/fapi/v1/{name}") for name in ("positionSide/dual", "multiAssetsMargin")),
+        *(("GET", f"/fapi/{version}/{name}") for version in ("v2", "v3") for name in ("account", "balance")),
+        *(("GET", f"/fapi/{version}/positionRisk") for version in ("v2", "v3")),
+        *(("POST", f"/fapi/v1/{name}") for name in ("leverage", "marginType", "positionSide/dual", "algoOrder")),
+        *(("DELETE", f"/fapi/v1/{name}") for name in ("allOpenOrders", "algoOpenOrders")),
+    ],
+)
+def test_nothing_of_the_account_is_told_or_done_unsigned(client: VenueClient, method: str, path: str) -> None:
+    assert client.send(method, path, urlencode(LIMIT), headers={}).refused == (401, -2014)
+    text = urlencode({**LIMIT, "timestamp": now_ms()})
+    assert client.send(method, path, f"{text}&signature={'0' * 64}").refused == (400, -1022)
+    assert client.open_orders() == []
+
+
+# The server.
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", "/"), ("GET", "/fapi/v1/x"), ("POST", "/fapi/v1/time"), ("GET", "/fapi/v1/time/"), ("PATCH", ORDER)],
+)
+def test_other_paths_and_methods_are_refused_as_the_venue_does(client: VenueClient, method: str, path: str) -> None:
+    assert client.send(method, path).refused == (404, -5000)
+
+
+@pytest.mark.parametrize(
+    ("query", "code"),
+    [
+        ("symbol=BTCUSDT&symbol=BTCUSDT", -1101),
+        ("&".join(f"p{number}=1" for number in range(101)), -1101),
+        ("symbol=%ff", -1130),
+        ("symbol=%ed%b0%80", -1130),
+    ],
+)
+def test_queries_that_are_none(client: VenueClient, query: str, code: int) -> None:
+    assert client.send("GET", "/fapi/v1/depth", query).refused == (400, code)
+
+
+def test_bodies_that_are_none(client: VenueClient) -> None:
+    assert client.send("POST", ORDER, body=b"\xff\xfe").refused == (400, -1100)
+    assert client.send("POST", ORDER, body=b"a" * (65 << 10)).refused == (413, -1000)
+
+
+def test_a_socket_that_does_not_ask_to_be_one_is_refused(client: VenueClient) -> None:
+    for path in ("/ws", "/stream", "/ws-fapi/v1"):
+        assert client.send("GET", path).refused == (400, -1000)
+
+
+@pytest.mark.parametrize("host", ["example.com", "127.0.0.1.example.com", "[::2]", "0.0.0.0", ""])
+def test_who_means_another_host_is_refused(client: VenueClient, host: str) -> None:
+    answer = client.send("GET", "/fapi/v1/time", headers={"Host": host})
+    assert answer.refused == (403, -1000)
+
+
+@pytest.mark.parametrize("host", ["localhost", "localhost:1", "127.0.0.1", "127.0.0.2", "[::1]", "[::1]:80"])
+def test_every_name_of_this_machine_is_served(client: VenueClient, host: str) -> None:
+    assert client.send("GET", "/fapi/v1/ping", headers={"Host": host}).found == {}
+
+
+@pytest.mark.parametrize("data", [b"nonsense\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", b"\0" * 100])
+def test_what_is_no_http_harms_nobody(venue: VenueChild, client: VenueClient, data: bytes) -> None:
+    place = urlsplit(venue.endpoints.rest_url)
+    assert place.hostname is not None
+    with socket.create_connection((place.hostname, place.port), timeout=5) as raw:
+        raw.sendall(data)
+        raw.shutdown(socket.SHUT_WR)
+        assert b"200 OK" not in raw.recv(1 << 16)
+    assert client.get("/fapi/v1/ping") == {}
+
+
+def test_order_numbers_and_trade_numbers_rise(client: VenueClient) -> None:
+    for _ in range(3):
+        client.place("BUY", "0.010").assert_ok()
+    orders = [row["orderId"] for row in client.sign("GET", "/fapi/v1/allOrders", **BTC, limit=1000).found]
+    trades = [row["id"] for row in client.sign("GET", "/fapi/v1/userTrades", **BTC, limit=1000).found]
+    for numbers in (orders, trades):
+        assert all(before < after for before, after in pairwise(numbers))

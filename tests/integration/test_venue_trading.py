@@ -1,0 +1,496 @@
+"""The venue's trading socket and its user-data stream over real sockets."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.fakes.tc import wait_until
+from tests.fakes.venue_client import (
+    LISTEN_KEY,
+    Closed,
+    Refused,
+    Socket,
+    TradingSocket,
+    VenueChild,
+    VenueClient,
+    now_ms,
+    order,
+)
+
+CANDLES = "btcusdt@kline_1m"
+BTC = {"symbol": "BTCUSDT"}
+PLACED = order("BUY", "0.010", "41000.0")
+FLOOD = 30_000
+FLOODED_KB = 96 << 10
+"""What a flood may cost: one full queue, and what Python makes of it."""
+LATENCY_MS = 150
+
+# What the engine's adapters have to find in an order's event, and in an account's.
+ORDER_FIELDS = {
+    "s", "c", "S", "o", "f", "q", "p", "ap", "sp", "x", "X", "i", "l", "z", "L", "T", "t", "m", "R", "wt", "ot", "ps",
+    "rp",
+}  # fmt: skip
+BALANCE_FIELDS = {"a", "wb", "cw"}
+POSITION_FIELDS = {"s", "pa", "ep", "cr", "up", "mt", "iw", "ps"}
+
+
+@pytest.fixture(scope="module")
+def venue(sample_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[VenueChild]:
+    """Its market stands still."""
+    with VenueChild(sample_home, tmp_path_factory.mktemp("venue")) as venue:
+        yield venue
+
+
+@pytest.fixture
+def client(venue: VenueChild) -> Iterator[VenueClient]:
+    with venue.client() as client:
+        client.flatten()
+        yield client
+
+
+@pytest.fixture
+def socket(client: VenueClient) -> TradingSocket:
+    return client.trading()
+
+
+@pytest.fixture
+def user(client: VenueClient) -> Socket:
+    return client.user_stream()
+
+
+@pytest.fixture
+def fresh(sample_home: Path, tmp_path: Path) -> Iterator[VenueChild]:
+    """A venue of the test's own; its market goes as the test says."""
+    with VenueChild(sample_home, tmp_path) as venue:
+        yield venue
+
+
+# Requests over a socket.
+
+
+def test_an_order_is_placed_asked_for_changed_and_canceled(client: VenueClient, socket: TradingSocket) -> None:
+    placed = socket.call("order.place", **PLACED, newClientOrderId="x-aHRE4BCj-T0/a:b.c_d")
+    assert sorted(placed) == ["id", "rateLimits", "result", "status"]
+    assert (placed["id"], placed["status"]) == ("req-1", 200)
+    number = placed["result"]["orderId"]
+    asked = socket.call("order.status", **BTC, orderId=number)["result"]
+    assert asked == client.query(number)
+    assert {name: asked[name] for name in placed["result"]} == placed["result"]
+    change = {**BTC, "orderId": number, "side": "BUY", "quantity": "0.020", "price": "40000.0"}
+    changed = socket.call("order.modify", **change)["result"]
+    assert (changed["origQty"], changed["price"], changed["status"]) == ("0.020", "40000.00", "NEW")
+    gone = socket.call("order.cancel", **BTC, orderId=number, origClientOrderId="x-aHRE4BCj-T0/a:b.c_d")["result"]
+    assert (gone["status"], gone["orderId"]) == ("CANCELED", number)
+    assert client.open_orders() == []
+
+
+def test_numbers_and_flags_are_json(client: VenueClient, socket: TradingSocket) -> None:
+    client.place("BUY", "0.010").assert_ok()
+    placed = socket.call("order.place", **order("SELL", "0.010"), reduceOnly=True, newOrderRespType="RESULT")["result"]
+    assert (placed["reduceOnly"], placed["status"]) == (True, "FILLED")
+    other = socket.call("order.place", **{**PLACED, "quantity": 0.01, "price": 41000}, recvWindow=5000)["result"]
+    assert (other["origQty"], other["price"]) == ("0.010", "41000.00")
+
+
+SAME = [
+    ("ping", "/fapi/v1/ping", {}, False),
+    ("depth", "/fapi/v1/depth", {**BTC, "limit": 5}, False),
+    ("ticker.price", "/fapi/v1/ticker/price", BTC, False),
+    ("ticker.book", "/fapi/v1/ticker/bookTicker", BTC, False),
+    ("account.balance", "/fapi/v2/balance", {}, True),
+    ("v2/account.balance", "/fapi/v3/balance", {}, True),
+    ("account.position", "/fapi/v2/positionRisk", BTC, True),
+    ("v2/account.position", "/fapi/v3/positionRisk", BTC, True),
+    ("account.status", "/fapi/v2/account", {}, True),
+    ("v2/account.status", "/fapi/v3/account", {}, True),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "params", "signed"), SAME, ids=lambda value: str(value)[:24])
+def test_a_method_answers_as_its_endpoint_does(
+    client: VenueClient, socket: TradingSocket, method: str, path: str, params: dict[str, Any], signed: bool
+) -> None:
+    client.place("BUY", "0.010").assert_ok()
+    ask = client.sign if signed else client.ask
+    timeless = {"time": 0, "E": 0, "lastUpdateId": 0}
+    of_socket, of_rest = (
+        found | {name: 0 for name in timeless if name in found} if isinstance(found, dict) else found
+        for found in (socket.call(method, **params)["result"], ask("GET", path, **params).found)
+    )
+    assert of_socket == of_rest
+
+
+def test_the_time_is_asked_for_without_a_key(socket: TradingSocket) -> None:
+    socket.send({"id": 1, "method": "time"})
+    assert abs(socket.next()["result"]["serverTime"] - now_ms()) < 5_000
+
+
+def test_a_listen_key_is_had_with_the_key_alone(client: VenueClient, socket: TradingSocket) -> None:
+    key = client.ask("POST", LISTEN_KEY).found["listenKey"]
+    params = {"apiKey": client.endpoints.api_key}
+    for number, method in enumerate(("start", "ping", "stop")):
+        socket.send({"id": number, "method": f"userDataStream.{method}", "params": params})
+        assert socket.next()["result"] == ({} if method == "stop" else {"listenKey": key})
+    socket.send({"id": 9, "method": "userDataStream.ping", "params": params})
+    assert socket.next()["error"]["code"] == -1125
+    socket.send({"id": 9, "method": "userDataStream.start", "params": {}})
+    answer = socket.next()
+    assert (answer["status"], answer["error"]["code"]) == (401, -2014)
+
+
+@pytest.mark.parametrize("number", ["req-1", "", 0, 7, None])
+def test_an_answer_has_the_id_of_its_request(socket: TradingSocket, number: Any) -> None:
+    socket.send({"id": number, "method": "ping"})
+    assert socket.next()["id"] == number
+    socket.send({"id": number, "method": "order.place", "params": {}})
+    answer = socket.next()
+    assert (answer["id"], answer["status"]) == (number, 401)
+    socket.send({"id": number, "method": "nothing"})
+    answer = socket.next()
+    assert (answer["id"], answer["status"]) == (number, 400)
+
+
+@pytest.mark.parametrize(
+    ("message", "code"),
+    [
+        ("nonsense", -1135),
+        ("[]", -1135),
+        ("1", -1135),
+        ("null", -1135),
+        ('{"id":NaN,"method":"ping"}', -1135),
+        ('{"id":"\\ud800","method":"ping"}', -1135),
+        ("{}", -1000),
+        ('{"method":"session.logon"}', -1000),
+        ('{"method":["order.place"]}', -1000),
+        ('{"method":"order.place","params":[]}', -1102),
+    ],
+)
+def test_messages_that_are_no_request(socket: TradingSocket, message: str, code: int) -> None:
+    socket.send(message)
+    answer = socket.next()
+    assert (answer["status"], answer["error"]["code"], answer["id"]) == (400, code, None)
+    assert socket.call("ping")["status"] == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "params", "code"),
+    [
+        ("order.place", {**PLACED, "price": "41000.05"}, -4014),
+        ("order.place", {**PLACED, "type": "STOP_MARKET"}, -4120),
+        ("order.place", {**PLACED, "quantity": ["1"]}, -1100),
+        ("order.place", {**PLACED, "quantity": None}, -1100),
+        ("order.place", {**PLACED, "price": "42100.0", "timeInForce": "GTX"}, -5022),
+        ("order.place", {**PLACED, "price": "42000.1", "quantity": "20", "timeInForce": "FOK"}, -5021),
+        ("order.place", {**PLACED, "quantity": "30"}, -2019),
+        ("order.cancel", {**BTC, "orderId": 10**12}, -2011),
+        ("order.status", {**BTC, "orderId": 10**12}, -2013),
+        ("order.modify", {**PLACED, "orderId": 10**12}, -1104),
+        ("order.cancel", BTC, -1102),
+        ("depth", {**BTC, "limit": 5.5}, -1102),
+    ],
+)
+def test_requests_refused(
+    client: VenueClient, socket: TradingSocket, method: str, params: dict[str, Any], code: int
+) -> None:
+    answer = socket.call(method, **params)
+    assert (answer["status"], answer["error"]["code"]) == (400, code)
+    assert "result" not in answer
+    assert client.open_orders() == []
+
+
+def test_a_request_must_be_signed_with_the_key_and_in_time(client: VenueClient, socket: TradingSocket) -> None:
+    good = socket.signed(**PLACED)
+    for change, status, code in (
+        ({"signature": "0" * 64}, 400, -1022),
+        ({"signature": 5}, 400, -1022),
+        ({"signature": "é"}, 400, -1022),
+        ({"price": "40000.0"}, 400, -1022),
+        ({"apiKey": "another"}, 401, -2015),
+        ({"apiKey": ""}, 401, -2014),
+    ):
+        socket.send({"id": "x", "method": "order.place", "params": good | change})
+        answer = socket.next()
+        assert (answer["status"], answer["error"]["code"]) == (status, code), change
+    late = socket.signed(**PLACED, timestamp=now_ms() - 60_000)
+    socket.send({"id": "x", "method": "order.place", "params": late})
+    assert socket.next()["error"]["code"] == -1021
+    unsigned = {name: value for name, value in good.items() if name != "signature"}
+    socket.send({"id": "x", "method": "order.place", "params": unsigned})
+    assert socket.next()["error"]["code"] == -1102
+    assert client.open_orders() == []
+
+
+def test_many_requests_at_once_are_answered_in_turn(client: VenueClient, socket: TradingSocket) -> None:
+    asked = [socket.request("order.place", **order("BUY", "0.003", f"{40000 + n}.0")) for n in range(100)]
+    answers = [socket.next() for _ in asked]
+    assert [answer["id"] for answer in answers] == asked
+    numbers = [answer["result"]["orderId"] for answer in answers]
+    assert numbers == list(range(numbers[0], numbers[0] + 100))
+    asked = [socket.request("order.cancel", **BTC, orderId=number) for number in numbers]
+    assert [socket.next()["result"]["status"] for _ in asked] == ["CANCELED"] * 100
+    assert client.open_orders() == []
+
+
+def test_every_answer_tells_the_limits_and_what_is_used(socket: TradingSocket) -> None:
+    before, after = socket.call("order.place", **PLACED)["rateLimits"], socket.call("ping")["rateLimits"]
+    kinds = [(limit["rateLimitType"], limit["interval"], limit["intervalNum"]) for limit in after]
+    assert kinds == [("REQUEST_WEIGHT", "MINUTE", 1), ("ORDERS", "SECOND", 10), ("ORDERS", "MINUTE", 1)]
+    assert all({"limit", "count"} <= limit.keys() for limit in before)
+
+
+def test_who_floods_the_socket_and_never_reads_is_let_go(fresh: VenueChild) -> None:
+    with fresh.client() as client:
+        socket, other = client.trading(), client.trading()
+        before_kb = fresh.memory_kb()
+        request = json.dumps({"id": "f" * 100, "method": "account.status", "params": socket.signed()})
+        with pytest.raises(Closed):
+            _send_for_ever(socket, request)
+        wait_until(lambda: any("why" in frame.get("log", {}) for frame in fresh.log), "the flood to be cut off")
+        assert fresh.memory_kb("VmHWM") - before_kb < FLOODED_KB
+        assert other.call("order.place", **PLACED)["status"] == 200
+
+
+def _send_for_ever(socket: Socket, message: str) -> None:
+    for _ in range(FLOOD):
+        socket.send(message)
+    raise AssertionError("so many requests, and nothing of the answers read")
+
+
+def test_an_order_takes_the_latency_that_was_asked_for_and_a_query_does_not(sample_home: Path, tmp_path: Path) -> None:
+    with VenueChild(sample_home, tmp_path, latency_ms=LATENCY_MS) as venue, venue.client() as client:
+        socket = client.trading()
+
+        def took_ms(do: Callable[[], Any]) -> float:
+            began = time.monotonic()
+            do()
+            return (time.monotonic() - began) * 1000
+
+        number = client.place("BUY", "0.010", "41000.0").found["orderId"]
+        assert took_ms(lambda: client.modify(number, "BUY", "0.010", "40000.0")) >= LATENCY_MS
+        assert took_ms(lambda: client.cancel(number)) >= LATENCY_MS
+        assert took_ms(lambda: socket.call("order.place", **PLACED)) >= LATENCY_MS
+        assert min(took_ms(lambda: client.open_orders()) for _ in range(5)) < LATENCY_MS
+        began = time.monotonic()
+        asked = [socket.request("order.place", **order("BUY", "0.003", f"{40000 + n}.0")) for n in range(20)]
+        answers = [socket.next() for _ in asked]
+        assert time.monotonic() - began < LATENCY_MS / 1000 * len(asked)  # all of them are on their way at once
+        assert [answer["id"] for answer in answers] == asked
+        numbers = [answer["result"]["orderId"] for answer in answers]
+        assert numbers == sorted(numbers)
+
+
+def test_more_requests_on_their_way_than_there_is_room_for_end_the_connection(
+    sample_home: Path, tmp_path: Path
+) -> None:
+    with VenueChild(sample_home, tmp_path, latency_ms=60_000) as venue, venue.client() as client:
+        socket = client.trading()
+        request = json.dumps({"id": "x", "method": "order.place", "params": socket.signed(**PLACED)})
+        with pytest.raises(Closed):
+            _send_for_ever(socket, request)
+        assert client.get("/fapi/v1/ping") == {}
+        assert client.open_orders() == []
+
+
+# The user-data stream.
+
+
+def told(user: Socket, *kinds: str) -> list[dict[str, Any]]:
+    """The next events, which are of these kinds: an order's by what happened to it."""
+    events = [user.next() for _ in kinds]
+    assert [event["o"]["x"] if "o" in event else event["e"] for event in events] == list(kinds)
+    for event in events:
+        assert abs(event["E"] - now_ms()) < 10_000
+        if event["e"] == "ORDER_TRADE_UPDATE":
+            assert event["o"].keys() >= ORDER_FIELDS
+        elif event["e"] == "ACCOUNT_UPDATE":
+            assert all(row.keys() >= BALANCE_FIELDS for row in event["a"]["B"])
+            assert all(row.keys() >= POSITION_FIELDS for row in event["a"]["P"])
+    return events
+
+
+def test_a_resting_order_is_told_of_from_its_beginning_to_its_end(client: VenueClient, user: Socket) -> None:
+    number = client.place("BUY", "0.010", "41000.0", newClientOrderId="x-aHRE4BCj-Tabc").found["orderId"]
+    client.modify(number, "BUY", "0.020", "40000.0").assert_ok()
+    client.cancel(number).assert_ok()
+    new, changed, gone = (event["o"] for event in told(user, "NEW", "AMENDMENT", "CANCELED"))
+    assert {event["i"] for event in (new, changed, gone)} == {number}
+    assert {event["c"] for event in (new, changed, gone)} == {"x-aHRE4BCj-Tabc"}
+    assert [event["X"] for event in (new, changed, gone)] == ["NEW", "NEW", "CANCELED"]
+    assert (new["p"], new["q"], changed["p"], changed["q"]) == ("41000.00", "0.010", "40000.00", "0.020")
+    assert (new["t"], new["l"], new["z"]) == (0, "0.000", "0.000")
+
+
+def test_a_trade_is_told_of_with_the_account_behind_it(client: VenueClient, user: Socket) -> None:
+    start = Decimal(client.account()["totalWalletBalance"])
+    done = client.place("BUY", "0.010", newOrderRespType="RESULT").found
+    _, account, trade = told(user, "NEW", "ACCOUNT_UPDATE", "TRADE")
+    filled = trade["o"]
+    assert (filled["X"], filled["l"], filled["z"], filled["m"]) == ("FILLED", "0.010", "0.010", False)
+    assert (filled["L"], filled["ap"]) == (f"{Decimal(done['avgPrice']):.2f}", done["avgPrice"])
+    assert filled["N"] == "USDT"
+    [balance], [position] = account["a"]["B"], account["a"]["P"]
+    assert Decimal(balance["wb"]) == Decimal(balance["cw"]) == start - Decimal(filled["n"])
+    assert balance["wb"] == client.account()["totalWalletBalance"]
+    assert (position["pa"], position["ep"]) == ("0.010", client.position()["entryPrice"])
+    assert account["T"] == trade["T"]
+    [row] = client.sign("GET", "/fapi/v1/userTrades", **BTC, orderId=done["orderId"]).found
+    assert (row["id"], row["commission"], row["price"]) == (filled["t"], filled["n"], filled["L"])
+
+
+def test_a_sweep_of_levels_is_one_trade_for_each(client: VenueClient, user: Socket) -> None:
+    levels = client.get("/fapi/v1/depth", **BTC, limit=5)["asks"]
+    quantity = str(Decimal(levels[0][1]) + Decimal("0.001"))
+    done = client.place("BUY", quantity, newOrderRespType="RESULT").found
+    *_, first, _, last = told(user, "NEW", "ACCOUNT_UPDATE", "TRADE", "ACCOUNT_UPDATE", "TRADE")
+    assert (first["o"]["L"], first["o"]["X"]) == (levels[0][0], "PARTIALLY_FILLED")
+    assert (last["o"]["L"], last["o"]["X"], last["o"]["z"]) == (levels[1][0], "FILLED", quantity)
+    assert Decimal(last["o"]["ap"]) == Decimal(done["avgPrice"])
+
+
+def test_what_expires_is_told_of(client: VenueClient, user: Socket) -> None:
+    price, size = client.get("/fapi/v1/depth", **BTC, limit=5)["asks"][0]
+    client.place("BUY", str(Decimal(size) + Decimal("0.010")), price, timeInForce="IOC").assert_ok()
+    *_, gone = told(user, "NEW", "ACCOUNT_UPDATE", "TRADE", "EXPIRED")
+    assert (gone["o"]["X"], gone["o"]["z"]) == ("EXPIRED", size)
+    number = client.place("SELL", "0.005", "43000.0", reduceOnly="true").found["orderId"]
+    client.place("SELL", size).assert_ok()  # the position is gone, and with it what was to reduce it
+    *_, gone = user.until(lambda event: event.get("o", {}).get("x") == "EXPIRED")
+    assert gone["o"]["i"] == number
+
+
+def test_a_refused_order_is_not_told_of(client: VenueClient, user: Socket) -> None:
+    ask, _ = client.get("/fapi/v1/depth", **BTC, limit=5)["asks"][0]
+    assert client.place("BUY", "0.010", ask, timeInForce="GTX").refused == (400, -5022)
+    assert client.place("BUY", "30", "41000.0").refused == (400, -2019)
+    number = client.place("BUY", "0.010", "41000.0").found["orderId"]
+    [new] = told(user, "NEW")
+    assert new["o"]["i"] == number
+
+
+def test_leverage_is_told_of(client: VenueClient, user: Socket) -> None:
+    for leverage in (7, 10):
+        client.sign("POST", "/fapi/v1/leverage", **BTC, leverage=leverage).assert_ok()
+        [config] = told(user, "ACCOUNT_CONFIG_UPDATE")
+        assert config["ac"] == {"s": "BTCUSDT", "l": leverage}
+
+
+def test_all_ways_to_the_account_are_told_of_to_all_who_listen(client: VenueClient, socket: TradingSocket) -> None:
+    key = client.ask("POST", LISTEN_KEY).found["listenKey"]
+    paths = (f"/ws?listenKey={key}", f"/ws/{key}", f"/private/ws?listenKey={key}", f"/stream?streams={key}")
+    users = [client.socket(path) for path in paths]
+    stranger = client.stream()
+    first = client.place("BUY", "0.010", "41000.0").found["orderId"]
+    second = socket.call("order.place", **PLACED)["result"]["orderId"]
+    client.sign("DELETE", "/fapi/v1/allOpenOrders", **BTC).assert_ok()
+    for user in users:
+        events = told(user, "NEW", "NEW", "CANCELED", "CANCELED")
+        assert [event["o"]["i"] for event in events] == [first, second, first, second]
+    assert stranger.ask("LIST_SUBSCRIPTIONS") == {"id": 1, "result": []}
+
+
+def test_a_key_that_is_taken_back_is_told_of_and_good_for_nothing(client: VenueClient, user: Socket) -> None:
+    key = client.ask("POST", LISTEN_KEY).found["listenKey"]
+    client.ask("DELETE", LISTEN_KEY).assert_ok()
+    expired = user.next()
+    assert (expired["e"], expired["listenKey"]) == ("listenKeyExpired", key)
+    with pytest.raises(Refused) as refused:
+        client.socket(f"/ws?listenKey={key}")
+    assert refused.value.body["code"] == -1125
+    client.place("BUY", "0.010", "41000.0").assert_ok()
+    again = client.user_stream()
+    client.flatten()
+    told(again, "CANCELED")
+    user.ping(b"still there")
+    assert user.frame().data == b"still there"  # and nothing before it
+
+
+def test_a_key_is_good_after_a_restart_with_the_same_account(fresh: VenueChild) -> None:
+    with fresh.client() as client:
+        key = client.ask("POST", LISTEN_KEY).found["listenKey"]
+    fresh.stop()
+    fresh.start()
+    with fresh.client() as client:
+        user = client.socket(f"/ws?listenKey={key}")
+        client.place("BUY", "0.010", "41000.0").assert_ok()
+        told(user, "NEW")
+
+
+# Orders that the market comes to.
+
+
+def play(venue: VenueChild, candles: Socket, minutes: int = 1) -> None:
+    venue.play(minutes)
+    for _ in range(minutes):
+        candles.event("kline", x=True)
+
+
+def test_an_order_that_the_market_goes_through_is_filled_as_maker_at_its_price(fresh: VenueChild) -> None:
+    first = next(fresh.candles())
+    price = f"{Decimal(first.low // 10 * 10 + 100).scaleb(-2):.2f}"  # a dollar above the low
+    with fresh.client() as client:
+        user, trades = client.user_stream(), client.stream("btcusdt@aggTrade")
+        number = client.place("BUY", "2.000", price).found["orderId"]
+        told(user, "NEW")
+        candles = client.stream(CANDLES)
+        candles.event("kline", x=True)
+        events = user.until(lambda event: event.get("o", {}).get("X") == "FILLED")
+        fills = [event["o"] for event in events if "o" in event]
+        assert {(fill["x"], fill["i"], fill["L"], fill["m"]) for fill in fills} == {("TRADE", number, price, True)}
+        assert sum(Decimal(fill["l"]) for fill in fills) == 2
+        fees = sum(Decimal(fill["n"]) for fill in fills)
+        assert fees == 2 * Decimal(price) * Decimal("0.0002")
+        assert Decimal(client.account()["totalWalletBalance"]) == 100_000 - fees
+        assert client.position()["positionAmt"] == "2.000"
+        assert any(Decimal(trade["p"]) < Decimal(price) for trade in [trades.next() for _ in range(30)])
+
+
+def test_an_order_at_the_very_low_gets_no_more_than_what_traded_there(fresh: VenueChild) -> None:
+    first = next(fresh.candles())
+    price = f"{Decimal(first.low).scaleb(-2):.2f}"
+    with fresh.client() as client:
+        trades = client.stream("btcusdt@aggTrade")
+        number = client.place("BUY", "20.000", price).found["orderId"]
+        client.stream(CANDLES).event("kline", x=True)
+        at_low = sum(Decimal(trade["q"]) for trade in [trades.next() for _ in range(30)] if trade["p"] == price)
+        row = client.query(number)
+        assert (row["status"], Decimal(row["executedQty"])) == ("PARTIALLY_FILLED", at_low)
+        assert Decimal(client.position()["positionAmt"]) == at_low
+
+
+def test_a_reduce_only_order_that_the_market_comes_to_ends_with_the_position(fresh: VenueChild) -> None:
+    with fresh.client() as client:
+        user = client.user_stream()
+        client.place("BUY", "0.050").assert_ok()
+        ask = Decimal(client.get("/fapi/v1/depth", **BTC, limit=5)["asks"][0][0])
+        for step in (1, 2):
+            client.place("SELL", "0.040", f"{ask + step:.2f}", reduceOnly="true").assert_ok()
+        candles = client.stream(CANDLES)
+        candles.event("kline", x=True)
+        play(fresh, candles, 20)
+        events = [event["o"] for event in user.until(lambda e: e.get("o", {}).get("x") == "EXPIRED") if "o" in event]
+        sold = [event for event in events if event["x"] == "TRADE" and event["S"] == "SELL"]
+        assert sum(Decimal(event["l"]) for event in sold) == Decimal("0.050")
+        assert client.position()["positionAmt"] == "0.000"
+        assert client.open_orders() == []
+        account, realized = client.account(), sum(Decimal(event["rp"]) for event in sold)
+        fees = sum(Decimal(event["n"]) for event in events if event["x"] == "TRADE")
+        assert Decimal(account["totalWalletBalance"]) == 100_000 + realized - fees
+        assert realized > 0
+
+
+def test_a_fill_is_told_before_the_trade_that_made_it_is_seen_by_anyone(fresh: VenueChild) -> None:
+    """What the market does to an order is in the ledger, and can be asked for, by the time its trade is public."""
+    first = next(fresh.candles())
+    price = f"{Decimal(first.low).scaleb(-2):.2f}"
+    with fresh.client() as client:
+        number = client.place("BUY", "0.010", price).found["orderId"]
+        trades = client.stream("btcusdt@aggTrade")
+        client.stream(CANDLES)
+        trades.until(lambda trade: trade["p"] == price)
+        assert client.query(number)["status"] == "FILLED"
+        assert fresh.audit().trades == 1

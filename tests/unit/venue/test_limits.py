@@ -1,0 +1,127 @@
+"""Limits by weight and by orders, on a clock of the test's own."""
+
+import pytest
+
+from opslab.model.venue import VenueLimits
+from opslab.venue.limits import FIRST_BAN_MS, IGNORED_BEFORE_BAN, KEPT_ADDRESSES, LONGEST_BAN_MS, Limiter, rate_limits
+from opslab.venue.refusal import Refusal
+
+MINUTE_MS = 60_000
+BEGIN_MS = 1_800_000_000_000 // MINUTE_MS * MINUTE_MS
+LIMITS = VenueLimits(weight_per_minute=100, orders_per_10_seconds=3, orders_per_minute=5)
+HERE = "127.0.0.1"
+
+
+def refusal(limiter: Limiter, weight: int, now_ms: int, address: str = HERE) -> Refusal:
+    with pytest.raises(Refusal) as refused:
+        limiter.charge(address, weight, now_ms)
+    return refused.value
+
+
+def ignore(limiter: Limiter, now_ms: int) -> Refusal:
+    """Go on asking until barred."""
+    for _ in range(IGNORED_BEFORE_BAN):
+        assert refusal(limiter, 1_000, now_ms).http_status == 429
+    return refusal(limiter, 1_000, now_ms)
+
+
+def test_weight_adds_up_to_the_limit_and_begins_anew_with_the_minute_of_the_clock() -> None:
+    limiter = Limiter(LIMITS)
+    used = [limiter.charge(HERE, weight, BEGIN_MS + 30_000)["X-MBX-USED-WEIGHT-1M"] for weight in (1, 40, 59)]
+    assert used == ["1", "41", "100"]
+    over = refusal(limiter, 1, BEGIN_MS + MINUTE_MS - 1)
+    assert (over.code, over.http_status, over.headers["Retry-After"]) == (-1003, 429, "1")
+    assert limiter.charge(HERE, 0, BEGIN_MS + MINUTE_MS - 1)["X-MBX-USED-WEIGHT-1M"] == "100"
+    assert limiter.charge(HERE, 1, BEGIN_MS + MINUTE_MS)["X-MBX-USED-WEIGHT-1M"] == "1"
+
+
+def test_a_request_that_was_refused_for_its_weight_is_not_counted() -> None:
+    limiter = Limiter(LIMITS)
+    limiter.charge(HERE, 90, BEGIN_MS)
+    assert refusal(limiter, 20, BEGIN_MS).headers["X-MBX-USED-WEIGHT-1M"] == "90"
+    limiter.charge(HERE, 10, BEGIN_MS)
+
+
+@pytest.mark.parametrize(("at_ms", "seconds"), [(0, 60), (1, 60), (999, 60), (1_000, 59), (59_999, 1)])
+def test_retry_after_is_when_the_minute_is_over(at_ms: int, seconds: int) -> None:
+    assert refusal(Limiter(LIMITS), 101, BEGIN_MS + at_ms).headers["Retry-After"] == str(seconds)
+
+
+def test_who_ignores_it_is_barred_longer_each_time() -> None:
+    limiter = Limiter(LIMITS)
+    now_ms, lengths = BEGIN_MS, []
+    for _ in range(14):
+        barred = ignore(limiter, now_ms)
+        assert (barred.code, barred.http_status) == (-1003, 418)
+        length_ms = int(barred.headers["Retry-After"]) * 1000
+        assert refusal(limiter, 0, now_ms + length_ms - 1).http_status == 418
+        lengths.append(length_ms)
+        now_ms += length_ms
+        limiter.charge(HERE, 0, now_ms)
+    assert lengths[:3] == [FIRST_BAN_MS, 2 * FIRST_BAN_MS, 4 * FIRST_BAN_MS]
+    assert lengths[-1] == LONGEST_BAN_MS
+
+
+def test_who_waits_for_the_next_minute_has_ignored_nothing() -> None:
+    limiter = Limiter(LIMITS)
+    for minute in range(5):
+        now_ms = BEGIN_MS + minute * MINUTE_MS
+        limiter.charge(HERE, 100, now_ms)
+        for _ in range(IGNORED_BEFORE_BAN):
+            assert refusal(limiter, 1, now_ms).http_status == 429
+
+
+def test_addresses_are_counted_apart_and_few_of_them_are_kept() -> None:
+    limiter = Limiter(LIMITS)
+    limiter.charge(HERE, 100, BEGIN_MS)
+    assert limiter.charge("127.0.0.2", 1, BEGIN_MS)["X-MBX-USED-WEIGHT-1M"] == "1"
+    for number in range(KEPT_ADDRESSES + 10):
+        limiter.charge(f"address {number}", 1, BEGIN_MS)
+    assert len(limiter._addresses) == KEPT_ADDRESSES
+
+
+def test_orders_are_counted_in_ten_seconds_and_in_a_minute() -> None:
+    limiter = Limiter(LIMITS)
+    told = [limiter.order(HERE, BEGIN_MS) for _ in range(3)]
+    assert [counts["X-MBX-ORDER-COUNT-10S"] for counts in told] == ["1", "2", "3"]
+    with pytest.raises(Refusal) as refused:
+        limiter.order(HERE, BEGIN_MS + 9_999)
+    assert (refused.value.code, refused.value.http_status) == (-1015, 429)
+    assert refused.value.headers == {"Retry-After": "1", "X-MBX-ORDER-COUNT-10S": "3", "X-MBX-ORDER-COUNT-1M": "3"}
+    for _ in range(2):
+        counts = limiter.order(HERE, BEGIN_MS + 10_000)
+    assert counts == {"X-MBX-ORDER-COUNT-10S": "2", "X-MBX-ORDER-COUNT-1M": "5"}
+    with pytest.raises(Refusal) as refused:
+        limiter.order(HERE, BEGIN_MS + 20_000)
+    assert refused.value.headers["Retry-After"] == "40"
+    limiter.order(HERE, BEGIN_MS + MINUTE_MS)
+
+
+def test_an_order_that_was_refused_is_counted_in_no_window() -> None:
+    limiter = Limiter(VenueLimits(orders_per_10_seconds=3, orders_per_minute=2))
+    for _ in range(2):
+        limiter.order(HERE, BEGIN_MS)
+    for _ in range(3):
+        with pytest.raises(Refusal):
+            limiter.order(HERE, BEGIN_MS)
+    assert [row["count"] for row in limiter.counts(HERE, BEGIN_MS)] == [0, 2, 2]
+
+
+def test_what_is_used_is_told_by_the_window_that_is_open() -> None:
+    limiter = Limiter(LIMITS)
+    limiter.charge(HERE, 7, BEGIN_MS)
+    limiter.order(HERE, BEGIN_MS)
+    assert [row["count"] for row in limiter.counts(HERE, BEGIN_MS)] == [7, 1, 1]
+    assert [row["count"] for row in limiter.counts(HERE, BEGIN_MS + 10_000)] == [7, 0, 1]
+    assert [row["count"] for row in limiter.counts(HERE, BEGIN_MS + MINUTE_MS)] == [0, 0, 0]
+    assert [row["limit"] for row in limiter.counts(HERE, BEGIN_MS)] == [100, 3, 5]
+
+
+def test_the_limits_are_told_as_exchange_info_does() -> None:
+    assert {
+        (row["rateLimitType"], row["interval"], row["intervalNum"], row["limit"]) for row in rate_limits(LIMITS)
+    } == {
+        ("REQUEST_WEIGHT", "MINUTE", 1, 100),
+        ("ORDERS", "MINUTE", 1, 5),
+        ("ORDERS", "SECOND", 10, 3),
+    }
