@@ -12,9 +12,10 @@ from pathlib import Path
 
 import aiohttp
 
-from benchmarks.programs.feed_lag import Lags
+from benchmarks.programs.feed_lag import WARM_SECONDS, Lags
 
 STREAMS = ("btcusdt@bookTicker", "btcusdt@aggTrade", "btcusdt@depth@0ms", "btcusdt@kline_1m")
+SLACK_SECONDS = 10.0
 _STAMP = '"E":'
 _DIGITS = 13
 
@@ -43,7 +44,8 @@ async def read(endpoints: dict[str, str], lags: Lags | None, recorded: list[str]
 def main(endpoints_path: str, seconds_text: str, recorded_path: str | None = None) -> None:
     lags = Lags(float(seconds_text)) if float(seconds_text) else None
     recorded: list[str] | None = [] if recorded_path else None
-    asyncio.run(read(json.loads(Path(endpoints_path).read_text()), lags, recorded))
+    longest = float(seconds_text) + WARM_SECONDS + SLACK_SECONDS if lags else None
+    asyncio.run(asyncio.wait_for(read(json.loads(Path(endpoints_path).read_text()), lags, recorded), longest))
     if recorded_path and recorded:
         Path(recorded_path).write_text("\n".join(recorded) + "\n")
     if lags:

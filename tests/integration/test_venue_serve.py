@@ -498,3 +498,14 @@ def test_a_venue_with_a_broken_ledger_is_not_served(traded: Tc, tmp_path: Path) 
     found = refused(forged, *SAMPLE, "--name", NAME)
     assert found["exit_code"] == 6
     assert (folder(forged) / "ledger.jsonl").read_bytes() == before
+
+
+def test_a_torn_end_is_kept_aside_and_the_account_goes_on(traded: Tc, tmp_path: Path) -> None:
+    torn = forge(traded, tmp_path, lambda lines: [*lines, b'{"seq":'])
+    (torn.home / "data").symlink_to(traded.home / "data")
+    assert torn.json("venue", "audit", NAME)["proven"]
+    with serving(torn, "--name", NAME) as served, served.client() as client:
+        assert len(client.open_orders()) == 1
+        client.place("BUY", "0.010", "40000.0").assert_ok()
+    assert [path.read_bytes() for path in folder(torn).glob("ledger-torn-at-*.bin")] == [b'{"seq":']
+    assert torn.json("venue", "audit", NAME)["open_orders"] == 2

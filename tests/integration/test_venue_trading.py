@@ -164,11 +164,18 @@ def test_an_answer_has_the_id_of_its_request(socket: TradingSocket, number: Any)
         ("null", -1135),
         ('{"id":NaN,"method":"ping"}', -1135),
         ('{"id":"\\ud800","method":"ping"}', -1135),
+        ('{"id":1e999,"method":"ping"}', -1135),
+        ('{"id":1.5,"method":"ping"}', -1135),
+        ('{"id":true,"method":"ping"}', -1135),
+        ('{"id":{},"method":"ping"}', -1135),
+        (f'{{"id":{"9" * 5000},"method":"ping"}}', -1135),
+        ("[" * 3000, -1135),
         ("{}", -1000),
         ('{"method":"session.logon"}', -1000),
         ('{"method":["order.place"]}', -1000),
         ('{"method":"order.place","params":[]}', -1102),
     ],
+    ids=lambda value: str(value)[:24],
 )
 def test_messages_that_are_no_request(socket: TradingSocket, message: str, code: int) -> None:
     socket.send(message)
@@ -241,6 +248,7 @@ def test_every_answer_tells_the_limits_and_what_is_used(socket: TradingSocket) -
     kinds = [(limit["rateLimitType"], limit["interval"], limit["intervalNum"]) for limit in after]
     assert kinds == [("REQUEST_WEIGHT", "MINUTE", 1), ("ORDERS", "SECOND", 10), ("ORDERS", "MINUTE", 1)]
     assert all({"limit", "count"} <= limit.keys() for limit in before)
+    assert "rateLimits" not in socket.call("ping", returnRateLimits=False)
 
 
 def test_who_floods_the_socket_and_never_reads_is_let_go(fresh: VenueChild) -> None:

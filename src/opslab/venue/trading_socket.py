@@ -96,6 +96,8 @@ class TradingSocket:
         if not isinstance(asked, dict):
             raise Refusal(-1135, "Invalid JSON in request body.")
         number = asked.get("id")
+        if not (number is None or isinstance(number, int | str)) or isinstance(number, bool):
+            raise Refusal(-1135, "Invalid 'id' in JSON request; expected an integer, a string or null.")
         method, params = asked.get("method"), asked.get("params", {})
         if not isinstance(method, str) or method not in METHODS:
             raise _Unread(-1000, f"Unknown method '{str(method)[:60]}'.", number)
