@@ -49,9 +49,6 @@ class Latitude:
     given_up: frozenset[str] = frozenset()
 
 
-STRICT = Latitude()
-
-
 @dataclass(frozen=True, slots=True)
 class Play:
     """A venue, a node that trades on it, and how long a minute takes there."""
@@ -144,7 +141,7 @@ def _kill_node(trial: Trial, scene: Scene, moment: str) -> None:
         known = len(play.venue.transactions())
         fresh = stack.enter_context(_node(trial, play.venue, "fresh"))
         started = fresh.wait("started")
-        found = _disagreement(started, play.venue.transactions(), known)
+        found = _disagreement(started, play.venue.transactions(), known, Latitude())
         trial.saw("what the new node starts with", "what the venue has" if not found else "what it had a moment before")
         if not _claim_agrees(trial, play.venue, fresh, "a new node"):
             return
@@ -202,12 +199,14 @@ def _kill_venue(trial: Trial, scene: Scene, moment: str) -> None:
         node.place("KEPT-AFTER", "SELL", "0.010")
         node.wait("order", client_order_id="KEPT-AFTER", event="OrderFilled")
         node.do("trade", on=False)
-        inferred = sum(1 for _ in node.told("order", event="OrderFilled", reconciliation=True))
-        trial.saw("fills that the engine inferred", inferred)
-        latitude = Latitude(INFERRED_OFF if inferred else REPORTED_OFF, given_up)
+
+        def latitude() -> Latitude:
+            return Latitude(INFERRED_OFF if _inferred(node) else REPORTED_OFF, given_up)
+
         if _claim_agrees(trial, venue, node, "the node that came back", latitude):
             wrong = given_up & set(node.state()["closed"]) & {plain(id) for id in _open_ids(venue)}
             trial.saw("orders that the engine gave up, open at the venue", len(wrong))
+        trial.saw("fills that the engine inferred", _inferred(node))
         node.stop()
         klines = venue.ask("/fapi/v1/klines", signed=False, symbol="BTCUSDT", interval="1m", limit=1500)[:-1]
         _claim_candles(trial, venue, node.lines, lost, klines)
@@ -242,6 +241,10 @@ def _unanswered(lines: Iterable[Line]) -> frozenset[str]:
             pending = line["event"] in ("OrderPendingCancel", "OrderPendingUpdate")
             (waiting.add if pending else waiting.discard)(line["client_order_id"])
     return frozenset(waiting)
+
+
+def _inferred(node: NodeProcess) -> int:
+    return sum(1 for _ in node.told("order", event="OrderFilled", reconciliation=True))
 
 
 def _open_ids(venue: VenueProcess) -> list[str]:
@@ -356,7 +359,7 @@ def _claim_acknowledged(trial: Trial, lines: Iterable[Line], ledger: Ledger) -> 
         trial.claim(holds, f"told {line}, the ledger has {order}")
 
 
-def _disagreement(told: Line, ledger: Ledger, known: int, latitude: Latitude = STRICT) -> list[str]:
+def _disagreement(told: Line, ledger: Ledger, known: int, latitude: Latitude) -> list[str]:
     """Why this is not what the ledger said at any moment since it had `known` transactions; empty when it is."""
     found: list[str] = []
     for length in range(len(ledger), known - 1, -1):
@@ -368,13 +371,15 @@ def _disagreement(told: Line, ledger: Ledger, known: int, latitude: Latitude = S
     return found
 
 
-def _claim_agrees(trial: Trial, venue: VenueProcess, node: NodeProcess, who: str, latitude: Latitude = STRICT) -> bool:
+def _claim_agrees(
+    trial: Trial, venue: VenueProcess, node: NodeProcess, who: str, latitude: Callable[[], Latitude] = Latitude
+) -> bool:
     """Before long the node has exactly what the venue has."""
     began = time.monotonic()
     while True:
         known = len(venue.transactions())
         told = node.state()
-        found = _disagreement(told, venue.transactions(), known, latitude)
+        found = _disagreement(told, venue.transactions(), known, latitude())
         seconds = time.monotonic() - began
         if not found or seconds > _AGREE_SECONDS:
             break
