@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from opslab.model.ids import DatasetId, RunId
 from opslab.model.redact import PathRedactor
@@ -167,6 +167,28 @@ class Lab:
 
         plan, goes_on = plan_venue(self.layout, asked, self._clock)
         return serve(plan, goes_on, self._clock, on_signal, audience, self.redactor())
+
+    def start_fault(self, venue: str, fault: str, terms: dict[str, str], seconds: float) -> dict[str, Any]:
+        """Begin a fault of a served venue; terms as text. Raises Usage before anything is asked of the venue."""
+        from opslab.venue.faults.faults import terms_of_texts
+
+        found: dict[str, Any] = self.venue_door(
+            venue, "start", fault=fault, terms=terms_of_texts(fault, terms), seconds=seconds
+        )
+        return found
+
+    def venue_door(self, name: str, do: str, **more: object) -> Any:
+        """Ask a served venue through its control door. Raises what it refuses with."""
+        from opslab.runs.venue_door import open_door
+
+        with open_door(self.layout, name) as door:
+            return door.ask(do, **more)
+
+    def faults(self) -> list[dict[str, Any]]:
+        """The faults there are, ready for JSON."""
+        from opslab.venue.faults.listing import listing
+
+        return listing()
 
     def audit_venue(self, name: str) -> "tuple[VenueRecord, Audit]":
         from opslab.runs.serve import audit_venue

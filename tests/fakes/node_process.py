@@ -1,12 +1,14 @@
 """The node program as a test drives it: told what to do, waited for, stopped or killed."""
 
 import json
+import re
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
 
@@ -15,6 +17,7 @@ from opslab.model.venue import VenueEndpoints
 ROOT = Path(__file__).parents[2]
 WAIT_SECONDS = 20.0
 Line = dict[str, Any]
+_WARNING = re.compile(r"(?P<time>\S+Z) \[(?P<level>WARN|ERROR)\] (?P<text>.*)")
 
 
 class NodeProcess:
@@ -27,17 +30,18 @@ class NodeProcess:
         self._told = threading.Condition()
         self._over = False
         self._asked = 0
-        with open(log, "wb") as stderr:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.fakes.venue_node"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=stderr,
-                cwd=ROOT,
-                text=True,
-            )
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.fakes.venue_node"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd=ROOT,
+            text=True,
+            errors="replace",
+        )
+        self._readers = [threading.Thread(target=read, daemon=True) for read in (self._read, self._keep_printed)]
+        for reader in self._readers:
+            reader.start()
         self._say(endpoints.model_dump() | setup)
 
     def __enter__(self) -> Self:
@@ -112,14 +116,23 @@ class NodeProcess:
         assert code == 0, (code, self.printed[-2000:])
         return self.wait("stopped")
 
+    def death(self, seconds: float = WAIT_SECONDS) -> int:
+        """How it ended by itself; negative: the signal that it died of."""
+        code = self._process.wait(seconds)
+        self._end()
+        return code
+
     def _end(self) -> None:
         self._process.wait()
-        self._reader.join()
+        for reader in self._readers:
+            reader.join()
         assert self._process.stdin
         assert self._process.stdout
+        assert self._process.stderr
         with suppress(BrokenPipeError):
             self._process.stdin.close()
         self._process.stdout.close()
+        self._process.stderr.close()
 
     def _say(self, line: Line) -> None:
         assert self._process.stdin
@@ -139,6 +152,20 @@ class NodeProcess:
         with self._told:
             self._over = True
             self._told.notify_all()
+
+    def _keep_printed(self) -> None:
+        """What the engine prints; its warnings and errors are told as `log`, too."""
+        assert self._process.stderr
+        with open(self._log, "w", encoding="utf-8") as kept:
+            for line in self._process.stderr:
+                kept.write(line)
+                kept.flush()
+                found = _WARNING.match(line)
+                if found:
+                    at = datetime.fromisoformat(found["time"]).timestamp()
+                    with self._told:
+                        self.lines.append({"what": "log", "at": at, "level": found["level"], "text": found["text"]})
+                        self._told.notify_all()
 
 
 def _tells(line: Line, what: str, more: Line) -> bool:

@@ -32,6 +32,7 @@ from nautilus_trader.model import (
     ClientOrderId,
     Currency,
     InstrumentId,
+    InstrumentStatus,
     OmsType,
     OrderBook,
     OrderBookDeltas,
@@ -77,6 +78,10 @@ class Setup:
     bypass_risk: bool = False
     """Orders that the engine itself would deny reach the venue."""
     seed: int = 0
+    connect_seconds: int = 20
+    """How long the engine waits for its clients to connect when it starts."""
+    poll_seconds: int | None = None
+    """How often the instrument's status is asked for, and told when it changes; None: it is not told."""
 
 
 class Lines:
@@ -119,6 +124,8 @@ class Puppet(Strategy):
             self.subscribe_book_deltas(INSTRUMENT, BookType.L2_MBP)
         self.subscribe_quotes(INSTRUMENT)
         self.subscribe_bars(BARS)
+        if self._setup.poll_seconds is not None:
+            self.subscribe_instrument_status(INSTRUMENT)
         self.clock.set_timer_ns("look", LOOK_NS, callback=self._look)
 
     def on_stop(self) -> None:
@@ -130,6 +137,7 @@ class Puppet(Strategy):
         self._tell(
             "bar",
             ts_event=bar.ts_event,
+            ts_init=bar.ts_init,
             open=str(bar.open),
             high=str(bar.high),
             low=str(bar.low),
@@ -144,6 +152,8 @@ class Puppet(Strategy):
         if self._setup.all_data:
             self._tell(
                 "quote",
+                ts_event=quote.ts_event,
+                ts_init=quote.ts_init,
                 bid=str(quote.bid_price),
                 ask=str(quote.ask_price),
                 bid_size=str(quote.bid_size),
@@ -153,6 +163,8 @@ class Puppet(Strategy):
     def on_trade(self, trade: TradeTick) -> None:
         self._tell(
             "trade",
+            ts_event=trade.ts_event,
+            ts_init=trade.ts_init,
             price=str(trade.price),
             size=str(trade.size),
             side=str(trade.aggressor_side),
@@ -161,7 +173,11 @@ class Puppet(Strategy):
 
     def on_book_deltas(self, deltas: OrderBookDeltas) -> None:
         self._book.apply_deltas(deltas)
-        self._tell("deltas", count=len(deltas.deltas))
+        first = str(deltas.deltas[0].action).rpartition(".")[2]
+        self._tell("deltas", count=len(deltas.deltas), first=first, ts_event=deltas.ts_event, ts_init=deltas.ts_init)
+
+    def on_instrument_status(self, status: InstrumentStatus) -> None:
+        self._tell("status", action=str(status.action).rpartition(".")[2])
 
     def on_socket_state(self, event: SocketStateChanged) -> None:
         state = str(event.state).rpartition(".")[2]
@@ -322,6 +338,7 @@ def node_of(setup: Setup) -> LiveNode:
         environment=BinanceEnvironment.LIVE,
         base_url_http=setup.rest_url,
         base_url_ws=setup.ws_url,
+        instrument_status_poll_secs=setup.poll_seconds,
     )
     trading = BinanceExecutionClientConfig(
         account_id=AccountId("BINANCE-001"),
@@ -340,7 +357,7 @@ def node_of(setup: Setup) -> LiveNode:
         .with_reconciliation(True)
         .with_logging(LoggerConfig(stdout_level=LogLevel.WARNING, is_colored=False))
         .with_delay_post_stop_secs(0)
-        .with_timeout_connection(20)
+        .with_timeout_connection(setup.connect_seconds)
         .with_timeout_disconnection_secs(3)
         .add_data_client(None, BinanceDataClientFactory(), data)
         .add_exec_client(None, BinanceExecutionClientFactory(), trading)

@@ -80,6 +80,7 @@ class VenueProcess:
             key=KEY,
             host="127.0.0.1",
             port=free_port(),
+            token="contract",
             symbol=SYMBOL,
             dataset=SAMPLE,
             fingerprint=record_of(self._layout, DatasetId(SAMPLE)).fingerprint,

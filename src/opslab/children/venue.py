@@ -27,6 +27,7 @@ from opslab.model.ledger import LedgerEvent, Opened, event_of, written
 from opslab.model.venue import VenueEndpoints, VenuePlan
 from opslab.store.layout import Layout
 from opslab.store.ledger import LedgerFile
+from opslab.store.venue_log import VenueLog
 from opslab.system import SystemClock
 from opslab.venue.account import Account
 from opslab.venue.venue import Venue
@@ -59,9 +60,16 @@ async def _serve(plan: VenuePlan, stream: BinaryIO, frames: FramePipe, stack: Ex
     ledger = stack.enter_context(LedgerFile(Path(plan.ledger), clock))
     account = _account(plan, instrument, ledger, clock.now_ns() // NS_PER_MS)
     begin = ledger.moment()
-    venue = Venue(plan, instrument, account, ledger, clock, begin, lambda what, more: _say(frames, what, more))
+    log = VenueLog(Path(plan.ledger), clock)
+    stack.callback(log.close)
+
+    def say(what: str, more: dict[str, object]) -> None:
+        if log.write(what, more):
+            frames.offer({"log": {"what": what, **more}})
+
+    venue = Venue(plan, instrument, account, ledger, clock, begin, say)
     if ledger.torn_bytes:
-        _say(frames, "torn end of the ledger kept aside", {"bytes": ledger.torn_bytes})
+        say("torn end of the ledger kept aside", {"bytes": ledger.torn_bytes})
     candles = _stand_at(venue, _candles(plan, instrument, begin.minute), begin.minute, clock.now_ns() // NS_PER_MS)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -69,7 +77,7 @@ async def _serve(plan: VenuePlan, stream: BinaryIO, frames: FramePipe, stack: Ex
     threading.Thread(target=_listen_to_parent, args=(stream, venue, loop), name="parent", daemon=True).start()
     telling = asyncio.ensure_future(_tell_progress(venue, frames))
     try:
-        await venue.run(plan.host, candles, lambda endpoints: _listening(frames, endpoints))
+        await venue.run(plan.host, Path(plan.ledger), candles, lambda endpoints: _listening(frames, endpoints))
     finally:
         telling.cancel()
         frames.send({"ended": venue.progress().model_dump()})
@@ -149,10 +157,6 @@ def _from(first: Candle, rows: Iterator[tuple[int, Candle]]) -> Iterator[Candle]
 
 def _listening(frames: FramePipe, endpoints: VenueEndpoints) -> None:
     frames.send({"listening": endpoints.model_dump()})
-
-
-def _say(frames: FramePipe, what: str, more: dict[str, object]) -> None:
-    frames.offer({"log": {"what": what, **more}})
 
 
 async def _tell_progress(venue: Venue, frames: FramePipe) -> None:

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from opslab.cli import venue_fault
 from opslab.cli.options import Dataset, Home, Json
 from opslab.cli.output import note, note_at_once, result_fields, result_json, result_line
+from opslab.cli.venue_fault import terms_text
 from opslab.errors import Usage
 from opslab.model.ids import shown
 
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
     from opslab.model.venue import Start, VenueEndpoints, VenueProgress
 
 app = typer.Typer(help="Serve a loopback exchange that clients take for Binance USD-M futures.", no_args_is_help=True)
+
+app.add_typer(venue_fault.app, name="fault")
 
 STARTS = ("kline", "any", "now")
 MAX_SPEED = 1_000_000
@@ -153,7 +157,8 @@ class _Terminal:
         note(words[progress.state])
 
     def log(self, what: str, more: dict[str, Any]) -> None:
-        note(f"{what}: {', '.join(f'{key} {value}' for key, value in more.items())}")
+        told = {key: terms_text(value) if isinstance(value, dict) else value for key, value in more.items()}
+        note(f"{what}: {', '.join(f'{key} {value}' for key, value in told.items())}")
 
 
 def _speed(text: str) -> float | None:

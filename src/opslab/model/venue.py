@@ -54,6 +54,8 @@ class VenuePlan(Record):
     """A loopback address."""
     port: int
     """0: any free one."""
+    token: str
+    """Opens the control door."""
     symbol: dict[str, Any]
     """The instrument's entry of exchangeInfo."""
     dataset: str

@@ -30,7 +30,7 @@ from opslab.runs.child_process import VENUE_COMMAND, ChildProcess
 from opslab.store.files import folder_names, make_folder, writing
 from opslab.store.layout import Layout
 from opslab.store.ledger import read_ledger
-from opslab.store.venues import read_venue, write_venue
+from opslab.store.venues import read_venue, write_token, write_venue
 from opslab.venue.audit import Audit, audit
 
 LOG = "venue.log"
@@ -101,6 +101,7 @@ def plan_venue(layout: Layout, asked: Asked, clock: Clock) -> tuple[VenuePlan, b
     plan = VenuePlan(
         name=name,
         key=new_key(),
+        token=secrets.token_hex(32),
         host=asked.host,
         port=asked.port,
         symbol=exchange_info_symbol(asked.instrument),
@@ -164,6 +165,7 @@ def serve(
     folder = Path(plan.ledger)
     with writing("make the venue's folder"):
         make_folder(folder)
+    write_token(folder, plan.token)
     child = ChildProcess("venue", plan, folder / LOG, clock, VENUE_COMMAND)
     on_signal(child.stop)
     ended: VenueProgress | None = None

@@ -1,5 +1,6 @@
 """REST endpoints of the account. Weights are Binance's."""
 
+import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -8,7 +9,7 @@ from pydantic_core import from_json
 from opslab.venue import account_payloads as told
 from opslab.venue import orders
 from opslab.venue.account import Account
-from opslab.venue.endpoint import Endpoint, Params, Table
+from opslab.venue.endpoint import Endpoint, Params, Table, optional_whole, whole
 from opslab.venue.exchange import Exchange
 from opslab.venue.order_payloads import accepted_answer, all_orders, open_orders, order_answer, order_row, user_trades
 from opslab.venue.refusal import Refusal
@@ -16,6 +17,18 @@ from opslab.venue.user_stream import UserStream
 
 MOST_IN_A_BATCH = 5
 MOST_CANCELED_IN_A_BATCH = 10
+INCOME_TYPES = frozenset(
+    {
+        *("TRANSFER", "WELCOME_BONUS", "REALIZED_PNL", "FUNDING_FEE", "COMMISSION", "INSURANCE_CLEAR"),
+        *("REFERRAL_KICKBACK", "COMMISSION_REBATE", "API_REBATE", "CONTEST_REWARD", "CROSS_COLLATERAL_TRANSFER"),
+        *("OPTIONS_PREMIUM_FEE", "OPTIONS_SETTLE_PROFIT", "INTERNAL_TRANSFER", "AUTO_EXCHANGE"),
+        *("DELIVERED_SETTELMENT", "COIN_SWAP_DEPOSIT", "COIN_SWAP_WITHDRAW", "POSITION_LIMIT_INCREASE_FEE"),
+        *("STRATEGY_UMFUTURES_TRANSFER", "FEE_RETURN", "BFUSD_REWARD", "SPECIAL_FUNDING_FEE"),
+    }
+)
+"""Those that the venue knows; of two of them there is something here."""
+RETRY_SECONDS = 1.0
+"""Until a countdown's cancel is tried again that could not be written."""
 Answer = Callable[[Params], Any]
 
 
@@ -25,6 +38,8 @@ class AccountEndpoints:
         self._users = users
         self._symbol = exchange.instrument.symbol
         self._texts = exchange.texts
+        self._countdown: asyncio.TimerHandle | None = None
+        """To the cancel of all open orders, where a client has asked for it."""
 
     @property
     def _account(self) -> Account:
@@ -41,14 +56,20 @@ class AccountEndpoints:
             ("DELETE", order): _trade(self.cancel, 1),
             ("GET", order): _signed(self.query, 1),
             ("POST", batch): _trade(self.place_batch, 5, orders=MOST_IN_A_BATCH),
+            ("PUT", batch): _trade(self.modify_batch, 5, orders=MOST_IN_A_BATCH),
             ("DELETE", batch): _trade(self.cancel_batch, 1),
             ("DELETE", "/fapi/v1/allOpenOrders"): _trade(self.cancel_all, 1),
+            ("POST", "/fapi/v1/countdownCancelAll"): _trade(self.count_down, 10),
             ("GET", "/fapi/v1/openOrder"): _signed(self.open_order, 1),
             ("GET", "/fapi/v1/openOrders"): _signed(self.open_orders, _by_symbol(1, 40)),
             ("GET", "/fapi/v1/allOrders"): _signed(self.all_orders, 5),
             ("GET", "/fapi/v1/userTrades"): _signed(self.user_trades, 5),
+            # Nothing is liquidated.
+            ("GET", "/fapi/v1/forceOrders"): _signed(self._none_of_symbol(required=False), _by_symbol(20, 50)),
             # Conditional orders are not taken, so that there never is one.
             ("POST", "/fapi/v1/algoOrder"): _trade(_no_algo_orders, 1),
+            ("GET", "/fapi/v1/algoOrder"): _signed(_no_such_algo_order(-2013), 1),
+            ("DELETE", "/fapi/v1/algoOrder"): _trade(_no_such_algo_order(-2011), 1),
             ("GET", "/fapi/v1/openAlgoOrders"): _signed(lambda _params: [], _by_symbol(1, 40)),
             ("GET", "/fapi/v1/allAlgoOrders"): _signed(lambda _params: [], 5),
             ("DELETE", "/fapi/v1/algoOpenOrders"): _trade(_canceled_all, 1),
@@ -67,6 +88,8 @@ class AccountEndpoints:
             ("GET", "/fapi/v3/balance"): _signed(lambda _params: told.balance(self._account, exchange.view.mark), 5),
             ("GET", "/fapi/v2/positionRisk"): _signed(self._of_symbol(told.position_risk_v2), 5),
             ("GET", "/fapi/v3/positionRisk"): _signed(self._of_symbol(told.position_risk_v3), 5),
+            ("GET", "/fapi/v1/income"): _signed(self.income, 30),
+            ("GET", "/fapi/v1/apiTradingStatus"): _signed(self.trading_status, _by_symbol(1, 10)),
         }
 
     def _settings(self) -> Table:
@@ -74,9 +97,13 @@ class AccountEndpoints:
             ("POST", "/fapi/v1/leverage"): _signed(self.set_leverage, 1),
             ("GET", "/fapi/v1/leverageBracket"): _signed(self.leverage_bracket, 1),
             ("POST", "/fapi/v1/marginType"): _signed(self.set_margin_type, 1),
+            ("POST", "/fapi/v1/positionMargin"): _signed(self.change_margin, 1),
+            ("GET", "/fapi/v1/positionMargin/history"): _signed(self._none_of_symbol(required=True), 1),
             ("GET", "/fapi/v1/positionSide/dual"): _signed(lambda _params: {"dualSidePosition": False}, 30),
             ("POST", "/fapi/v1/positionSide/dual"): _signed(_set_dual_side, 1),
             ("GET", "/fapi/v1/multiAssetsMargin"): _signed(lambda _params: {"multiAssetsMargin": False}, 30),
+            ("POST", "/fapi/v1/multiAssetsMargin"): _signed(_set_multi_assets, 1),
+            ("GET", "/fapi/v1/feeBurn"): _signed(lambda _params: {"feeBurn": False}, 30),
             ("GET", "/fapi/v1/commissionRate"): _signed(self.commission_rate, 20),
             ("GET", "/fapi/v1/symbolConfig"): _signed(lambda _params: [told.symbol_config(self._account)], 5),
             ("GET", "/fapi/v1/accountConfig"): _signed(lambda _params: told.account_config(), 5),
@@ -120,8 +147,15 @@ class AccountEndpoints:
         asked = _listed(params, "batchOrders", MOST_IN_A_BATCH)
         return [self._one_of_batch(self.place, found) for found in asked]
 
+    def modify_batch(self, params: Params) -> Any:
+        asked = _listed(params, "batchOrders", MOST_IN_A_BATCH)
+        return [self._one_of_batch(self.modify, found) for found in asked]
+
     def cancel_batch(self, params: Params) -> Any:
         orders.check_symbol(params, self._symbol)
+        # The venue takes these two names in small letters too, and some clients write them so.
+        names = {name.lower(): name for name in ("orderIdList", "origClientOrderIdList")}
+        params = {names.get(name, name): value for name, value in params.items()}
         by_id = "orderIdList" in params
         asked = _listed(params, "orderIdList" if by_id else "origClientOrderIdList", MOST_CANCELED_IN_A_BATCH)
         key = "orderId" if by_id else "origClientOrderId"
@@ -140,11 +174,55 @@ class AccountEndpoints:
         self._exchange.cancel_all()
         return _canceled_all(params)
 
+    def count_down(self, params: Params) -> Any:
+        """Cancel all open orders after a while, unless asked again before; 0: not any more."""
+        orders.check_symbol(params, self._symbol)
+        wait_ms = optional_whole(params, "countdownTime")
+        if wait_ms is None:
+            raise Refusal.missing("countdownTime")
+        if self._countdown:
+            self._countdown.cancel()
+        self._countdown = self._over_in(wait_ms / 1000) if wait_ms else None
+        return {"symbol": self._symbol, "countdownTime": str(wait_ms)}
+
+    def _over_in(self, seconds: float) -> asyncio.TimerHandle:
+        return asyncio.get_running_loop().call_later(seconds, self._counted_down)
+
+    def _counted_down(self) -> None:
+        self._countdown = None
+        try:
+            self._exchange.cancel_all()
+        except Refusal:
+            self._countdown = self._over_in(RETRY_SECONDS)
+
     def all_orders(self, params: Params) -> Any:
         return all_orders(self._account, orders.order_history(params, self._symbol), self._texts)
 
     def user_trades(self, params: Params) -> Any:
         return user_trades(self._account, orders.trade_history(params, self._symbol), self._texts)
+
+    def income(self, params: Params) -> Any:
+        """Ascending; the latest rows unless the request says where to begin, or for which page."""
+        orders.check_symbol(params, self._symbol, required=False)
+        kind = params.get("incomeType")
+        if kind is not None and kind not in INCOME_TYPES:
+            raise Refusal.invalid("incomeType")
+        start, end = optional_whole(params, "startTime"), optional_whole(params, "endTime")
+        if start is not None and end is not None and start > end:
+            raise Refusal.of(-1023)
+        limit, page = whole(params, "limit", 100, 1, 1000), whole(params, "page", 1, 1, 10**6)
+        found = [
+            row
+            for row in told.income(self._account)
+            if kind in (None, row["incomeType"])
+            and (start is None or row["time"] >= start)
+            and (end is None or row["time"] <= end)
+        ]
+        return found[-limit:] if start is None and "page" not in params else found[limit * (page - 1) : limit * page]
+
+    def trading_status(self, params: Params) -> Any:
+        orders.check_symbol(params, self._symbol, required=False)
+        return told.trading_status(self._account)
 
     def set_leverage(self, params: Params) -> Any:
         self._exchange.set_leverage(orders.leverage(params, self._symbol))
@@ -159,6 +237,15 @@ class AccountEndpoints:
             raise Refusal.of(-4046)
         raise Refusal.of(-4084)
 
+    def change_margin(self, params: Params) -> Any:
+        """Of an isolated position, which there never is."""
+        orders.check_symbol(params, self._symbol)
+        for name in ("amount", "type"):
+            if not params.get(name):
+                raise Refusal.missing(name)
+        adds = whole(params, "type", 1, 1, 2) == 1
+        raise Refusal.of(-4054 if adds else -4051)
+
     def commission_rate(self, params: Params) -> Any:
         orders.check_symbol(params, self._symbol)
         return told.commission_rate(self._account)
@@ -171,6 +258,13 @@ class AccountEndpoints:
     def close_listen_key(self, _params: Params) -> Any:
         self._users.close()
         return {}
+
+    def _none_of_symbol(self, *, required: bool) -> Answer:
+        def answer(params: Params) -> Any:
+            orders.check_symbol(params, self._symbol, required=required)
+            return []
+
+        return answer
 
     def _of_symbol(self, build: Callable[..., Any]) -> Answer:
         def answer(params: Params) -> Any:
@@ -196,6 +290,15 @@ def _no_algo_orders(_params: Params) -> Any:
     raise Refusal.of(-1116)
 
 
+def _no_such_algo_order(code: int) -> Answer:
+    def answer(params: Params) -> Any:
+        if not (params.get("algoId") or params.get("clientAlgoId")):
+            raise Refusal.neither("algoId", "clientAlgoId")
+        raise Refusal.of(code)
+
+    return answer
+
+
 def _canceled_all(_params: Params) -> Any:
     return {"code": 200, "msg": "The operation of cancel all open order is done."}
 
@@ -204,6 +307,15 @@ def _set_dual_side(params: Params) -> Any:
     if orders.dual_side(params):
         raise Refusal.of(-4084)
     raise Refusal.of(-4059)
+
+
+def _set_multi_assets(params: Params) -> Any:
+    asked = params.get("multiAssetsMargin", "").lower()
+    if not asked:
+        raise Refusal.missing("multiAssetsMargin")
+    if asked not in ("true", "false"):
+        raise Refusal.invalid("multiAssetsMargin")
+    raise Refusal.of(-4084 if asked == "true" else -4171)
 
 
 def _listed(params: Params, name: str, most: int) -> list[Any]:

@@ -3,10 +3,11 @@
 mark: the mark price, at which a position is worth what is said of it.
 """
 
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
-from opslab.venue.account import ZERO, Account
+from opslab.venue.account import ZERO, Account, Trade
 from opslab.venue.margin import MAINTENANCE, MOST_LEVERAGE, MOST_NOTIONAL, Margin, margin_of
 from opslab.venue.texts import Texts, money_text
 
@@ -156,6 +157,33 @@ def symbol_config(account: Account) -> Payload:
 def account_config() -> Payload:
     """`GET /fapi/v1/accountConfig`."""
     return _CONFIG | {"dualSidePosition": False}
+
+
+def income(account: Account) -> Iterator[Payload]:
+    """`GET /fapi/v1/income`: what each trade cost, and what it realized; oldest first."""
+    for trade in account.trades:
+        if trade.fee:
+            yield _income(account, "COMMISSION", -trade.fee, trade)
+        if trade.realized:
+            yield _income(account, "REALIZED_PNL", trade.realized, trade)
+
+
+def _income(account: Account, kind: str, amount: Decimal, trade: Trade) -> Payload:
+    return {
+        "symbol": account.opened.symbol,
+        "incomeType": kind,
+        "income": money_text(amount),
+        "asset": account.opened.asset,
+        "info": kind,
+        "time": trade.time_ms,
+        "tranId": trade.trade_id,
+        "tradeId": str(trade.trade_id),
+    }
+
+
+def trading_status(account: Account) -> Payload:
+    """`GET /fapi/v1/apiTradingStatus`: there are no such rules here, so that there is no indicator of one."""
+    return {"indicators": {}, "updateTime": account.update_ms}
 
 
 def commission_rate(account: Account) -> Payload:

@@ -21,6 +21,7 @@ from opslab.venue.matching import Level
 from opslab.venue.orders import Amendment, NewOrder, OrderRef
 from opslab.venue.path import Tick
 from opslab.venue.refusal import Refusal
+from opslab.venue.seams import Seams
 from opslab.venue.texts import Texts
 from opslab.venue.user_payloads import pushes
 
@@ -30,9 +31,14 @@ Payload = dict[str, Any]
 class View:
     """Implements `matching.MarketView` on the market as it stands."""
 
-    def __init__(self, market: Market, status: str) -> None:
+    def __init__(self, market: Market, seams: Seams) -> None:
         self._market = market
-        self.status = status
+        self._seams = seams
+
+    @property
+    def status(self) -> str:
+        own: str = self._market.instrument.entry["status"]
+        return self._seams.statuses[-1] if self._seams.statuses else own
 
     @property
     def bid(self) -> Decimal:
@@ -63,11 +69,12 @@ class Exchange:
         broadcast: Broadcast,
         now_ms: Callable[[], int],
         at: Moment,
+        seams: Seams,
     ) -> None:
         """at: where the replay is."""
         self.market = market
         self.account = account
-        self.view = View(market, market.instrument.entry["status"])
+        self.view = View(market, seams)
         self.texts = Texts.of(market.instrument)
         self.at = at
         self.refused_writes = 0

@@ -11,7 +11,9 @@ from opslab.venue.endpoint import Endpoint
 from opslab.venue.limits import Limiter
 from opslab.venue.refusal import Refusal
 from opslab.venue.say import Say
+from opslab.venue.seams import Call, Seams
 from opslab.venue.signing import check_key, check_signature, check_time
+from opslab.venue.tally import Tally
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,29 +28,55 @@ class Claim:
 
 
 class Gate:
-    def __init__(self, key: VenueKey, limiter: Limiter, latency_ms: int, now_ms: Callable[[], int], say: Say) -> None:
+    def __init__(
+        self,
+        key: VenueKey,
+        limiter: Limiter,
+        latency_ms: int,
+        now_ms: Callable[[], int],
+        true_ms: Callable[[], int],
+        say: Say,
+        seams: Seams,
+        tally: Tally,
+    ) -> None:
+        """now_ms: the clock that clients are told. true_ms: one that no fault sets, by which requests are counted."""
         self._key = key
+        self.seams = seams
         self._latency_ms = latency_ms
         self.now_ms = now_ms
-        self.limiter = limiter
+        self._true_ms = true_ms
+        self._limiter = limiter
         self._say = say
-        self.refused: dict[int, int] = {}
-        """Code to how often it was answered."""
+        self.tally = tally
 
-    async def answer(self, endpoint: Endpoint, params: Mapping[str, Any], claim: Claim, headers: dict[str, str]) -> Any:
+    async def answer(
+        self, call: Call, endpoint: Endpoint, params: Mapping[str, Any], claim: Claim, headers: dict[str, str]
+    ) -> Any:
         """The endpoint's answer. headers: filled with what the limits have to say. Raises Refusal."""
         try:
-            headers.update(self.limiter.charge(claim.address, endpoint.cost(params), self.now_ms()))
+            headers.update(self.charge(claim.address, endpoint.cost(params)))
             self._check(endpoint, params, claim)
             for _ in range(endpoint.orders):
-                headers.update(self.limiter.order(claim.address, self.now_ms()))
+                headers.update(self._limiter.order(claim.address, self._true_ms()))
             if endpoint.slow and self._latency_ms:
                 await asyncio.sleep(self._latency_ms / 1000)
-            return self._asked(endpoint, params)
+            if endpoint.slow:
+                for order_hook in list(self.seams.orders):
+                    order_hook(call)
+            found = self.seams.answered(call, self._asked(endpoint, params))
+            await self.seams.behind(call)
+            return found
         except Refusal as refusal:
-            self.refused[refusal.code] = self.refused.get(refusal.code, 0) + 1
             headers.update(refusal.headers)
             raise
+
+    def charge(self, address: str, weight: int) -> dict[str, str]:
+        """Headers for the answer. Raises Refusal."""
+        return self._limiter.charge(address, weight, self._true_ms())
+
+    def counts(self, address: str) -> list[dict[str, object]]:
+        """What the address has used of its limits."""
+        return self._limiter.counts(address, self._true_ms())
 
     def _asked(self, endpoint: Endpoint, params: Mapping[str, Any]) -> Any:
         try:

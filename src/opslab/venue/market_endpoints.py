@@ -1,11 +1,11 @@
 """REST endpoints that tell of the market. Weights are Binance's."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from opslab.model.venue import VenueLimits
 from opslab.venue.endpoint import Endpoint, Params, Table, optional_whole, whole
-from opslab.venue.klines import INTERVALS
+from opslab.venue.klines import INTERVALS, Kline
 from opslab.venue.limits import rate_limits
 from opslab.venue.market import Market, Trade
 from opslab.venue.market_payloads import MarketPayloads
@@ -19,12 +19,18 @@ MOST_KLINES = 1500
 
 class MarketEndpoints:
     def __init__(
-        self, market: Market, payloads: MarketPayloads, limits: VenueLimits, now_ms: Callable[[], int]
+        self,
+        market: Market,
+        payloads: MarketPayloads,
+        limits: VenueLimits,
+        now_ms: Callable[[], int],
+        status: Callable[[], str],
     ) -> None:
         self._market = market
         self._payloads = payloads
         self._limits = limits
         self._now_ms = now_ms
+        self._status = status
         self._symbol = market.instrument.symbol
 
     def table(self) -> Table:
@@ -38,6 +44,9 @@ class MarketEndpoints:
             ("GET", path + "historicalTrades"): Endpoint(self.historical_trades, 20, "key"),
             ("GET", path + "aggTrades"): Endpoint(self.agg_trades, 20),
             ("GET", path + "klines"): Endpoint(self.klines, _klines_weight),
+            ("GET", path + "continuousKlines"): Endpoint(self.continuous_klines, _klines_weight),
+            ("GET", path + "markPriceKlines"): Endpoint(self.mark_price_klines, _klines_weight),
+            ("GET", path + "indexPriceKlines"): Endpoint(self.index_price_klines, _klines_weight),
             ("GET", path + "ticker/24hr"): Endpoint(self._each("rest_ticker"), _by_symbol(1, 40)),
             ("GET", path + "ticker/price"): Endpoint(self._each("rest_price"), _by_symbol(1, 2)),
             ("GET", "/fapi/v2/ticker/price"): Endpoint(self._each("rest_price"), _by_symbol(1, 2)),
@@ -46,6 +55,7 @@ class MarketEndpoints:
             ("GET", path + "fundingRate"): Endpoint(lambda _params: []),
             ("GET", path + "fundingInfo"): Endpoint(lambda _params: []),
             ("GET", path + "premiumIndex"): Endpoint(self._each("rest_premium_index"), _by_symbol(1, 10)),
+            ("GET", path + "rateLimit/order"): Endpoint(self.order_limits, 1, "signed"),
         }
 
     def exchange_info(self, _params: Params) -> Any:
@@ -58,8 +68,11 @@ class MarketEndpoints:
             "rateLimits": rate_limits(self._limits),
             "exchangeFilters": [],
             "assets": [{"asset": entry["marginAsset"], "marginAvailable": True, "autoAssetExchange": "0"}],
-            "symbols": [{**entry, **served}],
+            "symbols": [{**entry, **served, "status": self._status()}],
         }
+
+    def order_limits(self, _params: Params) -> Any:
+        return [limit for limit in rate_limits(self._limits) if limit["rateLimitType"] == "ORDERS"]
 
     def depth(self, params: Params) -> Any:
         check_symbol(params, self._symbol)
@@ -96,6 +109,32 @@ class MarketEndpoints:
 
     def klines(self, params: Params) -> Any:
         check_symbol(params, self._symbol)
+        return self._payloads.rest_klines(self._klines(params))
+
+    def continuous_klines(self, params: Params) -> Any:
+        self._check_pair(params)
+        if not params.get("contractType"):
+            raise Refusal.missing("contractType")
+        if params["contractType"] != "PERPETUAL":
+            raise Refusal.invalid("contractType")
+        return self._payloads.rest_klines(self._klines(params))
+
+    def mark_price_klines(self, params: Params) -> Any:
+        check_symbol(params, self._symbol)
+        return self._payloads.rest_price_klines(self._klines(params))
+
+    def index_price_klines(self, params: Params) -> Any:
+        self._check_pair(params)
+        return self._payloads.rest_price_klines(self._klines(params))
+
+    def _check_pair(self, params: Params) -> None:
+        """A perpetual contract's pair has the name of its symbol."""
+        if not params.get("pair"):
+            raise Refusal.missing("pair")
+        if params["pair"].upper() != self._symbol:
+            raise Refusal.of(-4144)
+
+    def _klines(self, params: Params) -> Sequence[Kline]:
         interval = params.get("interval")
         if not interval:
             raise Refusal.missing("interval")
@@ -105,7 +144,7 @@ class MarketEndpoints:
         if start is not None and end is not None and start > end:
             raise Refusal.of(-1023)
         limit = whole(params, "limit", 500, 1, MOST_KLINES)
-        return self._payloads.rest_klines(self._market.klines.rows(interval, limit, start, end))
+        return self._market.klines.rows(interval, limit, start, end)
 
     def book_ticker(self, params: Params) -> Any:
         named = check_symbol(params, self._symbol, required=False)

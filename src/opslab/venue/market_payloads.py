@@ -265,6 +265,23 @@ class MarketPayloads:
             for kline in klines
         ]
 
+    def rest_price_klines(self, klines: Iterable[Kline]) -> list[list[Any]]:
+        """Of mark or index, which are the last price: nothing is traded at them, so that they have prices alone."""
+        return [
+            [
+                kline.open_ms,
+                *(self._price(price) + self._mark_zeros for price in (kline.open, kline.high, kline.low, kline.close)),
+                "0",
+                kline.close_ms,
+                "0",
+                0,
+                "0",
+                "0",
+                "0",
+            ]
+            for kline in klines
+        ]
+
     def rest_ticker(self, now_ms: int) -> Payload:
         """The last 24 hours of the market's own time, told as those before `now_ms`."""
         market, day = self._market, self._market.day()

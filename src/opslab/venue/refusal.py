@@ -63,6 +63,8 @@ MESSAGES: dict[int, str] = {
     -4046: "No need to change margin type.",
     -4047: "Margin type cannot be changed if there exists open orders.",
     -4048: "Margin type cannot be changed if there exists position.",
+    -4051: "Isolated balance insufficient.",
+    -4054: "Cannot add position margin: position is 0.",
     -4059: "No need to change position side.",
     -4060: "Invalid position side.",
     -4061: "Order's position side does not match user's setting.",
@@ -75,7 +77,9 @@ MESSAGES: dict[int, str] = {
     -4116: "ClientOrderId is duplicated.",
     -4120: "Order type not supported for this endpoint. Please use the Algo Order API endpoints instead.",
     -4131: "The counterparty's best price does not meet the PERCENT_PRICE filter limit.",
+    -4144: "Invalid pair",
     -4164: "Order's notional must be no smaller than {} (unless you choose reduce only).",
+    -4171: "Adjusted asset mode is currently set and does not need to be adjusted repeatedly.",
     # execution
     -5021: "Due to the order could not be filled immediately, the FOK order has been rejected. The order will not be "
     "recorded in the order history",

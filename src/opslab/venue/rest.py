@@ -1,17 +1,21 @@
 """The REST side: a request becomes parameters, an answer or a refusal becomes JSON."""
 
+import asyncio
 from urllib.parse import parse_qsl
 
 from aiohttp import web
+from aiohttp.http import HttpProcessingError
 from pydantic_core import to_json
 
 from opslab.venue.endpoint import Table
 from opslab.venue.gate import Claim, Gate
 from opslab.venue.refusal import Refusal
+from opslab.venue.seams import Call, Unanswered
 from opslab.venue.signing import signed_of_query
 
 MAX_BODY_BYTES = 64 << 10
 MAX_PARAMS = 100
+BODY_SECONDS = 10.0
 
 
 class Rest:
@@ -21,21 +25,32 @@ class Rest:
 
     async def handle(self, request: web.Request) -> web.Response:
         headers: dict[str, str] = {}
+        call = Call(request.method, request.path, "rest")
+        reply = await self._gate.seams.before(call)
+        if reply is not None:
+            return web.Response(
+                status=reply.status, body=reply.body, headers=reply.headers, content_type=reply.content_type
+            )
         try:
-            found = await self._answer(request, headers)
+            found = await self._answer(call, request, headers)
             return _response(200, found, headers)
         except Refusal as refusal:
+            self._gate.tally.count_refusal(refusal.code)
             return _response(refusal.http_status, refusal.body(), {**headers, **refusal.headers})
+        except Unanswered:
+            if request.transport:
+                request.transport.abort()
+            return web.Response()  # to nobody
 
-    async def _answer(self, request: web.Request, headers: dict[str, str]) -> object:
+    async def _answer(self, call: Call, request: web.Request, headers: dict[str, str]) -> object:
         endpoint = self._table.get((request.method, request.path))
         if endpoint is None:
-            headers.update(self._gate.limiter.charge(_address(request), 1, self._gate.now_ms()))
+            headers.update(self._gate.charge(_address(request), 1))
             raise Refusal(-5000, f"Path {request.path[:100]}, Method {request.method} is invalid", http_status=404)
         query, body = request.rel_url.raw_query_string, await _body(request)
         signed, signature = signed_of_query(query, body)
         claim = Claim(_address(request), request.headers.get("X-MBX-APIKEY"), signed, signature)
-        return await self._gate.answer(endpoint, _params(query, body), claim, headers)
+        return await self._gate.answer(call, endpoint, _params(query, body), claim, headers)
 
 
 def _address(request: web.Request) -> str:
@@ -46,7 +61,15 @@ async def _body(request: web.Request) -> str:
     """Raises Refusal for what is no text."""
     if not request.can_read_body:
         return ""
-    data = await request.read()  # bounded by the server
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            data = await request.read()  # bounded by the server
+    except TimeoutError:
+        raise Refusal(-1007, "Timeout waiting for the request's body.", http_status=408) from None
+    except ConnectionError:
+        raise Unanswered from None  # who asked is gone
+    except (HttpProcessingError, web.RequestPayloadError):
+        raise Refusal(-1000, "The request's body cannot be read.") from None
     try:
         return data.decode("ascii")
     except UnicodeDecodeError:

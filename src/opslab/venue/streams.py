@@ -9,6 +9,7 @@ from pydantic_core import from_json, to_json
 
 from opslab.venue.clients import Connection
 from opslab.venue.klines import INTERVALS
+from opslab.venue.user_stream import UserStream
 
 MAX_STREAMS = 1024
 """Of one connection: Binance's own figure."""
@@ -42,20 +43,24 @@ def is_served(name: str, symbol: str) -> bool:
 class Subscriber:
     """One connection to the market streams."""
 
-    __slots__ = ("combined", "connection", "names")
+    __slots__ = ("combined", "connection", "keys", "names")
 
     def __init__(self, connection: Connection, combined: bool) -> None:
         self.connection = connection
         self.combined = combined
         """Messages come in an envelope that names their stream."""
         self.names: set[str] = set()
+        self.keys: set[str] = set()
+        """Listen keys that it chose by message."""
 
 
 class Streams:
     """`publish` hands a message to those who asked for its stream."""
 
-    def __init__(self, symbol: str) -> None:
+    def __init__(self, symbol: str, users: UserStream | None = None) -> None:
+        """users: whose key can be chosen like a stream's name."""
         self._symbol = symbol
+        self._users = users
         self._by_name: dict[str, set[Subscriber]] = {}
         self.candles_wanted = asyncio.Event()
         """Somebody has subscribed to candles, once."""
@@ -81,9 +86,9 @@ class Streams:
         for subscriber in subscribers:
             if subscriber.combined:
                 wrapped = wrapped or _wrapped(name, text)
-                subscriber.connection.send(wrapped)
+                subscriber.connection.send(wrapped, name)
             else:
-                subscriber.connection.send(text)
+                subscriber.connection.send(text, name)
 
     def subscribe(self, subscriber: Subscriber, names: Iterable[str]) -> None:
         for name in names:
@@ -96,7 +101,7 @@ class Streams:
                 self.candles_wanted.set()
 
             def send(text: str, name: str = name) -> None:
-                subscriber.connection.send(_wrapped(name, text) if subscriber.combined else text)
+                subscriber.connection.send(_wrapped(name, text) if subscriber.combined else text, name)
 
             self.on_first(name, send)
 
@@ -131,7 +136,7 @@ class Streams:
         if method in ("SUBSCRIBE", "UNSUBSCRIBE"):
             return self._choose(subscriber, method, params, number)
         if method == "LIST_SUBSCRIPTIONS":
-            return {"result": sorted(subscriber.names), "id": number}
+            return {"result": sorted(subscriber.names | subscriber.keys), "id": number}
         if method == "SET_PROPERTY":
             if not (isinstance(params, list) and len(params) == 2 and params[0] == "combined"):
                 return _refused(0, "Unknown property", number)
@@ -149,15 +154,27 @@ class Streams:
         if not (isinstance(params, list) and all(isinstance(name, str) for name in params)):
             return _refused(2, "Invalid request: params must be an array of stream names", number)
         if method == "UNSUBSCRIBE":
+            self._forget_keys(subscriber, params)
             self.unsubscribe(subscriber, params)
             return {"result": None, "id": number}
         if len(subscriber.names | set(params)) > MAX_STREAMS:
             return _refused(4, "Too many subscriptions", number)
-        strange = next((name for name in params if not is_served(name, self._symbol)), None)
+        keys = [name for name in params if self._users is not None and self._users.knows(name)]
+        names = [name for name in params if name not in keys]
+        strange = next((name for name in names if not is_served(name, self._symbol)), None)
         if strange is not None:
             return _refused(2, f"Invalid request: invalid stream {strange[:80]}", number)
-        self.subscribe(subscriber, params)
+        if keys and self._users is not None:
+            subscriber.keys.update(keys)
+            self._users.join(subscriber.connection, lambda: subscriber.combined)
+        self.subscribe(subscriber, names)
         return {"result": None, "id": number}
+
+    def _forget_keys(self, subscriber: Subscriber, names: Iterable[str]) -> None:
+        gone = subscriber.keys.intersection(names)
+        subscriber.keys -= gone
+        if gone and not subscriber.keys and self._users is not None:
+            self._users.leave(subscriber.connection)
 
 
 def _wrapped(name: str, text: str) -> str:

@@ -8,9 +8,10 @@ from typing import Any
 from pydantic_core import from_json, to_json
 
 from opslab.venue.clients import Connection
-from opslab.venue.endpoint import Endpoint, Table
+from opslab.venue.endpoint import Table
 from opslab.venue.gate import Claim, Gate
 from opslab.venue.refusal import Refusal
+from opslab.venue.seams import Call, Unanswered
 from opslab.venue.signing import signed_of_params
 
 MAX_AT_WORK = 1_000
@@ -66,14 +67,20 @@ class TradingSocket:
         with_limits = True
         address = self._connection.address
         try:
-            number, endpoint, params = self._read(text)
+            number, (method, path), params = self._read(text)
+            call = Call(method, path, "trading")
+            await self._turned_away(call)
+            endpoint = self._table[(method, path)]
+            if path.endswith("/listenKey"):
+                endpoint = replace(endpoint, security="key")
             signed, signature = signed_of_params(params)
             claim = Claim(address, params.get("apiKey"), signed, signature)
             with_limits = params.get("returnRateLimits") != "false"
             kept = {name: value for name, value in params.items() if name not in ("apiKey", "returnRateLimits")}
-            found = await self._gate.answer(endpoint, kept, claim, {})
+            found = await self._gate.answer(call, endpoint, kept, claim, {})
             answer: dict[str, Any] = {"id": number, "status": 200, "result": found}
         except Refusal as refusal:
+            self._gate.tally.count_refusal(refusal.code)
             error: dict[str, Any] = refusal.body()
             if "Retry-After" in refusal.headers:
                 now_ms = self._gate.now_ms()
@@ -83,12 +90,25 @@ class TradingSocket:
                 }
             answer = {"id": refusal.number if isinstance(refusal, _Unread) else number, "status": refusal.http_status}
             answer["error"] = error
+        except Unanswered:
+            return
         if with_limits:
-            answer["rateLimits"] = self._gate.limiter.counts(address, self._gate.now_ms())
+            answer["rateLimits"] = self._gate.counts(address)
         self._connection.send(to_json(answer).decode())
 
-    def _read(self, text: str) -> tuple[Any, Endpoint, dict[str, str]]:
-        """(id, endpoint, parameters). Raises Refusal."""
+    async def _turned_away(self, call: Call) -> None:
+        """Raises Refusal with what a fault answers instead."""
+        reply = await self._gate.seams.before(call)
+        if reply is not None:
+            try:
+                said = from_json(reply.body)
+                code, msg = int(said["code"]), str(said["msg"])
+            except (ValueError, KeyError, TypeError):
+                code, msg = -1000, reply.body.decode(errors="replace")
+            raise Refusal(code, msg, http_status=reply.status, headers=reply.headers)
+
+    def _read(self, text: str) -> tuple[Any, tuple[str, str], dict[str, str]]:
+        """(id, method and path of the endpoint, parameters). Raises Refusal."""
         try:
             asked = from_json(text, allow_inf_nan=False)
         except ValueError:
@@ -103,10 +123,7 @@ class TradingSocket:
             raise _Unread(-1000, f"Unknown method '{str(method)[:60]}'.", number)
         if not isinstance(params, dict):
             raise _Unread(-1102, "Mandatory parameter 'params' was not sent, was empty/null, or malformed.", number)
-        found = self._table[METHODS[method]]
-        if method.startswith("userDataStream."):
-            found = replace(found, security="key")
-        return number, found, {name: _text(value) for name, value in params.items()}
+        return number, METHODS[method], {name: _text(value) for name, value in params.items()}
 
 
 def _text(value: Any) -> str:

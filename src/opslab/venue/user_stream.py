@@ -17,7 +17,8 @@ class UserStream:
         self._key = key
         self._now_ms = now_ms
         self._until_ms = now_ms() + VALID_MS
-        self._connections: set[Connection] = set()
+        self._connections: dict[Connection, Callable[[], bool]] = {}
+        """Who listens, and whether it wants envelopes that name the stream."""
 
     def issue(self) -> str:
         """The listen key, good for another hour."""
@@ -44,18 +45,18 @@ class UserStream:
         now_ms = self._now_ms()
         if now_ms < self._until_ms:
             return
-        for connection in self._connections:
-            connection.send(to_json({"e": "listenKeyExpired", "E": now_ms, "listenKey": self._key}).decode())
+        self.tell([{"e": "listenKeyExpired", "E": now_ms, "listenKey": self._key}])
         self._connections.clear()
 
-    def join(self, connection: Connection) -> None:
-        self._connections.add(connection)
+    def join(self, connection: Connection, combined: Callable[[], bool] = lambda: False) -> None:
+        """combined: whether events come in an envelope; of one who chose the key by message, as its other streams."""
+        self._connections[connection] = combined
 
     def leave(self, connection: Connection) -> None:
-        self._connections.discard(connection)
+        self._connections.pop(connection, None)
 
     def tell(self, events: list[dict[str, Any]]) -> None:
         for event in events if self._connections else ():
             text = to_json(event).decode()
-            for connection in self._connections:
-                connection.send(text)
+            for connection, combined in self._connections.items():
+                connection.send(f'{{"stream":"{self._key}","data":{text}}}' if combined() else text)

@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import Callable, Iterator
+from itertools import count
+from pathlib import Path
 from typing import Any
 
 from opslab.model.candle import Candle
@@ -12,7 +14,10 @@ from opslab.ports import Clock, Ledger, Moment
 from opslab.venue.account import Account
 from opslab.venue.account_endpoints import AccountEndpoints
 from opslab.venue.broadcast import Broadcast
+from opslab.venue.door import Door
 from opslab.venue.exchange import Exchange
+from opslab.venue.faults.fault import Stage
+from opslab.venue.faults.faults import Faults
 from opslab.venue.gate import Gate
 from opslab.venue.limits import Limiter
 from opslab.venue.market import Market
@@ -20,14 +25,17 @@ from opslab.venue.market_endpoints import MarketEndpoints
 from opslab.venue.market_payloads import MarketPayloads
 from opslab.venue.replay import Replay, Tempo
 from opslab.venue.say import Say
+from opslab.venue.seams import Seams
 from opslab.venue.server import Server
 from opslab.venue.signing import listen_key
 from opslab.venue.streams import Streams
+from opslab.venue.tally import Tally
 from opslab.venue.user_stream import UserStream
 
 UNREAD_SECONDS = 10.0
 """At full speed: how long everybody waits for one who does not read."""
 UPKEEP_SECONDS = 1.0
+TALLY_TURNS = 10
 
 
 class Venue:
@@ -45,21 +53,29 @@ class Venue:
     ) -> None:
         """begin: where the replay goes on."""
         self._plan = plan
-        self._now_ms: Callable[[], int] = lambda: clock.now_ns() // NS_PER_MS
-        now_ms = self._now_ms
+        self._say = say
+        self.seams = seams = Seams()
+        self.tally = Tally()
+
+        def true_ms() -> int:
+            return clock.now_ns() // NS_PER_MS
+
+        def now_ms() -> int:
+            return true_ms() + seams.skew_ms
+
         # Ids of the book rise over restarts, as the clock does: nothing changes a book a thousand times a millisecond.
         self.market = Market(instrument, plan.ticks_per_minute, first_update_id=now_ms() * 1000)
         payloads = MarketPayloads(self.market)
-        self._streams = Streams(instrument.symbol)
+        self._users = UserStream(listen_key(plan.key), true_ms)
+        self._streams = Streams(instrument.symbol, self._users)
         self._broadcast = Broadcast(self.market, payloads, self._streams, now_ms)
-        self.exchange = Exchange(self.market, account, ledger, self._broadcast, now_ms, begin)
-        self._users = UserStream(listen_key(plan.key), now_ms)
-        self._gate = Gate(plan.key, Limiter(plan.limits), plan.latency_ms, now_ms, say)
+        self.exchange = Exchange(self.market, account, ledger, self._broadcast, now_ms, begin, seams)
+        self._gate = Gate(plan.key, Limiter(plan.limits), plan.latency_ms, now_ms, true_ms, say, seams, self.tally)
         table = {
-            **MarketEndpoints(self.market, payloads, plan.limits, now_ms).table(),
+            **MarketEndpoints(self.market, payloads, plan.limits, now_ms, lambda: self.exchange.view.status).table(),
             **AccountEndpoints(self.exchange, self._users).table(),
         }
-        self._server = Server(table, self._gate, self._streams, self._users, instrument.symbol, say)
+        self._server = Server(table, self._gate, self._streams, self._users, instrument.symbol, say, seams, self.tally)
         self._begin = begin
         self._handled = 0
         self._word = asyncio.Event()
@@ -74,8 +90,14 @@ class Venue:
         self._handled = max(self._handled, bars)
         self._word.set()
 
-    async def run(self, host: str, candles: Iterator[Candle], ready: Callable[[VenueEndpoints], None]) -> None:
-        """Serve until `stop`. candles: from the row that the replay begins with; the market stands at its open."""
+    async def run(
+        self, host: str, folder: Path, candles: Iterator[Candle], ready: Callable[[VenueEndpoints], None]
+    ) -> None:
+        """Serve until `stop`.
+
+        folder: where the control door opens; nobody else may enter it. candles: from the row that the replay begins
+        with; the market stands at its open.
+        """
         loop = asyncio.get_running_loop()
 
         def tell(events: list[dict[str, Any]]) -> None:
@@ -83,7 +105,9 @@ class Venue:
 
         self.exchange.tell = tell
         replay = self._replay = Replay(self.market, self.exchange, candles, self._begin, self._plan.max_bars)
+        door = Door(Faults(Stage(self.seams, self._server, self.exchange), self._say), self._plan.token, self._look)
         port = await self._server.listen(host, self._plan.port)
+        await door.open(folder)
         ready(self._endpoints(host, port))
         tasks = [
             asyncio.ensure_future(self._broadcast.by_clock()),
@@ -100,7 +124,9 @@ class Venue:
         finally:
             for task in (*tasks, stopping):
                 task.cancel()
+            await door.close()
             await self._server.stop()
+            self._tell_tally()
 
     def _endpoints(self, host: str, port: int) -> VenueEndpoints:
         place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
@@ -133,9 +159,24 @@ class Venue:
         await self._stop.wait()
 
     async def _upkeep(self) -> None:
-        while True:
+        for turn in count(1):
             await asyncio.sleep(UPKEEP_SECONDS)
             self._users.expire()
+            self._server.cut_late()
+            if turn % TALLY_TURNS == 0:
+                self._tell_tally()
+
+    def _tell_tally(self) -> None:
+        news = self.tally.news()
+        if news:
+            self._say("turned away", {"counts": news})
+
+    def _look(self) -> dict[str, Any]:
+        return {
+            **self.progress().model_dump(),
+            "connections": self._server.connections,
+            "turned_away": self.tally.counts(),
+        }
 
     def progress(self) -> VenueProgress:
         replay, account = self._replay, self.exchange.account

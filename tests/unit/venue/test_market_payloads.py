@@ -61,6 +61,7 @@ MINI_TICKER = {
 REST_DEPTH = {"lastUpdateId": int, "E": int, "T": int, "bids": [LEVEL], "asks": [LEVEL]}
 REST_TRADE = {"id": int, "price": PRICE, "qty": SIZE, "quoteQty": PRICE, "time": int, "isBuyerMaker": bool}
 REST_AGG_TRADE = {"a": int, "p": PRICE, "q": SIZE, "nq": SIZE, "f": int, "l": int, "T": int, "m": bool}
+REST_PRICE_KLINE = [int, RATE, RATE, RATE, RATE, "0", int, "0", int, "0", "0", "0"]
 REST_KLINE = [int, PRICE, PRICE, PRICE, PRICE, SIZE, int, PRODUCT, int, SIZE, PRODUCT, "0"]
 REST_TICKER = {
     "symbol": "BTCUSDT", "priceChange": PRICE, "priceChangePercent": r"-?\d+\.\d{3}", "weightedAvgPrice": PRICE,
@@ -148,6 +149,7 @@ def shown(venue: Market) -> list[tuple[str, Any, Any]]:
         ("trades", payloads.rest_trades(venue.recent(50)), [REST_TRADE]),
         ("aggTrades", payloads.rest_agg_trades(venue.recent(50)), [REST_AGG_TRADE]),
         ("klines", payloads.rest_klines(venue.klines.rows(MINUTE, 50)), [REST_KLINE]),
+        ("markPriceKlines", payloads.rest_price_klines(venue.klines.rows(MINUTE, 50)), [REST_PRICE_KLINE]),
         ("ticker/24hr", payloads.rest_ticker(NOW_MS), REST_TICKER),
         ("ticker/price", payloads.rest_price(NOW_MS), REST_PRICE),
         ("ticker/bookTicker", payloads.rest_book_ticker(), REST_BOOK_TICKER),
@@ -156,7 +158,7 @@ def shown(venue: Market) -> list[tuple[str, Any, Any]]:
     return [*streams, *rest]
 
 
-@pytest.mark.parametrize("number", range(16), ids=[name for name, _, _ in shown(in_the_middle())])
+@pytest.mark.parametrize("number", range(17), ids=[name for name, _, _ in shown(in_the_middle())])
 def test_every_payload_has_the_venues_shape(number: int) -> None:
     _, payload, shape = shown(in_the_middle())[number]
     assert payload

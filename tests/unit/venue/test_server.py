@@ -12,6 +12,7 @@ from opslab.errors import Usage
 from opslab.model.venue import VenueKey, VenueLimits
 from opslab.venue.clients import (
     MAX_WAITING_BYTES,
+    MAX_WAITING_IN_ALL_BYTES,
     MESSAGES_A_SECOND,
     PING_SECONDS,
     PONG_SECONDS,
@@ -20,8 +21,10 @@ from opslab.venue.clients import (
 )
 from opslab.venue.gate import Gate
 from opslab.venue.limits import Limiter
+from opslab.venue.seams import Seams
 from opslab.venue.server import Server, is_loopback
 from opslab.venue.streams import Streams
+from opslab.venue.tally import Tally
 from opslab.venue.user_stream import UserStream
 from tests.fakes import time_lapse
 
@@ -56,11 +59,12 @@ def test_not_loopback(host: str) -> None:
 
 
 def test_a_server_listens_to_loopback_only() -> None:
-    gate = Gate(KEY, Limiter(VenueLimits()), 0, lambda: 0, lambda _what, _more: None)
+    tally = Tally()
+    gate = Gate(KEY, Limiter(VenueLimits()), 0, lambda: 0, lambda: 0, lambda _what, _more: None, Seams(), tally)
 
     async def listen(host: str) -> None:
         streams, users = Streams("BTCUSDT"), UserStream("key", lambda: 0)
-        server = Server({}, gate, streams, users, "BTCUSDT", lambda _what, _more: None)
+        server = Server({}, gate, streams, users, "BTCUSDT", lambda _what, _more: None, Seams(), tally)
         try:
             await server.listen(host, 0)
         finally:
@@ -93,16 +97,22 @@ class Wire:
     async def ping(self) -> None:
         self.pings += 1
 
+    def get_extra_info(self, _name: str) -> None:
+        return None
+
     def abort(self) -> None:
         self.aborted = True
         self.open.set()
 
 
-def connected(*, reads: bool = True) -> tuple[Wire, Connection, list[asyncio.Task[None]]]:
+def connected(
+    *, reads: bool = True, clients: Clients | None = None
+) -> tuple[Wire, Connection, list[asyncio.Task[None]]]:
     wire = Wire()
     if reads:
         wire.open.set()
-    connection = Connection(cast(web.WebSocketResponse, wire), wire.abort, "127.0.0.1")
+    among = Clients(Tally()) if clients is None else clients
+    connection = Connection(cast(web.WebSocketResponse, wire), cast(asyncio.Transport, wire), "market", Seams(), among)
     return wire, connection, [asyncio.ensure_future(connection.sending()), asyncio.ensure_future(connection.pinging())]
 
 
@@ -143,7 +153,7 @@ def test_what_waits_is_bounded_and_who_lets_more_wait_is_cut_off() -> None:
 
 def test_everybody_is_waited_for_and_who_takes_nothing_is_let_go() -> None:
     async def scene() -> None:
-        clients = Clients()
+        clients = Clients(Tally())
         (reader, one, _), (deaf, other, _) = connected(), connected(reads=False)
         for connection in (one, other):
             clients.add(connection)
@@ -164,7 +174,7 @@ def test_everybody_is_waited_for_and_who_takes_nothing_is_let_go() -> None:
 
 def test_who_takes_its_time_is_waited_for_no_longer_than_that() -> None:
     async def scene() -> None:
-        clients = Clients()
+        clients = Clients(Tally())
         wire, connection, _ = connected(reads=False)
         clients.add(connection)
         for _ in range(3):
@@ -179,7 +189,7 @@ def test_who_takes_its_time_is_waited_for_no_longer_than_that() -> None:
 
 def test_messages_are_counted_over_connections_that_have_gone() -> None:
     async def scene() -> None:
-        clients = Clients()
+        clients = Clients(Tally())
         for _ in range(3):
             _, connection, _ = connected()
             clients.add(connection)
@@ -220,5 +230,43 @@ def test_a_client_may_say_so_much_in_a_second() -> None:
         assert not connection.may_speak(0.999)
         _, other, _ = connected()
         assert all(other.may_speak(number / 8) for number in range(100))
+
+    play(scene)
+
+
+def test_what_waits_for_all_of_them_is_bounded_and_the_one_for_whom_most_waits_is_let_go() -> None:
+    async def scene() -> None:
+        tally = Tally()
+        clients = Clients(tally)
+        crowd = [connected(reads=False, clients=clients)[1] for _ in range(30)]
+        for connection in crowd:
+            clients.add(connection)
+        text = "x" * 1000
+        for _ in range(3_000):
+            for number, connection in enumerate(crowd):
+                connection.send(text if number else text * 2)
+            assert sum(connection.waiting_bytes for connection in crowd) <= MAX_WAITING_IN_ALL_BYTES
+        dropped = [number for number, connection in enumerate(crowd) if connection.dropped_for]
+        assert dropped[0] == 0
+        assert len(dropped) < len(crowd)
+        for connection in crowd:
+            clients.remove(connection)
+        assert list(tally.counts().values()) == [len(dropped)]
+
+    play(scene)
+
+
+def test_what_waited_for_those_that_have_gone_counts_no_more() -> None:
+    async def scene() -> None:
+        clients = Clients(Tally())
+        for _ in range(3 * MAX_WAITING_IN_ALL_BYTES // (1 << 20)):
+            _, connection, tasks = connected(reads=False, clients=clients)
+            clients.add(connection)
+            connection.send("x" * (1 << 20))
+            assert connection.dropped_for is None
+            clients.remove(connection)
+            connection.send("x" * (1 << 20))
+            for task in tasks:
+                task.cancel()
 
     play(scene)

@@ -44,7 +44,7 @@ class Heard:
 
     texts: list[str] = field(default_factory=list)
 
-    def send(self, text: str) -> None:
+    def send(self, text: str, _stream: str = "") -> None:
         self.texts.append(text)
 
     @property
@@ -293,3 +293,27 @@ def test_a_listen_key_lives_for_an_hour_from_when_it_was_last_asked_for() -> Non
     assert users.knows("key")
     users.tell([{"e": "ORDER_TRADE_UPDATE"}])
     assert len(heard.messages) == 2  # who was told that it is over stays out
+
+
+def test_a_listen_key_is_chosen_by_message_as_a_stream_is() -> None:
+    users = UserStream("key", lambda: NOW_MS)
+    streams = Streams(SYMBOL, users)
+    who, heard = subscriber(combined=True)
+
+    def ask(method: str, params: Any = None) -> Any:
+        streams.heard(who, json.dumps({"method": method, "params": params or [], "id": 1}))
+        return heard.messages[-1]
+
+    assert ask("SUBSCRIBE", ["another"])["error"]["code"] == 2
+    assert ask("SUBSCRIBE", ["btcusdt@trade", "key"])["result"] is None
+    assert ask("LIST_SUBSCRIPTIONS")["result"] == ["btcusdt@trade", "key"]
+    users.tell([{"e": "ACCOUNT_UPDATE"}])
+    assert heard.messages[-1] == {"stream": "key", "data": {"e": "ACCOUNT_UPDATE"}}
+    ask("SET_PROPERTY", ["combined", False])
+    users.tell([{"e": "ACCOUNT_UPDATE"}])
+    assert heard.messages[-1] == {"e": "ACCOUNT_UPDATE"}
+    ask("UNSUBSCRIBE", ["key"])
+    told = len(heard.messages)
+    users.tell([{"e": "ACCOUNT_UPDATE"}])
+    assert len(heard.messages) == told
+    assert ask("LIST_SUBSCRIPTIONS")["result"] == ["btcusdt@trade"]

@@ -15,6 +15,7 @@ from opslab.venue.exchange import Exchange
 from opslab.venue.market import Market
 from opslab.venue.market_endpoints import MarketEndpoints
 from opslab.venue.market_payloads import MarketPayloads
+from opslab.venue.seams import Seams
 from opslab.venue.streams import Streams
 from opslab.venue.trading_socket import METHODS
 from opslab.venue.user_stream import UserStream
@@ -27,8 +28,8 @@ def tables() -> tuple[Table, Table]:
     market = Market(instrument_of(exchange_info_symbol("BTCUSDT")), 30)
     payloads = MarketPayloads(market)
     broadcast = Broadcast(market, payloads, Streams("BTCUSDT"), lambda: 0)
-    exchange = Exchange(market, Account.begin(opened()), NoLedger(), broadcast, lambda: 0, Moment(0, 0))
-    market_table = MarketEndpoints(market, payloads, VenueLimits(), lambda: 0).table()
+    exchange = Exchange(market, Account.begin(opened()), NoLedger(), broadcast, lambda: 0, Moment(0, 0), Seams())
+    market_table = MarketEndpoints(market, payloads, VenueLimits(), lambda: 0, lambda: "TRADING").table()
     return market_table, AccountEndpoints(exchange, UserStream("key", lambda: 0)).table()
 
 

@@ -1,0 +1,25 @@
+"""Word of a fill comes twice."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from opslab.model.record import Record
+from opslab.venue.faults.fault import Fault, Stage
+from opslab.venue.seams import Message
+
+
+class Terms(Record):
+    pass
+
+
+@asynccontextmanager
+async def _hold(stage: Stage, _terms: Terms) -> AsyncIterator[None]:
+    def twice(message: Message) -> list[Message]:
+        is_fill = message.kind == "user" and '"x":"TRADE"' in message.text
+        return [message, message] if is_fill else [message]
+
+    with stage.seams.held(stage.seams.messages, twice):
+        yield
+
+
+FAULT = Fault("duplicate-fill", "word of a fill comes twice", Terms, _hold)

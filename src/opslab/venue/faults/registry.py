@@ -1,0 +1,40 @@
+"""The faults there are."""
+
+from typing import Any
+
+from opslab.venue.faults import (
+    broken_ohlc,
+    clock_skew,
+    close,
+    delay,
+    depth_gap,
+    drop,
+    duplicate,
+    duplicate_fill,
+    external_trade,
+    garbage,
+    halt,
+    hang,
+    http,
+    jitter,
+    late_fill,
+    refuse,
+    reject_orders,
+    reorder,
+    reset,
+    silence,
+    stale_snapshot,
+    swallow_ack,
+    wrong_types,
+    zero_quantity,
+)
+from opslab.venue.faults.fault import Fault
+
+FAULTS: dict[str, Fault[Any]] = {
+    module.FAULT.name: module.FAULT
+    for module in (
+        close, reset, refuse, silence, delay, jitter, duplicate, reorder, drop,
+        depth_gap, stale_snapshot, garbage, wrong_types, broken_ohlc, zero_quantity,
+        http, hang, clock_skew, reject_orders, swallow_ack, late_fill, duplicate_fill, external_trade, halt,
+    )
+}  # fmt: skip
