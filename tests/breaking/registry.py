@@ -14,6 +14,7 @@ from tests.breaking import (
     record_bytes,
     stop_signals,
     tamper,
+    venue_hostile,
     venue_kills,
     venue_ledger,
 )
@@ -48,4 +49,5 @@ EXPERIMENTS: dict[str, Experiment] = {
     "venue-kill-node": Experiment(venue_kills.node_attempts),
     "venue-kill-venue": Experiment(venue_kills.venue_attempts),
     "venue-ledger": Experiment(venue_ledger.attempts),
+    "venue-hostile": Experiment(venue_hostile.attempts),
 }

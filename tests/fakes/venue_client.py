@@ -121,6 +121,10 @@ class VenueClient:
             opened.drop()
         self._connection.close()
 
+    def hang_up(self) -> None:
+        """End the connection for requests; the next one makes another."""
+        self._connection.close()
+
     # Requests.
 
     def ask(self, method: str, path: str, **params: Any) -> Reply:

@@ -23,7 +23,7 @@ LIMIT_SECONDS = 500
 CALLS = (
     {"journal-bytes": 6, "record-bytes": 6, "kill-recover": 6, "tamper": 1},
     {"kill-control": 3, "kill-engine": 1, "sigterm": 2, "ctrl-c": 2, "disk-full": 1, "race": 1, "owner": 3},
-    {"venue-kill-node": 3, "venue-kill-venue": 3, "venue-ledger": 3},
+    {"venue-kill-node": 3, "venue-kill-venue": 3, "venue-ledger": 3, "venue-hostile": 3},
 )
 # What must have been seen, for the experiment to have tested anything.
 SEEN = {
@@ -40,6 +40,7 @@ SEEN = {
     "venue-kill-node": {"what the new node starts with": "what the venue has", "moment": "at an order"},
     "venue-kill-venue": {"candles missing from the stream": "0", "moment": "at a close"},
     "venue-ledger": {"killed": "at a request", "candles told": "some"},
+    "venue-hostile": {"malformed-http": "within 10 s"},
     "tamper": {"verify": "6", "place": "right", "asked": "the command"},
 }
 

@@ -1,0 +1,61 @@
+"""Hostile input on the venue's port, by the thousand, beside a client in good order which must not notice."""
+
+import random
+import resource
+import time
+from collections.abc import Iterator
+from functools import partial
+
+from tests.breaking.scene import Scene
+from tests.breaking.trial import Attempt, Trial
+from tests.fakes.attacks import ATTACKS
+from tests.fakes.onlooker import attacked, newcomer
+from tests.fakes.venue_process import SAMPLE
+
+ROUNDS = 3
+FULL = ROUNDS * len(ATTACKS)
+MORE = 10
+"""As often as in a test, those that cost little."""
+CROWD = 4_000
+AT_FULL_SPEED = ("streams-unread",)
+AS_OFTEN = (
+    "huge-headers",
+    "huge-bodies",
+    "streams-unread",
+    "slow-heads",
+    "slow-bodies",
+    "ping-flood",
+    "a-crowd-of-sockets",
+)
+_PATIENCE_SECONDS = 240.0
+
+
+def attempts(scene: Scene) -> Iterator[Attempt]:
+    scene.need(SAMPLE)
+    names = list(ATTACKS)
+    for number in range(scene.wanted(FULL)):
+        name = names[number % len(names)]
+        yield Attempt(f"venue-hostile-{number}-{name}", partial(_attack, scene=scene, name=name), _PATIENCE_SECONDS)
+
+
+def _attack(trial: Trial, scene: Scene, name: str) -> None:
+    run, count = ATTACKS[name]
+    if name == "a-crowd":
+        count = CROWD
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, CROWD + 200), most))
+    elif name not in AS_OFTEN:
+        count *= MORE
+    at_full_speed = name in AT_FULL_SPEED
+    with attacked(scene.candles, trial.folder, at_full_speed=at_full_speed) as (at, venue, onlooker):
+        began = time.monotonic()
+        run(at, random.Random(trial.rng.randrange(1 << 30)), count)
+        trial.saw(name, f"within {10 * (int((time.monotonic() - began) / 10) + 1)} s")
+        newcomer(venue)
+        if not at_full_speed:  # there the onlooker does not read in time either
+            for complaint in onlooker.complaints(name):
+                trial.claim(False, complaint)
+        trial.saw("peak", f"below {16 * (venue.memory_kb('VmHWM') // (16 << 10) + 1)} MB")
+        venue.stop()
+        found = venue.audit()
+        trial.claim(found.proven, f"the ledger's audit: {[finding.text() for finding in found.findings]}")
