@@ -3,6 +3,7 @@
 import json
 import resource
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from decimal import Decimal
@@ -27,6 +28,7 @@ from tests.unit.venue.test_market_payloads import (
     REST_KLINE,
     REST_PREMIUM_INDEX,
     REST_PRICE,
+    REST_PRICE_KLINE,
     REST_TICKER,
     REST_TRADE,
     SIZE,
@@ -263,6 +265,23 @@ def test_a_longer_kline_that_is_not_over_stands_where_the_market_does(client: Ve
     assert last[4] == client.get("/fapi/v1/ticker/price", **BTC)["price"]
 
 
+def test_klines_of_the_contract_are_those_of_its_symbol(client: VenueClient) -> None:
+    asked = {"pair": "BTCUSDT", "contractType": "PERPETUAL", "interval": "1m"}
+    assert client.get("/fapi/v1/continuousKlines", **asked) == client.get("/fapi/v1/klines", **BTC, interval="1m")
+
+
+@pytest.mark.parametrize(("path", "named"), [("markPriceKlines", BTC), ("indexPriceKlines", {"pair": "BTCUSDT"})])
+def test_klines_of_mark_and_index_have_the_prices_of_the_candles_alone(
+    client: VenueClient, path: str, named: dict[str, str]
+) -> None:
+    rows = client.get(f"/fapi/v1/{path}", **named, interval="3m", limit=2)
+    assert has_shape(rows, [REST_PRICE_KLINE])
+    candles = client.get("/fapi/v1/klines", **BTC, interval="3m", limit=2)
+    assert [(row[0], row[6], *map(Decimal, row[1:5])) for row in rows] == [
+        (row[0], row[6], *map(Decimal, row[1:5])) for row in candles
+    ]
+
+
 def test_the_last_24_hours(client: VenueClient, candles: list[Candle]) -> None:
     ticker = client.get("/fapi/v1/ticker/24hr", **BTC)
     assert has_shape(ticker, REST_TICKER)
@@ -313,6 +332,12 @@ def test_the_mark_price_is_the_last_price(client: VenueClient) -> None:
         ("klines", {**BTC, "interval": "1s"}, -1120),
         ("klines", {**BTC, "interval": "1m", "limit": "1501"}, -1130),
         ("klines", {**BTC, "interval": "1m", "startTime": "2", "endTime": "1"}, -1023),
+        ("continuousKlines", {"contractType": "PERPETUAL", "interval": "1m"}, -1102),
+        ("continuousKlines", {"pair": "BTCUSDT", "interval": "1m"}, -1102),
+        ("continuousKlines", {"pair": "BTCUSDT", "contractType": "CURRENT_QUARTER", "interval": "1m"}, -1130),
+        ("markPriceKlines", {"interval": "1m"}, -1102),
+        ("markPriceKlines", BTC, -1102),
+        ("indexPriceKlines", {"pair": "ETHUSDT", "interval": "1m"}, -4144),
         ("ticker/price", {"symbol": "ETHUSDT"}, -1121),
         ("ticker/bookTicker", {"symbol": ""}, -1105),
         ("premiumIndex", {"symbol": "BTC%USDT"}, -1121),
@@ -498,9 +523,32 @@ def test_a_batch_is_answered_in_its_order_refusals_among_it(client: VenueClient)
     assert (done["orderId"], done["status"]) == (third["orderId"], "CANCELED")
 
 
+def test_several_orders_are_modified_at_once_refusals_among_the_answers(client: VenueClient) -> None:
+    numbers = [client.place("BUY", "0.010", price).found["orderId"] for price in ("41000.0", "40900.0")]
+    changes = [
+        {**BTC, "orderId": number, "side": "BUY", "quantity": "0.020", "price": "40800.0"}
+        for number in (numbers[0], 10**15, numbers[1])
+    ]
+    first, second, third = client.sign("PUT", "/fapi/v1/batchOrders", batchOrders=json.dumps(changes)).found
+    assert has_shape(first, ANSWERED)
+    assert ([first["orderId"], third["orderId"]], second["code"]) == (numbers, -2013)
+    assert [(row["price"], row["origQty"]) for row in client.open_orders()] == [("40800.00", "0.020")] * 2
+
+
+def test_lists_of_orders_to_cancel_are_named_in_small_letters_too(client: VenueClient) -> None:
+    """As the venue takes them: github.com/ccxt/ccxt/pull/22890 has a request and its answer."""
+    numbers = [client.place("BUY", "0.010", "41000.0", newClientOrderId=name).found["orderId"] for name in "ab"]
+    for name, value in (("orderidlist", json.dumps(numbers[:1])), ("origclientorderidlist", '["b"]')):
+        [done] = client.sign("DELETE", "/fapi/v1/batchOrders", **BTC, **{name: value}).found
+        assert done["status"] == "CANCELED"
+    assert client.open_orders() == []
+
+
 @pytest.mark.parametrize(
     ("method", "params", "code"),
     [
+        ("PUT", {}, -1102),
+        ("PUT", {"batchOrders": json.dumps([{}] * 6)}, -4082),
         ("POST", {"batchOrders": json.dumps([order("BUY", "0.010", "41000.0")] * 6)}, -4082),
         ("POST", {"batchOrders": "[]"}, -4082),
         ("POST", {"batchOrders": "{"}, -1102),
@@ -521,6 +569,49 @@ def test_conditional_orders_are_not_taken_and_there_are_none(client: VenueClient
     assert client.sign("GET", "/fapi/v1/openAlgoOrders").found == []
     assert client.sign("GET", "/fapi/v1/allAlgoOrders", **BTC).found == []
     assert client.sign("DELETE", "/fapi/v1/algoOpenOrders", **BTC).found["code"] == 200
+    for method, code in (("GET", -2013), ("DELETE", -2011)):
+        for named in ({"algoId": 1}, {"clientAlgoId": "a"}):
+            assert client.sign(method, "/fapi/v1/algoOrder", **named).refused == (400, code)
+        assert client.sign(method, "/fapi/v1/algoOrder").refused == (400, -1102)
+
+
+COUNTDOWN = "/fapi/v1/countdownCancelAll"
+
+
+def test_open_orders_are_canceled_when_a_countdown_is_over(venue: VenueChild, client: VenueClient) -> None:
+    told = client.user_stream()
+    number = client.place("BUY", "0.010", "41000.0").found["orderId"]
+    begun = time.monotonic()
+    for wait_ms in (60_000, 300):  # the second takes the first's place
+        answer = client.sign("POST", COUNTDOWN, **BTC, countdownTime=wait_ms).found
+        assert answer == {"symbol": "BTCUSDT", "countdownTime": str(wait_ms)}
+    assert client.query(number)["status"] == "NEW"
+    told.event("ORDER_TRADE_UPDATE", i=number, x="CANCELED")
+    assert 0.3 <= time.monotonic() - begun < 30
+    assert client.open_orders() == []
+    assert venue.audit().proven
+
+
+def test_a_countdown_is_stopped(client: VenueClient) -> None:
+    stopped = client.place("BUY", "0.010", "41000.0").found["orderId"]
+    client.sign("POST", COUNTDOWN, **BTC, countdownTime=200).assert_ok()
+    client.sign("POST", COUNTDOWN, **BTC, countdownTime=0).assert_ok()
+    begun = time.monotonic()
+    while time.monotonic() - begun < 0.4:
+        assert client.query(stopped)["status"] == "NEW"
+    for params in ({}, BTC, {"symbol": "ETHUSDT", "countdownTime": 1}, {**BTC, "countdownTime": "soon"}):
+        assert client.sign("POST", COUNTDOWN, **params).status == 400
+
+
+def test_a_countdown_that_cannot_be_written_is_carried_out_when_it_can(sample_home: Path, tmp_path: Path) -> None:
+    with VenueChild(sample_home, tmp_path) as venue, venue.client() as client:
+        number = client.place("BUY", "0.010", "41000.0").found["orderId"]
+        told = client.user_stream()
+        with full_disk(venue, 0):
+            client.sign("POST", COUNTDOWN, **BTC, countdownTime=1).assert_ok()
+            assert client.cancel(number).refused == (503, -1008)
+        told.event("ORDER_TRADE_UPDATE", i=number, x="CANCELED")
+        assert venue.audit().proven
 
 
 LIMIT = order("BUY", "0.010", "41000.0")
@@ -783,6 +874,79 @@ def test_leverage_is_set_within_its_bounds(client: VenueClient) -> None:
     assert client.sign("POST", "/fapi/v1/leverage", **BTC, leverage=10).found["leverage"] == 10
 
 
+INCOME = "/fapi/v1/income"
+INCOME_ROW = {
+    "symbol": "BTCUSDT", "incomeType": "COMMISSION|REALIZED_PNL", "income": AMOUNT, "asset": "USDT", "info": str,
+    "time": int, "tranId": int, "tradeId": WHOLE,
+}  # fmt: skip
+
+
+def test_income_is_what_trades_cost_and_brought(client: VenueClient) -> None:
+    before = Decimal(client.account()["totalWalletBalance"])
+    begun = now_ms()
+    for side in ("BUY", "SELL"):
+        client.place(side, "0.100").assert_ok()
+    trades = [row for row in client.sign("GET", "/fapi/v1/userTrades", **BTC).found if row["time"] >= begun]
+    rows = client.sign("GET", INCOME, startTime=begun).found
+    assert has_shape(rows, [INCOME_ROW])
+    expected = [
+        (str(trade["id"]), kind, amount)
+        for trade in trades
+        for kind, amount in (
+            ("COMMISSION", -Decimal(trade["commission"])),
+            ("REALIZED_PNL", Decimal(trade["realizedPnl"])),
+        )
+        if amount
+    ]
+    assert [(row["tradeId"], row["incomeType"], Decimal(row["income"])) for row in rows] == expected
+    assert before + sum(Decimal(row["income"]) for row in rows) == Decimal(client.account()["totalWalletBalance"])
+
+    def asked(**params: Any) -> Any:
+        return client.sign("GET", INCOME, **params).found
+
+    paid = [row for row in rows if row["incomeType"] == "COMMISSION"]
+    assert asked(**BTC, incomeType="COMMISSION", startTime=begun) == paid
+    assert asked(incomeType="FUNDING_FEE") == []
+    assert asked(limit=1) == rows[-1:]
+    assert asked(startTime=begun, limit=1) == rows[:1]
+    assert asked(startTime=begun, limit=1, page=2) == rows[1:2]
+    assert asked(endTime=begun - 1, startTime=begun - 1) == []
+
+
+@pytest.mark.parametrize(
+    ("params", "code"),
+    [
+        ({"symbol": "ETHUSDT"}, -1121),
+        ({"incomeType": "LUCK"}, -1130),
+        ({"startTime": "2", "endTime": "1"}, -1023),
+        ({"limit": "1001"}, -1130),
+        ({"page": "0"}, -1130),
+    ],
+)
+def test_income_refused(client: VenueClient, params: dict[str, str], code: int) -> None:
+    assert client.sign("GET", INCOME, **params).refused == (400, code)
+
+
+def test_what_there_is_none_of(client: VenueClient) -> None:
+    for params in ({}, BTC):
+        assert client.sign("GET", "/fapi/v1/forceOrders", **params).found == []
+        status = client.sign("GET", "/fapi/v1/apiTradingStatus", **params).found
+        assert has_shape(status, {"indicators": {}, "updateTime": int})
+    assert client.sign("GET", "/fapi/v1/positionMargin/history", **BTC).found == []
+    assert client.sign("GET", "/fapi/v1/positionMargin/history").refused == (400, -1102)
+    margin = {**BTC, "amount": "10"}
+    assert client.sign("POST", "/fapi/v1/positionMargin", **margin, type=1).refused == (400, -4054)
+    assert client.sign("POST", "/fapi/v1/positionMargin", **margin, type=2).refused == (400, -4051)
+    assert client.sign("POST", "/fapi/v1/positionMargin", **margin, type=3).refused == (400, -1130)
+    assert client.sign("POST", "/fapi/v1/positionMargin", **margin).refused == (400, -1102)
+
+
+def test_the_limits_of_orders_are_told_alone(client: VenueClient) -> None:
+    limits = client.get("/fapi/v1/exchangeInfo")["rateLimits"]
+    assert client.sign("GET", "/fapi/v1/rateLimit/order").found == limits[1:]
+    assert {limit["rateLimitType"] for limit in limits[1:]} == {"ORDERS"}
+
+
 def test_settings_that_are_as_they_are(client: VenueClient) -> None:
     bracket = {
         "bracket": int, "initialLeverage": int, "notionalCap": int, "notionalFloor": int, "maintMarginRatio": float,
@@ -798,6 +962,10 @@ def test_settings_that_are_as_they_are(client: VenueClient) -> None:
     assert has_shape(client.sign("GET", "/fapi/v1/symbolConfig", **BTC).found, [config])
     assert has_shape(client.sign("GET", "/fapi/v1/accountConfig").found, {**CONFIG, "dualSidePosition": bool})
     assert client.sign("GET", "/fapi/v1/multiAssetsMargin").found == {"multiAssetsMargin": False}
+    for asked, code in (("false", -4171), ("true", -4084), ("both", -1130)):
+        assert client.sign("POST", "/fapi/v1/multiAssetsMargin", multiAssetsMargin=asked).refused == (400, code)
+    assert client.sign("POST", "/fapi/v1/multiAssetsMargin").refused == (400, -1102)
+    assert client.sign("GET", "/fapi/v1/feeBurn").found == {"feeBurn": False}
     assert client.sign("GET", "/fapi/v1/commissionRate", **BTC).found == {
         "symbol": "BTCUSDT",
         "makerCommissionRate": "0.0002",
@@ -907,7 +1075,11 @@ def test_a_request_is_good_for_its_window_only(client: VenueClient) -> None:
     ("method", "path"),
     [
         *((method, ORDER) for method in ("GET", "POST", "PUT", "DELETE")),
-        *((method, "/fapi/v1/batchOrders") for method in ("POST", "DELETE")),
+        *((method, "/fapi/v1/batchOrders") for method in ("POST", "PUT", "DELETE")),
+        *(("GET", f"/fapi/v1/{name}") for name in ("income", "forceOrders", "apiTradingStatus", "feeBurn")),
+        *(("GET", f"/fapi/v1/{name}") for name in ("positionMargin/history", "algoOrder", "rateLimit/order")),
+        *(("POST", f"/fapi/v1/{name}") for name in ("countdownCancelAll", "positionMargin", "multiAssetsMargin")),
+        ("DELETE", "/fapi/v1/algoOrder"),
         *(("GET", f"/fapi/v1/{name}") for name in ("openOrder", "openOrders", "allOrders", "userTrades")),
         *(("GET", f"/fapi/v1/{name}") for name in ("openAlgoOrders", "allAlgoOrders", "leverageBracket")),
         *(("GET", f"/fapi/v1/{name}") for name in ("commissionRate", "symbolConfig", "accountConfig")),

@@ -1,0 +1,830 @@
+"""Client libraries from elsewhere take the venue for Binance: ccxt, and Binance's own SDK.
+
+What they are told is held against the dataset, against the ledger, and against what the venue says by another way. What
+they would round or refuse themselves goes out as it is, so that the venue is the one to refuse it.
+"""
+
+import asyncio
+import inspect
+import re
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from itertools import cycle
+from pathlib import Path
+from typing import Any
+
+import ccxt
+import ccxt.pro
+import pytest
+from binance_common import errors as binance_errors
+
+from opslab.model.ledger import Accepted, Canceled, Filled
+from opslab.model.venue import VenueLimits
+from opslab.settings import child_environment
+from tests.fakes.strangers import (
+    BINANCE,
+    CCXT,
+    SECONDS,
+    Standing,
+    binance_of,
+    ccxt_of,
+    minutes,
+    until,
+    while_it_moves,
+)
+from tests.fakes.tc import wait_until
+from tests.fakes.venue_client import VenueChild
+
+BTC = "BTC/USDT:USDT"
+ID = "BTCUSDT"
+PLAYED = 6
+"""Minutes behind which the market stands at first."""
+LIMITS = VenueLimits(weight_per_minute=20, orders_per_10_seconds=3, orders_per_minute=1000)
+FAR = 41000.0
+"""A price at which nothing trades in these minutes."""
+PAGE = Path(__file__).parents[2] / "docs" / "venue.md"
+
+pytestmark = pytest.mark.filterwarnings("ignore:parameter 'timeout':DeprecationWarning:binance_common")
+
+type Json = Any
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_proxies() -> Iterator[None]:
+    """`requests` obeys proxy variables, for 127.0.0.1 too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NO_PROXY", "*")
+        yield
+
+
+@pytest.fixture(scope="module")
+def venue(sample_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standing]:
+    with Standing(sample_home, tmp_path_factory.mktemp("venue"), ticks=30) as venue:
+        with venue.client() as client:
+            client.stream("btcusdt@kline_1m")
+            venue.play(PLAYED)
+            venue.stand()
+        yield venue
+
+
+@pytest.fixture(autouse=True)
+def flat(venue: Standing) -> None:
+    """Each test begins with no order, no position, and a market that stands."""
+    venue.stand()
+    with venue.client() as client:
+        client.flatten()
+
+
+@pytest.fixture
+def exchange(venue: Standing) -> Any:
+    exchange = ccxt_of(venue.endpoints, ccxt.binanceusdm)
+    exchange.load_markets()
+    return exchange
+
+
+@pytest.fixture
+def rest(venue: Standing) -> Any:
+    return binance_of(venue.endpoints).rest_api
+
+
+def fills(venue: Standing, order_id: int) -> list[Filled]:
+    return [event for event in venue.events() if isinstance(event, Filled) and event.order_id == order_id]
+
+
+def last[Event](venue: Standing, kind: type[Event]) -> Event:
+    return [event for event in venue.events() if isinstance(event, kind)][-1]
+
+
+def again(ask: Callable[[], object], times: int) -> None:
+    for _ in range(times):
+        ask()
+
+
+# ccxt: the market.
+
+
+def test_ccxt_loads_the_market(exchange: Any) -> None:
+    assert list(exchange.markets) == [BTC]
+    market = exchange.market(BTC)
+    assert (market["id"], market["type"], market["linear"], market["active"]) == (ID, "swap", True, True)
+    assert (market["precision"]["price"], market["precision"]["amount"]) == (0.1, 0.001)
+    assert market["limits"]["cost"]["min"] == 100.0
+
+
+def test_ccxt_reads_the_candles_of_the_dataset(venue: Standing, exchange: Any) -> None:
+    rows = exchange.fetch_ohlcv(BTC, "1m", limit=1000)
+    assert rows == venue.known()
+    cut = exchange.fetch_ohlcv(BTC, "1m", since=rows[2][0], limit=2)
+    assert cut == rows[2:4]
+    for method in (exchange.fetch_mark_ohlcv, exchange.fetch_index_ohlcv):
+        assert [row[:5] for row in method(BTC, "1m", limit=1000)] == [row[:5] for row in rows]
+
+
+def test_ccxt_reads_the_book_and_the_tickers_around_it(exchange: Any) -> None:
+    book = exchange.fetch_order_book(BTC, limit=20)
+    assert (len(book["bids"]), len(book["asks"])) == (20, 20)
+    assert book["bids"] == sorted(book["bids"], reverse=True)
+    assert book["asks"] == sorted(book["asks"])
+    (bid, bid_size), (ask, ask_size) = book["bids"][0], book["asks"][0]
+    assert round(ask - bid, 1) == 0.1
+    best = exchange.fetch_bids_asks([BTC])[BTC]
+    assert (best["bid"], best["bidVolume"], best["ask"], best["askVolume"]) == (bid, bid_size, ask, ask_size)
+    ticker, mark = exchange.fetch_ticker(BTC), exchange.fetch_mark_price(BTC)
+    closes = exchange.fetch_ohlcv(BTC, "1m", limit=1000)[-1][4]
+    assert ticker["last"] == mark["markPrice"] == closes
+    assert bid - 0.1 <= closes <= ask + 0.1
+
+
+def test_ccxt_reads_trades_that_make_up_the_candles(exchange: Any) -> None:
+    rows, trades = exchange.fetch_ohlcv(BTC, "1m", limit=1000), exchange.fetch_trades(BTC, limit=1000)
+    assert trades[0]["id"] == "1"
+    assert len(trades) < 1000
+    prices = [trade["price"] for trade in trades]
+    assert (max(prices), min(prices)) == (max(row[2] for row in rows), min(row[3] for row in rows))
+    assert round(sum(trade["amount"] for trade in trades), 3) == round(sum(row[5] for row in rows), 3)
+
+
+# ccxt: orders.
+
+
+def test_ccxt_places_finds_changes_and_cancels_an_order(venue: Standing, exchange: Any) -> None:
+    placed = exchange.create_order(BTC, "limit", "buy", 0.01, FAR)
+    accepted = last(venue, Accepted)
+    assert (placed["id"], placed["clientOrderId"]) == (str(accepted.order_id), accepted.client_order_id)
+    assert (accepted.side, accepted.price, accepted.quantity) == ("BUY", Decimal("41000.0"), Decimal("0.010"))
+    found = exchange.fetch_order(placed["id"], BTC)
+    assert (found["status"], found["price"], found["amount"], found["filled"]) == ("open", FAR, 0.01, 0.0)
+    assert [order["id"] for order in exchange.fetch_open_orders(BTC)] == [placed["id"]]
+    assert exchange.fetch_open_order(placed["id"], BTC)["id"] == placed["id"]
+    changed = exchange.edit_order(placed["id"], BTC, "limit", "buy", 0.02, FAR + 0.5)
+    assert (changed["id"], changed["price"], changed["amount"]) == (placed["id"], FAR + 0.5, 0.02)
+    assert exchange.cancel_order(placed["id"], BTC)["status"] == "canceled"
+    assert last(venue, Canceled).order_id == accepted.order_id
+    assert exchange.fetch_open_orders(BTC) == []
+    assert exchange.fetch_canceled_orders(BTC)[-1]["id"] == placed["id"]
+
+
+def test_ccxt_places_changes_and_cancels_several_at_once(exchange: Any) -> None:
+    wanted = [
+        {"symbol": BTC, "type": "limit", "side": "buy", "amount": 0.01, "price": FAR - number} for number in range(3)
+    ]
+    placed = exchange.create_orders(wanted)
+    numbers = [order["id"] for order in placed]
+    changes = [{**order, "id": number, "amount": 0.02} for order, number in zip(wanted, numbers, strict=True)]
+    changed = exchange.edit_orders(changes)
+    assert [(order["id"], order["amount"]) for order in changed] == [(number, 0.02) for number in numbers]
+    gone = exchange.cancel_orders(numbers[:2], BTC)
+    assert [(order["id"], order["status"]) for order in gone] == [(number, "canceled") for number in numbers[:2]]
+    by_name = exchange.cancel_orders([], BTC, {"clientOrderIds": [placed[2]["clientOrderId"]]})
+    assert [order["id"] for order in by_name] == numbers[2:]
+    exchange.create_orders(wanted)
+    exchange.cancel_all_orders(BTC)
+    assert exchange.fetch_open_orders(BTC) == []
+
+
+def test_ccxt_trades_and_reads_what_became_of_the_account(venue: Standing, exchange: Any) -> None:
+    before = exchange.fetch_balance()["USDT"]["total"]
+    ask = exchange.fetch_order_book(BTC, limit=5)["asks"][0][0]
+    bought = exchange.create_order(BTC, "market", "buy", 0.01)
+    [fill] = fills(venue, int(bought["id"]))
+    assert (bought["status"], bought["filled"], bought["average"]) == ("closed", 0.01, float(fill.price))
+    assert fill.price == Decimal(str(ask))
+    [position] = exchange.fetch_positions()
+    assert (position["side"], position["contracts"], position["entryPrice"]) == ("long", 0.01, ask)
+    assert position["leverage"] is None or position["leverage"] == 10
+    sold = exchange.create_order(BTC, "market", "sell", 0.01, params={"reduceOnly": True})
+    [closing] = fills(venue, int(sold["id"]))
+    assert exchange.fetch_positions() == []
+    after = exchange.fetch_balance()["USDT"]
+    assert after["total"] == after["free"] == float(closing.wallet)
+    assert Decimal(str(after["total"])) - Decimal(str(before)) == closing.realized - fill.fee - closing.fee
+    trades = exchange.fetch_my_trades(BTC)[-2:]
+    assert [int(trade["id"]) for trade in trades] == [fill.trade_id, closing.trade_id]
+    assert [trade["fee"]["cost"] for trade in trades] == [float(fill.fee), float(closing.fee)]
+    assert [trade["takerOrMaker"] for trade in trades] == ["taker", "taker"]
+
+
+def test_ccxt_reads_what_trades_cost_and_brought_from_the_income(venue: Standing, exchange: Any) -> None:
+    opened = exchange.create_order(BTC, "market", "buy", 0.01)
+    closed = exchange.create_order(BTC, "market", "sell", 0.01)
+    of_trades = [fill for order in (opened, closed) for fill in fills(venue, int(order["id"]))]
+    expected = [
+        (str(fill.trade_id), kind, abs(float(amount)), "in" if amount > 0 else "out")
+        for fill in of_trades
+        for kind, amount in (("commission", -fill.fee), ("trade", fill.realized))
+        if amount
+    ]
+    rows = exchange.fetch_ledger("USDT", limit=len(expected))
+    assert [(row["id"], row["type"], row["amount"], row["direction"]) for row in rows] == expected
+    paid = exchange.fapiPrivateGetIncome({"incomeType": "COMMISSION", "limit": 1})
+    assert [Decimal(row["income"]) for row in paid] == [-of_trades[-1].fee]
+    assert exchange.fetch_funding_history(BTC) == []
+
+
+def test_ccxt_reads_and_makes_settings(exchange: Any) -> None:
+    assert exchange.fetch_position_mode(BTC)["hedged"] is False
+    assert exchange.fetch_margin_mode(BTC)["marginMode"] == "cross"
+    fee = exchange.fetch_trading_fee(BTC)
+    assert (fee["maker"], fee["taker"]) == (0.0002, 0.0005)
+    for leverage in (20, 10):
+        exchange.set_leverage(leverage, BTC)
+        assert exchange.fetch_leverage(BTC)["longLeverage"] == leverage
+    assert exchange.set_margin_mode("cross", BTC)["code"] == -4046  # it takes this one for an answer
+
+
+NOT_KNOWN = {
+    "/fapi/v1/adlQuantile", "/fapi/v1/openInterest", "/fapi/v1/premiumIndexKlines", "/fapi/v1/symbolAdlRisk",
+}  # fmt: skip
+"""What ccxt reads of Binance's USD-M futures and the venue does not know."""
+ASKED = {"symbol": BTC, "symbols": [BTC], "id": "1", "code": "USDT"}
+
+
+def test_ccxt_reads_all_that_it_can_but_what_the_venue_does_not_know(exchange: Any) -> None:
+    refused, answered = set(), 0
+    methods = {name.replace("_", ""): getattr(exchange, name) for name in dir(exchange) if name.startswith("fetch_")}
+    claimed = [name.lower() for name, has in exchange.has.items() if has and name.startswith("fetch")]
+    for method in (methods[name] for name in claimed if not name.endswith("ws")):
+        params = inspect.signature(method).parameters.values()
+        given = {one.name: ASKED.get(one.name) for one in params if one.default is inspect.Parameter.empty}
+        given |= {one.name: ASKED[one.name] for one in params if one.name in ("symbol", "symbols")}
+        try:
+            method(**given)
+            answered += 1
+        except ccxt.BaseError as error:
+            refused |= set(re.findall(r"Path (/fapi/\S+),", str(error)))
+    assert refused == NOT_KNOWN
+    assert answered > 40
+
+
+# ccxt: errors, in its own classes and with the venue's code.
+
+
+def code_of(error: ccxt.BaseError) -> int:
+    found = re.search(r'"code":\s*(-?\d+)', str(error))
+    assert found, error
+    return int(found[1])
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind", "code"),
+    [
+        ({"price": "41000.05"}, ccxt.BadRequest, -4014),
+        ({"quantity": "0.0105"}, ccxt.BadRequest, -1111),
+        ({"quantity": "0.000"}, ccxt.ExchangeError, -4003),
+        ({"quantity": "1000.001"}, ccxt.ExchangeError, -4005),
+        ({"quantity": "0.001"}, ccxt.InvalidOrder, -4164),
+        ({"quantity": "900"}, ccxt.InsufficientFunds, -2019),
+        ({"symbol": "ETHUSDT"}, ccxt.BadSymbol, -1121),
+        ({"timeInForce": "GTX", "price": "43000"}, ccxt.InvalidOrder, -5022),
+        ({"type": "STOP", "stopPrice": "43000"}, ccxt.ExchangeError, -4120),
+    ],
+)  # fmt: skip
+def test_ccxt_gets_the_venues_refusal_of_an_order(
+    exchange: Any, changes: dict[str, str], kind: type[ccxt.BaseError], code: int
+) -> None:
+    order = {"symbol": ID, "side": "BUY", "type": "LIMIT", "timeInForce": "GTC", "quantity": "0.010", "price": "41000"}
+    with pytest.raises(kind) as refused:
+        exchange.fapiPrivatePostOrder(order | changes)
+    assert code_of(refused.value) == code
+    assert exchange.fetch_open_orders(BTC) == []
+
+
+def test_ccxt_gets_the_venues_refusal_of_an_order_that_nobody_knows(exchange: Any) -> None:
+    for ask, code in ((exchange.cancel_order, -2011), (exchange.fetch_order, -2013)):
+        with pytest.raises(ccxt.OrderNotFound) as refused:
+            ask("999999999", BTC)
+        assert code_of(refused.value) == code
+
+
+def test_ccxt_gets_the_venues_refusal_of_who_it_is(exchange: Any) -> None:
+    exchange.secret = "another"
+    with pytest.raises(ccxt.AuthenticationError) as refused:
+        exchange.create_order(BTC, "limit", "buy", 0.01, FAR)
+    assert code_of(refused.value) == -1022
+    exchange.apiKey = "x" * 64
+    with pytest.raises(ccxt.AuthenticationError) as refused:
+        exchange.fetch_balance()
+    assert code_of(refused.value) == -2015
+
+
+@pytest.mark.parametrize("behind_ms", [60_000, -60_000])
+def test_ccxt_gets_the_venues_refusal_of_another_time(exchange: Any, behind_ms: int) -> None:
+    exchange.options["timeDifference"] = behind_ms
+    with pytest.raises(ccxt.InvalidNonce) as refused:
+        exchange.fetch_balance()
+    assert code_of(refused.value) == -1021
+    exchange.load_time_difference()
+    assert exchange.fetch_balance()["USDT"]["total"] > 0
+
+
+def test_ccxt_is_held_off_then_barred(sample_home: Path, tmp_path: Path) -> None:
+    with VenueChild(sample_home, tmp_path, limits=LIMITS) as venue:
+        exchange = ccxt_of(venue.endpoints, ccxt.binanceusdm)
+        with pytest.raises(ccxt.DDoSProtection, match="429") as refused:
+            again(exchange.fetch_time, 2 * LIMITS.weight_per_minute + 1)  # the venue's minute may end on the way
+        assert code_of(refused.value) == -1003
+        assert 1 <= int(exchange.last_response_headers["Retry-After"]) <= 60
+        statuses = []
+        while "418" not in statuses:
+            assert len(statuses) < 3 * LIMITS.weight_per_minute
+            try:
+                exchange.fetch_time()
+            except ccxt.DDoSProtection as error:
+                statuses.append(str(error).split()[1])
+        assert statuses.count("429") >= 19
+        assert 110 <= int(exchange.last_response_headers["Retry-After"]) <= 120
+        with pytest.raises(ccxt.DDoSProtection, match="418"):
+            exchange.fetch_balance()
+
+
+def test_ccxt_hears_of_too_many_orders(sample_home: Path, tmp_path: Path) -> None:
+    with VenueChild(sample_home, tmp_path, limits=LIMITS.model_copy(update={"weight_per_minute": 10**6})) as venue:
+        exchange = ccxt_of(venue.endpoints, ccxt.binanceusdm)
+        exchange.load_markets()
+        order = (BTC, "limit", "buy", 0.01, FAR)
+        with pytest.raises(ccxt.DDoSProtection, match="429") as refused:
+            again(lambda: exchange.create_order(*order), 2 * LIMITS.orders_per_10_seconds + 1)
+        assert code_of(refused.value) == -1015
+        assert 1 <= int(exchange.last_response_headers["Retry-After"]) <= 10
+
+
+# ccxt.pro: streams.
+
+
+def streaming(venue: Standing, scenario: Any) -> None:
+    async def run() -> None:
+        exchange = ccxt_of(venue.endpoints, ccxt.pro.binanceusdm)
+        try:
+            await exchange.load_markets()
+            await scenario(exchange)
+        finally:
+            await exchange.close()
+
+    asyncio.run(run())
+
+
+def test_ccxt_streams_the_candles_of_the_dataset(venue: Standing) -> None:
+    async def scenario(exchange: Any) -> None:
+        await while_it_moves(minutes(venue), [exchange.watch_ohlcv(BTC, "1m")])
+        venue.play(3)
+        rows, known = exchange.ohlcvs[BTC]["1m"], venue.known()
+        await until(lambda: rows[-1] == known[-1], "the last candle")
+        assert len(rows) >= 3
+        assert list(rows) == known[-len(rows) :]
+
+    streaming(venue, scenario)
+
+
+def test_ccxt_streams_the_trades_that_it_can_read(venue: Standing) -> None:
+    async def scenario(exchange: Any) -> None:
+        streams = [{"name": "trade"}, {"name": "aggTrade"}]
+        await while_it_moves(minutes(venue), [exchange.watch_trades(BTC, params=one) for one in streams])
+        told = {trade["id"]: (trade["price"], trade["amount"], trade["side"]) for trade in exchange.trades[BTC]}
+        read = {
+            trade["id"]: (trade["price"], trade["amount"], trade["side"])
+            for trade in await exchange.fetch_trades(BTC, limit=1000)
+        }
+        assert told
+        assert told == {number: read[number] for number in told}
+
+    streaming(venue, scenario)
+
+
+def test_ccxt_keeps_a_book_by_its_changes(venue: Standing) -> None:
+    async def scenario(exchange: Any) -> None:
+        [first] = await while_it_moves(minutes(venue), [exchange.watch_order_book(BTC)])
+        assert first["bids"][0][0] < first["asks"][0][0]
+        venue.play(3)
+        venue.stand()
+        kept = exchange.orderbooks[BTC]
+        read = await exchange.fetch_order_book(BTC, limit=100)
+        await until(lambda: kept["nonce"] == read["nonce"], "the last change")
+        for side in ("bids", "asks"):
+            assert [list(level) for level in kept[side][:100]] == [list(level) for level in read[side]]
+
+    streaming(venue, scenario)
+
+
+def test_ccxt_streams_tickers(venue: Standing) -> None:
+    async def scenario(exchange: Any) -> None:
+        ticker, best, mark = await while_it_moves(
+            minutes(venue),
+            [exchange.watch_ticker(BTC), exchange.watch_bids_asks([BTC]), exchange.watch_mark_price(BTC)],
+        )
+        assert ticker["symbol"] == mark["symbol"] == BTC
+        assert round(best[BTC]["ask"] - best[BTC]["bid"], 1) == 0.1
+        assert ticker["high"] in [row[2] for row in venue.known()]
+
+    streaming(venue, scenario)
+
+
+def test_ccxt_streams_orders_trades_balance_and_position(venue: Standing) -> None:
+    async def scenario(exchange: Any) -> None:
+        sides = cycle(["buy", "sell"])
+
+        async def trade() -> None:
+            await exchange.create_order(BTC, "market", next(sides), 0.01)
+
+        before = venue.connected("user stream")
+        watched = [
+            asyncio.ensure_future(found)
+            for found in (
+                exchange.watch_orders(BTC),
+                exchange.watch_my_trades(BTC),
+                exchange.watch_balance(),
+                exchange.watch_positions([BTC]),
+            )
+        ]
+        await until(lambda: venue.connected("user stream") > before, "a user stream")
+        await while_it_moves(trade, watched)
+        if await exchange.fetch_positions():
+            await trade()
+        placed = await exchange.create_order(BTC, "limit", "sell", 0.02, FAR)  # takes, and opens a position
+        [fill] = fills(venue, int(placed["id"]))
+        [position] = await exchange.fetch_positions()
+        assert (position["side"], position["contracts"]) == ("short", 0.02)
+        worth = float(fill.wallet) + position["unrealizedPnl"]
+        assert (await exchange.fetch_balance())["USDT"]["total"] == round(worth, 8)
+
+        def all_there() -> bool:
+            orders = [order["status"] for order in exchange.orders if order["id"] == placed["id"]]
+            trades = [trade["id"] for trade in exchange.myTrades]
+            [positions] = exchange.positions.values()
+            return orders == ["closed"] and str(fill.trade_id) in trades and positions[-1]["contracts"] == 0.02
+
+        await until(all_there, "the last order, trade and position")
+        [kind] = exchange.positions
+        last_position, wallet = exchange.positions[kind][-1], exchange.balance[kind]["USDT"]["total"]
+        assert (last_position["side"], last_position["entryPrice"]) == ("short", position["entryPrice"])
+        assert wallet == float(fill.wallet)
+        told = next(trade for trade in exchange.myTrades if trade["id"] == str(fill.trade_id))
+        assert (told["order"], told["price"], told["amount"], told["side"], told["fee"]["cost"]) == (
+            placed["id"], float(fill.price), 0.02, "sell", float(fill.fee),
+        )  # fmt: skip
+        order = next(order for order in exchange.orders if order["id"] == placed["id"])
+        assert (order["status"], order["filled"], order["average"]) == ("closed", 0.02, float(fill.price))
+
+    streaming(venue, scenario)
+
+
+def test_ccxt_trades_over_the_trading_socket(venue: Standing) -> None:
+    async def scenario(exchange: Any) -> None:
+        placed = await exchange.create_order_ws(BTC, "limit", "buy", 0.01, FAR)
+        assert last(venue, Accepted).order_id == int(placed["id"])
+        changed = await exchange.edit_order_ws(placed["id"], BTC, "limit", "buy", 0.02, FAR + 0.5)
+        assert (changed["price"], changed["amount"]) == (FAR + 0.5, 0.02)
+        assert (await exchange.fetch_order_ws(placed["id"], BTC))["status"] == "open"
+        assert (await exchange.cancel_order_ws(placed["id"], BTC))["status"] == "canceled"
+        taken = await exchange.create_order_ws(BTC, "market", "buy", 0.01)
+        [fill] = fills(venue, int(taken["id"]))
+        assert (taken["filled"], taken["average"]) == (0.01, float(fill.price))
+        [position] = await exchange.fetch_positions_ws([BTC])
+        assert (position["side"], position["contracts"]) == ("long", 0.01)
+        worth = float(fill.wallet) + position["unrealizedPnl"]
+        assert (await exchange.fetch_balance_ws())["USDT"]["total"] == round(worth, 8)
+        book, read = await exchange.fetch_order_book_ws(BTC, 20), await exchange.fetch_order_book(BTC, 20)
+        assert (book["bids"], book["asks"]) == (read["bids"], read["asks"])
+
+    streaming(venue, scenario)
+
+
+def test_ccxt_gets_the_venues_refusals_over_the_trading_socket(venue: Standing) -> None:
+    async def scenario(exchange: Any) -> None:
+        for changes, kind, code in (
+            ({"price": "41000.05"}, ccxt.BadRequest, -4014),
+            ({"quantity": "0.001"}, ccxt.InvalidOrder, -4164),
+            ({"quantity": "900"}, ccxt.InsufficientFunds, -2019),
+        ):
+            with pytest.raises(kind) as refused:
+                await exchange.create_order_ws(BTC, "limit", "buy", 0.01, FAR, changes)
+            assert code_of(refused.value) == code
+        with pytest.raises(ccxt.OrderNotFound) as refused:
+            await exchange.cancel_order_ws("999999999", BTC)
+        assert code_of(refused.value) == -2011
+        exchange.secret = "another"
+        with pytest.raises(ccxt.AuthenticationError) as refused:
+            await exchange.create_order_ws(BTC, "limit", "buy", 0.01, FAR)
+        assert code_of(refused.value) == -1022
+        assert [event for event in venue.events() if isinstance(event, Accepted)][-1:] == before
+
+    before = [event for event in venue.events() if isinstance(event, Accepted)][-1:]
+    streaming(venue, scenario)
+
+
+# Binance's own SDK.
+
+
+@pytest.fixture(autouse=True)
+def declared(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """Its models are strict, and it warns where an answer is not as Binance declares it."""
+    yield
+    assert [
+        found.getMessage() for found in caplog.records if "declared" in found.message or "parse" in found.message
+    ] == []
+
+
+def test_the_sdk_reads_the_market(venue: Standing, rest: Any) -> None:
+    assert [symbol.symbol for symbol in rest.exchange_information().data().symbols] == [ID]
+    known = venue.known()
+    rows = rest.kline_candlestick_data(symbol=ID, interval="1m", limit=1000).data()
+    assert [[row[0], *(float(text) for text in row[1:6])] for row in rows] == known
+    same = rest.continuous_contract_kline_candlestick_data(
+        pair=ID, contract_type="PERPETUAL", interval="1m", limit=1000
+    ).data()
+    assert same == rows
+    marks = rest.mark_price_kline_candlestick_data(symbol=ID, interval="1m", limit=1000).data()
+    assert [[float(text) for text in row[1:5]] for row in marks] == [row[1:5] for row in known]
+    book, best = rest.order_book(symbol=ID, limit=5).data(), rest.symbol_order_book_ticker(symbol=ID).data()
+    assert (book.bids[0], book.asks[0]) == (
+        [best.actual_instance.bid_price, best.actual_instance.bid_qty],
+        [best.actual_instance.ask_price, best.actual_instance.ask_qty],
+    )
+    assert float(rest.symbol_price_ticker_v2(symbol=ID).data().actual_instance.price) == known[-1][4]
+    trades = rest.recent_trades_list(symbol=ID, limit=1000).data()
+    assert sum(Decimal(trade.qty) for trade in trades) == sum(Decimal(row[5]) for row in rows)
+
+
+def test_the_sdk_trades_and_reads_what_became_of_the_account(venue: Standing, rest: Any) -> None:
+    placed = rest.new_order(symbol=ID, side="BUY", type="LIMIT", time_in_force="GTC", quantity=0.01, price=FAR).data()
+    accepted = last(venue, Accepted)
+    assert (placed.order_id, placed.client_order_id) == (accepted.order_id, accepted.client_order_id)
+    assert rest.query_order(symbol=ID, order_id=placed.order_id).data().status == "NEW"
+    changed = rest.modify_order(symbol=ID, side="BUY", quantity=0.02, price=FAR, order_id=placed.order_id).data()
+    assert (changed.order_id, changed.orig_qty) == (placed.order_id, "0.020")
+    [again_changed] = rest.modify_multiple_orders(
+        batch_orders=[{"symbol": ID, "side": "BUY", "quantity": "0.03", "price": "41000", "orderId": placed.order_id}]
+    ).data()
+    assert again_changed.orig_qty == "0.030"
+    assert rest.cancel_order(symbol=ID, order_id=placed.order_id).data().status == "CANCELED"
+    assert last(venue, Canceled).order_id == placed.order_id
+
+    taken = rest.new_order(symbol=ID, side="SELL", type="MARKET", quantity=0.01).data()
+    [fill] = fills(venue, taken.order_id)
+    [trade] = rest.account_trade_list(symbol=ID, order_id=taken.order_id).data()
+    assert (trade.id, Decimal(trade.price), Decimal(trade.commission)) == (fill.trade_id, fill.price, fill.fee)
+    [position] = rest.position_information_v3(symbol=ID).data()
+    assert (position.position_amt, Decimal(position.entry_price)) == ("-0.010", fill.price)
+    [balance] = rest.futures_account_balance_v3().data()
+    assert Decimal(balance.balance) == fill.wallet
+    [paid] = rest.get_income_history(limit=1).data()
+    assert (paid.income_type, Decimal(paid.income), paid.trade_id) == ("COMMISSION", -fill.fee, str(fill.trade_id))
+    assert Decimal(rest.account_information_v3().data().total_wallet_balance) == fill.wallet
+
+
+def test_the_sdk_cancels_by_the_clock(venue: Standing, rest: Any) -> None:
+    order = {"symbol": ID, "side": "BUY", "type": "LIMIT", "time_in_force": "GTC", "quantity": 0.01, "price": FAR}
+    placed = rest.new_order(**order).data()
+    rest.auto_cancel_all_open_orders(symbol=ID, countdown_time=60_000)
+    told = rest.auto_cancel_all_open_orders(symbol=ID, countdown_time=100).data()
+    assert (told.symbol, told.countdown_time) == (ID, "100")
+    wait_until(lambda: rest.current_all_open_orders().data() == [], "the countdown's end", SECONDS)
+    assert last(venue, Canceled).order_id == placed.order_id
+
+
+ELSEWHERE = {
+    "accept_the_offered_quote", "adl_risk", "asset_index", "basis", "classic_portfolio_margin_account_information",
+    "composite_index_symbol_information", "futures_tradfi_perps_contract", "get_download_id_for_futures_order_history",
+    "get_download_id_for_futures_trade_history", "get_download_id_for_futures_transaction_history",
+    "get_futures_order_history_download_link_by_id", "get_futures_trade_download_link_by_id",
+    "get_futures_transaction_history_download_link_by_id", "get_order_modify_history", "list_all_convert_pairs",
+    "long_short_ratio", "open_interest", "open_interest_statistics", "order_status",
+    "position_adl_quantile_estimation", "premium_index_kline_data", "quarterly_contract_settlement_price",
+    "query_index_price_constituents", "query_insurance_fund_balance_snapshot", "rpi_order_book", "send_quote_request",
+    "taker_buy_sell_volume", "test_order", "toggle_bnb_burn_on_futures_trade", "top_trader_long_short_ratio_accounts",
+    "top_trader_long_short_ratio_positions", "trading_schedule",
+}  # fmt: skip
+"""What the SDK can ask for and the venue does not know."""
+SAID_NO = {
+    "cancel_algo_order": -2011, "cancel_order": -2011, "change_margin_type": -4046, "change_multi_assets_mode": -4171,
+    "change_position_mode": -4059, "modify_isolated_position_margin": -4054, "modify_order": -2013,
+    "new_algo_order": -1116, "query_algo_order": -2013, "query_current_open_order": -2013, "query_order": -2013,
+}  # fmt: skip
+"""What it can ask for and is told no: of an order that nobody knows, of settings that there is no choice of."""
+GIVEN = {
+    "symbol": ID, "pair": ID, "interval": "1m", "contract_type": "PERPETUAL", "order_id": 999_999_999, "algo_id": 1,
+    "order_id_list": [999_999_999], "side": "BUY", "type": "LIMIT", "time_in_force": "GTC", "quantity": 0.01,
+    "price": FAR, "leverage": 10, "margin_type": "CROSSED", "dual_side_position": "false", "amount": 1.0,
+    "multi_assets_margin": "false", "fee_burn": "false", "start_time": 0, "end_time": 1, "download_id": "1",
+    "quote_id": "1", "period": "5m", "countdown_time": 0, "from_asset": "USDT", "to_asset": "BTC", "asset": "USDT",
+    "algo_type": "CONDITIONAL", "trigger_price": 43000.0,
+    "batch_orders": [{"symbol": ID, "side": "BUY", "type": "MARKET", "quantity": "0.001"}],
+}  # fmt: skip
+NEEDED = {
+    "all_orders": ("symbol",), "cancel_algo_order": ("algo_id",), "cancel_multiple_orders": ("order_id_list",),
+    "cancel_order": ("order_id",), "modify_order": ("order_id",), "new_order": ("time_in_force", "quantity", "price"),
+    "query_algo_order": ("algo_id",), "query_current_open_order": ("order_id",), "query_order": ("order_id",),
+}  # fmt: skip
+"""Parameters without which the venue can do nothing, though the SDK can."""
+
+
+def test_everything_that_the_sdk_can_ask_for_is_answered_as_declared_or_refused(rest: Any) -> None:
+    refused: dict[str, int] = {}
+    asked = [
+        (name, method)
+        for name, method in inspect.getmembers(rest, inspect.ismethod)
+        if name not in ("send_request", "send_signed_request", "close_user_data_stream") and not name.startswith("_")
+    ]
+    assert len(asked) > 90
+    rest.start_user_data_stream()
+    for name, method in asked:
+        params = inspect.signature(method).parameters.values()
+        wanted = {one.name for one in params if one.default is inspect.Parameter.empty} | {*NEEDED.get(name, ())}
+        given = {one: GIVEN[one] for one in wanted}
+        if name == "modify_isolated_position_margin":
+            given["type"] = "1"
+        try:
+            method(**given).data()
+        except (binance_errors.NotFoundError, binance_errors.BadRequestError) as error:
+            refused[name] = error.status_code
+    assert refused == {**dict.fromkeys(ELSEWHERE, -5000), **SAID_NO}
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"price": FAR + 0.05}, -4014),
+        ({"quantity": 0.0105}, -1111),
+        ({"quantity": 0.0}, -4003),
+        ({"quantity": 0.001}, -4164),
+        ({"quantity": 900.0}, -2019),
+        ({"symbol": "ETHUSDT"}, -1121),
+        ({"time_in_force": "GTX", "price": 43000.0}, -5022),
+    ],
+)
+def test_the_sdk_gets_the_venues_refusal_of_an_order(rest: Any, changes: dict[str, Any], code: int) -> None:
+    order = {"symbol": ID, "side": "BUY", "type": "LIMIT", "time_in_force": "GTC", "quantity": 0.01, "price": FAR}
+    with pytest.raises(binance_errors.BadRequestError) as refused:
+        rest.new_order(**order | changes)
+    assert refused.value.status_code == code
+    assert rest.current_all_open_orders().data() == []
+
+
+def test_the_sdk_gets_the_venues_refusal_of_who_it_is(venue: Standing) -> None:
+    other = venue.endpoints.model_copy(update={"api_secret": "another"})
+    with pytest.raises(binance_errors.BadRequestError) as refused:
+        binance_of(other).rest_api.futures_account_balance_v3()
+    assert refused.value.status_code == -1022
+    other = venue.endpoints.model_copy(update={"api_key": "x" * 64})
+    with pytest.raises(binance_errors.UnauthorizedError) as refused_key:
+        binance_of(other).rest_api.futures_account_balance_v3()
+    assert refused_key.value.status_code == -2015
+
+
+def test_the_sdk_is_held_off_then_barred(sample_home: Path, tmp_path: Path) -> None:
+    with VenueChild(sample_home, tmp_path, limits=LIMITS) as venue:
+        rest = binance_of(venue.endpoints).rest_api
+        with pytest.raises(binance_errors.TooManyRequestsError) as held:
+            again(rest.check_server_time, 2 * LIMITS.weight_per_minute + 1)
+        assert (held.value.status_code, 1 <= held.value.retry_after <= 60) == (-1003, True)
+        asked = 0
+        while True:
+            asked += 1
+            assert asked < 3 * LIMITS.weight_per_minute
+            try:
+                rest.check_server_time()
+            except binance_errors.TooManyRequestsError:
+                continue
+            except binance_errors.RateLimitBanError as barred:
+                assert (barred.status_code, 110 <= barred.retry_after <= 120) == (-1003, True)
+                break
+
+
+def test_the_sdk_trades_over_the_trading_socket(venue: Standing) -> None:
+    async def scenario() -> None:
+        socket = binance_of(venue.endpoints).websocket_api
+        await socket.create_connection()
+        try:
+            order = {"symbol": ID, "side": "BUY", "type": "LIMIT", "time_in_force": "GTC", "quantity": 0.01}
+            placed = (await socket.new_order(**order, price=FAR)).data().result
+            assert placed.order_id == last(venue, Accepted).order_id
+            found = (await socket.query_order(symbol=ID, order_id=placed.order_id)).data().result
+            assert (found.status, found.price) == ("NEW", "41000.00")
+            gone = (await socket.cancel_order(symbol=ID, order_id=placed.order_id)).data().result
+            assert gone.status == "CANCELED"
+            taken = (await socket.new_order(symbol=ID, side="BUY", type="MARKET", quantity=0.01)).data().result
+            [fill] = fills(venue, taken.order_id)
+            [position] = (await socket.position_information_v2()).data().result
+            assert (position.position_amt, Decimal(position.entry_price)) == ("0.010", fill.price)
+            [balance] = (await socket.futures_account_balance_v2()).data().result
+            assert Decimal(balance.balance) == fill.wallet
+            book = (await socket.order_book(symbol=ID, limit=5)).data().result
+            assert book.additional_properties["bids"][0][0] == (
+                (await socket.symbol_order_book_ticker(symbol=ID)).data().actual_instance.result.bid_price
+            )
+            for changes, code in (({"price": FAR + 0.05}, -4014), ({"price": FAR, "quantity": 0.001}, -4164)):
+                answer = (await socket.new_order(**order | changes)).data()
+                assert answer["error"]["code"] == code
+            answer = (await socket.cancel_order(symbol=ID, order_id=999_999_999)).data()
+            assert answer["error"]["code"] == -2011
+            for timestamp in (1, 9_999_999_999_999):
+                asked = {"method": "account.status", "params": {"timestamp": timestamp}}
+                answer = (await socket.send_signed_message(asked)).data()
+                assert answer["error"]["code"] == -1021
+        finally:
+            await socket.close_connection()
+
+    asyncio.run(scenario())
+
+
+def test_the_sdk_streams_the_market(venue: Standing) -> None:
+    async def scenario() -> None:
+        streams = binance_of(venue.endpoints).websocket_streams
+        await streams.create_connection()
+        told: dict[str, list[Any]] = {"candles": [], "trades": [], "book": [], "depth": []}
+        try:
+            for name, opened in (
+                ("candles", streams.kline_candlestick_streams(symbol=ID.lower(), interval="1m")),
+                ("trades", streams.aggregate_trade_streams(symbol=ID.lower())),
+                ("book", streams.individual_symbol_book_ticker_streams(symbol=ID.lower())),
+                ("depth", streams.partial_book_depth_streams(symbol=ID.lower(), levels=5)),
+            ):
+                (await opened).on("message", told[name].append)
+
+            await while_it_moves(minutes(venue), [until(lambda: all(told.values()), "something of each stream")])
+            venue.play(2)
+            venue.stand()
+            known = {row[0]: row for row in venue.known()}
+
+            def closed() -> list[Any]:
+                return [candle.k for candle in told["candles"] if candle.k.x]
+
+            await until(lambda: any(row.t == max(known) for row in closed()), "the last candle")
+        finally:
+            await streams.close_connection()
+        assert len(closed()) >= 3
+        for row in closed():
+            assert [row.t, float(row.o), float(row.h), float(row.l), float(row.c), float(row.v)] == known[row.t]
+        numbers = [trade.a for trade in told["trades"]]
+        assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+        assert {len(depth.b) for depth in told["depth"]} == {5}
+
+    asyncio.run(scenario())
+
+
+def test_the_sdk_streams_what_becomes_of_the_account(venue: Standing) -> None:
+    async def scenario() -> None:
+        client = binance_of(venue.endpoints)
+        key = client.rest_api.start_user_data_stream().data().listen_key
+        streams, told = client.websocket_streams, []
+        await streams.create_connection()
+        try:
+            (await streams.user_data(key)).on("message", lambda event: told.append(event.actual_instance))
+
+            async def place() -> None:
+                client.rest_api.new_order(symbol=ID, side="BUY", type="MARKET", quantity=0.01)
+
+            await while_it_moves(place, [until(lambda: bool(told), "an event of the account")])
+            await place()
+            fill = last(venue, Filled)
+
+            def updates(kind: str) -> list[Any]:
+                return [event for event in told if type(event).__name__ == kind]
+
+            def is_there() -> bool:
+                accounts = updates("AccountUpdate")
+                return bool(accounts) and Decimal(accounts[-1].a.B[0].wb) == fill.wallet
+
+            await until(is_there, "the last wallet")
+            await until(lambda: updates("OrderTradeUpdate")[-1].o.t == fill.trade_id, "the last trade")
+            order, account = updates("OrderTradeUpdate")[-1].o, updates("AccountUpdate")[-1].a
+            assert (order.i, order.x, order.X, Decimal(order.L)) == (fill.order_id, "TRADE", "FILLED", fill.price)
+            assert Decimal(account.P[0].pa) == fill.position
+        finally:
+            await streams.close_connection()
+
+    asyncio.run(scenario())
+
+
+# How they are pointed here.
+
+
+@pytest.mark.parametrize("example", [CCXT, BINANCE], ids=lambda path: path.stem)
+def test_the_example_trades_and_leaves_nothing_open(venue: Standing, tmp_path: Path, example: Path) -> None:
+    (tmp_path / "venue.json").write_text(venue.endpoints.model_dump_json())
+    done = subprocess.run(
+        [sys.executable, str(example), str(tmp_path / "venue.json")],
+        capture_output=True,
+        text=True,
+        env={**child_environment(), "NO_PROXY": "*"},
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    bought, sold = [event for event in venue.events() if isinstance(event, Filled)][-2:]
+    _, *filled, position, wallet = done.stdout.splitlines()
+    assert [line.split()[:2] for line in filled] == [["filled", "buy"], ["filled", "sell"]]
+    assert [Decimal(line.split()[-1]) for line in filled] == [bought.price, sold.price]
+    assert (position, Decimal(wallet.split()[-1])) == ("position []", sold.wallet)
+    assert venue.standing().position == 0
+
+
+@pytest.mark.parametrize("example", [CCXT, BINANCE], ids=lambda path: path.stem)
+def test_the_page_shows_what_the_example_does(example: Path) -> None:
+    source, page = example.read_text(), PAGE.read_text()
+    section = page.partition(f"`examples/venue/{example.name}`")[2]
+    snippet = re.search(r"```python\n(.*?)```", section, re.DOTALL)
+    assert snippet
+    assert textwrap.indent(snippet[1], "    ") in source
