@@ -152,4 +152,6 @@ def read_terms(fault: Fault[Any], given: Mapping[str, Any]) -> Any:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "terms"
         names = ", ".join(fault.terms.model_fields) or "none"
+        if first["type"] == "extra_forbidden":
+            raise Usage(f"fault {fault.name} has no term {shown(place)}", hint=f"its terms: {names}") from None
         raise Usage(f"fault {fault.name}: {place}: {first['msg']}", hint=f"its terms: {names}") from None
