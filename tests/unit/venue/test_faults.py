@@ -626,7 +626,7 @@ def test_no_text_breaks_a_fault(text: str) -> None:
         ("close", {"which": "some"}, "fault close: which:"),
         ("close", {"code": 999}, "fault close: code:"),
         ("close", {"code": True}, "fault close: code:"),
-        ("close", {"ms": 1}, "fault close: ms: Extra inputs"),
+        ("close", {"ms": 1}, "fault close has no term 'ms'"),
         ("delay", {"ms": 0}, "fault delay: ms:"),
         ("delay", {"ms": 1.5}, "fault delay: ms:"),
         ("delay", {"ms": "500"}, "fault delay: ms:"),
