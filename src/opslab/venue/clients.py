@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 
-from aiohttp import WSMsgType, web
+from aiohttp import WebSocketError, WSMsgType, web
 
 from opslab.venue.front import cut
 from opslab.venue.seams import Kind, Message, Seams
@@ -249,7 +249,7 @@ async def serve_socket(
     except (ConnectionError, RuntimeError):
         connection.dropped_for = connection.dropped_for or "it is gone"
     finally:
-        if answer.exception() is not None and not connection.dropped_for:
+        if isinstance(answer.exception(), WebSocketError) and not connection.dropped_for:
             connection.dropped_for = "it sends malformed frames"
         clients.remove(connection)
         for task in tasks:

@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic_core import from_json, to_json
 
-from opslab.errors import LabError, Usage
+from opslab.errors import Environment, LabError, Usage
 from opslab.venue.faults.faults import MAX_SECONDS, Faults, Held
 from opslab.venue.faults.listing import listing
 
@@ -54,6 +54,7 @@ class Door:
     async def close(self) -> None:
         if self._server:
             self._server.close()
+        self._do["start"] = _closing
         await self._faults.stop_all("the venue is closing")
         if self._folder is not None:
             with suppress(OSError):
@@ -107,7 +108,7 @@ class Door:
 
     async def _stop(self, asked: dict[str, Any], _owner: object) -> Any:
         number = asked.get("number")
-        if not isinstance(number, int):
+        if not isinstance(number, int) or isinstance(number, bool):
             raise Usage("number is that of a fault that is held")
         return _told(await self._faults.stop(number))
 
@@ -119,6 +120,10 @@ class Door:
 
     async def _status(self, _asked: dict[str, Any], _owner: object) -> Any:
         return self._look()
+
+
+async def _closing(_asked: dict[str, Any], _owner: object) -> Any:
+    raise Environment("the venue is closing")
 
 
 def _told(held: Held) -> dict[str, Any]:

@@ -635,6 +635,8 @@ def test_no_text_breaks_a_fault(text: str) -> None:
         ("delay", {"share": 1.1}, "fault delay: share:"),
         ("delay", {"share": float("nan")}, "fault delay: share:"),
         ("drop", {"count": -1}, "fault drop: count:"),
+        ("drop", {"stream": "btcusdt@aggtrade"}, "fault drop: stream 'btcusdt@aggtrade' is not served"),
+        ("drop", {"stream": ""}, "fault drop: stream '' is not served"),
         ("http", {"status": 200}, "fault http: status:"),
         ("http", {"retry_after": 3601}, "fault http: retry_after:"),
         ("http", {"method": "get"}, "fault http: method:"),
@@ -664,6 +666,9 @@ def test_terms_given_as_text_become_what_they_are() -> None:
     assert terms_of_texts("garbage", {"text": "123"})["text"] == "123"
     with refused("fault delay: ms:"):
         terms_of_texts("delay", {"ms": "soon"})
+    for texts in ({"text": "\udcff"}, {"\udcff": "x"}):
+        with refused("not UTF-8"):
+            terms_of_texts("garbage", texts)
 
 
 @pytest.mark.parametrize("name", FAULTS)

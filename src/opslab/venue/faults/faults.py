@@ -12,9 +12,10 @@ from pydantic_core import from_json
 
 from opslab.errors import NotFound, Usage
 from opslab.model.ids import nearest, shown
-from opslab.venue.faults.fault import Fault, Stage
+from opslab.venue.faults.fault import Fault, OfMessages, Stage
 from opslab.venue.faults.registry import FAULTS
 from opslab.venue.say import Say
+from opslab.venue.streams import is_served
 
 MAX_SECONDS = 3_600.0
 MAX_HELD = 100
@@ -56,6 +57,7 @@ class Faults:
         if len(self._held) >= MAX_HELD:
             raise Usage(f"{MAX_HELD} faults are held already", hint="stop some of them")
         found = read_terms(fault, terms)
+        self._check_stream(name, found)
         self._last += 1
         number = self._last
         block = AsyncExitStack()
@@ -97,6 +99,12 @@ class Faults:
     def held(self) -> list[Held]:
         return list(self._held.values())
 
+    def _check_stream(self, name: str, terms: Any) -> None:
+        """A stream that is not served would be waited for in vain. Raises Usage."""
+        stream = terms.stream if isinstance(terms, OfMessages) else None
+        if stream is not None and not is_served(stream, self._stage.exchange.instrument.symbol):
+            raise Usage(f"fault {name}: stream {shown(stream)} is not served", hint="such as btcusdt@kline_1m")
+
     def _expire(self, held: Held) -> None:
         task = asyncio.ensure_future(self._end(held, "its time is over"))
         self._ending.add(task)
@@ -128,6 +136,11 @@ def terms_of_texts(name: str, texts: Mapping[str, str]) -> dict[str, Any]:
     """A fault's terms, each given as text. Raises Usage."""
     fault = known(name)
     given: dict[str, Any] = dict(texts)
+    for term, text in texts.items():
+        try:
+            f"{term}{text}".encode()
+        except UnicodeEncodeError:
+            raise Usage(f"fault {name}: {shown(term)}: not UTF-8") from None
     try:
         fault.terms.model_validate(given)
     except ValidationError as error:
