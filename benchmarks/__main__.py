@@ -20,6 +20,8 @@ from benchmarks.table import Row, table_text
 BENCHMARKS: dict[str, Callable[[Scene], list[Row]]] = {
     "help": startup.help_,
     "run-list": startup.run_list,
+    "kill-activate": startup.kill_activate,
+    "kill-status": startup.kill_status,
     "run-list-10k": registry.run_list_10k,
     "import": datasets.import_,
     "check": datasets.check,

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 from benchmarks.process import CouldNotMeasure, Sample, run
 from benchmarks.scene import Scene, document
@@ -35,6 +36,52 @@ def run_list(scene: Scene) -> list[Row]:
         pairs.cpu("run-list", what),
         pairs.peak("run-list", what),
     ]
+
+
+def kill_activate(scene: Scene) -> list[Row]:
+    """Of all runs, in a home without any; and of an initialized run, whose journal is told."""
+    home = _switch_home(scene)
+    spec = scene.spec("btcusdt-sample")
+    run([scene.tc, "data", "prepare", "--dataset", "btcusdt-sample", "--home", home], scene.work)
+    words = ("kill", "activate", "--reason", "benchmark", "--home", str(home))
+    alone = _against_imports(scene, *words, "--all")
+    run([scene.tc, "run", "init", "--spec", spec, "--run-id", "run-1", "--home", home], scene.work)
+    told = _against_imports(scene, *words, "--run-id", "run-1")
+    status = document(run([scene.tc, "kill", "status", "--run-id", "run-1", "--json", "--home", home], scene.work))
+    if status["state"] != "active":
+        raise CouldNotMeasure("tc kill activate does not activate")
+    return [
+        alone.wall("kill-activate", "tc kill activate --all", AtMost(2.5)),
+        alone.cpu("kill-activate", "tc kill activate --all"),
+        alone.peak("kill-activate", "tc kill activate --all"),
+        told.wall("kill-activate", "tc kill activate, a run told", AtMost(2.5)),
+        told.cpu("kill-activate", "tc kill activate, a run told"),
+    ]
+
+
+def kill_status(scene: Scene) -> list[Row]:
+    home = _switch_home(scene)
+    for number in range(RUNS):
+        words = ("kill", "activate", "--run-id", f"run-{number}", "--reason", "benchmark", "--home", str(home))
+        run([scene.tc, *words], scene.work)
+    listed = document(run([scene.tc, "kill", "status", "--json", "--home", home], scene.work))["switches"]
+    if [switch["state"] for switch in listed] != ["active"] * RUNS:
+        raise CouldNotMeasure(f"tc kill status does not show {RUNS} active switches")
+    pairs = _against_imports(scene, "kill", "status", "--home", str(home))
+    what = f"tc kill status, {RUNS} switches"
+    return [
+        pairs.wall("kill-status", what, AtMost(2.5)),
+        pairs.cpu("kill-status", what),
+        pairs.peak("kill-status", what),
+    ]
+
+
+def _switch_home(scene: Scene) -> Path:
+    """Empty."""
+    home = scene.work / "switch-home"
+    shutil.rmtree(home, ignore_errors=True)
+    home.mkdir()
+    return home
 
 
 def _against_imports(scene: Scene, *words: str) -> Pairs:

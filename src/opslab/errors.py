@@ -5,7 +5,8 @@ An exception says "could not do it"; what was done and found is a verdict, never
     LabError                   exit 70  (base; a bare one is a bug)
     ├── Usage                  exit 2   the command line or a name in it is wrong
     │   ├── BadId              exit 2   a run id or dataset id that cannot be one
-    │   └── InvalidSpec        exit 2   a run spec with mistakes, all of them listed
+    │   ├── InvalidSpec        exit 2   a run spec with mistakes, all of them listed
+    │   └── InvalidSnapshots   exit 2   files that are no account snapshots (in reconciliation/snapshot.py)
     ├── BadData                exit 1   candles that were read and found wrong
     ├── RunFailed              exit 1   the run took place and ended `failed`
     ├── Refused                exit 4   refused or stopped by the kill switch

@@ -5,14 +5,14 @@ Importing it loads neither the engine nor pyarrow; what needs them is imported b
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from opslab.model.ids import DatasetId, RunId
 from opslab.model.redact import PathRedactor
-from opslab.settings import Settings, resolve_here
+from opslab.settings import Settings, presence_here, resolve_here
 from opslab.store.layout import Layout
 from opslab.system import StopSignals, SystemClock, SystemProcesses, random_suffix
 
@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from opslab.datasets.prepare import ImportOptions, Prepared
     from opslab.datasets.source import Reading
     from opslab.errors import LabError
+    from opslab.killswitch.switch import Change
+    from opslab.model.check import CheckKind
     from opslab.model.comparison import Comparison, InputPart
+    from opslab.model.connectivity import ProbeResult, ReadinessResult
     from opslab.model.dataset import DatasetRecord
     from opslab.model.instrument import Instrument
     from opslab.model.live import Live
@@ -29,8 +32,12 @@ if TYPE_CHECKING:
     from opslab.model.run import Owner, RunMetadata
     from opslab.model.venue import VenueProgress, VenueRecord
     from opslab.ports import Tick
+    from opslab.reconciliation.result import Limits
     from opslab.runs.backtest import Surroundings
+    from opslab.runs.checks import CheckSurroundings, Recorded
+    from opslab.runs.connectivity_checks import Checked
     from opslab.runs.plan import BacktestPlan
+    from opslab.runs.reconciliation_check import Reconciled
     from opslab.runs.recovery import Recovered
     from opslab.runs.reproduce import Reproduction
     from opslab.runs.selection import Page, Selection
@@ -270,6 +277,60 @@ class Lab:
 
         (name,) = self.chosen(run_id)
         return render_again(self.layout, name, self._processes)
+
+    def record_check(
+        self, run_id: str, kind: "CheckKind", summary: Mapping[str, Any], document: Mapping[str, Any]
+    ) -> "Recorded":
+        """Keep a check's result with a run. Raises BadId, NotFound, Corrupt, Environment, Unwritable."""
+        from opslab.runs.checks import CheckSurroundings, record_check
+
+        around = CheckSurroundings(self.layout, self._clock, self._processes)
+        return record_check(around, RunId(run_id), kind, summary, document)
+
+    def readiness(self, spec_file: Path, run_id: str | None) -> "Checked[ReadinessResult]":
+        """Whether the variables are set that the spec names. No network."""
+        from opslab.runs.connectivity_checks import check_readiness
+
+        return check_readiness(self._check_surroundings(), spec_file, run_id, presence_here)
+
+    def probe(self, spec_file: Path, url: str, timeout_ms: int, run_id: str | None) -> "Checked[ProbeResult]":
+        """One GET to a loopback URL. Raises Usage, and what concerns the run, before anything is sent."""
+        from opslab.connectivity.addresses import system_resolve
+        from opslab.model.loopback_url import LoopbackUrl
+        from opslab.runs.connectivity_checks import check_probe
+
+        around = self._check_surroundings()
+        return check_probe(around, spec_file, LoopbackUrl(url), timeout_ms, run_id, system_resolve)
+
+    def reconcile(self, run_id: str, expected: Path, observed: Path, limits: "Limits") -> "Reconciled":
+        """Two snapshot files, held against each other and kept with a run."""
+        from opslab.runs.reconciliation_check import reconcile_files
+
+        return reconcile_files(self._check_surroundings(), run_id, expected, observed, limits)
+
+    def _check_surroundings(self) -> "CheckSurroundings":
+        from opslab.runs.checks import CheckSurroundings
+
+        return CheckSurroundings(self.layout, self._clock, self._processes)
+
+    def activate_switch(self, run_id: RunId | None, reason: str, actor: str) -> "Change":
+        """run_id: None for all runs. Raises Unwritable."""
+        from opslab.killswitch.switch import activate
+
+        return activate(self.layout, run_id, reason, actor, self._clock)
+
+    def clear_switch(self, run_id: RunId | None, reason: str, actor: str) -> "Change":
+        """run_id: None for all runs. Raises Refused, Environment, Unwritable."""
+        from opslab.killswitch.switch import clear
+
+        return clear(self.layout, run_id, reason, actor, self._clock)
+
+    def tell_runs(self, run_id: RunId | None, patience_seconds: float) -> list[str]:
+        """Tell the journals of runs that have not ended what their kill switch says; notes for a person."""
+        from opslab.runs.safety_gate import TellSurroundings, tell_runs
+
+        around = TellSurroundings(self.layout, self._clock, self._processes, self.redactor())
+        return tell_runs(around, run_id, patience_seconds)
 
     def _lives_elsewhere(self, run_id: str, owner: "Owner", same_kernel: bool) -> bool:
         from opslab.runs.owners import lives_elsewhere

@@ -5,7 +5,7 @@ Order: flag, then `TC_*`, then `tc.toml` in the current folder, then the default
 
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,6 +49,25 @@ def child_environment() -> dict[str, str]:
     """What a child process may know: no proxy, no `BINANCE_*`, nothing that was not named here."""
     kept = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
     return {**kept, "NO_PROXY": "*", "no_proxy": "*", "PYTHONUNBUFFERED": "1"}
+
+
+def presence(names: Iterable[str], environ: Mapping[str, str]) -> dict[str, bool | None]:
+    """Whether each variable is set to something that can be seen; nothing of the value leaves this function.
+
+    None: it is set, to bytes that are not text, so that nobody can say what a program would make of it.
+    """
+    return {name: _is_set(environ.get(name, "")) for name in names}
+
+
+def presence_here(names: Iterable[str]) -> dict[str, bool | None]:
+    """`presence` in the environment of this process."""
+    return presence(names, os.environ)
+
+
+def _is_set(value: str) -> bool | None:
+    if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
+        return None
+    return any(character.isprintable() and not character.isspace() for character in value)
 
 
 def _absolute(text: str, folder: Path, source: str) -> Path:

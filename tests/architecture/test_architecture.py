@@ -39,7 +39,7 @@ HOMES = {
     "yaml": ("specs/yaml_tree.py",),
     "jinja2": ("runs/report.py",),
     "aiohttp": ("venue/", "metrics/"),
-    "httpx": ("connectivity/",),
+    "h11": ("connectivity/",),
     "prometheus_client": ("metrics/",),
     "pydantic": ("",),
     "pydantic_core": ("",),

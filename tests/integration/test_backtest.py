@@ -46,7 +46,8 @@ def test_the_run_folder_holds_what_was_promised(tc: Tc) -> None:
     }  # fmt: skip
     lifecycle = [event["event"] for event in tc.events("r1") if event["event"] != "order_event"]
     assert lifecycle == [
-        "run_initialized", "run_started", "data_verified", "engine_started", "scenario_registered", "run_completed",
+        "run_initialized", "kill_switch_observed", "run_started", "data_verified", "engine_started",
+        "scenario_registered", "run_completed",
     ]  # fmt: skip
     text = "".join(path.read_text(errors="replace") for path in folder.rglob("*") if path.is_file())
     assert str(tc.home) not in text

@@ -6,6 +6,7 @@ commands below it find; so are `examples/` and the candle files made here. `$ ..
 A page in `SCENES` finds a home in which things have gone wrong in the way that the page is about.
 """
 
+import dataclasses
 import json
 import os
 import re
@@ -27,15 +28,22 @@ from pydantic import BaseModel
 from opslab import errors
 from opslab.cli.app import app
 from opslab.datasets.rules import RULES
+from opslab.killswitch.state import Record as SwitchRecord
+from opslab.killswitch.state import State, Switch
+from opslab.model.check import PLAIN_NAMES
 from opslab.model.comparison import Comparison, FirstDifference
+from opslab.model.connectivity import ProbeReason, ProbeResult, ProbeState, ReadinessResult, ReadinessState
 from opslab.model.dataset import DatasetRecord
 from opslab.model.event import EventName
 from opslab.model.inputs import CodeParts
 from opslab.model.live import Live
 from opslab.model.manifest import Finding, Kind, Manifest, SealedFile, Verdict, Verification
 from opslab.model.risk import PROFILES
-from opslab.model.run import Owner, RunMetadata, ScenarioCounters, Status
+from opslab.model.run import Owner, RunMetadata, Safety, ScenarioCounters, Status
 from opslab.model.spec import BacktestSpec
+from opslab.reconciliation import result as reconciliation
+from opslab.reconciliation.result import Reason, ReconciliationResult, Tolerances
+from opslab.reconciliation.snapshot import KEYS, ROWS
 from opslab.runs.recovery import Action
 from opslab.runs.reproduce import Reproduction
 from opslab.runs.selection import Row
@@ -51,6 +59,8 @@ COMMAND = re.compile(r"^\$ (tc(?: .*?)?)(?: +# exit (\d+)| > ([\w.]+) &)?$", re.
 """A server is `$ tc ... > file &`: it is there once the file holds a line, and must end with 0 behind its page."""
 NAME = re.compile(r"`([\w.-]+)`")
 MINUTES_A_DAY = 1440
+KEPT = {"run_id", "artifact", "digest", "seal"}
+"""What a check's answer says of how it was kept."""
 
 
 def blocks(page: Path) -> Iterator[tuple[str, str, str]]:
@@ -149,12 +159,32 @@ def a_run_whose_owner_is_gone(folder: Path) -> None:
     process.communicate()
 
 
+def a_run_that_was_blocked(folder: Path) -> None:
+    """`night-1`, by the switch of all runs; and a switch that nobody can read."""
+    ok(PREPARE, folder)
+    done = tc(["kill", "activate", "--all", "--reason", "prices look odd", "--actor", "ann"], folder)
+    assert done.returncode == 0, done.stderr
+    assert tc([*SMOKE.split(), "night-1"], folder).returncode == 4
+    (folder / "home" / "runtime" / "kill_switch" / "eve.state.json").touch()
+
+
 HUNDREDS_OF_ORDERS = 1_000_000
 """Bytes of a journal that tells of so many; the whole one of this spec has twenty times as much."""
 
+
+def a_run_that_waits(folder: Path) -> None:
+    """`r1`, initialized; it was reconciled once."""
+    ok(PREPARE, folder)
+    ok("run init --spec examples/order-lifecycle.yaml --run-id r1", folder)
+    pair = "--expected examples/reconciliation/expected.json --observed examples/reconciliation/ok.json"
+    ok(f"reconcile check --run-id r1 {pair} --max-age-seconds 1000000000", folder)
+
+
 SCENES: dict[str, Callable[[Path], None]] = {
-    "artifact-health.md": runs_that_were_changed,
-    "interrupted-run.md": a_run_whose_owner_is_gone,
+    "docs/runbooks/artifact-health.md": runs_that_were_changed,
+    "docs/runbooks/interrupted-run.md": a_run_whose_owner_is_gone,
+    "docs/runbooks/safety-gate.md": a_run_that_was_blocked,
+    "docs/runbooks/reconciliation-mismatch.md": a_run_that_waits,
 }
 
 
@@ -167,7 +197,7 @@ def change_line(path: Path, number: int) -> None:
 
 @pytest.mark.parametrize("page", [page for page in PAGES if has_commands(page)], ids=lambda page: page.name)
 def test_commands_of_the_docs_run(page: Path, folder: Path) -> None:
-    SCENES.get(page.name, lambda _folder: None)(folder)
+    SCENES.get(page.relative_to(ROOT).as_posix(), lambda _folder: None)(folder)
     with ExitStack() as servers:
         run_commands(page, folder, servers)
 
@@ -235,12 +265,14 @@ def test_journal_and_seal_can_be_checked_as_their_pages_say(folder: Path) -> Non
     assert by_hand(folder, "journal.md", "chain.py", journal) == (0, f"{lines} lines, each following the one before\n")
     assert by_hand(folder, "manifest.md", "check.sh", run) == (0, "every file is what was sealed\n")
     assert by_hand(folder, "manifest.md", "seal.py", run) == (0, "seal holds\nline checks hold\n")
-    change_line(run / "journal.jsonl", 6)
-    assert by_hand(folder, "journal.md", "chain.py", journal) == (1, "line 7 does not follow the line before it\n")
+    number = next(n for n, line in enumerate(journal.read_bytes().splitlines(), 1) if b'0.005"' in line)
+    change_line(journal, number)
+    broken = f"line {number + 1} does not follow the line before it\n"
+    assert by_hand(folder, "journal.md", "chain.py", journal) == (1, broken)
     assert "journal.jsonl: FAILED" in by_hand(folder, "manifest.md", "check.sh", run)[1]
     assert by_hand(folder, "manifest.md", "seal.py", run) == (
         0,
-        "seal holds\nline checks hold\njournal.jsonl: differs from line 6 on\n",
+        f"seal holds\nline checks hold\njournal.jsonl: differs from line {number} on\n",
     )
     manifest.write_text(manifest.read_text().replace('"completed"', '"failed"'))
     assert by_hand(folder, "manifest.md", "seal.py", run)[1].startswith("seal does not hold\n")
@@ -292,6 +324,25 @@ def fields_words(model: type[BaseModel], name: str) -> set[str]:
     return words_of(model.model_fields[name].annotation)
 
 
+KILL_SWITCH_FILES = (
+    {".lock", ".spare", "_all.state.json", "_all.events.jsonl"}
+    | {field.name for field in dataclasses.fields(SwitchRecord)}
+    | {"time", "event", "result"}
+)
+"""And the fields of the two that hold something."""
+KILL_SWITCH_ANSWER = {field.name for field in dataclasses.fields(Switch)} - {"file"} | {
+    "home",
+    "home_from",
+    "asked",
+    "decided_by",
+    "switches",
+    "run_exists",
+    "nearest",
+    "action",
+    "notes",
+}
+
+
 @pytest.mark.parametrize(
     ("page", "heading", "known"),
     [
@@ -299,7 +350,7 @@ def fields_words(model: type[BaseModel], name: str) -> set[str]:
         ("spec.md", "Risk profiles", set(PROFILES)),
         ("data.md", "What is checked", set(RULES)),
         ("data.md", "The dataset folder", set(DatasetRecord.model_fields)),
-        ("run.md", "Statuses", words_of(Status) - {"safety_blocked", "halted"}),
+        ("run.md", "Statuses", words_of(Status) - {"halted"}),
         ("run.md", "Inputs", set(CodeParts.model_fields)),
         ("run.md", "metadata.json", set(RunMetadata.model_fields) | {"live", "seal", "folder"}),
         ("run.md", "Counters", set(ScenarioCounters.model_fields)),
@@ -308,6 +359,10 @@ def fields_words(model: type[BaseModel], name: str) -> set[str]:
         ("run.md", "Is it whole", words_of(Verdict)),
         ("run.md", "Compare two", fields_words(Comparison, "results")),
         ("run.md", "Reproduce one", fields_words(Reproduction, "verdict")),
+        ("safety-gate.md", "States", words_of(State)),
+        ("safety-gate.md", "The files", KILL_SWITCH_FILES),
+        ("safety-gate.md", "What a run records", set(Safety.model_fields)),
+        ("json.md", "A kill switch", KILL_SWITCH_ANSWER),
         ("journal.md", "A line", {"seq", "time", "event", "payload", "prev"}),
         ("journal.md", "Events", words_of(EventName)),
         ("manifest.md", "manifest.json", set(Manifest.model_fields)),
@@ -317,6 +372,19 @@ def fields_words(model: type[BaseModel], name: str) -> set[str]:
         ("json.md", "A verification", set(Verification.model_fields) | set(Finding.model_fields) | {"hint"}),
         ("json.md", "A comparison", set(Comparison.model_fields) | set(FirstDifference.model_fields)),
         ("json.md", "A reproduction", set(Reproduction.model_fields)),
+        ("json.md", "A readiness", set(ReadinessResult.model_fields) | KEPT),
+        ("json.md", "A probe", set(ProbeResult.model_fields) | KEPT),
+        ("connectivity.md", "Readiness", words_of(ReadinessState)),
+        ("connectivity.md", "Probe", words_of(ProbeState) | words_of(ProbeReason)),
+        ("reconciliation.md", "A snapshot", set(KEYS) | {name for names in ROWS.values() for name in names}),
+        ("reconciliation.md", "States", words_of(reconciliation.State)),
+        ("reconciliation.md", "Reasons", words_of(Reason)),
+        ("reconciliation.md", "Tolerances", set(Tolerances.model_fields)),
+        (
+            "reconciliation.md",
+            "The result",
+            set(ReconciliationResult.model_fields) | set(reconciliation.Finding.model_fields),
+        ),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -337,7 +405,7 @@ def test_a_run_writes_the_files_and_fields_that_its_page_names(folder: Path) -> 
     run = run_folder(folder, "r1")
     files = files_of_a_run()
     assert {path.name for path in run.iterdir()} == set(files)
-    assert {name for name, sealed in files.items() if sealed == "no: derived"} == DERIVED
+    assert {name for name, sealed in files.items() if sealed == "no: derived"} == DERIVED - PLAIN_NAMES
     manifest = json.loads((run / "manifest.json").read_text())
     listed = {file["path"].partition("/")[0] for file in manifest["files"]} | {"logs"}
     assert {name for name, sealed in files.items() if sealed == "yes"} == listed

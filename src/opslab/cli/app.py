@@ -8,12 +8,14 @@ from typing import Annotated, NoReturn
 import typer
 
 from opslab import __version__
-from opslab.cli import data, run, spec, venue
+from opslab.cli import connectivity, data, kill, reconcile, run, spec, venue
 from opslab.cli.output import error, note, print_help, result
+from opslab.cli.plain_command import PlainGroup
 from opslab.errors import LabError, Usage
 
 app = typer.Typer(
     name="tc",
+    cls=PlainGroup,
     help="TradingChassis Ops Lab: repeatable, watchable NautilusTrader runs, on this machine.",
     no_args_is_help=True,
     add_completion=False,
@@ -23,6 +25,9 @@ app = typer.Typer(
 app.add_typer(spec.app, name="spec")
 app.add_typer(data.app, name="data")
 app.add_typer(run.app, name="run")
+app.add_typer(kill.app, name="kill")
+app.add_typer(reconcile.app, name="reconcile")
+app.add_typer(connectivity.app, name="connectivity")
 app.add_typer(venue.app, name="venue")
 
 INTERRUPTED = 130

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from opslab.cli import run_compare, run_proof
+from opslab.cli.kill import note_blocked, switch_text
 from opslab.cli.options import Home, Json, Spec
 from opslab.cli.output import note, note_at_once, result_fields, result_json
 from opslab.cli.run_list import list_runs
@@ -64,6 +65,8 @@ def backtest(spec: Spec, run_id: RunIdOption = None, home: Home = None, as_json:
     if metadata.failure:
         note(f"error: run {metadata.run_id} failed: {metadata.failure.message}")
         note(f"hint: tc run show {metadata.run_id}, and {_folder(metadata)}/report.md")
+    elif metadata.status == "safety_blocked":
+        note_blocked(metadata)
     elif metadata.status == "interrupted":
         note(f"run {metadata.run_id} was interrupted by {metadata.ended_by}; what there is has been kept")
     raise typer.Exit(EXIT_CODES[metadata.status])
@@ -119,6 +122,7 @@ def _show(run: "RunMetadata", live: "Live | None" = None) -> None:
             ("mode", run.mode),
             ("status", run.status),
             ("ended by", run.ended_by),
+            ("kill switch", switch_text(run.safety)),
             ("failure", f"{run.failure.kind}: {run.failure.message}" if run.failure else None),
             ("strategy", run.strategy_title),
             ("instrument", f"{run.instrument} on {run.venue}"),

@@ -80,10 +80,13 @@ def report(
 ) -> None:
     """Render metadata.json, report.md and report.html again, from the journal."""
     from opslab.lab import open_lab
+    from opslab.model.ids import RunId
     from opslab.store.seal import DERIVED
 
-    metadata = open_lab(home).render(run_id)
-    files = [f"artifacts/runs/{metadata.run_id}/{name}" for name in sorted(DERIVED)]
+    lab = open_lab(home)
+    metadata = lab.render(run_id)
+    folder = lab.layout.run(RunId(run_id))
+    files = [f"artifacts/runs/{metadata.run_id}/{name}" for name in sorted(DERIVED) if (folder / name).exists()]
     if as_json:
         result_json({"run_id": metadata.run_id, "status": metadata.status, "files": files})
     else:

@@ -14,7 +14,12 @@ LifecycleName = Literal[
     "run_completed",
     "run_failed",
     "run_interrupted",
+    "run_safety_blocked",
+    "kill_switch_observed",
     "journal_torn_end_kept",
+    "connectivity_readiness_evaluated",
+    "connectivity_probe_evaluated",
+    "reconciliation_checked",
 ]
 EventName = LifecycleName | Literal["order_event"]
 

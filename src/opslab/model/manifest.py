@@ -25,8 +25,8 @@ class Manifest(Record):
     number: int
     """1 of the first seal; each later one adds one."""
     sealed_at: str
-    sealed_by: Literal["run", "recover"]
-    """`recover`: the run's own process was gone before it could."""
+    sealed_by: Literal["run", "recover", "check"]
+    """`recover`: the run's own process was gone before it could. `check`: a later check was added to it."""
     status: Status
     lab_version: str
     previous: str | None

@@ -85,6 +85,27 @@ class EngineCost(Record):
     peak_memory_bytes: int
 
 
+class Safety(Record):
+    """What the kill switch said of a run when it was last asked."""
+
+    state: Literal["absent", "active", "cleared"]
+    scope: Literal["run", "all"]
+    """Whose switch decided: the run's own or that of all runs."""
+    file: str
+    """Relative to the home."""
+    reason: str | None = None
+    actor: str | None = None
+    activated_at: str | None = None
+    cleared_at: str | None = None
+    cleared_by: str | None = None
+    clear_reason: str | None = None
+    problem: str | None = None
+    """Why the switch could not be read; it is active for that."""
+    observed_by: Literal["start_gate", "command"]
+    """`command`: a `tc kill` told a run that had not ended."""
+    checked_at: str
+
+
 class RunMetadata(Record):
     """`metadata.json`: a projection of the journal, safe to delete."""
 
@@ -96,7 +117,8 @@ class RunMetadata(Record):
     started_at: str | None = None
     ended_at: str | None = None
     ended_by: str | None = None
-    """Signal name or `max_seconds`, which ended an interrupted run; `owner_gone` when nobody was left to say."""
+    """Signal name or `max_seconds`, which ended an interrupted run; `owner_gone` when nobody was left to say;
+    `kill_switch` of one that it kept from starting."""
     recovered_at: str | None = None
     """When `tc run recover` settled it; `ended_at` is then its last sign of life."""
     strategy: dict[str, str]
@@ -120,6 +142,12 @@ class RunMetadata(Record):
     failure: Failure | None = None
     artifacts: dict[str, str] = Field(default_factory=dict)
     """File name to content digest, of the canonical results."""
+    safety: Safety | None = None
+    """None before a first start, and of runs from before there was a kill switch."""
+    connectivity_readiness: dict[str, Any] | None = None
+    """Of the last such check, as of the two below: its summary, `artifact` and `digest`."""
+    connectivity_probe: dict[str, Any] | None = None
+    reconciliation: dict[str, Any] | None = None
 
     @property
     def strategy_title(self) -> str:

@@ -21,6 +21,7 @@ from pydantic import (
 
 from opslab.errors import BadId
 from opslab.model.canonical import decimal_text, digest
+from opslab.model.connectivity import ConnectivityReadiness
 from opslab.model.exact_json import exact_json, plain
 from opslab.model.ids import DATASET_ID_RULE, RUN_ID_RULE, DatasetId, RunId
 from opslab.model.instant import iso_minute, parse_minute
@@ -266,13 +267,19 @@ class BacktestSpec(Record):
     risk: RiskSpec = Field(default_factory=RiskSpec, description="the engine's risk limits")
     backtest: BacktestLimits = Field(default_factory=BacktestLimits, description="bounds of a backtest")
     observability: Observability = Field(default_factory=Observability, description="what is written")
+    connectivity_readiness: ConnectivityReadiness = Field(
+        default_factory=ConnectivityReadiness,
+        description="which environment variables have to be set; changes no result",
+    )
 
     def asked(self) -> dict[str, Any]:
         """What identity is made of: every field with its default filled in.
 
-        Names are left out, the dataset's too: the digest of its candles stands beside this one.
+        Names are left out, the dataset's too: the digest of its candles stands beside this one. So is what
+        changes no result.
         """
-        asked = self.model_dump(mode="json", exclude={"run_id": True, "data": {"dataset", "fingerprint"}})
+        left_out: Any = {"run_id": True, "connectivity_readiness": True, "data": {"dataset", "fingerprint"}}
+        asked = self.model_dump(mode="json", exclude=left_out)
         if isinstance(self.strategy, OwnStrategy):  # 0.10, 0.1 and "0.1" may be three things to a strategy
             asked["strategy"]["config"] = exact_json(self.strategy.config)
         return asked

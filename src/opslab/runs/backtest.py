@@ -19,6 +19,7 @@ from opslab.runs.heart import Heart
 from opslab.runs.initialize import initialize, is_initialized, made_of
 from opslab.runs.plan import BacktestPlan
 from opslab.runs.run_log import RunLog, finish, metrics_document
+from opslab.runs.safety_gate import may_start, refused
 from opslab.runs.state import told
 from opslab.store.files import folder_names, make_folder, remove_folder, writing
 from opslab.store.journal import Journal
@@ -63,7 +64,8 @@ class Surroundings:
 def run_backtest(plan: BacktestPlan, around: Surroundings) -> RunMetadata:
     """Run it, from `init` on where there was one. Returns how it ended.
 
-    Raises AlreadyExists, Environment or Unwritable when there is no run to speak of.
+    Raises AlreadyExists, Environment or Unwritable when there is no run to speak of; Refused when the kill switch kept
+    a reproduction from starting.
     """
     layout, run_id = around.layout, plan.run_id
     folder = layout.run(run_id)
@@ -77,7 +79,8 @@ def run_backtest(plan: BacktestPlan, around: Surroundings) -> RunMetadata:
         with Journal(folder, around.clock) as journal:
             log = RunLog(folder, journal, begun)
             try:
-                _run(folder, plan, log, around)
+                if may_start(layout, log, around.clock, around.clean):
+                    _run(folder, plan, log, around)
                 finish(folder, log.metadata, around.clock, reports=plan.spec.observability.report)
             except BaseException as error:
                 with suppress(LabError):
@@ -86,6 +89,8 @@ def run_backtest(plan: BacktestPlan, around: Surroundings) -> RunMetadata:
             finally:
                 remove_folder(layout.work(run_id))
                 remove_live(layout, run_id)
+            if plan.reproduces and log.metadata.status == "safety_blocked":  # nothing was found out about the original
+                raise refused(log.metadata)
             return log.metadata
 
 

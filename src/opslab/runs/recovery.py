@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from opslab.errors import Corrupt, Environment, InvalidSpec, LabError, Unwritable
+from opslab.model.check import CHECKS
 from opslab.model.ids import RunId
 from opslab.model.instant import iso
 from opslab.model.record import Record
@@ -25,7 +26,7 @@ from opslab.store.live import read_live, remove_live
 from opslab.store.logs import ENGINE_LOG, scrub_log
 from opslab.store.owner import is_held, owned
 from opslab.store.runs import METRICS, SPEC, tidy, write_metadata
-from opslab.store.seal import left_behind, read_manifest
+from opslab.store.seal import checks_behind, left_behind, read_manifest
 
 Action = Literal["settled", "sealed", "rendered", "nothing", "refused", "unwritable", "unreadable"]
 
@@ -54,7 +55,7 @@ def recover(
     folder = layout.run(run_id)
     done = _needs_nothing(folder)
     if done:
-        return _without_leftovers(folder, done)
+        return _without_leftovers(folder, done, clock)
     _refuse_unless_gone(told(folder), processes, gone_host)
     with owned(folder):
         done = _needs_nothing(folder)  # still: another may have been quicker
@@ -119,18 +120,37 @@ def _needs_nothing(folder: Path) -> Recovered | None:
     return Recovered(run_id=folder.name, action="nothing", message=message)
 
 
-def _without_leftovers(folder: Path, done: Recovered) -> Recovered:
+def _without_leftovers(folder: Path, done: Recovered, clock: Clock) -> Recovered:
     """A process may have died over the reports of a sealed run, or over its next seal: that is cleared away."""
     manifest = read_manifest(folder)
     if manifest is None or not left_behind(folder, manifest) or is_held(folder):
         return done
     with owned(folder):
+        checks = checks_behind(folder, manifest)
+        kept = {JOURNAL, *(str(event.payload.get("artifact")) for event in checks)}
         for name in left_behind(folder, manifest):
-            remove_file(folder / name)
+            if name not in kept:
+                remove_file(folder / name)
+        if checks:
+            return _seal_checks(folder, clock, len(checks))
         if _wants_reports(folder):
             write_reports(folder, told(folder))
     message = "it is sealed; what a process that died left is gone, and the reports are rendered"
     return done.model_copy(update={"action": "rendered", "message": message})
+
+
+def _seal_checks(folder: Path, clock: Clock, count: int) -> Recovered:
+    """The last checks were kept, and their process died before it could seal them."""
+    check_journal(folder)
+    metadata = told(folder)
+    for kind in CHECKS:
+        section = getattr(metadata, kind.section)
+        if section:
+            _refuse_changed(folder, section["artifact"], section["digest"])
+    write_metadata(folder, metadata)
+    finish(folder, metadata, clock, reports=_wants_reports(folder), by="recover")
+    message = f"{count} later check{'s' if count > 1 else ''} had not been sealed"
+    return Recovered(run_id=folder.name, action="sealed", message=message)
 
 
 def _refuse_unless_gone(metadata: RunMetadata, processes: Processes, gone_host: str | None) -> None:
@@ -161,9 +181,7 @@ def _settle(layout: Layout, folder: Path, metadata: RunMetadata, clock: Clock) -
 def _check_results(folder: Path, metadata: RunMetadata) -> None:
     """What the run said of its results when it ended must still hold. Raises Corrupt."""
     for name, digest in metadata.artifacts.items():
-        path = folder / name
-        if not path.is_file() or file_digest(path) != digest:
-            raise _changed(folder, name)
+        _refuse_changed(folder, name, digest)
     if metadata.metrics and (folder / METRICS).exists():
         try:
             same = json.loads((folder / METRICS).read_bytes()) == metrics_document(
@@ -175,6 +193,12 @@ def _check_results(folder: Path, metadata: RunMetadata) -> None:
             same = False
         if not same:
             raise _changed(folder, METRICS)
+
+
+def _refuse_changed(folder: Path, name: str, digest: str) -> None:
+    path = folder / name
+    if not path.is_file() or file_digest(path) != digest:
+        raise _changed(folder, name)
 
 
 def _changed(folder: Path, name: str) -> Corrupt:

@@ -4,6 +4,7 @@ from opslab.errors import Environment
 from opslab.model.ids import RunId
 from opslab.model.run import RunMetadata
 from opslab.ports import Processes
+from opslab.runs.plain_copies import write_plain_copies
 from opslab.runs.report import write_reports
 from opslab.runs.state import as_seen, told
 from opslab.store.layout import Layout
@@ -12,7 +13,7 @@ from opslab.store.runs import write_metadata
 
 
 def render_again(layout: Layout, run_id: RunId, processes: Processes) -> RunMetadata:
-    """`metadata.json`, `report.md` and `report.html`; the run as seen. Raises Environment while its owner lives."""
+    """Metadata, reports, copies of the last checks; the run as seen. Raises Environment while its owner lives."""
     folder = layout.run(run_id)
     seen = as_seen(told(folder), processes)
     if seen.status == "running":
@@ -20,6 +21,7 @@ def render_again(layout: Layout, run_id: RunId, processes: Processes) -> RunMeta
     with owned(folder):
         metadata = told(folder)
         write_metadata(folder, metadata)
+        write_plain_copies(folder, metadata)
         if metadata.status == "running":  # and its owner was gone before we held it
             metadata = seen
         write_reports(folder, metadata)

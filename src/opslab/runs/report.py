@@ -44,6 +44,8 @@ def sections(run: RunMetadata) -> list[tuple[str, list[tuple[str, Any]]]]:
             ],
         )
     ]
+    if run.safety:
+        found.append(("Safety status", list(run.safety.model_dump().items())))
     if run.metrics:
         found.append(("Scenario counters", list(run.metrics.model_dump().items())))
     if run.denial_reasons:
@@ -67,6 +69,7 @@ def sections(run: RunMetadata) -> list[tuple[str, list[tuple[str, Any]]]]:
     if run.identity:
         identity = [("input digest", run.input_digest), ("result digest", run.result_digest)]
         found.append(("Identity", [*identity, *run.identity.model_dump().items()]))
+    found += [(title, list(section.items())) for title, section in _checks(run) if section]
     if cost:
         found.append(
             (
@@ -79,6 +82,14 @@ def sections(run: RunMetadata) -> list[tuple[str, list[tuple[str, Any]]]]:
             )
         )
     return [(heading, [row for row in rows if row[1] is not None]) for heading, rows in found]
+
+
+def _checks(run: RunMetadata) -> list[tuple[str, dict[str, Any] | None]]:
+    return [
+        ("Connectivity readiness", run.connectivity_readiness),
+        ("Connectivity probe", run.connectivity_probe),
+        ("Reconciliation", run.reconciliation),
+    ]
 
 
 def _markdown_cell(value: Any) -> str:

@@ -8,6 +8,7 @@ import opslab
 from opslab.model.instant import iso
 from opslab.model.run import RunMetadata
 from opslab.ports import Clock
+from opslab.runs.plain_copies import write_plain_copies
 from opslab.runs.report import write_reports
 from opslab.runs.state import apply
 from opslab.store.journal import Journal
@@ -26,7 +27,10 @@ class RunLog:
 
     def tell(self, name: str, payload: Mapping[str, Any]) -> RunMetadata:
         """Append one lifecycle event, durable before this returns; the metadata with it."""
-        self.metadata = apply(self.metadata, self._journal.append(name, payload))
+        event = self._journal.append(name, payload)
+        for other in self._journal.take_others():
+            self.metadata = apply(self.metadata, other)
+        self.metadata = apply(self.metadata, event)
         write_metadata(self._folder, self.metadata)
         return self.metadata
 
@@ -36,9 +40,10 @@ class RunLog:
 
 
 def finish(
-    folder: Path, metadata: RunMetadata, clock: Clock, *, reports: bool, by: Literal["run", "recover"] = "run"
+    folder: Path, metadata: RunMetadata, clock: Clock, *, reports: bool, by: Literal["run", "recover", "check"] = "run"
 ) -> None:
     """Seal a run that has ended, then render what is derived from it."""
+    write_plain_copies(folder, metadata)
     seal(folder, metadata.status, by, iso(clock.now_ns()), opslab.__version__)
     if reports:
         write_reports(folder, metadata)

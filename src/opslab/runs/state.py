@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from opslab.errors import Corrupt
+from opslab.model.check import CHECK_EVENTS
 from opslab.model.event import HIGH_RATE, Event
 from opslab.model.run import (
     EngineCost,
@@ -14,6 +15,7 @@ from opslab.model.run import (
     Owner,
     RunDataset,
     RunMetadata,
+    Safety,
     ScenarioCounters,
 )
 from opslab.ports import Processes
@@ -21,7 +23,12 @@ from opslab.store.journal import NAME as JOURNAL
 from opslab.store.journal import read_lifecycle
 from opslab.store.runs import read_metadata
 
-_ENDINGS = {"run_completed": "completed", "run_failed": "failed", "run_interrupted": "interrupted"}
+ENDINGS = {
+    "run_completed": "completed",
+    "run_failed": "failed",
+    "run_interrupted": "interrupted",
+    "run_safety_blocked": "safety_blocked",
+}
 _PARTS: dict[str, Any] = {
     "dataset": RunDataset,
     "identity": Identity,
@@ -88,8 +95,12 @@ def apply(metadata: RunMetadata | None, event: Event) -> RunMetadata:
         )
     if event.event == "run_started":
         return metadata.with_changes(**_known(event.payload), status="running", started_at=event.time)
-    if event.event in _ENDINGS:
-        return metadata.with_changes(**{"ended_at": event.time, **_known(event.payload)}, status=_ENDINGS[event.event])
+    if kind := CHECK_EVENTS.get(event.event):
+        return metadata.with_changes(**{kind.section: dict(event.payload)})
+    if event.event == "kill_switch_observed":
+        return metadata.with_changes(safety=Safety.model_validate(event.payload, strict=False))
+    if event.event in ENDINGS:
+        return metadata.with_changes(**{"ended_at": event.time, **_known(event.payload)}, status=ENDINGS[event.event])
     return metadata
 
 

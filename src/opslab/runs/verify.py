@@ -9,6 +9,7 @@ from opslab.model.ids import RunId
 from opslab.model.manifest import Finding, Kind, Manifest, Verification
 from opslab.model.run import FINAL, Status
 from opslab.ports import Processes
+from opslab.runs.plain_copies import plain_findings
 from opslab.runs.state import as_seen, refuse_behind, told
 from opslab.store.journal import NAME as JOURNAL
 from opslab.store.journal import read_events
@@ -69,6 +70,8 @@ def check_journal(folder: Path) -> None:
 
 def _derived(folder: Path) -> Iterator[Finding]:
     """`metadata.json` may be missing, but what it says is read by every command, so that it must be true."""
+    wanted = told(folder)
+    yield from plain_findings(folder, wanted)
     try:
         found = read_metadata(folder)
     except Corrupt as broken:
@@ -76,7 +79,6 @@ def _derived(folder: Path) -> Iterator[Finding]:
         return
     if found is None:
         return
-    wanted = told(folder)
     differing = differences(wanted.model_dump(mode="json"), found.model_dump(mode="json"))
     if differing:
         first = differing[0]

@@ -8,7 +8,7 @@ says so in the next line.
 import fcntl
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,7 @@ class Journal:
         with writing("open the journal"):
             self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
         self._size = -1
+        self._others: list[Event] = []
         self._seq = 0
         self._prev: str | None = None
 
@@ -56,6 +57,21 @@ class Journal:
     def append_many(self, events: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
         """Append (name, payload) pairs as one write. A later `append` makes them durable."""
         self._append(events, sync=False)
+
+    def append_alone(self, make: Callable[[], tuple[str, Mapping[str, Any]]]) -> Event:
+        """As `append`, of what `make` returns, which is called while nobody else can append."""
+        with writing("append to the journal"):
+            fcntl.flock(self._file, fcntl.LOCK_EX)
+            try:
+                torn = self._catch_up()
+                return Event.model_validate_json(self._write([*torn, make()], sync=True)[-1])
+            finally:
+                fcntl.flock(self._file, fcntl.LOCK_UN)
+
+    def take_others(self) -> list[Event]:
+        """Lifecycle events that other processes wrote between ours, since this was last asked."""
+        found, self._others = self._others, []
+        return found
 
     def _append(self, events: Iterable[tuple[str, Mapping[str, Any]]], sync: bool) -> list[bytes]:
         with writing("append to the journal"):
@@ -109,8 +125,28 @@ class Journal:
         if last:
             self._seq = _event(self._path.parent, last + b"\n").seq
             self._prev = DIGEST_PREFIX + hashlib.sha256(last + b"\n").hexdigest()
+        if self._size >= 0:
+            self._others += self._between(self._size, size)
         self._size = size
         return kept
+
+    def _between(self, start: int, end: int) -> Iterator[Event]:
+        lines = os.pread(self._file, end - start, start).splitlines(keepends=True)
+        for line in lines:
+            if line.endswith(b"\n") and not any(mark in line[:_NAME_WITHIN_BYTES] for mark in _HIGH_RATE_MARKS):
+                yield _event(self._path.parent, line)
+
+
+def events_behind(folder: Path, offset: int) -> list[Event]:
+    """Those whose lines begin at `offset` or later; a torn end is left out. Raises Corrupt for what is no event."""
+    try:
+        with open(folder / NAME, "rb") as stream:
+            stream.seek(offset)
+            lines = stream.read().splitlines(keepends=True)
+    except OSError as error:
+        why = f"cannot be read: {error.strerror}"
+        raise Corrupt(f"run {folder.name}: {NAME} {why}", file=NAME, what=why) from None
+    return [_event(folder, line) for line in lines if line.endswith(b"\n")]
 
 
 def read_events(folder: Path) -> Iterator[Event]:

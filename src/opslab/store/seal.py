@@ -11,19 +11,23 @@ from array import array
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Literal
+from typing import BinaryIO, Literal
 from zlib import crc32
 
 from pydantic import ValidationError
 
 from opslab.errors import Corrupt
 from opslab.model.canonical import DIGEST_PREFIX
+from opslab.model.check import CHECK_EVENTS, PLAIN_NAMES, is_numbered
+from opslab.model.event import Event
 from opslab.model.manifest import Finding, Manifest, SealedFile
 from opslab.model.run import Status
 from opslab.store.files import file_digest, json_bytes, write_whole, writing
+from opslab.store.journal import NAME as JOURNAL
+from opslab.store.journal import events_behind
 
 NAME = "manifest.json"
-DERIVED = frozenset({"metadata.json", "report.md", "report.html"})
+DERIVED = frozenset({"metadata.json", "report.md", "report.html"}) | PLAIN_NAMES
 FOLDERS = frozenset({"logs"})
 """There also when nothing is in them."""
 _TEMPORARY = re.compile(r"\.(?P<name>.+)\.\d+\.tmp")
@@ -45,7 +49,7 @@ def lines_name(number: int) -> str:
 
 
 def seal(
-    folder: Path, status: Status, sealed_by: Literal["run", "recover"], sealed_at: str, lab_version: str
+    folder: Path, status: Status, sealed_by: Literal["run", "recover", "check"], sealed_at: str, lab_version: str
 ) -> Manifest:
     """Read every file as it lies there, and write down what it is. A seal that stands is kept beside the new one."""
     before = read_manifest(folder)
@@ -111,11 +115,38 @@ def _rendered(manifest: Manifest) -> bytes:
 
 def left_behind(folder: Path, manifest: Manifest) -> dict[str, str]:
     """File to what it is, of all that a process left which died over a derived file or over the next seal."""
-    return {
+    found = {
         relative: what
         for relative, mode in _entries(folder, known_folders=frozenset())
         if stat.S_ISREG(mode) and (what := _left(folder, manifest, relative))
     }
+    if checks_behind(folder, manifest):
+        found[JOURNAL] = "the events of checks that were not sealed any more, behind its sealed end"
+    return found
+
+
+def checks_behind(folder: Path, manifest: Manifest) -> list[Event]:
+    """Checks that the journal tells of behind what was sealed; none when anything else stands there."""
+    sealed = next((file for file in manifest.files if file.path == JOURNAL), None)
+    if sealed is None:
+        return []
+    try:
+        with open(folder / JOURNAL, "rb") as stream:
+            if os.fstat(stream.fileno()).st_size <= sealed.size_bytes or _digest_of(stream, sealed) != sealed.digest:
+                return []
+        events = events_behind(folder, sealed.size_bytes)
+    except (OSError, Corrupt):
+        return []
+    return events if all(event.event in CHECK_EVENTS for event in events) else []
+
+
+def _digest_of(stream: BinaryIO, sealed: SealedFile) -> str:
+    """Of as many bytes as were sealed."""
+    hasher, left = hashlib.sha256(), sealed.size_bytes
+    while left and (chunk := stream.read(min(left, _CHUNK_BYTES))):
+        hasher.update(chunk)
+        left -= len(chunk)
+    return DIGEST_PREFIX + hasher.hexdigest()
 
 
 def _left(folder: Path, manifest: Manifest, relative: str) -> str | None:
@@ -132,6 +163,8 @@ def _left(folder: Path, manifest: Manifest, relative: str) -> str | None:
         return "a copy of the seal, for a next one that was not written"
     if relative == next_lines:
         return "the line checks of a seal that was not written"
+    if is_numbered(relative) and all(file.path != relative for file in manifest.files):
+        return "the result of a check that was not sealed any more"
     if relative == last_lines and file_digest(folder / last_lines) == _line_checks_before(folder, manifest):
         return "the line checks of the seal before"
     return None
@@ -151,7 +184,12 @@ def hold_against(folder: Path, manifest: Manifest, tick: Callable[[int], None]) 
     """
     left = left_behind(folder, manifest)
     of_checks = _line_checks_finding(folder, manifest)
-    findings = [found for file in manifest.files if (found := _look_at(folder, manifest, file, not of_checks, tick))]
+    findings = [
+        found
+        for file in manifest.files
+        if not (file.path == JOURNAL and JOURNAL in left)
+        and (found := _look_at(folder, manifest, file, not of_checks, tick))
+    ]
     findings += of_checks
     findings += [
         Finding(kind="added", file=name, message=what) for name, what in _added(folder, manifest) if name not in left

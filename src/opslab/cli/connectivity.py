@@ -1,0 +1,125 @@
+"""`tc connectivity`: are the named variables set; does a loopback URL answer."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from opslab.cli.options import Home, Json, Spec
+from opslab.cli.output import note, result_fields, result_json
+
+if TYPE_CHECKING:
+    from opslab.model.connectivity import ProbeResult, ReadinessResult
+    from opslab.runs.connectivity_checks import Checked
+
+app = typer.Typer(help="Look before you connect.", no_args_is_help=True)
+
+RunIdOption = Annotated[
+    str | None, typer.Option("--run-id", metavar="ID", help="The run to keep the result with [default: the spec's]")
+]
+
+READINESS_CODES = {"configured": 0, "disabled": 0, "missing_credentials": 1, "invalid_config": 1, "unknown": 3}
+PROBE_CODES = {"probe_ok": 0, "probe_http_error": 1, "probe_timeout": 1, "probe_unreachable": 1, "probe_unknown": 3}
+
+
+@app.command()
+def readiness(spec: Spec, run_id: RunIdOption = None, home: Home = None, as_json: Json = False) -> None:
+    """Are the environment variables set that the spec names. No network, and no value is kept or shown."""
+    from opslab.lab import open_lab
+
+    checked = open_lab(home).readiness(spec, run_id)
+    result = checked.result
+    if as_json:
+        result_json(_document(checked))
+    else:
+        _show_readiness(result)
+    _say(checked)
+    if result.state not in ("disabled", "configured") and checked.notes:
+        from opslab.model.secrets import echo
+
+        note(f"notes: {echo(' '.join(checked.notes.split()))}")
+    raise typer.Exit(READINESS_CODES[result.state])
+
+
+@app.command()
+def probe(
+    spec: Spec,
+    url: Annotated[str, typer.Option("--url", metavar="URL", help="Such as http://127.0.0.1:8080/path.")],
+    run_id: RunIdOption = None,
+    timeout_ms: Annotated[
+        int, typer.Option("--timeout-ms", metavar="N", min=1, max=60_000, help="For all of it, milliseconds.")
+    ] = 2_000,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Send one GET to this machine, and say whether and how fast it answers. The content is not kept."""
+    from opslab.lab import open_lab
+
+    checked = open_lab(home).probe(spec, url, timeout_ms, run_id)
+    if as_json:
+        result_json(_document(checked))
+    else:
+        _show_probe(checked.result)
+    _say(checked)
+    raise typer.Exit(PROBE_CODES[checked.result.state])
+
+
+def _document(checked: "Checked[ReadinessResult] | Checked[ProbeResult]") -> dict[str, Any]:
+    kept = checked.recorded
+    return {
+        **checked.result.model_dump(mode="json"),
+        "run_id": checked.run.run_id,
+        "artifact": kept.artifact if kept else None,
+        "digest": kept.digest if kept else None,
+        "seal": kept.seal if kept else None,
+    }
+
+
+def _say(checked: "Checked[ReadinessResult] | Checked[ProbeResult]") -> None:
+    if checked.recorded:
+        note(f"kept with run {checked.run.run_id} as {checked.recorded.artifact}")
+    else:
+        note(f"nothing was kept: {checked.run.why_none}")
+
+
+def _show_readiness(result: "ReadinessResult") -> None:
+    names = [*result.required_env.items(), *((f"{name} (optional)", how) for name, how in result.optional_env.items())]
+    result_fields(
+        [
+            ("state", result.state),
+            ("problems", ", ".join(result.problems) or None),
+            ("target", result.target),
+            ("venue", result.venue),
+            *names,
+        ]
+    )
+
+
+def _show_probe(result: "ProbeResult") -> None:
+    result_fields(
+        [
+            ("state", result.state),
+            ("reason", result.reason),
+            ("phase", result.phase),
+            ("url", url_text(result)),
+            ("address", result.address),
+            ("status code", result.status_code),
+            ("http version", result.http_version),
+            ("headers", f"{result.header_count}, {result.head_bytes:,} bytes" if result.head_bytes else None),
+            ("content", f"{result.body_bytes:,} bytes" if result.body_bytes is not None else None),
+            ("resolve", _ms(result.resolve_ms)),
+            ("connect", _ms(result.connect_ms)),
+            ("first byte", _ms(result.first_byte_ms)),
+            ("total", _ms(result.total_ms)),
+            ("timeout", f"{result.timeout_ms:,} ms"),
+        ]
+    )
+
+
+def url_text(result: "ProbeResult") -> str:
+    """The URL without what a query said."""
+    host = f"[{result.host}]" if ":" in result.host else result.host
+    return f"{result.scheme}://{host}:{result.port}{result.path}{'?...' if result.has_query else ''}"
+
+
+def _ms(milliseconds: float | None) -> str | None:
+    return None if milliseconds is None else f"{milliseconds:,.1f} ms"

@@ -1,0 +1,1 @@
+"""Are the named variables set; does a loopback URL answer."""

@@ -1,0 +1,1 @@
+"""The kill switch: what its files mean, and what wins."""

@@ -1,0 +1,101 @@
+"""URLs that lead nowhere but to this machine, as a type."""
+
+import re
+from typing import Self
+
+from opslab.errors import Usage
+
+MAX_URL_CHARACTERS = 2048
+DEFAULT_PORT = 80
+NAME = "localhost"
+"""The one host that is no address: whoever connects resolves it and holds every address against `is_loopback`."""
+
+_DOTTED = r"127(?:\.(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])){3}"
+_ADDRESS = re.compile(rf"{_DOTTED}|::1", re.ASCII)
+_CHARACTER = r"(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})"
+_URL = re.compile(
+    rf"(?P<scheme>http)://(?P<host>{NAME}|\[::1\]|{_DOTTED})(?::(?P<port>[1-9][0-9]{{0,4}}))?"
+    rf"(?P<path>(?:/{_CHARACTER}*)*)(?:\?(?P<query>(?:{_CHARACTER}|[/?])*))?",
+    re.ASCII,
+)
+_HINT = "such as http://127.0.0.1:8080/path; the host is 127.x.x.x, [::1] or localhost"
+
+
+class LoopbackUrl(str):
+    """An `http` URL of a loopback address, or of `localhost`. One spelling of a host is taken, every other refused.
+
+    The text is kept as it was given. Raises Usage, and repeats nothing of what it refuses: it may hold a password.
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, text: str) -> Self:
+        why = _why_not(text)
+        if why:
+            raise Usage(f"not a loopback URL: {why}", hint=_HINT)
+        return super().__new__(cls, text)
+
+    @property
+    def host(self) -> str:
+        """`127.x.x.x`, `::1` or `localhost`."""
+        return self._part("host").strip("[]")
+
+    @property
+    def port(self) -> int:
+        return int(self._part("port") or DEFAULT_PORT)
+
+    @property
+    def path(self) -> str:
+        """From the first slash on; `/` when there is none."""
+        return self._part("path") or "/"
+
+    @property
+    def has_query(self) -> bool:
+        return "?" in self
+
+    @property
+    def authority(self) -> str:
+        """Host and port as they stand there, for the `Host` header."""
+        return self.removeprefix("http://").partition("/")[0].partition("?")[0]
+
+    @property
+    def target(self) -> str:
+        """Path and query: what a request asks for."""
+        return self.path + (f"?{self._part('query')}" if self.has_query else "")
+
+    @property
+    def is_address(self) -> bool:
+        """Whether nothing has to be resolved."""
+        return self.host != NAME
+
+    def _part(self, name: str) -> str:
+        found = _URL.fullmatch(self)
+        return (found[name] if found else None) or ""
+
+
+def is_loopback(address: str) -> bool:
+    """Whether `address` is dotted `127.x.x.x` or `::1`; no other spelling of them."""
+    return _ADDRESS.fullmatch(address) is not None
+
+
+def _why_not(text: str) -> str | None:
+    """What is wrong with `text`, without repeating it; None when nothing is."""
+    if not text.isascii() or not text.isprintable():
+        return "it has characters that are not printable ASCII"
+    if len(text) > MAX_URL_CHARACTERS:
+        return f"it is longer than {MAX_URL_CHARACTERS} characters"
+    found = _URL.fullmatch(text)
+    if found:
+        return None if int(found["port"] or DEFAULT_PORT) <= 65_535 else "the port is more than 65535"
+    if not text.startswith("http://"):
+        return "it does not begin with http://"
+    authority = re.split(r"[/?#\\]", text.removeprefix("http://"), maxsplit=1)[0]
+    if "@" in authority:
+        return "user info is not allowed"
+    if "#" in text:
+        return "a fragment is not allowed"
+    if not re.fullmatch(rf"(?:{NAME}|\[::1\]|{_DOTTED})(?::.*)?", authority):
+        return "the host is neither 127.x.x.x in plain decimals nor [::1] nor localhost"
+    if not re.fullmatch(r".*?(?:\]|[^:\]])(?::[1-9][0-9]{0,4})?", authority):
+        return "the port is not a number from 1 to 65535"
+    return "path or query has characters that must be written as %XX"

@@ -1,0 +1,1 @@
+"""Two account snapshots held against each other: pure functions of them and of an instant."""

@@ -1,0 +1,91 @@
+"""The JSON Schema of a snapshot, for whoever writes one."""
+
+from typing import Any
+
+from opslab.reconciliation.snapshot import (
+    KEYS,
+    MOST_ROWS,
+    ORDER_SIDES,
+    ORDER_STATUSES,
+    ORDER_TYPES,
+    POSITION_SIDES,
+    ROWS,
+    VERSION,
+)
+from opslab.reconciliation.values import MOST_DIGITS, NAME_PATTERN, TIME_PATTERN
+
+Schema = dict[str, Any]
+
+
+def snapshot_schema() -> Schema:
+    """JSON Schema (draft 2020-12) of a whole snapshot. What it lets through is compared; what it does not may be too,
+    with findings of state `unknown`.
+    """
+    parts: Schema = {part: _rows(part, names) for part, names in ROWS.items()}
+    as_of = {"type": "string", "pattern": f"^{TIME_PATTERN}$", "description": "when the account was so, UTC"}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Account snapshot v1",
+        **_object({"snapshot_version": {"const": VERSION}, "as_of": as_of, **parts}, KEYS),
+    }
+
+
+def _rows(part: str, names: tuple[str, ...]) -> Schema:
+    known = {name: _FIELDS.get(f"{part}.{name}") or _FIELDS[name] for name in names}
+    smallest = {"minItems": 1} if part == "balances" else {}
+    return {
+        "type": "array",
+        "maxItems": MOST_ROWS,
+        **smallest,
+        "description": _PARTS[part],
+        "items": _object(known, names),
+    }
+
+
+def _object(properties: Schema, required: tuple[str, ...]) -> Schema:
+    return {
+        "type": "object",
+        "additionalProperties": False,
+        "required": list(required),
+        "properties": properties,
+    }
+
+
+def _number(description: str, sign: str = "-?", *, null: bool = False) -> Schema:
+    digits = f"[0-9]{{1,{MOST_DIGITS}}}(\\.[0-9]{{1,{MOST_DIGITS}}})?"
+    kinds: list[Schema] = [{"type": "string", "pattern": f"^{sign}{digits}$"}, {"type": "number"}]
+    if not sign:
+        kinds[1]["minimum"] = 0
+    return {"description": description, "anyOf": [*kinds, {"type": "null"}] if null else kinds}
+
+
+def _word(description: str, known: tuple[str, ...]) -> Schema:
+    return {"enum": list(known), "description": description}
+
+
+def _name(description: str) -> Schema:
+    return {"type": "string", "pattern": f"^{NAME_PATTERN}$", "description": description}
+
+
+_PARTS = {
+    "positions": "one row for each instrument; one that is not listed is flat",
+    "open_orders": "one row for each order that is open",
+    "balances": "one row for each asset; one that is not listed is zero",
+}
+_FIELDS: dict[str, Schema] = {
+    "instrument": _name("as the venue writes it, such as BTCUSDT"),
+    "client_order_id": _name("as the client gave it"),
+    "asset": _name("such as USDT"),
+    "positions.side": _word("with the sign of signed_quantity", POSITION_SIDES),
+    "signed_quantity": _number("negative of a short position, 0 when flat"),
+    "average_entry_price": _number("null when flat", "", null=True),
+    "side": _word("what the order does", ORDER_SIDES),
+    "type": _word("of the order", ORDER_TYPES),
+    "quantity": _number("of the whole order, what was filled included", ""),
+    "filled_quantity": _number("less than quantity: the order is open", ""),
+    "price": _number("null of a market order", "", null=True),
+    "status": _word("in the engine's words; a venue's NEW is ACCEPTED", ORDER_STATUSES),
+    "total": _number("free and locked together"),
+    "free": _number("what can be used"),
+    "locked": _number("what positions and orders hold", ""),
+}

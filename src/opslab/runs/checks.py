@@ -1,0 +1,173 @@
+"""A check's result, kept with a run: before it starts, while it runs, after it was sealed.
+
+In this order, so that whoever dies on the way leaves what `tc run recover` can end: the numbered artifact, the event
+that names it, the metadata, the copy under the plain name, the reports, and a new seal where there was one.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from opslab.errors import Corrupt, Environment
+from opslab.model.canonical import digest_bytes
+from opslab.model.check import PROBE, READINESS, RECONCILIATION, CheckKind
+from opslab.model.ids import RunId
+from opslab.model.manifest import Manifest
+from opslab.model.run import FINAL, RunMetadata
+from opslab.ports import Clock, Processes
+from opslab.runs.plain_copies import write_plain, write_plain_copies
+from opslab.runs.report import write_reports
+from opslab.runs.run_log import finish
+from opslab.runs.state import ENDINGS, as_seen, told
+from opslab.store.files import json_bytes, write_whole, writing
+from opslab.store.journal import Journal, last_event
+from opslab.store.layout import Layout
+from opslab.store.owner import owned
+from opslab.store.runs import run_folder, write_metadata
+from opslab.store.seal import hold_against, read_manifest
+
+__all__ = ["PROBE", "READINESS", "RECONCILIATION", "CheckKind", "CheckSurroundings", "Recorded", "record_check"]
+
+_TURNS = 3
+"""How often a run may change hands while a check is being kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckSurroundings:
+    layout: Layout
+    clock: Clock
+    processes: Processes
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    artifact: str
+    """File in the run's folder."""
+    digest: str
+    seal: str | None
+    """Digest of the new seal; None of a run that is not sealed."""
+
+
+class _Moved(Exception):
+    """The run was started, or ended, in the meantime."""
+
+
+def record_check(
+    around: CheckSurroundings,
+    run_id: RunId,
+    kind: CheckKind,
+    summary: Mapping[str, Any],
+    document: Mapping[str, Any],
+) -> Recorded:
+    """Keep a check's result with a run.
+
+    summary: what the event, `metadata.json` and the report say. document: the artifact.
+    Raises NotFound, Corrupt, Environment, Unwritable; then nothing was kept.
+    """
+    folder = run_folder(around.layout, run_id)
+    for _ in range(_TURNS):
+        try:
+            if _lives(folder, around.processes):
+                return _beside_its_owner(folder, around, kind, summary, document)
+            return _in_our_hands(folder, around, kind, summary, document)
+        except _Moved:
+            continue
+    raise Environment(f"run {run_id} changes hands all the time", hint="try again")
+
+
+def _lives(folder: Path, processes: Processes) -> bool:
+    """Whether it is running. Raises Environment when its owner died over it."""
+    metadata = told(folder)
+    if metadata.status != "running":
+        return False
+    if as_seen(metadata, processes).status != "running":
+        raise Environment(
+            f"run {folder.name} is not settled: its owner is gone", hint=f"tc run recover {folder.name}, then again"
+        )
+    return True
+
+
+def _beside_its_owner(
+    folder: Path, around: CheckSurroundings, kind: CheckKind, summary: Mapping[str, Any], document: Mapping[str, Any]
+) -> Recorded:
+    """Its owner renews the metadata and seals, and finds the event when it next writes."""
+    kept: list[Recorded] = []
+
+    def make() -> tuple[str, Mapping[str, Any]]:
+        last = last_event(folder)
+        if last and last.event in ENDINGS:
+            raise _Moved
+        recorded = _write_artifact(folder, kind, document)
+        write_plain(folder, kind, recorded.artifact)
+        kept.append(recorded)
+        return kind.event, _payload(summary, recorded)
+
+    with Journal(folder, around.clock) as journal:
+        journal.append_alone(make)
+    return kept[0]
+
+
+def _in_our_hands(
+    folder: Path, around: CheckSurroundings, kind: CheckKind, summary: Mapping[str, Any], document: Mapping[str, Any]
+) -> Recorded:
+    with owned(folder):
+        if told(folder).status == "running":
+            raise _Moved
+        before = read_manifest(folder)
+        _refuse_unless_whole(folder, before)
+        recorded = _write_artifact(folder, kind, document)
+        with Journal(folder, around.clock) as journal:
+            journal.append(kind.event, _payload(summary, recorded))
+        metadata = told(folder)
+        renew(folder, metadata)
+        if before is None:
+            return recorded
+        finish(folder, metadata, around.clock, reports=False, by="check")
+        manifest = read_manifest(folder)
+        return Recorded(recorded.artifact, recorded.digest, manifest.seal if manifest else None)
+
+
+def _refuse_unless_whole(folder: Path, manifest: Manifest | None) -> None:
+    """A new seal must not cover what was changed under the old one."""
+    if manifest is None:
+        if told(folder).status in FINAL:
+            raise Environment(
+                f"run {folder.name} has ended and is not sealed", hint=f"tc run recover {folder.name}, then again"
+            )
+        return
+    findings = hold_against(folder, manifest, lambda _size: None)
+    if findings:
+        first = findings[0]
+        left = all(finding.kind == "left_behind" for finding in findings)
+        raise Corrupt(
+            f"run {folder.name}: {first.file} {first.message}",
+            file=first.file,
+            line=first.line,
+            byte=first.byte,
+            what=first.message,
+            hint=f"tc run recover {folder.name}" if left else "docs/runbooks/artifact-health.md",
+        )
+
+
+def _write_artifact(folder: Path, kind: CheckKind, document: Mapping[str, Any]) -> Recorded:
+    """Under the first number that is free."""
+    data = json_bytes(document)
+    with writing(f"write the result of {kind.event}"):
+        number = 1
+        while (folder / kind.numbered(number)).exists():
+            number += 1
+        write_whole(folder / kind.numbered(number), data)
+    return Recorded(kind.numbered(number), digest_bytes(data), None)
+
+
+def _payload(summary: Mapping[str, Any], recorded: Recorded) -> dict[str, Any]:
+    return {**summary, "artifact": recorded.artifact, "digest": recorded.digest}
+
+
+def renew(folder: Path, metadata: RunMetadata) -> None:
+    """Write again what is derived, the reports where they are. The caller holds the run."""
+    write_metadata(folder, metadata)
+    write_plain_copies(folder, metadata)
+    if (folder / "report.md").exists():
+        write_reports(folder, metadata)

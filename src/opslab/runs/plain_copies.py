@@ -1,0 +1,39 @@
+"""The last result of each kind of check, under its plain name: a copy, which can be deleted."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from opslab.model.check import CHECKS, CheckKind
+from opslab.model.manifest import Finding
+from opslab.model.run import RunMetadata
+from opslab.store.files import write_whole, writing
+
+
+def write_plain(folder: Path, kind: CheckKind, artifact: str) -> None:
+    with writing(f"write {kind.plain}"):
+        write_whole(folder / kind.plain, (folder / artifact).read_bytes())
+
+
+def write_plain_copies(folder: Path, metadata: RunMetadata) -> None:
+    for kind, artifact in _last(metadata):
+        write_plain(folder, kind, artifact)
+
+
+def plain_findings(folder: Path, metadata: RunMetadata) -> Iterator[Finding]:
+    """Copies that are not what the metadata says; one that is missing is none."""
+    last = dict(_last(metadata))
+    for kind in CHECKS:
+        copy = folder / kind.plain
+        if not copy.is_file():
+            continue
+        if kind not in last:
+            yield Finding(kind="added", file=kind.plain, message="was added: the run has no such check")
+        elif copy.read_bytes() != (folder / last[kind]).read_bytes():
+            yield Finding(kind="changed", file=kind.plain, message=f"is not {last[kind]}, of which it is a copy")
+
+
+def _last(metadata: RunMetadata) -> Iterator[tuple[CheckKind, str]]:
+    for kind in CHECKS:
+        section = getattr(metadata, kind.section)
+        if section is not None:
+            yield kind, section["artifact"]

@@ -1,0 +1,232 @@
+"""Results of checks, kept with a run before it starts, while it runs, and after it was sealed."""
+
+import json
+import os
+import shutil
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from opslab.errors import Corrupt, Environment, NotFound
+from opslab.lab import Lab
+from opslab.model.check import CHECKS, PROBE, RECONCILIATION, CheckKind
+from opslab.runs import checks
+from opslab.settings import resolve_here
+from tests.breaking.processes import wait_for_engine
+from tests.fakes.tc import Tc
+
+
+def lab_of(tc: Tc) -> Lab:
+    return Lab(resolve_here(str(tc.home)))
+
+
+def keep(tc: Tc, kind: CheckKind = PROBE, **document: Any) -> str:
+    return lab_of(tc).record_check("r1", kind, {"state": "probe_ok"}, {"version": 1, **document}).artifact
+
+
+def verify(tc: Tc, code: int = 0) -> Any:
+    answer = tc("run", "verify", "r1", "--json")
+    assert answer.code == code, answer.out
+    return answer.document
+
+
+def events(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "journal.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture(scope="module")
+def once(sample_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Tc:
+    tc = Tc(tmp_path_factory.mktemp("once"))
+    shutil.copytree(sample_home / "data", tc.home / "data")
+    tc.json("run", "backtest", "--spec", tc.spec(), "--run-id", "r1")
+    return tc
+
+
+@pytest.fixture
+def finished(once: Tc, tmp_path: Path) -> Tc:
+    """A home of its own with a finished run."""
+    home = tmp_path / "home"
+    shutil.copytree(once.home, home)
+    return Tc(home)
+
+
+def test_a_check_of_a_sealed_run_is_kept_and_sealed_and_nothing_else_changes(finished: Tc) -> None:
+    folder = finished.run_folder("r1")
+    before = json.loads((folder / "manifest.json").read_text())
+    journal = (folder / "journal.jsonl").read_bytes()
+    metadata = json.loads((folder / "metadata.json").read_text())
+    assert [keep(finished, note=number) for number in (1, 2)] == [
+        "connectivity_probe-1.json",
+        "connectivity_probe-2.json",
+    ]
+    assert keep(finished, RECONCILIATION) == "reconciliation_result-1.json"
+    assert verify(finished)["seal_number"] == 4
+    after = json.loads((folder / "manifest.json").read_text())
+    old, new = ({file["path"]: file["digest"] for file in one["files"]} for one in (before, after))
+    assert {path for path, digest in old.items() if new[path] != digest} == {"journal.jsonl"}
+    assert (folder / "journal.jsonl").read_bytes().startswith(journal)
+    assert json.loads((folder / "connectivity_probe.json").read_text())["note"] == 2
+    told = json.loads((folder / "metadata.json").read_text())
+    assert told["connectivity_probe"]["artifact"] == "connectivity_probe-2.json"
+    assert told["connectivity_probe"]["digest"] == new["connectivity_probe-2.json"]
+    sections = {kind.section for kind in CHECKS}
+    assert {name: value for name, value in told.items() if name not in sections} == {
+        name: value for name, value in metadata.items() if name not in sections
+    }
+    assert "connectivity_probe-2.json" in (folder / "report.md").read_text()
+    assert "connectivity_probe-2.json" in (folder / "report.html").read_text()
+
+
+def test_a_check_before_the_start_goes_into_the_run(once: Tc, tc: Tc) -> None:
+    spec = tc.spec()
+    tc.ok("run", "init", "--spec", spec, "--run-id", "r1")
+    keep(tc)
+    assert json.loads((tc.run_folder("r1") / "metadata.json").read_text())["connectivity_probe"]["state"] == "probe_ok"
+    verify(tc, 3)
+    tc.ok("run", "backtest", "--spec", spec, "--run-id", "r1")
+    verify(tc)
+    told = tc.json("run", "show", "r1")
+    assert told["status"] == "completed"
+    assert told["connectivity_probe"]["artifact"] == "connectivity_probe-1.json"
+    assert told["result_digest"] == once.json("run", "show", "r1")["result_digest"]
+
+
+def test_a_check_of_a_run_that_runs_is_in_it_when_it_ends(long_home: Path, tmp_path: Path) -> None:
+    tc = Tc(tmp_path)
+    (tmp_path / "data").symlink_to(long_home / "data")
+    process = tc.start("run", "backtest", "--spec", tc.spec(dataset="long"), "--run-id", "r1")
+    try:
+        engine = wait_for_engine(process)
+        assert engine is not None
+        os.kill(engine, signal.SIGSTOP)
+        keep(tc)
+        keep(tc, RECONCILIATION)
+        os.kill(engine, signal.SIGCONT)
+        process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 0
+    verify(tc)
+    told = json.loads((tc.run_folder("r1") / "metadata.json").read_text())
+    assert (told["connectivity_probe"]["state"], told["reconciliation"]["state"]) == ("probe_ok", "probe_ok")
+    names = [event["event"] for event in events(tc.run_folder("r1"))]
+    assert names.index("connectivity_probe_evaluated") < names.index("run_completed")
+
+
+def test_what_was_changed_is_not_sealed_over(finished: Tc) -> None:
+    folder = finished.run_folder("r1")
+    (folder / "run_spec.yaml").write_text((folder / "run_spec.yaml").read_text() + "#\n")
+    journal = (folder / "journal.jsonl").read_bytes()
+    with pytest.raises(Corrupt):
+        keep(finished)
+    assert (folder / "journal.jsonl").read_bytes() == journal
+    assert not list(folder.glob("connectivity_probe*"))
+
+
+def test_a_run_that_is_not_there_or_not_settled_is_refused(finished: Tc) -> None:
+    with pytest.raises(NotFound):
+        lab_of(finished).record_check("r2", PROBE, {}, {})
+    folder = finished.run_folder("r1")
+    lines = (folder / "journal.jsonl").read_bytes().splitlines(keepends=True)
+    started = next(number for number, line in enumerate(lines) if b'"run_started"' in line)
+    (folder / "journal.jsonl").write_bytes(b"".join(lines[: started + 1]))
+    (folder / "manifest.json").unlink()
+    (folder / "metadata.json").unlink()
+    with pytest.raises(Environment):
+        keep(finished)
+
+
+class Died(BaseException):
+    pass
+
+
+STEPS = ("_write_artifact", "append", "renew", "finish")
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_whoever_dies_over_a_check_leaves_what_recover_ends(
+    finished: Tc, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """Dies behind a step. The run stays whole, the check is there or not, and the next one works."""
+    folder = finished.run_folder("r1")
+    keep(finished, note=0)
+
+    def dies(*args: Any, **more: Any) -> Any:
+        found = real(*args, **more)
+        raise Died if found is not Died else found
+
+    owner: Any = checks.Journal if step == "append" else checks
+    real = getattr(owner, step)
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, step, dies)
+        with pytest.raises(Died):
+            keep(finished, note=1)
+    found = verify(finished)
+    assert {finding["kind"] for finding in found["findings"]} <= {"left_behind"}
+    if step != "finish":
+        assert found["findings"]
+        with pytest.raises(Corrupt):
+            keep(finished)
+        finished.ok("run", "recover", "r1")
+    assert verify(finished)["findings"] == []
+    is_kept = step != "_write_artifact"
+    told = finished.json("run", "show", "r1")
+    assert told["connectivity_probe"]["artifact"] == f"connectivity_probe-{2 if is_kept else 1}.json"
+    assert json.loads((folder / "connectivity_probe.json").read_text())["note"] == int(is_kept)
+    assert keep(finished) == f"connectivity_probe-{3 if is_kept else 2}.json"
+    assert verify(finished)["findings"] == []
+
+
+def test_copies_that_differ_or_belong_to_no_check_are_named(finished: Tc) -> None:
+    folder = finished.run_folder("r1")
+    (folder / "reconciliation_result.json").write_text("{}\n")
+    assert verify(finished, 6)["findings"][0]["kind"] == "added"
+    (folder / "reconciliation_result.json").unlink()
+    keep(finished)
+    (folder / "connectivity_probe.json").write_text("{}\n")
+    [finding] = verify(finished, 6)["findings"]
+    assert (finding["kind"], finding["file"]) == ("changed", "connectivity_probe.json")
+    finished.ok("run", "report", "r1")
+    verify(finished)
+
+
+@pytest.mark.parametrize("name", ["connectivity_probe-0.json", "connectivity_probe-1.txt", "other_check-1.json"])
+def test_what_is_no_checks_result_is_an_addition(finished: Tc, name: str) -> None:
+    (finished.run_folder("r1") / name).write_text("{}\n")
+    assert verify(finished, 6)["findings"][0]["kind"] == "added"
+
+
+def test_other_events_behind_the_seal_are_a_change(finished: Tc) -> None:
+    folder = finished.run_folder("r1")
+    keep(finished)
+    lines = (folder / "journal.jsonl").read_bytes().splitlines(keepends=True)
+    with open(folder / "journal.jsonl", "ab") as stream:
+        stream.write(lines[1])
+    found = verify(finished, 6)["findings"][0]
+    assert (found["kind"], found["file"]) == ("changed", "journal.jsonl")
+
+
+def test_many_checks_at_once_are_all_kept(finished: Tc) -> None:
+    children = []
+    for _ in range(8):
+        child = os.fork()
+        if child == 0:
+            code = 1
+            try:
+                for _ in range(3):
+                    keep(finished)
+                code = 0
+            except Environment:
+                code = 2
+            finally:
+                os._exit(code)
+        children.append(child)
+    codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+    assert set(codes) <= {0, 2}
+    folder = finished.run_folder("r1")
+    told = [event["payload"]["artifact"] for event in events(folder) if event["event"] == PROBE.event]
+    assert told == [f"connectivity_probe-{number}.json" for number in range(1, len(told) + 1)]
+    assert len(told) >= 3 * codes.count(0)
+    assert verify(finished)["findings"] == []

@@ -1,0 +1,688 @@
+"""The kill switch's rules: what counts as active, what is kept, what a clear may take back."""
+
+import fcntl
+import json
+import os
+import resource
+import socket
+import stat
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import asdict
+from pathlib import Path
+from threading import Condition
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from opslab.errors import Environment, Refused, Unwritable, Usage
+from opslab.killswitch.state import (
+    MAX_REASON_CHARACTERS,
+    Record,
+    Scope,
+    State,
+    Switch,
+    checked_text,
+    decide,
+    parse,
+    rendered,
+    switch_of,
+)
+from opslab.killswitch.switch import (
+    activate,
+    activate_in,
+    clear,
+    clear_in,
+    effective,
+    list_switches,
+    prepare,
+    read_switch,
+)
+from opslab.model.ids import RunId
+from opslab.store.layout import Layout
+from opslab.store.switch_files import MAX_BYTES, Look, SwitchFolder, open_folder
+
+R1 = RunId("r1")
+AT = "2026-01-01T00:00:00.000000Z"
+LATER = "2026-01-02T00:00:00.000000Z"
+ACTIVE = Record("active", "run", "r1", "odd", "ann", AT)
+CLEARED = Record("cleared", "run", "r1", "odd", "ann", AT, LATER, "bob", "fine")
+
+needs_rights = pytest.mark.skipif(os.geteuid() == 0, reason="root may read and write everything")
+
+
+class Ticks:
+    """A clock that goes on by a second each time it is asked."""
+
+    def __init__(self) -> None:
+        self._now_ns = 1_767_225_600_000_000_000
+
+    def now_ns(self) -> int:
+        self._now_ns += 1_000_000_000
+        return self._now_ns
+
+    def monotonic_s(self) -> float:
+        raise NotImplementedError
+
+
+@pytest.fixture
+def clock() -> Ticks:
+    return Ticks()
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Layout:
+    return Layout(tmp_path / "home")
+
+
+def place(layout: Layout) -> Path:
+    return layout.home / "runtime" / "kill_switch"
+
+
+def state_file(layout: Layout, name: str = "r1") -> Path:
+    return place(layout) / f"{name}.state.json"
+
+
+def write(path: Path, data: bytes) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    return path
+
+
+def events(layout: Layout, name: str = "r1") -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (place(layout) / f"{name}.events.jsonl").read_bytes().splitlines()]
+
+
+def opened(layout: Layout, kind: type[SwitchFolder] = SwitchFolder) -> SwitchFolder:
+    assert open_folder(layout, make=True) is not None
+    return kind(os.open(place(layout), os.O_RDONLY | os.O_DIRECTORY))
+
+
+def changed(record: Record, **fields: Any) -> bytes:
+    return json.dumps({**asdict(record), **fields}).encode()
+
+
+# What a file means
+
+
+@pytest.mark.parametrize("record", [ACTIVE, CLEARED], ids=["active", "cleared"])
+def test_what_was_written_is_read(record: Record) -> None:
+    assert parse(rendered(record), R1) == record
+    assert switch_of(Look(rendered(record), None, (1, 2, 3)), R1).state == record.state
+
+
+def test_a_cleared_switch_that_had_been_unreadable_knows_no_reason() -> None:
+    record = Record("cleared", "all", None, None, None, None, LATER, "bob", "fine")
+    assert parse(rendered(record), None) == record
+
+
+NOT_A_STATE = {
+    "empty": b"",
+    "blank": b" \n",
+    "null": b"null",
+    "list": b"[]",
+    "object": b"{}",
+    "text": b'"cleared"',
+    "binary": b"\x00\xff",
+    "deep": b"[" * 60_000,
+    "long number": b"1" * 10_000,
+    "too long": rendered(CLEARED) + b" " * MAX_BYTES,
+    "unknown state": changed(CLEARED, state="off"),
+    "no state": changed(CLEARED, state=None),
+    "other run": changed(CLEARED, run_id="r2"),
+    "scope of all": changed(CLEARED, scope="all"),
+    "of all": changed(CLEARED, scope="all", run_id=None),
+    "unknown key": changed(CLEARED, more=1),
+    "doubled key": rendered(CLEARED).replace(b'"state"', b'"state": "active",\n "state"', 1),
+    "number for text": changed(CLEARED, reason=5),
+    "empty text": changed(CLEARED, clear_reason=""),
+    "no time": changed(CLEARED, cleared_at=None),
+    "no clear reason": changed(CLEARED, clear_reason=None),
+    "half an activation": changed(CLEARED, actor=None),
+    "not a time": changed(CLEARED, cleared_at="yesterday"),
+    "time of another zone": changed(CLEARED, cleared_at="2026-01-02T00:00:00.000000+01:00"),
+    "nested": changed(CLEARED, reason={"a": 1}),
+    "missing key": json.dumps({k: v for k, v in asdict(CLEARED).items() if k != "actor"}).encode(),
+    "active and cleared": changed(CLEARED, state="active"),
+    "utf-16": json.dumps(asdict(CLEARED)).encode("utf-16")[:-1],
+}
+
+
+@pytest.mark.parametrize("data", NOT_A_STATE.values(), ids=NOT_A_STATE.keys())
+def test_what_is_not_a_state_is_active_and_can_be_activated_and_cleared(
+    layout: Layout, clock: Ticks, data: bytes
+) -> None:
+    write(state_file(layout), data)
+    found = effective(layout, R1)
+    assert (found.state, found.scope, found.reason) == ("active", "run", None)
+    assert found.problem
+    assert clear(layout, R1, "looked at", "bob", clock).switch.state == "cleared"
+    write(state_file(layout), data)
+    change = activate(layout, R1, "odd", "ann", clock)
+    assert (change.action, change.switch.reason, change.switch.problem) == ("activated", "odd", None)
+
+
+@given(st.binary(max_size=300))
+def test_no_bytes_raise_and_none_of_them_let_a_run_start(data: bytes) -> None:
+    assert switch_of(Look(data, None, (1, 1, len(data))), R1).state == "active"
+
+
+@given(st.integers(0, len(rendered(CLEARED)) - 3))
+def test_a_torn_file_is_active(end: int) -> None:
+    assert switch_of(Look(rendered(CLEARED)[:end], None, (1, 1, end)), R1).state == "active"
+
+
+VALUES = (
+    st.none() | st.text(max_size=5) | st.integers() | st.sampled_from([AT, "active", "cleared", "run", "all", "r1"])
+)
+
+
+@given(st.fixed_dictionaries(dict.fromkeys(asdict(CLEARED), VALUES)))
+def test_whatever_is_read_would_be_written_the_same(fields: dict[str, Any]) -> None:
+    found = parse(json.dumps(fields).encode(), R1)
+    if isinstance(found, Record):
+        assert asdict(found) == fields
+        assert parse(rendered(found), R1) == found
+        assert (found.cleared_at is None) == (found.state == "active")
+
+
+def link_to_a_cleared_state(path: Path) -> None:
+    path.symlink_to(write(path.with_name("elsewhere"), rendered(CLEARED)))
+
+
+def link_to_nothing(path: Path) -> None:
+    path.symlink_to("nowhere")
+
+
+def a_socket(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as door:
+        here = Path.cwd()
+        os.chdir(path.parent)  # the path of a socket is short
+        try:
+            door.bind(path.name)
+        finally:
+            os.chdir(here)
+
+
+@pytest.mark.parametrize("make", [link_to_a_cleared_state, link_to_nothing, os.mkfifo, a_socket])
+def test_what_is_no_plain_file_is_active_and_is_replaced(
+    layout: Layout, clock: Ticks, make: Callable[[Path], None]
+) -> None:
+    place(layout).mkdir(parents=True)
+    make(state_file(layout))
+    found = effective(layout, R1)
+    assert (found.state, bool(found.problem)) == ("active", True)
+    assert activate(layout, R1, "odd", "ann", clock).switch.reason == "odd"
+    assert state_file(layout).is_file()
+    assert not state_file(layout).is_symlink()
+    if make is link_to_a_cleared_state:
+        assert (place(layout) / "elsewhere").read_bytes() == rendered(CLEARED)
+
+
+def test_a_pipe_cannot_say_that_it_was_cleared(layout: Layout) -> None:
+    place(layout).mkdir(parents=True)
+    os.mkfifo(state_file(layout))
+    with open(state_file(layout), "rb+", buffering=0) as pipe:
+        pipe.write(rendered(CLEARED))
+        assert effective(layout, R1).state == "active"
+
+
+def test_a_folder_in_the_place_of_the_state_is_active_and_stays(layout: Layout, clock: Ticks) -> None:
+    (state_file(layout) / "x").mkdir(parents=True)
+    change = activate(layout, R1, "odd", "ann", clock)
+    assert (change.switch.state, bool(change.switch.problem), len(change.notes)) == ("active", True, 1)
+    with pytest.raises(Unwritable):
+        clear(layout, R1, "fine", "bob", clock)
+    assert effective(layout, R1).state == "active"
+    assert not list(place(layout).glob(".*.tmp"))
+    assert not list(place(layout).glob(".*.clearing"))
+
+
+def a_file(layout: Layout) -> None:
+    write(place(layout), b"")
+
+
+def a_link_to_a_folder(layout: Layout) -> None:
+    (layout.home / "other").mkdir(parents=True)
+    layout.runtime.mkdir()
+    place(layout).symlink_to(layout.home / "other")
+
+
+def runtime_leads_nowhere(layout: Layout) -> None:
+    layout.home.mkdir()
+    layout.runtime.symlink_to("not-mounted")
+
+
+def home_leads_nowhere(layout: Layout) -> None:
+    layout.home.symlink_to("not-mounted")
+
+
+def runtime_is_a_file(layout: Layout) -> None:
+    write(layout.runtime, b"")
+
+
+@pytest.mark.parametrize(
+    "spoil", [a_file, a_link_to_a_folder, runtime_leads_nowhere, home_leads_nowhere, runtime_is_a_file]
+)
+def test_a_folder_that_is_none_is_active_for_everything_and_nothing_can_be_written(
+    layout: Layout, clock: Ticks, spoil: Callable[[Layout], None]
+) -> None:
+    spoil(layout)
+    for found in (effective(layout, R1), read_switch(layout, None), read_switch(layout, R1)):
+        assert (found.state, found.scope, bool(found.problem)) == ("active", "all", True)
+    assert list_switches(layout).problem
+    for do in (activate, clear):
+        with pytest.raises(Unwritable):
+            do(layout, R1, "odd", "ann", clock)
+    assert effective(layout, R1).state == "active"
+
+
+@needs_rights
+@pytest.mark.parametrize("what", ["folder", "file"])
+def test_what_may_not_be_read_is_active(layout: Layout, clock: Ticks, what: str) -> None:
+    activate(layout, R1, "odd", "ann", clock)
+    clear(layout, R1, "fine", "ann", clock)
+    spoiled = place(layout) if what == "folder" else state_file(layout)
+    spoiled.chmod(0)
+    try:
+        assert effective(layout, R1).state == "active"
+        assert effective(layout, R1).problem
+    finally:
+        spoiled.chmod(0o700)
+    assert effective(layout, R1).state == "cleared"
+
+
+@needs_rights
+def test_a_folder_of_ones_own_that_may_not_be_written_is_made_so(layout: Layout, clock: Ticks) -> None:
+    prepare(layout)
+    place(layout).chmod(0o500)
+    assert activate(layout, R1, "odd", "ann", clock).switch.reason == "odd"
+    place(layout).chmod(0)
+    with pytest.raises(Unwritable) as raised:
+        activate(layout, None, "odd", "ann", clock)
+    assert raised.value.hint
+    place(layout).chmod(0o700)
+
+
+# What is kept, and what wins
+
+
+def test_nothing_there_is_absent_and_is_left_so(layout: Layout, clock: Ticks) -> None:
+    assert effective(layout, R1).state == "absent"
+    assert list_switches(layout).switches == ()
+    assert clear(layout, R1, "fine", "bob", clock).action == "unchanged"
+    assert not layout.home.exists()
+
+
+def test_a_second_activation_keeps_reason_actor_and_time_of_the_first(layout: Layout, clock: Ticks) -> None:
+    first = activate(layout, R1, "odd", "ann", clock)
+    second = activate(layout, R1, "other", "bob", clock)
+    assert (first.action, second.action) == ("activated", "kept")
+    assert second.switch == first.switch
+    assert [(line["result"], line["actor"]) for line in events(layout)] == [("activated", "ann"), ("kept", "bob")]
+
+
+def test_after_a_clear_an_activation_is_a_first_one(layout: Layout, clock: Ticks) -> None:
+    activate(layout, R1, "odd", "ann", clock)
+    cleared = clear(layout, R1, "fine", "bob", clock).switch
+    assert (cleared.state, cleared.reason, cleared.cleared_by, cleared.clear_reason) == (
+        "cleared",
+        "odd",
+        "bob",
+        "fine",
+    )
+    assert clear(layout, R1, "more", "cat", clock).switch == cleared
+    again = activate(layout, R1, "new", "cat", clock).switch
+    assert (again.state, again.reason, again.actor, again.cleared_at) == ("active", "new", "cat", None)
+    assert again.activated_at
+    assert cleared.cleared_at
+    assert again.activated_at > cleared.cleared_at
+    assert [line["result"] for line in events(layout)] == ["activated", "cleared", "unchanged", "activated"]
+
+
+STATES: tuple[State, ...] = ("absent", "cleared", "active")
+
+
+@pytest.mark.parametrize("own", STATES)
+@pytest.mark.parametrize("every", STATES)
+def test_active_wins_and_the_answer_says_whose_it_is(own: State, every: State) -> None:
+    def switch(state: State, scope: Scope) -> Switch:
+        return Switch(state, scope, "r1" if scope == "run" else None, scope)
+
+    found = decide(switch(own, "run"), switch(every, "all"))
+    assert found.state == max(own, every, key=STATES.index)
+    assert found.scope == ("run" if STATES.index(own) >= STATES.index(every) else "all")
+
+
+def test_the_switch_of_all_runs_is_over_every_run(layout: Layout, clock: Ticks) -> None:
+    activate(layout, None, "odd", "ann", clock)
+    activate(layout, R1, "mine", "ann", clock)
+    assert effective(layout, RunId("r2")).file == "runtime/kill_switch/_all.state.json"
+    assert effective(layout, R1).file == "runtime/kill_switch/r1.state.json"
+    clear(layout, R1, "fine", "ann", clock)
+    assert effective(layout, R1).scope == "all"
+    clear(layout, None, "fine", "ann", clock)
+    assert (effective(layout, R1).state, effective(layout, R1).scope) == ("cleared", "run")
+    assert [line["scope"] for line in events(layout, "_all")] == ["all", "all"]
+
+
+def test_a_listing_has_that_of_all_first_and_nothing_that_is_no_switch(layout: Layout, clock: Ticks) -> None:
+    for run_id in (RunId("b"), None, RunId("a.state.json")):
+        activate(layout, run_id, "odd", "ann", clock)
+    for name in ("bad name.state.json", "__.state.json", ".state.json", "x.json"):
+        write(place(layout) / name, b"")
+    assert [switch.run_id for switch in list_switches(layout).switches] == [None, "a.state.json", "b"]
+
+
+@pytest.mark.parametrize("text", ["", "  ", "a\nb", "a\x1b[31m", "a\u202eb", "a\u2028b", "\udcff", "x" * 501])
+def test_a_reason_is_one_bounded_line_of_text(text: str) -> None:
+    with pytest.raises(Usage):
+        checked_text("--reason", text, MAX_REASON_CHARACTERS)
+
+
+@pytest.mark.parametrize("text", ["x" * 500, " zu spät, 手 ", "a\u00a0b"])
+def test_any_other_text_is_a_reason(text: str) -> None:
+    assert checked_text("--reason", text, MAX_REASON_CHARACTERS) == text.strip()
+
+
+# Files
+
+
+@pytest.mark.parametrize("umask", [0, 0o777])
+def test_folder_and_files_are_their_owners_alone(layout: Layout, clock: Ticks, umask: int) -> None:
+    layout.runtime.mkdir(parents=True)
+    before = os.umask(umask)
+    try:
+        activate(layout, R1, "odd", "ann", clock)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(place(layout).stat().st_mode) == 0o700
+    assert {stat.S_IMODE(path.stat().st_mode) for path in place(layout).iterdir()} == {0o600}
+    assert {path.name for path in place(layout).iterdir()} == {".lock", ".spare", "r1.events.jsonl", "r1.state.json"}
+
+
+def test_a_folder_that_others_could_read_is_closed_to_them(layout: Layout, clock: Ticks) -> None:
+    place(layout).mkdir(parents=True)
+    place(layout).chmod(0o777)
+    activate(layout, R1, "odd", "ann", clock)
+    assert stat.S_IMODE(place(layout).stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize("name", ["r1.events.jsonl", ".lock", ".spare"])
+@pytest.mark.parametrize("kind", ["link", "folder", "pipe"])
+def test_what_stands_beside_the_state_cannot_hinder_an_activation(
+    layout: Layout, clock: Ticks, name: str, kind: str
+) -> None:
+    place(layout).mkdir(parents=True)
+    victim = write(layout.home / "victim", b"untouched")
+    path = place(layout) / name
+    {"link": lambda: path.symlink_to(victim), "folder": path.mkdir, "pipe": lambda: os.mkfifo(path)}[kind]()
+    change = activate(layout, R1, "odd", "ann", clock)
+    assert (change.switch.state, change.switch.reason) == ("active", "odd")
+    assert victim.read_bytes() == b"untouched"
+    assert bool(change.notes) == (name == "r1.events.jsonl" or (name == ".lock" and kind != "pipe"))
+
+
+def test_a_torn_line_of_the_events_spoils_no_other(layout: Layout, clock: Ticks) -> None:
+    write(place(layout) / "r1.events.jsonl", b'{"time": "2026')
+    activate(layout, R1, "odd", "ann", clock)
+    lines = (place(layout) / "r1.events.jsonl").read_bytes().splitlines()
+    assert len(lines) == 2
+    assert json.loads(lines[1])["result"] == "activated"
+
+
+@contextmanager
+def no_file_may_grow() -> Iterator[None]:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("before", ["absent", "cleared", "corrupt"])
+def test_without_room_an_empty_file_remains_and_is_active(layout: Layout, clock: Ticks, before: str) -> None:
+    prepare(layout)
+    if before == "cleared":
+        write(state_file(layout), rendered(CLEARED))
+    elif before == "corrupt":
+        write(state_file(layout), b"{")
+    with no_file_may_grow():
+        change = activate(layout, R1, "odd", "ann", clock)
+    assert (change.switch.state, bool(change.switch.problem)) == ("active", True)
+    assert state_file(layout).stat().st_size == (1 if before == "corrupt" else 0)
+    assert change.notes
+    assert not list(place(layout).glob(".*.tmp"))
+    assert activate(layout, R1, "odd", "ann", clock).switch.reason == "odd"
+
+
+def test_without_room_what_is_active_keeps_its_reason_and_nothing_is_cleared(layout: Layout, clock: Ticks) -> None:
+    activate(layout, R1, "odd", "ann", clock)
+    with no_file_may_grow():
+        change = activate(layout, R1, "other", "bob", clock)
+        with pytest.raises(Unwritable):
+            clear(layout, R1, "fine", "bob", clock)
+    assert (change.action, change.switch.reason, change.switch.problem) == ("kept", "odd", None)
+    assert effective(layout, R1) == change.switch
+
+
+@contextmanager
+def small_disk(layout: Layout, options: str) -> Iterator[None]:
+    layout.home.mkdir()
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(layout.home)], capture_output=True, check=False
+    )
+    if done.returncode:
+        pytest.skip("no right to mount a small disk")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", str(layout.home)], check=True)
+
+
+@pytest.mark.parametrize("full_of", ["bytes", "files"])
+def test_a_disk_that_is_really_full_has_room_for_an_activation(layout: Layout, clock: Ticks, full_of: str) -> None:
+    with small_disk(layout, "size=64k" if full_of == "bytes" else "size=1m,nr_inodes=12"):
+        prepare(layout)
+        with suppress(OSError):
+            for number in range(100):
+                (layout.home / str(number)).write_bytes(b"x" * 4096 if full_of == "bytes" else b"")
+        with pytest.raises(OSError, match="No space left"):
+            (layout.home / "more").write_bytes(b"x" * 4096)
+        change = activate(layout, R1, "odd", "ann", clock)
+        assert (change.switch.state, state_file(layout).stat().st_size) == ("active", 0)
+        assert effective(layout, R1).state == "active"
+
+
+# Who wins when an activation and a clear meet
+
+
+class Meddled(SwitchFolder):
+    """Does something of somebody else's just before the nth of its calls."""
+
+    calls = 0
+    at = 0
+
+    @staticmethod
+    def meddle() -> None:
+        raise NotImplementedError
+
+    def _next(self) -> None:
+        kind = type(self)
+        kind.calls += 1
+        if kind.calls == kind.at:
+            kind.meddle()
+
+    def look(self, name: str) -> Look:
+        self._next()
+        return super().look(name)
+
+    def stage(self, data: bytes) -> str:
+        self._next()
+        return super().stage(data)
+
+    def put(self, staged: str, name: str) -> None:
+        self._next()
+        super().put(staged, name)
+
+    def drop(self, name: str) -> None:
+        self._next()
+        super().drop(name)
+
+    def touch(self, name: str) -> None:
+        self._next()
+        super().touch(name)
+
+    def sync(self) -> None:
+        self._next()
+        super().sync()
+
+
+class Unlocked(Meddled):
+    """Never gets the lock, as beside a process that was stopped while it held it."""
+
+    @contextmanager
+    def locked(self, patience_seconds: float) -> Iterator[bool]:
+        yield False
+
+
+def meddled(kind: type[Meddled], at: int, meddle: Callable[[], object]) -> type[Meddled]:
+    return type("AtThatMoment", (kind,), {"at": at, "calls": 0, "meddle": staticmethod(meddle)})
+
+
+@pytest.mark.parametrize("room", [True, False], ids=["room", "no-room"])
+@pytest.mark.parametrize("at", range(1, 9))
+def test_a_clear_is_refused_when_it_was_activated_since_the_clear_looked(
+    layout: Layout, clock: Ticks, at: int, room: bool
+) -> None:
+    """By a second activation, which keeps all that the first one said: it counts no less."""
+    activate(layout, R1, "odd", "ann", clock)
+
+    def activate_once_more() -> None:
+        with opened(layout, Unlocked) as folder, nullcontext() if room else no_file_may_grow():
+            activate_in(folder, R1, "more", "bob", clock)
+
+    refused = False
+    with opened(layout, meddled(Meddled, at, activate_once_more)) as folder:
+        try:
+            clear_in(folder, R1, "fine", "cat", clock)
+        except Refused:
+            refused = True
+    look, rename = 1, 5
+    assert refused == (look < at <= rename)
+    assert effective(layout, R1).state == ("cleared" if at == look else "active")
+    assert not list(place(layout).glob(".*.clearing"))
+    assert not list(place(layout).glob(".*.tmp"))
+
+
+class Turns:
+    """Two processes, each of whose calls waits until a schedule says that it is its turn."""
+
+    def __init__(self, schedule: Sequence[str]) -> None:
+        self._left = list(schedule)
+        self._over: set[str] = set()
+        self._changed = Condition()
+        self.took: list[tuple[str, str, str]] = []
+        """Who, which call, of which name."""
+
+    def folder(self, layout: Layout, me: str) -> SwitchFolder:
+        turns = self
+
+        class Stepped(SwitchFolder):
+            def look(self, name: str) -> Look:
+                return turns.step(me, "look", name, lambda: SwitchFolder.look(self, name))
+
+            def stage(self, data: bytes) -> str:
+                return turns.step(me, "stage", "", lambda: SwitchFolder.stage(self, data))
+
+            def put(self, staged: str, name: str) -> None:
+                turns.step(me, "put", name, lambda: SwitchFolder.put(self, staged, name))
+
+            def drop(self, name: str) -> None:
+                turns.step(me, "drop", name, lambda: SwitchFolder.drop(self, name))
+
+            def sync(self) -> None:
+                pass
+
+            @contextmanager
+            def locked(self, patience_seconds: float) -> Iterator[bool]:
+                yield me == "clear"
+
+        return opened(layout, Stepped)
+
+    def step[T](self, me: str, call: str, name: str, do: Callable[[], T]) -> T:
+        other = {"clear": "activate", "activate": "clear"}[me]
+        with self._changed:
+            assert self._changed.wait_for(lambda: not self._left or self._left[0] == me or other in self._over, 10)
+            if self._left and self._left[0] == me:
+                self._left.pop(0)
+            self.took.append((me, call, name))
+            try:
+                return do()
+            finally:
+                self._changed.notify_all()
+
+    def over(self, me: str) -> None:
+        with self._changed:
+            self._over.add(me)
+            self._changed.notify_all()
+
+
+SCHEDULES = st.lists(st.sampled_from(["clear", "activate"]), min_size=20, max_size=20)
+
+
+@given(SCHEDULES, st.sampled_from([None, ACTIVE, CLEARED]))
+@settings(max_examples=150, deadline=None)
+def test_however_their_steps_meet_a_clear_takes_back_nothing_that_came_after_it_looked(
+    tmp_path_factory: pytest.TempPathFactory, schedule: list[str], before: Record | None
+) -> None:
+    layout = Layout(tmp_path_factory.mktemp("meet"))
+    prepare(layout)
+    if before:
+        write(state_file(layout), rendered(before))
+    turns = Turns(schedule)
+
+    def clear_it() -> None:
+        with turns.folder(layout, "clear") as folder, suppress(Refused):
+            clear_in(folder, R1, "fine", "cat", Ticks())
+        turns.over("clear")
+
+    def activate_it() -> None:
+        with turns.folder(layout, "activate") as folder:
+            activate_in(folder, R1, "more", "bob", Ticks())
+        turns.over("activate")
+
+    with ThreadPoolExecutor(2) as pool:
+        for done in [pool.submit(clear_it), pool.submit(activate_it)]:
+            done.result(20)
+    looked = turns.took.index(("clear", "look", "r1.state.json"))
+    written = [n for n, step in enumerate(turns.took) if step == ("activate", "put", "r1.state.json")]
+    if looked < written[-1]:
+        assert effective(layout, R1).state == "active", turns.took
+    assert effective(layout, R1).state != "absent"
+
+
+def test_a_lock_that_is_held_delays_an_activation_and_prevents_a_clear(layout: Layout, clock: Ticks) -> None:
+    activate(layout, R1, "odd", "ann", clock)
+    with open(place(layout) / ".lock", "rb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(Environment):
+            clear(layout, R1, "fine", "bob", clock)
+        assert effective(layout, R1).state == "active"
+        change = activate(layout, None, "odd", "ann", clock)
+        assert (change.switch.state, len(change.notes)) == ("active", 1)
+    assert clear(layout, R1, "fine", "bob", clock).switch.state == "cleared"
+    assert not activate(layout, None, "odd", "ann", clock).notes
+
+
+def test_a_clear_that_was_killed_leaves_nothing_that_clears(layout: Layout, clock: Ticks) -> None:
+    activate(layout, R1, "odd", "ann", clock)
+    write(place(layout) / ".r1.clearing", rendered(CLEARED))
+    assert effective(layout, R1).state == "active"
+    assert activate(layout, R1, "more", "bob", clock).switch.reason == "odd"
+    assert not (place(layout) / ".r1.clearing").exists()
