@@ -198,8 +198,8 @@ def test_an_initialized_run_is_told_and_goes_on_from_there(tc: Tc) -> None:
 def test_a_run_that_has_ended_is_not_touched(tc: Tc) -> None:
     backtest(tc, "r1")
     before = bytes_of(tc.run_folder("r1"))
-    activate(tc, "--run-id", "r1")
-    activate(tc, "--all")
+    assert activate(tc, "--run-id", "r1")["notes"] == []
+    assert activate(tc, "--all")["notes"] == []
     clear(tc, "--run-id", "r1")
     clear(tc, "--all")
     assert bytes_of(tc.run_folder("r1")) == before

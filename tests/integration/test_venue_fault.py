@@ -34,7 +34,7 @@ def served(tc: Tc) -> Iterator[Served]:
 def client(served: Served, tc: Tc) -> Iterator[VenueClient]:
     with served.client() as client:
         yield client
-        tc.ok("venue", "fault", "stop", "--name", NAME)
+        tc.ok("venue", "fault", "stop", "--all", "--name", NAME)
 
 
 def start(tc: Tc, fault: str, *words: str) -> dict[str, Any]:
@@ -87,7 +87,7 @@ def test_it_ends_by_itself(tc: Tc, client: VenueClient) -> None:
 def test_all_are_stopped_at_once(tc: Tc, client: VenueClient) -> None:
     numbers = [start(tc, name)["number"] for name in ("silence", "halt", "clock-skew")]
     assert held(tc) == numbers
-    assert tc.json("venue", "fault", "stop", "--name", NAME) == {"stopped": 3}
+    assert tc.json("venue", "fault", "stop", "--all", "--name", NAME) == {"stopped": 3}
     assert held(tc) == []
     assert client.get("/fapi/v1/exchangeInfo")["symbols"][0]["status"] == "TRADING"
 
@@ -115,6 +115,9 @@ def test_what_happens_once_is_over_at_once(tc: Tc, client: VenueClient) -> None:
         ("start", "delay", "--seconds", "nan"),
         ("start", "delay", "--seconds", "1e9"),
         ("start", "external-trade", "--term", "quantity=0"),
+        ("stop",),
+        ("stop", "1", "--all"),
+        ("stop", "one"),
     ],
     ids=" ".join,
 )

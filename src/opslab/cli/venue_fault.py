@@ -90,14 +90,17 @@ def start(
 def stop(
     name: Name,
     number: Annotated[
-        int | None, typer.Argument(metavar="NUMBER", help="Of the fault; all of them without.", show_default=False)
+        int | None, typer.Argument(metavar="NUMBER", help="Of the fault, as `start` told it.", show_default=False)
     ] = None,
+    every: Annotated[bool, typer.Option("--all", help="All that are held.")] = False,
     home: Home = None,
     as_json: Json = False,
 ) -> None:
     """End a fault, or all that are held."""
     from opslab.lab import open_lab
 
+    if (number is None) != every:
+        raise Usage("give the number of a fault, or --all", hint=f"tc venue fault list --name {shown(name)}")
     lab = open_lab(home)
     answer = lab.venue_door(name, "stop_all") if number is None else lab.venue_door(name, "stop", number=number)
     if as_json:
