@@ -144,11 +144,18 @@ def _show(run: "RunMetadata", live: "Live | None" = None) -> None:
             *((name, f"{count:,}") for name, count in counters),
             *((f"denied {name}", f"{count:,}") for name, count in run.denial_reasons.items()),
             ("engine", f"{cost.bars_per_second:,.0f} bars/s, {cost.peak_memory_bytes / 1e6:,.0f} MB" if cost else None),
+            ("readiness", _check(run.connectivity_readiness)),
+            ("probe", _check(run.connectivity_probe)),
+            ("reconciliation", _check(run.reconciliation)),
             ("input digest", run.input_digest),
             ("result digest", run.result_digest),
             ("folder", _folder(run)),
         ]
     )
+
+
+def _check(section: dict[str, Any] | None) -> str | None:
+    return f"{section['state']} ({section['artifact']})" if section else None
 
 
 app.command()(run_proof.verify)
