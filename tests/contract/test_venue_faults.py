@@ -28,7 +28,18 @@ from opslab.venue.door import MAX_LINE_BYTES, MAX_OPEN, SOCKET
 from opslab.venue.faults.registry import FAULTS
 from tests.fakes.door import TOKEN, Asker, EventLog, RawDoor, holding
 from tests.fakes.tc import Tc, wait_until
-from tests.fakes.venue_client import ORDER, Closed, Frame, Refused, Socket, VenueChild, VenueClient, now_ms, order
+from tests.fakes.venue_client import (
+    LISTEN_KEY,
+    ORDER,
+    Closed,
+    Frame,
+    Refused,
+    Socket,
+    VenueChild,
+    VenueClient,
+    now_ms,
+    order,
+)
 
 SPEED = 600.0
 TICKS = 12
@@ -353,7 +364,7 @@ def swallows(stand: Stand) -> None:
 
 
 def tells_late(stand: Stand) -> None:
-    client, user = stand.client, stand.client.user_stream()
+    client, user, chosen = stand.client, stand.client.user_stream(), keys_chosen(stand.client)
     with holding(stand.door, "late-fill", ms=1_200):
         taken = client.place("BUY", "0.010", newOrderRespType="RESULT").found
         assert taken["status"] == "FILLED"
@@ -362,16 +373,21 @@ def tells_late(stand: Stand) -> None:
         told = [(event["o"]["i"], event["o"]["x"]) for event in events if event["e"] == "ORDER_TRADE_UPDATE"]
         assert told == [(taken["orderId"], "NEW"), (later, "NEW"), (taken["orderId"], "TRADE")]
         assert now_ms() - events[-1]["E"] >= 1_200
+        for opened in chosen:
+            assert [(order["i"], order["x"]) for order in orders_until(opened, taken["orderId"], "TRADE")] == told
     with holding(stand.door, "late-fill", ms=600_000):
         taken = client.place("SELL", "0.010", newOrderRespType="RESULT").found
     user.event("ORDER_TRADE_UPDATE", i=taken["orderId"], x="TRADE")
 
 
 def tells_twice(stand: Stand) -> None:
-    client, user = stand.client, stand.client.user_stream()
+    client, user, chosen = stand.client, stand.client.user_stream(), keys_chosen(stand.client)
     with holding(stand.door, "duplicate-fill"):
         number = client.place("BUY", "0.010").found["orderId"]
-        client.place("BUY", "0.010", "30000.0", newClientOrderId="last").assert_ok()
+        last = client.place("BUY", "0.010", "30000.0", newClientOrderId="last").found["orderId"]
+        for opened in chosen:
+            of_fills = Counter(order["t"] for order in orders_until(opened, last, "NEW") if order["x"] == "TRADE")
+            assert set(of_fills.values()) == {2}
         events = user.until(lambda event: event["e"] == "ORDER_TRADE_UPDATE" and event["o"]["c"] == "last")
     told = Counter(json.dumps(event) for event in events)
     times_of = {(json.loads(text).get("o") or {}).get("x"): times for text, times in told.items()}
@@ -446,6 +462,26 @@ def test_a_fault_has_its_effect_while_it_is_held_and_none_afterwards(stand: Stan
 
 
 # Reading.
+
+
+def keys_chosen(client: VenueClient) -> list[Socket]:
+    """Market sockets that have chosen the listen key by message: events as they are, and in envelopes."""
+    key = client.ask("POST", LISTEN_KEY).found["listenKey"]
+    sockets = [client.stream(TRADES), client.combined(TRADES)]
+    for opened in sockets:
+        opened.subscribe(key)
+    return sockets
+
+
+def orders_until(socket: Socket, order_id: int, kind: str) -> list[dict[str, Any]]:
+    """What a socket is told of orders, up to what happened to this one."""
+    found: list[dict[str, Any]] = []
+    while not found or (found[-1]["i"], found[-1]["x"]) != (order_id, kind):
+        message = socket.next()
+        event = message.get("data", message)
+        if event["e"] == "ORDER_TRADE_UPDATE":
+            found.append(event["o"])
+    return found
 
 
 def three_sockets(client: VenueClient) -> dict[str, Socket]:

@@ -9,29 +9,29 @@ from tests.fakes.attacks import Place, descriptors
 from tests.fakes.tc import wait_until
 from tests.fakes.venue_client import Refused, VenueChild, VenueClient
 
-KINDS: dict[str, tuple[str, ...]] = {
-    "garbage": ("malformed HTTP",),
-    "malformed-http": ("malformed HTTP",),
-    "cut-requests": (),
-    "strange-requests": ("malformed HTTP", "refused -5000"),
-    "non-utf8": ("malformed HTTP", "refused -2015"),
-    "other-hosts": ("hosts of elsewhere", "refused -1000"),
-    "huge-headers": ("malformed HTTP",),
-    "huge-bodies": ("large bodies",),
-    "bad-frames": ("clients let go: it sends malformed frames",),
-    "random-frames": ("clients let go: it sends malformed frames",),
-    "bad-texts": ("refused -1135",),
-    "ping-flood": ("clients let go: it sends too many messages", "clients let go: it does not read"),
-    "requests-unread": ("slow connections",),
-    "calls-unread": ("clients let go: it does not read",),
-    "streams-unread": ("clients let go: it does not read",),
-    "knocks": (),
-    "a-crowd": ("slow connections", "too many connections"),
-    "a-crowd-of-sockets": ("too many sockets",),
-    "slow-heads": ("slow connections",),
-    "slow-bodies": ("refused -1007",),
+KINDS: dict[str, set[str]] = {
+    "garbage": {"malformed HTTP"},
+    "malformed-http": {"malformed HTTP"},
+    "cut-requests": set(),
+    "strange-requests": {"malformed HTTP", "refused -5000"},
+    "non-utf8": {"malformed HTTP", "refused -2015"},
+    "other-hosts": {"hosts of elsewhere", "refused -1000"},
+    "huge-headers": {"malformed HTTP"},
+    "huge-bodies": {"large bodies"},
+    "bad-frames": {"clients let go: it sends malformed frames"},
+    "random-frames": {"clients let go: it sends malformed frames"},
+    "bad-texts": {"refused -1135"},
+    "ping-flood": {"clients let go: it sends too many messages", "clients let go: it does not read"},
+    "requests-unread": {"slow connections"},
+    "calls-unread": {"clients let go: it does not read"},
+    "streams-unread": {"clients let go: it does not read"},
+    "knocks": set(),
+    "a-crowd": {"slow connections", "too many connections"},
+    "a-crowd-of-sockets": {"too many sockets"},
+    "slow-heads": {"slow connections"},
+    "slow-bodies": {"refused -1007"},
 }
-"""What the venue's tally must have counted behind an attack."""
+"""What the venue must have counted while an attack lasted, each at least once."""
 GROWTH_KB = 48 << 10
 """What the venue may have grown by, at most, at any time."""
 LOG_BYTES = 64 << 10
@@ -55,10 +55,17 @@ class Onlooker:
         self._growth_kb = GROWTH_KB
         self._events = len(venue.events())
 
-    def complaints(self, attack: str) -> list[str]:
-        """What is not as it should be, now that the attack is over."""
-        self._client.hang_up()  # it may have idled for too long
-        return [*self._of_streams(), *self._of_orders(), *self._of_the_process(), *self._of_the_door(attack)]
+    @contextmanager
+    def beside(self, *attacks: str) -> Iterator[list[str]]:
+        """While they last, one or several at once; what is not as it should be is in the list when they are over."""
+        kinds = [(name, kind) for name in attacks for kind in sorted(KINDS[name])]
+        assert len({kind for _, kind in kinds}) == len(kinds), "nobody could tell whose a count is"
+        self._client.hang_up()  # else it idles meanwhile, and is itself a slow connection
+        before, found = self._turned_away(), list[str]()
+        yield found
+        found += [*self._of_streams(), *self._of_orders(), *self._of_the_process(), *self._of_the_door()]
+        counted = {kind for kind, count in self._turned_away().items() if count > before.get(kind, 0)}
+        found += [f"not counted of {name}: {kind}" for name, kind in kinds if kind not in counted]
 
     def _of_streams(self) -> Iterator[str]:
         [now] = self._client.get("/fapi/v1/trades", symbol="BTCUSDT", limit=1)
@@ -100,13 +107,15 @@ class Onlooker:
         if printed > LOG_BYTES:
             yield f"it printed {printed} bytes"
 
-    def _of_the_door(self, attack: str) -> Iterator[str]:
+    def _of_the_door(self) -> Iterator[str]:
         with DoorClient(self._venue.ledger, "contract") as door:
             if door.ask("held"):
                 yield "a fault is held"
-            counts = door.ask("status")["turned_away"]
-        if KINDS[attack] and not any(counts.get(kind) for kind in KINDS[attack]):
-            yield f"not counted: {KINDS[attack]} in {counts}"
+
+    def _turned_away(self) -> dict[str, int]:
+        with DoorClient(self._venue.ledger, "contract") as door:
+            counts: dict[str, int] = door.ask("status")["turned_away"]
+        return counts
 
 
 @contextmanager

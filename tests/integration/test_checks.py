@@ -119,11 +119,24 @@ def test_a_check_of_a_run_that_runs_is_in_it_when_it_ends(long_home: Path, tmp_p
     assert names.index("connectivity_probe_evaluated") < names.index("run_completed")
 
 
+def test_a_run_that_ends_before_a_check_is_told_to_it_is_sealed_anew(
+    finished: Tc, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its last event may be another check's, and not its end."""
+    keep(finished)
+    seen_running = iter([True])
+    monkeypatch.setattr(checks, "_lives", lambda *_: next(seen_running, False))
+    assert keep(finished) == "connectivity_probe-2.json"
+    found = verify(finished)
+    assert (found["seal_number"], found["findings"]) == (3, [])
+
+
 def test_what_was_changed_is_not_sealed_over(finished: Tc) -> None:
     folder = finished.run_folder("r1")
     (folder / "run_spec.yaml").write_text((folder / "run_spec.yaml").read_text() + "#\n")
     journal = (folder / "journal.jsonl").read_bytes()
-    with pytest.raises(Corrupt):
+    (folder / ".report.md.1234.tmp").write_text("")  # something to recover as well does not change that
+    with pytest.raises(Corrupt, match=r"run_spec\.yaml"):
         keep(finished)
     assert (folder / "journal.jsonl").read_bytes() == journal
     assert not list(folder.glob("connectivity_probe*"))
@@ -170,9 +183,13 @@ def test_whoever_dies_over_a_check_leaves_what_recover_ends(
     found = verify(finished)
     assert {finding["kind"] for finding in found["findings"]} <= {"left_behind"}
     if step != "finish":
-        assert found["findings"]
-        with pytest.raises(Corrupt):
+        says = {finding["file"]: finding["message"] for finding in found["findings"]}
+        longer = "is longer by checks that were not sealed any more, left by a process that died"
+        assert says.get("journal.jsonl") == (longer if step != "_write_artifact" else None)
+        assert "tc: hint: tc run recover r1 settles what was broken off" in finished("run", "verify", "r1").err
+        with pytest.raises(Environment) as refused:
             keep(finished)
+        assert (refused.value.exit_code, refused.value.hint) == (5, "tc run recover r1, then again")
         finished.ok("run", "recover", "r1")
     assert verify(finished)["findings"] == []
     is_kept = step != "_write_artifact"
@@ -217,9 +234,9 @@ def test_many_checks_at_once_are_all_kept(finished: Tc) -> None:
         subprocess.Popen([sys.executable, "-m", __name__, str(finished.home)], cwd=ROOT, stderr=subprocess.PIPE)
         for _ in range(8)
     ]
-    told = [child.communicate(timeout=60)[1] for child in children]
+    errors = [child.communicate(timeout=60)[1] for child in children]
     codes = [child.returncode for child in children]
-    assert b"Traceback" not in b"".join(told), told
+    assert b"Traceback" not in b"".join(errors), errors
     assert set(codes) <= {0, 2}
     folder = finished.run_folder("r1")
     told = [event["payload"]["artifact"] for event in events(folder) if event["event"] == PROBE.event]

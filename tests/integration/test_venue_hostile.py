@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.attacks import ATTACKS, Place, streams_unread
-from tests.fakes.onlooker import Onlooker, attacked, newcomer
+from tests.fakes.onlooker import KINDS, Onlooker, attacked, newcomer
 from tests.fakes.venue_client import VenueChild
 
 SLOW = ("ping-flood", "slow-heads", "slow-bodies")
@@ -33,18 +33,29 @@ def attack(at: Place, name: str) -> None:
 @pytest.mark.parametrize("name", [name for name in ATTACKS if name not in (*SLOW, *ALONE)])
 def test_who_uses_it_as_intended_does_not_notice(besieged: tuple[Place, VenueChild, Onlooker], name: str) -> None:
     at, venue, onlooker = besieged
-    attack(at, name)
-    newcomer(venue)
-    assert onlooker.complaints(name) == []
+    with onlooker.beside(name) as complaints:
+        attack(at, name)
+        newcomer(venue)
+    assert complaints == []
 
 
 def test_who_is_slow_is_cut(besieged: tuple[Place, VenueChild, Onlooker]) -> None:
     at, venue, onlooker = besieged
-    with ThreadPoolExecutor() as pool:
-        for done in [pool.submit(attack, at, name) for name in SLOW]:
-            done.result()
-    newcomer(venue)
-    assert [complaint for name in SLOW for complaint in onlooker.complaints(name)] == []
+    with onlooker.beside(*SLOW) as complaints:
+        with ThreadPoolExecutor() as pool:
+            for done in [pool.submit(attack, at, name) for name in SLOW]:
+                done.result()
+        newcomer(venue)
+    assert complaints == []
+
+
+def test_without_an_attack_nothing_is_counted(besieged: tuple[Place, VenueChild, Onlooker]) -> None:
+    """Whatever was counted before: the onlooker does complain."""
+    _, venue, onlooker = besieged
+    for name, kinds in KINDS.items():
+        with onlooker.beside(name) as complaints:
+            newcomer(venue)
+        assert complaints == [f"not counted of {name}: {kind}" for kind in sorted(kinds)]
 
 
 def test_many_who_never_read_hold_no_more_than_a_few(sample_home: Path, tmp_path: Path) -> None:

@@ -120,6 +120,14 @@ def test_names_are_not_part_of_the_digest_and_defaults_are() -> None:
     assert spec_of(MINIMAL + "risk: {profile: tiny}\n", "s").digest() != plain.digest()
 
 
+def test_two_specs_of_one_run_ask_the_same_of_a_dataset_of_the_same_name() -> None:
+    plain = spec_of(MINIMAL, "s").compared()
+    assert spec_of(MINIMAL + "run_id: another\nrisk: {profile: standard}\n", "s").compared() == plain
+    assert spec_of(MINIMAL + "risk: {profile: tiny}\n", "s").compared() != plain
+    other = spec_of(MINIMAL.replace("btcusdt-sample", "other"), "s")
+    assert (other.asked() == spec_of(MINIMAL, "s").asked(), other.compared() == plain) == (True, False)
+
+
 def test_numbers_are_exact_and_their_spelling_does_not_matter() -> None:
     first = spec_of(MINIMAL + "account: {fees: {maker: 0.0001}}\n", "s")
     second = spec_of(MINIMAL + 'account: {fees: {maker: "0.00010"}}\n', "s")

@@ -284,5 +284,9 @@ class BacktestSpec(Record):
             asked["strategy"]["config"] = exact_json(self.strategy.config)
         return asked
 
+    def compared(self) -> dict[str, Any]:
+        """What two specs of one run have in common: what they ask, and how they name the dataset."""
+        return {**self.asked(), "data": self.model_dump(mode="json", include={"data"})["data"]}
+
     def digest(self) -> str:
         return digest(self.asked())

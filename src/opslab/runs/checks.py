@@ -16,12 +16,13 @@ from opslab.model.ids import RunId
 from opslab.model.manifest import Manifest
 from opslab.model.run import FINAL, RunMetadata
 from opslab.ports import Clock, Processes
+from opslab.runs.beside_owner import HasEnded, append_beside_owner
 from opslab.runs.plain_copies import write_plain, write_plain_copies
 from opslab.runs.report import write_reports
 from opslab.runs.run_log import finish
-from opslab.runs.state import ENDINGS, as_seen, told
+from opslab.runs.state import as_seen, told
 from opslab.store.files import json_bytes, write_whole, writing
-from opslab.store.journal import Journal, last_event
+from opslab.store.journal import Journal
 from opslab.store.layout import Layout
 from opslab.store.owner import owned
 from opslab.store.runs import run_folder, write_metadata
@@ -49,8 +50,8 @@ class Recorded:
     """Digest of the new seal; None of a run that is not sealed."""
 
 
-class _Moved(Exception):
-    """The run was started, or ended, in the meantime."""
+class _HasStarted(Exception):
+    """The run was started in the meantime."""
 
 
 def record_check(
@@ -71,7 +72,7 @@ def record_check(
             if _lives(folder, around.processes):
                 return _beside_its_owner(folder, around, kind, summary, document)
             return _in_our_hands(folder, around, kind, summary, document)
-        except _Moved:
+        except (_HasStarted, HasEnded):
             continue
     raise Environment(f"run {run_id} changes hands all the time", hint="try again")
 
@@ -91,20 +92,15 @@ def _lives(folder: Path, processes: Processes) -> bool:
 def _beside_its_owner(
     folder: Path, around: CheckSurroundings, kind: CheckKind, summary: Mapping[str, Any], document: Mapping[str, Any]
 ) -> Recorded:
-    """Its owner renews the metadata and seals, and finds the event when it next writes."""
     kept: list[Recorded] = []
 
     def make() -> tuple[str, Mapping[str, Any]]:
-        last = last_event(folder)
-        if last and last.event in ENDINGS:
-            raise _Moved
         recorded = _write_artifact(folder, kind, document)
         write_plain(folder, kind, recorded.artifact)
         kept.append(recorded)
         return kind.event, _payload(summary, recorded)
 
-    with Journal(folder, around.clock) as journal:
-        journal.append_alone(make)
+    append_beside_owner(folder, around.clock, make)
     return kept[0]
 
 
@@ -113,7 +109,7 @@ def _in_our_hands(
 ) -> Recorded:
     with owned(folder):
         if told(folder).status == "running":
-            raise _Moved
+            raise _HasStarted
         before = read_manifest(folder)
         _refuse_unless_whole(folder, before)
         recorded = _write_artifact(folder, kind, document)
@@ -137,17 +133,20 @@ def _refuse_unless_whole(folder: Path, manifest: Manifest | None) -> None:
             )
         return
     findings = hold_against(folder, manifest, lambda _size: None)
-    if findings:
-        first = findings[0]
-        left = all(finding.kind == "left_behind" for finding in findings)
-        raise Corrupt(
-            f"run {folder.name}: {first.file} {first.message}",
-            file=first.file,
-            line=first.line,
-            byte=first.byte,
-            what=first.message,
-            hint=f"tc run recover {folder.name}" if left else "docs/runbooks/artifact-health.md",
-        )
+    if not findings:
+        return
+    first = findings[0]
+    message = f"run {folder.name}: {first.file} {first.message}"
+    if all(finding.kind == "left_behind" for finding in findings):
+        raise Environment(message, hint=f"tc run recover {folder.name}, then again")
+    raise Corrupt(
+        message,
+        file=first.file,
+        line=first.line,
+        byte=first.byte,
+        what=first.message,
+        hint="docs/runbooks/artifact-health.md",
+    )
 
 
 def _write_artifact(folder: Path, kind: CheckKind, document: Mapping[str, Any]) -> Recorded:

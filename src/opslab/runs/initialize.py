@@ -43,7 +43,7 @@ def is_initialized(layout: Layout, run_id: RunId, spec: BacktestSpec) -> bool:
         raise taken(run_id)
     refuse_behind(folder, begun)
     there = load_spec(folder / SPEC).spec
-    found = differences(_compared(there), _compared(spec))
+    found = differences(there.compared(), spec.compared())
     if found:
         raise AlreadyExists(
             f"run {run_id} was initialized with another spec",
@@ -51,11 +51,6 @@ def is_initialized(layout: Layout, run_id: RunId, spec: BacktestSpec) -> bool:
             hint=f"choose another --run-id, or give the spec in artifacts/runs/{run_id}/{SPEC}",
         )
     return True
-
-
-def _compared(spec: BacktestSpec) -> dict[str, Any]:
-    data = spec.model_dump(mode="json", include={"data"})["data"]
-    return {**spec.asked(), "data": data}
 
 
 def intent(plan: BacktestPlan) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from opslab.errors import Corrupt, InvalidSpec, NotFound, Usage
 from opslab.model.difference import differences
@@ -50,14 +49,10 @@ def _refuse_another(folder: Path, spec: BacktestSpec) -> None:
     except (InvalidSpec, NotFound):
         what = "is missing or is no spec"
         raise Corrupt(f"run {folder.name}: {SPEC} {what}", file=SPEC, what=what) from None
-    found = differences(_compared(there), _compared(spec))
+    found = differences(there.compared(), spec.compared())
     if found:
         error = Usage(
             f"run {folder.name} was made from another spec", hint=f"give --spec artifacts/runs/{folder.name}/{SPEC}"
         )
         error.lines = tuple(f"{one.field}: {one.before} there, {one.after} given" for one in found)
         raise error
-
-
-def _compared(spec: BacktestSpec) -> dict[str, Any]:
-    return {**spec.asked(), "data": spec.model_dump(mode="json", include={"data"})["data"]}

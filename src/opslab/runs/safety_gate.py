@@ -1,11 +1,11 @@
 """The kill switch, and the runs that it is about: asked before a run starts, told to those that have not ended."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from threading import Thread
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from opslab.errors import Environment, LabError, Refused
 from opslab.killswitch.state import Switch
@@ -14,9 +14,10 @@ from opslab.model.ids import RunId
 from opslab.model.instant import iso
 from opslab.model.run import FINAL, RunMetadata, Safety
 from opslab.ports import Clock, Processes
+from opslab.runs.beside_owner import HasEnded, append_beside_owner
 from opslab.runs.registry import list_runs
-from opslab.runs.state import ENDINGS, as_seen, refuse_behind, told
-from opslab.store.journal import Journal, last_event
+from opslab.runs.state import as_seen, refuse_behind, told
+from opslab.store.journal import Journal
 from opslab.store.layout import Layout
 from opslab.store.owner import owned
 from opslab.store.runs import write_metadata
@@ -129,23 +130,10 @@ def _tell_run(around: TellSurroundings, run_id: RunId) -> str | None:
             return f"run {run_id} could not be told: {error}"
 
 
-class _Ended(Exception):
-    """The run has ended in the meantime."""
-
-
 def _beside_its_owner(folder: Path, around: TellSurroundings, metadata: RunMetadata, safety: Safety) -> str | None:
-    """Its owner finds the event when it next writes."""
-
-    def make() -> tuple[str, Mapping[str, Any]]:
-        last = last_event(folder)
-        if (last and last.event in ENDINGS) or (folder / MANIFEST).exists():
-            raise _Ended
-        return "kill_switch_observed", safety.model_dump()
-
     try:
-        with Journal(folder, around.clock) as journal:
-            journal.append_alone(make)
-    except _Ended:
+        append_beside_owner(folder, around.clock, lambda: ("kill_switch_observed", safety.model_dump()))
+    except HasEnded:
         return None
     if safety.state != "active":
         return None

@@ -124,7 +124,7 @@ def hint(verification: Verification) -> str | None:
     run_id = verification.run_id
     files = {finding.file for finding in verification.findings}
     if verification.verdict == "whole" and files:
-        return f"tc run recover {run_id} removes what was left"
+        return f"tc run recover {run_id} settles what was broken off"
     if files == {METADATA}:
         return f"tc run report {run_id} writes it again from the journal"
     if files == {MANIFEST} and verification.seal is None and verification.status:

@@ -2,17 +2,16 @@
 
 import fcntl
 import os
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from opslab.errors import Environment
 from opslab.store.files import writing
+from opslab.store.lock import take_lock
 
 _PATIENCE_SECONDS = 1.0
 """Somebody who only asks holds the lock for a moment."""
-_POLL_SECONDS = 0.01
 
 
 @contextmanager
@@ -21,7 +20,7 @@ def owned(folder: Path) -> Iterator[None]:
     with writing(f"open the folder of run {folder.name}"):
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        if not _locked(descriptor):
+        if not take_lock(descriptor, _PATIENCE_SECONDS):
             raise Environment(
                 f"run {folder.name} is in the hands of another process",
                 hint=f"wait for it to end, or stop it; look at it with: tc run show {folder.name}",
@@ -46,15 +45,3 @@ def is_held(folder: Path) -> bool:
     finally:
         os.close(descriptor)
     return False
-
-
-def _locked(descriptor: int) -> bool:
-    deadline = time.monotonic() + _PATIENCE_SECONDS
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(_POLL_SECONDS)

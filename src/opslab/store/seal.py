@@ -121,7 +121,7 @@ def left_behind(folder: Path, manifest: Manifest) -> dict[str, str]:
         if stat.S_ISREG(mode) and (what := _left(folder, manifest, relative))
     }
     if checks_behind(folder, manifest):
-        found[JOURNAL] = "the events of checks that were not sealed any more, behind its sealed end"
+        found[JOURNAL] = "longer by checks that were not sealed any more"
     return found
 
 

@@ -5,10 +5,8 @@ The standard library alone: this lies on the way to safety.
 """
 
 import errno
-import fcntl
 import os
 import stat
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,6 +14,7 @@ from typing import NamedTuple, Self
 
 from opslab.store.files import make_folder
 from opslab.store.layout import Layout
+from opslab.store.lock import take_lock
 
 FOLDER = "kill_switch"
 MAX_BYTES = 64 << 10
@@ -26,7 +25,6 @@ _SPARE = ".spare"
 _FOLDER_MODE, _FILE_MODE = 0o700, 0o600
 _PLAIN = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 """Never wait: a pipe in the place of a file would hold its reader for ever."""
-_POLL_SECONDS = 0.002
 
 Identity = tuple[int, int, int]
 """Of a file: inode, time of its content (ns), size. It is another one after every write and every replacement."""
@@ -95,7 +93,10 @@ class SwitchFolder:
         with suppress(OSError):
             descriptor = self._open(_LOCK, os.O_RDWR | os.O_CREAT)
         try:
-            yield descriptor is not None and _lock(descriptor, patience_seconds)
+            is_held = False
+            with suppress(OSError):
+                is_held = descriptor is not None and take_lock(descriptor, patience_seconds)
+            yield is_held
         finally:
             if descriptor is not None:
                 os.close(descriptor)
@@ -247,17 +248,3 @@ def _write(descriptor: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(descriptor, view) :]
-
-
-def _lock(descriptor: int, patience_seconds: float) -> bool:
-    deadline = time.monotonic() + patience_seconds
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(_POLL_SECONDS)
-        except OSError:
-            return False

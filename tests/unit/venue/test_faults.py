@@ -411,6 +411,34 @@ def test_what_is_held_back_meets_the_faults_that_began_later() -> None:
     play(scene)
 
 
+@pytest.mark.parametrize("envelope", ["%s", '{"stream":"k","data":%s}'])
+def test_word_of_a_fill_is_known_by_what_it_says_on_whatever_connection(envelope: str) -> None:
+    """A listen key can be chosen by message, on a connection to the market streams."""
+    news = '{"e":"ORDER_TRADE_UPDATE","o":{"x":"NEW","t":0}}'
+    others = [envelope % text for text in (TRADE % 1, news, '{"e":"TRADE_LITE","x":"TRADE"}')]
+    fill = envelope % FILL % 2
+
+    async def scene(scene: Scene) -> None:
+        for client in (scene.market, scene.user):
+            twice = await scene.start("duplicate-fill")
+            for text in (fill, *others):
+                scene.send(text, to=client)
+            assert client.texts == [fill, fill, *others]
+            await scene.faults.stop(twice.number)
+            client.got.clear()
+            late = await scene.start("late-fill", ms=500)
+            for text in (fill, *others):
+                scene.send(text, to=client)
+            assert client.texts == others
+            await asyncio.sleep(0.6)
+            assert client.texts == [*others, fill]
+            await scene.faults.stop(late.number)
+            client.got.clear()
+        scene.assert_clean()
+
+    play(scene)
+
+
 def test_what_a_fault_holds_back_is_bounded() -> None:
     async def scene(scene: Scene) -> None:
         await scene.start("delay", ms=600_000)

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from opslab.model.record import Record
-from opslab.venue.faults.fault import Fault, Stage
+from opslab.venue.faults.fault import Fault, Stage, is_fill
 from opslab.venue.seams import Message
 
 
@@ -15,8 +15,7 @@ class Terms(Record):
 @asynccontextmanager
 async def _hold(stage: Stage, _terms: Terms) -> AsyncIterator[None]:
     def twice(message: Message) -> list[Message]:
-        is_fill = message.kind == "user" and '"x":"TRADE"' in message.text
-        return [message, message] if is_fill else [message]
+        return [message, message] if is_fill(message) else [message]
 
     with stage.seams.held(stage.seams.messages, twice):
         yield

@@ -80,6 +80,11 @@ class OfMessages(Record):
         return number
 
 
+def is_fill(message: Message) -> bool:
+    """Whether it is word of a fill; a listen key that was chosen by message brings it to a market connection too."""
+    return '"e":"ORDER_TRADE_UPDATE"' in message.text and '"x":"TRADE"' in message.text
+
+
 def document_of(text: str) -> Any:
     """Of a message; None when it is no JSON, as another fault may have made it."""
     try:

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from pydantic import Field
 
 from opslab.model.record import Record
-from opslab.venue.faults.fault import Fault, Milliseconds, Stage
+from opslab.venue.faults.fault import Fault, Milliseconds, Stage, is_fill
 from opslab.venue.faults.lane import Lanes
 from opslab.venue.seams import Message
 
@@ -20,8 +20,7 @@ async def _hold(stage: Stage, terms: Terms) -> AsyncIterator[None]:
     lanes = Lanes(stage.seams)
 
     def late(message: Message) -> list[Message]:
-        is_fill = message.kind == "user" and '"x":"TRADE"' in message.text
-        return lanes.hold(message, terms.ms / 1000) if is_fill else [message]
+        return lanes.hold(message, terms.ms / 1000) if is_fill(message) else [message]
 
     with lanes.behind(late):
         yield
