@@ -6,9 +6,8 @@ Importing it loads neither the engine nor pyarrow; what needs them is imported b
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from opslab.model.ids import DatasetId, RunId
 from opslab.model.redact import PathRedactor
@@ -17,6 +16,7 @@ from opslab.store.layout import Layout
 from opslab.system import StopSignals, SystemClock, SystemProcesses, random_suffix
 
 if TYPE_CHECKING:
+    from opslab.datasets.catalog import FingerprintCheck
     from opslab.datasets.check import Report
     from opslab.datasets.prepare import ImportOptions, Prepared
     from opslab.datasets.source import Reading
@@ -30,13 +30,14 @@ if TYPE_CHECKING:
     from opslab.model.live import Live
     from opslab.model.manifest import Verification
     from opslab.model.run import Owner, RunMetadata
-    from opslab.model.venue import VenueProgress, VenueRecord
+    from opslab.model.spec import Mode
+    from opslab.model.venue import VenueProgress
     from opslab.ports import Tick
     from opslab.reconciliation.result import Limits
-    from opslab.runs.backtest import Surroundings
     from opslab.runs.checks import CheckSurroundings, Recorded
     from opslab.runs.connectivity_checks import Checked
-    from opslab.runs.plan import BacktestPlan
+    from opslab.runs.lifecycle import Surroundings
+    from opslab.runs.plan import BacktestPlan, PaperPlan, RunPlan
     from opslab.runs.reconciliation_check import Reconciled
     from opslab.runs.recovery import Recovered
     from opslab.runs.reproduce import Reproduction
@@ -46,19 +47,6 @@ if TYPE_CHECKING:
     from opslab.venue.audit import Audit
 
 INSTRUMENT = "BTCUSDT"
-
-
-@dataclass(frozen=True, slots=True)
-class FingerprintCheck:
-    """The fingerprint the stored candles have, and the one they were recorded with."""
-
-    dataset: str
-    fingerprint: str
-    recorded: str
-
-    @property
-    def same(self) -> bool:
-        return self.fingerprint == self.recorded
 
 
 class Lab:
@@ -93,15 +81,11 @@ class Lab:
 
         return check_dataset(self.layout, dataset, _instrument(), tick)
 
-    def check_fingerprint(self, dataset: DatasetId, tick: "Tick") -> FingerprintCheck:
-        """Compute the fingerprint from the stored candles. tick: called with the rows of each batch."""
-        from opslab.datasets.catalog import content_fingerprint
-        from opslab.datasets.records import kept_fingerprint
+    def check_fingerprint(self, dataset: DatasetId, tick: "Tick") -> "FingerprintCheck":
+        """tick: called with the rows of each batch."""
+        from opslab.datasets.catalog import check_fingerprint
 
-        record = self.dataset(dataset)
-        kept = kept_fingerprint(self.layout, dataset)
-        found = content_fingerprint(self.layout, dataset, tick)
-        return FingerprintCheck(dataset, found, kept.fingerprint if kept else record.fingerprint)
+        return check_fingerprint(self.layout, dataset, tick)
 
     def dataset(self, dataset: DatasetId) -> "DatasetRecord":
         from opslab.datasets.records import record_of
@@ -113,21 +97,32 @@ class Lab:
 
         return list_datasets(self.layout)
 
-    def plan(self, spec_file: Path, run_id: str | None) -> "BacktestPlan":
-        """Everything that can be refused is refused here, before anything is written."""
+    @overload
+    def plan(self, spec_file: Path, run_id: str | None, mode: Literal["backtest"]) -> "BacktestPlan": ...
+    @overload
+    def plan(self, spec_file: Path, run_id: str | None, mode: Literal["paper"]) -> "PaperPlan": ...
+    @overload
+    def plan(self, spec_file: Path, run_id: str | None, mode: None = None) -> "RunPlan": ...
+    def plan(self, spec_file: Path, run_id: str | None, mode: "Mode | None" = None) -> "RunPlan":
+        """Everything that can be refused is refused here, before anything is written.
+
+        mode: the one that the spec must have; None for either.
+        """
         from opslab.runs.initialize import is_initialized
-        from opslab.runs.plan import made_run_id, plan_backtest
+        from opslab.runs.plan import made_run_id, other_mode, plan_run
         from opslab.specs.load import load_spec
 
         loaded = load_spec(spec_file)
+        if mode is not None and mode != loaded.spec.mode:
+            raise other_mode(loaded, mode)
         asked = run_id if run_id is not None else loaded.spec.run_id
         name = (
             RunId(asked) if asked is not None else made_run_id(self.layout, loaded.spec, self._clock, random_suffix())
         )
         is_initialized(self.layout, name, loaded.spec)
-        return plan_backtest(self.layout, loaded, name, _folder_of(spec_file), self._clock)
+        return plan_run(self.layout, loaded, name, _folder_of(spec_file), self._clock)
 
-    def initialize(self, plan: "BacktestPlan") -> "RunMetadata":
+    def initialize(self, plan: "RunPlan") -> "RunMetadata":
         """Record what is asked. Raises AlreadyExists, also when it was initialized with the same spec."""
         from opslab.runs.initialize import initialize
 
@@ -137,7 +132,13 @@ class Lab:
         """on_bars: called with the number of bars so far."""
         from opslab.runs.backtest import run_backtest
 
-        return run_backtest(plan, self._around(signals, on_bars))
+        return run_backtest(plan, self._around(signals), on_bars)
+
+    def paper(self, plan: "PaperPlan", signals: StopSignals, on_live: "Callable[[Live], None]") -> "RunMetadata":
+        """on_live: called with the run's live values, about once a second."""
+        from opslab.runs.paper import run_paper
+
+        return run_paper(plan, self._around(signals), on_live)
 
     def reproduce(
         self,
@@ -152,7 +153,7 @@ class Lab:
         from opslab.runs.reproduce import reproduce
 
         (name,) = self.chosen(run_id)
-        return reproduce(name, times, keep, self._around(signals, on_bars), say)
+        return reproduce(name, times, keep, self._around(signals), on_bars, say)
 
     def compare(self, a: str, b: str) -> "Comparison":
         """Raises BadId, NotFound, Corrupt."""
@@ -197,15 +198,15 @@ class Lab:
 
         return listing()
 
-    def audit_venue(self, name: str) -> "tuple[VenueRecord, Audit]":
+    def audit_venue(self, name: str) -> "Audit":
         from opslab.runs.serve import audit_venue
 
         return audit_venue(self.layout, name)
 
-    def _around(self, signals: StopSignals, on_bars: Callable[[int], None]) -> "Surroundings":
-        from opslab.runs.backtest import Surroundings
+    def _around(self, signals: StopSignals) -> "Surroundings":
+        from opslab.runs.lifecycle import Surroundings
 
-        return Surroundings(self.layout, self._clock, self._processes, signals, self.redactor(), on_bars)
+        return Surroundings(self.layout, self._clock, self._processes, signals, self.redactor())
 
     def runs(self, wanted: "Selection") -> "Page":
         from opslab.runs.registry import list_runs
@@ -307,6 +308,12 @@ class Lab:
         from opslab.runs.reconciliation_check import reconcile_files
 
         return reconcile_files(self._check_surroundings(), run_id, expected, observed, limits)
+
+    def reconcile_heartbeat(self, run_id: str, seq: int | None, limits: "Limits") -> "Reconciled":
+        """A heartbeat of a paper run, judged again and kept with it. seq: None for the last that can be judged."""
+        from opslab.runs.heartbeat_check import reconcile_heartbeat
+
+        return reconcile_heartbeat(self._check_surroundings(), run_id, seq, limits)
 
     def _check_surroundings(self) -> "CheckSurroundings":
         from opslab.runs.checks import CheckSurroundings

@@ -48,6 +48,11 @@ class Moment(NamedTuple):
 class Ledger(Protocol):
     """Where a venue keeps what it acknowledges."""
 
+    @property
+    def transactions(self) -> int:
+        """How many it holds."""
+        ...
+
     def append(self, events: Sequence[Mapping[str, Any]], at: Moment) -> None:
         """One transaction, durable before this returns. Raises Unwritable, and then nothing of it was kept."""
         ...

@@ -28,6 +28,20 @@ data: {dataset: ../x}
 acount: {}
 """
 
+WRONG_PAPER = """\
+spec_version: v1
+mode: paper
+engine: nautilus
+venue: binance
+instrument: BTCUSDT
+strategy: {name: ops_smoke_demo}
+data: {dataset: btcusdt-sample}
+paper:
+  speed: 0
+  stop: leave
+backtest: {max_seconds: 60}
+"""
+
 OWN_WRONG = """\
 spec_version: v1
 mode: backtest
@@ -81,6 +95,7 @@ def test_session(bare_tc: Tc, path: Path) -> None:
     (bare_tc.home / "candles.csv").write_text("\n".join(lines) + "\n")
     (bare_tc.home / "gap.csv").write_text("\n".join([*lines[:11], *lines[13:]]) + "\n")
     (bare_tc.home / "wrong.yaml").write_text(WRONG)
+    (bare_tc.home / "wrong-paper.yaml").write_text(WRONG_PAPER)
     (bare_tc.home / "examples" / "own-strategy" / "wrong.yaml").write_text(OWN_WRONG)
     steps = steps_of(path.read_text())
     assert steps

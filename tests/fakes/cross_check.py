@@ -15,9 +15,9 @@ from nautilus_trader.backtest import BacktestNode
 
 from opslab.lab import Lab
 from opslab.model.instrument import instrument_of
+from opslab.model.results import Results
 from opslab.nautilus import backtest
 from opslab.nautilus.guard import Watch
-from opslab.nautilus.results import Results
 from opslab.nautilus.scenarios import OrderLifecycleDemo, make
 from opslab.settings import Settings
 
@@ -30,7 +30,7 @@ class Silent:
 
 
 class Remembers(OrderLifecycleDemo):
-    def forget_what_ended(self, now_ns: int) -> None:
+    def forget_what_ended(self) -> None:
         pass
 
 

@@ -45,11 +45,13 @@ class VenueChild(VenueProcess):
     ) -> None:
         """changes: of the plan. Unless changed, minutes wait for `play` and requests are not limited."""
         super().__init__(home, folder, speed=speed, ticks=ticks, start=start, max_bars=max_bars)
-        self._plan = self._plan.model_copy(update={"pace": "handled", "limits": UNLIMITED, **changes})
+        steps = {"pace": "handled", "word_seconds": 1e9, "limits": UNLIMITED}
+        self._plan = self._plan.model_copy(update={**steps, **changes})
         self._played = 0
 
     def start(self) -> VenueEndpoints:
-        self._played = 0
+        marked = self.ledger / "position"
+        self._played = int(marked.read_text().split()[0]) if marked.exists() else 0
         return super().start()
 
     def play(self, minutes: int = 1) -> None:

@@ -116,6 +116,10 @@ class VenueProcess:
         return self._plan.port
 
     @property
+    def plan(self) -> VenuePlan:
+        return self._plan
+
+    @property
     def endpoints(self) -> VenueEndpoints:
         assert self._endpoints is not None
         return self._endpoints

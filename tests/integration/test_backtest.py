@@ -19,6 +19,8 @@ from tests.fakes.tc import Tc, candle_lines, wait_until
 EXAMPLES = Path(__file__).parents[2] / "examples"
 REAL = Path(__file__).parents[3] / "shared" / "data" / "btcusdt" / "btcusdt-usdm-1m-2025-05.csv"
 SAMPLE_ROWS = 10_080
+PAPER_ROWS = 60
+"""`max_bars` of the paper examples."""
 
 
 def rows_of(tc: Tc, run_id: str, name: str) -> list[dict[str, Any]]:
@@ -31,8 +33,10 @@ def backtest(tc: Tc, run_id: str, **changes: Any) -> Any:
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_example_runs_to_completion(tc: Tc, path: Path) -> None:
-    run = tc.json("run", "backtest", "--spec", str(path), "--run-id", "example")
-    assert (run["status"], run["metrics"]["bars_seen"]) == ("completed", SAMPLE_ROWS)
+    paper = path.stem.endswith("-paper")
+    run = tc.json("run", "paper" if paper else "backtest", "--spec", str(path), "--run-id", "example")
+    rows = PAPER_ROWS if paper else SAMPLE_ROWS
+    assert (run["status"], run["metrics"]["bars_seen"]) == ("completed", rows)
     assert (tc.run_folder("example") / "run_spec.yaml").read_bytes() == path.read_bytes()
 
 

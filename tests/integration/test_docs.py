@@ -38,9 +38,11 @@ from opslab.model.event import EventName
 from opslab.model.inputs import CodeParts
 from opslab.model.live import Live
 from opslab.model.manifest import Finding, Kind, Manifest, SealedFile, Verdict, Verification
+from opslab.model.paper_facts import PaperFacts
+from opslab.model.parity import Cause, FillDifference, Parity
 from opslab.model.risk import PROFILES
 from opslab.model.run import Owner, RunMetadata, Safety, ScenarioCounters, Status
-from opslab.model.spec import BacktestSpec
+from opslab.model.spec import BacktestSpec, PaperSpec
 from opslab.reconciliation import result as reconciliation
 from opslab.reconciliation.result import Reason, ReconciliationResult, Tolerances
 from opslab.reconciliation.snapshot import KEYS, ROWS
@@ -346,7 +348,7 @@ KILL_SWITCH_ANSWER = {field.name for field in dataclasses.fields(Switch)} - {"fi
 @pytest.mark.parametrize(
     ("page", "heading", "known"),
     [
-        ("spec.md", "Fields", leaves(BacktestSpec)),
+        ("spec.md", "Fields", leaves(BacktestSpec) | leaves(PaperSpec)),
         ("spec.md", "Risk profiles", set(PROFILES)),
         ("data.md", "What is checked", set(RULES)),
         ("data.md", "The dataset folder", set(DatasetRecord.model_fields)),
@@ -370,6 +372,10 @@ KILL_SWITCH_ANSWER = {field.name for field in dataclasses.fields(Switch)} - {"fi
         ("manifest.md", "What verify finds", words_of(Kind)),
         ("json.md", "A row of the list", (set(Row._fields) | {"folder"}) - {"error"}),
         ("json.md", "A verification", set(Verification.model_fields) | set(Finding.model_fields) | {"hint"}),
+        ("paper-results.md", "Beside another run", words_of(Cause) | fields_words(Parity, "verdict")),
+        ("json.md", "A parity", set(Parity.model_fields) | set(FillDifference.model_fields)),
+        ("paper-results.md", "The section `paper`", set(PaperFacts.model_fields)),
+        ("paper-results.md", "Counters of a paper run", set(ScenarioCounters.model_fields)),
         ("json.md", "A comparison", set(Comparison.model_fields) | set(FirstDifference.model_fields)),
         ("json.md", "A reproduction", set(Reproduction.model_fields)),
         ("json.md", "A readiness", set(ReadinessResult.model_fields) | KEPT),

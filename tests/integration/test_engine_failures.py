@@ -9,8 +9,9 @@ import pytest
 
 from opslab.lab import Lab
 from opslab.model.run import RunMetadata
-from opslab.runs.backtest import Surroundings, run_backtest
+from opslab.runs.backtest import run_backtest
 from opslab.runs.child_process import ChildProcess
+from opslab.runs.lifecycle import Surroundings
 from opslab.settings import Settings
 from opslab.system import StopSignals, SystemClock, SystemProcesses
 from tests.fakes.tc import Tc
@@ -35,10 +36,9 @@ def run_with(tc: Tc, monkeypatch: pytest.MonkeyPatch) -> RunWith:
             SystemProcesses(),
             signals or StopSignals(),
             lab.redactor(),
-            lambda _bars: None,
             command,
         )
-        return run_backtest(plan, around)
+        return run_backtest(plan, around, lambda _bars: None)
 
     return run
 

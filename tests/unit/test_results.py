@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from opslab.nautilus.results import Results
+from opslab.model.results import Results
 
 BASE = {"strategy_id": "S", "instrument_id": "I", "ts_init": 1, "ts_event": 1}
 
@@ -43,6 +43,38 @@ def test_orders_are_sent_in_the_order_of_their_creation() -> None:
         ("a", "CANCELED"), ("b", "CANCELED"), ("c", "REJECTED"),
     ]  # fmt: skip
     assert rows["orders"][2]["reason"] == "why"
+
+
+def test_an_order_that_is_settled_keeps_no_other_waiting() -> None:
+    sent: list[str] = []
+    results = Results(lambda _name, row: sent.append(row["client_order_id"]))
+    for one in (initialized("lost"), initialized("b"), event("OrderCanceled", "b")):
+        results.order_event(one)
+    assert (sent, results.holds("b"), results.holds("b", unfinished=True)) == ([], True, False)
+    results.settle("lost")
+    assert sent == ["lost", "b"]
+    assert not results.holds("b")
+
+
+def test_the_fills_of_all_strategies_may_net_in_one_position() -> None:
+    events = [initialized("a"), fill("a", "2", "10"), initialized("b", order_side="SELL", strategy_id="OTHER")]
+    rows: list[dict[str, Any]] = []
+    results = Results(lambda name, row: rows.append(dict(row)) if name == "positions" else None, one_position=True)
+    for one in [*events, {**fill("b", "2", "12", "SELL", ts_event=4), "strategy_id": "OTHER"}]:
+        results.order_event(one)
+    results.end()
+    assert [(row["strategy_id"], row["side"], row["closing_order_id"]) for row in rows] == [("S", "FLAT", "b")]
+
+
+def test_at_once_an_order_is_sent_when_it_has_ended_whatever_older_ones_do() -> None:
+    sent: list[Any] = []
+    results = Results(lambda name, row: sent.append((name, row["client_order_id"], row["status"])), at_once=True)
+    for one in [initialized("a"), initialized("b"), event("OrderDenied", "b", reason="X: more")]:
+        results.order_event(one)
+    assert sent == [("orders", "b", "DENIED")]
+    results.end()
+    assert sent[1:] == [("orders", "a", "INITIALIZED")]
+    assert results.denials == {"X": 1}
 
 
 def test_fills_make_an_average_and_a_sum_of_commissions() -> None:

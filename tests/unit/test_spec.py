@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from opslab.errors import Environment, InvalidSpec, LabError, NotFound
+from opslab.model.spec import PaperLimits, PaperSpec
 from opslab.specs.load import load_spec, spec_of
 from opslab.specs.schema import spec_schema
 
@@ -61,6 +62,8 @@ BEYOND_SCHEMA = {
     "only-a-comment",
     "merge-key",
     "config-without-class",
+    "paper-balance",
+    "paper-silence-of-the-healthy",
 }
 
 
@@ -68,6 +71,12 @@ BEYOND_SCHEMA = {
 def test_an_editor_with_the_schema_marks_bad_specs_too(path: Path) -> None:
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(yaml.safe_load(path.read_text()), spec_schema())
+
+
+def test_a_mode_that_is_none_is_marked_where_it_stands() -> None:
+    schema = jsonschema.Draft202012Validator(spec_schema())
+    found = schema.iter_errors(yaml.safe_load(MINIMAL.replace("backtest", "live")))
+    assert ["mode"] in [list(error.path) for error in found]
 
 
 NOT_TEXT = {
@@ -133,6 +142,78 @@ def test_numbers_are_exact_and_their_spelling_does_not_matter() -> None:
     second = spec_of(MINIMAL + 'account: {fees: {maker: "0.00010"}}\n', "s")
     assert str(first.account.fees.maker) == "0.0001"
     assert first.digest() == second.digest()
+
+
+PAPER = MINIMAL.replace("backtest", "paper")
+
+
+def paper(block: str) -> PaperSpec:
+    spec = spec_of(f"{PAPER}paper: {{{block}}}\n", "s")
+    assert isinstance(spec, PaperSpec)
+    return spec
+
+
+OTHER_THAN_THE_DEFAULT = {
+    "speed": "max",
+    "max_bars": "10",
+    "max_seconds": "10",
+    "on_stop": "leave",
+    "restart": "on_failure",
+    "max_restarts": "2",
+    "reconcile_every_seconds": "5",
+    "silent_after_seconds": "{bars: 600}",
+    "hang_after_seconds": "5",
+    "max_memory_mb": "512",
+    "ticks_per_minute": "60",
+    "latency_ms": "5",
+}
+
+
+def test_all_of_the_paper_block_is_asked_for() -> None:
+    """A live run has no result to repeat; what was asked of it is known by its digest all the same."""
+    assert set(OTHER_THAN_THE_DEFAULT) == set(PaperLimits.model_fields)
+    plain = paper("speed: 1, max_bars: null, hang_after_seconds: 10.0").digest()
+    assert plain == spec_of(PAPER, "s").digest() != spec_of(MINIMAL, "s").digest()
+    others = {paper(f"{field}: {value}").digest() for field, value in OTHER_THAN_THE_DEFAULT.items()}
+    assert len(others | {plain}) == len(OTHER_THAN_THE_DEFAULT) + 1
+    assert paper("speed: 60").digest() == paper('speed: "60.0"').digest()
+
+
+@pytest.mark.parametrize(
+    ("block", "bars", "quotes", "trades"),
+    [
+        ("", 150, 5, 5),
+        ("ticks_per_minute: 4", 150, 37.5, 37.5),
+        ("speed: 60", 2.5, 5, 5),
+        ("speed: 600", 2, 5, 5),
+        ("speed: max", 10, 10, 10),
+        ("speed: 60, silent_after_seconds: {bars: 1.5, trades: 60}", 1.5, 5, 60),
+        ("speed: max, silent_after_seconds: {quotes: 0.5}", 10, 0.5, 10),
+    ],
+)
+def test_a_feed_is_silent_after_what_is_asked_or_what_its_pace_says(
+    block: str, bars: float, quotes: float, trades: float
+) -> None:
+    assert paper(block).paper.silent_after() == {"bars": bars, "quotes": quotes, "trades": trades}
+
+
+@given(st.integers(1, 1_000_000), st.integers(4, 60_000))
+def test_what_is_filled_in_could_have_been_asked_for(speed: int, ticks: int) -> None:
+    pace = f"speed: {speed}, ticks_per_minute: {ticks}"
+    filled = paper(pace).paper.silent_after()
+    asked = ", ".join(f"{feed}: {seconds:.12f}" for feed, seconds in filled.items())
+    again = paper(f"{pace}, silent_after_seconds: {{{asked}}}").paper.silent_after()
+    assert again == pytest.approx(filled)
+
+
+@pytest.mark.parametrize("mode", ["", "mode: [paper]\n", "mode: 7\n", "mode: {}\n", "mode: Paper\n"])
+def test_a_wrong_mode_is_one_mistake_and_hides_none(mode: str) -> None:
+    text = PAPER.replace("mode: paper\n", mode) + "paper: {speed: fast}\nrisk: {profile: none}\n"
+    with pytest.raises(InvalidSpec) as caught:
+        spec_of(text, "s")
+    found = {mistake.field: mistake.message for mistake in caught.value.mistakes}
+    assert set(found) == {"mode", "paper.speed", "risk.profile"}
+    assert "must be backtest or paper" in found["mode"]
 
 
 def test_values_of_a_config_are_taken_as_written() -> None:

@@ -1,58 +1,115 @@
 """The engine child: one run, then gone. Started by control as `python -P -m opslab.children.engine FD`.
 
-Reads an `EnginePlan` from standard input, which stays open as long as control lives: its end means that nobody is
-left to report to. Sends frames to descriptor FD. SIGTERM and SIGINT set a flag; the run ends from a callback.
+Reads its plan from standard input, which stays open as long as control lives: its end means that nobody is left to
+report to. Behind a paper run's plan words follow, see `model/paper.py`. Sends frames to descriptor FD.
+SIGTERM and SIGINT set a flag; the run ends from a callback.
 """
 
+import faulthandler
 import os
 import resource
 import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import FrameType
-from typing import BinaryIO
+from typing import Any, BinaryIO
+
+from pydantic_core import from_json
 
 from opslab.children.pipe import FramePipe
-from opslab.model.frame import EnginePlan, OwnStrategyPlan
+from opslab.model.frame import EnginePlan, LivePlan, OwnStrategyPlan, ScenarioPlan, plan_of
 from opslab.model.instrument import instrument_of
 from opslab.model.redact import PathRedactor
+from opslab.model.results import Results
 from opslab.model.run import EngineCost, Failure
-from opslab.nautilus import backtest, own
+from opslab.nautilus import backtest, live, own
+from opslab.nautilus.account_client import AccountClient
 from opslab.nautilus.guard import Guarded, Watch, bind
-from opslab.nautilus.results import Results
+from opslab.nautilus.live_watch import LiveWatch
+from opslab.nautilus.monitor import Words
 from opslab.nautilus.scenarios import SCENARIOS, Scenario, make
+from opslab.system import SystemClock
 
 _PROGRESS_SECONDS = 0.25
 _ORPHAN_SECONDS = 10.0
+_LIVE_ORPHAN_SECONDS = 20.0
+_ALONE_SECONDS = 12.0
+"""How long an engine without control may take to leave its account as it should; then that is done past it."""
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 def main(scenarios: dict[tuple[str, str], type[Scenario]], descriptor: int) -> int:
     """Run the plan on standard input. Exit 0 whenever a result or a failure frame was sent."""
     os.set_inheritable(descriptor, False)  # what a strategy starts must not hold it open
-    frames = FramePipe(descriptor)
+    faulthandler.register(signal.SIGUSR1)  # control lets a hanging engine say where it stands, before it kills it
     orders = _standard_input()
-    plan = EnginePlan.model_validate_json(orders.readline())
+    plan = plan_of(orders.readline())
+    if isinstance(plan, LivePlan):  # before there is a second thread, so that no thread can be hit
+        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    frames = FramePipe(descriptor)
     clean = redactor(plan.strategy.folder if isinstance(plan.strategy, OwnStrategyPlan) else None)
+    ended = threading.Event()
+    if isinstance(plan, LivePlan):
+        return _live(plan, scenarios, frames, orders, clean, ended)
     results = Results(lambda file, row: frames.send({"row": row, "file": file}))
     watch = Watch(frames=frames, results=results, order_events=plan.order_events, clean=clean)
     threading.excepthook = _thread_raised(watch)
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in _SIGNALS:
         signal.signal(number, _stopper(watch))
     threading.Thread(target=_leave_with_parent, args=(watch, orders), name="parent", daemon=True).start()
-    ended = threading.Event()
     threading.Thread(target=_tell_progress, args=(watch, ended), name="progress", daemon=True).start()
+    return _ended(watch, frames, ended, lambda: backtest.run(plan, _strategy(plan, scenarios, watch), watch))
+
+
+def _live(
+    plan: LivePlan,
+    scenarios: dict[tuple[str, str], type[Scenario]],
+    frames: FramePipe,
+    orders: BinaryIO,
+    clean: PathRedactor,
+    ended: threading.Event,
+) -> int:
+    watch = LiveWatch(
+        frames=frames,
+        results=Results(_no_row, at_once=True),
+        order_events=plan.order_events,
+        clean=clean,
+        clock=SystemClock(),
+        bar_type=plan.bar_type,
+        spares=isinstance(plan.strategy, ScenarioPlan),
+    )
+    words = Words(backlogged=lambda: frames.dropped > 0)
+    threading.excepthook = _thread_raised(watch)
+    threading.Thread(target=_hear_signals, args=(watch,), name="signals", daemon=True).start()
+    threading.Thread(target=_hear_control, args=(plan, watch, words, orders), name="parent", daemon=True).start()
+    threading.Thread(target=_tell_progress, args=(watch, ended), name="progress", daemon=True).start()
+
+    def give_up(outcome: backtest.Outcome) -> None:
+        os._exit(_ended(watch, frames, ended, lambda: outcome))
+
+    return _ended(
+        watch, frames, ended, lambda: live.run(plan, _strategy(plan, scenarios, watch), watch, words, give_up)
+    )
+
+
+def _no_row(_file: str, _row: Mapping[str, Any]) -> None:
+    """In paper the rows are made from the venue's ledger, and from the order events that control is told."""
+
+
+def _ended(watch: Watch, frames: FramePipe, ended: threading.Event, run: Callable[[], backtest.Outcome]) -> int:
+    """Run, and say how that ended; then everything that was sent has been written."""
     try:
-        outcome = backtest.run(plan, _strategy(plan, scenarios, watch), watch)
+        outcome = run()
     except own.Unusable as unusable:  # it was inspected before: its files have changed, or it depends on chance
-        failure = Failure(kind="strategy", message=clean(str(unusable)))
+        failure = Failure(kind="strategy", message=watch.clean(str(unusable)))
         frames.send({"failure": failure.model_dump()})
     except Exception as error:  # noqa: BLE001  (anything that kept the engine from running)
         text = "".join(traceback.format_exception(error))
-        message = clean(f"{type(error).__name__}: {error}")
-        failure = Failure(kind="engine", message=message, detail=clean(text))
+        message = watch.clean(f"{type(error).__name__}: {error}")
+        failure = Failure(kind="engine", message=message, detail=watch.clean(text))
         frames.send({"failure": failure.model_dump()})
     else:
         cost = EngineCost(
@@ -81,7 +138,7 @@ def _standard_input() -> BinaryIO:
     return stream
 
 
-def _strategy(plan: EnginePlan, scenarios: dict[tuple[str, str], type[Scenario]], watch: Watch) -> Guarded:
+def _strategy(plan: EnginePlan | LivePlan, scenarios: dict[tuple[str, str], type[Scenario]], watch: Watch) -> Guarded:
     asked = plan.strategy
     if isinstance(asked, OwnStrategyPlan):
         strategy = own.load(asked).strategy
@@ -103,6 +160,30 @@ def _stopper(watch: Watch) -> Callable[[int, FrameType | None], None]:
         watch.stop = True
 
     return stop
+
+
+def _hear_signals(watch: LiveWatch) -> None:
+    """The engine would stop its node at once on a signal, with the account as it is: it never gets any."""
+    while True:
+        watch.ask_to_end(signal.Signals(signal.sigwait(_SIGNALS)).name)
+
+
+def _hear_control(plan: LivePlan, watch: LiveWatch, words: Words, orders: BinaryIO) -> None:
+    """Its words, until it is gone. Nothing of the node may be touched from here."""
+    for line in orders:
+        word = from_json(line)
+        if "snapshot" in word:
+            words.snapshots.append(word["snapshot"])
+        elif "stop" in word:
+            watch.ask_to_end(str(word["stop"]))
+    watch.ask_to_end("control is gone")
+    alone = threading.Event()
+    alone.wait(_ALONE_SECONDS)
+    if not watch.flattened_told:  # the engine's thread is held up by a handler
+        symbol = instrument_of(plan.symbol).symbol
+        live.leave_account(plan, AccountClient(plan.endpoints, symbol, watch.clock))
+    alone.wait(_LIVE_ORPHAN_SECONDS - _ALONE_SECONDS)
+    os._exit(3)
 
 
 def _leave_with_parent(watch: Watch, orders: BinaryIO) -> None:

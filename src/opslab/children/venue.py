@@ -1,7 +1,7 @@
 """The venue child: one exchange, until it is told to stop. Started as `python -P -m opslab.children.venue FD`.
 
 Reads a `VenuePlan` from standard input, which stays open as long as control lives; sends frames to descriptor FD.
-SIGTERM, SIGINT and the end of standard input stop it cleanly.
+SIGTERM and SIGINT stop it cleanly; so does the end of standard input, after what the plan says of control's death.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -28,6 +28,7 @@ from opslab.model.venue import VenueEndpoints, VenuePlan
 from opslab.store.layout import Layout
 from opslab.store.ledger import LedgerFile
 from opslab.store.venue_log import VenueLog
+from opslab.store.venues import write_token
 from opslab.system import SystemClock
 from opslab.venue.account import Account
 from opslab.venue.venue import Venue
@@ -58,6 +59,7 @@ async def _serve(plan: VenuePlan, stream: BinaryIO, frames: FramePipe, stack: Ex
     clock = SystemClock()
     instrument = instrument_of(plan.symbol)
     ledger = stack.enter_context(LedgerFile(Path(plan.ledger), clock))
+    write_token(Path(plan.ledger), plan.token)  # only now: another venue of the name may be served with its own
     account = _account(plan, instrument, ledger, clock.now_ns() // NS_PER_MS)
     begin = ledger.moment()
     log = VenueLog(Path(plan.ledger), clock)
@@ -166,12 +168,13 @@ async def _tell_progress(venue: Venue, frames: FramePipe) -> None:
 
 
 def _listen_to_parent(stream: BinaryIO, venue: Venue, loop: asyncio.AbstractEventLoop) -> None:
-    """Words of control, until it is gone."""
-    for line in stream:
-        word = from_json(line)
-        if "handled" in word:
-            loop.call_soon_threadsafe(venue.handled, word["handled"])
-    loop.call_soon_threadsafe(venue.stop)
+    """Words of control, until it is gone; what it was about to say when it died is no word."""
+    with suppress(RuntimeError):  # the venue has ended meanwhile
+        for line in stream:
+            with suppress(ValueError, KeyError, TypeError):
+                told = from_json(line)["handled"]
+                loop.call_soon_threadsafe(venue.handled, None if told == "all" else int(told))
+        loop.call_soon_threadsafe(venue.orphaned)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,9 @@ from opslab.cli.options import Home, Json
 from opslab.cli.output import note, result, result_fields, result_json, result_table
 
 if TYPE_CHECKING:
-    from opslab.reconciliation.result import Finding, ReconciliationResult, SnapshotSummary, State
+    from opslab.lab import Lab
+    from opslab.reconciliation.result import Finding, Limits, ReconciliationResult, SnapshotSummary, State
+    from opslab.runs.reconciliation_check import Reconciled
 
 app = typer.Typer(help="Hold an account's expected state against the observed one.", no_args_is_help=True)
 
@@ -19,13 +21,29 @@ _SHOWN = 20
 """Findings that are listed; `--json` has more."""
 _MOST_SECONDS = 10_000_000_000
 
-RunIdOption = Annotated[str, typer.Option("--run-id", metavar="ID", help="The run that the account belongs to.")]
+RunIdOption = Annotated[
+    str | None, typer.Option("--run-id", metavar="ID", help="The run that the account of two files belongs to.")
+]
 Expected = Annotated[
-    Path,
+    Path | None,
     typer.Option("--expected", metavar="FILE", help="Snapshot of what should be, a JSON file.", show_default=False),
 ]
 Observed = Annotated[
-    Path, typer.Option("--observed", metavar="FILE", help="Snapshot of what is, a JSON file.", show_default=False)
+    Path | None,
+    typer.Option("--observed", metavar="FILE", help="Snapshot of what is, a JSON file.", show_default=False),
+]
+FromRun = Annotated[
+    str | None,
+    typer.Option("--from-run", metavar="ID", help="Instead of two files: a heartbeat in this paper run's journal."),
+]
+HeartbeatOption = Annotated[
+    int | None,
+    typer.Option(
+        "--heartbeat",
+        metavar="N",
+        min=1,
+        help="Which one: seq of its event in the journal; without it the last that has what the venue said.",
+    ),
 ]
 MaxAge = Annotated[
     int,
@@ -49,32 +67,72 @@ Tolerance = Annotated[
 
 @app.command()
 def check(
-    run_id: RunIdOption,
-    expected: Expected,
-    observed: Observed,
+    run_id: RunIdOption = None,
+    expected: Expected = None,
+    observed: Observed = None,
+    from_run: FromRun = None,
+    heartbeat: HeartbeatOption = None,
     max_age: MaxAge = 300,
     max_apart: MaxApart = 60,
     tolerance: Tolerance = None,
     home: Home = None,
     as_json: Json = False,
 ) -> None:
-    """Compare two snapshots of an account: positions, open orders, balances, freshness; kept with the run."""
+    """Compare two snapshots of an account: positions, open orders, balances, freshness; kept with the run.
+
+    The two are files, or what a node believed and its venue said at a heartbeat of a paper run.
+    """
     from opslab.lab import open_lab
     from opslab.reconciliation.limits import limits_of
     from opslab.reconciliation.result import EXIT_CODES
 
     lab = open_lab(home)
     limits = limits_of(max_age, max_apart, tolerance or [])
-    done = lab.reconcile(run_id, expected, observed, limits)
+    if from_run is not None:
+        _refuse_with_from_run(run_id, expected, observed)
+        done = lab.reconcile_heartbeat(from_run, heartbeat, limits)
+    else:
+        done = _reconcile_files(lab, run_id, expected, observed, heartbeat, limits)
     found, kept = done.result, done.recorded
     if as_json:
         result_json({**found.model_dump(mode="json"), **asdict(kept)})
     else:
         _show(found)
     note(f"kept with run {found.run_id} as {kept.artifact}")
-    if found.expected.digest == found.observed.digest:
+    if from_run is None and found.expected.digest == found.observed.digest:
         note("expected and observed are the same document: that proves nothing of an account")
     raise typer.Exit(EXIT_CODES[found.state])
+
+
+def _refuse_with_from_run(run_id: str | None, expected: Path | None, observed: Path | None) -> None:
+    from opslab.errors import Usage
+
+    given = {"--run-id": run_id, "--expected": expected, "--observed": observed}
+    unwanted = [name for name, value in given.items() if value is not None]
+    if unwanted:
+        raise Usage(
+            f"--from-run cannot be combined with {', '.join(unwanted)}",
+            hint="--from-run ID takes both sides from that run's journal",
+        )
+
+
+def _reconcile_files(
+    lab: "Lab",
+    run_id: str | None,
+    expected: Path | None,
+    observed: Path | None,
+    heartbeat: int | None,
+    limits: "Limits",
+) -> "Reconciled":
+    from opslab.errors import Usage
+
+    if heartbeat is not None:
+        raise Usage("--heartbeat is of a run's journal", hint="tc reconcile check --from-run ID --heartbeat N")
+    if run_id is None or expected is None or observed is None:
+        given = {"--run-id": run_id, "--expected": expected, "--observed": observed}
+        missing = [name for name, value in given.items() if value is None]
+        raise Usage(f"missing option {', '.join(missing)}", hint="or --from-run ID: both sides from a run's journal")
+    return lab.reconcile(run_id, expected, observed, limits)
 
 
 @app.command()
@@ -91,10 +149,13 @@ def _show(found: "ReconciliationResult") -> None:
     result_fields(
         [
             ("run", found.run_id),
+            ("heartbeat", f"{found.heartbeat}, at {found.checked_at}" if found.heartbeat is not None else None),
             ("state", found.state),
             ("expected", _snapshot(found.expected)),
             ("observed", _snapshot(found.observed)),
             ("findings", _counts(found.counts)),
+            ("in flight", _in_flight(found)),
+            ("not compared", ", ".join(found.not_compared) or None),
         ]
     )
     told = [one for one in found.findings if one.state != "ok"]
@@ -105,6 +166,11 @@ def _show(found: "ReconciliationResult") -> None:
     total = sum(count for state, count in found.counts.items() if state != "ok")
     if total > _SHOWN:
         note(f"and {total - _SHOWN} more; the artifact lists the worst")
+
+
+def _in_flight(found: "ReconciliationResult") -> str | None:
+    told = [f"{one.kind} {one.client_order_id} for {one.age_seconds} s" for one in found.in_flight[:_SHOWN]]
+    return ", ".join(told) or None
 
 
 def _row(one: "Finding") -> tuple[str, ...]:

@@ -7,6 +7,7 @@ import typer
 
 from opslab.cli.options import Home, Json
 from opslab.cli.output import note, note_at_once, result, result_fields, result_json, result_table
+from opslab.cli.parity_text import show_parity
 
 if TYPE_CHECKING:
     from opslab.model.comparison import Comparison, FirstDifference, InputPart
@@ -27,7 +28,10 @@ def compare(
     home: Home = None,
     as_json: Json = False,
 ) -> None:
-    """Which part of the inputs of two runs differs, whether the results do, and at which first event."""
+    """Which part of the inputs of two runs differs, whether the results do, and at which first event.
+
+    Of a paper run: whether it saw the same bars and decided the same, and why fills differ.
+    """
     from opslab.lab import open_lab
     from opslab.runs.compare import EXIT_CODES as BY_RESULTS
 
@@ -97,6 +101,8 @@ def _show(found: "Comparison") -> None:
         _table("counters", found.counters)
     if found.first:
         _show_first(found.first)
+    if found.parity:
+        show_parity(found.parity)
 
 
 def _show_first(first: "FirstDifference") -> None:

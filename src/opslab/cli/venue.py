@@ -92,16 +92,18 @@ def serve(
 
 @app.command("audit")
 def audit_(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the venue.", show_default=False)],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="Name of the venue, or of a paper run.", show_default=False)
+    ],
     home: Home = None,
     as_json: Json = False,
 ) -> None:
     """Prove from a venue's ledger alone that no money and no quantity came from nowhere."""
     from opslab.lab import open_lab
 
-    record, found = open_lab(home).audit_venue(name)
+    found = open_lab(home).audit_venue(name)
     document: dict[str, Any] = {
-        "venue": record.name,
+        "venue": name,
         "proven": found.proven,
         "transactions": found.transactions,
         "orders": found.orders,

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,7 +12,7 @@ import pyarrow.parquet as pq
 from opslab.datasets.candles import VALUES, Chunk, catalog_schema, from_catalog, to_catalog
 from opslab.datasets.findings import Consecutive
 from opslab.datasets.fingerprint import Fingerprint
-from opslab.datasets.records import record_of
+from opslab.datasets.records import kept_fingerprint, record_of
 from opslab.errors import Corrupt
 from opslab.model.dataset import DataFile, DatasetRecord
 from opslab.model.ids import DatasetId
@@ -112,6 +113,48 @@ def count_in_window(layout: Layout, record: DatasetRecord, start_ms: int | None,
                     inside = pc.and_(inside, pc.less(closes, close_ns(end_ms)))
                 count += pc.sum(inside).as_py() or 0
     return count
+
+
+def close_of_row(layout: Layout, record: DatasetRecord, start_ns: int | None, number: int) -> int:
+    """Close in nanoseconds of a candle, counted from 1 with the first that closes at or after `start_ns`.
+
+    Reads one column, and without `start_ns` only the row group that holds it. Raises Corrupt when there are fewer.
+    """
+    left = number
+    for file in record.files:
+        with pq.ParquetFile(layout.dataset(DatasetId(record.name)) / file.path) as parquet:
+            for group in range(parquet.num_row_groups):
+                rows = parquet.metadata.row_group(group).num_rows
+                if start_ns is None and rows < left:
+                    left -= rows
+                    continue
+                closes = parquet.read_row_group(group, columns=["ts_event"]).column("ts_event").cast(pa.int64())
+                if start_ns is not None:
+                    closes = closes.filter(pc.greater_equal(closes, start_ns))
+                if left <= len(closes):
+                    return int(closes[left - 1].as_py())
+                left -= len(closes)
+    raise Corrupt(f"dataset {record.name} has fewer candles than its record says", hint=_again(record))
+
+
+@dataclass(frozen=True, slots=True)
+class FingerprintCheck:
+    """The fingerprint the stored candles have, and the one they were recorded with."""
+
+    dataset: str
+    fingerprint: str
+    recorded: str
+
+    @property
+    def same(self) -> bool:
+        return self.fingerprint == self.recorded
+
+
+def check_fingerprint(layout: Layout, dataset: DatasetId, tick: Tick) -> FingerprintCheck:
+    """Compute the fingerprint, and hold it against the recorded one. Raises NotFound, Corrupt."""
+    record, kept = record_of(layout, dataset), kept_fingerprint(layout, dataset)
+    found = content_fingerprint(layout, dataset, tick)
+    return FingerprintCheck(dataset, found, kept.fingerprint if kept else record.fingerprint)
 
 
 def content_fingerprint(layout: Layout, dataset: DatasetId, tick: Tick) -> str:

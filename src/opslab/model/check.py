@@ -1,7 +1,9 @@
 """Checks that are kept with a run: what each is called in the journal, among the artifacts, and in the metadata."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from opslab.model.event import LifecycleName
 
@@ -21,6 +23,10 @@ class CheckKind:
     def numbered(self, number: int) -> str:
         return f"{self.stem}-{number}.json"
 
+    def number_of(self, artifact: str) -> int:
+        """The number in a name that `numbered` made."""
+        return int(artifact.removeprefix(f"{self.stem}-").removesuffix(".json"))
+
 
 READINESS = CheckKind("connectivity_readiness_evaluated", "connectivity_readiness", "connectivity_readiness")
 PROBE = CheckKind("connectivity_probe_evaluated", "connectivity_probe", "connectivity_probe")
@@ -29,6 +35,25 @@ CHECKS = (READINESS, PROBE, RECONCILIATION)
 CHECK_EVENTS: dict[str, CheckKind] = {kind.event: kind for kind in CHECKS}
 PLAIN_NAMES = frozenset(kind.plain for kind in CHECKS)
 _NUMBERED = re.compile(rf"({'|'.join(kind.stem for kind in CHECKS)})-([1-9][0-9]{{0,5}})\.json")
+
+
+def section_of(payload: Mapping[str, Any], before: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The section of the metadata that a check's event makes of the one before.
+
+    A check that left no artifact still says which the last one was.
+    """
+    section = dict(payload)
+    if payload.get("artifact") is None and before and (last := last_artifact(before)):
+        section |= {"last_artifact": last[0], "last_digest": last[1]}
+    return section
+
+
+def last_artifact(section: Mapping[str, Any]) -> tuple[str, str] | None:
+    """(file, digest) of the last result that was written; None when there is none."""
+    for file, digest in (("artifact", "digest"), ("last_artifact", "last_digest")):
+        if section.get(file) is not None:
+            return section[file], section[digest]
+    return None
 
 
 def is_numbered(name: str) -> bool:

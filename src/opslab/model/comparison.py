@@ -3,6 +3,7 @@
 from typing import Any, Literal
 
 from opslab.model.difference import Difference
+from opslab.model.parity import Parity
 from opslab.model.record import Record
 
 Part = Literal["spec", "dataset", "code", "engine", "python"]
@@ -45,5 +46,7 @@ class Comparison(Record):
     message: str
     counters: tuple[Difference, ...]
     first: FirstDifference | None
+    parity: Parity | None = None
+    """Where one of the two is a paper run; `first` is None then, and `compared` counts decisions."""
     compared: int
     """Events or rows that were the same before the first difference, or all there are."""

@@ -1,13 +1,12 @@
 """Connectivity: what a spec says of it, and the results of its two checks. Names of variables, never a value."""
 
 import re
-from collections.abc import Iterable
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, ValidationError, WithJsonSchema, model_validator
-from pydantic_core import InitErrorDetails
+from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from opslab.model.record import Record
+from opslab.model.spec_values import mistakes_at
 
 ReadinessState = Literal["disabled", "configured", "missing_credentials", "invalid_config", "unknown"]
 Presence = Literal["set", "missing", "unreadable", "unchecked"]
@@ -43,9 +42,9 @@ def _names(value: Any) -> Any:
     Raises ValidationError with the place of every item that is wrong.
     """
     if not isinstance(value, (list, tuple)):
-        raise _refused([((), f"must be a list of names of environment variables; what is there is {NOT_REPEATED}")])
+        raise mistakes_at([((), f"must be a list of names of environment variables; what is there is {NOT_REPEATED}")])
     if len(value) > MAX_NAMES:
-        raise _refused([((), f"has {len(value)} names; at most {MAX_NAMES} are allowed")])
+        raise mistakes_at([((), f"has {len(value)} names; at most {MAX_NAMES} are allowed")])
     mistakes: list[tuple[tuple[int | str, ...], str]] = []
     for index, name in enumerate(value):
         if not isinstance(name, str) or not re.fullmatch(_ENV_NAME, name, re.ASCII):
@@ -57,19 +56,19 @@ def _names(value: Any) -> Any:
         elif name in value[:index]:
             mistakes.append(((index,), "is in the list already"))
     if mistakes:
-        raise _refused(mistakes)
+        raise mistakes_at(mistakes)
     return tuple(value)
 
 
 def _target(value: Any) -> Any:
     if not isinstance(value, str) or not re.fullmatch(_TARGET, value, re.ASCII) or is_key_like(value):
-        raise _refused([((), f"must be a short name of letters, digits and . _ -; what is there is {NOT_REPEATED}")])
+        raise mistakes_at([((), f"must be a short name of letters, digits and . _ -; what is there is {NOT_REPEATED}")])
     return value
 
 
 def _notes(value: Any) -> Any:
     if not isinstance(value, str) or len(value) > MAX_NOTES:
-        raise _refused([((), f"must be text of at most {MAX_NOTES} characters; what is there is {NOT_REPEATED}")])
+        raise mistakes_at([((), f"must be text of at most {MAX_NOTES} characters; what is there is {NOT_REPEATED}")])
     return value
 
 
@@ -84,19 +83,10 @@ def is_key_like(name: str) -> bool:
     return False
 
 
-def _refused(mistakes: Iterable[tuple[tuple[int | str, ...], str]]) -> ValidationError:
-    """Mistakes with their places below here, and with nothing of the input: a reader of errors would repeat that."""
-    lines = [
-        InitErrorDetails(type="value_error", loc=place, input={}, ctx={"error": ValueError(message)})
-        for place, message in mistakes
-    ]
-    return ValidationError.from_exception_data("connectivity", lines)
-
-
 def _refuse_keys_like_keys(value: Any) -> Any:
     """The name of an unknown field is repeated in its mistake; this one is not."""
     if isinstance(value, dict) and any(isinstance(key, str) and is_key_like(key) for key in value):
-        raise _refused([((), f"has a field whose name looks like a key; {NOT_REPEATED}")])
+        raise mistakes_at([((), f"has a field whose name looks like a key; {NOT_REPEATED}")])
     return value
 
 
@@ -128,7 +118,7 @@ class CredentialPlaceholders(Record):
     def _do_not_overlap(self) -> Self:
         twice = [index for index, name in enumerate(self.optional_env) if name in self.required_env]
         if twice:
-            raise _refused([(("optional_env", index), "is in required_env too; keep one") for index in twice])
+            raise mistakes_at([(("optional_env", index), "is in required_env too; keep one") for index in twice])
         return self
 
 

@@ -15,15 +15,27 @@ LifecycleName = Literal[
     "run_failed",
     "run_interrupted",
     "run_safety_blocked",
+    "paper_safety_checked",
+    "paper_safety_blocked",
+    "venue_started",
+    "venue_lost",
+    "engine_lost",
+    "engine_restarted",
+    "feed_state_changed",
+    "bar_out_of_order",
+    "gate_closed",
+    "run_stopping",
+    "orders_canceled",
+    "positions_flattened",
     "kill_switch_observed",
     "journal_torn_end_kept",
     "connectivity_readiness_evaluated",
     "connectivity_probe_evaluated",
     "reconciliation_checked",
 ]
-EventName = LifecycleName | Literal["order_event"]
+EventName = LifecycleName | Literal["order_event", "paper_heartbeat"]
 
-HIGH_RATE: frozenset[str] = frozenset({"order_event"})
+HIGH_RATE: frozenset[str] = frozenset({"order_event", "paper_heartbeat"})
 """Written in batches; everything else is on disk before the step it announces."""
 
 

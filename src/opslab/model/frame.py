@@ -6,7 +6,8 @@ with one of the keys below.
     event     {"event": name, "payload": {...}}          to the journal, in order
     progress  {"progress": {"bars": n}}                  telemetry, may be dropped
     ended     {"ended": {"bars": n, "early": bool}}      the run is over, rows follow; early: before the data was
-    row       {"row": {...}, "file": "orders"}           one line of a canonical result, in its order
+    row       {"row": {...}, "file": "orders"}           one line of a canonical result, in its order; in paper only
+                                                         orders that the engine denied, as soon as it has
     result    {"result": {"counters": ..., "cost": ...}} once, last, when the engine ended by itself
     failure   {"failure": {"kind": ..., ...}}            why it did not
 """
@@ -14,11 +15,15 @@ with one of the keys below.
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, TypeAdapter
 
+from opslab.model.paper import FeedName, OnStop
 from opslab.model.record import Record
+from opslab.model.venue import VenueEndpoints
 
 RESULT_FILES = ("orders", "fills", "positions")
+BARS = "bars"
+"""Rows of a paper run: each bar that its strategy was given."""
 
 
 class EngineAccount(Record):
@@ -57,6 +62,7 @@ class OwnStrategyPlan(Record):
 class EnginePlan(Record):
     """Everything one backtest child needs to know."""
 
+    kind: Literal["backtest"] = "backtest"
     run_id: str
     strategy: Annotated[ScenarioPlan | OwnStrategyPlan, Field(discriminator="kind")]
     symbol: dict[str, Any]
@@ -78,5 +84,38 @@ class EnginePlan(Record):
     """False keeps order events out of the stream."""
 
 
+class LivePlan(Record):
+    """Everything the engine child of a paper run needs to know."""
+
+    kind: Literal["paper"] = "paper"
+    run_id: str
+    strategy: Annotated[ScenarioPlan | OwnStrategyPlan, Field(discriminator="kind")]
+    symbol: dict[str, Any]
+    bar_type: str
+    endpoints: VenueEndpoints
+    """Of the loopback venue, with the throw-away key of this start."""
+    rows: int
+    """Bars that the whole run is to see."""
+    last_close_ns: int
+    """`ts_event` of the last of them: behind it the run is over."""
+    number: int
+    """From 1: which engine of the run this is."""
+    on_stop: OnStop
+    silent_after_seconds: dict[FeedName, float]
+    """Without a message for so long a connected feed is silent."""
+    tells_handled: bool
+    """Whether the venue waits for word of each bar."""
+    limits: EngineLimits
+    order_events: bool
+
+
+def plan_of(line: bytes) -> EnginePlan | LivePlan:
+    """What a child was told first."""
+    return _PLANS.validate_json(line)
+
+
 def money(amount: Decimal, currency: str) -> str:
     return f"{amount:f} {currency}"
+
+
+_PLANS: TypeAdapter[EnginePlan | LivePlan] = TypeAdapter(Annotated[EnginePlan | LivePlan, Field(discriminator="kind")])

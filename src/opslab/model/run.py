@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from opslab.model.paper_facts import PaperFacts
 from opslab.model.record import Record
 
 Status = Literal["initialized", "running", "completed", "failed", "safety_blocked", "halted", "interrupted"]
@@ -148,6 +149,8 @@ class RunMetadata(Record):
     """Of the last such check, as of the two below: its summary, `artifact` and `digest`."""
     connectivity_probe: dict[str, Any] | None = None
     reconciliation: dict[str, Any] | None = None
+    paper: PaperFacts | None = None
+    """None of a backtest, and of a paper run that has not ended or that nobody was left to end."""
 
     @property
     def strategy_title(self) -> str:

@@ -1,127 +1,35 @@
 """The run spec, version 1: what a user asks for. A field exists only if the code obeys it.
 
-Two modes are two variants; `backtest` is the one that runs today. So are the two kinds of strategy: a scenario of the
-lab, and a class of the user's. Every field's description is what `tc spec schema` prints and what a mistake's message
-quotes.
+Two modes are two variants of `RunSpec`. So are the two kinds of strategy: a scenario of the lab, and a class of the
+user's. Every field's description is what `tc spec schema` prints and what a mistake's message quotes.
 """
 
-import re
 from decimal import Decimal
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import (
-    BeforeValidator,
-    Discriminator,
-    Field,
-    PlainSerializer,
-    Tag,
-    WithJsonSchema,
-    model_validator,
-)
+from pydantic import Discriminator, Field, Tag, model_validator
 
-from opslab.errors import BadId
-from opslab.model.canonical import decimal_text, digest
+from opslab.model.canonical import digest
 from opslab.model.connectivity import ConnectivityReadiness
-from opslab.model.exact_json import exact_json, plain
-from opslab.model.ids import DATASET_ID_RULE, RUN_ID_RULE, DatasetId, RunId
-from opslab.model.instant import iso_minute, parse_minute
+from opslab.model.exact_json import exact_json
+from opslab.model.paper import FEEDS, FeedName, OnStop
 from opslab.model.record import Record
 from opslab.model.risk import RiskProfile
+from opslab.model.spec_values import (
+    ClassPath,
+    ConfigValues,
+    DatasetName,
+    Exact,
+    FingerprintText,
+    MinuteText,
+    RunName,
+    Speed,
+    mistakes_at,
+)
 
-_NUMBER = re.compile(r"[-+]?\d{1,18}(\.\d{1,12})?", re.ASCII)
-_CLASS_PATH = re.compile(r"([A-Za-z_]\w{0,99}\.){0,9}[A-Za-z_]\w{0,99}:[A-Za-z_]\w{0,99}", re.ASCII)
-_MINUTE = re.compile(r"\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}(:00)?Z)?", re.ASCII)
-_FINGERPRINT = re.compile(r"sha256:[0-9a-f]{64}", re.ASCII)
-
-
-def _exact(value: Any) -> Any:
-    """Numbers and decimal text become Decimal; anything else is left to be refused."""
-    if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**18:
-        return Decimal(value)
-    if isinstance(value, (str, Decimal)) and _NUMBER.fullmatch(str(value)):
-        return Decimal(str(value))
-    raise ValueError("must be a number of at most 18 digits and 12 decimals, such as 0.0005")
-
-
-def _run_id(value: Any) -> Any:
-    return _checked_id(RunId, value, RUN_ID_RULE)
-
-
-def _dataset_id(value: Any) -> Any:
-    return _checked_id(DatasetId, value, DATASET_ID_RULE)
-
-
-def _checked_id(kind: type[RunId] | type[DatasetId], value: Any, rule: str) -> Any:
-    if not isinstance(value, str):
-        raise ValueError(f"must be text: {rule}")
-    try:
-        return str(kind(value))
-    except BadId:
-        raise ValueError(f"must be {rule}") from None
-
-
-def _fingerprint(value: Any) -> Any:
-    if isinstance(value, str) and _FINGERPRINT.fullmatch(value):
-        return value
-    raise ValueError("must be 'sha256:' and 64 hex digits, as tc data fingerprint prints")
-
-
-def _minute(value: Any) -> Any:
-    if isinstance(value, str) and _MINUTE.fullmatch(value):
-        try:
-            return iso_minute(parse_minute(value))
-        except ValueError:
-            pass
-    raise ValueError("must be a whole minute in UTC, such as 2024-01-31T00:00:00Z or 2024-01-31")
-
-
-def _class_path(value: Any) -> Any:
-    if isinstance(value, str) and _CLASS_PATH.fullmatch(value):
-        return value
-    raise ValueError("must be 'module:Class' or 'package.module:Class', such as crossing.cross:CrossStrategy")
-
-
-def _config(value: Any) -> Any:
-    """Whatever a spec's YAML can say: the values' own types are the strategy's business."""
-    if isinstance(value, dict):
-        return value
-    raise ValueError("must be a mapping of the config class's keys")
-
-
-_NAME_PATTERN = "^(?!.*__)[{first}][{first}._-]{{0,62}}[{first}_-]$|^[{first}]$"
-Exact = Annotated[
-    Decimal,
-    BeforeValidator(_exact),
-    PlainSerializer(decimal_text, return_type=str),
-    WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "string", "pattern": f"^{_NUMBER.pattern}$"}]}),
-]
-RunName = Annotated[
-    str,
-    BeforeValidator(_run_id),
-    WithJsonSchema({"type": "string", "pattern": _NAME_PATTERN.format(first="A-Za-z0-9")}),
-]
-DatasetName = Annotated[
-    str,
-    BeforeValidator(_dataset_id),
-    WithJsonSchema({"type": "string", "pattern": _NAME_PATTERN.format(first="a-z0-9")}),
-]
-FingerprintText = Annotated[
-    str, BeforeValidator(_fingerprint), WithJsonSchema({"type": "string", "pattern": f"^{_FINGERPRINT.pattern}$"})
-]
-MinuteText = Annotated[
-    str, BeforeValidator(_minute), WithJsonSchema({"type": "string", "pattern": f"^{_MINUTE.pattern}$"})
-]
-ClassPath = Annotated[
-    str,
-    BeforeValidator(_class_path),
-    WithJsonSchema({"type": "string", "pattern": f"^{_CLASS_PATH.pattern}$"}),
-]
-ConfigValues = Annotated[
-    dict[str, Any],
-    BeforeValidator(_config),
-    PlainSerializer(plain, return_type=dict[str, Any], when_used="json"),
-    WithJsonSchema({"type": "object"}),
-]
+Mode = Literal["backtest", "paper"]
+_VENUE_DECIMALS = 8
+"""Of money."""
 
 
 class StrategyRef(Record):
@@ -244,6 +152,108 @@ class BacktestLimits(Record):
     )
 
 
+_SecondsOfSilence = Annotated[Exact, Field(ge=Decimal("0.5"), le=86_400)]
+
+
+class SilentAfter(Record):
+    """Seconds without a message after which a connected feed is told silent."""
+
+    bars: _SecondsOfSilence | None = Field(
+        default=None,
+        description="seconds without a bar until the feed is silent; 2.5 minutes at the run's speed, at least 2, when "
+        "absent, and 10 at speed max",
+    )
+    quotes: _SecondsOfSilence | None = Field(
+        default=None,
+        description="seconds without a quote until the feed is silent; 2.5 ticks at the run's speed, at least 5, when "
+        "absent, and 10 at speed max",
+    )
+    trades: _SecondsOfSilence | None = Field(default=None, description="the same of trades")
+
+
+class PaperLimits(Record):
+    """Pace, bounds and supervision of a paper run. `silent_after` has the thresholds with the absent ones filled in."""
+
+    speed: Speed = Field(
+        default=Decimal(1), description="minutes of the market in a minute; max: as fast as the engine follows"
+    )
+    max_bars: Annotated[int, Field(ge=1)] | None = Field(
+        default=None, description="bars after which the run is complete; all of the window when absent"
+    )
+    max_seconds: Annotated[int, Field(ge=1, le=604_800)] = Field(
+        default=86_400, description="seconds on the wall clock after which the run is complete"
+    )
+    on_stop: OnStop = Field(
+        default="flatten", description="what becomes of orders and position at the end: flatten them, or leave them"
+    )
+    restart: Literal["never", "on_failure"] = Field(
+        default="never", description="whether an engine that crashed, hung or grew too large is followed by another"
+    )
+    max_restarts: Annotated[int, Field(ge=0, le=100)] = Field(
+        default=3, description="how often, with restart: on_failure"
+    )
+    reconcile_every_seconds: Annotated[int, Field(ge=1, le=3_600)] = Field(
+        default=10, description="seconds between two comparisons of the engine's account with the venue's"
+    )
+    silent_after_seconds: SilentAfter = Field(
+        default_factory=SilentAfter, description="seconds without a message, by feed: bars, quotes, trades"
+    )
+    hang_after_seconds: Annotated[Exact, Field(ge=2, le=300)] = Field(
+        default=Decimal(10), description="seconds without a heartbeat after which the engine hangs, and is killed"
+    )
+    max_memory_mb: Annotated[int, Field(ge=128, le=65_536)] = Field(
+        default=1_024, description="memory that the engine may take, in MiB"
+    )
+    ticks_per_minute: Annotated[int, Field(ge=4, le=60_000)] = Field(
+        default=30, description="trades that the venue draws in a minute of the market"
+    )
+    latency_ms: Annotated[int, Field(ge=0, le=60_000)] = Field(
+        default=0, description="milliseconds that an order is on its way to the venue"
+    )
+
+    @model_validator(mode="after")
+    def _silence_is_longer_than_a_pause(self) -> Self:
+        mistakes: list[tuple[tuple[int | str, ...], str]] = []
+        for feed in FEEDS:
+            given, pause = getattr(self.silent_after_seconds, feed), self._pause_seconds(feed)
+            if given is not None and given <= pause:
+                pace = f"speed {self.speed}{'' if feed == 'bars' else f' and {self.ticks_per_minute} ticks a minute'}"
+                message = f"must be more than {pause:g}: so long may pass between two {feed} at {pace}; got {given}"
+                mistakes.append((("silent_after_seconds", feed), message))
+        if mistakes:
+            raise mistakes_at(mistakes)
+        return self
+
+    def _pause_seconds(self, feed: FeedName) -> float:
+        """The longest there is between two messages of a feed that is well; 0 at speed max, where there is no saying.
+
+        A tick lies anywhere within its part of the minute: from one to the next it may be two of them.
+        """
+        if self.speed == "max":
+            return 0.0
+        minute = 60 / float(self.speed)
+        return minute if feed == "bars" else 2 * minute / self.ticks_per_minute
+
+    def silent_after(self) -> dict[FeedName, float]:
+        """Seconds for every feed, those that were not given filled in.
+
+        A missing candle makes a pause of up to two minutes between two bars, and that is no silence of theirs; quotes
+        and trades are silent then.
+        """
+        found: dict[FeedName, float] = {}
+        for feed in FEEDS:
+            given: Decimal | None = getattr(self.silent_after_seconds, feed)
+            if given is not None:
+                found[feed] = float(given)
+            elif self.speed == "max":
+                found[feed] = 10.0
+            elif feed == "bars":
+                found[feed] = max(2.0, 2.5 * 60 / float(self.speed))
+            else:
+                found[feed] = max(5.0, 2.5 * 60 / float(self.speed) / self.ticks_per_minute)
+        return found
+
+
 class Observability(Record):
     """What is written besides what a run needs."""
 
@@ -252,12 +262,12 @@ class Observability(Record):
     report: bool = Field(default=True, description="write report.md and report.html")
 
 
-class BacktestSpec(Record):
-    """One backtest run, described."""
+class _Common(Record):
+    """What a spec of either mode says."""
 
     spec_version: Literal["v1"] = Field(description="version of this format")
     run_id: RunName | None = Field(default=None, description="name of the run; made from time and strategy when absent")
-    mode: Literal["backtest"] = Field(description="what kind of run")
+    mode: Mode = Field(description="what kind of run")
     engine: Literal["nautilus"] = Field(description="the engine")
     venue: Literal["binance"] = Field(description="binance is Binance USD-M futures")
     instrument: Literal["BTCUSDT"] = Field(description="the venue's symbol")
@@ -265,7 +275,6 @@ class BacktestSpec(Record):
     data: DataRef = Field(description="the candles it runs on")
     account: AccountSpec = Field(default_factory=AccountSpec, description="the simulated account")
     risk: RiskSpec = Field(default_factory=RiskSpec, description="the engine's risk limits")
-    backtest: BacktestLimits = Field(default_factory=BacktestLimits, description="bounds of a backtest")
     observability: Observability = Field(default_factory=Observability, description="what is written")
     connectivity_readiness: ConnectivityReadiness = Field(
         default_factory=ConnectivityReadiness,
@@ -290,3 +299,30 @@ class BacktestSpec(Record):
 
     def digest(self) -> str:
         return digest(self.asked())
+
+
+class BacktestSpec(_Common):
+    """One backtest run, described."""
+
+    mode: Literal["backtest"] = Field(description="what kind of run")
+    backtest: BacktestLimits = Field(default_factory=BacktestLimits, description="bounds of a backtest")
+
+
+class PaperSpec(_Common):
+    """One paper run, described: a live node against the loopback venue, which plays the candles as a market."""
+
+    mode: Literal["paper"] = Field(description="what kind of run")
+    paper: PaperLimits = Field(default_factory=PaperLimits, description="pace, bounds and supervision of a paper run")
+
+    @model_validator(mode="after")
+    def _venue_opens_with_what_is_asked(self) -> Self:
+        exponent = self.account.starting_balances.USDT.normalize().as_tuple().exponent
+        if isinstance(exponent, int) and exponent < -_VENUE_DECIMALS:
+            message = f"must have at most {_VENUE_DECIMALS} decimals in a paper run: the venue keeps no more"
+            raise mistakes_at([(("account", "starting_balances", "USDT"), message)])
+        return self
+
+
+RunSpec = BacktestSpec | PaperSpec
+VARIANTS: dict[Mode, type[RunSpec]] = {"backtest": BacktestSpec, "paper": PaperSpec}
+"""By `mode`. The block that only one of them has is named as its mode."""

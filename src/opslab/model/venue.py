@@ -1,6 +1,14 @@
 """What crosses between control and the venue child.
 
-Down, once, on standard input: a `VenuePlan`; later, one line each, `{"handled": n}`: the engine has dealt with n bars.
+Down, once, on standard input: a `VenuePlan`; later, one line each, as wanted:
+
+    {"handled": n}    of the candles closed so far, n in all are dealt with; "all": every one of them
+
+n counts as `VenueProgress.minutes` does, over restarts of venue and engine, and never falls: with `pace: handled` the
+candle behind n others begins when n is told, or after `word_seconds`. What was closed before this start of the venue
+counts as told. A replay that starts with `kline` also holds, between two candles, while nobody subscribes to candles.
+The end of standard input says that control is gone: see `VenuePlan.on_orphan`.
+
 Up, as JSON lines on an inherited descriptor: frames, each an object with one of the keys below.
 
     listening  {"listening": {...}}                     a `VenueEndpoints`: clients may come
@@ -15,10 +23,16 @@ from typing import Any, Literal
 
 from opslab.model.record import Record
 
+FLATTEN_PREFIX = "opslab-flatten-"
+"""How the ids begin of orders that the lab itself makes, past a strategy, to end what is open."""
+
 Pace = Literal["clock", "drained", "handled"]
 """What a minute waits for: the wall clock; clients that have taken what was sent; word that the engine is through."""
 Start = Literal["kline", "any", "now"]
 """What the replay waits for: a subscription of candles, any subscription, nothing."""
+OnOrphan = Literal["end", "flatten", "leave"]
+"""What becomes of a venue whose control is gone: it ends; it sees that the account is flat, and ends; it ends when its
+clients are gone."""
 
 
 class VenueAccount(Record):
@@ -78,6 +92,11 @@ class VenuePlan(Record):
     """How long an order is on its way."""
     account: VenueAccount
     limits: VenueLimits
+    word_seconds: float = 10.0
+    """With `pace: handled`, how long after a candle was sent the next one waits for word of it."""
+    on_orphan: OnOrphan = "end"
+    orphan_seconds: float = 15.0
+    """How long clients have to go by themselves, and to leave the account flat, once control is gone."""
 
 
 class VenueRecord(Record):
@@ -93,6 +112,8 @@ class VenueRecord(Record):
     """Window of the dataset, opens of candles."""
     ticks_per_minute: int
     account: VenueAccount
+    run_id: str | None = None
+    """The run that it belongs to; None: it is served alone."""
 
 
 class VenueEndpoints(Record):

@@ -67,7 +67,7 @@ def run(plan: EnginePlan, strategy: Guarded, watch: Watch) -> Outcome:
             message = f"the strategy put another {name} in place of its own while it ran: nobody saw what that did"
             watch.failure = Failure(kind="strategy", message=message)
     watch.frames.send({"ended": {"bars": watch.bars, "early": early}})
-    counters, reasons = _report(watch)
+    counters, reasons = report(watch)
     return Outcome(counters=counters, denial_reasons=reasons, seconds=seconds, bars=watch.bars)
 
 
@@ -130,7 +130,7 @@ def _config(plan: EnginePlan, instrument: Instrument) -> BacktestRunConfig:
     )
 
 
-def _report(watch: Watch) -> tuple[ScenarioCounters, dict[str, int]]:
+def report(watch: Watch) -> tuple[ScenarioCounters, dict[str, int]]:
     """Send the rows of what is still open, and count everything."""
     results = watch.results
     results.end()

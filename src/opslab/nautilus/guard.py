@@ -14,9 +14,9 @@ from typing import Any
 from nautilus_trader.common import Clock
 from nautilus_trader.trading import Strategy
 
+from opslab.model.results import Results
 from opslab.model.run import Failure
 from opslab.nautilus.canonical import event_row
-from opslab.nautilus.results import Results
 from opslab.ports import Frames
 
 HANDLERS = (*sorted(name for name in dir(Strategy) if name.startswith("on_")), "post_market_exit")
@@ -65,6 +65,17 @@ class Watch:
     told: set[str] = field(default_factory=set)
     """Ids of the order events of the instant `last_ts`, the latest there was one."""
 
+    def around_bar(self, strategy: "Guarded", handler: Handler) -> Handler:
+        """What the engine calls for a bar."""
+        return _counted_bar(strategy, handler, self)
+
+    def around_order_event(self, handler: Handler) -> Handler:
+        return _told_order_event(handler, self)
+
+    def around_start(self, handler: Handler) -> Handler:
+        """What the engine calls when the strategy is to begin."""
+        return guarded("on_start", handler, self)
+
     def saw_order_event(self, event: Any) -> None:
         name = type(event).__name__
         self.counts[name] = self.counts.get(name, 0) + 1
@@ -75,7 +86,11 @@ class Watch:
         self.told.add(values["event_id"])
         self.results.order_event(values)
         if self.order_events:
-            self.frames.send({"event": "order_event", "payload": event_row(values)})
+            self.frames.send({"event": "order_event", "payload": self.told_event(values)})
+
+    def told_event(self, values: dict[str, Any]) -> dict[str, Any]:
+        """What is sent of an order event. values: as the engine's `to_dict` gives them."""
+        return event_row(values)
 
     def catch_up(self, orders: Iterable[Any]) -> None:
         """Take in what nobody was told: the engine tells a strategy nothing of the orders of its `on_stop`."""
@@ -216,8 +231,9 @@ def bind(strategy: Guarded, watch: Watch) -> None:
     strategy._opslab_watch = watch
     strategy._opslab_topics = {}
     handlers: dict[str, Handler] = {
-        "on_bar": _counted_bar(strategy, strategy.on_bar, watch),
-        "on_order_event": _told_order_event(strategy.on_order_event, watch),
+        "on_bar": watch.around_bar(strategy, strategy.on_bar),
+        "on_start": watch.around_start(strategy.on_start),
+        "on_order_event": watch.around_order_event(strategy.on_order_event),
     }
     for name in HANDLERS:
         own = name in vars(strategy) or getattr(type(strategy), name, None) is not getattr(Strategy, name)

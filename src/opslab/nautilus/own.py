@@ -25,7 +25,8 @@ from opslab.nautilus.config_values import Finding, converted, keys_of
 from opslab.nautilus.guard import DEFAULT_ID, HANDLERS, Guarded, bounded, described
 
 _NOT_HERE = {
-    "manage_stop": "manage_stop does not work in a backtest of this engine: its end would wait for ever",
+    "manage_stop": "manage_stop does not work in a backtest of this engine: its end would wait for ever; "
+    "how a paper run leaves its account is paper.on_stop",
     "use_uuid_client_order_ids": "use_uuid_client_order_ids gives equal runs different orders",
 }
 _MESSAGE_CHARACTERS = 400

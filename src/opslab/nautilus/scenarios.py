@@ -18,7 +18,8 @@ LIMIT_DISTANCE = Decimal("0.0005")
 
 FORGET_EVERY_BARS = 512
 FORGET_AFTER_SECONDS = 60
-"""On the engine's clock: orders and positions that ended so long ago are dropped from its cache."""
+"""On the engine's clock, which is the bars' in a backtest and the wall's in paper: orders and positions that ended so
+long ago are dropped from its cache."""
 
 
 class Scenario(Guarded):
@@ -31,8 +32,9 @@ class Scenario(Guarded):
     watch: Watch
     instrument: Instrument
 
-    def forget_what_ended(self, now_ns: int) -> None:
+    def forget_what_ended(self) -> None:
         if self.watch.bars % FORGET_EVERY_BARS == 0:
+            now_ns = self.clock.timestamp_ns()
             self.cache.purge_closed_orders(now_ns, FORGET_AFTER_SECONDS)
             self.cache.purge_closed_positions(now_ns, FORGET_AFTER_SECONDS)
 
@@ -63,7 +65,7 @@ class OrderLifecycleDemo(Scenario):
         self.subscribe_bars(BarType.from_str(self.instrument.bar_type))
 
     def on_bar(self, bar: Bar) -> None:
-        self.forget_what_ended(bar.ts_event)
+        self.forget_what_ended()
         minute = bar.ts_event // NS_PER_MINUTE
         if minute % 2:
             self.cancel_all_orders(self._instrument_id)

@@ -1,6 +1,7 @@
 """Two snapshots, part by part. Each function returns at least one finding: silence is no agreement."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 
 from opslab.model.instant import NS_PER_SECOND
@@ -13,21 +14,39 @@ ZERO = Decimal(0)
 type Value = Judged[Decimal | str | None]
 
 
-def compare(expected: Snapshot, observed: Snapshot, instrument: str, limits: Limits, now_ns: int) -> list[Finding]:
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What the two can know at all."""
+
+    balance_fields: tuple[str, ...] = ("total", "free", "locked")
+    rounding: Decimal = ZERO
+    """How far two averages of the same prices may be apart that were computed in two ways: they are equal."""
+
+
+EVERYTHING = Scope()
+
+
+def compare(
+    expected: Snapshot, observed: Snapshot, instrument: str, limits: Limits, now_ns: int, scope: Scope = EVERYTHING
+) -> list[Finding]:
     """Every finding, in no particular order.
 
     instrument: the run's own, as the venue writes it; any other is a finding. now_ns: wall clock.
     """
     return [
-        *compare_positions(expected.positions, observed.positions, instrument, limits.tolerances),
+        *compare_positions(expected.positions, observed.positions, instrument, limits.tolerances, scope),
         *compare_open_orders(expected.open_orders, observed.open_orders, instrument),
-        *compare_balances(expected.balances, observed.balances, limits.tolerances),
+        *compare_balances(expected.balances, observed.balances, limits.tolerances, scope),
         *compare_freshness(expected, observed, limits, now_ns),
     ]
 
 
 def compare_positions(
-    expected: Judged[Rows[Position]], observed: Judged[Rows[Position]], instrument: str, tolerances: Tolerances
+    expected: Judged[Rows[Position]],
+    observed: Judged[Rows[Position]],
+    instrument: str,
+    tolerances: Tolerances,
+    scope: Scope = EVERYTHING,
 ) -> list[Finding]:
     """By instrument; one that is not listed is flat."""
     part: Part = "positions"
@@ -45,7 +64,7 @@ def compare_positions(
         one, two = (one or Position(key, "FLAT", ZERO, None) for one in pair)
         found += _judged_alone(part, key, "side", one.side, two.side)
         found += _field(part, key, "signed_quantity", one.signed_quantity, two.signed_quantity)
-        found += _entry_prices(key, one, two, tolerances.average_entry_price)
+        found += _entry_prices(key, one, two, tolerances.average_entry_price, scope.rounding)
     return found
 
 
@@ -78,7 +97,10 @@ def compare_open_orders(
 
 
 def compare_balances(
-    expected: Judged[Rows[Balance]], observed: Judged[Rows[Balance]], tolerances: Tolerances
+    expected: Judged[Rows[Balance]],
+    observed: Judged[Rows[Balance]],
+    tolerances: Tolerances,
+    scope: Scope = EVERYTHING,
 ) -> list[Finding]:
     """By asset; one that is not listed is zero."""
     part: Part = "balances"
@@ -92,9 +114,9 @@ def compare_balances(
             found += unnamed
             continue
         one, two = (one or Balance(key, ZERO, ZERO, ZERO) for one in pair)
-        found += _field(part, key, "total", one.total, two.total, tolerances.total)
-        found += _field(part, key, "free", one.free, two.free, tolerances.free)
-        found += _field(part, key, "locked", one.locked, two.locked, tolerances.locked)
+        for field in scope.balance_fields:
+            values = getattr(one, field), getattr(two, field)
+            found += _field(part, key, field, *values, getattr(tolerances, field))
     return found
 
 
@@ -144,11 +166,16 @@ def _times(
     )
 
 
-def _entry_prices(key: str, one: Position, two: Position, tolerance: Decimal) -> list[Finding]:
+def _entry_prices(key: str, one: Position, two: Position, tolerance: Decimal, rounding: Decimal) -> list[Finding]:
     """Compared while both hold something: between flat and not flat the quantity says it."""
     a, b = one.average_entry_price, two.average_entry_price
     if a is None or b is None:
         return _judged_alone("positions", key, "average_entry_price", a, b)
+    if isinstance(a, Decimal) and isinstance(b, Decimal):
+        apart = difference(a, b)
+        if apart and apart.copy_abs() <= rounding:
+            found = _field("positions", key, "average_entry_price", a, b, rounding)
+            return [one.model_copy(update={"reason": "within_rounding", "state": "ok"}) for one in found]
     return _field("positions", key, "average_entry_price", a, b, tolerance)
 
 

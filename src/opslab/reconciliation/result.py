@@ -11,13 +11,18 @@ State = Literal["ok", "warning", "mismatch", "unknown"]
 Part = Literal["positions", "open_orders", "balances", "freshness"]
 Side = Literal["expected", "observed"]
 """Which of the two snapshots."""
+Occasion = Literal["startup", "periodic", "final", "heartbeat"]
+"""Of a run: when its node was held against its venue; `heartbeat`: afterwards, as a heartbeat of its journal has it."""
 Reason = Literal[
     "equal",
     "within_limit",
+    "within_rounding",
     "within_tolerance",
     "clock_ahead",
     "in_flight",
     "pending",
+    "moving",
+    "no_answer",
     "differs",
     "only_expected",
     "only_observed",
@@ -39,10 +44,13 @@ Reason = Literal[
 STATE_OF: dict[Reason, State] = {
     "equal": "ok",
     "within_limit": "ok",
+    "within_rounding": "ok",
     "within_tolerance": "warning",
     "clock_ahead": "warning",
     "in_flight": "warning",
     "pending": "warning",
+    "moving": "unknown",
+    "no_answer": "unknown",
     "differs": "mismatch",
     "only_expected": "mismatch",
     "only_observed": "mismatch",
@@ -135,7 +143,8 @@ class Finding(Record):
 class SnapshotSummary(Record):
     """Which snapshot it was. Counts are of rows; None: that part is missing."""
 
-    digest: str
+    digest: str | None
+    """None: there was no snapshot, nobody answered."""
     as_of: str | None
     positions: int | None
     open_orders: int | None
@@ -166,12 +175,24 @@ class ReconciliationResult(Record):
     """State to number of findings, those that are not listed included."""
     findings: tuple[Finding, ...]
     in_flight: tuple[InFlight, ...] = ()
+    occasion: Occasion | None = None
+    """None: of two files."""
+    looks: int = 1
+    """How often the two were looked at until this was known."""
+    heartbeat: int | None = None
+    """`seq` of the heartbeat in the run's journal."""
+    not_compared: tuple[str, ...] = ()
+    """Fields that one side cannot know, `part.field`: no finding is of them."""
 
     def summary(self) -> dict[str, Any]:
         """What the journal, the metadata and the report say of it."""
         first = self.findings[0] if self.state != "ok" and self.findings else None
         counts: Mapping[Any, int] = self.counts
+        live: dict[str, Any] = {"occasion": self.occasion, "looks": self.looks} if self.occasion else {}
+        if self.heartbeat is not None:
+            live["heartbeat"] = self.heartbeat
         return {
+            **live,
             "state": self.state,
             **counts,
             "expected_as_of": self.expected.as_of,
@@ -225,8 +246,11 @@ def conclude(
     observed: SnapshotSummary,
     limits: Limits,
     in_flight: Sequence[InFlight] = (),
+    **more: Any,
 ) -> ReconciliationResult:
-    """The result: worst state, counts, and the worst findings."""
+    """The result: worst state, counts, and the worst findings. more: `occasion`, `looks`, `heartbeat`,
+    `not_compared`.
+    """
     counted = Counter(one.state for one in findings)
     ordered = sorted(findings, key=_place)
     return ReconciliationResult(
@@ -240,6 +264,7 @@ def conclude(
         counts={state: counted[state] for state in WORST_FIRST},
         findings=tuple(ordered[:MOST_FINDINGS]),
         in_flight=tuple(in_flight[:MOST_IN_FLIGHT]),
+        **more,
     )
 
 

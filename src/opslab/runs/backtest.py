@@ -1,35 +1,27 @@
 """A backtest run from plan to end: its folder, its journal, its engine, its results."""
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from opslab.errors import LabError
 from opslab.model.canonical import digest
 from opslab.model.event import HIGH_RATE
 from opslab.model.frame import RESULT_FILES
 from opslab.model.ids import RunId
-from opslab.model.run import FINAL, EngineCost, Failure, Owner, RunMetadata, ScenarioCounters
+from opslab.model.run import EngineCost, Failure, RunMetadata, ScenarioCounters
 from opslab.model.spec import OwnStrategy
-from opslab.ports import Clock, Processes
-from opslab.runs.child_process import ENGINE_COMMAND, ChildProcess
+from opslab.runs.child_process import ChildProcess
 from opslab.runs.heart import Heart
-from opslab.runs.initialize import initialize, is_initialized, made_of
+from opslab.runs.lifecycle import Surroundings, live_through, start
 from opslab.runs.plan import BacktestPlan
-from opslab.runs.run_log import RunLog, finish, metrics_document
-from opslab.runs.safety_gate import may_start, refused
-from opslab.runs.state import told
+from opslab.runs.run_log import RunLog, metrics_document
+from opslab.runs.safety_gate import refused
 from opslab.store.files import folder_names, make_folder, remove_folder, writing
-from opslab.store.journal import Journal
 from opslab.store.layout import Layout
-from opslab.store.live import remove_live
 from opslab.store.logs import ENGINE_LOG, scrub_log
-from opslab.store.owner import is_held, owned
-from opslab.store.runs import METRICS, RowsFile, taken, write_inputs, write_record
-from opslab.store.seal import read_manifest
-from opslab.system import StopSignals
+from opslab.store.owner import is_held
+from opslab.store.runs import METRICS, RowsFile, write_record
 
 
 @dataclass(slots=True)
@@ -45,72 +37,17 @@ class Heard:
     """Whether the data was run to its end."""
 
 
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What a run needs of the world around it."""
-
-    layout: Layout
-    clock: Clock
-    processes: Processes
-    signals: StopSignals
-    """Entered by the caller."""
-    clean: Callable[[str], str]
-    """Takes this machine's paths out of a text."""
-    on_bars: Callable[[int], None]
-    """Called with the number of bars so far, a few times a second."""
-    command: Sequence[str] = ENGINE_COMMAND
-
-
-def run_backtest(plan: BacktestPlan, around: Surroundings) -> RunMetadata:
+def run_backtest(plan: BacktestPlan, around: Surroundings, on_bars: Callable[[int], None]) -> RunMetadata:
     """Run it, from `init` on where there was one. Returns how it ended.
 
+    on_bars: called with the number of bars so far, a few times a second.
     Raises AlreadyExists, Environment or Unwritable when there is no run to speak of; Refused when the kill switch kept
     a reproduction from starting.
     """
-    layout, run_id = around.layout, plan.run_id
-    folder = layout.run(run_id)
-    if not is_initialized(layout, run_id, plan.spec):
-        initialize(layout, plan, around.clock)
-    with owned(folder):
-        begun = told(folder)
-        if begun.status != "initialized":  # another was quicker
-            raise taken(run_id)
-        write_inputs(folder, plan.code.model_dump(mode="json"), plan.own)
-        with Journal(folder, around.clock) as journal:
-            log = RunLog(folder, journal, begun)
-            try:
-                if may_start(layout, log, around.clock, around.clean):
-                    _run(folder, plan, log, around)
-                finish(folder, log.metadata, around.clock, reports=plan.spec.observability.report)
-            except BaseException as error:
-                with suppress(LabError):
-                    _fail(folder, plan, log, error, around)
-                raise
-            finally:
-                remove_folder(layout.work(run_id))
-                remove_live(layout, run_id)
-            if plan.reproduces and log.metadata.status == "safety_blocked":  # nothing was found out about the original
-                raise refused(log.metadata)
-            return log.metadata
-
-
-def _fail(folder: Path, plan: BacktestPlan, log: RunLog, error: BaseException, around: Surroundings) -> None:
-    """The lab itself could not go on: say so in the journal, and seal, as far as that can still be done."""
-    if log.metadata.status not in FINAL:
-        failure = Failure(kind="lab", message=f"{type(error).__name__}: {around.clean(str(error))}")
-        log.tell("run_failed", {"failure": failure.model_dump()})
-    if read_manifest(folder) is None:
-        finish(folder, log.metadata, around.clock, reports=plan.spec.observability.report)
-
-
-def _start(plan: BacktestPlan, log: RunLog, around: Surroundings) -> Owner:
-    """Tell who runs it; and what it is made of, where that is not what it was when the run was initialized."""
-    owner = around.processes.me()
-    before = log.metadata.model_dump()
-    changed = {name: value for name, value in made_of(plan).items() if value != before[name]}
-    log.tell("run_started", {"owner": owner.model_dump(), **changed})
-    log.tell("data_verified", {"dataset": plan.dataset.name, "fingerprint": plan.dataset.fingerprint})
-    return owner
+    metadata = live_through(plan, around, lambda folder, log: _run(folder, plan, log, around, on_bars))
+    if plan.reproduces and metadata.status == "safety_blocked":  # nothing was found out about the original
+        raise refused(metadata)
+    return metadata
 
 
 def _make_work_folder(layout: Layout, run_id: RunId) -> None:
@@ -121,9 +58,9 @@ def _make_work_folder(layout: Layout, run_id: RunId) -> None:
         make_folder(layout.work(run_id))
 
 
-def _run(folder: Path, plan: BacktestPlan, log: RunLog, around: Surroundings) -> None:
+def _run(folder: Path, plan: BacktestPlan, log: RunLog, around: Surroundings, on_bars: Callable[[int], None]) -> None:
     layout, signals = around.layout, around.signals
-    heart = Heart(layout, around.clock, plan.run_id, _start(plan, log, around), plan.engine.rows)
+    heart = Heart(layout, around.clock, plan.run_id, start(plan, log, around), plan.engine.rows)
     _make_work_folder(layout, plan.run_id)
     rows = {name: RowsFile(folder, name) for name in RESULT_FILES}
     engine = ChildProcess("engine", plan.engine, folder / "logs" / ENGINE_LOG, around.clock, around.command)
@@ -141,7 +78,7 @@ def _run(folder: Path, plan: BacktestPlan, log: RunLog, around: Surroundings) ->
             if _take(frames, log, rows, heard):
                 engine.collecting()
             heart.beat(heard.bars)
-            around.on_bars(heard.bars)
+            on_bars(heard.bars)
     except BaseException:
         engine.kill()
         raise

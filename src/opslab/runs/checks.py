@@ -19,7 +19,7 @@ from opslab.ports import Clock, Processes
 from opslab.runs.beside_owner import HasEnded, append_beside_owner
 from opslab.runs.plain_copies import write_plain, write_plain_copies
 from opslab.runs.report import write_reports
-from opslab.runs.run_log import finish
+from opslab.runs.run_log import RunLog, finish
 from opslab.runs.state import as_seen, told
 from opslab.store.files import json_bytes, write_whole, writing
 from opslab.store.journal import Journal
@@ -28,7 +28,16 @@ from opslab.store.owner import owned
 from opslab.store.runs import run_folder, write_metadata
 from opslab.store.seal import hold_against, read_manifest
 
-__all__ = ["PROBE", "READINESS", "RECONCILIATION", "CheckKind", "CheckSurroundings", "Recorded", "record_check"]
+__all__ = [
+    "PROBE",
+    "READINESS",
+    "RECONCILIATION",
+    "CheckKind",
+    "CheckSurroundings",
+    "Recorded",
+    "record_check",
+    "record_own_check",
+]
 
 _TURNS = 3
 """How often a run may change hands while a check is being kept."""
@@ -75,6 +84,27 @@ def record_check(
         except (_HasStarted, HasEnded):
             continue
     raise Environment(f"run {run_id} changes hands all the time", hint="try again")
+
+
+def record_own_check(
+    folder: Path, log: RunLog, kind: CheckKind, summary: Mapping[str, Any], document: Mapping[str, Any] | None
+) -> Recorded | None:
+    """Keep a result with the run that the caller owns and whose journal it holds: in the same order as any other.
+
+    document: None of a result that leaves its event alone. Raises Unwritable.
+    """
+    if document is None:
+        log.tell(kind.event, {**summary, "artifact": None, "digest": None})
+        return None
+    kept: list[Recorded] = []
+
+    def make() -> tuple[str, Mapping[str, Any]]:
+        kept.append(_write_artifact(folder, kind, document))
+        return kind.event, _payload(summary, kept[0])
+
+    log.tell_alone(make)
+    write_plain(folder, kind, kept[0].artifact)
+    return kept[0]
 
 
 def _lives(folder: Path, processes: Processes) -> bool:

@@ -28,6 +28,7 @@ STOP_SECONDS = 10.0
 COLLECT_SECONDS = 120.0
 """How long it may then take to send its results, which is long when there are many orders."""
 _POLL_MS = 200
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _READ_BYTES = 1 << 18
 _PIPE_BYTES = 1 << 20
 _LOG_TAIL_BYTES = 64 << 10
@@ -38,16 +39,22 @@ class ChildProcess:
     """One child. `frames()` yields what it sends until it ends; then `failure()` says whether it died."""
 
     def __init__(
-        self, name: Literal["engine", "venue"], plan: Record, log: Path, clock: Clock, command: Sequence[str]
+        self,
+        name: Literal["engine", "venue"],
+        plan: Record,
+        log: Path,
+        clock: Clock,
+        command: Sequence[str],
+        patience: float = STOP_SECONDS,
     ) -> None:
-        """plan: what it is told first. log: gets what it prints."""
+        """plan: what it is told first. log: gets what it prints. patience: seconds it may take to end when asked to."""
         self._name = name
         self._clock = clock
         self._log = log
         self._printed = BoundedLog(log)
         self._deadline: float | None = None
         self._killed = False
-        self._patience = STOP_SECONDS
+        self._patience = patience
         receiving, sending = os.pipe()
         with suppress(OSError):  # a roomy pipe, so that neither side wakes the other all the time
             fcntl.fcntl(sending, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
@@ -83,7 +90,7 @@ class ChildProcess:
             pipe.flush()
 
     def stop(self, count: int = 1) -> None:
-        """Ask it to end; the second time, or after `STOP_SECONDS`, it is killed. Safe in a signal handler."""
+        """Ask it to end; the second time, or when its patience is over, it is killed. Safe in a signal handler."""
         if count > 1:
             self.kill()
         else:
@@ -95,6 +102,18 @@ class ChildProcess:
         self._patience = COLLECT_SECONDS
         if self._deadline:
             self._deadline = self._clock.monotonic_s() + COLLECT_SECONDS
+
+    def memory_bytes(self) -> int | None:
+        """What it has in memory; None when it has ended."""
+        try:
+            with open(f"/proc/{self._child.pid}/statm", "rb") as table:
+                return int(table.read().split()[1]) * _PAGE_BYTES
+        except (OSError, IndexError):
+            return None
+
+    def tell_where_it_is(self) -> None:
+        """Let it print where each of its threads stands: of an engine that does not answer, before it is killed."""
+        self._signal(signal.SIGUSR1)
 
     def kill(self) -> None:
         self._killed = True

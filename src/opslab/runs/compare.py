@@ -15,8 +15,9 @@ from opslab.model.difference import Difference, differences
 from opslab.model.frame import RESULT_FILES
 from opslab.model.ids import RunId
 from opslab.model.inputs import CodeParts
+from opslab.model.parity import Parity
 from opslab.model.run import RunMetadata
-from opslab.model.spec import BacktestSpec
+from opslab.model.spec import RunSpec
 from opslab.ports import Processes
 from opslab.runs.state import as_seen, told
 from opslab.runs.verify import verify
@@ -28,6 +29,7 @@ from opslab.store.runs import CODE, INPUTS, SPEC, read_rows
 
 RESULT_EVENTS = ("order_event", "scenario_action_triggered")
 """What a strategy and the venue did; the other events are about the run itself."""
+_BY_VERDICT: dict[str, Outcome] = {"pass": "same", "fail": "differ", "unknown": "unknown"}
 EXIT_CODES: dict[Outcome, int] = {"same": 0, "differ": 1, "unknown": 3}
 
 
@@ -37,7 +39,7 @@ class Side:
 
     folder: Path
     metadata: RunMetadata
-    spec: BacktestSpec
+    spec: RunSpec
     code: CodeParts | None
     """None of a run that was never started."""
 
@@ -49,8 +51,13 @@ def compare(layout: Layout, a: RunId, b: RunId, processes: Processes) -> Compari
     counters = _counters(one.metadata, two.metadata)
     digests = one.metadata.result_digest, two.metadata.result_digest
     first, compared = None, 0
-    if digests[0] and digests[0] == digests[1]:
-        results: Outcome = "same"
+    results: Outcome
+    beside = None
+    if "paper" in (one.metadata.mode, two.metadata.mode):
+        beside = _beside(layout, one, two)
+        results, message, compared = _BY_VERDICT[beside.verdict], beside.message, beside.decisions.same
+    elif digests[0] and digests[0] == digests[1]:
+        results = "same"
         message = "the result digests are equal"
     else:
         first, compared = first_difference(one, two)
@@ -64,8 +71,21 @@ def compare(layout: Layout, a: RunId, b: RunId, processes: Processes) -> Compari
         message=message,
         counters=tuple(counters),
         first=first,
+        parity=beside,
         compared=compared,
     )
+
+
+def _beside(layout: Layout, a: Side, b: Side) -> Parity:
+    """Two runs of which at least one met a clock."""
+    from opslab.runs.parity.parity import Run, parity  # loads pyarrow, which two backtests do not need
+
+    runs = []
+    for side in (a, b):
+        paper = getattr(side.spec, "paper", None)
+        drawn = None if paper is None else paper.ticks_per_minute
+        runs.append(Run(side.folder, side.metadata, side.spec.account, side.spec.observability.journal, drawn))
+    return parity(layout, runs[0], runs[1])
 
 
 def side_of(layout: Layout, run_id: RunId, processes: Processes) -> Side:

@@ -1,8 +1,10 @@
 """The heartbeat of a run's owner."""
 
+from collections.abc import Callable
+
 from opslab.model.ids import RunId
 from opslab.model.instant import iso
-from opslab.model.live import Live
+from opslab.model.live import Live, PaperLive
 from opslab.model.run import Owner
 from opslab.ports import Clock
 from opslab.store.layout import Layout
@@ -14,15 +16,26 @@ BEAT_SECONDS = 1.0
 class Heart:
     """Writes the run's live values, at most once a second."""
 
-    def __init__(self, layout: Layout, clock: Clock, run_id: RunId, owner: Owner, bars_total: int) -> None:
+    def __init__(
+        self,
+        layout: Layout,
+        clock: Clock,
+        run_id: RunId,
+        owner: Owner,
+        bars_total: int,
+        on_live: Callable[[Live], None] = lambda _live: None,
+    ) -> None:
+        """on_live: called with what was written."""
         self._layout = layout
         self._clock = clock
         self._run_id = run_id
         self._owner = owner
         self._total = bars_total
+        self._on_live = on_live
         self._next_s = clock.monotonic_s()
 
-    def beat(self, bars_seen: int) -> None:
+    def beat(self, bars_seen: int, paper: Callable[[], PaperLive] | None = None) -> None:
+        """paper: more of a paper run, asked for when it is time."""
         now_s = self._clock.monotonic_s()
         if now_s < self._next_s:
             return
@@ -33,5 +46,7 @@ class Heart:
             heartbeat_at=iso(self._clock.now_ns()),
             bars_seen=bars_seen,
             bars_total=self._total,
+            paper=paper() if paper else None,
         )
         write_live(self._layout, live)
+        self._on_live(live)

@@ -11,13 +11,13 @@ import opslab
 from opslab.model.canonical import digest
 from opslab.model.inputs import CodeParts
 from opslab.model.run import Git, Identity
-from opslab.model.spec import BacktestSpec
+from opslab.model.spec import RunSpec
 from opslab.store.files import file_digest
 
 _GIT_SECONDS = 5.0
 
 
-def identity_of(spec: BacktestSpec, dataset_fingerprint: str, code: CodeParts) -> Identity:
+def identity_of(spec: RunSpec, dataset_fingerprint: str, code: CodeParts) -> Identity:
     return Identity(
         spec_digest=spec.digest(),
         dataset_fingerprint=dataset_fingerprint,

@@ -7,9 +7,9 @@ from opslab.errors import AlreadyExists
 from opslab.model.difference import differences
 from opslab.model.ids import RunId
 from opslab.model.run import RunMetadata
-from opslab.model.spec import BacktestSpec
+from opslab.model.spec import RunSpec
 from opslab.ports import Clock
-from opslab.runs.plan import BacktestPlan
+from opslab.runs.plan import RunPlan
 from opslab.runs.state import apply, refuse_behind, told
 from opslab.specs.load import load_spec
 from opslab.store.journal import Journal
@@ -17,7 +17,7 @@ from opslab.store.layout import Layout
 from opslab.store.runs import SPEC, new_run_folder, refuse_taken, taken, write_metadata
 
 
-def initialize(layout: Layout, plan: BacktestPlan, clock: Clock) -> RunMetadata:
+def initialize(layout: Layout, plan: RunPlan, clock: Clock) -> RunMetadata:
     """Make the run's folder; it appears whole. Raises AlreadyExists or Unwritable."""
     with (
         new_run_folder(layout, plan.run_id, plan.loaded.text) as staging,
@@ -28,7 +28,7 @@ def initialize(layout: Layout, plan: BacktestPlan, clock: Clock) -> RunMetadata:
     return metadata
 
 
-def is_initialized(layout: Layout, run_id: RunId, spec: BacktestSpec) -> bool:
+def is_initialized(layout: Layout, run_id: RunId, spec: RunSpec) -> bool:
     """Whether the run waits to be started with this spec; False when there is no such run.
 
     Raises AlreadyExists when it was started before, or was initialized with another spec: then with what differs;
@@ -53,7 +53,7 @@ def is_initialized(layout: Layout, run_id: RunId, spec: BacktestSpec) -> bool:
     return True
 
 
-def intent(plan: BacktestPlan) -> dict[str, Any]:
+def intent(plan: RunPlan) -> dict[str, Any]:
     """What is asked, as the journal's first line says it."""
     spec = plan.spec
     return {
@@ -69,7 +69,7 @@ def intent(plan: BacktestPlan) -> dict[str, Any]:
     }
 
 
-def made_of(plan: BacktestPlan) -> dict[str, Any]:
+def made_of(plan: RunPlan) -> dict[str, Any]:
     """What the run is made of as things stand now: between `init` and the start that can change."""
     return {
         "dataset": plan.run_dataset().model_dump(),

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from opslab.model.check import CHECKS, CheckKind
+from opslab.model.check import CHECKS, CheckKind, last_artifact
 from opslab.model.manifest import Finding
 from opslab.model.run import RunMetadata
 from opslab.store.files import write_whole, writing
@@ -35,5 +35,6 @@ def plain_findings(folder: Path, metadata: RunMetadata) -> Iterator[Finding]:
 def _last(metadata: RunMetadata) -> Iterator[tuple[CheckKind, str]]:
     for kind in CHECKS:
         section = getattr(metadata, kind.section)
-        if section is not None:
-            yield kind, section["artifact"]
+        last = last_artifact(section) if section is not None else None
+        if last is not None:
+            yield kind, last[0]

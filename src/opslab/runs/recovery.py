@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from opslab.errors import Corrupt, Environment, InvalidSpec, LabError, Unwritable
-from opslab.model.check import CHECKS
+from opslab.model.check import CHECKS, last_artifact
 from opslab.model.ids import RunId
 from opslab.model.instant import iso
 from opslab.model.record import Record
@@ -65,11 +65,13 @@ def recover(
         metadata = told(folder)
         if metadata.status == "running":
             tidy(folder)
+            _remove_untold(folder, metadata)
             metadata = _settle(layout, folder, metadata, clock)
             action: Action = "settled"
             message = f"its owner was gone; interrupted, last sign of life {metadata.ended_at}"
         else:
             tidy(folder)
+            _remove_untold(folder, metadata)
             _check_results(folder, metadata)
             write_metadata(folder, metadata)
             action, message = "sealed", f"it had ended as {metadata.status}, and its owner died before it was sealed"
@@ -144,9 +146,9 @@ def _seal_checks(folder: Path, clock: Clock, count: int) -> Recovered:
     check_journal(folder)
     metadata = told(folder)
     for kind in CHECKS:
-        section = getattr(metadata, kind.section)
-        if section:
-            _refuse_changed(folder, section["artifact"], section["digest"])
+        last = last_artifact(getattr(metadata, kind.section) or {})
+        if last:
+            _refuse_changed(folder, *last)
     write_metadata(folder, metadata)
     finish(folder, metadata, clock, reports=_wants_reports(folder), by="recover")
     message = f"{count} later check{'s' if count > 1 else ''} had not been sealed"
@@ -176,6 +178,16 @@ def _settle(layout: Layout, folder: Path, metadata: RunMetadata, clock: Clock) -
     with Journal(folder, clock) as journal:
         times = {"ended_at": max(signs, default=None), "recovered_at": iso(clock.now_ns())}
         return RunLog(folder, journal, metadata).tell("run_interrupted", {"ended_by": "owner_gone", **times})
+
+
+def _remove_untold(folder: Path, metadata: RunMetadata) -> None:
+    """Results of checks whose process died before the journal told of them: they come behind those that it tells of."""
+    for kind in CHECKS:
+        last = last_artifact(getattr(metadata, kind.section) or {})
+        number = kind.number_of(last[0]) if last else 0
+        while (folder / kind.numbered(number + 1)).exists():
+            number += 1
+            remove_file(folder / kind.numbered(number))
 
 
 def _check_results(folder: Path, metadata: RunMetadata) -> None:

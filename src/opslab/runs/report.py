@@ -7,6 +7,7 @@ from jinja2 import Environment, StrictUndefined
 
 from opslab.model.run import RunMetadata
 from opslab.resources import template
+from opslab.runs.paper_report import paper_sections
 from opslab.store.runs import write_text
 
 
@@ -44,6 +45,8 @@ def sections(run: RunMetadata) -> list[tuple[str, list[tuple[str, Any]]]]:
             ],
         )
     ]
+    if run.paper:
+        found += paper_sections(run.paper)
     if run.safety:
         found.append(("Safety status", list(run.safety.model_dump().items())))
     if run.metrics:
@@ -81,7 +84,8 @@ def sections(run: RunMetadata) -> list[tuple[str, list[tuple[str, Any]]]]:
                 ],
             )
         )
-    return [(heading, [row for row in rows if row[1] is not None]) for heading, rows in found]
+    shown = [(heading, [row for row in rows if row[1] is not None]) for heading, rows in found]
+    return [(heading, rows) for heading, rows in shown if rows]
 
 
 def _checks(run: RunMetadata) -> list[tuple[str, dict[str, Any] | None]]:

@@ -14,8 +14,9 @@ from opslab.model.ids import DatasetId, RunId
 from opslab.model.record import Record
 from opslab.model.run import RunMetadata
 from opslab.ports import Clock, Processes
-from opslab.runs.backtest import Surroundings, run_backtest
+from opslab.runs.backtest import run_backtest
 from opslab.runs.compare import Side, compare, input_parts, side_of
+from opslab.runs.lifecycle import Surroundings
 from opslab.runs.own_files import INSTALLED
 from opslab.runs.plan import BacktestPlan, plan_backtest
 from opslab.specs.load import LoadedSpec, load_spec
@@ -58,6 +59,7 @@ def reproduce(
     times: int,
     keep: bool,
     around: Surroundings,
+    on_bars: Callable[[int], None],
     say: Callable[[int, BacktestPlan, list[InputPart]], None],
 ) -> Reproduction:
     """Run it again `times` times, or until a signal. Runs that agree are removed again unless `keep`.
@@ -77,7 +79,7 @@ def reproduce(
             if _stopped(around):
                 break
             say(number, plan, parts)
-            run = run_backtest(plan, around)
+            run = run_backtest(plan, around, on_bars)
         runs.append(run)
         same = run.result_digest == wanted
         kept = keep or not same

@@ -1,10 +1,11 @@
 """The journal of a run and what is made of it, moving together."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import opslab
+from opslab.model.event import Event
 from opslab.model.instant import iso
 from opslab.model.run import RunMetadata
 from opslab.ports import Clock
@@ -27,7 +28,13 @@ class RunLog:
 
     def tell(self, name: str, payload: Mapping[str, Any]) -> RunMetadata:
         """Append one lifecycle event, durable before this returns; the metadata with it."""
-        event = self._journal.append(name, payload)
+        return self._renew(self._journal.append(name, payload))
+
+    def tell_alone(self, make: Callable[[], tuple[str, Mapping[str, Any]]]) -> RunMetadata:
+        """As `tell`, of what `make` returns, which is called while nobody else can append."""
+        return self._renew(self._journal.append_alone(make))
+
+    def _renew(self, event: Event) -> RunMetadata:
         for other in self._journal.take_others():
             self.metadata = apply(self.metadata, other)
         self.metadata = apply(self.metadata, event)

@@ -6,7 +6,7 @@ from pathlib import Path
 from opslab.errors import Corrupt, InvalidSpec, NotFound, Usage
 from opslab.model.difference import differences
 from opslab.model.ids import RunId
-from opslab.model.spec import BacktestSpec
+from opslab.model.spec import RunSpec
 from opslab.specs.load import load_spec
 from opslab.store.layout import Layout
 from opslab.store.runs import SPEC, run_folder
@@ -20,7 +20,7 @@ class RunOfSpec:
     why_none: str | None = None
 
 
-def run_of_spec(layout: Layout, spec: BacktestSpec, asked: str | None) -> RunOfSpec:
+def run_of_spec(layout: Layout, spec: RunSpec, asked: str | None) -> RunOfSpec:
     """The run that was asked for, or the one that the spec names, if it is there and was made from such a spec.
 
     Raises BadId; NotFound and Usage for a run that was asked for and is not there, or was made from another spec;
@@ -42,7 +42,7 @@ def run_of_spec(layout: Layout, spec: BacktestSpec, asked: str | None) -> RunOfS
     return RunOfSpec(run_id)
 
 
-def _refuse_another(folder: Path, spec: BacktestSpec) -> None:
+def _refuse_another(folder: Path, spec: RunSpec) -> None:
     """Raises Usage when the run was made from a spec that asks for something else, Corrupt when that cannot be told."""
     try:
         there = load_spec(folder / SPEC).spec

@@ -42,10 +42,14 @@ def may_start(layout: Layout, log: "RunLog", clock: Clock, clean: Clean) -> bool
     run_id = RunId(log.metadata.run_id)
     prepare(layout)
     safety = _safety(effective(layout, run_id), "start_gate", clock, clean)
-    log.tell("kill_switch_observed", safety.model_dump())
+    paper = log.metadata.mode == "paper"
+    log.tell("paper_safety_checked" if paper else "kill_switch_observed", safety.model_dump())
     if safety.state != "active":
         return True
-    log.tell("run_safety_blocked", {"ended_by": "kill_switch", "file": safety.file, "reason": safety.reason})
+    log.tell(
+        "paper_safety_blocked" if paper else "run_safety_blocked",
+        {"ended_by": "kill_switch", "file": safety.file, "reason": safety.reason},
+    )
     return False
 
 

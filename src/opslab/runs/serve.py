@@ -11,7 +11,7 @@ from opslab.datasets.playback import check_playable
 from opslab.datasets.records import record_of, verify_files
 from opslab.errors import AlreadyExists, Corrupt, Environment, LabError, NotFound, Usage
 from opslab.model.difference import differences
-from opslab.model.ids import DatasetId, VenueId, nearest
+from opslab.model.ids import DatasetId, RunId, VenueId, nearest
 from opslab.model.instant import iso
 from opslab.model.ledger import LedgerEvent, event_of
 from opslab.model.venue import (
@@ -30,7 +30,7 @@ from opslab.runs.child_process import VENUE_COMMAND, ChildProcess
 from opslab.store.files import folder_names, make_folder, writing
 from opslab.store.layout import Layout
 from opslab.store.ledger import read_ledger
-from opslab.store.venues import read_venue, write_token, write_venue
+from opslab.store.venues import KEPT, read_venue, write_venue
 from opslab.venue.audit import Audit, audit
 
 LOG = "venue.log"
@@ -91,6 +91,11 @@ def plan_venue(layout: Layout, asked: Asked, clock: Clock) -> tuple[VenuePlan, b
     )
     if before is None:
         write_venue(folder, wanted)
+    elif before.run_id is not None:
+        raise AlreadyExists(
+            f"venue {name} is that of run {before.run_id}",
+            hint=f"take another name; tc run show {before.run_id} says what became of the run",
+        )
     elif before != wanted:
         found = differences(before.model_dump(mode="json"), wanted.model_dump(mode="json"))
         raise AlreadyExists(
@@ -165,7 +170,6 @@ def serve(
     folder = Path(plan.ledger)
     with writing("make the venue's folder"):
         make_folder(folder)
-    write_token(folder, plan.token)
     child = ChildProcess("venue", plan, folder / LOG, clock, VENUE_COMMAND)
     on_signal(child.stop)
     ended: VenueProgress | None = None
@@ -202,16 +206,25 @@ def _refusal(refused: dict[str, Any]) -> LabError:
     return kinds.get(refused["exit_code"], Environment)(refused["message"], hint=refused["hint"])
 
 
-def audit_venue(layout: Layout, name: str) -> tuple[VenueRecord, Audit]:
-    """Prove from the ledger alone that no money and no quantity came from nowhere. Raises NotFound, Corrupt."""
-    venue = VenueId(name)
+def audit_venue(layout: Layout, name: str) -> Audit:
+    """Prove from the ledger alone that no money and no quantity came from nowhere.
+
+    name: of a venue, or of a paper run, whose ledger is in its folder once it has ended. Raises NotFound, Corrupt.
+    """
+    folder = _ledger_folder(layout, VenueId(name))
+    return audit(_events(transaction.number, transaction.events) for transaction in read_ledger(folder, name))
+
+
+def _ledger_folder(layout: Layout, venue: VenueId) -> Path:
     folder = layout.venue(venue)
-    record = read_venue(folder)
-    if record is None:
-        close = nearest(name, folder_names(layout.venues))
-        guess = f" (did you mean {', '.join(close)}?)" if close else ""
-        raise NotFound(f"venue {name} not found{guess}", hint="tc venue serve --name NAME makes one")
-    return record, audit(_events(transaction.number, transaction.events) for transaction in read_ledger(folder))
+    if read_venue(folder) is not None:
+        return folder
+    kept = layout.run(RunId(venue)) / KEPT
+    if kept.is_dir():
+        return kept
+    close = nearest(venue, folder_names(layout.venues))
+    guess = f" (did you mean {', '.join(close)}?)" if close else ""
+    raise NotFound(f"venue {venue} not found{guess}", hint="tc venue serve --name NAME makes one; a paper run has one")
 
 
 def _events(line: int, events: tuple[dict[str, Any], ...]) -> list[LedgerEvent]:

@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from opslab.errors import Corrupt
-from opslab.model.check import CHECK_EVENTS
+from opslab.model.check import CHECK_EVENTS, section_of
 from opslab.model.event import HIGH_RATE, Event
+from opslab.model.paper_facts import PaperFacts
 from opslab.model.run import (
     EngineCost,
     Failure,
@@ -28,6 +29,7 @@ ENDINGS = {
     "run_failed": "failed",
     "run_interrupted": "interrupted",
     "run_safety_blocked": "safety_blocked",
+    "paper_safety_blocked": "safety_blocked",
 }
 _PARTS: dict[str, Any] = {
     "dataset": RunDataset,
@@ -37,6 +39,7 @@ _PARTS: dict[str, Any] = {
     "metrics": ScenarioCounters,
     "engine_cost": EngineCost,
     "failure": Failure,
+    "paper": PaperFacts,
 }
 
 
@@ -96,8 +99,9 @@ def apply(metadata: RunMetadata | None, event: Event) -> RunMetadata:
     if event.event == "run_started":
         return metadata.with_changes(**_known(event.payload), status="running", started_at=event.time)
     if kind := CHECK_EVENTS.get(event.event):
-        return metadata.with_changes(**{kind.section: dict(event.payload)})
-    if event.event == "kill_switch_observed":
+        section = section_of(event.payload, getattr(metadata, kind.section))
+        return metadata.with_changes(**{kind.section: section})
+    if event.event in ("kill_switch_observed", "paper_safety_checked"):
         return metadata.with_changes(safety=Safety.model_validate(event.payload, strict=False))
     if event.event in ENDINGS:
         return metadata.with_changes(**{"ended_at": event.time, **_known(event.payload)}, status=ENDINGS[event.event])

@@ -21,19 +21,17 @@ TIMEOUT_SECONDS = 10.0
 class DoorClient:
     """One connection to a venue's control door. `with` closes it; faults that last while it is open end then."""
 
-    def __init__(self, folder: Path, token: str) -> None:
-        """Raises Environment when nobody is there."""
+    def __init__(self, folder: Path, token: str, hint: str | None = None, seconds: float = TIMEOUT_SECONDS) -> None:
+        """hint: what to do when nobody is there, which raises Environment. seconds: how long an answer may take."""
         self._token = token
         self._socket = socket.socket(socket.AF_UNIX)
-        self._socket.settimeout(TIMEOUT_SECONDS)
+        self._socket.settimeout(seconds)
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
             self._socket.connect(f"/proc/self/fd/{descriptor}/{SOCKET}")
         except OSError:
             self._socket.close()
-            raise Environment(
-                f"venue {folder.name} is not served", hint=f"tc venue serve --name {folder.name} serves it"
-            ) from None
+            raise Environment(f"venue {folder.name} is not served", hint=hint) from None
         finally:
             os.close(descriptor)
         self._stream = self._socket.makefile("rb")
@@ -48,6 +46,10 @@ class DoorClient:
         with suppress(OSError):
             self._stream.close()
             self._socket.close()
+
+    def give(self, seconds: float) -> None:
+        """So long the next answers may take."""
+        self._socket.settimeout(seconds)
 
     def ask(self, do: str, **more: Any) -> Any:
         """What the venue answers. Raises what it refuses with."""
@@ -68,8 +70,10 @@ class DoorClient:
 def open_door(layout: Layout, name: str) -> DoorClient:
     """Raises BadId, NotFound, Environment."""
     folder = layout.venue(VenueId(name))
-    if read_venue(folder) is None:
+    record = read_venue(folder)
+    if record is None:
         close = nearest(name, folder_names(layout.venues))
         guess = f" (did you mean {', '.join(close)}?)" if close else ""
         raise NotFound(f"venue {name} not found{guess}", hint="tc venue serve --name NAME makes one")
-    return DoorClient(folder, read_token(folder))
+    hint = f"tc venue serve --name {name} serves it" if record.run_id is None else f"tc run show {record.run_id}"
+    return DoorClient(folder, read_token(folder), hint)

@@ -37,3 +37,10 @@ def window_of(layout: Layout, data: DataRef, record: DatasetRecord) -> Window:
         end_ns=close_ns(end_ms) - 1 if end_ms is not None else None,
         rows=rows,
     )
+
+
+def last_close_ns(layout: Layout, record: DatasetRecord, window: Window, rows: int) -> int:
+    """Close of the `rows`-th candle of the window, in nanoseconds: minutes may be missing between it and the first."""
+    from opslab.datasets.catalog import close_of_row  # loads pyarrow
+
+    return close_of_row(layout, record, window.start_ns, rows)

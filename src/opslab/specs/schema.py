@@ -1,16 +1,27 @@
 """The JSON Schema of a run spec, for editors."""
 
-from typing import Any
+from typing import Annotated, Any
 
-from opslab.model.spec import BacktestSpec
+from pydantic import Field, TypeAdapter
+
+from opslab.model.spec import VARIANTS, RunSpec
 
 _BOUNDS = {"ge": "minimum", "le": "maximum", "gt": "exclusiveMinimum", "lt": "exclusiveMaximum"}
 
 
 def spec_schema() -> dict[str, Any]:
-    """JSON Schema (draft 2020-12) of the YAML document."""
-    schema: dict[str, Any] = _with_bounds(BacktestSpec.model_json_schema(mode="validation"))
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "RunSpec v1"}
+    """JSON Schema (draft 2020-12) of the YAML document: one of the variants, told apart by `mode`."""
+    spec: TypeAdapter[RunSpec] = TypeAdapter(Annotated[RunSpec, Field(discriminator="mode")])
+    schema: dict[str, Any] = _with_bounds(spec.json_schema(mode="validation"))
+    mode = {"enum": list(VARIANTS), "description": "what kind of run"}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "RunSpec v1",
+        "type": "object",
+        "properties": {"mode": mode},  # said by the variants too; an editor marks it in its own place by this
+        "required": ["mode"],
+        **schema,
+    }
 
 
 def _with_bounds(value: Any) -> Any:

@@ -8,7 +8,7 @@ import fcntl
 import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -84,10 +84,15 @@ class LedgerFile:
 
     def history(self) -> Iterator[Transaction]:
         """Everything so far. To be read to its end, once, before anything is appended."""
-        for transaction, digest, end in _read(self._folder):
+        for transaction, digest, end in _read(self._folder, self._folder.name):
             self._number, self._prev, self._size = transaction.number, digest, end
             self._moment = max(self._moment, transaction.at)
             yield transaction
+
+    @property
+    def transactions(self) -> int:
+        """Once the history was read."""
+        return self._number
 
     def append(self, events: Sequence[Mapping[str, Any]], at: Moment) -> None:
         """One transaction, on disk before this returns. Raises Unwritable, and then it was not written."""
@@ -141,13 +146,33 @@ class LedgerFile:
         return max(marked, self._moment)
 
 
-def read_ledger(folder: Path) -> Iterator[Transaction]:
-    """Every whole line, in order, the chain checked on the way. Raises Corrupt, naming line and byte."""
-    for transaction, _, _ in _read(folder):
+@contextmanager
+def at_rest(folder: Path) -> Iterator[None]:
+    """Nobody writes the ledger of this folder, and nobody begins to while the block lasts. Raises Environment."""
+    try:
+        file = os.open(folder / NAME, os.O_RDONLY)
+    except FileNotFoundError:
+        yield
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise Environment(f"venue {folder.name} is still served", hint="try again when it has ended") from None
+    finally:
+        os.close(file)
+
+
+def read_ledger(folder: Path, name: str | None = None) -> Iterator[Transaction]:
+    """Every whole line, in order, the chain checked on the way; it needs nothing but that file.
+
+    name: whose ledger it is; None: the folder's. Raises Corrupt, naming line and byte.
+    """
+    for transaction, _, _ in _read(folder, name or folder.name):
         yield transaction
 
 
-def _read(folder: Path) -> Iterator[tuple[Transaction, str, int]]:
+def _read(folder: Path, name: str) -> Iterator[tuple[Transaction, str, int]]:
     """(transaction, digest of its line, offset behind it)."""
     prev: str | None = None
     start, number = 0, 0
@@ -157,25 +182,23 @@ def _read(folder: Path) -> Iterator[tuple[Transaction, str, int]]:
                 number += 1
                 if not line.endswith(b"\n"):
                     if len(line) == MAX_LINE_BYTES:
-                        raise _broken(folder, "never ends", number, start)
+                        raise _broken(name, "never ends", number, start)
                     return
-                transaction, before = _transaction(folder, line, number, start)
+                transaction, before = _transaction(name, line, number, start)
                 if transaction.number != number:
-                    raise _broken(folder, f"has seq {transaction.number} where {number} belongs", number, start)
+                    raise _broken(name, f"has seq {transaction.number} where {number} belongs", number, start)
                 if before != prev:
-                    raise _broken(
-                        folder, "does not follow the line before it: one of the two was changed", number, start
-                    )
+                    raise _broken(name, "does not follow the line before it: one of the two was changed", number, start)
                 prev = DIGEST_PREFIX + hashlib.sha256(line).hexdigest()
                 start += len(line)
                 yield transaction, prev, start
     except FileNotFoundError:
         return
     except OSError as error:
-        raise Corrupt(f"ledger of {folder.name}: {NAME} cannot be read: {error.strerror}", file=NAME) from None
+        raise Corrupt(f"ledger of {name}: {NAME} cannot be read: {error.strerror}", file=NAME) from None
 
 
-def _transaction(folder: Path, line: bytes, number: int, start: int) -> tuple[Transaction, str | None]:
+def _transaction(name: str, line: bytes, number: int, start: int) -> tuple[Transaction, str | None]:
     try:
         found = from_json(line)
         at = Moment(found["minute"], found["tick"])
@@ -183,12 +206,12 @@ def _transaction(folder: Path, line: bytes, number: int, start: int) -> tuple[Tr
             raise ValueError(at)
         return Transaction(found["seq"], found["time"], at, tuple(found["events"])), found["prev"]
     except (ValueError, KeyError, TypeError):
-        raise _broken(folder, "is not a transaction", number, start) from None
+        raise _broken(name, "is not a transaction", number, start) from None
 
 
-def _broken(folder: Path, what: str, number: int, start: int) -> Corrupt:
+def _broken(name: str, what: str, number: int, start: int) -> Corrupt:
     place = f"line {number} (byte {start}) {what}"
-    return Corrupt(f"ledger of {folder.name}: {NAME}, {place}", file=NAME, line=number, byte=start, what=place)
+    return Corrupt(f"ledger of {name}: {NAME}, {place}", file=NAME, line=number, byte=start, what=place)
 
 
 def _cut_torn_end(folder: Path, file: int) -> int:

@@ -1,15 +1,24 @@
-"""What is kept of venues that were served alone: `runtime/venues/<name>/`."""
+"""What is kept of venues: `runtime/venues/<name>/`; of one that a run had, in the end, in the run's own folder."""
 
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from opslab.errors import Corrupt, Environment
 from opslab.model.venue import VenueRecord
-from opslab.store.files import make_folder, write_json, write_whole, writing
+from opslab.store.files import make_folder, staged_folder, write_json, write_lines, write_whole, writing
+from opslab.store.ledger import NAME as LEDGER
+from opslab.store.venue_log import BEFORE
+from opslab.store.venue_log import NAME as EVENTS
 
 RECORD = "venue.json"
 TOKEN = "control.token"
+KEPT = "venue"
+"""Folder of a run with the ledger of its venue."""
+KEPT_EVENTS = "logs/venue-events.jsonl"
+_CHUNK_BYTES = 1 << 20
 
 
 def read_venue(folder: Path) -> VenueRecord | None:
@@ -45,3 +54,34 @@ def write_venue(folder: Path, record: VenueRecord) -> None:
         make_folder(folder)
         folder.chmod(0o700)
         write_json(folder / RECORD, record.model_dump(mode="json"))
+
+
+def new_venue(folder: Path, record: VenueRecord, token: str) -> None:
+    """Make the folder of a venue, all of it or nothing. Raises AlreadyExists."""
+    with staged_folder(folder, f"venue {folder.name}") as staging:
+        write_venue(staging, record)
+        write_token(staging, token)
+
+
+def keep_ledger(folder: Path, run_folder: Path) -> None:
+    """Copy the ledger, byte for byte, into the run's folder; nothing when the venue never had one."""
+    if not (folder / LEDGER).is_file():
+        return
+    with writing(f"keep the ledger of venue {folder.name}"), open(folder / LEDGER, "rb") as stream:
+        make_folder(run_folder / KEPT)
+        write_lines(run_folder / KEPT / LEDGER, iter(lambda: stream.read(_CHUNK_BYTES), b""))
+
+
+def keep_events(folder: Path, run_folder: Path, clean: Callable[[str], str]) -> None:
+    """Copy the event log, its older part first, into the run's logs; nothing when there is none."""
+    with writing(f"keep the event log of venue {folder.name}"):
+        target = run_folder / KEPT_EVENTS
+        make_folder(target.parent)
+        if any((folder / name).is_file() for name in (BEFORE, EVENTS)):
+            write_lines(target, (clean(line.decode(errors="replace")).encode() for line in _event_lines(folder)))
+
+
+def _event_lines(folder: Path) -> Iterator[bytes]:
+    for name in (BEFORE, EVENTS):
+        with suppress(FileNotFoundError), open(folder / name, "rb") as stream:
+            yield from stream

@@ -62,6 +62,10 @@ class Book:
         self._bid, self._ask = bid, ask
         self._shown = None
 
+    def restore(self) -> None:
+        """Stand where it stands, with all liquidity back, as the next quote would bring it."""
+        self.move(self._bid, self._ask)
+
     def best(self) -> tuple[int, int, int, int]:
         """(bid, bid size, ask, ask size): the best level of each side of `levels`; (0, 0) for one with none left."""
         if self._touched or not self._bid:

@@ -59,6 +59,7 @@ class Connection:
         self._empty.set()
         self._heard: deque[float] = deque(maxlen=MESSAGES_A_SECOND)
         self.last_pong = asyncio.get_running_loop().time()
+        self.ponged = asyncio.Event()
 
     @property
     def waiting_bytes(self) -> int:
@@ -111,6 +112,15 @@ class Connection:
     async def drained(self) -> None:
         """Everything that was queued has been handed to the kernel, or the connection is gone."""
         await self._empty.wait()
+
+    async def read(self, seconds: float) -> None:
+        """Its client has read everything that was sent, for it answers a ping behind that; or it takes too long."""
+        with suppress(TimeoutError, ConnectionError, RuntimeError):
+            async with asyncio.timeout(seconds):
+                await self.drained()
+                self.ponged.clear()
+                await self._socket.ping()
+                await self.ponged.wait()
 
     def may_speak(self, now: float) -> bool:
         """Count a message from the client; False when it sends more than it may."""
@@ -246,6 +256,7 @@ async def serve_socket(
                     await connection.pong(message.data)
             elif message.type is WSMsgType.PONG:
                 connection.last_pong = loop.time()
+                connection.ponged.set()
     except (ConnectionError, RuntimeError):
         connection.dropped_for = connection.dropped_for or "it is gone"
     finally:

@@ -7,6 +7,7 @@ from decimal import Decimal
 
 from opslab.model.instrument import Instrument
 from opslab.model.ledger import LedgerEvent, LeverageSet, Side
+from opslab.model.venue import FLATTEN_PREFIX
 from opslab.venue.account import ZERO, Account, Order
 from opslab.venue.draft import Draft
 from opslab.venue.filters import Filters, check_status
@@ -90,6 +91,37 @@ class Desk:
         draft = Draft(account, now_ms)
         for number in account.open:
             draft.cancel(number)
+        return draft.events
+
+    def close_part(self, account: Account, view: MarketView, now_ms: int) -> Events:
+        """A market order of the venue's own against the position: as much of it as one order may be for.
+
+        It asks for nobody's leave: not the symbol's status, not the margin. What the displayed book does not have
+        within the reach of a market order expires. Nothing when the account is flat, or nothing is displayed.
+        """
+        side: Side = "SELL" if account.holding.position > 0 else "BUY"
+        wanted = min(account.holding.reducible(side), self.filters.lot["MARKET"].largest)
+        taken = take(side, wanted, self.filters.market_limit(side, view.mark), view.levels(side))
+        if not taken:
+            return []
+        draft = Draft(account, now_ms)
+        number = draft.accept(
+            NewOrder(
+                side=side,
+                type="MARKET",
+                time_in_force="GTC",
+                quantity=wanted,
+                price=None,
+                reduce_only=True,
+                client_order_id=f"{FLATTEN_PREFIX}{account.last_order_id + 1}",
+                answer="ACK",
+            )
+        )
+        for part in taken:
+            draft.fill(number, part.price, part.quantity, maker=False)
+        draft.settle()
+        if draft.is_open(number):
+            draft.expire(number, "market")
         return draft.events
 
     def set_leverage(self, account: Account, leverage: int, mark: Decimal, now_ms: int) -> Events:

@@ -15,19 +15,31 @@ from typing import Any
 from pydantic_core import from_json, to_json
 
 from opslab.errors import Environment, LabError, Usage
+from opslab.model.paper import VenueStatement
 from opslab.venue.faults.faults import MAX_SECONDS, Faults, Held
 from opslab.venue.faults.listing import listing
+from opslab.venue.flatten import Flattener
 
 SOCKET = "control.sock"
 MAX_LINE_BYTES = 64 << 10
 MAX_OPEN = 16
+MAX_WHY = 200
 DEFAULT_SECONDS = 30.0
 
 
 class Door:
-    def __init__(self, faults: Faults, token: str, look: Callable[[], dict[str, Any]]) -> None:
-        """look: how the venue stands, for `status`."""
+    def __init__(
+        self,
+        faults: Faults,
+        token: str,
+        look: Callable[[], dict[str, Any]],
+        state: Callable[[], VenueStatement],
+        flattener: Flattener,
+    ) -> None:
+        """look: how the venue stands, for `status`. state: what it says of the account, for `statement`."""
         self._faults = faults
+        self._state = state
+        self._flattener = flattener
         self._token = token
         self._look = look
         self._open = 0
@@ -40,6 +52,8 @@ class Door:
             "stop_all": self._stop_all,
             "held": self._held,
             "status": self._status,
+            "statement": self._statement,
+            "flatten": self._flatten,
         }
 
     async def open(self, folder: Path) -> None:
@@ -120,6 +134,20 @@ class Door:
 
     async def _status(self, _asked: dict[str, Any], _owner: object) -> Any:
         return self._look()
+
+    async def _statement(self, _asked: dict[str, Any], _owner: object) -> Any:
+        return self._state().model_dump()
+
+    async def _flatten(self, asked: dict[str, Any], _owner: object) -> Any:
+        why, hold = asked.get("why"), asked.get("hold", False)
+        if not isinstance(why, str) or not 0 < len(why) <= MAX_WHY or not isinstance(hold, bool):
+            raise Usage(f"why is a text of at most {MAX_WHY} characters, hold is true or false")
+        done = await self._flattener.flatten(why, hold=hold)
+        return {
+            "canceled": done.canceled,
+            "closed": f"{done.closed:f}",
+            "statement": self._state().model_dump(),
+        }
 
 
 async def _closing(_asked: dict[str, Any], _owner: object) -> Any:

@@ -77,6 +77,8 @@ class Exchange:
         self.view = View(market, seams)
         self.texts = Texts.of(market.instrument)
         self.at = at
+        self.only_reducing = False
+        """Orders that might open a position are refused."""
         self.refused_writes = 0
         """Times that the ledger could not be written."""
         self.tell: Callable[[list[Payload]], None] = lambda _events: None
@@ -92,10 +94,17 @@ class Exchange:
     def instrument(self) -> Instrument:
         return self.market.instrument
 
+    @property
+    def transactions(self) -> int:
+        """In the ledger."""
+        return self._ledger.transactions
+
     # What clients ask.
 
     def place(self, new: NewOrder) -> tuple[Accepted, Order]:
         """How the order was accepted, and what it is after what it took at once. Raises Refusal."""
+        if self.only_reducing and not new.reduce_only:
+            raise Refusal.of(-4087)
         now_ms = self._now_ms()
         events = self._desk.place(self.account, self.view, new, now_ms)
         self._transact(events, now_ms)
@@ -136,6 +145,26 @@ class Exchange:
         order = self.account.find(order_id, None)
         assert order is not None, order_id
         return order
+
+    # What the venue does by itself.
+
+    @property
+    def is_flat(self) -> bool:
+        """No position, and no open order."""
+        return not self.account.holding.position and not self.account.open
+
+    def close_part(self) -> bool:
+        """Close of the position what the displayed book has; whether that was anything. Raises Refusal."""
+        now_ms = self._now_ms()
+        events = self._desk.close_part(self.account, self.view, now_ms)
+        self._transact(events, now_ms)
+        return bool(events)
+
+    def restore_depth(self) -> None:
+        """Let what was taken from the depth come back."""
+        now_ms = self._now_ms()
+        self.market.restore(now_ms)
+        self._broadcast.quote(now_ms)
 
     # What the market does: `replay.Stage`.
 

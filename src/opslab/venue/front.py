@@ -5,7 +5,10 @@ import os
 import socket
 import struct
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
+from random import sample
 
 from pydantic_core import to_json
 
@@ -19,6 +22,9 @@ FIRST_SECONDS = 10.0
 NEXT_SECONDS = 90.0
 """From the end of a request's work to the next request; taking its answer counts in."""
 BACKLOG = 512
+LEAST_PORT = 10_000
+TRIES = 20
+_CLIENT_PORTS = Path("/proc/sys/net/ipv4/ip_local_port_range")
 _FULL = to_json(Refusal.of(-1008).body())
 _FULL_HEAD = f"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: {len(_FULL)}\r\n\r\n".encode()
 
@@ -55,9 +61,8 @@ class Front:
 
     async def listen(self, host: str, port: int) -> int:
         """The port, which was free when `port` is 0. Raises Environment."""
-        self._place = (host, port)
         try:
-            self._listener = await self._listening()
+            self._listener = await self._anywhere(host) if port == 0 else await self._at(host, port)
         except OSError as error:
             raise Environment(
                 f"cannot listen on {host}:{port}: {os.strerror(error.errno or 0).lower()}",
@@ -110,6 +115,17 @@ class Front:
                 assert isinstance(transport, asyncio.Transport)
                 cut(transport)
 
+    async def _anywhere(self, host: str) -> asyncio.Server:
+        """At a port that the kernel gives to no client, so that it is still there for a venue that comes back."""
+        for port in sample(_own_ports(), TRIES):
+            with suppress(OSError):
+                return await self._at(host, port)
+        return await self._at(host, 0)
+
+    async def _at(self, host: str, port: int) -> asyncio.Server:
+        self._place = (host, port)
+        return await self._listening()
+
     async def _listening(self) -> asyncio.Server:
         loop = asyncio.get_running_loop()
         return await loop.create_server(self._visitor, *self._place, backlog=BACKLOG, reuse_address=True)
@@ -132,6 +148,16 @@ class Front:
         self._expected -= 1
         if transport is not None:
             self._visits.pop(transport, None)
+
+
+def _own_ports() -> range:
+    """Below those that clients are given. Who knocks while nobody listens would now and then be given the port itself,
+    and nobody could listen there until it lets go."""
+    with suppress(OSError, ValueError):
+        first = int(_CLIENT_PORTS.read_text().split()[0])
+        if first >= 2 * LEAST_PORT:
+            return range(LEAST_PORT, first)
+    return range(LEAST_PORT, 2 * LEAST_PORT)
 
 
 class _Visitor(asyncio.Protocol):

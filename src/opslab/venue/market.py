@@ -124,6 +124,11 @@ class Market:
         self.book.take(side, price, size)
         self.changed_ms = now_ms
 
+    def restore(self, now_ms: int) -> None:
+        """Let what was taken from the depth come back before the next tick does it."""
+        self.book.restore()
+        self.changed_ms = now_ms
+
     def day(self) -> DayFigures:
         """The last 24 hours; at the last price before anything has traded."""
         figures = self._day.figures(self.klines.current(MINUTE))

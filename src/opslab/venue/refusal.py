@@ -73,6 +73,7 @@ MESSAGES: dict[int, str] = {
     -4068: "Position side cannot be changed if there exists position.",
     -4082: "Invalid number of batch place orders.",
     -4084: "Method is not allowed currently. Upcoming soon.",
+    -4087: "User can only place reduce only order",
     -4108: "Symbol is on delivering or delivered or settling or closed or pre-trading.",
     -4116: "ClientOrderId is duplicated.",
     -4120: "Order type not supported for this endpoint. Please use the Algo Order API endpoints instead.",

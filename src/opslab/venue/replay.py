@@ -35,6 +35,10 @@ class Stage(Protocol):
         ...
 
 
+async def _at_once() -> None:
+    pass
+
+
 @dataclass(frozen=True, slots=True)
 class Tempo:
     """speed: minutes of the market in a minute of the clock; None: as fast as `ready` lets it."""
@@ -42,6 +46,8 @@ class Tempo:
     speed: float | None
     ready: Callable[[int], Awaitable[None]]
     """Awaited before each minute, with the number of those closed since the start."""
+    settle: Callable[[], Awaitable[None]] = _at_once
+    """Awaited before each minute closes, behind its last tick."""
 
 
 class Replay:
@@ -74,10 +80,10 @@ class Replay:
         clock = _Clock(asyncio.get_running_loop(), tempo.speed)
         if first:
             await tempo.ready(0)
-            await self._play(first, ticks or self._begin_minute(first, 0), clock)
+            await self._play(first, ticks or self._begin_minute(first, 0), clock, tempo.settle)
         for done, candle in enumerate(candles, 1):
             await tempo.ready(done)
-            await self._play(candle, self._begin_minute(candle, 0), clock)
+            await self._play(candle, self._begin_minute(candle, 0), clock, tempo.settle)
         self.state = "ended"
         self.ended.set()
 
@@ -89,11 +95,18 @@ class Replay:
             self._market.recall(tick)
         return ticks
 
-    async def _play(self, candle: Candle, ticks: Iterator[tuple[int, Tick]], clock: "_Clock") -> None:
+    async def _play(
+        self,
+        candle: Candle,
+        ticks: Iterator[tuple[int, Tick]],
+        clock: "_Clock",
+        settle: Callable[[], Awaitable[None]],
+    ) -> None:
         for number, tick in ticks:
             self.lag_ms = await clock.reach(candle.open_ms + tick.offset_ms)
             self._stage.tick(tick, Moment(self.minutes, number))
         self.lag_ms = await clock.reach(candle.open_ms + MINUTE_MS)
+        await settle()
         self.minutes += 1
         self._stage.close(Moment(self.minutes, 0))
 

@@ -64,6 +64,10 @@ class Streams:
         self._by_name: dict[str, set[Subscriber]] = {}
         self.candles_wanted = asyncio.Event()
         """Somebody has subscribed to candles, once."""
+        self.candles_followed = asyncio.Event()
+        """Somebody subscribes to candles now."""
+        self._candles: set[str] = set()
+        """Streams of candles that somebody follows."""
         self.anything_wanted = asyncio.Event()
         self.on_first: Callable[[str, Callable[[str], None]], None] = lambda _name, _send: None
         """Called with a stream somebody just subscribed to, and how to send to that one alone."""
@@ -98,7 +102,9 @@ class Streams:
             self._by_name.setdefault(name, set()).add(subscriber)
             self.anything_wanted.set()
             if "@kline_" in name:
+                self._candles.add(name)
                 self.candles_wanted.set()
+                self.candles_followed.set()
 
             def send(text: str, name: str = name) -> None:
                 subscriber.connection.send(_wrapped(name, text) if subscriber.combined else text, name)
@@ -113,6 +119,9 @@ class Streams:
                 others.discard(subscriber)
                 if not others:
                     del self._by_name[name]
+                    self._candles.discard(name)
+                    if not self._candles:
+                        self.candles_followed.clear()
                     self.on_last(name)
 
     def leave(self, subscriber: Subscriber) -> None:

@@ -55,6 +55,9 @@ class UserStream:
     def leave(self, connection: Connection) -> None:
         self._connections.pop(connection, None)
 
+    def listeners(self) -> list[Connection]:
+        return list(self._connections)
+
     def tell(self, events: list[dict[str, Any]]) -> None:
         for event in events if self._connections else ():
             text = to_json(event).decode()

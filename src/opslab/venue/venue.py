@@ -2,13 +2,16 @@
 
 import asyncio
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from typing import Any
 
+from opslab.errors import LabError
 from opslab.model.candle import Candle
 from opslab.model.instant import NS_PER_MS, iso_minute
 from opslab.model.instrument import Instrument
+from opslab.model.paper import VenueStatement
 from opslab.model.venue import VenueEndpoints, VenuePlan, VenueProgress
 from opslab.ports import Clock, Ledger, Moment
 from opslab.venue.account import Account
@@ -18,16 +21,20 @@ from opslab.venue.door import Door
 from opslab.venue.exchange import Exchange
 from opslab.venue.faults.fault import Stage
 from opslab.venue.faults.faults import Faults
+from opslab.venue.flatten import Flattener
 from opslab.venue.gate import Gate
+from opslab.venue.handled import Handled
 from opslab.venue.limits import Limiter
 from opslab.venue.market import Market
 from opslab.venue.market_endpoints import MarketEndpoints
 from opslab.venue.market_payloads import MarketPayloads
+from opslab.venue.orphan import LOOK_SECONDS, TELL_SECONDS, TRIES, TRY_SECONDS, over
 from opslab.venue.replay import Replay, Tempo
 from opslab.venue.say import Say
 from opslab.venue.seams import Seams
 from opslab.venue.server import Server
 from opslab.venue.signing import listen_key
+from opslab.venue.statement import statement
 from opslab.venue.streams import Streams
 from opslab.venue.tally import Tally
 from opslab.venue.user_stream import UserStream
@@ -35,11 +42,15 @@ from opslab.venue.user_stream import UserStream
 UNREAD_SECONDS = 10.0
 """At full speed: how long everybody waits for one who does not read."""
 UPKEEP_SECONDS = 1.0
+SETTLE_SECONDS = 0.5
+"""How long a client may take to have read what befell its account."""
+TAKE_IN_SECONDS = 0.005
+"""And what it then gets to take it in."""
 TALLY_TURNS = 10
 
 
 class Venue:
-    """Serve with `run`; `handled` and `stop` may be called while it does."""
+    """Serve with `run`; `handled`, `stop` and `orphaned` may be called while it does."""
 
     def __init__(
         self,
@@ -54,6 +65,7 @@ class Venue:
         """begin: where the replay goes on."""
         self._plan = plan
         self._say = say
+        self._clock = clock
         self.seams = seams = Seams()
         self.tally = Tally()
 
@@ -77,18 +89,38 @@ class Venue:
         }
         self._server = Server(table, self._gate, self._streams, self._users, instrument.symbol, say, seams, self.tally)
         self._begin = begin
-        self._handled = 0
-        self._word = asyncio.Event()
+        self._handled = Handled(begin.minute, self._followed(), plan.word_seconds, say)
+        self.exchange.closed = self._handled.closed
+        self._flattener = Flattener(self.exchange, say)
         self._stop = asyncio.Event()
+        self._ledger = ledger
+        self._settled = ledger.transactions
+        self._alone = asyncio.Event()
+        self._asked = asyncio.Event()
+        """Told to end since control is gone."""
         self._replay: Replay | None = None
 
     def stop(self) -> None:
-        self._stop.set()
+        """End. A venue whose control is gone first does what it has outlived control for, without waiting for more."""
+        (self._asked if self._alone.is_set() else self._stop).set()
 
-    def handled(self, bars: int) -> None:
-        """The engine is through with so many bars."""
-        self._handled = max(self._handled, bars)
-        self._word.set()
+    def handled(self, minutes: int | None) -> None:
+        """Of the candles closed so far, so many are dealt with; None: all."""
+        if minutes is None:
+            minutes = self._replay.minutes if self._replay else self._begin.minute
+        self._handled.told(minutes)
+
+    def orphaned(self) -> None:
+        """Control is gone."""
+        if self._stop.is_set():
+            return
+        rule = self._plan.on_orphan
+        self._say("control is gone", {"on_orphan": rule, "seconds": self._plan.orphan_seconds})
+        if rule == "end":
+            self._stop.set()
+            return
+        self._handled.wait_on()
+        self._alone.set()
 
     async def run(
         self, host: str, folder: Path, candles: Iterator[Candle], ready: Callable[[VenueEndpoints], None]
@@ -105,14 +137,16 @@ class Venue:
 
         self.exchange.tell = tell
         replay = self._replay = Replay(self.market, self.exchange, candles, self._begin, self._plan.max_bars)
-        door = Door(Faults(Stage(self.seams, self._server, self.exchange), self._say), self._plan.token, self._look)
+        faults = Faults(Stage(self.seams, self._server, self.exchange), self._say)
+        door = Door(faults, self._plan.token, self._look, self._state, self._flattener)
         port = await self._server.listen(host, self._plan.port)
         await door.open(folder)
         ready(self._endpoints(host, port))
         tasks = [
             asyncio.ensure_future(self._broadcast.by_clock()),
             asyncio.ensure_future(self._upkeep()),
-            asyncio.ensure_future(replay.run(self._wanted(), Tempo(self._plan.speed, self._ready))),
+            asyncio.ensure_future(replay.run(self._wanted(), Tempo(self._plan.speed, self._ready, self._settle))),
+            asyncio.ensure_future(self._outlive_control()),
         ]
         stopping = asyncio.ensure_future(self._stopped())
         pending = {stopping, *tasks}
@@ -144,19 +178,75 @@ class Venue:
         elif self._plan.start == "any":
             await self._streams.anything_wanted.wait()
 
+    def _followed(self) -> asyncio.Event:
+        """Set while there is somebody to play to."""
+        if self._plan.start == "kline":
+            return self._streams.candles_followed
+        always = asyncio.Event()
+        always.set()
+        return always
+
     async def _ready(self, done: int) -> None:
         """Before the minute that follows `done` others."""
         pace = self._plan.pace
         if pace == "handled":
-            while self._handled < done:
-                self._word.clear()
-                await self._word.wait()
+            await self._handled.before(self._begin.minute + done)
         elif pace == "drained":
             await self._server.clients.drained(UNREAD_SECONDS)
             await asyncio.sleep(0)
 
+    async def _settle(self) -> None:
+        """Paced by word of the engine, what befell the account in a minute is known before the minute's candle is.
+
+        The two come over different sockets: at full speed the candle would often be first.
+        """
+        if self._plan.pace != "handled" or self._ledger.transactions == self._settled:
+            return
+        self._settled = self._ledger.transactions
+        await asyncio.sleep(0)  # what the last tick did is told then
+        await asyncio.gather(*(connection.read(SETTLE_SECONDS) for connection in self._users.listeners()))
+        await asyncio.sleep(TAKE_IN_SECONDS)
+
     async def _stopped(self) -> None:
         await self._stop.wait()
+
+    async def _outlive_control(self) -> None:
+        """Serve on until clients are through, or their time is over; leave the account as the plan says, and end."""
+        await self._alone.wait()
+        loop = asyncio.get_running_loop()
+        rule, deadline = self._plan.on_orphan, loop.time() + self._plan.orphan_seconds
+        why = None
+        while why is None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_SECONDS):
+                    await self._asked.wait()
+            why = over(
+                rule,
+                flat=self.exchange.is_flat,
+                connections=self._server.connections,
+                late=loop.time() >= deadline,
+                asked=self._asked.is_set(),
+            )
+        try:
+            if rule == "flatten":
+                await self._flatten(why)
+                await asyncio.sleep(0)  # what was done is queued to be told behind this
+                await self._server.clients.drained(TELL_SECONDS)
+        finally:
+            account = self.exchange.account
+            left = {"position": f"{account.holding.position:f}", "open_orders": len(account.open)}
+            self._say("ended without control", {"why": why, "connections": self._server.connections, **left})
+        self._stop.set()
+
+    async def _flatten(self, why: str) -> None:
+        for left in reversed(range(TRIES)):
+            try:
+                await self._flattener.flatten(f"control is gone: {why}", hold=True)
+                return
+            except LabError:
+                if not left:
+                    raise
+                await asyncio.sleep(TRY_SECONDS)
 
     async def _upkeep(self) -> None:
         for turn in count(1):
@@ -177,6 +267,9 @@ class Venue:
             "connections": self._server.connections,
             "turned_away": self.tally.counts(),
         }
+
+    def _state(self) -> VenueStatement:
+        return statement(self.exchange, self.progress(), self._clock.now_ns())
 
     def progress(self) -> VenueProgress:
         replay, account = self._replay, self.exchange.account

@@ -5,7 +5,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from opslab.reconciliation.looks import Looks, Moving, Patience, in_flight, look
+from opslab.reconciliation.looks import Looks, Moving, Patience, Whole, give_up, in_flight, look
 from opslab.reconciliation.result import Finding
 from tests.unit.reconciliation.accounts import INSTRUMENT, Document, compared, state, whole, with_value, without
 
@@ -174,3 +174,70 @@ def test_a_mismatch_is_never_told_of_at_first_sight_nor_kept_back_for_ever(steps
         now_s += 2
         last = watch.see(now_s, OFF, order(now_s - 0.5))
     assert last == "mismatch"
+
+
+class Live:
+    """Looks at one quantity of a node and its venue."""
+
+    def __init__(self) -> None:
+        self.looks = Looks()
+
+    def see(self, at_s: float, expected: str, observed: str, moved_s: float = 0, *, settled: bool = True) -> str:
+        found = [one for one in compared(at(expected), at(observed)) if one.field == "signed_quantity"]
+        whole = Whole(expected, observed, int(moved_s * S), settled)
+        self.looks, judged = look(self.looks, found, (), int(at_s * S), PATIENCE, lambda _found: whole)
+        (self.found,) = judged
+        return self.found.reason
+
+
+def at(quantity: str) -> Document:
+    return with_value(QUANTITY, quantity)
+
+
+def test_what_the_venue_did_just_now_has_its_grace_once() -> None:
+    live = Live()
+    seen = [live.see(at_s, "0.005", "0.007", moved_s=9.5) for at_s in (10, 14.4, 14.5, 15.4, 15.5)]
+    assert seen == ["in_flight", "in_flight", "pending", "pending", "differs"]
+
+
+def test_a_look_at_a_venue_that_moves_confirms_nothing_and_clears_nothing() -> None:
+    live = Live()
+    seen = [live.see(10, "0.005", "0.007"), live.see(12, "0.005", "0.007", settled=False)]
+    assert [*seen, live.see(13, "0.005", "0.007"), live.see(13.1, "0.005", "0.007", settled=False)] == [
+        "pending",
+        "pending",
+        "differs",
+        "differs",
+    ]
+
+
+def test_a_difference_of_which_both_sides_moved_on_begins_anew() -> None:
+    live = Live()
+    steps = [("0.005", "0.007"), ("0.006", "0.007"), ("0.007", "0.010"), ("0.010", "0.011"), ("0.012", "0.015")]
+    seen = [live.see(10 + 2 * number, *step) for number, step in enumerate(steps)]
+    assert seen == ["pending", "differs", "in_flight", "in_flight", "in_flight"]
+    given = give_up(live.looks, [live.found], 12 * S)
+    assert [(one.reason, one.state) for one in given] == [("moving", "unknown")]
+    assert give_up(live.looks, [live.found], 9 * S) == [live.found]
+
+
+def test_a_distance_that_stays_while_both_move_needs_many_looks() -> None:
+    live = Live()
+    seen = [live.see(10 + number, f"0.00{number + 1}", f"0.00{number + 3}") for number in range(6)]
+    assert seen == ["pending", "pending", "pending", "pending", "differs", "differs"]
+
+
+def test_a_node_that_hears_nothing_any_more_is_found_out_though_its_venue_goes_on() -> None:
+    live = Live()
+    seen = [live.see(10 + number, "0.001", f"0.00{number + 3}", moved_s=10 + number) for number in range(7)]
+    assert seen == ["in_flight"] * 5 + ["pending", "differs"]
+
+
+def test_one_field_that_agrees_by_chance_does_not_clear_what_it_is_part_of() -> None:
+    findings = [one for one in compared(whole(), OFF) if one.field == "signed_quantity"]
+    money = Whole("node", "venue")
+    looks, _ = look(Looks(), findings, (), 10 * S, PATIENCE, lambda _found: money)
+    looks, _ = look(looks, [], (), 11 * S, PATIENCE, lambda _found: money, {"positions": money})
+    looks, judged = look(looks, findings, (), 16 * S, PATIENCE, lambda _found: money)
+    assert [one.reason for one in judged] == ["in_flight"]
+    assert [one.reason for one in give_up(looks, judged, 10 * S)] == ["moving"]

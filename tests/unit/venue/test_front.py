@@ -3,11 +3,12 @@
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import pytest
 
 from opslab.errors import Environment
-from opslab.venue.front import FIRST_SECONDS, MAX_CONNECTIONS, NEXT_SECONDS, Front
+from opslab.venue.front import FIRST_SECONDS, LEAST_PORT, MAX_CONNECTIONS, NEXT_SECONDS, Front
 from opslab.venue.tally import Tally
 from tests.fakes import time_lapse
 
@@ -51,6 +52,19 @@ async def until(holds: Callable[[], bool]) -> None:
     async with asyncio.timeout(10):
         while not holds():
             await asyncio.sleep(0)
+
+
+def test_any_free_port_is_one_that_no_client_is_given_by_chance() -> None:
+    """So that it is still free for a venue that was killed and comes back."""
+    given = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    if given < 2 * LEAST_PORT:
+        pytest.skip("this machine gives clients almost every port")
+
+    async def scene(_front: Front, port: int, _tally: Tally) -> None:
+        assert LEAST_PORT <= port < given
+
+    for _ in range(5):
+        with_front(scene)
 
 
 def test_who_connects_while_it_is_deaf_is_refused_and_who_was_there_stays() -> None:

@@ -34,6 +34,8 @@ def tables() -> tuple[Table, Table]:
 
 
 class NoLedger:
+    transactions = 0
+
     def append(self, events: object, at: Moment) -> None:
         raise AssertionError("nothing is asked of it here")
 

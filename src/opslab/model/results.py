@@ -55,6 +55,8 @@ class _Order:
     filled: Decimal = Decimal(0)
     notional: Decimal = Decimal(0)
     commissions: dict[str, Decimal] = field(default_factory=dict)
+    settled: bool = False
+    """Nothing more comes of it, whatever its status."""
 
     def finished(self) -> dict[str, Any]:
         average = self.notional / self.filled if self.filled else None
@@ -107,8 +109,13 @@ class _Position:
 class Results:
     """Feed it every order event as the engine's `to_dict` gives it, in order; `end` when there are no more."""
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: Send, *, one_position: bool = False, at_once: bool = False) -> None:
+        """one_position: fills of all strategies net in one position, as at a venue; its strategy is who opened it.
+        at_once: an order that has ended is sent then; else in the order of creation, behind older ones.
+        """
         self._send = send
+        self._one_position = one_position
+        self._at_once = at_once
         self._orders: OrderedDict[str, _Order] = OrderedDict()
         self._positions: dict[tuple[str, str, str], _Position] = {}
         self._last: dict[tuple[str, str, str], int] = {}
@@ -143,6 +150,21 @@ class Results:
                 reason = order.row["reason"].partition(":")[0]
                 self.denials[reason] = self.denials.get(reason, 0) + 1
         if order.row["status"] in CLOSED:
+            if self._at_once:
+                self._send_order(self._orders.pop(event["client_order_id"]))
+            else:
+                self._send_ended()
+
+    def holds(self, client_order_id: str, *, unfinished: bool = False) -> bool:
+        """Whether this order has not been sent yet. unfinished: and something more can come of it."""
+        order = self._orders.get(client_order_id)
+        return order is not None and not (unfinished and (order.settled or order.row["status"] in CLOSED))
+
+    def settle(self, client_order_id: str) -> None:
+        """Nothing more will be told of this order: later ones do not wait for it."""
+        order = self._orders.get(client_order_id)
+        if order is not None:
+            order.settled = True
             self._send_ended()
 
     def end(self) -> None:
@@ -158,7 +180,7 @@ class Results:
         """In the order of creation: an order that has ended waits for older ones that have not."""
         while self._orders:
             order = next(iter(self._orders.values()))
-            if order.row["status"] not in CLOSED:
+            if order.row["status"] not in CLOSED and not order.settled:
                 return
             self._orders.popitem(last=False)
             self._send_order(order)
@@ -183,7 +205,8 @@ class Results:
 
     def _move(self, event: Mapping[str, Any], quantity: Decimal, price: Decimal) -> None:
         """A fill opens, adds, reduces, closes, or closes and opens the other way; by the engine's position id."""
-        key = (event["instrument_id"], event["strategy_id"], event.get("position_id") or "")
+        strategy_id = "" if self._one_position else event["strategy_id"]
+        key = (event["instrument_id"], strategy_id, event.get("position_id") or "")
         self._last[key] = event["ts_event"]
         sign = 1 if event["order_side"] == "BUY" else -1
         position = self._positions.get(key)

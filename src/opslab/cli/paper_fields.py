@@ -1,0 +1,36 @@
+"""What `tc run show` says of a paper run beyond what every run has."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from opslab.model.paper_facts import PaperFacts
+
+
+def paper_fields(facts: "PaperFacts | None") -> list[tuple[str, str | None]]:
+    """Names and values; None for what is not known."""
+    if facts is None:
+        return []
+    account, stop = facts.account_at_end, facts.stop
+    missed = f", {facts.bars_missed:,} missed" if facts.bars_missed is not None else ""
+    seen = f"{facts.bars_seen:,}" if facts.bars_seen is not None else "not known how many"
+    held = f"position {account.position}, {account.open_orders:,} open orders" if account else None
+    last = facts.engines[-1] if facts.engines else None
+    return [
+        ("stopped for", stop.why if stop else None),
+        ("bars", f"{seen} of {facts.bars_expected:,}{missed}"),
+        ("engines", f"{len(facts.engines):,}, {facts.restarts:,} restarts" if facts.engines else None),
+        ("last engine", f"{last.ended_by}{f': {last.failure}' if last.failure else ''}" if last else None),
+        *(
+            (f"feed {name}", _feed(feed.silent_seconds, feed.disconnected_seconds))
+            for name, feed in facts.feeds.items()
+        ),
+        ("final reconciliation", facts.final_reconciliation or "not made"),
+        ("account at the end", f"{'flat' if account.flat else held}, as the venue said" if account else "not known"),
+    ]
+
+
+def _feed(silent_seconds: float, disconnected_seconds: float) -> str | None:
+    """None of a feed that was live all the time."""
+    if not silent_seconds and not disconnected_seconds:
+        return None
+    return f"silent {silent_seconds:.1f} s, disconnected {disconnected_seconds:.1f} s"

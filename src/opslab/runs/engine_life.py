@@ -1,0 +1,114 @@
+"""One engine of a paper run, from its start to its end: what it said, and whether it is still well."""
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from opslab.model.paper import Beat, Flattened
+from opslab.model.run import EngineCost, Failure, ScenarioCounters
+from opslab.model.spec import PaperLimits
+from opslab.runs.child_process import ChildProcess
+
+Complaint = Literal["hang", "memory", "no_start"]
+START_SECONDS = 60.0
+"""From spawn to the first beat; the engine itself gives up connecting before."""
+LAST_EVENTS = 8
+_TELLING = ("type", "client_order_id", "venue_order_id", "feed", "to", "why", "last_qty", "last_px", "bar")
+
+
+@dataclass(slots=True)
+class EngineLife:
+    number: int
+    child: ChildProcess
+    started_s: float
+    started_at: str
+    first_beat_s: float | None = None
+    last_beat_s: float | None = None
+    beat: Beat | None = None
+    beats: int = 0
+    bars: int = 0
+    failure: Failure | None = None
+    counters: ScenarioCounters | None = None
+    cost: EngineCost | None = None
+    denial_reasons: dict[str, int] = field(default_factory=dict)
+    dropped: int = 0
+    flattened: Flattened | None = None
+    ending: bool = False
+    """Whether it was asked to end, or said that it does."""
+    killed_for: Complaint | None = None
+    last_events: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=LAST_EVENTS))
+    """What it told last, for the record of its loss."""
+
+    @property
+    def who(self) -> str:
+        """Its name in the inbox."""
+        return f"engine {self.number}"
+
+    def note(self, name: str, payload: Mapping[str, Any]) -> None:
+        """Remember which event it was, without its figures."""
+        self.last_events.append({"event": name, **{key: payload[key] for key in _TELLING if key in payload}})
+
+
+@dataclass(frozen=True, slots=True)
+class Signs:
+    """What can be seen of an engine from outside. Seconds on one monotonic clock."""
+
+    started_s: float
+    last_beat_s: float | None
+    memory_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    hang_after_seconds: float
+    max_memory_bytes: int
+    start_seconds: float = START_SECONDS
+
+
+def complaint(signs: Signs, bounds: Bounds, now_s: float) -> Complaint | None:
+    """What is wrong with an engine; None: nothing. A leak is named before the hang that it may cause."""
+    if signs.memory_bytes is not None and signs.memory_bytes > bounds.max_memory_bytes:
+        return "memory"
+    if signs.last_beat_s is None:
+        return "no_start" if now_s - signs.started_s > bounds.start_seconds else None
+    return "hang" if now_s - signs.last_beat_s > bounds.hang_after_seconds else None
+
+
+def cause(life: EngineLife, death: Failure | None, bounds: Bounds) -> Failure | None:
+    """Why an engine is gone; None when it ended as it should. death: what its process says of that."""
+    if life.failure:
+        return life.failure
+    if life.killed_for:
+        return Failure(kind="engine", message=complained(life.killed_for, bounds), detail=death.detail if death else "")
+    if death:
+        return death
+    return None if life.counters else Failure(kind="engine", message="the engine ended without a result")
+
+
+def loss(life: EngineLife, failure: Failure) -> dict[str, Any]:
+    """What the journal keeps of an engine that was lost."""
+    return {
+        "number": life.number,
+        "failure": failure.model_dump(),
+        "bars": life.bars,
+        "memory_bytes": life.beat.memory_bytes if life.beat else None,
+        "last_events": list(life.last_events),
+    }
+
+
+def may_restart(life: EngineLife, failure: Failure, limits: PaperLimits) -> bool:
+    """What befell the process may be over with a new one; a strategy that raised would do it again."""
+    return limits.restart == "on_failure" and life.number <= limits.max_restarts and failure.kind != "strategy"
+
+
+def complained(about: Complaint, bounds: Bounds) -> str:
+    """For people."""
+    if about == "memory":
+        return f"the engine used more than {bounds.max_memory_bytes >> 20} MB (paper.max_memory_mb), and was killed"
+    if about == "hang":
+        return (
+            f"the engine gave no sign of life for {bounds.hang_after_seconds:g} s (paper.hang_after_seconds), "
+            "and was killed"
+        )
+    return f"the engine did not come to life within {bounds.start_seconds:g} s, and was killed"

@@ -1,0 +1,88 @@
+"""What every run goes through, whatever runs in it: made, owned, let through the safety gate, ended, sealed."""
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from opslab.errors import LabError
+from opslab.model.run import FINAL, Failure, Owner, RunMetadata
+from opslab.ports import Clock, Processes
+from opslab.runs.child_process import ENGINE_COMMAND
+from opslab.runs.initialize import initialize, is_initialized, made_of
+from opslab.runs.plan import RunPlan
+from opslab.runs.run_log import RunLog, finish
+from opslab.runs.safety_gate import may_start
+from opslab.runs.state import told
+from opslab.store.files import remove_folder
+from opslab.store.journal import Journal
+from opslab.store.layout import Layout
+from opslab.store.live import remove_live
+from opslab.store.owner import owned
+from opslab.store.runs import taken, write_inputs
+from opslab.store.seal import read_manifest
+from opslab.system import StopSignals
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a run needs of the world around it."""
+
+    layout: Layout
+    clock: Clock
+    processes: Processes
+    signals: StopSignals
+    """Entered by the caller."""
+    clean: Callable[[str], str]
+    """Takes this machine's paths out of a text."""
+    command: Sequence[str] = ENGINE_COMMAND
+
+
+def live_through(plan: RunPlan, around: Surroundings, run: Callable[[Path, RunLog], None]) -> RunMetadata:
+    """Let it live, from `init` on where there was one. Returns how it ended.
+
+    run: what happens between the safety gate and the seal; its last word in the journal says how the run ended.
+    Raises AlreadyExists, Environment or Unwritable when there is no run to speak of.
+    """
+    layout, run_id = around.layout, plan.run_id
+    folder = layout.run(run_id)
+    if not is_initialized(layout, run_id, plan.spec):
+        initialize(layout, plan, around.clock)
+    with owned(folder):
+        begun = told(folder)
+        if begun.status != "initialized":  # another was quicker
+            raise taken(run_id)
+        write_inputs(folder, plan.code.model_dump(mode="json"), plan.own)
+        with Journal(folder, around.clock) as journal:
+            log = RunLog(folder, journal, begun)
+            try:
+                if may_start(layout, log, around.clock, around.clean):
+                    run(folder, log)
+                finish(folder, log.metadata, around.clock, reports=plan.spec.observability.report)
+            except BaseException as error:
+                with suppress(LabError):
+                    _fail(folder, plan, log, error, around)
+                raise
+            finally:
+                remove_folder(layout.work(run_id))
+                remove_live(layout, run_id)
+            return log.metadata
+
+
+def start(plan: RunPlan, log: RunLog, around: Surroundings) -> Owner:
+    """Tell who runs it; and what it is made of, where that is not what it was when the run was initialized."""
+    owner = around.processes.me()
+    before = log.metadata.model_dump()
+    changed = {name: value for name, value in made_of(plan).items() if value != before[name]}
+    log.tell("run_started", {"owner": owner.model_dump(), **changed})
+    log.tell("data_verified", {"dataset": plan.dataset.name, "fingerprint": plan.dataset.fingerprint})
+    return owner
+
+
+def _fail(folder: Path, plan: RunPlan, log: RunLog, error: BaseException, around: Surroundings) -> None:
+    """The lab itself could not go on: say so in the journal, and seal, as far as that can still be done."""
+    if log.metadata.status not in FINAL:
+        failure = Failure(kind="lab", message=f"{type(error).__name__}: {around.clean(str(error))}")
+        log.tell("run_failed", {"failure": failure.model_dump()})
+    if read_manifest(folder) is None:
+        finish(folder, log.metadata, around.clock, reports=plan.spec.observability.report)

@@ -1,0 +1,116 @@
+"""The end of a paper run: the account left as wanted, the results made from the venue's ledger, the last word."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from opslab.model.frame import RESULT_FILES
+from opslab.model.ids import VenueId
+from opslab.model.instrument import instrument_of
+from opslab.model.paper import VenueStatement
+from opslab.model.run import EngineCost, Failure
+from opslab.runs.lifecycle import Surroundings
+from opslab.runs.paper_results import paper_results
+from opslab.runs.paper_story import PaperStory, is_flat
+from opslab.runs.plan import PaperPlan
+from opslab.runs.run_log import RunLog, metrics_document
+from opslab.runs.run_venue import drop_venue, keep_venue
+from opslab.runs.venue_seat import VenueSeat
+from opslab.store.runs import METRICS, RowsFile, write_record
+from opslab.store.venues import KEPT
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How it came to its end."""
+
+    why: str
+    failure: Failure | None
+    signal: str | None
+    statement: VenueStatement | None
+    """The venue's last word on the account."""
+    minutes: int
+    """Candles that the venue closed."""
+
+
+def tell_left(log: RunLog, statement: VenueStatement | None, by: str, why: str, **more: Any) -> None:
+    """What the venue says of the account once it was flattened, whoever did it."""
+    account = statement.account if statement else None
+    said = account.model_dump() if account else None
+    orders = len(account.open_orders or ()) if account else None
+    log.tell("orders_canceled", {"by": by, "why": why, "open_orders": orders, **more})
+    flat = is_flat(statement) if statement else None
+    log.tell("positions_flattened", {"by": by, "why": why, "flat": flat, "venue": said})
+
+
+def leave_account(plan: PaperPlan, venue: VenueSeat, log: RunLog, story: PaperStory, why: str) -> VenueStatement | None:
+    """The engine is gone. What it left behind against `on_stop: flatten`, the venue ends; its word on the account."""
+    statement = venue.statement()
+    if plan.spec.paper.on_stop == "leave" or statement is None or is_flat(statement):
+        return statement
+    done = venue.flatten(why)
+    if done is None:
+        return venue.statement()
+    statement = VenueStatement.model_validate(done["statement"], strict=False)
+    tell_left(log, statement, "venue", why, canceled=done["canceled"], closed=done["closed"])
+    story.left("venue")
+    return statement
+
+
+def end_run(
+    plan: PaperPlan,
+    folder: Path,
+    around: Surroundings,
+    log: RunLog,
+    story: PaperStory,
+    end: Ending,
+    bars: RowsFile,
+) -> None:
+    """Write what there is and say how it ended. The venue has stopped: its ledger is whole."""
+    keep_venue(around.layout.venue(VenueId(plan.run_id)), folder, around.clean)
+    rows = {bars.name: bars, **{name: RowsFile(folder, name) for name in RESULT_FILES}}
+    try:
+        instrument = instrument_of(plan.symbol)
+        counts = paper_results(folder / KEPT, story.orders, lambda file, row: rows[file].add(row), instrument)
+        artifacts = {file.name: file.commit() for file in rows.values()}
+    except BaseException:
+        for file in rows.values():
+            file.keep_partial()
+        raise
+    drop_venue(around.layout, plan.run_id)
+    counters = counts.counters(bars_seen=story.bars(None), actions=story.actions())
+    facts = story.facts(end.statement, end.minutes, counts)
+    seconds = max(story.elapsed_seconds(), 1e-6)
+    cost = EngineCost(
+        elapsed_seconds=seconds,
+        bars_per_second=round(counters.bars_seen / seconds, 1),
+        peak_memory_bytes=story.peak_memory_bytes,
+    )
+    denials = {**counts.denial_reasons, **story.gated()}
+    payload: dict[str, Any] = {
+        "metrics": counters.model_dump(),
+        "engine_cost": cost.model_dump(),
+        "denial_reasons": denials,
+        "artifacts": artifacts,
+        "paper": facts.model_dump(mode="json"),
+    }
+    if plan.spec.observability.metrics:
+        write_record(folder, METRICS, metrics_document(payload["metrics"], payload["engine_cost"], denials))
+    failure = end.failure or _not_left(plan, end.statement)
+    if failure:
+        log.tell("run_failed", {**payload, "failure": failure.model_dump()})
+    elif end.signal:
+        log.tell("run_interrupted", {**payload, "ended_by": end.signal})
+    else:
+        log.tell("run_completed", {**payload, "ended_by": end.why, "result_digest": None})
+
+
+def _not_left(plan: PaperPlan, statement: VenueStatement | None) -> Failure | None:
+    """A run that was to leave nothing behind, and did, has failed, however well it went."""
+    if plan.spec.paper.on_stop == "leave":
+        return None
+    if statement is None:
+        return Failure(kind="lab", message="nobody could say whether the account was flat: the venue did not answer")
+    if not is_flat(statement):
+        return Failure(kind="lab", message="the venue still has open orders or a position, and could not end them")
+    return None

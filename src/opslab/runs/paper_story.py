@@ -1,0 +1,284 @@
+"""What happened in a paper run, gathered while it goes on: for its live view, its closing event, its report."""
+
+from array import array
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Any
+
+from opslab.model.instant import iso
+from opslab.model.live import FeedNow, PaperLive, Phase
+from opslab.model.paper import FEEDS, Beat, FeedName, FeedState, VenueStatement
+from opslab.model.paper_facts import (
+    AccountAtEnd,
+    FeedFacts,
+    Latencies,
+    PaperFacts,
+    Reconciliations,
+    StopFacts,
+)
+from opslab.model.paper_facts import EngineLife as EngineFacts
+from opslab.model.run import Failure, ScenarioCounters
+from opslab.ports import Clock
+from opslab.reconciliation.result import State
+from opslab.runs.engine_life import EngineLife
+from opslab.runs.live_reconciliation import Finished
+from opslab.runs.paper_results import PaperCounts
+from opslab.runs.plan import PaperPlan
+from opslab.store.engine_orders import EngineOrders
+
+
+@dataclass(slots=True)
+class _Feed:
+    state: FeedState = "recovering"
+    since_s: float = 0.0
+    changes: int = 0
+    seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+    """In each state."""
+    noticed_after: float | None = None
+    """The longest."""
+
+
+@dataclass(slots=True)
+class _Marks:
+    """Moments on the monotonic clock; None: it did not come to that."""
+
+    began: float
+    first_bar: float | None = None
+    first_beat: float | None = None
+    lost: float | None = None
+    asked_to_stop: float | None = None
+    gate: float | None = None
+    left: float | None = None
+
+
+class PaperStory:
+    def __init__(self, plan: PaperPlan, clock: Clock, orders: EngineOrders) -> None:
+        """orders: takes what the engines say of theirs."""
+        self._plan = plan
+        self._clock = clock
+        self.orders = orders
+        self.counters: list[ScenarioCounters] = []
+        self.denials: Counter[str] = Counter()
+        self.peak_memory_bytes = 0
+        self._marks = _Marks(clock.monotonic_s())
+        self._feeds: dict[FeedName, _Feed] = {name: _Feed() for name in FEEDS}
+        self._messages: Counter[FeedName] = Counter()
+        self._messages_before: Counter[FeedName] = Counter()
+        """Of engines that have ended."""
+        self._engines: list[EngineFacts] = []
+        self._bars_before = 0
+        self._beats = 0
+        self._dropped = 0
+        self._venue_losses = 0
+        self._lag_ms: float | None = None
+        self._trips_ms = array("d")
+        """Of orders, from their making to the venue's acceptance."""
+        self._rate: float | None = None
+        self._last: tuple[float, Beat] | None = None
+        self.statement: VenueStatement | None = None
+        """The venue's last word."""
+        self._reconciliations: Counter[str] = Counter()
+        self._last_state: str | None = None
+        self.final: State | None = None
+        """State of the last reconciliation."""
+        self._restart_seconds: list[float] = []
+        self._why: str | None = None
+        self._by: str | None = None
+
+    def _now(self) -> float:
+        return self._clock.monotonic_s()
+
+    # While it goes on.
+
+    def order_event(self, payload: Mapping[str, Any]) -> None:
+        self.orders.order_event(payload)
+
+    def beat(self, beat: Beat, statement: VenueStatement | None) -> None:
+        now_s = self._now()
+        self._beats += 1
+        self.peak_memory_bytes = max(self.peak_memory_bytes, beat.memory_bytes)
+        if beat.event_lag_ms is not None:
+            self._lag_ms = max(self._lag_ms or 0.0, beat.event_lag_ms)
+        self._trips_ms.extend(beat.order_trips_ms)
+        if statement:
+            self.statement = statement
+        if self._marks.first_beat is None:
+            self._marks.first_beat = now_s
+        if beat.bars and self._marks.first_bar is None:
+            self._marks.first_bar = now_s
+        if self._last and self._last[1].number < beat.number:
+            before_s, before = self._last
+            took = _messages(beat) - _messages(before)
+            self._rate = took / (now_s - before_s) if now_s > before_s else None
+        self._last = (now_s, beat)
+        self._messages = self._messages_before + Counter(
+            {"bars": beat.bars, "quotes": beat.quotes, "trades": beat.trades}
+        )
+
+    def feed_changed(self, payload: Mapping[str, Any]) -> None:
+        feed = self._feeds[payload["feed"]]
+        now_s = self._now()
+        if feed.changes:
+            feed.seconds[feed.state] += now_s - feed.since_s
+        feed.state, feed.since_s = payload["to"], now_s
+        if payload["noticed_after_seconds"] is not None:
+            feed.noticed_after = max(feed.noticed_after or 0.0, payload["noticed_after_seconds"])
+        feed.changes += 1
+
+    def venue_lost(self) -> None:
+        self._venue_losses += 1
+
+    def stopping(self, why: str) -> None:
+        self._why = why
+        self._marks.asked_to_stop = self._marks.asked_to_stop or self._now()
+
+    def gate_closed(self, why: str) -> None:
+        self._why = self._why or why
+        self._marks.gate = self._marks.gate or self._now()
+
+    def left(self, by: str) -> None:
+        """The account is as it is to be left."""
+        self._by = by
+        self._marks.left = self._now()
+
+    def engine_ended(self, life: EngineLife, failure: Failure | None) -> None:
+        self._bars_before += life.bars
+        self._messages_before = self._messages.copy()
+        self._last = None
+        self._dropped += life.dropped
+        if life.counters:
+            self.counters.append(life.counters)
+        self.denials.update(life.denial_reasons)
+        if failure:
+            self._marks.lost = self._now()
+        self._engines.append(
+            EngineFacts(
+                number=life.number,
+                started_at=life.started_at,
+                ended_at=iso(self._clock.now_ns()),
+                ended_by=life.killed_for or ("asked" if failure is None else failure.kind),
+                failure=f"{failure.kind}: {failure.message}" if failure else None,
+            )
+        )
+
+    def reconciled(self, finished: Finished) -> None:
+        state = finished.result.state
+        self._last_state = state
+        if finished.occasion == "final":
+            self.final = state
+            return
+        self._reconciliations[state] += 1
+        if finished.occasion == "startup" and self._marks.lost is not None:
+            self._restart_seconds.append(self._now() - self._marks.lost)
+            self._marks.lost = None
+
+    # What it amounts to.
+
+    def actions(self) -> int:
+        """Of the engine that counted most: what an earlier one did is not done again."""
+        return max((one.deterministic_action_triggered for one in self.counters), default=0)
+
+    def gated(self) -> dict[str, int]:
+        """What the gate kept back while a run ended."""
+        return {name: count for name, count in self.denials.items() if name == "RUN_IS_ENDING"}
+
+    def elapsed_seconds(self) -> float:
+        return round(self._now() - self._marks.began, 6)
+
+    def bars(self, life: EngineLife | None) -> int:
+        return self._bars_before + (life.bars if life else 0)
+
+    def live(self, life: EngineLife | None, phase: Phase) -> PaperLive:
+        beat, statement = life.beat if life else None, self.statement
+        account = statement.account if statement else None
+        held = next((one for one in (account.positions or ()) if one.side != "FLAT"), None) if account else None
+        return PaperLive(
+            phase=phase,
+            engine=life.number if life else len(self._engines),
+            beat_age_seconds=round(self._now() - life.last_beat_s, 3) if life and life.last_beat_s else None,
+            feeds={
+                name: FeedNow(state=beat.feeds[name], seen=self._messages[name], age_seconds=beat.ages_seconds[name])
+                for name in FEEDS
+            }
+            if beat
+            else {},
+            sockets=beat.sockets if beat else {},
+            queue=beat.queue if beat else None,
+            messages_per_second=round(self._rate, 1) if self._rate is not None else None,
+            event_lag_ms=beat.event_lag_ms if beat else None,
+            memory_bytes=beat.memory_bytes if beat else None,
+            open_orders=len(account.open_orders or ()) if account else None,
+            position_side=(held.side if held else "FLAT") if account else None,
+            position=(held.signed_quantity if held else "0") if account else None,
+            reconciliation=self._last_state,
+        )
+
+    def facts(self, statement: VenueStatement | None, minutes: int, counts: PaperCounts) -> PaperFacts:
+        """statement: the venue's word on the account as the run left it. minutes: candles that the venue closed."""
+        marks = self._marks
+        return PaperFacts(
+            engines=tuple(self._engines),
+            restarts=max(0, len(self._engines) - 1),
+            bars_expected=self._plan.rows,
+            bars_seen=self._bars_before,
+            bars_missed=max(0, minutes - self._bars_before),
+            heartbeats=self._beats,
+            dropped_beats=self._dropped,
+            feeds={name: self._feed_facts(name) for name in FEEDS},
+            reconciliations=Reconciliations(**self._reconciliations),
+            final_reconciliation=self.final,
+            account_at_end=account_at_end(statement) if statement else None,
+            stop=StopFacts(
+                why=self._why or "failure",
+                on_stop=self._plan.spec.paper.on_stop,
+                seconds_to_gate=_between(marks.asked_to_stop, marks.gate),
+                seconds_to_flat=_between(marks.asked_to_stop or marks.gate, marks.left),
+            ),
+            latencies=Latencies(
+                start_to_first_bar_seconds=_between(marks.began, marks.first_bar),
+                event_lag_ms_max=self._lag_ms,
+                order_round_trip_ms_median=round(median(self._trips_ms), 3) if self._trips_ms else None,
+                order_round_trip_ms_max=max(self._trips_ms, default=None),
+                restart_to_reconciled_seconds_max=max((round(one, 3) for one in self._restart_seconds), default=None),
+            ),
+            orders_unknown=counts.unknown,
+            orders_lost=counts.lost,
+            orders_by_venue=counts.by_venue,
+        )
+
+    def _feed_facts(self, name: FeedName) -> FeedFacts:
+        feed = self._feeds[name]
+        if feed.changes:
+            feed.seconds[feed.state] += self._now() - feed.since_s
+            feed.since_s = self._now()
+        return FeedFacts(
+            messages=self._messages[name],
+            changes=feed.changes,
+            silent_seconds=round(feed.seconds["silent"], 3),
+            disconnected_seconds=round(feed.seconds["disconnected"], 3),
+            noticed_after_seconds_max=feed.noticed_after,
+        )
+
+
+def account_at_end(statement: VenueStatement) -> AccountAtEnd:
+    held = [one for one in statement.account.positions or () if one.side != "FLAT"]
+    return AccountAtEnd(
+        open_orders=len(statement.account.open_orders or ()),
+        position=held[0].signed_quantity if held else "0",
+        flat=is_flat(statement),
+    )
+
+
+def is_flat(statement: VenueStatement) -> bool:
+    """No open order and no position."""
+    return not statement.account.open_orders and all(one.side == "FLAT" for one in statement.account.positions or ())
+
+
+def _messages(beat: Beat) -> int:
+    return beat.bars + beat.quotes + beat.trades
+
+
+def _between(one: float | None, two: float | None) -> float | None:
+    return None if one is None or two is None else round(max(0.0, two - one), 3)

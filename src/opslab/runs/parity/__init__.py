@@ -1,0 +1,1 @@
+"""A paper run beside another run on the same candles: bars, decisions, fills."""

@@ -1,0 +1,258 @@
+"""`tc reconcile check --from-run`: a heartbeat of a paper run's journal, judged again."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from opslab.model.instant import NS_PER_SECOND, iso
+from opslab.store.journal import Journal
+from tests.fakes.moving_account import BEGIN_NS, KEPT, History, Order, Pace, Scene, Wrong, with_kept_order
+from tests.fakes.paper_journal import RecordedClock, beat_of, heartbeat, heartbeats_of, me, write_run
+from tests.fakes.tc import Answer, Tc
+
+STILL = Pace(0, (0, 0))
+BUSY = Pace(20, (0.001, 0.02))
+FIRST = 3
+"""seq of the first heartbeat: behind `run_initialized` and `run_started`."""
+
+
+def scene(pace: Pace = STILL, **more: Any) -> Scene:
+    return Scene(with_kept_order(History(1, pace, 40)), **more)
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Tc:
+    return Tc(tmp_path)
+
+
+def check(tc: Tc, *more: str, run_id: str = "r1") -> Answer:
+    return tc("reconcile", "check", "--from-run", run_id, *more)
+
+
+def judged(tc: Tc, *more: str) -> Any:
+    return check(tc, *more, "--json").document
+
+
+def reasons(document: Any) -> list[tuple[str, str, str]]:
+    return [(one["subject"], one["field"], one["reason"]) for one in document["findings"] if one["state"] != "ok"]
+
+
+def test_the_last_heartbeat_of_an_account_that_agrees_is_ok_and_says_what_is_not_compared(lab: Tc) -> None:
+    folder = write_run(lab, "r1", heartbeats_of(scene(), 20))
+    answer = check(lab)
+    assert (answer.code, answer.err) == (0, "tc: kept with run r1 as reconciliation_result-1.json\n")
+    assert "state         ok" in answer.out
+    assert "not compared  balances.free, balances.locked" in answer.out
+    document = json.loads((folder / "reconciliation_result-1.json").read_text())
+    seq = FIRST + 19
+    assert (document["occasion"], document["heartbeat"], document["looks"]) == ("heartbeat", seq, 20)
+    assert document["checked_at"] == iso(BEGIN_NS + 20 * NS_PER_SECOND)
+
+
+def test_every_heartbeat_of_a_busy_account_is_told_without_a_mismatch(lab: Tc) -> None:
+    write_run(lab, "r1", heartbeats_of(scene(BUSY), 12))
+    assert {judged(lab, "--heartbeat", str(FIRST + number))["state"] for number in range(12)} <= {"ok", "warning"}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "subject", "reason"),
+    [
+        ("lost order", "x-lab-0", "only_observed"),
+        ("invented order", "O-1000000", "only_expected"),
+        ("wrong position", "BTCUSDT", "differs"),
+        ("wrong wallet", "USDT", "differs"),
+    ],
+)
+def test_what_was_wrong_for_long_enough_is_a_mismatch_and_before_that_it_was_pending(
+    lab: Tc, wrong: Wrong, subject: str, reason: str
+) -> None:
+    write_run(lab, "r1", heartbeats_of(scene(wrong=wrong, wrong_s=9.5), 12))
+    fine, first, second = (check(lab, "--heartbeat", str(FIRST + number), "--json") for number in (8, 9, 10))
+    assert (fine.code, fine.document["state"]) == (0, "ok")
+    assert (first.code, first.document["state"]) == (0, "warning")
+    assert {one[2] for one in reasons(first.document)} == {"pending"}
+    assert (second.code, second.document["state"]) == (1, "mismatch")
+    assert {(one[0], one[2]) for one in reasons(second.document)} == {(subject, reason)}
+    (differs, *_) = second.document["findings"]
+    assert differs["first_look"]["age_seconds"] == "1"
+
+
+def test_what_was_on_its_way_when_it_was_recorded_is_no_mismatch(lab: Tc) -> None:
+    history = with_kept_order(History(0, STILL, 40))
+    stage = Scene(history)
+    beats = heartbeats_of(stage, 10)
+    gone = stage.history.venue[0].closed(KEPT)
+    stage.history.venue[0] = gone.opened(Order(KEPT, "BUY", Order(0, "BUY", 1, 1).quantity, 50_000))  # type: ignore[arg-type]
+    stage.now_s += 1
+    node = stage.node(0, stage.now_s - 0.002)
+    waiting = node.model_dump(mode="json") | {
+        "waiting": [{"kind": "order", "client_order_id": "O-0", "age_seconds": 0.4}]
+    }
+    said = stage.statement()
+    assert said
+    said = said.model_copy(update={"account": said.account.model_copy(update={"open_orders": ()})})
+    payload = heartbeat(1, beat_of(type(node).model_validate_json(json.dumps(waiting)), 11), said)
+    write_run(lab, "r1", [*beats, (stage.now_ns(), payload)])
+    document = judged(lab)
+    assert document["state"] == "warning"
+    assert reasons(document) == [("O-0", "client_order_id", "in_flight")]
+    assert [one["age_seconds"] for one in document["in_flight"]] == ["0.4"]
+
+
+def test_the_same_heartbeat_has_the_same_result_whenever_it_is_asked_for(lab: Tc) -> None:
+    folder = write_run(lab, "r1", heartbeats_of(scene(BUSY, wrong="lost order"), 15))
+    for _ in range(2):
+        assert check(lab, "--heartbeat", "12").code == 1
+    first, second = (folder / f"reconciliation_result-{number}.json" for number in (1, 2))
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_another_engine_believes_what_it_believes(lab: Tc) -> None:
+    stage = scene(wrong="lost order")
+    beats = heartbeats_of(stage, 8)
+    stage._wrong_s = 100
+    write_run(lab, "r1", [*beats, *heartbeats_of(stage, 1, engine=2)])
+    assert check(lab, "--heartbeat", str(FIRST + 7)).code == 1
+    document = judged(lab)
+    assert (document["state"], document["looks"]) == ("ok", 1)
+
+
+def test_a_heartbeat_without_the_venue_is_unknown_and_none_by_default(lab: Tc) -> None:
+    stage = scene()
+    beats = heartbeats_of(stage, 5)
+    stage.venue_is_up = False
+    write_run(lab, "r1", [*beats, *heartbeats_of(stage, 3)])
+    assert judged(lab)["heartbeat"] == FIRST + 4
+    answer = check(lab, "--heartbeat", str(FIRST + 7), "--json")
+    assert (answer.code, answer.document["state"]) == (3, "unknown")
+    assert {one["reason"] for one in answer.document["findings"]} == {"no_answer"}
+    assert {one["snapshot"] for one in answer.document["findings"]} == {"observed"}
+
+
+def test_a_statement_that_is_much_older_than_the_heartbeat_is_not_relied_on(lab: Tc) -> None:
+    stage = scene()
+    said = stage.statement()
+    stage.now_s += 120
+    payload = heartbeat(1, beat_of(stage.node(0, stage.now_s), 1), said)
+    write_run(lab, "r1", [(stage.now_ns(), payload)])
+    document = judged(lab)
+    assert document["state"] == "unknown"
+    assert reasons(document) == [("apart", "as_of", "too_far_apart")]
+    assert judged(lab, "--max-apart-seconds", "200")["state"] == "ok"
+
+
+@pytest.mark.parametrize("ended", ["run_completed", "run_interrupted", "run_failed"])
+def test_a_run_that_is_sealed_is_sealed_anew(lab: Tc, ended: str) -> None:
+    write_run(lab, "r1", heartbeats_of(scene(), 5), ended=ended)
+    lab.ok("run", "verify", "r1")
+    assert check(lab).code == 0
+    lab.ok("run", "verify", "r1")
+    shown = lab.json("run", "show", "r1")
+    assert (shown["reconciliation"]["occasion"], shown["reconciliation"]["heartbeat"]) == ("heartbeat", FIRST + 4)
+
+
+def test_a_run_that_runs_is_judged_beside_its_owner(lab: Tc) -> None:
+    folder = write_run(lab, "r1", heartbeats_of(scene(), 5), ended=None, owner=me())
+    assert check(lab).code == 0
+    assert (folder / "reconciliation_result-1.json").is_file()
+    assert lab.events("r1")[-1]["event"] == "reconciliation_checked"
+
+
+def test_a_run_whose_owner_is_gone_is_recovered_first(lab: Tc) -> None:
+    stale = me().model_copy(update={"pid": 2**22 - 1})
+    write_run(lab, "r1", heartbeats_of(scene(), 5), ended=None, owner=stale)
+    answer = check(lab)
+    assert answer.code == 5
+    assert "tc run recover r1" in answer.err
+    lab.ok("run", "recover", "r1")
+    assert check(lab).code == 0
+    lab.ok("run", "verify", "r1")
+
+
+@pytest.mark.parametrize("seq", ["1", "2", "8", "9", "99999999999"])
+def test_a_heartbeat_that_is_not_there_is_refused_with_those_there_are(lab: Tc, seq: str) -> None:
+    folder = write_run(lab, "r1", heartbeats_of(scene(), 5))
+    before = (folder / "journal.jsonl").read_bytes()
+    answer = check(lab, "--heartbeat", seq)
+    assert answer.code == 5
+    assert f"has no heartbeat {seq}: it has 5, from 3 to 7" in answer.err
+    assert (folder / "journal.jsonl").read_bytes() == before
+
+
+def test_a_run_without_a_heartbeat_and_one_that_never_reached_its_venue_say_so(lab: Tc) -> None:
+    write_run(lab, "none", [])
+    assert "none is in its journal" in check(lab, run_id="none").err
+    stage = scene()
+    stage.venue_is_up = False
+    write_run(lab, "deaf", heartbeats_of(stage, 2))
+    answer = check(lab, run_id="deaf")
+    assert answer.code == 5
+    assert "it has 2, from 3 to 4" in answer.err
+
+
+def test_a_backtest_has_no_heartbeats(lab: Tc) -> None:
+    write_run(lab, "r1", [], mode="backtest")
+    answer = check(lab)
+    assert answer.code == 2
+    assert "tc: error: run r1 is a backtest: it has no heartbeats" in answer.err
+    assert "--expected" in answer.err
+    assert check(lab, run_id="r2").code == 5
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--from-run", "r1", "--run-id", "r1"], "--from-run cannot be combined with --run-id"),
+        (["--from-run", "r1", "--expected", "a", "--observed", "b"], "combined with --expected, --observed"),
+        (["--run-id", "r1", "--expected", "a", "--observed", "b", "--heartbeat", "3"], "--heartbeat is of a run"),
+        (["--run-id", "r1", "--expected", "a"], "missing option --observed"),
+        ([], "missing option --run-id, --expected, --observed"),
+        (["--from-run", "r1", "--heartbeat", "0"], "--heartbeat"),
+    ],
+)
+def test_what_does_not_go_together_is_a_mistake_of_usage(lab: Tc, words: list[str], message: str) -> None:
+    write_run(lab, "r1", heartbeats_of(scene(), 2))
+    answer = lab("reconcile", "check", *words)
+    assert answer.code == 2
+    assert message in answer.err
+
+
+def test_a_heartbeat_that_is_none_is_corrupt_and_names_its_line(lab: Tc) -> None:
+    beats = heartbeats_of(scene(), 3)
+    del beats[1][1]["beat"]["node"]
+    write_run(lab, "r1", beats)
+    answer = check(lab)
+    assert answer.code == 6
+    assert "line 4" in answer.err
+
+
+def test_the_text_names_the_heartbeat(lab: Tc) -> None:
+    write_run(lab, "r1", heartbeats_of(scene(wrong="lost order"), 9))
+    answer = check(lab)
+    assert f"heartbeat     {FIRST + 8}, at 2026-01-05T12:00:09.000000Z" in answer.out
+    assert "x-lab-0" in answer.out
+
+
+def test_memory_does_not_grow_with_the_journal(lab: Tc) -> None:
+    """150 MB of other events and heartbeats, in far less memory than that."""
+    folder = write_run(lab, "r1", heartbeats_of(scene(), 3), ended=None, owner=me())
+    one = heartbeats_of(scene(), 1)[0][1]
+    with Journal(folder, RecordedClock()) as journal:
+        for _ in range(50):
+            journal.append_many([("order_event", {"filler": "x" * 1000})] * 2000)
+            journal.append_many([("paper_heartbeat", one)] * 1000)
+    assert (folder / "journal.jsonl").stat().st_size > 150_000_000
+    program = (
+        "import resource; from opslab.runs.heartbeats import heartbeats; from pathlib import Path;"
+        f"print(len(heartbeats(Path({str(folder)!r}), None)), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    count, peak_kb = map(int, done.stdout.split())
+    assert count == 61
+    assert peak_kb < 120_000
+    shutil.rmtree(folder)

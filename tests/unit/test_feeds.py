@@ -1,0 +1,108 @@
+"""The states of a feed, and what a change says. Seconds are given."""
+
+import pytest
+
+from opslab.model.feeds import Feed, FeedChange, judge
+
+SILENT_AFTER = 2.0
+
+
+@pytest.mark.parametrize(
+    ("up_at", "last_at", "now", "state"),
+    [
+        (10.0, None, 10.5, "recovering"),
+        (10.0, None, 12.0, "recovering"),
+        (10.0, None, 12.1, "silent"),
+        (10.0, 11.0, 12.9, "live"),
+        (10.0, 11.0, 13.1, "silent"),
+        (10.0, 9.9, 11.0, "recovering"),
+        (10.0, 9.9, 12.1, "silent"),
+        (None, 11.0, 11.0, "disconnected"),
+        (None, None, 99.0, "disconnected"),
+        (10.0, 10.0, 10.0, "live"),
+    ],
+)
+def test_the_state_follows_from_connection_and_last_message(
+    up_at: float | None, last_at: float | None, now: float, state: str
+) -> None:
+    assert judge(up_at, last_at, now, SILENT_AFTER) == state
+
+
+def feed_that_lives() -> Feed:
+    feed = Feed(SILENT_AFTER, began_at=0.0)
+    feed.message(0.5)
+    assert feed.look(0.51) == FeedChange("recovering", "live", pytest.approx(0.01), pytest.approx(0.01))
+    return feed
+
+
+def test_a_feed_begins_recovering_and_nothing_is_told_twice() -> None:
+    feed = Feed(SILENT_AFTER, began_at=0.0)
+    assert feed.state == "recovering"
+    assert feed.look(0.1) is None
+    assert feed.age_seconds(0.1) is None
+    feed.message(0.5)
+    assert feed.look(0.6) is not None
+    assert feed.look(0.7) is None
+
+
+def test_silence_is_noticed_from_the_last_message_on() -> None:
+    feed = feed_that_lives()
+    assert feed.look(2.5) is None
+    assert feed.look(2.6) == FeedChange("live", "silent", pytest.approx(2.1), pytest.approx(2.1))
+
+
+def test_a_feed_that_never_said_anything_has_no_age() -> None:
+    feed = Feed(SILENT_AFTER, began_at=0.0)
+    assert feed.look(2.5) == FeedChange("recovering", "silent", pytest.approx(2.5), None)
+
+
+def test_life_is_noticed_from_the_first_message_on_not_the_last() -> None:
+    feed = feed_that_lives()
+    feed.look(3.0)
+    feed.message(4.0)
+    feed.message(4.3)
+    assert feed.look(4.4) == FeedChange("silent", "live", pytest.approx(0.4), pytest.approx(0.1))
+
+
+def test_a_connection_that_is_lost_and_comes_back_is_seen_whole() -> None:
+    feed = feed_that_lives()
+    feed.disconnected(1.0)
+    assert feed.look(1.05) == FeedChange("live", "disconnected", pytest.approx(0.05), pytest.approx(0.55))
+    assert feed.look(9.0) is None, "it does not fall silent meanwhile"
+    feed.connected(9.1)
+    assert feed.look(9.2) == FeedChange("disconnected", "recovering", pytest.approx(0.1), pytest.approx(8.7))
+    assert feed.look(11.0) is None, "the threshold begins anew with the connection"
+    feed.message(11.05)
+    assert feed.look(11.06) == FeedChange("recovering", "live", pytest.approx(0.01), pytest.approx(0.01))
+
+
+def test_a_new_connection_that_says_nothing_falls_silent() -> None:
+    feed = feed_that_lives()
+    feed.disconnected(1.0)
+    feed.look(1.0)
+    feed.connected(1.2)
+    feed.look(1.2)
+    change = feed.look(3.3)
+    assert change == FeedChange("recovering", "silent", pytest.approx(2.1), pytest.approx(2.8))
+
+
+def test_a_message_from_before_the_loss_is_no_sign_of_life() -> None:
+    feed = feed_that_lives()
+    feed.message(0.9)
+    feed.disconnected(1.0)
+    feed.look(1.0)
+    feed.connected(1.2)
+    change = feed.look(1.3)
+    assert change is not None
+    assert change.after == "recovering"
+
+
+def test_the_same_word_of_a_socket_twice_changes_nothing() -> None:
+    feed = feed_that_lives()
+    feed.connected(0.9)
+    assert feed.look(1.0) is None, "the message of before counts still"
+    feed.disconnected(1.0)
+    feed.disconnected(5.0)
+    change = feed.look(6.0)
+    assert change is not None
+    assert change.noticed_after_seconds == pytest.approx(5.0)

@@ -1,0 +1,254 @@
+"""What a live run decides by, without a node: orders that wait, bars that are done, beats that are due, being flat."""
+
+from collections import deque
+from collections.abc import Iterator
+from decimal import Decimal
+from queue import SimpleQueue
+from typing import Any
+
+import pytest
+
+from opslab.model.paper import Flattened
+from opslab.nautilus.account_client import Standing
+from opslab.nautilus.answers import YOUNG_SECONDS, Answers
+from opslab.nautilus.bars import LAST_SECONDS, PATIENCE_SECONDS, Bars, OutOfOrder
+from opslab.nautilus.beats import Pulse, Vitals
+from opslab.nautilus.flatten import LIMIT_SECONDS, PAST_ENGINE_ROUND, ROUND_SECONDS, Flatten
+
+# Orders that wait.
+
+
+def initialized(
+    name: str, order_type: str = "LIMIT", quantity: str = "2", time_in_force: str = "GTC"
+) -> dict[str, Any]:
+    more = {"order_type": order_type, "quantity": quantity, "time_in_force": time_in_force}
+    return {"type": "OrderInitialized", "client_order_id": name, **more}
+
+
+def event(kind: str, name: str, **more: Any) -> dict[str, Any]:
+    return {"type": kind, "client_order_id": name, **more}
+
+
+def fill(name: str, quantity: str) -> dict[str, Any]:
+    return event("OrderFilled", name, last_qty=quantity)
+
+
+def waiting_after(*events: dict[str, Any]) -> list[str]:
+    answers = Answers()
+    for at, one in enumerate(events):
+        answers.saw(one, float(at))
+    assert answers.none_waits() == (not answers.orders())
+    return [name for name, _ in answers.orders()]
+
+
+LIMIT, MARKET = initialized("a"), initialized("a", "MARKET")
+ACCEPTED = event("OrderAccepted", "a")
+
+
+@pytest.mark.parametrize(
+    ("events", "waits"),
+    [
+        ([LIMIT], True),
+        ([LIMIT, event("OrderSubmitted", "a")], True),
+        ([LIMIT, ACCEPTED], False),
+        ([LIMIT, event("OrderDenied", "a")], False),
+        ([LIMIT, event("OrderRejected", "a")], False),
+        ([LIMIT, event("OrderEmulated", "a")], False),
+        ([LIMIT, event("OrderEmulated", "a"), event("OrderReleased", "a")], True),
+        ([LIMIT, ACCEPTED, event("OrderPendingCancel", "a")], True),
+        ([LIMIT, ACCEPTED, event("OrderPendingCancel", "a"), event("OrderCanceled", "a")], False),
+        ([LIMIT, ACCEPTED, event("OrderPendingCancel", "a"), event("OrderCancelRejected", "a")], False),
+        ([LIMIT, ACCEPTED, event("OrderPendingCancel", "a"), fill("a", "1")], True),
+        ([LIMIT, ACCEPTED, event("OrderPendingCancel", "a"), fill("a", "1"), fill("a", "1")], False),
+        ([LIMIT, ACCEPTED, event("OrderPendingUpdate", "a")], True),
+        ([LIMIT, ACCEPTED, event("OrderPendingUpdate", "a"), event("OrderUpdated", "a", quantity="3")], False),
+        ([LIMIT, ACCEPTED, event("OrderPendingUpdate", "a"), event("OrderModifyRejected", "a")], False),
+        ([LIMIT, ACCEPTED, event("OrderUpdated", "a", quantity="1"), fill("a", "1")], False),
+        ([MARKET, ACCEPTED], True),
+        ([MARKET, ACCEPTED, fill("a", "1.5")], True),
+        ([MARKET, ACCEPTED, fill("a", "1.5"), fill("a", "0.5")], False),
+        ([MARKET, ACCEPTED, fill("a", "1.5"), event("OrderExpired", "a")], False),
+        ([initialized("a", time_in_force="IOC"), ACCEPTED], True),
+        ([event("OrderPendingCancel", "a")], True),
+        ([event("OrderPendingCancel", "a"), fill("a", "1")], False),
+        ([event("OrderAccepted", "a"), fill("a", "1")], False),
+    ],
+)
+def test_an_order_waits_until_it_is_answered(events: list[dict[str, Any]], waits: bool) -> None:
+    assert waiting_after(*events) == (["a"] if waits else [])
+
+
+def test_what_waits_is_told_with_its_age_and_fills_while_they_are_young() -> None:
+    answers = Answers()
+    answers.saw(initialized("a", "MARKET"), 100.0)
+    answers.saw(fill("a", "1"), 101.0)
+    answers.saw(initialized("b"), 103.0)
+    told = answers.waiting(104.5)
+    assert [(one.kind, one.client_order_id, one.age_seconds) for one in told] == [
+        ("order", "a", 4.5), ("order", "b", 1.5), ("fill", "a", 3.5),
+    ]  # fmt: skip
+    assert [one.kind for one in answers.waiting(101.0 + YOUNG_SECONDS)] == ["order", "order"]
+
+
+# Bars.
+
+
+class Waits:
+    def __init__(self) -> None:
+        self.none = True
+        self.told: list[int] = []
+        self.bars = Bars(last_close_ns=300, none_waits=lambda: self.none, tell=self.told.append)
+
+
+def test_a_bar_is_told_when_its_handler_returned_and_its_orders_are_answered() -> None:
+    run = Waits()
+    run.bars.saw(100, 1.0)
+    run.bars.settle(1.0)
+    assert run.told == []
+    run.none = False
+    run.bars.returned()
+    run.bars.settle(1.1)
+    assert run.told == []
+    run.none = True
+    run.bars.settle(1.2)
+    run.bars.settle(1.3)
+    assert run.told == [1]
+
+
+def test_a_bar_is_never_stuck() -> None:
+    run = Waits()
+    run.none = False
+    run.bars.saw(100, 1.0)
+    run.bars.returned()
+    run.bars.settle(1.0 + PATIENCE_SECONDS - 0.1)
+    assert run.told == []
+    run.bars.settle(1.0 + PATIENCE_SECONDS)
+    assert run.told == [1]
+
+
+@pytest.mark.parametrize("late", [200, 100])
+def test_a_bar_that_is_not_newer_is_not_counted(late: int) -> None:
+    run = Waits()
+    assert run.bars.saw(200, 1.0) is None
+    assert run.bars.saw(late, 1.1) == OutOfOrder(ts_event=late, newest=200)
+    assert run.bars.count == 1
+    assert run.bars.saw(201, 1.2) is None
+    assert run.bars.count == 2
+
+
+def test_the_run_is_over_with_its_last_bar_and_that_one_has_its_time() -> None:
+    run = Waits()
+    run.bars.saw(200, 1.0)
+    run.bars.returned()
+    run.bars.settle(1.0)
+    assert not run.bars.all_done(99.0)
+    run.none = False
+    run.bars.saw(300, 2.0)
+    run.bars.returned()
+    run.bars.settle(2.0)
+    assert not run.bars.all_done(2.1)
+    assert run.bars.all_done(2.0 + LAST_SECONDS)
+    run.none = True
+    run.bars.settle(2.1)
+    assert run.bars.all_done(2.1)
+
+
+# Beats.
+
+
+def test_a_beat_that_is_missed_stays_missed() -> None:
+    pulse = Pulse(10.0)
+    assert pulse.late_seconds(10.0) == 0.0
+    assert pulse.late_seconds(10.9) is None
+    assert pulse.late_seconds(11.01) == pytest.approx(0.01)
+    assert pulse.late_seconds(15.5) == pytest.approx(3.5)
+    assert pulse.late_seconds(15.6) is None
+    assert pulse.late_seconds(16.0) == pytest.approx(0.0)
+    assert pulse.number == 4
+
+
+def test_the_longest_lag_since_the_last_beat_is_told_once() -> None:
+    vitals = Vitals()
+    assert vitals.take_lag_ms() is None
+    vitals.saw_lag(2_000_000)
+    vitals.saw_lag(1_000_000)
+    assert vitals.take_lag_ms() == 2.0
+    assert vitals.take_lag_ms() is None
+
+
+# Flat.
+
+
+class Stage:
+    """A venue that answers what a test says, and counts what is asked of the engine."""
+
+    def __init__(self, *standings: Standing | None, late_steps: int = 0) -> None:
+        """late_steps: how long an answer takes."""
+        self.answers: SimpleQueue[Standing | None] = SimpleQueue()
+        self._under_way: deque[int] = deque()
+        self._late_steps = late_steps
+        self.calm = True
+        self.closed = 0
+        self.asked: list[bool] = []
+        self.at = 100.0
+        self._standings: deque[Standing | None] = deque(standings)
+        self._flatten = Flatten(self, self._close, lambda: self.calm, self.at)  # type: ignore[arg-type]
+
+    def ask(self, end_it: bool) -> None:
+        self.asked.append(end_it)
+        self._under_way.append(self._late_steps)
+
+    def _close(self) -> None:
+        self.closed += 1
+
+    def steps(self) -> Iterator[Flattened | None]:
+        while True:
+            while self._under_way and self._under_way[0] <= 0:
+                self._under_way.popleft()
+                self.answers.put(self._standings.popleft() if len(self._standings) > 1 else self._standings[0])
+            self._under_way = deque(steps - 1 for steps in self._under_way)
+            yield self._flatten.step(self.at)
+            self.at += 0.01
+
+    def end(self) -> Flattened:
+        return next(found for found in self.steps() if found is not None)
+
+
+OPEN, NOTHING = Standing(1, Decimal("0.5")), Standing(0, Decimal(0))
+
+
+def test_flat_is_what_the_venue_says() -> None:
+    stage = Stage(OPEN, OPEN, NOTHING)
+    done = stage.end()
+    assert (done.flat, done.rounds, stage.closed) == (True, 1, 1)
+    assert done.seconds == pytest.approx(0.09)
+
+
+def test_it_is_asked_for_again_and_then_past_the_engine() -> None:
+    stage = Stage(OPEN)
+    done = stage.end()
+    assert not done.flat
+    assert done.seconds == pytest.approx(LIMIT_SECONDS, abs=0.02)
+    assert done.rounds == stage.closed == pytest.approx(LIMIT_SECONDS / ROUND_SECONDS, abs=1)
+    first = stage.asked.index(True)
+    assert not any(stage.asked[:first])
+    assert all(stage.asked[first:])
+    assert first >= (PAST_ENGINE_ROUND - 1) * ROUND_SECONDS / 0.05 - 1
+
+
+def test_a_venue_that_does_not_answer_is_not_flat() -> None:
+    assert not Stage(None).end().flat
+
+
+@pytest.mark.parametrize("late_steps", [0, 3, 10])
+def test_flat_while_an_order_is_on_its_way_is_not_the_end(late_steps: int) -> None:
+    """What the venue was asked before the order arrived says nothing of what is open behind it."""
+    stage = Stage(NOTHING, late_steps=late_steps)
+    stage.calm = False
+    steps = stage.steps()
+    assert all(next(steps) is None for _ in range(20))
+    asked = len(stage.asked)
+    stage.calm = True
+    found = next(done for done in steps if done is not None)
+    assert found.flat
+    assert len(stage.asked) > asked

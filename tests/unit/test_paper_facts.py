@@ -1,0 +1,133 @@
+"""What a paper run knows of itself at its end: from the closing event to metadata, report and `tc run show`."""
+
+from typing import Any
+
+from opslab.cli.paper_fields import paper_fields
+from opslab.model.event import Event
+from opslab.model.paper_facts import PaperFacts
+from opslab.model.run import RunMetadata
+from opslab.runs.report import render
+from opslab.runs.state import project
+
+FACTS: dict[str, Any] = {
+    "engines": [
+        {"number": 1, "started_at": "10:00", "ended_at": "10:05", "ended_by": "crash", "failure": "engine: panicked"},
+        {"number": 2, "started_at": "10:05", "ended_at": "10:30", "ended_by": "asked"},
+    ],
+    "restarts": 1,
+    "bars_expected": 500,
+    "bars_seen": 488,
+    "bars_missed": 12,
+    "heartbeats": 1700,
+    "dropped_beats": 0,
+    "feeds": {
+        "bars": {
+            "messages": 488,
+            "changes": 4,
+            "silent_seconds": 12.0,
+            "disconnected_seconds": 3.5,
+            "noticed_after_seconds_max": 1.04,
+        }
+    },
+    "reconciliations": {"ok": 170, "warning": 1, "mismatch": 0, "unknown": 2},
+    "final_reconciliation": "ok",
+    "account_at_end": {"open_orders": 0, "position": "0.000", "flat": True, "said_by": "venue"},
+    "stop": {"why": "max_bars", "on_stop": "flatten", "seconds_to_gate": 0.01, "seconds_to_flat": 0.2},
+    "latencies": {"start_to_first_bar_seconds": 1.2, "event_lag_ms_max": 4.0},
+}
+NOTHING: dict[str, Any] = {
+    "engines": [],
+    "restarts": 0,
+    "bars_expected": 500,
+    "bars_seen": None,
+    "bars_missed": None,
+    "heartbeats": 0,
+    "dropped_beats": None,
+    "feeds": {},
+    "reconciliations": {},
+    "final_reconciliation": None,
+    "account_at_end": None,
+    "stop": None,
+    "latencies": {},
+}
+INTENT = {
+    "run_id": "p1",
+    "mode": "paper",
+    "strategy": {"name": "ops_smoke_demo", "version": "v1"},
+    "venue": "binance",
+    "instrument": "BTCUSDT",
+    "risk_profile": "tiny",
+    "lab_version": "0.1.0",
+}
+
+
+def ended(facts: dict[str, Any]) -> RunMetadata:
+    told = [
+        ("run_initialized", INTENT),
+        ("run_started", {}),
+        ("run_completed", {"paper": facts, "ended_by": "max_bars"}),
+    ]
+    run = project(
+        Event(seq=seq, time=f"2026-01-01T00:00:0{seq}.000000Z", event=name, payload=payload, prev=None)
+        for seq, (name, payload) in enumerate(told, 1)
+    )
+    assert run
+    return run
+
+
+def test_the_closing_event_gives_the_metadata_its_section() -> None:
+    run = ended(FACTS)
+    assert run.paper == PaperFacts.model_validate(FACTS, strict=False)
+    again = RunMetadata.model_validate_json(run.model_dump_json())
+    assert again.paper == run.paper
+
+
+def test_the_report_tells_it_in_sections() -> None:
+    text = render("report.md.j2", ended(FACTS))
+    for said in (
+        "## How it ended", "| why | max_bars |", "| seconds to flat | 0.2 |",
+        "| seen | 488 |", "| missed | 12 |",
+        "| engine 1 | 10:00 to 10:05, crash: engine: panicked |",
+        "| bars | 488 messages, 4 changes of state, noticed after 1.0 s at most, silent 12.0 s, disconnected 3.5 s |",
+        "| mismatch | 0 |", "| final | ok |",
+        "## Account at the end, as the venue said", "| position | 0.000 |", "| flat | yes |",
+        "| start_to_first_bar_seconds | 1.2 |",
+    ):  # fmt: skip
+        assert said in text, said
+    assert "<h2>Engines</h2>" in render("report.html.j2", ended(FACTS))
+
+
+def test_what_is_not_known_is_not_told_as_none() -> None:
+    text = render("report.md.j2", ended(NOTHING))
+    assert "the venue could not be asked" in text
+    assert "None" not in text
+    assert "| seen |" not in text
+    assert "## Latencies" not in text
+    shown = {name: value for name, value in paper_fields(ended(NOTHING).paper) if value is not None}
+    assert shown == {
+        "bars": "not known how many of 500",
+        "final reconciliation": "not made",
+        "account at the end": "not known",
+    }
+
+
+def test_show_says_it_in_lines() -> None:
+    shown = {name: value for name, value in paper_fields(ended(FACTS).paper) if value is not None}
+    assert shown == {
+        "stopped for": "max_bars",
+        "bars": "488 of 500, 12 missed",
+        "engines": "2, 1 restarts",
+        "last engine": "asked",
+        "feed bars": "silent 12.0 s, disconnected 3.5 s",
+        "final reconciliation": "ok",
+        "account at the end": "flat, as the venue said",
+    }
+    held = {**FACTS, "account_at_end": {"open_orders": 2, "position": "-0.010", "flat": False}}
+    shown = dict(paper_fields(ended(held).paper))
+    assert shown["account at the end"] == "position -0.010, 2 open orders, as the venue said"
+
+
+def test_a_backtest_has_none_of_it() -> None:
+    run = ended(FACTS).with_changes(paper=None, mode="backtest")
+    assert paper_fields(run.paper) == []
+    assert "Feeds" not in render("report.md.j2", run)
