@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from opslab.model.live import PaperLive
     from opslab.model.paper_facts import PaperFacts
 
 
@@ -34,3 +35,19 @@ def _feed(silent_seconds: float, disconnected_seconds: float) -> str | None:
     if not silent_seconds and not disconnected_seconds:
         return None
     return f"silent {silent_seconds:.1f} s, disconnected {disconnected_seconds:.1f} s"
+
+
+def live_fields(paper: "PaperLive | None") -> list[tuple[str, str | None]]:
+    """Of one that runs now; nothing of any other."""
+    if paper is None:
+        return []
+    feeds = ", ".join(f"{name} {feed.state}" for name, feed in paper.feeds.items())
+    rate = paper.messages_per_second
+    return [
+        ("phase", f"{paper.phase}, engine {paper.engine}"),
+        ("feeds", feeds or None),
+        ("messages", None if rate is None else f"{rate:,.0f}/s"),
+        ("open orders", None if paper.open_orders is None else f"{paper.open_orders:,}"),
+        ("position", None if paper.position_side is None else f"{paper.position_side} {paper.position}"),
+        ("last checked", paper.reconciliation),
+    ]

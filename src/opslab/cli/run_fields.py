@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from opslab.cli.kill import switch_text
 from opslab.cli.output import result_fields
-from opslab.cli.paper_fields import paper_fields
+from opslab.cli.paper_fields import live_fields, paper_fields
 
 if TYPE_CHECKING:
     from opslab.lab import Lab
@@ -55,6 +55,7 @@ def show_fields(run: "RunMetadata", live: "Live | None" = None) -> None:
             ("started", run.started_at),
             ("heartbeat", live.heartbeat_at if live else None),
             ("bars so far", f"{live.bars_seen:,} of {live.bars_total:,}" if live else None),
+            *live_fields(live.paper if live else None),
             ("ended", run.ended_at),
             ("recovered", run.recovered_at),
             ("reproduces", run.reproduces),
