@@ -80,7 +80,7 @@ def twin(of: Run, home: Path, folder: Path, bars: int, twist: Twist) -> Run:
         list(ledger.history())
         for at, events in _transactions(of, candles, bars, twist):
             ledger.append(events, at)
-    paper_results(folder, told, lambda name, row: rows[name].add(row), INSTRUMENT)
+    paper_results(folder / KEPT, told, lambda name, row: rows[name].add(row), INSTRUMENT)
     for file in rows.values():
         file.commit()
     return Run(folder, _metadata(of.metadata, bars, twist), of.account, twist.decisions_kept, drawn=30)
