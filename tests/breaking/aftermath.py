@@ -20,7 +20,8 @@ STAGING = ".staging-"
 class Expected:
     """What the same run comes to when nobody disturbs it."""
 
-    result_digest: str
+    result_digest: str | None
+    """None of a paper run, which meets a clock."""
 
 
 def phase_of(folder: Path) -> str:

@@ -10,6 +10,8 @@ from tests.breaking import (
     kill_engine,
     kill_recover,
     owner,
+    paper_kills,
+    paper_recover,
     race,
     record_bytes,
     stop_signals,
@@ -50,4 +52,7 @@ EXPERIMENTS: dict[str, Experiment] = {
     "venue-kill-venue": Experiment(venue_kills.venue_attempts),
     "venue-ledger": Experiment(venue_ledger.attempts),
     "venue-hostile": Experiment(venue_hostile.attempts),
+    "paper-kill-engine": Experiment(paper_kills.engine_attempts),
+    "paper-kill-control": Experiment(paper_kills.control_attempts),
+    "paper-recover": Experiment(paper_recover.attempts),
 }

@@ -24,6 +24,7 @@ CALLS = (
     {"journal-bytes": 6, "record-bytes": 6, "kill-recover": 6, "tamper": 1},
     {"kill-control": 3, "kill-engine": 1, "sigterm": 2, "ctrl-c": 2, "disk-full": 1, "race": 1, "owner": 3},
     {"venue-kill-node": 3, "venue-kill-venue": 3, "venue-ledger": 3, "venue-hostile": 3},
+    {"paper-kill-engine": 2, "paper-kill-control": 3, "paper-recover": 6},
 )
 # What must have been seen, for the experiment to have tested anything.
 SEEN = {
@@ -41,6 +42,9 @@ SEEN = {
     "venue-kill-venue": {"candles missing from the stream": "0", "moment": "at a close"},
     "venue-ledger": {"killed": "at a request", "candles told": "some"},
     "venue-hostile": {"malformed-http": "within 10 s"},
+    "paper-kill-engine": {"moment": "with position and orders", "exit": "0"},
+    "paper-kill-control": {"found": "while running", "recover": "settled", "status": "interrupted"},
+    "paper-recover": {"death at a step": "killed", "the next recover": "settled", "left": "ledger kept"},
     "tamper": {"verify": "6", "place": "right", "asked": "the command"},
 }
 

@@ -35,6 +35,7 @@ from opslab.model.comparison import Comparison, FirstDifference
 from opslab.model.connectivity import ProbeReason, ProbeResult, ProbeState, ReadinessResult, ReadinessState
 from opslab.model.dataset import DatasetRecord
 from opslab.model.event import EventName
+from opslab.model.ids import RunId
 from opslab.model.inputs import CodeParts
 from opslab.model.live import Live
 from opslab.model.manifest import Finding, Kind, Manifest, SealedFile, Verdict, Verification
@@ -48,9 +49,12 @@ from opslab.reconciliation.result import Reason, ReconciliationResult, Tolerance
 from opslab.reconciliation.snapshot import KEYS, ROWS
 from opslab.runs.recovery import Action
 from opslab.runs.reproduce import Reproduction
+from opslab.runs.run_venue import is_served
 from opslab.runs.selection import Row
+from opslab.store.layout import Layout
 from opslab.store.seal import DERIVED
-from tests.fakes.tc import wait_until
+from tests.fakes.paper_run import PaperRun
+from tests.fakes.tc import Tc, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -161,6 +165,37 @@ def a_run_whose_owner_is_gone(folder: Path) -> None:
     process.communicate()
 
 
+def runs_whose_owner_is_gone(folder: Path) -> None:
+    """`night-1` as above; and `paper-1`, a paper run, killed while it traded. Its venue has ended."""
+    a_run_whose_owner_is_gone(folder)
+    with paper_run(folder, "paper-1") as run:
+        wait_for_trade(run)
+        run.process.kill()
+        run.process.wait()
+        venue = Layout(run.tc.home)
+        wait_until(lambda: not is_served(venue, RunId("paper-1")), "the venue to end", 60)
+
+
+def paper_run(folder: Path, run_id: str, **paper: Any) -> PaperRun:
+    tc = Tc(folder / "home")
+    asked = {"speed": 120, "max_bars": 30, **paper}
+    return PaperRun(tc, tc.spec(f"{run_id}.yaml", mode="paper", strategy="order_lifecycle_demo", paper=asked), run_id)
+
+
+def wait_for_trade(run: PaperRun) -> None:
+    run.wait_for("order_event", lambda told: told["type"] == "OrderFilled")
+
+
+def runs_whose_engine_was_killed(folder: Path) -> None:
+    """`paper-1` went on with another engine, `paper-2` may not."""
+    ok(PREPARE, folder)
+    for run_id, restart, code in (("paper-1", "on_failure", 0), ("paper-2", "never", 1)):
+        with paper_run(folder, run_id, restart=restart, max_bars=10) as run:
+            wait_for_trade(run)
+            run.kill_child("engine")
+            assert run.end().code == code
+
+
 def a_run_that_was_blocked(folder: Path) -> None:
     """`night-1`, by the switch of all runs; and a switch that nobody can read."""
     ok(PREPARE, folder)
@@ -184,7 +219,8 @@ def a_run_that_waits(folder: Path) -> None:
 
 SCENES: dict[str, Callable[[Path], None]] = {
     "docs/runbooks/artifact-health.md": runs_that_were_changed,
-    "docs/runbooks/interrupted-run.md": a_run_whose_owner_is_gone,
+    "docs/runbooks/interrupted-run.md": runs_whose_owner_is_gone,
+    "docs/runbooks/restart-recovery.md": runs_whose_engine_was_killed,
     "docs/runbooks/safety-gate.md": a_run_that_was_blocked,
     "docs/runbooks/reconciliation-mismatch.md": a_run_that_waits,
 }

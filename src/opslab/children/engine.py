@@ -13,6 +13,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any, BinaryIO
@@ -171,11 +172,12 @@ def _hear_signals(watch: LiveWatch) -> None:
 def _hear_control(plan: LivePlan, watch: LiveWatch, words: Words, orders: BinaryIO) -> None:
     """Its words, until it is gone. Nothing of the node may be touched from here."""
     for line in orders:
-        word = from_json(line)
-        if "snapshot" in word:
-            words.snapshots.append(word["snapshot"])
-        elif "stop" in word:
-            watch.ask_to_end(str(word["stop"]))
+        with suppress(ValueError):  # what it was about to say when it died is no word
+            word = from_json(line)
+            if "snapshot" in word:
+                words.snapshots.append(word["snapshot"])
+            elif "stop" in word:
+                watch.ask_to_end(str(word["stop"]))
     watch.ask_to_end("control is gone")
     alone = threading.Event()
     alone.wait(_ALONE_SECONDS)

@@ -4,13 +4,15 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from opslab.model.live import PaperLive
-    from opslab.model.paper_facts import PaperFacts
+    from opslab.model.paper_facts import EngineLife, PaperFacts
 
 
 def paper_fields(facts: "PaperFacts | None") -> list[tuple[str, str | None]]:
     """Names and values; None for what is not known."""
     if facts is None:
         return []
+    from opslab.runs.paper_report import said_by
+
     account, stop = facts.account_at_end, facts.stop
     missed = f", {facts.bars_missed:,} missed" if facts.bars_missed is not None else ""
     seen = f"{facts.bars_seen:,}" if facts.bars_seen is not None else "not known how many"
@@ -20,14 +22,18 @@ def paper_fields(facts: "PaperFacts | None") -> list[tuple[str, str | None]]:
         ("stopped for", stop.why if stop else None),
         ("bars", f"{seen} of {facts.bars_expected:,}{missed}"),
         ("engines", f"{len(facts.engines):,}, {facts.restarts:,} restarts" if facts.engines else None),
-        ("last engine", f"{last.ended_by}{f': {last.failure}' if last.failure else ''}" if last else None),
+        ("last engine", _end(last) if last else None),
         *(
             (f"feed {name}", _feed(feed.silent_seconds, feed.disconnected_seconds))
             for name, feed in facts.feeds.items()
         ),
         ("final reconciliation", facts.final_reconciliation or "not made"),
-        ("account at the end", f"{'flat' if account.flat else held}, as the venue said" if account else "not known"),
+        ("account at the end", f"{'flat' if account.flat else held}, {said_by(account)}" if account else "not known"),
     ]
+
+
+def _end(engine: "EngineLife") -> str:
+    return f"{engine.ended_by or 'not known how it ended'}{f': {engine.failure}' if engine.failure else ''}"
 
 
 def _feed(silent_seconds: float, disconnected_seconds: float) -> str | None:

@@ -20,7 +20,8 @@ class EngineLife(Record):
     started_at: str
     ended_at: str | None = None
     ended_by: str | None = None
-    """In a word: `asked` by control, or why control was sure that it had to go (`hang`, `memory`), or how it died."""
+    """In a word: `asked` by control, or why control was sure that it had to go (`hang`, `memory`, `no_start`), or what
+    it said itself (`strategy`, `engine`, `lab`), or how it died (`SIGKILL`, `SIGABRT`, `exit 3`)."""
     failure: str | None = None
     """Its kind and message; traceback or panic text are with the run's own failure, or in `logs/`."""
 
@@ -47,20 +48,21 @@ class Reconciliations(Record):
 
 
 class AccountAtEnd(Record):
-    """The account behind the last order, by the venue's own word."""
+    """The account behind the last order."""
 
     open_orders: int
     position: str
     """Signed, as plain digits; negative is short."""
     flat: bool
-    said_by: Literal["venue"] = "venue"
+    said_by: Literal["venue", "ledger"] = "venue"
+    """The venue in its own words, or its ledger alone: of a run that `tc run recover` settled."""
 
 
 class StopFacts(Record):
     """How the run was brought to its end."""
 
     why: str
-    """`max_bars`, `end_of_data`, `max_seconds`, a signal's name, or `failure`."""
+    """`max_bars`, `end_of_data`, `max_seconds`, a signal's name, `failure`, or `owner_gone`."""
     on_stop: OnStop
     seconds_to_gate: float | None = None
     """From the reason to the last moment that an order could pass."""

@@ -26,6 +26,9 @@ from opslab.model.record import Record
 FLATTEN_PREFIX = "opslab-flatten-"
 """How the ids begin of orders that the lab itself makes, past a strategy, to end what is open."""
 
+ORPHAN_SECONDS = 15.0
+"""What a plan says where nobody asked for another: see `VenuePlan.orphan_seconds`."""
+
 Pace = Literal["clock", "drained", "handled"]
 """What a minute waits for: the wall clock; clients that have taken what was sent; word that the engine is through."""
 Start = Literal["kline", "any", "now"]
@@ -95,7 +98,7 @@ class VenuePlan(Record):
     word_seconds: float = 10.0
     """With `pace: handled`, how long after a candle was sent the next one waits for word of it."""
     on_orphan: OnOrphan = "end"
-    orphan_seconds: float = 15.0
+    orphan_seconds: float = ORPHAN_SECONDS
     """How long clients have to go by themselves, and to leave the account flat, once control is gone."""
 
 

@@ -46,8 +46,12 @@ class ChildProcess:
         clock: Clock,
         command: Sequence[str],
         patience: float = STOP_SECONDS,
+        inherits: Sequence[int] = (),
     ) -> None:
-        """plan: what it is told first. log: gets what it prints. patience: seconds it may take to end when asked to."""
+        """plan: what it is told first. log: gets what it prints. patience: seconds it may take to end when asked to.
+
+        inherits: descriptors that are open in it, too, for as long as it lives.
+        """
         self._name = name
         self._clock = clock
         self._log = log
@@ -65,7 +69,7 @@ class ChildProcess:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 env=child_environment(),
-                pass_fds=(sending,),
+                pass_fds=(sending, *inherits),
                 start_new_session=True,
             )
         except OSError as error:
@@ -192,6 +196,14 @@ class ChildProcess:
             if self._printing in ready and not self._keep_printed():
                 poll.unregister(self._printing)
         return False
+
+    @property
+    def ended_with(self) -> str | None:
+        """In a word; None when it ended by itself. After `close`."""
+        code: int | None = self._child.returncode
+        if not code:
+            return None
+        return f"exit {code}" if code > 0 else signal.Signals(-code).name
 
     def failure(self, clean: Callable[[str], str]) -> Failure | None:
         """Why it ended other than by itself; None when it did end by itself. Call after `close`."""

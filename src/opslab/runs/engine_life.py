@@ -28,6 +28,10 @@ class EngineLife:
     beat: Beat | None = None
     beats: int = 0
     bars: int = 0
+    rows: int = 0
+    """Bars of the run's own type that it told of, each once."""
+    newest_ns: int = 0
+    """`ts_event` of the newest of them."""
     failure: Failure | None = None
     counters: ScenarioCounters | None = None
     cost: EngineCost | None = None
@@ -37,6 +41,8 @@ class EngineLife:
     ending: bool = False
     """Whether it was asked to end, or said that it does."""
     killed_for: Complaint | None = None
+    ended_by: str | None = None
+    """In a word, once it is gone: see `model/paper_facts.EngineLife`."""
     last_events: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=LAST_EVENTS))
     """What it told last, for the record of its loss."""
 
@@ -44,6 +50,13 @@ class EngineLife:
     def who(self) -> str:
         """Its name in the inbox."""
         return f"engine {self.number}"
+
+    def saw_row(self, ts_event: int) -> None:
+        """Its strategy was given a bar: told at once, while counts come now and then, and no more from the dead."""
+        if ts_event > self.newest_ns:
+            self.newest_ns = ts_event
+            self.rows += 1
+            self.bars = max(self.bars, self.rows)
 
     def note(self, name: str, payload: Mapping[str, Any]) -> None:
         """Remember which event it was, without its figures."""
@@ -86,10 +99,20 @@ def cause(life: EngineLife, death: Failure | None, bounds: Bounds) -> Failure | 
     return None if life.counters else Failure(kind="engine", message="the engine ended without a result")
 
 
+def end_word(life: EngineLife, failure: Failure | None) -> str:
+    """How it ended, in a word. failure: its cause."""
+    if failure is None:
+        return "asked"
+    if life.killed_for:
+        return life.killed_for
+    return failure.kind if life.failure else life.child.ended_with or failure.kind
+
+
 def loss(life: EngineLife, failure: Failure) -> dict[str, Any]:
     """What the journal keeps of an engine that was lost."""
     return {
         "number": life.number,
+        "ended_by": life.ended_by,
         "failure": failure.model_dump(),
         "bars": life.bars,
         "memory_bytes": life.beat.memory_bytes if life.beat else None,

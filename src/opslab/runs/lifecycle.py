@@ -1,11 +1,12 @@
 """What every run goes through, whatever runs in it: made, owned, let through the safety gate, ended, sealed."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from opslab.errors import LabError
+from opslab.errors import Corrupt, LabError
 from opslab.model.run import FINAL, Failure, Owner, RunMetadata
 from opslab.ports import Clock, Processes
 from opslab.runs.child_process import ENGINE_COMMAND
@@ -38,7 +39,13 @@ class Surroundings:
     command: Sequence[str] = ENGINE_COMMAND
 
 
-def live_through(plan: RunPlan, around: Surroundings, run: Callable[[Path, RunLog], None]) -> RunMetadata:
+Salvage = Callable[[Path, RunMetadata], Mapping[str, Any]]
+"""What there is to say of a run that the lab itself could not go on with, when nothing of it runs any more."""
+
+
+def live_through(
+    plan: RunPlan, around: Surroundings, run: Callable[[Path, RunLog], None], salvage: Salvage | None = None
+) -> RunMetadata:
     """Let it live, from `init` on where there was one. Returns how it ended.
 
     run: what happens between the safety gate and the seal; its last word in the journal says how the run ended.
@@ -61,10 +68,11 @@ def live_through(plan: RunPlan, around: Surroundings, run: Callable[[Path, RunLo
                 finish(folder, log.metadata, around.clock, reports=plan.spec.observability.report)
             except BaseException as error:
                 with suppress(LabError):
-                    _fail(folder, plan, log, error, around)
+                    _fail(folder, plan, log, error, around, salvage)
                 raise
             finally:
-                remove_folder(layout.work(run_id))
+                if salvage is None or log.metadata.status in FINAL:  # else who settles the run needs what is there
+                    remove_folder(layout.work(run_id))
                 remove_live(layout, run_id)
             return log.metadata
 
@@ -79,10 +87,21 @@ def start(plan: RunPlan, log: RunLog, around: Surroundings) -> Owner:
     return owner
 
 
-def _fail(folder: Path, plan: RunPlan, log: RunLog, error: BaseException, around: Surroundings) -> None:
+def _fail(
+    folder: Path,
+    plan: RunPlan,
+    log: RunLog,
+    error: BaseException,
+    around: Surroundings,
+    salvage: Salvage | None,
+) -> None:
     """The lab itself could not go on: say so in the journal, and seal, as far as that can still be done."""
     if log.metadata.status not in FINAL:
         failure = Failure(kind="lab", message=f"{type(error).__name__}: {around.clean(str(error))}")
-        log.tell("run_failed", {"failure": failure.model_dump()})
+        more: Mapping[str, Any] = {}
+        if salvage and log.metadata.status == "running":
+            with suppress(Corrupt):  # what cannot be read is no reason to keep silent
+                more = salvage(folder, log.metadata)
+        log.tell("run_failed", {**more, "failure": failure.model_dump()})
     if read_manifest(folder) is None:
         finish(folder, log.metadata, around.clock, reports=plan.spec.observability.report)

@@ -15,24 +15,24 @@ from opslab.model.paper import Beat, Flattened, NodeSnapshot
 from opslab.model.run import EngineCost, Failure, RunMetadata, ScenarioCounters
 from opslab.model.venue import VenueEndpoints, VenueProgress
 from opslab.runs.child_process import VENUE_COMMAND, ChildProcess
-from opslab.runs.engine_life import Bounds, EngineLife, Signs, cause, complaint, loss, may_restart
+from opslab.runs.engine_life import Bounds, EngineLife, Signs, cause, complaint, end_word, loss, may_restart
 from opslab.runs.heart import Heart
 from opslab.runs.inbox import Frames, Inbox
 from opslab.runs.lifecycle import Surroundings, live_through, start
 from opslab.runs.live_reconciliation import Finished, LiveOccasion, LiveReconciler, record
+from opslab.runs.paper_closing import LAST_BAR, bound
 from opslab.runs.paper_end import Ending, end_run, leave_account, tell_left
+from opslab.runs.paper_recovery import settle_paper
 from opslab.runs.paper_story import PaperStory
 from opslab.runs.plan import PaperPlan
 from opslab.runs.run_log import RunLog
 from opslab.runs.venue_seat import VenueSeat, refusal
 from opslab.store.engine_orders import EngineOrders
 from opslab.store.logs import scrub_log
-from opslab.store.runs import RowsFile
+from opslab.store.runs import RowsFile, tidy
 
 OnLive = Callable[[Live], None]
 
-LAST_BAR = "last bar handled"
-"""Why an engine closes its gate that saw all its bars."""
 TURN_SECONDS = 0.05
 """How often the clock is looked at when nobody says anything."""
 ENGINE_PATIENCE_SECONDS = 20.0
@@ -53,8 +53,13 @@ def run_paper(
     on_live: called with the run's live values, about once a second.
     Raises AlreadyExists, Environment or Unwritable when there is no run to speak of.
     """
+
+    def salvage(folder: Path, metadata: RunMetadata) -> Mapping[str, Any]:
+        tidy(folder)
+        return settle_paper(around.layout, folder, metadata, around.clean, why="failure", same_boot=True).payload
+
     return live_through(
-        plan, around, lambda folder, log: PaperRun(plan, folder, log, around, on_live, venue_command).run()
+        plan, around, lambda folder, log: PaperRun(plan, folder, log, around, on_live, venue_command).run(), salvage
     )
 
 
@@ -90,7 +95,7 @@ class PaperRun:
         self._failure: Failure | None = None
         self._over = False
         self._progress: VenueProgress | None = None
-        self._bars = RowsFile(folder, BARS)
+        self._bars = RowsFile(folder, BARS, at_once=True)
         self._replayed_s: float | None = None
         """When the venue had sent all."""
         self._next_reconciliation_s: float | None = None
@@ -199,6 +204,7 @@ class PaperRun:
             self._venue.handled_all()
         elif "row" in frame:
             self._bars.add(frame["row"])
+            life.saw_row(frame["row"]["ts_event"])
         elif "flattened" in frame:
             self._flattened(life, Flattened.model_validate(frame["flattened"]))
         elif "progress" in frame:
@@ -219,6 +225,8 @@ class PaperRun:
         life.note(name, payload)
         if name == "feed_state_changed":
             self._story.feed_changed(payload)
+        elif name == "scenario_action_triggered":
+            self._story.acted += 1
         elif name == "gate_closed":
             life.ending = True
             if self._why is None:
@@ -243,7 +251,7 @@ class PaperRun:
         self._inbox.listen(self._engine.who, child)
 
     def _beat(self, life: EngineLife, beat: Beat) -> None:
-        life.beat, life.bars, life.beats = beat, beat.bars, life.beats + 1
+        life.beat, life.beats = beat, life.beats + 1
         life.last_beat_s = self._clock.monotonic_s()
         statement = self._venue.statement()
         if statement:
@@ -255,6 +263,8 @@ class PaperRun:
         if life.first_beat_s is None:
             life.first_beat_s = life.last_beat_s
             self._reconcile("startup")
+            if life.number > 1:  # a candle that the one before was given, nobody will be through with any more
+                self._venue.handled_all()
         self._show()
 
     def _look(self, now_s: float) -> None:
@@ -299,7 +309,7 @@ class PaperRun:
 
     def _bound(self) -> str:
         """What a run that saw all its bars was ended by."""
-        return "max_bars" if self._limits.max_bars == self._plan.rows else "end_of_data"
+        return bound(self._limits, self._plan.rows)
 
     def _stop(self, why: str) -> None:
         """Let the engine close its gate, leave the account as `on_stop` wants, and end."""
@@ -333,6 +343,7 @@ class PaperRun:
         life.child.close()
         death = life.child.failure(self._around.clean)
         failure = cause(life, death, self._bounds)
+        life.ended_by = end_word(life, failure)
         self._engine = None
         self._reconciler.node_gone()
         self._story.engine_ended(life, failure)
@@ -382,7 +393,7 @@ class PaperRun:
         """Account left as wanted, venue stopped, results and the closing event written."""
         why = self._why or "engine_lost"
         statement = leave_account(self._plan, self._venue, self._log, self._story, why)
-        self._venue.end(self._around.clean)
+        self._progress = self._venue.end(self._around.clean) or self._progress
         for path in sorted((self._folder / "logs").glob("*.log")):
             scrub_log(path, self._around.clean)
         end = Ending(why, self._failure, self._signal, statement, self._progress.minutes if self._progress else 0)
@@ -395,4 +406,7 @@ class PaperRun:
             self._engine.child.close()
         if self._venue.runs and self._limits.on_stop == "flatten":
             self._venue.flatten("control failed")
-        self._venue.stop()
+        if self._venue.runs:
+            self._venue.stop()
+            self._venue.ended(self._around.clean)
+        self._bars.keep_partial()

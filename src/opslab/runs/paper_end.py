@@ -4,20 +4,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from opslab.model.frame import RESULT_FILES
 from opslab.model.ids import VenueId
 from opslab.model.instrument import instrument_of
 from opslab.model.paper import VenueStatement
-from opslab.model.run import EngineCost, Failure
+from opslab.model.run import Failure
 from opslab.runs.lifecycle import Surroundings
-from opslab.runs.paper_results import paper_results
+from opslab.runs.paper_closing import actions, closing
+from opslab.runs.paper_results import write_results
 from opslab.runs.paper_story import PaperStory, is_flat
 from opslab.runs.plan import PaperPlan
-from opslab.runs.run_log import RunLog, metrics_document
+from opslab.runs.run_log import RunLog
 from opslab.runs.run_venue import drop_venue, keep_venue
 from opslab.runs.venue_seat import VenueSeat
-from opslab.store.runs import METRICS, RowsFile, write_record
-from opslab.store.venues import KEPT
+from opslab.store.runs import RowsFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,34 +67,21 @@ def end_run(
 ) -> None:
     """Write what there is and say how it ended. The venue has stopped: its ledger is whole."""
     keep_venue(around.layout.venue(VenueId(plan.run_id)), folder, around.clean)
-    rows = {bars.name: bars, **{name: RowsFile(folder, name) for name in RESULT_FILES}}
-    try:
-        instrument = instrument_of(plan.symbol)
-        counts = paper_results(folder / KEPT, story.orders, lambda file, row: rows[file].add(row), instrument)
-        artifacts = {file.name: file.commit() for file in rows.values()}
-    except BaseException:
-        for file in rows.values():
-            file.keep_partial()
-        raise
+    counts, artifacts = write_results(folder, story.orders, instrument_of(plan.symbol))
+    artifacts[bars.name] = bars.commit()
     drop_venue(around.layout, plan.run_id)
-    counters = counts.counters(bars_seen=story.bars(None), actions=story.actions())
-    facts = story.facts(end.statement, end.minutes, counts)
-    seconds = max(story.elapsed_seconds(), 1e-6)
-    cost = EngineCost(
-        elapsed_seconds=seconds,
-        bars_per_second=round(counters.bars_seen / seconds, 1),
+    payload = closing(
+        folder,
+        counts.counters(
+            bars_seen=story.bars(None), actions=actions(story.actions(), counts, plan.spec.strategy.named())
+        ),
+        {**counts.denial_reasons, **story.gated()},
+        artifacts,
+        story.facts(end.statement, end.minutes, counts),
+        elapsed_seconds=story.elapsed_seconds(),
         peak_memory_bytes=story.peak_memory_bytes,
+        metrics=plan.spec.observability.metrics,
     )
-    denials = {**counts.denial_reasons, **story.gated()}
-    payload: dict[str, Any] = {
-        "metrics": counters.model_dump(),
-        "engine_cost": cost.model_dump(),
-        "denial_reasons": denials,
-        "artifacts": artifacts,
-        "paper": facts.model_dump(mode="json"),
-    }
-    if plan.spec.observability.metrics:
-        write_record(folder, METRICS, metrics_document(payload["metrics"], payload["engine_cost"], denials))
     failure = end.failure or _not_left(plan, end.statement)
     if failure:
         log.tell("run_failed", {**payload, "failure": failure.model_dump()})

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from opslab.model.paper_facts import PaperFacts
+from opslab.model.paper_facts import AccountAtEnd, PaperFacts
 
 Rows = list[tuple[str, Any]]
 
@@ -15,10 +15,15 @@ def paper_sections(facts: PaperFacts) -> list[tuple[str, Rows]]:
         ("Engines", _engines(facts)),
         ("Feeds", _feeds(facts)),
         ("Reconciliations", [*facts.reconciliations.model_dump().items(), ("final", facts.final_reconciliation)]),
-        ("Account at the end, as the venue said", account_rows(facts)),
+        (f"Account at the end, {said_by(facts.account_at_end)}", account_rows(facts)),
         ("Orders, beyond the counters", _orders(facts)),
         ("Latencies", list(facts.latencies.model_dump().items())),
     ]
+
+
+def said_by(account: AccountAtEnd | None) -> str:
+    """For people."""
+    return "as the venue's ledger has it" if account and account.said_by == "ledger" else "as the venue said"
 
 
 def account_rows(facts: PaperFacts) -> Rows:

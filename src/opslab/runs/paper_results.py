@@ -14,6 +14,7 @@ from typing import Any
 from pydantic_core import from_json
 
 from opslab.errors import Corrupt
+from opslab.model.frame import RESULT_FILES
 from opslab.model.instant import NS_PER_MS
 from opslab.model.instrument import Instrument
 from opslab.model.ledger import Accepted, Amended, Canceled, Expired, Filled, LedgerEvent, event_of
@@ -24,6 +25,8 @@ from opslab.model.wire_id import client_order_id
 from opslab.store.engine_orders import EngineOrders, ToldOrder
 from opslab.store.journal import read_said
 from opslab.store.ledger import NAME, read_ledger
+from opslab.store.runs import RowsFile, remove_unfinished
+from opslab.store.venues import KEPT
 
 VENUE_STRATEGY = "VENUE"
 """Strategy of an order that the venue itself made: to flatten an account whose engine was gone."""
@@ -73,7 +76,7 @@ def paper_results(ledger: Path, told: EngineOrders, send: Send, instrument: Inst
     ledger: the folder that it stands in. Goes through it twice. Raises Corrupt.
     """
     with told.at_once():
-        for transaction in read_ledger(ledger):
+        for transaction in read_ledger(ledger, _whose(ledger)):
             for found in transaction.events:
                 if found.get("kind") == "accepted":  # looked at closely the second time
                     told.found_at_venue(str(found.get("order_id")), client_order_id(str(found.get("client_order_id"))))
@@ -83,15 +86,37 @@ def paper_results(ledger: Path, told: EngineOrders, send: Send, instrument: Inst
     return fold.end()
 
 
+def write_results(folder: Path, told: EngineOrders, instrument: Instrument) -> tuple[PaperCounts, dict[str, str]]:
+    """Make the result files of a run from the ledger that its folder keeps; with each one's digest.
+
+    What an earlier try left of them is replaced. Raises Corrupt.
+    """
+    remove_unfinished(folder, RESULT_FILES)
+    rows = {name: RowsFile(folder, name) for name in RESULT_FILES}
+    try:
+        counts = paper_results(folder / KEPT, told, lambda file, row: rows[file].add(row), instrument)
+        return counts, {file.name: file.commit() for file in rows.values()}
+    except BaseException:
+        for file in rows.values():
+            file.keep_partial()
+        raise
+
+
 def ledger_events(folder: Path) -> Iterator[LedgerEvent]:
     """Raises Corrupt where the ledger is broken."""
-    for transaction in read_ledger(folder):
+    whose = _whose(folder)
+    for transaction in read_ledger(folder, whose):
         for found in transaction.events:
             try:
                 yield event_of(found)
             except ValueError:
                 what = f"line {transaction.number} has what is no event of an account"
-                raise Corrupt(f"ledger of {folder.name}: {NAME}, {what}", file=NAME, what=what) from None
+                raise Corrupt(f"ledger of {whose}: {NAME}, {what}", file=NAME, what=what) from None
+
+
+def _whose(folder: Path) -> str:
+    """The run's name, for a ledger that its folder keeps."""
+    return folder.parent.name if folder.name == KEPT else folder.name
 
 
 def told_in_journal(folder: Path, told: EngineOrders) -> None:

@@ -1,18 +1,17 @@
 """What happened in a paper run, gathered while it goes on: for its live view, its closing event, its report."""
 
 from array import array
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
 from opslab.model.instant import iso
 from opslab.model.live import FeedNow, PaperLive, Phase
-from opslab.model.paper import FEEDS, Beat, FeedName, FeedState, VenueStatement
+from opslab.model.paper import FEEDS, Beat, FeedName, VenueStatement
 from opslab.model.paper_facts import (
     AccountAtEnd,
-    FeedFacts,
     Latencies,
     PaperFacts,
     Reconciliations,
@@ -23,21 +22,11 @@ from opslab.model.run import Failure, ScenarioCounters
 from opslab.ports import Clock
 from opslab.reconciliation.result import State
 from opslab.runs.engine_life import EngineLife
+from opslab.runs.feed_times import FeedTimes
 from opslab.runs.live_reconciliation import Finished
 from opslab.runs.paper_results import PaperCounts
 from opslab.runs.plan import PaperPlan
 from opslab.store.engine_orders import EngineOrders
-
-
-@dataclass(slots=True)
-class _Feed:
-    state: FeedState = "recovering"
-    since_s: float = 0.0
-    changes: int = 0
-    seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
-    """In each state."""
-    noticed_after: float | None = None
-    """The longest."""
 
 
 @dataclass(slots=True)
@@ -60,10 +49,12 @@ class PaperStory:
         self._clock = clock
         self.orders = orders
         self.counters: list[ScenarioCounters] = []
+        self.acted = 0
+        """Actions that were told when they took place."""
         self.denials: Counter[str] = Counter()
         self.peak_memory_bytes = 0
         self._marks = _Marks(clock.monotonic_s())
-        self._feeds: dict[FeedName, _Feed] = {name: _Feed() for name in FEEDS}
+        self._feeds: dict[FeedName, FeedTimes] = {name: FeedTimes() for name in FEEDS}
         self._messages: Counter[FeedName] = Counter()
         self._messages_before: Counter[FeedName] = Counter()
         """Of engines that have ended."""
@@ -118,14 +109,7 @@ class PaperStory:
         )
 
     def feed_changed(self, payload: Mapping[str, Any]) -> None:
-        feed = self._feeds[payload["feed"]]
-        now_s = self._now()
-        if feed.changes:
-            feed.seconds[feed.state] += now_s - feed.since_s
-        feed.state, feed.since_s = payload["to"], now_s
-        if payload["noticed_after_seconds"] is not None:
-            feed.noticed_after = max(feed.noticed_after or 0.0, payload["noticed_after_seconds"])
-        feed.changes += 1
+        self._feeds[payload["feed"]].changed(payload["to"], payload["noticed_after_seconds"], self._now())
 
     def venue_lost(self) -> None:
         self._venue_losses += 1
@@ -158,7 +142,7 @@ class PaperStory:
                 number=life.number,
                 started_at=life.started_at,
                 ended_at=iso(self._clock.now_ns()),
-                ended_by=life.killed_for or ("asked" if failure is None else failure.kind),
+                ended_by=life.ended_by,
                 failure=f"{failure.kind}: {failure.message}" if failure else None,
             )
         )
@@ -178,7 +162,8 @@ class PaperStory:
 
     def actions(self) -> int:
         """Of the engine that counted most: what an earlier one did is not done again."""
-        return max((one.deterministic_action_triggered for one in self.counters), default=0)
+        counted = max((one.deterministic_action_triggered for one in self.counters), default=0)
+        return max(counted, self.acted)
 
     def gated(self) -> dict[str, int]:
         """What the gate kept back while a run ended."""
@@ -226,7 +211,7 @@ class PaperStory:
             bars_missed=max(0, minutes - self._bars_before),
             heartbeats=self._beats,
             dropped_beats=self._dropped,
-            feeds={name: self._feed_facts(name) for name in FEEDS},
+            feeds={name: feed.facts(self._messages[name], self._now()) for name, feed in self._feeds.items()},
             reconciliations=Reconciliations(**self._reconciliations),
             final_reconciliation=self.final,
             account_at_end=account_at_end(statement) if statement else None,
@@ -246,19 +231,6 @@ class PaperStory:
             orders_unknown=counts.unknown,
             orders_lost=counts.lost,
             orders_by_venue=counts.by_venue,
-        )
-
-    def _feed_facts(self, name: FeedName) -> FeedFacts:
-        feed = self._feeds[name]
-        if feed.changes:
-            feed.seconds[feed.state] += self._now() - feed.since_s
-            feed.since_s = self._now()
-        return FeedFacts(
-            messages=self._messages[name],
-            changes=feed.changes,
-            silent_seconds=round(feed.seconds["silent"], 3),
-            disconnected_seconds=round(feed.seconds["disconnected"], 3),
-            noticed_after_seconds_max=feed.noticed_after,
         )
 
 

@@ -1,9 +1,9 @@
 """A run whose owner is gone: settled in the journal, sealed with what there is. What lives is never touched."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from opslab.errors import Corrupt, Environment, InvalidSpec, LabError, Unwritable
 from opslab.model.check import CHECKS, last_artifact
@@ -13,6 +13,7 @@ from opslab.model.record import Record
 from opslab.model.run import FINAL, RunMetadata
 from opslab.ports import Clock, Processes
 from opslab.runs.owners import refuse_unless_gone
+from opslab.runs.paper_recovery import put_away, refuse_while_served, settle_paper
 from opslab.runs.report import write_reports
 from opslab.runs.run_log import RunLog, finish, metrics_document
 from opslab.runs.state import refuse_behind, told
@@ -23,7 +24,7 @@ from opslab.store.journal import NAME as JOURNAL
 from opslab.store.journal import Journal, last_event
 from opslab.store.layout import Layout
 from opslab.store.live import read_live, remove_live
-from opslab.store.logs import ENGINE_LOG, scrub_log
+from opslab.store.logs import scrub_log
 from opslab.store.owner import is_held, owned
 from opslab.store.runs import METRICS, SPEC, tidy, write_metadata
 from opslab.store.seal import checks_behind, left_behind, read_manifest
@@ -55,7 +56,7 @@ def recover(
     folder = layout.run(run_id)
     done = _needs_nothing(folder)
     if done:
-        return _without_leftovers(folder, done, clock)
+        return _without_leftovers(layout, folder, done, clock)
     _refuse_unless_gone(told(folder), processes, gone_host)
     with owned(folder):
         done = _needs_nothing(folder)  # still: another may have been quicker
@@ -63,22 +64,35 @@ def recover(
             return done
         check_journal(folder)
         metadata = told(folder)
+        is_paper = metadata.mode == "paper"
         if metadata.status == "running":
+            if is_paper:
+                refuse_while_served(layout, run_id)
             tidy(folder)
             _remove_untold(folder, metadata)
-            metadata = _settle(layout, folder, metadata, clock)
+            last_sign = _last_sign(layout, folder, metadata)  # of its owner: who settles it writes, too
+            same_boot = metadata.owner is not None and metadata.owner.boot_id == processes.me().boot_id
+            settled = (
+                settle_paper(layout, folder, metadata, clean, why="owner_gone", same_boot=same_boot)
+                if is_paper
+                else None
+            )
+            metadata = _settle(folder, metadata, clock, last_sign, settled.payload if settled else {})
             action: Action = "settled"
-            message = f"its owner was gone; interrupted, last sign of life {metadata.ended_at}"
+            account = f"; {settled.account}" if settled else ""
+            message = f"its owner was gone; interrupted, last sign of life {metadata.ended_at}{account}"
         else:
+            if is_paper:
+                put_away(layout, folder, clean)
             tidy(folder)
             _remove_untold(folder, metadata)
             _check_results(folder, metadata)
             write_metadata(folder, metadata)
             action, message = "sealed", f"it had ended as {metadata.status}, and its owner died before it was sealed"
-        scrub_log(folder / "logs" / ENGINE_LOG, clean)
+        for log in sorted((folder / "logs").glob("*.log")):
+            scrub_log(log, clean)
         finish(folder, metadata, clock, reports=_wants_reports(folder), by="recover")
-        remove_folder(layout.work(run_id))
-        remove_live(layout, run_id)
+        _remove_scratch(layout, run_id)
     return Recovered(run_id=run_id, action=action, message=message)
 
 
@@ -109,7 +123,8 @@ def _needs_nothing(folder: Path) -> Recovered | None:
     metadata = told(folder)
     if metadata.status == "initialized":
         refuse_behind(folder, metadata)
-        message = "it was initialized and never started; a backtest with its spec goes on from it"
+        kind = "a backtest" if metadata.mode == "backtest" else "a paper run"
+        message = f"it was initialized and never started; {kind} with its spec goes on from it"
     elif read_manifest(folder) is None:
         return None
     elif metadata.status in FINAL:
@@ -122,10 +137,13 @@ def _needs_nothing(folder: Path) -> Recovered | None:
     return Recovered(run_id=folder.name, action="nothing", message=message)
 
 
-def _without_leftovers(folder: Path, done: Recovered, clock: Clock) -> Recovered:
+def _without_leftovers(layout: Layout, folder: Path, done: Recovered, clock: Clock) -> Recovered:
     """A process may have died over the reports of a sealed run, or over its next seal: that is cleared away."""
     manifest = read_manifest(folder)
-    if manifest is None or not left_behind(folder, manifest) or is_held(folder):
+    if manifest is None or is_held(folder):
+        return done
+    _remove_scratch(layout, RunId(folder.name))
+    if not left_behind(folder, manifest):
         return done
     with owned(folder):
         checks = checks_behind(folder, manifest)
@@ -139,6 +157,11 @@ def _without_leftovers(folder: Path, done: Recovered, clock: Clock) -> Recovered
             write_reports(folder, told(folder))
     message = "it is sealed; what a process that died left is gone, and the reports are rendered"
     return done.model_copy(update={"action": "rendered", "message": message})
+
+
+def _remove_scratch(layout: Layout, run_id: RunId) -> None:
+    remove_folder(layout.work(run_id))
+    remove_live(layout, run_id)
 
 
 def _seal_checks(folder: Path, clock: Clock, count: int) -> Recovered:
@@ -168,16 +191,23 @@ def _refuse_unless_gone(metadata: RunMetadata, processes: Processes, gone_host: 
     refuse_unless_gone(metadata, processes.me(), gone_host)
 
 
-def _settle(layout: Layout, folder: Path, metadata: RunMetadata, clock: Clock) -> RunMetadata:
-    """Say in the journal that the run was interrupted, and when it was last alive."""
+def _last_sign(layout: Layout, folder: Path, metadata: RunMetadata) -> str | None:
+    """When its owner was last alive, as far as anybody knows."""
     last = last_event(folder)
     signs = [last.time] if last else []
     live = read_live(layout, RunId(metadata.run_id))
     if live and live.owner == metadata.owner:
         signs.append(live.heartbeat_at)
+    return max(signs, default=None)
+
+
+def _settle(
+    folder: Path, metadata: RunMetadata, clock: Clock, last_sign: str | None, more: Mapping[str, Any]
+) -> RunMetadata:
+    """Say in the journal that the run was interrupted, and when it was last alive."""
     with Journal(folder, clock) as journal:
-        times = {"ended_at": max(signs, default=None), "recovered_at": iso(clock.now_ns())}
-        return RunLog(folder, journal, metadata).tell("run_interrupted", {"ended_by": "owner_gone", **times})
+        times = {"ended_at": last_sign, "recovered_at": iso(clock.now_ns())}
+        return RunLog(folder, journal, metadata).tell("run_interrupted", {**more, "ended_by": "owner_gone", **times})
 
 
 def _remove_untold(folder: Path, metadata: RunMetadata) -> None:

@@ -10,9 +10,10 @@ from opslab.errors import AlreadyExists, Environment
 from opslab.model.ids import RunId, VenueId
 from opslab.model.instant import iso_minute
 from opslab.model.venue import VenuePlan, VenueRecord
-from opslab.store.files import remove_folder
+from opslab.store.files import discard_folder
 from opslab.store.layout import Layout
 from opslab.store.ledger import at_rest
+from opslab.store.owner import is_held
 from opslab.store.venues import keep_events, keep_ledger, new_venue, read_venue
 
 
@@ -35,12 +36,22 @@ def prepare_run_venue(layout: Layout, plan: VenuePlan) -> Path:
 
 
 def is_served(layout: Layout, run_id: RunId) -> bool:
-    """Whether the run's venue is there, also one that has outlived its control."""
+    """Whether the run's venue is there, also one that has outlived its control, or that does not listen yet."""
+    folder = layout.venue(VenueId(run_id))
+    if is_held(folder):
+        return True
     try:
-        with at_rest(layout.venue(VenueId(run_id))):
+        with at_rest(folder):
             return False
     except Environment:
         return True
+
+
+def own_venue(layout: Layout, run_id: RunId) -> Path | None:
+    """Where the run's venue is as long as it is not put away. Raises Corrupt when nobody can tell whose it is."""
+    folder = layout.venue(VenueId(run_id))
+    record = read_venue(folder)
+    return folder if record is not None and record.run_id == run_id else None
 
 
 def keep_venue(folder: Path, run_folder: Path, clean: Callable[[str], str]) -> None:
@@ -55,15 +66,16 @@ def keep_venue(folder: Path, run_folder: Path, clean: Callable[[str], str]) -> N
 
 
 def drop_venue(layout: Layout, run_id: RunId) -> None:
-    """Remove the folder of the run's venue; one of another run, or served alone, is left alone.
+    """Remove the folder of the run's venue, all of it at once; one of another run, or served alone, is left alone.
 
     Raises Environment while the venue is served, Corrupt when nobody can tell whose it is.
     """
     folder = layout.venue(VenueId(run_id))
-    record = read_venue(folder)
-    if record is not None and record.run_id == run_id:
+    if own_venue(layout, run_id):
         with at_rest(folder):
-            remove_folder(folder)
+            discard_folder(folder)
+    elif not folder.exists():
+        discard_folder(folder)  # what was left of it by a process that died over this
 
 
 def _record(plan: VenuePlan) -> VenueRecord:

@@ -8,7 +8,7 @@ from typing import Any
 from opslab.errors import Environment, LabError
 from opslab.model.ids import VenueId
 from opslab.model.paper import VenueStatement
-from opslab.model.venue import VenueEndpoints, VenuePlan
+from opslab.model.venue import VenueEndpoints, VenuePlan, VenueProgress
 from opslab.ports import Clock
 from opslab.runs.child_process import VENUE_COMMAND, ChildProcess
 from opslab.runs.inbox import Inbox
@@ -17,6 +17,7 @@ from opslab.runs.run_venue import prepare_run_venue
 from opslab.runs.serve import new_key
 from opslab.runs.venue_door import DoorClient
 from opslab.store.layout import Layout
+from opslab.store.owner import held
 
 END_SECONDS = 60.0
 """It is killed long before."""
@@ -67,7 +68,9 @@ class VenueSeat:
         Raises Environment when no process can be started.
         """
         self.starts += 1
-        self._child = ChildProcess("venue", self._plan, self.log, self._clock, self._command)
+        another = Environment(f"venue {self.folder.name} is served already")
+        with held(self.folder, another) as hold:  # by the child from its first moment on: `run_venue.is_served`
+            self._child = ChildProcess("venue", self._plan, self.log, self._clock, self._command, inherits=(hold,))
         self._inbox.listen(self.who, self._child)
 
     def listening(self, endpoints: VenueEndpoints) -> None:
@@ -116,15 +119,21 @@ class VenueSeat:
         self._child = None
         return failure.message if failure else "the venue process ended"
 
-    def end(self, clean: Callable[[str], str]) -> None:
-        """Stop it, and wait until it has; nobody else says anything any more. Raises Environment."""
+    def end(self, clean: Callable[[str], str]) -> VenueProgress | None:
+        """Stop it, and wait until it has; how far it came. Nobody else says anything any more. Raises Environment."""
         self.stop()
+        came: VenueProgress | None = None
         while self.runs:
             said = self._inbox.take(END_SECONDS)
             if said is None:
                 raise Environment("the venue does not end", hint=f"what it printed is in logs/{self.log.name}")
+            who, frames = said
+            for frame in frames or ():
+                if who == self.who and "ended" in frame:
+                    came = VenueProgress.model_validate(frame["ended"])
             if said == (self.who, None):
                 self.ended(clean)
+        return came
 
     def stop(self) -> None:
         if self._child:

@@ -56,6 +56,17 @@ class ToldOrder:
     """Why it was denied or rejected."""
 
 
+def is_sound(folder: Path) -> bool:
+    """Whether what was kept there can be read: it may be torn when the machine died with who wrote it."""
+    if not (folder / NAME).is_file():
+        return False
+    try:
+        with EngineOrders(folder) as orders:
+            return orders.holds_together()
+    except Unwritable:
+        return False
+
+
 class EngineOrders:
     """Feed it the payload of every `order_event` as it comes, those of all engines of the run. `with` closes it."""
 
@@ -73,6 +84,11 @@ class EngineOrders:
 
     def __exit__(self, *_: object) -> None:
         self._file.close()
+
+    def holds_together(self) -> bool:
+        with _keeping():
+            found = self._file.execute("pragma quick_check(1)").fetchone()
+        return bool(found) and found[0] == "ok"
 
     def order_event(self, payload: Mapping[str, Any]) -> None:
         """The first word on an order counts: what a later engine tells of it comes from the venue."""

@@ -173,6 +173,17 @@ def remove_folder(path: Path) -> None:
     shutil.rmtree(path, ignore_errors=True)
 
 
+def discard_folder(path: Path) -> None:
+    """Remove a folder, all of it at once as everybody else sees it, and what a killed process left of doing so."""
+    gone = path.with_name(f"{STAGING_PREFIX}{path.name}-gone")
+    with writing(f"remove {path.name}"):
+        remove_folder(gone)
+        with suppress(FileNotFoundError):
+            os.rename(path, gone)  # noqa: PTH104
+            sync_folder(path.parent)
+        remove_folder(gone)
+
+
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)

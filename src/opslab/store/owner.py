@@ -1,4 +1,4 @@
-"""Who may write into a run's folder: one process at a time, by a lock that the kernel frees when it dies."""
+"""Who may write into a folder, a run's above all: one process at a time, by a lock that dies with it."""
 
 import fcntl
 import os
@@ -17,21 +17,29 @@ _PATIENCE_SECONDS = 1.0
 @contextmanager
 def owned(folder: Path) -> Iterator[None]:
     """Hold the run in `folder` alone. Raises Environment when a living process holds it."""
-    with writing(f"open the folder of run {folder.name}"):
+    hint = f"wait for it to end, or stop it; look at it with: tc run show {folder.name}"
+    with held(folder, Environment(f"run {folder.name} is in the hands of another process", hint=hint)):
+        yield
+
+
+@contextmanager
+def held(folder: Path, otherwise: Environment) -> Iterator[int]:
+    """A descriptor that holds `folder`, as long as anybody has it open: a child that inherited it, too.
+
+    Raises `otherwise` when a living process holds it.
+    """
+    with writing(f"open folder {folder.name}"):
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         if not take_lock(descriptor, _PATIENCE_SECONDS):
-            raise Environment(
-                f"run {folder.name} is in the hands of another process",
-                hint=f"wait for it to end, or stop it; look at it with: tc run show {folder.name}",
-            )
-        yield
+            raise otherwise
+        yield descriptor
     finally:
         os.close(descriptor)
 
 
 def is_held(folder: Path) -> bool:
-    """Whether a living process holds the run; asks without waiting. False too when it cannot be asked."""
+    """Whether a living process holds it; asks without waiting. False too when it cannot be asked."""
     try:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     except OSError:

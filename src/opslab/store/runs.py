@@ -15,9 +15,10 @@ from opslab.model.canonical import DIGEST_PREFIX, canonical_json
 from opslab.model.ids import RunId, nearest
 from opslab.model.run import RunMetadata
 from opslab.store.files import (
-    STAGING_PREFIX,
+    discard_folder,
     folder_names,
     make_folder,
+    remove_file,
     remove_folder,
     staged_folder,
     sync_folder,
@@ -102,8 +103,10 @@ def _broken(folder: Path, what: str) -> Corrupt:
 class RowsFile:
     """`<name>.jsonl` in the making: one canonical JSON object a line. It appears whole, at `commit`."""
 
-    def __init__(self, folder: Path, name: str) -> None:
+    def __init__(self, folder: Path, name: str, *, at_once: bool = False) -> None:
+        """at_once: each row is the kernel's when `add` returns, and so outlives this process."""
         self.name = f"{name}.jsonl"
+        self._at_once = at_once
         self._path = folder / self.name
         self._temporary = folder / f".{self.name}.tmp"
         self._hasher = hashlib.sha256()
@@ -113,7 +116,10 @@ class RowsFile:
         line = canonical_json(row).encode() + b"\n"
         self._hasher.update(line)
         with writing(f"write {self.name}"):
-            self._opened().write(line)
+            stream = self._opened()
+            stream.write(line)
+            if self._at_once:
+                stream.flush()
 
     def commit(self) -> str:
         """Put the file in its place; its digest."""
@@ -148,13 +154,21 @@ def read_rows(folder: Path, name: str) -> Iterator[tuple[int, bytes]]:
             return
 
 
+def count_rows(folder: Path, name: str) -> int:
+    """Of a result, as far as it came."""
+    return sum(1 for _ in read_rows(folder, name))
+
+
+def remove_unfinished(folder: Path, names: Iterable[str]) -> None:
+    """What a process that died, or could not go on, left of results that can be made again."""
+    for name in names:
+        for left in (f".{name}.jsonl.tmp", f"{PARTIAL}{name}.jsonl"):
+            remove_file(folder / left)
+
+
 def discard_run(layout: Layout, run_id: RunId) -> None:
     """Remove a run, all of it at once as everybody else sees it. The caller made it."""
-    gone = layout.runs / f"{STAGING_PREFIX}{run_id}-gone"
-    with writing(f"remove run {run_id}"):
-        os.rename(layout.run(run_id), gone)  # noqa: PTH104
-        sync_folder(layout.runs)
-        remove_folder(gone)
+    discard_folder(layout.run(run_id))
 
 
 def write_inputs(folder: Path, code: Mapping[str, Any], own: Mapping[str, Path]) -> None:

@@ -1,0 +1,125 @@
+"""Death of the `recover` of a paper run at any step: the next one ends it, with the results of an undisturbed one."""
+
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+from opslab.errors import LabError
+from opslab.lab import Lab
+from opslab.model.ids import RunId
+from opslab.settings import Settings
+from tests.breaking.aftermath import FINAL, entries
+from tests.breaking.chain import ENDINGS, chain_faults, journal_bytes, lifecycle
+from tests.breaking.deaths import KILLED, chosen, count_steps, dies_at_step
+from tests.breaking.processes import orphans_after
+from tests.breaking.scene import RUN, Scene
+from tests.breaking.trial import Attempt, Trial
+from tests.fakes.paper_run import PaperRun
+from tests.fakes.tc import Tc, wait_until
+from tests.fakes.venue_ledger import open_now
+
+FULL = 400
+"""Spread evenly over all steps."""
+SAMPLE = "btcusdt-sample"
+_GONE_SECONDS = 25.0
+_WAIT_SECONDS = 90.0
+_BARS = 8
+_KEPT = ("orders", "fills", "positions", "partial-bars")
+
+
+def attempts(scene: Scene) -> Iterator[Attempt]:
+    base = scene.work / "paper-recover"
+    dead = _dead(scene, base / "of-dead")
+    done = _copy(dead, base / "of-done")
+    _recover(done, lambda: None)
+    counted = _copy(dead, base / "of-counted")
+    steps = count_steps(partial(_recover, counted))
+    for step in chosen(range(steps + 1), scene.wanted(FULL)):
+        yield Attempt(f"paper-recover-step-{step}", partial(_at_step, dead=dead, done=done, step=step))
+
+
+def _dead(scene: Scene, home: Path) -> Path:
+    """A home with a run whose control was killed while it traded, and whose venue has ended."""
+    scene.need(SAMPLE)
+    shutil.rmtree(home, ignore_errors=True)
+    tc = scene.home_in(home)
+    paper = {"speed": 240, "max_bars": 100}
+    with PaperRun(tc, tc.spec(mode="paper", strategy="order_lifecycle_demo", paper=paper), RUN) as run:
+        bars = run.folder / ".bars.jsonl.tmp"
+        wait_until(lambda: bars.exists() and bars.read_bytes().count(b"\n") >= _BARS, "bars", _WAIT_SECONDS)
+        wait_until(lambda: all(open_now(home / "runtime" / "venues" / RUN)), "a position and an order", _WAIT_SECONDS)
+        run.process.kill()
+        run.process.wait()
+        assert not orphans_after(_GONE_SECONDS)
+    (home / "data").unlink()
+    return home
+
+
+def _copy(home: Path, to: Path) -> Path:
+    shutil.rmtree(to, ignore_errors=True)
+    return Path(shutil.copytree(home, to, symlinks=True))
+
+
+def _recover(home: Path, _promise: Callable[[], None]) -> None:
+    _lab(home).recover(RunId(RUN), None)
+
+
+def _lab(home: Path) -> Lab:
+    return Lab(Settings(home, "--home"))
+
+
+def _at_step(trial: Trial, dead: Path, done: Path, step: int) -> None:
+    home = _copy(dead, trial.folder / "home")
+    code, _ = dies_at_step(partial(_recover, home), step)
+    trial.saw("death at a step", "killed" if code == KILLED else f"none, exit {code}")
+    trial.claim(code in (KILLED, 0), f"recover ended with {code} at step {step}")
+    trial.saw("left", _stage(home))
+    began = time.monotonic()
+    lab, folder = _lab(home), Tc(home).run_folder(RUN)
+    try:
+        action = lab.recover(RunId(RUN), None).action
+    except LabError as error:
+        trial.claim(False, f"the next recover cannot: {error.message}")
+        return
+    trial.saw("the next recover", action)
+    trial.claim(time.monotonic() - began < _GONE_SECONDS, "the next recover takes for ever")
+    found = lab.verify(RunId(RUN), lambda _size: None)
+    trial.claim(found.verdict == "whole", f"verify afterwards: {found.verdict}, {found.message}")
+    trial.claim(found.status in FINAL, f"its status is {found.status}")
+    for fault in chain_faults(journal_bytes(folder)):
+        trial.claim(False, fault)
+    endings = [event["event"] for event in lifecycle(journal_bytes(folder)) if event["event"] in ENDINGS]
+    trial.claim(endings == ["run_interrupted"], f"the journal tells the ends {endings}")
+    hidden = [name for name in entries(folder) if Path(name).name.startswith(".")]
+    trial.claim(not hidden, f"temporary files are left: {hidden}")
+    _claim_same_results(trial, folder, Tc(done).run_folder(RUN))
+    for name in ("venues", "work", "live"):
+        left = [path.name for path in (home / "runtime" / name).iterdir()]
+        trial.claim(not left, f"runtime/{name} has {left}")
+
+
+def _stage(home: Path) -> str:
+    """How far the one that died had come."""
+    folder, venue = Tc(home).run_folder(RUN), home / "runtime" / "venues" / RUN
+    if (folder / "manifest.json").exists():
+        return "sealed"
+    if any(event["event"] in ENDINGS for event in lifecycle(journal_bytes(folder))):
+        return "ended"
+    if not venue.exists():
+        return "venue put away"
+    return "ledger kept" if (folder / "venue" / "ledger.jsonl").exists() else "as it was"
+
+
+def _claim_same_results(trial: Trial, folder: Path, wanted: Path) -> None:
+    for name in _KEPT:
+        one, other = ((place / f"{name}.jsonl").read_bytes() for place in (folder, wanted))
+        trial.claim(one == other, f"{name}.jsonl is not that of an undisturbed recover")
+    ledgers = [(place / "venue" / "ledger.jsonl").read_bytes() for place in (folder, wanted)]
+    trial.claim(ledgers[0] == ledgers[1], "the ledger is not what it was")
+    ends: list[object] = []
+    for place in (folder, wanted):
+        payload = lifecycle(journal_bytes(place))[-1]["payload"]
+        ends.append({name: value for name, value in payload.items() if name != "recovered_at"})
+    trial.claim(ends[0] == ends[1], f"the end is told as {ends[0]}, and not as {ends[1]}")

@@ -1,0 +1,132 @@
+"""`restart: on_failure`: an engine that is killed is followed by one that takes over what the venue has, so often."""
+
+import os
+import signal
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from opslab.model.paper_facts import EngineLife, PaperFacts
+from tests.fakes.paper_engines import not_taken_over
+from tests.fakes.paper_run import PaperRun
+from tests.fakes.paper_truth import rows_of, untruths
+from tests.fakes.tc import Tc, wait_until
+from tests.fakes.venue_ledger import open_now
+
+RUN = "pp"
+MINUTE_NS = 60_000_000_000
+
+
+def spec(tc: Tc, **paper: Any) -> str:
+    return tc.spec(mode="paper", strategy="order_lifecycle_demo", paper={"speed": 120, "max_bars": 14, **paper})
+
+
+def facts_of(tc: Tc) -> PaperFacts:
+    return PaperFacts.model_validate(tc.json("run", "show", RUN)["paper"], strict=False)
+
+
+def ledger(tc: Tc) -> Path:
+    return tc.home / "runtime" / "venues" / RUN
+
+
+def wait_until_open(tc: Tc) -> None:
+    """A position and an order that rests."""
+    wait_until(lambda: all(open_now(ledger(tc))), "a position and an open order", 60)
+
+
+def ends(engines: tuple[EngineLife, ...]) -> list[str | None]:
+    return [engine.ended_by for engine in engines]
+
+
+def test_the_new_engine_takes_over_position_and_orders_and_the_run_goes_on(tc: Tc) -> None:
+    with PaperRun(tc, spec(tc, restart="on_failure"), RUN) as run:
+        wait_until_open(tc)
+        run.kill_child("engine")
+        lost = run.wait_for("engine_lost")
+        answer = run.end()
+    assert answer.code == 0, answer.err
+    assert untruths(tc, RUN, 0) == []
+    payload = lost["payload"]
+    assert (payload["number"], payload["ended_by"]) == (1, "SIGKILL")
+    assert "died of SIGKILL" in payload["failure"]["message"]
+    facts = facts_of(tc)
+    assert (ends(facts.engines), facts.restarts) == (["SIGKILL", "asked"], 1)
+    took = facts.latencies.restart_to_reconciled_seconds_max
+    assert took is not None
+    assert took < 15
+    assert facts.final_reconciliation == "ok"
+    assert not_taken_over(run.folder, run.events, lost) == []
+
+
+def test_what_closed_while_no_engine_was_there_is_missed_and_counted(tc: Tc) -> None:
+    with PaperRun(tc, spec(tc, restart="on_failure", speed=600, max_bars=60), RUN) as run:
+        wait_until_open(tc)
+        run.kill_child("engine")
+        assert run.end().code == 0
+    facts = facts_of(tc)
+    seen = [row["ts_event"] // MINUTE_NS for row in rows_of(run.folder, "bars")]
+    gaps = [(one, other) for one, other in pairwise(seen) if other != one + 1]
+    assert len(gaps) == 1
+    (one, other) = gaps[0]
+    assert (facts.bars_seen, facts.bars_missed) == (len(seen), other - one - 1)
+    assert len(seen) + other - one - 1 == 60
+
+
+def test_at_full_speed_the_venue_waits_for_the_new_engine(tc: Tc) -> None:
+    """The candle in the hands of the one that died is lost at most."""
+    with PaperRun(tc, spec(tc, restart="on_failure", speed="max", max_bars=60), RUN) as run:
+        run.wait_for("order_event", lambda told: told["type"] == "OrderFilled")
+        run.kill_child("engine")
+        killed = run.wait_for("engine_lost")
+        assert run.end().code == 0
+    assert untruths(tc, RUN, 0) == []
+    facts = facts_of(tc)
+    assert facts.bars_seen is not None
+    assert facts.bars_missed is not None
+    assert facts.bars_missed <= 1
+    assert facts.bars_seen + facts.bars_missed == 60
+    said = (run.folder / "logs" / "venue-events.jsonl").read_text()
+    assert "none came within" not in said  # it did not wait for word of the dead
+    assert killed["payload"]["bars"] < 60
+
+
+def test_it_is_restarted_so_often_and_then_the_run_fails_with_its_account_flat(tc: Tc) -> None:
+    with PaperRun(tc, spec(tc, restart="on_failure", max_restarts=1, max_bars=100), RUN) as run:
+        for number in (1, 2):
+            run.wait_for("paper_heartbeat", lambda told, number=number: told["engine"] == number)
+            wait_until_open(tc)
+            run.kill_child("engine")
+            run.wait_for("engine_lost", lambda told, number=number: told["number"] == number)
+        answer = run.end()
+    assert answer.code == 1
+    assert untruths(tc, RUN, 1) == []
+    facts = facts_of(tc)
+    assert (ends(facts.engines), facts.restarts) == (["SIGKILL", "SIGKILL"], 1)
+    assert facts.account_at_end
+    assert facts.account_at_end.flat
+    assert "died of SIGKILL" in answer.err
+
+
+def test_without_restart_the_run_fails_and_the_venue_flattens(tc: Tc) -> None:
+    with PaperRun(tc, spec(tc), RUN) as run:
+        wait_until_open(tc)
+        run.kill_child("engine")
+        answer = run.end()
+    assert answer.code == 1
+    assert untruths(tc, RUN, 1) == []
+    facts = facts_of(tc)
+    assert (ends(facts.engines), facts.restarts) == (["SIGKILL"], 0)
+    assert facts.account_at_end
+    assert facts.account_at_end.flat
+    assert facts.orders_by_venue
+    assert "engine_restarted" not in run.names
+
+
+def test_an_engine_that_dies_before_it_trades_is_followed_as_well(tc: Tc) -> None:
+    with PaperRun(tc, spec(tc, restart="on_failure", max_bars=3), RUN) as run:
+        engine = run.wait_for_child("engine")
+        os.kill(engine, signal.SIGKILL)
+        answer = run.end()
+    assert answer.code == 0, answer.err
+    facts = facts_of(tc)
+    assert (ends(facts.engines), facts.bars_seen, facts.bars_missed) == (["SIGKILL", "asked"], 3, 0)

@@ -1,0 +1,95 @@
+"""What outlives a control of a paper run that is killed: rows, what engines told of orders, and no half of a folder."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from opslab.errors import Environment
+from opslab.store.engine_orders import EngineOrders, is_sound
+from opslab.store.files import discard_folder
+from opslab.store.owner import held, is_held
+from opslab.store.runs import RowsFile, count_rows, remove_unfinished, tidy
+
+MADE = {"type": "OrderInitialized", "client_order_id": "O-1", "strategy_id": "S", "ts_event": 1}
+
+
+def killed_behind(code: str, folder: Path) -> None:
+    """A process that does this and is killed."""
+    program = f"import os, signal\nfrom pathlib import Path\nfolder = Path({str(folder)!r})\n{code}\n"
+    done = subprocess.run([sys.executable, "-c", f"{program}os.kill(os.getpid(), signal.SIGKILL)"], check=False)
+    assert done.returncode == -signal.SIGKILL
+
+
+@pytest.mark.parametrize(("at_once", "kept"), [(True, 3), (False, 0)])
+def test_rows_that_are_written_at_once_outlive_their_process(tmp_path: Path, at_once: bool, kept: int) -> None:
+    killed_behind(
+        f"from opslab.store.runs import RowsFile\nrows = RowsFile(folder, 'bars', at_once={at_once})\n"
+        "for number in range(3): rows.add({'number': number})",
+        tmp_path,
+    )
+    tidy(tmp_path)
+    assert count_rows(tmp_path, "bars") == kept
+    assert [path.name for path in tmp_path.iterdir()] == (["partial-bars.jsonl"] if kept else [])
+
+
+def test_rows_are_counted_under_either_name(tmp_path: Path) -> None:
+    assert count_rows(tmp_path, "bars") == 0
+    rows = RowsFile(tmp_path, "bars")
+    rows.add({"number": 1})
+    rows.commit()
+    assert count_rows(tmp_path, "bars") == 1
+
+
+def test_what_is_unfinished_of_results_goes_and_nothing_else(tmp_path: Path) -> None:
+    for name in (".orders.jsonl.tmp", "partial-orders.jsonl", "partial-bars.jsonl", "orders.jsonl"):
+        (tmp_path / name).write_text("{}\n")
+    remove_unfinished(tmp_path, ["orders"])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["orders.jsonl", "partial-bars.jsonl"]
+
+
+def test_what_engines_told_outlives_control_and_is_known_to_be_sound(tmp_path: Path) -> None:
+    assert not is_sound(tmp_path)
+    killed_behind(
+        f"from opslab.store.engine_orders import EngineOrders\nEngineOrders(folder).order_event({MADE})", tmp_path
+    )
+    assert is_sound(tmp_path)
+    with EngineOrders(tmp_path) as orders:
+        assert [order.client_order_id for order in orders.never_at_venue()] == ["O-1"]
+
+
+@pytest.mark.parametrize("bytes_kept", [0, 50, 5_000])
+def test_a_torn_file_of_orders_is_not_sound(tmp_path: Path, bytes_kept: int) -> None:
+    with EngineOrders(tmp_path) as orders:
+        orders.order_event(MADE)
+    (path,) = tmp_path.glob("*.sqlite")
+    path.write_bytes(path.read_bytes()[:bytes_kept] + os.urandom(4096))
+    assert not is_sound(tmp_path)
+
+
+def test_a_folder_is_discarded_at_once_and_what_was_left_of_one_goes_too(tmp_path: Path) -> None:
+    folder, left = tmp_path / "x", tmp_path / ".staging-x-gone"
+    for place in (folder, left):
+        (place / "deep").mkdir(parents=True)
+    discard_folder(folder)
+    assert list(tmp_path.iterdir()) == []
+    left.mkdir()
+    discard_folder(folder)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_is_held_as_long_as_a_child_that_inherited_it_lives(tmp_path: Path) -> None:
+    with held(tmp_path, Environment("held")) as descriptor:
+        child = subprocess.Popen(
+            [sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE, pass_fds=(descriptor,)
+        )
+    try:
+        assert is_held(tmp_path)
+        with pytest.raises(Environment, match="another"), held(tmp_path, Environment("another")):
+            pass
+    finally:
+        child.communicate()
+    assert not is_held(tmp_path)
