@@ -24,6 +24,11 @@ _POLL_SECONDS = 0.005
 _CHILD = "opslab.children."
 
 
+def paper_spec(tc: Tc, strategy: str = "order_lifecycle_demo", name: str = "spec.yaml", **paper: Any) -> str:
+    """Write a spec into the home; its path. paper: its block."""
+    return tc.spec(name, strategy=strategy, mode="paper", paper=paper)
+
+
 def living_in(folder: Path) -> dict[int, str]:
     """Processes that work in a folder, by id, with their command; zombies do not live."""
     found = {}
@@ -47,6 +52,8 @@ class PaperRun:
         run_id: str = "pp",
         environment: Mapping[str, str] | None = None,
         before: Sequence[str] = (),
+        pass_fds: Sequence[int] = (),
+        command: Sequence[str] = (sys.executable, "-m", "opslab"),
     ) -> None:
         """environment: beside the test's own. before: words in front of the command, as of `strace`."""
         self.tc = tc
@@ -58,7 +65,8 @@ class PaperRun:
         self.began_s = time.monotonic()
         with open(self._out, "wb") as out, open(self._err, "wb") as err:
             self.process = subprocess.Popen(
-                [*before, sys.executable, "-m", "opslab", "run", "paper", "--spec", spec, "--run-id", run_id, "--json"],
+                [*before, *command, "run", "paper", "--spec", spec, "--run-id", run_id, "--json"],
+                pass_fds=pass_fds,
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,

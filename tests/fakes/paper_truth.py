@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from opslab.model.ledger import LedgerEvent, event_of
-from tests.fakes.paper_run import living_in
+from tests.fakes.paper_run import END_SECONDS, PaperRun, living_in
 from tests.fakes.tc import Tc
 from tests.fakes.venue_standing import Standing, plain, standing
 
@@ -34,8 +34,8 @@ def _untruths(tc: Tc, run_id: str, code: int | None) -> Iterator[str]:
     verify = tc("run", "verify", run_id, "--json")
     if verify.code != 0:
         yield f"verify exits {verify.code}: {verify.out} {verify.err}"
-    shown = tc.json("run", "show", run_id)
     folder = tc.run_folder(run_id)
+    shown = json.loads((folder / "metadata.json").read_text())
     events = [json.loads(line) for line in (folder / "journal.jsonl").read_bytes().splitlines()]
     ends = [event["event"] for event in events if event["event"] in ENDINGS]
     if ends != [f"run_{shown['status']}"]:
@@ -53,7 +53,7 @@ def _untruths(tc: Tc, run_id: str, code: int | None) -> Iterator[str]:
     stands = ledger_of(folder)
     yield from _rows(folder, stands)
     yield from _told(events, stands)
-    yield from _account(shown, stands)
+    yield from _account(folder, shown, stands)
 
 
 def ledger_of(folder: Path) -> Standing:
@@ -136,8 +136,11 @@ def _told(events: list[dict[str, Any]], stands: Standing) -> Iterator[str]:
             yield f"an engine was told {told['type']} of {told['client_order_id']}, which the ledger does not have"
 
 
-def _account(shown: dict[str, Any], stands: Standing) -> Iterator[str]:
+def _account(folder: Path, shown: dict[str, Any], stands: Standing) -> Iterator[str]:
     counters = shown["metrics"]
+    bars = {row["ts_event"] for row in rows_of(folder, "bars")} if (folder / "bars.jsonl").exists() else set()
+    if counters and counters["bars_seen"] != len(bars):
+        yield f"bars_seen is {counters['bars_seen']}, and bars.jsonl has {len(bars)}"
     canceled = sum(1 for one in stands.orders.values() if one["status"] == "CANCELED")
     if counters and (counters["fills_count"], counters["orders_canceled"]) != (len(stands.trades), canceled):
         yield f"counters {counters}, the ledger has {len(stands.trades)} fills and {canceled} cancels"
@@ -146,3 +149,12 @@ def _account(shown: dict[str, Any], stands: Standing) -> Iterator[str]:
         truth = (len(stands.open), stands.position, not stands.open and not stands.position)
         if (said["open_orders"], Decimal(said["position"]), said["flat"]) != truth:
             yield f"account at the end {said}, by the ledger {truth}"
+
+
+def true_end(run: PaperRun, code: int, *, seconds: float = END_SECONDS) -> Any:
+    """It ends with that exit code, and all that it says is true. Its `metadata.json`."""
+    answer = run.end(seconds)
+    assert answer.code == code, (answer.code, answer.err[-3000:])
+    assert "Traceback" not in answer.err, answer.err
+    assert untruths(run.tc, run.run_id, code) == []
+    return json.loads((run.folder / "metadata.json").read_text())

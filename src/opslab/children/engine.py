@@ -199,7 +199,7 @@ def _leave_with_parent(watch: Watch, orders: BinaryIO) -> None:
 
 def _tell_progress(watch: Watch, ended: threading.Event) -> None:
     while not ended.wait(_PROGRESS_SECONDS):
-        watch.frames.offer({"progress": {"bars": watch.bars}})
+        watch.frames.offer({"progress": {"bars": watch.bars, "actions": watch.actions}})
 
 
 def redactor(folder: str | None = None) -> PathRedactor:

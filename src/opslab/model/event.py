@@ -22,6 +22,7 @@ LifecycleName = Literal[
     "engine_lost",
     "engine_restarted",
     "feed_state_changed",
+    "socket_state_changed",
     "bar_out_of_order",
     "gate_closed",
     "run_stopping",

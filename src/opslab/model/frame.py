@@ -4,7 +4,7 @@ Down, once, on standard input: an `EnginePlan`. Up, as JSON lines on an inherite
 with one of the keys below.
 
     event     {"event": name, "payload": {...}}          to the journal, in order
-    progress  {"progress": {"bars": n}}                  telemetry, may be dropped
+    progress  {"progress": {"bars": n, "actions": n}}    telemetry, may be dropped
     ended     {"ended": {"bars": n, "early": bool}}      the run is over, rows follow; early: before the data was
     row       {"row": {...}, "file": "orders"}           one line of a canonical result, in its order; in paper only
                                                          orders that the engine denied, as soon as it has

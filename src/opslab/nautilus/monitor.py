@@ -50,11 +50,11 @@ class Monitor:
         words: Words,
         state: NodeState,
         ending: Ending,
-        ask_account: Callable[[], None],
+        ask_again: Callable[[], None],
     ) -> None:
-        """Made when the node runs. ask_account: has the engine ask the venue for its balances."""
+        """Made when the node runs. ask_again: has the engine ask the venue for its balances and orders."""
         self._plan, self._watch, self._words = plan, watch, words
-        self._state, self._ending, self._ask_account = state, ending, ask_account
+        self._state, self._ending, self._ask_again = state, ending, ask_again
         self._clock: Clock = watch.clock
         now = self._clock.monotonic_s()
         self._feeds = {name: Feed(plan.silent_after_seconds.get(name, float("inf")), now) for name in FEEDS}
@@ -91,9 +91,14 @@ class Monitor:
 
     def socket(self, endpoint: str, is_up: bool, ago_ns: int) -> None:
         """At once, so that one which is back before anybody looks is seen all the same."""
-        if is_up and endpoint == USER_STREAM and self._vitals.sockets.get(endpoint) == "disconnected":
-            self._ask_account()  # what it was to be told meanwhile is lost
-        self._vitals.sockets[endpoint] = "connected" if is_up else "disconnected"
+        before, state = self._vitals.sockets.get(endpoint), "connected" if is_up else "disconnected"
+        self._vitals.sockets[endpoint] = state
+        if before is not None:
+            noticed = round(ago_ns / NS_PER_SECOND, 6)
+            payload = {"socket": endpoint, "from": before, "to": state, "noticed_after_seconds": noticed}
+            self._watch.frames.send({"event": "socket_state_changed", "payload": payload})
+            if is_up and endpoint == USER_STREAM:  # also when the adapter exchanges it, as it does behind each loss
+                self._ask_again()  # what it was to be told meanwhile is lost
         now = self._clock.monotonic_s()
         at = now - ago_ns / NS_PER_SECOND
         for name in CARRIES.get(endpoint, ()):
@@ -110,7 +115,7 @@ class Monitor:
     # What it does.
 
     def tick(self, late_seconds: float) -> None:
-        if self._ending.over:
+        if self.is_over:
             return
         now = self._clock.monotonic_s()
         self._bars.returned()  # what the engine gave out a bar for is done before a timer fires
@@ -129,6 +134,11 @@ class Monitor:
             self._watch.frames.send({"beat": self._beat(now, self._pulse.last(now)).model_dump()})
 
     @property
+    def is_over(self) -> bool:
+        """Whether it has told all, and let the node stop."""
+        return self._ending.over
+
+    @property
     def saw_last_bar(self) -> bool:
         return self._bars.newest_ns is not None and self._bars.newest_ns >= self._plan.last_close_ns
 
@@ -141,7 +151,7 @@ class Monitor:
     def _judge_feeds(self, now: float, late_seconds: float) -> None:
         if late_seconds > STALL_SECONDS:
             self._judges_from = now + CATCH_UP_SECONDS
-        if now < self._judges_from:
+        if now < self._judges_from or self.saw_last_bar:  # behind the last bar there is no market any more
             return
         for name, feed in self._feeds.items():
             self._tell_change(name, feed.look(now))

@@ -26,7 +26,7 @@ class NodeState:
         self._instrument_id = InstrumentId.from_str(instrument.instrument_id)
 
     def snapshot(self, ask: int, now_ns: int, waiting: tuple[Waiting, ...]) -> NodeSnapshot:
-        orders = self._open_orders()
+        orders = self.open_orders()
         account = AccountNow(
             as_of=iso(now_ns),
             positions=self._positions(),
@@ -38,12 +38,12 @@ class NodeState:
 
     def is_flat(self) -> bool:
         """Whether it knows of nothing open."""
-        return not self._open_orders() and not self._cache.positions_open(instrument_id=self._instrument_id)
+        return not self.open_orders() and not self._cache.positions_open(instrument_id=self._instrument_id)
 
     def none_in_flight(self) -> bool:
         return not self._cache.orders_inflight_count()
 
-    def _open_orders(self) -> list[Any]:
+    def open_orders(self) -> list[Any]:
         """Those on their way to the venue, too."""
         found = [*self._cache.orders_open(), *self._cache.orders_inflight()]
         return list({str(order.client_order_id): order for order in found}.values())

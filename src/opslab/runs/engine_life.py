@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from opslab.model.live import Phase
 from opslab.model.paper import Beat, Flattened
 from opslab.model.run import EngineCost, Failure, ScenarioCounters
 from opslab.model.spec import PaperLimits
@@ -13,6 +14,8 @@ from opslab.runs.child_process import ChildProcess
 Complaint = Literal["hang", "memory", "no_start"]
 START_SECONDS = 60.0
 """From spawn to the first beat; the engine itself gives up connecting before."""
+SIGNALS = ("SIGINT", "SIGTERM")
+"""Why an engine closes its gate that somebody else told to end."""
 LAST_EVENTS = 8
 _TELLING = ("type", "client_order_id", "venue_order_id", "feed", "to", "why", "last_qty", "last_px", "bar")
 
@@ -30,6 +33,8 @@ class EngineLife:
     bars: int = 0
     rows: int = 0
     """Bars of the run's own type that it told of, each once."""
+    actions: int = 0
+    """Of a scenario, as it told last."""
     newest_ns: int = 0
     """`ts_event` of the newest of them."""
     failure: Failure | None = None
@@ -57,6 +62,20 @@ class EngineLife:
             self.newest_ns = ts_event
             self.rows += 1
             self.bars = max(self.bars, self.rows)
+
+    def hear(self, frame: Mapping[str, Any]) -> None:
+        """What it says of itself: how far it is, that and how it ended."""
+        if "progress" in frame:
+            self.bars, self.actions = max(self.bars, frame["progress"]["bars"]), frame["progress"]["actions"]
+        elif "ended" in frame:
+            self.bars, self.ending = frame["ended"]["bars"], True
+        elif "failure" in frame:
+            self.failure = Failure.model_validate(frame["failure"])
+        elif "result" in frame:
+            result = frame["result"]
+            self.counters = ScenarioCounters.model_validate(result["counters"])
+            self.cost = EngineCost.model_validate(result["cost"])
+            self.denial_reasons, self.dropped = result["denial_reasons"], result["dropped"]
 
     def note(self, name: str, payload: Mapping[str, Any]) -> None:
         """Remember which event it was, without its figures."""
@@ -106,6 +125,20 @@ def end_word(life: EngineLife, failure: Failure | None) -> str:
     if life.killed_for:
         return life.killed_for
     return failure.kind if life.failure else life.child.ended_with or failure.kind
+
+
+def phase(life: EngineLife | None, is_ending: bool) -> Phase:
+    """What a run does whose engine is as it is; None: it has none."""
+    if is_ending or (life and life.ending):
+        return "stopping"
+    if life is None or life.first_beat_s is None:
+        return "starting" if life is None or life.number == 1 else "restarting"
+    return "running"
+
+
+def unasked(why: str) -> Failure:
+    """Why an engine ended that neither control nor its last bar let end."""
+    return Failure(kind="engine", message=f"the engine ended by itself: {why}, which did not come from tc")
 
 
 def loss(life: EngineLife, failure: Failure) -> dict[str, Any]:

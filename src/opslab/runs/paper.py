@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from opslab.model.frame import BARS
-from opslab.model.instant import iso
-from opslab.model.live import Live, Phase
-from opslab.model.paper import Beat, Flattened, NodeSnapshot
-from opslab.model.run import EngineCost, Failure, RunMetadata, ScenarioCounters
+from opslab.model.live import Live
+from opslab.model.paper import Beat, Flattened, NodeSnapshot, VenueStatement
+from opslab.model.run import Failure, RunMetadata
 from opslab.model.venue import VenueEndpoints, VenueProgress
-from opslab.runs.child_process import VENUE_COMMAND, ChildProcess
-from opslab.runs.engine_life import Bounds, EngineLife, Signs, cause, complaint, end_word, loss, may_restart
+from opslab.runs.child_process import VENUE_COMMAND
+from opslab.runs.engine_life import SIGNALS, EngineLife, loss, may_restart, phase, unasked
+from opslab.runs.engine_seat import EngineSeat
 from opslab.runs.heart import Heart
 from opslab.runs.inbox import Frames, Inbox
 from opslab.runs.lifecycle import Surroundings, live_through, start
@@ -35,12 +35,12 @@ OnLive = Callable[[Live], None]
 
 TURN_SECONDS = 0.05
 """How often the clock is looked at when nobody says anything."""
-ENGINE_PATIENCE_SECONDS = 20.0
-"""From being asked to end to being killed: flattening, a last reconciliation, goodbye to the venue."""
 VENUE_STARTS = 6
 """How often a venue may be started in one run."""
 LATE_BAR_SECONDS = 5.0
 """How long the last bar may take to be dealt with, once the venue has sent all."""
+LAST_WORD_SECONDS = 15.0
+"""How long the end waits for a venue that is just coming up, or has to be started once more."""
 LAST_LOOK_SECONDS = 0.5
 """What a hanging engine gets to print where it stands."""
 
@@ -81,20 +81,20 @@ class PaperRun:
         self._inbox = Inbox()
         limits = plan.spec.paper
         self._limits = limits
-        self._bounds = Bounds(float(limits.hang_after_seconds), limits.max_memory_mb << 20)
         self._heart = Heart(around.layout, around.clock, plan.run_id, start(plan, log, around), plan.rows, on_live)
+        self._seat = EngineSeat(plan, folder / "logs", around, self._inbox)
         self._venue = VenueSeat(around.layout, plan, folder / "logs", around.clock, self._inbox, venue_command)
         self._story = PaperStory(plan, around.clock, EngineOrders(around.layout.work(plan.run_id)))
         self._reconciler = LiveReconciler(
-            plan.run_id, plan.spec.instrument, self._ask_node, self._venue.statement, around.clock
+            plan.run_id, plan.spec.instrument, self._seat.ask, self._venue.statement, around.clock
         )
-        self._engine: EngineLife | None = None
         self._why: str | None = None
         """Why the run ends, once it does."""
         self._signal: str | None = None
         self._failure: Failure | None = None
         self._over = False
-        self._progress: VenueProgress | None = None
+        self._minutes: int | None = None
+        """Candles that the venue had closed when the run came to its end."""
         self._bars = RowsFile(folder, BARS, at_once=True)
         self._replayed_s: float | None = None
         """When the venue had sent all."""
@@ -110,8 +110,7 @@ class PaperRun:
             if signals.count:
                 self._inbox.put("signal", {"count": signals.count})
             while not self._over or self._reconciler.is_busy:
-                said = self._inbox.take(TURN_SECONDS)
-                if said:
+                if said := self._inbox.take(TURN_SECONDS):
                     self._hear(*said)
                 self._look(self._clock.monotonic_s())
             self._end()
@@ -120,6 +119,10 @@ class PaperRun:
             raise
         finally:
             signals.on_signal = lambda _count: None
+
+    @property
+    def _engine(self) -> EngineLife | None:
+        return self._seat.life
 
     # What is heard.
 
@@ -133,11 +136,13 @@ class PaperRun:
             self._hear_engine(self._engine, frames)
 
     def _signaled(self, count: int) -> None:
-        self._signal = self._around.signals.name
+        name = self._around.signals.name or "signal"
+        if self._why is None or count > 1:  # one that comes when the run ends anyway is not what ended it
+            self._signal = name
         if count > 1 and self._engine:
             self._engine.child.kill()
         else:
-            self._stop(self._signal or "signal")
+            self._stop(name)
 
     def _hear_venue(self, frames: Frames | None) -> None:
         if frames is None:
@@ -147,8 +152,8 @@ class PaperRun:
             if "listening" in frame:
                 self._venue_listens(VenueEndpoints.model_validate(frame["listening"]))
             elif "progress" in frame:
-                self._progress = VenueProgress.model_validate(frame["progress"])
-                if self._progress.state == "ended" and self._replayed_s is None:
+                progress = VenueProgress.model_validate(frame["progress"])
+                if progress.state == "ended" and self._replayed_s is None:
                     self._replayed_s = self._clock.monotonic_s()
             elif "refused" in frame:
                 raise refusal(frame["refused"])
@@ -159,7 +164,7 @@ class PaperRun:
         self._log.tell("venue_started", {"start": self._venue.starts, **shown})
         self._replayed_s = None
         if self._engine is None and not self._why:
-            self._start_engine(1)
+            self._seat.start(1, endpoints)
 
     def _venue_gone(self, why: str) -> None:
         self._log.tell("venue_lost", {"start": self._venue.starts, "why": why})
@@ -207,20 +212,12 @@ class PaperRun:
             life.saw_row(frame["row"]["ts_event"])
         elif "flattened" in frame:
             self._flattened(life, Flattened.model_validate(frame["flattened"]))
-        elif "progress" in frame:
-            life.bars = frame["progress"]["bars"]
-        elif "ended" in frame:
-            life.bars = frame["ended"]["bars"]
-            life.ending = True
-        elif "failure" in frame:
-            life.failure = Failure.model_validate(frame["failure"])
-        elif "result" in frame:
-            life.counters = ScenarioCounters.model_validate(frame["result"]["counters"])
-            life.cost = EngineCost.model_validate(frame["result"]["cost"])
-            life.denial_reasons = frame["result"]["denial_reasons"]
-            life.dropped = frame["result"]["dropped"]
+        else:
+            life.hear(frame)
 
     def _engine_event(self, life: EngineLife, name: str, payload: Mapping[str, Any]) -> None:
+        if name == "gate_closed" and self._why:  # a word and a signal asked for it, and either may be heard first
+            payload = {**payload, "why": self._why}
         self._log.tell(name, {**payload, "engine_number": life.number} if life.number > 1 else payload)
         life.note(name, payload)
         if name == "feed_state_changed":
@@ -229,26 +226,15 @@ class PaperRun:
             self._story.acted += 1
         elif name == "gate_closed":
             life.ending = True
+            if self._why is None and payload["why"] in SIGNALS:
+                life.failure = unasked(payload["why"])
+                return
             if self._why is None:
-                self._why = self._bound() if payload["why"] == LAST_BAR else payload["why"]
+                self._why = bound(self._limits, self._plan.rows) if payload["why"] == LAST_BAR else payload["why"]
+                self._count_minutes()
             self._story.gate_closed(self._why)
 
     # The life of the engine.
-
-    def _start_engine(self, number: int) -> None:
-        assert self._venue.endpoints
-        log = self._folder / "logs" / ("engine.log" if number == 1 else f"engine-{number}.log")
-        child = ChildProcess(
-            "engine",
-            self._plan.live(self._venue.endpoints, number),
-            log,
-            self._clock,
-            self._around.command,
-            ENGINE_PATIENCE_SECONDS,
-        )
-        now_s = self._clock.monotonic_s()
-        self._engine = EngineLife(number, child, now_s, iso(self._clock.now_ns()))
-        self._inbox.listen(self._engine.who, child)
 
     def _beat(self, life: EngineLife, beat: Beat) -> None:
         life.beat, life.beats = beat, life.beats + 1
@@ -276,9 +262,7 @@ class PaperRun:
         self._show()
         if life is None or self._over:
             return
-        about = complaint(Signs(life.started_s, life.last_beat_s, life.child.memory_bytes()), self._bounds, now_s)
-        if about and life.killed_for is None and not life.counters:
-            life.killed_for = about
+        if self._seat.complaint(now_s):
             self._let_it_say_where(life)
             life.child.kill()
             return
@@ -287,7 +271,7 @@ class PaperRun:
         if now_s > self._out_of_time_s:
             self._stop("max_seconds")
         elif self._all_was_sent(life, now_s):
-            self._stop(self._bound())
+            self._stop(bound(self._limits, self._plan.rows))
         elif self._next_reconciliation_s is not None and now_s > self._next_reconciliation_s:
             self._reconcile("periodic")
 
@@ -299,17 +283,12 @@ class PaperRun:
 
     def _let_it_say_where(self, life: EngineLife) -> None:
         """A hanging engine prints the stack of each of its threads, which its log keeps."""
-        if life.killed_for == "hang":
+        if life.killed_for != "memory":
             life.child.tell_where_it_is()
             deadline = self._clock.monotonic_s() + LAST_LOOK_SECONDS
             while (left := deadline - self._clock.monotonic_s()) > 0:
-                said = self._inbox.take(left)
-                if said:
+                if said := self._inbox.take(left):
                     self._hear(*said)
-
-    def _bound(self) -> str:
-        """What a run that saw all its bars was ended by."""
-        return bound(self._limits, self._plan.rows)
 
     def _stop(self, why: str) -> None:
         """Let the engine close its gate, leave the account as `on_stop` wants, and end."""
@@ -317,11 +296,17 @@ class PaperRun:
             self._why = why
             self._log.tell("run_stopping", {"why": why, "on_stop": self._limits.on_stop})
             self._story.stopping(why)
+            self._count_minutes()
         if self._engine is None:
             self._over = True
         else:
-            self._engine.child.tell({"stop": why})
-            self._engine.child.stop()
+            self._seat.stop(why)
+
+    def _count_minutes(self) -> None:
+        """What is closed behind this, no engine was to see."""
+        statement = self._venue.statement() if self._minutes is None else None
+        if statement:
+            self._minutes = statement.minutes
 
     def _flattened(self, life: EngineLife, done: Flattened) -> None:
         """The engine has left the account as it was to."""
@@ -339,12 +324,7 @@ class PaperRun:
             self._reconcile("final")
 
     def _engine_gone(self, life: EngineLife) -> None:
-        self._inbox.leave(life.who)
-        life.child.close()
-        death = life.child.failure(self._around.clean)
-        failure = cause(life, death, self._bounds)
-        life.ended_by = end_word(life, failure)
-        self._engine = None
+        failure = self._seat.gone(life)
         self._reconciler.node_gone()
         self._story.engine_ended(life, failure)
         if failure is None or self._signal:
@@ -355,16 +335,17 @@ class PaperRun:
         if self._why is None and self._venue.runs and may_restart(life, failure, self._limits):
             self._log.tell("engine_restarted", {"number": life.number + 1, "of": self._limits.max_restarts + 1})
             self._next_reconciliation_s = None
-            self._start_engine(life.number + 1)
+            assert self._venue.endpoints
+            self._seat.start(life.number + 1, self._venue.endpoints)
         else:
-            self._failure = failure
+            self._failure = self._failure or failure
+            if self._why is None:
+                self._why = "engine_lost"
+                self._story.stopping(self._why)
+                self._count_minutes()
             self._over = True
 
     # Reconciliation.
-
-    def _ask_node(self, number: int) -> None:
-        if self._engine:
-            self._engine.child.tell({"snapshot": number})
 
     def _reconcile(self, occasion: LiveOccasion) -> None:
         self._next_reconciliation_s = None
@@ -379,31 +360,39 @@ class PaperRun:
     # What is shown, and the end.
 
     def _show(self) -> None:
-        self._heart.beat(self._story.bars(self._engine), lambda: self._story.live(self._engine, self._phase()))
-
-    def _phase(self) -> Phase:
         life = self._engine
-        if self._why or (life and life.ending):
-            return "stopping"
-        if life is None or life.first_beat_s is None:
-            return "starting" if life is None or life.number == 1 else "restarting"
-        return "running"
+        self._heart.beat(self._story.bars(life), lambda: self._story.live(life, phase(life, self._why is not None)))
 
     def _end(self) -> None:
         """Account left as wanted, venue stopped, results and the closing event written."""
         why = self._why or "engine_lost"
-        statement = leave_account(self._plan, self._venue, self._log, self._story, why)
-        self._progress = self._venue.end(self._around.clean) or self._progress
+        statement = self._leave_account(why)
+        if statement is None and self._venue.runs:  # it hangs; started again it has the same account
+            self._venue.kill()
+            statement = self._leave_account(why)
+        self._venue.end(self._around.clean)
         for path in sorted((self._folder / "logs").glob("*.log")):
             scrub_log(path, self._around.clean)
-        end = Ending(why, self._failure, self._signal, statement, self._progress.minutes if self._progress else 0)
+        if self._minutes is None and statement:
+            self._minutes = statement.minutes
+        end = Ending(why, self._failure, self._signal, statement, self._minutes)
         end_run(self._plan, self._folder, self._around, self._log, self._story, end, self._bars)
+
+    def _leave_account(self, why: str) -> VenueStatement | None:
+        """Nobody but the venue can say how it was left, and end what is open: it is waited for."""
+        deadline = self._clock.monotonic_s() + LAST_WORD_SECONDS
+        while not self._venue.listens and (left := deadline - self._clock.monotonic_s()) > 0:
+            if not self._venue.runs and self._venue.starts > VENUE_STARTS:
+                break
+            if not self._venue.runs:
+                self._venue.start()
+            if said := self._inbox.take(left):
+                self._hear(*said)
+        return leave_account(self._plan, self._venue, self._log, self._story, why)
 
     def _abandon(self) -> None:
         """Something broke in control itself: nothing of the run is left running; the venue ends the account."""
-        if self._engine:
-            self._engine.child.kill()
-            self._engine.child.close()
+        self._seat.kill()
         if self._venue.runs and self._limits.on_stop == "flatten":
             self._venue.flatten("control failed")
         if self._venue.runs:

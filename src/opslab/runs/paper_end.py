@@ -28,8 +28,8 @@ class Ending:
     signal: str | None
     statement: VenueStatement | None
     """The venue's last word on the account."""
-    minutes: int
-    """Candles that the venue closed."""
+    minutes: int | None
+    """Candles that the venue had closed when it came to its end; None: it could not be asked."""
 
 
 def tell_left(log: RunLog, statement: VenueStatement | None, by: str, why: str, **more: Any) -> None:
@@ -43,9 +43,12 @@ def tell_left(log: RunLog, statement: VenueStatement | None, by: str, why: str, 
 
 
 def leave_account(plan: PaperPlan, venue: VenueSeat, log: RunLog, story: PaperStory, why: str) -> VenueStatement | None:
-    """The engine is gone. What it left behind against `on_stop: flatten`, the venue ends; its word on the account."""
+    """The engine is gone. What it left behind against `on_stop: flatten`, the venue ends; its word on the account.
+
+    Where no engine could say that it was flat, the venue does, even if nothing was open.
+    """
     statement = venue.statement()
-    if plan.spec.paper.on_stop == "leave" or statement is None or is_flat(statement):
+    if plan.spec.paper.on_stop == "leave" or statement is None or (story.was_left and is_flat(statement)):
         return statement
     done = venue.flatten(why)
     if done is None:

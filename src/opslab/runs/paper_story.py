@@ -60,6 +60,7 @@ class PaperStory:
         """Of engines that have ended."""
         self._engines: list[EngineFacts] = []
         self._bars_before = 0
+        self._actions = 0
         self._beats = 0
         self._dropped = 0
         self._venue_losses = 0
@@ -127,11 +128,17 @@ class PaperStory:
         self._by = by
         self._marks.left = self._now()
 
+    @property
+    def was_left(self) -> bool:
+        """Whether an engine has left the account as it is to be left."""
+        return self._by is not None
+
     def engine_ended(self, life: EngineLife, failure: Failure | None) -> None:
         self._bars_before += life.bars
         self._messages_before = self._messages.copy()
         self._last = None
         self._dropped += life.dropped
+        self._actions = max(self._actions, life.actions)
         if life.counters:
             self.counters.append(life.counters)
         self.denials.update(life.denial_reasons)
@@ -163,7 +170,7 @@ class PaperStory:
     def actions(self) -> int:
         """Of the engine that counted most: what an earlier one did is not done again."""
         counted = max((one.deterministic_action_triggered for one in self.counters), default=0)
-        return max(counted, self.acted)
+        return max(counted, self.acted, self._actions)
 
     def gated(self) -> dict[str, int]:
         """What the gate kept back while a run ended."""
@@ -200,15 +207,15 @@ class PaperStory:
             reconciliation=self._last_state,
         )
 
-    def facts(self, statement: VenueStatement | None, minutes: int, counts: PaperCounts) -> PaperFacts:
-        """statement: the venue's word on the account as the run left it. minutes: candles that the venue closed."""
-        marks = self._marks
+    def facts(self, statement: VenueStatement | None, minutes: int | None, counts: PaperCounts) -> PaperFacts:
+        """statement: the venue's word on the account as the run left it. minutes: candles that the venue had closed."""
+        marks, on_stop = self._marks, self._plan.spec.paper.on_stop
         return PaperFacts(
             engines=tuple(self._engines),
             restarts=max(0, len(self._engines) - 1),
             bars_expected=self._plan.rows,
             bars_seen=self._bars_before,
-            bars_missed=max(0, minutes - self._bars_before),
+            bars_missed=None if minutes is None else max(0, minutes - self._bars_before),
             heartbeats=self._beats,
             dropped_beats=self._dropped,
             feeds={name: feed.facts(self._messages[name], self._now()) for name, feed in self._feeds.items()},
@@ -217,9 +224,11 @@ class PaperStory:
             account_at_end=account_at_end(statement) if statement else None,
             stop=StopFacts(
                 why=self._why or "failure",
-                on_stop=self._plan.spec.paper.on_stop,
+                on_stop=on_stop,
                 seconds_to_gate=_between(marks.asked_to_stop, marks.gate),
-                seconds_to_flat=_between(marks.asked_to_stop or marks.gate, marks.left),
+                seconds_to_flat=(
+                    _between(marks.asked_to_stop or marks.gate, marks.left) if on_stop == "flatten" else None
+                ),
             ),
             latencies=Latencies(
                 start_to_first_bar_seconds=_between(marks.began, marks.first_bar),

@@ -51,6 +51,7 @@ class VenueSeat:
         self._door: DoorClient | None = None
         self._shy_until_s = 0.0
         self.starts = 0
+        self.listens = False
         self.endpoints: VenueEndpoints | None = None
 
     @property
@@ -74,6 +75,7 @@ class VenueSeat:
         self._inbox.listen(self.who, self._child)
 
     def listening(self, endpoints: VenueEndpoints) -> None:
+        self.listens = True
         port = int(endpoints.rest_url.rpartition(":")[2])
         self._plan = self._plan.model_copy(update={"port": port})
         self.endpoints = endpoints
@@ -112,6 +114,7 @@ class VenueSeat:
     def ended(self, clean: Callable[[str], str]) -> str:
         """After its end was heard: why, for people."""
         assert self._child
+        self.listens = False
         self._inbox.leave(self.who)
         self._child.close()
         self._close_door()
@@ -140,6 +143,7 @@ class VenueSeat:
             self._child.stop()
 
     def kill(self) -> None:
+        self.listens = False
         if self._child:
             self._child.kill()
 

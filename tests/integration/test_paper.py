@@ -1,0 +1,213 @@
+"""The life of a paper run through its door: how it begins, how it ends, what is refused, and that all it says is true."""
+
+import json
+import os
+import signal
+import sys
+from typing import Any
+
+import pytest
+
+from tests.fakes.paper_run import PaperRun, living_in, paper_spec
+from tests.fakes.paper_truth import rows_of, true_end
+from tests.fakes.tc import Tc
+
+END_SECONDS = 20.0
+"""From a signal to the end of `tc`, of a run in which nothing hangs: two or three where nobody else works."""
+LIMIT = "import os, resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, ({0}, {0})); os.execv(sys.argv[1], sys.argv[1:])"
+
+
+def live_of(run: PaperRun) -> Any:
+    return json.loads((run.home / "runtime" / "live" / f"{run.run_id}.json").read_text())
+
+
+def test_a_run_lives_from_the_safety_gate_to_its_seal(tc: Tc) -> None:
+    with PaperRun(tc, paper_spec(tc, speed=600, max_bars=30, reconcile_every_seconds=1)) as run:
+        run.wait_for_bars(3)
+        shown = tc.json("run", "show", "pp")
+        assert (shown["status"], shown["mode"]) == ("running", "paper")
+        live = live_of(run)["paper"]
+        assert (live["phase"], {feed["state"] for feed in live["feeds"].values()}) == ("running", {"live"})
+        assert set(live["sockets"].values()) == {"connected"}
+        assert [one["venue"] for one in tc.json("venue", "fault", "list", "--name", "pp")] == []
+        ended = true_end(run, 0)
+        assert (ended["status"], ended["ended_by"], ended["result_digest"]) == ("completed", "max_bars", None)
+        names = [name for name in run.names if name not in ("feed_state_changed", "reconciliation_checked")]
+        assert names == [
+            "run_initialized", "paper_safety_checked", "run_started", "data_verified", "venue_started",
+            "engine_started", "scenario_registered", "gate_closed", "orders_canceled", "positions_flattened",
+            "run_completed",
+        ]  # fmt: skip
+        occasions = [told["occasion"] for told in run.told("reconciliation_checked")]
+        assert (occasions[0], occasions[-1], set(occasions[1:-1])) == ("startup", "final", {"periodic"})
+        assert {told["state"] for told in run.told("reconciliation_checked")} == {"ok"}
+        assert (ended["paper"]["bars_seen"], ended["paper"]["bars_missed"], ended["metrics"]["fills_count"]) == (
+            30,
+            0,
+            31,
+        )
+        report = (run.folder / "report.md").read_text()
+        assert "| ended by | max_bars |" in report
+        assert "| flat | yes |" in report
+
+
+@pytest.mark.parametrize(("bound", "value"), [("max_bars", 1), ("max_seconds", 4)])
+def test_it_ends_at_its_bound(tc: Tc, bound: str, value: int) -> None:
+    with PaperRun(tc, paper_spec(tc, **{"speed": 120, bound: value})) as run:
+        ended = true_end(run, 0)
+        assert (ended["status"], ended["ended_by"]) == ("completed", bound)
+        if bound == "max_bars":
+            assert ended["paper"]["bars_seen"] == 1
+        assert ended["paper"]["account_at_end"]["flat"] is True
+
+
+def test_what_is_to_be_left_is_left_and_said(tc: Tc) -> None:
+    """At its ninth bar the demo holds a position, and an order that rests."""
+    with PaperRun(tc, paper_spec(tc, speed=240, max_bars=9, on_stop="leave")) as run:
+        ended = true_end(run, 0)
+        account = ended["paper"]["account_at_end"]
+        assert (account["open_orders"], account["position"], account["flat"]) == (1, "0.005", False)
+        assert ended["paper"]["stop"]["seconds_to_flat"] is None
+        assert ended["paper"]["final_reconciliation"] == "ok"
+        assert "positions_flattened" not in run.names
+        assert rows_of(run.folder, "orders")[-1]["status"] == "ACCEPTED"
+        report = (run.folder / "report.md").read_text()
+        assert "| open orders | 1 |" in report
+        assert "| flat | no |" in report
+
+
+def test_orders_that_travel_for_half_a_second_are_still_flattened(tc: Tc) -> None:
+    """At its 21st bar the demo opens a position."""
+    with PaperRun(tc, paper_spec(tc, speed=600, max_bars=21, latency_ms=500)) as run:
+        ended = true_end(run, 0)
+        assert ended["paper"]["final_reconciliation"] == "ok"
+        assert ended["paper"]["stop"]["seconds_to_flat"] > 0.5
+        (told,) = run.told("positions_flattened")
+        assert told["flat"] is True
+
+
+def test_a_market_that_is_too_fast_for_the_engines_adapter_is_said_to_be(tc: Tc) -> None:
+    """It sends twenty orders a second and keeps the rest in a row: those are late, or never come to the venue."""
+    tc.ok("run", "backtest", "--spec", tc.spec("bt.yaml", strategy="order_lifecycle_demo"), "--run-id", "bt")
+    with PaperRun(tc, paper_spec(tc, speed=3000, max_bars=150)) as run:
+        ended = true_end(run, 1)
+        assert (ended["status"], ended["paper"]["bars_seen"]) == ("completed", 150)
+        assert ended["paper"]["final_reconciliation"] == "mismatch"
+        assert ended["paper"]["orders_lost"] > 0
+        assert ended["paper"]["account_at_end"]["flat"] is True
+        answer = tc("run", "compare", "bt", "pp", "--json")
+        assert answer.code == 1
+        fills = answer.document["parity"]["fills"]
+        assert fills["causes"]["latency"] > 0
+        assert fills["causes"]["unexplained"] > 0  # one of the two never came to its market
+
+
+# What is refused.
+
+
+@pytest.mark.parametrize(
+    ("paper", "data", "message"),
+    [
+        ({"max_bars": 10_081}, {}, "paper.max_bars: must be at most 10080"),
+        ({}, {"start": "2024-01-03", "end": "2024-01-03"}, "end must be later than start"),
+        ({}, {"start": "2024-02-03", "end": "2024-02-04"}, "has no candles from"),
+    ],
+)
+def test_more_than_the_dataset_has_is_refused_and_nothing_is_written(
+    tc: Tc, paper: dict[str, Any], data: dict[str, Any], message: str
+) -> None:
+    spec = tc.spec(mode="paper", paper=paper, data={"dataset": "btcusdt-sample", **data})
+    answer = tc("run", "paper", "--spec", spec, "--run-id", "pp")
+    assert (answer.code, answer.out) == (2, "")
+    assert message in answer.err
+    assert not run_exists(tc)
+
+
+def run_exists(tc: Tc) -> bool:
+    return tc.run_folder("pp").exists() or (tc.home / "runtime" / "venues" / "pp").exists()
+
+
+@pytest.mark.parametrize("scope", [("--run-id", "pp"), ("--all",)])
+def test_an_active_kill_switch_keeps_it_from_starting(tc: Tc, scope: tuple[str, ...]) -> None:
+    tc.ok("kill", "activate", *scope, "--reason", "not today")
+    with PaperRun(tc, paper_spec(tc)) as run:
+        answer = run.end()
+        assert answer.code == 4
+        assert "was kept from starting" in answer.err
+        assert run.names == ["run_initialized", "paper_safety_checked", "paper_safety_blocked"]
+        assert run.told("paper_safety_checked")[0]["state"] == "active"
+        assert answer.document["status"] == "safety_blocked"
+        assert tc("run", "verify", "pp").code == 0
+        assert living_in(run.home) == {}
+        assert not (tc.home / "runtime" / "venues" / "pp").exists()
+
+
+# Signals.
+
+
+@pytest.mark.parametrize(
+    ("moment", "number"),
+    [
+        ("data_verified", signal.SIGINT),  # the venue does not listen yet
+        ("venue_started", signal.SIGTERM),  # the engine is being started
+        ("engine_started", signal.SIGHUP),  # it connects
+        ("paper_heartbeat", signal.SIGINT),
+    ],
+)
+def test_a_signal_ends_it_soon_and_leaves_nothing_open(tc: Tc, moment: str, number: signal.Signals) -> None:
+    with PaperRun(tc, paper_spec(tc, speed=240)) as run:
+        if moment == "paper_heartbeat":
+            run.wait_for_bars(3)
+        else:
+            run.wait_for(moment)
+        at = run.signal(number)
+        ended = true_end(run, 130)
+        assert (ended["status"], ended["ended_by"]) == ("interrupted", number.name)
+        assert run.ended_s - at < END_SECONDS
+        assert ended["paper"]["account_at_end"]["flat"] is True
+        assert run.told("positions_flattened")[-1]["flat"] is True
+
+
+def test_the_second_signal_kills_the_engine_and_the_venue_ends_what_it_left(tc: Tc) -> None:
+    """An engine that is stopped cannot do it: it is not waited for."""
+    with PaperRun(tc, paper_spec(tc, speed=240)) as run:
+        run.wait_for_bars(3)
+        os.kill(run.wait_for_child("engine"), signal.SIGSTOP)
+        run.signal(signal.SIGINT)
+        run.wait_for("run_stopping")
+        at = run.signal(signal.SIGINT)
+        ended = true_end(run, 130)
+        assert run.ended_s - at < END_SECONDS
+        assert (ended["status"], ended["ended_by"]) == ("interrupted", "SIGINT")
+        assert run.told("positions_flattened")[-1]["by"] == "venue"
+        assert "died of SIGKILL (stopped by tc" in ended["paper"]["engines"][0]["failure"]
+
+
+def test_a_signal_that_comes_when_it_ends_anyway_changes_nothing(tc: Tc) -> None:
+    with PaperRun(tc, paper_spec(tc, speed=600, max_bars=12)) as run:
+        run.wait_for("gate_closed")
+        run.signal(signal.SIGTERM)
+        ended = true_end(run, 0)
+        assert (ended["status"], ended["ended_by"]) == ("completed", "max_bars")
+
+
+# No room.
+
+
+def test_without_room_for_what_it_keeps_it_ends_with_the_account_flat(tc: Tc) -> None:
+    """No file may grow past a size: those of control want to first."""
+    with PaperRun(tc, paper_spec(tc, speed=240), before=[sys.executable, "-c", LIMIT.format(60_000)]) as run:
+        answer = run.end()
+        assert answer.code == 5
+        assert "tc: error: cannot " in answer.err
+        assert living_in(run.home) == {}
+        assert tc.ok("run", "recover", "pp")
+        assert tc("run", "verify", "pp").code == 0
+        assert tc.json("run", "show", "pp")["status"] in ("failed", "interrupted")
+        assert position_of(tc) == (0, 0)
+
+
+def position_of(tc: Tc) -> tuple[int, float]:
+    """Open orders and position, by the venue's ledger."""
+    found = tc.json("venue", "audit", "pp")
+    return found["open_orders"], float(found["position"])
