@@ -13,8 +13,13 @@ from tests.breaking.forged import rewrite_journal
 
 DERIVED = ("metadata.json", "report.md", "report.html")
 MANIFEST = "manifest.json"
-LEFT = (".metadata.json.1.tmp", ".manifest-2.lines.1.tmp", "manifest-2.lines")
-"""What a process leaves of a derived file, or of a next seal, when it dies over it."""
+LEFT = (
+    ".metadata.json.1.tmp", ".manifest-2.lines.1.tmp", "manifest-2.lines", ".connectivity_probe-1.json.1.tmp",
+    "connectivity_probe-1.json",
+)  # fmt: skip
+"""What a process leaves of a derived file, of a check or of a next seal, when it dies over it."""
+JOURNAL = "journal.jsonl"
+_CHECK = b'","event":"connectivity_probe_evaluated","payload":{"state":"probe_ok","of":{"n":1'
 Edit = Callable[[bytes, random.Random], bytes]
 
 
@@ -72,7 +77,8 @@ def exchange_lines(data: bytes, rng: random.Random) -> bytes:
 
 
 def append_byte(data: bytes, rng: random.Random) -> bytes:
-    return data + bytes([rng.randrange(256)])
+    """Any but the one with which a check's event begins: that a dying process can have left, see `_behind_journal`."""
+    return data + bytes([rng.choice([byte for byte in range(256) if byte != ord("{")])])
 
 
 def append_line(data: bytes, _rng: random.Random) -> bytes:
@@ -114,16 +120,17 @@ def changes_of(run: Path) -> Iterator[Change]:
         yield Change(f"edit {name}", name, _editing(name, append_line), found=False)
     yield from _of_metadata(json.loads((run / "metadata.json").read_bytes()))
     yield from _added()
+    yield from _behind_journal(len((run / JOURNAL).read_bytes().splitlines()) + 1)
     yield from _of_folders(sorted({Path(name).parent.as_posix() for name in names} - {"."}))
     yield Change("whitespace in manifest.json", MANIFEST, _respace, times=True)
-    yield Change("forge the journal, its chain whole", "journal.jsonl", lambda folder, _rng: _forge(folder))
+    yield Change("forge the journal, its chain whole", JOURNAL, lambda folder, _rng: _forge(folder))
 
 
 def _of_any(run: Path, name: str, located: bool) -> Iterator[Change]:
     for title, edit in EDITS.items():
         yield Change(f"{title} of {name}", name, _editing(name, edit), located=located, times=True)
     yield Change(f"delete {name}", name, _deleting(name))
-    other = "metrics.json" if name != "metrics.json" else "journal.jsonl"
+    other = "metrics.json" if name != "metrics.json" else JOURNAL
     if (run / other).read_bytes() != (run / name).read_bytes():
         yield Change(
             f"{name} gets what {other} holds",
@@ -229,8 +236,40 @@ def _added() -> Iterator[Change]:
     yield Change("add a folder", "extra", lambda folder, _rng: (folder / "extra").mkdir())
     yield Change("add a hidden folder", ".extra", lambda folder, _rng: (folder / ".extra").mkdir())
     yield Change("add a folder in logs", "logs/extra", lambda folder, _rng: (folder / "logs" / "extra").mkdir())
-    yield Change("add a link", "extra", lambda folder, _rng: (folder / "extra").symlink_to("journal.jsonl"))
+    yield Change("add a link", "extra", lambda folder, _rng: (folder / "extra").symlink_to(JOURNAL))
     yield Change("add a pipe", "extra", lambda folder, _rng: os.mkfifo(folder / "extra"))
+
+
+def _behind_journal(number: int) -> Iterator[Change]:
+    """Bytes without a newline: the beginning of a check's event is of one that died, anything else a change.
+
+    number: of the next line.
+    """
+    begun = b'{"seq":%d,"time":"2026-01-01T00:00:00.000000Z' % number + _CHECK
+    for length in (1, 8, 30, 60, 100, len(begun)):
+        yield _lengthening(f"the first {length} bytes of a check's event", begun[:length], harmless=True)
+    for title, data in (
+        ("a space and the beginning of a check's event", b" " + begun),
+        ("the beginning of a check's event with another number", begun.replace(b'"seq":', b'"seq":1')),
+        ("the beginning of another event", begun.replace(b"connectivity_probe_evaluated", b"order_event")),
+        ("the beginning of a check's event, spaced", begun.replace(b'":', b'": ')),
+        ("a check's event that is no line's beginning", begun + b"}}}"),
+        ("a check's event behind another line", begun + b'}},"prev":"sha256:' + b"0" * 64 + b'"}'),
+        ("zeros", b"\x00" * 512),
+        ("the beginning of a check's event and zeros", begun + b"\x00" * 512),
+    ):
+        yield _lengthening(title, data, harmless=False)
+
+    def cut(data: bytes, rng: random.Random) -> bytes:
+        lines = data.splitlines(keepends=True)
+        return data + lines[rng.randrange(len(lines))][: rng.randrange(12, 60)]
+
+    yield Change("the journal gets the beginning of one of its lines", JOURNAL, _editing(JOURNAL, cut), times=True)
+
+
+def _lengthening(title: str, data: bytes, harmless: bool) -> Change:
+    change = _editing(JOURNAL, lambda before, _rng: before + data)
+    return Change(f"the journal gets {title}", JOURNAL, change, harmless=harmless, located=not harmless)
 
 
 def _of_folders(names: list[str]) -> Iterator[Change]:

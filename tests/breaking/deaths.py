@@ -5,7 +5,7 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Any
 
@@ -66,7 +66,7 @@ def count_steps(work: Work) -> int:
     return steps
 
 
-def chosen(places: range, count: int | None) -> list[int]:
+def chosen(places: Sequence[int], count: int | None) -> list[int]:
     """All of them, or `count` evenly spread, the first and the last among them."""
     if count is None or count >= len(places):
         return list(places)

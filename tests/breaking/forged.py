@@ -7,6 +7,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from opslab.model.canonical import digest_bytes
+from opslab.model.check import PROBE
+from opslab.store.files import json_bytes, write_whole
+from opslab.store.journal import Journal
 from tests.breaking.chain import chained, journal_bytes, whole_lines
 from tests.breaking.scene import ORDERS_TINY, RUN, Kind, Scene
 from tests.fakes.tc import Tc
@@ -68,6 +72,24 @@ def cut_off(folder: Path, share: float = 0.6, torn_bytes: int = 40) -> None:
     (folder / "journal.jsonl").write_bytes(b"".join(kept) + lines[len(kept)][:torn_bytes])
     (folder / "metadata.json").unlink()
     (folder / ".metadata.json.4194304.tmp").write_bytes(b'{"metadata_version"')
+
+
+def check_unsealed(folder: Path, torn_bytes: int = 0) -> None:
+    """As if a check of a sealed run had died before it could seal.
+
+    torn_bytes: so many of its event's last ones were not written.
+    """
+    document = json_bytes({"version": 1, "state": "probe_ok"})
+    write_whole(folder / PROBE.numbered(1), document)
+    with Journal(folder, StillClock()) as journal:
+        about = {"artifact": PROBE.numbered(1), "digest": digest_bytes(document)}
+        journal.append(PROBE.event, {"state": "probe_ok", **about})
+    if torn_bytes:
+        (folder / "journal.jsonl").write_bytes(journal_bytes(folder)[:-torn_bytes])
+
+
+def check_torn(folder: Path) -> None:
+    check_unsealed(folder, torn_bytes=40)
 
 
 def rewrite_journal(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:

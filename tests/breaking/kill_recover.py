@@ -11,12 +11,17 @@ from opslab.settings import Settings
 from tests.breaking.aftermath import FINAL, entries
 from tests.breaking.chain import ENDINGS, chain_faults, journal_bytes, lifecycle
 from tests.breaking.deaths import KILLED, XFSZ, chosen, count_steps, dies_at_byte, dies_at_step
-from tests.breaking.forged import ROWS, copy_into, cut_off, finished, unseal
+from tests.breaking.forged import ROWS, check_torn, check_unsealed, copy_into, cut_off, finished, unseal
 from tests.breaking.scene import RUN, Scene
 from tests.breaking.trial import Attempt, Trial
 from tests.fakes.tc import Tc
 
-_DEATHS: dict[str, Callable[[Path], None]] = {"died-running": cut_off, "died-unsealed": unseal}
+_DEATHS: dict[str, Callable[[Path], None]] = {
+    "died-running": cut_off,
+    "died-unsealed": unseal,
+    "check-unsealed": check_unsealed,
+    "check-torn": check_torn,
+}
 """What is to be recovered."""
 
 
@@ -27,16 +32,12 @@ def attempts(scene: Scene) -> Iterator[Attempt]:
         kill(dead)
         done = copy_into(Tc(base / "done"), dead)
         _recover(base / "done", lambda: None)
-        for at in chosen_of(_sizes(dead, done), scene.count):
+        for at in chosen(_sizes(dead, done), scene.count):
             yield Attempt(f"kill-recover-{name}-{at}", partial(_at_byte, dead=dead, at=at))
         copy_into(Tc(base / "counted"), dead)
         steps = count_steps(partial(_recover, base / "counted"))
         for step in chosen(range(steps + 1), scene.count):
             yield Attempt(f"kill-recover-{name}-step-{step}", partial(_at_step, dead=dead, step=step))
-
-
-def chosen_of(places: list[int], count: int | None) -> list[int]:
-    return [places[number] for number in chosen(range(len(places)), count)]
 
 
 def _sizes(dead: Path, done: Path) -> list[int]:

@@ -1,15 +1,24 @@
-"""Death at every byte and every step of a record's write: the record is the old one or the new one, and whole."""
+"""Death at every byte and every step of a record's write: the record is the old one or the new one, and whole.
 
-from collections.abc import Callable, Iterator
+And of a check behind a seal: the run is whole, and `recover` ends it.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from opslab.errors import Environment
+from opslab.lab import Lab
+from opslab.model.check import PROBE
+from opslab.model.ids import RunId
 from opslab.model.run import RunMetadata
+from opslab.settings import Settings
 from opslab.store.files import write_whole
 from opslab.store.runs import RowsFile, tidy, write_metadata, write_record
 from opslab.store.seal import hold_against, read_manifest, seal
 from tests.breaking.aftermath import entries
+from tests.breaking.chain import chain_faults, journal_bytes, whole_lines
 from tests.breaking.deaths import KILLED, XFSZ, chosen, count_steps, dies_at_byte, dies_at_step
 from tests.breaking.forged import copy_into, finished, unseal
 from tests.breaking.scene import Scene
@@ -18,6 +27,7 @@ from tests.fakes.tc import Tc
 
 _TEXT = "".join(f"line {number} of a record\n" for number in range(120)).encode()
 _ROWS = [{"client_order_id": f"O-{number}", "last_qty": "0.005"} for number in range(400)]
+_SUMMARY = {"state": "probe_ok", "host": "größer", "status_code": 200, "total_ms": 1.25, "reason": None}
 _SEALED_AT = "2024-01-01T00:00:00.000000Z"
 
 
@@ -38,8 +48,8 @@ class Write:
     do: Callable[[Path], None]
     claim: Callable[[Trial, "Sides", Path], None]
     """Called with the folder as death left it."""
-    largest: Callable[[Path], int]
-    """Of the files it writes, in the folder where it was done whole."""
+    places: Callable[["Sides"], Sequence[int]]
+    """Sizes at which no file may grow any more."""
 
 
 def _as_it_is(_folder: Path) -> None:
@@ -110,23 +120,95 @@ def _claim_tidy(trial: Trial, folder: Path) -> None:
     trial.claim(not hidden, f"temporary files are left: {hidden}")
 
 
-def _size(*names: str) -> Callable[[Path], int]:
-    return lambda folder: max(path.stat().st_size for name in names for path in folder.glob(name))
+def _check(folder: Path) -> None:
+    _lab(folder).record_check(folder.name, PROBE, _SUMMARY, {"version": 1, **_SUMMARY})
+
+
+def _lab(folder: Path) -> Lab:
+    return Lab(Settings(folder.parents[2], "--home"))
+
+
+def _claim_checked(trial: Trial, sides: Sides, after: Path) -> None:
+    """The run is whole at once, and no check is taken until `recover` has ended this one: it is kept, or never was."""
+    lab, run_id = _lab(after), RunId(after.name)
+    sealed, found = journal_bytes(sides.before), journal_bytes(after)
+    behind = found.removeprefix(sealed)
+    verified = lab.verify(run_id, lambda _size: None)
+    says = [f"{one.kind}: {one.file} {one.message}" for one in verified.findings]
+    trial.claim(verified.verdict == "whole", f"verify at once: {verified.verdict}, {says}")
+    trial.claim(all(one.kind == "left_behind" for one in verified.findings), f"verify at once: {says}")
+    kept = behind.endswith(b"\n")
+    end = "none" if not behind else "torn" if not kept else "whole"
+    trial.saw("check behind the seal", end if verified.findings else "settled" if kept else "none")
+    if end == "torn":
+        trial.claim(any("journal.jsonl" in one for one in says), f"verify does not name the torn end: {says}")
+    if verified.findings:
+        try:
+            _check(after)
+        except Environment as refused:
+            hint = f"tc run recover {run_id}, then again"
+            trial.claim((refused.exit_code, refused.hint) == (5, hint), f"a new check is told {refused.hint}")
+        else:
+            trial.claim(False, "a new check is taken before the last one was settled")
+    action = lab.recover(run_id, None).action
+    trial.saw("recover", action)
+    trial.claim((action == "nothing") == (not verified.findings), f"recover: {action}, of {says}")
+    _claim_settled_check(trial, sides, after, kept)
+
+
+def _claim_settled_check(trial: Trial, sides: Sides, after: Path, kept: bool) -> None:
+    lab, run_id = _lab(after), RunId(after.name)
+    verified = lab.verify(run_id, lambda _size: None)
+    trial.claim(not verified.findings, f"verify afterwards: {verified.verdict}, {verified.message}")
+    trial.claim(lab.recover(run_id, None).action == "nothing", "a second recover did something")
+    for fault in chain_faults(journal_bytes(after)):
+        trial.claim(False, fault)
+    if kept:
+        count = len(whole_lines(journal_bytes(after))) - len(whole_lines(journal_bytes(sides.before)))
+        trial.claim(count == 1, f"the journal has {count} more lines")
+    else:  # it is the run that was sealed, to the byte
+        was, now = entries(sides.before), entries(after)
+        differ = sorted(name for name in was.keys() | now.keys() if was.get(name) != now.get(name))
+        trial.claim(not differ, f"the check is not in the journal, and changed {differ}")
+    _check(after)
+    verified = lab.verify(run_id, lambda _size: None)
+    trial.claim(verified.verdict == "whole" and not verified.findings, f"the next check: {verified.message}")
+    _claim_tidy(trial, after)
+
+
+def _places_of_check(sides: Sides) -> list[int]:
+    """Every byte of its result, and every byte of its event, which is behind what was sealed."""
+    result = max(path.stat().st_size for path in sides.done.glob("connectivity_probe-*.json"))
+    before, done = (len(journal_bytes(folder)) for folder in (sides.before, sides.done))
+    return sorted({*range(result), *range(before, done + 1)})
+
+
+def _up_to(*names: str) -> Callable[[Sides], Sequence[int]]:
+    """Of the files it writes."""
+    return lambda sides: range(max(path.stat().st_size for name in names for path in sides.done.glob(name)) + 1)
 
 
 WRITES = (
-    Write("metadata", _as_it_is, _metadata, partial(_claim_old_or_new, name="metadata.json"), _size("metadata.json")),
-    Write("metrics", _as_it_is, _metrics, partial(_claim_old_or_new, name="metrics.json"), _size("metrics.json")),
+    Write(
+        "metadata",
+        _as_it_is,
+        _metadata,
+        partial(_claim_old_or_new, name="metadata.json"),
+        _up_to("metadata.json"),
+    ),
+    Write("metrics", _as_it_is, _metrics, partial(_claim_old_or_new, name="metrics.json"), _up_to("metrics.json")),
     Write(
         "new-file",
         _as_it_is,
         lambda folder: write_whole(folder / "new.bin", _TEXT),
         partial(_claim_old_or_new, name="new.bin"),
-        _size("new.bin"),
+        _up_to("new.bin"),
     ),
-    Write("rows", _as_it_is, _rows, _claim_rows, _size("more.jsonl")),
-    Write("seal", unseal, _seal, _claim_sealed, _size("manifest*")),
-    Write("seal-again", _as_it_is, _seal, _claim_sealed, _size("manifest*")),
+    Write("rows", _as_it_is, _rows, _claim_rows, _up_to("more.jsonl")),
+    Write("seal", unseal, _seal, _claim_sealed, _up_to("manifest*")),
+    Write("seal-again", _as_it_is, _seal, _claim_sealed, _up_to("manifest*")),
+    Write("check", _as_it_is, _check, _claim_checked, _places_of_check),
+    Write("check-again", _check, _check, _claim_checked, _places_of_check),
 )
 
 
@@ -134,7 +216,7 @@ def attempts(scene: Scene) -> Iterator[Attempt]:
     for write in WRITES:
         base = scene.work / "record-bytes" / f"of-{write.name}"
         sides = _sides(write, finished(scene), base)
-        for at in chosen(range(write.largest(sides.done) + 1), scene.count):
+        for at in chosen(write.places(sides), scene.count):
             yield Attempt(f"record-bytes-{write.name}-{at}", partial(_at_byte, write=write, sides=sides, at=at))
         counted = _copy(sides.before, base / "counted")
         steps = count_steps(partial(_do, write, counted))

@@ -75,13 +75,17 @@ def _work(bench: Bench, attempts: Sequence[Attempt], turn: "Synchronized[int]", 
         sending.send(_try(bench, attempt))
 
 
+class _HangsError(BaseException):
+    """No Exception: nothing that is tried may take it for one of its own, such as an OSError, and go on."""
+
+
 def _leave(_number: int, _frame: FrameType | None) -> None:
     end_everything_below()
     os._exit(0)
 
 
 def _give_up(_number: int, _frame: FrameType | None) -> None:
-    raise TimeoutError("something hangs")
+    raise _HangsError("for too long")
 
 
 def _next(attempts: Sequence[Attempt], turn: "Synchronized[int]") -> Attempt | None:
@@ -97,7 +101,7 @@ def _try(bench: Bench, attempt: Attempt) -> Outcome:
     signal.setitimer(signal.ITIMER_REAL, attempt.limit_seconds)
     try:
         attempt.run(trial)
-    except Exception as error:  # noqa: BLE001  (whatever keeps a trial from its end is a claim that does not hold)
+    except (Exception, _HangsError) as error:  # noqa: BLE001  (whatever keeps a trial from its end is a claim that does not hold)
         trial.claim(False, f"the trial broke off: {type(error).__name__}: {error}")
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)

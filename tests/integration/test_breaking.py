@@ -29,7 +29,12 @@ CALLS = (
 # What must have been seen, for the experiment to have tested anything.
 SEEN = {
     "journal-bytes": {"death at a byte": "by the kernel", "death at a step": "killed", "torn end": "kept aside"},
-    "record-bytes": {"death at a byte": "by the kernel", "death at a step": "killed", "seal": "none"},
+    "record-bytes": {
+        "death at a byte": "by the kernel",
+        "death at a step": "killed",
+        "seal": "none",
+        "check behind the seal": "torn",
+    },
     "kill-recover": {"death at a byte": "by the kernel", "death at a step": "killed", "the next recover": "settled"},
     "kill-control": {"exit": "-9", "found": "while running", "recover": "settled"},
     "kill-engine": {"killed": "a living engine", "status": "failed"},

@@ -200,6 +200,32 @@ def test_whoever_dies_over_a_check_leaves_what_recover_ends(
     assert verify(finished)["findings"] == []
 
 
+def test_a_check_whose_line_was_torn_is_as_if_it_had_never_been(finished: Tc) -> None:
+    """A power cut in the middle of its append, as an operator meets it."""
+    folder = finished.run_folder("r1")
+    keep(finished)
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    keep(finished)
+    line = (folder / "journal.jsonl").read_bytes().removeprefix(before[folder / "journal.jsonl"])
+    for path in [path for path in folder.rglob("*") if path.is_file() and path.name != "connectivity_probe-2.json"]:
+        path.unlink()
+    for path, data in before.items():
+        path.write_bytes(data)
+    with open(folder / "journal.jsonl", "ab") as stream:
+        stream.write(line[: len(line) // 2])
+
+    found = {finding["file"]: finding["message"] for finding in verify(finished)["findings"]}
+    assert found.keys() == {"connectivity_probe-2.json", "journal.jsonl"}
+    assert found["journal.jsonl"] == "is longer by the torn end of a check, left by a process that died"
+    refused = finished("connectivity", "readiness", "--spec", finished.spec(), "--run-id", "r1")
+    assert (refused.code, "tc: hint: tc run recover r1, then again" in refused.err) == (5, True), refused.err
+    assert finished.json("run", "recover", "--all")["runs"][0]["action"] == "rendered"
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+    assert verify(finished)["findings"] == []
+    finished.ok("connectivity", "readiness", "--spec", finished.spec(), "--run-id", "r1")
+    assert verify(finished)["seal_number"] == 3
+
+
 def test_copies_that_differ_or_belong_to_no_check_are_named(finished: Tc) -> None:
     folder = finished.run_folder("r1")
     (folder / "reconciliation_result.json").write_text("{}\n")

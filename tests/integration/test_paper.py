@@ -1,4 +1,4 @@
-"""The life of a paper run through its door: how it begins, how it ends, what is refused, and that all it says is true."""
+"""A paper run through its door: how it begins, how it ends, what is refused, and that all it says is true."""
 
 import json
 import os
@@ -14,7 +14,10 @@ from tests.fakes.tc import Tc
 
 END_SECONDS = 20.0
 """From a signal to the end of `tc`, of a run in which nothing hangs: two or three where nobody else works."""
-LIMIT = "import os, resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, ({0}, {0})); os.execv(sys.argv[1], sys.argv[1:])"
+LIMIT = (
+    "import os, resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, ({0}, {0})); "
+    "os.execv(sys.argv[1], sys.argv[1:])"
+)
 
 
 def live_of(run: PaperRun) -> Any:

@@ -3,7 +3,6 @@
 The kernel stops every call of the run's processes that names an address, and shows it; see `fakes/reaches_out.py`.
 """
 
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -82,4 +81,4 @@ def test_a_proxy_that_gets_through_to_the_engine_would_be_seen(tc: Tc, watch: Wa
         seen(run, watch)
         wait_until(lambda: bool(watch.elsewhere), "the engine to go to the proxy")
         assert watch.elsewhere == [Reached("ipv4", ELSEWHERE, 3128, "engine")]
-        assert os.path.exists(f"/proc/{run.wait_for_child('engine')}")
+        assert Path(f"/proc/{run.wait_for_child('engine')}").exists()

@@ -1,5 +1,6 @@
 """The seal: what it finds, and where. And the rules around owners, partial rows and differences."""
 
+import errno
 import os
 import shutil
 import tempfile
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from opslab.errors import Corrupt, Environment
+from opslab.errors import Corrupt, Environment, Unwritable
 from opslab.model.difference import differences
 from opslab.model.manifest import Finding
 from opslab.store.owner import is_held, owned
@@ -155,6 +156,18 @@ def test_only_what_an_unfinished_seal_can_leave_is_left_behind(tmp_path: Path) -
     }
 
 
+def test_a_result_is_left_behind_until_it_is_sealed(tmp_path: Path) -> None:
+    folder = sealed(tmp_path / "r1", {"a.txt": b"a\n", "connectivity_probe-1.json": b"{}\n"})
+    put(folder, {f".connectivity_probe-{number}.json.7.tmp": b"{" for number in (1, 2)})
+    put(folder, {"connectivity_probe-2.json": b"{}\n", ".connectivity_probe-2.txt.7.tmp": b""})
+    assert {(found.kind, found.file) for found in findings(folder)} == {
+        ("added", ".connectivity_probe-1.json.7.tmp"),
+        ("added", ".connectivity_probe-2.txt.7.tmp"),
+        ("left_behind", ".connectivity_probe-2.json.7.tmp"),
+        ("left_behind", "connectivity_probe-2.json"),
+    }
+
+
 def test_what_is_no_file_is_not_sealed(tmp_path: Path) -> None:
     put(tmp_path, {"a.txt": b"a\n"})
     (tmp_path / "b.txt").symlink_to("a.txt")
@@ -169,6 +182,18 @@ def test_a_run_has_one_owner(tmp_path: Path) -> None:
         with pytest.raises(Environment), owned(tmp_path):
             pass
     assert not is_held(tmp_path)
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EIO])
+def test_where_there_are_no_locks_a_run_cannot_be_held_and_that_is_said(tmp_path: Path, number: int) -> None:
+    def no_lock(_descriptor: int, _patience_seconds: float) -> bool:
+        raise OSError(number, os.strerror(number))
+
+    with pytest.raises(Unwritable) as refused, owned(tmp_path, no_lock):
+        raise AssertionError("it is ours")
+    assert refused.value.exit_code == 5
+    assert refused.value.message == f"cannot lock {tmp_path.name}: {os.strerror(number)}"
+    assert ("locks" in str(refused.value.hint)) == (number != errno.EIO)
 
 
 def test_partial_rows_keep_their_whole_lines(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from opslab.errors import Corrupt, Environment
+from opslab.errors import Environment
 from opslab.model.canonical import digest_bytes
 from opslab.model.check import PROBE, READINESS, RECONCILIATION, CheckKind
 from opslab.model.ids import RunId
@@ -21,6 +21,7 @@ from opslab.runs.plain_copies import write_plain, write_plain_copies
 from opslab.runs.report import write_reports
 from opslab.runs.run_log import RunLog, finish
 from opslab.runs.state import as_seen, told
+from opslab.runs.verify import refuse_changed
 from opslab.store.files import json_bytes, write_whole, writing
 from opslab.store.journal import Journal
 from opslab.store.layout import Layout
@@ -163,20 +164,12 @@ def _refuse_unless_whole(folder: Path, manifest: Manifest | None) -> None:
             )
         return
     findings = hold_against(folder, manifest, lambda _size: None)
-    if not findings:
-        return
-    first = findings[0]
-    message = f"run {folder.name}: {first.file} {first.message}"
-    if all(finding.kind == "left_behind" for finding in findings):
-        raise Environment(message, hint=f"tc run recover {folder.name}, then again")
-    raise Corrupt(
-        message,
-        file=first.file,
-        line=first.line,
-        byte=first.byte,
-        what=first.message,
-        hint="docs/runbooks/artifact-health.md",
-    )
+    refuse_changed(folder, findings)
+    if findings:
+        raise Environment(
+            f"run {folder.name}: {findings[0].file} {findings[0].message}",
+            hint=f"tc run recover {folder.name}, then again",
+        )
 
 
 def _write_artifact(folder: Path, kind: CheckKind, document: Mapping[str, Any]) -> Recorded:

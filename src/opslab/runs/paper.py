@@ -73,9 +73,7 @@ class PaperRun:
         on_live: OnLive,
         venue_command: Sequence[str],
     ) -> None:
-        self._plan = plan
-        self._folder = folder
-        self._log = log
+        self._plan, self._folder, self._log = plan, folder, log
         self._around = around
         self._clock = around.clock
         self._inbox = Inbox()

@@ -6,7 +6,7 @@ from pathlib import Path
 from opslab.model.check import CHECKS, CheckKind, last_artifact
 from opslab.model.manifest import Finding
 from opslab.model.run import RunMetadata
-from opslab.store.files import write_whole, writing
+from opslab.store.files import remove_file, write_whole, writing
 
 
 def write_plain(folder: Path, kind: CheckKind, artifact: str) -> None:
@@ -15,8 +15,13 @@ def write_plain(folder: Path, kind: CheckKind, artifact: str) -> None:
 
 
 def write_plain_copies(folder: Path, metadata: RunMetadata) -> None:
-    for kind, artifact in _last(metadata):
-        write_plain(folder, kind, artifact)
+    """One that is of no check goes: its process died before it could tell of it."""
+    last = dict(_last(metadata))
+    for kind in CHECKS:
+        if kind in last:
+            write_plain(folder, kind, last[kind])
+        elif (folder / kind.plain).is_file():
+            remove_file(folder / kind.plain)
 
 
 def plain_findings(folder: Path, metadata: RunMetadata) -> Iterator[Finding]:

@@ -17,17 +17,18 @@ from opslab.runs.paper_recovery import put_away, refuse_while_served, settle_pap
 from opslab.runs.report import write_reports
 from opslab.runs.run_log import RunLog, finish, metrics_document
 from opslab.runs.state import refuse_behind, told
-from opslab.runs.verify import check_journal
+from opslab.runs.verify import check_journal, refuse_changed
 from opslab.specs.load import load_spec
+from opslab.store.behind_seal import behind_seal
 from opslab.store.files import file_digest, remove_file, remove_folder
 from opslab.store.journal import NAME as JOURNAL
-from opslab.store.journal import Journal, last_event
+from opslab.store.journal import Journal, cut_torn_end, last_event
 from opslab.store.layout import Layout
 from opslab.store.live import read_live, remove_live
 from opslab.store.logs import scrub_log
 from opslab.store.owner import is_held, owned
 from opslab.store.runs import METRICS, SPEC, tidy, write_metadata
-from opslab.store.seal import checks_behind, left_behind, read_manifest
+from opslab.store.seal import hold_against, left_behind, read_manifest
 
 Action = Literal["settled", "sealed", "rendered", "nothing", "refused", "unwritable", "unreadable"]
 
@@ -138,21 +139,30 @@ def _needs_nothing(folder: Path) -> Recovered | None:
 
 
 def _without_leftovers(layout: Layout, folder: Path, done: Recovered, clock: Clock) -> Recovered:
-    """A process may have died over the reports of a sealed run, or over its next seal: that is cleared away."""
-    manifest = read_manifest(folder)
-    if manifest is None or is_held(folder):
+    """A process may have died over the reports of a sealed run, or over its next seal: that is cleared away.
+
+    Raises Corrupt when anything else is not as it was sealed: a changed run is left as it is.
+    """
+    if read_manifest(folder) is None or is_held(folder):
         return done
     _remove_scratch(layout, RunId(folder.name))
-    if not left_behind(folder, manifest):
+    if not _has_leftovers(folder):
         return done
     with owned(folder):
-        checks = checks_behind(folder, manifest)
-        kept = {JOURNAL, *(str(event.payload.get("artifact")) for event in checks)}
-        for name in left_behind(folder, manifest):
+        manifest = read_manifest(folder)  # not the one from before: another may have been quicker
+        left = left_behind(folder, manifest) if manifest else {}
+        if manifest is None or not left:
+            return done
+        refuse_changed(folder, hold_against(folder, manifest, lambda _size: None))
+        behind = behind_seal(folder, manifest)
+        if behind.torn:
+            cut_torn_end(folder)
+        kept = {JOURNAL, *(str(check.payload["artifact"]) for check in behind.checks)}
+        for name in left:
             if name not in kept:
                 remove_file(folder / name)
-        if checks:
-            return _seal_checks(folder, clock, len(checks))
+        if behind.checks:
+            return _seal_checks(folder, clock, len(behind.checks))
         if _wants_reports(folder):
             write_reports(folder, told(folder))
     message = "it is sealed; what a process that died left is gone, and the reports are rendered"
@@ -164,6 +174,11 @@ def _remove_scratch(layout: Layout, run_id: RunId) -> None:
     remove_live(layout, run_id)
 
 
+def _has_leftovers(folder: Path) -> bool:
+    manifest = read_manifest(folder)
+    return manifest is not None and bool(left_behind(folder, manifest))
+
+
 def _seal_checks(folder: Path, clock: Clock, count: int) -> Recovered:
     """The last checks were kept, and their process died before it could seal them."""
     check_journal(folder)
@@ -171,7 +186,7 @@ def _seal_checks(folder: Path, clock: Clock, count: int) -> Recovered:
     for kind in CHECKS:
         last = last_artifact(getattr(metadata, kind.section) or {})
         if last:
-            _refuse_changed(folder, *last)
+            _refuse_other(folder, *last)
     write_metadata(folder, metadata)
     finish(folder, metadata, clock, reports=_wants_reports(folder), by="recover")
     message = f"{count} later check{'s' if count > 1 else ''} had not been sealed"
@@ -223,7 +238,7 @@ def _remove_untold(folder: Path, metadata: RunMetadata) -> None:
 def _check_results(folder: Path, metadata: RunMetadata) -> None:
     """What the run said of its results when it ended must still hold. Raises Corrupt."""
     for name, digest in metadata.artifacts.items():
-        _refuse_changed(folder, name, digest)
+        _refuse_other(folder, name, digest)
     if metadata.metrics and (folder / METRICS).exists():
         try:
             same = json.loads((folder / METRICS).read_bytes()) == metrics_document(
@@ -237,7 +252,7 @@ def _check_results(folder: Path, metadata: RunMetadata) -> None:
             raise _changed(folder, METRICS)
 
 
-def _refuse_changed(folder: Path, name: str, digest: str) -> None:
+def _refuse_other(folder: Path, name: str, digest: str) -> None:
     path = folder / name
     if not path.is_file() or file_digest(path) != digest:
         raise _changed(folder, name)

@@ -11,6 +11,7 @@ from opslab.model.run import FINAL, Status
 from opslab.ports import Processes
 from opslab.runs.plain_copies import plain_findings
 from opslab.runs.state import as_seen, refuse_behind, told
+from opslab.store.behind_seal import behind_seal
 from opslab.store.journal import NAME as JOURNAL
 from opslab.store.journal import read_events
 from opslab.store.layout import Layout
@@ -42,7 +43,8 @@ def verify(layout: Layout, run_id: RunId, processes: Processes, tick: Callable[[
         return _unsealed(folder, processes)
     findings = hold_against(folder, manifest, tick)
     status: Status | None = manifest.status
-    if not any(finding.file == JOURNAL for finding in findings):
+    of_journal = [finding for finding in findings if finding.file == JOURNAL]
+    if not _changes(of_journal) and not behind_seal(folder, manifest).checks:  # of these they may not tell yet
         findings += _derived(folder)
     return _verification(folder, manifest, status, findings)
 
@@ -66,6 +68,22 @@ def check_journal(folder: Path) -> None:
     for _event in read_events(folder):
         pass
     refuse_behind(folder, told(folder))
+
+
+def refuse_changed(folder: Path, findings: list[Finding]) -> None:
+    """Raises Corrupt for the first of a run's findings that no process left behind."""
+    changes = _changes(findings)
+    if not changes:
+        return
+    first = changes[0]
+    raise Corrupt(
+        f"run {folder.name}: {first.file} {first.message}",
+        file=first.file,
+        line=first.line,
+        byte=first.byte,
+        what=first.message,
+        hint="docs/runbooks/artifact-health.md",
+    )
 
 
 def _derived(folder: Path) -> Iterator[Finding]:

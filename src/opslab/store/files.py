@@ -23,6 +23,9 @@ _NEXT_STEP = {
     errno.EPERM: "choose a writable folder with --home",
     errno.ENOTDIR: "something that is not a folder stands in the way; choose another --home",
     errno.EEXIST: "something that is not a folder stands in the way; choose another --home",
+    errno.ENOLCK: "choose a folder with --home whose file system has locks (flock)",
+    errno.EOPNOTSUPP: "choose a folder with --home whose file system has locks (flock)",
+    errno.ENOSYS: "choose a folder with --home whose file system has locks (flock)",
     errno.EFBIG: "raise the file size limit (ulimit -f), then try again",
 }
 

@@ -10,8 +10,9 @@ import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from pydantic_core import to_json
 
@@ -123,8 +124,7 @@ class Journal:
             kept.append(("journal_torn_end_kept", about))
         last = whole.rpartition(b"\n")[2]
         if last:
-            self._seq = _event(self._path.parent, last + b"\n").seq
-            self._prev = DIGEST_PREFIX + hashlib.sha256(last + b"\n").hexdigest()
+            self._seq, self._prev = _known_by(self._path.parent, last + b"\n")
         if self._size >= 0:
             self._others += self._between(self._size, size)
         self._size = size
@@ -137,16 +137,61 @@ class Journal:
                 yield _event(self._path.parent, line)
 
 
-def events_behind(folder: Path, offset: int) -> list[Event]:
-    """Those whose lines begin at `offset` or later; a torn end is left out. Raises Corrupt for what is no event."""
+def open_journal(folder: Path) -> BinaryIO:
+    """To read. Never waits: a pipe in its place, which would hold its reader for ever, says nothing."""
+    return open(folder / NAME, "rb", opener=lambda path, flags: os.open(path, flags | os.O_NONBLOCK))
+
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """What stands behind a place in the journal."""
+
+    events: list[Event]
+    torn: bytes
+    """Behind the last newline."""
+    next_seq: int
+    next_prev: str | None
+    """Those of the line that follows the events, or is torn."""
+
+
+def events_behind(folder: Path, offset: int) -> Tail:
+    """From `offset` on, where a line begins. Raises Corrupt for a line that does not follow the one before it."""
+    events: list[Event] = []
     try:
-        with open(folder / NAME, "rb") as stream:
+        with open_journal(folder) as stream:
+            whole, newline, open_line = _last_lines(stream.fileno(), offset).rpartition(b"\n")
+            if open_line:
+                raise _broken(folder, f"goes on at byte {offset}", None, None)
+            seq, prev = _known_by(folder, whole.rpartition(b"\n")[2] + newline) if newline else (0, None)
             stream.seek(offset)
-            lines = stream.read().splitlines(keepends=True)
+            while (line := stream.readline(MAX_LINE_BYTES)).endswith(b"\n"):
+                event = _event(folder, line, seq + 1, offset)
+                if (event.seq, event.prev) != (seq + 1, prev):
+                    raise _broken(folder, "does not follow the line before it", seq + 1, offset)
+                events.append(event)
+                seq, prev = _known_by(folder, line)
+                offset += len(line)
+            if len(line) == MAX_LINE_BYTES:
+                raise _broken(folder, "never ends", seq + 1, offset)
     except OSError as error:
         why = f"cannot be read: {error.strerror}"
         raise Corrupt(f"run {folder.name}: {NAME} {why}", file=NAME, what=why) from None
-    return [_event(folder, line) for line in lines if line.endswith(b"\n")]
+    return Tail(events, line, seq + 1, prev)
+
+
+def cut_torn_end(folder: Path) -> None:
+    """Take away what stands behind the last newline: of a line that nobody was told of. The caller owns the run."""
+    with writing("cut the journal's torn end"):
+        file = os.open(folder / NAME, os.O_RDWR)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            size = os.fstat(file).st_size
+            torn = _last_lines(file, size).rpartition(b"\n")[2]
+            if torn:
+                os.ftruncate(file, size - len(torn))
+                os.fsync(file)
+        finally:
+            os.close(file)
 
 
 def read_events(folder: Path) -> Iterator[Event]:
@@ -216,7 +261,7 @@ def _whole_lines(folder: Path) -> Iterator[tuple[int, int, bytes]]:
     """(line number, offset, line); nothing when there is no journal."""
     start = 0
     try:
-        with open(folder / NAME, "rb") as stream:
+        with open_journal(folder) as stream:
             number = 0
             while line := stream.readline(MAX_LINE_BYTES):
                 number += 1
@@ -239,6 +284,11 @@ def _event(folder: Path, line: bytes, number: int | None = None, start: int | No
         return Event.model_validate_json(line)
     except ValueError:
         raise _broken(folder, "is not an event", number, start) from None
+
+
+def _known_by(folder: Path, line: bytes) -> tuple[int, str]:
+    """Number and digest: what the next line goes by."""
+    return _event(folder, line).seq, DIGEST_PREFIX + hashlib.sha256(line).hexdigest()
 
 
 def _broken(folder: Path, what: str, number: int | None, start: int | None) -> Corrupt:

@@ -2,7 +2,7 @@
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,23 +15,25 @@ _PATIENCE_SECONDS = 1.0
 
 
 @contextmanager
-def owned(folder: Path) -> Iterator[None]:
-    """Hold the run in `folder` alone. Raises Environment when a living process holds it."""
+def owned(folder: Path, take: Callable[[int, float], bool] = take_lock) -> Iterator[None]:
+    """Hold the run in `folder` alone. Raises Environment when a living process holds it; Unwritable without locks."""
     hint = f"wait for it to end, or stop it; look at it with: tc run show {folder.name}"
-    with held(folder, Environment(f"run {folder.name} is in the hands of another process", hint=hint)):
+    with held(folder, Environment(f"run {folder.name} is in the hands of another process", hint=hint), take):
         yield
 
 
 @contextmanager
-def held(folder: Path, otherwise: Environment) -> Iterator[int]:
+def held(folder: Path, otherwise: Environment, take: Callable[[int, float], bool] = take_lock) -> Iterator[int]:
     """A descriptor that holds `folder`, as long as anybody has it open: a child that inherited it, too.
 
-    Raises `otherwise` when a living process holds it.
+    Raises `otherwise` when a living process holds it; Unwritable without locks.
     """
     with writing(f"open folder {folder.name}"):
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        if not take_lock(descriptor, _PATIENCE_SECONDS):
+        with writing(f"lock {folder.name}"):
+            is_ours = take(descriptor, _PATIENCE_SECONDS)
+        if not is_ours:
             raise otherwise
         yield descriptor
     finally:

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import shutil
+import stat
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -86,8 +87,11 @@ def write_metadata(folder: Path, metadata: RunMetadata) -> None:
 
 def read_metadata(folder: Path) -> RunMetadata | None:
     """What `metadata.json` says; None when there is none. Raises Corrupt when it cannot be read."""
+    path = folder / METADATA
     try:
-        return RunMetadata.model_validate_json((folder / METADATA).read_bytes())
+        if not stat.S_ISREG(path.stat().st_mode):  # a pipe would hold its reader for ever
+            raise _broken(folder, "is no plain file")
+        return RunMetadata.model_validate_json(path.read_bytes())
     except FileNotFoundError:
         return None
     except OSError as error:

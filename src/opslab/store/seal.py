@@ -11,20 +11,19 @@ from array import array
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO, Literal
+from typing import Literal
 from zlib import crc32
 
 from pydantic import ValidationError
 
 from opslab.errors import Corrupt
 from opslab.model.canonical import DIGEST_PREFIX
-from opslab.model.check import CHECK_EVENTS, PLAIN_NAMES, is_numbered
-from opslab.model.event import Event
+from opslab.model.check import PLAIN_NAMES, is_numbered
 from opslab.model.manifest import Finding, Manifest, SealedFile
 from opslab.model.run import Status
+from opslab.store.behind_seal import behind_seal
 from opslab.store.files import file_digest, json_bytes, write_whole, writing
 from opslab.store.journal import NAME as JOURNAL
-from opslab.store.journal import events_behind
 
 NAME = "manifest.json"
 DERIVED = frozenset({"metadata.json", "report.md", "report.html"}) | PLAIN_NAMES
@@ -120,33 +119,9 @@ def left_behind(folder: Path, manifest: Manifest) -> dict[str, str]:
         for relative, mode in _entries(folder, known_folders=frozenset())
         if stat.S_ISREG(mode) and (what := _left(folder, manifest, relative))
     }
-    if checks_behind(folder, manifest):
-        found[JOURNAL] = "longer by checks that were not sealed any more"
+    if behind := behind_seal(folder, manifest).says():
+        found[JOURNAL] = behind
     return found
-
-
-def checks_behind(folder: Path, manifest: Manifest) -> list[Event]:
-    """Checks that the journal tells of behind what was sealed; none when anything else stands there."""
-    sealed = next((file for file in manifest.files if file.path == JOURNAL), None)
-    if sealed is None:
-        return []
-    try:
-        with open(folder / JOURNAL, "rb") as stream:
-            if os.fstat(stream.fileno()).st_size <= sealed.size_bytes or _digest_of(stream, sealed) != sealed.digest:
-                return []
-        events = events_behind(folder, sealed.size_bytes)
-    except (OSError, Corrupt):
-        return []
-    return events if all(event.event in CHECK_EVENTS for event in events) else []
-
-
-def _digest_of(stream: BinaryIO, sealed: SealedFile) -> str:
-    """Of as many bytes as were sealed."""
-    hasher, left = hashlib.sha256(), sealed.size_bytes
-    while left and (chunk := stream.read(min(left, _CHUNK_BYTES))):
-        hasher.update(chunk)
-        left -= len(chunk)
-    return DIGEST_PREFIX + hasher.hexdigest()
 
 
 def _left(folder: Path, manifest: Manifest, relative: str) -> str | None:
@@ -157,17 +132,25 @@ def _left(folder: Path, manifest: Manifest, relative: str) -> str | None:
         lines_name(manifest.number - 1),
     )
     temporary = _TEMPORARY.fullmatch(relative)
-    if temporary and temporary["name"] in DERIVED | {NAME, copy, lines_name(manifest.number), next_lines}:
+    if temporary and (
+        temporary["name"] in DERIVED | {NAME, copy, lines_name(manifest.number), next_lines}
+        or _is_new_result(manifest, temporary["name"])
+    ):
         return f"the temporary file of {temporary['name']}"
     if relative == copy and (folder / copy).read_bytes() == _rendered(manifest):
         return "a copy of the seal, for a next one that was not written"
     if relative == next_lines:
         return "the line checks of a seal that was not written"
-    if is_numbered(relative) and all(file.path != relative for file in manifest.files):
+    if _is_new_result(manifest, relative):
         return "the result of a check that was not sealed any more"
     if relative == last_lines and file_digest(folder / last_lines) == _line_checks_before(folder, manifest):
         return "the line checks of the seal before"
     return None
+
+
+def _is_new_result(manifest: Manifest, name: str) -> bool:
+    """Of a check that is not sealed."""
+    return is_numbered(name) and all(file.path != name for file in manifest.files)
 
 
 def _line_checks_before(folder: Path, manifest: Manifest) -> str | None:

@@ -1,0 +1,269 @@
+"""What a check that died left behind a seal: at every byte of its event the run is whole, and `recover` settles it."""
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from opslab.errors import Corrupt, Environment
+from opslab.lab import Lab
+from opslab.model.check import PROBE, RECONCILIATION
+from opslab.model.ids import RunId
+from opslab.model.manifest import Verification
+from opslab.runs.run_log import finish
+from opslab.runs.state import told
+from opslab.settings import Settings
+from opslab.store.journal import Journal
+from opslab.store.runs import write_metadata
+from opslab.store.seal import seal
+from opslab.system import SystemClock
+
+RUN = RunId("r1")
+INTENT = {
+    "run_id": "r1",
+    "mode": "backtest",
+    "strategy": {"name": "ops_smoke_demo", "version": "v1"},
+    "venue": "binance",
+    "instrument": "BTCUSDT",
+    "risk_profile": "tiny",
+    "lab_version": "0.1.0",
+}
+SPEC = """
+spec_version: v1
+mode: backtest
+engine: nautilus
+venue: binance
+instrument: BTCUSDT
+strategy: {name: ops_smoke_demo, version: v1}
+data: {dataset: tiny}
+observability: {report: false}
+"""
+SUMMARY = {"state": "probe_ok", "reason": "größer\n", "total_ms": 1.25, "of": {"status": [200, None]}}
+TORN = "is longer by the torn end of a check, left by a process that died"
+LONGER = "is longer by checks that were not sealed any more, left by a process that died"
+BOTH = "is longer by checks that were not sealed any more, and by the torn end of one, left by a process that died"
+
+
+def lab_of(home: Path) -> Lab:
+    return Lab(Settings(home, "--home"))
+
+
+def run_of(home: Path) -> Path:
+    return lab_of(home).layout.run(RUN)
+
+
+def keep(home: Path) -> str:
+    return lab_of(home).record_check(RUN, PROBE, SUMMARY, {"version": 1}).artifact
+
+
+def verify(home: Path) -> Verification:
+    return lab_of(home).verify(RUN, lambda _size: None)
+
+
+def recover(home: Path) -> str:
+    return lab_of(home).recover(RUN, None).action
+
+
+def findings(home: Path) -> list[tuple[str, str]]:
+    return [(found.kind, found.file) for found in verify(home).findings]
+
+
+def files(home: Path) -> dict[str, bytes]:
+    folder = run_of(home)
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture
+def sealed(tmp_path: Path) -> Path:
+    """A home with a run that has ended, as small as can be."""
+    home = tmp_path / "sealed"
+    folder = run_of(home)
+    folder.mkdir(parents=True)
+    (folder / "run_spec.yaml").write_text(SPEC)
+    with Journal(folder, SystemClock()) as journal:
+        for name, payload in (("run_initialized", INTENT), ("run_started", {}), ("run_completed", {})):
+            journal.append(name, payload)
+    write_metadata(folder, told(folder))
+    seal(folder, "completed", "run", "2026-01-01T00:00:00.000000Z", "0")
+    assert verify(home).findings == ()
+    return home
+
+
+def copied(home: Path, name: str) -> Path:
+    target = home.parent / name
+    shutil.rmtree(target, ignore_errors=True)
+    return shutil.copytree(home, target)
+
+
+def line_of_a_check(home: Path) -> tuple[str, bytes]:
+    """Its result's file and its event, as the next check of this run writes them; the run stays as it is."""
+    done = copied(home, "done")
+    before = (run_of(home) / "journal.jsonl").read_bytes()
+    artifact = keep(done)
+    return artifact, (run_of(done) / "journal.jsonl").read_bytes().removeprefix(before)
+
+
+def leave(home: Path, artifact: str, behind: bytes) -> None:
+    """What a check leaves that dies in the middle of its append: its result is on disk by then."""
+    (run_of(home) / artifact).write_bytes((run_of(home.parent / "done") / artifact).read_bytes())
+    with open(run_of(home) / "journal.jsonl", "ab") as stream:
+        stream.write(behind)
+
+
+@pytest.mark.parametrize("earlier", [0, 1])
+def test_death_at_every_byte_of_a_checks_event_leaves_a_run_that_is_whole_and_recover_settles(
+    sealed: Path, earlier: int
+) -> None:
+    for _ in range(earlier):
+        keep(sealed)
+    before, seal_before = files(sealed), verify(sealed).seal
+    artifact, line = line_of_a_check(sealed)
+    assert artifact == f"connectivity_probe-{earlier + 1}.json"
+    home = copied(sealed, "died")
+    for at in range(len(line) + 1):
+        leave(home, artifact, line[:at])
+        found = verify(home)
+        assert found.verdict == "whole", (at, found)
+        says = {one.file: one.message for one in found.findings}
+        assert {one.kind for one in found.findings} == {"left_behind"}
+        wanted = TORN if 0 < at < len(line) else LONGER if at else None
+        assert (says.get("journal.jsonl"), artifact in says) == (wanted, True), at
+        with pytest.raises(Environment) as refused:
+            keep(home)
+        assert (refused.value.exit_code, refused.value.hint) == (5, "tc run recover r1, then again")
+        assert recover(home) == ("sealed" if at == len(line) else "rendered")
+        assert verify(home).findings == ()
+        assert recover(home) == "nothing"
+        if at < len(line):  # it is the run that was sealed, to the byte
+            assert files(home) == before
+            assert verify(home).seal == seal_before
+    assert verify(home).seal_number == earlier + 2
+    assert keep(home) == f"connectivity_probe-{earlier + 2}.json"
+    assert verify(home).findings == ()
+
+
+def test_behind_checks_that_were_not_sealed_a_torn_end_goes_and_they_are_sealed(sealed: Path) -> None:
+    artifact, line = line_of_a_check(sealed)
+    leave(sealed, artifact, line)
+    one = copied(sealed, "one")
+    with Journal(run_of(one), SystemClock()) as journal:
+        journal.append(RECONCILIATION.event, SUMMARY)
+    second = (run_of(one) / "journal.jsonl").read_bytes().removeprefix((run_of(sealed) / "journal.jsonl").read_bytes())
+    whole = (run_of(sealed) / "journal.jsonl").read_bytes()
+    for at in (1, *range(2, len(second) - 1, 16), len(second) - 1):
+        home = copied(sealed, "died")
+        leave(home, artifact, second[:at])
+        found = verify(home)
+        assert found.verdict == "whole", (at, found)
+        assert BOTH in [one.message for one in found.findings]
+        with pytest.raises(Environment):
+            keep(home)
+        assert recover(home) == "sealed"
+        assert (run_of(home) / "journal.jsonl").read_bytes() == whole
+        assert verify(home).findings == ()
+    assert told(run_of(home)).connectivity_probe is not None
+
+
+GARBAGE = {
+    "a byte": lambda line: b"x",
+    "a newline": lambda line: b"\n",
+    "zeros": lambda line: b"\x00" * 100,
+    "a note": lambda line: b"checked by hand\n",
+    "the first line's beginning": lambda line: b'{"seq":1,"time":"',
+    "the beginning of another event": lambda line: line[: line.index(b"connectivity")] + b"order_event",
+    "the end of a line": lambda line: line[10:],
+    "two beginnings": lambda line: line[:50] + line[:50],
+    "a line that does not follow": lambda line: line.replace(b'"prev":"sha256:', b'"prev":"sha256:0'),
+    "a line with another number": lambda line: line.replace(b'"seq":4', b'"seq":5'),
+    "a line twice": lambda line: line + line,
+    "a line, then zeros": lambda line: line + b"\x00",
+    "a line whose result is another": lambda line: line.replace(b'"digest":"sha256:', b'"digest":"sha256:0'),
+    "a line whose result is not there": lambda line: line.replace(b"probe-1.json", b"probe-7.json"),
+    "a line without a result": lambda line: line.replace(b'"artifact"', b'"artefact"'),
+    "a line whose result was sealed": lambda line: line.replace(b"connectivity_probe-1.json", b"run_spec.yaml"),
+}
+
+
+@pytest.mark.parametrize("behind", GARBAGE.values(), ids=GARBAGE.keys())
+def test_what_no_check_can_have_left_is_a_change_and_nothing_is_touched(
+    sealed: Path, behind: Callable[[bytes], bytes]
+) -> None:
+    artifact, line = line_of_a_check(sealed)
+    leave(sealed, artifact, behind(line))
+    found = verify(sealed)
+    assert (found.verdict, found.findings[0].kind, found.findings[0].file) == ("changed", "changed", "journal.jsonl")
+    before = files(sealed)
+    with pytest.raises(Corrupt, match=r"journal\.jsonl"):
+        keep(sealed)
+    with pytest.raises(Corrupt, match=r"journal\.jsonl"):
+        recover(sealed)
+    assert files(sealed) == before
+
+
+@pytest.mark.parametrize("whole_line", [False, True])
+@pytest.mark.parametrize("file", ["run_spec.yaml", "manifest-1.lines", "extra.txt"])
+def test_a_run_that_was_changed_is_neither_cut_nor_sealed_for_what_a_check_left(
+    sealed: Path, whole_line: bool, file: str
+) -> None:
+    artifact, line = line_of_a_check(sealed)
+    leave(sealed, artifact, line if whole_line else line[:100])
+    with open(run_of(sealed) / file, "ab") as stream:
+        stream.write(b"#\n")
+    before = files(sealed)
+    assert verify(sealed).verdict == "changed"
+    with pytest.raises(Corrupt, match=file):
+        recover(sealed)
+    assert files(sealed) == before
+
+
+def test_metadata_that_was_changed_is_found_beside_a_torn_end(sealed: Path) -> None:
+    artifact, line = line_of_a_check(sealed)
+    leave(sealed, artifact, line[:100])
+    path = run_of(sealed) / "metadata.json"
+    document: dict[str, Any] = json.loads(path.read_bytes())
+    path.write_text(json.dumps({**document, "status": "failed"}))
+    assert ("changed", "metadata.json") in findings(sealed)
+
+
+@pytest.mark.parametrize("name", ["journal.jsonl", "metadata.json"])
+def test_a_pipe_in_the_place_of_a_file_holds_nobody(sealed: Path, name: str) -> None:
+    path = run_of(sealed) / name
+    path.unlink()
+    os.mkfifo(path)
+    assert name in [file for _, file in findings(sealed)]
+    if name == "journal.jsonl":
+        with pytest.raises(Corrupt, match="says nothing"):
+            recover(sealed)
+
+
+def test_a_sealed_journal_that_ends_in_an_open_line_has_nothing_left_behind_it(sealed: Path) -> None:
+    artifact, line = line_of_a_check(sealed)
+    with open(run_of(sealed) / "journal.jsonl", "ab") as stream:
+        stream.write(b"x")
+    seal(run_of(sealed), "completed", "run", "2026-01-01T00:00:00.000000Z", "0")
+    leave(sealed, artifact, line[:100])
+    assert ("changed", "journal.jsonl") in findings(sealed)
+
+
+def test_a_check_that_died_beside_a_running_run_leaves_no_copy_of_a_result_that_nobody_was_told_of(
+    tmp_path: Path,
+) -> None:
+    """Between its files and its event, or in the middle of that."""
+    folder = run_of(tmp_path)
+    folder.mkdir(parents=True)
+    with Journal(folder, SystemClock()) as journal:
+        journal.append("run_initialized", INTENT)
+        journal.append("run_started", {})
+    for name in (PROBE.numbered(1), PROBE.plain):
+        (folder / name).write_text("{}\n")
+    with open(folder / "journal.jsonl", "ab") as stream:
+        stream.write(b'{"seq":3,"time":"2026')
+    with Journal(folder, SystemClock()) as journal:
+        journal.append("run_completed", {})
+    finish(folder, told(folder), SystemClock(), reports=False)
+    assert verify(tmp_path).findings == ()
+    assert not (folder / PROBE.plain).exists()
