@@ -12,7 +12,24 @@ from contextlib import ExitStack
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks import backtest, datasets, proof, registry, startup, venue_feed, venue_memory, venue_orders, venue_start
+from benchmarks import (
+    backtest,
+    datasets,
+    paper_day,
+    paper_idle,
+    paper_messages,
+    paper_orders,
+    paper_restart,
+    paper_start,
+    paper_stop,
+    proof,
+    registry,
+    startup,
+    venue_feed,
+    venue_memory,
+    venue_orders,
+    venue_start,
+)
 from benchmarks.process import CouldNotMeasure
 from benchmarks.scene import Scene
 from benchmarks.table import Row, table_text
@@ -35,6 +52,13 @@ BENCHMARKS: dict[str, Callable[[Scene], list[Row]]] = {
     "venue-orders-http": venue_orders.by_http,
     "venue-memory": venue_memory.memory,
     "venue-start": venue_start.start,
+    "paper-start": paper_start.start,
+    "paper-orders": paper_orders.orders,
+    "paper-messages": paper_messages.messages,
+    "paper-stop": paper_stop.stop,
+    "paper-restart": paper_restart.restart,
+    "paper-idle": paper_idle.idle,
+    "paper-day": paper_day.day,
 }
 """In the order they run: `import` leaves the dataset that the next two read."""
 ROWS = 5_000_000

@@ -48,7 +48,7 @@ def _rows(scene: Scene, minutes: int) -> list[Row]:
     return [
         Row("venue-memory", f"{what}: at the start", "MB", (first,), ()),
         Row("venue-memory", f"{what}: at the end, beside the middle", "MB", (last,), (middle,), (AtMost(GROWTH),)),
-        Row("venue-memory", f"{what}: slope of the second half", "MB/h", (60 * _slope(later),), ()),
+        Row("venue-memory", f"{what}: slope of the second half", "MB/h", (60 * slope(later),), ()),
     ]
 
 
@@ -73,7 +73,7 @@ def _watch(scene: Scene, child: Running) -> list[Held]:
     return held
 
 
-def _slope(held: Sequence[Held]) -> float:
+def slope(held: Sequence[Held]) -> float:
     """MB a minute: least squares; 0 of a single one."""
     if len(held) < 2:
         return 0.0

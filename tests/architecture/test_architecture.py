@@ -168,8 +168,9 @@ def test_no_module_cycles() -> None:
         ("import opslab.lab", {"nautilus_trader", "pyarrow", "yaml", "jinja2"}),
         ("import sys; sys.argv = ['tc', '--help']; from opslab.cli.app import app; app(standalone_mode=False)",
          {"nautilus_trader", "pyarrow", "yaml", "jinja2", "rich", "pydantic"}),
+        ("import opslab.runs.paper", {"nautilus_trader", "pyarrow", "aiohttp"}),
     ],
-    ids=["lab", "help"],
+    ids=["lab", "help", "paper"],
 )  # fmt: skip
 def test_control_starts_light(program: str, unwanted: set[str]) -> None:
     code = f"{program}\nimport sys; print('LOADED', *sorted({{name.split('.')[0] for name in sys.modules}}))"

@@ -98,7 +98,7 @@ def _attempts(name: str, scene: Scene, moments: Sequence[str], run: Callable[...
     scene.need(SAMPLE)
     for number in range(scene.wanted(FULL)):
         moment = moments[number % len(moments)]
-        work = partial(run, scene=scene, moment=moment)
+        work = partial(run, scene=scene, moment=moment, again=bool(number // len(moments) % 2))
         yield Attempt(f"{name}-{number}-{moment.replace(' ', '-')}", work, 240.0)
 
 
@@ -185,8 +185,9 @@ def engine_attempts(scene: Scene) -> Iterator[Attempt]:
     yield from _attempts("paper-kill-engine", scene, _ENGINE_TURNS, _kill_engine)
 
 
-def _kill_engine(trial: Trial, scene: Scene, moment: str) -> None:
-    tc, speed = scene.home(trial), trial.rng.choice((60, 120))
+def _kill_engine(trial: Trial, scene: Scene, moment: str, *, again: bool) -> None:
+    """again: whether it is not the first time for that moment."""
+    tc, speed = scene.home(trial), 120 if again else 60
     often = moment == "again and again"
     bars = 100 if often else 16
     spec = _spec(tc, speed=speed, max_bars=bars, restart="on_failure", max_restarts=_RESTARTS)
@@ -255,7 +256,8 @@ def control_attempts(scene: Scene) -> Iterator[Attempt]:
     yield from _attempts("paper-kill-control", scene, tuple(CONTROL_MOMENTS), _kill_control)
 
 
-def _kill_control(trial: Trial, scene: Scene, moment: str) -> None:
+def _kill_control(trial: Trial, scene: Scene, moment: str, *, again: bool) -> None:
+    """again: whether it is not the first time for that moment; then nobody tries to settle the run at once."""
     tc = scene.home(trial)
     reach, victims = CONTROL_MOMENTS[moment]
     on_stop = trial.rng.choice(("flatten", "flatten", "leave"))
@@ -267,7 +269,8 @@ def _kill_control(trial: Trial, scene: Scene, moment: str) -> None:
         trial.saw("moment", moment)
         if not run.folder.is_dir():
             return
-        _claim_refused_or_done(trial, play)
+        if not again:
+            _claim_refused_or_done(trial, play)
         _claim_gone(trial, play)
         if settle(trial, tc, RUN, before, Expected(None)) == "initialized":
             return
@@ -289,8 +292,6 @@ def _control_spec(tc: Tc, trial: Trial, moment: str, on_stop: str) -> str:
 
 def _claim_refused_or_done(trial: Trial, play: Play) -> None:
     """At once: nobody takes the run from a venue that still sees to the account."""
-    if play.rng.random() < 0.5:
-        return
     answer = play.run.tc("run", "recover", RUN)
     trial.saw("recover at once", answer.code)
     if answer.code == 5:

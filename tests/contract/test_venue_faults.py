@@ -21,10 +21,11 @@ from urllib.parse import urlencode
 import pytest
 
 from opslab.errors import Environment, LabError, Usage
+from opslab.model.venue import DOOR_SOCKET
 from opslab.runs.venue_door import DoorClient
 from opslab.store.venues import TOKEN as TOKEN_FILE
 from opslab.store.venues import read_token
-from opslab.venue.door import MAX_LINE_BYTES, MAX_OPEN, SOCKET
+from opslab.venue.door import MAX_LINE_BYTES, MAX_OPEN
 from opslab.venue.faults.registry import FAULTS
 from tests.fakes.door import TOKEN, Asker, EventLog, RawDoor, holding
 from tests.fakes.tc import Tc, wait_until
@@ -1031,8 +1032,8 @@ def test_nobody_else_may_enter_and_the_token_is_nowhere_to_be_read(tc: Tc) -> No
         assert serving.stdout
         assert json.loads(serving.stdout.readline())["rest_url"]
         folder = tc.home / "runtime" / "venues" / "closed"
-        modes = {path.name: path.stat().st_mode & 0o777 for path in (folder, folder / SOCKET, folder / TOKEN_FILE)}
-        assert modes == {"closed": 0o700, SOCKET: 0o600, TOKEN_FILE: 0o600}
+        modes = {path.name: path.stat().st_mode & 0o777 for path in (folder, folder / DOOR_SOCKET, folder / TOKEN_FILE)}
+        assert modes == {"closed": 0o700, DOOR_SOCKET: 0o600, TOKEN_FILE: 0o600}
         token = read_token(folder)
         assert len(token) == 64
         for process in (serving.pid, *_children(serving.pid)):
@@ -1045,7 +1046,7 @@ def test_nobody_else_may_enter_and_the_token_is_nowhere_to_be_read(tc: Tc) -> No
         serving.terminate()
         serving.communicate(timeout=30)
     assert serving.returncode == 0
-    assert not (folder / SOCKET).exists()
+    assert not (folder / DOOR_SOCKET).exists()
     with pytest.raises(Environment, match="venue closed is not served"):
         DoorClient(folder, token)
 

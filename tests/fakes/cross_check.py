@@ -1,6 +1,6 @@
 """The lab's rows beside the engine's own objects, of one backtest in which the engine forgets nothing.
 
-usage: python -m tests.fakes.cross_check HOME SPEC; prints the differences as JSON.
+usage: python -m tests.fakes.cross_check HOME SPEC [kept]; prints the differences as JSON, or what the engine kept.
 """
 
 import json
@@ -38,7 +38,8 @@ def number(value: Any) -> Decimal | None:
     return None if value is None else round(Decimal(str(value)), 8)
 
 
-def main(home: str, spec: str) -> dict[str, Any]:
+def ran(home: str, spec: str, scenario: type[OrderLifecycleDemo]) -> tuple[dict[str, list[Mapping[str, Any]]], Any]:
+    """(rows, the engine's cache)."""
     plan = Lab(Settings(Path(home), "--home")).plan(Path(spec), "r1").engine
     rows: dict[str, list[Mapping[str, Any]]] = {"orders": [], "fills": [], "positions": []}
     results = Results(lambda name, row: rows[name].append(row))
@@ -49,10 +50,24 @@ def main(home: str, spec: str) -> dict[str, Any]:
         backtest._overlay(plan)
         node = BacktestNode([backtest._config(plan, instrument)])
         node.build()
-        node.add_strategy("backtest", make(Remembers, instrument, watch))
+        node.add_strategy("backtest", make(scenario, instrument, watch))
         node.run()
     results.end()
-    cache = node.get_engine_cache("backtest")
+    return rows, node.get_engine_cache("backtest")
+
+
+def kept(home: str, spec: str) -> dict[str, int]:
+    """What the engine still has at the end of a run of the scenario as it is."""
+    rows, cache = ran(home, spec, OrderLifecycleDemo)
+    return {
+        "rows": len(rows["orders"]),
+        "orders": len(cache.orders()),
+        "positions": len([*cache.position_snapshots(), *cache.positions()]),
+    }
+
+
+def main(home: str, spec: str) -> dict[str, Any]:
+    rows, cache = ran(home, spec, Remembers)
     engine_orders = {str(order.client_order_id): order.to_dict() for order in cache.orders()}
     engine_positions = sorted(
         (position.to_dict() for position in [*cache.position_snapshots(), *cache.positions()]),
@@ -97,4 +112,4 @@ def position_differs(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list
 
 
 if __name__ == "__main__":
-    print(json.dumps(main(sys.argv[1], sys.argv[2]), default=str))
+    print(json.dumps((kept if sys.argv[3:] == ["kept"] else main)(*sys.argv[1:3]), default=str))

@@ -169,17 +169,17 @@ class PaperRun:
         os.kill(pid, signal.SIGKILL)
         return pid
 
-    def fault(self, name: str, *, seconds: int | None = None, **terms: object) -> Any:
-        """Begin a fault of its venue, as a user does."""
-        words = [word for key, value in terms.items() for word in ("--term", f"{key}={value}")]
-        limit = ["--seconds", str(seconds)] if seconds else []
-        return self.tc.json("venue", "fault", "start", name, "--name", self.run_id, *limit, *words)
+    def fault(self, name: str, *, seconds: float = 600, **terms: object) -> None:
+        """Begin a fault of its venue, by the door that `tc venue fault` goes through."""
+        with open_door(Layout(self.tc.home), self.run_id) as door:
+            door.ask("start", fault=name, terms=terms, seconds=seconds)
 
     def end_faults(self) -> None:
-        self.tc.ok("venue", "fault", "stop", "--all", "--name", self.run_id)
+        with open_door(Layout(self.tc.home), self.run_id) as door:
+            door.ask("stop_all")
 
     def cut(self, which: str, seconds: float) -> None:
-        """Its connections, and keep new ones away for so long: both at once, which two commands cannot."""
+        """Its connections, and keep new ones away for so long."""
         with open_door(Layout(self.tc.home), self.run_id) as door:
             door.ask("start", fault="refuse", terms={"which": which}, seconds=seconds)
             door.ask("start", fault="reset", terms={"which": which})

@@ -7,7 +7,10 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from opslab.lab import Lab
+from opslab.model.ids import RunId
 from opslab.model.ledger import LedgerEvent, event_of
+from opslab.settings import Settings
 from tests.fakes.paper_run import END_SECONDS, PaperRun, living_in
 from tests.fakes.tc import Tc
 from tests.fakes.venue_standing import Standing, plain, standing
@@ -31,9 +34,10 @@ def _untruths(tc: Tc, run_id: str, code: int | None) -> Iterator[str]:
     for place in (f"venues/{run_id}", f"live/{run_id}.json", f"work/{run_id}"):
         if (tc.home / "runtime" / place).exists():
             yield f"runtime/{place} is left"
-    verify = tc("run", "verify", run_id, "--json")
-    if verify.code != 0:
-        yield f"verify exits {verify.code}: {verify.out} {verify.err}"
+    lab = Lab(Settings(tc.home, "--home"))
+    verified = lab.verify(RunId(run_id), lambda _bytes: None)
+    if verified.verdict != "whole":
+        yield f"verify says {verified.verdict}: {[finding.model_dump() for finding in verified.findings]}"
     folder = tc.run_folder(run_id)
     shown = json.loads((folder / "metadata.json").read_text())
     events = [json.loads(line) for line in (folder / "journal.jsonl").read_bytes().splitlines()]
@@ -47,9 +51,9 @@ def _untruths(tc: Tc, run_id: str, code: int | None) -> Iterator[str]:
         if any((folder / name).stat().st_size for name in ("orders.jsonl", "fills.jsonl") if (folder / name).exists()):
             yield "there are results, and no ledger"
         return
-    audit = tc("venue", "audit", run_id)
-    if audit.code != 0:
-        yield f"audit exits {audit.code}: {audit.out} {audit.err}"
+    audit = lab.audit_venue(run_id)
+    if not audit.proven:
+        yield f"audit: {audit.findings}"
     stands = ledger_of(folder)
     yield from _rows(folder, stands)
     yield from _told(events, stands)

@@ -1,4 +1,4 @@
-"""A paper run through its door: how it begins, how it ends, what is refused, and that all it says is true."""
+"""The life of a paper run through its door: how it begins and ends, what is refused, and that what it says is true."""
 
 import json
 import os
@@ -14,10 +14,11 @@ from tests.fakes.tc import Tc
 
 END_SECONDS = 20.0
 """From a signal to the end of `tc`, of a run in which nothing hangs: two or three where nobody else works."""
-LIMIT = (
-    "import os, resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, ({0}, {0})); "
-    "os.execv(sys.argv[1], sys.argv[1:])"
-)
+LIMITED = """
+import os, resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
+os.execv(sys.argv[1], sys.argv[1:])
+"""
 
 
 def live_of(run: PaperRun) -> Any:
@@ -35,6 +36,8 @@ def test_a_run_lives_from_the_safety_gate_to_its_seal(tc: Tc) -> None:
         assert [one["venue"] for one in tc.json("venue", "fault", "list", "--name", "pp")] == []
         ended = true_end(run, 0)
         assert (ended["status"], ended["ended_by"], ended["result_digest"]) == ("completed", "max_bars", None)
+        assert tc.json("run", "verify", "pp")["verdict"] == "whole"
+        assert tc.json("venue", "audit", "pp")["proven"] is True
         names = [name for name in run.names if name not in ("feed_state_changed", "reconciliation_checked")]
         assert names == [
             "run_initialized", "paper_safety_checked", "run_started", "data_verified", "venue_started",
@@ -199,7 +202,7 @@ def test_a_signal_that_comes_when_it_ends_anyway_changes_nothing(tc: Tc) -> None
 
 def test_without_room_for_what_it_keeps_it_ends_with_the_account_flat(tc: Tc) -> None:
     """No file may grow past a size: those of control want to first."""
-    with PaperRun(tc, paper_spec(tc, speed=240), before=[sys.executable, "-c", LIMIT.format(60_000)]) as run:
+    with PaperRun(tc, paper_spec(tc, speed=240), before=[sys.executable, "-c", LIMITED]) as run:
         answer = run.end()
         assert answer.code == 5
         assert "tc: error: cannot " in answer.err

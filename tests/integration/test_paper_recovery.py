@@ -14,6 +14,7 @@ from opslab.model.paper_facts import AccountAtEnd, StopFacts
 from tests.fakes.paper_run import PaperRun, living_in
 from tests.fakes.paper_truth import ledger_of, rows_of, untruths
 from tests.fakes.tc import Answer, Tc, wait_until
+from tests.fakes.venue_ledger import open_now
 
 RUN = "pp"
 GONE_SECONDS = 25.0
@@ -154,6 +155,21 @@ def test_an_account_that_is_to_be_left_is_left_as_it_was(tc: Tc) -> None:
     assert (account.open_orders, account.position) == (len(stands.open), f"{stands.position:f}")
     assert stop_of(shown).on_stop == "leave"
     assert not [row for row in rows_of(run.folder, "orders") if row["strategy_id"] == "VENUE"]
+
+
+def test_an_account_that_nobody_was_left_to_flatten_is_told_as_it_is(tc: Tc) -> None:
+    """All three processes are gone at once."""
+    with PaperRun(tc, spec(tc), RUN) as run:
+        wait_until(lambda: all(open_now(tc.home / "runtime" / "venues" / RUN)), "a position and an order", 60)
+        run.signal(signal.SIGSTOP)  # it would start its venue again
+        run.kill_child("venue")
+        run.kill_child("engine")
+        kill_control(run)
+        (done,) = tc.json("run", "recover", RUN)["runs"]
+        assert "its venue died, too, before it could end them" in done["message"]
+        assert untruths(tc, RUN, None) == []
+        account = account_of(tc.json("run", "show", RUN))
+    assert (account.flat, account.open_orders, account.said_by) == (False, 1, "ledger")
 
 
 def test_without_order_events_in_its_journal_it_knows_whose_the_orders_were(tc: Tc) -> None:

@@ -6,27 +6,12 @@ import pyarrow as pa
 
 from opslab.datasets.candles import VALUES
 from opslab.datasets.catalog import read_chunks
-from opslab.errors import BadData
 from opslab.model.candle import Candle
-from opslab.model.dataset import DatasetRecord
 from opslab.model.ids import DatasetId
 from opslab.model.instrument import Instrument
 from opslab.store.layout import Layout
 
-NOT_PLAYABLE = frozenset({"not_enclosed", "non_positive_price", "duplicate_identical", "duplicate_disagreeing"})
-"""What no venue sends: a client that got it would come to harm."""
 _SLICE_ROWS = 2_000
-
-
-def check_playable(record: DatasetRecord) -> None:
-    """Raises BadData for a dataset with candles that no venue could send."""
-    found = [rule for rule in record.allowed if rule in NOT_PLAYABLE and record.findings.get(rule)]
-    if found:
-        raise BadData(
-            f"dataset {record.name} has candles that no venue could send: {', '.join(sorted(found))}",
-            counts={rule: record.findings[rule] for rule in found},
-            hint="import it without --allow for these, or with them mended",
-        )
 
 
 def playback(

@@ -4,13 +4,15 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from opslab.errors import BadId, Corrupt, DataChanged, LabError, NotFound
+from opslab.errors import BadData, BadId, Corrupt, DataChanged, LabError, NotFound
 from opslab.model.dataset import DatasetRecord, FingerprintRecord
 from opslab.model.ids import DatasetId, nearest
 from opslab.store.files import file_digest, folder_names, make_folder, write_json, writing
 from opslab.store.layout import Layout
 
 RECORD = "dataset.json"
+NOT_PLAYABLE = frozenset({"not_enclosed", "non_positive_price", "duplicate_identical", "duplicate_disagreeing"})
+"""What no venue sends: a client that got it would come to harm."""
 
 
 def dataset_names(layout: Layout) -> list[str]:
@@ -34,6 +36,17 @@ def record_of(layout: Layout, dataset: DatasetId) -> DatasetRecord:
         raise Corrupt(f"dataset {dataset}: {RECORD} cannot be read: {error.strerror}") from None
     except ValidationError:
         raise Corrupt(f"dataset {dataset}: {RECORD} is not what was written") from None
+
+
+def check_playable(record: DatasetRecord) -> None:
+    """Raises BadData for a dataset with candles that no venue could send."""
+    found = [rule for rule in record.allowed if rule in NOT_PLAYABLE and record.findings.get(rule)]
+    if found:
+        raise BadData(
+            f"dataset {record.name} has candles that no venue could send: {', '.join(sorted(found))}",
+            counts={rule: record.findings[rule] for rule in found},
+            hint="import it without --allow for these, or with them mended",
+        )
 
 
 def write_record(folder: Path, record: DatasetRecord) -> None:

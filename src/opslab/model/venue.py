@@ -28,6 +28,8 @@ FLATTEN_PREFIX = "opslab-flatten-"
 
 ORPHAN_SECONDS = 15.0
 """What a plan says where nobody asked for another: see `VenuePlan.orphan_seconds`."""
+DOOR_SOCKET = "control.sock"
+"""The control door, in the venue's folder."""
 
 Pace = Literal["clock", "drained", "handled"]
 """What a minute waits for: the wall clock; clients that have taken what was sent; word that the engine is through."""

@@ -65,9 +65,9 @@ class LiveWatch(Watch):
         self.why = self.why or "failure"
         Watch.saw_exception(self, where, error)
 
-    def saw_order_event(self, event: Any) -> None:
-        self.answers.saw(event.to_dict(), self.clock.monotonic_s())
-        Watch.saw_order_event(self, event)
+    def saw_values(self, name: str, values: dict[str, Any]) -> None:
+        self.answers.saw(values, self.clock.monotonic_s())
+        Watch.saw_values(self, name, values)
 
     def told_event(self, values: dict[str, Any]) -> dict[str, Any]:
         """Of a new order also what its strategy had seen: it carries the wall clock's time, not the market's."""

@@ -18,8 +18,8 @@ LIMIT_DISTANCE = Decimal("0.0005")
 
 FORGET_EVERY_BARS = 512
 FORGET_AFTER_SECONDS = 60
-"""On the engine's clock, which is the bars' in a backtest and the wall's in paper: orders and positions that ended so
-long ago are dropped from its cache."""
+"""On the engine's clock, which is the bars' in a backtest and the wall's in paper: orders that ended so long ago are
+dropped from its cache."""
 
 
 class Scenario(Guarded):
@@ -31,12 +31,18 @@ class Scenario(Guarded):
 
     watch: Watch
     instrument: Instrument
+    _forgets_at = FORGET_EVERY_BARS
 
     def forget_what_ended(self) -> None:
-        if self.watch.bars % FORGET_EVERY_BARS == 0:
-            now_ns = self.clock.timestamp_ns()
-            self.cache.purge_closed_orders(now_ns, FORGET_AFTER_SECONDS)
-            self.cache.purge_closed_positions(now_ns, FORGET_AFTER_SECONDS)
+        """While no position is open: of an instrument's positions the engine keeps a copy of each that was closed, and
+        drops them with the closed one alone, which the next fill would open again (measured: 5 KB each).
+        """
+        if self.watch.bars < self._forgets_at or self.cache.positions_open_count():
+            return
+        self._forgets_at = self.watch.bars + FORGET_EVERY_BARS
+        now_ns = self.clock.timestamp_ns()
+        self.cache.purge_closed_orders(now_ns, FORGET_AFTER_SECONDS)
+        self.cache.purge_closed_positions(now_ns)
 
 
 class OpsSmokeDemo(Scenario):

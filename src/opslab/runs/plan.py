@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from opslab.datasets.records import record_of, verify_files
+from opslab.datasets.records import check_playable, record_of, verify_files
 from opslab.errors import DataChanged, Usage
 from opslab.model.dataset import DatasetRecord
 from opslab.model.frame import (
@@ -204,8 +204,6 @@ def plan_backtest(
 
 def plan_paper(layout: Layout, loaded: LoadedSpec, run_id: RunId, spec_folder: Path, clock: Clock) -> PaperPlan:
     """As `plan_backtest`. Raises BadData too, for candles that no venue could send."""
-    from opslab.datasets.playback import check_playable  # loads pyarrow, which a backtest of everything does not need
-
     spec = loaded.spec
     if not isinstance(spec, PaperSpec):
         raise other_mode(loaded, "paper")

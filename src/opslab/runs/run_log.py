@@ -18,7 +18,7 @@ from opslab.store.seal import seal
 
 
 class RunLog:
-    """Every lifecycle event renews `metadata.json`."""
+    """Every lifecycle event that says something of the run as a whole renews `metadata.json`."""
 
     def __init__(self, folder: Path, journal: Journal, begun: RunMetadata) -> None:
         """begun: what the journal says so far."""
@@ -35,10 +35,12 @@ class RunLog:
         return self._renew(self._journal.append_alone(make))
 
     def _renew(self, event: Event) -> RunMetadata:
+        before = self.metadata
         for other in self._journal.take_others():
             self.metadata = apply(self.metadata, other)
         self.metadata = apply(self.metadata, event)
-        write_metadata(self._folder, self.metadata)
+        if self.metadata != before:
+            write_metadata(self._folder, self.metadata)
         return self.metadata
 
     def tell_many(self, events: Sequence[tuple[str, Mapping[str, Any]]]) -> None:

@@ -7,8 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Protocol
 
-from opslab.datasets.playback import check_playable
-from opslab.datasets.records import record_of, verify_files
+from opslab.datasets.records import check_playable, record_of, verify_files
 from opslab.errors import AlreadyExists, Corrupt, Environment, LabError, NotFound, Usage
 from opslab.model.difference import differences
 from opslab.model.ids import DatasetId, RunId, VenueId, nearest

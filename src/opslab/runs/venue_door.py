@@ -10,10 +10,10 @@ from pydantic_core import from_json, to_json
 
 from opslab.errors import Corrupt, Environment, LabError, NotFound, Usage
 from opslab.model.ids import VenueId, nearest
+from opslab.model.venue import DOOR_SOCKET
 from opslab.store.files import folder_names
 from opslab.store.layout import Layout
 from opslab.store.venues import read_token, read_venue
-from opslab.venue.door import SOCKET
 
 TIMEOUT_SECONDS = 10.0
 
@@ -28,7 +28,7 @@ class DoorClient:
         self._socket.settimeout(seconds)
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            self._socket.connect(f"/proc/self/fd/{descriptor}/{SOCKET}")
+            self._socket.connect(f"/proc/self/fd/{descriptor}/{DOOR_SOCKET}")
         except OSError:
             self._socket.close()
             raise Environment(f"venue {folder.name} is not served", hint=hint) from None

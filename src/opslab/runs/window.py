@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from opslab.errors import Usage
 from opslab.model.dataset import DatasetRecord
-from opslab.model.instant import close_ns, parse_minute
+from opslab.model.instant import NS_PER_MINUTE, close_ns, parse_minute
 from opslab.model.spec import DataRef
 from opslab.store.layout import Layout
 
@@ -41,6 +41,8 @@ def window_of(layout: Layout, data: DataRef, record: DatasetRecord) -> Window:
 
 def last_close_ns(layout: Layout, record: DatasetRecord, window: Window, rows: int) -> int:
     """Close of the `rows`-th candle of the window, in nanoseconds: minutes may be missing between it and the first."""
+    if window.start_ns is None and not record.findings:  # then minute follows on minute, and no candle need be read
+        return close_ns(parse_minute(record.first_open)) + (rows - 1) * NS_PER_MINUTE
     from opslab.datasets.catalog import close_of_row  # loads pyarrow
 
     return close_of_row(layout, record, window.start_ns, rows)

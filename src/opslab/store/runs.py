@@ -29,6 +29,7 @@ from opslab.store.files import (
     writing,
 )
 from opslab.store.layout import Layout
+from opslab.store.venues import KEPT
 
 SPEC = "run_spec.yaml"
 METADATA = "metadata.json"
@@ -36,6 +37,8 @@ METRICS = "metrics.json"
 INPUTS = "inputs"
 CODE = "code.json"
 PARTIAL = "partial-"
+_FILLED = ("logs", KEPT)
+"""Folders of a run in which files are written whole."""
 _LOOK_BYTES = 1 << 16
 
 
@@ -209,7 +212,7 @@ def _stored_name(name: str) -> str:
 def tidy(folder: Path) -> None:
     """After its owner died: partial rows get their name, temporary files go. The caller owns the run."""
     with writing(f"tidy up run {folder.name}"):
-        for path in sorted(folder.glob(".*")):
+        for path in sorted([*folder.glob(".*"), *(found for name in _FILLED for found in (folder / name).glob(".*"))]):
             if path.is_dir() and not path.is_symlink():
                 remove_folder(path)
             elif path.name.endswith(".jsonl.tmp"):

@@ -16,11 +16,11 @@ from pydantic_core import from_json, to_json
 
 from opslab.errors import Environment, LabError, Usage
 from opslab.model.paper import VenueStatement
+from opslab.model.venue import DOOR_SOCKET
 from opslab.venue.faults.faults import MAX_SECONDS, Faults, Held
 from opslab.venue.faults.listing import listing
 from opslab.venue.flatten import Flattener
 
-SOCKET = "control.sock"
 MAX_LINE_BYTES = 64 << 10
 MAX_OPEN = 16
 MAX_WHY = 200
@@ -59,7 +59,8 @@ class Door:
     async def open(self, folder: Path) -> None:
         """Listen in `folder`, which nobody else may enter."""
         self._folder = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        place = f"/proc/self/fd/{self._folder}/{SOCKET}"  # a socket's path may be 107 bytes, a folder's may be longer
+        # a socket's path may be 107 bytes, a folder's may be longer
+        place = f"/proc/self/fd/{self._folder}/{DOOR_SOCKET}"
         with suppress(FileNotFoundError):
             os.unlink(place)  # noqa: PTH108  (of a venue that was killed; the ledger's lock says that it is gone)
         self._server = await asyncio.start_unix_server(self._serve, place, limit=MAX_LINE_BYTES)
@@ -72,7 +73,7 @@ class Door:
         await self._faults.stop_all("the venue is closing")
         if self._folder is not None:
             with suppress(OSError):
-                os.unlink(f"/proc/self/fd/{self._folder}/{SOCKET}")  # noqa: PTH108
+                os.unlink(f"/proc/self/fd/{self._folder}/{DOOR_SOCKET}")  # noqa: PTH108
             os.close(self._folder)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -1,0 +1,170 @@
+"""A paper run whose venue is broken: what is seen and when, how it ends, and that nothing is lost or made up."""
+
+import signal
+from typing import Any
+
+from tests.fakes.paper_run import Event, PaperRun, paper_spec
+from tests.fakes.paper_truth import rows_of, true_end
+from tests.fakes.tc import Tc
+
+USER_STREAM = "binance-futures-user-streams"
+SOCKETS = {"market": "market-streams", "user": "user-streams", "trading": "trading"}
+STREAMS = {"bars": "btcusdt@kline_1m", "quotes": "btcusdt@bookTicker", "trades": "btcusdt@aggTrade"}
+SILENT = {"bars": 1.2, "quotes": 0.9, "trades": 0.9}
+PANIC = "the engine panicked: Condition failed: high >= open"
+
+
+def feed(run: PaperRun, name: str, to: str, after: int) -> Event:
+    return run.wait_for("feed_state_changed", lambda told: (told["feed"], told["to"]) == (name, to), after=after)
+
+
+def socket(run: PaperRun, kind: str, to: str, after: int) -> Event:
+    end = SOCKETS[kind]
+    return run.wait_for(
+        "socket_state_changed", lambda told: told["socket"].endswith(end) and told["to"] == to, after=after
+    )
+
+
+def reconciled(run: PaperRun, state: str, after: int) -> Event:
+    return run.wait_for("reconciliation_checked", lambda told: told["state"] == state, after=after)
+
+
+def last(run: PaperRun) -> int:
+    return int(run.events[-1]["seq"])
+
+
+def test_each_feed_that_falls_silent_is_noticed_by_itself(tc: Tc) -> None:
+    with PaperRun(tc, paper_spec(tc, speed=120, silent_after_seconds=SILENT)) as run:
+        run.wait_for_bars(2)
+        for name, stream in STREAMS.items():
+            at = last(run)
+            run.fault("silence", stream=stream)
+            silent = feed(run, name, "silent", at)
+            took = silent["payload"]["noticed_after_seconds"]
+            assert SILENT[name] <= took < SILENT[name] + 0.5
+            assert silent["payload"]["age_seconds"] == took
+            run.end_faults()
+            assert feed(run, name, "live", silent["seq"])["payload"]["from"] == "silent"
+        run.signal(signal.SIGINT)
+        shown = true_end(run, 130)
+        for name, facts in shown["paper"]["feeds"].items():
+            assert facts["silent_seconds"] > 0
+            assert facts["noticed_after_seconds_max"] >= SILENT[name]
+        assert shown["paper"]["bars_missed"] > 0
+        assert {told["state"] for told in run.told("reconciliation_checked")} == {"ok"}
+
+
+def test_connections_that_are_lost_for_a_second_are_noticed_at_once_and_come_back(tc: Tc) -> None:
+    with PaperRun(tc, paper_spec(tc, speed=240, max_bars=30)) as run:
+        run.wait_for_bars(3)
+        at = last(run)
+        run.cut("all", 1)
+        for name in STREAMS:
+            lost = feed(run, name, "disconnected", at)
+            assert lost["payload"]["noticed_after_seconds"] < 0.1
+            back = feed(run, name, "recovering", lost["seq"])
+            feed(run, name, "live", back["seq"])
+        shown = true_end(run, 0)
+        assert shown["status"] == "completed"
+        assert shown["paper"]["bars_seen"] + shown["paper"]["bars_missed"] == 30
+        assert all(1 < facts["disconnected_seconds"] < 8 for facts in shown["paper"]["feeds"].values())
+
+
+def test_what_nobody_told_the_node_while_its_user_stream_was_lost_it_asks_for(tc: Tc) -> None:
+    """Its strategy trades on meanwhile, and cancels again and again: the engine by itself would never ask."""
+    with PaperRun(tc, paper_spec(tc, speed=240, max_bars=36, reconcile_every_seconds=1)) as run:
+        run.wait_for_bars(2)
+        run.cut("user", 2)
+        lost = socket(run, "user", "disconnected", 0)
+        back = socket(run, "user", "connected", lost["seq"])
+        reconciled(run, "ok", back["seq"])
+        shown = true_end(run, 0)
+        assert (shown["paper"]["bars_seen"], shown["paper"]["final_reconciliation"]) == (36, "ok")
+        assert "feed_state_changed" not in run.names[run.names.index("socket_state_changed") :]
+
+
+def test_without_its_trading_socket_the_node_trades_over_http(tc: Tc) -> None:
+    with PaperRun(tc, paper_spec(tc, speed=240, max_bars=20)) as run:
+        run.wait_for_bars(3)
+        run.cut("trading", 1)
+        lost = socket(run, "trading", "disconnected", 0)
+        meanwhile = run.wait_for("order_event", lambda told: told["type"] == "OrderFilled", after=lost["seq"])
+        back = socket(run, "trading", "connected", lost["seq"])
+        assert meanwhile["seq"] < back["seq"]
+        shown = true_end(run, 0)
+        assert (shown["paper"]["bars_missed"], shown["paper"]["final_reconciliation"]) == (0, "ok")
+
+
+def test_a_silent_user_stream_is_found_by_reconciliation_and_the_end_tells_it(tc: Tc) -> None:
+    """No socket is lost and no feed silent: nothing else can notice."""
+    with PaperRun(tc, paper_spec(tc, speed=240, max_bars=30, reconcile_every_seconds=1)) as run:
+        run.wait_for_bars(2)
+        at = last(run)
+        run.fault("silence", which="user", seconds=600)
+        reconciled(run, "mismatch", at)
+        shown = true_end(run, 1, seconds=90)
+        assert (shown["status"], shown["ended_by"]) == ("completed", "max_bars")
+        assert shown["paper"]["final_reconciliation"] == "mismatch"
+        assert shown["paper"]["reconciliations"]["mismatch"] >= 1
+        assert shown["paper"]["account_at_end"]["flat"] is True
+        assert "socket_state_changed" not in run.names
+
+
+def test_a_venue_that_is_killed_is_started_again_with_its_account_and_the_node_comes_back(tc: Tc) -> None:
+    with PaperRun(tc, paper_spec(tc, speed=240, max_bars=24)) as run:
+        run.wait_for_bars(5)
+        ledger = run.home / "runtime" / "venues" / "pp" / "ledger.jsonl"
+        run.kill_child("venue")
+        lost = run.wait_for("venue_lost")
+        before = ledger.read_bytes()
+        assert lost["payload"]["why"] == "the venue process died of SIGKILL (by somebody else, or out of memory)"
+        again = run.wait_for("venue_started", lambda told: told["start"] == 2)
+        first = run.told("venue_started")[0]
+        assert again["payload"]["rest_url"] == first["rest_url"]
+        feed(run, "bars", "live", again["seq"])
+        shown = true_end(run, 0)
+        assert (shown["status"], shown["paper"]["restarts"]) == ("completed", 0)
+        assert (run.folder / "venue" / "ledger.jsonl").read_bytes().startswith(before)
+        times = [row["ts_event"] for row in rows_of(run.folder, "bars")]
+        assert times == sorted(set(times))
+        assert shown["paper"]["bars_missed"] <= 1
+
+
+def test_a_venue_that_dies_over_the_end_still_says_how_the_account_was_left(tc: Tc) -> None:
+    with PaperRun(tc, paper_spec(tc, speed=240, max_bars=9)) as run:
+        run.wait_for("positions_flattened")
+        run.kill_child("venue")
+        shown = true_end(run, 0)
+        assert (shown["status"], shown["paper"]["account_at_end"]["flat"]) == ("completed", True)
+        assert len(run.told("venue_started")) == 2
+
+
+def test_a_broken_candle_kills_the_engine_and_the_run_has_failed(tc: Tc) -> None:
+    with PaperRun(tc, paper_spec(tc, speed=240)) as run:
+        run.wait_for_bars(5)
+        tc.ok("venue", "fault", "start", "broken-ohlc", "--name", "pp")
+        shown = true_end(run, 1)
+        assert shown["failure"]["message"] == PANIC
+        assert "panicked at crates/model/src/data/bar.rs" in shown["failure"]["detail"]
+        assert flat_by(run) == "venue"
+        assert shown["paper"]["stop"]["why"] == "engine_lost"
+
+
+def test_with_another_engine_it_goes_on_where_the_broken_candle_was(tc: Tc) -> None:
+    with PaperRun(tc, paper_spec(tc, speed=240, max_bars=24, restart="on_failure")) as run:
+        run.wait_for_bars(5)
+        run.fault("broken-ohlc")
+        lost = run.wait_for("engine_lost")
+        assert lost["payload"]["failure"]["message"] == PANIC
+        startup = run.wait_for("reconciliation_checked", lambda told: told["occasion"] == "startup", after=lost["seq"])
+        assert startup["payload"]["state"] == "ok"
+        shown = true_end(run, 0)
+        assert (shown["status"], shown["paper"]["restarts"]) == ("completed", 1)
+        assert shown["paper"]["bars_missed"] >= 1
+        assert shown["paper"]["latencies"]["restart_to_reconciled_seconds_max"] < 30
+
+
+def flat_by(run: PaperRun) -> Any:
+    (told,) = run.told("positions_flattened")
+    assert told["flat"] is True
+    return told["by"]
