@@ -454,9 +454,8 @@ def test_orders_that_stand_in_a_row_to_be_sent_do_not_outlive_the_run(venue: Ven
 
 def test_what_the_engine_would_deny_is_closed_past_it(venue: VenueProcess, engine: Stage) -> None:
     node = engine("Piles", max_notional="1000")
-    row = node.wait("row")
-    assert (row["status"], row["quantity"]) == ("DENIED", "0.060")
-    assert "NOTIONAL" in row["reason"]
+    denied = node.wait_event("order_event", lambda event: event["type"] == "OrderDenied")
+    assert "NOTIONAL" in denied["reason"]
     assert open_at(venue)[0] == Decimal("0.060")
     node.say(stop="enough")
     assert node.end() is None

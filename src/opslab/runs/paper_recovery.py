@@ -20,7 +20,7 @@ from opslab.model.instrument import instrument_of
 from opslab.model.paper_facts import AccountAtEnd, StopFacts
 from opslab.model.run import RunMetadata, ScenarioCounters
 from opslab.model.spec import PaperLimits, PaperSpec
-from opslab.model.venue import ORPHAN_SECONDS
+from opslab.model.venue import FLATTEN_SECONDS, ORPHAN_SECONDS
 from opslab.resources import exchange_info_symbol
 from opslab.runs.paper_closing import LAST_BAR, actions, bound, closing
 from opslab.runs.paper_results import PaperCounts, ledger_events, told_in_journal, write_results
@@ -36,10 +36,9 @@ from opslab.store.ledger import read_ledger
 from opslab.store.runs import SPEC, count_rows
 from opslab.store.venues import KEPT, KEPT_EVENTS
 from opslab.venue.account import Account
-from opslab.venue.flatten import MOST_SECONDS
 from opslab.venue.orphan import TELL_SECONDS, TRIES, TRY_SECONDS
 
-OUTLIVES_SECONDS = ORPHAN_SECONDS + TRIES * (MOST_SECONDS + TRY_SECONDS) + TELL_SECONDS
+OUTLIVES_SECONDS = ORPHAN_SECONDS + TRIES * (FLATTEN_SECONDS + TRY_SECONDS) + TELL_SECONDS
 """How long at most a venue is there when its control is gone: until its clients are, and then to flatten."""
 
 

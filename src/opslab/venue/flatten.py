@@ -9,13 +9,12 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from opslab.errors import Environment
+from opslab.model.venue import FLATTEN_SECONDS
 from opslab.venue.account import ZERO
 from opslab.venue.exchange import Exchange
 from opslab.venue.refusal import Refusal
 from opslab.venue.say import Say
 
-MOST_SECONDS = 8.0
-"""Shorter than who asks through the door waits."""
 DEPTH_SECONDS = 0.02
 """Until a book that is used up is there again: by the next tick, or, where none came, at the same quote."""
 
@@ -44,7 +43,7 @@ class Flattener:
             exchange.only_reducing = exchange.only_reducing or hold
             position, canceled, orders = exchange.account.holding.position, 0, 0
             try:
-                async with asyncio.timeout(MOST_SECONDS):
+                async with asyncio.timeout(FLATTEN_SECONDS):
                     while not exchange.is_flat:
                         canceled += self._cancel()
                         orders += await self._close()
