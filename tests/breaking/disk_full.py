@@ -28,18 +28,18 @@ _SPARE_PAGES = 40
 """What temporary files take besides what stays."""
 _CAUSE = re.compile(r"No space left on device|File too large|Disk quota exceeded")
 _EXITS = (1, 5)
-_CANNOT_MOUNT = "small disks: no right to mount a tmpfs"
+CANNOT_MOUNT = "small disks: no right to mount a tmpfs"
 
 
 def missing(_scene: Scene) -> list[str]:
-    return [] if _can_mount() else [_CANNOT_MOUNT]
+    return [] if can_mount() else [CANNOT_MOUNT]
 
 
 def attempts(scene: Scene) -> Iterator[Attempt]:
     tiny = life(scene, ORDERS_TINY)
     big_kind = scene.orders if scene.scale == "small" else ORDERS_SAMPLE
     big = life(scene, big_kind)
-    if _can_mount():
+    if can_mount():
         pages = range(1, tiny.size_bytes // _PAGE_BYTES + _SPARE_PAGES)
         for size in chosen(pages, scene.count):
             yield _disk(scene, ORDERS_TINY, tiny, size)
@@ -54,7 +54,7 @@ def attempts(scene: Scene) -> Iterator[Attempt]:
 
 
 @cache
-def _can_mount() -> bool:
+def can_mount() -> bool:
     return subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False).returncode == 0
 
 
@@ -86,13 +86,13 @@ def _limited(trial: Trial, scene: Scene, kind: Kind, watched: Life, size_bytes: 
 
 def _small_disk(trial: Trial, scene: Scene, kind: Kind, watched: Life, pages: int) -> None:
     """The home is a file system of so many pages, seen by this worker and what it starts only."""
-    _leave_the_shared_mounts(os.getpid())
+    leave_the_shared_mounts(os.getpid())
     home = trial.folder / "home"
     home.mkdir()
-    _mount("-t", "tmpfs", "-o", f"size={pages * _PAGE_BYTES}", "tmpfs", str(home))
+    mount("-t", "tmpfs", "-o", f"size={pages * _PAGE_BYTES}", "tmpfs", str(home))
     try:
         spec = kind.spec(trial.folder)
-        roomy = partial(_mount, "-o", f"remount,size={_ROOMY}", str(home))
+        roomy = partial(mount, "-o", f"remount,size={_ROOMY}", str(home))
         _run_out(trial, Tight(scene.home_in(home), spec, None, roomy), watched)
         if trial.broken:
             shutil.copytree(home, trial.folder / "kept", symlinks=True)
@@ -101,13 +101,13 @@ def _small_disk(trial: Trial, scene: Scene, kind: Kind, watched: Life, pages: in
 
 
 @cache
-def _leave_the_shared_mounts(_worker: int) -> None:
+def leave_the_shared_mounts(_worker: int) -> None:
     """Once in each worker. When it ends, however it does, its mounts are gone."""
     os.unshare(os.CLONE_NEWNS)
-    _mount("--make-rprivate", "/")
+    mount("--make-rprivate", "/")
 
 
-def _mount(*words: str) -> None:
+def mount(*words: str) -> None:
     subprocess.run(["mount", *words], check=True, capture_output=True)
 
 

@@ -10,6 +10,7 @@ from tests.breaking import (
     kill_engine,
     kill_recover,
     owner,
+    paper_faults,
     paper_kills,
     paper_recover,
     race,
@@ -55,4 +56,5 @@ EXPERIMENTS: dict[str, Experiment] = {
     "paper-kill-engine": Experiment(paper_kills.engine_attempts),
     "paper-kill-control": Experiment(paper_kills.control_attempts),
     "paper-recover": Experiment(paper_recover.attempts),
+    "paper-faults": Experiment(paper_faults.attempts, paper_faults.missing),
 }

@@ -25,6 +25,7 @@ CALLS = (
     {"kill-control": 3, "kill-engine": 1, "sigterm": 2, "ctrl-c": 2, "disk-full": 1, "race": 1, "owner": 3},
     {"venue-kill-node": 3, "venue-kill-venue": 3, "venue-ledger": 3, "venue-hostile": 3},
     {"paper-kill-engine": 2, "paper-kill-control": 3, "paper-recover": 6},
+    {"paper-faults": 2},
 )
 # What must have been seen, for the experiment to have tested anything.
 SEEN = {
@@ -50,6 +51,7 @@ SEEN = {
     "paper-kill-engine": {"moment": "with position and orders", "exit": "0"},
     "paper-kill-control": {"found": "while running", "recover": "settled", "status": "interrupted"},
     "paper-recover": {"death at a step": "killed", "the next recover": "settled", "left": "ledger kept"},
+    "paper-faults": {"signals": "one", "ended": "failed, exit 1"},
     "tamper": {"verify": "6", "place": "right", "asked": "the command"},
 }
 

@@ -17,7 +17,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, get_args
 
@@ -217,6 +217,35 @@ def a_run_that_waits(folder: Path) -> None:
     ok(f"reconcile check --run-id r1 {pair} --max-age-seconds 1000000000", folder)
 
 
+@contextmanager
+def a_run_with_a_silent_feed(folder: Path) -> Iterator[None]:
+    """`night-1`, on the page's own spec: its venue tells no closed candles any more."""
+    ok(PREPARE, folder)
+    page = DOCS / "runbooks" / "feed-silent.md"
+    (folder / "watched.yaml").write_text(next(text for _, title, text in blocks(page) if title == "watched.yaml"))
+    words = [sys.executable, "-m", "opslab", "run", "paper", "--spec", "watched.yaml", "--run-id", "night-1"]
+    process = subprocess.Popen(words, cwd=folder, env=environment(folder), stderr=subprocess.DEVNULL)
+    journal = run_folder(folder, "night-1") / "journal.jsonl"
+
+    def told(what: str) -> bool:
+        return journal.exists() and what in journal.read_text()
+
+    try:
+        wait_until(lambda: told('"feed":"bars","from":"recovering","to":"live"'), "bars of night-1")
+        ok("venue fault start silence --name night-1 --term stream=btcusdt@kline_1m --seconds 600", folder)
+        wait_until(lambda: told('"feed":"bars","from":"live","to":"silent"'), "silence of night-1")
+        yield
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 130
+    finally:
+        process.kill()
+        process.wait()
+
+
+LIVING: dict[str, Callable[[Path], AbstractContextManager[None]]] = {
+    "docs/runbooks/feed-silent.md": a_run_with_a_silent_feed,
+}
+"""Scenes that go on while the page's commands are run."""
 SCENES: dict[str, Callable[[Path], None]] = {
     "docs/runbooks/artifact-health.md": runs_that_were_changed,
     "docs/runbooks/interrupted-run.md": runs_whose_owner_is_gone,
@@ -237,6 +266,7 @@ def change_line(path: Path, number: int) -> None:
 def test_commands_of_the_docs_run(page: Path, folder: Path) -> None:
     SCENES.get(page.relative_to(ROOT).as_posix(), lambda _folder: None)(folder)
     with ExitStack() as servers:
+        servers.enter_context(LIVING.get(page.relative_to(ROOT).as_posix(), nullcontext)(folder))
         run_commands(page, folder, servers)
 
 

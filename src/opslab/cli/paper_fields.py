@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from opslab.model.live import PaperLive
+    from opslab.model.live import FeedNow, PaperLive
     from opslab.model.paper_facts import EngineLife, PaperFacts
 
 
@@ -43,17 +43,21 @@ def _feed(silent_seconds: float, disconnected_seconds: float) -> str | None:
     return f"silent {silent_seconds:.1f} s, disconnected {disconnected_seconds:.1f} s"
 
 
-def live_fields(paper: "PaperLive | None") -> list[tuple[str, str | None]]:
-    """Of one that runs now; nothing of any other."""
-    if paper is None:
+def live_fields(now: "PaperLive | None") -> list[tuple[str, str | None]]:
+    """The same of one that runs."""
+    if now is None:
         return []
-    feeds = ", ".join(f"{name} {feed.state}" for name, feed in paper.feeds.items())
-    rate = paper.messages_per_second
+    lost = [name for name, state in now.sockets.items() if state != "connected"]
+    held = f"{now.position_side} {now.position}, {now.open_orders:,} open orders" if now.position_side else None
     return [
-        ("phase", f"{paper.phase}, engine {paper.engine}"),
-        ("feeds", feeds or None),
-        ("messages", None if rate is None else f"{rate:,.0f}/s"),
-        ("open orders", None if paper.open_orders is None else f"{paper.open_orders:,}"),
-        ("position", None if paper.position_side is None else f"{paper.position_side} {paper.position}"),
-        ("last checked", paper.reconciliation),
+        ("phase", f"{now.phase}{f', engine {now.engine}' if now.engine > 1 else ''}"),
+        ("last beat", f"{now.beat_age_seconds:.1f} s ago" if now.beat_age_seconds is not None else "none yet"),
+        *((f"feed {name}", _feed_now(feed)) for name, feed in now.feeds.items()),
+        ("disconnected", ", ".join(lost) or None),
+        ("account now", f"{held}, as the venue says" if held else "not known"),
     ]
+
+
+def _feed_now(feed: "FeedNow") -> str:
+    age = "nothing yet" if feed.age_seconds is None else f"last message {feed.age_seconds:.1f} s ago"
+    return f"{feed.state}, {age}"
