@@ -142,7 +142,8 @@ def _told(events: list[dict[str, Any]], stands: Standing) -> Iterator[str]:
 
 def _account(folder: Path, shown: dict[str, Any], stands: Standing) -> Iterator[str]:
     counters = shown["metrics"]
-    bars = {row["ts_event"] for row in rows_of(folder, "bars")} if (folder / "bars.jsonl").exists() else set()
+    kept = next((name for name in ("bars", "partial-bars") if (folder / f"{name}.jsonl").exists()), None)
+    bars = {row["ts_event"] for row in rows_of(folder, kept)} if kept else set()
     if counters and counters["bars_seen"] != len(bars):
         yield f"bars_seen is {counters['bars_seen']}, and bars.jsonl has {len(bars)}"
     canceled = sum(1 for one in stands.orders.values() if one["status"] == "CANCELED")
