@@ -177,7 +177,7 @@ def test_the_plans_of_venue_and_engine_say_what_the_spec_says(tc: Tc) -> None:
         9,
         "leave",
         False,
-        False,
+        True,  # the results are made from them, whatever the journal keeps
     )
     assert live.last_close_ns == plan.last_close_ns
     assert live.limits.max_notional_per_order == "1000"
