@@ -119,7 +119,7 @@ def test_init_records_a_paper_run_and_hints_at_what_runs_it(tc: Tc) -> None:
     assert tc.events("r1")[0]["payload"]["mode"] == "paper"
     assert [run["mode"] for run in tc.json("run", "list", "--mode", "paper")["runs"]] == ["paper"]
     other = tc.home / "other.yaml"
-    other.write_text(Path(spec).read_text().replace("speed: 600", "speed: 601"))
+    other.write_text(Path(spec).read_text().replace("speed: max", "speed: 601"))
     with pytest.raises(AlreadyExists) as caught:
         Lab(Settings(tc.home, "--home")).plan(other, "r1", "paper")
     assert [found["field"] for found in caught.value.differences] == ["paper.speed"]
