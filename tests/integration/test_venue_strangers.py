@@ -62,7 +62,7 @@ def no_proxies() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def venue(sample_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standing]:
-    with Standing(sample_home, tmp_path_factory.mktemp("venue"), ticks=30) as venue:
+    with Standing(sample_home, tmp_path_factory.mktemp("venue"), ticks=30, start="any") as venue:
         with venue.client() as client:
             client.stream("btcusdt@kline_1m")
             venue.play(PLAYED)

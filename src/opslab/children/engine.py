@@ -7,7 +7,6 @@ SIGTERM and SIGINT set a flag; the run ends from a callback.
 
 import faulthandler
 import os
-import resource
 import signal
 import sys
 import threading
@@ -100,6 +99,12 @@ def _no_row(_file: str, _row: Mapping[str, Any]) -> None:
     """In paper the rows are made from the venue's ledger, and from the order events that control is told."""
 
 
+def _peak_memory_bytes() -> int:
+    """Resident at most, of this process; what `getrusage` tells begins with the peak of whoever started it."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) * 1024
+
+
 def _ended(watch: Watch, frames: FramePipe, ended: threading.Event, run: Callable[[], backtest.Outcome]) -> int:
     """Run, and say how that ended; then everything that was sent has been written."""
     try:
@@ -116,7 +121,7 @@ def _ended(watch: Watch, frames: FramePipe, ended: threading.Event, run: Callabl
         cost = EngineCost(
             elapsed_seconds=round(outcome.seconds, 6),
             bars_per_second=round(outcome.bars / outcome.seconds, 1) if outcome.seconds else 0.0,
-            peak_memory_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            peak_memory_bytes=_peak_memory_bytes(),
         )
         if watch.failure:
             frames.send({"failure": watch.failure.model_dump()})
