@@ -61,6 +61,10 @@ class Ledger(Protocol):
         """Note how far the replay is; survives the process, not the machine."""
         ...
 
+    def use_last_room(self) -> None:
+        """From here on also the room that was kept for ending what is open, on a disk that is full."""
+        ...
+
 
 Tick = Callable[[int, int | None], None]
 """Called with the amount done since the last call, and an estimate of all there is where one can be made."""

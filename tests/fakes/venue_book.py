@@ -25,10 +25,11 @@ NOW_MS = 1_800_000_000_000
 
 @dataclass
 class Ledger:
-    """Implements `ports.Ledger` in memory. full: nothing can be written."""
+    """Implements `ports.Ledger` in memory. full: nothing can be written. room: until the last one is used."""
 
     kept: list[Sequence[Mapping[str, Any]]] = field(default_factory=list)
     full: bool = False
+    room: bool = False
 
     @property
     def transactions(self) -> int:
@@ -40,6 +41,9 @@ class Ledger:
         self.kept.append(events)
 
     def mark(self, at: Moment) -> None: ...
+
+    def use_last_room(self) -> None:
+        self.full = self.full and not self.room
 
 
 class Book:

@@ -353,3 +353,17 @@ def test_a_mark_that_a_power_cut_spoiled_does_not_count(tmp_path: Path, left: by
     (tmp_path / "position").write_bytes(left)
     with opened(tmp_path) as ledger:
         assert ledger.moment() == Moment(4, 7)
+
+
+def test_room_for_the_last_entries_is_kept_until_it_is_used(tmp_path: Path) -> None:
+    room = tmp_path / ".room"
+    with opened(tmp_path) as ledger:
+        assert room.stat().st_blocks * 512 >= 64 << 10
+        ledger.append([{"kind": "one"}], START)
+        ledger.use_last_room()
+        assert not room.exists()
+        ledger.use_last_room()
+        ledger.append([{"kind": "two"}], START)
+    with opened(tmp_path):
+        assert room.exists()
+    assert names(tmp_path) == ["one", "two"]

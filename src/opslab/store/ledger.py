@@ -23,6 +23,9 @@ from opslab.store.files import make_folder, sync_folder, unwritable, write_whole
 
 NAME = "ledger.jsonl"
 POSITION = "position"
+LAST_ROOM = ".room"
+LAST_ROOM_BYTES = 64 << 10
+"""For canceling every order that a venue lets be open, and closing the position."""
 MAX_LINE_BYTES = 16 << 20
 """A transaction that cancels ten thousand orders is a tenth of it."""
 _POSITION = b"%11d %11d\n"
@@ -66,6 +69,7 @@ class LedgerFile:
             self.close()
             raise
         self._folder = folder
+        _keep_last_room(folder)
         self._number, self._size = 0, 0
         self._unfinished = False
         self._prev: str | None = None
@@ -138,12 +142,24 @@ class LedgerFile:
         except OSError as error:
             raise unwritable("note how far the venue's replay is", error) from None
 
+    def use_last_room(self) -> None:
+        """Let go of it: on a disk that is full, what is appended next finds a place."""
+        with suppress(OSError):
+            (self._folder / LAST_ROOM).unlink()
+
     def moment(self) -> Moment:
         """Where the replay has to go on."""
         text = os.pread(self._position, _POSITION_BYTES, 0).split()
         known = len(text) == 2 and text[0].isdigit() and text[1].isdigit()
         marked = Moment(int(text[0]), int(text[1])) if known else Moment(0, 0)
         return max(marked, self._moment)
+
+
+def _keep_last_room(folder: Path) -> None:
+    """Real blocks, which a file with a hole would not have. Where there is none any more, there is none to keep."""
+    with suppress(OSError), open(folder / LAST_ROOM, "ab") as stream:
+        if not stream.tell():
+            stream.write(os.urandom(LAST_ROOM_BYTES))  # what a file system compresses keeps no room
 
 
 @contextmanager

@@ -99,6 +99,9 @@ class Exchange:
         """In the ledger."""
         return self._ledger.transactions
 
+    def use_last_room(self) -> None:
+        self._ledger.use_last_room()
+
     # What clients ask.
 
     def place(self, new: NewOrder) -> tuple[Accepted, Order]:

@@ -36,11 +36,14 @@ class Flattener:
         """Cancel every open order and close the position; done when the account is flat.
 
         hold: from now on, until the venue ends, no order is taken that might open a position, those on their way
-        included. Raises Environment when it could not be done, or not all of it; to ask again goes on with the rest.
+        included; and the room that its ledger has kept for the end is used.
+        Raises Environment when it could not be done, or not all of it; to ask again goes on with the rest.
         """
         async with self._one:
             exchange = self._exchange
             exchange.only_reducing = exchange.only_reducing or hold
+            if hold:
+                exchange.use_last_room()
             position, canceled, orders = exchange.account.holding.position, 0, 0
             try:
                 async with asyncio.timeout(FLATTEN_SECONDS):

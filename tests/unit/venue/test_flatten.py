@@ -62,6 +62,16 @@ def test_a_market_that_is_halted_is_no_obstacle() -> None:
         assert flatten(book).closed == Decimal("0.050")
 
 
+def test_on_a_full_disk_there_is_room_for_the_last_end_and_for_no_other() -> None:
+    book = Book()
+    book.place("BUY", "0.050")
+    book.ledger.full = book.ledger.room = True
+    with pytest.raises(Environment, match="its ledger cannot be written"):
+        flatten(book)
+    assert flatten(book, hold=True).closed == Decimal("0.050")
+    assert book.audit().proven
+
+
 def test_margin_that_is_used_up_is_no_obstacle() -> None:
     book = Book(balance="250", leverage=125)
     book.place("BUY", "0.500")
