@@ -15,6 +15,7 @@ from typing import Any
 from tests.breaking.deaths import chosen
 from tests.breaking.disk_full import CANNOT_MOUNT, can_mount, leave_the_shared_mounts, mount
 from tests.breaking.scene import Scene
+from tests.breaking.stop_signals import claim_never_was
 from tests.breaking.trial import Attempt, Trial
 from tests.fakes.paper_run import PaperRun, living_in
 from tests.fakes.paper_truth import untruths
@@ -219,7 +220,7 @@ def _signal(trial: Trial, scene: Scene, number: int) -> None:
         trial.saw("signals", "two" if twice else "one")
         if not run.folder.is_dir():
             trial.saw("ended", "before the run existed")
-            trial.claim(answer.code in (130, -which), f"tc exits {answer.code} without a run: {answer.err[-300:]}")
+            claim_never_was(trial, answer.code, answer.err, which)
             return
         code = answer.code if answer.code >= 0 else None  # a Python that is shutting down is ended as such
         status = _claim_true(trial, run, code) if code is not None else "too late"

@@ -53,7 +53,7 @@ def _stop(trial: Trial, turn: Turn, which: signal.Signals) -> None:
         _claim_said(trial, shown, process.returncode, which, twice)
     else:
         trial.saw("found", "before the run existed")
-        _claim_never_was(trial, process.returncode, err, which)
+        claim_never_was(trial, process.returncode, err, which)
     claim_nothing_half_done(trial, tc)
 
 
@@ -68,7 +68,7 @@ def _claim_said(trial: Trial, shown: dict[str, Any], code: int, which: signal.Si
         trial.claim(ended_by == which.name, f"ended by {ended_by}, and not {which.name}")
 
 
-def _claim_never_was(trial: Trial, code: int, err: str, which: signal.Signals) -> None:
+def claim_never_was(trial: Trial, code: int, err: str, which: signal.Signals) -> None:
     """While Python itself is starting, `tc` has no say: the signal ends it, and of Ctrl-C Python prints a traceback."""
     if code == _INTERRUPTED:
         trial.claim("Traceback" not in err, f"tc printed a traceback: {err[-500:]}")
