@@ -15,6 +15,7 @@ from pathlib import Path
 from benchmarks import (
     backtest,
     datasets,
+    halt,
     paper_day,
     paper_idle,
     paper_messages,
@@ -59,6 +60,7 @@ BENCHMARKS: dict[str, Callable[[Scene], list[Row]]] = {
     "paper-restart": paper_restart.restart,
     "paper-idle": paper_idle.idle,
     "paper-day": paper_day.day,
+    "halt": halt.halt,
 }
 """In the order they run: `import` leaves the dataset that the next two read."""
 ROWS = 5_000_000

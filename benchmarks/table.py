@@ -7,7 +7,7 @@ from typing import Literal
 
 from benchmarks.process import Sample
 
-Unit = Literal["s", "ms", "MB", "MB/h", "bars/s", "msg/s"]
+Unit = Literal["s", "ms", "MB", "MB/h", "bars/s", "msg/s", "of 1"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,5 +129,5 @@ def _cells(row: Row) -> tuple[str, ...]:
 
 
 def _figure(value: float, unit: Unit) -> str:
-    digits = {"s": 3, "ms": 2, "MB": 1, "MB/h": 3, "bars/s": 0, "msg/s": 0}[unit]
+    digits = {"s": 3, "ms": 2, "MB": 1, "MB/h": 3, "bars/s": 0, "msg/s": 0, "of 1": 2}[unit]
     return f"{value:,.{digits}f} {unit}"

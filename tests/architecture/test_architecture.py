@@ -40,6 +40,7 @@ HOMES = {
     "jinja2": ("runs/report.py",),
     "aiohttp": ("venue/", "metrics/"),
     "h11": ("connectivity/",),
+    "inotify_simple": ("killswitch/guard.py",),
     "prometheus_client": ("metrics/",),
     "pydantic": ("",),
     "pydantic_core": ("",),

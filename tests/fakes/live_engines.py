@@ -117,4 +117,6 @@ _FOUND = (Holds, HoldsAndRaises, CannotStart, Blocks, NeverReturns, Insists, Nea
 ENGINES = {found.__name__: found for found in (*_FOUND, StopsItself)}
 
 if __name__ == "__main__":
-    sys.exit(main({("ops_smoke_demo", "v1"): ENGINES[sys.argv[1]]}, int(sys.argv[2])))
+    name = sys.argv[1].removesuffix("Polled")  # which polls its kill switch
+    found = {("ops_smoke_demo", "v1"): ENGINES[name]}
+    sys.exit(main(found, int(sys.argv[2]), polls_switch=name != sys.argv[1]))

@@ -35,6 +35,7 @@ from opslab.model.comparison import Comparison, FirstDifference
 from opslab.model.connectivity import ProbeReason, ProbeResult, ProbeState, ReadinessResult, ReadinessState
 from opslab.model.dataset import DatasetRecord
 from opslab.model.event import EventName
+from opslab.model.halt import HaltFacts
 from opslab.model.ids import RunId
 from opslab.model.inputs import CodeParts
 from opslab.model.live import Live
@@ -246,12 +247,28 @@ LIVING: dict[str, Callable[[Path], AbstractContextManager[None]]] = {
     "docs/runbooks/feed-silent.md": a_run_with_a_silent_feed,
 }
 """Scenes that go on while the page's commands are run."""
+
+
+def a_run_that_was_halted(folder: Path) -> None:
+    """`night-1`, a paper run."""
+    ok(PREPARE, folder)
+    words = [sys.executable, "-m", "opslab", "run", "paper", "--spec", "examples/order-lifecycle-paper.yaml"]
+    pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
+    process = subprocess.Popen([*words, "--run-id", "night-1"], cwd=folder, env=environment(folder), **pipes)
+    journal = run_folder(folder, "night-1") / "journal.jsonl"
+    wait_until(lambda: journal.exists() and b'"OrderFilled"' in journal.read_bytes(), "a fill of night-1")
+    ok("kill activate --run-id night-1 --reason odd", folder)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 4, err
+
+
 SCENES: dict[str, Callable[[Path], None]] = {
     "docs/runbooks/artifact-health.md": runs_that_were_changed,
     "docs/runbooks/interrupted-run.md": runs_whose_owner_is_gone,
     "docs/runbooks/restart-recovery.md": runs_whose_engine_was_killed,
     "docs/runbooks/safety-gate.md": a_run_that_was_blocked,
     "docs/runbooks/reconciliation-mismatch.md": a_run_that_waits,
+    "docs/runbooks/kill-switch.md": a_run_that_was_halted,
 }
 
 
@@ -418,7 +435,7 @@ KILL_SWITCH_ANSWER = {field.name for field in dataclasses.fields(Switch)} - {"fi
         ("spec.md", "Risk profiles", set(PROFILES)),
         ("data.md", "What is checked", set(RULES)),
         ("data.md", "The dataset folder", set(DatasetRecord.model_fields)),
-        ("run.md", "Statuses", words_of(Status) - {"halted"}),
+        ("run.md", "Statuses", words_of(Status)),
         ("run.md", "Inputs", set(CodeParts.model_fields)),
         ("run.md", "metadata.json", set(RunMetadata.model_fields) | {"live", "seal", "folder"}),
         ("run.md", "Counters", set(ScenarioCounters.model_fields)),
@@ -427,6 +444,7 @@ KILL_SWITCH_ANSWER = {field.name for field in dataclasses.fields(Switch)} - {"fi
         ("run.md", "Is it whole", words_of(Verdict)),
         ("run.md", "Compare two", fields_words(Comparison, "results")),
         ("run.md", "Reproduce one", fields_words(Reproduction, "verdict")),
+        ("kill-switch.md", "What a halted run records", set(HaltFacts.model_fields)),
         ("safety-gate.md", "States", words_of(State)),
         ("safety-gate.md", "The files", KILL_SWITCH_FILES),
         ("safety-gate.md", "What a run records", set(Safety.model_fields)),

@@ -19,6 +19,7 @@ from typing import Any, BinaryIO
 
 from pydantic_core import from_json
 
+from opslab.children.halt import Halt, backtest_halt, live_halt, watch_switch
 from opslab.children.pipe import FramePipe
 from opslab.model.frame import EnginePlan, LivePlan, OwnStrategyPlan, ScenarioPlan, plan_of
 from opslab.model.instrument import instrument_of
@@ -28,6 +29,7 @@ from opslab.model.run import EngineCost, Failure
 from opslab.nautilus import backtest, live, own
 from opslab.nautilus.account_client import AccountClient
 from opslab.nautilus.guard import Guarded, Watch, bind
+from opslab.nautilus.hunt import Hunt
 from opslab.nautilus.live_watch import LiveWatch
 from opslab.nautilus.monitor import Words
 from opslab.nautilus.scenarios import SCENARIOS, Scenario, make
@@ -41,8 +43,11 @@ _ALONE_SECONDS = 12.0
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
-def main(scenarios: dict[tuple[str, str], type[Scenario]], descriptor: int) -> int:
-    """Run the plan on standard input. Exit 0 whenever a result or a failure frame was sent."""
+def main(scenarios: dict[tuple[str, str], type[Scenario]], descriptor: int, *, polls_switch: bool = False) -> int:
+    """Run the plan on standard input. Exit 0 whenever a result or a failure frame was sent.
+
+    polls_switch: the kernel is not asked to tell of the kill switch.
+    """
     os.set_inheritable(descriptor, False)  # what a strategy starts must not hold it open
     faulthandler.register(signal.SIGUSR1)  # control lets a hanging engine say where it stands, before it kills it
     orders = _standard_input()
@@ -53,7 +58,7 @@ def main(scenarios: dict[tuple[str, str], type[Scenario]], descriptor: int) -> i
     clean = redactor(plan.strategy.folder if isinstance(plan.strategy, OwnStrategyPlan) else None)
     ended = threading.Event()
     if isinstance(plan, LivePlan):
-        return _live(plan, scenarios, frames, orders, clean, ended)
+        return _live(plan, scenarios, frames, orders, clean, ended, polls_switch)
     results = Results(lambda file, row: frames.send({"row": row, "file": file}))
     watch = Watch(frames=frames, results=results, order_events=plan.order_events, clean=clean)
     threading.excepthook = _thread_raised(watch)
@@ -61,6 +66,7 @@ def main(scenarios: dict[tuple[str, str], type[Scenario]], descriptor: int) -> i
         signal.signal(number, _stopper(watch))
     threading.Thread(target=_leave_with_parent, args=(watch, orders), name="parent", daemon=True).start()
     threading.Thread(target=_tell_progress, args=(watch, ended), name="progress", daemon=True).start()
+    watch_switch(plan, backtest_halt(watch), polls=polls_switch)
     return _ended(watch, frames, ended, lambda: backtest.run(plan, _strategy(plan, scenarios, watch), watch))
 
 
@@ -71,6 +77,7 @@ def _live(
     orders: BinaryIO,
     clean: PathRedactor,
     ended: threading.Event,
+    polls_switch: bool,
 ) -> int:
     watch = LiveWatch(
         frames=frames,
@@ -82,16 +89,19 @@ def _live(
         spares=isinstance(plan.strategy, ScenarioPlan),
     )
     words = Words(backlogged=lambda: frames.dropped > 0)
+    hunt = Hunt(AccountClient(plan.endpoints, instrument_of(plan.symbol).symbol, watch.clock), watch.clock)
+    halt = live_halt(watch, hunt)
     threading.excepthook = _thread_raised(watch)
     threading.Thread(target=_hear_signals, args=(watch,), name="signals", daemon=True).start()
-    threading.Thread(target=_hear_control, args=(plan, watch, words, orders), name="parent", daemon=True).start()
+    threading.Thread(target=_hear_control, args=(plan, watch, words, orders, halt), name="parent", daemon=True).start()
+    watch_switch(plan, halt, polls=polls_switch)
     threading.Thread(target=_tell_progress, args=(watch, ended), name="progress", daemon=True).start()
 
     def give_up(outcome: backtest.Outcome) -> None:
         os._exit(_ended(watch, frames, ended, lambda: outcome))
 
     return _ended(
-        watch, frames, ended, lambda: live.run(plan, _strategy(plan, scenarios, watch), watch, words, give_up)
+        watch, frames, ended, lambda: live.run(plan, _strategy(plan, scenarios, watch), watch, words, give_up, hunt)
     )
 
 
@@ -174,19 +184,21 @@ def _hear_signals(watch: LiveWatch) -> None:
         watch.ask_to_end(signal.Signals(signal.sigwait(_SIGNALS)).name)
 
 
-def _hear_control(plan: LivePlan, watch: LiveWatch, words: Words, orders: BinaryIO) -> None:
+def _hear_control(plan: LivePlan, watch: LiveWatch, words: Words, orders: BinaryIO, halt: Halt) -> None:
     """Its words, until it is gone. Nothing of the node may be touched from here."""
     for line in orders:
         with suppress(ValueError):  # what it was about to say when it died is no word
             word = from_json(line)
             if "snapshot" in word:
                 words.snapshots.append(word["snapshot"])
+            elif "halt" in word:
+                halt(word["halt"])
             elif "stop" in word:
                 watch.ask_to_end(str(word["stop"]))
     watch.ask_to_end("control is gone")
     alone = threading.Event()
     alone.wait(_ALONE_SECONDS)
-    if not watch.flattened_told:  # the engine's thread is held up by a handler
+    if not watch.flattened_told and not watch.halted:  # the engine's thread is held up by a handler
         symbol = instrument_of(plan.symbol).symbol
         live.leave_account(plan, AccountClient(plan.endpoints, symbol, watch.clock))
     alone.wait(_LIVE_ORPHAN_SECONDS - _ALONE_SECONDS)

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from opslab.lab import Lab
     from opslab.model.run import RunMetadata, Safety
 
-app = typer.Typer(cls=PlainGroup, help="The kill switch: keep a run, or all runs, from starting.", no_args_is_help=True)
+app = typer.Typer(
+    cls=PlainGroup, help="The kill switch: stop a run, or all, and keep them from starting.", no_args_is_help=True
+)
 
 RunIdOption = Annotated[str | None, typer.Option("--run-id", metavar="ID", help="The switch of this run.")]
 All = Annotated[bool, typer.Option("--all", help="The switch of all runs.")]
@@ -38,7 +40,7 @@ def activate(
     home: Home = None,
     as_json: Json = False,
 ) -> None:
-    """Keep a run, or all runs, from starting. What is active already keeps its first reason and time."""
+    """Stop a run, or all runs, and keep them from starting. What is active already keeps its first reason and time."""
     from opslab.killswitch.state import MAX_ACTOR_CHARACTERS, MAX_REASON_CHARACTERS, checked_text
     from opslab.lab import open_lab
     from opslab.system import ignore_signals
@@ -115,6 +117,14 @@ def note_blocked(run: "RunMetadata") -> None:
     failure = refused(run)
     note(f"error: {failure.message}")
     note(f"hint: {failure.hint}")
+
+
+def note_halted(run: "RunMetadata") -> None:
+    """Say why the kill switch stopped a run, and what to do."""
+    from opslab.runs.safety_gate import blocked_by, switch_option
+
+    note(f"run {run.run_id} was halted: {blocked_by(run)}")
+    note(f"hint: tc kill status {switch_option(run)}; docs/runbooks/kill-switch.md")
 
 
 def switch_text(safety: "Safety | None") -> str | None:

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from opslab.model.halt import HaltFacts
     from opslab.model.live import FeedNow, PaperLive
     from opslab.model.paper_facts import EngineLife, PaperFacts
 
@@ -34,6 +35,24 @@ def paper_fields(facts: "PaperFacts | None") -> list[tuple[str, str | None]]:
 
 def _end(engine: "EngineLife") -> str:
     return f"{engine.ended_by or 'not known how it ended'}{f': {engine.failure}' if engine.failure else ''}"
+
+
+def halt_fields(halt: "HaltFacts | None") -> list[tuple[str, str | None]]:
+    """Of a run that the kill switch stopped."""
+    if halt is None:
+        return []
+    flat = f"by the {halt.flattened_by}" if halt.flattened_by else None
+    return [
+        ("gate closed", _after(halt.seconds_to_gate)),
+        ("no open order", _after(halt.seconds_to_no_orders)),
+        ("flat", _after(halt.seconds_to_flat)),
+        ("flattened", flat),
+        ("escalation", None if halt.escalation == "none" else halt.escalation),
+    ]
+
+
+def _after(seconds: float | None) -> str | None:
+    return None if seconds is None else f"{seconds * 1000:,.1f} ms after the activation"
 
 
 def _feed(silent_seconds: float, disconnected_seconds: float) -> str | None:

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from opslab.cli import run_compare, run_paper, run_proof
-from opslab.cli.kill import note_blocked
+from opslab.cli.kill import note_blocked, note_halted
 from opslab.cli.options import Home, Json, RunIdOption, Spec
 from opslab.cli.output import note, note_at_once, result_json
 from opslab.cli.run_fields import EXIT_CODES, break_off, document, folder_of, show_fields
@@ -57,6 +57,8 @@ def backtest(spec: Spec, run_id: RunIdOption = None, home: Home = None, as_json:
         note(f"hint: tc run show {metadata.run_id}, and {folder_of(metadata)}/report.md")
     elif metadata.status == "safety_blocked":
         note_blocked(metadata)
+    elif metadata.status == "halted":
+        note_halted(metadata)
     elif metadata.status == "interrupted":
         note(f"run {metadata.run_id} was interrupted by {metadata.ended_by}; what there is has been kept")
     raise typer.Exit(EXIT_CODES[metadata.status])

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from opslab.cli.kill import switch_text
 from opslab.cli.output import result_fields
-from opslab.cli.paper_fields import live_fields, paper_fields
+from opslab.cli.paper_fields import halt_fields, live_fields, paper_fields
 
 if TYPE_CHECKING:
     from opslab.lab import Lab
@@ -59,6 +59,7 @@ def show_fields(run: "RunMetadata", live: "Live | None" = None) -> None:
             ("ended", run.ended_at),
             ("recovered", run.recovered_at),
             ("reproduces", run.reproduces),
+            *halt_fields(run.halt),
             *paper_fields(run.paper),
             *((name, f"{count:,}") for name, count in counters),
             *((f"denied {name}", f"{count:,}") for name, count in run.denial_reasons.items()),

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from opslab.cli.kill import note_blocked
+from opslab.cli.kill import note_blocked, note_halted
 from opslab.cli.options import Home, Json, RunIdOption, Spec
 from opslab.cli.output import note, note_at_once, result_json
 from opslab.cli.run_fields import EXIT_CODES, break_off, document, folder_of, show_fields
@@ -54,6 +54,8 @@ def _tell_end(run: "RunMetadata") -> None:
         note(f"hint: tc run show {run.run_id}, and {folder_of(run)}/report.md")
     elif run.status == "safety_blocked":
         note_blocked(run)
+    elif run.status == "halted":
+        note_halted(run)
     elif run.status == "interrupted":
         note(f"run {run.run_id} was interrupted by {run.ended_by}; what there is has been kept")
     elif exit_code(run):

@@ -71,9 +71,13 @@ def effective(layout: Layout, run_id: RunId) -> Switch:
     """The switch that decides over a run: its own or that of all runs. Never raises."""
     try:
         with _folder(layout) as folder:
-            return decide(_read(folder, run_id), _read(folder, None))
+            return effective_in(folder, run_id)
     except OSError as error:
         return switch_of_folder(error)
+
+
+def effective_in(folder: SwitchFolder | None, run_id: RunId) -> Switch:
+    return decide(_read(folder, run_id), _read(folder, None))
 
 
 def read_switch(layout: Layout, run_id: RunId | None) -> Switch:

@@ -29,14 +29,16 @@ LifecycleName = Literal[
     "orders_canceled",
     "positions_flattened",
     "kill_switch_observed",
+    "trading_halted",
+    "run_halted",
     "journal_torn_end_kept",
     "connectivity_readiness_evaluated",
     "connectivity_probe_evaluated",
     "reconciliation_checked",
 ]
-EventName = LifecycleName | Literal["order_event", "paper_heartbeat"]
+EventName = LifecycleName | Literal["order_event", "order_gated", "paper_heartbeat"]
 
-HIGH_RATE: frozenset[str] = frozenset({"order_event", "paper_heartbeat"})
+HIGH_RATE: frozenset[str] = frozenset({"order_event", "order_gated", "paper_heartbeat"})
 """Written in batches; everything else is on disk before the step it announces."""
 
 

@@ -10,6 +10,7 @@ with one of the keys below.
                                                          orders that the engine denied, as soon as it has
     result    {"result": {"counters": ..., "cost": ...}} once, last, when the engine ended by itself
     failure   {"failure": {"kind": ..., ...}}            why it did not
+    halted    {"halted": {"switch": ..., ...}}           once: its watch found the kill switch active, see `Halted`
 """
 
 from decimal import Decimal
@@ -82,6 +83,8 @@ class EnginePlan(Record):
     limits: EngineLimits
     order_events: bool
     """False keeps order events out of the stream."""
+    home: str
+    """Absolute; below it stands the kill switch that the child watches by itself."""
 
 
 class LivePlan(Record):
@@ -107,6 +110,17 @@ class LivePlan(Record):
     """Whether the venue waits for word of each bar."""
     limits: EngineLimits
     order_events: bool
+    home: str | None = None
+    """As of a backtest; None: there is no kill switch to watch."""
+
+
+class Halted(Record):
+    """An engine's word that the kill switch stopped it."""
+
+    switch: dict[str, Any]
+    """What was found: the fields of a `Switch`."""
+    gate_closed_at: str
+    """By the engine's process, as soon as it knew. UTC."""
 
 
 def plan_of(line: bytes) -> EnginePlan | LivePlan:

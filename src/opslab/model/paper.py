@@ -14,6 +14,7 @@ Down to the engine, one JSON object a line, behind the plan:
 
     {"snapshot": n}    say what you have now; n comes back
     {"stop": why}      close the gate, leave the account as `on_stop` wants, end
+    {"halt": switch}   the kill switch is active: close the gate, flatten whatever `on_stop` says, end
 """
 
 from typing import Literal

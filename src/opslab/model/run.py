@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from opslab.model.halt import HaltFacts
 from opslab.model.paper_facts import PaperFacts
 from opslab.model.record import Record
 
@@ -102,8 +103,8 @@ class Safety(Record):
     clear_reason: str | None = None
     problem: str | None = None
     """Why the switch could not be read; it is active for that."""
-    observed_by: Literal["start_gate", "command"]
-    """`command`: a `tc kill` told a run that had not ended."""
+    observed_by: Literal["start_gate", "command", "watch"]
+    """`command`: a `tc kill` told a run that had not ended; `watch`: the run itself, while it ran."""
     checked_at: str
 
 
@@ -119,7 +120,7 @@ class RunMetadata(Record):
     ended_at: str | None = None
     ended_by: str | None = None
     """Signal name or `max_seconds`, which ended an interrupted run; `owner_gone` when nobody was left to say;
-    `kill_switch` of one that it kept from starting."""
+    `kill_switch` of one that it kept from starting, or stopped."""
     recovered_at: str | None = None
     """When `tc run recover` settled it; `ended_at` is then its last sign of life."""
     strategy: dict[str, str]
@@ -145,6 +146,8 @@ class RunMetadata(Record):
     """File name to content digest, of the canonical results."""
     safety: Safety | None = None
     """None before a first start, and of runs from before there was a kill switch."""
+    halt: HaltFacts | None = None
+    """None unless the kill switch stopped it."""
     connectivity_readiness: dict[str, Any] | None = None
     """Of the last such check, as of the two below: its summary, `artifact` and `digest`."""
     connectivity_probe: dict[str, Any] | None = None

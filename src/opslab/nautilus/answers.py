@@ -96,6 +96,9 @@ class Answers:
     def none_waits(self) -> bool:
         return all(order.since is None for order in self._orders.values())
 
+    def waiting_count(self) -> int:
+        return sum(order.since is not None for order in self._orders.values())
+
     def orders(self) -> list[tuple[str, float]]:
         """(client order id, since when) of those that wait."""
         return [(name, order.since) for name, order in self._orders.items() if order.since is not None]

@@ -136,7 +136,7 @@ def report(watch: Watch) -> tuple[ScenarioCounters, dict[str, int]]:
     results.end()
     reasons = dict(results.denials)
     if watch.gated:
-        reasons["RUN_IS_ENDING"] = watch.gated
+        reasons["KILL_SWITCH" if watch.halted else "RUN_IS_ENDING"] = watch.gated
     counters = ScenarioCounters(
         strategy_registered=1,
         bars_seen=watch.bars,

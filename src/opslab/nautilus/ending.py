@@ -15,6 +15,8 @@ from opslab.model.paper import Flattened
 from opslab.nautilus.account_client import AccountClient
 from opslab.nautilus.flatten import Asker, Flatten, close_everything
 from opslab.nautilus.guard import Guarded
+from opslab.nautilus.halt import HaltFlatten
+from opslab.nautilus.hunt import Hunt
 from opslab.nautilus.live_watch import LiveWatch
 from opslab.nautilus.node_state import NodeState
 
@@ -33,10 +35,11 @@ class Ending:
     client: AccountClient
     cache: Cache
     state: NodeState
+    hunt: Hunt
     tell_snapshot: Callable[[int], None]
     stop_node: Callable[[], None]
     over: bool = False
-    _flatten: Flatten | None = None
+    _flatten: Flatten | HaltFlatten | None = None
     _done: Flattened | None = None
     _settles_until: float = 0.0
 
@@ -45,6 +48,8 @@ class Ending:
         if self.over:
             return False
         self.watch.tell_gate()
+        if self.watch.halted and self._done is LEFT:
+            self._done = None
         if self._done is None:
             self._done = self._leave_account(now)
             if self._done is None:
@@ -62,22 +67,26 @@ class Ending:
 
     def _succeeded(self) -> bool:
         """What the engine could not do is done past it, once its node has stopped and sends no order any more."""
-        return self.plan.on_stop == "leave" or (self._done is not None and self._done.flat)
+        return not self._flattens() or (self._done is not None and self._done.flat)
+
+    def _flattens(self) -> bool:
+        return self.watch.flattens(self.plan.on_stop)
 
     def _leave_account(self, now: float) -> Flattened | None:
-        if self.plan.on_stop == "leave":
+        if not self._flattens():
             return LEFT
-        if self._flatten is None:
-            instrument_id = InstrumentId.from_str(self.instrument.instrument_id)
-
-            def close() -> None:
-                close_everything(self.strategy, self.cache, instrument_id)
-
-            self._flatten = Flatten(Asker(self.client), close, self._none_waits, now)
+        if self.watch.halted and not isinstance(self._flatten, HaltFlatten):
+            self._flatten = HaltFlatten(self.hunt, self._close, self.watch.answers.waiting_count, self._none_waits, now)
+        elif self._flatten is None:
+            self._flatten = Flatten(Asker(self.client), self._close, self._none_waits, now)
         return self._flatten.step(now)
 
+    def _close(self) -> None:
+        instrument_id = InstrumentId.from_str(self.instrument.instrument_id)
+        close_everything(self.strategy, self.cache, instrument_id)
+
     def _settled(self) -> bool:
-        return self._none_waits() and (self.plan.on_stop == "leave" or self.state.is_flat())
+        return self._none_waits() and (not self._flattens() or self.state.is_flat())
 
     def _none_waits(self) -> bool:
         return self.watch.answers.none_waits() and self.state.none_in_flight()

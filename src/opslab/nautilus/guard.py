@@ -17,6 +17,7 @@ from nautilus_trader.trading import Strategy
 from opslab.model.results import Results
 from opslab.model.run import Failure
 from opslab.nautilus.canonical import event_row
+from opslab.nautilus.gated import MOST_TOLD, asked
 from opslab.ports import Frames
 
 HANDLERS = (*sorted(name for name in dir(Strategy) if name.startswith("on_")), "post_market_exit")
@@ -56,6 +57,8 @@ class Watch:
     """Also closes the gate: no order passes any more, be it new, changed or a closing one."""
     stopped: bool = False
     """Whether the run was ended because of it."""
+    halted: bool = False
+    """Whether the gate was closed by the kill switch: what it keeps back is told then."""
     gated: int = 0
     """What the gate kept back."""
     failure: Failure | None = None
@@ -64,6 +67,12 @@ class Watch:
     last_ts: int = 0
     told: set[str] = field(default_factory=set)
     """Ids of the order events of the instant `last_ts`, the latest there was one."""
+
+    def gate(self, call: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Keep an order back."""
+        self.gated += 1
+        if self.halted and self.gated <= MOST_TOLD:
+            self.frames.offer({"event": "order_gated", "payload": asked(call, args, kwargs)})
 
     def around_bar(self, strategy: "Guarded", handler: Handler) -> Handler:
         """What the engine calls for a bar."""
@@ -214,7 +223,7 @@ def _through_gate(name: str) -> Handler:
     @functools.wraps(engines)
     def method(self: Guarded, *args: Any, **kwargs: Any) -> None:
         if self._opslab_watch.stop:
-            self._opslab_watch.gated += 1
+            self._opslab_watch.gate(name, args, kwargs)
         else:
             engines(self, *args, **kwargs)
 

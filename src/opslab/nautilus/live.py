@@ -37,6 +37,7 @@ from opslab.nautilus.account_client import AccountClient, Unanswered, flatten
 from opslab.nautilus.backtest import Outcome, engine_version, report
 from opslab.nautilus.ending import LEFT, Ending
 from opslab.nautilus.guard import Guarded, replaced
+from opslab.nautilus.hunt import Hunt
 from opslab.nautilus.live_watch import LiveWatch
 from opslab.nautilus.monitor import Monitor, Words
 from opslab.nautilus.node_state import NodeState
@@ -74,11 +75,17 @@ _UNREADY = "readiness timeout while waiting for engine connections"
 
 
 def run(
-    plan: LivePlan, strategy: Guarded, watch: LiveWatch, words: Words, give_up: Callable[[Outcome], None]
+    plan: LivePlan,
+    strategy: Guarded,
+    watch: LiveWatch,
+    words: Words,
+    give_up: Callable[[Outcome], None],
+    hunt: Hunt,
 ) -> Outcome:
     """Run until the last bar is dealt with, until `watch.stop`, or to a failure, which stands in `watch.failure`.
 
     give_up: called from another thread when a node that was never connected does not stop; must not return.
+    hunt: begun by whoever halts the run.
     Raises: Usage when the venue is not on this machine.
     """
     instrument = instrument_of(plan.symbol)
@@ -97,6 +104,7 @@ def run(
             client=client,
             cache=cache,
             state=state,
+            hunt=hunt,
             tell_snapshot=lambda ask: monitors[0].tell_snapshot(ask),
             stop_node=handle.stop,
         )
@@ -114,7 +122,7 @@ def run(
 
     def leave_unconnected() -> None:
         if _hangs_unconnected(watch, handle, ended) and one_alone.acquire(blocking=False):
-            _tell_account(plan, watch, client)
+            _tell_account(plan, watch, client, hunt)
             give_up(_outcome(watch, early=True, seconds=time.perf_counter() - began))
 
     threading.Thread(target=leave_unconnected, name="unconnected", daemon=True).start()
@@ -130,7 +138,7 @@ def run(
         _failed(watch, "the node stopped by itself before the run was over")
     for name in replaced(strategy):
         _failed(watch, f"the strategy put another {name} in place of its own while it ran: nobody saw what that did")
-    _tell_account(plan, watch, client)
+    _tell_account(plan, watch, client, hunt)
     return _outcome(watch, early=not (monitors and monitors[0].saw_last_bar), seconds=seconds)
 
 
@@ -164,11 +172,15 @@ def _ask_again(strategy: Guarded, state: NodeState) -> None:
         Strategy.query_order(strategy, order)
 
 
-def _tell_account(plan: LivePlan, watch: LiveWatch, client: AccountClient) -> None:
-    """When the monitor did not see to it: the node never ran, or was stopped past it."""
-    if not watch.flattened_told:
-        watch.ask_to_end("the node has ended")
-        watch.tell_gate()
+def _tell_account(plan: LivePlan, watch: LiveWatch, client: AccountClient, hunt: Hunt) -> None:
+    """When the monitor did not see to it: the node never ran, or was stopped past it. In a halt in any case."""
+    watch.ask_to_end("the node has ended")
+    watch.tell_gate()
+    if watch.halted:
+        done = hunt.finish()
+        if not watch.flattened_told:
+            watch.tell_flattened(done)
+    elif not watch.flattened_told:
         done, tried = leave_account(plan, client), watch.tried or LEFT
         rounds, seconds = tried.rounds + done.rounds, tried.seconds + done.seconds
         watch.tell_flattened(Flattened(flat=done.flat, rounds=rounds, seconds=round(seconds, 6)))

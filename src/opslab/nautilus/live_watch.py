@@ -3,12 +3,14 @@
 Whatever thread asks for the end, the gate is closed when `ask_to_end` returns. The rest is the engine thread's.
 """
 
+import threading
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from opslab.model.paper import Flattened
+from opslab.model.instant import iso
+from opslab.model.paper import Flattened, OnStop
 from opslab.model.run import Failure
 from opslab.nautilus.answers import Answers
 from opslab.nautilus.canonical import bar_row, event_row
@@ -36,17 +38,35 @@ class LiveWatch(Watch):
     tried: Flattened | None = None
     """What the engine did in vain to flatten, until its node was stopped."""
     _last_ns: int = 0
+    _gate_closed_ns: int = 0
     _gate_told: bool = False
+    _telling_gate: threading.Lock = field(default_factory=threading.Lock)
 
     def ask_to_end(self, why: str) -> None:
         """From any thread."""
         self.why = self.why or why
         self.stop = True
+        self._gate_closed_ns = self._gate_closed_ns or self.clock.now_ns()
+
+    def halt(self) -> str:
+        """Of the kill switch, from any thread: as `ask_to_end`, and the account is flattened whatever was asked for.
+
+        Returns since when the gate is closed.
+        """
+        self.halted = True
+        self.stop = True
+        self._gate_closed_ns = self._gate_closed_ns or self.clock.now_ns()
+        self.why = "kill_switch"
+        return iso(self._gate_closed_ns)
+
+    def flattens(self, on_stop: OnStop) -> bool:
+        return self.halted or on_stop == "flatten"
 
     def tell_gate(self) -> None:
-        """Say once that the gate is closed."""
-        if not self._gate_told:
-            self._gate_told = True
+        """Say once that the gate is closed. From any thread."""
+        with self._telling_gate:
+            first, self._gate_told = not self._gate_told, True
+        if first:
             self.frames.send({"event": "gate_closed", "payload": {"why": self.why}})
 
     def tell_flattened(self, flattened: Flattened) -> None:

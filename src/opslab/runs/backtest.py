@@ -11,7 +11,9 @@ from opslab.model.frame import RESULT_FILES
 from opslab.model.ids import RunId
 from opslab.model.run import EngineCost, Failure, RunMetadata, ScenarioCounters
 from opslab.model.spec import OwnStrategy
+from opslab.runs.backtest_halt import BacktestHalt
 from opslab.runs.child_process import ChildProcess
+from opslab.runs.halt import HaltOfRun
 from opslab.runs.heart import Heart
 from opslab.runs.lifecycle import Surroundings, live_through, start
 from opslab.runs.plan import BacktestPlan
@@ -45,7 +47,7 @@ def run_backtest(plan: BacktestPlan, around: Surroundings, on_bars: Callable[[in
     a reproduction from starting.
     """
     metadata = live_through(plan, around, lambda folder, log: _run(folder, plan, log, around, on_bars))
-    if plan.reproduces and metadata.status == "safety_blocked":  # nothing was found out about the original
+    if plan.reproduces and metadata.status in ("safety_blocked", "halted"):  # nothing was found out about the original
         raise refused(metadata)
     return metadata
 
@@ -68,14 +70,17 @@ def _run(folder: Path, plan: BacktestPlan, log: RunLog, around: Surroundings, on
     if signals.count:
         engine.stop(signals.count)
     heard = Heard()
+    halt = BacktestHalt(HaltOfRun(layout, plan.run_id, around.clock, around.clean, log), engine)
     stopped_by: str | None = None
     out_of_time = around.clock.monotonic_s() + plan.spec.backtest.max_seconds
     try:
+        halt.start()
         for frames in engine.frames():
+            halt.look()
             if not stopped_by and around.clock.monotonic_s() > out_of_time:
                 stopped_by = "max_seconds"
                 engine.stop()
-            if _take(frames, log, rows, heard):
+            if _take(frames, log, rows, heard, halt):
                 engine.collecting()
             heart.beat(heard.bars)
             on_bars(heard.bars)
@@ -84,13 +89,14 @@ def _run(folder: Path, plan: BacktestPlan, log: RunLog, around: Surroundings, on
         raise
     finally:
         signals.on_signal = lambda _count: None
+        halt.close()
         engine.close()
         if heard.counters is None:
             for file in rows.values():
                 file.keep_partial()
     death = engine.failure(around.clean)
     scrub_log(folder / "logs" / ENGINE_LOG, around.clean)
-    _end(folder, plan, log, rows, heard, death, signals.name or stopped_by)
+    _end(folder, plan, log, rows, heard, death, signals.name or stopped_by, halt)
 
 
 def _take(
@@ -98,6 +104,7 @@ def _take(
     log: RunLog,
     rows: Mapping[str, RowsFile],
     heard: Heard,
+    halt: BacktestHalt,
 ) -> bool:
     """Sort one batch of frames to where they belong; whether the run's end was among them."""
     ended = False
@@ -111,6 +118,8 @@ def _take(
             batch = []
         if "event" in frame:
             log.tell(frame["event"], frame["payload"])
+        elif "halted" in frame:
+            halt.begin(**frame["halted"])
         elif "ended" in frame:
             heard.bars = frame["ended"]["bars"]
             heard.to_the_end = not frame["ended"]["early"]
@@ -138,6 +147,7 @@ def _end(
     heard: Heard,
     death: Failure | None,
     stopped_by: str | None,
+    halt: BacktestHalt,
 ) -> None:
     """Write what there is and say how it ended."""
     payload: dict[str, Any] = {}
@@ -154,10 +164,14 @@ def _end(
                 folder, METRICS, metrics_document(payload["metrics"], payload["engine_cost"], heard.denial_reasons)
             )
     every_bar = None if isinstance(plan.spec.strategy, OwnStrategy) else plan.engine.rows
+    whole = heard.counters is not None and heard.to_the_end
     failure = heard.failure or verdict_on(heard, death, every_bar, stopped_by)
-    if failure:
+    if halt.is_on and not whole:
+        facts = halt.facts(heard.denial_reasons).model_dump(mode="json")
+        log.tell("run_halted", {**payload, "ended_by": "kill_switch", "halt": facts})
+    elif failure:
         log.tell("run_failed", {**payload, "failure": failure.model_dump()})
-    elif stopped_by and not (heard.counters and heard.to_the_end):
+    elif stopped_by and not whole:
         log.tell("run_interrupted", {**payload, "ended_by": stopped_by})
     else:
         results = {"metrics": payload["metrics"], "artifacts": payload["artifacts"]}

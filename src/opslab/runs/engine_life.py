@@ -14,6 +14,8 @@ from opslab.runs.child_process import ChildProcess
 Complaint = Literal["hang", "memory", "no_start"]
 START_SECONDS = 60.0
 """From spawn to the first beat; the engine itself gives up connecting before."""
+LATE_BAR_SECONDS = 5.0
+"""How long the last bar may take to be dealt with, once the venue has sent all."""
 SIGNALS = ("SIGINT", "SIGTERM")
 """Why an engine closes its gate that somebody else told to end."""
 LAST_EVENTS = 8
@@ -134,6 +136,13 @@ def phase(life: EngineLife | None, is_ending: bool) -> Phase:
     if life is None or life.first_beat_s is None:
         return "starting" if life is None or life.number == 1 else "restarting"
     return "running"
+
+
+def all_was_sent(life: EngineLife, replayed_s: float | None, now_s: float) -> bool:
+    """Whether there is nothing to wait for any more: the last bar is late, or was lost on the way."""
+    if replayed_s is None or life.first_beat_s is None:
+        return False
+    return now_s > max(replayed_s, life.first_beat_s) + LATE_BAR_SECONDS
 
 
 def unasked(why: str) -> Failure:

@@ -30,7 +30,7 @@ class EngineSeat:
     def start(self, number: int, endpoints: VenueEndpoints) -> None:
         """Raises Environment when no process can be started."""
         log = self._logs / ("engine.log" if number == 1 else f"engine-{number}.log")
-        plan = self._plan.live(endpoints, number)
+        plan = self._plan.live(endpoints, number, self._around.layout.home)
         child = ChildProcess("engine", plan, log, self._clock, self._around.command, PATIENCE_SECONDS)
         self.life = EngineLife(number, child, self._clock.monotonic_s(), iso(self._clock.now_ns()))
         self._inbox.listen(self.life.who, child)

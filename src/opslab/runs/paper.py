@@ -5,28 +5,33 @@ by rule stands in `engine_life` (is it well?) and in the reconciliation; what is
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from opslab.model.event import HIGH_RATE
 from opslab.model.frame import BARS
 from opslab.model.live import Live
-from opslab.model.paper import Beat, Flattened, NodeSnapshot, VenueStatement
+from opslab.model.paper import Beat, Flattened, NodeSnapshot
 from opslab.model.run import Failure, RunMetadata
 from opslab.model.venue import VenueEndpoints, VenueProgress
+from opslab.runs.account_end import AccountEnd
 from opslab.runs.child_process import VENUE_COMMAND
-from opslab.runs.engine_life import SIGNALS, EngineLife, loss, may_restart, phase, unasked
+from opslab.runs.engine_life import SIGNALS, EngineLife, all_was_sent, loss, may_restart, phase, unasked
 from opslab.runs.engine_seat import EngineSeat
+from opslab.runs.halt import SWITCH, HaltOfRun
 from opslab.runs.heart import Heart
 from opslab.runs.inbox import Frames, Inbox
 from opslab.runs.lifecycle import Surroundings, live_through, start
 from opslab.runs.live_reconciliation import Finished, LiveOccasion, LiveReconciler, record
 from opslab.runs.paper_closing import LAST_BAR, bound
-from opslab.runs.paper_end import Ending, end_run, leave_account, tell_left
+from opslab.runs.paper_end import Ending, Left, end_run, tell_left
+from opslab.runs.paper_halt import WHY, press
 from opslab.runs.paper_recovery import settle_paper
 from opslab.runs.paper_story import PaperStory
 from opslab.runs.plan import PaperPlan
 from opslab.runs.run_log import RunLog
-from opslab.runs.venue_seat import VenueSeat, refusal
+from opslab.runs.venue_seat import VENUE_STARTS, VenueSeat, refusal
 from opslab.store.engine_orders import EngineOrders
 from opslab.store.logs import scrub_log
 from opslab.store.runs import RowsFile, tidy
@@ -35,12 +40,6 @@ OnLive = Callable[[Live], None]
 
 TURN_SECONDS = 0.05
 """How often the clock is looked at when nobody says anything."""
-VENUE_STARTS = 6
-"""How often a venue may be started in one run."""
-LATE_BAR_SECONDS = 5.0
-"""How long the last bar may take to be dealt with, once the venue has sent all."""
-LAST_WORD_SECONDS = 15.0
-"""How long the end waits for a venue that is just coming up, or has to be started once more."""
 LAST_LOOK_SECONDS = 0.5
 """What a hanging engine gets to print where it stands."""
 
@@ -77,8 +76,7 @@ class PaperRun:
         self._around = around
         self._clock = around.clock
         self._inbox = Inbox()
-        limits = plan.spec.paper
-        self._limits = limits
+        self._limits = limits = plan.spec.paper
         self._heart = Heart(around.layout, around.clock, plan.run_id, start(plan, log, around), plan.rows, on_live)
         self._seat = EngineSeat(plan, folder / "logs", around, self._inbox)
         self._venue = VenueSeat(around.layout, plan, folder / "logs", around.clock, self._inbox, venue_command)
@@ -86,13 +84,13 @@ class PaperRun:
         self._reconciler = LiveReconciler(
             plan.run_id, plan.spec.instrument, self._seat.ask, self._venue.statement, around.clock
         )
+        self._halt = HaltOfRun(around.layout, plan.run_id, around.clock, around.clean, log)
+        self._account = AccountEnd(plan, self._venue, self._halt, around.clock, log, self._story)
         self._why: str | None = None
         """Why the run ends, once it does."""
         self._signal: str | None = None
         self._failure: Failure | None = None
         self._over = False
-        self._minutes: int | None = None
-        """Candles that the venue had closed when the run came to its end."""
         self._bars = RowsFile(folder, BARS, at_once=True)
         self._replayed_s: float | None = None
         """When the venue had sent all."""
@@ -103,19 +101,21 @@ class PaperRun:
         """Until it is over; its end is in the journal then."""
         signals = self._around.signals
         signals.on_signal = lambda count: self._inbox.put("signal", {"count": count})
+        watch = self._halt.watch(lambda switch: self._inbox.put(SWITCH, switch))
         try:
+            watch.start()
             self._venue.start()
             if signals.count:
                 self._inbox.put("signal", {"count": signals.count})
             while not self._over or self._reconciler.is_busy:
-                if said := self._inbox.take(TURN_SECONDS):
-                    self._hear(*said)
+                self._listen(TURN_SECONDS)
                 self._look(self._clock.monotonic_s())
             self._end()
         except BaseException:
             self._abandon()
             raise
         finally:
+            watch.close()
             signals.on_signal = lambda _count: None
 
     @property
@@ -124,10 +124,18 @@ class PaperRun:
 
     # What is heard.
 
+    def _listen(self, seconds: float) -> None:
+        """To the first who says anything."""
+        if said := self._inbox.take(seconds):
+            self._hear(*said)
+
     def _hear(self, who: str, frames: Frames | None) -> None:
         if who == "signal":
             for frame in frames or ():
                 self._signaled(frame["count"])
+        elif who == SWITCH:
+            for frame in frames or ():
+                self._halted(frame)
         elif who == self._venue.who:
             self._hear_venue(frames)
         elif self._engine and who == self._engine.who:
@@ -180,20 +188,20 @@ class PaperRun:
         if frames is None:
             self._engine_gone(life)
             return
-        batch: list[tuple[str, Mapping[str, Any]]] = []
-        for frame in frames:
-            if frame.get("event") == "order_event":
-                self._story.order_event(frame["payload"])
-                if self._plan.spec.observability.journal:
-                    batch.append((frame["event"], frame["payload"]))
-                life.note(frame["event"], frame["payload"])
-                continue
-            if batch:
-                self._log.tell_many(batch)
-                batch = []
-            self._take(life, frame)
-        if batch:
-            self._log.tell_many(batch)
+        for are_many, some in groupby(frames, lambda frame: frame.get("event") in HIGH_RATE):
+            if are_many:
+                self._hear_many(life, [(frame["event"], frame["payload"]) for frame in some])
+            else:
+                for frame in some:
+                    self._take(life, frame)
+
+    def _hear_many(self, life: EngineLife, events: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
+        for name, payload in events:
+            life.note(name, payload)
+            if name == "order_event":
+                self._story.order_event(payload)
+        if self._plan.spec.observability.journal:
+            self._log.tell_many(events)
 
     def _take(self, life: EngineLife, frame: Mapping[str, Any]) -> None:
         """One frame, in its turn."""
@@ -210,6 +218,8 @@ class PaperRun:
             life.saw_row(frame["row"]["ts_event"])
         elif "flattened" in frame:
             self._flattened(life, Flattened.model_validate(frame["flattened"]))
+        elif "halted" in frame:
+            self._halted(**frame["halted"])
         else:
             life.hear(frame)
 
@@ -229,7 +239,7 @@ class PaperRun:
                 return
             if self._why is None:
                 self._why = bound(self._limits, self._plan.rows) if payload["why"] == LAST_BAR else payload["why"]
-                self._count_minutes()
+                self._account.count_minutes()
             self._story.gate_closed(self._why)
 
     # The life of the engine.
@@ -258,8 +268,12 @@ class PaperRun:
         if finished:
             self._reconciled(finished)
         self._show()
+        if self._over and self._halt.is_on:  # before a reconciliation that goes on is over
+            self._leave_account()
         if life is None or self._over:
             return
+        if self._halt.is_on:
+            press(self._halt, life, self._venue)
         if self._seat.complaint(now_s):
             self._let_it_say_where(life)
             life.child.kill()
@@ -268,16 +282,10 @@ class PaperRun:
             return
         if now_s > self._out_of_time_s:
             self._stop("max_seconds")
-        elif self._all_was_sent(life, now_s):
+        elif all_was_sent(life, self._replayed_s, now_s):
             self._stop(bound(self._limits, self._plan.rows))
         elif self._next_reconciliation_s is not None and now_s > self._next_reconciliation_s:
             self._reconcile("periodic")
-
-    def _all_was_sent(self, life: EngineLife, now_s: float) -> bool:
-        """Whether there is nothing to wait for any more: the last bar is late, or was lost on the way."""
-        if self._replayed_s is None or life.first_beat_s is None:
-            return False
-        return now_s > max(self._replayed_s, life.first_beat_s) + LATE_BAR_SECONDS
 
     def _let_it_say_where(self, life: EngineLife) -> None:
         """A hanging engine prints the stack of each of its threads, which its log keeps."""
@@ -285,8 +293,7 @@ class PaperRun:
             life.child.tell_where_it_is()
             deadline = self._clock.monotonic_s() + LAST_LOOK_SECONDS
             while (left := deadline - self._clock.monotonic_s()) > 0:
-                if said := self._inbox.take(left):
-                    self._hear(*said)
+                self._listen(left)
 
     def _stop(self, why: str) -> None:
         """Let the engine close its gate, leave the account as `on_stop` wants, and end."""
@@ -294,17 +301,23 @@ class PaperRun:
             self._why = why
             self._log.tell("run_stopping", {"why": why, "on_stop": self._limits.on_stop})
             self._story.stopping(why)
-            self._count_minutes()
+            self._account.count_minutes()
         if self._engine is None:
             self._over = True
         else:
             self._seat.stop(why)
 
-    def _count_minutes(self) -> None:
-        """What is closed behind this, no engine was to see."""
-        statement = self._venue.statement() if self._minutes is None else None
-        if statement:
-            self._minutes = statement.minutes
+    def _halted(self, switch: Mapping[str, Any], gate_closed_at: str | None = None) -> None:
+        """The kill switch is active: our own watch says so, or the engine. Nothing revives the run from here on."""
+        if self._halt.begin(switch, gate_closed_at):
+            self._why = WHY
+            self._story.stopping(WHY)
+            self._account.count_minutes()
+        if self._engine:
+            self._engine.child.tell(self._halt.word)
+        else:
+            self._halt.closed_now("no engine ran")
+            self._over = True
 
     def _flattened(self, life: EngineLife, done: Flattened) -> None:
         """The engine has left the account as it was to."""
@@ -312,7 +325,7 @@ class PaperRun:
         life.flattened = done
         statement = self._venue.statement()
         self._story.left("engine")
-        if self._limits.on_stop == "flatten":
+        if self._limits.on_stop == "flatten" and not self._halt.is_on:
             tell_left(self._log, statement, "engine", self._why or "stop", rounds=done.rounds, seconds=done.seconds)
 
     def _snapshot(self, told: NodeSnapshot) -> None:
@@ -325,7 +338,9 @@ class PaperRun:
         failure = self._seat.gone(life)
         self._reconciler.node_gone()
         self._story.engine_ended(life, failure)
-        if failure is None or self._signal:
+        if failure and self._halt.is_on:
+            self._log.tell("engine_lost", loss(life, failure))
+        if failure is None or self._signal or self._halt.is_on:
             self._why = self._why or "engine_ended"
             self._over = True
             return
@@ -340,7 +355,7 @@ class PaperRun:
             if self._why is None:
                 self._why = "engine_lost"
                 self._story.stopping(self._why)
-                self._count_minutes()
+                self._account.count_minutes()
             self._over = True
 
     # Reconciliation.
@@ -363,37 +378,18 @@ class PaperRun:
 
     def _end(self) -> None:
         """Account left as wanted, venue stopped, results and the closing event written."""
-        why = self._why or "engine_lost"
-        statement = self._leave_account(why)
-        if statement is None and self._venue.runs:  # it hangs; started again it has the same account
-            self._venue.kill()
-            statement = self._leave_account(why)
+        left = self._leave_account()
         self._venue.end(self._around.clean)
         for path in sorted((self._folder / "logs").glob("*.log")):
             scrub_log(path, self._around.clean)
-        if self._minutes is None and statement:
-            self._minutes = statement.minutes
-        end = Ending(why, self._failure, self._signal, statement, self._minutes)
+        end = Ending(self._why or "engine_lost", self._failure, self._signal, left, self._account.minutes)
         end_run(self._plan, self._folder, self._around, self._log, self._story, end, self._bars)
 
-    def _leave_account(self, why: str) -> VenueStatement | None:
-        """Nobody but the venue can say how it was left, and end what is open: it is waited for."""
-        deadline = self._clock.monotonic_s() + LAST_WORD_SECONDS
-        while not self._venue.listens and (left := deadline - self._clock.monotonic_s()) > 0:
-            if not self._venue.runs and self._venue.starts > VENUE_STARTS:
-                break
-            if not self._venue.runs:
-                self._venue.start()
-            if said := self._inbox.take(left):
-                self._hear(*said)
-        return leave_account(self._plan, self._venue, self._log, self._story, why)
+    def _leave_account(self) -> Left:
+        return self._account.leave(self._why or "engine_lost", self._listen)
 
     def _abandon(self) -> None:
         """Something broke in control itself: nothing of the run is left running; the venue ends the account."""
         self._seat.kill()
-        if self._venue.runs and self._limits.on_stop == "flatten":
-            self._venue.flatten("control failed")
-        if self._venue.runs:
-            self._venue.stop()
-            self._venue.ended(self._around.clean)
+        self._account.abandon(self._around.clean)
         self._bars.keep_partial()

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from opslab.model.halt import HaltFacts
 from opslab.model.ids import VenueId
 from opslab.model.instrument import instrument_of
 from opslab.model.paper import VenueStatement
@@ -20,14 +21,23 @@ from opslab.store.runs import RowsFile
 
 
 @dataclass(frozen=True, slots=True)
+class Left:
+    """How the account was left."""
+
+    statement: VenueStatement | None
+    """The venue's last word on it."""
+    halt: HaltFacts | None = None
+    """Of a run that the kill switch stopped."""
+
+
+@dataclass(frozen=True, slots=True)
 class Ending:
     """How it came to its end."""
 
     why: str
     failure: Failure | None
     signal: str | None
-    statement: VenueStatement | None
-    """The venue's last word on the account."""
+    left: Left
     minutes: int | None
     """Candles that the venue had closed when it came to its end; None: it could not be asked."""
 
@@ -80,23 +90,30 @@ def end_run(
         ),
         {**counts.denial_reasons, **story.gated()},
         artifacts,
-        story.facts(end.statement, end.minutes, counts),
+        story.facts(end.left.statement, end.minutes, counts),
         elapsed_seconds=story.elapsed_seconds(),
         peak_memory_bytes=story.peak_memory_bytes,
         metrics=plan.spec.observability.metrics,
     )
-    failure = end.failure or _not_left(plan, end.statement)
+    halt = end.left.halt
+    if halt:
+        payload["halt"] = halt.model_dump(mode="json")
+    failure = (None if halt else end.failure) or _not_left(plan, end.left)
     if failure:
-        log.tell("run_failed", {**payload, "failure": failure.model_dump()})
+        why = {"ended_by": end.why} if halt else {}
+        log.tell("run_failed", {**payload, **why, "failure": failure.model_dump()})
+    elif halt:
+        log.tell("run_halted", {**payload, "ended_by": end.why, "result_digest": None})
     elif end.signal:
         log.tell("run_interrupted", {**payload, "ended_by": end.signal})
     else:
         log.tell("run_completed", {**payload, "ended_by": end.why, "result_digest": None})
 
 
-def _not_left(plan: PaperPlan, statement: VenueStatement | None) -> Failure | None:
+def _not_left(plan: PaperPlan, left: Left) -> Failure | None:
     """A run that was to leave nothing behind, and did, has failed, however well it went."""
-    if plan.spec.paper.on_stop == "leave":
+    statement = left.statement
+    if plan.spec.paper.on_stop == "leave" and not left.halt:
         return None
     if statement is None:
         return Failure(kind="lab", message="nobody could say whether the account was flat: the venue did not answer")

@@ -28,6 +28,9 @@ from opslab.runs.paper_results import PaperCounts
 from opslab.runs.plan import PaperPlan
 from opslab.store.engine_orders import EngineOrders
 
+GATED = ("RUN_IS_ENDING", "KILL_SWITCH")
+"""Why the gate keeps orders back, as engines count them."""
+
 
 @dataclass(slots=True)
 class _Marks:
@@ -174,7 +177,7 @@ class PaperStory:
 
     def gated(self) -> dict[str, int]:
         """What the gate kept back while a run ended."""
-        return {name: count for name, count in self.denials.items() if name == "RUN_IS_ENDING"}
+        return {name: count for name, count in self.denials.items() if name in GATED}
 
     def elapsed_seconds(self) -> float:
         return round(self._now() - self._marks.began, 6)

@@ -127,8 +127,8 @@ class PaperPlan(_Head):
             on_orphan=asked.on_stop,
         )
 
-    def live(self, endpoints: VenueEndpoints, number: int) -> LivePlan:
-        """Engine `number` of this run, from 1."""
+    def live(self, endpoints: VenueEndpoints, number: int, home: Path | None = None) -> LivePlan:
+        """Engine `number` of this run, from 1. home: where its kill switch stands; None: it watches none."""
         asked = self.spec.paper
         return LivePlan(
             run_id=self.run_id,
@@ -144,6 +144,7 @@ class PaperPlan(_Head):
             tells_handled=asked.speed == "max",
             limits=_limits(self.spec),
             order_events=True,  # the results need them, whatever the journal keeps
+            home=str(home) if home else None,
         )
 
 
@@ -314,6 +315,7 @@ def _engine_plan(layout: Layout, spec: BacktestSpec, run_id: RunId, found: _Foun
         ),
         limits=_limits(spec),
         order_events=spec.observability.journal,
+        home=str(layout.home),
     )
 
 

@@ -47,6 +47,8 @@ def sections(run: RunMetadata) -> list[tuple[str, list[tuple[str, Any]]]]:
     ]
     if run.paper:
         found += paper_sections(run.paper)
+    if run.halt:
+        found.append(("Halt", list(run.halt.model_dump().items())))
     if run.safety:
         found.append(("Safety status", list(run.safety.model_dump().items())))
     if run.metrics:

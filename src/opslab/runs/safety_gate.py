@@ -41,7 +41,7 @@ def may_start(layout: Layout, log: "RunLog", clock: Clock, clean: Clean) -> bool
     """
     run_id = RunId(log.metadata.run_id)
     prepare(layout)
-    safety = _safety(effective(layout, run_id), "start_gate", clock, clean)
+    safety = safety_of(effective(layout, run_id), "start_gate", clock, clean)
     paper = log.metadata.mode == "paper"
     log.tell("paper_safety_checked" if paper else "kill_switch_observed", safety.model_dump())
     if safety.state != "active":
@@ -54,13 +54,18 @@ def may_start(layout: Layout, log: "RunLog", clock: Clock, clean: Clean) -> bool
 
 
 def refused(run: RunMetadata) -> Refused:
-    """What to say of a run that the kill switch kept from starting."""
-    safety = run.safety
-    option = f"--run-id {run.run_id}" if safety and safety.scope == "run" else "--all"
+    """What to say of a run that the kill switch kept from starting, or stopped."""
+    option = switch_option(run)
+    what = "halted" if run.status == "halted" else "kept from starting"
     return Refused(
-        f"run {run.run_id} was kept from starting: {blocked_by(run)}",
+        f"run {run.run_id} was {what}: {blocked_by(run)}",
         hint=f"tc kill status {option}; when runs may start again: tc kill clear {option} --reason TEXT",
     )
+
+
+def switch_option(run: RunMetadata) -> str:
+    """How a command names the switch that decided."""
+    return f"--run-id {run.run_id}" if run.safety and run.safety.scope == "run" else "--all"
 
 
 def blocked_by(run: RunMetadata) -> str:
@@ -121,7 +126,7 @@ def _tell_run(around: TellSurroundings, run_id: RunId) -> str | None:
             metadata = as_seen(told(folder), around.processes)
             if metadata.status in FINAL or (folder / MANIFEST).exists():
                 return None
-            safety = _safety(effective(around.layout, run_id), "command", around.clock, around.clean)
+            safety = safety_of(effective(around.layout, run_id), "command", around.clock, around.clean)
             if metadata.status == "running":
                 return _beside_its_owner(folder, around, metadata, safety)
             _in_our_hands(folder, around, safety)
@@ -138,11 +143,11 @@ def _beside_its_owner(folder: Path, around: TellSurroundings, metadata: RunMetad
     try:
         append_beside_owner(folder, around.clock, lambda: ("kill_switch_observed", safety.model_dump()))
     except HasEnded:
-        return None
+        return f"run {metadata.run_id} was running, and has ended" if safety.state == "active" else None
     if safety.state != "active":
         return None
     pid = f"; its process is {metadata.owner.pid}" if metadata.owner else ""
-    return f"run {metadata.run_id} is running, and is not stopped by this{pid}"
+    return f"run {metadata.run_id} is running, and is being stopped{pid}"
 
 
 def _in_our_hands(folder: Path, around: TellSurroundings, safety: Safety) -> None:
@@ -156,7 +161,7 @@ def _in_our_hands(folder: Path, around: TellSurroundings, safety: Safety) -> Non
         write_metadata(folder, told(folder))
 
 
-def _safety(switch: Switch, by: Literal["start_gate", "command"], clock: Clock, clean: Clean) -> Safety:
+def safety_of(switch: Switch, by: Literal["start_gate", "command", "watch"], clock: Clock, clean: Clean) -> Safety:
     said = {name: value for name, value in asdict(switch).items() if name != "run_id"}
     for name in ("reason", "clear_reason", "problem"):
         said[name] = clean(said[name]) if said[name] else said[name]

@@ -7,6 +7,7 @@ from typing import Any
 from opslab.errors import Corrupt
 from opslab.model.check import CHECK_EVENTS, section_of
 from opslab.model.event import HIGH_RATE, Event
+from opslab.model.halt import HaltFacts
 from opslab.model.paper_facts import PaperFacts
 from opslab.model.run import (
     EngineCost,
@@ -28,6 +29,7 @@ ENDINGS = {
     "run_completed": "completed",
     "run_failed": "failed",
     "run_interrupted": "interrupted",
+    "run_halted": "halted",
     "run_safety_blocked": "safety_blocked",
     "paper_safety_blocked": "safety_blocked",
 }
@@ -40,6 +42,7 @@ _PARTS: dict[str, Any] = {
     "engine_cost": EngineCost,
     "failure": Failure,
     "paper": PaperFacts,
+    "halt": HaltFacts,
 }
 
 

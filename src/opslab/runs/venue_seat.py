@@ -19,6 +19,8 @@ from opslab.runs.venue_door import DoorClient
 from opslab.store.layout import Layout
 from opslab.store.owner import held
 
+VENUE_STARTS = 6
+"""How often a venue may be started in one run."""
 END_SECONDS = 60.0
 """It is killed long before."""
 ASK_SECONDS = 1.0

@@ -30,6 +30,10 @@ Identity = tuple[int, int, int]
 """Of a file: inode, time of its content (ns), size. It is another one after every write and every replacement."""
 
 
+FolderIdentity = tuple[int, int]
+"""Device and inode."""
+
+
 class Look(NamedTuple):
     """What stands under a name. All three None: nothing does."""
 
@@ -50,6 +54,10 @@ class SwitchFolder:
 
     def __exit__(self, *_: object) -> None:
         os.close(self._folder)
+
+    def identity(self) -> FolderIdentity:
+        state = os.fstat(self._folder)
+        return state.st_dev, state.st_ino
 
     def look(self, name: str) -> Look:
         """Never raises: what cannot be read is a problem."""
