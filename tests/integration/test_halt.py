@@ -15,10 +15,12 @@ import pytest
 
 from opslab.errors import LabError
 from opslab.lab import Lab
+from opslab.model.ids import RunId
 from opslab.model.instant import parse_iso
 from opslab.runs.halt_times import flat_times
 from opslab.runs.lifecycle import Surroundings
 from opslab.runs.paper import run_paper
+from opslab.runs.run_venue import is_served
 from opslab.runs.venue_door import open_door
 from opslab.settings import Settings
 from opslab.store.layout import Layout
@@ -293,6 +295,73 @@ def test_control_that_was_killed_while_its_engine_hangs(tc: Tc) -> None:
         running.control.communicate()
         activate(tc)
         wait_until(running.is_flat, "a flat account without control")
+
+
+def test_control_that_was_killed_beside_an_engine_of_which_no_thread_does_anything(tc: Tc) -> None:
+    """Nobody is left but the venue: it looks at the switch itself, and does not wait for its clients to go."""
+    with started(tc, "BlocksAll") as running:
+        running.rests()
+        running.mark("block")
+        running.marked("blocked")
+        engine = running.engine()
+        running.control.kill()
+        running.control.communicate()
+        activate(tc)
+        wait_until(running.is_flat, "a flat account without control and engine")
+        assert is_running(engine), "its clients are there still"
+        os.kill(engine, signal.SIGKILL)  # it would be waited for
+    recovered(tc)
+    assert tc.json("run", "show", RUN)["status"] == "interrupted", "control was dead before the switch was activated"
+    assert open_at_end(tc.run_folder(RUN) / KEPT) == (set(), "0")
+
+
+def test_control_that_is_killed_over_a_halt(tc: Tc) -> None:
+    """What it had begun is settled as what it was."""
+    with started(tc, "BlocksForEver") as running:
+        running.rests()
+        running.mark("block")
+        running.marked("blocked")
+        activate(tc)
+        wait_until(lambda: any(event["event"] == "trading_halted" for event in tc.events(RUN)), "the halt")
+        running.control.kill()
+        running.control.communicate()
+    message = recovered(tc)
+    assert "halted" in message
+    run = tc.json("run", "show", RUN)
+    assert (run["status"], run["ended_by"], run["recovered_at"] is not None) == ("halted", "kill_switch", True)
+    assert (run["halt"]["flat"], run["halt"]["run_switch"], run["halt"]["escalation"]) == (True, "active", None)
+    assert 0 < run["halt"]["seconds_to_gate"] <= run["halt"]["seconds_to_flat"] < 5
+    assert open_at_end(tc.run_folder(RUN) / KEPT) == (set(), "0")
+    tc.ok("run", "verify", RUN)
+
+
+def recovered(tc: Tc) -> str:
+    """What `tc run recover` says of it, once its venue has ended."""
+    wait_until(lambda: not is_served(Layout(tc.home), RunId(RUN)), "the venue to end", 60)
+    [found] = tc.json("run", "recover", RUN)["runs"]
+    assert found["action"] == "settled"
+    return str(found["message"])
+
+
+@pytest.mark.parametrize("when", ["at once", "behind the gate"])
+def test_a_venue_that_dies_over_a_halt(tc: Tc, when: str) -> None:
+    """It is started again on its ledger: nobody else can say that the account is flat."""
+    with started(tc, "BlocksForEver") as running:
+        running.rests()
+        running.mark("block")
+        running.marked("blocked")
+        venue = child_of(running.control.pid, "opslab.children.venue")
+        if when == "at once":
+            os.kill(venue, signal.SIGSTOP)
+            activate(tc)
+            wait_until(lambda: any(event["event"] == "trading_halted" for event in tc.events(RUN)), "the halt")
+        else:
+            activate(tc)
+            wait_until(running.is_flat, "a flat account")
+        os.kill(venue, signal.SIGKILL)
+        run = running.halted()
+    flat_by_ledger(tc, run)
+    assert any(event["event"] == "venue_lost" for event in tc.events(RUN))
 
 
 def test_nothing_revives_a_halted_run(tc: Tc) -> None:

@@ -1,5 +1,6 @@
 """The kill switch's rules: what counts as active, what is kept, what a clear may take back."""
 
+import errno
 import fcntl
 import json
 import os
@@ -522,9 +523,9 @@ class Meddled(SwitchFolder):
         self._next()
         return super().look(name)
 
-    def stage(self, data: bytes) -> str:
+    def stage(self, data: bytes, *, durable: bool = True) -> str:
         self._next()
-        return super().stage(data)
+        return super().stage(data, durable=durable)
 
     def put(self, staged: str, name: str) -> None:
         self._next()
@@ -538,9 +539,24 @@ class Meddled(SwitchFolder):
         self._next()
         super().touch(name)
 
-    def sync(self) -> None:
+    def sync(self, name: str = "") -> None:
         self._next()
-        super().sync()
+        super().sync(name)
+
+
+class Undurable(SwitchFolder):
+    """Its disk takes everything, and then cannot keep it."""
+
+    def sync(self, name: str = "") -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+
+def test_an_activation_that_cannot_be_made_durable_is_active_and_says_so(layout: Layout, clock: Ticks) -> None:
+    with opened(layout, Undurable) as folder:
+        change = activate_in(folder, R1, "odd", "ann", clock)
+    assert (change.switch.state, change.switch.reason) == ("active", "odd")
+    assert len(change.notes) == 1
+    assert effective(layout, R1).state == "active"
 
 
 class Unlocked(Meddled):
@@ -597,8 +613,8 @@ class Turns:
             def look(self, name: str) -> Look:
                 return turns.step(me, "look", name, lambda: SwitchFolder.look(self, name))
 
-            def stage(self, data: bytes) -> str:
-                return turns.step(me, "stage", "", lambda: SwitchFolder.stage(self, data))
+            def stage(self, data: bytes, *, durable: bool = True) -> str:
+                return turns.step(me, "stage", "", lambda: SwitchFolder.stage(self, data, durable=durable))
 
             def put(self, staged: str, name: str) -> None:
                 turns.step(me, "put", name, lambda: SwitchFolder.put(self, staged, name))
@@ -606,7 +622,7 @@ class Turns:
             def drop(self, name: str) -> None:
                 turns.step(me, "drop", name, lambda: SwitchFolder.drop(self, name))
 
-            def sync(self) -> None:
+            def sync(self, name: str = "") -> None:
                 pass
 
             @contextmanager

@@ -15,6 +15,7 @@ from opslab.killswitch.state import Switch
 from opslab.killswitch.switch import activate, clear, prepare
 from opslab.model.ids import RunId
 from opslab.store.layout import Layout
+from opslab.store.switch_files import SwitchFolder
 from opslab.system import SystemClock
 
 R1 = RunId("r1")
@@ -72,6 +73,21 @@ def test_an_activation_is_called_once(watching: Watching, layout: Layout, whose:
     assert heard.calls.empty()
 
 
+def test_nobody_waits_for_the_disk(watching: Watching, layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The state is durable when the command returns, and acted upon before."""
+    _, heard = watching()
+    told: list[Switch] = []
+    sync = SwitchFolder.sync
+
+    def slow(folder: SwitchFolder, name: str = "") -> None:
+        told.append(heard.one()[0])
+        sync(folder, name)
+
+    monkeypatch.setattr(SwitchFolder, "sync", slow)
+    activate(layout, R1, "odd", "ann", CLOCK)
+    assert [switch.reason for switch in told] == ["odd"]
+
+
 def test_what_was_active_before_it_stood_is_called_too(watching: Watching, layout: Layout) -> None:
     activate(layout, R1, "odd", "ann", CLOCK)
     assert watching()[1].one()[0].reason == "odd"
@@ -122,7 +138,8 @@ def _forbid(folder: Path) -> None:
 
 
 def _torn(folder: Path) -> None:
-    (folder / "r1.state.json").write_text("{")
+    (folder / "torn").write_text("{")
+    (folder / "torn").rename(folder / "r1.state.json")
 
 
 @pytest.mark.parametrize(

@@ -19,8 +19,9 @@ from pydantic_core import from_json
 from opslab.children.pipe import FramePipe
 from opslab.datasets.playback import playback
 from opslab.errors import Corrupt, LabError
+from opslab.killswitch.guard import SwitchWatch
 from opslab.model.candle import MINUTE_MS, Candle
-from opslab.model.ids import DatasetId
+from opslab.model.ids import DatasetId, RunId
 from opslab.model.instant import NS_PER_MS
 from opslab.model.instrument import Instrument, instrument_of
 from opslab.model.ledger import LedgerEvent, Opened, event_of, written
@@ -76,7 +77,7 @@ async def _serve(plan: VenuePlan, stream: BinaryIO, frames: FramePipe, stack: Ex
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, venue.stop)
-    threading.Thread(target=_listen_to_parent, args=(stream, venue, loop), name="parent", daemon=True).start()
+    threading.Thread(target=_listen_to_parent, args=(stream, plan, venue, loop), name="parent", daemon=True).start()
     telling = asyncio.ensure_future(_tell_progress(venue, frames))
     try:
         await venue.run(plan.host, Path(plan.ledger), candles, lambda endpoints: _listening(frames, endpoints))
@@ -167,14 +168,24 @@ async def _tell_progress(venue: Venue, frames: FramePipe) -> None:
         frames.offer({"progress": venue.progress().model_dump()})
 
 
-def _listen_to_parent(stream: BinaryIO, venue: Venue, loop: asyncio.AbstractEventLoop) -> None:
-    """Words of control, until it is gone; what it was about to say when it died is no word."""
+def _listen_to_parent(stream: BinaryIO, plan: VenuePlan, venue: Venue, loop: asyncio.AbstractEventLoop) -> None:
+    """Words of control, until it is gone; what it was about to say when it died is no word.
+
+    From then on the venue of a run looks at its kill switch itself: an engine that hangs has nobody else left.
+    """
     with suppress(RuntimeError):  # the venue has ended meanwhile
         for line in stream:
             with suppress(ValueError, KeyError, TypeError):
                 told = from_json(line)["handled"]
                 loop.call_soon_threadsafe(venue.handled, None if told == "all" else int(told))
         loop.call_soon_threadsafe(venue.orphaned)
+        if plan.on_orphan != "end":
+            SwitchWatch(Layout(Path(plan.home)), RunId(plan.name), lambda _: _halted(venue, loop)).start()
+
+
+def _halted(venue: Venue, loop: asyncio.AbstractEventLoop) -> None:
+    with suppress(RuntimeError):
+        loop.call_soon_threadsafe(venue.halted)
 
 
 if __name__ == "__main__":

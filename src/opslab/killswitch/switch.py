@@ -207,21 +207,23 @@ def _write_active(
     """What was done, and whether no clear can have overtaken it.
 
     One that is active is written again all the same: so a clear that is under way sees that it was activated since.
+    It stands in its place before it is on disk: who watches does not wait for the disk, and what a power cut leaves of
+    it, be it nothing at all of its content, is active.
     """
     before = _read(folder, run_id).kept
     try:
-        staged = folder.stage(rendered(before or wanted))
+        staged = folder.stage(rendered(before or wanted), durable=False)
         try:
             with folder.locked(ACTIVATE_PATIENCE_SECONDS) as had_lock:
                 now = _read(folder, run_id).kept
                 if now != before:
                     folder.drop(staged)
-                    before, staged = now, folder.stage(rendered(now or wanted))
+                    before, staged = now, folder.stage(rendered(now or wanted), durable=False)
                 folder.put(staged, state_name(run_id))
                 folder.drop(clearing_name(run_id))
         finally:
             folder.drop(staged)
-        folder.sync()
+        folder.sync(state_name(run_id))
     except OSError as error:
         _leave_mark(folder, run_id, error)
         notes.append(f"the state could not be written ({error.strerror or error}); what stands there counts as active")

@@ -14,9 +14,9 @@ SwitchState = Literal["absent", "active", "cleared"]
 class HaltFacts(Record):
     scope: Literal["run", "all"]
     """Whose switch stopped it."""
-    run_switch: SwitchState
+    run_switch: SwitchState | None
     """Both switches, as they stood when the run saw that one was active."""
-    all_switch: SwitchState
+    all_switch: SwitchState | None
     activated_at: str | None
     seen_at: str
     """By control."""
@@ -31,7 +31,7 @@ class HaltFacts(Record):
     """By the venue's own word when the engine was gone."""
     flattened_by: Literal["engine", "venue"] | None = None
     """`venue`: the engine left something, and the venue ended it."""
-    escalation: Literal["none", "sigterm", "sigkill"] = "none"
+    escalation: Literal["none", "sigterm", "sigkill"] | None = "none"
     """What it took for the engine to end."""
     orders_gated: int = 0
     """Calls of the strategy that were to make or change an order, and that the gate kept back."""

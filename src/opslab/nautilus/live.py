@@ -115,8 +115,7 @@ def run(
     _claim(strategy, InstrumentId.from_str(instrument.instrument_id))
     node.add_actor(Onlooker.made(watch, monitor, handle.stop))
     watch.frames.send({"event": "engine_started", "payload": {"engine": "nautilus", "version": engine_version()}})
-    payload = {**named(plan), "bar_type": plan.bar_type}
-    watch.frames.send({"event": "scenario_registered", "payload": payload})
+    watch.frames.send({"event": "scenario_registered", "payload": {**named(plan), "bar_type": plan.bar_type}})
     ended, one_alone = threading.Event(), threading.Lock()
     began = time.perf_counter()
 

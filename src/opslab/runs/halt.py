@@ -16,7 +16,7 @@ from opslab.model.halt import HaltFacts, SwitchState
 from opslab.model.ids import RunId
 from opslab.model.instant import iso
 from opslab.ports import Clock
-from opslab.runs.halt_times import FlatTimes, seconds_between
+from opslab.runs.halt_times import FlatTimes, seconds_between, seconds_to
 from opslab.runs.run_log import RunLog
 from opslab.runs.safety_gate import safety_of
 from opslab.store.layout import Layout
@@ -124,6 +124,8 @@ class HaltOfRun:
                     "gate_closed_at": at,
                     "seconds_to_gate": self._since(at),
                     "by": by,
+                    "run_switch": self._states[0],
+                    "all_switch": self._states[1],
                 },
             )
 
@@ -159,10 +161,9 @@ class HaltOfRun:
         """flat: by the venue's last word. What an account never had, it had not."""
         if not flat:
             return {"seconds_to_no_orders": None, "seconds_to_flat": None}
-        return {
-            "seconds_to_no_orders": self._since(times.no_orders_at) if times.no_orders_at else 0.0,
-            "seconds_to_flat": self._since(times.flat_at) if times.flat_at else 0.0,
-        }
+        assert self._switch
+        to_orders, to_flat = seconds_to(times, self._switch.activated_at or self._seen_at)
+        return {"seconds_to_no_orders": to_orders, "seconds_to_flat": to_flat}
 
     def _since(self, at: str) -> float:
         assert self._switch

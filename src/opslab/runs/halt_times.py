@@ -38,6 +38,12 @@ def seconds_between(one: str, two: str) -> float:
     return round(max(0, parse_iso(two) - parse_iso(one)) / NS_PER_SECOND, 6)
 
 
+def seconds_to(times: FlatTimes, since: str) -> tuple[float, float]:
+    """(no open order, flat) of an account that is flat. What it never had, it had not: 0."""
+    to_orders = seconds_between(since, times.no_orders_at) if times.no_orders_at else 0.0
+    return to_orders, seconds_between(since, times.flat_at) if times.flat_at else 0.0
+
+
 class _Fold:
     def __init__(self) -> None:
         self._open: dict[int, list[Decimal]] = {}

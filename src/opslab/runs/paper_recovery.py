@@ -46,8 +46,10 @@ OUTLIVES_SECONDS = ORPHAN_SECONDS + TRIES * (FLATTEN_SECONDS + TRY_SECONDS) + TE
 class Settled:
     payload: dict[str, Any]
     """Of the closing event, without how the run ended."""
-    account: str
-    """What became of the account, for people."""
+    account: AccountAtEnd | None
+    """None: nobody can say how it was left."""
+    account_text: str
+    """The same, for people."""
 
 
 def refuse_while_served(layout: Layout, run_id: RunId) -> None:
@@ -108,7 +110,7 @@ def settle_paper(
         peak_memory_bytes=told.peak_memory_bytes,
         metrics=spec is None or spec.observability.metrics,
     )
-    return Settled(payload, _left(account, told, spec))
+    return Settled(payload, account, _left(account, told, spec))
 
 
 def put_away(layout: Layout, folder: Path, clean: Callable[[str], str]) -> None:

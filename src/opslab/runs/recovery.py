@@ -7,13 +7,16 @@ from typing import Any, Literal
 
 from opslab.errors import Corrupt, Environment, InvalidSpec, LabError, Unwritable
 from opslab.model.check import CHECKS, last_artifact
+from opslab.model.halt import HaltFacts
 from opslab.model.ids import RunId
 from opslab.model.instant import iso
 from opslab.model.record import Record
 from opslab.model.run import FINAL, RunMetadata
 from opslab.ports import Clock, Processes
+from opslab.runs.halt_times import flat_times
+from opslab.runs.halt_told import halt_told_by
 from opslab.runs.owners import refuse_unless_gone
-from opslab.runs.paper_recovery import put_away, refuse_while_served, settle_paper
+from opslab.runs.paper_recovery import Settled, put_away, refuse_while_served, settle_paper
 from opslab.runs.report import write_reports
 from opslab.runs.run_log import RunLog, finish, metrics_document
 from opslab.runs.state import refuse_behind, told
@@ -22,13 +25,15 @@ from opslab.specs.load import load_spec
 from opslab.store.behind_seal import behind_seal
 from opslab.store.files import file_digest, remove_file, remove_folder
 from opslab.store.journal import NAME as JOURNAL
-from opslab.store.journal import Journal, cut_torn_end, last_event
+from opslab.store.journal import Journal, cut_torn_end, last_event, read_events
 from opslab.store.layout import Layout
+from opslab.store.ledger import read_ledger
 from opslab.store.live import read_live, remove_live
 from opslab.store.logs import scrub_log
 from opslab.store.owner import is_held, owned
 from opslab.store.runs import METRICS, SPEC, tidy, write_metadata
 from opslab.store.seal import hold_against, left_behind, read_manifest
+from opslab.store.venues import KEPT
 
 Action = Literal["settled", "sealed", "rendered", "nothing", "refused", "unwritable", "unreadable"]
 
@@ -78,10 +83,11 @@ def recover(
                 if is_paper
                 else None
             )
-            metadata = _settle(folder, metadata, clock, last_sign, settled.payload if settled else {})
+            halt = _halt(folder, metadata, settled)
+            metadata = _settle(folder, metadata, clock, last_sign, settled.payload if settled else {}, halt)
             action: Action = "settled"
-            account = f"; {settled.account}" if settled else ""
-            message = f"its owner was gone; interrupted, last sign of life {metadata.ended_at}{account}"
+            account = f"; {settled.account_text}" if settled else ""
+            message = f"its owner was gone; {metadata.status}, last sign of life {metadata.ended_at}{account}"
         else:
             if is_paper:
                 put_away(layout, folder, clean)
@@ -217,12 +223,36 @@ def _last_sign(layout: Layout, folder: Path, metadata: RunMetadata) -> str | Non
 
 
 def _settle(
-    folder: Path, metadata: RunMetadata, clock: Clock, last_sign: str | None, more: Mapping[str, Any]
+    folder: Path,
+    metadata: RunMetadata,
+    clock: Clock,
+    last_sign: str | None,
+    more: Mapping[str, Any],
+    halt: HaltFacts | None,
 ) -> RunMetadata:
-    """Say in the journal that the run was interrupted, and when it was last alive."""
+    """Say in the journal how the run ended, and when it was last alive.
+
+    halt: it was being halted; it was halted, if its account is flat: whoever did that, it trades no more.
+    """
+    how, by = "run_interrupted", "owner_gone"
+    if halt:
+        more = {**more, "halt": halt.model_dump(mode="json")}
+        if halt.flat or metadata.mode == "backtest":
+            how, by, more = "run_halted", "kill_switch", {**more, "result_digest": None}
     with Journal(folder, clock) as journal:
         times = {"ended_at": last_sign, "recovered_at": iso(clock.now_ns())}
-        return RunLog(folder, journal, metadata).tell("run_interrupted", {**more, "ended_by": "owner_gone", **times})
+        return RunLog(folder, journal, metadata).tell(how, {**more, "ended_by": by, **times})
+
+
+def _halt(folder: Path, metadata: RunMetadata, settled: Settled | None) -> HaltFacts | None:
+    """What is known of the halt that its control died over; None: it was not being halted."""
+    if metadata.safety is None or metadata.safety.state != "active":
+        return None
+    told_halt = halt_told_by(read_events(folder))
+    account = settled.account if settled else None
+    if account is None:
+        return told_halt.facts(None, flat=None)
+    return told_halt.facts(flat_times(read_ledger(folder / KEPT)), flat=account.flat)
 
 
 def _remove_untold(folder: Path, metadata: RunMetadata) -> None:

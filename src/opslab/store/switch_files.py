@@ -109,14 +109,15 @@ class SwitchFolder:
             if descriptor is not None:
                 os.close(descriptor)
 
-    def stage(self, data: bytes) -> str:
-        """Write a temporary file, on disk before this returns; its name, for `put`."""
+    def stage(self, data: bytes, *, durable: bool = True) -> str:
+        """Write a temporary file, on disk before this returns if it is to be `durable`; its name, for `put`."""
         name = f".{os.getpid()}-{os.urandom(6).hex()}.tmp"
         try:
             descriptor = self._open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
             try:
                 _write(descriptor, data)
-                os.fsync(descriptor)
+                if durable:
+                    os.fsync(descriptor)
             finally:
                 os.close(descriptor)
         except BaseException:
@@ -151,8 +152,14 @@ class SwitchFolder:
         with suppress(OSError):
             os.unlink(name, dir_fd=self._folder)
 
-    def sync(self) -> None:
-        """Make new names durable."""
+    def sync(self, name: str = "") -> None:
+        """Make new names durable; and first, of one of them, what is in the file."""
+        if name:
+            descriptor = os.open(name, os.O_RDONLY | _PLAIN, dir_fd=self._folder)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
         os.fsync(self._folder)
 
     def append(self, name: str, line: bytes) -> None:

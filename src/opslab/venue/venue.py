@@ -98,6 +98,7 @@ class Venue:
         self._alone = asyncio.Event()
         self._asked = asyncio.Event()
         """Told to end since control is gone."""
+        self._halted = asyncio.Event()
         self._replay: Replay | None = None
 
     def stop(self) -> None:
@@ -121,6 +122,10 @@ class Venue:
             return
         self._handled.wait_on()
         self._alone.set()
+
+    def halted(self) -> None:
+        """The kill switch of its run is active. While there is control, that sees to it."""
+        self._halted.set()
 
     async def run(
         self, host: str, folder: Path, candles: Iterator[Candle], ready: Callable[[VenueEndpoints], None]
@@ -211,15 +216,22 @@ class Venue:
         await self._stop.wait()
 
     async def _outlive_control(self) -> None:
-        """Serve on until clients are through, or their time is over; leave the account as the plan says, and end."""
+        """Serve on until clients are through, or their time is over; leave the account as the plan says, and end.
+
+        A kill switch that is active then has it flattened at once, whatever the plan says.
+        """
         await self._alone.wait()
         loop = asyncio.get_running_loop()
         rule, deadline = self._plan.on_orphan, loop.time() + self._plan.orphan_seconds
-        why = None
+        why, halted = None, False
         while why is None:
             with suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_SECONDS):
                     await self._asked.wait()
+            if self._halted.is_set() and not halted:
+                halted, rule = True, "flatten"
+                with suppress(LabError):  # it is done once more at the end
+                    await self._flattener.flatten("kill switch, and control is gone", hold=True)
             why = over(
                 rule,
                 flat=self.exchange.is_flat,
