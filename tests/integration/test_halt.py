@@ -343,22 +343,23 @@ def recovered(tc: Tc) -> str:
     return str(found["message"])
 
 
-@pytest.mark.parametrize("when", ["at once", "behind the gate"])
-def test_a_venue_that_dies_over_a_halt(tc: Tc, when: str) -> None:
+@pytest.mark.parametrize("how", ["hangs", "dies hanging", "dies when all is flat"])
+def test_a_venue_that_is_lost_over_a_halt(tc: Tc, how: str) -> None:
     """It is started again on its ledger: nobody else can say that the account is flat."""
     with started(tc, "BlocksForEver") as running:
         running.rests()
         running.mark("block")
         running.marked("blocked")
         venue = child_of(running.control.pid, "opslab.children.venue")
-        if when == "at once":
+        if how == "dies when all is flat":
+            activate(tc)
+            wait_until(running.is_flat, "a flat account")
+        else:
             os.kill(venue, signal.SIGSTOP)
             activate(tc)
             wait_until(lambda: any(event["event"] == "trading_halted" for event in tc.events(RUN)), "the halt")
-        else:
-            activate(tc)
-            wait_until(running.is_flat, "a flat account")
-        os.kill(venue, signal.SIGKILL)
+        if how != "hangs":
+            os.kill(venue, signal.SIGKILL)
         run = running.halted()
     flat_by_ledger(tc, run)
     assert any(event["event"] == "venue_lost" for event in tc.events(RUN))
