@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import time
+from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -23,8 +24,10 @@ from benchmarks.venue_process import ROOT, make_home, program, venue, venue_home
 
 STOPS = 100
 """Of each case, unless `--repeat` says otherwise."""
-ALONE = 10
-"""The engine alone is stopped a tenth as often: what it leaves open it leaves open every time."""
+ALONE = 20
+"""The engine alone is stopped once for so many of ours: what it leaves open it leaves open every time."""
+ENDING = 2
+"""How many runs may be on their way to their end when the next one is measured: they wait for sockets to close."""
 CASES = {
     "idle": "idle",
     "resting": "20 orders rest, a position",
@@ -37,6 +40,8 @@ GATE = AtMost(15.0, of_ratio=False)
 FLAT = AtMost(50.0, of_ratio=False)
 READY_SECONDS = 60.0
 END_SECONDS = 60.0
+AT_REST_SECONDS = 0.5
+"""So long after an activation at the least the next run begins, to disturb nobody; this one's node says goodbye."""
 WATCH_SECONDS = 6.0
 """For so long a node that was stopped is watched: longer than a handler blocks."""
 SPEED = 240
@@ -70,9 +75,19 @@ def halt(scene: Scene) -> list[Row]:
     count, rows = scene.repeat or STOPS, []
     for case, what in CASES.items():
         ours: list[Stop] = []
-        for number in range(count):
-            scene.tell(f"{what}: stop {number + 1} of {count}")
-            ours.append(_ours(scene, case, f"{case}-{number}"))
+        ending: deque[Halted] = deque()
+        try:
+            for number in range(count):
+                scene.tell(f"{what}: stop {number + 1} of {count}")
+                ending.append(_halt(scene, case, f"{case}-{number}"))
+                while len(ending) > ENDING:
+                    ours.append(ending.popleft().stop())
+            while ending:
+                ours.append(ending.popleft().stop())
+        finally:
+            for left in ending:
+                left.child.kill()
+                left.child.wait()
         alone = {way: [_alone(scene, way, case) for _ in range(-(-count // ALONE))] for way in ("handle", "strategy")}
         rows += _rows(case, what, ours, alone)
     return rows
@@ -114,8 +129,28 @@ def _mean(values: Iterable[float]) -> float:
 # The lab's.
 
 
-def _ours(scene: Scene, case: str, run_id: str) -> Stop:
-    home, folder = venue_home(scene), _strategies(scene)
+@dataclass(frozen=True, slots=True)
+class Halted:
+    """A run that was told to stop, and is flat by its venue's ledger, or should be long since."""
+
+    child: subprocess.Popen[Any]
+    kept: Path
+
+    def stop(self) -> Stop:
+        """Once it has ended."""
+        code = self.child.wait(END_SECONDS)
+        metadata = json.loads((self.kept / "metadata.json").read_text())
+        if code != 4 or metadata["status"] != "halted":
+            raise CouldNotMeasure(f"run {self.kept.name} ended {metadata['status']} with {code}: see {self.kept}")
+        found = metadata["halt"]
+        times = Ledger.read(self.kept / "venue" / "ledger.jsonl")
+        since = found["activated_at"]
+        shutil.rmtree(self.kept)
+        return Stop(found["seconds_to_gate"] * 1000, times.ms_to_no_orders(since), times.ms_to_flat(since))
+
+
+def _halt(scene: Scene, case: str, run_id: str) -> Halted:
+    home, folder = venue_home(scene), _strategies(scene, run_id)
     spec = folder / "spec.yaml"
     spec.write_text(_SPEC.format(name=CLASSES[case], speed=SPEED))
     errors = scene.work / "halt.err"
@@ -127,26 +162,28 @@ def _ours(scene: Scene, case: str, run_id: str) -> Stop:
         if case == "socket-down":
             _cut_trading(scene, run_id)
         run([scene.tc, "kill", "activate", "--run-id", run_id, "--reason", "measured", "--home", home], scene.work)
-        code = child.wait(END_SECONDS)
-    finally:
+        time.sleep(AT_REST_SECONDS)
+        _wait_flat(home / "runtime" / "venues" / run_id / "ledger.jsonl")
+    except BaseException:
         child.kill()
         child.wait()
-    kept = home / "artifacts" / "runs" / run_id
-    metadata = json.loads((kept / "metadata.json").read_text())
-    if code != 4 or metadata["status"] != "halted":
-        raise CouldNotMeasure(f"run {run_id} ended {metadata['status']} with {code}: see {kept}")
-    found = metadata["halt"]
-    times = Ledger.read(kept / "venue" / "ledger.jsonl")
-    since = found["activated_at"]
-    stop = Stop(found["seconds_to_gate"] * 1000, times.ms_to_no_orders(since), times.ms_to_flat(since))
-    shutil.rmtree(kept)
-    return stop
+        raise
+    return Halted(child, home / "artifacts" / "runs" / run_id)
 
 
-def _strategies(scene: Scene) -> Path:
-    folder = scene.work / "halt-strategies"
+def _wait_flat(ledger: Path) -> None:
+    """Until it says so, or has been put away; one that never does is found out when its run has ended."""
+    deadline = time.monotonic() + END_SECONDS
+    with suppress(FileNotFoundError):
+        while Ledger.read(ledger).flat_at == math.inf and time.monotonic() < deadline:
+            time.sleep(0.1)
+
+
+def _strategies(scene: Scene, name: str) -> Path:
+    """A folder of its own: a run that is ending must not say that the next one is ready."""
+    folder = scene.work / "halt-strategies" / name
     shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
+    folder.mkdir(parents=True)
     shutil.copy(scene.program("halt_strategies"), folder)
     return folder
 
@@ -170,7 +207,8 @@ def _cut_trading(scene: Scene, name: str) -> None:
 
 def _alone(scene: Scene, way: str, case: str) -> Stop:
     """A venue and a node of its own. An order that is accepted in the last second of the watch never ends."""
-    folder, name = _strategies(scene), f"alone-{way}-{case}"
+    name = f"alone-{way}-{case}"
+    folder = _strategies(scene, name)
     shutil.rmtree(venue_home(scene) / "runtime" / "venues" / name, ignore_errors=True)
     errors = scene.work / "halt_node.err"
     with venue(scene, venue_plan(scene, name, speed=SPEED, ticks=30)) as (_, endpoints):
