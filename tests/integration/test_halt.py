@@ -211,6 +211,27 @@ def test_a_strategy_that_orders_every_millisecond(tc: Tc) -> None:
     assert run["denial_reasons"]["KILL_SWITCH"] == run["halt"]["orders_gated"]
 
 
+def test_orders_that_are_on_their_way(tc: Tc) -> None:
+    """Sent before the gate closed; the venue takes and fills them behind it."""
+    with started(tc, "Asked", paper={"latency_ms": 400}) as running:
+        running.marked("bar-1")
+        running.mark("order")
+        running.marked("ordered")
+        activate(tc)
+        run = running.halted()
+    flat_by_ledger(tc, run)
+    closed_at = run["halt"]["gate_closed_at"]
+    late = [
+        event["kind"]
+        for transaction in read_ledger(tc.run_folder(RUN) / KEPT, RUN)
+        if transaction.time > closed_at
+        for event in transaction.events
+    ]
+    assert late.count("accepted") >= 3, "both, and what closed the position"
+    assert {"filled", "canceled"} <= set(late)
+    assert run["halt"]["seconds_to_flat"] > 0.4
+
+
 @pytest.mark.parametrize("strategy", ["Blocks", "BlocksForEver", "BlocksAll"])
 def test_a_handler_that_blocks_the_engine(tc: Tc, strategy: str) -> None:
     """For a while, for ever, and with all threads of its process."""

@@ -62,6 +62,22 @@ class Floods(Idle):
             self.buy("0.003")
 
 
+class Asked(Idle):
+    """Orders when it is asked to, by the file `order`."""
+
+    def on_start(self) -> None:
+        super().on_start()
+        self.clock.set_timer_ns("look", 5_000_000, callback=self._look)
+
+    def _look(self, _event: object) -> None:
+        asked = Path(__file__).parent / "order"
+        if asked.exists():
+            asked.unlink()
+            self.buy("0.020")
+            self.rest("20000.0")
+            mark("ordered")
+
+
 class Blocks(Rests):
     """Holds the engine's thread up, and orders once more when it is free again."""
 
