@@ -11,6 +11,7 @@ from tests.breaking import (
     kill_recover,
     owner,
     paper_faults,
+    paper_halts,
     paper_kills,
     paper_recover,
     race,
@@ -57,4 +58,5 @@ EXPERIMENTS: dict[str, Experiment] = {
     "paper-kill-control": Experiment(paper_kills.control_attempts),
     "paper-recover": Experiment(paper_recover.attempts),
     "paper-faults": Experiment(paper_faults.attempts, paper_faults.missing),
+    "paper-halt": Experiment(paper_halts.attempts),
 }

@@ -15,8 +15,8 @@ from tests.fakes.paper_run import END_SECONDS, PaperRun, living_in
 from tests.fakes.tc import Tc
 from tests.fakes.venue_standing import Standing, plain, standing
 
-ENDINGS = ("run_completed", "run_failed", "run_interrupted")
-EXITS = {"failed": 1, "interrupted": 130, "safety_blocked": 4}
+ENDINGS = ("run_completed", "run_failed", "run_interrupted", "run_halted")
+EXITS = {"failed": 1, "halted": 4, "interrupted": 130, "safety_blocked": 4}
 FINALS = {"ok": 0, "warning": 0, "mismatch": 1, "unknown": 3}
 LEDGERS_WORDS = {"NEW": "ACCEPTED"}
 """Where the ledger's word for a status is not the engine's."""

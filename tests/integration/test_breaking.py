@@ -25,7 +25,7 @@ CALLS = (
     {"kill-control": 3, "kill-engine": 1, "sigterm": 2, "ctrl-c": 2, "disk-full": 1, "race": 1, "owner": 3},
     {"venue-kill-node": 3, "venue-kill-venue": 3, "venue-ledger": 3, "venue-hostile": 3},
     {"paper-kill-engine": 2, "paper-kill-control": 3, "paper-recover": 6},
-    {"paper-faults": 2},
+    {"paper-faults": 2, "paper-halt": 6},
 )
 # What must have been seen, for the experiment to have tested anything.
 SEEN = {
@@ -52,6 +52,7 @@ SEEN = {
     "paper-kill-control": {"found": "while running", "recover": "settled", "status": "interrupted"},
     "paper-recover": {"death at a step": "killed", "the next recover": "settled", "left": "ledger kept"},
     "paper-faults": {"signals": "one", "ended": "failed, exit 1"},
+    "paper-halt": {"status": "halted", "to flat": "within 0.05 s"},
     "tamper": {"verify": "6", "place": "right", "asked": "the command"},
 }
 

@@ -1,0 +1,186 @@
+"""The kill switch of a paper run, activated at any moment of its life, alone and beside something else that breaks.
+
+Whatever else happens: the run ends, everything that it says is true, its account is flat by the venue's ledger though
+`on_stop` is `leave`, and behind the gate the ledger takes nothing of the strategy but what was on its way.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+from opslab.model.instant import NS_PER_SECOND, parse_iso
+from opslab.runs.run_venue import is_served
+from opslab.store.layout import Layout
+from tests.breaking.scene import RUN, Scene
+from tests.breaking.trial import Attempt, Trial
+from tests.fakes.paper_run import PaperRun
+from tests.fakes.paper_truth import untruths
+from tests.fakes.tc import Tc, wait_until
+
+FULL = 60
+SAMPLE = "btcusdt-sample"
+_LIFE_SECONDS = 9.0
+"""Of an undisturbed run."""
+_PAPER = {"speed": 240, "max_bars": 24, "on_stop": "leave", "restart": "on_failure"}
+_END_SECONDS = 60.0
+_GONE_SECONDS = 40.0
+_ON_ITS_WAY_SECONDS = 0.5
+_STOPPED_SECONDS = 3.0
+"""For so long control is stopped."""
+
+
+def attempts(scene: Scene) -> Iterator[Attempt]:
+    scene.need(SAMPLE)
+    count = scene.wanted(FULL)
+    for number in range(count):
+        name = list(BESIDE)[number % len(BESIDE)]
+        work = partial(_halt, scene=scene, name=name, part=number / count)
+        yield Attempt(f"paper-halt-{number}-{name.replace(' ', '-')}", work, 240.0)
+
+
+def _halt(trial: Trial, scene: Scene, name: str, part: float) -> None:
+    """part: of the run's life that is over, about."""
+    tc = scene.home(trial)
+    spec = tc.spec(mode="paper", strategy="order_lifecycle_demo", paper=_PAPER)
+    with PaperRun(tc, spec, RUN) as run:
+        with suppress(subprocess.TimeoutExpired):
+            run.process.wait((part + trial.rng.uniform(0, 0.1)) * _LIFE_SECONDS)
+        if not run.folder.is_dir():
+            wait_until(lambda: run.folder.is_dir() or run.process.poll() is not None, "the run")
+        BESIDE[name](trial, run)
+        code = run.end(_END_SECONDS).code
+        if code == -signal.SIGKILL:
+            _settle(trial, tc)
+        _claim(trial, run, None if code == -signal.SIGKILL else code)
+
+
+def _activate(run: PaperRun) -> None:
+    run.tc.ok("kill", "activate", "--run-id", RUN, "--reason", "a trial")
+
+
+def _alone(_trial: Trial, run: PaperRun) -> None:
+    _activate(run)
+
+
+def _with_engine(trial: Trial, run: PaperRun) -> None:
+    """Killed shortly before: a new one may be on its way; or shortly after."""
+    before = trial.rng.random() < 0.5
+    if not before:
+        _activate(run)
+    time.sleep(trial.rng.uniform(0, 0.02))
+    _to(run, "engine", signal.SIGKILL)
+    if before:
+        time.sleep(trial.rng.uniform(0, 0.5))
+        _activate(run)
+
+
+def _with_venue(trial: Trial, run: PaperRun) -> None:
+    _activate(run)
+    time.sleep(trial.rng.uniform(0, 0.02))
+    _to(run, "venue", signal.SIGKILL)
+
+
+def _control_stopped(_trial: Trial, run: PaperRun) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(run.process.pid, signal.SIGSTOP)
+    try:
+        _activate(run)
+        with suppress(subprocess.TimeoutExpired):
+            run.process.wait(_STOPPED_SECONDS)
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(run.process.pid, signal.SIGCONT)
+
+
+def _with_control(trial: Trial, run: PaperRun) -> None:
+    _activate(run)
+    time.sleep(trial.rng.uniform(0, 0.3))
+    run.process.kill()
+
+
+def _engine_stopped(_trial: Trial, run: PaperRun) -> None:
+    """No thread of it does anything any more."""
+    _to(run, "engine", signal.SIGSTOP)
+    _activate(run)
+
+
+BESIDE: dict[str, Callable[[Trial, PaperRun], None]] = {
+    "alone": _alone,
+    "engine killed": _with_engine,
+    "venue killed": _with_venue,
+    "control stopped": _control_stopped,
+    "control killed": _with_control,
+    "engine stopped": _engine_stopped,
+}
+"""What is done, the activation included."""
+
+
+def _to(run: PaperRun, child: str, number: signal.Signals) -> None:
+    pid = run.child(child)
+    if pid is not None:
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+
+def _settle(trial: Trial, tc: Tc) -> None:
+    wait_until(lambda: not is_served(Layout(tc.home), RUN), "the venue to end", _GONE_SECONDS)
+    [found] = tc.json("run", "recover", RUN)["runs"]
+    trial.saw("recover", found["action"])
+
+
+def _claim(trial: Trial, run: PaperRun, code: int | None) -> None:
+    shown = run.tc.json("run", "show", run.run_id)
+    status, halt = shown["status"], shown["halt"]
+    trial.saw("status", status)
+    if status == "safety_blocked":
+        trial.claim(code in (4, None), f"tc exits {code} with a run that was kept from starting")
+        return
+    for what in untruths(run.tc, run.run_id, code):
+        trial.claim(False, what)
+    if status == "completed":
+        trial.claim(_was_over(run, shown), "it completed, though the switch was active before it ended")
+        return
+    wanted = ("halted",) if code is not None else ("halted", "interrupted")
+    trial.claim(status in wanted, f"it is {status}: {shown['failure']}")
+    if status != "halted":
+        return
+    account = shown["paper"]["account_at_end"]
+    trial.claim(halt["flat"] is True and account["flat"], f"the account at the end: {account}")
+    trial.saw("to gate", _bucket(halt["seconds_to_gate"]))
+    trial.saw("to flat", _bucket(halt["seconds_to_flat"]))
+    trial.saw("flattened by", halt["flattened_by"])
+    trial.saw("escalation", halt["escalation"])
+    if halt["gate_closed_at"]:
+        late = list(_taken_behind(run, parse_iso(halt["gate_closed_at"])))
+        trial.claim(not late, f"behind the gate the venue took {late[:3]}")
+
+
+def _was_over(run: PaperRun, shown: dict[str, Any]) -> bool:
+    """Whether it had come to its end by itself when the switch was activated."""
+    state = json.loads((run.tc.home / "runtime" / "kill_switch" / f"{RUN}.state.json").read_text())
+    closed = [event["time"] for event in run.events if event["event"] in ("gate_closed", "run_stopping")]
+    return bool(closed and closed[0] <= state["activated_at"]) or shown["ended_at"] <= state["activated_at"]
+
+
+def _taken_behind(run: PaperRun, gate_ns: int) -> Iterator[dict[str, Any]]:
+    """Orders that might open something, and that cannot have been on their way when the gate closed."""
+    for line in (run.folder / "venue" / "ledger.jsonl").read_bytes().splitlines():
+        transaction = json.loads(line)
+        passed = (parse_iso(transaction["time"]) - gate_ns) / NS_PER_SECOND
+        for event in transaction["events"]:
+            opens = event["kind"] == "accepted" and not event["reduce_only"]
+            if opens and passed > _ON_ITS_WAY_SECONDS:
+                yield event
+
+
+def _bucket(seconds: float | None) -> str:
+    if seconds is None:
+        return "not known"
+    limit = next((limit for limit in (0.005, 0.015, 0.05, 0.5, 1, 2, 5, 15) if seconds < limit), None)
+    return f"within {limit:g} s" if limit else "later"
