@@ -1,5 +1,6 @@
 """The venue's ledger on disk: a chain of transactions, each wholly there or not at all, written by one at a time."""
 
+import errno
 import hashlib
 import json
 import multiprocessing
@@ -16,7 +17,7 @@ import pytest
 
 from opslab.errors import Corrupt, Environment, Unwritable
 from opslab.ports import Moment
-from opslab.store.ledger import LedgerFile, Transaction, read_ledger
+from opslab.store.ledger import LedgerFile, Transaction, at_rest, read_ledger
 from opslab.system import SystemClock
 
 LEDGER = "ledger.jsonl"
@@ -367,3 +368,15 @@ def test_room_for_the_last_entries_is_kept_until_it_is_used(tmp_path: Path) -> N
     with opened(tmp_path):
         assert room.exists()
     assert names(tmp_path) == ["one", "two"]
+
+
+@pytest.mark.parametrize("take", [opened, lambda folder: at_rest(folder).__enter__()], ids=["to write", "at rest"])
+def test_a_file_system_without_locks_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, take: Any) -> None:
+    opened(tmp_path).close()
+
+    def refuse(_file: int, _how: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("opslab.store.ledger.fcntl.flock", refuse)
+    with pytest.raises(Unwritable, match="No locks available"):
+        take(tmp_path)

@@ -53,13 +53,13 @@ class LedgerFile:
             self._position = os.open(folder / POSITION, os.O_RDWR | os.O_CREAT, 0o600)
             sync_folder(folder)
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self.close()
-            raise Environment(
-                f"the ledger of {folder.name} is in use by another venue", hint="stop that one, or take another name"
-            ) from None
-        try:
+            _lock(
+                self._file,
+                Environment(
+                    f"the ledger of {folder.name} is in use by another venue",
+                    hint="stop that one, or take another name",
+                ),
+            )
             self.torn_bytes = _cut_torn_end(folder, self._file)
             """Of a line that a crash left unfinished: it was acknowledged to nobody."""
             with writing("open the venue's ledger"):
@@ -171,12 +171,19 @@ def at_rest(folder: Path) -> Iterator[None]:
         yield
         return
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _lock(file, Environment(f"venue {folder.name} is still served", hint="try again when it has ended"))
         yield
-    except BlockingIOError:
-        raise Environment(f"venue {folder.name} is still served", hint="try again when it has ended") from None
     finally:
         os.close(file)
+
+
+def _lock(file: int, taken: Environment) -> None:
+    """Raises `taken` when another process has it, Unwritable where there are no locks."""
+    with writing("lock the venue's ledger"):
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise taken from None
 
 
 def read_ledger(folder: Path, name: str | None = None) -> Iterator[Transaction]:
