@@ -8,7 +8,11 @@ from typing import Any
 
 import pytest
 
+from opslab.killswitch.switch import activate, prepare
+from opslab.model.ids import RunId
 from opslab.runs.venue_door import DoorClient
+from opslab.store.layout import Layout
+from opslab.system import SystemClock
 from tests.fakes.door import TOKEN, EventLog, RawDoor
 from tests.fakes.venue_client import Closed, Socket, VenueChild, VenueClient
 from tests.fakes.venue_control import Control
@@ -22,6 +26,7 @@ class Orphan:
     def __init__(self, home: Path, folder: Path, **changes: Any) -> None:
         self.venue = VenueChild(home, folder, speed=600.0, start="now", pace="clock", **changes)
         folder.mkdir(parents=True, exist_ok=True)
+        prepare(Layout(home))  # as the start gate of a run does
         self.control = Control(self.venue.plan, folder / "venue.log")
         self.client = VenueClient(self.control.endpoints)
 
@@ -52,6 +57,10 @@ def orphan(home: Path, folder: Path, **changes: Any) -> Iterator[Orphan]:
     found = Orphan(home, folder, **changes)
     with found.control, found.client:
         yield found
+
+
+def activate_switch(home: Path, name: str) -> None:
+    activate(Layout(home), RunId(name), "odd", "ann", SystemClock())
 
 
 def rest(socket: Socket) -> Iterator[Any]:
@@ -210,3 +219,48 @@ def test_the_door_asks_for_a_reason(sample_home: Path, tmp_path: Path) -> None:
                 2, "why is a text of at most 200 characters, hold is true or false",
             )  # fmt: skip
         assert door.ask("flatten", why="x")["ok"]["closed"] == "0"
+
+
+@pytest.mark.parametrize("when", ["before", "behind"])
+def test_a_kill_switch_has_it_flatten_at_once_whatever_it_was_told(
+    sample_home: Path, tmp_path: Path, when: str
+) -> None:
+    """Active before control was gone, or behind it. Its clients are there still, and may open nothing any more."""
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "data").symlink_to(sample_home / "data")
+    with orphan(home, tmp_path / "venue", on_orphan="leave", orphan_seconds=LONG) as found:
+        found.trade()
+        user = found.client.user_stream()
+        if when == "before":
+            activate_switch(home, found.venue.plan.name)
+        found.control.die()
+        if when == "behind":
+            assert not found.control.venue_ended(0.5)
+            assert "account flattened" not in found.events()
+            activate_switch(home, found.venue.plan.name)
+        kinds: list[str] = []
+        while "TRADE" not in kinds:
+            event = user.next()
+            if event["e"] == "ORDER_TRADE_UPDATE":
+                kinds.append(event["o"]["x"])
+        assert kinds == ["CANCELED", "CANCELED", "NEW", "TRADE"]
+        assert found.client.place("BUY", "0.010").refused[1] == -4087
+        user.drop()
+        found.client.hang_up()
+        assert found.control.venue_ended(SOON)
+        assert found.stands() == ("0.000", 0)
+
+
+def test_the_switch_of_another_run_is_of_no_concern(sample_home: Path, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "data").symlink_to(sample_home / "data")
+    with orphan(home, tmp_path / "venue", on_orphan="leave", orphan_seconds=LONG) as found:
+        found.trade()
+        activate_switch(home, "another")
+        found.control.die()
+        assert not found.control.venue_ended(0.5)
+        found.client.hang_up()
+        assert found.control.venue_ended(SOON)
+        assert found.stands() == ("0.050", 2)
