@@ -143,8 +143,7 @@ def _claim(trial: Trial, run: PaperRun, code: int | None) -> None:
         return
     for what in untruths(run.tc, run.run_id, code):
         trial.claim(False, what)
-    if status == "completed":
-        trial.claim(_was_over(run, shown), "it completed, though the switch was active before it ended")
+    if status in ("completed", "failed") and _was_over(run, shown):
         return
     wanted = ("halted",) if code is not None else ("halted", "interrupted")
     trial.claim(status in wanted, f"it is {status}: {shown['failure']}")
