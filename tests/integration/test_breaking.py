@@ -52,7 +52,7 @@ SEEN = {
     "paper-kill-control": {"found": "while running", "recover": "settled", "status": "interrupted"},
     "paper-recover": {"death at a step": "killed", "the next recover": "settled", "left": "ledger kept"},
     "paper-faults": {"signals": "one", "ended": "failed, exit 1"},
-    "paper-halt": {"status": "halted", "to flat": "within 0.05 s"},
+    "paper-halt": {"status": "halted", "recover": "settled"},
     "tamper": {"verify": "6", "place": "right", "asked": "the command"},
 }
 

@@ -24,9 +24,13 @@ SOON = 10.0
 
 class Orphan:
     def __init__(self, home: Path, folder: Path, **changes: Any) -> None:
-        self.venue = VenueChild(home, folder, speed=600.0, start="now", pace="clock", **changes)
         folder.mkdir(parents=True, exist_ok=True)
-        prepare(Layout(home))  # as the start gate of a run does
+        self.home = folder / "home"
+        """With the data of the other, and a kill switch of its own, as the start gate of a run leaves it."""
+        self.home.mkdir()
+        (self.home / "data").symlink_to(home / "data")
+        prepare(Layout(self.home))
+        self.venue = VenueChild(self.home, folder, speed=600.0, start="now", pace="clock", **changes)
         self.control = Control(self.venue.plan, folder / "venue.log")
         self.client = VenueClient(self.control.endpoints)
 
@@ -59,8 +63,8 @@ def orphan(home: Path, folder: Path, **changes: Any) -> Iterator[Orphan]:
         yield found
 
 
-def activate_switch(home: Path, name: str) -> None:
-    activate(Layout(home), RunId(name), "odd", "ann", SystemClock())
+def activate_switch(found: Orphan, name: str) -> None:
+    activate(Layout(found.home), RunId(name), "odd", "ann", SystemClock())
 
 
 def rest(socket: Socket) -> Iterator[Any]:
@@ -226,19 +230,16 @@ def test_a_kill_switch_has_it_flatten_at_once_whatever_it_was_told(
     sample_home: Path, tmp_path: Path, when: str
 ) -> None:
     """Active before control was gone, or behind it. Its clients are there still, and may open nothing any more."""
-    home = tmp_path / "home"
-    home.mkdir()
-    (home / "data").symlink_to(sample_home / "data")
-    with orphan(home, tmp_path / "venue", on_orphan="leave", orphan_seconds=LONG) as found:
+    with orphan(sample_home, tmp_path, on_orphan="leave", orphan_seconds=LONG) as found:
         found.trade()
         user = found.client.user_stream()
         if when == "before":
-            activate_switch(home, found.venue.plan.name)
+            activate_switch(found, found.venue.plan.name)
         found.control.die()
         if when == "behind":
             assert not found.control.venue_ended(0.5)
             assert "account flattened" not in found.events()
-            activate_switch(home, found.venue.plan.name)
+            activate_switch(found, found.venue.plan.name)
         kinds: list[str] = []
         while "TRADE" not in kinds:
             event = user.next()
@@ -253,12 +254,9 @@ def test_a_kill_switch_has_it_flatten_at_once_whatever_it_was_told(
 
 
 def test_the_switch_of_another_run_is_of_no_concern(sample_home: Path, tmp_path: Path) -> None:
-    home = tmp_path / "home"
-    home.mkdir()
-    (home / "data").symlink_to(sample_home / "data")
-    with orphan(home, tmp_path / "venue", on_orphan="leave", orphan_seconds=LONG) as found:
+    with orphan(sample_home, tmp_path, on_orphan="leave", orphan_seconds=LONG) as found:
         found.trade()
-        activate_switch(home, "another")
+        activate_switch(found, "another")
         found.control.die()
         assert not found.control.venue_ended(0.5)
         found.client.hang_up()
