@@ -12,17 +12,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from nautilus_trader.adapters.binance import (
-    BinanceDataClientConfig,
-    BinanceDataClientFactory,
-    BinanceEnvironment,
-    BinanceExecutionClientConfig,
-    BinanceExecutionClientFactory,
-    BinanceProductType,
-)
-from nautilus_trader.common import DataActor, Environment, LoggerConfig, LogLevel
-from nautilus_trader.live import LiveNode
-from nautilus_trader.model import AccountId, OmsType, TraderId
+from nautilus_trader.common import DataActor
+
+from benchmarks.programs.bare_paper import node_of
 
 LOOK_NS = 5_000_000
 
@@ -45,25 +37,7 @@ def main(way: str, case: str, folder: str, endpoints_path: str) -> None:
     import halt_strategies  # type: ignore[import-not-found]
 
     endpoints = json.loads(Path(endpoints_path).read_text())
-    where: dict[str, Any] = {
-        "product_type": BinanceProductType.USD_M,
-        "environment": BinanceEnvironment.LIVE,
-        "base_url_http": endpoints["rest_url"],
-        "base_url_ws": endpoints["ws_url"],
-    }
-    trading = BinanceExecutionClientConfig(
-        account_id=AccountId("BINANCE-001"),
-        base_url_ws_trading=endpoints["ws_trading_url"],
-        api_key=endpoints["api_key"],
-        api_secret=endpoints["api_secret"],
-        oms_type=OmsType.NETTING,
-        **where,
-    )
-    builder = LiveNode.builder("LAB", TraderId.from_str("LAB-001"), Environment.LIVE)
-    builder = builder.with_reconciliation(True).with_delay_post_stop_secs(0)
-    builder = builder.with_logging(LoggerConfig(stdout_level=LogLevel.OFF, is_colored=False))
-    builder = builder.add_data_client(None, BinanceDataClientFactory(), BinanceDataClientConfig(**where))
-    node = builder.add_exec_client(None, BinanceExecutionClientFactory(), trading).build()
+    node = node_of(endpoints)
     strategy = halt_strategies.CASES[case]()
     node.add_strategy(strategy)
     stopper = Stopper()

@@ -27,6 +27,7 @@ from opslab.store.layout import Layout
 from opslab.store.ledger import read_ledger
 from opslab.store.venues import KEPT
 from opslab.system import StopSignals, SystemClock, SystemProcesses
+from tests.fakes.paper_truth import ledger_of
 from tests.fakes.tc import Tc, wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -143,22 +144,9 @@ def flat_by_ledger(tc: Tc, run: Any) -> None:
 
 
 def open_at_end(ledger: Path) -> tuple[set[int], str]:
-    """Counted for itself, from the lines alone."""
-    left: dict[int, float] = {}
-    position = "0"
-    for transaction in read_ledger(ledger, RUN):
-        for event in transaction.events:
-            number = event.get("order_id", 0)
-            if event["kind"] == "accepted":
-                left[number] = float(event["quantity"])
-            elif event["kind"] in ("canceled", "expired"):
-                left.pop(number, None)
-            elif event["kind"] == "filled":
-                left[number] -= float(event["quantity"])
-                position = event["position"]
-                if left[number] < 1e-9:
-                    del left[number]
-    return set(left), "0" if float(position) == 0 else position
+    """Open orders and position, by a reader of its own."""
+    stands = ledger_of(ledger.parent)
+    return set(stands.open), f"{stands.position.normalize():f}"
 
 
 def test_an_idle_run(tc: Tc) -> None:

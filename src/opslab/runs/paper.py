@@ -11,7 +11,7 @@ from typing import Any
 
 from opslab.model.event import HIGH_RATE
 from opslab.model.frame import BARS
-from opslab.model.live import Live
+from opslab.model.live import Live, PaperLive
 from opslab.model.paper import Beat, Flattened, NodeSnapshot
 from opslab.model.run import Failure, RunMetadata
 from opslab.model.venue import VenueEndpoints, VenueProgress
@@ -373,8 +373,12 @@ class PaperRun:
     # What is shown, and the end.
 
     def _show(self) -> None:
-        life = self._engine
-        self._heart.beat(self._story.bars(life), lambda: self._story.live(life, phase(life, self._why is not None)))
+        self._heart.beat(self._story.bars(self._engine), self._live)
+
+    def _live(self) -> PaperLive:
+        if self._why:  # an engine that is held up, or gone, gives no more beats to ask beside
+            self._story.stands(self._venue.statement())
+        return self._story.live(self._engine, phase(self._engine, self._why is not None))
 
     def _end(self) -> None:
         """Account left as wanted, venue stopped, results and the closing event written."""

@@ -90,6 +90,10 @@ class PaperStory:
     def order_event(self, payload: Mapping[str, Any]) -> None:
         self.orders.order_event(payload)
 
+    def stands(self, statement: VenueStatement | None) -> None:
+        """What the venue says now; None: it did not answer."""
+        self.statement = statement or self.statement
+
     def beat(self, beat: Beat, statement: VenueStatement | None) -> None:
         now_s = self._now()
         self._beats += 1
@@ -97,8 +101,7 @@ class PaperStory:
         if beat.event_lag_ms is not None:
             self._lag_ms = max(self._lag_ms or 0.0, beat.event_lag_ms)
         self._trips_ms.extend(beat.order_trips_ms)
-        if statement:
-            self.statement = statement
+        self.stands(statement)
         if self._marks.first_beat is None:
             self._marks.first_beat = now_s
         if beat.bars and self._marks.first_bar is None:
