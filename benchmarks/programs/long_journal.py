@@ -6,7 +6,7 @@ The run is started, by this process, and never ended.
 import sys
 from pathlib import Path
 
-from opslab.store.journal import Journal
+from opslab.store.runs.journal import Journal
 from opslab.system import SystemClock, SystemProcesses
 
 BATCH = 4_096

@@ -12,14 +12,14 @@ from pathlib import Path
 
 from pydantic_core import to_json
 
-from opslab.model.canonical import DIGEST_PREFIX
-from opslab.model.instrument import instrument_of
-from opslab.model.ledger import LedgerEvent, Opened, Side, written
-from opslab.model.venue import VenuePlan
-from opslab.store.ledger import NAME
-from opslab.venue.account import Account
-from opslab.venue.desk import Desk
-from opslab.venue.orders import new_order
+from opslab.model.market.instrument import instrument_of
+from opslab.model.messages.ledger_events import LedgerEvent, Opened, Side, written
+from opslab.model.messages.venue_messages import VenuePlan
+from opslab.model.primitives.canonical import DIGEST_PREFIX
+from opslab.store.venues.ledger import NAME
+from opslab.venue.account.account import Account
+from opslab.venue.account.matching_engine import Desk
+from opslab.venue.account.order_requests import new_order
 
 BEGIN_MS = 1_704_067_200_000
 PRICES = {"BUY": Decimal("42000.10"), "SELL": Decimal("42000.00")}

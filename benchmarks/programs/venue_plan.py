@@ -8,8 +8,8 @@ import json
 import sys
 from pathlib import Path
 
-from opslab.model.venue import VenueLimits
-from opslab.runs.serve import Asked, plan_venue
+from opslab.model.messages.venue_messages import VenueLimits
+from opslab.runs.processes.venue_service import Asked, plan_venue
 from opslab.store.layout import Layout
 from opslab.system import SystemClock
 

@@ -9,42 +9,42 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from opslab.model.ids import DatasetId, RunId
-from opslab.model.redact import PathRedactor
+from opslab.model.primitives.ids import DatasetId, RunId
+from opslab.model.primitives.redact import PathRedactor
 from opslab.settings import Settings, presence_here, resolve_here
 from opslab.store.layout import Layout
 from opslab.system import StopSignals, SystemClock, SystemProcesses, random_suffix
 
 if TYPE_CHECKING:
     from opslab.datasets.catalog import FingerprintCheck
-    from opslab.datasets.check import Report
     from opslab.datasets.prepare import ImportOptions, Prepared
-    from opslab.datasets.source import Reading
+    from opslab.datasets.quality.check import Report
+    from opslab.datasets.sources.source import Reading
     from opslab.errors import LabError
     from opslab.killswitch.switch import Change
-    from opslab.model.check import CheckKind
-    from opslab.model.comparison import Comparison, InputPart
-    from opslab.model.connectivity import ProbeResult, ReadinessResult
-    from opslab.model.dataset import DatasetRecord
-    from opslab.model.instrument import Instrument
-    from opslab.model.live import Live
-    from opslab.model.manifest import Verification
-    from opslab.model.run import Owner, RunMetadata
-    from opslab.model.spec import Mode
-    from opslab.model.venue import VenueProgress
+    from opslab.model.checks.check_kind import CheckKind
+    from opslab.model.checks.comparison import Comparison, InputPart
+    from opslab.model.checks.connectivity import ProbeResult, ReadinessResult
+    from opslab.model.market.dataset import DatasetRecord
+    from opslab.model.market.instrument import Instrument
+    from opslab.model.messages.venue_messages import VenueProgress
+    from opslab.model.run.live_status import Live
+    from opslab.model.run.manifest import Verification
+    from opslab.model.run.metadata import Owner, RunMetadata
+    from opslab.model.spec.run_spec import Mode
     from opslab.ports import Tick
     from opslab.reconciliation.result import Limits
-    from opslab.runs.checks import CheckSurroundings, Recorded
-    from opslab.runs.connectivity_checks import Checked
+    from opslab.runs.checks.check_results import CheckSurroundings, Recorded
+    from opslab.runs.checks.connectivity import Checked
+    from opslab.runs.checks.reconciliation import Reconciled
+    from opslab.runs.comparison.reproduce import Reproduction
     from opslab.runs.lifecycle import Surroundings
-    from opslab.runs.plan import BacktestPlan, PaperPlan, RunPlan
-    from opslab.runs.reconciliation_check import Reconciled
+    from opslab.runs.planning.plan import BacktestPlan, PaperPlan, RunPlan
+    from opslab.runs.processes.venue_service import Asked, Audience
+    from opslab.runs.record.selection import Page, Selection
     from opslab.runs.recovery import Recovered
-    from opslab.runs.reproduce import Reproduction
-    from opslab.runs.selection import Page, Selection
-    from opslab.runs.serve import Asked, Audience
     from opslab.specs.load import LoadedSpec
-    from opslab.venue.audit import Audit
+    from opslab.venue.account.audit import Audit
 
 INSTRUMENT = "BTCUSDT"
 
@@ -72,12 +72,12 @@ class Lab:
         return import_files(self.layout, dataset, paths, _instrument(), self._clock, tick, options)
 
     def check_files(self, paths: Sequence[Path], reading: "Reading", tick: "Tick") -> "Report":
-        from opslab.datasets.check import check_files
+        from opslab.datasets.quality.check import check_files
 
         return check_files(paths, reading, _instrument(), tick)
 
     def check_dataset(self, dataset: DatasetId, tick: "Tick") -> "Report":
-        from opslab.datasets.check import check_dataset
+        from opslab.datasets.quality.check import check_dataset
 
         return check_dataset(self.layout, dataset, _instrument(), tick)
 
@@ -88,12 +88,12 @@ class Lab:
         return check_fingerprint(self.layout, dataset, tick)
 
     def dataset(self, dataset: DatasetId) -> "DatasetRecord":
-        from opslab.datasets.records import record_of
+        from opslab.datasets.dataset_records import record_of
 
         return record_of(self.layout, dataset)
 
     def datasets(self) -> "list[tuple[str, DatasetRecord | LabError]]":
-        from opslab.datasets.records import list_datasets
+        from opslab.datasets.dataset_records import list_datasets
 
         return list_datasets(self.layout)
 
@@ -109,7 +109,7 @@ class Lab:
         mode: the one that the spec must have; None for either.
         """
         from opslab.runs.initialize import is_initialized
-        from opslab.runs.plan import made_run_id, other_mode, plan_run
+        from opslab.runs.planning.plan import made_run_id, other_mode, plan_run
         from opslab.specs.load import load_spec
 
         loaded = load_spec(spec_file)
@@ -130,13 +130,13 @@ class Lab:
 
     def backtest(self, plan: "BacktestPlan", signals: StopSignals, on_bars: Callable[[int], None]) -> "RunMetadata":
         """on_bars: called with the number of bars so far."""
-        from opslab.runs.backtest import run_backtest
+        from opslab.runs.backtest.run import run_backtest
 
         return run_backtest(plan, self._around(signals), on_bars)
 
     def paper(self, plan: "PaperPlan", signals: StopSignals, on_live: "Callable[[Live], None]") -> "RunMetadata":
         """on_live: called with the run's live values, about once a second."""
-        from opslab.runs.paper import run_paper
+        from opslab.runs.paper.run import run_paper
 
         return run_paper(plan, self._around(signals), on_live)
 
@@ -150,14 +150,14 @@ class Lab:
         say: "Callable[[int, BacktestPlan, list[InputPart]], None]",
     ) -> "Reproduction":
         """say: called before each run, with its number, its plan and what is not as it was."""
-        from opslab.runs.reproduce import reproduce
+        from opslab.runs.comparison.reproduce import reproduce
 
         (name,) = self.chosen(run_id)
         return reproduce(name, times, keep, self._around(signals), on_bars, say)
 
     def compare(self, a: str, b: str) -> "Comparison":
         """Raises BadId, NotFound, Corrupt."""
-        from opslab.runs.compare import compare
+        from opslab.runs.comparison.compare import compare
 
         (one,), (two,) = self.chosen(a), self.chosen(b)
         return compare(self.layout, one, two, self._processes)
@@ -166,7 +166,7 @@ class Lab:
 
     def serve_venue(self, asked: "Asked", signals: StopSignals, audience: "Audience") -> "VenueProgress | None":
         """Serve until a signal comes. How far the replay came."""
-        from opslab.runs.serve import plan_venue, serve
+        from opslab.runs.processes.venue_service import plan_venue, serve
 
         def on_signal(call: Callable[[int], None]) -> None:
             signals.on_signal = call
@@ -178,7 +178,7 @@ class Lab:
 
     def start_fault(self, venue: str, fault: str, terms: dict[str, str], seconds: float) -> dict[str, Any]:
         """Begin a fault of a served venue; terms as text. Raises Usage before anything is asked of the venue."""
-        from opslab.venue.faults.faults import terms_of_texts
+        from opslab.venue.faults.controller import terms_of_texts
 
         found: dict[str, Any] = self.venue_door(
             venue, "start", fault=fault, terms=terms_of_texts(fault, terms), seconds=seconds
@@ -187,19 +187,19 @@ class Lab:
 
     def venue_door(self, name: str, do: str, **more: object) -> Any:
         """Ask a served venue through its control door. Raises what it refuses with."""
-        from opslab.runs.venue_door import open_door
+        from opslab.runs.processes.venue_control_client import open_door
 
         with open_door(self.layout, name) as door:
             return door.ask(do, **more)
 
     def faults(self) -> list[dict[str, Any]]:
         """The faults there are, ready for JSON."""
-        from opslab.venue.faults.listing import listing
+        from opslab.venue.faults.catalog import listing
 
         return listing()
 
     def audit_venue(self, name: str) -> "Audit":
-        from opslab.runs.serve import audit_venue
+        from opslab.runs.processes.venue_service import audit_venue
 
         return audit_venue(self.layout, name)
 
@@ -209,26 +209,26 @@ class Lab:
         return Surroundings(self.layout, self._clock, self._processes, signals, self.redactor())
 
     def runs(self, wanted: "Selection") -> "Page":
-        from opslab.runs.registry import list_runs
-        from opslab.runs.selection import select
+        from opslab.runs.record.registry import list_runs
+        from opslab.runs.record.selection import select
 
         return select(list_runs(self.layout, self._processes, self._clock), wanted)
 
     def run(self, run_id: str) -> "tuple[RunMetadata, Path]":
-        from opslab.runs.registry import show_run
+        from opslab.runs.record.registry import show_run
 
         return show_run(self.layout, run_id, self._processes)
 
     def live(self, run_id: str) -> "Live | None":
         """What a running run is doing now."""
-        from opslab.store.live import read_live
+        from opslab.store.runs.live_files import read_live
 
         return read_live(self.layout, RunId(run_id))
 
     def seal(self, run_id: str) -> str | None:
         """Digest of a run's seal; None when it has none that can be read."""
         from opslab.errors import Corrupt
-        from opslab.store.seal import read_manifest
+        from opslab.store.runs.seal import read_manifest
 
         try:
             manifest = read_manifest(self.layout.run(RunId(run_id)))
@@ -238,7 +238,7 @@ class Lab:
 
     def chosen(self, run_id: str | None) -> list[RunId]:
         """That run, or all there are when None. Raises BadId or NotFound."""
-        from opslab.store.runs import run_folder, run_names
+        from opslab.store.runs.run_folders import run_folder, run_names
 
         if run_id is not None:
             return [RunId(run_folder(self.layout, run_id).name)]
@@ -246,13 +246,13 @@ class Lab:
 
     def size_to_verify(self, runs: Sequence[RunId]) -> int:
         """Bytes."""
-        from opslab.runs.verify import size_to_verify
+        from opslab.runs.record.verify import size_to_verify
 
         return sum(size_to_verify(self.layout, run_id) for run_id in runs)
 
     def verify(self, run_id: RunId, tick: Callable[[int], None]) -> "Verification":
         """tick: called with the bytes read since the last call."""
-        from opslab.runs.verify import verify
+        from opslab.runs.record.verify import verify
 
         return verify(self.layout, run_id, self._processes, tick)
 
@@ -283,40 +283,40 @@ class Lab:
         self, run_id: str, kind: "CheckKind", summary: Mapping[str, Any], document: Mapping[str, Any]
     ) -> "Recorded":
         """Keep a check's result with a run. Raises BadId, NotFound, Corrupt, Environment, Unwritable."""
-        from opslab.runs.checks import CheckSurroundings, record_check
+        from opslab.runs.checks.check_results import CheckSurroundings, record_check
 
         around = CheckSurroundings(self.layout, self._clock, self._processes)
         return record_check(around, RunId(run_id), kind, summary, document)
 
     def readiness(self, spec_file: Path, run_id: str | None) -> "Checked[ReadinessResult]":
         """Whether the variables are set that the spec names. No network."""
-        from opslab.runs.connectivity_checks import check_readiness
+        from opslab.runs.checks.connectivity import check_readiness
 
         return check_readiness(self._check_surroundings(), spec_file, run_id, presence_here)
 
     def probe(self, spec_file: Path, url: str, timeout_ms: int, run_id: str | None) -> "Checked[ProbeResult]":
         """One GET to a loopback URL. Raises Usage, and what concerns the run, before anything is sent."""
         from opslab.connectivity.addresses import system_resolve
-        from opslab.model.loopback_url import LoopbackUrl
-        from opslab.runs.connectivity_checks import check_probe
+        from opslab.model.primitives.loopback_url import LoopbackUrl
+        from opslab.runs.checks.connectivity import check_probe
 
         around = self._check_surroundings()
         return check_probe(around, spec_file, LoopbackUrl(url), timeout_ms, run_id, system_resolve)
 
     def reconcile(self, run_id: str, expected: Path, observed: Path, limits: "Limits") -> "Reconciled":
         """Two snapshot files, held against each other and kept with a run."""
-        from opslab.runs.reconciliation_check import reconcile_files
+        from opslab.runs.checks.reconciliation import reconcile_files
 
         return reconcile_files(self._check_surroundings(), run_id, expected, observed, limits)
 
     def reconcile_heartbeat(self, run_id: str, seq: int | None, limits: "Limits") -> "Reconciled":
         """A heartbeat of a paper run, judged again and kept with it. seq: None for the last that can be judged."""
-        from opslab.runs.heartbeat_check import reconcile_heartbeat
+        from opslab.runs.checks.heartbeat import reconcile_heartbeat
 
         return reconcile_heartbeat(self._check_surroundings(), run_id, seq, limits)
 
     def _check_surroundings(self) -> "CheckSurroundings":
-        from opslab.runs.checks import CheckSurroundings
+        from opslab.runs.checks.check_results import CheckSurroundings
 
         return CheckSurroundings(self.layout, self._clock, self._processes)
 
@@ -334,13 +334,13 @@ class Lab:
 
     def tell_runs(self, run_id: RunId | None, patience_seconds: float) -> list[str]:
         """Tell the journals of runs that have not ended what their kill switch says; notes for a person."""
-        from opslab.runs.safety_gate import TellSurroundings, tell_runs
+        from opslab.runs.safety.start_gate import TellSurroundings, tell_runs
 
         around = TellSurroundings(self.layout, self._clock, self._processes, self.redactor())
         return tell_runs(around, run_id, patience_seconds)
 
     def _lives_elsewhere(self, run_id: str, owner: "Owner", same_kernel: bool) -> bool:
-        from opslab.runs.owners import lives_elsewhere
+        from opslab.runs.record.owners import lives_elsewhere
 
         return lives_elsewhere(self.layout, self._clock, RunId(run_id), owner, same_kernel)
 
@@ -366,7 +366,7 @@ def validate_spec(spec_file: Path) -> "tuple[LoadedSpec, list[str] | None]":
 
     Raises NotFound, Environment, or InvalidSpec with all mistakes, those of the strategy last.
     """
-    from opslab.runs.inspection import inspect_strategy
+    from opslab.runs.planning.strategy_inspection import inspect_strategy
     from opslab.specs.load import load_spec
 
     loaded = load_spec(spec_file)
@@ -380,7 +380,7 @@ def _folder_of(file: Path) -> Path:
 
 
 def _instrument() -> "Instrument":
-    from opslab.model.instrument import instrument_of
+    from opslab.model.market.instrument import instrument_of
     from opslab.resources import exchange_info_symbol
 
     return instrument_of(exchange_info_symbol(INSTRUMENT))

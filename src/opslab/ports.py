@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
-from opslab.model.run import Owner
+from opslab.model.run.metadata import Owner
 
 
 class Clock(Protocol):
@@ -27,7 +27,7 @@ class Processes(Protocol):
 
 
 class Frames(Protocol):
-    """Where an engine child sends what happens. A frame is one JSON object; see `model/frame.py`."""
+    """Where an engine child sends what happens. A frame is one JSON object; see `model/messages/engine_messages.py`."""
 
     def send(self, frame: Mapping[str, Any]) -> None:
         """Deliver in order, waiting for room."""

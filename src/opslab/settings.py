@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from opslab.errors import Environment, Usage
-from opslab.model.ids import nearest, shown
+from opslab.model.primitives.ids import nearest, shown
 
 KNOWN_KEYS = ("home",)
 _PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "LD_LIBRARY_PATH")

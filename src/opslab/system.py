@@ -12,7 +12,7 @@ from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
-    from opslab.model.run import Owner
+    from opslab.model.run.metadata import Owner
 
 
 class SystemClock:
@@ -39,7 +39,7 @@ class SystemProcesses:
         self._elsewhere = elsewhere
 
     def me(self) -> "Owner":
-        from opslab.model.run import Owner
+        from opslab.model.run.metadata import Owner
 
         pid = os.getpid()
         return Owner(

@@ -7,10 +7,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from opslab.model.canonical import digest_bytes
-from opslab.model.check import PROBE
+from opslab.model.checks.check_kind import PROBE
+from opslab.model.primitives.canonical import digest_bytes
 from opslab.store.files import json_bytes, write_whole
-from opslab.store.journal import Journal
+from opslab.store.runs.journal import Journal
 from tests.breaking.chain import chained, journal_bytes, whole_lines
 from tests.breaking.scene import ORDERS_TINY, RUN, Kind, Scene
 from tests.fakes.tc import Tc

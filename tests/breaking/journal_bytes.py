@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from opslab.errors import Unwritable
-from opslab.store.journal import Journal, read_events
+from opslab.store.runs.journal import Journal, read_events
 from tests.breaking.chain import chain_faults, journal_bytes, lifecycle, whole_lines
 from tests.breaking.deaths import (
     KILLED,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from opslab.errors import LabError
 from opslab.lab import Lab
-from opslab.model.ids import RunId
+from opslab.model.primitives.ids import RunId
 from opslab.settings import Settings
 from tests.breaking.aftermath import FINAL, entries
 from tests.breaking.chain import ENDINGS, chain_faults, journal_bytes, lifecycle

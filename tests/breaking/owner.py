@@ -8,8 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from opslab.runs.state import told
-from opslab.store.runs import write_metadata
+from opslab.runs.record.state import told
+from opslab.store.runs.run_folders import write_metadata
 from opslab.system import SystemProcesses
 from tests.breaking.aftermath import Expected, settle
 from tests.breaking.deaths import chosen

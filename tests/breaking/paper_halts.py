@@ -14,8 +14,8 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from opslab.model.instant import NS_PER_SECOND, parse_iso
-from opslab.runs.run_venue import is_served
+from opslab.model.primitives.instant import NS_PER_SECOND, parse_iso
+from opslab.runs.processes.venue_folder import is_served
 from opslab.store.layout import Layout
 from tests.breaking.scene import RUN, Scene
 from tests.breaking.trial import Attempt, Trial

@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from opslab.model.instant import NS_PER_SECOND, parse_iso
+from opslab.model.primitives.instant import NS_PER_SECOND, parse_iso
 from tests.breaking.aftermath import Expected, said, settle
 from tests.breaking.chain import ENDINGS, journal_bytes, lifecycle
 from tests.breaking.processes import orphans_after

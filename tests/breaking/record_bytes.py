@@ -10,13 +10,13 @@ from pathlib import Path
 
 from opslab.errors import Environment
 from opslab.lab import Lab
-from opslab.model.check import PROBE
-from opslab.model.ids import RunId
-from opslab.model.run import RunMetadata
+from opslab.model.checks.check_kind import PROBE
+from opslab.model.primitives.ids import RunId
+from opslab.model.run.metadata import RunMetadata
 from opslab.settings import Settings
 from opslab.store.files import write_whole
-from opslab.store.runs import RowsFile, tidy, write_metadata, write_record
-from opslab.store.seal import hold_against, read_manifest, seal
+from opslab.store.runs.run_folders import RowsFile, tidy, write_metadata, write_record
+from opslab.store.runs.seal import hold_against, read_manifest, seal
 from tests.breaking.aftermath import entries
 from tests.breaking.chain import chain_faults, journal_bytes, whole_lines
 from tests.breaking.deaths import KILLED, XFSZ, chosen, count_steps, dies_at_byte, dies_at_step

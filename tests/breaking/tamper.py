@@ -9,8 +9,8 @@ from typing import Any
 
 from opslab.errors import LabError
 from opslab.lab import Lab
-from opslab.model.ids import RunId
-from opslab.runs.verify import EXIT_CODES
+from opslab.model.primitives.ids import RunId
+from opslab.runs.record.verify import EXIT_CODES
 from opslab.settings import Settings
 from tests.breaking.aftermath import CHANGED, WHOLE, said
 from tests.breaking.changes import MANIFEST, Change, changes_of

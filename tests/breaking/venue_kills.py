@@ -12,8 +12,8 @@ from decimal import Decimal
 from functools import partial
 from typing import Any
 
-from opslab.model.instant import MINUTE_MS
-from opslab.model.ledger import Accepted, Amended, LedgerEvent
+from opslab.model.messages.ledger_events import Accepted, Amended, LedgerEvent
+from opslab.model.primitives.instant import MINUTE_MS
 from tests.breaking.scene import Scene
 from tests.breaking.trial import Attempt, Trial
 from tests.fakes.node_process import Line, NodeProcess

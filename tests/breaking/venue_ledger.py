@@ -14,7 +14,16 @@ from decimal import Decimal
 from functools import partial
 from typing import Any
 
-from opslab.model.ledger import Accepted, Amended, Canceled, Expired, Filled, LedgerEvent, LeverageSet, Opened
+from opslab.model.messages.ledger_events import (
+    Accepted,
+    Amended,
+    Canceled,
+    Expired,
+    Filled,
+    LedgerEvent,
+    LeverageSet,
+    Opened,
+)
 from tests.breaking.scene import Scene
 from tests.breaking.trial import Attempt, Trial
 from tests.fakes.venue_client import VenueChild, VenueClient

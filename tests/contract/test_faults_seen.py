@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from opslab.runs.venue_door import DoorClient
+from opslab.runs.processes.venue_control_client import DoorClient
 from opslab.venue.faults.registry import FAULTS
 from tests.fakes.door import TOKEN, holding
 from tests.fakes.node_process import Line, NodeProcess

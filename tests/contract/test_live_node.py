@@ -13,9 +13,9 @@ from typing import Any, Protocol
 
 import pytest
 
-from opslab.model.frame import OwnStrategyPlan
-from opslab.model.paper import Beat, FeedName, Flattened, NodeSnapshot
-from opslab.runs.venue_door import DoorClient
+from opslab.model.messages.engine_messages import OwnStrategyPlan
+from opslab.model.messages.paper_messages import Beat, FeedName, Flattened, NodeSnapshot
+from opslab.runs.processes.venue_control_client import DoorClient
 from tests.fakes.door import TOKEN, holding
 from tests.fakes.engine_process import EngineProcess, PacedVenue
 from tests.fakes.tc import wait_until

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from opslab.model.candle import Candle
-from opslab.model.instant import MINUTE_MS
-from opslab.model.ledger import LedgerEvent
-from opslab.venue.audit import Audit
+from opslab.model.market.candle import Candle
+from opslab.model.messages.ledger_events import LedgerEvent
+from opslab.model.primitives.instant import MINUTE_MS
+from opslab.venue.account.audit import Audit
 from tests.fakes.forwarder import Forwarder
 from tests.fakes.node_process import Line, NodeProcess
 from tests.fakes.tc import wait_until

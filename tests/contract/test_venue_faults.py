@@ -21,11 +21,11 @@ from urllib.parse import urlencode
 import pytest
 
 from opslab.errors import Environment, LabError, Usage
-from opslab.model.venue import DOOR_SOCKET
-from opslab.runs.venue_door import DoorClient
-from opslab.store.venues import TOKEN as TOKEN_FILE
-from opslab.store.venues import read_token
-from opslab.venue.door import MAX_LINE_BYTES, MAX_OPEN
+from opslab.model.messages.venue_messages import DOOR_SOCKET
+from opslab.runs.processes.venue_control_client import DoorClient
+from opslab.store.venues.venue_files import TOKEN as TOKEN_FILE
+from opslab.store.venues.venue_files import read_token
+from opslab.venue.control.control_socket import MAX_LINE_BYTES, MAX_OPEN
 from opslab.venue.faults.registry import FAULTS
 from tests.fakes.door import TOKEN, Asker, EventLog, RawDoor, holding
 from tests.fakes.tc import Tc, wait_until

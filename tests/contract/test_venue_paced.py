@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from opslab.model.candle import MINUTE_MS
-from opslab.runs.venue_door import DoorClient
+from opslab.model.market.candle import MINUTE_MS
+from opslab.runs.processes.venue_control_client import DoorClient
 from tests.fakes.door import TOKEN, EventLog, holding
 from tests.fakes.node_process import NodeProcess
 from tests.fakes.tc import wait_until
@@ -154,7 +154,7 @@ def test_the_node_learns_that_the_venue_has_made_it_flat(
 
 
 def test_of_balances_a_node_and_the_venue_share_the_total_alone(sample_home: Path, tmp_path: Path) -> None:
-    """What `venue/statement.py` says of the two: should the engine change, that text has to."""
+    """What `venue/control/account_snapshot.py` says of the two: should the engine change, that text has to."""
     with (
         VenueChild(sample_home, tmp_path, speed=60.0, pace="clock") as venue,
         DoorClient(venue.ledger, TOKEN) as door,

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from nautilus_trader.adapters.binance import decode_binance_futures_client_order_id
 
-from opslab.model.wire_id import client_order_id
+from opslab.runs.paper.client_order_id import client_order_id
 
 DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 MARK = "x-aHRE4BCj-"

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from opslab.model.venue import VenueEndpoints
+from opslab.model.messages.venue_messages import VenueEndpoints
 
 SECONDS = 10.0
 CUT_SECONDS = 120.0

@@ -14,11 +14,11 @@ from typing import Any
 from nautilus_trader.backtest import BacktestNode
 
 from opslab.lab import Lab
-from opslab.model.instrument import instrument_of
-from opslab.model.results import Results
+from opslab.model.market.instrument import instrument_of
+from opslab.model.run.results import Results
 from opslab.nautilus import backtest
-from opslab.nautilus.guard import Watch
-from opslab.nautilus.scenarios import OrderLifecycleDemo, make
+from opslab.nautilus.strategy.guarded import Watch
+from opslab.nautilus.strategy.scenarios import OrderLifecycleDemo, make
 from opslab.settings import Settings
 
 

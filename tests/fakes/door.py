@@ -10,8 +10,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
-from opslab.runs.venue_door import DoorClient
-from opslab.store.venue_log import NAME
+from opslab.runs.processes.venue_control_client import DoorClient
+from opslab.store.venues.venue_log import NAME
 from tests.fakes.tc import wait_until
 
 TOKEN = "contract"

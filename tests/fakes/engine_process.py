@@ -8,12 +8,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Self
 
-from opslab.model.frame import EngineLimits, LivePlan, OwnStrategyPlan, ScenarioPlan
-from opslab.model.instant import close_ns
-from opslab.model.paper import FeedName, OnStop
-from opslab.model.run import Failure
-from opslab.model.venue import VenueEndpoints
-from opslab.runs.child_process import ENGINE_COMMAND, ChildProcess
+from opslab.model.messages.engine_messages import EngineLimits, LivePlan, OwnStrategyPlan, ScenarioPlan
+from opslab.model.messages.paper_messages import FeedName, OnStop
+from opslab.model.messages.venue_messages import VenueEndpoints
+from opslab.model.primitives.instant import close_ns
+from opslab.model.run.metadata import Failure
+from opslab.runs.processes.child_process import ENGINE_COMMAND, ChildProcess
 from opslab.system import SystemClock
 from tests.fakes.venue_process import INSTRUMENT, SYMBOL, VenueProcess
 

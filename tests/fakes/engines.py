@@ -8,7 +8,7 @@ import time
 from nautilus_trader.model import Bar, BarType, InstrumentId, OrderSide, Quantity
 
 from opslab.children.engine import main
-from opslab.nautilus.scenarios import Scenario
+from opslab.nautilus.strategy.scenarios import Scenario
 
 AT_BAR = 5
 

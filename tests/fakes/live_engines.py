@@ -6,7 +6,7 @@ import time
 from nautilus_trader.model import Bar, BarType, InstrumentId, OrderSide, Price, Quantity
 
 from opslab.children.engine import main
-from opslab.nautilus.scenarios import Scenario
+from opslab.nautilus.strategy.scenarios import Scenario
 
 BLOCKED_SECONDS = 4.0
 

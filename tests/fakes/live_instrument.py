@@ -23,7 +23,7 @@ from nautilus_trader.live import LiveNode
 from nautilus_trader.model import AccountType, InstrumentId, Money, OmsType, StrategyId, TraderId, Venue
 from nautilus_trader.trading import Strategy, StrategyConfig
 
-from opslab.model.instrument import instrument_of
+from opslab.model.market.instrument import instrument_of
 from opslab.nautilus.instrument import perpetual
 from opslab.resources import exchange_info_symbol
 

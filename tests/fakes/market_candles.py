@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from hypothesis import strategies as st
 
-from opslab.model.candle import MINUTE_MS, Candle
-from opslab.model.instrument import Instrument, instrument_of
+from opslab.model.market.candle import MINUTE_MS, Candle
+from opslab.model.market.instrument import Instrument, instrument_of
 from opslab.resources import exchange_info_symbol
-from opslab.venue.units import Units
+from opslab.venue.market.fixed_point import Units
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 REAL = SHARED / "btcusdt" / "btcusdt-usdm-1m-2025-05.csv"

@@ -7,10 +7,18 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Literal
 
-from opslab.model.instant import NS_PER_SECOND, iso, parse_iso
-from opslab.model.paper import AccountNow, BalanceNow, NodeSnapshot, OrderNow, PositionNow, VenueStatement, Waiting
+from opslab.model.messages.paper_messages import (
+    AccountNow,
+    BalanceNow,
+    NodeSnapshot,
+    OrderNow,
+    PositionNow,
+    VenueStatement,
+    Waiting,
+)
+from opslab.model.primitives.instant import NS_PER_SECOND, iso, parse_iso
 from opslab.reconciliation.result import Limits
-from opslab.runs.live_reconciliation import Finished, LiveOccasion, LiveReconciler
+from opslab.runs.paper.reconciler import Finished, LiveOccasion, LiveReconciler
 
 INSTRUMENT = "BTCUSDT"
 BEGIN_NS = parse_iso("2026-01-05T12:00:00.000000Z")

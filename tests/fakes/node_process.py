@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
 
-from opslab.model.venue import VenueEndpoints
+from opslab.model.messages.venue_messages import VenueEndpoints
 
 ROOT = Path(__file__).parents[2]
 WAIT_SECONDS = 20.0

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from opslab.runs.venue_door import DoorClient
+from opslab.runs.processes.venue_control_client import DoorClient
 from tests.fakes.attacks import Place, descriptors
 from tests.fakes.tc import wait_until
 from tests.fakes.venue_client import Refused, VenueChild, VenueClient

@@ -7,8 +7,8 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from opslab.model.instant import NS_PER_MINUTE, NS_PER_MS, parse_iso
-from opslab.model.ledger import Accepted, Filled, LedgerEvent, event_of
+from opslab.model.messages.ledger_events import Accepted, Filled, LedgerEvent, event_of
+from opslab.model.primitives.instant import NS_PER_MINUTE, NS_PER_MS, parse_iso
 from tests.fakes.paper_truth import rows_of
 from tests.fakes.venue_standing import standing
 

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from opslab.model.instant import NS_PER_SECOND
-from opslab.model.paper import Beat, NodeSnapshot, Queue, VenueStatement
-from opslab.model.run import Owner
-from opslab.runs.run_log import finish
-from opslab.runs.state import told
-from opslab.store.journal import Journal
-from opslab.store.runs import write_metadata
+from opslab.model.messages.paper_messages import Beat, NodeSnapshot, Queue, VenueStatement
+from opslab.model.primitives.instant import NS_PER_SECOND
+from opslab.model.run.metadata import Owner
+from opslab.runs.record.run_journal import finish
+from opslab.runs.record.state import told
+from opslab.store.runs.journal import Journal
+from opslab.store.runs.run_folders import write_metadata
 from opslab.system import SystemProcesses
 from tests.fakes.moving_account import BEGIN_NS, Scene
 from tests.fakes.tc import Tc

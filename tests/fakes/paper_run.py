@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from opslab.runs.venue_door import open_door
+from opslab.runs.processes.venue_control_client import open_door
 from opslab.store.layout import Layout
 from tests.fakes.tc import Answer, Tc
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from opslab.lab import Lab
-from opslab.model.ids import RunId
-from opslab.model.ledger import LedgerEvent, event_of
+from opslab.model.messages.ledger_events import LedgerEvent, event_of
+from opslab.model.primitives.ids import RunId
 from opslab.settings import Settings
 from tests.fakes.paper_run import END_SECONDS, PaperRun, living_in
 from tests.fakes.tc import Tc

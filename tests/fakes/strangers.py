@@ -7,8 +7,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from opslab.model.candle import Candle
-from opslab.model.venue import VenueEndpoints
+from opslab.model.market.candle import Candle
+from opslab.model.messages.venue_messages import VenueEndpoints
 from tests.fakes.tc import wait_until
 from tests.fakes.venue_client import VenueChild, VenueClient
 

@@ -5,13 +5,13 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from opslab.model.instrument import instrument_of
-from opslab.model.ledger import LedgerEvent, Opened, Side
+from opslab.model.market.instrument import instrument_of
+from opslab.model.messages.ledger_events import LedgerEvent, Opened, Side
 from opslab.resources import exchange_info_symbol
-from opslab.venue.account import Account, Order
-from opslab.venue.desk import Desk
-from opslab.venue.matching import Level
-from opslab.venue.orders import amendment, new_order, order_ref
+from opslab.venue.account.account import Account, Order
+from opslab.venue.account.matching import Level
+from opslab.venue.account.matching_engine import Desk
+from opslab.venue.account.order_requests import amendment, new_order, order_ref
 
 INSTRUMENT = instrument_of(exchange_info_symbol("BTCUSDT"))
 TICK = Decimal("0.10")

@@ -6,18 +6,18 @@ from decimal import Decimal
 from typing import Any
 
 from opslab.errors import Unwritable
-from opslab.model.candle import Candle
-from opslab.model.ledger import event_of
+from opslab.model.market.candle import Candle
+from opslab.model.messages.ledger_events import event_of
 from opslab.ports import Moment
-from opslab.venue.account import Account
-from opslab.venue.audit import Audit, audit
-from opslab.venue.broadcast import Broadcast
+from opslab.venue.account.account import Account
+from opslab.venue.account.audit import Audit, audit
+from opslab.venue.account.order_requests import new_order
 from opslab.venue.exchange import Exchange
-from opslab.venue.market import Market
-from opslab.venue.market_payloads import MarketPayloads
-from opslab.venue.orders import new_order
-from opslab.venue.seams import Seams
-from opslab.venue.streams import Streams
+from opslab.venue.fault_hooks import Seams
+from opslab.venue.market.market import Market
+from opslab.venue.market.payloads import MarketPayloads
+from opslab.venue.market_publisher import Broadcast
+from opslab.venue.transport.market_streams import Streams
 from tests.fakes.venue_account import INSTRUMENT, opened
 
 NOW_MS = 1_800_000_000_000

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlencode, urlsplit
 
-from opslab.model.venue import Start, VenueEndpoints, VenueLimits
+from opslab.model.messages.venue_messages import Start, VenueEndpoints, VenueLimits
 from tests.fakes.venue_process import VenueProcess
 
 SECONDS = 10.0

@@ -13,8 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
-from opslab.model.venue import VenueEndpoints, VenuePlan
-from opslab.runs.child_process import VENUE_COMMAND, ChildProcess
+from opslab.model.messages.venue_messages import VenueEndpoints, VenuePlan
+from opslab.runs.processes.child_process import VENUE_COMMAND, ChildProcess
 from opslab.system import SystemClock
 
 ROOT = Path(__file__).parents[2]

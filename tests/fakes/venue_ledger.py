@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from opslab.model.ledger import LedgerEvent, event_of
+from opslab.model.messages.ledger_events import LedgerEvent, event_of
 from tests.fakes.venue_standing import Standing, standing
 
 

@@ -15,19 +15,27 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlencode
 
+from opslab.datasets.dataset_records import record_of
 from opslab.datasets.playback import playback
-from opslab.datasets.records import record_of
-from opslab.model.candle import Candle
-from opslab.model.ids import DatasetId
-from opslab.model.instrument import instrument_of
-from opslab.model.ledger import LedgerEvent, event_of
-from opslab.model.venue import Start, VenueAccount, VenueEndpoints, VenueKey, VenueLimits, VenuePlan, VenueProgress
+from opslab.model.market.candle import Candle
+from opslab.model.market.instrument import instrument_of
+from opslab.model.messages.ledger_events import LedgerEvent, event_of
+from opslab.model.messages.venue_messages import (
+    Start,
+    VenueAccount,
+    VenueEndpoints,
+    VenueKey,
+    VenueLimits,
+    VenuePlan,
+    VenueProgress,
+)
+from opslab.model.primitives.ids import DatasetId
 from opslab.resources import exchange_info_symbol
-from opslab.runs.child_process import VENUE_COMMAND, ChildProcess
+from opslab.runs.processes.child_process import VENUE_COMMAND, ChildProcess
 from opslab.store.layout import Layout
-from opslab.store.ledger import read_ledger
+from opslab.store.venues.ledger import read_ledger
 from opslab.system import SystemClock
-from opslab.venue.audit import Audit, audit
+from opslab.venue.account.audit import Audit, audit
 from tests.fakes.tc import wait_until
 from tests.fakes.venue_standing import Standing, standing
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from nautilus_trader.adapters.binance import decode_binance_futures_client_order_id
 
-from opslab.model.ledger import Accepted, Amended, Canceled, Expired, Filled, LedgerEvent, Opened
+from opslab.model.messages.ledger_events import Accepted, Amended, Canceled, Expired, Filled, LedgerEvent, Opened
 
 CLAIMS = "S-001"
 """The strategy that the node gives what it finds at the venue."""

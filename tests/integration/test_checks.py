@@ -13,8 +13,8 @@ import pytest
 
 from opslab.errors import Corrupt, Environment, NotFound
 from opslab.lab import Lab
-from opslab.model.check import CHECKS, PROBE, RECONCILIATION, CheckKind
-from opslab.runs import checks
+from opslab.model.checks.check_kind import CHECKS, PROBE, RECONCILIATION, CheckKind
+from opslab.runs.checks import check_results as checks
 from opslab.settings import resolve_here
 from tests.breaking.processes import wait_for_engine
 from tests.fakes.tc import Tc

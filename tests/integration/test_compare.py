@@ -118,9 +118,9 @@ def test_another_version_of_a_dependency_and_another_package_file_are_the_code(t
 
 def resealed(tc: Tc, run_id: str, versions: dict[str, str], files: dict[str, str]) -> None:
     """The run, had it been made with other code: its record, its identity, its seal."""
-    from opslab.runs.state import told
-    from opslab.store.runs import write_metadata
-    from opslab.store.seal import seal
+    from opslab.runs.record.state import told
+    from opslab.store.runs.run_folders import write_metadata
+    from opslab.store.runs.seal import seal
 
     folder = tc.run_folder(run_id)
     code = json.loads((folder / "inputs/code.json").read_text())

@@ -27,33 +27,33 @@ from pydantic import BaseModel
 
 from opslab import errors
 from opslab.cli.app import app
-from opslab.datasets.rules import RULES
+from opslab.datasets.quality.rules import RULES
 from opslab.killswitch.state import Record as SwitchRecord
 from opslab.killswitch.state import State, Switch
-from opslab.model.check import PLAIN_NAMES
-from opslab.model.comparison import Comparison, FirstDifference
-from opslab.model.connectivity import ProbeReason, ProbeResult, ProbeState, ReadinessResult, ReadinessState
-from opslab.model.dataset import DatasetRecord
-from opslab.model.event import EventName
-from opslab.model.halt import HaltFacts
-from opslab.model.ids import RunId
-from opslab.model.inputs import CodeParts
-from opslab.model.live import Live
-from opslab.model.manifest import Finding, Kind, Manifest, SealedFile, Verdict, Verification
-from opslab.model.paper_facts import PaperFacts
-from opslab.model.parity import Cause, FillDifference, Parity
-from opslab.model.risk import PROFILES
-from opslab.model.run import Owner, RunMetadata, Safety, ScenarioCounters, Status
-from opslab.model.spec import BacktestSpec, PaperSpec
+from opslab.model.checks.check_kind import PLAIN_NAMES
+from opslab.model.checks.comparison import Comparison, FirstDifference
+from opslab.model.checks.connectivity import ProbeReason, ProbeResult, ProbeState, ReadinessResult, ReadinessState
+from opslab.model.checks.parity import Cause, FillDifference, Parity
+from opslab.model.market.dataset import DatasetRecord
+from opslab.model.primitives.ids import RunId
+from opslab.model.run.code_inputs import CodeParts
+from opslab.model.run.event import EventName
+from opslab.model.run.halt_summary import HaltFacts
+from opslab.model.run.live_status import Live
+from opslab.model.run.manifest import Finding, Kind, Manifest, SealedFile, Verdict, Verification
+from opslab.model.run.metadata import Owner, RunMetadata, Safety, ScenarioCounters, Status
+from opslab.model.run.paper_summary import PaperFacts
+from opslab.model.spec.risk_profile import PROFILES
+from opslab.model.spec.run_spec import BacktestSpec, PaperSpec
 from opslab.reconciliation import result as reconciliation
 from opslab.reconciliation.result import Reason, ReconciliationResult, Tolerances
 from opslab.reconciliation.snapshot import KEYS, ROWS
+from opslab.runs.comparison.reproduce import Reproduction
+from opslab.runs.processes.venue_folder import is_served
+from opslab.runs.record.selection import Row
 from opslab.runs.recovery import Action
-from opslab.runs.reproduce import Reproduction
-from opslab.runs.run_venue import is_served
-from opslab.runs.selection import Row
 from opslab.store.layout import Layout
-from opslab.store.seal import DERIVED
+from opslab.store.runs.seal import DERIVED
 from tests.fakes.paper_run import PaperRun
 from tests.fakes.tc import Tc, wait_until
 

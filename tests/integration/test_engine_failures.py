@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from opslab.lab import Lab
-from opslab.model.run import RunMetadata
-from opslab.runs.backtest import run_backtest
-from opslab.runs.child_process import ChildProcess
+from opslab.model.run.metadata import RunMetadata
+from opslab.runs.backtest.run import run_backtest
 from opslab.runs.lifecycle import Surroundings
+from opslab.runs.processes.child_process import ChildProcess
 from opslab.settings import Settings
 from opslab.system import StopSignals, SystemClock, SystemProcesses
 from tests.fakes.tc import Tc
@@ -146,7 +146,7 @@ def test_a_strategy_that_hangs_is_killed_by_the_second_stop(run_with: RunWith, t
 def test_a_hanging_strategy_is_killed_when_its_time_to_stop_is_over(
     run_with: RunWith, tc: Tc, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from opslab.runs import child_process
+    from opslab.runs.processes import child_process
     from tests.fakes.tc import wait_until
 
     monkeypatch.setattr(child_process, "STOP_SECONDS", 0.3)

@@ -15,17 +15,17 @@ import pytest
 
 from opslab.errors import LabError
 from opslab.lab import Lab
-from opslab.model.ids import RunId
-from opslab.model.instant import parse_iso
-from opslab.runs.halt_times import flat_times
+from opslab.model.primitives.ids import RunId
+from opslab.model.primitives.instant import parse_iso
 from opslab.runs.lifecycle import Surroundings
-from opslab.runs.paper import run_paper
-from opslab.runs.run_venue import is_served
-from opslab.runs.venue_door import open_door
+from opslab.runs.paper.run import run_paper
+from opslab.runs.processes.venue_control_client import open_door
+from opslab.runs.processes.venue_folder import is_served
+from opslab.runs.safety.flat_times import flat_times
 from opslab.settings import Settings
 from opslab.store.layout import Layout
-from opslab.store.ledger import read_ledger
-from opslab.store.venues import KEPT
+from opslab.store.venues.ledger import read_ledger
+from opslab.store.venues.venue_files import KEPT
 from opslab.system import StopSignals, SystemClock, SystemProcesses
 from tests.fakes.paper_truth import ledger_of
 from tests.fakes.tc import Tc, wait_until
@@ -452,7 +452,7 @@ def test_a_switch_that_cannot_be_read_stops_the_run(tc: Tc, what: Any) -> None:
 def test_without_word_of_the_kernel_it_polls(tc: Tc, monkeypatch: pytest.MonkeyPatch) -> None:
     """Control does not watch here at all: what stops the run is the engine's polling."""
     monkeypatch.chdir(ROOT)
-    monkeypatch.setattr("opslab.runs.halt.SwitchWatch", NoWatch)
+    monkeypatch.setattr("opslab.runs.safety.halt_controller.SwitchWatch", NoWatch)
     lab = Lab(Settings(tc.home, "--home"))
     block = {"speed": 120, "max_bars": 2000}
     plan = lab.plan(Path(tc.spec(mode="paper", paper=block)), RUN, "paper")

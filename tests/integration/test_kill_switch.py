@@ -18,9 +18,9 @@ from typing import Any
 import pytest
 
 from opslab.killswitch.switch import read_switch
-from opslab.model.ids import RunId
-from opslab.store.journal import Journal
+from opslab.model.primitives.ids import RunId
 from opslab.store.layout import Layout
+from opslab.store.runs.journal import Journal
 from opslab.system import SystemClock
 from tests.fakes.tc import Answer, Tc, wait_until
 

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from opslab.model.run import Owner
+from opslab.model.run.metadata import Owner
 from opslab.reconciliation.result import State
-from opslab.runs import checks
-from opslab.runs.live_reconciliation import Finished, LiveOccasion, record
-from opslab.runs.run_log import RunLog, finish
-from opslab.runs.state import told
-from opslab.store.journal import Journal
+from opslab.runs.checks import check_results as checks
+from opslab.runs.paper.reconciler import Finished, LiveOccasion, record
+from opslab.runs.record.run_journal import RunLog, finish
+from opslab.runs.record.state import told
+from opslab.store.runs.journal import Journal
 from opslab.system import SystemClock
 from tests.fakes.moving_account import History, Pace, Scene, with_kept_order
 from tests.fakes.paper_journal import heartbeats_of, me, write_run

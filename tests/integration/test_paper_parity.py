@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from opslab.cli.run import app
+from opslab.cli.run.commands import app
 from tests.fakes.tc import Tc
 
 pytestmark = pytest.mark.skipif(

@@ -9,10 +9,10 @@ import pytest
 
 from opslab.errors import AlreadyExists, InvalidSpec, Usage
 from opslab.lab import Lab
-from opslab.model.instant import close_ns, parse_minute
-from opslab.model.venue import VenueEndpoints, VenueKey
-from opslab.runs.child_process import ENGINE_COMMAND, VENUE_COMMAND, ChildProcess
-from opslab.runs.plan import PaperPlan, other_mode
+from opslab.model.messages.venue_messages import VenueEndpoints, VenueKey
+from opslab.model.primitives.instant import close_ns, parse_minute
+from opslab.runs.planning.plan import PaperPlan, other_mode
+from opslab.runs.processes.child_process import ENGINE_COMMAND, VENUE_COMMAND, ChildProcess
 from opslab.settings import Settings
 from opslab.specs.load import load_spec
 from opslab.system import SystemClock

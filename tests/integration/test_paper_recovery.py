@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from opslab.model.paper_facts import AccountAtEnd, StopFacts
+from opslab.model.run.paper_summary import AccountAtEnd, StopFacts
 from tests.fakes.paper_run import PaperRun, living_in
 from tests.fakes.paper_truth import ledger_of, rows_of, untruths
 from tests.fakes.tc import Answer, Tc, wait_until

@@ -6,7 +6,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from opslab.model.paper_facts import EngineLife, PaperFacts
+from opslab.model.run.paper_summary import EngineLife, PaperFacts
 from tests.fakes.paper_engines import not_taken_over
 from tests.fakes.paper_run import PaperRun
 from tests.fakes.paper_truth import rows_of, untruths

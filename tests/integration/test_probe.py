@@ -16,8 +16,8 @@ import pytest
 from opslab.connectivity.exchange import MAX_BODY_BYTES
 from opslab.connectivity.probe import probe
 from opslab.errors import Usage
-from opslab.model.connectivity import ProbeResult
-from opslab.model.loopback_url import LoopbackUrl
+from opslab.model.checks.connectivity import ProbeResult
+from opslab.model.primitives.loopback_url import LoopbackUrl
 from opslab.system import SystemClock
 from tests.fakes.one_answer import Act, Server, Visit, nobody_comes
 from tests.fakes.tc import Tc

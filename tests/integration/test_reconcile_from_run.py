@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from opslab.model.instant import NS_PER_SECOND, iso
-from opslab.store.journal import Journal
+from opslab.model.primitives.instant import NS_PER_SECOND, iso
+from opslab.store.runs.journal import Journal
 from tests.fakes.moving_account import BEGIN_NS, KEPT, History, Order, Pace, Scene, Wrong, with_kept_order
 from tests.fakes.paper_journal import RecordedClock, beat_of, heartbeat, heartbeats_of, me, write_run
 from tests.fakes.tc import Answer, Tc
@@ -248,7 +248,7 @@ def test_memory_does_not_grow_with_the_journal(lab: Tc) -> None:
             journal.append_many([("paper_heartbeat", one)] * 1000)
     assert (folder / "journal.jsonl").stat().st_size > 150_000_000
     program = (
-        "from opslab.runs.heartbeats import heartbeats; from pathlib import Path;"
+        "from opslab.runs.checks.heartbeat_log import heartbeats; from pathlib import Path;"
         f"print(len(heartbeats(Path({str(folder)!r}), None)));"
         "print(Path('/proc/self/status').read_text().partition('VmHWM:')[2].split()[0])"  # getrusage adds the parent's
     )

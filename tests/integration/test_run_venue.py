@@ -10,11 +10,11 @@ import pytest
 
 from opslab.cli.app import app
 from opslab.errors import AlreadyExists, Corrupt, Environment, NotFound
-from opslab.model.ids import RunId, VenueId
-from opslab.model.venue import VenuePlan
-from opslab.runs.run_venue import drop_venue, is_served, keep_venue, prepare_run_venue
+from opslab.model.messages.venue_messages import VenuePlan
+from opslab.model.primitives.ids import RunId, VenueId
+from opslab.runs.processes.venue_folder import drop_venue, is_served, keep_venue, prepare_run_venue
 from opslab.store.layout import Layout
-from opslab.store.ledger import read_ledger
+from opslab.store.venues.ledger import read_ledger
 from tests.fakes.tc import Tc
 from tests.fakes.venue_client import VenueChild
 from tests.integration.test_venue_serve import NAME, SAMPLE, serving

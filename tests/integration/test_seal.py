@@ -154,8 +154,8 @@ def test_a_missing_journal_is_missing(tc: Tc, sealed: Path) -> None:
 
 def test_a_later_seal_names_the_one_before_and_everything_it_listed_is_unchanged(tc: Tc, sealed: Path) -> None:
     """What a later check will do: append its event, add its artifact, seal again."""
-    from opslab.store.journal import Journal
-    from opslab.store.seal import seal
+    from opslab.store.runs.journal import Journal
+    from opslab.store.runs.seal import seal
     from opslab.system import SystemClock
 
     first = json.loads((sealed / "manifest.json").read_text())
@@ -260,8 +260,8 @@ def dead(long_tc: Callable[[], Tc], request: pytest.FixtureRequest) -> tuple[Tc,
 
 def owned_by(tc: Tc, run_id: str, **changes: Any) -> None:
     """Give a dead run another owner, as if it had been made so."""
-    from opslab.runs.state import told
-    from opslab.store.runs import write_metadata
+    from opslab.runs.record.state import told
+    from opslab.store.runs.run_folders import write_metadata
 
     folder = tc.run_folder(run_id)
     lines = (folder / "journal.jsonl").read_text().splitlines()

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from opslab.killswitch.switch import activate, prepare
-from opslab.model.ids import RunId
-from opslab.runs.venue_door import DoorClient
+from opslab.model.primitives.ids import RunId
+from opslab.runs.processes.venue_control_client import DoorClient
 from opslab.store.layout import Layout
 from opslab.system import SystemClock
 from tests.fakes.door import TOKEN, EventLog, RawDoor

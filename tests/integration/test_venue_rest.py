@@ -14,7 +14,7 @@ from urllib.parse import quote, quote_plus, urlencode, urlsplit
 
 import pytest
 
-from opslab.model.candle import MINUTE_MS, Candle
+from opslab.model.market.candle import MINUTE_MS, Candle
 from tests.fakes.captured import assert_alike, captured
 from tests.fakes.venue_client import LISTEN_KEY, ORDER, Reply, VenueChild, VenueClient, now_ms, order
 from tests.fakes.venue_process import SYMBOL

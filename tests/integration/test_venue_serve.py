@@ -18,8 +18,8 @@ import typer
 
 from opslab.cli.app import app
 from opslab.errors import BadData, Corrupt, Environment, Usage
-from opslab.model.candle import MINUTE_MS
-from opslab.model.venue import VenueEndpoints
+from opslab.model.market.candle import MINUTE_MS
+from opslab.model.messages.venue_messages import VenueEndpoints
 from tests.breaking.processes import children, is_living
 from tests.fakes.tc import Tc, candle_lines, wait_until
 from tests.fakes.venue_client import Closed, Socket, VenueClient

@@ -21,8 +21,8 @@ import ccxt.pro
 import pytest
 from binance_common import errors as binance_errors
 
-from opslab.model.ledger import Accepted, Canceled, Filled
-from opslab.model.venue import VenueLimits
+from opslab.model.messages.ledger_events import Accepted, Canceled, Filled
+from opslab.model.messages.venue_messages import VenueLimits
 from opslab.settings import child_environment
 from tests.fakes.strangers import (
     BINANCE,

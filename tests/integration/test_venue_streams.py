@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from opslab.model.candle import MINUTE_MS, Candle
+from opslab.model.market.candle import MINUTE_MS, Candle
 from tests.fakes.captured import assert_alike, captured
 from tests.fakes.tc import wait_until
 from tests.fakes.venue_client import Refused, Socket, VenueChild, VenueClient

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from opslab.datasets.ahead import read_ahead
+from opslab.datasets.sources.prefetch import read_ahead
 
 
 def test_items_come_in_order() -> None:

@@ -11,15 +11,15 @@ import pytest
 
 from opslab.errors import Corrupt, Environment
 from opslab.lab import Lab
-from opslab.model.check import PROBE, RECONCILIATION
-from opslab.model.ids import RunId
-from opslab.model.manifest import Verification
-from opslab.runs.run_log import finish
-from opslab.runs.state import told
+from opslab.model.checks.check_kind import PROBE, RECONCILIATION
+from opslab.model.primitives.ids import RunId
+from opslab.model.run.manifest import Verification
+from opslab.runs.record.run_journal import finish
+from opslab.runs.record.state import told
 from opslab.settings import Settings
-from opslab.store.journal import Journal
-from opslab.store.runs import write_metadata
-from opslab.store.seal import seal
+from opslab.store.runs.journal import Journal
+from opslab.store.runs.run_folders import write_metadata
+from opslab.store.runs.seal import seal
 from opslab.system import SystemClock
 
 RUN = RunId("r1")

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from opslab.runs.beside_owner import HasEnded, append_beside_owner
-from opslab.runs.state import ENDINGS
-from opslab.store.journal import Journal, last_event
+from opslab.runs.record.concurrent_append import HasEnded, append_beside_owner
+from opslab.runs.record.state import ENDINGS
+from opslab.store.runs.journal import Journal, last_event
 from opslab.system import SystemClock
 
 CHECK = "connectivity_probe_evaluated"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from opslab.model.feeds import Feed, FeedChange, judge
+from opslab.nautilus.live.feed_state import Feed, FeedChange, judge
 
 SILENT_AFTER = 2.0
 

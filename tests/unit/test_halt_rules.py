@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from opslab.errors import Corrupt
-from opslab.nautilus.account_client import Standing, Unanswered
-from opslab.nautilus.gated import asked
-from opslab.nautilus.hunt import Hunt
+from opslab.nautilus.live.rest_flatten import Hunt
+from opslab.nautilus.live.venue_rest_client import Standing, Unanswered
+from opslab.nautilus.strategy.denied_orders import asked
 from opslab.ports import Moment
-from opslab.runs.halt import Escalation, Pressed, next_step, seconds_between
-from opslab.runs.halt_times import flat_times
-from opslab.store.ledger import Transaction
+from opslab.runs.safety.flat_times import flat_times
+from opslab.runs.safety.halt_controller import Escalation, Pressed, next_step, seconds_between
+from opslab.store.venues.ledger import Transaction
 from opslab.system import SystemClock
 from tests.fakes.tc import wait_until
 

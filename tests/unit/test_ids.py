@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from opslab.errors import BadId
-from opslab.model.ids import DatasetId, RunId, shown
+from opslab.model.primitives.ids import DatasetId, RunId, shown
 
 BAD = [
     "", ".", "..", "../x", "a/b", "/abs", "a\\b", "a" * 65, "a" * 300, "a\nb", "a\x00b", "\x1b[31m", "🚀", "ａ", "-x",

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from opslab.errors import Corrupt
-from opslab.store.journal import Journal, last_event, read_events, read_lifecycle, read_said
+from opslab.store.runs.journal import Journal, last_event, read_events, read_lifecycle, read_said
 from opslab.system import SystemClock
 
 
@@ -117,7 +117,7 @@ def test_lifecycle_events_are_read_past_the_others_without_looking_at_them(tmp_p
 
 def test_a_line_that_never_ends_is_not_read_into_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     append(tmp_path, ["run_initialized"])
-    monkeypatch.setattr("opslab.store.journal.MAX_LINE_BYTES", 1000)
+    monkeypatch.setattr("opslab.store.runs.journal.MAX_LINE_BYTES", 1000)
     with open(tmp_path / "journal.jsonl", "ab") as stream:
         stream.write(b"x" * 5000)
     with pytest.raises(Corrupt, match=r"line 2 .* never ends"):

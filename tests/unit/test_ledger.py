@@ -17,7 +17,7 @@ import pytest
 
 from opslab.errors import Corrupt, Environment, Unwritable
 from opslab.ports import Moment
-from opslab.store.ledger import LedgerFile, Transaction, at_rest, read_ledger
+from opslab.store.venues.ledger import LedgerFile, Transaction, at_rest, read_ledger
 from opslab.system import SystemClock
 
 LEDGER = "ledger.jsonl"
@@ -156,7 +156,7 @@ def test_a_line_that_is_no_transaction_is_named(tmp_path: Path, line: bytes) -> 
 
 def test_a_line_that_never_ends_is_not_read_into_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     append(tmp_path, "one")
-    monkeypatch.setattr("opslab.store.ledger.MAX_LINE_BYTES", 1000)
+    monkeypatch.setattr("opslab.store.venues.ledger.MAX_LINE_BYTES", 1000)
     with open(tmp_path / LEDGER, "ab") as stream:
         stream.write(b"x" * 5000)
     with pytest.raises(Corrupt) as found:
@@ -377,6 +377,6 @@ def test_a_file_system_without_locks_is_named(tmp_path: Path, monkeypatch: pytes
     def refuse(_file: int, _how: int) -> None:
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr("opslab.store.ledger.fcntl.flock", refuse)
+    monkeypatch.setattr("opslab.store.venues.ledger.fcntl.flock", refuse)
     with pytest.raises(Unwritable, match="No locks available"):
         take(tmp_path)

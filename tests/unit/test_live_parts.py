@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from opslab.model.paper import Flattened
-from opslab.nautilus.account_client import Standing
-from opslab.nautilus.answers import YOUNG_SECONDS, Answers
-from opslab.nautilus.bars import LAST_SECONDS, PATIENCE_SECONDS, Bars, OutOfOrder
-from opslab.nautilus.beats import Pulse, Vitals
-from opslab.nautilus.flatten import LIMIT_SECONDS, PAST_ENGINE_ROUND, ROUND_SECONDS, Flatten
+from opslab.model.messages.paper_messages import Flattened
+from opslab.nautilus.live.bar_tracker import LAST_SECONDS, PATIENCE_SECONDS, Bars, OutOfOrder
+from opslab.nautilus.live.engine_flatten import LIMIT_SECONDS, PAST_ENGINE_ROUND, ROUND_SECONDS, Flatten
+from opslab.nautilus.live.heartbeat import Pulse, Vitals
+from opslab.nautilus.live.venue_rest_client import Standing
+from opslab.nautilus.strategy.inflight_orders import YOUNG_SECONDS, Answers
 
 # Orders that wait.
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from opslab.runs.live_reconciliation import FINAL_NS, PERIODIC_NS, Finished
+from opslab.runs.paper.reconciler import FINAL_NS, PERIODIC_NS, Finished
 from tests.fakes.moving_account import WRONGS, Change, History, Order, Pace, Scene, Step, Wrong, with_kept_order
 
 STILL = Pace(0, (0, 0))

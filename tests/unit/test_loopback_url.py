@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from opslab.connectivity.addresses import addresses_of
 from opslab.errors import Usage
-from opslab.model.loopback_url import MAX_URL_CHARACTERS, LoopbackUrl, is_loopback
+from opslab.model.primitives.loopback_url import MAX_URL_CHARACTERS, LoopbackUrl, is_loopback
 
 ACCEPTED = {
     "http://127.0.0.1": ("127.0.0.1", 80, "/"),

@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from opslab.model.canonical import canonical_json, decimal_text, digest
-from opslab.model.instant import BAR_CLOSE_OFFSET_NS, catalog_instant, iso, iso_minute, parse_iso
-from opslab.model.instrument import instrument_of
-from opslab.model.redact import PathRedactor
-from opslab.model.risk import PROFILES
-from opslab.model.secrets import HIDDEN, echo
-from opslab.nautilus.scenarios import TARGET_NOTIONAL
+from opslab.model.market.instrument import instrument_of
+from opslab.model.primitives.canonical import canonical_json, decimal_text, digest
+from opslab.model.primitives.instant import BAR_CLOSE_OFFSET_NS, catalog_instant, iso, iso_minute, parse_iso
+from opslab.model.primitives.redact import PathRedactor
+from opslab.model.primitives.secret_shapes import HIDDEN, echo
+from opslab.model.spec.risk_profile import PROFILES
+from opslab.nautilus.strategy.scenarios import TARGET_NOTIONAL
 from opslab.resources import exchange_info_symbol
 
 

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from nautilus_trader.model import BarType, InstrumentId, Price, Quantity, StrategyId
 from nautilus_trader.trading import StrategyConfig
 
-from opslab.model.exact_json import exact_json, from_exact_json
-from opslab.nautilus.config_values import BASE_KEYS, converted, fit, keys_of
-from opslab.runs import own_files
-from opslab.runs.identity import code_parts
-from opslab.runs.own_files import TooMuch
+from opslab.model.primitives.exact_json import exact_json, from_exact_json
+from opslab.nautilus.strategy.config_values import BASE_KEYS, converted, fit, keys_of
+from opslab.runs.planning import strategy_files as own_files
+from opslab.runs.planning.identity import code_parts
+from opslab.runs.planning.strategy_files import TooMuch
 from opslab.store.logs import BoundedLog
 
 DECIMALS = st.decimals(allow_nan=False, allow_infinity=False, places=6, min_value=-(10**12), max_value=10**12)

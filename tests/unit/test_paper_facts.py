@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from opslab.cli.paper_fields import paper_fields
-from opslab.model.event import Event
-from opslab.model.paper_facts import PaperFacts
-from opslab.model.run import RunMetadata
-from opslab.runs.report import render
-from opslab.runs.state import project
+from opslab.cli.run.paper_fields import paper_fields
+from opslab.model.run.event import Event
+from opslab.model.run.metadata import RunMetadata
+from opslab.model.run.paper_summary import PaperFacts
+from opslab.runs.record.report import render
+from opslab.runs.record.state import project
 
 FACTS: dict[str, Any] = {
     "engines": [

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from opslab.errors import Environment
-from opslab.store.engine_orders import EngineOrders, is_sound
 from opslab.store.files import discard_folder
-from opslab.store.owner import held, is_held
-from opslab.store.runs import RowsFile, count_rows, remove_unfinished, tidy
+from opslab.store.runs.engine_order_log import EngineOrders, is_sound
+from opslab.store.runs.owner import held, is_held
+from opslab.store.runs.run_folders import RowsFile, count_rows, remove_unfinished, tidy
 
 MADE = {"type": "OrderInitialized", "client_order_id": "O-1", "strategy_id": "S", "ts_event": 1}
 
@@ -27,7 +27,7 @@ def killed_behind(code: str, folder: Path) -> None:
 @pytest.mark.parametrize(("at_once", "kept"), [(True, 3), (False, 0)])
 def test_rows_that_are_written_at_once_outlive_their_process(tmp_path: Path, at_once: bool, kept: int) -> None:
     killed_behind(
-        f"from opslab.store.runs import RowsFile\nrows = RowsFile(folder, 'bars', at_once={at_once})\n"
+        f"from opslab.store.runs.run_folders import RowsFile\nrows = RowsFile(folder, 'bars', at_once={at_once})\n"
         "for number in range(3): rows.add({'number': number})",
         tmp_path,
     )
@@ -54,7 +54,8 @@ def test_what_is_unfinished_of_results_goes_and_nothing_else(tmp_path: Path) -> 
 def test_what_engines_told_outlives_control_and_is_known_to_be_sound(tmp_path: Path) -> None:
     assert not is_sound(tmp_path)
     killed_behind(
-        f"from opslab.store.engine_orders import EngineOrders\nEngineOrders(folder).order_event({MADE})", tmp_path
+        f"from opslab.store.runs.engine_order_log import EngineOrders\nEngineOrders(folder).order_event({MADE})",
+        tmp_path,
     )
     assert is_sound(tmp_path)
     with EngineOrders(tmp_path) as orders:

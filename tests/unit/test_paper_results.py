@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 
 from opslab.errors import Corrupt
-from opslab.model.ledger import LedgerEvent, written
+from opslab.model.messages.ledger_events import LedgerEvent, written
 from opslab.ports import Moment
-from opslab.runs.paper_results import PaperCounts, paper_results, told_in_journal
-from opslab.store.engine_orders import EngineOrders
-from opslab.store.journal import Journal
-from opslab.store.ledger import LedgerFile
+from opslab.runs.paper.results import PaperCounts, paper_results, told_in_journal
+from opslab.store.runs.engine_order_log import EngineOrders
+from opslab.store.runs.journal import Journal
+from opslab.store.venues.ledger import LedgerFile
 from opslab.system import SystemClock
-from opslab.venue.refusal import Refusal
+from opslab.venue.api_error import Refusal
 from tests.fakes.venue_account import INSTRUMENT, NOW_MS, Scene
 
 Row = dict[str, Any]

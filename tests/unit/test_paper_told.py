@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from opslab.model.event import Event
-from opslab.model.instant import NS_PER_SECOND, iso
-from opslab.model.paper_facts import PaperFacts
-from opslab.runs.feed_times import FeedTimes
-from opslab.runs.paper_results import PaperCounts
-from opslab.runs.paper_told import Told, told_by
+from opslab.model.primitives.instant import NS_PER_SECOND, iso
+from opslab.model.run.event import Event
+from opslab.model.run.paper_summary import PaperFacts
+from opslab.runs.paper.feed_stats import FeedTimes
+from opslab.runs.paper.journal_summary import Told, told_by
+from opslab.runs.paper.results import PaperCounts
 
 BEGIN_S = 1_700_000_000
 LOST = {"kind": "engine", "message": "the engine process died of SIGKILL", "detail": ""}

@@ -8,12 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from opslab.datasets.candles import CANDLES, NUMBER, Chunk
-from opslab.datasets.findings import KEPT_PER_RULE, Consecutive, Findings
 from opslab.datasets.fingerprint import Fingerprint
-from opslab.datasets.quality import Inspector
-from opslab.datasets.rules import ALLOWABLE, RULES, STRETCH
-from opslab.datasets.stages import IdenticalDropper, in_time_order
-from opslab.model.instrument import instrument_of
+from opslab.datasets.quality.findings import KEPT_PER_RULE, Consecutive, Findings
+from opslab.datasets.quality.inspector import Inspector
+from opslab.datasets.quality.rules import ALLOWABLE, RULES, STRETCH
+from opslab.datasets.sources.repairs import IdenticalDropper, in_time_order
+from opslab.model.market.instrument import instrument_of
 from opslab.resources import exchange_info_symbol
 from tests.fakes.fingerprint import documented_fingerprint
 

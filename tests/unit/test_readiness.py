@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from opslab.connectivity.readiness import evaluate
 from opslab.errors import InvalidSpec
-from opslab.model.connectivity import ConnectivityReadiness, CredentialPlaceholders, is_key_like
+from opslab.model.checks.connectivity import ConnectivityReadiness, CredentialPlaceholders, is_key_like
 from opslab.settings import presence
 from opslab.specs.load import load_spec, spec_of
 

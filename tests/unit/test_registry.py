@@ -9,12 +9,12 @@ from typing import Any, get_args
 
 import pytest
 
-from opslab.cli.run_list import duration_text
+from opslab.cli.run.listing import duration_text
 from opslab.errors import Corrupt, Usage
-from opslab.model.instant import iso, parse_iso
-from opslab.model.run import Owner, RunMetadata, Status
-from opslab.runs.registry import find, list_runs, row_as_seen, show_run, summary
-from opslab.runs.selection import (
+from opslab.model.primitives.instant import iso, parse_iso
+from opslab.model.run.metadata import Owner, RunMetadata, Status
+from opslab.runs.record.registry import find, list_runs, row_as_seen, show_run, summary
+from opslab.runs.record.selection import (
     MODES,
     SORT_KEYS,
     STATUSES,
@@ -25,9 +25,9 @@ from opslab.runs.selection import (
     parse_since,
     select,
 )
-from opslab.runs.state import as_seen
-from opslab.store.index import index_file, read_index, write_index
+from opslab.runs.record.state import as_seen
 from opslab.store.layout import Layout
+from opslab.store.runs.list_index import index_file, read_index, write_index
 
 NOW_NS = parse_iso("2026-02-01T12:00:00.000000Z")
 LATER_NS = 1 << 62

@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from opslab.model.results import Results
+from opslab.model.run.results import Results
 
 BASE = {"strategy_id": "S", "instrument_id": "I", "ts_init": 1, "ts_event": 1}
 

@@ -3,10 +3,10 @@
 import json
 from pathlib import Path
 
-from opslab.runs.run_log import RunLog
-from opslab.runs.state import told
-from opslab.store.journal import Journal, read_events
-from opslab.store.runs import write_metadata
+from opslab.runs.record.run_journal import RunLog
+from opslab.runs.record.state import told
+from opslab.store.runs.journal import Journal, read_events
+from opslab.store.runs.run_folders import write_metadata
 from opslab.system import SystemClock
 from tests.unit.test_state import INTENT, OWNER
 

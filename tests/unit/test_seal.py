@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from opslab.errors import Corrupt, Environment, Unwritable
-from opslab.model.difference import differences
-from opslab.model.manifest import Finding
-from opslab.store.owner import is_held, owned
-from opslab.store.runs import RowsFile, tidy
-from opslab.store.seal import hold_against, read_manifest, seal
+from opslab.model.primitives.difference import differences
+from opslab.model.run.manifest import Finding
+from opslab.store.runs.owner import is_held, owned
+from opslab.store.runs.run_folders import RowsFile, tidy
+from opslab.store.runs.seal import hold_against, read_manifest, seal
 
 LINES = st.lists(st.binary(max_size=40).map(lambda line: line.replace(b"\n", b"")), max_size=12)
 

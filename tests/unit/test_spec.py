@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from opslab.errors import Environment, InvalidSpec, LabError, NotFound
-from opslab.model.spec import PaperLimits, PaperSpec
+from opslab.model.spec.run_spec import PaperLimits, PaperSpec
 from opslab.specs.load import load_spec, spec_of
 from opslab.specs.schema import spec_schema
 

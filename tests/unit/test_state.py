@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 
 from opslab.errors import Corrupt
-from opslab.model.event import Event
-from opslab.model.run import Failure, Owner, ScenarioCounters
-from opslab.runs.backtest import Heard, verdict_on
-from opslab.runs.state import as_seen, project
+from opslab.model.run.event import Event
+from opslab.model.run.metadata import Failure, Owner, ScenarioCounters
+from opslab.runs.backtest.run import Heard, verdict_on
+from opslab.runs.record.state import as_seen, project
 
 OWNER = {"host": "h", "boot_id": "b", "pid": 7, "process_start": 9}
 INTENT = {

@@ -43,9 +43,9 @@ from opslab.killswitch.switch import (
     prepare,
     read_switch,
 )
-from opslab.model.ids import RunId
+from opslab.model.primitives.ids import RunId
+from opslab.store.kill_switch_files import MAX_BYTES, Look, SwitchFolder, open_folder
 from opslab.store.layout import Layout
-from opslab.store.switch_files import MAX_BYTES, Look, SwitchFolder, open_folder
 
 R1 = RunId("r1")
 AT = "2026-01-01T00:00:00.000000Z"

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from opslab.killswitch import guard
-from opslab.killswitch.guard import SwitchWatch
+from opslab.killswitch import watcher as guard
 from opslab.killswitch.state import Switch
 from opslab.killswitch.switch import activate, clear, prepare
-from opslab.model.ids import RunId
+from opslab.killswitch.watcher import SwitchWatch
+from opslab.model.primitives.ids import RunId
+from opslab.store.kill_switch_files import SwitchFolder
 from opslab.store.layout import Layout
-from opslab.store.switch_files import SwitchFolder
 from opslab.system import SystemClock
 
 R1 = RunId("r1")

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from opslab.model.check import CHECK_EVENTS, PROBE
-from opslab.store.journal import Journal
-from opslab.store.torn_line import could_begin
+from opslab.model.checks.check_kind import CHECK_EVENTS, PROBE
+from opslab.store.runs.journal import Journal
+from opslab.store.runs.torn_line import could_begin
 from opslab.system import SystemClock
 
 SEQ, PREV = 12, "sha256:" + "0f" * 32

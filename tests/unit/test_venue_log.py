@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from opslab.store import venue_log
-from opslab.store.venue_log import BEFORE, MAX_COMINGS_A_SECOND, NAME, VenueLog
+from opslab.store.venues import venue_log
+from opslab.store.venues.venue_log import BEFORE, MAX_COMINGS_A_SECOND, NAME, VenueLog
 
 
 class Hands:

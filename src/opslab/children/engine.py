@@ -1,7 +1,8 @@
 """The engine child: one run, then gone. Started by control as `python -P -m opslab.children.engine FD`.
 
 Reads its plan from standard input, which stays open as long as control lives: its end means that nobody is left to
-report to. Behind a paper run's plan words follow, see `model/paper.py`. Sends frames to descriptor FD.
+report to. After a paper run's plan come commands, see `model/messages/paper_messages.py`. Sends messages to
+descriptor FD.
 SIGTERM and SIGINT set a flag; the run ends from a callback.
 """
 
@@ -21,18 +22,20 @@ from pydantic_core import from_json
 
 from opslab.children.halt import Halt, backtest_halt, live_halt, watch_switch
 from opslab.children.pipe import FramePipe
-from opslab.model.frame import EnginePlan, LivePlan, OwnStrategyPlan, ScenarioPlan, plan_of
-from opslab.model.instrument import instrument_of
-from opslab.model.redact import PathRedactor
-from opslab.model.results import Results
-from opslab.model.run import EngineCost, Failure
-from opslab.nautilus import backtest, live, own
-from opslab.nautilus.account_client import AccountClient
-from opslab.nautilus.guard import Guarded, Watch, bind
-from opslab.nautilus.hunt import Hunt
-from opslab.nautilus.live_watch import LiveWatch
-from opslab.nautilus.monitor import Words
-from opslab.nautilus.scenarios import SCENARIOS, Scenario, make
+from opslab.model.market.instrument import instrument_of
+from opslab.model.messages.engine_messages import EnginePlan, LivePlan, OwnStrategyPlan, ScenarioPlan, plan_of
+from opslab.model.primitives.redact import PathRedactor
+from opslab.model.run.metadata import EngineCost, Failure
+from opslab.model.run.results import Results
+from opslab.nautilus import backtest
+from opslab.nautilus.live import node as live
+from opslab.nautilus.live.monitor import Words
+from opslab.nautilus.live.rest_flatten import Hunt
+from opslab.nautilus.live.venue_rest_client import AccountClient
+from opslab.nautilus.strategy import user_strategy as own
+from opslab.nautilus.strategy.guarded import Guarded, Watch, bind
+from opslab.nautilus.strategy.live_recorder import LiveWatch
+from opslab.nautilus.strategy.scenarios import SCENARIOS, Scenario, make
 from opslab.system import SystemClock
 
 _PROGRESS_SECONDS = 0.25

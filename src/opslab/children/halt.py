@@ -6,13 +6,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from opslab.killswitch.guard import SwitchWatch
-from opslab.model.frame import EnginePlan, Halted, LivePlan
-from opslab.model.ids import RunId
-from opslab.model.instant import iso
-from opslab.nautilus.guard import Watch
-from opslab.nautilus.hunt import Hunt
-from opslab.nautilus.live_watch import LiveWatch
+from opslab.killswitch.watcher import SwitchWatch
+from opslab.model.messages.engine_messages import EnginePlan, Halted, LivePlan
+from opslab.model.primitives.ids import RunId
+from opslab.model.primitives.instant import iso
+from opslab.nautilus.live.rest_flatten import Hunt
+from opslab.nautilus.strategy.guarded import Watch
+from opslab.nautilus.strategy.live_recorder import LiveWatch
 from opslab.store.layout import Layout
 from opslab.system import SystemClock
 

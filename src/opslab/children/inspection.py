@@ -13,8 +13,8 @@ import sys
 from typing import Any
 
 from opslab.children.engine import redactor
-from opslab.model.frame import OwnStrategyPlan
-from opslab.nautilus import own
+from opslab.model.messages.engine_messages import OwnStrategyPlan
+from opslab.nautilus.strategy import user_strategy as own
 
 MEMORY_BYTES = 8 << 30
 """So that a module that eats memory meets its limit before the machine does."""

@@ -19,19 +19,19 @@ from pydantic_core import from_json
 from opslab.children.pipe import FramePipe
 from opslab.datasets.playback import playback
 from opslab.errors import Corrupt, LabError
-from opslab.killswitch.guard import SwitchWatch
-from opslab.model.candle import MINUTE_MS, Candle
-from opslab.model.ids import DatasetId, RunId
-from opslab.model.instant import NS_PER_MS
-from opslab.model.instrument import Instrument, instrument_of
-from opslab.model.ledger import LedgerEvent, Opened, event_of, written
-from opslab.model.venue import VenueEndpoints, VenuePlan
+from opslab.killswitch.watcher import SwitchWatch
+from opslab.model.market.candle import MINUTE_MS, Candle
+from opslab.model.market.instrument import Instrument, instrument_of
+from opslab.model.messages.ledger_events import LedgerEvent, Opened, event_of, written
+from opslab.model.messages.venue_messages import VenueEndpoints, VenuePlan
+from opslab.model.primitives.ids import DatasetId, RunId
+from opslab.model.primitives.instant import NS_PER_MS
 from opslab.store.layout import Layout
-from opslab.store.ledger import LedgerFile
-from opslab.store.venue_log import VenueLog
-from opslab.store.venues import write_token
+from opslab.store.venues.ledger import LedgerFile
+from opslab.store.venues.venue_files import write_token
+from opslab.store.venues.venue_log import VenueLog
 from opslab.system import SystemClock
-from opslab.venue.account import Account
+from opslab.venue.account.account import Account
 from opslab.venue.venue import Venue
 
 _PROGRESS_SECONDS = 0.5

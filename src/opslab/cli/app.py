@@ -8,9 +8,11 @@ from typing import Annotated, NoReturn
 import typer
 
 from opslab import __version__
-from opslab.cli import connectivity, data, kill, reconcile, run, spec, venue
+from opslab.cli import connectivity, data, kill, reconcile, spec
 from opslab.cli.output import error, note, print_help, result
 from opslab.cli.plain_command import PlainGroup
+from opslab.cli.run import commands as run
+from opslab.cli.venue import commands as venue
 from opslab.errors import LabError, Usage
 
 app = typer.Typer(

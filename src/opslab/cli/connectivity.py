@@ -8,8 +8,8 @@ from opslab.cli.options import Home, Json, Spec
 from opslab.cli.output import note, result_fields, result_json
 
 if TYPE_CHECKING:
-    from opslab.model.connectivity import ProbeResult, ReadinessResult
-    from opslab.runs.connectivity_checks import Checked
+    from opslab.model.checks.connectivity import ProbeResult, ReadinessResult
+    from opslab.runs.checks.connectivity import Checked
 
 app = typer.Typer(help="Look before you connect.", no_args_is_help=True)
 
@@ -34,7 +34,7 @@ def readiness(spec: Spec, run_id: RunIdOption = None, home: Home = None, as_json
         _show_readiness(result)
     _say(checked)
     if result.state not in ("disabled", "configured") and checked.notes:
-        from opslab.model.secrets import echo
+        from opslab.model.primitives.secret_shapes import echo
 
         note(f"notes: {echo(' '.join(checked.notes.split()))}")
     raise typer.Exit(READINESS_CODES[result.state])

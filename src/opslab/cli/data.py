@@ -7,12 +7,12 @@ import typer
 
 from opslab.cli.options import Dataset, Home, Json
 from opslab.cli.output import note, result, result_fields, result_json, result_table
-from opslab.model.ids import DatasetId, shown
+from opslab.model.primitives.ids import DatasetId, shown
 
 if TYPE_CHECKING:
-    from opslab.datasets.check import Report
     from opslab.datasets.prepare import Prepared
-    from opslab.datasets.source import Reading
+    from opslab.datasets.quality.check import Report
+    from opslab.datasets.sources.source import Reading
 
 app = typer.Typer(help="Prepare candles to run on.", no_args_is_help=True)
 
@@ -161,7 +161,7 @@ def list_(home: Home = None, as_json: Json = False) -> None:
 
 def _reading(columns: list[str] | None, timestamp: str) -> "Reading":
     from opslab.datasets.candles import CANDLES
-    from opslab.datasets.source import CLOSE_TIME, Reading
+    from opslab.datasets.sources.source import CLOSE_TIME, Reading
     from opslab.errors import Usage
 
     if timestamp not in ("open", "close"):
@@ -181,7 +181,7 @@ def _left_out(count: int) -> str | None:
 
 
 def _show_report(report: "Report") -> None:
-    from opslab.datasets.rules import RULES
+    from opslab.datasets.quality.rules import RULES
 
     for found in report.findings.in_order():
         result(f"{found.severity:7}  {found.text()}")
@@ -197,7 +197,7 @@ def _show_report(report: "Report") -> None:
 
 
 def _show(prepared: "Prepared", as_json: bool) -> None:
-    from opslab.datasets.findings import summary
+    from opslab.datasets.quality.findings import summary
 
     record = prepared.record
     if as_json:

@@ -11,13 +11,13 @@ from opslab.cli.options import Home, Json
 from opslab.cli.output import note, result_fields, result_json, result_table
 from opslab.cli.plain_command import PlainCommand, PlainGroup
 from opslab.errors import Environment, Usage
-from opslab.model.ids import RunId, nearest
+from opslab.model.primitives.ids import RunId, nearest
 
 if TYPE_CHECKING:
     from opslab.killswitch.state import Switch
     from opslab.killswitch.switch import Change, Listing
     from opslab.lab import Lab
-    from opslab.model.run import RunMetadata, Safety
+    from opslab.model.run.metadata import RunMetadata, Safety
 
 app = typer.Typer(
     cls=PlainGroup, help="The kill switch: stop a run, or all, and keep them from starting.", no_args_is_help=True
@@ -112,7 +112,7 @@ def status(run_id: RunIdOption = None, every: All = False, home: Home = None, as
 
 def note_blocked(run: "RunMetadata") -> None:
     """Say why the kill switch kept a run from starting, and what to do."""
-    from opslab.runs.safety_gate import refused
+    from opslab.runs.safety.start_gate import refused
 
     failure = refused(run)
     note(f"error: {failure.message}")
@@ -121,7 +121,7 @@ def note_blocked(run: "RunMetadata") -> None:
 
 def note_halted(run: "RunMetadata") -> None:
     """Say why the kill switch stopped a run, and what to do."""
-    from opslab.runs.safety_gate import blocked_by, switch_option
+    from opslab.runs.safety.start_gate import blocked_by, switch_option
 
     note(f"run {run.run_id} was halted: {blocked_by(run)}")
     note(f"hint: tc kill status {switch_option(run)}; docs/runbooks/kill-switch.md")
@@ -149,7 +149,7 @@ def _login_name() -> str:
 
 def _tell(lab: "Lab", run_id: RunId | None) -> list[str]:
     """Only where there are runs to tell: what it takes is not loaded otherwise."""
-    from opslab.store.index import run_folder_names
+    from opslab.store.runs.list_index import run_folder_names
 
     if run_id is not None:
         return lab.tell_runs(run_id, TELL_SECONDS) if lab.layout.run(run_id).is_dir() else []
@@ -162,7 +162,7 @@ def _tell(lab: "Lab", run_id: RunId | None) -> list[str]:
 def _strangers(lab: "Lab", run_id: RunId | None) -> dict[str, Any]:
     """Whether the run is there, and the names nearest to one that is not."""
     from opslab.killswitch.switch import list_switches
-    from opslab.store.index import run_folder_names
+    from opslab.store.runs.list_index import run_folder_names
 
     if run_id is None:
         return {}

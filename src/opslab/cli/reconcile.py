@@ -13,7 +13,7 @@ from opslab.cli.output import note, result, result_fields, result_json, result_t
 if TYPE_CHECKING:
     from opslab.lab import Lab
     from opslab.reconciliation.result import Finding, Limits, ReconciliationResult, SnapshotSummary, State
-    from opslab.runs.reconciliation_check import Reconciled
+    from opslab.runs.checks.reconciliation import Reconciled
 
 app = typer.Typer(help="Hold an account's expected state against the observed one.", no_args_is_help=True)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
 
 from opslab.errors import Usage
-from opslab.model.loopback_url import NAME, LoopbackUrl, is_loopback
+from opslab.model.primitives.loopback_url import NAME, LoopbackUrl, is_loopback
 
 Resolve = Callable[[str, int], Sequence[str]]
 """Host and port to addresses. Raises OSError when the name has none."""

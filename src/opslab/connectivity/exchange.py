@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import h11
 
-from opslab.model.connectivity import ProbePhase, ProbeReason
-from opslab.model.loopback_url import LoopbackUrl
+from opslab.model.checks.connectivity import ProbePhase, ProbeReason
+from opslab.model.primitives.loopback_url import LoopbackUrl
 
 MAX_HEAD_BYTES = 32 << 10
 """Status line and headers, with all informational answers before them; trailers have as much again."""

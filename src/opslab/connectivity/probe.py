@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from opslab.connectivity.addresses import Resolve, addresses_of
 from opslab.connectivity.exchange import Answer, Broken, Exchange
 from opslab.errors import Environment
-from opslab.model.connectivity import ProbePhase, ProbeReason, ProbeResult, ProbeState
-from opslab.model.instant import iso
-from opslab.model.loopback_url import LoopbackUrl
-from opslab.model.secrets import HIDDEN, looks_like_secret
+from opslab.model.checks.connectivity import ProbePhase, ProbeReason, ProbeResult, ProbeState
+from opslab.model.primitives.instant import iso
+from opslab.model.primitives.loopback_url import LoopbackUrl
+from opslab.model.primitives.secret_shapes import HIDDEN, looks_like_secret
 from opslab.ports import Clock
 
 _OURS = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}

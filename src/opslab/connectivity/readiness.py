@@ -2,7 +2,13 @@
 
 from collections.abc import Callable, Iterable, Mapping
 
-from opslab.model.connectivity import ConnectivityReadiness, Presence, ReadinessProblem, ReadinessResult, ReadinessState
+from opslab.model.checks.connectivity import (
+    ConnectivityReadiness,
+    Presence,
+    ReadinessProblem,
+    ReadinessResult,
+    ReadinessState,
+)
 
 Look = Callable[[Iterable[str]], Mapping[str, bool | None]]
 """Whether each named variable is set; None where that cannot be said."""

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from opslab.datasets.findings import Origin
-from opslab.model.instant import BAR_CLOSE_OFFSET_NS, NS_PER_MS
-from opslab.model.instrument import Instrument
+from opslab.datasets.quality.findings import Origin
+from opslab.model.market.instrument import Instrument
+from opslab.model.primitives.instant import BAR_CLOSE_OFFSET_NS, NS_PER_MS
 
 PRICES = ("open", "high", "low", "close")
 VALUES = (*PRICES, "volume")

@@ -10,14 +10,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from opslab.datasets.candles import VALUES, Chunk, catalog_schema, from_catalog, to_catalog
-from opslab.datasets.findings import Consecutive
+from opslab.datasets.dataset_records import kept_fingerprint, record_of
 from opslab.datasets.fingerprint import Fingerprint
-from opslab.datasets.records import kept_fingerprint, record_of
+from opslab.datasets.quality.findings import Consecutive
 from opslab.errors import Corrupt
-from opslab.model.dataset import DataFile, DatasetRecord
-from opslab.model.ids import DatasetId
-from opslab.model.instant import catalog_instant, close_ns
-from opslab.model.instrument import Instrument
+from opslab.model.market.dataset import DataFile, DatasetRecord
+from opslab.model.market.instrument import Instrument
+from opslab.model.primitives.ids import DatasetId
+from opslab.model.primitives.instant import catalog_instant, close_ns
 from opslab.ports import Tick
 from opslab.store.files import file_digest
 from opslab.store.layout import Layout

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 import pyarrow as pa
 
 from opslab.datasets.candles import CANDLES
-from opslab.model.canonical import DIGEST_PREFIX
+from opslab.model.primitives.canonical import DIGEST_PREFIX
 
 _WIDTH_BYTES = {"open_time": 8}
 _NUMBER_BYTES = 16

@@ -6,9 +6,9 @@ import pyarrow as pa
 
 from opslab.datasets.candles import VALUES
 from opslab.datasets.catalog import read_chunks
-from opslab.model.candle import Candle
-from opslab.model.ids import DatasetId
-from opslab.model.instrument import Instrument
+from opslab.model.market.candle import Candle
+from opslab.model.market.instrument import Instrument
+from opslab.model.primitives.ids import DatasetId
 from opslab.store.layout import Layout
 
 _SLICE_ROWS = 2_000

@@ -5,24 +5,24 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from opslab.datasets.ahead import read_ahead
 from opslab.datasets.candles import Chunk
 from opslab.datasets.catalog import CatalogWriter
-from opslab.datasets.check import rows_about
-from opslab.datasets.findings import KEPT_PER_RULE, Findings, summary
+from opslab.datasets.dataset_records import record_of, verify_files, write_fingerprint, write_record
 from opslab.datasets.fingerprint import Fingerprint
-from opslab.datasets.quality import Inspector
-from opslab.datasets.records import record_of, verify_files, write_fingerprint, write_record
-from opslab.datasets.rules import ALLOWABLE, RULES
-from opslab.datasets.shipped import SHIPPED, generate
-from opslab.datasets.source import Malformed, Reading, Source
-from opslab.datasets.sources import chunks, look_at_all
-from opslab.datasets.stages import IdenticalDropper, in_time_order
+from opslab.datasets.quality.check import rows_about
+from opslab.datasets.quality.findings import KEPT_PER_RULE, Findings, summary
+from opslab.datasets.quality.inspector import Inspector
+from opslab.datasets.quality.rules import ALLOWABLE, RULES
+from opslab.datasets.sources.prefetch import read_ahead
+from opslab.datasets.sources.repairs import IdenticalDropper, in_time_order
+from opslab.datasets.sources.shipped import SHIPPED, generate
+from opslab.datasets.sources.source import Malformed, Reading, Source
+from opslab.datasets.sources.source_files import chunks, look_at_all
 from opslab.errors import AlreadyExists, BadData, Corrupt, LabError, NotFound, Usage
-from opslab.model.dataset import DatasetRecord, Repairs, SourceFile
-from opslab.model.ids import DatasetId, nearest, shown
-from opslab.model.instant import iso, iso_minute
-from opslab.model.instrument import Instrument
+from opslab.model.market.dataset import DatasetRecord, Repairs, SourceFile
+from opslab.model.market.instrument import Instrument
+from opslab.model.primitives.ids import DatasetId, nearest, shown
+from opslab.model.primitives.instant import iso, iso_minute
 from opslab.ports import Clock, Tick
 from opslab.store.files import file_digest, staged_folder
 from opslab.store.layout import Layout

@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from opslab.errors import BadId, Usage
-from opslab.model.ids import RunId
-from opslab.store.switch_files import FOLDER, Look, why
+from opslab.model.primitives.ids import RunId
+from opslab.store.kill_switch_files import FOLDER, Look, why
 
 State = Literal["absent", "active", "cleared"]
 Scope = Literal["run", "all"]

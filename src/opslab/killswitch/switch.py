@@ -34,11 +34,11 @@ from opslab.killswitch.state import (
     switch_of,
     switch_of_folder,
 )
-from opslab.model.ids import RunId
-from opslab.model.instant import iso
+from opslab.model.primitives.ids import RunId
+from opslab.model.primitives.instant import iso
 from opslab.store.files import unwritable
+from opslab.store.kill_switch_files import FOLDER, Look, SwitchFolder, open_folder
 from opslab.store.layout import Layout
-from opslab.store.switch_files import FOLDER, Look, SwitchFolder, open_folder
 
 if TYPE_CHECKING:  # it takes pydantic to load
     from opslab.ports import Clock

@@ -19,12 +19,12 @@ from nautilus_trader.model import InstrumentId, NautilusDataType, TraderId
 from nautilus_trader.persistence import ParquetDataCatalog
 from nautilus_trader.risk import RiskEngineConfig
 
-from opslab.model.frame import EnginePlan, ScenarioPlan
-from opslab.model.instrument import VENUE, Instrument, instrument_of
-from opslab.model.run import Failure, ScenarioCounters
-from opslab.nautilus.guard import Guarded, Watch, replaced
+from opslab.model.market.instrument import VENUE, Instrument, instrument_of
+from opslab.model.messages.engine_messages import EnginePlan, ScenarioPlan
+from opslab.model.run.metadata import Failure, ScenarioCounters
 from opslab.nautilus.instrument import ADAPTER_MARGIN, perpetual
-from opslab.nautilus.stopper import Stopper
+from opslab.nautilus.stop_actor import Stopper
+from opslab.nautilus.strategy.guarded import Guarded, Watch, replaced
 
 CHUNK_BARS = 100_000
 _NODE = "backtest"

@@ -5,7 +5,7 @@ from typing import Any
 
 from nautilus_trader.model import CryptoPerpetual, Currency, InstrumentId, Money, Price, Quantity, Symbol
 
-from opslab.model.instrument import instrument_of
+from opslab.model.market.instrument import instrument_of
 
 ADAPTER_MARGIN = Decimal("0.1")
 """Initial and maintenance margin the adapter gives every perpetual, whatever the venue says (measured, rc7)."""

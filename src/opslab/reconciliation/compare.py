@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from opslab.model.instant import NS_PER_SECOND
+from opslab.model.primitives.instant import NS_PER_SECOND
 from opslab.reconciliation.result import Finding, Limits, Part, Reason, Side, Tolerances, finding
 from opslab.reconciliation.snapshot import Balance, OpenOrder, Position, Rows, Snapshot
 from opslab.reconciliation.values import Judged, Unjudged, difference, seconds_text, text

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from opslab.errors import Mistake
-from opslab.model.ids import shown
+from opslab.model.primitives.ids import shown
 from opslab.reconciliation.values import NumberText
 
 MAX_BYTES = 4 * 1024 * 1024

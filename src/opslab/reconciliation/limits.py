@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 from opslab.errors import Usage
-from opslab.model.ids import nearest, shown
+from opslab.model.primitives.ids import nearest, shown
 from opslab.reconciliation.result import Limits, Tolerances
 from opslab.reconciliation.values import number, text
 

@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
-from opslab.model.ledger import Exact
-from opslab.model.record import Record
+from opslab.model.messages.ledger_events import Exact
+from opslab.model.primitives.record import Record
 
 State = Literal["ok", "warning", "mismatch", "unknown"]
 Part = Literal["positions", "open_orders", "balances", "freshness"]

@@ -10,8 +10,8 @@ from decimal import Decimal
 from typing import Any
 
 from opslab.errors import Mistake, Usage
-from opslab.model.canonical import digest_bytes
-from opslab.model.ids import nearest
+from opslab.model.primitives.canonical import digest_bytes
+from opslab.model.primitives.ids import nearest
 from opslab.reconciliation.document import dotted, parse
 from opslab.reconciliation.result import Part, SnapshotSummary
 from opslab.reconciliation.values import Judged, Unjudged, instant, name, number, shown, text, total, word

@@ -11,8 +11,8 @@ from datetime import datetime
 from decimal import Context, Decimal, Inexact, InvalidOperation
 from typing import Literal
 
-from opslab.model.instant import NS_PER_SECOND
-from opslab.model.secrets import echo
+from opslab.model.primitives.instant import NS_PER_SECOND
+from opslab.model.primitives.secret_shapes import echo
 from opslab.reconciliation.result import Reason
 
 MOST_DIGITS = 18

@@ -4,17 +4,17 @@ from typing import Any
 
 import opslab
 from opslab.errors import AlreadyExists
-from opslab.model.difference import differences
-from opslab.model.ids import RunId
-from opslab.model.run import RunMetadata
-from opslab.model.spec import RunSpec
+from opslab.model.primitives.difference import differences
+from opslab.model.primitives.ids import RunId
+from opslab.model.run.metadata import RunMetadata
+from opslab.model.spec.run_spec import RunSpec
 from opslab.ports import Clock
-from opslab.runs.plan import RunPlan
-from opslab.runs.state import apply, refuse_behind, told
+from opslab.runs.planning.plan import RunPlan
+from opslab.runs.record.state import apply, refuse_behind, told
 from opslab.specs.load import load_spec
-from opslab.store.journal import Journal
 from opslab.store.layout import Layout
-from opslab.store.runs import SPEC, new_run_folder, refuse_taken, taken, write_metadata
+from opslab.store.runs.journal import Journal
+from opslab.store.runs.run_folders import SPEC, new_run_folder, refuse_taken, taken, write_metadata
 
 
 def initialize(layout: Layout, plan: RunPlan, clock: Clock) -> RunMetadata:

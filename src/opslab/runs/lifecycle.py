@@ -7,21 +7,21 @@ from pathlib import Path
 from typing import Any
 
 from opslab.errors import Corrupt, LabError
-from opslab.model.run import FINAL, Failure, Owner, RunMetadata
+from opslab.model.run.metadata import FINAL, Failure, Owner, RunMetadata
 from opslab.ports import Clock, Processes
-from opslab.runs.child_process import ENGINE_COMMAND
 from opslab.runs.initialize import initialize, is_initialized, made_of
-from opslab.runs.plan import RunPlan
-from opslab.runs.run_log import RunLog, finish
-from opslab.runs.safety_gate import may_start
-from opslab.runs.state import told
+from opslab.runs.planning.plan import RunPlan
+from opslab.runs.processes.child_process import ENGINE_COMMAND
+from opslab.runs.record.run_journal import RunLog, finish
+from opslab.runs.record.state import told
+from opslab.runs.safety.start_gate import may_start
 from opslab.store.files import remove_folder
-from opslab.store.journal import Journal
 from opslab.store.layout import Layout
-from opslab.store.live import remove_live
-from opslab.store.owner import owned
-from opslab.store.runs import taken, write_inputs
-from opslab.store.seal import read_manifest
+from opslab.store.runs.journal import Journal
+from opslab.store.runs.live_files import remove_live
+from opslab.store.runs.owner import owned
+from opslab.store.runs.run_folders import taken, write_inputs
+from opslab.store.runs.seal import read_manifest
 from opslab.system import StopSignals
 
 

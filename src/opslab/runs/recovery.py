@@ -6,34 +6,34 @@ from pathlib import Path
 from typing import Any, Literal
 
 from opslab.errors import Corrupt, Environment, InvalidSpec, LabError, Unwritable
-from opslab.model.check import CHECKS, last_artifact
-from opslab.model.halt import HaltFacts
-from opslab.model.ids import RunId
-from opslab.model.instant import iso
-from opslab.model.record import Record
-from opslab.model.run import FINAL, RunMetadata
+from opslab.model.checks.check_kind import CHECKS, last_artifact
+from opslab.model.primitives.ids import RunId
+from opslab.model.primitives.instant import iso
+from opslab.model.primitives.record import Record
+from opslab.model.run.halt_summary import HaltFacts
+from opslab.model.run.metadata import FINAL, RunMetadata
 from opslab.ports import Clock, Processes
-from opslab.runs.halt_times import flat_times
-from opslab.runs.halt_told import halt_told_by
-from opslab.runs.owners import refuse_unless_gone
-from opslab.runs.paper_recovery import Settled, put_away, refuse_while_served, settle_paper
-from opslab.runs.report import write_reports
-from opslab.runs.run_log import RunLog, finish, metrics_document
-from opslab.runs.state import refuse_behind, told
-from opslab.runs.verify import check_journal, refuse_changed
+from opslab.runs.paper.recovery import Settled, put_away, refuse_while_served, settle_paper
+from opslab.runs.record.owners import refuse_unless_gone
+from opslab.runs.record.report import write_reports
+from opslab.runs.record.run_journal import RunLog, finish, metrics_document
+from opslab.runs.record.state import refuse_behind, told
+from opslab.runs.record.verify import check_journal, refuse_changed
+from opslab.runs.safety.flat_times import flat_times
+from opslab.runs.safety.halt_summary import halt_told_by
 from opslab.specs.load import load_spec
-from opslab.store.behind_seal import behind_seal
 from opslab.store.files import file_digest, remove_file, remove_folder
-from opslab.store.journal import NAME as JOURNAL
-from opslab.store.journal import Journal, cut_torn_end, last_event, read_events
 from opslab.store.layout import Layout
-from opslab.store.ledger import read_ledger
-from opslab.store.live import read_live, remove_live
 from opslab.store.logs import scrub_log
-from opslab.store.owner import is_held, owned
-from opslab.store.runs import METRICS, SPEC, tidy, write_metadata
-from opslab.store.seal import hold_against, left_behind, read_manifest
-from opslab.store.venues import KEPT
+from opslab.store.runs.journal import NAME as JOURNAL
+from opslab.store.runs.journal import Journal, cut_torn_end, last_event, read_events
+from opslab.store.runs.live_files import read_live, remove_live
+from opslab.store.runs.owner import is_held, owned
+from opslab.store.runs.run_folders import METRICS, SPEC, tidy, write_metadata
+from opslab.store.runs.seal import hold_against, left_behind, read_manifest
+from opslab.store.runs.unsealed_tail import behind_seal
+from opslab.store.venues.ledger import read_ledger
+from opslab.store.venues.venue_files import KEPT
 
 Action = Literal["settled", "sealed", "rendered", "nothing", "refused", "unwritable", "unreadable"]
 

@@ -1,15 +1,15 @@
 """What is derived from a run's journal, written again."""
 
 from opslab.errors import Environment
-from opslab.model.ids import RunId
-from opslab.model.run import RunMetadata
+from opslab.model.primitives.ids import RunId
+from opslab.model.run.metadata import RunMetadata
 from opslab.ports import Processes
-from opslab.runs.plain_copies import write_plain_copies
-from opslab.runs.report import write_reports
-from opslab.runs.state import as_seen, told
+from opslab.runs.record.latest_copies import write_plain_copies
+from opslab.runs.record.report import write_reports
+from opslab.runs.record.state import as_seen, told
 from opslab.store.layout import Layout
-from opslab.store.owner import owned
-from opslab.store.runs import write_metadata
+from opslab.store.runs.owner import owned
+from opslab.store.runs.run_folders import write_metadata
 
 
 def render_again(layout: Layout, run_id: RunId, processes: Processes) -> RunMetadata:

@@ -7,8 +7,8 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from opslab.errors import InvalidSpec, Mistake
-from opslab.model.canonical import digest_bytes
-from opslab.model.spec import RunSpec
+from opslab.model.primitives.canonical import digest_bytes
+from opslab.model.spec.run_spec import RunSpec
 from opslab.specs.mistakes import mistake_of, variant_of
 from opslab.specs.yaml_tree import KeyPath, Tree, dotted, parse, read_text, shown_path
 

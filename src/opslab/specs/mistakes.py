@@ -8,9 +8,9 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import BaseModel, Tag
 
 from opslab.errors import Mistake
-from opslab.model.ids import nearest
-from opslab.model.secrets import HIDDEN, looks_like_secret
-from opslab.model.spec import VARIANTS, RunSpec
+from opslab.model.primitives.ids import nearest
+from opslab.model.primitives.secret_shapes import HIDDEN, looks_like_secret
+from opslab.model.spec.run_spec import VARIANTS, RunSpec
 from opslab.specs.yaml_tree import KeyPath, Tree, dotted
 
 _DECIMAL = re.compile(r"^Decimal\('(.*)'\)$")

@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 from opslab.errors import Environment, InvalidSpec, Mistake, NotFound
-from opslab.model.ids import shown
+from opslab.model.primitives.ids import shown
 
 MAX_BYTES = 64 * 1024
 MAX_DEPTH = 10

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from opslab.errors import AlreadyExists, Unwritable
-from opslab.model.canonical import DIGEST_PREFIX
+from opslab.model.primitives.canonical import DIGEST_PREFIX
 
 STAGING_PREFIX = ".staging-"
 

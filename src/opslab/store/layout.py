@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from opslab.model.ids import DatasetId, RunId, VenueId
+from opslab.model.primitives.ids import DatasetId, RunId, VenueId
 
 
 @dataclass(frozen=True, slots=True)

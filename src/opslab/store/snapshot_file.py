@@ -5,7 +5,7 @@ import stat
 from pathlib import Path
 
 from opslab.errors import Environment, NotFound, Usage
-from opslab.model.ids import shown
+from opslab.model.primitives.ids import shown
 
 
 def read_snapshot_file(path: Path, most_bytes: int) -> bytes:

@@ -9,21 +9,21 @@ from decimal import Decimal
 from typing import Any
 
 from opslab.errors import LabError
-from opslab.model.candle import Candle
-from opslab.model.instrument import Instrument
-from opslab.model.ledger import Accepted, LedgerEvent, Side, written
+from opslab.model.market.candle import Candle
+from opslab.model.market.instrument import Instrument
+from opslab.model.messages.ledger_events import Accepted, LedgerEvent, Side, written
 from opslab.ports import Ledger, Moment
-from opslab.venue.account import Account, Order
-from opslab.venue.broadcast import Broadcast
-from opslab.venue.desk import Desk
-from opslab.venue.market import Market
-from opslab.venue.matching import Level
-from opslab.venue.orders import Amendment, NewOrder, OrderRef
-from opslab.venue.path import Tick
-from opslab.venue.refusal import Refusal
-from opslab.venue.seams import Seams
-from opslab.venue.texts import Texts
-from opslab.venue.user_payloads import pushes
+from opslab.venue.account.account import Account, Order
+from opslab.venue.account.matching import Level
+from opslab.venue.account.matching_engine import Desk
+from opslab.venue.account.number_format import Texts
+from opslab.venue.account.order_requests import Amendment, NewOrder, OrderRef
+from opslab.venue.account.user_event_payloads import pushes
+from opslab.venue.api_error import Refusal
+from opslab.venue.fault_hooks import Seams
+from opslab.venue.market.candle_path import Tick
+from opslab.venue.market.market import Market
+from opslab.venue.market_publisher import Broadcast
 
 Payload = dict[str, Any]
 

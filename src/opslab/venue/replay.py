@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Literal, Protocol
 
-from opslab.model.candle import MINUTE_MS, Candle
+from opslab.model.market.candle import MINUTE_MS, Candle
 from opslab.ports import Moment
-from opslab.venue.market import Market
-from opslab.venue.path import Tick
+from opslab.venue.market.candle_path import Tick
+from opslab.venue.market.market import Market
 
 TURN_SECONDS = 0.005
 """At full speed, others get their turn at least this often."""

@@ -8,36 +8,36 @@ from pathlib import Path
 from typing import Any
 
 from opslab.errors import LabError
-from opslab.model.candle import Candle
-from opslab.model.instant import NS_PER_MS, iso_minute
-from opslab.model.instrument import Instrument
-from opslab.model.paper import VenueStatement
-from opslab.model.venue import VenueEndpoints, VenuePlan, VenueProgress
+from opslab.model.market.candle import Candle
+from opslab.model.market.instrument import Instrument
+from opslab.model.messages.paper_messages import VenueStatement
+from opslab.model.messages.venue_messages import VenueEndpoints, VenuePlan, VenueProgress
+from opslab.model.primitives.instant import NS_PER_MS, iso_minute
 from opslab.ports import Clock, Ledger, Moment
-from opslab.venue.account import Account
-from opslab.venue.account_endpoints import AccountEndpoints
-from opslab.venue.broadcast import Broadcast
-from opslab.venue.door import Door
+from opslab.venue.account.account import Account
+from opslab.venue.bar_pacing import Handled
+from opslab.venue.control.account_snapshot import statement
+from opslab.venue.control.control_socket import Door
+from opslab.venue.control.flatten import Flattener
+from opslab.venue.control.orphan_policy import LOOK_SECONDS, TELL_SECONDS, TRIES, TRY_SECONDS, over
+from opslab.venue.counters import Tally
+from opslab.venue.endpoints.account import AccountEndpoints
+from opslab.venue.endpoints.market import MarketEndpoints
+from opslab.venue.event_log import Say
 from opslab.venue.exchange import Exchange
+from opslab.venue.fault_hooks import Seams
+from opslab.venue.faults.controller import Faults
 from opslab.venue.faults.fault import Stage
-from opslab.venue.faults.faults import Faults
-from opslab.venue.flatten import Flattener
-from opslab.venue.gate import Gate
-from opslab.venue.handled import Handled
-from opslab.venue.limits import Limiter
-from opslab.venue.market import Market
-from opslab.venue.market_endpoints import MarketEndpoints
-from opslab.venue.market_payloads import MarketPayloads
-from opslab.venue.orphan import LOOK_SECONDS, TELL_SECONDS, TRIES, TRY_SECONDS, over
+from opslab.venue.market.market import Market
+from opslab.venue.market.payloads import MarketPayloads
+from opslab.venue.market_publisher import Broadcast
 from opslab.venue.replay import Replay, Tempo
-from opslab.venue.say import Say
-from opslab.venue.seams import Seams
-from opslab.venue.server import Server
-from opslab.venue.signing import listen_key
-from opslab.venue.statement import statement
-from opslab.venue.streams import Streams
-from opslab.venue.tally import Tally
-from opslab.venue.user_stream import UserStream
+from opslab.venue.transport.market_streams import Streams
+from opslab.venue.transport.rate_limits import Limiter
+from opslab.venue.transport.request_pipeline import Gate
+from opslab.venue.transport.server import Server
+from opslab.venue.transport.signing import listen_key
+from opslab.venue.transport.user_data_stream import UserStream
 
 UNREAD_SECONDS = 10.0
 """At full speed: how long everybody waits for one who does not read."""

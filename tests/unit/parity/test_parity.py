@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from opslab.model.parity import Parity
+from opslab.model.checks.parity import Parity
 from opslab.ports import Moment
-from opslab.runs.parity.parity import Run, parity
+from opslab.runs.comparison.parity.parity import Run, parity
 from opslab.store.layout import Layout
 from tests.fakes.tc import Tc
 from tests.unit.parity.twin import Twist, backtest, twin

@@ -8,23 +8,23 @@ from pathlib import Path
 from typing import Any
 
 from opslab.datasets.playback import playback
-from opslab.model.candle import Candle
-from opslab.model.ids import DatasetId
-from opslab.model.instant import NS_PER_MINUTE, close_ns
-from opslab.model.instrument import instrument_of
-from opslab.model.paper_facts import Latencies, PaperFacts, Reconciliations, StopFacts
-from opslab.model.run import RunMetadata
-from opslab.model.spec import AccountSpec
+from opslab.model.market.candle import Candle
+from opslab.model.market.instrument import instrument_of
+from opslab.model.primitives.ids import DatasetId
+from opslab.model.primitives.instant import NS_PER_MINUTE, close_ns
+from opslab.model.run.metadata import RunMetadata
+from opslab.model.run.paper_summary import Latencies, PaperFacts, Reconciliations, StopFacts
+from opslab.model.spec.run_spec import AccountSpec
 from opslab.ports import Moment
 from opslab.resources import exchange_info_symbol
-from opslab.runs.paper_results import paper_results
-from opslab.runs.parity.parity import Run
-from opslab.store.engine_orders import EngineOrders
-from opslab.store.journal import Journal
+from opslab.runs.comparison.parity.parity import Run
+from opslab.runs.paper.results import paper_results
 from opslab.store.layout import Layout
-from opslab.store.ledger import LedgerFile
-from opslab.store.runs import RowsFile, read_metadata
-from opslab.store.venues import KEPT
+from opslab.store.runs.engine_order_log import EngineOrders
+from opslab.store.runs.journal import Journal
+from opslab.store.runs.run_folders import RowsFile, read_metadata
+from opslab.store.venues.ledger import LedgerFile
+from opslab.store.venues.venue_files import KEPT
 from opslab.system import SystemClock
 
 INSTRUMENT = instrument_of(exchange_info_symbol("BTCUSDT"))

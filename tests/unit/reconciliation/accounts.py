@@ -8,7 +8,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from opslab.model.instant import parse_iso
+from opslab.model.primitives.instant import parse_iso
 from opslab.reconciliation.compare import compare
 from opslab.reconciliation.result import Finding, Limits, ReconciliationResult, conclude
 from opslab.reconciliation.snapshot import ORDER_STATUSES, Snapshot, read_snapshot

@@ -5,7 +5,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from opslab.reconciliation.looks import Looks, Moving, Patience, Whole, give_up, in_flight, look
+from opslab.reconciliation.confirmation import Looks, Moving, Patience, Whole, give_up, in_flight, look
 from opslab.reconciliation.result import Finding
 from tests.unit.reconciliation.accounts import INSTRUMENT, Document, compared, state, whole, with_value, without
 

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from opslab.errors import Corrupt
-from opslab.model.ledger import Accepted, Amended, Canceled, Filled, LeverageSet, event_of, written
-from opslab.venue.account import Account, Holding
+from opslab.model.messages.ledger_events import Accepted, Amended, Canceled, Filled, LeverageSet, event_of, written
+from opslab.venue.account.account import Account, Holding
 from tests.fakes.venue_account import NOW_MS, Scene, kinds, opened
 
 D = Decimal

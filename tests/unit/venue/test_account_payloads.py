@@ -4,12 +4,19 @@ import json
 from decimal import Decimal
 from typing import Any
 
-from opslab.model.ledger import Accepted, LedgerEvent
-from opslab.venue import account_payloads as told
-from opslab.venue.order_payloads import accepted_answer, all_orders, open_orders, order_answer, order_row, user_trades
-from opslab.venue.orders import HistoryQuery
-from opslab.venue.texts import Texts
-from opslab.venue.user_payloads import pushes
+from opslab.model.messages.ledger_events import Accepted, LedgerEvent
+from opslab.venue.account import account_payloads as told
+from opslab.venue.account.number_format import Texts
+from opslab.venue.account.order_payloads import (
+    accepted_answer,
+    all_orders,
+    open_orders,
+    order_answer,
+    order_row,
+    user_trades,
+)
+from opslab.venue.account.order_requests import HistoryQuery
+from opslab.venue.account.user_event_payloads import pushes
 from tests.fakes.venue_account import INSTRUMENT, NOW_MS, Scene
 
 TEXTS = Texts.of(INSTRUMENT)

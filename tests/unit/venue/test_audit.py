@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from opslab.model.ledger import Amended, Canceled, Expired, Filled, LedgerEvent, LeverageSet
-from opslab.venue.audit import MOST_FINDINGS, Audit, audit
+from opslab.model.messages.ledger_events import Amended, Canceled, Expired, Filled, LedgerEvent, LeverageSet
+from opslab.venue.account.audit import MOST_FINDINGS, Audit, audit
 from tests.fakes.venue_account import NOW_MS, Scene, kinds, opened
 from tests.unit.venue.test_conservation import Walk
 

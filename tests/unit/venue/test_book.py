@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from opslab.venue.book import DEPTH, Book, BookSide, Depth
-from opslab.venue.path import quotes
+from opslab.venue.market.candle_path import quotes
+from opslab.venue.market.order_book import DEPTH, Book, BookSide, Depth
 
 SIDES: tuple[BookSide, BookSide] = ("bids", "asks")
 CHAINS = ("depth@100ms", "depth@250ms", "depth@500ms")

@@ -15,11 +15,11 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from opslab.model.ledger import Accepted, Amended, Filled, LedgerEvent, event_of, written
-from opslab.venue.account import Account, Order
-from opslab.venue.audit import audit
-from opslab.venue.margin import margin_of
-from opslab.venue.refusal import Refusal
+from opslab.model.messages.ledger_events import Accepted, Amended, Filled, LedgerEvent, event_of, written
+from opslab.venue.account.account import Account, Order
+from opslab.venue.account.audit import audit
+from opslab.venue.account.margin import margin_of
+from opslab.venue.api_error import Refusal
 from tests.fakes.venue_account import TICK, Market, Scene, opened
 
 SEEDS = range(10)

@@ -3,9 +3,9 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from opslab.model.candle import MINUTE_MS
-from opslab.venue.day import DAY_MINUTES, Day, DayFigures
-from opslab.venue.klines import MINUTE, Kline
+from opslab.model.market.candle import MINUTE_MS
+from opslab.venue.market.klines import MINUTE, Kline
+from opslab.venue.market.rolling_24h import DAY_MINUTES, Day, DayFigures
 from tests.fakes.market_candles import OPEN_MS
 
 NOTHING = DayFigures(0, 0, 0, 0, 0, 0, -1, -1)

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from opslab.model.ledger import Expired, Filled, LedgerEvent
-from opslab.venue.margin import margin_of
-from opslab.venue.orders import OrderRef
-from opslab.venue.refusal import Refusal
+from opslab.model.messages.ledger_events import Expired, Filled, LedgerEvent
+from opslab.venue.account.margin import margin_of
+from opslab.venue.account.order_requests import OrderRef
+from opslab.venue.api_error import Refusal
 from tests.fakes.venue_account import Market, Scene, kinds, opened
 
 D = Decimal

@@ -11,25 +11,25 @@ from typing import Any, cast
 import pytest
 
 from opslab.errors import NotFound, Usage
-from opslab.model.candle import Candle
-from opslab.model.instrument import instrument_of
-from opslab.model.ledger import Opened
+from opslab.model.market.candle import Candle
+from opslab.model.market.instrument import instrument_of
+from opslab.model.messages.ledger_events import Opened
 from opslab.ports import Moment
 from opslab.resources import exchange_info_symbol
-from opslab.venue.account import Account
-from opslab.venue.broadcast import Broadcast
+from opslab.venue.account.account import Account
+from opslab.venue.api_error import Refusal
 from opslab.venue.exchange import Exchange
-from opslab.venue.faults import lane
-from opslab.venue.faults.close import GOODBYE_SECONDS
+from opslab.venue.fault_hooks import Call, Kind, Message, Seams, Unanswered
+from opslab.venue.faults import delay_queue as lane
+from opslab.venue.faults.controller import MAX_HELD, MAX_SECONDS, Faults, Held, terms_of_texts
 from opslab.venue.faults.fault import Stage
-from opslab.venue.faults.faults import MAX_HELD, MAX_SECONDS, Faults, Held, terms_of_texts
+from opslab.venue.faults.kinds.close import GOODBYE_SECONDS
 from opslab.venue.faults.registry import FAULTS
-from opslab.venue.market import Market
-from opslab.venue.market_payloads import MarketPayloads
-from opslab.venue.refusal import Refusal
-from opslab.venue.seams import Call, Kind, Message, Seams, Unanswered
-from opslab.venue.server import Server
-from opslab.venue.streams import Streams
+from opslab.venue.market.market import Market
+from opslab.venue.market.payloads import MarketPayloads
+from opslab.venue.market_publisher import Broadcast
+from opslab.venue.transport.market_streams import Streams
+from opslab.venue.transport.server import Server
 from tests.fakes import time_lapse
 from tests.fakes.venue_account import opened
 

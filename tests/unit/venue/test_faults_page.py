@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from opslab.venue.faults.controller import MAX_HELD, MAX_SECONDS
+from opslab.venue.faults.delay_queue import MAX_BYTES
 from opslab.venue.faults.fault import OfMessages
-from opslab.venue.faults.faults import MAX_HELD, MAX_SECONDS
-from opslab.venue.faults.lane import MAX_BYTES
 from opslab.venue.faults.registry import FAULTS
 
 PAGE = (Path(__file__).parents[3] / "docs" / "venue-faults.md").read_text(encoding="utf-8")

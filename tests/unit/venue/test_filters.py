@@ -5,9 +5,9 @@ from decimal import Decimal
 
 import pytest
 
-from opslab.model.ledger import OrderType, Side
-from opslab.venue.filters import Filters, check_status
-from opslab.venue.refusal import Refusal
+from opslab.model.messages.ledger_events import OrderType, Side
+from opslab.venue.account.filters import Filters, check_status
+from opslab.venue.api_error import Refusal
 from tests.fakes.venue_account import INSTRUMENT
 
 FILTERS = Filters.of(INSTRUMENT)

@@ -7,8 +7,8 @@ from decimal import Decimal
 import pytest
 
 from opslab.errors import Environment
-from opslab.venue.flatten import Flattened, Flattener
-from opslab.venue.refusal import Refusal
+from opslab.venue.api_error import Refusal
+from opslab.venue.control.flatten import Flattened, Flattener
 from tests.fakes import time_lapse
 from tests.fakes.venue_book import Book
 

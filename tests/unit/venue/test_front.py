@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from opslab.errors import Environment
-from opslab.venue.front import FIRST_SECONDS, LEAST_PORT, MAX_CONNECTIONS, NEXT_SECONDS, Front
-from opslab.venue.tally import Tally
+from opslab.venue.counters import Tally
+from opslab.venue.transport.listener import FIRST_SECONDS, LEAST_PORT, MAX_CONNECTIONS, NEXT_SECONDS, Front
 from tests.fakes import time_lapse
 
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from opslab.venue.handled import Handled
+from opslab.venue.bar_pacing import Handled
 from tests.fakes import time_lapse
 
 SECONDS = 10.0

@@ -5,9 +5,9 @@ from collections import defaultdict
 import pytest
 from hypothesis import given, settings
 
-from opslab.model.candle import MINUTE_MS, Candle
-from opslab.venue.klines import HISTORY, INTERVALS, MINUTE, Kline, Klines
-from opslab.venue.path import Tick, draw
+from opslab.model.market.candle import MINUTE_MS, Candle
+from opslab.venue.market.candle_path import Tick, draw
+from opslab.venue.market.klines import HISTORY, INTERVALS, MINUTE, Kline, Klines
 from tests.fakes.market_candles import OPEN_MS, minutes
 
 TICKS = 8

@@ -2,9 +2,16 @@
 
 import pytest
 
-from opslab.model.venue import VenueLimits
-from opslab.venue.limits import FIRST_BAN_MS, IGNORED_BEFORE_BAN, KEPT_ADDRESSES, LONGEST_BAN_MS, Limiter, rate_limits
-from opslab.venue.refusal import Refusal
+from opslab.model.messages.venue_messages import VenueLimits
+from opslab.venue.api_error import Refusal
+from opslab.venue.transport.rate_limits import (
+    FIRST_BAN_MS,
+    IGNORED_BEFORE_BAN,
+    KEPT_ADDRESSES,
+    LONGEST_BAN_MS,
+    Limiter,
+    rate_limits,
+)
 
 MINUTE_MS = 60_000
 BEGIN_MS = 1_800_000_000_000 // MINUTE_MS * MINUTE_MS

@@ -4,9 +4,9 @@ from decimal import Decimal
 
 import pytest
 
-from opslab.model.ledger import Side
-from opslab.venue.account import Holding
-from opslab.venue.margin import Resting, exposure, margin
+from opslab.model.messages.ledger_events import Side
+from opslab.venue.account.account import Holding
+from opslab.venue.account.margin import Resting, exposure, margin
 
 D = Decimal
 MARK = D(100)

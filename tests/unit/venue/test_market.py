@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from opslab.model.candle import MINUTE_MS, Candle
-from opslab.venue.klines import INTERVALS, MINUTE
-from opslab.venue.market import RECENT_TRADES, Market, Trade
-from opslab.venue.path import drawable
+from opslab.model.market.candle import MINUTE_MS, Candle
+from opslab.venue.market.candle_path import drawable
+from opslab.venue.market.klines import INTERVALS, MINUTE
+from opslab.venue.market.market import RECENT_TRADES, Market, Trade
 from tests.fakes.market_candles import OPEN_MS, btcusdt, candles, minutes, real_candles
 
 NOW_MS = 1_800_000_000_000

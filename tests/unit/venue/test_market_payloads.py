@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from opslab.model.candle import MINUTE_MS, Candle
-from opslab.venue.klines import INTERVALS, MINUTE
-from opslab.venue.market import Market, Trade
-from opslab.venue.market_payloads import DAY_MS, MarketPayloads
+from opslab.model.market.candle import MINUTE_MS, Candle
+from opslab.venue.market.klines import INTERVALS, MINUTE
+from opslab.venue.market.market import Market, Trade
+from opslab.venue.market.payloads import DAY_MS, MarketPayloads
 from tests.fakes.market_candles import OPEN_MS, SHARED, btcusdt, candles
 
 NOW_MS = 1_800_000_000_123

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from opslab.model.ledger import Side
-from opslab.venue.account import Order
-from opslab.venue.matching import Level, Taken, rest, take
+from opslab.model.messages.ledger_events import Side
+from opslab.venue.account.account import Order
+from opslab.venue.account.matching import Level, Taken, rest, take
 
 ASKS: list[Level] = [
     (Decimal("100.0"), Decimal("1")),

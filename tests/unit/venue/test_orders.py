@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from opslab.venue.orders import (
+from opslab.venue.account.order_requests import (
     Amendment,
     HistoryQuery,
     NewOrder,
@@ -19,7 +19,7 @@ from opslab.venue.orders import (
     order_ref,
     trade_history,
 )
-from opslab.venue.refusal import HTTP_STATUS, MESSAGES, Refusal
+from opslab.venue.api_error import HTTP_STATUS, MESSAGES, Refusal
 
 SIGNED = {"timestamp": "1800000000000", "recvWindow": "5000", "signature": "ab", "apiKey": "k"}
 LIMIT = {

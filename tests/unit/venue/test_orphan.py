@@ -2,8 +2,8 @@
 
 import pytest
 
-from opslab.model.venue import OnOrphan
-from opslab.venue.orphan import over
+from opslab.model.messages.venue_messages import OnOrphan
+from opslab.venue.control.orphan_policy import over
 
 FLAT_AND_GONE = "the account is flat, and its clients are gone"
 GONE = "its clients are gone"

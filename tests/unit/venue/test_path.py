@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from opslab.model.candle import MINUTE_MS, Candle
-from opslab.venue.path import MAX_TICKS, MIN_TICKS, Tick, corners, draw, drawable, quotes
+from opslab.model.market.candle import MINUTE_MS, Candle
+from opslab.venue.market.candle_path import MAX_TICKS, MIN_TICKS, Tick, corners, draw, drawable, quotes
 from tests.fakes.market_candles import OPEN_MS, candles, real_candles
 
 TICK = 10

@@ -7,10 +7,10 @@ from itertools import pairwise
 
 import pytest
 
-from opslab.model.candle import MINUTE_MS, Candle
+from opslab.model.market.candle import MINUTE_MS, Candle
 from opslab.ports import Moment
-from opslab.venue.market import Market
-from opslab.venue.path import Tick
+from opslab.venue.market.candle_path import Tick
+from opslab.venue.market.market import Market
 from opslab.venue.replay import Replay, Tempo
 from tests.fakes import time_lapse
 from tests.fakes.market_candles import OPEN_MS, btcusdt

@@ -9,8 +9,14 @@ import pytest
 from aiohttp import web
 
 from opslab.errors import Usage
-from opslab.model.venue import VenueKey, VenueLimits
-from opslab.venue.clients import (
+from opslab.model.messages.venue_messages import VenueKey, VenueLimits
+from opslab.venue.counters import Tally
+from opslab.venue.fault_hooks import Seams
+from opslab.venue.transport.market_streams import Streams
+from opslab.venue.transport.rate_limits import Limiter
+from opslab.venue.transport.request_pipeline import Gate
+from opslab.venue.transport.server import Server, is_loopback
+from opslab.venue.transport.sessions import (
     MAX_WAITING_BYTES,
     MAX_WAITING_IN_ALL_BYTES,
     MESSAGES_A_SECOND,
@@ -19,13 +25,7 @@ from opslab.venue.clients import (
     Clients,
     Connection,
 )
-from opslab.venue.gate import Gate
-from opslab.venue.limits import Limiter
-from opslab.venue.seams import Seams
-from opslab.venue.server import Server, is_loopback
-from opslab.venue.streams import Streams
-from opslab.venue.tally import Tally
-from opslab.venue.user_stream import UserStream
+from opslab.venue.transport.user_data_stream import UserStream
 from tests.fakes import time_lapse
 
 KEY = VenueKey(api_key="k", api_secret="s")

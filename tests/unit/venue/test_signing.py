@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from opslab.model.venue import VenueKey
-from opslab.venue.refusal import Refusal
-from opslab.venue.signing import (
+from opslab.model.messages.venue_messages import VenueKey
+from opslab.venue.api_error import Refusal
+from opslab.venue.transport.signing import (
     check_key,
     check_signature,
     check_time,

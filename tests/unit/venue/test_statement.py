@@ -2,10 +2,10 @@
 
 from decimal import Decimal
 
-from opslab.model.venue import VenueProgress
+from opslab.model.messages.venue_messages import VenueProgress
 from opslab.reconciliation.snapshot import Snapshot, read_snapshot
 from opslab.reconciliation.values import Unjudged
-from opslab.venue.statement import statement
+from opslab.venue.control.account_snapshot import statement
 from tests.fakes.venue_book import Book
 
 AT_NS = 1_700_000_000_123_456_789

@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from opslab.model.candle import Candle
-from opslab.venue.broadcast import Broadcast
-from opslab.venue.clients import Connection
-from opslab.venue.klines import INTERVALS
-from opslab.venue.market import Market
-from opslab.venue.market_payloads import MarketPayloads
-from opslab.venue.streams import MAX_STREAMS, Streams, Subscriber, depth_terms, is_served
-from opslab.venue.user_stream import VALID_MS, UserStream
+from opslab.model.market.candle import Candle
+from opslab.venue.market.klines import INTERVALS
+from opslab.venue.market.market import Market
+from opslab.venue.market.payloads import MarketPayloads
+from opslab.venue.market_publisher import Broadcast
+from opslab.venue.transport.market_streams import MAX_STREAMS, Streams, Subscriber, depth_terms, is_served
+from opslab.venue.transport.sessions import Connection
+from opslab.venue.transport.user_data_stream import VALID_MS, UserStream
 from tests.fakes import time_lapse
 from tests.fakes.market_candles import OPEN_MS, btcusdt
 

@@ -3,22 +3,22 @@
 import re
 from pathlib import Path
 
-from opslab.model.instrument import instrument_of
-from opslab.model.venue import VenueLimits
+from opslab.model.market.instrument import instrument_of
+from opslab.model.messages.venue_messages import VenueLimits
 from opslab.ports import Moment
 from opslab.resources import exchange_info_symbol
-from opslab.venue.account import Account
-from opslab.venue.account_endpoints import AccountEndpoints
-from opslab.venue.broadcast import Broadcast
-from opslab.venue.endpoint import Table
+from opslab.venue.account.account import Account
+from opslab.venue.endpoints.account import AccountEndpoints
+from opslab.venue.endpoints.market import MarketEndpoints
 from opslab.venue.exchange import Exchange
-from opslab.venue.market import Market
-from opslab.venue.market_endpoints import MarketEndpoints
-from opslab.venue.market_payloads import MarketPayloads
-from opslab.venue.seams import Seams
-from opslab.venue.streams import Streams
-from opslab.venue.trading_socket import METHODS
-from opslab.venue.user_stream import UserStream
+from opslab.venue.fault_hooks import Seams
+from opslab.venue.market.market import Market
+from opslab.venue.market.payloads import MarketPayloads
+from opslab.venue.market_publisher import Broadcast
+from opslab.venue.transport.endpoint import Table
+from opslab.venue.transport.market_streams import Streams
+from opslab.venue.transport.trading_socket import METHODS
+from opslab.venue.transport.user_data_stream import UserStream
 from tests.fakes.venue_account import opened
 
 PAGE = (Path(__file__).parents[3] / "docs" / "venue.md").read_text(encoding="utf-8")

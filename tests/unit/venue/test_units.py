@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from opslab.venue.units import Units, decimal_writer, exact_decimal, exact_units, rounded
+from opslab.venue.market.fixed_point import Units, decimal_writer, exact_decimal, exact_units, rounded
 from tests.fakes.market_candles import OPEN_MS, btcusdt
 
 

@@ -11,11 +11,11 @@ from weakref import WeakKeyDictionary
 from pydantic import Field
 from pydantic_core import from_json
 
-from opslab.model.record import Record
-from opslab.venue.clients import Connection
+from opslab.model.primitives.record import Record
 from opslab.venue.exchange import Exchange
-from opslab.venue.seams import Message, Receiver, Seams
-from opslab.venue.server import Server
+from opslab.venue.fault_hooks import Message, Receiver, Seams
+from opslab.venue.transport.server import Server
+from opslab.venue.transport.sessions import Connection
 
 Which = Literal["all", "market", "user", "trading"]
 Share = Annotated[float, Field(gt=0, le=1)]

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from opslab.venue.faults import (
+from opslab.venue.faults.fault import Fault
+from opslab.venue.faults.kinds import (
     broken_ohlc,
     clock_skew,
     close,
@@ -28,7 +29,6 @@ from opslab.venue.faults import (
     wrong_types,
     zero_quantity,
 )
-from opslab.venue.faults.fault import Fault
 
 FAULTS: dict[str, Fault[Any]] = {
     module.FAULT.name: module.FAULT

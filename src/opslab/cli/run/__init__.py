@@ -1,0 +1,1 @@
+"""`tc run`: one module per group of commands."""

@@ -1,0 +1,99 @@
+"""`tc run`: run it, and look at what ran."""
+
+from typing import Annotated
+
+import typer
+
+from opslab.cli.kill import note_blocked, note_halted
+from opslab.cli.options import Home, Json, RunIdOption, Spec
+from opslab.cli.output import note, note_at_once, result_json
+from opslab.cli.run import comparison as run_compare
+from opslab.cli.run import paper as run_paper
+from opslab.cli.run import proof as run_proof
+from opslab.cli.run.fields import EXIT_CODES, break_off, document, folder_of, show_fields
+from opslab.cli.run.listing import list_runs
+
+app = typer.Typer(help="Run, and look at what ran.", no_args_is_help=True)
+
+RunIdArgument = Annotated[str, typer.Argument(metavar="ID", help="Name of the run.", show_default=False)]
+
+
+@app.command()
+def init(spec: Spec, run_id: RunIdOption = None, home: Home = None, as_json: Json = False) -> None:
+    """Record what is to be run, and check it, without running it; a run with the same spec goes on from it."""
+    from opslab.lab import open_lab
+
+    lab = open_lab(home)
+    metadata = lab.initialize(lab.plan(spec, run_id))
+    if as_json:
+        result_json(document(lab, metadata))
+    else:
+        show_fields(metadata)
+        elsewhere = f" --home {home}" if home else ""
+        note(f"hint: tc run {metadata.mode} --spec {spec} --run-id {metadata.run_id}{elsewhere}")
+
+
+@app.command()
+def backtest(spec: Spec, run_id: RunIdOption = None, home: Home = None, as_json: Json = False) -> None:
+    """Run a backtest in the engine, with a journal, canonical results and a report."""
+    from opslab.cli.progress import ProgressBar
+    from opslab.lab import open_lab
+    from opslab.system import StopSignals
+
+    lab = open_lab(home)
+    with StopSignals() as signals:
+        signals.on_signal = break_off
+        plan = lab.plan(spec, run_id, "backtest")
+        signals.announce, signals.on_signal = _announce, lambda _count: None
+        if signals.name:
+            raise KeyboardInterrupt
+        note(f"run {plan.run_id}: {plan.spec.strategy.title} on {plan.engine.rows:,} candles of {plan.dataset.name}")
+        with ProgressBar("backtest", "bars", plan.engine.rows) as progress:
+            metadata = lab.backtest(plan, signals, progress.reach)
+    if as_json:
+        result_json(document(lab, metadata))
+    else:
+        show_fields(metadata)
+    if metadata.failure:
+        note(f"error: run {metadata.run_id} failed: {metadata.failure.message}")
+        note(f"hint: tc run show {metadata.run_id}, and {folder_of(metadata)}/report.md")
+    elif metadata.status == "safety_blocked":
+        note_blocked(metadata)
+    elif metadata.status == "halted":
+        note_halted(metadata)
+    elif metadata.status == "interrupted":
+        note(f"run {metadata.run_id} was interrupted by {metadata.ended_by}; what there is has been kept")
+    raise typer.Exit(EXIT_CODES[metadata.status])
+
+
+app.command()(run_paper.paper)
+app.command("list")(list_runs)
+
+
+@app.command()
+def show(run_id: RunIdArgument, home: Home = None, as_json: Json = False) -> None:
+    """Show one run: its state, its identity, its counters."""
+    from opslab.lab import open_lab
+
+    lab = open_lab(home)
+    metadata, _folder_path = lab.run(run_id)
+    if as_json:
+        result_json(document(lab, metadata))
+    else:
+        show_fields(metadata, lab.live(run_id))
+    if metadata.status == "interrupted" and metadata.ended_by == "owner_gone" and not metadata.recovered_at:
+        note(f"hint: tc run recover {run_id} settles it")
+
+
+def _announce(name: str, count: int) -> None:
+    if count == 1:
+        note_at_once(f"{name}: ending the run and keeping what there is; once more kills the engine")
+    else:
+        note_at_once(f"{name}: killing the engine")
+
+
+app.command()(run_proof.verify)
+app.command()(run_proof.recover)
+app.command()(run_proof.report)
+app.command()(run_compare.compare)
+app.command()(run_compare.reproduce)

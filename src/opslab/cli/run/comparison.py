@@ -1,0 +1,151 @@
+"""`tc run compare` and `tc run reproduce`: what differs, and does it come out the same again."""
+
+import json
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from opslab.cli.options import Home, Json
+from opslab.cli.output import note, note_at_once, result, result_fields, result_json, result_table
+from opslab.cli.run.parity_text import show_parity
+
+if TYPE_CHECKING:
+    from opslab.model.checks.comparison import Comparison, FirstDifference, InputPart
+    from opslab.model.primitives.difference import Difference
+    from opslab.runs.planning.plan import BacktestPlan
+
+EXIT_CODES = {"pass": 0, "fail": 1, "unknown": 3}
+INTERRUPTED = 130
+_SHOWN = 20
+"""Differences of one part that are listed; `--json` has all."""
+_SHOWN_CHARACTERS = 60
+_DIGEST_CHARACTERS = 19
+
+
+def compare(
+    a: Annotated[str, typer.Argument(metavar="A", help="Name of a run.", show_default=False)],
+    b: Annotated[str, typer.Argument(metavar="B", help="Name of another.", show_default=False)],
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Which part of the inputs of two runs differs, whether the results do, and at which first event.
+
+    Of a paper run: whether it saw the same bars and decided the same, and why fills differ.
+    """
+    from opslab.lab import open_lab
+    from opslab.runs.comparison.compare import EXIT_CODES as BY_RESULTS
+
+    found = open_lab(home).compare(a, b)
+    if as_json:
+        result_json(found.model_dump(mode="json"))
+    else:
+        _show(found)
+    raise typer.Exit(BY_RESULTS[found.results])
+
+
+def reproduce(
+    run_id: Annotated[str, typer.Argument(metavar="ID", help="Name of a completed backtest.", show_default=False)],
+    times: Annotated[int, typer.Option("--times", metavar="N", min=1, max=10_000, help="How often.")] = 1,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the runs that agree, too.")] = False,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Run it again from what was stored of it, and compare the result digests."""
+    from opslab.cli.progress import ProgressBar
+    from opslab.lab import open_lab
+    from opslab.system import StopSignals
+
+    def say(number: int, plan: "BacktestPlan", parts: "list[InputPart]") -> None:
+        if number == 1:
+            for part in parts:
+                note(f"not as it was: {part.part}: {'; '.join(_short(each) for each in part.differences[:3])}")
+        progress.restart(f"{number} of {times}", plan.engine.rows)
+
+    lab = open_lab(home)
+    with StopSignals() as signals, ProgressBar("reproduce", "bars") as progress:
+        signals.announce = _announce
+        found = lab.reproduce(run_id, times, keep, signals, progress.reach, say)
+        stopped = signals.name
+    if as_json:
+        result_json(found.model_dump(mode="json"))
+    else:
+        result_fields(
+            [
+                ("run", found.run_id),
+                ("verdict", found.verdict),
+                ("agreed", f"{found.agreed} of {found.times}"),
+                ("inputs", "as they were" if found.inputs == "same" else "not as they were: " + _names(found.parts)),
+                ("result digest", found.result_digest),
+            ]
+        )
+        kept = [one for one in found.again if one.kept]
+        if kept:
+            result("")
+            rows = [
+                (one.run_id, one.status, "same" if one.same else "differs", one.result_digest or "") for one in kept
+            ]
+            result_table(("KEPT", "STATUS", "RESULT", "RESULT DIGEST"), rows)
+        if found.comparison:
+            result("")
+            _show(found.comparison)
+    raise typer.Exit(INTERRUPTED if stopped else EXIT_CODES[found.verdict])
+
+
+def _show(found: "Comparison") -> None:
+    result_fields(
+        [("a", found.a), ("b", found.b), ("inputs", found.inputs), ("results", f"{found.results}: {found.message}")]
+    )
+    for part in found.parts:
+        _table(f"input: {part.part}", part.differences)
+    if found.counters:
+        _table("counters", found.counters)
+    if found.first:
+        _show_first(found.first)
+    if found.parity:
+        show_parity(found.parity)
+
+
+def _show_first(first: "FirstDifference") -> None:
+    sides = [f"line {place.line}" if place else "has ended" for place in (first.a, first.b)]
+    result(f"\nfirst difference: number {first.number:,} of {first.file}; a: {sides[0]}, b: {sides[1]}")
+    if first.differences:
+        _rows(first.differences)
+        return
+    for name, place in (("a", first.a), ("b", first.b)):
+        if place:
+            result(f"  {name} says {json.dumps(place.says, ensure_ascii=False)}")
+
+
+def _table(title: str, found: "tuple[Difference, ...]") -> None:
+    result(f"\n{title}")
+    _rows(found[:_SHOWN])
+    if len(found) > _SHOWN:
+        result(f"  and {len(found) - _SHOWN} more; --json has all")
+
+
+def _rows(found: "tuple[Difference, ...]") -> None:
+    rows = [(f"  {each.field}", _cell(each.before), _cell(each.after)) for each in found]
+    result_table(("  FIELD", "A", "B"), rows)
+
+
+def _cell(text: str | None) -> str:
+    if text is None:
+        return "-"
+    if text.startswith("sha256:"):
+        return text[:_DIGEST_CHARACTERS]
+    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}..."
+
+
+def _short(each: "Difference") -> str:
+    return f"{each.field} was {_cell(each.before)}, is {_cell(each.after)}"
+
+
+def _names(parts: "tuple[InputPart, ...]") -> str:
+    return ", ".join(part.part for part in parts)
+
+
+def _announce(name: str, count: int) -> None:
+    if count == 1:
+        note_at_once(f"{name}: ending this one and stopping; once more kills the engine")
+    else:
+        note_at_once(f"{name}: killing the engine")

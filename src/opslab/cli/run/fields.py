@@ -1,0 +1,81 @@
+"""How one run is shown: its fields for a person, its document for a program, its exit code."""
+
+from typing import TYPE_CHECKING, Any
+
+from opslab.cli.kill import switch_text
+from opslab.cli.output import result_fields
+from opslab.cli.run.paper_fields import halt_fields, live_fields, paper_fields
+
+if TYPE_CHECKING:
+    from opslab.lab import Lab
+    from opslab.model.run.live_status import Live
+    from opslab.model.run.metadata import RunMetadata
+
+EXIT_CODES = {"completed": 0, "failed": 1, "safety_blocked": 4, "halted": 4, "interrupted": 130}
+
+
+def break_off(_count: int) -> None:
+    """Until there is a run nothing is written: whatever is being looked at can be left."""
+    raise KeyboardInterrupt
+
+
+def document(lab: "Lab", run: "RunMetadata") -> dict[str, Any]:
+    live = lab.live(run.run_id)
+    seen = {"live": live.model_dump() if live else None, "seal": lab.seal(run.run_id), "folder": folder_of(run)}
+    return {**run.model_dump(mode="json"), **seen}
+
+
+def folder_of(run: "RunMetadata") -> str:
+    """Relative to the home, as artifacts are."""
+    return f"artifacts/runs/{run.run_id}"
+
+
+def show_fields(run: "RunMetadata", live: "Live | None" = None) -> None:
+    data, cost = run.dataset, run.engine_cost
+    counters = list(run.metrics.model_dump().items()) if run.metrics else []
+    result_fields(
+        [
+            ("run", run.run_id),
+            ("mode", run.mode),
+            ("status", run.status),
+            ("ended by", run.ended_by),
+            ("kill switch", switch_text(run.safety)),
+            ("failure", f"{run.failure.kind}: {run.failure.message}" if run.failure else None),
+            ("strategy", run.strategy_title),
+            ("instrument", f"{run.instrument} on {run.venue}"),
+            ("dataset", f"{data.name} ({data.kind}), {data.rows:,} candles" if data else None),
+            (
+                "window",
+                f"{data.start or 'the start'} to {data.end or 'the end'}"
+                if data and (data.start or data.end)
+                else None,
+            ),
+            ("allowed", ", ".join(data.allowed) if data and data.allowed else None),
+            ("risk profile", run.risk_profile),
+            ("started", run.started_at),
+            ("heartbeat", live.heartbeat_at if live else None),
+            ("bars so far", f"{live.bars_seen:,} of {live.bars_total:,}" if live else None),
+            *live_fields(live.paper if live else None),
+            ("ended", run.ended_at),
+            ("recovered", run.recovered_at),
+            ("reproduces", run.reproduces),
+            *halt_fields(run.halt),
+            *paper_fields(run.paper),
+            *((name, f"{count:,}") for name, count in counters),
+            *((f"denied {name}", f"{count:,}") for name, count in run.denial_reasons.items()),
+            ("engine", f"{cost.bars_per_second:,.0f} bars/s, {cost.peak_memory_bytes / 1e6:,.0f} MB" if cost else None),
+            ("readiness", _check(run.connectivity_readiness)),
+            ("probe", _check(run.connectivity_probe)),
+            ("reconciliation", _check(run.reconciliation)),
+            ("input digest", run.input_digest),
+            ("result digest", run.result_digest),
+            ("folder", folder_of(run)),
+        ]
+    )
+
+
+def _check(section: dict[str, Any] | None) -> str | None:
+    if not section:
+        return None
+    kept = section["artifact"]
+    return f"{section['state']} ({kept})" if kept else str(section["state"])

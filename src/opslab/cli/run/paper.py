@@ -1,0 +1,71 @@
+"""`tc run paper`: a live node against the loopback venue, watched while it runs."""
+
+from typing import TYPE_CHECKING
+
+import typer
+
+from opslab.cli.kill import note_blocked, note_halted
+from opslab.cli.options import Home, Json, RunIdOption, Spec
+from opslab.cli.output import note, note_at_once, result_json
+from opslab.cli.run.fields import EXIT_CODES, break_off, document, folder_of, show_fields
+
+if TYPE_CHECKING:
+    from opslab.model.run.metadata import RunMetadata
+
+
+def paper(spec: Spec, run_id: RunIdOption = None, home: Home = None, as_json: Json = False) -> None:
+    """Run NautilusTrader's live node against a loopback venue that replays candles, and watch it to its end."""
+    from opslab.cli.run.paper_board import PaperBoard
+    from opslab.lab import open_lab
+    from opslab.system import StopSignals
+
+    lab = open_lab(home)
+    with StopSignals() as signals:
+        signals.on_signal = break_off
+        plan = lab.plan(spec, run_id, "paper")
+        signals.announce, signals.on_signal = _announce, lambda _count: None
+        if signals.name:
+            raise KeyboardInterrupt
+        speed = plan.spec.paper.speed
+        pace = "as fast as it can" if speed == "max" else f"at {speed}x"
+        note(f"run {plan.run_id}: {plan.spec.strategy.title} on {plan.rows:,} candles of {plan.dataset.name}, {pace}")
+        with PaperBoard(plan.run_id) as board:
+            metadata = lab.paper(plan, signals, board.show)
+    if as_json:
+        result_json(document(lab, metadata))
+    else:
+        show_fields(metadata)
+    _tell_end(metadata)
+    raise typer.Exit(exit_code(metadata))
+
+
+def exit_code(run: "RunMetadata") -> int:
+    """A run that came to its end is as good as its last reconciliation."""
+    if run.status == "completed" and run.paper and run.paper.final_reconciliation:
+        from opslab.reconciliation.result import EXIT_CODES as BY_RECONCILIATION
+
+        return BY_RECONCILIATION[run.paper.final_reconciliation]
+    return EXIT_CODES[run.status]
+
+
+def _tell_end(run: "RunMetadata") -> None:
+    if run.failure:
+        note(f"error: run {run.run_id} failed: {run.failure.message}")
+        note(f"hint: tc run show {run.run_id}, and {folder_of(run)}/report.md")
+    elif run.status == "safety_blocked":
+        note_blocked(run)
+    elif run.status == "halted":
+        note_halted(run)
+    elif run.status == "interrupted":
+        note(f"run {run.run_id} was interrupted by {run.ended_by}; what there is has been kept")
+    elif exit_code(run):
+        found = run.paper.final_reconciliation if run.paper else "unknown"
+        note(f"run {run.run_id} came to its end, and its last reconciliation is {found}")
+        note(f"hint: docs/runbooks/reconciliation-mismatch.md, and {folder_of(run)}/reconciliation_result.json")
+
+
+def _announce(name: str, count: int) -> None:
+    if count == 1:
+        note_at_once(f"{name}: closing the gate, leaving the account as on_stop wants; once more kills the engine")
+    else:
+        note_at_once(f"{name}: killing the engine; the venue ends what it left")

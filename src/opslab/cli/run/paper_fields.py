@@ -1,0 +1,82 @@
+"""What `tc run show` says of a paper run beyond what every run has."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from opslab.model.run.halt_summary import HaltFacts
+    from opslab.model.run.live_status import FeedNow, PaperLive
+    from opslab.model.run.paper_summary import EngineLife, PaperFacts
+
+
+def paper_fields(facts: "PaperFacts | None") -> list[tuple[str, str | None]]:
+    """Names and values; None for what is not known."""
+    if facts is None:
+        return []
+    from opslab.runs.record.paper_report import said_by
+
+    account, stop = facts.account_at_end, facts.stop
+    missed = f", {facts.bars_missed:,} missed" if facts.bars_missed is not None else ""
+    seen = f"{facts.bars_seen:,}" if facts.bars_seen is not None else "not known how many"
+    held = f"position {account.position}, {account.open_orders:,} open orders" if account else None
+    last = facts.engines[-1] if facts.engines else None
+    return [
+        ("stopped for", stop.why if stop else None),
+        ("bars", f"{seen} of {facts.bars_expected:,}{missed}"),
+        ("engines", f"{len(facts.engines):,}, {facts.restarts:,} restarts" if facts.engines else None),
+        ("last engine", _end(last) if last else None),
+        *(
+            (f"feed {name}", _feed(feed.silent_seconds, feed.disconnected_seconds))
+            for name, feed in facts.feeds.items()
+        ),
+        ("final reconciliation", facts.final_reconciliation or "not made"),
+        ("account at the end", f"{'flat' if account.flat else held}, {said_by(account)}" if account else "not known"),
+    ]
+
+
+def _end(engine: "EngineLife") -> str:
+    return f"{engine.ended_by or 'not known how it ended'}{f': {engine.failure}' if engine.failure else ''}"
+
+
+def halt_fields(halt: "HaltFacts | None") -> list[tuple[str, str | None]]:
+    """Of a run that the kill switch stopped."""
+    if halt is None:
+        return []
+    flat = f"by the {halt.flattened_by}" if halt.flattened_by else None
+    return [
+        ("gate closed", _after(halt.seconds_to_gate)),
+        ("no open order", _after(halt.seconds_to_no_orders)),
+        ("flat", _after(halt.seconds_to_flat)),
+        ("flattened", flat),
+        ("escalation", None if halt.escalation == "none" else halt.escalation),
+    ]
+
+
+def _after(seconds: float | None) -> str | None:
+    return None if seconds is None else f"{seconds * 1000:,.1f} ms after the activation"
+
+
+def _feed(silent_seconds: float, disconnected_seconds: float) -> str | None:
+    """None of a feed that was live all the time."""
+    if not silent_seconds and not disconnected_seconds:
+        return None
+    return f"silent {silent_seconds:.1f} s, disconnected {disconnected_seconds:.1f} s"
+
+
+def live_fields(now: "PaperLive | None") -> list[tuple[str, str | None]]:
+    """The same of one that runs."""
+    if now is None:
+        return []
+    lost = [name for name, state in now.sockets.items() if state != "connected"]
+    held = f"{now.position_side} {now.position}, {now.open_orders:,} open orders" if now.position_side else None
+    return [
+        ("phase", f"{now.phase}{f', engine {now.engine}' if now.engine > 1 else ''}"),
+        ("last beat", f"{now.beat_age_seconds:.1f} s ago" if now.beat_age_seconds is not None else "none yet"),
+        *((f"feed {name}", _feed_now(feed)) for name, feed in now.feeds.items()),
+        ("disconnected", ", ".join(lost) or None),
+        ("account now", f"{held}, as the venue says" if held else "not known"),
+    ]
+
+
+def _feed_now(feed: "FeedNow") -> str:
+    age = "nothing yet" if feed.age_seconds is None else f"last message {feed.age_seconds:.1f} s ago"
+    return f"{feed.state}, {age}"

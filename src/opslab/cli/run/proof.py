@@ -1,0 +1,128 @@
+"""`tc run verify`, `recover`, `report`: is it whole, settle it, render it again."""
+
+from typing import Annotated, Any
+
+import typer
+
+from opslab.cli.options import Home, Json
+from opslab.cli.output import note, result, result_fields, result_json, result_table
+from opslab.cli.progress import ProgressBar
+from opslab.errors import Corrupt, Usage
+
+MaybeRunId = Annotated[str | None, typer.Argument(metavar="ID", help="Name of the run.", show_default=False)]
+All = Annotated[bool, typer.Option("--all", help="All runs.")]
+
+
+def verify(run_id: MaybeRunId = None, every: All = False, home: Home = None, as_json: Json = False) -> None:
+    """Hold a run against its seal: is every file what it was, and is nothing missing or added?"""
+    from opslab.lab import open_lab
+    from opslab.runs.record.verify import EXIT_CODES, hint
+
+    lab = open_lab(home)
+    runs = lab.chosen(_one_or_all("verify", run_id, every))
+    with ProgressBar("verify", "bytes", lab.size_to_verify(runs)) as progress:
+        found = [lab.verify(name, progress.add) for name in runs]
+    counts = {verdict: sum(one.verdict == verdict for one in found) for verdict in EXIT_CODES}
+    documents: list[dict[str, Any]] = [{**one.model_dump(mode="json"), "hint": hint(one)} for one in found]
+    if as_json:
+        result_json({"runs": documents, "counts": counts} if every else documents[0])
+    elif every:
+        result_table(
+            ("RUN", "VERDICT", "STATUS", "FILES", "BYTES", "FINDING"),
+            [
+                (one.run_id, one.verdict, one.status or "", f"{one.files:,}", f"{one.size_bytes:,}", one.message)
+                for one in found
+            ],
+            right=(3, 4),
+        )
+    else:
+        _show(documents[0])
+    for one in found:
+        next_step = hint(one)
+        if next_step:
+            note(f"hint: {next_step}")
+    raise typer.Exit(max((EXIT_CODES[one.verdict] for one in found), default=0))
+
+
+def recover(
+    run_id: MaybeRunId = None,
+    every: All = False,
+    gone_host: Annotated[
+        str | None,
+        typer.Option("--gone-host", metavar="HOST", help="Another machine that owned runs and will not come back."),
+    ] = None,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Settle a run whose owner is gone, and seal what there is. What lives is never touched."""
+    from opslab.lab import open_lab
+
+    lab = open_lab(home)
+    wanted = _one_or_all("recover", run_id, every)
+    if wanted is not None:
+        (name,) = lab.chosen(wanted)
+        done = [(lab.recover(name, gone_host), 0)]
+    else:
+        done = lab.recover_all(gone_host)
+    if as_json:
+        result_json({"runs": [one.model_dump() for one, _ in done]})
+    else:
+        result_table(("RUN", "DONE", "WHY"), [(one.run_id, one.action, one.message) for one, _ in done])
+    broken = any(code == Corrupt.exit_code for _, code in done)
+    unable = any(one.action == "unwritable" for one, _ in done)
+    raise typer.Exit(Corrupt.exit_code if broken else 5 if unable else 0)
+
+
+def report(
+    run_id: Annotated[str, typer.Argument(metavar="ID", help="Name of the run.", show_default=False)],
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Render metadata.json, report.md and report.html again, from the journal."""
+    from opslab.lab import open_lab
+    from opslab.model.primitives.ids import RunId
+    from opslab.store.runs.seal import DERIVED
+
+    lab = open_lab(home)
+    metadata = lab.render(run_id)
+    folder = lab.layout.run(RunId(run_id))
+    files = [f"artifacts/runs/{metadata.run_id}/{name}" for name in sorted(DERIVED) if (folder / name).exists()]
+    if as_json:
+        result_json({"run_id": metadata.run_id, "status": metadata.status, "files": files})
+    else:
+        for file in files:
+            result(file)
+
+
+def _one_or_all(command: str, run_id: str | None, every: bool) -> str | None:
+    """The run that is meant; None for all."""
+    if (run_id is None) != every:
+        raise Usage(
+            "give the name of a run, or --all" if not every else "give the name of a run or --all, not both",
+            hint=f"tc run {command} --help",
+        )
+    return run_id
+
+
+def _show(one: dict[str, Any]) -> None:
+    result_fields(
+        [
+            ("run", one["run_id"]),
+            ("verdict", one["verdict"]),
+            ("status", one["status"]),
+            ("seal", one["seal"]),
+            ("files", f"{one['files']:,}, {one['size_bytes']:,} bytes" if one["seal"] else None),
+            ("says", one["message"] if not one["findings"] else None),
+        ]
+    )
+    if one["findings"]:
+        rows = [
+            (found["kind"], found["file"], _text(found["line"]), _text(found["byte"]), found["message"])
+            for found in one["findings"]
+        ]
+        result("")
+        result_table(("WHAT", "FILE", "LINE", "BYTE", "SAYS"), rows, right=(2, 3))
+
+
+def _text(number: int | None) -> str:
+    return "" if number is None else f"{number}"

@@ -1,0 +1,1 @@
+"""`tc venue`: serve the venue, inject faults into it."""

@@ -1,0 +1,1 @@
+"""Quality rules for candles and their findings."""

@@ -1,0 +1,1 @@
+"""Candle files of each kind, read in column batches."""

@@ -1,0 +1,191 @@
+"""Candle CSV: plain, gzipped or zipped, streamed column-wise.
+
+When the fast reader stumbles, `csv_diagnosis` reads the same file again slowly, only to say which lines are wrong.
+"""
+
+import csv
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import IO, cast
+
+import pyarrow as pa
+import pyarrow.csv as pacsv
+
+from opslab.datasets.candles import CANDLES, NUMBER, VALUES, Chunk
+from opslab.datasets.quality.findings import Consecutive, Finding
+from opslab.datasets.sources.csv_diagnosis import diagnose, salvaged
+from opslab.datasets.sources.source import (
+    CLOSE_TIME,
+    COLUMNS_HINT,
+    Malformed,
+    Reading,
+    Source,
+    open_ms_of,
+    our_names,
+    require_columns,
+    to_chunk,
+    unit_of,
+)
+from opslab.errors import BadData, Environment, NotFound
+from opslab.model.primitives.ids import shown
+
+BINANCE_COLUMNS = (
+    "open_time", "open", "high", "low", "close", "volume", "close_time", "quote_volume", "count",
+    "taker_buy_volume", "taker_buy_quote_volume", "ignore",
+)  # fmt: skip
+BLOCK_BYTES = 1 << 20
+"""Text read at once. The reader keeps some dozens of blocks in flight, so this is what bounds its memory."""
+_PROBE_BYTES = 64 << 10
+_MAX_ZIP_RATIO = 100
+
+
+def look_at(path: Path, name: str, reading: Reading) -> Source:
+    """Read the first lines. Raises NotFound, Environment, or BadData when this is no candle file."""
+    with opened(path, name) as stream:
+        probe = _read_probe(stream, name)
+    try:
+        text = probe.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise BadData(f"{name}: not UTF-8 text", hint=COLUMNS_HINT) from None
+    lines = text.splitlines()
+    if not lines:
+        raise BadData(f"{name}: is empty", hint=COLUMNS_HINT)
+    first = _fields(lines[0])
+    header = not _is_whole(first[0]) and not _is_whole(first[0].removeprefix("-"))
+    if header:
+        columns = our_names(first, reading)
+        require_columns(columns, f"{name}:1", reading)
+        if len(lines) < 2:
+            raise BadData(f"{name}: has a header and no candles", hint=COLUMNS_HINT)
+        first = _fields(lines[1])
+    elif reading.columns:
+        raise BadData(f"{name}:1: has no header, so its columns cannot be named", hint="leave out --column")
+    elif len(first) in (6, 12):
+        columns = BINANCE_COLUMNS[: len(first)]
+    else:
+        raise BadData(f"{name}:1: has {len(first)} columns and no header", hint=COLUMNS_HINT)
+    place = columns.index("open_time")
+    value = first[place] if place < len(first) else ""
+    unit = unit_of(int(value)) if _is_whole(value) else None
+    if unit is None:
+        raise BadData(
+            f"{name}:{2 if header else 1}: open_time {shown(value, 30)} is not an instant between 2009 and 2100",
+            hint="open_time counts seconds, milliseconds, microseconds or nanoseconds since 1970 UTC",
+        )
+    size = _text_bytes(path)
+    about = size // max(1, len(lines[-1]) + 1) if size else None
+    first_open = open_ms_of(int(value), unit, reading.label)
+    return Source(path, name, columns, header, unit, first_open, reading, size, about)
+
+
+def chunks(source: Source) -> Iterator[Chunk]:
+    """The candles in the file's order. Raises Malformed with the lines that are no candles."""
+    read = pacsv.ReadOptions(
+        block_size=BLOCK_BYTES, column_names=_distinct(source.columns), skip_rows=1 if source.header else 0
+    )
+    wanted = [*CANDLES.names, *([CLOSE_TIME] if CLOSE_TIME in source.columns else [])]
+    convert = pacsv.ConvertOptions(
+        column_types={"open_time": pa.int64(), CLOSE_TIME: pa.int64(), **dict.fromkeys(VALUES, NUMBER)},
+        include_columns=wanted,
+        null_values=[],
+    )
+    parse = pacsv.ParseOptions(ignore_empty_lines=False)
+    line = source.first_line
+    try:
+        with opened(source.path, source.name) as stream, pacsv.open_csv(stream, read, parse, convert) as reader:
+            for batch in reader:
+                values = [batch.column(name) for name in VALUES]
+                closes = batch.column(CLOSE_TIME) if CLOSE_TIME in wanted else None
+                origin = Consecutive(source.name, line)
+                chunk = to_chunk(batch.column("open_time"), values, closes, source, origin)
+                if chunk is None:
+                    raise pa.ArrowInvalid("open_time out of range")
+                line += batch.num_rows
+                yield chunk
+    except (pa.ArrowInvalid, EOFError, zlib.error, zipfile.BadZipFile, OSError) as error:
+        if isinstance(error, OSError) and error.errno:
+            raise
+        with opened(source.path, source.name) as stream:
+            raise Malformed(diagnose(stream, source, str(error)), next_line=line) from None
+
+
+def line_by_line(source: Source, from_line: int) -> Iterator[Chunk | Finding]:
+    """What `chunks` could not read, slowly: the candles that are candles, and what is wrong with the other lines."""
+    with opened(source.path, source.name) as stream:
+        yield from salvaged(stream, source, from_line)
+
+
+@contextmanager
+def opened(path: Path, name: str) -> Iterator[IO[bytes]]:
+    """The file's CSV bytes. Raises NotFound, Environment or BadData."""
+    try:
+        if path.name.lower().endswith(".zip"):
+            with zipfile.ZipFile(path) as archive, archive.open(_only_member(archive, name)) as member:
+                yield member
+        else:
+            compression = "gzip" if path.name.lower().endswith(".gz") else None
+            with pa.input_stream(str(path), compression=compression) as stream:
+                yield cast("IO[bytes]", stream)
+    except FileNotFoundError:
+        raise NotFound(f"file {shown(str(path), 200)} not found") from None
+    except PermissionError:
+        raise Environment(f"{name}: cannot be read: permission denied") from None
+    except zipfile.BadZipFile as error:
+        raise BadData(f"{name}: is not a whole zip file ({error})", hint="download it again") from None
+
+
+def _text_bytes(path: Path) -> int | None:
+    """Unpacked size, where it is known beforehand."""
+    name = path.name.lower()
+    if name.endswith(".zip"):
+        with zipfile.ZipFile(path) as archive:
+            return archive.infolist()[0].file_size
+    return None if name.endswith(".gz") else path.stat().st_size
+
+
+def _only_member(archive: zipfile.ZipFile, name: str) -> zipfile.ZipInfo:
+    members = archive.infolist()
+    if len(members) != 1:
+        raise BadData(f"{name}: holds {len(members)} files", hint="a zip of candles holds exactly one CSV")
+    member = members[0]
+    if PurePosixPath(member.filename).name != member.filename or "\\" in member.filename:
+        raise BadData(f"{name}: its member {shown(member.filename)} is in a folder", hint="zip the CSV by itself")
+    if not member.filename.lower().endswith(".csv"):
+        raise BadData(f"{name}: its member {shown(member.filename)} is not a .csv")
+    if member.flag_bits & 1:
+        raise BadData(f"{name}: is encrypted", hint="unzip it first")
+    if member.file_size > _MAX_ZIP_RATIO * max(member.compress_size, 1024):
+        raise BadData(f"{name}: unpacks to more than {_MAX_ZIP_RATIO} times its size", hint="unzip it and look at it")
+    return member
+
+
+def _read_probe(stream: IO[bytes], name: str) -> bytes:
+    """Whole lines from the beginning of the file."""
+    try:
+        probe = stream.read(_PROBE_BYTES)
+    except (OSError, EOFError, zlib.error, pa.ArrowInvalid) as error:
+        raise BadData(f"{name}: cannot be unpacked: {error}", hint="download it again") from None
+    if len(probe) < _PROBE_BYTES:
+        return probe
+    if b"\n" not in probe:
+        raise BadData(f"{name}: its first line is longer than {_PROBE_BYTES} bytes", hint=COLUMNS_HINT)
+    return probe[: probe.rindex(b"\n")]
+
+
+def _distinct(columns: tuple[str, ...]) -> list[str]:
+    """Column names for the reader, which wants them different; ours are, the others do not matter."""
+    return [name if name in (*CANDLES.names, CLOSE_TIME) else f"{place} {name}" for place, name in enumerate(columns)]
+
+
+def _fields(line: str) -> list[str]:
+    try:
+        return next(csv.reader([line]), [""])
+    except csv.Error:
+        return [line]
+
+
+def _is_whole(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= 19

@@ -1,0 +1,88 @@
+"""What may be done to candles on their way in, only when it was asked for by name."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from opslab.datasets.candles import CANDLES, Chunk
+from opslab.datasets.quality.findings import Origin
+from opslab.datasets.quality.inspector import same_as_before
+
+_SLICE_ROWS = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """Rows from anywhere: for each the number of its file's origin and its row there."""
+
+    origins: tuple[Origin, ...]
+    which: pa.Array
+    rows: pa.Array
+
+    def place(self, row: int) -> tuple[str, int]:
+        origin: Origin = self.origins[self.which[row].as_py()]
+        return origin.place(self.rows[row].as_py())
+
+
+def in_time_order(chunks: Iterable[Chunk]) -> Iterator[Chunk]:
+    """All candles sorted by open time; those of one time stay in the order they came in. Holds them all in memory."""
+    batches: list[pa.RecordBatch] = []
+    origins: list[Origin] = []
+    for chunk in chunks:
+        count = chunk.batch.num_rows
+        which = pa.nulls(count, pa.int32()).fill_null(len(origins))
+        rows = pc.subtract(pc.cumulative_sum(pa.nulls(count, pa.int64()).fill_null(1)), 1)
+        batches.append(_with_columns(chunk, {"which": which, "row": rows}))
+        origins.append(chunk.origin)
+    if not batches:
+        return
+    marks = sorted({name for batch in batches for name in batch.schema.names} - {*CANDLES.names, "which", "row"})
+    table = pa.Table.from_batches([_with_marks(batch, marks) for batch in batches])
+    keys = [("open_time", "ascending"), ("which", "ascending"), ("row", "ascending")]
+    for batch in table.sort_by(keys).combine_chunks().to_batches(max_chunksize=_SLICE_ROWS):
+        origin = Listed(tuple(origins), batch.column("which"), batch.column("row"))
+        yield Chunk(batch.select(CANDLES.names), origin, {name: batch.column(name) for name in marks})
+
+
+class IdenticalDropper:
+    """Leaves out candles that repeat the one before, in every value; `dropped` counts them."""
+
+    def __init__(self) -> None:
+        self.dropped = 0
+        self._last: pa.RecordBatch | None = None
+
+    def without_repeats(self, chunks: Iterable[Chunk]) -> Iterator[Chunk]:
+        for chunk in chunks:
+            batch = chunk.batch
+            if not batch.num_rows:
+                continue
+            times = batch.column("open_time")
+            first = self._last.column("open_time") if self._last is not None else pa.array([-1], pa.int64())
+            again = pc.equal(times, pa.concat_arrays([first, times.slice(0, len(times) - 1)]))
+            repeats = pc.and_(again, same_as_before(batch, self._last))
+            self._last = batch.slice(batch.num_rows - 1)
+            count = pc.sum(repeats).as_py() or 0
+            if not count:
+                yield chunk
+                continue
+            self.dropped += count
+            kept = pc.invert(repeats)
+            places = pc.indices_nonzero(kept).cast(pa.int64())
+            which = pa.nulls(len(places), pa.int32()).fill_null(0)
+            marks = {name: mark.filter(kept) for name, mark in chunk.marks.items()}
+            yield Chunk(batch.filter(kept), Listed((chunk.origin,), which, places), marks)
+
+
+def _with_columns(chunk: Chunk, more: dict[str, pa.Array]) -> pa.RecordBatch:
+    columns = {name: chunk.batch.column(name) for name in CANDLES.names} | more | chunk.marks
+    return pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns))
+
+
+def _with_marks(batch: pa.RecordBatch, marks: list[str]) -> pa.RecordBatch:
+    """The batch with every mark as a column, False where its reader had none."""
+    none = pa.nulls(batch.num_rows, pa.bool_()).fill_null(False)
+    columns = {name: batch.column(name) for name in (*CANDLES.names, "which", "row")}
+    columns |= {name: batch.column(name) if name in batch.schema.names else none for name in marks}
+    return pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns))

@@ -1,0 +1,179 @@
+"""One file of candles, and what every kind of file has in common: names of columns, units of time."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from opslab.datasets.candles import CANDLES, VALUES, Chunk
+from opslab.datasets.quality.findings import Finding, Origin
+from opslab.errors import BadData
+from opslab.model.primitives.ids import shown
+from opslab.model.primitives.instant import MINUTE_MS
+
+CSV_SUFFIXES = (".csv", ".csv.gz", ".zip")
+COLUMNAR_SUFFIXES = (".parquet", ".feather", ".arrow")
+SUFFIXES = CSV_SUFFIXES + COLUMNAR_SUFFIXES
+CLOSE_TIME = "close_time"
+
+TimeUnit = Literal["s", "ms", "us", "ns"]
+Label = Literal["open", "close"]
+PER_SECOND: dict[TimeUnit, int] = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
+EARLIEST_S, LATEST_S = 1_230_768_000, 4_102_444_800
+"""2009-01-01 and 2100-01-01: inside, the units cannot be confused."""
+
+
+class Malformed(Exception):
+    """A source that cannot be read to its end, with the lines that are to blame."""
+
+    def __init__(self, findings: Sequence[Finding], next_line: int | None = None) -> None:
+        """next_line: the first line that was not given yet, where reading on line by line is possible."""
+        super().__init__(findings[0].text())
+        self.findings = findings
+        self.next_line = next_line
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How files are to be understood."""
+
+    columns: Mapping[str, str] = field(default_factory=dict)
+    """Our column name to the file's."""
+    label: Label = "open"
+    """Whether timestamps are the candle's open or its close."""
+
+    def source_name(self, column: str) -> str:
+        return self.columns.get(column, column)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One file, looked at. `first_open_ms` orders several; `rows_about` is a guess for progress."""
+
+    path: Path
+    name: str
+    columns: tuple[str, ...]
+    """Our names for the file's columns, in its order."""
+    header: bool
+    time_unit: TimeUnit
+    first_open_ms: int
+    reading: Reading
+    text_bytes: int | None = None
+    rows_about: int | None = None
+
+    @property
+    def first_line(self) -> int:
+        """Line of the first candle; row 1 in columnar files."""
+        return 2 if self.header else 1
+
+    @property
+    def columnar(self) -> bool:
+        return self.path.name.lower().endswith(COLUMNAR_SUFFIXES)
+
+
+def unit_of(value: int) -> TimeUnit | None:
+    """The unit in which `value` is an instant between 2009 and 2100."""
+    for unit, per_second in PER_SECOND.items():
+        if EARLIEST_S * per_second <= value < LATEST_S * per_second:
+            return unit
+    return None
+
+
+def open_ms_of(value: int, unit: TimeUnit, label: Label) -> int:
+    """The open time of one candle whose timestamp is `value`."""
+    time_ms = value * 1000 // PER_SECOND[unit]
+    return time_ms if label == "open" else time_ms - _back_ms(time_ms)
+
+
+def _back_ms(close_ms: int) -> int:
+    """From a close to its open: closes are labelled 00:01:00.000 or 00:00:59.999."""
+    return MINUTE_MS - 1 if close_ms % MINUTE_MS == MINUTE_MS - 1 else MINUTE_MS
+
+
+def to_chunk(
+    times: pa.Array, values: Sequence[pa.Array], close_times: pa.Array | None, source: Source, origin: Origin
+) -> Chunk | None:
+    """A chunk from raw columns, times brought to milliseconds of the open. None when a time has no unit at all."""
+    marks: dict[str, pa.Array] = {}
+    millis, other = _in_milliseconds(times, source.time_unit)
+    if millis is None:
+        return None
+    if other is not None:
+        marks["mixed_time_unit"] = other
+    if source.time_unit in ("us", "ns") and other is None:
+        per_ms = PER_SECOND[source.time_unit] // 1000
+        rest = pc.not_equal(pc.multiply(millis, per_ms), times)
+        if pc.any(rest).as_py():
+            marks["off_grid"] = rest
+    if close_times is not None and source.reading.label == "open":
+        # A minute after the open less one unit, as Binance writes it; or the full minute, as others do.
+        length = pc.subtract(close_times, times)
+        minute = 60 * PER_SECOND[source.time_unit]
+        whole = pc.or_(pc.equal(length, minute - 1), pc.equal(length, minute))
+        marks["truncated"] = pc.invert(whole)
+    if source.reading.label == "close":
+        rest_ms = pc.subtract(millis, pc.multiply(pc.divide(millis, MINUTE_MS), MINUTE_MS))
+        back = pc.if_else(pc.equal(rest_ms, MINUTE_MS - 1), MINUTE_MS - 1, MINUTE_MS)
+        millis = pc.subtract(millis, back)
+    return Chunk(pa.RecordBatch.from_arrays([millis, *values], schema=CANDLES), origin, marks)
+
+
+def _in_milliseconds(times: pa.Array, unit: TimeUnit) -> tuple[pa.Array | None, pa.Array | None]:
+    """Milliseconds, and which rows were in another unit than the file's (None when all were in it)."""
+    if _all_within(times, unit):
+        return _scaled(times, unit), None
+    millis = pa.nulls(len(times), pa.int64())
+    for other, per_second in PER_SECOND.items():
+        inside = pc.and_(pc.greater_equal(times, EARLIEST_S * per_second), pc.less(times, LATEST_S * per_second))
+        millis = pc.if_else(inside, _scaled(times, other), millis)
+        if other == unit:
+            mixed = pc.invert(inside)
+    return (None, None) if millis.null_count else (millis, mixed)
+
+
+def _all_within(times: pa.Array, unit: TimeUnit) -> bool:
+    if not len(times):
+        return True
+    bounds = pc.min_max(times).as_py()
+    return bool(EARLIEST_S * PER_SECOND[unit] <= bounds["min"] and bounds["max"] < LATEST_S * PER_SECOND[unit])
+
+
+def _scaled(times: pa.Array, unit: TimeUnit) -> pa.Array:
+    if unit == "s":
+        return pc.multiply(times, 1000)
+    return times if unit == "ms" else pc.divide(times, PER_SECOND[unit] // 1000)
+
+
+def require_columns(columns: Sequence[str], name: str, reading: Reading) -> None:
+    """Raises BadData when a needed column is missing or stands there twice; `columns` are our names."""
+    missing = [reading.source_name(column) for column in CANDLES.names if column not in columns]
+    if missing:
+        raise BadData(
+            f"{name}: no column {', '.join(missing)}; found {shown(', '.join(columns), 160)}", hint=COLUMNS_HINT
+        )
+    for column in (*CANDLES.names, CLOSE_TIME):
+        if list(columns).count(column) > 1:
+            raise BadData(f"{name}: column {column} stands there twice", hint=COLUMNS_HINT)
+
+
+def our_names(columns: Sequence[str], reading: Reading) -> tuple[str, ...]:
+    """The file's column names as ours: mapped where a mapping was given, else in lower case without spaces."""
+    given = {theirs: ours for ours, theirs in reading.columns.items()}
+    plain = [name.strip().lower() for name in columns]
+    return tuple(
+        given.get(name, given.get(low, _unless(low, reading))) for name, low in zip(columns, plain, strict=True)
+    )
+
+
+def _unless(low: str, reading: Reading) -> str:
+    """A column that has our name while another was mapped to it is left aside."""
+    return f"{low} (not used)" if low in reading.columns else low
+
+
+COLUMNS_HINT = (
+    f"expected columns: open_time, {', '.join(VALUES)} (Binance's 12 are fine too); "
+    "name others with --column open_time=THEIRS"
+)

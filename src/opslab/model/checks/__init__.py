@@ -1,0 +1,1 @@
+"""Records of checks, comparisons and connectivity."""

@@ -1,0 +1,61 @@
+"""Checks that are kept with a run: what each is called in the journal, among the artifacts, and in the metadata."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from opslab.model.run.event import LifecycleName
+
+
+@dataclass(frozen=True, slots=True)
+class CheckKind:
+    event: LifecycleName
+    stem: str
+    """`<stem>-<n>.json` is the artifact of the nth check, `<stem>.json` a copy of the last one."""
+    section: str
+    """Of the metadata."""
+
+    @property
+    def plain(self) -> str:
+        return f"{self.stem}.json"
+
+    def numbered(self, number: int) -> str:
+        return f"{self.stem}-{number}.json"
+
+    def number_of(self, artifact: str) -> int:
+        """The number in a name that `numbered` made."""
+        return int(artifact.removeprefix(f"{self.stem}-").removesuffix(".json"))
+
+
+READINESS = CheckKind("connectivity_readiness_evaluated", "connectivity_readiness", "connectivity_readiness")
+PROBE = CheckKind("connectivity_probe_evaluated", "connectivity_probe", "connectivity_probe")
+RECONCILIATION = CheckKind("reconciliation_checked", "reconciliation_result", "reconciliation")
+CHECKS = (READINESS, PROBE, RECONCILIATION)
+CHECK_EVENTS: dict[str, CheckKind] = {kind.event: kind for kind in CHECKS}
+PLAIN_NAMES = frozenset(kind.plain for kind in CHECKS)
+_NUMBERED = re.compile(rf"({'|'.join(kind.stem for kind in CHECKS)})-([1-9][0-9]{{0,5}})\.json")
+
+
+def section_of(payload: Mapping[str, Any], before: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The section of the metadata that a check's event makes of the one before.
+
+    A check that left no artifact still says which the last one was.
+    """
+    section = dict(payload)
+    if payload.get("artifact") is None and before and (last := last_artifact(before)):
+        section |= {"last_artifact": last[0], "last_digest": last[1]}
+    return section
+
+
+def last_artifact(section: Mapping[str, Any]) -> tuple[str, str] | None:
+    """(file, digest) of the last result that was written; None when there is none."""
+    for file, digest in (("artifact", "digest"), ("last_artifact", "last_digest")):
+        if section.get(file) is not None:
+            return section[file], section[digest]
+    return None
+
+
+def is_numbered(name: str) -> bool:
+    """Whether a file is named as a check's artifact."""
+    return _NUMBERED.fullmatch(name) is not None

@@ -1,0 +1,1 @@
+"""Candle, instrument, dataset."""

@@ -1,0 +1,1 @@
+"""Messages between control, engine and venue."""

@@ -1,0 +1,1 @@
+"""Base types: ids, instants, canonical forms, exact JSON."""

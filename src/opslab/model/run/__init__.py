@@ -1,0 +1,1 @@
+"""Records of one run: metadata, events, results, seal."""

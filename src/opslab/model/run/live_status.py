@@ -1,0 +1,51 @@
+"""What a running run is doing now: in `runtime/live/`, not an artifact."""
+
+from typing import Literal
+
+from opslab.model.messages.paper_messages import FeedName, FeedState, Queue
+from opslab.model.primitives.record import Record
+from opslab.model.run.metadata import Owner
+
+Phase = Literal["starting", "running", "restarting", "stopping"]
+
+
+class FeedNow(Record):
+    state: FeedState
+    seen: int
+    age_seconds: float | None
+
+
+class PaperLive(Record):
+    """How a paper run is, as its last beat said."""
+
+    phase: Phase
+    engine: int
+    """Which one of the run, from 1."""
+    beat_age_seconds: float | None
+    feeds: dict[FeedName, FeedNow]
+    sockets: dict[str, str]
+    queue: Queue | None
+    messages_per_second: float | None
+    """Market messages that the node took."""
+    event_lag_ms: float | None
+    memory_bytes: int | None
+    open_orders: int | None
+    """At the venue, as are the next two."""
+    position_side: str | None
+    position: str | None
+    reconciliation: str | None
+    """State of the last one."""
+
+
+class Live(Record):
+    """`runtime/live/<run_id>.json`, written again every second by the run's owner; gone when the run has ended."""
+
+    live_version: Literal["v1"] = "v1"
+    run_id: str
+    owner: Owner
+    heartbeat_at: str
+    """When it was written, UTC."""
+    bars_seen: int
+    bars_total: int
+    paper: PaperLive | None = None
+    """Of a paper run alone."""

@@ -1,0 +1,248 @@
+"""Orders, fills and positions as canonical rows, folded from order events while a run goes on.
+
+Nothing is kept of what has ended, so that memory does not grow with a run, and what has been sent survives the engine.
+Rows hold no UUIDs, no wall-clock times and no profit: equal runs give equal rows.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from opslab.model.primitives.canonical import decimal_text
+
+Send = Callable[[str, Mapping[str, Any]], None]
+"""Takes the name of a result file and one row of it."""
+
+_STATUS = {
+    "OrderInitialized": "INITIALIZED",
+    "OrderDenied": "DENIED",
+    "OrderSubmitted": "SUBMITTED",
+    "OrderAccepted": "ACCEPTED",
+    "OrderRejected": "REJECTED",
+    "OrderCanceled": "CANCELED",
+    "OrderExpired": "EXPIRED",
+    "OrderTriggered": "TRIGGERED",
+    "OrderReleased": "RELEASED",
+    "OrderEmulated": "EMULATED",
+}
+CLOSED = frozenset({"DENIED", "REJECTED", "CANCELED", "EXPIRED", "FILLED"})
+_CHANGING = ("quantity", "price", "trigger_price")
+_FILL_FIELDS = (
+    "trade_id", "client_order_id", "venue_order_id", "strategy_id", "instrument_id", "order_side", "order_type",
+    "last_qty", "last_px", "currency", "commission", "liquidity_side", "ts_event",
+)  # fmt: skip
+_INITIAL_FIELDS = {
+    "client_order_id": "client_order_id",
+    "strategy_id": "strategy_id",
+    "instrument_id": "instrument_id",
+    "type": "order_type",
+    "side": "order_side",
+    "quantity": "quantity",
+    "price": "price",
+    "trigger_price": "trigger_price",
+    "time_in_force": "time_in_force",
+    "is_post_only": "post_only",
+    "is_reduce_only": "reduce_only",
+    "ts_init": "ts_init",
+}
+
+
+@dataclass(slots=True)
+class _Order:
+    row: dict[str, Any]
+    filled: Decimal = Decimal(0)
+    notional: Decimal = Decimal(0)
+    commissions: dict[str, Decimal] = field(default_factory=dict)
+    settled: bool = False
+    """Nothing more comes of it, whatever its status."""
+
+    def finished(self) -> dict[str, Any]:
+        average = self.notional / self.filled if self.filled else None
+        self.row["filled_qty"] = decimal_text(self.filled)
+        self.row["avg_px"] = _rounded(average)
+        self.row["commissions"] = [f"{amount} {currency}" for currency, amount in sorted(self.commissions.items())]
+        return self.row
+
+
+@dataclass(slots=True)
+class _Position:
+    """One cycle from flat to flat. `signed` is negative when short."""
+
+    strategy_id: str
+    instrument_id: str
+    opening_order_id: str
+    entry: str
+    currency: str
+    ts_opened: int
+    signed: Decimal = Decimal(0)
+    peak: Decimal = Decimal(0)
+    bought: Decimal = Decimal(0)
+    sold: Decimal = Decimal(0)
+    opened_notional: Decimal = Decimal(0)
+    closed_notional: Decimal = Decimal(0)
+
+    def row(self, ts_last: int, closing_order_id: str | None) -> dict[str, Any]:
+        opened, closed = (self.bought, self.sold) if self.entry == "BUY" else (self.sold, self.bought)
+        side = "FLAT" if not self.signed else ("LONG" if self.signed > 0 else "SHORT")
+        return {
+            "strategy_id": self.strategy_id,
+            "instrument_id": self.instrument_id,
+            "opening_order_id": self.opening_order_id,
+            "closing_order_id": closing_order_id,
+            "entry": self.entry,
+            "side": side,
+            "quantity": decimal_text(abs(self.signed)),
+            "peak_qty": decimal_text(self.peak),
+            "buy_qty": decimal_text(self.bought),
+            "sell_qty": decimal_text(self.sold),
+            "settlement_currency": self.currency,
+            "avg_px_open": _rounded(self.opened_notional / opened),
+            "avg_px_close": _rounded(self.closed_notional / closed) if closed else None,
+            "ts_opened": self.ts_opened,
+            "ts_closed": ts_last if not self.signed else None,
+            "ts_last": ts_last,
+        }
+
+
+class Results:
+    """Feed it every order event as the engine's `to_dict` gives it, in order; `end` when there are no more."""
+
+    def __init__(self, send: Send, *, one_position: bool = False, at_once: bool = False) -> None:
+        """one_position: fills of all strategies net in one position, as at a venue; its strategy is who opened it.
+        at_once: an order that has ended is sent then; else in the order of creation, behind older ones.
+        """
+        self._send = send
+        self._one_position = one_position
+        self._at_once = at_once
+        self._orders: OrderedDict[str, _Order] = OrderedDict()
+        self._positions: dict[tuple[str, str, str], _Position] = {}
+        self._last: dict[tuple[str, str, str], int] = {}
+        self.denials: dict[str, int] = {}
+        """Reason to count."""
+        self.statuses: dict[str, int] = {}
+        """Status of ended orders to count."""
+        self.fills = 0
+
+    def order_event(self, event: Mapping[str, Any]) -> None:
+        kind = event["type"]
+        if kind == "OrderInitialized":
+            row = {ours: event.get(theirs) for ours, theirs in _INITIAL_FIELDS.items()}
+            row |= {"venue_order_id": None, "status": "INITIALIZED", "ts_last": event["ts_init"]}
+            self._orders[event["client_order_id"]] = _Order(row)
+            return
+        order = self._orders.get(event["client_order_id"])
+        if order is None:
+            return  # it has ended and been sent; what still comes, such as a refused cancel, changes nothing
+        if kind == "OrderFilled":
+            self._fill(order, event)
+        elif kind == "OrderUpdated":
+            order.row.update({name: event[name] for name in _CHANGING if event.get(name) is not None})
+        elif kind in _STATUS:
+            order.row["status"] = _STATUS[kind]
+        order.row["ts_last"] = event["ts_event"]
+        if event.get("venue_order_id") is not None:
+            order.row["venue_order_id"] = event["venue_order_id"]
+        if kind in ("OrderDenied", "OrderRejected"):
+            order.row["reason"] = str(event.get("reason") or "unknown")
+            if kind == "OrderDenied":
+                reason = order.row["reason"].partition(":")[0]
+                self.denials[reason] = self.denials.get(reason, 0) + 1
+        if order.row["status"] in CLOSED:
+            if self._at_once:
+                self._send_order(self._orders.pop(event["client_order_id"]))
+            else:
+                self._send_ended()
+
+    def holds(self, client_order_id: str, *, unfinished: bool = False) -> bool:
+        """Whether this order has not been sent yet. unfinished: and something more can come of it."""
+        order = self._orders.get(client_order_id)
+        return order is not None and not (unfinished and (order.settled or order.row["status"] in CLOSED))
+
+    def settle(self, client_order_id: str) -> None:
+        """Nothing more will be told of this order: later ones do not wait for it."""
+        order = self._orders.get(client_order_id)
+        if order is not None:
+            order.settled = True
+            self._send_ended()
+
+    def end(self) -> None:
+        """Send what is still open: orders by creation, positions by opening."""
+        for order in self._orders.values():
+            self._send_order(order)
+        self._orders.clear()
+        for key, position in sorted(self._positions.items(), key=lambda item: (item[1].ts_opened, item[0])):
+            self._send("positions", position.row(self._last[key], None))
+        self._positions.clear()
+
+    def _send_ended(self) -> None:
+        """In the order of creation: an order that has ended waits for older ones that have not."""
+        while self._orders:
+            order = next(iter(self._orders.values()))
+            if order.row["status"] not in CLOSED and not order.settled:
+                return
+            self._orders.popitem(last=False)
+            self._send_order(order)
+
+    def _send_order(self, order: _Order) -> None:
+        status = order.row["status"]
+        self.statuses[status] = self.statuses.get(status, 0) + 1
+        self._send("orders", order.finished())
+
+    def _fill(self, order: _Order, event: Mapping[str, Any]) -> None:
+        self.fills += 1
+        self._send("fills", {name: event.get(name) for name in _FILL_FIELDS})
+        quantity, price = Decimal(event["last_qty"]), Decimal(event["last_px"])
+        order.filled += quantity
+        order.notional += quantity * price
+        if event.get("commission"):
+            amount, currency = event["commission"].split()
+            order.commissions[currency] = order.commissions.get(currency, Decimal(0)) + Decimal(amount)
+        whole = order.filled >= Decimal(order.row["quantity"])
+        order.row["status"] = "FILLED" if whole else "PARTIALLY_FILLED"
+        self._move(event, quantity, price)
+
+    def _move(self, event: Mapping[str, Any], quantity: Decimal, price: Decimal) -> None:
+        """A fill opens, adds, reduces, closes, or closes and opens the other way; by the engine's position id."""
+        strategy_id = "" if self._one_position else event["strategy_id"]
+        key = (event["instrument_id"], strategy_id, event.get("position_id") or "")
+        self._last[key] = event["ts_event"]
+        sign = 1 if event["order_side"] == "BUY" else -1
+        position = self._positions.get(key)
+        if position is not None and (position.signed > 0) != (sign > 0):
+            closing = min(quantity, abs(position.signed))
+            _add(position, sign, closing)
+            position.closed_notional += closing * price
+            quantity -= closing
+            if not position.signed:
+                del self._positions[key]
+                self._send("positions", position.row(event["ts_event"], event["client_order_id"]))
+                position = None
+        if not quantity:
+            return
+        if position is None:
+            position = self._positions[key] = _Position(
+                strategy_id=event["strategy_id"],
+                instrument_id=event["instrument_id"],
+                opening_order_id=event["client_order_id"],
+                entry=event["order_side"],
+                currency=event["currency"],
+                ts_opened=event["ts_event"],
+            )
+        _add(position, sign, quantity)
+        position.opened_notional += quantity * price
+        position.peak = max(position.peak, abs(position.signed))
+
+
+def _add(position: _Position, sign: int, quantity: Decimal) -> None:
+    position.signed += sign * quantity
+    if sign > 0:
+        position.bought += quantity
+    else:
+        position.sold += quantity
+
+
+def _rounded(value: Decimal | None) -> str | None:
+    """Averages to eight decimals."""
+    return None if value is None else decimal_text(round(value, 8))

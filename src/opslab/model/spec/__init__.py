@@ -1,0 +1,1 @@
+"""The run spec and its values."""

@@ -1,0 +1,1 @@
+"""The live node: monitoring, shutdown, flattening."""

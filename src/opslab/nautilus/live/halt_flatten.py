@@ -1,0 +1,46 @@
+"""The engine's own hand in a halt: it closes everything through the engine, while the hunt does so past it."""
+
+from collections.abc import Callable
+
+from opslab.model.messages.paper_messages import Flattened
+from opslab.nautilus.live.rest_flatten import Hunt
+
+ROUND_SECONDS = 0.25
+LIMIT_SECONDS = 1.0
+"""Then the node is stopped as it is: with it dies the row of orders that its adapter keeps."""
+ROW_SECONDS = 0.2
+ROW_ORDERS = 4
+"""So many that still wait then will not be through in time: the adapter sends twenty a second."""
+
+
+class HaltFlatten:
+    """`step` until it gives a `Flattened`; then it is over. All of it on the engine's thread."""
+
+    def __init__(
+        self,
+        hunt: Hunt,
+        close: Callable[[], None],
+        waiting: Callable[[], int],
+        none_waits: Callable[[], bool],
+        began_at: float,
+    ) -> None:
+        """close: asks the engine to end everything. waiting: how many orders wait for an answer."""
+        self._hunt = hunt
+        self._close = close
+        self._waiting = waiting
+        self._none_waits = none_waits
+        self._began_at = began_at
+        self._round_at: float | None = None
+
+    def step(self, now: float) -> Flattened | None:
+        if self._round_at is None or now - self._round_at >= ROUND_SECONDS:
+            self._round_at = now
+            self._close()
+        if self._none_waits():
+            self._hunt.calm()
+        if self._hunt.settled:
+            return self._hunt.done(flat=True)
+        passed = now - self._began_at
+        if passed >= LIMIT_SECONDS or (passed >= ROW_SECONDS and self._waiting() > ROW_ORDERS):
+            return self._hunt.done(flat=False)
+        return None

@@ -1,0 +1,280 @@
+"""A live node with the engine's own Binance adapters, against the loopback venue."""
+
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Literal
+
+from nautilus_trader.adapters.binance import (
+    BinanceDataClientConfig,
+    BinanceDataClientFactory,
+    BinanceEnvironment,
+    BinanceExecutionClientConfig,
+    BinanceExecutionClientFactory,
+    BinanceProductType,
+)
+from nautilus_trader.common import Cache, Environment, LoggerConfig, LogLevel
+from nautilus_trader.live import (
+    LiveExecutionEngineConfig,
+    LiveNode,
+    LiveNodeBuilder,
+    LiveNodeConfig,
+    LiveNodeHandle,
+    LiveRiskEngineConfig,
+    QueueMonitorConfig,
+)
+from nautilus_trader.model import AccountId, InstrumentId, OmsType, TraderId
+from nautilus_trader.trading import Strategy
+
+from opslab.errors import Usage
+from opslab.model.market.instrument import instrument_of
+from opslab.model.messages.engine_messages import LivePlan, ScenarioPlan
+from opslab.model.messages.paper_messages import Flattened
+from opslab.model.primitives.loopback_url import LoopbackUrl
+from opslab.model.run.metadata import Failure
+from opslab.nautilus.backtest import Outcome, engine_version, report
+from opslab.nautilus.live.monitor import Monitor, Words
+from opslab.nautilus.live.monitor_actor import Onlooker
+from opslab.nautilus.live.node_state import NodeState
+from opslab.nautilus.live.rest_flatten import Hunt
+from opslab.nautilus.live.shutdown import LEFT, Ending
+from opslab.nautilus.live.venue_rest_client import AccountClient, Unanswered, flatten
+from opslab.nautilus.strategy.guarded import Guarded, replaced
+from opslab.nautilus.strategy.live_recorder import LiveWatch
+
+ACCOUNT = AccountId("BINANCE-001")
+CONNECT_SECONDS = 20
+DISCONNECT_SECONDS = 3
+STARTUP_DELAY_SECONDS = 0.5
+"""Before the engine first looks after its orders and positions; its own default is 10 s."""
+IN_FLIGHT_LOOK_MS = 500
+IN_FLIGHT_MS = 1_000
+IN_FLIGHT_LOOKS = 20
+"""How often, from when on and how many times the engine asks for an order that nobody answers it about, before it takes
+it for lost. With its own figures (2 s, 5 s, 5) a strategy that cancels again meanwhile keeps it from ever asking."""
+OPEN_LOOK_SECONDS = 2.0
+OPEN_LOOKS = 2
+"""How often the engine holds its open orders against the venue's, and how often one may be missing there before it asks
+what became of it. Without, what was filled while the user stream was down is never known (measured)."""
+LOOK_SECONDS = 0.02
+UNCONNECTED_SECONDS = 2.0
+"""How long a node that has not started may take to stop: between two tries to connect it does not look."""
+PAST_ENGINE_ROUNDS = 4
+PAST_ENGINE_ROUND_SECONDS = 0.25
+_QUEUES = QueueMonitorConfig(
+    queue_depth_trigger=1_000,
+    queue_depth_clear=100,
+    mean_dispatch_ns_trigger=100_000_000,
+    mean_dispatch_ns_clear=10_000_000,
+)
+_NO_GOODBYE = "Failed to disconnect"
+"""What the engine says when the venue was not there any more to say goodbye to."""
+_UNREADY = "readiness timeout while waiting for engine connections"
+"""What the engine says when its clients did not connect in time."""
+
+
+def run(
+    plan: LivePlan,
+    strategy: Guarded,
+    watch: LiveWatch,
+    words: Words,
+    give_up: Callable[[Outcome], None],
+    hunt: Hunt,
+) -> Outcome:
+    """Run until the last bar is dealt with, until `watch.stop`, or to a failure, which stands in `watch.failure`.
+
+    give_up: called from another thread when a node that was never connected does not stop; must not return.
+    hunt: begun by whoever halts the run.
+    Raises: Usage when the venue is not on this machine.
+    """
+    instrument = instrument_of(plan.symbol)
+    client = AccountClient(plan.endpoints, instrument.symbol, watch.clock)
+    node = _node(plan)
+    handle = node.handle()
+    monitors: list[Monitor] = []
+
+    def monitor(cache: Cache) -> Monitor:
+        state = NodeState(cache, instrument)
+        ending = Ending(
+            plan=plan,
+            instrument=instrument,
+            strategy=strategy,
+            watch=watch,
+            client=client,
+            cache=cache,
+            state=state,
+            hunt=hunt,
+            tell_snapshot=lambda ask: monitors[0].tell_snapshot(ask),
+            stop_node=handle.stop,
+        )
+        monitors.append(Monitor(plan, watch, words, state, ending, lambda: _ask_again(strategy, state)))
+        return monitors[0]
+
+    node.add_strategy(strategy)
+    _claim(strategy, InstrumentId.from_str(instrument.instrument_id))
+    node.add_actor(Onlooker.made(watch, monitor, handle.stop))
+    watch.frames.send({"event": "engine_started", "payload": {"engine": "nautilus", "version": engine_version()}})
+    watch.frames.send({"event": "scenario_registered", "payload": {**named(plan), "bar_type": plan.bar_type}})
+    ended, one_alone = threading.Event(), threading.Lock()
+    began = time.perf_counter()
+
+    def leave_unconnected() -> None:
+        if _hangs_unconnected(watch, handle, ended) and one_alone.acquire(blocking=False):
+            _tell_account(plan, watch, client, hunt)
+            give_up(_outcome(watch, early=True, seconds=time.perf_counter() - began))
+
+    threading.Thread(target=leave_unconnected, name="unconnected", daemon=True).start()
+    try:
+        node.run()
+    except Exception as error:  # noqa: BLE001  (the engine raises plain RuntimeErrors, also for what on_start raised)
+        if not (_NO_GOODBYE in str(error) and monitors and monitors[0].is_over):
+            _failed(watch, str(error))
+    ended.set()
+    one_alone.acquire()  # for ever, when this process is being given up
+    seconds = time.perf_counter() - began
+    if not watch.stop:
+        _failed(watch, "the node stopped by itself before the run was over")
+    for name in replaced(strategy):
+        _failed(watch, f"the strategy put another {name} in place of its own while it ran: nobody saw what that did")
+    _tell_account(plan, watch, client, hunt)
+    return _outcome(watch, early=not (monitors and monitors[0].saw_last_bar), seconds=seconds)
+
+
+def named(plan: LivePlan) -> dict[str, str]:
+    asked = plan.strategy
+    if isinstance(asked, ScenarioPlan):
+        return {"name": asked.name, "version": asked.version}
+    return {"path": asked.path, **({"config_path": asked.config_path} if asked.config_path else {})}
+
+
+def leave_account(plan: LivePlan, client: AccountClient) -> Flattened:
+    """As `on_stop` wants it, past an engine that does not do it. From any thread, and blocking for some seconds."""
+    if plan.on_stop == "leave":
+        return LEFT
+    began = time.perf_counter()
+    flat, rounds = False, 0
+    while not flat and rounds < PAST_ENGINE_ROUNDS:
+        if rounds:
+            time.sleep(PAST_ENGINE_ROUND_SECONDS)
+        rounds += 1
+        with suppress(Unanswered):
+            flat = flatten(client)
+    return Flattened(flat=flat, rounds=rounds, seconds=round(time.perf_counter() - began, 6))
+
+
+def _ask_again(strategy: Guarded, state: NodeState) -> None:
+    """Balances and open orders. By itself the engine does not, as long as its strategy goes on to cancel them, and has
+    orders open for ever that were filled while nobody told it (measured)."""
+    Strategy.query_account(strategy, ACCOUNT)
+    for order in state.open_orders():
+        Strategy.query_order(strategy, order)
+
+
+def _tell_account(plan: LivePlan, watch: LiveWatch, client: AccountClient, hunt: Hunt) -> None:
+    """When the monitor did not see to it: the node never ran, or was stopped past it. In a halt in any case."""
+    watch.ask_to_end("the node has ended")
+    watch.tell_gate()
+    if watch.halted:
+        done = hunt.finish()
+        if not watch.flattened_told:
+            watch.tell_flattened(done)
+    elif not watch.flattened_told:
+        done, tried = leave_account(plan, client), watch.tried or LEFT
+        rounds, seconds = tried.rounds + done.rounds, tried.seconds + done.seconds
+        watch.tell_flattened(Flattened(flat=done.flat, rounds=rounds, seconds=round(seconds, 6)))
+
+
+def _outcome(watch: LiveWatch, *, early: bool, seconds: float) -> Outcome:
+    watch.frames.send({"ended": {"bars": watch.bars, "early": early}})
+    counters, reasons = report(watch)
+    return Outcome(counters=counters, denial_reasons=reasons, seconds=seconds, bars=watch.bars)
+
+
+def _failed(watch: LiveWatch, message: str) -> None:
+    if watch.failure is not None:
+        return
+    kind: Literal["strategy", "engine"] = "strategy" if message.startswith("the strategy") else "engine"
+    if _UNREADY in message:
+        message = f"the node could not connect within {CONNECT_SECONDS} s"
+    watch.failure = Failure(kind=kind, message=watch.clean(message))
+    watch.why = watch.why or "failure"
+
+
+def _claim(strategy: Guarded, instrument_id: InstrumentId) -> None:
+    """What an earlier engine of the run has left open is the strategy's; one that claims by itself keeps its way."""
+    if getattr(strategy.config, "external_order_instrument_ids", None) is None:
+        strategy.set_external_order_instrument_ids([instrument_id])
+
+
+def _hangs_unconnected(watch: LiveWatch, handle: LiveNodeHandle, ended: threading.Event) -> bool:
+    """From beside, where only the node's handle may be touched: whether it was to stop before it ran, and does not."""
+    while not ended.wait(LOOK_SECONDS):
+        if watch.began:
+            return False
+        if watch.stop:
+            handle.stop()
+            return not ended.wait(UNCONNECTED_SECONDS)
+    return False
+
+
+def _node(plan: LivePlan) -> LiveNode:
+    instrument = instrument_of(plan.symbol)
+    where, limits = plan.endpoints, plan.limits
+    for url in (where.rest_url, where.ws_url, where.ws_trading_url):
+        _refuse_elsewhere(url)
+    data = BinanceDataClientConfig(
+        product_type=BinanceProductType.USD_M,
+        environment=BinanceEnvironment.LIVE,
+        base_url_http=where.rest_url,
+        base_url_ws=where.ws_url,
+    )
+    trading = BinanceExecutionClientConfig(
+        account_id=ACCOUNT,
+        product_type=BinanceProductType.USD_M,
+        environment=BinanceEnvironment.LIVE,
+        base_url_http=where.rest_url,
+        base_url_ws=where.ws_url,
+        base_url_ws_trading=where.ws_trading_url,
+        api_key=where.api_key,
+        api_secret=where.api_secret,
+        oms_type=OmsType.NETTING,
+    )
+    config = LiveNodeConfig(
+        environment=Environment.LIVE,
+        # Part of every client order id, as the strategy's tag and a count are: no engine of a run repeats another's.
+        trader_id=TraderId(f"OPSLAB-{plan.number:03d}"),
+        logging=LoggerConfig(stdout_level=LogLevel.WARNING, is_colored=False),
+        timeout_connection_secs=float(CONNECT_SECONDS),
+        timeout_disconnection_secs=float(DISCONNECT_SECONDS),
+        delay_post_stop_secs=0.0,
+        queue_monitor=_QUEUES,
+        risk_engine=LiveRiskEngineConfig(
+            max_order_submit_rate=f"{limits.max_orders_per_second}/00:00:01",
+            max_notional_per_order={instrument.instrument_id: limits.max_notional_per_order},
+        ),
+        exec_engine=LiveExecutionEngineConfig(
+            reconciliation=True,
+            reconciliation_startup_delay_secs=STARTUP_DELAY_SECONDS,
+            inflight_check_interval_ms=IN_FLIGHT_LOOK_MS,
+            inflight_check_threshold_ms=IN_FLIGHT_MS,
+            inflight_check_retries=IN_FLIGHT_LOOKS,
+            open_check_interval_secs=OPEN_LOOK_SECONDS,
+            open_check_threshold_ms=IN_FLIGHT_MS,
+            open_check_missing_retries=OPEN_LOOKS,
+            open_check_open_only=False,
+            open_check_lookback_mins=1,
+        ),
+    )
+    return (
+        LiveNodeBuilder.from_config("OPSLAB", config)
+        .add_data_client(None, BinanceDataClientFactory(), data)
+        .add_exec_client(None, BinanceExecutionClientFactory(), trading)
+        .build()
+    )
+
+
+def _refuse_elsewhere(url: str) -> None:
+    """Raises Usage unless the URL's host is a loopback address, which nobody has to resolve."""
+    if not LoopbackUrl(url.replace("ws://", "http://", 1)).is_address:
+        raise Usage("not a loopback URL: the host is a name")

@@ -1,0 +1,122 @@
+"""A halt past the engine: the venue is told over REST to end everything, again and again, until it says that it has.
+
+Beside the engine's own way, and from a thread of its own: a handler that blocks the engine, a row of orders that its
+adapter still sends, a trading connection that is down are no obstacle. It goes on looking when the account is flat:
+what was on its way may come to be an order after all.
+"""
+
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+
+from opslab.model.messages.paper_messages import Flattened
+from opslab.nautilus.live.venue_rest_client import AccountClient, Standing, Unanswered
+from opslab.ports import Clock
+
+ROUND_SECONDS = 0.04
+"""Between two rounds; one that only looks weighs six of a client's 2,400 in a minute."""
+SLOW_AFTER_SECONDS = 3.0
+SLOW_ROUND_SECONDS = 0.25
+STAY_SECONDS = 0.1
+"""For so long the venue has to say that the account is flat."""
+CALM_SECONDS = 0.1
+"""How old the engine's word may be that no order of its is on its way."""
+FINISH_SECONDS = 4.0
+"""How long a venue may take to become flat once the node has stopped."""
+
+
+class Hunt:
+    """`begin` from any thread. `settled`: the account is flat, stays so, and nothing was on its way."""
+
+    def __init__(self, client: AccountClient, clock: Clock) -> None:
+        self._client = client
+        self._clock = clock
+        self._began_at: float | None = None
+        self._calm_at = float("-inf")
+        self._node_stopped = False
+        self._flat_since: float | None = None
+        self._settled = threading.Event()
+        self._wake = threading.Event()
+        self._over = False
+        self._lock = threading.Lock()
+        self.rounds = 0
+
+    @property
+    def settled(self) -> bool:
+        return self._settled.is_set()
+
+    def begin(self) -> None:
+        """More than once is as once."""
+        with self._lock:
+            if self._began_at is not None:
+                return
+            self._began_at = self._clock.monotonic_s()
+        threading.Thread(target=self._work, name="hunt", daemon=True).start()
+
+    def calm(self) -> None:
+        """The engine's word that at this moment no order of its waits for an answer."""
+        self._calm_at = self._clock.monotonic_s()
+
+    def finish(self) -> Flattened:
+        """The node has stopped, and sends nothing any more: see to what is left. Blocks for some seconds at most."""
+        self._node_stopped = True
+        self._flat_since = None
+        self._settled.clear()
+        self.begin()
+        self._wake.set()
+        self._settled.wait(FINISH_SECONDS)
+        self._over = True
+        return self.done(flat=self.settled)
+
+    def done(self, *, flat: bool) -> Flattened:
+        now = self._clock.monotonic_s()
+        began_at = now if self._began_at is None else self._began_at
+        return Flattened(flat=flat, rounds=self.rounds, seconds=round(now - began_at, 6))
+
+    def _work(self) -> None:
+        assert self._began_at is not None
+        again = False
+        while not self._over:
+            again = self._round() and not again
+            if again:
+                continue
+            late = self._clock.monotonic_s() - self._began_at > SLOW_AFTER_SECONDS
+            slow = late and not self._node_stopped
+            self._wake.wait(SLOW_ROUND_SECONDS if slow else ROUND_SECONDS)
+            self._wake.clear()
+
+    def _round(self) -> bool:
+        """Look, and end what there is; whether that was done, so that the next look is worth it at once."""
+        asked_at = self._clock.monotonic_s()
+        calm = self._node_stopped or asked_at - self._calm_at < CALM_SECONDS
+        standing = self._look()
+        self.rounds += 1
+        if standing is None or not standing.flat:
+            self._flat_since = None
+            self._settled.clear()
+            self._end(standing)
+            return standing is not None
+        if not calm:
+            self._flat_since = None
+        elif self._flat_since is None:
+            self._flat_since = asked_at
+        elif asked_at - self._flat_since >= STAY_SECONDS:
+            self._settled.set()
+        return False
+
+    def _end(self, standing: Standing | None) -> None:
+        """The position first, the quickest way to be flat; whatever becomes of one order the other is given, too."""
+        if standing is not None and standing.position:
+            position = standing.position
+            self._try(lambda: self._client.reduce(position))
+        if standing is None or standing.orders:
+            self._try(self._client.cancel_all)
+
+    def _look(self) -> Standing | None:
+        with suppress(Unanswered):
+            return self._client.standing()
+        return None
+
+    def _try(self, do: Callable[[], None]) -> None:
+        with suppress(Unanswered):
+            do()

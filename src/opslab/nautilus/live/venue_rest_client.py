@@ -1,0 +1,101 @@
+"""The venue's REST side, asked past the engine: what is open, and the means to end it when the engine cannot.
+
+Blocking, with short timeouts: for threads beside the engine's.
+"""
+
+import hashlib
+import hmac
+import http.client
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+from urllib.parse import urlencode
+
+from opslab.model.messages.venue_messages import FLATTEN_PREFIX, VenueEndpoints
+from opslab.model.primitives.instant import NS_PER_MS
+from opslab.model.primitives.loopback_url import LoopbackUrl
+from opslab.ports import Clock
+
+TIMEOUT_SECONDS = 1.0
+
+
+class Unanswered(Exception):
+    """The venue did not answer, or not with what was asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What the venue says is open of one instrument."""
+
+    orders: int
+    position: Decimal
+    """Negative is short."""
+
+    @property
+    def flat(self) -> bool:
+        return not self.orders and not self.position
+
+
+class AccountClient:
+    def __init__(self, endpoints: VenueEndpoints, symbol: str, clock: Clock) -> None:
+        """Raises Usage when the venue is not on this machine."""
+        self._place = LoopbackUrl(endpoints.rest_url)
+        self._key, self._secret = endpoints.api_key, endpoints.api_secret.encode()
+        self._symbol = symbol
+        self._clock = clock
+
+    def standing(self) -> Standing:
+        """Raises Unanswered."""
+        orders = self._ask("GET", "/fapi/v1/openOrders")
+        positions = self._ask("GET", "/fapi/v2/positionRisk")
+        try:
+            return Standing(len(orders), sum((Decimal(row["positionAmt"]) for row in positions), Decimal(0)))
+        except (KeyError, TypeError, ArithmeticError) as error:
+            raise Unanswered(f"an answer of another shape: {error!r}") from None
+
+    def cancel_all(self) -> None:
+        """Raises Unanswered."""
+        self._ask("DELETE", "/fapi/v1/allOpenOrders")
+
+    def reduce(self, position: Decimal) -> None:
+        """A market order that can only make the position smaller, for all of it. Raises Unanswered."""
+        side = "SELL" if position > 0 else "BUY"
+        terms = {
+            "side": side,
+            "type": "MARKET",
+            "quantity": f"{abs(position):f}",
+            "reduceOnly": "true",
+            "newClientOrderId": f"{FLATTEN_PREFIX}past-{self._clock.now_ns() // NS_PER_MS}",
+        }
+        self._ask("POST", "/fapi/v1/order", terms)
+
+    def _ask(self, method: str, path: str, terms: Mapping[str, str] | None = None) -> Any:
+        now_ms = self._clock.now_ns() // NS_PER_MS
+        query = urlencode({"symbol": self._symbol, **(terms or {}), "timestamp": now_ms})
+        signature = hmac.new(self._secret, query.encode(), hashlib.sha256).hexdigest()
+        connection = http.client.HTTPConnection(self._place.host, self._place.port, timeout=TIMEOUT_SECONDS)
+        try:
+            connection.request(method, f"{path}?{query}&signature={signature}", headers={"X-MBX-APIKEY": self._key})
+            answer = connection.getresponse()
+            body = answer.read()
+            if answer.status != http.HTTPStatus.OK:
+                raise Unanswered(f"{method} {path} was answered with {answer.status}")
+            return json.loads(body)
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise Unanswered(f"{method} {path}: {error}") from None
+        finally:
+            connection.close()
+
+
+def flatten(client: AccountClient) -> bool:
+    """One round past the engine; whether the venue then said that nothing is open. Raises Unanswered."""
+    standing = client.standing()
+    if standing.flat:
+        return True
+    if standing.position:
+        client.reduce(standing.position)
+    if standing.orders:
+        client.cancel_all()
+    return client.standing().flat

@@ -1,0 +1,1 @@
+"""User strategies and scenarios under the order gate."""

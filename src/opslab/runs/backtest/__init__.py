@@ -1,0 +1,1 @@
+"""A backtest, from claimed folder to seal."""

@@ -1,0 +1,205 @@
+"""A backtest run from plan to end: its folder, its journal, its engine, its results."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from opslab.model.messages.engine_messages import RESULT_FILES
+from opslab.model.primitives.canonical import digest
+from opslab.model.primitives.ids import RunId
+from opslab.model.run.event import HIGH_RATE
+from opslab.model.run.metadata import EngineCost, Failure, RunMetadata, ScenarioCounters
+from opslab.model.spec.run_spec import OwnStrategy
+from opslab.runs.backtest.halt import BacktestHalt
+from opslab.runs.lifecycle import Surroundings, live_through, start
+from opslab.runs.planning.plan import BacktestPlan
+from opslab.runs.processes.child_process import ChildProcess
+from opslab.runs.record.live_status import Heart
+from opslab.runs.record.run_journal import RunLog, metrics_document
+from opslab.runs.safety.halt_controller import HaltOfRun
+from opslab.runs.safety.start_gate import refused
+from opslab.store.files import folder_names, make_folder, remove_folder, writing
+from opslab.store.layout import Layout
+from opslab.store.logs import ENGINE_LOG, scrub_log
+from opslab.store.runs.owner import is_held
+from opslab.store.runs.run_folders import METRICS, RowsFile, write_record
+
+
+@dataclass(slots=True)
+class Heard:
+    """What the engine child said so far."""
+
+    bars: int = 0
+    counters: ScenarioCounters | None = None
+    cost: EngineCost | None = None
+    denial_reasons: dict[str, int] = field(default_factory=dict)
+    failure: Failure | None = None
+    to_the_end: bool = False
+    """Whether the data was run to its end."""
+
+
+def run_backtest(plan: BacktestPlan, around: Surroundings, on_bars: Callable[[int], None]) -> RunMetadata:
+    """Run it, from `init` on where there was one. Returns how it ended.
+
+    on_bars: called with the number of bars so far, a few times a second.
+    Raises AlreadyExists, Environment or Unwritable when there is no run to speak of; Refused when the kill switch kept
+    a reproduction from starting.
+    """
+    metadata = live_through(plan, around, lambda folder, log: _run(folder, plan, log, around, on_bars))
+    if plan.reproduces and metadata.status in ("safety_blocked", "halted"):  # nothing was found out about the original
+        raise refused(metadata)
+    return metadata
+
+
+def _make_work_folder(layout: Layout, run_id: RunId) -> None:
+    with writing("make the engine's work folder"):
+        for name in folder_names(layout.work_root):  # what a killed run left behind
+            if not is_held(layout.runs / name):
+                remove_folder(layout.work_root / name)
+        make_folder(layout.work(run_id))
+
+
+def _run(folder: Path, plan: BacktestPlan, log: RunLog, around: Surroundings, on_bars: Callable[[int], None]) -> None:
+    layout, signals = around.layout, around.signals
+    heart = Heart(layout, around.clock, plan.run_id, start(plan, log, around), plan.engine.rows)
+    _make_work_folder(layout, plan.run_id)
+    rows = {name: RowsFile(folder, name) for name in RESULT_FILES}
+    engine = ChildProcess("engine", plan.engine, folder / "logs" / ENGINE_LOG, around.clock, around.command)
+    signals.on_signal = engine.stop
+    if signals.count:
+        engine.stop(signals.count)
+    heard = Heard()
+    halt = BacktestHalt(HaltOfRun(layout, plan.run_id, around.clock, around.clean, log), engine)
+    stopped_by: str | None = None
+    out_of_time = around.clock.monotonic_s() + plan.spec.backtest.max_seconds
+    try:
+        halt.start()
+        for frames in engine.frames():
+            halt.look()
+            if not stopped_by and around.clock.monotonic_s() > out_of_time:
+                stopped_by = "max_seconds"
+                engine.stop()
+            if _take(frames, log, rows, heard, halt):
+                engine.collecting()
+            heart.beat(heard.bars)
+            on_bars(heard.bars)
+    except BaseException:
+        engine.kill()
+        raise
+    finally:
+        signals.on_signal = lambda _count: None
+        halt.close()
+        engine.close()
+        if heard.counters is None:
+            for file in rows.values():
+                file.keep_partial()
+    death = engine.failure(around.clean)
+    scrub_log(folder / "logs" / ENGINE_LOG, around.clean)
+    _end(folder, plan, log, rows, heard, death, signals.name or stopped_by, halt)
+
+
+def _take(
+    frames: Sequence[Mapping[str, Any]],
+    log: RunLog,
+    rows: Mapping[str, RowsFile],
+    heard: Heard,
+    halt: BacktestHalt,
+) -> bool:
+    """Sort one batch of frames to where they belong; whether the run's end was among them."""
+    ended = False
+    batch: list[tuple[str, Mapping[str, Any]]] = []
+    for frame in frames:
+        if frame.get("event") in HIGH_RATE:
+            batch.append((frame["event"], frame["payload"]))
+            continue
+        if batch:
+            log.tell_many(batch)
+            batch = []
+        if "event" in frame:
+            log.tell(frame["event"], frame["payload"])
+        elif "halted" in frame:
+            halt.begin(**frame["halted"])
+        elif "ended" in frame:
+            heard.bars = frame["ended"]["bars"]
+            heard.to_the_end = not frame["ended"]["early"]
+            ended = True
+        elif "row" in frame:
+            rows[frame["file"]].add(frame["row"])
+        elif "progress" in frame:
+            heard.bars = frame["progress"]["bars"]
+        elif "failure" in frame:
+            heard.failure = Failure.model_validate(frame["failure"])
+        elif "result" in frame:
+            heard.counters = ScenarioCounters.model_validate(frame["result"]["counters"])
+            heard.cost = EngineCost.model_validate(frame["result"]["cost"])
+            heard.denial_reasons = frame["result"]["denial_reasons"]
+    if batch:
+        log.tell_many(batch)
+    return ended
+
+
+def _end(
+    folder: Path,
+    plan: BacktestPlan,
+    log: RunLog,
+    rows: Mapping[str, RowsFile],
+    heard: Heard,
+    death: Failure | None,
+    stopped_by: str | None,
+    halt: BacktestHalt,
+) -> None:
+    """Write what there is and say how it ended."""
+    payload: dict[str, Any] = {}
+    if heard.counters and heard.cost:
+        artifacts = _commit(rows)
+        payload = {
+            "metrics": heard.counters.model_dump(),
+            "engine_cost": heard.cost.model_dump(),
+            "denial_reasons": heard.denial_reasons,
+            "artifacts": artifacts,
+        }
+        if plan.spec.observability.metrics:
+            write_record(
+                folder, METRICS, metrics_document(payload["metrics"], payload["engine_cost"], heard.denial_reasons)
+            )
+    every_bar = None if isinstance(plan.spec.strategy, OwnStrategy) else plan.engine.rows
+    whole = heard.counters is not None and heard.to_the_end
+    failure = heard.failure or verdict_on(heard, death, every_bar, stopped_by)
+    if halt.is_on and not whole:
+        facts = halt.facts(heard.denial_reasons).model_dump(mode="json")
+        log.tell("run_halted", {**payload, "ended_by": "kill_switch", "halt": facts})
+    elif failure:
+        log.tell("run_failed", {**payload, "failure": failure.model_dump()})
+    elif stopped_by and not whole:
+        log.tell("run_interrupted", {**payload, "ended_by": stopped_by})
+    else:
+        results = {"metrics": payload["metrics"], "artifacts": payload["artifacts"]}
+        log.tell("run_completed", {**payload, "result_digest": digest(results)})
+
+
+def _commit(rows: Mapping[str, RowsFile]) -> dict[str, str]:
+    """Put the result files in their places; their digests."""
+    try:
+        return {file.name: file.commit() for file in rows.values()}
+    except BaseException:
+        for file in rows.values():
+            file.keep_partial()
+        raise
+
+
+def verdict_on(heard: Heard, death: Failure | None, every_bar: int | None, stopped_by: str | None) -> Failure | None:
+    """Why a run failed whose engine reported no failure itself; None when it did not fail.
+
+    every_bar: how many bars the strategy must have seen; None for a user's own, which may look at none.
+    """
+    if stopped_by:
+        return None
+    if death:
+        return death
+    if heard.counters is None:
+        return Failure(kind="engine", message="the engine ended without a result")
+    if every_bar is not None and heard.counters.bars_seen != every_bar:
+        seen = heard.counters.bars_seen
+        return Failure(kind="engine", message=f"the strategy saw {seen} bars of the dataset's {every_bar}")
+    return None

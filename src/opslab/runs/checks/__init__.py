@@ -1,0 +1,1 @@
+"""Checks added to a run after it was recorded."""

@@ -1,0 +1,45 @@
+"""A reconciliation of two snapshot files, kept with its run."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from opslab.model.primitives.ids import RunId
+from opslab.model.primitives.instant import iso
+from opslab.reconciliation.compare import compare
+from opslab.reconciliation.document import MAX_BYTES
+from opslab.reconciliation.result import Limits, ReconciliationResult, conclude
+from opslab.reconciliation.snapshot import read_snapshots
+from opslab.runs.checks.check_results import RECONCILIATION, CheckSurroundings, Recorded, record_check
+from opslab.runs.record.state import told
+from opslab.store.runs.run_folders import run_folder
+from opslab.store.snapshot_file import read_snapshot_file, shown_path
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciled:
+    result: ReconciliationResult
+    recorded: Recorded
+
+
+def reconcile_files(
+    around: CheckSurroundings, run_id: str, expected: Path, observed: Path, limits: Limits
+) -> Reconciled:
+    """Raises InvalidSnapshots with every mistake of both files, Usage, NotFound, Environment; of the run BadId,
+    NotFound, Corrupt, Environment, Unwritable. Then nothing was kept.
+    """
+    folder = run_folder(around.layout, run_id)
+    instrument = told(folder).instrument
+    files = [(shown_path(path), read_snapshot_file(path, MAX_BYTES)) for path in (expected, observed)]
+    one, two = read_snapshots(files[0], files[1])
+    now_ns = around.clock.now_ns()
+    result = conclude(
+        compare(one, two, instrument, limits, now_ns),
+        run_id=folder.name,
+        instrument=instrument,
+        checked_at=iso(now_ns),
+        expected=one.summary(),
+        observed=two.summary(),
+        limits=limits,
+    )
+    document = result.model_dump(mode="json")
+    return Reconciled(result, record_check(around, RunId(run_id), RECONCILIATION, result.summary(), document))

@@ -1,0 +1,1 @@
+"""Two runs compared: inputs, results, bars, decisions, fills."""

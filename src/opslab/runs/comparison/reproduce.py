@@ -1,0 +1,185 @@
+"""A run, run again from what was stored of it."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Literal
+
+from opslab.datasets.dataset_records import list_datasets, record_of
+from opslab.errors import DataChanged, LabError, NotFound, Usage
+from opslab.model.checks.comparison import Comparison, InputPart
+from opslab.model.market.dataset import DatasetRecord
+from opslab.model.primitives.ids import DatasetId, RunId
+from opslab.model.primitives.record import Record
+from opslab.model.run.metadata import RunMetadata
+from opslab.ports import Clock, Processes
+from opslab.runs.backtest.run import run_backtest
+from opslab.runs.comparison.compare import Side, compare, input_parts, side_of
+from opslab.runs.lifecycle import Surroundings
+from opslab.runs.planning.plan import BacktestPlan, plan_backtest
+from opslab.runs.planning.strategy_files import INSTALLED
+from opslab.specs.load import LoadedSpec, load_spec
+from opslab.store.files import make_folder, scratch_folder, writing
+from opslab.store.layout import Layout
+from opslab.store.runs.run_folders import SPEC, discard_run, stored_own_files
+
+_NAME_CHARACTERS = 64
+
+
+class Again(Record):
+    """One reproduction."""
+
+    run_id: str
+    status: str
+    result_digest: str | None
+    same: bool
+    kept: bool
+    """Whether its run folder is still there."""
+
+
+class Reproduction(Record):
+    """All of them, and what they say of the run."""
+
+    run_id: str
+    result_digest: str
+    verdict: Literal["pass", "fail", "unknown"]
+    inputs: Literal["same", "differ"]
+    parts: tuple[InputPart, ...]
+    """What is not as it was when the run was made."""
+    agreed: int
+    times: int
+    again: tuple[Again, ...]
+    comparison: Comparison | None
+    """Of the first that differs."""
+
+
+def reproduce(
+    run_id: RunId,
+    times: int,
+    keep: bool,
+    around: Surroundings,
+    on_bars: Callable[[int], None],
+    say: Callable[[int, BacktestPlan, list[InputPart]], None],
+) -> Reproduction:
+    """Run it again `times` times, or until a signal. Runs that agree are removed again unless `keep`.
+
+    say: called before each, with its number, its plan and what is not as it was.
+    Raises Usage, NotFound, Corrupt, or what a backtest raises.
+    """
+    layout, processes = around.layout, around.processes
+    side, wanted = original(layout, run_id, processes)
+    runs: list[RunMetadata] = []
+    again: list[Again] = []
+    parts: list[InputPart] = []
+    comparison: Comparison | None = None
+    for number in range(1, times + 1):
+        with planned_again(layout, side, around.clock) as plan:
+            parts = parts_that_changed(layout, side, plan)
+            if _stopped(around):
+                break
+            say(number, plan, parts)
+            run = run_backtest(plan, around, on_bars)
+        runs.append(run)
+        same = run.result_digest == wanted
+        kept = keep or not same
+        if not same and run.status != "interrupted":
+            comparison = comparison or compare(layout, run_id, plan.run_id, processes)
+        if not kept:
+            discard_run(layout, plan.run_id)
+        again.append(
+            Again(run_id=plan.run_id, status=run.status, result_digest=run.result_digest, same=same, kept=kept)
+        )
+        if _stopped(around):
+            break
+    return Reproduction(
+        run_id=run_id,
+        result_digest=wanted,
+        verdict=verdict_of(runs, wanted),
+        inputs="differ" if parts else "same",
+        parts=tuple(parts),
+        agreed=sum(one.same for one in again),
+        times=len(again),
+        again=tuple(again),
+        comparison=comparison,
+    )
+
+
+def _stopped(around: Surroundings) -> bool:
+    return around.signals.count > 0
+
+
+def original(layout: Layout, run_id: RunId, processes: Processes) -> tuple[Side, str]:
+    """The run to be run again, and its result digest. Raises Usage when it cannot be, Corrupt when it was changed."""
+    side = side_of(layout, run_id, processes)
+    run = side.metadata
+    if run.mode != "backtest":
+        raise Usage(
+            f"run {run_id} is a {run.mode} run: it met a clock, and has no result digest", hint="tc run compare"
+        )
+    if run.result_digest is None:
+        raise Usage(
+            f"run {run_id} is {run.status} and has no result digest to compare with",
+            hint="only a completed run can be reproduced; tc run compare holds any two runs against each other",
+        )
+    return side, run.result_digest
+
+
+@contextmanager
+def planned_again(layout: Layout, side: Side, clock: Clock) -> Iterator[BacktestPlan]:
+    """A plan for the same run under a new name; its strategy's files are there while the block lasts."""
+    run_id = RunId(side.metadata.run_id)
+    loaded = _on_stored_data(layout, side, load_spec(side.folder / SPEC))
+    stored = stored_own_files(side.folder, side.code.own if side.code else ())
+    with scratch_folder(layout.runtime / "reproduce") as folder:
+        with writing("lay out the stored strategy"):
+            for name, path in sorted(stored.items(), key=lambda item: not item[0].startswith(INSTALLED)):
+                place = folder / name.removeprefix(INSTALLED)
+                make_folder(place.parent)
+                shutil.copyfile(path, place)
+        yield plan_backtest(layout, loaded, _free_name(layout, run_id), folder, clock, own=stored, reproduces=run_id)
+
+
+def parts_that_changed(layout: Layout, side: Side, plan: BacktestPlan) -> list[InputPart]:
+    """What is not as it was when the run was made."""
+    now = side.metadata.with_changes(identity=plan.identity, dataset=plan.run_dataset())
+    return input_parts(side, Side(layout.run(plan.run_id), now, plan.spec, plan.code))
+
+
+def verdict_of(runs: list[RunMetadata], wanted: str) -> Literal["pass", "fail", "unknown"]:
+    """Whether runs of the same inputs gave the wanted result; one that was broken off says nothing."""
+    if any(run.status != "interrupted" and run.result_digest != wanted for run in runs):
+        return "fail"
+    return "pass" if runs and all(run.result_digest == wanted for run in runs) else "unknown"
+
+
+def _on_stored_data(layout: Layout, side: Side, loaded: LoadedSpec) -> LoadedSpec:
+    """The spec on a dataset with the candles of then, under whatever name. Raises NotFound or DataChanged."""
+    wanted = side.metadata.identity.dataset_fingerprint if side.metadata.identity else ""
+    name = loaded.spec.data.dataset
+    here: DatasetRecord | None = None
+    missing: LabError | None = None
+    try:
+        here = record_of(layout, DatasetId(name))
+    except LabError as error:
+        missing = error
+    if here and here.fingerprint == wanted:
+        return loaded
+    for other, record in list_datasets(layout):
+        if isinstance(record, DatasetRecord) and record.fingerprint == wanted:
+            data = loaded.spec.data.model_copy(update={"dataset": other})
+            return replace(loaded, spec=loaded.spec.model_copy(update={"data": data}))
+    told = f"the candles that run {side.metadata.run_id} ran on are not here any more: no dataset has {wanted}"
+    if here:
+        raise DataChanged(f"{told}; {name} has {here.fingerprint}", hint="import the candles of then again")
+    raise NotFound(told, hint=missing.hint if missing else "import the candles of then again")
+
+
+def _free_name(layout: Layout, run_id: RunId) -> RunId:
+    number = 1
+    while True:
+        suffix = f"-again-{number}"
+        name = RunId(f"{run_id[: _NAME_CHARACTERS - len(suffix)].rstrip('.')}{suffix}")
+        if not layout.run(name).exists():
+            return name
+        number += 1

@@ -1,0 +1,1 @@
+"""A paper run: supervision of engine and venue, shutdown, results."""

@@ -1,0 +1,68 @@
+"""The account at the end of a paper run: nobody but its venue can say how it was left, and end what is open."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from opslab.model.messages.paper_messages import VenueStatement
+from opslab.ports import Clock
+from opslab.runs.paper.halt import leave_halted
+from opslab.runs.paper.shutdown import Left, leave_account
+from opslab.runs.paper.telemetry import PaperStory
+from opslab.runs.paper.venue_supervisor import VENUE_STARTS, VenueSeat
+from opslab.runs.planning.plan import PaperPlan
+from opslab.runs.record.run_journal import RunLog
+from opslab.runs.safety.halt_controller import HaltOfRun
+
+LAST_WORD_SECONDS = 15.0
+"""How long the end waits for a venue that is just coming up, or has to be started once more."""
+
+
+@dataclass(slots=True)
+class AccountEnd:
+    plan: PaperPlan
+    venue: VenueSeat
+    halt: HaltOfRun
+    clock: Clock
+    log: RunLog
+    story: PaperStory
+    minutes: int | None = None
+    """Candles that the venue had closed when the run came to its end."""
+    _left: Left | None = None
+
+    def count_minutes(self) -> None:
+        """The run comes to its end: what is closed behind this, no engine was to see."""
+        self._count(self.venue.statement() if self.minutes is None else None)
+
+    def leave(self, why: str, listen: Callable[[float], None]) -> Left:
+        """Once; what was found then is the answer from there on. listen: hears for so many seconds what is said."""
+        if self._left is None:
+            self._left = self._ask(why, listen)
+            if self._left.statement is None and self.venue.runs:  # it hangs; started again it has the same account
+                self.venue.kill()
+                self._left = self._ask(why, listen)
+            self._count(self._left.statement)
+        return self._left
+
+    def abandon(self, clean: Callable[[str], str]) -> None:
+        """Something broke in control itself: the venue ends the account, and itself."""
+        if self.venue.runs:
+            if self.halt.is_on or self.plan.spec.paper.on_stop == "flatten":
+                self.venue.flatten("control failed")
+            self.venue.stop()
+            self.venue.ended(clean)
+
+    def _count(self, statement: VenueStatement | None) -> None:
+        if self.minutes is None and statement:
+            self.minutes = statement.minutes
+
+    def _ask(self, why: str, listen: Callable[[float], None]) -> Left:
+        deadline = self.clock.monotonic_s() + LAST_WORD_SECONDS
+        while not self.venue.listens and (left := deadline - self.clock.monotonic_s()) > 0:
+            if not self.venue.runs and self.venue.starts > VENUE_STARTS:
+                break
+            if not self.venue.runs:
+                self.venue.start()
+            listen(left)
+        if self.halt.is_on:
+            return leave_halted(self.halt, self.venue, self.log, self.story)
+        return Left(leave_account(self.plan, self.venue, self.log, self.story, why))

@@ -1,0 +1,43 @@
+"""A feed's states over the time of a paper run, added up."""
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+
+from opslab.model.messages.paper_messages import FeedState
+from opslab.model.run.paper_summary import FeedFacts
+
+
+@dataclass(slots=True)
+class FeedTimes:
+    """Seconds are those of one clock, whichever it is."""
+
+    state: FeedState = "recovering"
+    since_s: float = 0.0
+    changes: int = 0
+    seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+    """In each state."""
+    noticed_after: float | None = None
+    """The longest."""
+
+    def changed(self, to: FeedState, noticed_after_seconds: float | None, now_s: float) -> None:
+        self._pass(now_s)
+        self.state = to
+        if noticed_after_seconds is not None:
+            self.noticed_after = max(self.noticed_after or 0.0, noticed_after_seconds)
+        self.changes += 1
+
+    def facts(self, messages: int, now_s: float) -> FeedFacts:
+        self._pass(now_s)
+        return FeedFacts(
+            messages=messages,
+            changes=self.changes,
+            silent_seconds=round(self.seconds["silent"], 3),
+            disconnected_seconds=round(self.seconds["disconnected"], 3),
+            noticed_after_seconds_max=self.noticed_after,
+        )
+
+    def _pass(self, now_s: float) -> None:
+        """Time before the first change is no feed's."""
+        if self.changes:
+            self.seconds[self.state] += now_s - self.since_s
+        self.since_s = now_s

@@ -1,0 +1,50 @@
+"""The halt of a paper run: its engine pressed to end, and the venue asked, and told, until the account is flat."""
+
+from opslab.model.messages.paper_messages import VenueStatement
+from opslab.runs.paper.engine_session import EngineLife
+from opslab.runs.paper.shutdown import Left, tell_left
+from opslab.runs.paper.telemetry import PaperStory, is_flat
+from opslab.runs.paper.venue_supervisor import VenueSeat
+from opslab.runs.record.run_journal import RunLog
+from opslab.runs.safety.flat_times import FlatTimes, flat_times
+from opslab.runs.safety.halt_controller import HaltOfRun
+from opslab.store.venues.ledger import read_ledger
+
+WHY = "kill_switch"
+
+
+def press(halt: HaltOfRun, life: EngineLife, venue: VenueSeat) -> None:
+    """What is due by now."""
+
+    def flat() -> bool:
+        statement = venue.statement()
+        return statement is not None and is_flat(statement)
+
+    step = halt.due(flat)
+    if step == "sigterm":
+        life.child.stop()
+    elif step == "sigkill":
+        life.child.kill()
+
+
+def leave_halted(halt: HaltOfRun, venue: VenueSeat, log: RunLog, story: PaperStory) -> Left:
+    """The engine is gone. The venue ends what there is, takes no more, and says how the account stands.
+
+    It is told so in any case: what the engine sent last may be on its way.
+    """
+    halt.closed_now("the engine has ended")
+    done = venue.flatten(WHY)
+    statement = VenueStatement.model_validate(done["statement"], strict=False) if done else venue.statement()
+    nothing_left = done is not None and not done["canceled"] and done["closed"].strip("-0.") == ""
+    by = "engine" if nothing_left else "venue"
+    flat = statement is not None and is_flat(statement)
+    seconds = halt.seconds_to(flat_times(read_ledger(venue.folder)) if flat else FlatTimes(None, None), flat=flat)
+    more = {} if done is None else {"canceled": done["canceled"], "closed": done["closed"]}
+    tell_left(log, statement, by, WHY, **more, **seconds)
+    if by == "venue":
+        story.left("venue")
+    gated = story.gated().get("KILL_SWITCH", 0)
+    facts = halt.facts(gated).model_copy(
+        update={**seconds, "flat": None if statement is None else flat, "flattened_by": by if flat else None}
+    )
+    return Left(statement, facts)

@@ -1,0 +1,189 @@
+"""What a paper run's journal tells of it, for who finds no more than that: its control is gone.
+
+Times are those at which control wrote, on the wall clock, and so a little behind those that it measures itself.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Any
+
+from opslab.model.messages.paper_messages import FEEDS, FeedName
+from opslab.model.primitives.instant import NS_PER_SECOND, parse_iso
+from opslab.model.run.event import Event
+from opslab.model.run.paper_summary import (
+    AccountAtEnd,
+    EngineLife,
+    FeedFacts,
+    Latencies,
+    PaperFacts,
+    Reconciled,
+    Reconciliations,
+    StopFacts,
+)
+from opslab.runs.paper.feed_stats import FeedTimes
+from opslab.runs.paper.results import PaperCounts
+
+
+@dataclass(slots=True)
+class Told:
+    """The events of a journal, taken in one after the other. Seconds are those since 1970."""
+
+    began_s: float | None = None
+    last_s: float = 0.0
+    """When control wrote last."""
+    engines: dict[int, EngineLife] = field(default_factory=dict)
+    """Those that said something, or whose end was told."""
+    restarts: int = 0
+    heartbeats: int = 0
+    peak_memory_bytes: int = 0
+    actions: int = 0
+    venue_listened: bool = False
+    stopping_why: str | None = None
+    """Why control asked for the end."""
+    gate_why: str | None = None
+    """What the engine said as it closed its gate."""
+    final: Reconciled | None = None
+    reconciliations: Counter[str] = field(default_factory=Counter)
+    _starts: dict[int, str] = field(default_factory=dict)
+    """When control began to start an engine."""
+    _messages: dict[int, Mapping[str, int]] = field(default_factory=dict)
+    """Of each engine, by its last beat."""
+    _feeds: dict[FeedName, FeedTimes] = field(default_factory=lambda: {name: FeedTimes() for name in FEEDS})
+    _stopping_s: float | None = None
+    _gate_s: float | None = None
+    _flat_s: float | None = None
+    _first_bar_s: float | None = None
+    _lost_s: float | None = None
+    _restart_seconds: list[float] = field(default_factory=list)
+    _trips_ms: list[float] = field(default_factory=list)
+    _lag_ms: float | None = None
+
+    def take(self, event: Event) -> None:
+        self.last_s = parse_iso(event.time) / NS_PER_SECOND
+        payload = event.payload
+        match event.event:
+            case "run_started":
+                self.began_s = self.last_s
+            case "venue_started":
+                self.venue_listened = True
+                self._starts.setdefault(1, event.time)
+            case "engine_restarted":
+                self.restarts += 1
+                self._starts[payload["number"]] = event.time
+            case "engine_started":
+                self._engine(payload.get("engine_number", 1), event.time)
+            case "engine_lost":
+                self._lost(event)
+            case "paper_heartbeat":
+                self._beat(payload["engine"], payload["beat"], event.time)
+            case "feed_state_changed":
+                self._feeds[payload["feed"]].changed(payload["to"], payload["noticed_after_seconds"], self.last_s)
+            case "reconciliation_checked":
+                self._reconciled(payload)
+            case "scenario_action_triggered":
+                self.actions += 1
+            case "run_stopping":
+                self.stopping_why, self._stopping_s = payload["why"], self.last_s
+            case "gate_closed":
+                self.gate_why, self._gate_s = payload["why"], self.last_s
+            case "positions_flattened":
+                self._flat_s = self.last_s if payload["flat"] else None
+
+    def _engine(self, number: int, at: str) -> None:
+        self.engines.setdefault(number, EngineLife(number=number, started_at=self._starts.get(number, at)))
+
+    def _lost(self, event: Event) -> None:
+        number, failure = event.payload["number"], event.payload["failure"]
+        self._engine(number, event.time)
+        ended = {
+            "ended_at": event.time,
+            "ended_by": event.payload.get("ended_by"),
+            "failure": f"{failure['kind']}: {failure['message']}",
+        }
+        self.engines[number] = self.engines[number].model_copy(update=ended)
+        self._lost_s = self.last_s
+
+    def _beat(self, number: int, beat: Mapping[str, Any], at: str) -> None:
+        self._engine(number, at)
+        self.heartbeats += 1
+        self._messages[number] = {name: beat[name] for name in FEEDS}
+        self.peak_memory_bytes = max(self.peak_memory_bytes, beat["memory_bytes"])
+        self._trips_ms += beat.get("order_trips_ms", ())
+        if beat["event_lag_ms"] is not None:
+            self._lag_ms = max(self._lag_ms or 0.0, beat["event_lag_ms"])
+        if beat["bars"] and self._first_bar_s is None:
+            self._first_bar_s = self.last_s
+
+    def _reconciled(self, payload: Mapping[str, Any]) -> None:
+        """Those that the run made itself: others name no such occasion."""
+        occasion, state = payload.get("occasion"), payload["state"]
+        if occasion == "final":
+            self.final = state
+        elif occasion in ("startup", "periodic"):
+            self.reconciliations[state] += 1
+            if occasion == "startup" and self._lost_s is not None:
+                self._restart_seconds.append(self.last_s - self._lost_s)
+                self._lost_s = None
+
+    @property
+    def elapsed_seconds(self) -> float:
+        return 0.0 if self.began_s is None else self.last_s - self.began_s
+
+    @property
+    def seconds_to_gate(self) -> float | None:
+        return _between(self._stopping_s, self._gate_s)
+
+    @property
+    def seconds_to_flat(self) -> float | None:
+        return _between(self._stopping_s or self._gate_s, self._flat_s)
+
+    def facts(
+        self,
+        *,
+        bars_expected: int,
+        bars_seen: int,
+        account: AccountAtEnd | None,
+        stop: StopFacts | None,
+        counts: PaperCounts | None,
+    ) -> PaperFacts:
+        """With what the run's folder and the venue's ledger say. What only control's memory held is not known."""
+        return PaperFacts(
+            engines=tuple(self.engines[number] for number in sorted(self.engines)),
+            restarts=self.restarts,
+            bars_expected=bars_expected,
+            bars_seen=bars_seen,
+            bars_missed=None,
+            heartbeats=self.heartbeats,
+            dropped_beats=None,
+            feeds={name: self._feed(name) for name in FEEDS},
+            reconciliations=Reconciliations(**self.reconciliations),
+            final_reconciliation=self.final,
+            account_at_end=account,
+            stop=stop,
+            latencies=Latencies(
+                start_to_first_bar_seconds=_between(self.began_s, self._first_bar_s),
+                order_round_trip_ms_median=round(median(self._trips_ms), 3) if self._trips_ms else None,
+                order_round_trip_ms_max=max(self._trips_ms, default=None),
+                event_lag_ms_max=self._lag_ms,
+                restart_to_reconciled_seconds_max=max((round(one, 3) for one in self._restart_seconds), default=None),
+            ),
+            orders_unknown=counts.unknown if counts else None,
+            orders_lost=counts.lost if counts else None,
+            orders_by_venue=counts.by_venue if counts else None,
+        )
+
+    def _feed(self, name: FeedName) -> FeedFacts:
+        return self._feeds[name].facts(sum(each[name] for each in self._messages.values()), self.last_s)
+
+
+def told_by(events: Iterable[Event]) -> Told:
+    told = Told()
+    for event in events:
+        told.take(event)
+    return told
+
+
+def _between(one: float | None, two: float | None) -> float | None:
+    return None if one is None or two is None else round(max(0.0, two - one), 3)

@@ -1,0 +1,265 @@
+"""What happened in a paper run, gathered while it goes on: for its live view, its closing event, its report."""
+
+from array import array
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+from opslab.model.messages.paper_messages import FEEDS, Beat, FeedName, VenueStatement
+from opslab.model.primitives.instant import iso
+from opslab.model.run.live_status import FeedNow, PaperLive, Phase
+from opslab.model.run.metadata import Failure, ScenarioCounters
+from opslab.model.run.paper_summary import AccountAtEnd, Latencies, PaperFacts, Reconciliations, StopFacts
+from opslab.model.run.paper_summary import EngineLife as EngineFacts
+from opslab.ports import Clock
+from opslab.reconciliation.result import State
+from opslab.runs.paper.engine_session import EngineLife
+from opslab.runs.paper.feed_stats import FeedTimes
+from opslab.runs.paper.reconciler import Finished
+from opslab.runs.paper.results import PaperCounts
+from opslab.runs.planning.plan import PaperPlan
+from opslab.store.runs.engine_order_log import EngineOrders
+
+GATED = ("RUN_IS_ENDING", "KILL_SWITCH")
+"""Why the gate keeps orders back, as engines count them."""
+
+
+@dataclass(slots=True)
+class _Marks:
+    """Moments on the monotonic clock; None: it did not come to that."""
+
+    began: float
+    first_bar: float | None = None
+    first_beat: float | None = None
+    lost: float | None = None
+    asked_to_stop: float | None = None
+    gate: float | None = None
+    left: float | None = None
+
+
+class PaperStory:
+    def __init__(self, plan: PaperPlan, clock: Clock, orders: EngineOrders) -> None:
+        """orders: takes what the engines say of theirs."""
+        self._plan = plan
+        self._clock = clock
+        self.orders = orders
+        self.counters: list[ScenarioCounters] = []
+        self.acted = 0
+        """Actions that were told when they took place."""
+        self.denials: Counter[str] = Counter()
+        self.peak_memory_bytes = 0
+        self._marks = _Marks(clock.monotonic_s())
+        self._feeds: dict[FeedName, FeedTimes] = {name: FeedTimes() for name in FEEDS}
+        self._messages: Counter[FeedName] = Counter()
+        self._messages_before: Counter[FeedName] = Counter()
+        """Of engines that have ended."""
+        self._engines: list[EngineFacts] = []
+        self._bars_before = 0
+        self._actions = 0
+        self._beats = 0
+        self._dropped = 0
+        self._venue_losses = 0
+        self._lag_ms: float | None = None
+        self._trips_ms = array("d")
+        """Of orders, from their making to the venue's acceptance."""
+        self._rate: float | None = None
+        self._last: tuple[float, Beat] | None = None
+        self.statement: VenueStatement | None = None
+        """The venue's last word."""
+        self._reconciliations: Counter[str] = Counter()
+        self._last_state: str | None = None
+        self.final: State | None = None
+        """State of the last reconciliation."""
+        self._restart_seconds: list[float] = []
+        self._why: str | None = None
+        self._by: str | None = None
+
+    def _now(self) -> float:
+        return self._clock.monotonic_s()
+
+    # While it goes on.
+
+    def order_event(self, payload: Mapping[str, Any]) -> None:
+        self.orders.order_event(payload)
+
+    def stands(self, statement: VenueStatement | None) -> None:
+        """What the venue says now; None: it did not answer."""
+        self.statement = statement or self.statement
+
+    def beat(self, beat: Beat, statement: VenueStatement | None) -> None:
+        now_s = self._now()
+        self._beats += 1
+        self.peak_memory_bytes = max(self.peak_memory_bytes, beat.memory_bytes)
+        if beat.event_lag_ms is not None:
+            self._lag_ms = max(self._lag_ms or 0.0, beat.event_lag_ms)
+        self._trips_ms.extend(beat.order_trips_ms)
+        self.stands(statement)
+        if self._marks.first_beat is None:
+            self._marks.first_beat = now_s
+        if beat.bars and self._marks.first_bar is None:
+            self._marks.first_bar = now_s
+        if self._last and self._last[1].number < beat.number:
+            before_s, before = self._last
+            took = _messages(beat) - _messages(before)
+            self._rate = took / (now_s - before_s) if now_s > before_s else None
+        self._last = (now_s, beat)
+        self._messages = self._messages_before + Counter(
+            {"bars": beat.bars, "quotes": beat.quotes, "trades": beat.trades}
+        )
+
+    def feed_changed(self, payload: Mapping[str, Any]) -> None:
+        self._feeds[payload["feed"]].changed(payload["to"], payload["noticed_after_seconds"], self._now())
+
+    def venue_lost(self) -> None:
+        self._venue_losses += 1
+
+    def stopping(self, why: str) -> None:
+        self._why = why
+        self._marks.asked_to_stop = self._marks.asked_to_stop or self._now()
+
+    def gate_closed(self, why: str) -> None:
+        self._why = self._why or why
+        self._marks.gate = self._marks.gate or self._now()
+
+    def left(self, by: str) -> None:
+        """The account is as it is to be left."""
+        self._by = by
+        self._marks.left = self._now()
+
+    @property
+    def was_left(self) -> bool:
+        """Whether an engine has left the account as it is to be left."""
+        return self._by is not None
+
+    def engine_ended(self, life: EngineLife, failure: Failure | None) -> None:
+        self._bars_before += life.bars
+        self._messages_before = self._messages.copy()
+        self._last = None
+        self._dropped += life.dropped
+        self._actions = max(self._actions, life.actions)
+        if life.counters:
+            self.counters.append(life.counters)
+        self.denials.update(life.denial_reasons)
+        if failure:
+            self._marks.lost = self._now()
+        self._engines.append(
+            EngineFacts(
+                number=life.number,
+                started_at=life.started_at,
+                ended_at=iso(self._clock.now_ns()),
+                ended_by=life.ended_by,
+                failure=f"{failure.kind}: {failure.message}" if failure else None,
+            )
+        )
+
+    def reconciled(self, finished: Finished) -> None:
+        state = finished.result.state
+        self._last_state = state
+        if finished.occasion == "final":
+            self.final = state
+            return
+        self._reconciliations[state] += 1
+        if finished.occasion == "startup" and self._marks.lost is not None:
+            self._restart_seconds.append(self._now() - self._marks.lost)
+            self._marks.lost = None
+
+    # What it amounts to.
+
+    def actions(self) -> int:
+        """Of the engine that counted most: what an earlier one did is not done again."""
+        counted = max((one.deterministic_action_triggered for one in self.counters), default=0)
+        return max(counted, self.acted, self._actions)
+
+    def gated(self) -> dict[str, int]:
+        """What the gate kept back while a run ended."""
+        return {name: count for name, count in self.denials.items() if name in GATED}
+
+    def elapsed_seconds(self) -> float:
+        return round(self._now() - self._marks.began, 6)
+
+    def bars(self, life: EngineLife | None) -> int:
+        return self._bars_before + (life.bars if life else 0)
+
+    def live(self, life: EngineLife | None, phase: Phase) -> PaperLive:
+        beat, statement = life.beat if life else None, self.statement
+        account = statement.account if statement else None
+        held = next((one for one in (account.positions or ()) if one.side != "FLAT"), None) if account else None
+        return PaperLive(
+            phase=phase,
+            engine=life.number if life else len(self._engines),
+            beat_age_seconds=round(self._now() - life.last_beat_s, 3) if life and life.last_beat_s else None,
+            feeds={
+                name: FeedNow(state=beat.feeds[name], seen=self._messages[name], age_seconds=beat.ages_seconds[name])
+                for name in FEEDS
+            }
+            if beat
+            else {},
+            sockets=beat.sockets if beat else {},
+            queue=beat.queue if beat else None,
+            messages_per_second=round(self._rate, 1) if self._rate is not None else None,
+            event_lag_ms=beat.event_lag_ms if beat else None,
+            memory_bytes=beat.memory_bytes if beat else None,
+            open_orders=len(account.open_orders or ()) if account else None,
+            position_side=(held.side if held else "FLAT") if account else None,
+            position=(held.signed_quantity if held else "0") if account else None,
+            reconciliation=self._last_state,
+        )
+
+    def facts(self, statement: VenueStatement | None, minutes: int | None, counts: PaperCounts) -> PaperFacts:
+        """statement: the venue's word on the account as the run left it. minutes: candles that the venue had closed."""
+        marks, on_stop = self._marks, self._plan.spec.paper.on_stop
+        return PaperFacts(
+            engines=tuple(self._engines),
+            restarts=max(0, len(self._engines) - 1),
+            bars_expected=self._plan.rows,
+            bars_seen=self._bars_before,
+            bars_missed=None if minutes is None else max(0, minutes - self._bars_before),
+            heartbeats=self._beats,
+            dropped_beats=self._dropped,
+            feeds={name: feed.facts(self._messages[name], self._now()) for name, feed in self._feeds.items()},
+            reconciliations=Reconciliations(**self._reconciliations),
+            final_reconciliation=self.final,
+            account_at_end=account_at_end(statement) if statement else None,
+            stop=StopFacts(
+                why=self._why or "failure",
+                on_stop=on_stop,
+                seconds_to_gate=_between(marks.asked_to_stop, marks.gate),
+                seconds_to_flat=(
+                    _between(marks.asked_to_stop or marks.gate, marks.left) if on_stop == "flatten" else None
+                ),
+            ),
+            latencies=Latencies(
+                start_to_first_bar_seconds=_between(marks.began, marks.first_bar),
+                event_lag_ms_max=self._lag_ms,
+                order_round_trip_ms_median=round(median(self._trips_ms), 3) if self._trips_ms else None,
+                order_round_trip_ms_max=max(self._trips_ms, default=None),
+                restart_to_reconciled_seconds_max=max((round(one, 3) for one in self._restart_seconds), default=None),
+            ),
+            orders_unknown=counts.unknown,
+            orders_lost=counts.lost,
+            orders_by_venue=counts.by_venue,
+        )
+
+
+def account_at_end(statement: VenueStatement) -> AccountAtEnd:
+    held = [one for one in statement.account.positions or () if one.side != "FLAT"]
+    return AccountAtEnd(
+        open_orders=len(statement.account.open_orders or ()),
+        position=held[0].signed_quantity if held else "0",
+        flat=is_flat(statement),
+    )
+
+
+def is_flat(statement: VenueStatement) -> bool:
+    """No open order and no position."""
+    return not statement.account.open_orders and all(one.side == "FLAT" for one in statement.account.positions or ())
+
+
+def _messages(beat: Beat) -> int:
+    return beat.bars + beat.quotes + beat.trades
+
+
+def _between(one: float | None, two: float | None) -> float | None:
+    return None if one is None or two is None else round(max(0.0, two - one), 3)

@@ -1,0 +1,1 @@
+"""Everything settled before a run starts. Writes nothing."""

@@ -1,0 +1,74 @@
+"""What a result may depend on, digested."""
+
+import platform
+import subprocess
+from collections.abc import Mapping
+from functools import cache
+from importlib.metadata import distributions, version
+from pathlib import Path
+
+import opslab
+from opslab.model.primitives.canonical import digest
+from opslab.model.run.code_inputs import CodeParts
+from opslab.model.run.metadata import Git, Identity
+from opslab.model.spec.run_spec import RunSpec
+from opslab.store.files import file_digest
+
+_GIT_SECONDS = 5.0
+
+
+def identity_of(spec: RunSpec, dataset_fingerprint: str, code: CodeParts) -> Identity:
+    return Identity(
+        spec_digest=spec.digest(),
+        dataset_fingerprint=dataset_fingerprint,
+        code_digest=code.digest(),
+        engine_version=version("nautilus-trader"),
+        python_version=platform.python_version(),
+    )
+
+
+def input_digest(identity: Identity) -> str:
+    return digest(identity.model_dump())
+
+
+def code_parts(own: Mapping[str, Path]) -> CodeParts:
+    """This package's files, everything installed beside it, and the files of a user's strategy by name."""
+    return CodeParts(
+        package=package_files(Path(opslab.__file__).parent),
+        distributions=installed(),
+        own={name: file_digest(path) for name, path in sorted(own.items())},
+    )
+
+
+def package_files(folder: Path) -> dict[str, str]:
+    """Digests of all files below `folder` by relative path; what Python compiles from them left out."""
+    paths = (path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    return {path.relative_to(folder).as_posix(): file_digest(path) for path in sorted(paths)}
+
+
+@cache
+def installed() -> tuple[str, ...]:
+    """`name==version` of every installed distribution, normalised and sorted."""
+    texts = [dist.metadata for dist in distributions()]  # once: each look parses the file again
+    found = {(text["Name"].lower().replace("_", "-"), text["Version"]) for text in texts if text["Name"]}
+    return tuple(f"{name}=={number}" for name, number in sorted(found))
+
+
+def git_state(folder: Path) -> Git | None:
+    """Commit and dirty flag of the repository around `folder`; None outside one or without git."""
+    commit = _git(folder, "rev-parse", "HEAD")
+    if not commit:
+        return None
+    changes = _git(folder, "status", "--porcelain", "--untracked-files=no")
+    return Git(commit=commit.strip(), dirty=bool(changes is None or changes.strip()))
+
+
+def _git(folder: Path, *words: str) -> str | None:
+    command = ["git", "-C", str(folder), *words]
+    try:
+        done = subprocess.run(
+            command, capture_output=True, timeout=_GIT_SECONDS, check=False, stdin=subprocess.DEVNULL, text=True
+        )
+    except (OSError, subprocess.TimeoutExpired, UnicodeDecodeError):
+        return None
+    return done.stdout if done.returncode == 0 else None

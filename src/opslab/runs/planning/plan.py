@@ -1,0 +1,333 @@
+"""Everything that is settled before a run starts: data, identity, engine plan, name."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from opslab.datasets.dataset_records import check_playable, record_of, verify_files
+from opslab.errors import DataChanged, Usage
+from opslab.model.market.dataset import DatasetRecord
+from opslab.model.market.instrument import instrument_of
+from opslab.model.messages.engine_messages import (
+    EngineAccount,
+    EngineLimits,
+    EnginePlan,
+    LivePlan,
+    OwnStrategyPlan,
+    ScenarioPlan,
+    money,
+)
+from opslab.model.messages.venue_messages import VenueAccount, VenueEndpoints, VenueKey, VenueLimits, VenuePlan
+from opslab.model.primitives.ids import DatasetId, RunId
+from opslab.model.primitives.instant import iso, parse_minute
+from opslab.model.run.code_inputs import CodeParts
+from opslab.model.run.metadata import Git, Identity, RunDataset
+from opslab.model.spec.risk_profile import PROFILES
+from opslab.model.spec.run_spec import BacktestSpec, Mode, OwnStrategy, PaperSpec, RunSpec, StrategyRef
+from opslab.ports import Clock
+from opslab.resources import exchange_info_symbol
+from opslab.runs.planning.data_window import Window, last_close_ns, window_of
+from opslab.runs.planning.identity import code_parts, git_state, identity_of, input_digest
+from opslab.runs.planning.strategy_files import TooMuch, own_files
+from opslab.runs.planning.strategy_inspection import Inspected, inspect_strategy, own_plan
+from opslab.specs.load import LoadedSpec
+from opslab.store.layout import Layout
+
+
+@dataclass(frozen=True, slots=True)
+class _Head:
+    """What is settled before a run of either mode."""
+
+    run_id: RunId
+    loaded: LoadedSpec
+    dataset: DatasetRecord
+    identity: Identity
+    input_digest: str
+    code: CodeParts
+    own: dict[str, Path]
+    """The files of a user's strategy, by name."""
+    git: Git | None
+    window: Window
+
+    def dataset_used(self, rows: int) -> RunDataset:
+        """rows: candles used."""
+        found, asked = self.dataset, self.loaded.spec.data
+        return RunDataset(
+            name=found.name,
+            kind=found.kind,
+            fingerprint=found.fingerprint,
+            rows=rows,
+            first_open=found.first_open,
+            last_open=found.last_open,
+            start=asked.start,
+            end=asked.end,
+            allowed=found.allowed,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class BacktestPlan(_Head):
+    spec: BacktestSpec
+    engine: EnginePlan
+    reproduces: str | None
+    """The run that this one repeats."""
+
+    def run_dataset(self) -> RunDataset:
+        return self.dataset_used(self.engine.rows)
+
+
+@dataclass(frozen=True, slots=True)
+class PaperPlan(_Head):
+    spec: PaperSpec
+    strategy: ScenarioPlan | OwnStrategyPlan
+    symbol: dict[str, Any]
+    """The instrument's entry of exchangeInfo."""
+    rows: int
+    """Bars that the run is to see."""
+    last_close_ns: int
+    """`ts_event` of the last of them."""
+
+    @property
+    def reproduces(self) -> None:
+        """A paper run meets a clock: it is no other's repetition."""
+
+    def run_dataset(self) -> RunDataset:
+        return self.dataset_used(self.rows)
+
+    def venue(self, home: Path, folder: Path, key: VenueKey, token: str) -> VenuePlan:
+        """The venue of this run, which is named as the run. folder: of its ledger."""
+        asked, account, data = self.spec.paper, self.spec.account, self.spec.data
+        return VenuePlan(
+            name=self.run_id,
+            key=key,
+            host="127.0.0.1",
+            port=0,
+            token=token,
+            symbol=self.symbol,
+            dataset=self.dataset.name,
+            fingerprint=self.dataset.fingerprint,
+            home=str(home),
+            ledger=str(folder),
+            start_ms=parse_minute(data.start) if data.start else None,
+            end_ms=parse_minute(data.end) if data.end else None,
+            max_bars=self.rows,
+            speed=None if asked.speed == "max" else float(asked.speed),
+            pace="handled" if asked.speed == "max" else "clock",
+            start="kline",
+            ticks_per_minute=asked.ticks_per_minute,
+            latency_ms=asked.latency_ms,
+            account=VenueAccount(
+                balance=account.starting_balances.USDT,
+                leverage=account.leverage,
+                maker_fee=account.fees.maker,
+                taker_fee=account.fees.taker,
+            ),
+            limits=VenueLimits(),
+            on_orphan=asked.on_stop,
+        )
+
+    def live(self, endpoints: VenueEndpoints, number: int, home: Path | None = None) -> LivePlan:
+        """Engine `number` of this run, from 1. home: where its kill switch stands; None: it watches none."""
+        asked = self.spec.paper
+        return LivePlan(
+            run_id=self.run_id,
+            strategy=self.strategy,
+            symbol=self.symbol,
+            bar_type=instrument_of(self.symbol).bar_type,
+            endpoints=endpoints,
+            rows=self.rows,
+            last_close_ns=self.last_close_ns,
+            number=number,
+            on_stop=asked.on_stop,
+            silent_after_seconds=asked.silent_after(),
+            tells_handled=asked.speed == "max",
+            limits=_limits(self.spec),
+            order_events=True,  # the results need them, whatever the journal keeps
+            home=str(home) if home else None,
+        )
+
+
+RunPlan = BacktestPlan | PaperPlan
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What a run is made of, as things stand now."""
+
+    dataset: DatasetRecord
+    window: Window
+    identity: Identity
+    code: CodeParts
+    own: dict[str, Path]
+
+
+def plan_run(layout: Layout, loaded: LoadedSpec, run_id: RunId, spec_folder: Path, clock: Clock) -> RunPlan:
+    """The plan of whichever mode the spec has. Raises as the two below."""
+    planned = plan_paper if isinstance(loaded.spec, PaperSpec) else plan_backtest
+    return planned(layout, loaded, run_id, spec_folder, clock)
+
+
+def plan_backtest(
+    layout: Layout,
+    loaded: LoadedSpec,
+    run_id: RunId,
+    spec_folder: Path,
+    clock: Clock,
+    *,
+    own: dict[str, Path] | None = None,
+    reproduces: str | None = None,
+) -> BacktestPlan:
+    """Find the data, hold it against its record and against the spec's gate; look at the user's own strategy.
+
+    own: its files, when they are known already. Raises NotFound, Corrupt, DataChanged, InvalidSpec, or Usage for a
+    spec of another mode; nothing has been written then.
+    """
+    spec = loaded.spec
+    if not isinstance(spec, BacktestSpec):
+        raise other_mode(loaded, "backtest")
+    found = _find(layout, loaded, spec_folder, clock, own)
+    return BacktestPlan(
+        run_id=run_id,
+        loaded=loaded,
+        dataset=found.dataset,
+        identity=found.identity,
+        input_digest=input_digest(found.identity),
+        code=found.code,
+        own=found.own,
+        git=git_state(spec_folder) if reproduces is None else None,
+        window=found.window,
+        spec=spec,
+        engine=_engine_plan(layout, spec, run_id, found, spec_folder),
+        reproduces=reproduces,
+    )
+
+
+def plan_paper(layout: Layout, loaded: LoadedSpec, run_id: RunId, spec_folder: Path, clock: Clock) -> PaperPlan:
+    """As `plan_backtest`. Raises BadData too, for candles that no venue could send."""
+    spec = loaded.spec
+    if not isinstance(spec, PaperSpec):
+        raise other_mode(loaded, "paper")
+    found = _find(layout, loaded, spec_folder, clock)
+    check_playable(found.dataset)
+    rows = _bars_to_see(loaded, spec, found)
+    return PaperPlan(
+        run_id=run_id,
+        loaded=loaded,
+        dataset=found.dataset,
+        identity=found.identity,
+        input_digest=input_digest(found.identity),
+        code=found.code,
+        own=found.own,
+        git=git_state(spec_folder),
+        window=found.window,
+        spec=spec,
+        strategy=_strategy_plan(spec, spec_folder),
+        symbol=exchange_info_symbol(spec.instrument),
+        rows=rows,
+        last_close_ns=last_close_ns(layout, found.dataset, found.window, rows),
+    )
+
+
+def _bars_to_see(loaded: LoadedSpec, spec: PaperSpec, found: _Found) -> int:
+    """All of the window, or as many as were asked for. Raises InvalidSpec for more than there are."""
+    asked, there = spec.paper.max_bars, found.window.rows
+    if asked is None or asked <= there:
+        return asked or there
+    what = f"the window of dataset {found.dataset.name}" if spec.data.start or spec.data.end else found.dataset.name
+    message = f"must be at most {there}, the candles of {what}, got {asked}"
+    hint = "leave max_bars out for all of them, or run on more data"
+    raise loaded.refused([loaded.mistake(("paper", "max_bars"), message)], hint)
+
+
+def _find(
+    layout: Layout, loaded: LoadedSpec, spec_folder: Path, clock: Clock, own: dict[str, Path] | None = None
+) -> _Found:
+    spec = loaded.spec
+    dataset = DatasetId(spec.data.dataset)
+    record = record_of(layout, dataset)
+    wanted = spec.data.fingerprint
+    if wanted is not None and wanted != record.fingerprint:
+        raise DataChanged(
+            f"dataset {dataset} has fingerprint {record.fingerprint}, the spec asks for {wanted}",
+            hint="use the dataset the spec was written for, or change data.fingerprint",
+        )
+    verify_files(layout, record)
+    window = window_of(layout, spec.data, record)
+    inspected = inspect_strategy(loaded, spec_folder, clock)
+    files = own if own is not None else _own_files(layout, loaded, spec_folder, inspected)
+    code = code_parts(files)
+    return _Found(record, window, identity_of(spec, record.fingerprint, code), code, files)
+
+
+def other_mode(loaded: LoadedSpec, wanted: Mode) -> Usage:
+    """The mistake of a command for runs of `wanted` mode that was given a spec of another."""
+    mode = loaded.spec.mode
+    message = f"{loaded.file}: the spec's mode is {mode}, and this is for {wanted} runs"
+    return Usage(message, hint=f"tc run {mode} --spec {loaded.file}")
+
+
+def _own_files(layout: Layout, loaded: LoadedSpec, spec_folder: Path, inspected: Inspected | None) -> dict[str, Path]:
+    """The files of the user's strategy; none when it is the lab's own."""
+    if inspected is None:
+        return {}
+    labs = [layout.home / name for name in ("data", "artifacts", "runtime")]
+    try:
+        return own_files(spec_folder, inspected.places, labs)
+    except TooMuch as much:
+        message = f"the spec's folder or the strategy's package {much}"
+        hint = "give spec and strategy a folder of their own"
+        raise loaded.refused([loaded.mistake(("strategy", "path"), message)], hint) from None
+
+
+def made_run_id(layout: Layout, spec: RunSpec, clock: Clock, suffix: str) -> RunId:
+    """A name from time and strategy: `20250504-153300-ops-smoke-demo`; `suffix` only when that is taken."""
+    stamp = iso(clock.now_ns())[:19].replace("-", "").replace(":", "").replace("T", "-")
+    plain = RunId(f"{stamp}-{_kebab(spec.strategy)}")
+    return RunId(f"{plain}-{suffix}") if layout.run(plain).exists() else plain
+
+
+def _kebab(strategy: StrategyRef | OwnStrategy) -> str:
+    """`ops-smoke-demo` of a scenario, `moving-average-cross` of a class MovingAverageCross."""
+    name = strategy.path.rpartition(":")[2] if isinstance(strategy, OwnStrategy) else strategy.name
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|_+", "-", name).strip("-").lower()
+    return words[:40].strip("-") or "own"
+
+
+def _engine_plan(layout: Layout, spec: BacktestSpec, run_id: RunId, found: _Found, spec_folder: Path) -> EnginePlan:
+    entry = exchange_info_symbol(spec.instrument)
+    balances = spec.account.starting_balances
+    return EnginePlan(
+        run_id=run_id,
+        strategy=_strategy_plan(spec, spec_folder),
+        symbol=entry,
+        bar_type=instrument_of(entry).bar_type,
+        bars_path=str(layout.dataset(DatasetId(found.dataset.name)) / "data" / "bars"),
+        work_path=str(layout.work(run_id)),
+        rows=found.window.rows,
+        start_ns=found.window.start_ns,
+        end_ns=found.window.end_ns,
+        account=EngineAccount(
+            starting_balances=(money(balances.USDT, "USDT"),),
+            leverage=spec.account.leverage,
+            maker_fee=f"{spec.account.fees.maker:f}",
+            taker_fee=f"{spec.account.fees.taker:f}",
+        ),
+        limits=_limits(spec),
+        order_events=spec.observability.journal,
+        home=str(layout.home),
+    )
+
+
+def _strategy_plan(spec: RunSpec, spec_folder: Path) -> ScenarioPlan | OwnStrategyPlan:
+    if isinstance(spec.strategy, OwnStrategy):
+        return own_plan(spec.strategy, spec_folder)
+    return ScenarioPlan(name=spec.strategy.name, version=spec.strategy.version)
+
+
+def _limits(spec: RunSpec) -> EngineLimits:
+    limits = PROFILES[spec.risk.profile]
+    return EngineLimits(
+        max_notional_per_order=f"{limits.max_notional_per_order:f}",
+        max_orders_per_second=limits.max_orders_per_second,
+    )

@@ -1,0 +1,173 @@
+"""A user's strategy, looked at before a run: loaded in a child with a time limit, its mistakes told like a spec's."""
+
+import json
+import os
+import re
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from opslab.errors import Environment
+from opslab.model.messages.engine_messages import OwnStrategyPlan
+from opslab.model.primitives.exact_json import exact_json
+from opslab.model.primitives.redact import PathRedactor
+from opslab.model.spec.run_spec import OwnStrategy
+from opslab.ports import Clock
+from opslab.settings import child_environment
+from opslab.specs.load import LoadedSpec
+
+INSPECTION_COMMAND = (sys.executable, "-P", "-m", "opslab.children.inspection")
+INSPECTION_SECONDS = 10.0
+"""How long a user's modules may take to be imported and the strategy to be made."""
+HINT = "paths are relative to the spec's folder; docs/own-strategies.md says how a strategy is found and made"
+_OUTPUT_BYTES = 16 << 10
+_PANIC = re.compile(r"panicked at [^\n]*\n?([^\n]*)")
+
+
+@dataclass(frozen=True, slots=True)
+class Inspected:
+    """What is known of a strategy that can be loaded."""
+
+    keys: tuple[str, ...]
+    """What its config takes."""
+    places: tuple[Path, ...]
+    """Files and folders that hold its modules."""
+
+
+def own_plan(strategy: OwnStrategy, folder: Path) -> OwnStrategyPlan:
+    return OwnStrategyPlan(
+        folder=str(folder),
+        path=strategy.path,
+        config_path=strategy.config_path,
+        config=exact_json(strategy.config),
+    )
+
+
+def inspect_strategy(
+    loaded: LoadedSpec,
+    folder: Path,
+    clock: Clock,
+    *,
+    command: Sequence[str] = INSPECTION_COMMAND,
+    seconds: float = INSPECTION_SECONDS,
+) -> Inspected | None:
+    """Load the spec's strategy as a run would; None when it is the lab's own. Raises InvalidSpec with all mistakes."""
+    strategy = loaded.spec.strategy
+    if not isinstance(strategy, OwnStrategy):
+        return None
+    with _Inspection(own_plan(strategy, folder), clock, command) as inspection:
+        in_time = inspection.listen(seconds)
+    answer = inspection.answer()
+    if answer is None:
+        clean = _redactor(folder)
+        why = (
+            inspection.death(clean)
+            if in_time
+            else f"is not loaded within {seconds:.0f} s: does its import wait or loop?"
+        )
+        raise loaded.refused([loaded.mistake(("strategy", "path"), f"{strategy.path} {why}")], HINT)
+    if "mistakes" in answer:
+        mistakes = [loaded.mistake(tuple(found["field"]), found["message"]) for found in answer["mistakes"]]
+        raise loaded.refused(mistakes, HINT)
+    return Inspected(tuple(answer["keys"]), tuple(Path(place) for place in answer["places"]))
+
+
+class _Inspection:
+    """One inspection child: everything it says is kept in bounded size, and nothing of it outlives the block."""
+
+    def __init__(self, plan: OwnStrategyPlan, clock: Clock, command: Sequence[str]) -> None:
+        self._plan = plan
+        self._clock = clock
+        self._command = command
+        self._heard = bytearray()
+        self._printed = bytearray()
+
+    def __enter__(self) -> Self:
+        self._receiving, sending = os.pipe()
+        try:
+            self._child = subprocess.Popen(
+                [*self._command, str(sending)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                env=child_environment(),
+                pass_fds=(sending,),
+                start_new_session=True,
+            )
+        except OSError as error:
+            os.close(self._receiving)
+            raise Environment(f"cannot start the inspection process: {error.strerror}") from None
+        finally:
+            os.close(sending)
+        assert self._child.stdin
+        with suppress(BrokenPipeError):
+            self._child.stdin.write(self._plan.model_dump_json().encode() + b"\n")
+            self._child.stdin.close()
+        return self
+
+    def __exit__(self, *_raised: object) -> None:
+        """Its whole session, so that what a module started does not stay."""
+        with suppress(ProcessLookupError):
+            os.killpg(self._child.pid, signal.SIGKILL)
+        self._child.wait()
+        os.close(self._receiving)
+        if self._child.stdout:
+            self._child.stdout.close()
+
+    def listen(self, seconds: float) -> bool:
+        """Until it answered or died; False when neither happened in time."""
+        assert self._child.stdout
+        printing, process = self._child.stdout.fileno(), os.pidfd_open(self._child.pid)
+        deadline = self._clock.monotonic_s() + seconds
+        poll = select.poll()
+        for descriptor in (self._receiving, printing, process):
+            poll.register(descriptor, select.POLLIN)
+        try:
+            while (left := deadline - self._clock.monotonic_s()) > 0:
+                ready = {descriptor for descriptor, _ in poll.poll(left * 1000)}
+                if printing in ready and not self._keep(printing):
+                    poll.unregister(printing)
+                if self._receiving in ready:
+                    data = os.read(self._receiving, 1 << 16)
+                    self._heard += data
+                    if not data:
+                        poll.unregister(self._receiving)
+                if self._heard.endswith(b"\n"):
+                    return True
+                if ready == {process}:  # and nothing left to read
+                    return True
+            return False
+        finally:
+            os.close(process)
+
+    def _keep(self, descriptor: int) -> bool:
+        """The end of what was printed; False at the end of it all."""
+        data = os.read(descriptor, 1 << 16)
+        self._printed += data
+        del self._printed[:-_OUTPUT_BYTES]
+        return bool(data)
+
+    def answer(self) -> Any:
+        return json.loads(self._heard) if self._heard.endswith(b"\n") else None
+
+    def death(self, clean: Callable[[str], str]) -> str:
+        """How it ended without an answer."""
+        code = self._child.returncode
+        text = self._printed.decode(errors="replace")
+        panic = _PANIC.search(text)
+        if panic:
+            return f"makes the engine panic while it is loaded: {clean(panic[1].strip())[:300]}"
+        if code < 0:
+            return f"crashes the process while it is loaded, with {signal.Signals(-code).name}"
+        return f"ends the process while it is loaded, with exit code {code}"
+
+
+def _redactor(folder: Path) -> PathRedactor:
+    known = {f"{folder}/": "", sys.prefix: "<env>", sys.base_prefix: "<python>"}
+    return PathRedactor(known, (path.name for path in Path("/").iterdir()))

@@ -1,0 +1,242 @@
+"""A child from control's side, engine or venue: started, listened to, stopped, and its death explained."""
+
+import fcntl
+import os
+import re
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic_core import from_json, to_json
+
+from opslab.errors import Environment
+from opslab.model.primitives.record import Record
+from opslab.model.run.metadata import Failure
+from opslab.ports import Clock
+from opslab.settings import child_environment
+from opslab.store.logs import BoundedLog
+
+ENGINE_COMMAND = (sys.executable, "-P", "-m", "opslab.children.engine")
+VENUE_COMMAND = (sys.executable, "-P", "-m", "opslab.children.venue")
+STOP_SECONDS = 10.0
+"""How long a child may take to end its run after it was asked to."""
+COLLECT_SECONDS = 120.0
+"""How long it may then take to send its results, which is long when there are many orders."""
+_POLL_MS = 200
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+_READ_BYTES = 1 << 18
+_PIPE_BYTES = 1 << 20
+_LOG_TAIL_BYTES = 64 << 10
+_PANIC = re.compile(r"^thread .* panicked at .*$", re.MULTILINE)
+
+
+class ChildProcess:
+    """One child. `frames()` yields what it sends until it ends; then `failure()` says whether it died."""
+
+    def __init__(
+        self,
+        name: Literal["engine", "venue"],
+        plan: Record,
+        log: Path,
+        clock: Clock,
+        command: Sequence[str],
+        patience: float = STOP_SECONDS,
+        inherits: Sequence[int] = (),
+    ) -> None:
+        """plan: what it is told first. log: gets what it prints. patience: seconds it may take to end when asked to.
+
+        inherits: descriptors that are open in it, too, for as long as it lives.
+        """
+        self._name = name
+        self._clock = clock
+        self._log = log
+        self._printed = BoundedLog(log)
+        self._deadline: float | None = None
+        self._killed = False
+        self._patience = patience
+        receiving, sending = os.pipe()
+        with suppress(OSError):  # a roomy pipe, so that neither side wakes the other all the time
+            fcntl.fcntl(sending, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+        try:
+            self._child = subprocess.Popen(
+                [*command, str(sending)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                env=child_environment(),
+                pass_fds=(sending, *inherits),
+                start_new_session=True,
+            )
+        except OSError as error:
+            os.close(receiving)
+            self._printed.close()
+            raise Environment(f"cannot start the {name} process: {error.strerror}") from None
+        finally:
+            os.close(sending)
+        assert self._child.stdout
+        self._receiving = receiving
+        self._printing = self._child.stdout.fileno()
+        os.set_blocking(self._printing, False)
+        self._process = os.pidfd_open(self._child.pid)
+        self.tell(plan)
+
+    def tell(self, word: Record | Mapping[str, Any]) -> None:
+        """One line down. The pipe stays open: its end tells the child that control is gone."""
+        pipe = self._child.stdin
+        assert pipe is not None
+        with suppress(BrokenPipeError):  # it died at once; its exit code and log say why
+            pipe.write((word.model_dump_json().encode() if isinstance(word, Record) else to_json(word)) + b"\n")
+            pipe.flush()
+
+    def stop(self, count: int = 1) -> None:
+        """Ask it to end; the second time, or when its patience is over, it is killed. Safe in a signal handler."""
+        if count > 1:
+            self.kill()
+        else:
+            self._deadline = self._clock.monotonic_s() + self._patience
+            self._signal(signal.SIGTERM)
+
+    def stop_within(self, seconds: float) -> None:
+        """As `stop`, with less patience. Results that are on their way are waited for all the same."""
+        if self._patience != COLLECT_SECONDS:
+            self._patience = seconds
+        self.stop()
+
+    def collecting(self) -> None:
+        """The run has ended, its results are on their way: a stop waits for them."""
+        self._patience = COLLECT_SECONDS
+        if self._deadline:
+            self._deadline = self._clock.monotonic_s() + COLLECT_SECONDS
+
+    def memory_bytes(self) -> int | None:
+        """What it has in memory; None when it has ended."""
+        try:
+            with open(f"/proc/{self._child.pid}/statm", "rb") as table:
+                return int(table.read().split()[1]) * _PAGE_BYTES
+        except (OSError, IndexError):
+            return None
+
+    def tell_where_it_is(self) -> None:
+        """Let it print where each of its threads stands: of an engine that does not answer, before it is killed."""
+        self._signal(signal.SIGUSR1)
+
+    def kill(self) -> None:
+        self._killed = True
+        self._signal(signal.SIGKILL)
+
+    def _signal(self, number: signal.Signals) -> None:
+        """To that very process, never to another that got its pid; nothing when it has ended."""
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._process, number)
+
+    def frames(self) -> Iterator[list[dict[str, Any]]]:
+        """What the child sends, in batches as they arrive; an empty batch when nothing came for a while.
+
+        Ends when the child does, also when something that it started holds on to its descriptors.
+        """
+        poll = select.poll()
+        for descriptor in (self._receiving, self._printing, self._process):
+            poll.register(descriptor, select.POLLIN | select.POLLHUP)
+        rest = b""
+        while True:
+            ready = {descriptor for descriptor, _ in poll.poll(_POLL_MS)}
+            if self._deadline and self._clock.monotonic_s() > self._deadline:
+                self.kill()
+                self._deadline = None
+            if self._printing in ready and not self._keep_printed():
+                poll.unregister(self._printing)
+            if self._receiving not in ready:
+                if self._process in ready:  # it was looked at after it ended: nothing more can come
+                    break
+                yield []
+                continue
+            data = os.read(self._receiving, _READ_BYTES)
+            if not data:
+                break
+            *lines, rest = (rest + data).split(b"\n")
+            yield [from_json(line) for line in lines]
+
+    def _keep_printed(self) -> bool:
+        """Take what was printed; False at the end of it."""
+        try:
+            data = os.read(self._printing, _READ_BYTES)
+        except BlockingIOError:
+            return True
+        self._printed.write(data)
+        return bool(data)
+
+    def close(self) -> None:
+        """Make sure that nothing of it is left, nor of what it started in its session."""
+        if not self._ends_within(STOP_SECONDS):
+            self.kill()
+            self._ends_within(STOP_SECONDS)
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._child.pid, signal.SIGKILL)  # before it is reaped, so that the number is still its own
+        self._child.wait()
+        with suppress(BlockingIOError):
+            while data := os.read(self._printing, _READ_BYTES):
+                self._printed.write(data)
+        self._printed.close()
+        os.close(self._receiving)
+        os.close(self._process)
+        for pipe in (self._child.stdout, self._child.stdin):
+            if pipe:
+                with suppress(BrokenPipeError):
+                    pipe.close()
+
+    def _ends_within(self, seconds: float) -> bool:
+        """Wait for the process itself, and keep what it prints meanwhile, so that it is not held up."""
+        poll = select.poll()
+        poll.register(self._process, select.POLLIN)
+        poll.register(self._printing, select.POLLIN)
+        deadline = self._clock.monotonic_s() + seconds
+        while (left := deadline - self._clock.monotonic_s()) > 0:
+            ready = {descriptor for descriptor, _ in poll.poll(left * 1000)}
+            if self._process in ready:
+                return True
+            if self._printing in ready and not self._keep_printed():
+                poll.unregister(self._printing)
+        return False
+
+    @property
+    def ended_with(self) -> str | None:
+        """In a word; None when it ended by itself. After `close`."""
+        code: int | None = self._child.returncode
+        if not code:
+            return None
+        return f"exit {code}" if code > 0 else signal.Signals(-code).name
+
+    def failure(self, clean: Callable[[str], str]) -> Failure | None:
+        """Why it ended other than by itself; None when it did end by itself. Call after `close`."""
+        code = self._child.returncode
+        if code == 0:
+            return None
+        tail = clean(self._tail())
+        kind: Literal["engine", "lab"] = "engine" if self._name == "engine" else "lab"
+        panic = list(_PANIC.finditer(tail))
+        if panic:
+            text = tail[panic[0].start() :].strip()
+            return Failure(kind=kind, message=f"the {self._name} panicked: {_headline(text)}", detail=text)
+        if code < 0:
+            name = signal.Signals(-code).name
+            why = "stopped by tc after it did not end" if self._killed else "by somebody else, or out of memory"
+            reason = f"({why})" if code == -signal.SIGKILL else ""
+            return Failure(kind=kind, message=f"the {self._name} process died of {name} {reason}".strip(), detail=tail)
+        return Failure(kind=kind, message=f"the {self._name} process ended with exit code {code}", detail=tail)
+
+    def _tail(self) -> str:
+        with open(self._log, "rb") as stream:
+            size = stream.seek(0, os.SEEK_END)
+            stream.seek(max(0, size - _LOG_TAIL_BYTES))
+            return stream.read().decode(errors="replace")
+
+
+def _headline(text: str) -> str:
+    """The sentence of a panic: the line behind `panicked at <place>:`, or that line itself."""
+    lines = text.splitlines()
+    return " ".join(lines[1:2] or lines[:1]).strip()

@@ -1,0 +1,1 @@
+"""One run's folder as control keeps and reads it."""

@@ -1,0 +1,32 @@
+"""An event for the journal of a run that runs: its owner renews the metadata and seals."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from opslab.model.run.event import Event
+from opslab.ports import Clock
+from opslab.runs.record.state import ENDINGS
+from opslab.store.runs.journal import Journal, last_event
+from opslab.store.runs.seal import NAME as MANIFEST
+
+
+class HasEnded(Exception):
+    """The run has ended in the meantime."""
+
+
+def append_beside_owner(folder: Path, clock: Clock, make: Callable[[], tuple[str, Mapping[str, Any]]]) -> Event:
+    """Append what `make` returns, unless the run has ended; its owner finds the event when it next writes.
+
+    make: called while nobody else can append. Raises HasEnded, and then it was not called; Corrupt, Unwritable.
+    """
+
+    def unless_it_has_ended() -> tuple[str, Mapping[str, Any]]:
+        last = last_event(folder)
+        # a sealed run's last event may be that of a later check
+        if (last and last.event in ENDINGS) or (folder / MANIFEST).exists():
+            raise HasEnded
+        return make()
+
+    with Journal(folder, clock) as journal:
+        return journal.append_alone(unless_it_has_ended)

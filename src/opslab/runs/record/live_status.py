@@ -1,0 +1,52 @@
+"""The heartbeat of a run's owner."""
+
+from collections.abc import Callable
+
+from opslab.model.primitives.ids import RunId
+from opslab.model.primitives.instant import iso
+from opslab.model.run.live_status import Live, PaperLive
+from opslab.model.run.metadata import Owner
+from opslab.ports import Clock
+from opslab.store.layout import Layout
+from opslab.store.runs.live_files import write_live
+
+BEAT_SECONDS = 1.0
+
+
+class Heart:
+    """Writes the run's live values, at most once a second."""
+
+    def __init__(
+        self,
+        layout: Layout,
+        clock: Clock,
+        run_id: RunId,
+        owner: Owner,
+        bars_total: int,
+        on_live: Callable[[Live], None] = lambda _live: None,
+    ) -> None:
+        """on_live: called with what was written."""
+        self._layout = layout
+        self._clock = clock
+        self._run_id = run_id
+        self._owner = owner
+        self._total = bars_total
+        self._on_live = on_live
+        self._next_s = clock.monotonic_s()
+
+    def beat(self, bars_seen: int, paper: Callable[[], PaperLive] | None = None) -> None:
+        """paper: more of a paper run, asked for when it is time."""
+        now_s = self._clock.monotonic_s()
+        if now_s < self._next_s:
+            return
+        self._next_s = now_s + BEAT_SECONDS
+        live = Live(
+            run_id=self._run_id,
+            owner=self._owner,
+            heartbeat_at=iso(self._clock.now_ns()),
+            bars_seen=bars_seen,
+            bars_total=self._total,
+            paper=paper() if paper else None,
+        )
+        write_live(self._layout, live)
+        self._on_live(live)

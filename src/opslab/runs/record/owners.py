@@ -1,0 +1,39 @@
+"""Owners that are in no process table here: what can be known of them."""
+
+from opslab.errors import Environment
+from opslab.model.primitives.ids import RunId
+from opslab.model.primitives.instant import NS_PER_SECOND, parse_iso
+from opslab.model.run.metadata import Owner, RunMetadata
+from opslab.ports import Clock
+from opslab.store.layout import Layout
+from opslab.store.runs.live_files import read_live
+from opslab.store.runs.owner import is_held
+
+SILENT_SECONDS = 60
+"""Without a heartbeat for so long, an owner on another machine is shown as gone; it is not taken for gone."""
+
+
+def lives_elsewhere(layout: Layout, clock: Clock, run_id: RunId, owner: Owner, same_kernel: bool) -> bool:
+    """By the lock on the run's folder, which the kernel frees; on another machine also by a fresh heartbeat."""
+    if is_held(layout.run(run_id)):
+        return True
+    live = None if same_kernel else read_live(layout, run_id)
+    if live is None or live.owner != owner:
+        return False
+    try:
+        age_ns = clock.now_ns() - parse_iso(live.heartbeat_at)
+    except ValueError:
+        return False
+    return age_ns < SILENT_SECONDS * NS_PER_SECOND
+
+
+def refuse_unless_gone(metadata: RunMetadata, me: Owner, gone_host: str | None) -> None:
+    """An owner on another machine cannot be asked: somebody must say that it is gone. Raises Environment."""
+    owner = metadata.owner
+    if owner is None or owner.host == me.host or owner.boot_id == me.boot_id or owner.host == gone_host:
+        return
+    settle = f"tc run recover {metadata.run_id} --gone-host {owner.host}"
+    raise Environment(
+        f"run {metadata.run_id} is owned by process {owner.pid} on {owner.host}, which cannot be asked from here",
+        hint=f"recover it there; if that machine is gone for good: {settle}",
+    )

@@ -1,0 +1,195 @@
+"""All runs, as seen now.
+
+`metadata.json` is enough where it cannot be behind the journal: of a run that ended, and of one whose owner lives to
+write it. Otherwise the journal is asked. What a list has read is kept in an index, so that the next one only looks
+whether the files are still those.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from opslab.errors import Corrupt, LabError
+from opslab.runs.record.selection import OWNER_GONE, Row
+from opslab.store.layout import Layout
+from opslab.store.runs.list_index import (
+    Entry,
+    Signature,
+    is_settled,
+    read_index,
+    run_folder_names,
+    signature,
+    write_index,
+)
+
+if TYPE_CHECKING:  # a list that finds all in the index needs none of the models
+    from opslab.model.run.metadata import RunMetadata
+    from opslab.ports import Clock, Processes
+
+_METADATA = "metadata.json"
+_JOURNAL = "journal.jsonl"
+
+
+class Found(NamedTuple):
+    """What is on disk of a run, and the files that say so, as they were just before they were read."""
+
+    metadata: "RunMetadata"
+    metadata_file: Signature
+    journal_file: Signature | None
+    lives: bool
+    """Its owner. When it does not, the files were read after its death."""
+
+
+def list_runs(layout: Layout, processes: "Processes", clock: "Clock") -> list[Row]:
+    """A row for every run folder, in no order."""
+    known = read_index(layout, Row._fields)
+    now_ns = clock.now_ns()
+    runs = str(layout.runs)
+    kept: dict[str, Entry] = {}
+    rows: list[Row] = []
+    for name in run_folder_names(layout):
+        folder = f"{runs}/{name}"
+        entry = known.get(name)
+        row = _row_of_entry(folder, entry, processes) if entry else None
+        if entry is None or row is None:
+            try:
+                found = find(Path(folder), processes)
+            except LabError as error:
+                rows.append(Row(name, error=error.message))
+                continue
+            entry, row = _entry(found), row_as_seen(summary(found.metadata), found.lives)
+        rows.append(row)
+        if is_settled(entry, now_ns):
+            kept[name] = entry
+    if kept != known:
+        write_index(layout, Row._fields, kept)
+    return rows
+
+
+def show_run(layout: Layout, run_id: str, processes: "Processes") -> "tuple[RunMetadata, Path]":
+    """One run and its folder. Raises BadId, NotFound, Corrupt."""
+    from opslab.runs.record.state import as_seen
+    from opslab.store.runs.run_folders import run_folder
+
+    folder = run_folder(layout, run_id)
+    found = find(folder, processes)
+    return found.metadata if found.lives else as_seen(found.metadata, processes), folder
+
+
+def find(folder: Path, processes: "Processes") -> Found:
+    """What the files in `folder` say of the run. Raises Corrupt when neither metadata.json nor the journal can tell."""
+    from opslab.model.run.metadata import FINAL
+
+    metadata_file, metadata, problem = _read_metadata(folder)
+    if metadata is not None:
+        lives = _lives(metadata, processes)
+        if lives or metadata.status in FINAL:
+            return Found(metadata, metadata_file, None, lives)
+    try:
+        journal_file, told, lives = _read_journal(folder, processes)
+    except Corrupt as error:
+        if metadata is None:
+            also = error.message.removeprefix(f"run {folder.name}: ")
+            raise Corrupt(f"{problem.message}; {also}" if problem else error.message) from None
+        journal_file, told, lives = [], None, False
+    run = told or metadata
+    if run is None:
+        raise problem or Corrupt(f"run {folder.name}: neither metadata.json nor a journal to read")
+    return Found(run, metadata_file, journal_file, lives)
+
+
+def row_as_seen(row: Row, lives: bool) -> Row:
+    """As `state.as_seen`: a run whose owner is gone is `interrupted`."""
+    return row if lives or row.status != "running" else row._replace(status="interrupted", ended_by=OWNER_GONE)
+
+
+def summary(run: "RunMetadata") -> Row:
+    """The row of a run that can be read."""
+    return Row(
+        run_id=run.run_id,
+        mode=run.mode,
+        status=run.status,
+        strategy=run.strategy_title,
+        dataset=run.dataset.name if run.dataset else None,
+        initialized_at=run.initialized_at,
+        started_at=run.started_at,
+        ended_at=run.ended_at,
+        ended_by=run.ended_by,
+        recovered_at=run.recovered_at,
+        reproduces=run.reproduces,
+        input_digest=run.input_digest,
+        result_digest=run.result_digest,
+        bars_seen=run.metrics.bars_seen if run.metrics else None,
+    )
+
+
+def _entry(found: Found) -> Entry:
+    run = found.metadata
+    owner = run.owner.model_dump() if run.owner and run.status == "running" else None
+    return Entry(found.metadata_file, found.journal_file, owner, list(summary(run)))
+
+
+def _row_of_entry(folder: str, entry: Entry, processes: "Processes") -> Row | None:
+    """What reading the run again would say; None when it has to be read to know."""
+    lives = False
+    if entry.owner is not None:  # asked before the files: what it wrote last shows in them
+        from opslab.model.run.metadata import Owner
+
+        lives = processes.is_alive(Owner.model_validate(entry.owner), Path(folder).name)
+        if not lives and entry.journal is None:
+            return None
+    try:
+        same = signature(folder, _METADATA) == entry.metadata and (
+            entry.journal is None or signature(folder, _JOURNAL) == entry.journal
+        )
+    except Corrupt:
+        return None
+    return row_as_seen(Row(*entry.values), lives) if same else None
+
+
+def _lives(run: "RunMetadata", processes: "Processes") -> bool:
+    return run.status == "running" and run.owner is not None and processes.is_alive(run.owner, run.run_id)
+
+
+def _read_metadata(folder: Path) -> "tuple[Signature, RunMetadata | None, Corrupt | None]":
+    """The file, what it says, and why it says nothing. Raises Corrupt when it is another run's."""
+    from opslab.store.runs.run_folders import read_metadata
+
+    found: Signature = []
+    try:
+        found = signature(str(folder), _METADATA)
+        metadata = read_metadata(folder)
+    except Corrupt as error:
+        return found, None, error
+    return found, _of_run(folder, metadata, "metadata"), None
+
+
+def _read_journal(folder: Path, processes: "Processes") -> "tuple[Signature, RunMetadata | None, bool]":
+    """The file, what it amounts to (None when there is no whole line), and whether the owner lives. Raises Corrupt."""
+    for _ in range(2):
+        found = signature(str(folder), _JOURNAL)
+        told = _project(folder)
+        lives = told is not None and _lives(told, processes)
+        if lives or told is None or told.status != "running":
+            break  # otherwise once more: it may have written its end, and gone, since it was read
+    return found, told, lives
+
+
+def _project(folder: Path) -> "RunMetadata | None":
+    """What the journal amounts to; None when there is no whole line. Raises Corrupt."""
+    from opslab.model.run.metadata import RunMetadata
+    from opslab.runs.record.state import project
+    from opslab.store.runs.journal import read_lifecycle
+
+    try:
+        told = project(read_lifecycle(folder))
+        if told is not None:  # the fold takes an event's fields as they come
+            told = RunMetadata.model_validate_json(told.model_dump_json(warnings=False))
+    except ValueError:
+        raise Corrupt(f"run {folder.name}: what its journal tells is not a run") from None
+    return _of_run(folder, told, "journal")
+
+
+def _of_run(folder: Path, metadata: "RunMetadata | None", source: str) -> "RunMetadata | None":
+    if metadata is not None and metadata.run_id != folder.name:
+        raise Corrupt(f"run {folder.name}: its {source} is of run {metadata.run_id}")
+    return metadata

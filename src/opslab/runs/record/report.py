@@ -1,0 +1,106 @@
+"""`report.md` and `report.html`: derived from the metadata, safe to delete."""
+
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+
+from opslab.model.run.metadata import RunMetadata
+from opslab.resources import template
+from opslab.runs.record.paper_report import paper_sections
+from opslab.store.runs.run_folders import write_text
+
+
+def write_reports(folder: Path, metadata: RunMetadata) -> None:
+    write_text(folder, "report.md", render("report.md.j2", metadata))
+    write_text(folder, "report.html", render("report.html.j2", metadata))
+
+
+def render(name: str, metadata: RunMetadata) -> str:
+    """The report in the template's format; what users named or strategies said is escaped."""
+    html = ".html" in name
+    environment = Environment(
+        autoescape=html, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
+    )
+    environment.filters["cell"] = _html_cell if html else _markdown_cell
+    values: dict[str, Any] = {"run": metadata, "sections": sections(metadata)}
+    return environment.from_string(template(name)).render(values)
+
+
+def sections(run: RunMetadata) -> list[tuple[str, list[tuple[str, Any]]]]:
+    """Headings with rows of name and value, the same in every format."""
+    data, cost = run.dataset, run.engine_cost
+    found: list[tuple[str, list[tuple[str, Any]]]] = [
+        (
+            "Run",
+            [
+                ("mode", run.mode),
+                ("status", run.status),
+                ("strategy", run.strategy_title),
+                ("instrument", f"{run.instrument} on {run.venue}"),
+                ("risk profile", run.risk_profile),
+                ("started", run.started_at),
+                ("ended", run.ended_at),
+                ("ended by", run.ended_by),
+            ],
+        )
+    ]
+    if run.paper:
+        found += paper_sections(run.paper)
+    if run.halt:
+        found.append(("Halt", list(run.halt.model_dump().items())))
+    if run.safety:
+        found.append(("Safety status", list(run.safety.model_dump().items())))
+    if run.metrics:
+        found.append(("Scenario counters", list(run.metrics.model_dump().items())))
+    if run.denial_reasons:
+        found.append(("Orders denied, by reason", list(run.denial_reasons.items())))
+    if data:
+        found.append(
+            (
+                "Data",
+                [
+                    ("dataset", f"{data.name} ({data.kind})"),
+                    ("candles used", data.rows),
+                    ("first open", data.first_open),
+                    ("last open", data.last_open),
+                    ("window start", data.start),
+                    ("window end", data.end),
+                    ("allowed errors", ", ".join(data.allowed) or None),
+                    ("fingerprint", data.fingerprint),
+                ],
+            )
+        )
+    if run.identity:
+        identity = [("input digest", run.input_digest), ("result digest", run.result_digest)]
+        found.append(("Identity", [*identity, *run.identity.model_dump().items()]))
+    found += [(title, list(section.items())) for title, section in _checks(run) if section]
+    if cost:
+        found.append(
+            (
+                "Engine",
+                [
+                    ("elapsed seconds", cost.elapsed_seconds),
+                    ("bars per second", round(cost.bars_per_second)),
+                    ("peak memory MB", round(cost.peak_memory_bytes / 1e6)),
+                ],
+            )
+        )
+    shown = [(heading, [row for row in rows if row[1] is not None]) for heading, rows in found]
+    return [(heading, rows) for heading, rows in shown if rows]
+
+
+def _checks(run: RunMetadata) -> list[tuple[str, dict[str, Any] | None]]:
+    return [
+        ("Connectivity readiness", run.connectivity_readiness),
+        ("Connectivity probe", run.connectivity_probe),
+        ("Reconciliation", run.reconciliation),
+    ]
+
+
+def _markdown_cell(value: Any) -> str:
+    return str(value).replace("\\", "\\\\").replace("|", "\\|").replace("`", "\\`").replace("\n", " ")
+
+
+def _html_cell(value: Any) -> str:
+    return str(value)

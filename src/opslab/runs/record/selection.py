@@ -1,0 +1,169 @@
+"""Which runs of the list are wanted, in which order, and how many at a time: pure functions of rows."""
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
+
+from opslab.errors import Usage
+from opslab.model.primitives.canonical import DIGEST_PREFIX
+from opslab.model.primitives.ids import nearest, shown
+from opslab.model.primitives.instant import NS_PER_SECOND, iso
+
+STATUSES = ("initialized", "running", "completed", "failed", "safety_blocked", "halted", "interrupted")
+"""As `model.run.Status`, which takes pydantic to load."""
+MODES = ("backtest", "paper")
+OWNER_GONE = "owner_gone"
+
+_AGE_SECONDS = {"m": 60, "h": 3600, "d": 86400}
+_AGE = re.compile(r"(\d{1,9})([mhd])", re.ASCII)
+_TIME = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d{1,6})?)?Z?)?", re.ASCII)
+_HEX = re.compile(r"[0-9a-f]{4,64}", re.ASCII)
+
+
+class Row(NamedTuple):
+    """What the list shows of one run. Of one that cannot be read: its name, `error`, and nothing else.
+
+    A tuple, because ten thousand are made at once.
+    """
+
+    run_id: str
+    mode: str | None = None
+    status: str | None = None
+    strategy: str | None = None
+    """Its title."""
+    dataset: str | None = None
+    initialized_at: str | None = None
+    started_at: str | None = None
+    ended_at: str | None = None
+    ended_by: str | None = None
+    recovered_at: str | None = None
+    reproduces: str | None = None
+    input_digest: str | None = None
+    result_digest: str | None = None
+    bars_seen: int | None = None
+    error: str | None = None
+
+    @property
+    def duration_seconds(self) -> float | None:
+        """From start to end; None when one of the two is not known."""
+        if self.started_at is None or self.ended_at is None:
+            return None
+        try:
+            return (datetime.fromisoformat(self.ended_at) - datetime.fromisoformat(self.started_at)).total_seconds()
+        except (ValueError, TypeError):  # not the times that this lab writes
+            return None
+
+    @property
+    def unsettled(self) -> bool:
+        """It died, and nobody has recovered it yet."""
+        return self.ended_by == OWNER_GONE and self.recovered_at is None
+
+
+SORT_KEYS: dict[str, Callable[[Row], str | float | None]] = {
+    "initialized": lambda row: row.initialized_at,
+    "run-id": lambda row: row.run_id,
+    "status": lambda row: row.status,
+    "mode": lambda row: row.mode,
+    "dataset": lambda row: row.dataset,
+    "bars": lambda row: row.bars_seen,
+    "duration": lambda row: row.duration_seconds,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What is asked for; a filter that is empty or None lets everything through."""
+
+    statuses: frozenset[str] = frozenset()
+    mode: str | None = None
+    dataset: str | None = None
+    since: str | None = None
+    """UTC text as `initialized_at` is; that instant is in."""
+    input_digest: str | None = None
+    """The beginning of one, `sha256:` included."""
+    sort: str = "initialized"
+    reverse: bool = False
+    offset: int = 0
+    limit: int | None = None
+
+    @property
+    def filters(self) -> bool:
+        return bool(self.statuses) or any((self.mode, self.dataset, self.since, self.input_digest))
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """`total`: rows that match; `runs`: all there are; `unreadable`: those of them that cannot be read."""
+
+    rows: Sequence[Row]
+    total: int
+    runs: int
+    unreadable: int
+
+
+def select(rows: Sequence[Row], wanted: Selection) -> Page:
+    """The wanted rows, in order, one page of them. Those that cannot be read match no filter and come last."""
+    unreadable = sorted(row for row in rows if row.error is not None)
+    matching = in_order((row for row in rows if row.error is None and matches(row, wanted)), wanted)
+    if not wanted.filters:
+        matching += unreadable
+    end = None if wanted.limit is None else wanted.offset + wanted.limit
+    return Page(matching[wanted.offset : end], len(matching), len(rows), len(unreadable))
+
+
+def matches(row: Row, wanted: Selection) -> bool:
+    return (
+        (not wanted.statuses or row.status in wanted.statuses)
+        and (wanted.mode is None or row.mode == wanted.mode)
+        and (wanted.dataset is None or row.dataset == wanted.dataset)
+        and (wanted.since is None or (row.initialized_at is not None and row.initialized_at >= wanted.since))
+        and (wanted.input_digest is None or (row.input_digest or "").startswith(wanted.input_digest))
+    )
+
+
+def in_order(rows: Iterable[Row], wanted: Selection) -> list[Row]:
+    """By the sort key, equal ones by run id; those without a value come last. Either way round."""
+    key = SORT_KEYS[wanted.sort]
+    keyed = [(key(row), row) for row in sorted(rows, key=lambda row: row.run_id)]
+    known = [pair for pair in keyed if pair[0] is not None]
+    known.sort(key=lambda pair: pair[0], reverse=wanted.reverse)  # type: ignore[arg-type,return-value]
+    return [row for _, row in known] + [row for value, row in keyed if value is None]
+
+
+def one_of(option: str, text: str, known: Sequence[str]) -> str:
+    """`text`, when it is a known word. Raises Usage naming the known ones and the nearest."""
+    if text in known:
+        return text
+    close = nearest(text, known, 1)
+    guess = f"; did you mean {close[0]!r}?" if close else ""
+    raise Usage(f"{option} {shown(text)} is not known{guess}", hint=f"known: {', '.join(known)}")
+
+
+def parse_since(text: str, now_ns: int) -> str:
+    """An instant or an age as UTC text that compares with `initialized_at`. Raises Usage."""
+    age = _AGE.fullmatch(text)
+    if age:
+        return iso(max(0, now_ns - int(age[1]) * _AGE_SECONDS[age[2]] * NS_PER_SECOND))
+    try:
+        if not _TIME.fullmatch(text):
+            raise ValueError
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise Usage(
+            f"--since {shown(text)} is neither a UTC time nor an age",
+            hint="such as 2026-01-31, 2026-01-31T10:00:00Z, 90m, 24h or 7d",
+        ) from None
+    return moment.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+
+
+def parse_digest_prefix(text: str) -> str:
+    """The beginning of a digest, `sha256:` in front. Raises Usage."""
+    digits = text.lower().removeprefix(DIGEST_PREFIX)
+    if not _HEX.fullmatch(digits):
+        raise Usage(
+            f"--input-digest {shown(text, 80)} is not the beginning of a digest",
+            hint="4 to 64 hex digits, with or without sha256: in front",
+        )
+    return DIGEST_PREFIX + digits

@@ -1,0 +1,159 @@
+"""Is a run what it was when it was sealed?"""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from opslab.errors import Corrupt, LabError
+from opslab.model.primitives.difference import differences
+from opslab.model.primitives.ids import RunId
+from opslab.model.run.manifest import Finding, Kind, Manifest, Verification
+from opslab.model.run.metadata import FINAL, Status
+from opslab.ports import Processes
+from opslab.runs.record.latest_copies import plain_findings
+from opslab.runs.record.state import as_seen, refuse_behind, told
+from opslab.store.layout import Layout
+from opslab.store.runs.journal import NAME as JOURNAL
+from opslab.store.runs.journal import read_events
+from opslab.store.runs.owner import is_held
+from opslab.store.runs.run_folders import METADATA, read_metadata
+from opslab.store.runs.seal import NAME as MANIFEST
+from opslab.store.runs.seal import hold_against, read_manifest
+from opslab.store.runs.unsealed_tail import behind_seal
+
+EXIT_CODES = {"whole": 0, "changed": 6, "unsealed": 3}
+
+
+def size_to_verify(layout: Layout, run_id: RunId) -> int:
+    """Bytes that `verify` will read, as far as the seal tells; for progress."""
+    try:
+        manifest = read_manifest(layout.run(run_id))
+    except LabError:
+        return 0
+    return sum(file.size_bytes for file in manifest.files) if manifest else 0
+
+
+def verify(layout: Layout, run_id: RunId, processes: Processes, tick: Callable[[int], None]) -> Verification:
+    """Hold a run against its seal. tick: called with the bytes read since the last call."""
+    folder = layout.run(run_id)
+    try:
+        manifest = read_manifest(folder)
+    except Corrupt as broken:
+        return _verification(folder, None, None, [_finding(broken)])
+    if manifest is None:
+        return _unsealed(folder, processes)
+    findings = hold_against(folder, manifest, tick)
+    status: Status | None = manifest.status
+    of_journal = [finding for finding in findings if finding.file == JOURNAL]
+    if not _changes(of_journal) and not behind_seal(folder, manifest).checks:  # of these they may not tell yet
+        findings += _derived(folder)
+    return _verification(folder, manifest, status, findings)
+
+
+def _unsealed(folder: Path, processes: Processes) -> Verification:
+    """Without a seal only the journal can prove itself; and a run that has ended must have one."""
+    try:
+        metadata = as_seen(told(folder), processes)
+        check_journal(folder)
+    except Corrupt as broken:
+        return _verification(folder, None, None, [_finding(broken)])
+    has_ended = metadata.status in FINAL and (metadata.ended_by != "owner_gone" or metadata.recovered_at)
+    if has_ended and not is_held(folder):
+        message = f"is missing, and the run has ended as {metadata.status}"
+        return _verification(folder, None, metadata.status, [Finding(kind="missing", file=MANIFEST, message=message)])
+    return _verification(folder, None, metadata.status, [])
+
+
+def check_journal(folder: Path) -> None:
+    """Walk the chain from end to end. Raises Corrupt where it breaks, or when the journal was cut."""
+    for _event in read_events(folder):
+        pass
+    refuse_behind(folder, told(folder))
+
+
+def refuse_changed(folder: Path, findings: list[Finding]) -> None:
+    """Raises Corrupt for the first of a run's findings that no process left behind."""
+    changes = _changes(findings)
+    if not changes:
+        return
+    first = changes[0]
+    raise Corrupt(
+        f"run {folder.name}: {first.file} {first.message}",
+        file=first.file,
+        line=first.line,
+        byte=first.byte,
+        what=first.message,
+        hint="docs/runbooks/artifact-health.md",
+    )
+
+
+def _derived(folder: Path) -> Iterator[Finding]:
+    """`metadata.json` may be missing, but what it says is read by every command, so that it must be true."""
+    wanted = told(folder)
+    yield from plain_findings(folder, wanted)
+    try:
+        found = read_metadata(folder)
+    except Corrupt as broken:
+        yield _finding(broken)
+        return
+    if found is None:
+        return
+    differing = differences(wanted.model_dump(mode="json"), found.model_dump(mode="json"))
+    if differing:
+        first = differing[0]
+        message = f"says {first.field} is {first.after}, the journal says {first.before}"
+        yield Finding(kind="changed", file=METADATA, message=message)
+
+
+def _verification(
+    folder: Path, manifest: Manifest | None, status: Status | None, findings: list[Finding]
+) -> Verification:
+    sealed = manifest.files if manifest else ()
+    return Verification(
+        run_id=folder.name,
+        verdict="changed" if _changes(findings) else ("whole" if manifest else "unsealed"),
+        status=status,
+        findings=tuple(findings),
+        seal=manifest.seal if manifest else None,
+        seal_number=manifest.number if manifest else None,
+        files=len(sealed),
+        size_bytes=sum(file.size_bytes for file in sealed),
+        message=_message(manifest, status, findings),
+    )
+
+
+def _changes(findings: list[Finding]) -> list[Finding]:
+    return [finding for finding in findings if finding.kind != "left_behind"]
+
+
+def _message(manifest: Manifest | None, status: Status | None, findings: list[Finding]) -> str:
+    changes = _changes(findings)
+    if changes:
+        first, more = changes[0], len(changes) - 1
+        return f"{first.file} {first.message}{f'; {more} more' if more else ''}"
+    if manifest:
+        left = f"; {len(findings)} more left by a process that died" if findings else ""
+        return f"every file is what was sealed at {manifest.sealed_at}{left}"
+    waiting = {"initialized": "it was never started", "running": "it is running"}
+    return f"not sealed yet: {waiting.get(status or '', 'its owner was gone before it could')}"
+
+
+def hint(verification: Verification) -> str | None:
+    """The next step, where there is one."""
+    run_id = verification.run_id
+    files = {finding.file for finding in verification.findings}
+    if verification.verdict == "whole" and files:
+        return f"tc run recover {run_id} settles what was broken off"
+    if files == {METADATA}:
+        return f"tc run report {run_id} writes it again from the journal"
+    if files == {MANIFEST} and verification.seal is None and verification.status:
+        return f"if tc was killed while it ended the run, tc run recover {run_id} seals what is there"
+    if verification.verdict == "unsealed" and verification.status == "interrupted":
+        return f"tc run recover {run_id}"
+    if verification.verdict == "changed":
+        return "docs/runbooks/artifact-health.md says what to do with a run that was changed"
+    return None
+
+
+def _finding(broken: Corrupt) -> Finding:
+    kind: Kind = "missing" if broken.what.startswith("is missing") else "changed"
+    return Finding(kind=kind, file=broken.file or "", line=broken.line, byte=broken.byte, message=broken.what)

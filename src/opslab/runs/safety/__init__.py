@@ -1,0 +1,1 @@
+"""The safety gate at start and the halt by the kill switch."""

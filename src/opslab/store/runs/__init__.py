@@ -1,0 +1,1 @@
+"""Run folders: journal, seal, rows, index, ownership."""

@@ -1,0 +1,310 @@
+"""The journal of one run: append-only JSON lines, each holding the digest of the line before it.
+
+Appending takes the file's lock and re-reads the tail when somebody else has written, so that several processes can
+append. A line without its newline is the torn end of a crash: readers skip it, the next writer keeps it aside and
+says so in the next line.
+"""
+
+import fcntl
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from pydantic_core import to_json
+
+from opslab.errors import Corrupt
+from opslab.model.primitives.canonical import DIGEST_PREFIX, digest_bytes
+from opslab.model.primitives.instant import iso
+from opslab.model.run.event import HIGH_RATE, Event
+from opslab.ports import Clock
+from opslab.store.files import write_whole, writing
+
+NAME = "journal.jsonl"
+MAX_LINE_BYTES = 64 << 20
+"""No event comes near it; what is longer is not a journal, and is not read into memory."""
+_HIGH_RATE_MARKS = tuple(f'"event":"{name}"'.encode() for name in sorted(HIGH_RATE))
+_NAME_WITHIN_BYTES = 128
+"""An event's name stands in the first bytes of its line: behind `seq` and `time`."""
+
+
+class Journal:
+    """Appends to one run's journal. `with` closes it."""
+
+    def __init__(self, folder: Path, clock: Clock) -> None:
+        self._path = folder / NAME
+        self._clock = clock
+        with writing("open the journal"):
+            self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        self._size = -1
+        self._others: list[Event] = []
+        self._seq = 0
+        self._prev: str | None = None
+
+    def __enter__(self) -> "Journal":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._file)
+
+    def append(self, name: str, payload: Mapping[str, Any]) -> Event:
+        """Append one event, on disk before this returns; the event as written."""
+        line = self._append([(name, payload)], sync=True)[-1]
+        return Event.model_validate_json(line)
+
+    def append_many(self, events: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
+        """Append (name, payload) pairs as one write. A later `append` makes them durable."""
+        self._append(events, sync=False)
+
+    def append_alone(self, make: Callable[[], tuple[str, Mapping[str, Any]]]) -> Event:
+        """As `append`, of what `make` returns, which is called while nobody else can append."""
+        with writing("append to the journal"):
+            fcntl.flock(self._file, fcntl.LOCK_EX)
+            try:
+                torn = self._catch_up()
+                return Event.model_validate_json(self._write([*torn, make()], sync=True)[-1])
+            finally:
+                fcntl.flock(self._file, fcntl.LOCK_UN)
+
+    def take_others(self) -> list[Event]:
+        """Lifecycle events that other processes wrote between ours, since this was last asked."""
+        found, self._others = self._others, []
+        return found
+
+    def _append(self, events: Iterable[tuple[str, Mapping[str, Any]]], sync: bool) -> list[bytes]:
+        with writing("append to the journal"):
+            fcntl.flock(self._file, fcntl.LOCK_EX)
+            try:
+                torn = self._catch_up()
+                return self._write([*torn, *events], sync)
+            finally:
+                fcntl.flock(self._file, fcntl.LOCK_UN)
+
+    def _write(self, events: Iterable[tuple[str, Mapping[str, Any]]], sync: bool) -> list[bytes]:
+        time = iso(self._clock.now_ns())
+        seq, prev = self._seq, self._prev
+        lines: list[bytes] = []
+        for name, payload in events:
+            seq += 1
+            line = to_json({"seq": seq, "time": time, "event": name, "payload": payload, "prev": prev}) + b"\n"
+            prev = DIGEST_PREFIX + hashlib.sha256(line).hexdigest()
+            lines.append(line)
+        data = b"".join(lines)
+        view = memoryview(data)
+        try:
+            while view:
+                view = view[os.write(self._file, view) :]
+            if sync:
+                os.fdatasync(self._file)
+        except BaseException:
+            with suppress(OSError):  # what could not be written whole was told to nobody
+                os.ftruncate(self._file, self._size)
+            raise
+        self._seq, self._prev = seq, prev
+        self._size += len(data)
+        return lines
+
+    def _catch_up(self) -> list[tuple[str, dict[str, Any]]]:
+        """Know the last line: nothing to do unless somebody else wrote. Returns what to say of a torn end."""
+        size = os.fstat(self._file).st_size
+        if size == self._size:
+            return []
+        tail = _last_lines(self._file, size)
+        whole, torn = tail.rpartition(b"\n")[0], tail.rpartition(b"\n")[2]
+        kept: list[tuple[str, dict[str, Any]]] = []
+        if torn:
+            size -= len(torn)
+            file = f"journal-torn-at-{size}.bin"
+            write_whole(self._path.with_name(file), torn)
+            os.ftruncate(self._file, size)
+            about = {"file": file, "offset": size, "size_bytes": len(torn), "digest": digest_bytes(torn)}
+            kept.append(("journal_torn_end_kept", about))
+        last = whole.rpartition(b"\n")[2]
+        if last:
+            self._seq, self._prev = _known_by(self._path.parent, last + b"\n")
+        if self._size >= 0:
+            self._others += self._between(self._size, size)
+        self._size = size
+        return kept
+
+    def _between(self, start: int, end: int) -> Iterator[Event]:
+        lines = os.pread(self._file, end - start, start).splitlines(keepends=True)
+        for line in lines:
+            if line.endswith(b"\n") and not any(mark in line[:_NAME_WITHIN_BYTES] for mark in _HIGH_RATE_MARKS):
+                yield _event(self._path.parent, line)
+
+
+def open_journal(folder: Path) -> BinaryIO:
+    """To read. Never waits: a pipe in its place, which would hold its reader for ever, says nothing."""
+    return open(folder / NAME, "rb", opener=lambda path, flags: os.open(path, flags | os.O_NONBLOCK))
+
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """What stands behind a place in the journal."""
+
+    events: list[Event]
+    torn: bytes
+    """Behind the last newline."""
+    next_seq: int
+    next_prev: str | None
+    """Those of the line that follows the events, or is torn."""
+
+
+def events_behind(folder: Path, offset: int) -> Tail:
+    """From `offset` on, where a line begins. Raises Corrupt for a line that does not follow the one before it."""
+    events: list[Event] = []
+    try:
+        with open_journal(folder) as stream:
+            whole, newline, open_line = _last_lines(stream.fileno(), offset).rpartition(b"\n")
+            if open_line:
+                raise _broken(folder, f"goes on at byte {offset}", None, None)
+            seq, prev = _known_by(folder, whole.rpartition(b"\n")[2] + newline) if newline else (0, None)
+            stream.seek(offset)
+            while (line := stream.readline(MAX_LINE_BYTES)).endswith(b"\n"):
+                event = _event(folder, line, seq + 1, offset)
+                if (event.seq, event.prev) != (seq + 1, prev):
+                    raise _broken(folder, "does not follow the line before it", seq + 1, offset)
+                events.append(event)
+                seq, prev = _known_by(folder, line)
+                offset += len(line)
+            if len(line) == MAX_LINE_BYTES:
+                raise _broken(folder, "never ends", seq + 1, offset)
+    except OSError as error:
+        why = f"cannot be read: {error.strerror}"
+        raise Corrupt(f"run {folder.name}: {NAME} {why}", file=NAME, what=why) from None
+    return Tail(events, line, seq + 1, prev)
+
+
+def cut_torn_end(folder: Path) -> None:
+    """Take away what stands behind the last newline: of a line that nobody was told of. The caller owns the run."""
+    with writing("cut the journal's torn end"):
+        file = os.open(folder / NAME, os.O_RDWR)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            size = os.fstat(file).st_size
+            torn = _last_lines(file, size).rpartition(b"\n")[2]
+            if torn:
+                os.ftruncate(file, size - len(torn))
+                os.fsync(file)
+        finally:
+            os.close(file)
+
+
+def read_events(folder: Path) -> Iterator[Event]:
+    """Every whole line, in order, the chain checked on the way; a torn end is left out.
+
+    Streams: memory does not grow with the journal. Raises Corrupt, naming line and byte, where the chain breaks.
+    """
+    prev: str | None = None
+    for number, start, line in _whole_lines(folder):
+        event = _event(folder, line, number, start)
+        if event.seq != number:
+            raise _broken(folder, f"has seq {event.seq} where {number} belongs", number, start)
+        if event.prev != prev:
+            raise _broken(folder, "does not follow the line before it: one of the two was changed", number, start)
+        prev = DIGEST_PREFIX + hashlib.sha256(line).hexdigest()
+        yield event
+
+
+def read_lifecycle(folder: Path) -> Iterator[Event]:
+    """The lifecycle events alone: fast past the others, which are not looked at. Raises Corrupt as `read_events`."""
+    for number, start, line in _whole_lines(folder):
+        head = line[:_NAME_WITHIN_BYTES]
+        if not any(mark in head for mark in _HIGH_RATE_MARKS):
+            yield _event(folder, line, number, start)
+
+
+def read_said(folder: Path, names: Iterable[str]) -> Iterator[tuple[int, bytes]]:
+    """(line number, event and payload as bytes) of the events with these names: what two runs can be compared by."""
+    marks = tuple(f'"event":"{name}"'.encode() for name in names)
+    for number, start, line in _whole_lines(folder):
+        head = line[:_NAME_WITHIN_BYTES]
+        if any(mark in head for mark in marks):
+            begin, end = line.find(b'"event":'), line.rfind(b',"prev":')
+            if begin < 0 or end < begin:
+                raise _broken(folder, "is not an event", number, start)
+            yield number, b"{" + line[begin:end] + b"}"
+
+
+def read_lines(folder: Path, name: str) -> Iterator[tuple[int, bytes]]:
+    """(line number, the line as it stands) of the events with this name: fast past all others, nothing is parsed."""
+    mark = f'"event":"{name}"'.encode()
+    for number, _start, line in _whole_lines(folder):
+        if mark in line[:_NAME_WITHIN_BYTES]:
+            yield number, line
+
+
+def event_of_line(folder: Path, number: int, line: bytes) -> Event:
+    """What `read_lines` gave, parsed. Raises Corrupt, naming the line."""
+    return _event(folder, line, number)
+
+
+def last_event(folder: Path) -> Event | None:
+    """The last whole line, without reading the others; None when there is none."""
+    try:
+        file = os.open(folder / NAME, os.O_RDONLY)
+    except FileNotFoundError:
+        return None
+    try:
+        tail = _last_lines(file, os.fstat(file).st_size)
+    finally:
+        os.close(file)
+    last = tail.rpartition(b"\n")[0].rpartition(b"\n")[2]
+    return _event(folder, last) if last else None
+
+
+def _whole_lines(folder: Path) -> Iterator[tuple[int, int, bytes]]:
+    """(line number, offset, line); nothing when there is no journal."""
+    start = 0
+    try:
+        with open_journal(folder) as stream:
+            number = 0
+            while line := stream.readline(MAX_LINE_BYTES):
+                number += 1
+                if not line.endswith(b"\n"):
+                    if len(line) == MAX_LINE_BYTES:
+                        raise _broken(folder, "never ends", number, start)
+                    return
+                yield number, start, line
+                start += len(line)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        why = f"cannot be read: {error.strerror}"
+        raise Corrupt(f"run {folder.name}: {NAME} {why}", file=NAME, what=why) from None
+
+
+def _event(folder: Path, line: bytes, number: int | None = None, start: int | None = None) -> Event:
+    """number: None of the last line, of which nobody counted those before it."""
+    try:
+        return Event.model_validate_json(line)
+    except ValueError:
+        raise _broken(folder, "is not an event", number, start) from None
+
+
+def _known_by(folder: Path, line: bytes) -> tuple[int, str]:
+    """Number and digest: what the next line goes by."""
+    return _event(folder, line).seq, DIGEST_PREFIX + hashlib.sha256(line).hexdigest()
+
+
+def _broken(folder: Path, what: str, number: int | None, start: int | None) -> Corrupt:
+    byte = "" if start is None else f" (byte {start})"
+    place = "the last line" if number is None else f"line {number}{byte}"
+    return Corrupt(
+        f"run {folder.name}: {NAME}, {place} {what}", file=NAME, line=number, byte=start, what=f"{place} {what}"
+    )
+
+
+def _last_lines(file: int, size: int) -> bytes:
+    """The end of the file: at least its last whole line and whatever stands behind it."""
+    window = 4096
+    while True:
+        start = max(0, size - window)
+        tail = os.pread(file, size - start, start)
+        if start == 0 or tail.count(b"\n") >= 2:
+            return tail
+        window *= 4

@@ -1,0 +1,364 @@
+"""The seal of a run: `manifest.json` with the digest of every file, `manifest-<n>.lines` to find a change in one.
+
+The derived files are outside: `metadata.json` and the reports can be made again from the journal.
+"""
+
+import hashlib
+import os
+import re
+import stat
+from array import array
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Literal
+from zlib import crc32
+
+from pydantic import ValidationError
+
+from opslab.errors import Corrupt
+from opslab.model.checks.check_kind import PLAIN_NAMES, is_numbered
+from opslab.model.primitives.canonical import DIGEST_PREFIX
+from opslab.model.run.manifest import Finding, Manifest, SealedFile
+from opslab.model.run.metadata import Status
+from opslab.store.files import file_digest, json_bytes, write_whole, writing
+from opslab.store.runs.journal import NAME as JOURNAL
+from opslab.store.runs.unsealed_tail import behind_seal
+
+NAME = "manifest.json"
+DERIVED = frozenset({"metadata.json", "report.md", "report.html"}) | PLAIN_NAMES
+FOLDERS = frozenset({"logs"})
+"""There also when nothing is in them."""
+_TEMPORARY = re.compile(r"\.(?P<name>.+)\.\d+\.tmp")
+"""A file that is being written whole, before it gets its name."""
+_CHUNK_BYTES = 1 << 20
+_CHECK_BYTES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A file as it is: its seal, and a CRC-32 of each line."""
+
+    sealed: SealedFile
+    checks: array[int]
+
+
+def lines_name(number: int) -> str:
+    return f"manifest-{number}.lines"
+
+
+def seal(
+    folder: Path, status: Status, sealed_by: Literal["run", "recover", "check"], sealed_at: str, lab_version: str
+) -> Manifest:
+    """Read every file as it lies there, and write down what it is. A seal that stands is kept beside the new one."""
+    before = read_manifest(folder)
+    with writing(f"seal run {folder.name}"):
+        if before:
+            write_whole(folder / f"manifest-{before.number}.json", (folder / NAME).read_bytes())
+        number = before.number + 1 if before else 1
+        measured = [_measure(folder, path) for path in _to_seal(folder, number)]
+        checks = b"".join(found.checks.tobytes() for found in measured)
+        write_whole(folder / lines_name(number), checks)
+        draft = Manifest(
+            run_id=folder.name,
+            number=number,
+            sealed_at=sealed_at,
+            sealed_by=sealed_by,
+            status=status,
+            lab_version=lab_version,
+            previous=file_digest(folder / f"manifest-{before.number}.json") if before else None,
+            line_checks=DIGEST_PREFIX + hashlib.sha256(checks).hexdigest(),
+            files=tuple(found.sealed for found in measured),
+            seal="",
+        )
+        manifest = draft.model_copy(update={"seal": draft.own_seal()})
+        write_whole(folder / NAME, _rendered(manifest))
+        if before:
+            (folder / lines_name(before.number)).unlink(missing_ok=True)
+    return manifest
+
+
+def read_manifest(folder: Path) -> Manifest | None:
+    """The seal; None when there is none. Raises Corrupt when it is not one, or not of this run."""
+    path = folder / NAME
+    try:
+        mode = path.lstat().st_mode
+        if not stat.S_ISREG(mode):
+            raise _broken(folder, f"is {_kind(mode)} now, and was a file")
+        written = path.read_bytes()
+        manifest = Manifest.model_validate_json(written)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise _broken(folder, f"cannot be read: {error.strerror}") from None
+    except ValidationError:
+        raise _broken(folder, "is not what was written") from None
+    if manifest.seal != manifest.own_seal():
+        raise _broken(folder, "was changed: its fields do not give the digest that it names")
+    if written != _rendered(manifest):
+        raise _broken(folder, "was changed: it says what was sealed, in other bytes")
+    if manifest.run_id != folder.name:
+        raise _broken(folder, f"seals run {manifest.run_id}")
+    if any(".." in PurePosixPath(file.path).parts or file.path.startswith("/") for file in manifest.files):
+        raise _broken(folder, "names a file outside of the run")
+    return manifest
+
+
+def _broken(folder: Path, what: str) -> Corrupt:
+    return Corrupt(f"run {folder.name}: {NAME} {what}", file=NAME, what=what)
+
+
+def _rendered(manifest: Manifest) -> bytes:
+    return json_bytes(manifest.model_dump(mode="json"))
+
+
+def left_behind(folder: Path, manifest: Manifest) -> dict[str, str]:
+    """File to what it is, of all that a process left which died over a derived file or over the next seal."""
+    found = {
+        relative: what
+        for relative, mode in _entries(folder, known_folders=frozenset())
+        if stat.S_ISREG(mode) and (what := _left(folder, manifest, relative))
+    }
+    if behind := behind_seal(folder, manifest).says():
+        found[JOURNAL] = behind
+    return found
+
+
+def _left(folder: Path, manifest: Manifest, relative: str) -> str | None:
+    """Only what can be there after such a death: another name, or another content where it is known, is no leftover."""
+    copy, next_lines, last_lines = (
+        f"manifest-{manifest.number}.json",
+        lines_name(manifest.number + 1),
+        lines_name(manifest.number - 1),
+    )
+    temporary = _TEMPORARY.fullmatch(relative)
+    if temporary and (
+        temporary["name"] in DERIVED | {NAME, copy, lines_name(manifest.number), next_lines}
+        or _is_new_result(manifest, temporary["name"])
+    ):
+        return f"the temporary file of {temporary['name']}"
+    if relative == copy and (folder / copy).read_bytes() == _rendered(manifest):
+        return "a copy of the seal, for a next one that was not written"
+    if relative == next_lines:
+        return "the line checks of a seal that was not written"
+    if _is_new_result(manifest, relative):
+        return "the result of a check that was not sealed any more"
+    if relative == last_lines and file_digest(folder / last_lines) == _line_checks_before(folder, manifest):
+        return "the line checks of the seal before"
+    return None
+
+
+def _is_new_result(manifest: Manifest, name: str) -> bool:
+    """Of a check that is not sealed."""
+    return is_numbered(name) and all(file.path != name for file in manifest.files)
+
+
+def _line_checks_before(folder: Path, manifest: Manifest) -> str | None:
+    try:
+        return Manifest.model_validate_json((folder / f"manifest-{manifest.number - 1}.json").read_bytes()).line_checks
+    except (OSError, ValidationError):
+        return None
+
+
+def hold_against(folder: Path, manifest: Manifest, tick: Callable[[int], None]) -> list[Finding]:
+    """Every file that is not what was sealed: changed and missing ones by name, then added ones, then leftovers.
+
+    tick: called with the bytes read since the last call.
+    """
+    left = left_behind(folder, manifest)
+    of_checks = _line_checks_finding(folder, manifest)
+    findings = [
+        found
+        for file in manifest.files
+        if not (file.path == JOURNAL and JOURNAL in left)
+        and (found := _look_at(folder, manifest, file, not of_checks, tick))
+    ]
+    findings += of_checks
+    findings += [
+        Finding(kind="added", file=name, message=what) for name, what in _added(folder, manifest) if name not in left
+    ]
+    return findings + [
+        Finding(kind="left_behind", file=name, message=f"is {what}, left by a process that died")
+        for name, what in sorted(left.items())
+    ]
+
+
+def _look_at(
+    folder: Path, manifest: Manifest, file: SealedFile, checked: bool, tick: Callable[[int], None]
+) -> Finding | None:
+    """checked: whether the line checks can be relied on."""
+    path = folder / file.path
+    try:
+        state = path.lstat()
+        if not stat.S_ISREG(state.st_mode):
+            return Finding(kind="changed", file=file.path, message=f"is {_kind(state.st_mode)} now, and was a file")
+        if state.st_size == file.size_bytes and _digest(path, tick) == file.digest:
+            return None
+        return _locate(folder, manifest, file, checked)
+    except (FileNotFoundError, NotADirectoryError):
+        return Finding(kind="missing", file=file.path, message="is missing")
+    except OSError as error:
+        return Finding(kind="unreadable", file=file.path, message=f"cannot be read: {error.strerror}")
+
+
+def _locate(folder: Path, manifest: Manifest, file: SealedFile, checked: bool) -> Finding:
+    """Where a file first differs from what was sealed: the line, and the byte at which that line begins."""
+    path = folder / file.path
+    size, found = path.stat().st_size, _digest(path, lambda _size: None)
+    held = next((other.path for other in manifest.files if other.digest == found), None)
+    if held and size:
+        message = f"holds what {held} held"
+        return Finding(kind="changed", file=file.path, line=1, byte=0, message=message)
+    if not checked:
+        message = f"was changed; without {lines_name(manifest.number)} nobody can say where"
+        return Finding(kind="changed", file=file.path, message=message)
+    wanted = _kept_checks(folder, manifest, file)
+    line, start, ended = 0, 0, True
+    for check, length, ended in _line_checks(path):
+        want = next(wanted, None)
+        if want is None:
+            break
+        line += 1
+        if check != want:
+            what = "was changed" if ended or size >= file.size_bytes else "is cut off"
+            return Finding(kind="changed", file=file.path, line=line, byte=start, message=f"line {line} {what}")
+        start += length
+    if line < file.lines:
+        missing = file.lines - line
+        if not ended:
+            message = f"line {line} lost its newline, and {missing} of {file.lines} lines are missing"
+            return Finding(kind="changed", file=file.path, line=line, byte=size, message=message)
+        message = f"ends after {line} of {file.lines} lines: {missing} missing"
+        return Finding(kind="changed", file=file.path, line=line + 1, byte=size, message=message)
+    if size < file.size_bytes:
+        message = f"line {line} lost its newline"
+        return Finding(kind="changed", file=file.path, line=max(line, 1), byte=size, message=message)
+    if size == file.size_bytes:
+        return Finding(kind="changed", file=file.path, message="was changed in several places, the first not known")
+    message = f"{size - file.size_bytes} bytes were added behind its end"
+    newline_was_missing = start > file.size_bytes  # the last line was open, and was closed or lengthened
+    at = line if newline_was_missing else line + 1
+    return Finding(kind="changed", file=file.path, line=at, byte=file.size_bytes, message=message)
+
+
+def _kept_checks(folder: Path, manifest: Manifest, file: SealedFile) -> Iterator[int]:
+    """The sealed checks of the file's lines."""
+    before = 0
+    for other in manifest.files:
+        if other.path == file.path:
+            break
+        before += other.lines
+    left = file.lines
+    with open(folder / lines_name(manifest.number), "rb") as stream:
+        stream.seek(before * _CHECK_BYTES)
+        while left:
+            checks = array("I", stream.read(min(left, _CHUNK_BYTES) * _CHECK_BYTES))
+            left -= len(checks)
+            yield from checks
+
+
+def _line_checks_finding(folder: Path, manifest: Manifest) -> list[Finding]:
+    name = lines_name(manifest.number)
+    try:
+        if not stat.S_ISREG((folder / name).lstat().st_mode):
+            return [Finding(kind="changed", file=name, message="is not a file any more")]
+        if file_digest(folder / name) == manifest.line_checks:
+            return []
+        return [Finding(kind="changed", file=name, message="is not what was sealed")]
+    except FileNotFoundError:
+        return [Finding(kind="missing", file=name, message="is missing")]
+    except OSError as error:
+        return [Finding(kind="unreadable", file=name, message=f"cannot be read: {error.strerror}")]
+
+
+def _measure(folder: Path, relative: str) -> Measured:
+    """One pass over the file: its digest, and the checks of its lines."""
+    hasher, checks, size = hashlib.sha256(), array("I"), 0
+    open_line: int | None = None
+    with open(folder / relative, "rb", buffering=0) as stream:
+        while chunk := stream.read(_CHUNK_BYTES):
+            hasher.update(chunk)
+            size += len(chunk)
+            first, *others = chunk.split(b"\n")
+            open_line = crc32(first, open_line or 0) if first or open_line is not None or others else None
+            if others:
+                checks.append(open_line or 0)
+                checks.extend(map(crc32, others[:-1]))
+                open_line = crc32(others[-1]) if others[-1] else None
+    if open_line is not None:
+        checks.append(open_line)
+    sealed = SealedFile(path=relative, size_bytes=size, lines=len(checks), digest=DIGEST_PREFIX + hasher.hexdigest())
+    return Measured(sealed, checks)
+
+
+def _line_checks(path: Path) -> Iterator[tuple[int, int, bool]]:
+    """(CRC-32 without the newline, length with it, whether it ended) of every line, long ones in pieces."""
+    check, length = 0, 0
+    with open(path, "rb") as stream:
+        while piece := stream.readline(_CHUNK_BYTES):
+            ended = piece.endswith(b"\n")
+            check, length = crc32(piece[:-1] if ended else piece, check), length + len(piece)
+            if ended:
+                yield check, length, True
+                check, length = 0, 0
+    if length:
+        yield check, length, False
+
+
+def _digest(path: Path, tick: Callable[[int], None]) -> str:
+    hasher = hashlib.sha256()
+    buffer = bytearray(_CHUNK_BYTES)
+    view = memoryview(buffer)
+    with open(path, "rb", buffering=0) as stream:
+        while size := stream.readinto(buffer):
+            hasher.update(view[:size])
+            tick(size)
+    return DIGEST_PREFIX + hasher.hexdigest()
+
+
+def _to_seal(folder: Path, number: int) -> list[str]:
+    """Relative paths of all files that a seal is of, sorted. Raises Corrupt for what is no file."""
+    outside = DERIVED | {NAME, lines_name(number), lines_name(number - 1)}
+    found = []
+    for relative, mode in _entries(folder):
+        if not stat.S_ISREG(mode):
+            raise Corrupt(f"run {folder.name}: {relative} is {_kind(mode)}, and cannot be sealed")
+        if relative not in outside:
+            found.append(relative)
+    return sorted(found)
+
+
+def _added(folder: Path, manifest: Manifest) -> Iterator[tuple[str, str]]:
+    """(name, what it is) of everything that the seal does not know."""
+    known = {file.path for file in manifest.files} | DERIVED | {NAME, lines_name(manifest.number)}
+    folders = {parent.as_posix() for file in manifest.files for parent in PurePosixPath(file.path).parents} | FOLDERS
+    for relative, mode in sorted(_entries(folder, known_folders=folders)):
+        if relative not in known:
+            yield relative, f"was added: {_kind(mode)} that the seal does not know"
+        elif relative in DERIVED and not stat.S_ISREG(mode):
+            yield relative, f"is {_kind(mode)}, and not the derived file"
+
+
+def _entries(folder: Path, known_folders: frozenset[str] | set[str] | None = None) -> Iterator[tuple[str, int]]:
+    """(relative path, mode) of everything below that is no plain folder; and of folders that are not known."""
+    pending = [""]
+    while pending:
+        below = pending.pop()
+        with os.scandir(folder / below) as entries:
+            for entry in entries:
+                relative = f"{below}{entry.name}"
+                mode = entry.stat(follow_symlinks=False).st_mode
+                if not stat.S_ISDIR(mode):
+                    yield relative, mode
+                elif known_folders is None or relative in known_folders:
+                    pending.append(f"{relative}/")
+                else:
+                    yield relative, mode
+
+
+def _kind(mode: int) -> str:
+    if stat.S_ISREG(mode):
+        return "a file"
+    if stat.S_ISLNK(mode):
+        return "a link"
+    return "a folder" if stat.S_ISDIR(mode) else "no plain file"

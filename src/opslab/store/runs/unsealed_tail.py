@@ -1,0 +1,77 @@
+"""What stands in the journal of a sealed run behind the sealed bytes: checks that died before they could seal."""
+
+import hashlib
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from opslab.errors import Corrupt
+from opslab.model.checks.check_kind import CHECK_EVENTS, is_numbered
+from opslab.model.primitives.canonical import DIGEST_PREFIX
+from opslab.model.run.event import Event
+from opslab.model.run.manifest import Manifest, SealedFile
+from opslab.store.files import file_digest
+from opslab.store.runs.journal import NAME as JOURNAL
+from opslab.store.runs.journal import events_behind, open_journal
+from opslab.store.runs.torn_line import could_begin
+
+_CHUNK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Behind:
+    """Whole checks, then the beginning of one more."""
+
+    checks: tuple[Event, ...] = ()
+    torn: bytes = b""
+
+    def says(self) -> str | None:
+        """None when nothing stands there."""
+        if not self.torn:
+            return "longer by checks that were not sealed any more" if self.checks else None
+        if not self.checks:
+            return "longer by the torn end of a check"
+        return "longer by checks that were not sealed any more, and by the torn end of one"
+
+
+def behind_seal(folder: Path, manifest: Manifest) -> Behind:
+    """What checks left behind the seal; nothing, too, when anything else stands there."""
+    sealed = next((file for file in manifest.files if file.path == JOURNAL), None)
+    if sealed is None:
+        return Behind()
+    try:
+        with open_journal(folder) as stream:
+            if os.fstat(stream.fileno()).st_size <= sealed.size_bytes or _digest_of(stream, sealed) != sealed.digest:
+                return Behind()
+        tail = events_behind(folder, sealed.size_bytes)
+        if not all(_is_check(folder, manifest, event) for event in tail.events):
+            return Behind()
+    except (OSError, Corrupt):
+        return Behind()
+    if tail.torn and not could_begin(tail.torn, CHECK_EVENTS, tail.next_seq, tail.next_prev):
+        return Behind()
+    return Behind(tuple(tail.events), tail.torn)
+
+
+def _is_check(folder: Path, manifest: Manifest, event: Event) -> bool:
+    """With its result, which is on disk before its event is."""
+    name = event.payload.get("artifact")
+    return (
+        event.event in CHECK_EVENTS
+        and isinstance(name, str)
+        and is_numbered(name)
+        and all(file.path != name for file in manifest.files)
+        and stat.S_ISREG((folder / name).lstat().st_mode)
+        and file_digest(folder / name) == event.payload.get("digest")
+    )
+
+
+def _digest_of(stream: BinaryIO, sealed: SealedFile) -> str:
+    """Of as many bytes as were sealed."""
+    hasher, left = hashlib.sha256(), sealed.size_bytes
+    while left and (chunk := stream.read(min(left, _CHUNK_BYTES))):
+        hasher.update(chunk)
+        left -= len(chunk)
+    return DIGEST_PREFIX + hasher.hexdigest()

@@ -1,0 +1,1 @@
+"""Venue folders: ledger, event log, credentials."""

@@ -1,0 +1,87 @@
+"""What is kept of venues: `runtime/venues/<name>/`; of one that a run had, in the end, in the run's own folder."""
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from opslab.errors import Corrupt, Environment
+from opslab.model.messages.venue_messages import VenueRecord
+from opslab.store.files import make_folder, staged_folder, write_json, write_lines, write_whole, writing
+from opslab.store.venues.ledger import NAME as LEDGER
+from opslab.store.venues.venue_log import BEFORE
+from opslab.store.venues.venue_log import NAME as EVENTS
+
+RECORD = "venue.json"
+TOKEN = "control.token"
+KEPT = "venue"
+"""Folder of a run with the ledger of its venue."""
+KEPT_EVENTS = "logs/venue-events.jsonl"
+_CHUNK_BYTES = 1 << 20
+
+
+def read_venue(folder: Path) -> VenueRecord | None:
+    """None when there is none. Raises Corrupt."""
+    try:
+        return VenueRecord.model_validate_json((folder / RECORD).read_bytes())
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise Corrupt(f"venue {folder.name}: {RECORD} cannot be read: {error.strerror}", file=RECORD) from None
+    except ValidationError:
+        raise Corrupt(f"venue {folder.name}: {RECORD} is not what was written", file=RECORD) from None
+
+
+def write_token(folder: Path, token: str) -> None:
+    """Of the control door of this start. The folder is its owner's alone."""
+    with writing(f"write the token of venue {folder.name}"):
+        folder.chmod(0o700)
+        write_whole(folder / TOKEN, token.encode())
+        (folder / TOKEN).chmod(0o600)
+
+
+def read_token(folder: Path) -> str:
+    """Raises Environment."""
+    try:
+        return (folder / TOKEN).read_text()
+    except OSError as error:
+        raise Environment(f"venue {folder.name}: {TOKEN} cannot be read: {error.strerror}") from None
+
+
+def write_venue(folder: Path, record: VenueRecord) -> None:
+    with writing(f"write the record of venue {folder.name}"):
+        make_folder(folder)
+        folder.chmod(0o700)
+        write_json(folder / RECORD, record.model_dump(mode="json"))
+
+
+def new_venue(folder: Path, record: VenueRecord, token: str) -> None:
+    """Make the folder of a venue, all of it or nothing. Raises AlreadyExists."""
+    with staged_folder(folder, f"venue {folder.name}") as staging:
+        write_venue(staging, record)
+        write_token(staging, token)
+
+
+def keep_ledger(folder: Path, run_folder: Path) -> None:
+    """Copy the ledger, byte for byte, into the run's folder; nothing when the venue never had one."""
+    if not (folder / LEDGER).is_file():
+        return
+    with writing(f"keep the ledger of venue {folder.name}"), open(folder / LEDGER, "rb") as stream:
+        make_folder(run_folder / KEPT)
+        write_lines(run_folder / KEPT / LEDGER, iter(lambda: stream.read(_CHUNK_BYTES), b""))
+
+
+def keep_events(folder: Path, run_folder: Path, clean: Callable[[str], str]) -> None:
+    """Copy the event log, its older part first, into the run's logs; nothing when there is none."""
+    with writing(f"keep the event log of venue {folder.name}"):
+        target = run_folder / KEPT_EVENTS
+        make_folder(target.parent)
+        if any((folder / name).is_file() for name in (BEFORE, EVENTS)):
+            write_lines(target, (clean(line.decode(errors="replace")).encode() for line in _event_lines(folder)))
+
+
+def _event_lines(folder: Path) -> Iterator[bytes]:
+    for name in (BEFORE, EVENTS):
+        with suppress(FileNotFoundError), open(folder / name, "rb") as stream:
+            yield from stream

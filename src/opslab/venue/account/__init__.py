@@ -1,0 +1,1 @@
+"""The account of record: orders, margin, matching, payloads. Pure."""

@@ -1,0 +1,131 @@
+"""The symbol's filters: what an order's numbers have to be before anything else is asked of it."""
+
+from dataclasses import dataclass
+from decimal import ROUND_DOWN, ROUND_UP, Decimal
+from typing import Self
+
+from opslab.model.market.instrument import Instrument
+from opslab.model.messages.ledger_events import OrderType, Side
+from opslab.venue.api_error import Refusal
+
+TRADING = "TRADING"
+
+
+@dataclass(frozen=True, slots=True)
+class LotSize:
+    smallest: Decimal
+    largest: Decimal
+    step: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """Read from the symbol's entry of exchangeInfo."""
+
+    price_decimals: int
+    size_decimals: int
+    min_price: Decimal
+    max_price: Decimal
+    tick: Decimal
+    lot: dict[OrderType, LotSize]
+    max_orders: int
+    min_notional: Decimal
+    multiplier_up: Decimal
+    """A buy's price may be up to this many times the mark price."""
+    multiplier_down: Decimal
+    """A sell's price must be at least this many times the mark price."""
+    market_bound: Decimal
+    """A market order goes no further from the mark price than this part of it."""
+    max_amendments: int
+
+    @classmethod
+    def of(cls, instrument: Instrument) -> Self:
+        entry = instrument.entry
+        filters = {found["filterType"]: found for found in entry["filters"]}
+        percent = filters["PERCENT_PRICE"]
+        return cls(
+            price_decimals=int(entry["pricePrecision"]),
+            size_decimals=int(entry["quantityPrecision"]),
+            min_price=instrument.min_price,
+            max_price=instrument.max_price,
+            tick=instrument.tick,
+            lot={"LIMIT": _lot_size(filters["LOT_SIZE"]), "MARKET": _lot_size(filters["MARKET_LOT_SIZE"])},
+            max_orders=int(filters["MAX_NUM_ORDERS"]["limit"]),
+            min_notional=Decimal(filters["MIN_NOTIONAL"]["notional"]),
+            multiplier_up=Decimal(percent["multiplierUp"]),
+            multiplier_down=Decimal(percent["multiplierDown"]),
+            market_bound=Decimal(entry["marketTakeBound"]),
+            max_amendments=int(entry["maxMoveOrderLimit"]),
+        )
+
+    def check_price(self, price: Decimal) -> None:
+        if price <= 0:
+            raise Refusal.of(-4001)
+        if price > self.max_price:
+            raise Refusal.of(-4002)
+        if price < self.min_price:
+            raise Refusal.of(-4013)
+        if _too_precise(price, self.price_decimals):
+            raise Refusal.of(-1111)
+        if price % self.tick:
+            raise Refusal.of(-4014)
+
+    def check_quantity(self, quantity: Decimal, kind: OrderType) -> None:
+        lot = self.lot[kind]
+        if quantity <= 0:
+            raise Refusal.of(-4003)
+        if quantity > lot.largest:
+            raise Refusal.of(-4005)
+        if _too_precise(quantity, self.size_decimals):
+            raise Refusal.of(-1111)
+        if quantity < lot.smallest:
+            raise Refusal.of(-4004)
+        if quantity % lot.step:
+            raise Refusal.of(-4023)
+
+    def check_percent(self, side: Side, price: Decimal, mark: Decimal) -> None:
+        """A limit price against the mark price: what is too dear to buy or too cheap to sell."""
+        if side == "BUY":
+            cap = self._on_grid(mark * self.multiplier_up, ROUND_DOWN)
+            if price > cap:
+                raise Refusal.of(-4016, f"{cap:f}")
+        else:
+            floor = self._on_grid(mark * self.multiplier_down, ROUND_UP)
+            if price < floor:
+                raise Refusal.of(-4024, f"{floor:f}")
+
+    def check_counterparty(self, side: Side, best: Decimal, mark: Decimal) -> None:
+        """A market order against the best price it would trade at."""
+        if best > mark * self.multiplier_up if side == "BUY" else best < mark * self.multiplier_down:
+            raise Refusal.of(-4131)
+
+    def market_limit(self, side: Side, mark: Decimal) -> Decimal:
+        """The worst price that a market order takes."""
+        return mark * (1 + self.market_bound) if side == "BUY" else mark * (1 - self.market_bound)
+
+    def check_notional(self, notional: Decimal, code: int = -4164) -> None:
+        """code: an amendment has its own."""
+        if notional < self.min_notional:
+            raise Refusal.of(code, f"{self.min_notional:f}")
+
+    def check_room(self, open_orders: int) -> None:
+        if open_orders >= self.max_orders:
+            raise Refusal.of(-2025)
+
+    def _on_grid(self, price: Decimal, rounding: str) -> Decimal:
+        return price.quantize(Decimal(1).scaleb(-self.price_decimals), rounding)
+
+
+def check_status(status: str, code: int = -4108) -> None:
+    """code: an amendment has its own."""
+    if status != TRADING:
+        raise Refusal.of(code)
+
+
+def _lot_size(found: dict[str, str]) -> LotSize:
+    return LotSize(Decimal(found["minQty"]), Decimal(found["maxQty"]), Decimal(found["stepSize"]))
+
+
+def _too_precise(value: Decimal, decimals: int) -> bool:
+    """Zeros at the end do not count."""
+    return value != value.quantize(Decimal(1).scaleb(-decimals), ROUND_DOWN)

@@ -1,0 +1,1 @@
+"""The control socket and what it offers: snapshot, flatten, orphan policy."""

@@ -1,0 +1,340 @@
+"""REST endpoints of the account. Weights are Binance's."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pydantic_core import from_json
+
+from opslab.venue.account import account_payloads as told
+from opslab.venue.account import order_requests as orders
+from opslab.venue.account.account import Account
+from opslab.venue.account.order_payloads import (
+    accepted_answer,
+    all_orders,
+    open_orders,
+    order_answer,
+    order_row,
+    user_trades,
+)
+from opslab.venue.api_error import Refusal
+from opslab.venue.exchange import Exchange
+from opslab.venue.transport.endpoint import Endpoint, Params, Table, optional_whole, whole
+from opslab.venue.transport.user_data_stream import UserStream
+
+MOST_IN_A_BATCH = 5
+MOST_CANCELED_IN_A_BATCH = 10
+INCOME_TYPES = frozenset(
+    {
+        *("TRANSFER", "WELCOME_BONUS", "REALIZED_PNL", "FUNDING_FEE", "COMMISSION", "INSURANCE_CLEAR"),
+        *("REFERRAL_KICKBACK", "COMMISSION_REBATE", "API_REBATE", "CONTEST_REWARD", "CROSS_COLLATERAL_TRANSFER"),
+        *("OPTIONS_PREMIUM_FEE", "OPTIONS_SETTLE_PROFIT", "INTERNAL_TRANSFER", "AUTO_EXCHANGE"),
+        *("DELIVERED_SETTELMENT", "COIN_SWAP_DEPOSIT", "COIN_SWAP_WITHDRAW", "POSITION_LIMIT_INCREASE_FEE"),
+        *("STRATEGY_UMFUTURES_TRANSFER", "FEE_RETURN", "BFUSD_REWARD", "SPECIAL_FUNDING_FEE"),
+    }
+)
+"""Those that the venue knows; of two of them there is something here."""
+RETRY_SECONDS = 1.0
+"""Until a countdown's cancel is tried again that could not be written."""
+Answer = Callable[[Params], Any]
+
+
+class AccountEndpoints:
+    def __init__(self, exchange: Exchange, users: UserStream) -> None:
+        self._exchange = exchange
+        self._users = users
+        self._symbol = exchange.instrument.symbol
+        self._texts = exchange.texts
+        self._countdown: asyncio.TimerHandle | None = None
+        """To the cancel of all open orders, where a client has asked for it."""
+
+    @property
+    def _account(self) -> Account:
+        return self._exchange.account
+
+    def table(self) -> Table:
+        return {**self._orders(), **self._state(), **self._settings(), **self._listen_key()}
+
+    def _orders(self) -> Table:
+        order, batch = "/fapi/v1/order", "/fapi/v1/batchOrders"
+        return {
+            ("POST", order): _trade(self.place, 0, orders=1),
+            ("PUT", order): _trade(self.modify, 1, orders=1),
+            ("DELETE", order): _trade(self.cancel, 1),
+            ("GET", order): _signed(self.query, 1),
+            ("POST", batch): _trade(self.place_batch, 5, orders=MOST_IN_A_BATCH),
+            ("PUT", batch): _trade(self.modify_batch, 5, orders=MOST_IN_A_BATCH),
+            ("DELETE", batch): _trade(self.cancel_batch, 1),
+            ("DELETE", "/fapi/v1/allOpenOrders"): _trade(self.cancel_all, 1),
+            ("POST", "/fapi/v1/countdownCancelAll"): _trade(self.count_down, 10),
+            ("GET", "/fapi/v1/openOrder"): _signed(self.open_order, 1),
+            ("GET", "/fapi/v1/openOrders"): _signed(self.open_orders, _by_symbol(1, 40)),
+            ("GET", "/fapi/v1/allOrders"): _signed(self.all_orders, 5),
+            ("GET", "/fapi/v1/userTrades"): _signed(self.user_trades, 5),
+            # Nothing is liquidated.
+            ("GET", "/fapi/v1/forceOrders"): _signed(self._none_of_symbol(required=False), _by_symbol(20, 50)),
+            # Conditional orders are not taken, so that there never is one.
+            ("POST", "/fapi/v1/algoOrder"): _trade(_no_algo_orders, 1),
+            ("GET", "/fapi/v1/algoOrder"): _signed(_no_such_algo_order(-2013), 1),
+            ("DELETE", "/fapi/v1/algoOrder"): _trade(_no_such_algo_order(-2011), 1),
+            ("GET", "/fapi/v1/openAlgoOrders"): _signed(lambda _params: [], _by_symbol(1, 40)),
+            ("GET", "/fapi/v1/allAlgoOrders"): _signed(lambda _params: [], 5),
+            ("DELETE", "/fapi/v1/algoOpenOrders"): _trade(_canceled_all, 1),
+        }
+
+    def _state(self) -> Table:
+        exchange, texts = self._exchange, self._texts
+        return {
+            ("GET", "/fapi/v2/account"): _signed(
+                lambda _params: told.account_v2(self._account, exchange.view.mark, texts), 5
+            ),
+            ("GET", "/fapi/v3/account"): _signed(
+                lambda _params: told.account_v3(self._account, exchange.view.mark, texts), 5
+            ),
+            ("GET", "/fapi/v2/balance"): _signed(lambda _params: told.balance(self._account, exchange.view.mark), 5),
+            ("GET", "/fapi/v3/balance"): _signed(lambda _params: told.balance(self._account, exchange.view.mark), 5),
+            ("GET", "/fapi/v2/positionRisk"): _signed(self._of_symbol(told.position_risk_v2), 5),
+            ("GET", "/fapi/v3/positionRisk"): _signed(self._of_symbol(told.position_risk_v3), 5),
+            ("GET", "/fapi/v1/income"): _signed(self.income, 30),
+            ("GET", "/fapi/v1/apiTradingStatus"): _signed(self.trading_status, _by_symbol(1, 10)),
+        }
+
+    def _settings(self) -> Table:
+        return {
+            ("POST", "/fapi/v1/leverage"): _signed(self.set_leverage, 1),
+            ("GET", "/fapi/v1/leverageBracket"): _signed(self.leverage_bracket, 1),
+            ("POST", "/fapi/v1/marginType"): _signed(self.set_margin_type, 1),
+            ("POST", "/fapi/v1/positionMargin"): _signed(self.change_margin, 1),
+            ("GET", "/fapi/v1/positionMargin/history"): _signed(self._none_of_symbol(required=True), 1),
+            ("GET", "/fapi/v1/positionSide/dual"): _signed(lambda _params: {"dualSidePosition": False}, 30),
+            ("POST", "/fapi/v1/positionSide/dual"): _signed(_set_dual_side, 1),
+            ("GET", "/fapi/v1/multiAssetsMargin"): _signed(lambda _params: {"multiAssetsMargin": False}, 30),
+            ("POST", "/fapi/v1/multiAssetsMargin"): _signed(_set_multi_assets, 1),
+            ("GET", "/fapi/v1/feeBurn"): _signed(lambda _params: {"feeBurn": False}, 30),
+            ("GET", "/fapi/v1/commissionRate"): _signed(self.commission_rate, 20),
+            ("GET", "/fapi/v1/symbolConfig"): _signed(lambda _params: [told.symbol_config(self._account)], 5),
+            ("GET", "/fapi/v1/accountConfig"): _signed(lambda _params: told.account_config(), 5),
+        }
+
+    def _listen_key(self) -> Table:
+        path = "/fapi/v1/listenKey"
+        return {
+            ("POST", path): Endpoint(lambda _params: {"listenKey": self._users.issue()}, 1, "key"),
+            ("PUT", path): Endpoint(self.renew_listen_key, 1, "key"),
+            ("DELETE", path): Endpoint(self.close_listen_key, 1, "key"),
+        }
+
+    def place(self, params: Mapping[str, Any]) -> Any:
+        new = orders.new_order(params, self._symbol)
+        accepted, order = self._exchange.place(new)
+        if new.answer == "ACK":
+            return accepted_answer(accepted, self._texts)
+        return order_answer(order, self._texts)
+
+    def modify(self, params: Params) -> Any:
+        return order_answer(self._exchange.modify(orders.amendment(params, self._symbol)), self._texts)
+
+    def cancel(self, params: Params) -> Any:
+        return order_answer(self._exchange.cancel(orders.order_ref(params, self._symbol)), self._texts)
+
+    def query(self, params: Params) -> Any:
+        return order_row(self._exchange.find(orders.order_ref(params, self._symbol)), self._texts)
+
+    def open_order(self, params: Params) -> Any:
+        found = self._exchange.find(orders.order_ref(params, self._symbol))
+        if found.order_id not in self._account.open:
+            raise Refusal.of(-2013)
+        return order_row(found, self._texts)
+
+    def open_orders(self, params: Params) -> Any:
+        orders.check_symbol(params, self._symbol, required=False)
+        return open_orders(self._account, self._texts)
+
+    def place_batch(self, params: Params) -> Any:
+        asked = _listed(params, "batchOrders", MOST_IN_A_BATCH)
+        return [self._one_of_batch(self.place, found) for found in asked]
+
+    def modify_batch(self, params: Params) -> Any:
+        asked = _listed(params, "batchOrders", MOST_IN_A_BATCH)
+        return [self._one_of_batch(self.modify, found) for found in asked]
+
+    def cancel_batch(self, params: Params) -> Any:
+        orders.check_symbol(params, self._symbol)
+        # The venue takes these two names in small letters too, and some clients write them so.
+        names = {name.lower(): name for name in ("orderIdList", "origClientOrderIdList")}
+        params = {names.get(name, name): value for name, value in params.items()}
+        by_id = "orderIdList" in params
+        asked = _listed(params, "orderIdList" if by_id else "origClientOrderIdList", MOST_CANCELED_IN_A_BATCH)
+        key = "orderId" if by_id else "origClientOrderId"
+        return [self._one_of_batch(self.cancel, {"symbol": self._symbol, key: str(found)}) for found in asked]
+
+    def _one_of_batch(self, answer: Callable[[Any], Any], params: Any) -> Any:
+        try:
+            if not isinstance(params, dict):
+                raise Refusal.malformed("batchOrders")
+            return answer(params)
+        except Refusal as refusal:
+            return refusal.body()
+
+    def cancel_all(self, params: Params) -> Any:
+        orders.check_symbol(params, self._symbol)
+        self._exchange.cancel_all()
+        return _canceled_all(params)
+
+    def count_down(self, params: Params) -> Any:
+        """Cancel all open orders after a while, unless asked again before; 0: not any more."""
+        orders.check_symbol(params, self._symbol)
+        wait_ms = optional_whole(params, "countdownTime")
+        if wait_ms is None:
+            raise Refusal.missing("countdownTime")
+        if self._countdown:
+            self._countdown.cancel()
+        self._countdown = self._over_in(wait_ms / 1000) if wait_ms else None
+        return {"symbol": self._symbol, "countdownTime": str(wait_ms)}
+
+    def _over_in(self, seconds: float) -> asyncio.TimerHandle:
+        return asyncio.get_running_loop().call_later(seconds, self._counted_down)
+
+    def _counted_down(self) -> None:
+        self._countdown = None
+        try:
+            self._exchange.cancel_all()
+        except Refusal:
+            self._countdown = self._over_in(RETRY_SECONDS)
+
+    def all_orders(self, params: Params) -> Any:
+        return all_orders(self._account, orders.order_history(params, self._symbol), self._texts)
+
+    def user_trades(self, params: Params) -> Any:
+        return user_trades(self._account, orders.trade_history(params, self._symbol), self._texts)
+
+    def income(self, params: Params) -> Any:
+        """Ascending; the latest rows unless the request says where to begin, or for which page."""
+        orders.check_symbol(params, self._symbol, required=False)
+        kind = params.get("incomeType")
+        if kind is not None and kind not in INCOME_TYPES:
+            raise Refusal.invalid("incomeType")
+        start, end = optional_whole(params, "startTime"), optional_whole(params, "endTime")
+        if start is not None and end is not None and start > end:
+            raise Refusal.of(-1023)
+        limit, page = whole(params, "limit", 100, 1, 1000), whole(params, "page", 1, 1, 10**6)
+        found = [
+            row
+            for row in told.income(self._account)
+            if kind in (None, row["incomeType"])
+            and (start is None or row["time"] >= start)
+            and (end is None or row["time"] <= end)
+        ]
+        return found[-limit:] if start is None and "page" not in params else found[limit * (page - 1) : limit * page]
+
+    def trading_status(self, params: Params) -> Any:
+        orders.check_symbol(params, self._symbol, required=False)
+        return told.trading_status(self._account)
+
+    def set_leverage(self, params: Params) -> Any:
+        self._exchange.set_leverage(orders.leverage(params, self._symbol))
+        return told.leverage(self._account)
+
+    def leverage_bracket(self, params: Params) -> Any:
+        orders.check_symbol(params, self._symbol, required=False)
+        return [told.leverage_bracket(self._symbol)]
+
+    def set_margin_type(self, params: Params) -> Any:
+        if orders.margin_type(params, self._symbol) == "CROSSED":
+            raise Refusal.of(-4046)
+        raise Refusal.of(-4084)
+
+    def change_margin(self, params: Params) -> Any:
+        """Of an isolated position, which there never is."""
+        orders.check_symbol(params, self._symbol)
+        for name in ("amount", "type"):
+            if not params.get(name):
+                raise Refusal.missing(name)
+        adds = whole(params, "type", 1, 1, 2) == 1
+        raise Refusal.of(-4054 if adds else -4051)
+
+    def commission_rate(self, params: Params) -> Any:
+        orders.check_symbol(params, self._symbol)
+        return told.commission_rate(self._account)
+
+    def renew_listen_key(self, _params: Params) -> Any:
+        if not self._users.renew():
+            raise Refusal.of(-1125)
+        return {"listenKey": self._users.issue()}
+
+    def close_listen_key(self, _params: Params) -> Any:
+        self._users.close()
+        return {}
+
+    def _none_of_symbol(self, *, required: bool) -> Answer:
+        def answer(params: Params) -> Any:
+            orders.check_symbol(params, self._symbol, required=required)
+            return []
+
+        return answer
+
+    def _of_symbol(self, build: Callable[..., Any]) -> Answer:
+        def answer(params: Params) -> Any:
+            orders.check_symbol(params, self._symbol, required=False)
+            return build(self._account, self._exchange.view.mark, self._texts)
+
+        return answer
+
+
+def _signed(answer: Answer, weight: int | Callable[[Params], int]) -> Endpoint:
+    return Endpoint(answer, weight, "signed")
+
+
+def _trade(answer: Answer, weight: int, orders: int = 0) -> Endpoint:
+    return Endpoint(answer, weight, "signed", orders=orders, slow=True)
+
+
+def _by_symbol(one: int, every: int) -> Callable[[Params], int]:
+    return lambda params: one if "symbol" in params else every
+
+
+def _no_algo_orders(_params: Params) -> Any:
+    raise Refusal.of(-1116)
+
+
+def _no_such_algo_order(code: int) -> Answer:
+    def answer(params: Params) -> Any:
+        if not (params.get("algoId") or params.get("clientAlgoId")):
+            raise Refusal.neither("algoId", "clientAlgoId")
+        raise Refusal.of(code)
+
+    return answer
+
+
+def _canceled_all(_params: Params) -> Any:
+    return {"code": 200, "msg": "The operation of cancel all open order is done."}
+
+
+def _set_dual_side(params: Params) -> Any:
+    if orders.dual_side(params):
+        raise Refusal.of(-4084)
+    raise Refusal.of(-4059)
+
+
+def _set_multi_assets(params: Params) -> Any:
+    asked = params.get("multiAssetsMargin", "").lower()
+    if not asked:
+        raise Refusal.missing("multiAssetsMargin")
+    if asked not in ("true", "false"):
+        raise Refusal.invalid("multiAssetsMargin")
+    raise Refusal.of(-4084 if asked == "true" else -4171)
+
+
+def _listed(params: Params, name: str, most: int) -> list[Any]:
+    """A parameter that is a JSON list of 1 to `most`."""
+    if not params.get(name):
+        raise Refusal.missing(name)
+    try:
+        found = from_json(params[name])
+    except ValueError:
+        raise Refusal.malformed(name) from None
+    if not isinstance(found, list):
+        raise Refusal.malformed(name)
+    if not 0 < len(found) <= most:
+        raise Refusal.of(-4082)
+    return found

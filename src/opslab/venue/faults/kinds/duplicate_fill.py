@@ -1,0 +1,24 @@
+"""Word of a fill comes twice."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from opslab.model.primitives.record import Record
+from opslab.venue.fault_hooks import Message
+from opslab.venue.faults.fault import Fault, Stage, is_fill
+
+
+class Terms(Record):
+    pass
+
+
+@asynccontextmanager
+async def _hold(stage: Stage, _terms: Terms) -> AsyncIterator[None]:
+    def twice(message: Message) -> list[Message]:
+        return [message, message] if is_fill(message) else [message]
+
+    with stage.seams.held(stage.seams.messages, twice):
+        yield
+
+
+FAULT = Fault("duplicate-fill", "word of a fill comes twice", Terms, _hold)

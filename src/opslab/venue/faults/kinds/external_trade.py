@@ -1,0 +1,34 @@
+"""Somebody else trades on the account."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from opslab.errors import Usage
+from opslab.model.primitives.record import Record
+from opslab.venue.account.order_requests import new_order
+from opslab.venue.api_error import Refusal
+from opslab.venue.faults.fault import Fault, Stage
+
+
+class Terms(Record):
+    side: Literal["BUY", "SELL"] = Field(default="BUY", description="of the trade")
+    quantity: Annotated[str, Field(pattern=r"^[0-9]{1,6}(\.[0-9]{1,3})?$")] = Field(
+        default="0.010", description="of the trade"
+    )
+
+
+@asynccontextmanager
+async def _hold(stage: Stage, terms: Terms) -> AsyncIterator[None]:
+    exchange = stage.exchange
+    order = {"symbol": exchange.instrument.symbol, "side": terms.side, "type": "MARKET", "quantity": terms.quantity}
+    try:
+        exchange.place(new_order(order, exchange.instrument.symbol))
+    except Refusal as refusal:
+        raise Usage(f"the venue refuses the trade: {refusal.code} {refusal.msg}") from None
+    yield
+
+
+FAULT = Fault("external-trade", "a market order that no client placed is filled", Terms, _hold, at_once=True)

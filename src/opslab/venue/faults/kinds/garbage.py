@@ -1,0 +1,28 @@
+"""Messages arrive as something that is no JSON."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Annotated
+
+from pydantic import Field
+
+from opslab.venue.fault_hooks import Message
+from opslab.venue.faults.fault import Fault, OfMessages, Stage
+
+
+class Terms(OfMessages):
+    text: Annotated[str, Field(max_length=10_000)] = Field(default='{"e":"bookTicker",', description="what arrives")
+
+
+@asynccontextmanager
+async def _hold(stage: Stage, terms: Terms) -> AsyncIterator[None]:
+    meant = terms.chooser()
+
+    def garbled(message: Message) -> list[Message]:
+        return [message.saying(terms.text)] if meant(message) else [message]
+
+    with stage.seams.held(stage.seams.messages, garbled):
+        yield
+
+
+FAULT = Fault("garbage", "messages arrive as half a JSON document, or as any text", Terms, _hold)

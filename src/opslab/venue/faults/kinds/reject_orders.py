@@ -1,0 +1,29 @@
+"""Orders are refused, whatever they are."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Literal
+
+from pydantic import Field
+
+from opslab.model.primitives.record import Record
+from opslab.venue.api_error import Refusal
+from opslab.venue.fault_hooks import Call
+from opslab.venue.faults.fault import Fault, Stage
+
+
+class Terms(Record):
+    code: Literal[-1008, -2010, -2019, -2027, -4108] = Field(default=-2010, description="the venue's error code")
+
+
+@asynccontextmanager
+async def _hold(stage: Stage, terms: Terms) -> AsyncIterator[None]:
+    def refuse(call: Call) -> None:
+        if call.method == "POST":
+            raise Refusal(-2010, "NEW_ORDER_REJECTED") if terms.code == -2010 else Refusal.of(terms.code)
+
+    with stage.seams.held(stage.seams.orders, refuse):
+        yield
+
+
+FAULT = Fault("reject-orders", "new orders are refused; cancels and changes are taken", Terms, _hold)

@@ -1,0 +1,30 @@
+"""Connections stay open, and nothing is said."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from pydantic import Field
+
+from opslab.venue.fault_hooks import Kind, Message
+from opslab.venue.faults.fault import Fault, OfMessages, Stage
+
+
+class Terms(OfMessages):
+    pongs: bool = Field(default=True, description="whether pings are answered all the same")
+
+
+@asynccontextmanager
+async def _hold(stage: Stage, terms: Terms) -> AsyncIterator[None]:
+    meant = terms.chooser()
+
+    def silenced(message: Message) -> list[Message]:
+        return [] if meant(message) else [message]
+
+    def mute(kind: Kind) -> bool:
+        return not terms.pongs and terms.which in ("all", kind)
+
+    with stage.seams.held(stage.seams.messages, silenced), stage.seams.held(stage.seams.mute, mute):
+        yield
+
+
+FAULT = Fault("silence", "nothing is said on connections that stay open, or on one stream", Terms, _hold)

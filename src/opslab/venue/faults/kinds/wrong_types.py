@@ -1,0 +1,45 @@
+"""Messages arrive with values of other types."""
+
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from pydantic_core import to_json
+
+from opslab.venue.fault_hooks import Message
+from opslab.venue.faults.fault import Fault, OfMessages, Stage, document_of
+
+_NUMBER = re.compile(r"-?[0-9]{1,30}(\.[0-9]{1,30})?")
+
+
+@asynccontextmanager
+async def _hold(stage: Stage, terms: OfMessages) -> AsyncIterator[None]:
+    meant = terms.chooser()
+
+    def turned(message: Message) -> list[Message]:
+        if not meant(message):
+            return [message]
+        document = document_of(message.text)
+        return [message if document is None else message.saying(to_json(_other(document)).decode())]
+
+    with stage.seams.held(stage.seams.messages, turned):
+        yield
+
+
+def _other(value: Any) -> Any:
+    """Numbers become text and text that is a number becomes one; names and events stay."""
+    if isinstance(value, dict):
+        return {name: _other(found) for name, found in value.items()}
+    if isinstance(value, list):
+        return [_other(found) for found in value]
+    if isinstance(value, bool):
+        return int(value)
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, str) and _NUMBER.fullmatch(value):
+        return float(value)
+    return value
+
+
+FAULT = Fault("wrong-types", "numbers arrive as text and text as numbers", OfMessages, _hold)

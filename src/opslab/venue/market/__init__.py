@@ -1,0 +1,1 @@
+"""The market: candles, simulated ticks, order book, payloads. Pure."""

@@ -1,0 +1,1 @@
+"""Sockets: listener, sessions, limits, signatures, streams. The home of aiohttp."""

@@ -1,0 +1,256 @@
+"""The server: loopback addresses only, every path of the venue, one event loop."""
+
+import asyncio
+import ipaddress
+import logging
+import re
+import traceback
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+from aiohttp import web
+from aiohttp.http import HttpProcessingError
+from pydantic_core import to_json
+
+from opslab.errors import Usage
+from opslab.venue.api_error import Refusal
+from opslab.venue.counters import Tally
+from opslab.venue.event_log import Say
+from opslab.venue.fault_hooks import Kind, Seams
+from opslab.venue.transport.endpoint import Table
+from opslab.venue.transport.listener import Front
+from opslab.venue.transport.market_streams import Streams, Subscriber, is_served
+from opslab.venue.transport.request_pipeline import Gate
+from opslab.venue.transport.rest import MAX_BODY_BYTES, Rest
+from opslab.venue.transport.sessions import Clients, Connection, serve_socket
+from opslab.venue.transport.trading_socket import TradingSocket
+from opslab.venue.transport.user_data_stream import UserStream
+
+ROUTES = ("", "/market", "/public", "/private")
+"""Prefixes under which the market's and the account's streams are all found."""
+_LISTEN_KEY = re.compile(r"[A-Za-z0-9]{60,}")
+"""Other names in a path that are no stream's are passed over, as the venue does: some clients number their sockets."""
+GOING_AWAY = 1001
+CLOSE_SECONDS = 2.0
+_HTTP_KINDS = {400: "malformed HTTP", 404: "unknown paths", 413: "large bodies"}
+MAX_SOCKETS = 300
+"""Fewer than the port lets in: requests find room beside them."""
+LINGERING_SECONDS = 1.0
+"""How long a body is read on that nobody wants, so that its sender gets the answer."""
+HEADER_BYTES = 16 << 10
+
+
+class Server:
+    def __init__(
+        self,
+        table: Table,
+        gate: Gate,
+        streams: Streams,
+        users: UserStream,
+        symbol: str,
+        say: Say,
+        seams: Seams,
+        tally: Tally,
+    ) -> None:
+        self.clients = Clients(tally)
+        self._tally = tally
+        self._table = table
+        self._gate = gate
+        self._streams = streams
+        self._users = users
+        self._symbol = symbol
+        self._say = say
+        self._seams = seams
+        self._runner: web.AppRunner | None = None
+        self.front: Front | None = None
+
+    async def listen(self, host: str, port: int) -> int:
+        """Begin to serve; the port, which was free when `port` is 0. Raises Usage for an address of elsewhere."""
+        if not is_loopback(host):
+            raise Usage(f"the venue serves loopback addresses only, and {host} is none", hint="127.0.0.1, or ::1")
+        rest = Rest(self._table, self._gate)
+        app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[self._as_json])
+        for route in ROUTES:
+            app.router.add_get(f"{route}/ws", self._stream)
+            app.router.add_get(f"{route}/ws/{{names:.*}}", self._stream)
+            app.router.add_get(f"{route}/stream", self._stream)
+        app.router.add_get("/ws-fapi/v1", self._trading)
+        app.router.add_get("/ws-fapi/v1/", self._trading)
+        app.router.add_route("*", "/{path:.*}", rest.handle)
+        self._runner = web.AppRunner(
+            app,
+            access_log=None,
+            logger=_logger(self._tally, self._say),
+            max_line_size=HEADER_BYTES,
+            max_field_size=HEADER_BYTES,
+            shutdown_timeout=CLOSE_SECONDS,
+            lingering_time=LINGERING_SECONDS,
+            auto_decompress=False,
+        )
+        await self._runner.setup()
+        assert self._runner.server is not None
+        self.front = Front(self._runner.server, self._tally)
+        try:
+            return await self.front.listen(host, port)
+        except BaseException:
+            await self._runner.cleanup()
+            raise
+
+    @property
+    def connections(self) -> int:
+        """Open ones, of every kind."""
+        return len(self.front) if self.front else 0
+
+    def cut_late(self) -> None:
+        """Cut connections that have taken too long. Called now and then."""
+        if self.front:
+            self.front.cut_late()
+
+    async def stop(self) -> None:
+        """Say goodbye to everybody, and close."""
+        if self.front:
+            self.front.close()
+        leaving = [connection.close(GOING_AWAY, "the venue is closing") for connection in list(self.clients)]
+        if leaving:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(CLOSE_SECONDS):
+                    await asyncio.gather(*leaving, return_exceptions=True)
+        for connection in list(self.clients):
+            connection.drop("the venue is closing")
+        if self._runner:
+            await self._runner.cleanup()
+
+    async def _stream(self, request: web.Request) -> web.StreamResponse:
+        """Market streams and the user-data stream, chosen by path, query or message."""
+        names = [name for name in request.match_info.get("names", "").split("/") if name]
+        names += [name for name in request.query.get("streams", "").split("/") if name]
+        keys = [name for name in names if _LISTEN_KEY.fullmatch(name)]
+        keys += request.query.getall("listenKey", [])
+        if any(not self._users.knows(key) for key in keys):
+            raise Refusal.of(-1125)
+        self._let_in("user" if keys else "market")
+        subscribers: list[Subscriber] = []
+
+        def opened(connection: Connection) -> None:
+            subscriber = Subscriber(connection, request.path.endswith("/stream"))
+            subscribers.append(subscriber)
+            if keys:
+                self._users.join(connection)
+            self._streams.subscribe(subscriber, [name for name in names if is_served(name, self._symbol)])
+            self._told("connected", connection, "user stream" if keys else "market streams")
+
+        try:
+            socket, connection = await serve_socket(
+                request,
+                self.clients,
+                "user" if keys else "market",
+                self._seams,
+                lambda _, text: self._streams.heard(subscribers[0], text),
+                opened,
+            )
+        finally:
+            for subscriber in subscribers:
+                self._streams.leave(subscriber)
+                self._users.leave(subscriber.connection)
+        self._told("left", connection, "user stream" if keys else "market streams")
+        return socket
+
+    async def _trading(self, request: web.Request) -> web.StreamResponse:
+        self._let_in("trading")
+        sockets: list[TradingSocket] = []
+
+        def opened(connection: Connection) -> None:
+            sockets.append(TradingSocket(self._table, self._gate, connection))
+            self._told("connected", connection, "trading socket")
+
+        try:
+            socket, connection = await serve_socket(
+                request, self.clients, "trading", self._seams, lambda _, text: sockets[0].heard(text), opened
+            )
+        finally:
+            for found in sockets:
+                found.leave()
+        self._told("left", connection, "trading socket")
+        return socket
+
+    @web.middleware
+    async def _as_json(
+        self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        """Answers for who is here; and refusals of the server itself in the venue's form."""
+        assert self.front
+        transport = request.transport
+        self.front.at_work(transport)
+        try:
+            if not is_loopback(_host(request)):  # a page of elsewhere that made a name point here
+                self._tally.count("hosts of elsewhere")
+                raise Refusal(-1000, "This host is not served here.", http_status=403)
+            return await handler(request)
+        except Refusal as refusal:
+            self._tally.count_refusal(refusal.code)
+            return _refused(refusal.http_status, refusal.body())
+        except web.HTTPException as error:
+            self._tally.count(_HTTP_KINDS.get(error.status, "other requests"))
+            return _refused(error.status, {"code": -1000, "msg": error.reason})
+        finally:
+            self.front.done(transport)
+
+    def _let_in(self, kind: Kind) -> None:
+        """Raises Refusal when there are too many, or while a fault turns connections of this kind away."""
+        if len(self.clients) >= MAX_SOCKETS:
+            self._tally.count("too many sockets")
+            raise Refusal.of(-1008)
+        if any(refused(kind) for refused in self._seams.refused):
+            raise Refusal.of(-1008)
+
+    def _told(self, what: str, connection: Connection, kind: str) -> None:
+        more: dict[str, object] = {"kind": kind, "clients": len(self.clients)}
+        if connection.dropped_for:
+            what, more["why"] = "disconnected", connection.dropped_for
+        self._say(what, more)
+
+
+class _Errors(logging.Handler):
+    """What the HTTP library cannot read is counted; what it did not expect is said."""
+
+    def __init__(self, tally: Tally, say: Say) -> None:
+        super().__init__()
+        self._tally = tally
+        self._say = say
+
+    def emit(self, record: logging.LogRecord) -> None:
+        error = record.exc_info[1] if record.exc_info else None
+        if isinstance(error, HttpProcessingError | web.RequestPayloadError):
+            self._tally.count("malformed HTTP")
+        elif record.levelno >= logging.WARNING:
+            self._tally.count("bugs")
+            text = "".join(traceback.format_exception(error)) if error else ""
+            self._say("bug", {"message": record.getMessage(), "traceback": text})
+
+
+def _logger(tally: Tally, say: Say) -> logging.Logger:
+    logger = logging.Logger("venue", logging.DEBUG)
+    logger.addHandler(_Errors(tally, say))
+    return logger
+
+
+def _refused(status: int, body: dict[str, object]) -> web.Response:
+    return web.Response(status=status, body=to_json(body), content_type="application/json")
+
+
+def _host(request: web.Request) -> str:
+    """Without its port, and without the brackets of an IPv6 address."""
+    host = request.host
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    return host.partition(":")[0]
+
+
+def is_loopback(host: str) -> bool:
+    """`localhost`, dotted 127.x.x.x or ::1; nothing else, however it is spelled."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback and "%" not in host and not host.startswith("::f")
+    except ValueError:
+        return False
