@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes.tc import Tc, long_candles
+from tests.drivers.tc import Tc, long_candles
 
 
 @pytest.fixture(scope="session")

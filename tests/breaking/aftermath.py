@@ -9,7 +9,7 @@ from typing import Any
 
 from tests.breaking.chain import ENDINGS, chain_faults, journal_bytes, lifecycle, whole_lines
 from tests.breaking.trial import Trial
-from tests.fakes.tc import Answer, Tc
+from tests.drivers.tc import Answer, Tc
 
 WHOLE, UNKNOWN, CHANGED = 0, 3, 6
 FINAL = ("completed", "failed", "interrupted")

@@ -16,7 +16,7 @@ from tests.breaking.deaths import chosen
 from tests.breaking.processes import TC
 from tests.breaking.scene import ORDERS_SAMPLE, ORDERS_TINY, RUN, Kind, Life, Scene, life
 from tests.breaking.trial import Attempt, Trial
-from tests.fakes.tc import Tc
+from tests.drivers.tc import Tc
 
 FULL = 120
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")

@@ -13,7 +13,7 @@ from opslab.store.files import json_bytes, write_whole
 from opslab.store.runs.journal import Journal
 from tests.breaking.chain import chained, journal_bytes, whole_lines
 from tests.breaking.scene import ORDERS_TINY, RUN, Kind, Scene
-from tests.fakes.tc import Tc
+from tests.drivers.tc import Tc
 
 ROWS = ("orders", "fills", "positions")
 _MADE_AT_THE_END = ("manifest*", "report.*", "metrics.json")

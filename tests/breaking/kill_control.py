@@ -11,7 +11,7 @@ from tests.breaking.chain import journal_bytes
 from tests.breaking.processes import GONE_SECONDS, Process, engine_of, is_living, orphans_after, start, stays_for
 from tests.breaking.scene import RUN, SMOKE_TINY, Scene, Turn, turns
 from tests.breaking.trial import Attempt, Trial
-from tests.fakes.tc import Tc
+from tests.drivers.tc import Tc
 
 FULL = 500
 _AIMED = 10

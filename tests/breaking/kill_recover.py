@@ -14,7 +14,7 @@ from tests.breaking.deaths import KILLED, XFSZ, chosen, count_steps, dies_at_byt
 from tests.breaking.forged import ROWS, check_torn, check_unsealed, copy_into, cut_off, finished, unseal
 from tests.breaking.scene import RUN, Scene
 from tests.breaking.trial import Attempt, Trial
-from tests.fakes.tc import Tc
+from tests.drivers.tc import Tc
 
 _DEATHS: dict[str, Callable[[Path], None]] = {
     "died-running": cut_off,

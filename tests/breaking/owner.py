@@ -16,7 +16,7 @@ from tests.breaking.deaths import chosen
 from tests.breaking.forged import copy_into, cut_off, finished, rewrite_journal
 from tests.breaking.scene import RUN, Scene
 from tests.breaking.trial import Attempt, Trial
-from tests.fakes.tc import Tc
+from tests.drivers.tc import Tc
 
 _REFUSED = 5
 _NO_PID = 4_194_304

@@ -17,9 +17,9 @@ from tests.breaking.disk_full import CANNOT_MOUNT, can_mount, leave_the_shared_m
 from tests.breaking.scene import Scene
 from tests.breaking.stop_signals import claim_never_was
 from tests.breaking.trial import Attempt, Trial
-from tests.fakes.paper_run import PaperRun, living_in
-from tests.fakes.paper_truth import untruths
-from tests.fakes.tc import Tc
+from tests.drivers.paper_run import PaperRun, living_in
+from tests.drivers.tc import Tc
+from tests.oracles.paper_truth import untruths
 
 SIGNALS = 40
 KILLS = 20

@@ -19,9 +19,9 @@ from opslab.runs.processes.venue_folder import is_served
 from opslab.store.layout import Layout
 from tests.breaking.scene import RUN, Scene
 from tests.breaking.trial import Attempt, Trial
-from tests.fakes.paper_run import PaperRun
-from tests.fakes.paper_truth import untruths
-from tests.fakes.tc import Tc, wait_until
+from tests.drivers.paper_run import PaperRun
+from tests.drivers.tc import Tc, wait_until
+from tests.oracles.paper_truth import untruths
 
 FULL = 60
 SAMPLE = "btcusdt-sample"

@@ -23,11 +23,11 @@ from tests.breaking.chain import ENDINGS, journal_bytes, lifecycle
 from tests.breaking.processes import orphans_after
 from tests.breaking.scene import RUN, Scene
 from tests.breaking.trial import Attempt, Trial
-from tests.fakes.paper_engines import not_taken_over
-from tests.fakes.paper_run import PaperRun
-from tests.fakes.paper_truth import ledger_of, untruths
-from tests.fakes.tc import Tc, wait_until
-from tests.fakes.venue_ledger import open_now, transaction_times
+from tests.drivers.paper_run import PaperRun
+from tests.drivers.running_ledger import open_now, transaction_times
+from tests.drivers.tc import Tc, wait_until
+from tests.oracles.engine_takeover import not_taken_over
+from tests.oracles.paper_truth import ledger_of, untruths
 
 FULL = 20
 SAMPLE = "btcusdt-sample"

@@ -16,9 +16,9 @@ from tests.breaking.deaths import KILLED, chosen, count_steps, dies_at_step
 from tests.breaking.processes import orphans_after
 from tests.breaking.scene import RUN, Scene
 from tests.breaking.trial import Attempt, Trial
-from tests.fakes.paper_run import PaperRun
-from tests.fakes.tc import Tc, wait_until
-from tests.fakes.venue_ledger import open_now
+from tests.drivers.paper_run import PaperRun
+from tests.drivers.running_ledger import open_now
+from tests.drivers.tc import Tc, wait_until
 
 FULL = 400
 """Spread evenly over all steps."""

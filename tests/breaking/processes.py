@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from tests.fakes.tc import Tc
+from tests.drivers.tc import Tc
 
 type Process = subprocess.Popen[bytes]
 

@@ -13,7 +13,7 @@ from tests.breaking.forged import copy_into, cut_off, finished, unseal
 from tests.breaking.processes import Process, start
 from tests.breaking.scene import ORDERS_SAMPLE, RUN, SMOKE_TINY, Kind, Scene, life
 from tests.breaking.trial import Attempt, Trial
-from tests.fakes.tc import Tc, wait_until
+from tests.drivers.tc import Tc, wait_until
 
 FULL = 200
 _APART_SECONDS = 0.05

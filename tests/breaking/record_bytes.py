@@ -23,7 +23,7 @@ from tests.breaking.deaths import KILLED, XFSZ, chosen, count_steps, dies_at_byt
 from tests.breaking.forged import copy_into, finished, unseal
 from tests.breaking.scene import Scene
 from tests.breaking.trial import Attempt, Trial
-from tests.fakes.tc import Tc
+from tests.drivers.tc import Tc
 
 _TEXT = "".join(f"line {number} of a record\n" for number in range(120)).encode()
 _ROWS = [{"client_order_id": f"O-{number}", "last_qty": "0.005"} for number in range(400)]

@@ -12,7 +12,7 @@ from tests.breaking.aftermath import Expected
 from tests.breaking.chain import journal_bytes
 from tests.breaking.processes import Process, engine_of, start, stays_for, wait_for_engine
 from tests.breaking.trial import Attempt, Trial
-from tests.fakes.tc import Tc, long_candles
+from tests.drivers.tc import Tc, long_candles
 
 REAL = Path(__file__).parents[3] / "shared" / "data" / "btcusdt"
 RUN = "r1"

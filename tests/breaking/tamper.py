@@ -17,7 +17,7 @@ from tests.breaking.changes import MANIFEST, Change, changes_of
 from tests.breaking.forged import copy_into, finished
 from tests.breaking.scene import RUN, SMOKE_TINY, Scene
 from tests.breaking.trial import Attempt, Trial
-from tests.fakes.tc import Tc
+from tests.drivers.tc import Tc
 
 FULL = 40
 """Of each change that depends on chance."""

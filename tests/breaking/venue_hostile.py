@@ -9,9 +9,9 @@ from functools import partial
 
 from tests.breaking.scene import Scene
 from tests.breaking.trial import Attempt, Trial
-from tests.fakes.attacks import ATTACKS
-from tests.fakes.onlooker import attacked, newcomer
-from tests.fakes.venue_process import SAMPLE
+from tests.drivers.bystander import attacked, newcomer
+from tests.drivers.hostile_clients import ATTACKS
+from tests.drivers.venue_process import SAMPLE
 
 ROUNDS = 3
 FULL = ROUNDS * len(ATTACKS)

@@ -16,9 +16,9 @@ from opslab.model.messages.ledger_events import Accepted, Amended, LedgerEvent
 from opslab.model.primitives.instant import MINUTE_MS
 from tests.breaking.scene import Scene
 from tests.breaking.trial import Attempt, Trial
-from tests.fakes.node_process import Line, NodeProcess
-from tests.fakes.venue_process import SAMPLE, VenueProcess
-from tests.fakes.venue_standing import Standing, differences, plain, standing
+from tests.drivers.node_process import Line, NodeProcess
+from tests.drivers.venue_process import SAMPLE, VenueProcess
+from tests.oracles.ledger_state import Standing, differences, plain, standing
 
 FULL = 20
 SOCKETS = 4

@@ -26,10 +26,10 @@ from opslab.model.messages.ledger_events import (
 )
 from tests.breaking.scene import Scene
 from tests.breaking.trial import Attempt, Trial
-from tests.fakes.venue_client import VenueChild, VenueClient
-from tests.fakes.venue_hands import Asked, Hand, Memory, at_work, by_market, by_rest, by_socket, by_user_stream
-from tests.fakes.venue_process import SAMPLE
-from tests.fakes.venue_standing import Standing, standing
+from tests.drivers.trading_clients import Asked, Hand, Memory, at_work, by_market, by_rest, by_socket, by_user_stream
+from tests.drivers.venue_client import VenueChild, VenueClient
+from tests.drivers.venue_process import SAMPLE
+from tests.oracles.ledger_state import Standing, standing
 
 FULL = 500
 KILLS = 2

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes.tc import Tc, candle_lines
+from tests.drivers.tc import Tc, candle_lines
 
 HERE = Path(__file__).parent
 EXAMPLES = HERE.parents[1] / "examples"

@@ -20,10 +20,10 @@ import pytest
 
 from opslab.runs.processes.venue_control_client import DoorClient
 from opslab.venue.faults.registry import FAULTS
-from tests.fakes.door import TOKEN, holding
-from tests.fakes.node_process import Line, NodeProcess
-from tests.fakes.tc import wait_until
-from tests.fakes.venue_client import VenueChild
+from tests.drivers.control_client import TOKEN, holding
+from tests.drivers.node_process import Line, NodeProcess
+from tests.drivers.tc import wait_until
+from tests.drivers.venue_client import VenueChild
 
 MARKET, PUBLIC, USER, TRADING = SOCKETS = (
     "binance-futures-market-streams",

@@ -12,8 +12,8 @@ import pyarrow.feather as feather
 import pyarrow.parquet as pq
 import pytest
 
-from tests.fakes.fingerprint import documented_fingerprint
-from tests.fakes.tc import Tc, candle_lines
+from tests.drivers.tc import Tc, candle_lines
+from tests.oracles.documented_fingerprint import documented_fingerprint
 
 REAL = Path(__file__).parents[3] / "shared" / "data" / "btcusdt" / "btcusdt-usdm-1m-2025-05.csv"
 

@@ -10,7 +10,7 @@ from opslab.settings import child_environment
 
 def test_the_backtest_instrument_equals_the_live_one_field_by_field() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "tests.fakes.live_instrument"],
+        [sys.executable, "-m", "tests.drivers.adapter_instrument"],
         capture_output=True,
         text=True,
         cwd=Path(__file__).parents[2],

@@ -16,10 +16,10 @@ import pytest
 from opslab.model.messages.engine_messages import OwnStrategyPlan
 from opslab.model.messages.paper_messages import Beat, FeedName, Flattened, NodeSnapshot
 from opslab.runs.processes.venue_control_client import DoorClient
-from tests.fakes.door import TOKEN, holding
-from tests.fakes.engine_process import EngineProcess, PacedVenue
-from tests.fakes.tc import wait_until
-from tests.fakes.venue_process import VenueProcess
+from tests.drivers.control_client import TOKEN, holding
+from tests.drivers.engine_process import EngineProcess, PacedVenue
+from tests.drivers.tc import wait_until
+from tests.drivers.venue_process import VenueProcess
 
 ROOT = Path(__file__).parents[2]
 SPEED = 120.0

@@ -6,13 +6,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tests.fakes.tc import Tc
+from tests.drivers.tc import Tc
 
 
 def cross_check(tc: Tc, *words: str) -> dict[str, Any]:
     spec = tc.spec(strategy="order_lifecycle_demo")
     done = subprocess.run(
-        [sys.executable, "-m", "tests.fakes.cross_check", str(tc.home), spec, *words],
+        [sys.executable, "-m", "tests.oracles.engine_rows", str(tc.home), spec, *words],
         capture_output=True,
         text=True,
         cwd=Path(__file__).parents[2],

@@ -12,11 +12,11 @@ from opslab.model.market.candle import Candle
 from opslab.model.messages.ledger_events import LedgerEvent
 from opslab.model.primitives.instant import MINUTE_MS
 from opslab.venue.account.audit import Audit
-from tests.fakes.forwarder import Forwarder
-from tests.fakes.node_process import Line, NodeProcess
-from tests.fakes.tc import wait_until
-from tests.fakes.venue_process import VenueProcess
-from tests.fakes.venue_standing import Standing, differences, plain, standing
+from tests.drivers.forwarder import Forwarder
+from tests.drivers.node_process import Line, NodeProcess
+from tests.drivers.tc import wait_until
+from tests.drivers.venue_process import VenueProcess
+from tests.oracles.ledger_state import Standing, differences, plain, standing
 
 MINUTES = 20
 TICKS = 30

@@ -27,9 +27,9 @@ from opslab.store.venues.venue_files import TOKEN as TOKEN_FILE
 from opslab.store.venues.venue_files import read_token
 from opslab.venue.control.control_socket import MAX_LINE_BYTES, MAX_OPEN
 from opslab.venue.faults.registry import FAULTS
-from tests.fakes.door import TOKEN, Asker, EventLog, RawDoor, holding
-from tests.fakes.tc import Tc, wait_until
-from tests.fakes.venue_client import (
+from tests.drivers.control_client import TOKEN, Asker, EventLog, RawDoor, holding
+from tests.drivers.tc import Tc, wait_until
+from tests.drivers.venue_client import (
     LISTEN_KEY,
     ORDER,
     Closed,

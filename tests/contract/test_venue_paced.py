@@ -8,11 +8,11 @@ import pytest
 
 from opslab.model.market.candle import MINUTE_MS
 from opslab.runs.processes.venue_control_client import DoorClient
-from tests.fakes.door import TOKEN, EventLog, holding
-from tests.fakes.node_process import NodeProcess
-from tests.fakes.tc import wait_until
-from tests.fakes.venue_client import VenueChild
-from tests.fakes.venue_standing import differences
+from tests.drivers.control_client import TOKEN, EventLog, holding
+from tests.drivers.node_process import NodeProcess
+from tests.drivers.tc import wait_until
+from tests.drivers.venue_client import VenueChild
+from tests.oracles.ledger_state import differences
 
 MINUTE_NS = MINUTE_MS * 1_000_000
 WENT_ON = "went on without word of a candle"

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.fakes.tc import Tc, candle_lines, wait_until
+from tests.drivers.tc import Tc, candle_lines, wait_until
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 REAL = Path(__file__).parents[3] / "shared" / "data" / "btcusdt" / "btcusdt-usdm-1m-2025-05.csv"

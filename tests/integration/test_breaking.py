@@ -14,7 +14,7 @@ import pytest
 from tests.breaking.chain import chain_faults, chained
 from tests.breaking.processes import children
 from tests.breaking.registry import EXPERIMENTS
-from tests.fakes.tc import wait_until
+from tests.drivers.tc import wait_until
 
 ROOT = Path(__file__).parents[2]
 LIMIT_SECONDS = 500

@@ -17,7 +17,7 @@ from opslab.model.checks.check_kind import CHECKS, PROBE, RECONCILIATION, CheckK
 from opslab.runs.checks import check_results as checks
 from opslab.settings import resolve_here
 from tests.breaking.processes import wait_for_engine
-from tests.fakes.tc import Tc
+from tests.drivers.tc import Tc
 
 ROOT = Path(__file__).parents[2]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.fakes.tc import Tc, candle_lines
+from tests.drivers.tc import Tc, candle_lines
 
 STRATEGIES = Path(__file__).parents[1] / "strategies"
 

@@ -54,8 +54,8 @@ from opslab.runs.record.selection import Row
 from opslab.runs.recovery import Action
 from opslab.store.layout import Layout
 from opslab.store.runs.seal import DERIVED
-from tests.fakes.paper_run import PaperRun
-from tests.fakes.tc import Tc, wait_until
+from tests.drivers.paper_run import PaperRun
+from tests.drivers.tc import Tc, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"

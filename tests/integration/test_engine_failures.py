@@ -14,7 +14,7 @@ from opslab.runs.lifecycle import Surroundings
 from opslab.runs.processes.child_process import ChildProcess
 from opslab.settings import Settings
 from opslab.system import StopSignals, SystemClock, SystemProcesses
-from tests.fakes.tc import Tc
+from tests.drivers.tc import Tc
 
 ROOT = Path(__file__).parents[2]
 
@@ -120,7 +120,7 @@ def test_margin_is_notional_over_leverage_as_on_the_venue(run_with: RunWith, tc:
 
 def test_a_strategy_that_hangs_is_killed_by_the_second_stop(run_with: RunWith, tc: Tc) -> None:
     """As with Ctrl-C pressed twice: the first asks, the second does not."""
-    from tests.fakes.tc import wait_until
+    from tests.drivers.tc import wait_until
 
     class Pressed(StopSignals):
         def press(self) -> None:
@@ -147,7 +147,7 @@ def test_a_hanging_strategy_is_killed_when_its_time_to_stop_is_over(
     run_with: RunWith, tc: Tc, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from opslab.runs.processes import child_process
-    from tests.fakes.tc import wait_until
+    from tests.drivers.tc import wait_until
 
     monkeypatch.setattr(child_process, "STOP_SECONDS", 0.3)
     signals = StopSignals()

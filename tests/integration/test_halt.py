@@ -27,8 +27,8 @@ from opslab.store.layout import Layout
 from opslab.store.venues.ledger import read_ledger
 from opslab.store.venues.venue_files import KEPT
 from opslab.system import StopSignals, SystemClock, SystemProcesses
-from tests.fakes.paper_truth import ledger_of
-from tests.fakes.tc import Tc, wait_until
+from tests.drivers.tc import Tc, wait_until
+from tests.oracles.paper_truth import ledger_of
 
 ROOT = Path(__file__).parents[2]
 STRATEGIES = Path(__file__).parents[1] / "strategies" / "halting"

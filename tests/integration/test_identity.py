@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import opslab
-from tests.fakes.tc import Tc, candle_lines
+from tests.drivers.tc import Tc, candle_lines
 
 STRATEGIES = Path(__file__).parents[1] / "strategies"
 

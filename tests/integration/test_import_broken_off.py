@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes.tc import Tc, long_candles, wait_until
+from tests.drivers.tc import Tc, long_candles, wait_until
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ from opslab.model.primitives.ids import RunId
 from opslab.store.layout import Layout
 from opslab.store.runs.journal import Journal
 from opslab.system import SystemClock
-from tests.fakes.tc import Answer, Tc, wait_until
+from tests.drivers.tc import Answer, Tc, wait_until
 
 SAFETY = {
     "state", "scope", "file", "reason", "actor", "activated_at", "cleared_at", "cleared_by", "clear_reason", "problem",

@@ -14,9 +14,9 @@ from opslab.runs.record.run_journal import RunLog, finish
 from opslab.runs.record.state import told
 from opslab.store.runs.journal import Journal
 from opslab.system import SystemClock
+from tests.drivers.tc import Tc
 from tests.fakes.moving_account import History, Pace, Scene, with_kept_order
-from tests.fakes.paper_journal import heartbeats_of, me, write_run
-from tests.fakes.tc import Tc
+from tests.fakes.paper_journals import heartbeats_of, me, write_run
 
 STILL = Pace(0, (0, 0))
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.fakes.tc import Tc, wait_until
+from tests.drivers.tc import Tc, wait_until
 
 STRATEGIES = Path(__file__).parents[1] / "strategies"
 SAMPLE_ROWS = 10_080

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.fakes.tc import Answer, Tc
+from tests.drivers.tc import Answer, Tc
 
 BAD = sorted((Path(__file__).parents[1] / "strategies" / "bad").glob("*.py"))
 HEAD = re.compile(r"^# ([a-z ]+): (.+)$", re.MULTILINE)

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.fakes.paper_run import PaperRun, living_in, paper_spec
-from tests.fakes.paper_truth import rows_of, true_end
-from tests.fakes.tc import Tc, wait_until
+from tests.drivers.paper_run import PaperRun, living_in, paper_spec
+from tests.drivers.tc import Tc, wait_until
+from tests.oracles.paper_truth import rows_of, true_end
 
 END_SECONDS = 20.0
 """From a signal to the end of `tc`, of a run in which nothing hangs: two or three where nobody else works."""

@@ -1,6 +1,7 @@
 """Locked in: whatever the environment says, a paper run reaches nothing but this machine.
 
-The kernel stops every call of the run's processes that names an address, and shows it; see `fakes/reaches_out.py`.
+The kernel stops every call of the run's processes that names an address, and shows it; see
+`drivers/connection_tracer.py`.
 """
 
 import sys
@@ -9,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes.paper_run import PaperRun, paper_spec
-from tests.fakes.paper_truth import true_end
-from tests.fakes.reaches_out import Reached, Watch, watching
-from tests.fakes.tc import Tc, wait_until
+from tests.drivers.connection_tracer import Reached, Watch, watching
+from tests.drivers.paper_run import PaperRun, paper_spec
+from tests.drivers.tc import Tc, wait_until
+from tests.oracles.paper_truth import true_end
 
 ELSEWHERE = "203.0.113.7"
 """An address that nobody has."""

@@ -3,9 +3,9 @@
 import signal
 from typing import Any
 
-from tests.fakes.paper_run import Event, PaperRun, paper_spec
-from tests.fakes.paper_truth import rows_of, true_end
-from tests.fakes.tc import Tc
+from tests.drivers.paper_run import Event, PaperRun, paper_spec
+from tests.drivers.tc import Tc
+from tests.oracles.paper_truth import rows_of, true_end
 
 USER_STREAM = "binance-futures-user-streams"
 SOCKETS = {"market": "market-streams", "user": "user-streams", "trading": "trading"}

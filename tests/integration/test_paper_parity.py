@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from opslab.cli.run.commands import app
-from tests.fakes.tc import Tc
+from tests.drivers.tc import Tc
 
 pytestmark = pytest.mark.skipif(
     "paper" not in {command.name or getattr(command.callback, "__name__", "") for command in app.registered_commands},

@@ -16,7 +16,7 @@ from opslab.runs.processes.child_process import ENGINE_COMMAND, VENUE_COMMAND, C
 from opslab.settings import Settings
 from opslab.specs.load import load_spec
 from opslab.system import SystemClock
-from tests.fakes.tc import Tc, candle_lines, long_candles
+from tests.drivers.tc import Tc, candle_lines, long_candles
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 KEY = VenueKey(api_key="k" * 64, api_secret="s" * 64)

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from opslab.model.run.paper_summary import AccountAtEnd, StopFacts
-from tests.fakes.paper_run import PaperRun, living_in
-from tests.fakes.paper_truth import ledger_of, rows_of, untruths
-from tests.fakes.tc import Answer, Tc, wait_until
-from tests.fakes.venue_ledger import open_now
+from tests.drivers.paper_run import PaperRun, living_in
+from tests.drivers.running_ledger import open_now
+from tests.drivers.tc import Answer, Tc, wait_until
+from tests.oracles.paper_truth import ledger_of, rows_of, untruths
 
 RUN = "pp"
 GONE_SECONDS = 25.0

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from opslab.model.run.paper_summary import EngineLife, PaperFacts
-from tests.fakes.paper_engines import not_taken_over
-from tests.fakes.paper_run import PaperRun
-from tests.fakes.paper_truth import rows_of, untruths
-from tests.fakes.tc import Tc, wait_until
-from tests.fakes.venue_ledger import open_now
+from tests.drivers.paper_run import PaperRun
+from tests.drivers.running_ledger import open_now
+from tests.drivers.tc import Tc, wait_until
+from tests.oracles.engine_takeover import not_taken_over
+from tests.oracles.paper_truth import rows_of, untruths
 
 RUN = "pp"
 MINUTE_NS = 60_000_000_000

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from tests.fakes.paper_run import PaperRun
-from tests.fakes.paper_truth import true_end
-from tests.fakes.tc import Tc
+from tests.drivers.paper_run import PaperRun
+from tests.drivers.tc import Tc
+from tests.oracles.paper_truth import true_end
 
 UNRULY = Path(__file__).parents[1] / "strategies" / "paper" / "unruly.py"
 PAPER = {"speed": 480, "max_bars": 10, "reconcile_every_seconds": 2}

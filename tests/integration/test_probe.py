@@ -19,9 +19,9 @@ from opslab.errors import Usage
 from opslab.model.checks.connectivity import ProbeResult
 from opslab.model.primitives.loopback_url import LoopbackUrl
 from opslab.system import SystemClock
-from tests.fakes.one_answer import Act, Server, Visit, nobody_comes
-from tests.fakes.tc import Tc
-from tests.fakes.venue_process import free_port
+from tests.drivers.tc import Tc
+from tests.drivers.venue_process import free_port
+from tests.fakes.scripted_server import Act, Server, Visit, nobody_comes
 
 LONG_MS = 30_000
 """More than any of it takes."""

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.fakes.one_answer import Server, Visit
-from tests.fakes.tc import Answer, Tc
+from tests.drivers.tc import Answer, Tc
+from tests.fakes.scripted_server import Server, Visit
 
 SECRETS = {"MY_KEY": "hunter2-first", "MY_SECRET": "Zx9Qw8Er7Ty6Ui5Op4As3Df2", "MY_PASS": "correct horse battery"}
 WITNESS = """\

@@ -10,7 +10,7 @@ import pytest
 
 from opslab.reconciliation.document import MAX_BYTES
 from opslab.reconciliation.result import Limits
-from tests.fakes.tc import Answer, Tc
+from tests.drivers.tc import Answer, Tc
 from tests.unit.reconciliation.accounts import whole
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "reconciliation"

@@ -11,9 +11,9 @@ import pytest
 
 from opslab.model.primitives.instant import NS_PER_SECOND, iso
 from opslab.store.runs.journal import Journal
+from tests.drivers.tc import Answer, Tc
 from tests.fakes.moving_account import BEGIN_NS, KEPT, History, Order, Pace, Scene, Wrong, with_kept_order
-from tests.fakes.paper_journal import RecordedClock, beat_of, heartbeat, heartbeats_of, me, write_run
-from tests.fakes.tc import Answer, Tc
+from tests.fakes.paper_journals import RecordedClock, beat_of, heartbeat, heartbeats_of, me, write_run
 
 STILL = Pace(0, (0, 0))
 BUSY = Pace(20, (0.001, 0.02))

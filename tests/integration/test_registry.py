@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.fakes.tc import Answer, Tc, wait_until
+from tests.drivers.tc import Answer, Tc, wait_until
 
 FIELDS = [
     *("run_id", "mode", "status", "strategy", "dataset", "initialized_at", "started_at", "ended_at", "ended_by"),

@@ -15,8 +15,8 @@ from opslab.model.primitives.ids import RunId, VenueId
 from opslab.runs.processes.venue_folder import drop_venue, is_served, keep_venue, prepare_run_venue
 from opslab.store.layout import Layout
 from opslab.store.venues.ledger import read_ledger
-from tests.fakes.tc import Tc
-from tests.fakes.venue_client import VenueChild
+from tests.drivers.tc import Tc
+from tests.drivers.venue_client import VenueChild
 from tests.integration.test_venue_serve import NAME, SAMPLE, serving
 from tests.integration.test_venue_serve import refused as refused_to_serve
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.fakes.tc import Tc, wait_until
+from tests.drivers.tc import Tc, wait_until
 
 
 def backtest(tc: Tc, run_id: str = "r1", **changes: Any) -> Any:

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from opslab.settings import child_environment
-from tests.fakes.tc import Tc
+from tests.drivers.tc import Tc
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "venue" / "node.py"
 BARS = 4

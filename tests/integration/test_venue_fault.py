@@ -10,8 +10,8 @@ import pytest
 from opslab.cli.app import app
 from opslab.errors import Usage
 from opslab.venue.faults.registry import FAULTS
-from tests.fakes.tc import Tc, wait_until
-from tests.fakes.venue_client import VenueClient
+from tests.drivers.tc import Tc, wait_until
+from tests.drivers.venue_client import VenueClient
 from tests.integration.test_venue_serve import NAME, Served, folder, serving
 
 PATH = "/fapi/v1/ping"

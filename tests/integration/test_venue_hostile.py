@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes.attacks import ATTACKS, Place, streams_unread
-from tests.fakes.onlooker import KINDS, Onlooker, attacked, newcomer
-from tests.fakes.venue_client import VenueChild
+from tests.drivers.bystander import KINDS, Onlooker, attacked, newcomer
+from tests.drivers.hostile_clients import ATTACKS, Place, streams_unread
+from tests.drivers.venue_client import VenueChild
 
 SLOW = ("ping-flood", "slow-heads", "slow-bodies")
 """Over when the venue has lost its patience, all at the same time."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from opslab.model.messages.venue_messages import VenueLimits
-from tests.fakes.venue_client import ORDER, VenueChild, VenueClient, now_ms, order
+from tests.drivers.venue_client import ORDER, VenueChild, VenueClient, now_ms, order
 
 LIMITS = VenueLimits(weight_per_minute=60, orders_per_10_seconds=5, orders_per_minute=7)
 WINDOW_MS = 10_000

@@ -13,9 +13,9 @@ from opslab.model.primitives.ids import RunId
 from opslab.runs.processes.venue_control_client import DoorClient
 from opslab.store.layout import Layout
 from opslab.system import SystemClock
-from tests.fakes.door import TOKEN, EventLog, RawDoor
-from tests.fakes.venue_client import Closed, Socket, VenueChild, VenueClient
-from tests.fakes.venue_control import Control
+from tests.drivers.control_client import TOKEN, EventLog, RawDoor
+from tests.drivers.venue_client import Closed, Socket, VenueChild, VenueClient
+from tests.drivers.venue_owner import Control
 
 LONG = 60.0
 """A deadline that no test waits for."""

@@ -15,10 +15,10 @@ from urllib.parse import quote, quote_plus, urlencode, urlsplit
 import pytest
 
 from opslab.model.market.candle import MINUTE_MS, Candle
-from tests.fakes.captured import assert_alike, captured
-from tests.fakes.venue_client import LISTEN_KEY, ORDER, Reply, VenueChild, VenueClient, now_ms, order
-from tests.fakes.venue_process import SYMBOL
-from tests.unit.venue.test_market_payloads import (
+from tests.drivers.venue_client import LISTEN_KEY, ORDER, Reply, VenueChild, VenueClient, now_ms, order
+from tests.drivers.venue_process import SYMBOL
+from tests.oracles.captured_payloads import assert_alike, captured
+from tests.unit.venue.market.test_payloads import (
     PRICE,
     PRODUCT,
     RATE,

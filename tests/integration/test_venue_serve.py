@@ -21,8 +21,8 @@ from opslab.errors import BadData, Corrupt, Environment, Usage
 from opslab.model.market.candle import MINUTE_MS
 from opslab.model.messages.venue_messages import VenueEndpoints
 from tests.breaking.processes import children, is_living
-from tests.fakes.tc import Tc, candle_lines, wait_until
-from tests.fakes.venue_client import Closed, Socket, VenueClient
+from tests.drivers.tc import Tc, candle_lines, wait_until
+from tests.drivers.venue_client import Closed, Socket, VenueClient
 
 SAMPLE = ("--dataset", "btcusdt-sample")
 START_SECONDS = 30.0

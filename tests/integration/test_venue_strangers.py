@@ -24,7 +24,7 @@ from binance_common import errors as binance_errors
 from opslab.model.messages.ledger_events import Accepted, Canceled, Filled
 from opslab.model.messages.venue_messages import VenueLimits
 from opslab.settings import child_environment
-from tests.fakes.strangers import (
+from tests.drivers.public_clients import (
     BINANCE,
     CCXT,
     SECONDS,
@@ -35,8 +35,8 @@ from tests.fakes.strangers import (
     until,
     while_it_moves,
 )
-from tests.fakes.tc import wait_until
-from tests.fakes.venue_client import VenueChild
+from tests.drivers.tc import wait_until
+from tests.drivers.venue_client import VenueChild
 
 BTC = "BTC/USDT:USDT"
 ID = "BTCUSDT"

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from opslab.model.market.candle import MINUTE_MS, Candle
-from tests.fakes.captured import assert_alike, captured
-from tests.fakes.tc import wait_until
-from tests.fakes.venue_client import Refused, Socket, VenueChild, VenueClient
-from tests.unit.venue.test_market_payloads import (
+from tests.drivers.tc import wait_until
+from tests.drivers.venue_client import Refused, Socket, VenueChild, VenueClient
+from tests.oracles.captured_payloads import assert_alike, captured
+from tests.unit.venue.market.test_payloads import (
     AGG_TRADE,
     BOOK_TICKER,
     DEPTH_UPDATE,

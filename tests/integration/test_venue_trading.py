@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.fakes.tc import wait_until
-from tests.fakes.venue_client import (
+from tests.drivers.tc import wait_until
+from tests.drivers.venue_client import (
     LISTEN_KEY,
     Closed,
     Refused,

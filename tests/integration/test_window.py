@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.fakes.tc import Tc, candle_lines
+from tests.drivers.tc import Tc, candle_lines
 
 
 def run(tc: Tc, run_id: str, **data: str) -> Any:

@@ -12,8 +12,8 @@ from opslab.ports import Moment
 from opslab.venue.market.candle_path import Tick
 from opslab.venue.market.market import Market
 from opslab.venue.replay import Replay, Tempo
-from tests.fakes import time_lapse
-from tests.fakes.market_candles import OPEN_MS, btcusdt
+from tests.fakes import virtual_time
+from tests.fakes.candles import OPEN_MS, btcusdt
 
 TICKS = 12
 BEGIN = Moment(0, 0)
@@ -76,7 +76,7 @@ def play(
     """Play rows from `begin.minute` on, to their end."""
     stage = Stage(market())
     replay = Replay(stage.market, stage, iter(rows), begin, max_bars)
-    time_lapse.run(replay.run(now(), Tempo(speed, at_once)))
+    virtual_time.run(replay.run(now(), Tempo(speed, at_once)))
     return replay, stage
 
 
@@ -132,7 +132,7 @@ def test_it_holds_until_somebody_wants_it_with_a_minute_that_was_begun_at_hand()
         await playing
         assert stage.moments("tick") == [Moment(0, tick) for tick in range(6, TICKS + 1)]
 
-    time_lapse.run(scene())
+    virtual_time.run(scene())
 
 
 def test_a_minute_waits_for_leave_which_is_asked_for_with_what_is_done() -> None:
@@ -154,7 +154,7 @@ def test_a_minute_waits_for_leave_which_is_asked_for_with_what_is_done() -> None
             leave.set()
         await playing
 
-    time_lapse.run(scene())
+    virtual_time.run(scene())
 
 
 @pytest.mark.parametrize("speed", [1.0, 60.0, 1000.0])
@@ -189,11 +189,11 @@ def test_who_is_late_catches_up_and_says_by_how_much() -> None:
     def _rows(loop: asyncio.AbstractEventLoop) -> Iterator[Candle]:
         for minute in range(10):
             if minute == 3:
-                assert isinstance(loop, time_lapse.TimeLapse)
+                assert isinstance(loop, virtual_time.TimeLapse)
                 loop.pass_by(2.0)
             yield candle(minute)
 
-    time_lapse.run(scene())
+    virtual_time.run(scene())
 
 
 def test_at_full_speed_others_have_their_turn() -> None:

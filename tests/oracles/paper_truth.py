@@ -1,0 +1,165 @@
+"""Whether what a paper run says of itself is true: held against its venue's ledger, and against what is left of it."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from opslab.lab import Lab
+from opslab.model.messages.ledger_events import LedgerEvent, event_of
+from opslab.model.primitives.ids import RunId
+from opslab.settings import Settings
+from tests.drivers.paper_run import END_SECONDS, PaperRun, living_in
+from tests.drivers.tc import Tc
+from tests.oracles.ledger_state import Standing, plain, standing
+
+ENDINGS = ("run_completed", "run_failed", "run_interrupted", "run_halted")
+EXITS = {"failed": 1, "halted": 4, "interrupted": 130, "safety_blocked": 4}
+FINALS = {"ok": 0, "warning": 0, "mismatch": 1, "unknown": 3}
+LEDGERS_WORDS = {"NEW": "ACCEPTED"}
+"""Where the ledger's word for a status is not the engine's."""
+
+
+def untruths(tc: Tc, run_id: str, code: int | None) -> list[str]:
+    """What does not hold of a run that has ended; empty when all of it is true. code: with which `tc` ended."""
+    return list(_untruths(tc, run_id, code))
+
+
+def _untruths(tc: Tc, run_id: str, code: int | None) -> Iterator[str]:
+    left = living_in(tc.home.resolve())
+    if left:
+        yield f"processes are left: {left}"
+    for place in (f"venues/{run_id}", f"live/{run_id}.json", f"work/{run_id}"):
+        if (tc.home / "runtime" / place).exists():
+            yield f"runtime/{place} is left"
+    lab = Lab(Settings(tc.home, "--home"))
+    verified = lab.verify(RunId(run_id), lambda _bytes: None)
+    if verified.verdict != "whole":
+        yield f"verify says {verified.verdict}: {[finding.model_dump() for finding in verified.findings]}"
+    folder = tc.run_folder(run_id)
+    shown = json.loads((folder / "metadata.json").read_text())
+    events = [json.loads(line) for line in (folder / "journal.jsonl").read_bytes().splitlines()]
+    ends = [event["event"] for event in events if event["event"] in ENDINGS]
+    if ends != [f"run_{shown['status']}"]:
+        yield f"the journal tells the ends {ends}, and show says {shown['status']}"
+    yield from _code(shown, code)
+    yield from _report(folder, shown)
+    yield from _hidden(folder, tc.home)
+    if not (folder / "venue" / "ledger.jsonl").exists():
+        if any((folder / name).stat().st_size for name in ("orders.jsonl", "fills.jsonl") if (folder / name).exists()):
+            yield "there are results, and no ledger"
+        return
+    audit = lab.audit_venue(run_id)
+    if not audit.proven:
+        yield f"audit: {audit.findings}"
+    stands = ledger_of(folder)
+    yield from _rows(folder, stands)
+    yield from _told(events, stands)
+    yield from _account(folder, shown, stands)
+
+
+def ledger_of(folder: Path) -> Standing:
+    """What the ledger in a run's folder comes to."""
+    return standing(_ledger(folder))
+
+
+def _ledger(folder: Path) -> Iterator[LedgerEvent]:
+    for line in (folder / "venue" / "ledger.jsonl").read_bytes().splitlines():
+        yield from map(event_of, json.loads(line)["events"])
+
+
+def _code(shown: dict[str, Any], code: int | None) -> Iterator[str]:
+    if code is None:
+        return
+    final = (shown.get("paper") or {}).get("final_reconciliation")
+    wanted = FINALS[final] if shown["status"] == "completed" and final else EXITS.get(shown["status"], 0)
+    if code != wanted:
+        yield f"exit {code} of a run that is {shown['status']}, its last reconciliation {final}"
+
+
+def _report(folder: Path, shown: dict[str, Any]) -> Iterator[str]:
+    text = (folder / "report.md").read_text().replace("\\", "")
+    for what in (shown["status"], shown["ended_by"], (shown["failure"] or {}).get("message")):
+        if what and what.splitlines()[0] not in text:
+            yield f"the report does not say {what}"
+
+
+def _hidden(folder: Path, home: Path) -> Iterator[str]:
+    for path in folder.rglob("*"):
+        if path.name.startswith("."):
+            yield f"temporary: {path.name}"
+        if path.is_file() and str(home.resolve()).encode() in path.read_bytes():
+            yield f"{path.name} names a folder of this machine"
+
+
+def rows_of(folder: Path, name: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / f"{name}.jsonl").read_text().splitlines()]
+
+
+def _rows(folder: Path, stands: Standing) -> Iterator[str]:
+    """Nothing lost, nothing invented: the rows are the ledger's, and what never came there says so."""
+    fills = [
+        (int(row["trade_id"]), int(row["venue_order_id"]), Decimal(row["last_px"]), Decimal(row["last_qty"]))
+        for row in rows_of(folder, "fills")
+    ]
+    theirs = [(number, one.order_id, one.price, one.quantity) for number, one in stands.trades.items()]
+    if fills != theirs:
+        yield f"fills {fills[-3:]}, the ledger has {theirs[-3:]}"
+    orders = rows_of(folder, "orders")
+    ours = {
+        int(row["venue_order_id"]): (row["status"], Decimal(row["filled_qty"]))
+        for row in orders
+        if row["venue_order_id"] is not None
+    }
+    known = {
+        number: (LEDGERS_WORDS.get(one["status"], one["status"]), one["filled"])
+        for number, one in stands.orders.items()
+    }
+    for number in ours.keys() | known.keys():
+        if ours.get(number) != known.get(number):
+            yield f"order {number} is {ours.get(number)}, in the ledger {known.get(number)}"
+    never = Counter(row["status"] for row in orders if row["venue_order_id"] is None)
+    if set(never) - {"DENIED", "REJECTED", "SUBMITTED", "INITIALIZED"}:
+        yield f"orders without a number are {dict(never)}"
+    ids = [row["client_order_id"] for row in orders]
+    if len(ids) != len(set(ids)):
+        yield "an order has two rows"
+
+
+def _told(events: list[dict[str, Any]], stands: Standing) -> Iterator[str]:
+    """Whatever an engine was told of its orders is in the ledger."""
+    names = {plain(one["client_order_id"]) for one in stands.orders.values()}
+    for event in events:
+        told = event["payload"]
+        if event["event"] != "order_event" or told["type"] not in ("OrderAccepted", "OrderFilled", "OrderCanceled"):
+            continue
+        number = str(told.get("venue_order_id") or "")
+        if told["client_order_id"] not in names and not (number.isdigit() and int(number) in stands.orders):
+            yield f"an engine was told {told['type']} of {told['client_order_id']}, which the ledger does not have"
+
+
+def _account(folder: Path, shown: dict[str, Any], stands: Standing) -> Iterator[str]:
+    counters = shown["metrics"]
+    kept = next((name for name in ("bars", "partial-bars") if (folder / f"{name}.jsonl").exists()), None)
+    bars = {row["ts_event"] for row in rows_of(folder, kept)} if kept else set()
+    if counters and counters["bars_seen"] != len(bars):
+        yield f"bars_seen is {counters['bars_seen']}, and bars.jsonl has {len(bars)}"
+    canceled = sum(1 for one in stands.orders.values() if one["status"] == "CANCELED")
+    if counters and (counters["fills_count"], counters["orders_canceled"]) != (len(stands.trades), canceled):
+        yield f"counters {counters}, the ledger has {len(stands.trades)} fills and {canceled} cancels"
+    said = (shown.get("paper") or {}).get("account_at_end")
+    if said:
+        truth = (len(stands.open), stands.position, not stands.open and not stands.position)
+        if (said["open_orders"], Decimal(said["position"]), said["flat"]) != truth:
+            yield f"account at the end {said}, by the ledger {truth}"
+
+
+def true_end(run: PaperRun, code: int, *, seconds: float = END_SECONDS) -> Any:
+    """It ends with that exit code, and all that it says is true. Its `metadata.json`."""
+    answer = run.end(seconds)
+    assert answer.code == code, (answer.code, answer.err[-3000:])
+    assert "Traceback" not in answer.err, answer.err
+    assert untruths(run.tc, run.run_id, code) == []
+    return json.loads((run.folder / "metadata.json").read_text())

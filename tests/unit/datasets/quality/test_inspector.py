@@ -1,0 +1,202 @@
+"""Each rule finds its fault, in its line, wherever batches end."""
+
+from decimal import Decimal
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from opslab.datasets.candles import CANDLES, NUMBER, Chunk
+from opslab.datasets.fingerprint import Fingerprint
+from opslab.datasets.quality.findings import KEPT_PER_RULE, Consecutive, Findings
+from opslab.datasets.quality.inspector import Inspector
+from opslab.datasets.quality.rules import ALLOWABLE, RULES, STRETCH
+from opslab.datasets.sources.repairs import IdenticalDropper, in_time_order
+from opslab.model.market.instrument import instrument_of
+from opslab.resources import exchange_info_symbol
+from tests.oracles.documented_fingerprint import documented_fingerprint
+
+INSTRUMENT = instrument_of(exchange_info_symbol("BTCUSDT"))
+START_MS = 1_704_067_200_000
+
+Row = tuple[int, str, str, str, str, str]
+
+
+def candle(
+    minute: float, opened: str = "10", high: str = "12", low: str = "9", close: str = "11", volume: str = "1"
+) -> Row:
+    return int(START_MS + minute * 60_000), opened, high, low, close, volume
+
+
+def batch(rows: list[Row]) -> pa.RecordBatch:
+    columns = list(zip(*rows, strict=True)) if rows else [()] * 6
+    values = [pa.array([Decimal(text) for text in column], NUMBER) for column in columns[1:]]
+    return pa.RecordBatch.from_arrays([pa.array(columns[0], pa.int64()), *values], schema=CANDLES)
+
+
+def inspected(rows: list[Row], cuts: tuple[int, ...] = ()) -> Findings:
+    inspector = Inspector(INSTRUMENT)
+    whole, begin = batch(rows), 0
+    for end in [*sorted(cuts), len(rows)]:
+        inspector.inspect(Chunk(whole.slice(begin, end - begin), Consecutive("f.csv", 2 + begin)))
+        begin = end
+    return inspector.end()
+
+
+FAULTS = {
+    "disorder": ([candle(0), candle(1), candle(0)], 4),
+    "duplicate_identical": ([candle(0), candle(1), candle(1)], 4),
+    "duplicate_disagreeing": ([candle(0), candle(1), candle(1, close="11.5")], 4),
+    "gap": ([candle(0), candle(1), candle(4)], 4),
+    "off_grid": ([candle(0), candle(1), candle(1.5)], 4),
+    "not_enclosed": ([candle(0), candle(1, high="10.9"), candle(2)], 3),
+    "non_positive_price": ([candle(0, low="0"), candle(1)], 2),
+    "negative_volume": ([candle(0), candle(1, volume="-0.001")], 3),
+    "too_precise": ([candle(0), candle(1, close="11.001")], 3),
+}
+
+
+@pytest.mark.parametrize("rule", FAULTS)
+def test_a_fault_is_found_in_its_line(rule: str) -> None:
+    rows, line = FAULTS[rule]
+    findings = inspected(rows)
+    assert [(found.rule, found.line) for found in findings.kept if found.rule == rule] == [(rule, line)]
+    assert set(findings.counts) <= {rule, "gap"} or rule == "off_grid"
+
+
+def test_low_over_open_and_high_under_low_are_not_enclosed() -> None:
+    rows = [candle(0, low="10.5"), candle(1, low="11.5", high="11.4", opened="11.4", close="11.4"), candle(2)]
+    assert inspected(rows).counts == {"not_enclosed": 2}
+
+
+def test_sound_candles_have_no_findings() -> None:
+    flat = candle(1, "10", "10", "10", "10", "0")
+    assert inspected([candle(0), flat, candle(2, volume="1.123", close="10.9")]).counts == {}
+
+
+def test_findings_are_capped_and_counted() -> None:
+    findings = inspected([candle(n, volume="-1") for n in range(100)])
+    assert findings.counts == {"negative_volume": 100}
+    assert len(findings.kept) == KEPT_PER_RULE
+
+
+def test_zero_volume_is_told_when_it_lasts() -> None:
+    short = [candle(n, volume="0" if 3 <= n < 3 + STRETCH - 1 else "1") for n in range(40)]
+    long = [candle(n, volume="0" if 3 <= n < 3 + STRETCH else "1") for n in range(40)]
+    assert inspected(short).counts == {}
+    for cuts in ((), (5,), (3, 13), (4, 6, 9), tuple(range(40))):
+        findings = inspected(long, cuts)
+        assert findings.counts == {"zero_volume": 1}
+        assert (findings.kept[0].line, findings.kept[0].severity) == (5, "warning")
+    assert inspected([candle(n, volume="0") for n in range(30)], (10,)).counts == {"zero_volume": 1}
+
+
+def test_a_jump_is_a_warning_and_an_odd_tick_is_told() -> None:
+    far = candle(1, "13", "13", "13", "13")
+    assert inspected([candle(0), far]).counts == {"jump": 1}
+    assert inspected([candle(0), candle(1, close="11.05")]).counts == {"off_tick": 1}
+    assert (RULES["jump"].severity, RULES["off_tick"].severity) == ("warning", "info")
+
+
+def test_what_cannot_be_taken_cannot_be_allowed() -> None:
+    assert "gap" in ALLOWABLE
+    for name in ("unreadable", "disorder", "negative_volume", "too_precise", "overlap", "jump"):
+        assert name not in ALLOWABLE
+
+
+TIMES = st.lists(st.integers(0, 8), min_size=1, max_size=25)
+
+
+@settings(max_examples=100, deadline=None)
+@given(TIMES, st.data())
+def test_sorting_keeps_every_candle_and_its_place(minutes: list[int], data: st.DataObject) -> None:
+    rows = [candle(minute, volume=str(place + 1)) for place, minute in enumerate(minutes)]
+    cut = data.draw(st.integers(0, len(rows)))
+    parts = [Chunk(batch(rows[:cut]), Consecutive("a", 1)), Chunk(batch(rows[cut:]), Consecutive("b", 1))]
+    done = list(in_time_order([part for part in parts if part.batch.num_rows]))
+    seen = []
+    for chunk in done:
+        for row in range(chunk.batch.num_rows):
+            file, line = chunk.origin.place(row)
+            place = line - 1 + (cut if file == "b" else 0)
+            assert chunk.batch.column("volume")[row].as_py() == place + 1
+            seen.append((chunk.batch.column("open_time")[row].as_py(), place))
+    assert seen == sorted((rows[place][0], place) for place in range(len(rows)))
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 3), st.sampled_from(["10", "10.5"])), min_size=1, max_size=25), st.data())
+def test_only_what_repeats_the_candle_before_is_dropped(cells: list[tuple[int, str]], data: st.DataObject) -> None:
+    rows = [candle(minute, opened) for minute, opened in cells]
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(rows)), max_size=3)))
+    whole, begin, parts = batch(rows), 0, []
+    for end in [*cuts, len(rows)]:
+        parts.append(Chunk(whole.slice(begin, end - begin), Consecutive("f", 1 + begin)))
+        begin = end
+    dropper = IdenticalDropper()
+    kept = [
+        chunk.origin.place(row)[1] - 1
+        for chunk in dropper.without_repeats(parts)
+        for row in range(chunk.batch.num_rows)
+    ]
+    assert kept == [place for place in range(len(rows)) if place == 0 or rows[place] != rows[place - 1]]
+    assert dropper.dropped == len(rows) - len(kept)
+
+
+def test_a_gap_says_how_much_is_missing() -> None:
+    assert "3 minutes" in inspected([candle(0), candle(4)]).kept[0].detail
+
+
+LOWS = st.sampled_from(["8", "10", "0"])
+HIGHS = st.sampled_from(["12", "9"])
+VOLUMES = st.sampled_from(["1", "-1", "1.0001"])
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 6), LOWS, HIGHS, VOLUMES), min_size=1, max_size=30), st.data())
+def test_where_batches_end_does_not_change_what_is_found(
+    given_rows: list[tuple[int, str, str, str]], data: st.DataObject
+) -> None:
+    rows = [candle(minute, low=low, high=high, volume=volume) for minute, low, high, volume in given_rows]
+    cuts = tuple(data.draw(st.lists(st.integers(0, len(rows)), max_size=4)))
+    whole, split = inspected(rows), inspected(rows, cuts)
+    assert whole.counts == split.counts
+    assert {found.text() for found in whole.kept} == {found.text() for found in split.kept}
+
+
+def fingerprint(rows: list[Row], cuts: tuple[int, ...] = ()) -> str:
+    result = Fingerprint(INSTRUMENT.bar_type)
+    whole, begin = batch(rows), 0
+    for end in [*sorted(cuts), len(rows)]:
+        result.update(whole.slice(begin, end - begin))
+        begin = end
+    return result.digest()
+
+
+@given(st.integers(1, 40), st.lists(st.integers(0, 40), max_size=4))
+def test_a_fingerprint_does_not_depend_on_batches(count: int, cuts: list[int]) -> None:
+    rows = [candle(n) for n in range(count)]
+    assert fingerprint(rows) == fingerprint(rows, tuple(min(cut, count) for cut in cuts))
+
+
+def test_every_cell_and_their_order_change_a_fingerprint() -> None:
+    rows = [candle(0), candle(1), candle(2)]
+    seen = {fingerprint(rows), fingerprint(rows[:2]), fingerprint([rows[1], rows[0], rows[2]])}
+    for column in range(6):
+        changed = list(rows[1])
+        changed[column] = rows[1][0] + 1 if column == 0 else "10.1"  # type: ignore[operator]
+        seen.add(fingerprint([rows[0], tuple(changed), rows[2]]))  # type: ignore[list-item]
+    assert len(seen) == 9
+
+
+def test_the_fingerprint_is_what_the_documentation_says() -> None:
+    rows = [candle(0), candle(1)]
+    assert fingerprint(rows) == documented_fingerprint([[str(cell) for cell in row] for row in rows])
+
+
+def test_what_was_allowed_is_part_of_the_fingerprint() -> None:
+    made = Fingerprint(INSTRUMENT.bar_type)
+    made.update(batch([candle(0)]))
+    assert len({made.digest(), made.digest(["gap"]), made.digest(["gap", "off_grid"])}) == 3
+    assert made.digest(["off_grid", "gap"]) == made.digest(["gap", "off_grid"])

@@ -1,0 +1,369 @@
+"""Results of a paper run are its venue's ledger: every order, every fill, the position as it ends."""
+
+import json
+import random
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from opslab.errors import Corrupt
+from opslab.model.messages.ledger_events import LedgerEvent, written
+from opslab.ports import Moment
+from opslab.runs.paper.results import PaperCounts, paper_results, told_in_journal
+from opslab.store.runs.engine_order_log import EngineOrders
+from opslab.store.runs.journal import Journal
+from opslab.store.venues.ledger import LedgerFile
+from opslab.system import SystemClock
+from opslab.venue.api_error import Refusal
+from tests.fakes.account_at_price import INSTRUMENT, NOW_MS, Scene
+
+Row = dict[str, Any]
+Rows = dict[str, list[Row]]
+NS = 1_000_000
+
+
+def order(name: str, ts_ms: int = NOW_MS, **more: Any) -> Row:
+    terms = {"order_side": "BUY", "order_type": "MARKET", "quantity": "0.010", "time_in_force": "GTC"}
+    return {"type": "OrderInitialized", "client_order_id": name, "strategy_id": "LAB-001", "ts_event": ts_ms * NS} | (
+        terms | more
+    )
+
+
+def said(kind: str, name: str, ts_ms: int = NOW_MS, **more: Any) -> Row:
+    return {"type": kind, "client_order_id": name, "strategy_id": "LAB-001", "ts_event": ts_ms * NS, **more}
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Callable[..., tuple[Rows, PaperCounts]]:
+    """Of a scene's ledger and what engines told."""
+
+    def make(scene: Scene, *told: Row) -> tuple[Rows, PaperCounts]:
+        return of_ledger(tmp_path, scene.ledger, told)
+
+    return make
+
+
+def of_ledger(folder: Path, transactions: list[list[LedgerEvent]], told: Any) -> tuple[Rows, PaperCounts]:
+    with LedgerFile(folder / "ledger", SystemClock()) as ledger:
+        list(ledger.history())
+        for events in transactions:
+            ledger.append([written(event) for event in events], Moment(1, 0))
+    rows: Rows = {"orders": [], "fills": [], "positions": []}
+    with EngineOrders(folder / "work") as orders:
+        for payload in told:
+            orders.order_event(payload)
+        counts = paper_results(folder / "ledger", orders, lambda name, row: rows[name].append(dict(row)), INSTRUMENT)
+    return rows, counts
+
+
+def test_an_order_has_the_fields_and_spelling_of_a_backtests(results: Any) -> None:
+    scene = Scene()
+    scene.place("BUY", "0.01", newClientOrderId="x-aHRE4BCj-T04asLHBvvAy6z")
+    name = "O-20261121-204553-001-001-1"
+    rows, counts = results(
+        scene, order(name, NOW_MS - 5), said("OrderSubmitted", name), said("OrderAccepted", name, venue_order_id="1")
+    )
+    assert rows["orders"] == [
+        {
+            "client_order_id": name,
+            "venue_order_id": "1",
+            "strategy_id": "LAB-001",
+            "instrument_id": "BTCUSDT-PERP.BINANCE",
+            "type": "MARKET",
+            "side": "BUY",
+            "quantity": "0.010",
+            "price": None,
+            "trigger_price": None,
+            "time_in_force": "GTC",
+            "is_post_only": False,
+            "is_reduce_only": False,
+            "status": "FILLED",
+            "filled_qty": "0.01",
+            "avg_px": "30000.1",
+            "commissions": ["0.15000050 USDT"],
+            "ts_init": (NOW_MS - 5) * NS,
+            "ts_last": NOW_MS * NS,
+        }
+    ]
+    assert rows["fills"] == [
+        {
+            "trade_id": "1",
+            "client_order_id": name,
+            "venue_order_id": "1",
+            "strategy_id": "LAB-001",
+            "instrument_id": "BTCUSDT-PERP.BINANCE",
+            "order_side": "BUY",
+            "order_type": "MARKET",
+            "last_qty": "0.010",
+            "last_px": "30000.10",
+            "currency": "USDT",
+            "commission": "0.15000050 USDT",
+            "liquidity_side": "TAKER",
+            "ts_event": NOW_MS * NS,
+        }
+    ]
+    (position,) = rows["positions"]
+    assert (position["side"], position["quantity"], position["opening_order_id"]) == ("LONG", "0.01", name)
+    assert (counts.orders_submitted, counts.fills_count, counts.unknown) == (1, 1, 0)
+
+
+def test_an_order_that_rests_only_is_gtc_with_a_flag(results: Any) -> None:
+    scene = Scene()
+    scene.place("BUY", "0.010", "29000.0", timeInForce="GTX", newClientOrderId="a")
+    rows, _ = results(scene)
+    (row,) = rows["orders"]
+    assert (row["time_in_force"], row["is_post_only"], row["price"], row["status"]) == (
+        "GTC",
+        True,
+        "29000.00",
+        "ACCEPTED",
+    )
+
+
+def test_an_order_that_nobody_told_of_is_there_and_says_so(results: Any) -> None:
+    """Its engine died first. The adapter's spelling gives the engine's id all the same."""
+    scene = Scene()
+    scene.place("BUY", "0.010", newClientOrderId="x-aHRE4BCj-T04asLHBvvAy70")
+    scene.place("BUY", "0.010", newClientOrderId="somebody-else")
+    rows, counts = results(scene)
+    assert [(row["client_order_id"], row["strategy_id"]) for row in rows["orders"]] == [
+        ("O-20261121-204553-001-001-2", "UNKNOWN"),
+        ("somebody-else", "UNKNOWN"),
+    ]
+    assert (counts.unknown, counts.orders_submitted, counts.fills_count) == (2, 2, 2)
+
+
+def test_the_venues_own_order_keeps_its_id_and_closes_the_strategys_position(results: Any) -> None:
+    scene = Scene()
+    scene.place("BUY", "0.010", newClientOrderId="mine")
+    scene.place("SELL", "0.010", newClientOrderId="opslab-flatten-1", reduceOnly="true")
+    rows, counts = results(scene, order("mine"), said("OrderAccepted", "mine", venue_order_id="1"))
+    assert [row["strategy_id"] for row in rows["orders"]] == ["LAB-001", "VENUE"]
+    (position,) = rows["positions"]
+    assert (position["side"], position["strategy_id"], position["closing_order_id"]) == (
+        "FLAT",
+        "LAB-001",
+        "opslab-flatten-1",
+    )
+    assert (counts.by_venue, counts.unknown, counts.orders_submitted) == (1, 0, 1)
+
+
+def test_orders_that_never_reached_the_venue_stand_where_they_were_made(results: Any) -> None:
+    scene = Scene()
+    scene.place("BUY", "0.010", newClientOrderId="first")
+    scene.now_ms += 100
+    scene.place("SELL", "0.010", newClientOrderId="last")
+    why = "NOTIONAL: too much"
+    told = [
+        order("first"),
+        said("OrderAccepted", "first", venue_order_id="1"),
+        order("denied", NOW_MS + 10, order_type="LIMIT", price="1.00", post_only=True),
+        said("OrderDenied", "denied", NOW_MS + 11, reason=why),
+        order("refused", NOW_MS + 20),
+        said("OrderSubmitted", "refused", NOW_MS + 20),
+        said("OrderRejected", "refused", NOW_MS + 25, reason="-2019"),
+        order("lost", NOW_MS + 30),
+        said("OrderSubmitted", "lost", NOW_MS + 31),
+        order("last", NOW_MS + 99),
+        said("OrderAccepted", "last", venue_order_id="2"),
+        order("unsent", NOW_MS + 200),
+    ]
+    rows, counts = results(scene, *told)
+    assert [(row["client_order_id"], row["status"], row["venue_order_id"]) for row in rows["orders"]] == [
+        ("first", "FILLED", "1"),
+        ("denied", "DENIED", None),
+        ("refused", "REJECTED", None),
+        ("lost", "SUBMITTED", None),
+        ("last", "FILLED", "2"),
+        ("unsent", "INITIALIZED", None),
+    ]
+    denied = rows["orders"][1]
+    assert (denied["is_post_only"], denied["price"], denied["reason"]) == (True, "1.00", "NOTIONAL: too much")
+    assert counts == PaperCounts(
+        orders_submitted=4,
+        fills_count=2,
+        orders_denied=1,
+        orders_rejected=1,
+        lost=1,
+        denial_reasons={"NOTIONAL": 1},
+    )
+    assert counts.counters(bars_seen=7, actions=1).model_dump() == {
+        "strategy_registered": 1,
+        "bars_seen": 7,
+        "deterministic_action_triggered": 1,
+        "orders_submitted": 4,
+        "fills_count": 2,
+        "orders_denied": 1,
+        "orders_rejected": 1,
+        "orders_canceled": 0,
+    }
+
+
+def test_an_order_that_its_engine_gave_up_and_the_venue_took_is_one_order(results: Any) -> None:
+    """The answer was lost: the engine said rejected, and never heard the venue's number."""
+    scene = Scene()
+    scene.place("BUY", "0.010", newClientOrderId="x-aHRE4BCj-T04asLHBvvAy6z")
+    name = "O-20261121-204553-001-001-1"
+    rows, counts = results(
+        scene, order(name), said("OrderSubmitted", name), said("OrderRejected", name, reason="INFLIGHT_TIMEOUT")
+    )
+    assert [(row["client_order_id"], row["status"], row["strategy_id"]) for row in rows["orders"]] == [
+        (name, "FILLED", "LAB-001")
+    ]
+    assert (counts.orders_rejected, counts.unknown, counts.orders_submitted) == (0, 0, 1)
+
+
+def test_what_a_later_engine_says_of_an_order_changes_nothing(results: Any) -> None:
+    scene = Scene()
+    scene.place("BUY", "0.010", "29000.0", newClientOrderId="a")
+    again = order("a", NOW_MS + 9_000, strategy_id="EXTERNAL", reconciliation=True)
+    rows, _ = results(scene, order("a", NOW_MS - 3), said("OrderAccepted", "a", venue_order_id="1"), again)
+    assert [(row["strategy_id"], row["ts_init"]) for row in rows["orders"]] == [("LAB-001", (NOW_MS - 3) * NS)]
+
+
+def test_an_order_first_told_of_by_a_later_engine_was_made_when_it_was_accepted(results: Any) -> None:
+    scene = Scene()
+    scene.place("BUY", "0.010", "29000.0", newClientOrderId="a")
+    rows, _ = results(scene, order("a", NOW_MS + 9_000, reconciliation=True))
+    assert [(row["strategy_id"], row["ts_init"]) for row in rows["orders"]] == [("LAB-001", NOW_MS * NS)]
+
+
+def test_a_changed_order_an_expired_and_a_canceled_one(results: Any) -> None:
+    scene = Scene()
+    scene.place("BUY", "0.010", "29000.0", newClientOrderId="changed")
+    scene.modify(1, "BUY", "0.008", "29001.0")
+    scene.place("BUY", "0.010", "29000.0", timeInForce="IOC", newClientOrderId="expired")
+    scene.place("SELL", "0.010", "31000.0", newClientOrderId="canceled")
+    scene.cancel(3)
+    rows, counts = results(scene)
+    assert [(row["client_order_id"], row["status"], row["quantity"], row["price"]) for row in rows["orders"]] == [
+        ("changed", "ACCEPTED", "0.008", "29001.00"),
+        ("expired", "EXPIRED", "0.010", "29000.00"),
+        ("canceled", "CANCELED", "0.010", "31000.00"),
+    ]
+    assert counts.orders_canceled == 1
+
+
+def test_an_id_that_is_used_again_loses_no_order(results: Any) -> None:
+    scene = Scene()
+    scene.place("BUY", "0.010", "29000.0", newClientOrderId="rests")
+    scene.place("BUY", "0.010", newClientOrderId="again")
+    scene.place("SELL", "0.010", newClientOrderId="again")
+    rows, counts = results(scene, order("again"), said("OrderAccepted", "again", venue_order_id="2"))
+    assert [(row["client_order_id"], row["strategy_id"]) for row in rows["orders"]] == [
+        ("rests", "UNKNOWN"),
+        ("again", "LAB-001"),
+        ("again#3", "UNKNOWN"),
+    ]
+    assert counts.fills_count == len(rows["fills"]) == 2
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_rows_are_the_ledger(tmp_path: Path, seed: int) -> None:
+    """Whatever happens: the same fills, every order once, the position where the account has it."""
+    scene, dice = Scene(), random.Random(seed)
+    for number in range(120):
+        _step(scene, dice, number)
+        scene.now_ms += dice.randint(0, 40)
+    events = scene.events()
+    names = [event.client_order_id for event in events if event.kind == "accepted"]
+    told = [order(name) for name in names if dice.random() < 0.7]
+    rows, counts = of_ledger(tmp_path, scene.ledger, told)
+    fills = [event for event in events if event.kind == "filled"]
+    assert [
+        (row["trade_id"], Decimal(row["last_px"]), Decimal(row["last_qty"]), row["commission"]) for row in rows["fills"]
+    ] == [(str(fill.trade_id), fill.price, fill.quantity, f"{fill.fee:f} USDT") for fill in fills]
+    assert [row["venue_order_id"] for row in rows["orders"]] == [
+        str(event.order_id) for event in events if event.kind == "accepted"
+    ]
+    assert {row["venue_order_id"] for row in rows["orders"] if row["status"] in ("ACCEPTED", "PARTIALLY_FILLED")} == {
+        str(number) for number in scene.account.open
+    }
+    held = sum((signed(row) for row in rows["positions"]), Decimal(0))
+    assert held == scene.account.holding.position
+    assert sum(Decimal(row["buy_qty"]) for row in rows["positions"]) == sum(
+        Decimal(row["last_qty"]) for row in rows["fills"] if row["order_side"] == "BUY"
+    )
+    assert counts.fills_count == len(fills)
+    assert counts.orders_canceled == sum(event.kind == "canceled" for event in events)
+    assert counts.unknown == len(names) - len(told)
+
+
+def signed(row: Row) -> Decimal:
+    return {"LONG": 1, "SHORT": -1, "FLAT": 0}[row["side"]] * Decimal(row["quantity"])
+
+
+def _step(scene: Scene, dice: random.Random, number: int) -> None:
+    side, size = dice.choice(("BUY", "SELL")), f"{dice.randint(3, 40) / 1000:.3f}"
+    way = dice.random()
+    try:
+        if way < 0.35:
+            scene.place(side, size, newClientOrderId=f"a{number}")
+        elif way < 0.7:
+            off = dice.choice((-50, -5, 0, 5, 50)) / 10
+            scene.place(side, size, f"{30000 + off:.1f}", newClientOrderId=f"a{number}")
+        elif way < 0.75:
+            scene.place(side, size, newClientOrderId=f"a{number}", reduceOnly="true")
+        elif way < 0.85 and scene.account.open:
+            scene.cancel(dice.choice(list(scene.account.open)))
+        elif way < 0.88:
+            scene.cancel_all()
+        else:
+            bid = 30000 + dice.randint(-80, 80) / 10
+            scene.tick(f"{bid:.1f}", f"{bid + 0.1:.1f}", f"{bid:.1f}", "0.020")
+    except Refusal:
+        pass
+
+
+def test_what_was_told_outlives_the_one_who_heard_it(tmp_path: Path) -> None:
+    scene = Scene()
+    scene.place("BUY", "0.010", newClientOrderId="a")
+    first = EngineOrders(tmp_path / "work")
+    first.order_event(order("a"))  # and its control is killed
+    rows, _ = of_ledger(tmp_path, scene.ledger, [])
+    assert rows["orders"][0]["strategy_id"] == "LAB-001"
+
+
+def test_a_journal_has_what_was_told(tmp_path: Path) -> None:
+    with Journal(tmp_path, SystemClock()) as journal:
+        journal.append("run_started", {})
+        journal.append_many([("order_event", order("a")), ("order_event", said("OrderDenied", "a", reason="WHY"))])
+    with EngineOrders(tmp_path / "work") as told:
+        told_in_journal(tmp_path, told)
+        (found,) = told.never_at_venue()
+    assert (found.client_order_id, found.last_known, found.reason) == ("a", "DENIED", "WHY")
+
+
+def test_rows_are_sent_as_the_ledger_is_read(tmp_path: Path) -> None:
+    """So that memory does not grow: an order that was lost on the way holds up no other."""
+    scene = Scene()
+    for number in range(1, 4):
+        scene.now_ms += 100
+        scene.place("BUY", "0.010", newClientOrderId=f"a{number}")
+    sent: list[tuple[str, str]] = []
+    of_ledger(tmp_path / "first", scene.ledger, [])
+    with EngineOrders(tmp_path / "work") as told:
+        told.order_event(order("lost"))
+        paper_results(
+            tmp_path / "first" / "ledger", told, lambda name, row: sent.append((name, row["client_order_id"]))
+            if name != "positions" else None, INSTRUMENT,
+        )  # fmt: skip
+    assert sent == [("orders", "lost")] + [(name, f"a{number}") for number in (1, 2, 3) for name in ("fills", "orders")]
+
+
+def test_a_broken_ledger_is_corrupt_and_says_where(tmp_path: Path) -> None:
+    with LedgerFile(tmp_path / "ledger", SystemClock()) as ledger:
+        list(ledger.history())
+        ledger.append([{"kind": "accepted", "order_id": "no number"}], Moment(0, 0))
+    with pytest.raises(Corrupt, match="line 1 has what is no event of an account"):
+        of_ledger(tmp_path, [], [])
+
+
+def test_rows_are_ready_for_json(results: Any) -> None:
+    scene = Scene()
+    scene.place("BUY", "0.010", newClientOrderId="a")
+    rows, _ = results(scene)
+    json.dumps(rows)

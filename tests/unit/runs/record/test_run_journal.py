@@ -1,0 +1,46 @@
+"""`metadata.json` is written when it says something new."""
+
+import json
+from pathlib import Path
+
+from opslab.runs.record.run_journal import RunLog
+from opslab.runs.record.state import told
+from opslab.store.runs.journal import Journal, read_events
+from opslab.store.runs.run_folders import write_metadata
+from opslab.system import SystemClock
+from tests.unit.runs.record.test_state import INTENT, OWNER
+
+SAFETY = {
+    "state": "absent",
+    "scope": "run",
+    "file": "runtime/kill_switch/r1.state.json",
+    "reason": None,
+    "actor": None,
+    "activated_at": None,
+    "cleared_at": None,
+    "cleared_by": None,
+    "clear_reason": None,
+    "problem": None,
+    "observed_by": "start_gate",
+    "checked_at": "2026-01-01T00:00:03.000000Z",
+}
+
+
+def test_an_event_that_changes_nothing_of_the_run_leaves_its_metadata_alone(tmp_path: Path) -> None:
+    folder = tmp_path / "r1"
+    folder.mkdir()
+    with Journal(folder, SystemClock()) as journal:
+        journal.append("run_initialized", INTENT)
+        begun = told(folder)
+        write_metadata(folder, begun)
+        log = RunLog(folder, journal, begun)
+        log.tell("run_started", {"owner": OWNER})
+        before = (folder / "metadata.json").stat()
+        assert json.loads((folder / "metadata.json").read_text())["status"] == "running"
+        log.tell("feed_state_changed", {"feed": "bars", "from": "recovering", "to": "live"})
+        assert (folder / "metadata.json").stat().st_ino == before.st_ino
+        with Journal(folder, SystemClock()) as other:
+            other.append("kill_switch_observed", SAFETY)
+        log.tell("feed_state_changed", {"feed": "bars", "from": "live", "to": "silent"})
+        assert json.loads((folder / "metadata.json").read_text())["safety"]["state"] == "absent"
+    assert [event.seq for event in read_events(folder)] == [1, 2, 3, 4, 5]

@@ -1,0 +1,69 @@
+"""The venue's page names what is served, no more and no less."""
+
+import re
+from pathlib import Path
+
+from opslab.model.market.instrument import instrument_of
+from opslab.model.messages.venue_messages import VenueLimits
+from opslab.ports import Moment
+from opslab.resources import exchange_info_symbol
+from opslab.venue.account.account import Account
+from opslab.venue.endpoints.account import AccountEndpoints
+from opslab.venue.endpoints.market import MarketEndpoints
+from opslab.venue.exchange import Exchange
+from opslab.venue.fault_hooks import Seams
+from opslab.venue.market.market import Market
+from opslab.venue.market.payloads import MarketPayloads
+from opslab.venue.market_publisher import Broadcast
+from opslab.venue.transport.endpoint import Table
+from opslab.venue.transport.market_streams import Streams
+from opslab.venue.transport.trading_socket import METHODS
+from opslab.venue.transport.user_data_stream import UserStream
+from tests.fakes.account_at_price import opened
+
+PAGE = (Path(__file__).parents[4] / "docs" / "venue.md").read_text(encoding="utf-8")
+
+
+def tables() -> tuple[Table, Table]:
+    market = Market(instrument_of(exchange_info_symbol("BTCUSDT")), 30)
+    payloads = MarketPayloads(market)
+    broadcast = Broadcast(market, payloads, Streams("BTCUSDT"), lambda: 0)
+    exchange = Exchange(market, Account.begin(opened()), NoLedger(), broadcast, lambda: 0, Moment(0, 0), Seams())
+    market_table = MarketEndpoints(market, payloads, VenueLimits(), lambda: 0, lambda: "TRADING").table()
+    return market_table, AccountEndpoints(exchange, UserStream("key", lambda: 0)).table()
+
+
+class NoLedger:
+    transactions = 0
+
+    def append(self, events: object, at: Moment) -> None:
+        raise AssertionError("nothing is asked of it here")
+
+    def mark(self, at: Moment) -> None:
+        raise AssertionError("nothing is asked of it here")
+
+
+def section(heading: str) -> str:
+    found = re.search(rf"^### {heading}$(.*?)(?=^##|\Z)", PAGE, re.MULTILINE | re.DOTALL)
+    assert found
+    return found[1]
+
+
+def endpoints(heading: str) -> set[tuple[str, str]]:
+    return set(re.findall(r"^\| `(GET|POST|PUT|DELETE) (/\S+)` \|", section(heading), re.MULTILINE))
+
+
+def test_the_page_names_the_endpoints_that_are_served() -> None:
+    market, account = tables()
+    assert endpoints("Market") == set(market)
+    assert endpoints("Account and orders") == set(account)
+
+
+def test_the_page_names_the_methods_of_the_trading_socket() -> None:
+    cells = re.findall(r"^\| (`.*?) \|", section("Trading socket"), re.MULTILINE)
+    assert {name for cell in cells for name in re.findall(r"`([\w./]+)`", cell)} == set(METHODS)
+
+
+def test_every_method_of_the_trading_socket_leads_to_an_endpoint() -> None:
+    market, account = tables()
+    assert set(METHODS.values()) <= set(market) | set(account)

@@ -1,0 +1,48 @@
+"""The page of faults names those that there are, with their terms and defaults, and what the door does."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from opslab.venue.faults.controller import MAX_HELD, MAX_SECONDS
+from opslab.venue.faults.delay_queue import MAX_BYTES
+from opslab.venue.faults.fault import OfMessages
+from opslab.venue.faults.registry import FAULTS
+
+PAGE = (Path(__file__).parents[4] / "docs" / "venue-faults.md").read_text(encoding="utf-8")
+ROWS = re.findall(r"^\| `([a-z-]+)` \|(.*?)\|(.*?)\|(.*?)\|$", PAGE.partition("## What a node sees")[2], re.MULTILINE)
+
+
+def shown(terms: dict[str, object]) -> dict[str, str]:
+    return {name: "-" if value is None else str(value) for name, value in terms.items()}
+
+
+def test_the_page_has_one_row_for_each_fault() -> None:
+    assert [name for name, *_ in ROWS] == list(FAULTS)
+    assert all(cell.strip() for _, _, sees, when in ROWS for cell in (sees, when))
+
+
+@pytest.mark.parametrize(("name", "cell"), [(name, cell) for name, cell, *_ in ROWS])
+def test_a_row_has_the_terms_and_their_defaults(name: str, cell: str) -> None:
+    found = dict(re.findall(r"`([a-z_]+)=([^`]*)`", cell))
+    if "*messages*" in cell:
+        found |= shown(OfMessages().model_dump())
+    assert found == shown(FAULTS[name].terms().model_dump())
+
+
+def test_the_page_says_what_messages_stand_for() -> None:
+    for name, value in shown(OfMessages().model_dump()).items():
+        assert f"`{name}={value}`" in PAGE
+
+
+def test_the_page_has_the_limits() -> None:
+    assert f"{MAX_SECONDS:.0f} s at most" in PAGE
+    assert f"up to {MAX_HELD} hold" in PAGE
+    assert f"{MAX_BYTES >> 20} MiB held back" in PAGE
+
+
+def test_the_page_says_what_is_over_at_once() -> None:
+    names = [name for name, fault in FAULTS.items() if fault.at_once]
+    assert "`close`, `reset` and `external-trade` happen once" in PAGE
+    assert names == ["close", "reset", "external-trade"]
