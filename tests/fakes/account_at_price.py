@@ -10,7 +10,7 @@ from opslab.model.messages.ledger_events import LedgerEvent, Opened, Side
 from opslab.resources import exchange_info_symbol
 from opslab.venue.account.account import Account, Order
 from opslab.venue.account.matching import Level
-from opslab.venue.account.matching_engine import Desk
+from opslab.venue.account.matching_engine import MatchingEngine
 from opslab.venue.account.order_requests import amendment, new_order, order_ref
 
 INSTRUMENT = instrument_of(exchange_info_symbol("BTCUSDT"))
@@ -56,7 +56,7 @@ class Scene:
     now_ms: int = NOW_MS
 
     def __post_init__(self) -> None:
-        self.desk = Desk(INSTRUMENT)
+        self.desk = MatchingEngine(INSTRUMENT)
         self.account = Account.begin(self.start)
         self.ledger: list[list[LedgerEvent]] = [[self.start]]
 

@@ -16,7 +16,7 @@ from opslab.venue.exchange import Exchange
 from opslab.venue.fault_hooks import Seams
 from opslab.venue.market.market import Market
 from opslab.venue.market.payloads import MarketPayloads
-from opslab.venue.market_publisher import Broadcast
+from opslab.venue.market_publisher import MarketPublisher
 from opslab.venue.transport.market_streams import Streams
 from tests.fakes.account_at_price import INSTRUMENT, opened
 
@@ -59,7 +59,7 @@ class Book:
         self.ledger.append([begin.model_dump(mode="json")], Moment(0, 0))
         market = Market(INSTRUMENT, 30)
         market.open_at(Candle(0, price, price, price, price, 1_000), 0)
-        broadcast = Broadcast(market, MarketPayloads(market), Streams("BTCUSDT"), lambda: 0)
+        broadcast = MarketPublisher(market, MarketPayloads(market), Streams("BTCUSDT"), lambda: 0)
         self.exchange = Exchange(
             market, Account.begin(begin), self.ledger, broadcast, lambda: NOW_MS, Moment(0, 0), self.seams
         )
@@ -73,7 +73,7 @@ class Book:
         self.said.append((what, more))
 
     def place(self, side: str, quantity: str, price: str | None = None, **more: Any) -> int:
-        """The order's number. Raises Refusal."""
+        """The order's number. Raises ApiError."""
         params: dict[str, Any] = {"symbol": "BTCUSDT", "side": side, "quantity": quantity, "type": "MARKET", **more}
         if price is not None:
             params |= {"type": "LIMIT", "price": price, "timeInForce": "GTC"}

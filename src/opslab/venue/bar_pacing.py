@@ -10,7 +10,7 @@ from math import inf
 from opslab.venue.event_log import Say
 
 
-class Handled:
+class BarPacing:
     def __init__(self, minutes: int, followed: asyncio.Event, seconds: float, say: Say) -> None:
         """minutes: candles closed so far. followed: set while somebody follows candles. seconds: for word to come."""
         self._through = minutes

@@ -15,15 +15,15 @@ from opslab.model.messages.ledger_events import Accepted, LedgerEvent, Side, wri
 from opslab.ports import Ledger, Moment
 from opslab.venue.account.account import Account, Order
 from opslab.venue.account.matching import Level
-from opslab.venue.account.matching_engine import Desk
-from opslab.venue.account.number_format import Texts
+from opslab.venue.account.matching_engine import MatchingEngine
+from opslab.venue.account.number_format import NumberFormat
 from opslab.venue.account.order_requests import Amendment, NewOrder, OrderRef
 from opslab.venue.account.user_event_payloads import pushes
-from opslab.venue.api_error import Refusal
+from opslab.venue.api_error import ApiError
 from opslab.venue.fault_hooks import Seams
 from opslab.venue.market.candle_path import Tick
 from opslab.venue.market.market import Market
-from opslab.venue.market_publisher import Broadcast
+from opslab.venue.market_publisher import MarketPublisher
 
 Payload = dict[str, Any]
 
@@ -66,7 +66,7 @@ class Exchange:
         market: Market,
         account: Account,
         ledger: Ledger,
-        broadcast: Broadcast,
+        broadcast: MarketPublisher,
         now_ms: Callable[[], int],
         at: Moment,
         seams: Seams,
@@ -75,7 +75,7 @@ class Exchange:
         self.market = market
         self.account = account
         self.view = View(market, seams)
-        self.texts = Texts.of(market.instrument)
+        self.texts = NumberFormat.of(market.instrument)
         self.at = at
         self.only_reducing = False
         """Orders that might open a position are refused."""
@@ -85,7 +85,7 @@ class Exchange:
         """Called with what the user stream is to be told, in order."""
         self.closed: Callable[[], None] = lambda: None
         """Called when a minute has closed."""
-        self._desk = Desk(market.instrument)
+        self._desk = MatchingEngine(market.instrument)
         self._ledger = ledger
         self._broadcast = broadcast
         self._now_ms = now_ms
@@ -105,9 +105,9 @@ class Exchange:
     # What clients ask.
 
     def place(self, new: NewOrder) -> tuple[Accepted, Order]:
-        """How the order was accepted, and what it is after what it took at once. Raises Refusal."""
+        """How the order was accepted, and what it is after what it took at once. Raises ApiError."""
         if self.only_reducing and not new.reduce_only:
-            raise Refusal.of(-4087)
+            raise ApiError.of(-4087)
         now_ms = self._now_ms()
         events = self._desk.place(self.account, self.view, new, now_ms)
         self._transact(events, now_ms)
@@ -141,7 +141,7 @@ class Exchange:
     def _known(self, ref: OrderRef, otherwise: int) -> Order:
         order = self.account.find(ref.order_id, ref.client_order_id)
         if order is None:
-            raise Refusal.of(otherwise)
+            raise ApiError.of(otherwise)
         return order
 
     def _order(self, order_id: int) -> Order:
@@ -157,7 +157,7 @@ class Exchange:
         return not self.account.holding.position and not self.account.open
 
     def close_part(self) -> bool:
-        """Close of the position what the displayed book has; whether that was anything. Raises Refusal."""
+        """Close of the position what the displayed book has; whether that was anything. Raises ApiError."""
         now_ms = self._now_ms()
         events = self._desk.close_part(self.account, self.view, now_ms)
         self._transact(events, now_ms)
@@ -203,18 +203,18 @@ class Exchange:
         if events:
             try:
                 self._transact(events, now_ms)
-            except Refusal:  # counted; the market will come again
+            except ApiError:  # counted; the market will come again
                 return
 
     def _transact(self, events: Sequence[LedgerEvent], now_ms: int) -> None:
-        """Durable, then applied, then told. Raises Refusal when the ledger cannot be written; nothing happened then."""
+        """Durable, then applied, then told. Raises ApiError when the ledger cannot be written; nothing happened then."""
         if not events:
             return
         try:
             self._ledger.append([written(event) for event in events], self.at)
         except LabError:
             self.refused_writes += 1
-            raise Refusal.of(-1008) from None
+            raise ApiError.of(-1008) from None
         told: list[Payload] = []
         took = False
         for event in events:

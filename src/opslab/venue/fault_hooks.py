@@ -67,7 +67,7 @@ AnswerHook = Callable[[Call, Any], Any]
 AckHook = Callable[[Call], Awaitable[bool]]
 """Behind a request that was carried out, before its answer leaves; it may wait. True: the answer never leaves."""
 OrderHook = Callable[[Call], None]
-"""Before an order, a change or a cancel is carried out. It may raise Refusal."""
+"""Before an order, a change or a cancel is carried out. It may raise ApiError."""
 
 
 class Unanswered(Exception):

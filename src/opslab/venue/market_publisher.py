@@ -11,7 +11,7 @@ from typing import Any
 from pydantic_core import to_json
 
 from opslab.venue.market.klines import INTERVALS, Kline
-from opslab.venue.market.market import Market, Trade
+from opslab.venue.market.market import Market, MarketTrade
 from opslab.venue.market.payloads import MarketPayloads
 from opslab.venue.transport.market_streams import MARK_SPEEDS_MS, Streams, depth_terms
 
@@ -22,7 +22,7 @@ DAY_MS = 1000
 """Between two tellings of the last 24 hours."""
 
 
-class Broadcast:
+class MarketPublisher:
     def __init__(self, market: Market, payloads: MarketPayloads, streams: Streams, now_ms: Callable[[], int]) -> None:
         self._market = market
         self._payloads = payloads
@@ -34,7 +34,7 @@ class Broadcast:
         streams.on_first = self._greet
         streams.on_last = self._forget
 
-    def tick(self, trade: Trade | None, now_ms: int) -> None:
+    def tick(self, trade: MarketTrade | None, now_ms: int) -> None:
         """Tell what one tick did."""
         self._changed = True
         publish, wanted, payloads, who = self._streams.publish, self._streams.wanted, self._payloads, self._who

@@ -10,12 +10,12 @@ from typing import Any
 from opslab.errors import LabError
 from opslab.model.market.candle import Candle
 from opslab.model.market.instrument import Instrument
-from opslab.model.messages.paper_messages import VenueStatement
+from opslab.model.messages.paper_messages import AccountSnapshot
 from opslab.model.messages.venue_messages import VenueEndpoints, VenuePlan, VenueProgress
 from opslab.model.primitives.instant import NS_PER_MS, iso_minute
 from opslab.ports import Clock, Ledger, Moment
 from opslab.venue.account.account import Account
-from opslab.venue.bar_pacing import Handled
+from opslab.venue.bar_pacing import BarPacing
 from opslab.venue.control.account_snapshot import statement
 from opslab.venue.control.control_socket import Door
 from opslab.venue.control.flatten import Flattener
@@ -30,7 +30,7 @@ from opslab.venue.faults.controller import Faults
 from opslab.venue.faults.fault import Stage
 from opslab.venue.market.market import Market
 from opslab.venue.market.payloads import MarketPayloads
-from opslab.venue.market_publisher import Broadcast
+from opslab.venue.market_publisher import MarketPublisher
 from opslab.venue.replay import Replay, Tempo
 from opslab.venue.transport.market_streams import Streams
 from opslab.venue.transport.rate_limits import Limiter
@@ -80,7 +80,7 @@ class Venue:
         payloads = MarketPayloads(self.market)
         self._users = UserStream(listen_key(plan.key), true_ms)
         self._streams = Streams(instrument.symbol, self._users)
-        self._broadcast = Broadcast(self.market, payloads, self._streams, now_ms)
+        self._broadcast = MarketPublisher(self.market, payloads, self._streams, now_ms)
         self.exchange = Exchange(self.market, account, ledger, self._broadcast, now_ms, begin, seams)
         self._gate = Gate(plan.key, Limiter(plan.limits), plan.latency_ms, now_ms, true_ms, say, seams, self.tally)
         table = {
@@ -89,7 +89,7 @@ class Venue:
         }
         self._server = Server(table, self._gate, self._streams, self._users, instrument.symbol, say, seams, self.tally)
         self._begin = begin
-        self._handled = Handled(begin.minute, self._followed(), plan.word_seconds, say)
+        self._handled = BarPacing(begin.minute, self._followed(), plan.word_seconds, say)
         self.exchange.closed = self._handled.closed
         self._flattener = Flattener(self.exchange, say)
         self._stop = asyncio.Event()
@@ -280,7 +280,7 @@ class Venue:
             "turned_away": self.tally.counts(),
         }
 
-    def _state(self) -> VenueStatement:
+    def _state(self) -> AccountSnapshot:
         return statement(self.exchange, self.progress(), self._clock.now_ns())
 
     def progress(self) -> VenueProgress:

@@ -11,7 +11,7 @@ from decimal import Decimal
 from opslab.errors import Environment
 from opslab.model.messages.venue_messages import FLATTEN_SECONDS
 from opslab.venue.account.account import ZERO
-from opslab.venue.api_error import Refusal
+from opslab.venue.api_error import ApiError
 from opslab.venue.event_log import Say
 from opslab.venue.exchange import Exchange
 
@@ -50,10 +50,10 @@ class Flattener:
                     while not exchange.is_flat:
                         canceled += self._cancel()
                         orders += await self._close()
-            except (Refusal, TimeoutError) as error:
+            except (ApiError, TimeoutError) as error:
                 left = exchange.account
                 more = {"position": f"{left.holding.position:f}", "open_orders": len(left.open)}
-                reason = "its ledger cannot be written" if isinstance(error, Refusal) else "it took too long"
+                reason = "its ledger cannot be written" if isinstance(error, ApiError) else "it took too long"
                 self._say("account not flattened", {"why": why, "reason": reason, **more})
                 raise Environment(
                     f"the venue could not flatten the account: {reason}; the position is {more['position']}, "

@@ -5,9 +5,9 @@ from typing import Any
 
 from opslab.model.messages.venue_messages import VenueLimits
 from opslab.venue.account.order_requests import check_symbol
-from opslab.venue.api_error import Refusal
+from opslab.venue.api_error import ApiError
 from opslab.venue.market.klines import INTERVALS, Kline
-from opslab.venue.market.market import Market, Trade
+from opslab.venue.market.market import Market, MarketTrade
 from opslab.venue.market.payloads import MarketPayloads
 from opslab.venue.transport.endpoint import Endpoint, Params, Table, optional_whole, whole
 from opslab.venue.transport.rate_limits import rate_limits
@@ -78,7 +78,7 @@ class MarketEndpoints:
         check_symbol(params, self._symbol)
         limit = whole(params, "limit", 500, 0, 10**6)
         if limit not in DEPTH_LIMITS:
-            raise Refusal.of(-4021, limit)
+            raise ApiError.of(-4021, limit)
         return self._payloads.rest_depth(self._market.book.snapshot(limit), self._now_ms())
 
     @staticmethod
@@ -97,7 +97,7 @@ class MarketEndpoints:
 
     def agg_trades(self, params: Params) -> Any:
         check_symbol(params, self._symbol)
-        found: list[Trade] = list(
+        found: list[MarketTrade] = list(
             self._market.trades(
                 whole(params, "limit", 500, 1, 1000),
                 optional_whole(params, "fromId"),
@@ -114,9 +114,9 @@ class MarketEndpoints:
     def continuous_klines(self, params: Params) -> Any:
         self._check_pair(params)
         if not params.get("contractType"):
-            raise Refusal.missing("contractType")
+            raise ApiError.missing("contractType")
         if params["contractType"] != "PERPETUAL":
-            raise Refusal.invalid("contractType")
+            raise ApiError.invalid("contractType")
         return self._payloads.rest_klines(self._klines(params))
 
     def mark_price_klines(self, params: Params) -> Any:
@@ -130,19 +130,19 @@ class MarketEndpoints:
     def _check_pair(self, params: Params) -> None:
         """A perpetual contract's pair has the name of its symbol."""
         if not params.get("pair"):
-            raise Refusal.missing("pair")
+            raise ApiError.missing("pair")
         if params["pair"].upper() != self._symbol:
-            raise Refusal.of(-4144)
+            raise ApiError.of(-4144)
 
     def _klines(self, params: Params) -> Sequence[Kline]:
         interval = params.get("interval")
         if not interval:
-            raise Refusal.missing("interval")
+            raise ApiError.missing("interval")
         if interval not in INTERVALS:
-            raise Refusal.of(-1120)
+            raise ApiError.of(-1120)
         start, end = optional_whole(params, "startTime"), optional_whole(params, "endTime")
         if start is not None and end is not None and start > end:
-            raise Refusal.of(-1023)
+            raise ApiError.of(-1023)
         limit = whole(params, "limit", 500, 1, MOST_KLINES)
         return self._market.klines.rows(interval, limit, start, end)
 

@@ -47,7 +47,7 @@ def corners(candle: Candle) -> list[int]:
     return path
 
 
-def drawable(candle: Candle) -> bool:
+def reproducible(candle: Candle) -> bool:
     """Whether trades alone can make this candle: a smallest trade for each price that it has to visit.
 
     A flat candle without volume is one too: nobody traded.
@@ -68,7 +68,7 @@ def draw(candle: Candle, tick: int, ticks: int, seed: int = 0) -> tuple[Tick, ..
 
     tick: the price grid in price units; prices between open, high, low and close are on it where the candle's range
     has a place for one. A volume of fewer units than ticks makes some of them quotes alone, those where the path
-    turns last of all; a candle that is not `drawable` shows some of its prices as quotes only.
+    turns last of all; a candle that is not `reproducible` shows some of its prices as quotes only.
     Raises: ValueError for ticks outside MIN_TICKS..MAX_TICKS.
     """
     if not MIN_TICKS <= ticks <= MAX_TICKS:

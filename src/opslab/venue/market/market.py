@@ -16,13 +16,13 @@ from opslab.venue.market.candle_path import Tick, draw, quotes
 from opslab.venue.market.fixed_point import Units
 from opslab.venue.market.klines import MINUTE, Kline, Klines
 from opslab.venue.market.order_book import Book, BookSide
-from opslab.venue.market.rolling_24h import Day, DayFigures
+from opslab.venue.market.rolling_24h import Rolling24h, Statistics24h
 
 RECENT_TRADES = 1000
 """As many as one request may ask for."""
 
 
-class Trade(NamedTuple):
+class MarketTrade(NamedTuple):
     """One trade, which is an aggregate trade of its own under the same id."""
 
     trade_id: int
@@ -43,15 +43,15 @@ class Market:
         self.seed = seed
         self.book = Book(self.units.tick, seed, first_update_id)
         self.klines = Klines()
-        self.last_trade: Trade | None = None
+        self.last_trade: MarketTrade | None = None
         """None until there was one since the start: remembered minutes have no wall clock."""
         self.last_price = 0
         """Of the last trade; before the first, where the market opens. 0: not open yet."""
         self.last_size = 0
         self.changed_ms = 0
         """Wall clock of the last change of the book."""
-        self._day = Day()
-        self._trades: deque[Trade] = deque(maxlen=RECENT_TRADES)
+        self._day = Rolling24h()
+        self._trades: deque[MarketTrade] = deque(maxlen=RECENT_TRADES)
         self._index = -1
         self._trade_id = 0
         """The last one used; up to `_end_id` in this minute."""
@@ -95,13 +95,13 @@ class Market:
         self.last_price = self.last_price or candle.open
         return late
 
-    def tick(self, tick: Tick, now_ms: int) -> Trade | None:
+    def tick(self, tick: Tick, now_ms: int) -> MarketTrade | None:
         """Apply a tick of the open minute. Returns its trade; None for a quote alone."""
         self.book.move(tick.bid, tick.ask)
         self.changed_ms = now_ms
         if not tick.size:
             return None
-        trade = Trade(self._count(tick), tick.price, tick.size, tick.buyer, now_ms)
+        trade = MarketTrade(self._count(tick), tick.price, tick.size, tick.buyer, now_ms)
         self.last_trade = trade
         self._trades.append(trade)
         return trade
@@ -129,20 +129,20 @@ class Market:
         self.book.restore()
         self.changed_ms = now_ms
 
-    def day(self) -> DayFigures:
+    def day(self) -> Statistics24h:
         """The last 24 hours; at the last price before anything has traded."""
         figures = self._day.figures(self.klines.current(MINUTE))
         if figures.open:
             return figures
         return figures._replace(open=self.last_price, high=self.last_price, low=self.last_price)
 
-    def recent(self, limit: int) -> Sequence[Trade]:
+    def recent(self, limit: int) -> Sequence[MarketTrade]:
         """The last trades, oldest first."""
         return list(islice(self._trades, max(0, len(self._trades) - limit), None))
 
     def trades(
         self, limit: int, from_id: int | None = None, start_ms: int | None = None, end_ms: int | None = None
-    ) -> Sequence[Trade]:
+    ) -> Sequence[MarketTrade]:
         """Recent trades within bounds, oldest first: the first `limit` after a start, otherwise the last."""
         found = [
             trade

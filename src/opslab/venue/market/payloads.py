@@ -10,7 +10,7 @@ from typing import Any
 
 from opslab.venue.market.fixed_point import decimal_writer, rounded
 from opslab.venue.market.klines import Kline
-from opslab.venue.market.market import Market, Trade
+from opslab.venue.market.market import Market, MarketTrade
 from opslab.venue.market.order_book import Depth
 
 Payload = dict[str, Any]
@@ -65,7 +65,7 @@ class MarketPayloads:
             f'"E":{now_ms},"st":1}}'
         )
 
-    def agg_trade(self, trade: Trade, now_ms: int) -> Payload:
+    def agg_trade(self, trade: MarketTrade, now_ms: int) -> Payload:
         size = self._size(trade.size)
         return {
             "e": "aggTrade",
@@ -82,7 +82,7 @@ class MarketPayloads:
             "st": 1,
         }
 
-    def agg_trade_json(self, trade: Trade, now_ms: int) -> str:
+    def agg_trade_json(self, trade: MarketTrade, now_ms: int) -> str:
         trade_id, price, size, buyer, time_ms = trade
         text = self._size(size)
         return (
@@ -91,7 +91,7 @@ class MarketPayloads:
             f'"m":{"false" if buyer else "true"},"st":1}}'
         )
 
-    def trade(self, trade: Trade, now_ms: int) -> Payload:
+    def trade(self, trade: MarketTrade, now_ms: int) -> Payload:
         return {
             "e": "trade",
             "E": now_ms,
@@ -104,7 +104,7 @@ class MarketPayloads:
             "m": not trade.buyer,
         }
 
-    def trade_json(self, trade: Trade, now_ms: int) -> str:
+    def trade_json(self, trade: MarketTrade, now_ms: int) -> str:
         trade_id, price, size, buyer, time_ms = trade
         return (
             f'{{"e":"trade","E":{now_ms},"T":{time_ms},"s":"{self._symbol}","t":{trade_id},'
@@ -229,7 +229,7 @@ class MarketPayloads:
             "asks": self._levels(depth.asks),
         }
 
-    def rest_trades(self, trades: Iterable[Trade]) -> list[Payload]:
+    def rest_trades(self, trades: Iterable[MarketTrade]) -> list[Payload]:
         return [
             {
                 "id": trade.trade_id,
@@ -242,7 +242,7 @@ class MarketPayloads:
             for trade in trades
         ]
 
-    def rest_agg_trades(self, trades: Iterable[Trade]) -> list[Payload]:
+    def rest_agg_trades(self, trades: Iterable[MarketTrade]) -> list[Payload]:
         told = ("a", "p", "q", "nq", "f", "l", "T", "m")
         return [{key: event[key] for key in told} for event in (self.agg_trade(trade, 0) for trade in trades)]
 

@@ -9,7 +9,7 @@ from opslab.venue.market.klines import Kline
 DAY_MINUTES = 1440
 
 
-class DayFigures(NamedTuple):
+class Statistics24h(NamedTuple):
     """The open minute included. Prices 0 when nothing has happened yet; ids -1 without trades."""
 
     open: int
@@ -22,7 +22,7 @@ class DayFigures(NamedTuple):
     last_id: int
 
 
-class Day:
+class Rolling24h:
     """A window of closed minutes that slides. Adding one and asking take the same time however full it is."""
 
     def __init__(self) -> None:
@@ -64,17 +64,17 @@ class Day:
         while self._traded and self._traded[0][0] < first_ms:
             self._traded.popleft()
 
-    def figures(self, current: Kline | None) -> DayFigures:
+    def figures(self, current: Kline | None) -> Statistics24h:
         """current: the open minute, if there is one; it counts once it has a trade."""
         minutes, traded = self._minutes, self._traded
         if current is None or current.closed or not current.trades:
             if not minutes:
-                return DayFigures(0, 0, 0, 0, 0, 0, -1, -1)
+                return Statistics24h(0, 0, 0, 0, 0, 0, -1, -1)
             ids = (traded[0][1], traded[-1][2]) if traded else (-1, -1)
-            return DayFigures(
+            return Statistics24h(
                 minutes[0].open, self._highs[0][1], self._lows[0][1], self._volume, self._quote, self._trades, *ids
             )
-        return DayFigures(
+        return Statistics24h(
             minutes[0].open if minutes else current.open,
             max(self._highs[0][1], current.high) if minutes else current.high,
             min(self._lows[0][1], current.low) if minutes else current.low,

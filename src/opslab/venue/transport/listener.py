@@ -13,7 +13,7 @@ from random import sample
 from pydantic_core import to_json
 
 from opslab.errors import Environment
-from opslab.venue.api_error import Refusal
+from opslab.venue.api_error import ApiError
 from opslab.venue.counters import Tally
 
 MAX_CONNECTIONS = 512
@@ -25,7 +25,7 @@ BACKLOG = 512
 LEAST_PORT = 10_000
 TRIES = 20
 _CLIENT_PORTS = Path("/proc/sys/net/ipv4/ip_local_port_range")
-_FULL = to_json(Refusal.of(-1008).body())
+_FULL = to_json(ApiError.of(-1008).body())
 _FULL_HEAD = f"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: {len(_FULL)}\r\n\r\n".encode()
 
 

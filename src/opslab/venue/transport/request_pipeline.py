@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from opslab.model.messages.venue_messages import VenueKey
-from opslab.venue.api_error import Refusal
+from opslab.venue.api_error import ApiError
 from opslab.venue.counters import Tally
 from opslab.venue.event_log import Say
 from opslab.venue.fault_hooks import Call, Seams
@@ -52,7 +52,7 @@ class Gate:
     async def answer(
         self, call: Call, endpoint: Endpoint, params: Mapping[str, Any], claim: Claim, headers: dict[str, str]
     ) -> Any:
-        """The endpoint's answer. headers: filled with what the limits have to say. Raises Refusal."""
+        """The endpoint's answer. headers: filled with what the limits have to say. Raises ApiError."""
         try:
             headers.update(self.charge(claim.address, endpoint.cost(params)))
             self._check(endpoint, params, claim)
@@ -66,12 +66,12 @@ class Gate:
             found = self.seams.answered(call, self._asked(endpoint, params))
             await self.seams.behind(call)
             return found
-        except Refusal as refusal:
+        except ApiError as refusal:
             headers.update(refusal.headers)
             raise
 
     def charge(self, address: str, weight: int) -> dict[str, str]:
-        """Headers for the answer. Raises Refusal."""
+        """Headers for the answer. Raises ApiError."""
         return self._limiter.charge(address, weight, self._true_ms())
 
     def counts(self, address: str) -> list[dict[str, object]]:
@@ -81,11 +81,11 @@ class Gate:
     def _asked(self, endpoint: Endpoint, params: Mapping[str, Any]) -> Any:
         try:
             return endpoint.answer(params)
-        except Refusal:
+        except ApiError:
             raise
         except Exception as bug:  # noqa: BLE001  (one request must not end the venue; its log says what happened)
             self._say("bug", {"traceback": "".join(traceback.format_exception(bug))})
-            raise Refusal.of(-1000) from None
+            raise ApiError.of(-1000) from None
 
     def _check(self, endpoint: Endpoint, params: Mapping[str, Any], claim: Claim) -> None:
         if endpoint.security == "none":

@@ -13,7 +13,7 @@ from aiohttp.http import HttpProcessingError
 from pydantic_core import to_json
 
 from opslab.errors import Usage
-from opslab.venue.api_error import Refusal
+from opslab.venue.api_error import ApiError
 from opslab.venue.counters import Tally
 from opslab.venue.event_log import Say
 from opslab.venue.fault_hooks import Kind, Seams
@@ -127,7 +127,7 @@ class Server:
         keys = [name for name in names if _LISTEN_KEY.fullmatch(name)]
         keys += request.query.getall("listenKey", [])
         if any(not self._users.knows(key) for key in keys):
-            raise Refusal.of(-1125)
+            raise ApiError.of(-1125)
         self._let_in("user" if keys else "market")
         subscribers: list[Subscriber] = []
 
@@ -184,9 +184,9 @@ class Server:
         try:
             if not is_loopback(_host(request)):  # a page of elsewhere that made a name point here
                 self._tally.count("hosts of elsewhere")
-                raise Refusal(-1000, "This host is not served here.", http_status=403)
+                raise ApiError(-1000, "This host is not served here.", http_status=403)
             return await handler(request)
-        except Refusal as refusal:
+        except ApiError as refusal:
             self._tally.count_refusal(refusal.code)
             return _refused(refusal.http_status, refusal.body())
         except web.HTTPException as error:
@@ -196,12 +196,12 @@ class Server:
             self.front.done(transport)
 
     def _let_in(self, kind: Kind) -> None:
-        """Raises Refusal when there are too many, or while a fault turns connections of this kind away."""
+        """Raises ApiError when there are too many, or while a fault turns connections of this kind away."""
         if len(self.clients) >= MAX_SOCKETS:
             self._tally.count("too many sockets")
-            raise Refusal.of(-1008)
+            raise ApiError.of(-1008)
         if any(refused(kind) for refused in self._seams.refused):
-            raise Refusal.of(-1008)
+            raise ApiError.of(-1008)
 
     def _told(self, what: str, connection: Connection, kind: str) -> None:
         more: dict[str, object] = {"kind": kind, "clients": len(self.clients)}

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic_core import from_json, to_json
 
-from opslab.venue.api_error import Refusal
+from opslab.venue.api_error import ApiError
 from opslab.venue.fault_hooks import Call, Unanswered
 from opslab.venue.transport.endpoint import Table
 from opslab.venue.transport.request_pipeline import Claim, Gate
@@ -79,7 +79,7 @@ class TradingSocket:
             kept = {name: value for name, value in params.items() if name not in ("apiKey", "returnRateLimits")}
             found = await self._gate.answer(call, endpoint, kept, claim, {})
             answer: dict[str, Any] = {"id": number, "status": 200, "result": found}
-        except Refusal as refusal:
+        except ApiError as refusal:
             self._gate.tally.count_refusal(refusal.code)
             error: dict[str, Any] = refusal.body()
             if "Retry-After" in refusal.headers:
@@ -97,7 +97,7 @@ class TradingSocket:
         self._connection.send(to_json(answer).decode())
 
     async def _turned_away(self, call: Call) -> None:
-        """Raises Refusal with what a fault answers instead."""
+        """Raises ApiError with what a fault answers instead."""
         reply = await self._gate.seams.before(call)
         if reply is not None:
             try:
@@ -105,19 +105,19 @@ class TradingSocket:
                 code, msg = int(said["code"]), str(said["msg"])
             except (ValueError, KeyError, TypeError):
                 code, msg = -1000, reply.body.decode(errors="replace")
-            raise Refusal(code, msg, http_status=reply.status, headers=reply.headers)
+            raise ApiError(code, msg, http_status=reply.status, headers=reply.headers)
 
     def _read(self, text: str) -> tuple[Any, tuple[str, str], dict[str, str]]:
-        """(id, method and path of the endpoint, parameters). Raises Refusal."""
+        """(id, method and path of the endpoint, parameters). Raises ApiError."""
         try:
             asked = from_json(text, allow_inf_nan=False)
         except ValueError:
-            raise Refusal(-1135, "Invalid JSON in request body.") from None
+            raise ApiError(-1135, "Invalid JSON in request body.") from None
         if not isinstance(asked, dict):
-            raise Refusal(-1135, "Invalid JSON in request body.")
+            raise ApiError(-1135, "Invalid JSON in request body.")
         number = asked.get("id")
         if not (number is None or isinstance(number, int | str)) or isinstance(number, bool):
-            raise Refusal(-1135, "Invalid 'id' in JSON request; expected an integer, a string or null.")
+            raise ApiError(-1135, "Invalid 'id' in JSON request; expected an integer, a string or null.")
         method, params = asked.get("method"), asked.get("params", {})
         if not isinstance(method, str) or method not in METHODS:
             raise _Unread(-1000, f"Unknown method '{str(method)[:60]}'.", number)
@@ -131,7 +131,7 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else to_json(value).decode()
 
 
-class _Unread(Refusal):
+class _Unread(ApiError):
     """Of a request whose id is known, and no more."""
 
     def __init__(self, code: int, msg: str, number: Any) -> None:

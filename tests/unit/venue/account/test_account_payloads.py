@@ -6,7 +6,7 @@ from typing import Any
 
 from opslab.model.messages.ledger_events import Accepted, LedgerEvent
 from opslab.venue.account import account_payloads as told
-from opslab.venue.account.number_format import Texts
+from opslab.venue.account.number_format import NumberFormat
 from opslab.venue.account.order_payloads import (
     accepted_answer,
     all_orders,
@@ -19,7 +19,7 @@ from opslab.venue.account.order_requests import HistoryQuery
 from opslab.venue.account.user_event_payloads import pushes
 from tests.fakes.account_at_price import INSTRUMENT, NOW_MS, Scene
 
-TEXTS = Texts.of(INSTRUMENT)
+TEXTS = NumberFormat.of(INSTRUMENT)
 MARK = Decimal("30050.00")
 EVERYTHING = HistoryQuery(None, None, None, None, 500)
 

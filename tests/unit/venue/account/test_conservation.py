@@ -19,7 +19,7 @@ from opslab.model.messages.ledger_events import Accepted, Amended, Filled, Ledge
 from opslab.venue.account.account import Account, Order
 from opslab.venue.account.audit import audit
 from opslab.venue.account.margin import margin_of
-from opslab.venue.api_error import Refusal
+from opslab.venue.api_error import ApiError
 from tests.fakes.account_at_price import TICK, Market, Scene, opened
 
 SEEDS = range(10)
@@ -84,7 +84,7 @@ class Walk:
         before = scene.account.holding
         try:
             act(self)
-        except Refusal as refusal:
+        except ApiError as refusal:
             self.done[f"{name} {refusal.code}"] += 1
             assert len(scene.ledger) == self.told, "a refusal left something behind"
             assert scene.account.holding == before
@@ -272,7 +272,7 @@ class AnyOrder(RuleBasedStateMachine):
         """Whether it was not refused."""
         try:
             act()
-        except Refusal:
+        except ApiError:
             return False
         return True
 

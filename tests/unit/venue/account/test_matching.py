@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from opslab.model.messages.ledger_events import Side
 from opslab.venue.account.account import Order
-from opslab.venue.account.matching import Level, Taken, rest, take
+from opslab.venue.account.matching import Level, LevelFill, rest, take
 
 ASKS: list[Level] = [
     (Decimal("100.0"), Decimal("1")),
@@ -46,14 +46,14 @@ def filled(
 
 def test_a_taker_sweeps_the_levels_best_first() -> None:
     assert take("BUY", Decimal("2.5"), None, ASKS) == [
-        Taken(Decimal("100.0"), Decimal("1")),
-        Taken(Decimal("100.2"), Decimal("1.5")),
+        LevelFill(Decimal("100.0"), Decimal("1")),
+        LevelFill(Decimal("100.2"), Decimal("1.5")),
     ]
 
 
 def test_a_taker_stops_at_its_limit() -> None:
-    assert take("BUY", Decimal(9), Decimal("100.1"), ASKS) == [Taken(Decimal("100.0"), Decimal("1"))]
-    assert take("SELL", Decimal(9), Decimal("99.9"), BIDS) == [Taken(Decimal("99.9"), Decimal("1"))]
+    assert take("BUY", Decimal(9), Decimal("100.1"), ASKS) == [LevelFill(Decimal("100.0"), Decimal("1"))]
+    assert take("SELL", Decimal(9), Decimal("99.9"), BIDS) == [LevelFill(Decimal("99.9"), Decimal("1"))]
     assert take("BUY", Decimal(9), Decimal("99.9"), ASKS) == []
 
 

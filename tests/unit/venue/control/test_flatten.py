@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from opslab.errors import Environment
-from opslab.venue.api_error import Refusal
+from opslab.venue.api_error import ApiError
 from opslab.venue.control.flatten import Flattened, Flattener
 from tests.fakes import virtual_time
 from tests.fakes.memory_exchange import Book
@@ -57,7 +57,7 @@ def test_a_market_that_is_halted_is_no_obstacle() -> None:
     book = Book()
     book.place("BUY", "0.050")
     with book.seams.held(book.seams.statuses, "HALT"):
-        with pytest.raises(Refusal, match="-4108"):
+        with pytest.raises(ApiError, match="-4108"):
             book.place("SELL", "0.050", reduceOnly="true")
         assert flatten(book).closed == Decimal("0.050")
 
@@ -113,12 +113,12 @@ def test_held_flat_stays_flat() -> None:
     book.place("BUY", "0.050")
     flatten(book, hold=True)
     for more in ({}, {"price": "41000.0"}):
-        with pytest.raises(Refusal, match="-4087 User can only place reduce only order"):
+        with pytest.raises(ApiError, match="-4087 User can only place reduce only order"):
             book.place("BUY", "0.010", **more)
-    with pytest.raises(Refusal, match="-2022"):
+    with pytest.raises(ApiError, match="-2022"):
         book.place("BUY", "0.010", reduceOnly="true")
     flatten(book)  # a later one without hold does not let go
-    with pytest.raises(Refusal, match="-4087"):
+    with pytest.raises(ApiError, match="-4087"):
         book.place("SELL", "0.010")
     assert book.exchange.is_flat
 
@@ -140,7 +140,7 @@ def test_while_it_closes_nothing_can_be_opened_if_it_is_to_hold() -> None:
         while book.position == 360:
             await asyncio.sleep(0)
         assert book.position > 0
-        with pytest.raises(Refusal, match="-4087"):
+        with pytest.raises(ApiError, match="-4087"):
             book.place("BUY", "0.010")
         await closing
         assert book.exchange.is_flat

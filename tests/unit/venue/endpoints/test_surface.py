@@ -14,7 +14,7 @@ from opslab.venue.exchange import Exchange
 from opslab.venue.fault_hooks import Seams
 from opslab.venue.market.market import Market
 from opslab.venue.market.payloads import MarketPayloads
-from opslab.venue.market_publisher import Broadcast
+from opslab.venue.market_publisher import MarketPublisher
 from opslab.venue.transport.endpoint import Table
 from opslab.venue.transport.market_streams import Streams
 from opslab.venue.transport.trading_socket import METHODS
@@ -27,7 +27,7 @@ PAGE = (Path(__file__).parents[4] / "docs" / "venue.md").read_text(encoding="utf
 def tables() -> tuple[Table, Table]:
     market = Market(instrument_of(exchange_info_symbol("BTCUSDT")), 30)
     payloads = MarketPayloads(market)
-    broadcast = Broadcast(market, payloads, Streams("BTCUSDT"), lambda: 0)
+    broadcast = MarketPublisher(market, payloads, Streams("BTCUSDT"), lambda: 0)
     exchange = Exchange(market, Account.begin(opened()), NoLedger(), broadcast, lambda: 0, Moment(0, 0), Seams())
     market_table = MarketEndpoints(market, payloads, VenueLimits(), lambda: 0, lambda: "TRADING").table()
     return market_table, AccountEndpoints(exchange, UserStream("key", lambda: 0)).table()

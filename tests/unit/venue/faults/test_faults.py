@@ -17,7 +17,7 @@ from opslab.model.messages.ledger_events import Opened
 from opslab.ports import Moment
 from opslab.resources import exchange_info_symbol
 from opslab.venue.account.account import Account
-from opslab.venue.api_error import Refusal
+from opslab.venue.api_error import ApiError
 from opslab.venue.exchange import Exchange
 from opslab.venue.fault_hooks import Call, Kind, Message, Seams, Unanswered
 from opslab.venue.faults import delay_queue as lane
@@ -27,7 +27,7 @@ from opslab.venue.faults.kinds.close import GOODBYE_SECONDS
 from opslab.venue.faults.registry import FAULTS
 from opslab.venue.market.market import Market
 from opslab.venue.market.payloads import MarketPayloads
-from opslab.venue.market_publisher import Broadcast
+from opslab.venue.market_publisher import MarketPublisher
 from opslab.venue.transport.market_streams import Streams
 from opslab.venue.transport.server import Server
 from tests.fakes import virtual_time
@@ -166,7 +166,7 @@ class Scene:
                     hook(call)
             found = self.seams.answered(call, {"lastUpdateId": 5_000_000})
             await self.seams.behind(call)
-        except Refusal as refusal:
+        except ApiError as refusal:
             return refusal.code
         except Unanswered:
             return None
@@ -192,7 +192,7 @@ class Scene:
 def _exchange(seams: Seams) -> Exchange:
     market = Market(instrument_of(exchange_info_symbol("BTCUSDT")), 30)
     market.open_at(Candle(0, 4_200_000, 4_200_000, 4_200_000, 4_200_000, 1_000), 0)
-    broadcast = Broadcast(market, MarketPayloads(market), Streams("BTCUSDT"), lambda: 0)
+    broadcast = MarketPublisher(market, MarketPayloads(market), Streams("BTCUSDT"), lambda: 0)
     account: Opened = opened()
     return Exchange(market, Account.begin(account), Ledger(), broadcast, lambda: 1, Moment(0, 0), seams)
 

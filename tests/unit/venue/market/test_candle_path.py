@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from opslab.model.market.candle import MINUTE_MS, Candle
-from opslab.venue.market.candle_path import MAX_TICKS, MIN_TICKS, Tick, corners, draw, drawable, quotes
+from opslab.venue.market.candle_path import MAX_TICKS, MIN_TICKS, Tick, corners, draw, reproducible, quotes
 from tests.fakes.candles import OPEN_MS, candles, real_candles
 
 TICK = 10
@@ -28,7 +28,7 @@ def test_the_trades_add_up_to_the_candle(candle: Candle, tick: int, ticks: int, 
     path = draw(candle, tick, ticks, seed)
     assert len(path) == ticks
     assert sum(1 for found in path if found.size) == min(ticks, candle.volume)
-    if drawable(candle) and candle.volume:
+    if reproducible(candle) and candle.volume:
         assert candle_of(path, candle.open_ms) == candle
 
 
@@ -90,10 +90,10 @@ def test_open_and_close_trade_before_high_and_low(volume: int, shown: list[int])
 
 
 def test_a_candle_needs_a_trade_for_each_price_it_visits() -> None:
-    assert not drawable(Candle(OPEN_MS, 20, 40, 10, 30, 3))
-    assert drawable(Candle(OPEN_MS, 20, 40, 10, 30, 4))
-    assert drawable(Candle(OPEN_MS, 10, 10, 10, 10, 0))
-    assert not drawable(Candle(OPEN_MS, 10, 20, 10, 20, 0))
+    assert not reproducible(Candle(OPEN_MS, 20, 40, 10, 30, 3))
+    assert reproducible(Candle(OPEN_MS, 20, 40, 10, 30, 4))
+    assert reproducible(Candle(OPEN_MS, 10, 10, 10, 10, 0))
+    assert not reproducible(Candle(OPEN_MS, 10, 20, 10, 20, 0))
 
 
 def test_both_sides_take_and_sizes_differ() -> None:
@@ -131,7 +131,7 @@ def test_prices_that_are_no_candle_are_refused(values: tuple[int, int, int, int,
 def test_every_candle_of_a_real_month_is_drawn_exactly() -> None:
     drawn = 0
     for candle in real_candles():
-        assert drawable(candle)
+        assert reproducible(candle)
         assert candle_of(draw(candle, TICK, 12), candle.open_ms) == candle
         drawn += 1
     assert drawn == 43_199

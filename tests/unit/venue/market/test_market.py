@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from opslab.model.market.candle import MINUTE_MS, Candle
-from opslab.venue.market.candle_path import drawable
+from opslab.venue.market.candle_path import reproducible
 from opslab.venue.market.klines import INTERVALS, MINUTE
-from opslab.venue.market.market import RECENT_TRADES, Market, Trade
+from opslab.venue.market.market import RECENT_TRADES, Market, MarketTrade
 from tests.fakes.candles import OPEN_MS, btcusdt, candles, minutes, real_candles
 
 NOW_MS = 1_800_000_000_000
@@ -19,7 +19,7 @@ def market(ticks: int = 10, seed: int = 0) -> Market:
     return Market(btcusdt(), ticks, seed)
 
 
-def play(venue: Market, candle: Candle, index: int, now_ms: int = NOW_MS) -> list[Trade]:
+def play(venue: Market, candle: Candle, index: int, now_ms: int = NOW_MS) -> list[MarketTrade]:
     venue.begin(candle, index)
     trades = [venue.tick(tick, now_ms + tick.offset_ms) for tick in venue.draw(candle)]
     venue.close()
@@ -35,7 +35,7 @@ def rising(count: int, volume: int = 100) -> list[Candle]:
 def test_a_minute_played_is_its_candle_in_every_view(row: list[Candle], ticks: int, seed: int) -> None:
     venue = market(ticks, seed)
     venue.open_at(row[0], NOW_MS)
-    seen: list[Trade] = []
+    seen: list[MarketTrade] = []
     for index, candle in enumerate(row):
         venue.begin(candle, index)
         for tick in venue.draw(candle):
@@ -70,7 +70,7 @@ def test_a_minute_played_is_its_candle_in_every_view(row: list[Candle], ticks: i
 
 
 @settings(max_examples=100)
-@given(candles().filter(drawable).filter(lambda candle: candle.volume > 0), st.integers(4, 20))
+@given(candles().filter(reproducible).filter(lambda candle: candle.volume > 0), st.integers(4, 20))
 def test_the_open_minute_ends_as_the_closed_one(candle: Candle, ticks: int) -> None:
     venue = market(ticks)
     venue.begin(candle, 0)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from opslab.model.market.candle import MINUTE_MS, Candle
 from opslab.venue.market.klines import INTERVALS, MINUTE
-from opslab.venue.market.market import Market, Trade
+from opslab.venue.market.market import Market, MarketTrade
 from opslab.venue.market.payloads import DAY_MS, MarketPayloads
 from tests.fakes.candles import OPEN_MS, SHARED, btcusdt, candles
 
@@ -117,7 +117,7 @@ def in_the_middle(ticks: int = 30, price: int = 9_500_000) -> Market:
     return venue
 
 
-def last_trade(venue: Market) -> Trade:
+def last_trade(venue: Market) -> MarketTrade:
     assert venue.last_trade is not None
     return venue.last_trade
 

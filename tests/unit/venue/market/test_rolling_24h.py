@@ -5,10 +5,10 @@ from hypothesis import strategies as st
 
 from opslab.model.market.candle import MINUTE_MS
 from opslab.venue.market.klines import MINUTE, Kline
-from opslab.venue.market.rolling_24h import DAY_MINUTES, Day, DayFigures
+from opslab.venue.market.rolling_24h import DAY_MINUTES, Rolling24h, Statistics24h
 from tests.fakes.candles import OPEN_MS
 
-NOTHING = DayFigures(0, 0, 0, 0, 0, 0, -1, -1)
+NOTHING = Statistics24h(0, 0, 0, 0, 0, 0, -1, -1)
 
 
 def minute(k: int, low: int, trades: int, *, closed: bool = True) -> Kline:
@@ -20,9 +20,9 @@ def minute(k: int, low: int, trades: int, *, closed: bool = True) -> Kline:
     )  # fmt: skip
 
 
-def plain(minutes: list[Kline]) -> DayFigures:
+def plain(minutes: list[Kline]) -> Statistics24h:
     traded = [found for found in minutes if found.trades]
-    return DayFigures(
+    return Statistics24h(
         minutes[0].open,
         max(found.high for found in minutes),
         min(found.low for found in minutes),
@@ -43,7 +43,7 @@ def plain(minutes: list[Kline]) -> DayFigures:
     )
 )
 def test_figures_are_those_of_the_minutes_within_a_day(steps: list[tuple[int, int, int]]) -> None:
-    day, minutes, k = Day(), [], 0
+    day, minutes, k = Rolling24h(), [], 0
     for step, low, trades in steps:
         k += step
         open_one = minute(k, low, trades, closed=False)
@@ -58,4 +58,4 @@ def test_figures_are_those_of_the_minutes_within_a_day(steps: list[tuple[int, in
 
 
 def test_before_the_first_minute_there_is_nothing() -> None:
-    assert Day().figures(None) == NOTHING
+    assert Rolling24h().figures(None) == NOTHING

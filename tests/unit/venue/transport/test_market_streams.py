@@ -14,7 +14,7 @@ from opslab.model.market.candle import Candle
 from opslab.venue.market.klines import INTERVALS
 from opslab.venue.market.market import Market
 from opslab.venue.market.payloads import MarketPayloads
-from opslab.venue.market_publisher import Broadcast
+from opslab.venue.market_publisher import MarketPublisher
 from opslab.venue.transport.market_streams import MAX_STREAMS, Streams, Subscriber, depth_terms, is_served
 from opslab.venue.transport.sessions import Connection
 from opslab.venue.transport.user_data_stream import VALID_MS, UserStream
@@ -178,7 +178,7 @@ def told_in(seconds: float, names: list[str], moves: bool = True) -> Counter[str
         market.open_at(candle, NOW_MS)
         market.begin(candle, 0)
         streams = Streams(SYMBOL)
-        broadcast = Broadcast(market, MarketPayloads(market), streams, lambda: NOW_MS + int(loop.time() * 1000))
+        broadcast = MarketPublisher(market, MarketPayloads(market), streams, lambda: NOW_MS + int(loop.time() * 1000))
         someone, heard = subscriber(True)
         streams.subscribe(someone, names)
         clock = asyncio.ensure_future(broadcast.by_clock())
@@ -238,7 +238,7 @@ def test_a_clock_that_was_held_up_tells_once_what_came_due_often() -> None:
         market = Market(btcusdt(), 60)
         market.open_at(Candle(OPEN_MS, 4_200_000, 4_200_000, 4_200_000, 4_200_000, 10), NOW_MS)
         streams = Streams(SYMBOL)
-        broadcast = Broadcast(market, MarketPayloads(market), streams, lambda: NOW_MS)
+        broadcast = MarketPublisher(market, MarketPayloads(market), streams, lambda: NOW_MS)
         someone, heard = subscriber()
         streams.subscribe(someone, ["btcusdt@markPrice@1s"])
         clock = asyncio.ensure_future(broadcast.by_clock())
@@ -255,7 +255,7 @@ def test_a_chain_of_changes_ends_with_its_last_follower() -> None:
     market = Market(btcusdt(), 60)
     market.open_at(Candle(OPEN_MS, 4_200_000, 4_200_000, 4_200_000, 4_200_000, 10), NOW_MS)
     streams = Streams(SYMBOL)
-    Broadcast(market, MarketPayloads(market), streams, lambda: NOW_MS)
+    MarketPublisher(market, MarketPayloads(market), streams, lambda: NOW_MS)
     (one, _), (other, _) = subscriber(), subscriber()
     for someone in (one, other):
         streams.subscribe(someone, ["btcusdt@depth@100ms"])

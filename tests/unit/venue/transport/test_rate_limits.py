@@ -3,7 +3,7 @@
 import pytest
 
 from opslab.model.messages.venue_messages import VenueLimits
-from opslab.venue.api_error import Refusal
+from opslab.venue.api_error import ApiError
 from opslab.venue.transport.rate_limits import (
     FIRST_BAN_MS,
     IGNORED_BEFORE_BAN,
@@ -19,13 +19,13 @@ LIMITS = VenueLimits(weight_per_minute=100, orders_per_10_seconds=3, orders_per_
 HERE = "127.0.0.1"
 
 
-def refusal(limiter: Limiter, weight: int, now_ms: int, address: str = HERE) -> Refusal:
-    with pytest.raises(Refusal) as refused:
+def refusal(limiter: Limiter, weight: int, now_ms: int, address: str = HERE) -> ApiError:
+    with pytest.raises(ApiError) as refused:
         limiter.charge(address, weight, now_ms)
     return refused.value
 
 
-def ignore(limiter: Limiter, now_ms: int) -> Refusal:
+def ignore(limiter: Limiter, now_ms: int) -> ApiError:
     """Go on asking until barred."""
     for _ in range(IGNORED_BEFORE_BAN):
         assert refusal(limiter, 1_000, now_ms).http_status == 429
@@ -91,14 +91,14 @@ def test_orders_are_counted_in_ten_seconds_and_in_a_minute() -> None:
     limiter = Limiter(LIMITS)
     told = [limiter.order(HERE, BEGIN_MS) for _ in range(3)]
     assert [counts["X-MBX-ORDER-COUNT-10S"] for counts in told] == ["1", "2", "3"]
-    with pytest.raises(Refusal) as refused:
+    with pytest.raises(ApiError) as refused:
         limiter.order(HERE, BEGIN_MS + 9_999)
     assert (refused.value.code, refused.value.http_status) == (-1015, 429)
     assert refused.value.headers == {"Retry-After": "1", "X-MBX-ORDER-COUNT-10S": "3", "X-MBX-ORDER-COUNT-1M": "3"}
     for _ in range(2):
         counts = limiter.order(HERE, BEGIN_MS + 10_000)
     assert counts == {"X-MBX-ORDER-COUNT-10S": "2", "X-MBX-ORDER-COUNT-1M": "5"}
-    with pytest.raises(Refusal) as refused:
+    with pytest.raises(ApiError) as refused:
         limiter.order(HERE, BEGIN_MS + 20_000)
     assert refused.value.headers["Retry-After"] == "40"
     limiter.order(HERE, BEGIN_MS + MINUTE_MS)
@@ -109,7 +109,7 @@ def test_an_order_that_was_refused_is_counted_in_no_window() -> None:
     for _ in range(2):
         limiter.order(HERE, BEGIN_MS)
     for _ in range(3):
-        with pytest.raises(Refusal):
+        with pytest.raises(ApiError):
             limiter.order(HERE, BEGIN_MS)
     assert [row["count"] for row in limiter.counts(HERE, BEGIN_MS)] == [0, 2, 2]
 

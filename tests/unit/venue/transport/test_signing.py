@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from opslab.model.messages.venue_messages import VenueKey
-from opslab.venue.api_error import Refusal
+from opslab.venue.api_error import ApiError
 from opslab.venue.transport.signing import (
     check_key,
     check_signature,
@@ -50,7 +50,7 @@ SOCKET_PARAMS = {
 SOCKET_SIGNATURE = "cc15477742bd704c29492d96c7ead9414dfd8e0ec4a00f947bb5bb454ddbd08a"
 
 
-def code_of(refused: pytest.ExceptionInfo[Refusal]) -> int:
+def code_of(refused: pytest.ExceptionInfo[ApiError]) -> int:
     return refused.value.code
 
 
@@ -70,7 +70,7 @@ def test_a_change_of_any_character_is_noticed(place: int, bits: int) -> None:
     changed = chr(ord(FUTURES_QUERY[place]) ^ bits)
     text = FUTURES_QUERY[:place] + changed + FUTURES_QUERY[place + 1 :]
     signed, signature = signed_of_query(f"{text}&signature={FUTURES_SIGNATURE}", "")
-    with pytest.raises(Refusal) as refused:
+    with pytest.raises(ApiError) as refused:
         check_signature(FUTURES, signed, signature)
     assert code_of(refused) == -1022
 
@@ -86,14 +86,14 @@ def test_a_sockets_parameters_may_be_signed_escaped_or_as_they_are(params: dict[
 
 @pytest.mark.parametrize("signature", ["", None])
 def test_a_signature_has_to_be_there(signature: str | None) -> None:
-    with pytest.raises(Refusal) as refused:
+    with pytest.raises(ApiError) as refused:
         check_signature(SPOT, (b"",), signature)
     assert code_of(refused) == -1102
 
 
 @pytest.mark.parametrize("signature", ["x", "é", "\ud800", "0" * 64])
 def test_a_wrong_signature_is_refused_whatever_it_is_made_of(signature: str) -> None:
-    with pytest.raises(Refusal) as refused:
+    with pytest.raises(ApiError) as refused:
         check_signature(SPOT, (b"",), signature.encode(errors="ignore").decode())
     assert code_of(refused) in (-1022, -1102)
 
@@ -102,7 +102,7 @@ def test_a_wrong_signature_is_refused_whatever_it_is_made_of(signature: str) -> 
     ("given", "code"), [(None, -2014), ("", -2014), ("x", -2015), ("é", -2015), ("\udcff\udcfe", -2015)]
 )
 def test_keys_refused(given: str | None, code: int) -> None:
-    with pytest.raises(Refusal) as refused:
+    with pytest.raises(ApiError) as refused:
         check_key(SPOT, given)
     assert (code_of(refused), refused.value.http_status) == (code, 401)
     check_key(SPOT, SPOT.api_key)
@@ -131,14 +131,14 @@ def test_a_time_is_good_within_its_window(offset_ms: int, window: str | None, co
     if code is None:
         check_time(params, NOW_MS)
         return
-    with pytest.raises(Refusal) as refused:
+    with pytest.raises(ApiError) as refused:
         check_time(params, NOW_MS)
     assert code_of(refused) == code
 
 
 @pytest.mark.parametrize("timestamp", [None, "", "soon", "-1", "1e3", "9" * 19, "１"])
 def test_a_time_that_is_none_is_refused(timestamp: str | None) -> None:
-    with pytest.raises(Refusal) as refused:
+    with pytest.raises(ApiError) as refused:
         check_time({} if timestamp is None else {"timestamp": timestamp}, NOW_MS)
     assert code_of(refused) == -1102
 

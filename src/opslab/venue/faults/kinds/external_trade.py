@@ -9,7 +9,7 @@ from pydantic import Field
 from opslab.errors import Usage
 from opslab.model.primitives.record import Record
 from opslab.venue.account.order_requests import new_order
-from opslab.venue.api_error import Refusal
+from opslab.venue.api_error import ApiError
 from opslab.venue.faults.fault import Fault, Stage
 
 
@@ -26,7 +26,7 @@ async def _hold(stage: Stage, terms: Terms) -> AsyncIterator[None]:
     order = {"symbol": exchange.instrument.symbol, "side": terms.side, "type": "MARKET", "quantity": terms.quantity}
     try:
         exchange.place(new_order(order, exchange.instrument.symbol))
-    except Refusal as refusal:
+    except ApiError as refusal:
         raise Usage(f"the venue refuses the trade: {refusal.code} {refusal.msg}") from None
     yield
 
