@@ -8,15 +8,13 @@ An exception says "could not do it"; what was done and found is a verdict, never
     │   ├── InvalidSpec        exit 2   a run spec with mistakes, all of them listed
     │   └── InvalidSnapshots   exit 2   files that are no account snapshots (in reconciliation/snapshot.py)
     ├── BadData                exit 1   candles that were read and found wrong
-    ├── RunFailed              exit 1   the run took place and ended `failed`
     ├── Refused                exit 4   refused or stopped by the kill switch
     ├── Environment            exit 5   the machine does not have it or does not let us
     │   ├── NotFound           exit 5
     │   ├── AlreadyExists      exit 5
     │   └── Unwritable         exit 5   read-only, full, or not a folder
-    ├── Corrupt                exit 6   stored data is broken or was changed
-    │   └── DataChanged        exit 6   candles differ from the fingerprint that was promised
-    └── Interrupted            exit 130
+    └── Corrupt                exit 6   stored data is broken or was changed
+        └── DataChanged        exit 6   candles differ from the fingerprint that was promised
 """
 
 from collections.abc import Sequence
@@ -101,10 +99,6 @@ class BadData(LabError):
         return {"counts": self.counts, "findings": list(self.findings)}
 
 
-class RunFailed(LabError):
-    exit_code = 1
-
-
 class Refused(LabError):
     exit_code = 4
 
@@ -165,7 +159,3 @@ class Corrupt(LabError):
 
 class DataChanged(Corrupt):
     pass
-
-
-class Interrupted(LabError):
-    exit_code = 130

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from opslab.model.run.manifest import Verification
     from opslab.model.run.metadata import Owner, RunMetadata
     from opslab.model.spec.run_spec import Mode
-    from opslab.ports import Tick
+    from opslab.ports import Progress
     from opslab.reconciliation.result import Limits
     from opslab.runs.checks.check_results import CheckSurroundings, Recorded
     from opslab.runs.checks.connectivity import Checked
@@ -64,24 +64,24 @@ class Lab:
         return prepare_shipped(self.layout, dataset, _instrument(), self._clock)
 
     def import_candles(
-        self, dataset: DatasetId, paths: Sequence[Path], tick: "Tick", options: "ImportOptions"
+        self, dataset: DatasetId, paths: Sequence[Path], tick: "Progress", options: "ImportOptions"
     ) -> "Prepared":
         """tick: called with the rows of each batch."""
         from opslab.datasets.prepare import import_files
 
         return import_files(self.layout, dataset, paths, _instrument(), self._clock, tick, options)
 
-    def check_files(self, paths: Sequence[Path], reading: "Reading", tick: "Tick") -> "Report":
+    def check_files(self, paths: Sequence[Path], reading: "Reading", tick: "Progress") -> "Report":
         from opslab.datasets.quality.check import check_files
 
         return check_files(paths, reading, _instrument(), tick)
 
-    def check_dataset(self, dataset: DatasetId, tick: "Tick") -> "Report":
+    def check_dataset(self, dataset: DatasetId, tick: "Progress") -> "Report":
         from opslab.datasets.quality.check import check_dataset
 
         return check_dataset(self.layout, dataset, _instrument(), tick)
 
-    def check_fingerprint(self, dataset: DatasetId, tick: "Tick") -> "FingerprintCheck":
+    def check_fingerprint(self, dataset: DatasetId, tick: "Progress") -> "FingerprintCheck":
         """tick: called with the rows of each batch."""
         from opslab.datasets.catalog import check_fingerprint
 

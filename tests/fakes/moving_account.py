@@ -9,11 +9,11 @@ from typing import Literal
 
 from opslab.model.messages.paper_messages import (
     AccountNow,
+    AccountSnapshot,
     BalanceNow,
     NodeSnapshot,
     OrderNow,
     PositionNow,
-    VenueStatement,
     Waiting,
 )
 from opslab.model.primitives.instant import NS_PER_SECOND, iso, parse_iso
@@ -218,13 +218,13 @@ class Scene:
             self._heard_s = self.now_s
             self.reconciler.heard(said)
 
-    def statement(self) -> VenueStatement | None:
+    def statement(self) -> AccountSnapshot | None:
         if not self.venue_is_up:
             return None
         count = self.history.moved(self.now_s)
         state = self.history.venue[count]
         wire = {number: f"{PREFIX}{number}" for number in state.orders}
-        return VenueStatement(
+        return AccountSnapshot(
             account=_account(state, wire, self.now_ns()),
             venue_order_ids={wire[number]: str(number) for number in state.orders},
             transactions=count,

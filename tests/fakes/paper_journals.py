@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from opslab.model.messages.paper_messages import Beat, NodeSnapshot, Queue, VenueStatement
+from opslab.model.messages.paper_messages import AccountSnapshot, Beat, NodeSnapshot, Queue
 from opslab.model.primitives.instant import NS_PER_SECOND
 from opslab.model.run.metadata import Owner
 from opslab.runs.record.run_journal import finish
@@ -62,7 +62,7 @@ def beat_of(node: NodeSnapshot, number: int) -> Beat:
     )
 
 
-def heartbeat(engine: int, beat: Beat, venue: VenueStatement | None) -> dict[str, Any]:
+def heartbeat(engine: int, beat: Beat, venue: AccountSnapshot | None) -> dict[str, Any]:
     """The payload of `paper_heartbeat`."""
     return {
         "engine": engine,

@@ -40,7 +40,7 @@ from opslab.model.run.code_inputs import CodeParts
 from opslab.model.run.event import EventName
 from opslab.model.run.halt_summary import HaltFacts
 from opslab.model.run.live_status import Live
-from opslab.model.run.manifest import Finding, Kind, Manifest, SealedFile, Verdict, Verification
+from opslab.model.run.manifest import Kind, Manifest, SealedFile, SealFinding, Verdict, Verification
 from opslab.model.run.metadata import Owner, RunMetadata, Safety, ScenarioCounters, Status
 from opslab.model.run.paper_summary import PaperFacts
 from opslab.model.spec.risk_profile import PROFILES
@@ -455,7 +455,7 @@ KILL_SWITCH_ANSWER = {field.name for field in dataclasses.fields(Switch)} - {"fi
         ("manifest.md", "A sealed file", set(SealedFile.model_fields)),
         ("manifest.md", "What verify finds", words_of(Kind)),
         ("json.md", "A row of the list", (set(Row._fields) | {"folder"}) - {"error"}),
-        ("json.md", "A verification", set(Verification.model_fields) | set(Finding.model_fields) | {"hint"}),
+        ("json.md", "A verification", set(Verification.model_fields) | set(SealFinding.model_fields) | {"hint"}),
         ("paper-results.md", "Beside another run", words_of(Cause) | fields_words(Parity, "verdict")),
         ("json.md", "A parity", set(Parity.model_fields) | set(FillDifference.model_fields)),
         ("paper-results.md", "The section `paper`", set(PaperFacts.model_fields)),

@@ -25,7 +25,7 @@ from opslab.runs.safety.flat_times import flat_times
 from opslab.settings import Settings
 from opslab.store.layout import Layout
 from opslab.store.venues.ledger import read_ledger
-from opslab.store.venues.venue_files import KEPT
+from opslab.store.venues.venue_files import VENUE_FOLDER
 from opslab.system import StopSignals, SystemClock, SystemProcesses
 from tests.drivers.tc import Tc, wait_until
 from tests.oracles.paper_truth import ledger_of
@@ -129,7 +129,7 @@ def activate(tc: Tc, *scope: str) -> None:
 
 def flat_by_ledger(tc: Tc, run: Any) -> None:
     """The account's own record ends flat, and its section says when that was."""
-    ledger = tc.run_folder(RUN) / KEPT
+    ledger = tc.run_folder(RUN) / VENUE_FOLDER
     times = flat_times(read_ledger(ledger, RUN))
     orders, position = open_at_end(ledger)
     assert (orders, position) == (set(), "0")
@@ -211,7 +211,7 @@ def test_orders_that_are_on_their_way(tc: Tc) -> None:
     closed_at = run["halt"]["gate_closed_at"]
     late = [
         event["kind"]
-        for transaction in read_ledger(tc.run_folder(RUN) / KEPT, RUN)
+        for transaction in read_ledger(tc.run_folder(RUN) / VENUE_FOLDER, RUN)
         if transaction.time > closed_at
         for event in transaction.events
     ]
@@ -321,7 +321,7 @@ def test_control_that_was_killed_beside_an_engine_of_which_no_thread_does_anythi
         os.kill(engine, signal.SIGKILL)  # it would be waited for
     recovered(tc)
     assert tc.json("run", "show", RUN)["status"] == "interrupted", "control was dead before the switch was activated"
-    assert open_at_end(tc.run_folder(RUN) / KEPT) == (set(), "0")
+    assert open_at_end(tc.run_folder(RUN) / VENUE_FOLDER) == (set(), "0")
 
 
 def test_control_that_is_killed_over_a_halt(tc: Tc) -> None:
@@ -340,7 +340,7 @@ def test_control_that_is_killed_over_a_halt(tc: Tc) -> None:
     assert (run["status"], run["ended_by"], run["recovered_at"] is not None) == ("halted", "kill_switch", True)
     assert (run["halt"]["flat"], run["halt"]["run_switch"], run["halt"]["escalation"]) == (True, "active", None)
     assert 0 < run["halt"]["seconds_to_gate"] <= run["halt"]["seconds_to_flat"] < 5
-    assert open_at_end(tc.run_folder(RUN) / KEPT) == (set(), "0")
+    assert open_at_end(tc.run_folder(RUN) / VENUE_FOLDER) == (set(), "0")
     tc.ok("run", "verify", RUN)
 
 
@@ -409,7 +409,7 @@ def test_an_activation_while_the_run_starts(tc: Tc) -> None:
         activate(tc)
         run = running.halted()
     assert run["halt"]["flat"] is True
-    assert open_at_end(tc.run_folder(RUN) / KEPT) == (set(), "0")
+    assert open_at_end(tc.run_folder(RUN) / VENUE_FOLDER) == (set(), "0")
     assert running.event("positions_flattened")["payload"]["flat"] is True
 
 

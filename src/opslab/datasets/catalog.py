@@ -18,7 +18,7 @@ from opslab.model.market.dataset import DataFile, DatasetRecord
 from opslab.model.market.instrument import Instrument
 from opslab.model.primitives.ids import DatasetId
 from opslab.model.primitives.instant import catalog_instant, close_ns
-from opslab.ports import Tick
+from opslab.ports import Progress
 from opslab.store.files import file_digest
 from opslab.store.layout import Layout
 
@@ -150,14 +150,14 @@ class FingerprintCheck:
         return self.fingerprint == self.recorded
 
 
-def check_fingerprint(layout: Layout, dataset: DatasetId, tick: Tick) -> FingerprintCheck:
+def check_fingerprint(layout: Layout, dataset: DatasetId, tick: Progress) -> FingerprintCheck:
     """Compute the fingerprint, and hold it against the recorded one. Raises NotFound, Corrupt."""
     record, kept = record_of(layout, dataset), kept_fingerprint(layout, dataset)
     found = content_fingerprint(layout, dataset, tick)
     return FingerprintCheck(dataset, found, kept.fingerprint if kept else record.fingerprint)
 
 
-def content_fingerprint(layout: Layout, dataset: DatasetId, tick: Tick) -> str:
+def content_fingerprint(layout: Layout, dataset: DatasetId, tick: Progress) -> str:
     """Compute the fingerprint from the stored candles. `tick` is called with the rows of each batch."""
     record = record_of(layout, dataset)
     fingerprint = Fingerprint(record.bar_type)

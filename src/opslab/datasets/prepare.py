@@ -23,7 +23,7 @@ from opslab.model.market.dataset import DatasetRecord, Repairs, SourceFile
 from opslab.model.market.instrument import Instrument
 from opslab.model.primitives.ids import DatasetId, nearest, shown
 from opslab.model.primitives.instant import iso, iso_minute
-from opslab.ports import Clock, Tick
+from opslab.ports import Clock, Progress
 from opslab.store.files import file_digest, staged_folder
 from opslab.store.layout import Layout
 
@@ -91,7 +91,7 @@ def import_files(
     paths: Sequence[Path],
     instrument: Instrument,
     clock: Clock,
-    tick: Tick,
+    tick: Progress,
     options: ImportOptions,
 ) -> Prepared:
     """Import candle files and folders of them, ordered by their first candle. `tick`: the rows of each batch.
@@ -125,7 +125,7 @@ class _Build:
         self._dropper = IdenticalDropper()
         self._rows: dict[Path, int] = {}
 
-    def read(self, sources: Sequence[Source], tick: Tick) -> Iterator[Chunk]:
+    def read(self, sources: Sequence[Source], tick: Progress) -> Iterator[Chunk]:
         """All candles of all files. Raises Malformed where a file cannot be read on."""
         total = rows_about(sources)
         for source in sources:

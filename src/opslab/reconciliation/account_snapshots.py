@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from opslab.model.messages.paper_messages import AccountNow, NodeSnapshot, VenueStatement
+from opslab.model.messages.paper_messages import AccountNow, AccountSnapshot, NodeSnapshot
 from opslab.model.primitives.canonical import digest_bytes
 from opslab.reconciliation.result import SnapshotSummary
 from opslab.reconciliation.snapshot import Snapshot, snapshot_of
@@ -20,7 +20,7 @@ def believed(node: NodeSnapshot) -> Snapshot:
     return snapshot_of_account(node.account, {})
 
 
-def stated(venue: VenueStatement, node: NodeSnapshot) -> Snapshot:
+def stated(venue: AccountSnapshot, node: NodeSnapshot) -> Snapshot:
     """With the node's own ids of the orders that it knows; another keeps the id that it has on the wire."""
     ours = {number: client_id for client_id, number in node.venue_order_ids.items()}
     names = {wire: ours[number] for wire, number in venue.venue_order_ids.items() if number in ours}

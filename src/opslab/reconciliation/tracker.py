@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, S
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
-from opslab.model.messages.paper_messages import NodeSnapshot, VenueStatement, Waiting
+from opslab.model.messages.paper_messages import AccountSnapshot, NodeSnapshot, Waiting
 from opslab.model.primitives.instant import NS_PER_MS, NS_PER_SECOND
 from opslab.reconciliation.account_snapshots import NO_ANSWER, believed, snapshot_of_account, stated
 from opslab.reconciliation.compare import Scope, compare
@@ -50,8 +50,8 @@ class Taken:
     node: NodeSnapshot
     node_ns: int
     """When it was taken, on the clock of the looks."""
-    before: VenueStatement | None
-    behind: VenueStatement
+    before: AccountSnapshot | None
+    behind: AccountSnapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ class Looked:
         return worst(one.state for one in self.findings)
 
 
-def unanswered(side: Side, node: NodeSnapshot | None, venue: VenueStatement | None) -> Looked:
+def unanswered(side: Side, node: NodeSnapshot | None, venue: AccountSnapshot | None) -> Looked:
     """No look could be taken: that side said nothing. node, venue: what the other one said, if it was asked."""
     return Looked(
         [finding("no_answer", part, "", part, None, None, snapshot=side) for part in PARTS],
@@ -108,7 +108,7 @@ class Watch:
         """What earlier looks saw is not remembered; what the venue said is. ended_ns: when the node said its last."""
         self._looks, self._ended_ns = Looks(), ended_ns
 
-    def heard(self, statement: VenueStatement, at_ns: int) -> None:
+    def heard(self, statement: AccountSnapshot, at_ns: int) -> None:
         """at_ns: of a clock that never jumps."""
         self._past.append(_past(statement, at_ns))
         until_ns = (at_ns if self._ended_ns is None else self._ended_ns) - self._patience.grace_ns
@@ -200,7 +200,7 @@ def _whole(expected: Hashable, observed: Hashable, since_ns: int, now_ns: int) -
     return Whole(expected, observed, since_ns, now_ns - since_ns >= SETTLED_NS)
 
 
-def _past(statement: VenueStatement, at_ns: int) -> Past:
+def _past(statement: AccountSnapshot, at_ns: int) -> Past:
     account = snapshot_of_account(statement.account, {})
     rows = account.open_orders
     orders = None

@@ -31,9 +31,9 @@ from opslab.store.runs.live_files import read_live, remove_live
 from opslab.store.runs.owner import is_held, owned
 from opslab.store.runs.run_folders import METRICS, SPEC, tidy, write_metadata
 from opslab.store.runs.seal import hold_against, left_behind, read_manifest
-from opslab.store.runs.unsealed_tail import behind_seal
+from opslab.store.runs.unsealed_tail import unsealed_tail
 from opslab.store.venues.ledger import read_ledger
-from opslab.store.venues.venue_files import KEPT
+from opslab.store.venues.venue_files import VENUE_FOLDER
 
 Action = Literal["settled", "sealed", "rendered", "nothing", "refused", "unwritable", "unreadable"]
 
@@ -160,7 +160,7 @@ def _without_leftovers(layout: Layout, folder: Path, done: Recovered, clock: Clo
         if manifest is None or not left:
             return done
         refuse_changed(folder, hold_against(folder, manifest, lambda _size: None))
-        behind = behind_seal(folder, manifest)
+        behind = unsealed_tail(folder, manifest)
         if behind.torn:
             cut_torn_end(folder)
         kept = {JOURNAL, *(str(check.payload["artifact"]) for check in behind.checks)}
@@ -252,7 +252,7 @@ def _halt(folder: Path, metadata: RunMetadata, settled: Settled | None) -> HaltF
     account = settled.account if settled else None
     if account is None:
         return told_halt.facts(None, flat=None)
-    return told_halt.facts(flat_times(read_ledger(folder / KEPT)), flat=account.flat)
+    return told_halt.facts(flat_times(read_ledger(folder / VENUE_FOLDER)), flat=account.flat)
 
 
 def _remove_untold(folder: Path, metadata: RunMetadata) -> None:

@@ -17,7 +17,7 @@ from opslab.datasets.sources.source_files import chunks, look_at_all
 from opslab.model.market.instrument import Instrument
 from opslab.model.primitives.ids import DatasetId
 from opslab.model.primitives.instant import iso_minute
-from opslab.ports import Tick
+from opslab.ports import Progress
 from opslab.store.layout import Layout
 
 
@@ -48,7 +48,7 @@ class Report:
         }
 
 
-def check_files(paths: Sequence[Path], reading: Reading, instrument: Instrument, tick: Tick) -> Report:
+def check_files(paths: Sequence[Path], reading: Reading, instrument: Instrument, tick: Progress) -> Report:
     """Check candle files, in the order of their first candles. Raises NotFound, BadData when there are no candles."""
     sources = look_at_all(paths, reading)
     findings = Findings()
@@ -62,7 +62,7 @@ def check_files(paths: Sequence[Path], reading: Reading, instrument: Instrument,
     )
 
 
-def check_dataset(layout: Layout, dataset: DatasetId, instrument: Instrument, tick: Tick) -> Report:
+def check_dataset(layout: Layout, dataset: DatasetId, instrument: Instrument, tick: Progress) -> Report:
     """Check the stored candles of a prepared dataset. Raises NotFound, Corrupt."""
     record = record_of(layout, dataset)
     return _check(read_chunks(layout, dataset), instrument, tick, record.rows)
@@ -91,7 +91,7 @@ def _readable(sources: Sequence[Source], findings: Findings) -> Iterator[Chunk]:
                     yield thing
 
 
-def _check(all_chunks: Iterator[Chunk], instrument: Instrument, tick: Tick, total: int | None) -> Report:
+def _check(all_chunks: Iterator[Chunk], instrument: Instrument, tick: Progress, total: int | None) -> Report:
     inspector = Inspector(instrument)
     rows = 0
     first: int | None = None

@@ -22,6 +22,24 @@ from opslab.model.messages.paper_messages import FeedName, OnStop
 from opslab.model.messages.venue_messages import VenueEndpoints
 from opslab.model.primitives.record import Record
 
+StopReason = Literal[
+    "last_bar",
+    "max_bars",
+    "end_of_data",
+    "max_seconds",
+    "SIGINT",
+    "SIGTERM",
+    "kill_switch",
+    "failure",
+    "venue_lost",
+    "engine_lost",
+    "engine_ended",
+    "node_ended",
+    "control_lost",
+    "control_backlog",
+]
+"""Why a paper run ends. The engine sends `last_bar`, which control records as the bound that the run reached."""
+
 RESULT_FILES = ("orders", "fills", "positions")
 BARS = "bars"
 """Rows of a paper run: each bar that its strategy was given."""

@@ -129,7 +129,7 @@ class Flattened(Record):
     seconds: float
 
 
-class VenueStatement(Record):
+class AccountSnapshot(Record):
     """What the venue says of the account, from its own book, past every fault. Client order ids as on the wire."""
 
     account: AccountNow

@@ -48,7 +48,7 @@ Kind = Literal["changed", "missing", "added", "unreadable", "left_behind"]
 Verdict = Literal["whole", "changed", "unsealed"]
 
 
-class Finding(Record):
+class SealFinding(Record):
     """One file that is not as the seal says. `line` counts from 1, `byte` from 0; None where there is no such place."""
 
     kind: Kind
@@ -65,7 +65,7 @@ class Verification(Record):
     verdict: Verdict
     status: Status | None
     """What the journal says, and its owner; None when it cannot be read."""
-    findings: tuple[Finding, ...]
+    findings: tuple[SealFinding, ...]
     """One for each file, the first thing first."""
     seal: str | None
     """Digest of the seal; None without one."""

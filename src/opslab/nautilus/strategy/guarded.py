@@ -18,7 +18,7 @@ from opslab.model.run.metadata import Failure
 from opslab.model.run.results import Results
 from opslab.nautilus.canonical import event_row
 from opslab.nautilus.strategy.denied_orders import MOST_TOLD, asked
-from opslab.ports import Frames
+from opslab.ports import MessageSink
 
 HANDLERS = (*sorted(name for name in dir(Strategy) if name.startswith("on_")), "post_market_exit")
 """Everything the engine calls on a strategy."""
@@ -46,7 +46,7 @@ Handler = Callable[..., Any]
 class Watch:
     """What is seen of one strategy. Plain attributes: another thread may read them, and set `stop`."""
 
-    frames: Frames
+    frames: MessageSink
     results: Results
     order_events: bool
     clean: Callable[[str], str]

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from pydantic_core import to_json
 
 from opslab.errors import Corrupt, NotFound
-from opslab.model.messages.paper_messages import Beat, VenueStatement
+from opslab.model.messages.paper_messages import AccountSnapshot, Beat
 from opslab.model.primitives.instant import parse_iso
 from opslab.model.run.event import Event
 from opslab.store.runs.journal import NAME as JOURNAL
@@ -31,7 +31,7 @@ class Heartbeat:
     engine: int
     """Which engine of the run it is of."""
     beat: Beat
-    venue: VenueStatement | None
+    venue: AccountSnapshot | None
 
 
 def heartbeats(folder: Path, seq: int | None) -> list[Heartbeat]:
@@ -83,5 +83,5 @@ def _heartbeat(event: Event) -> Heartbeat:
         at_ns=parse_iso(event.time),
         engine=int(told["engine"]),
         beat=Beat.model_validate_json(to_json(told["beat"])),
-        venue=None if venue is None else VenueStatement.model_validate_json(to_json(venue)),
+        venue=None if venue is None else AccountSnapshot.model_validate_json(to_json(venue)),
     )

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from opslab.model.messages.paper_messages import VenueStatement
+from opslab.model.messages.paper_messages import AccountSnapshot
 from opslab.ports import Clock
 from opslab.runs.paper.halt import leave_halted
 from opslab.runs.paper.shutdown import Left, leave_account
@@ -51,7 +51,7 @@ class AccountEnd:
             self.venue.stop()
             self.venue.ended(clean)
 
-    def _count(self, statement: VenueStatement | None) -> None:
+    def _count(self, statement: AccountSnapshot | None) -> None:
         if self.minutes is None and statement:
             self.minutes = statement.minutes
 

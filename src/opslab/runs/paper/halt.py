@@ -1,6 +1,6 @@
 """The halt of a paper run: its engine pressed to end, and the venue asked, and told, until the account is flat."""
 
-from opslab.model.messages.paper_messages import VenueStatement
+from opslab.model.messages.paper_messages import AccountSnapshot
 from opslab.runs.paper.engine_session import EngineLife
 from opslab.runs.paper.shutdown import Left, tell_left
 from opslab.runs.paper.telemetry import PaperStory, is_flat
@@ -34,7 +34,7 @@ def leave_halted(halt: HaltOfRun, venue: VenueSeat, log: RunLog, story: PaperSto
     """
     halt.closed_now("the engine has ended")
     done = venue.flatten(WHY)
-    statement = VenueStatement.model_validate(done["statement"], strict=False) if done else venue.statement()
+    statement = AccountSnapshot.model_validate(done["statement"], strict=False) if done else venue.statement()
     nothing_left = done is not None and not done["canceled"] and done["closed"].strip("-0.") == ""
     by = "engine" if nothing_left else "venue"
     flat = statement is not None and is_flat(statement)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from opslab.model.messages.paper_messages import NodeSnapshot, VenueStatement
+from opslab.model.messages.paper_messages import AccountSnapshot, NodeSnapshot
 from opslab.model.primitives.instant import NS_PER_MS, NS_PER_SECOND, iso
 from opslab.model.run.metadata import RunMetadata
 from opslab.ports import Clock
@@ -50,7 +50,7 @@ class _Occasion:
     looked: Looked | None = None
     asked_ns: int | None = None
     """When the node was asked for what it has not told yet."""
-    before: VenueStatement | None = None
+    before: AccountSnapshot | None = None
     silent_ns: int | None = None
     """Since when the venue could not be reached."""
 
@@ -66,7 +66,7 @@ class LiveReconciler:
         run_id: str,
         instrument: str,
         ask: Callable[[int], None],
-        statement: Callable[[], VenueStatement | None],
+        statement: Callable[[], AccountSnapshot | None],
         clock: Clock,
         limits: Limits | None = None,
         patience: Patience | None = None,
@@ -116,7 +116,7 @@ class LiveReconciler:
         elif snapshot.ask == self._asked:
             self._answer = snapshot, self._now_ns()
 
-    def heard(self, statement: VenueStatement) -> None:
+    def heard(self, statement: AccountSnapshot) -> None:
         """What the venue said to somebody else in control: what is known to have been at rest is judged sooner."""
         self._watch.heard(statement, self._now_ns())
 
@@ -187,7 +187,7 @@ class LiveReconciler:
         occasion.next_ns = now_ns + (RUSH_NS if calm < 0 else CALM_NS[calm % len(CALM_NS)])
         return None
 
-    def _said(self, occasion: _Occasion) -> VenueStatement | None:
+    def _said(self, occasion: _Occasion) -> AccountSnapshot | None:
         statement = self._statement()
         if statement is not None:
             occasion.silent_ns = None

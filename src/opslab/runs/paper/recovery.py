@@ -34,7 +34,7 @@ from opslab.store.runs.journal import read_events
 from opslab.store.runs.run_folders import SPEC, count_rows
 from opslab.store.venues.ledger import NAME as LEDGER
 from opslab.store.venues.ledger import read_ledger
-from opslab.store.venues.venue_files import KEPT, KEPT_EVENTS
+from opslab.store.venues.venue_files import VENUE_FOLDER, VENUE_LOG_NAME
 from opslab.venue.account.account import Account
 from opslab.venue.control.orphan_policy import TELL_SECONDS, TRIES, TRY_SECONDS
 
@@ -81,7 +81,7 @@ def settle_paper(
     counters, denials = ScenarioCounters(bars_seen=bars_seen), dict[str, int]()
     artifacts: dict[str, str] = {}
     counts: PaperCounts | None = None
-    if (folder / KEPT / LEDGER).is_file():
+    if (folder / VENUE_FOLDER / LEDGER).is_file():
         reliable = same_boot or (spec is not None and not spec.observability.journal)  # else there is no more anyway
         with _told_orders(layout, run_id, folder, reliable=reliable) as orders:
             instrument = instrument_of(exchange_info_symbol(metadata.instrument))
@@ -145,9 +145,9 @@ def _told_orders(layout: Layout, run_id: RunId, folder: Path, *, reliable: bool)
 
 def _account(folder: Path) -> AccountAtEnd | None:
     """As the ledger has it. Raises Corrupt."""
-    if not (folder / KEPT / LEDGER).is_file():
+    if not (folder / VENUE_FOLDER / LEDGER).is_file():
         return None
-    account = Account.replay(ledger_events(folder / KEPT))
+    account = Account.replay(ledger_events(folder / VENUE_FOLDER))
     position = account.holding.position
     return AccountAtEnd(
         open_orders=len(account.open),
@@ -176,13 +176,13 @@ def _stop(
 def _alone_seconds(folder: Path) -> float | None:
     """From the death of control, as the venue noticed it, to the account's last change. None: it noticed none."""
     gone_s: float | None = None
-    with suppress(OSError, ValueError), open(folder / KEPT_EVENTS, "rb") as stream:
+    with suppress(OSError, ValueError), open(folder / VENUE_LOG_NAME, "rb") as stream:
         for line in stream:
             if b'"control is gone"' in line:
                 gone_s = parse_iso(from_json(line)["time"]) / NS_PER_SECOND
     if gone_s is None:
         return None
-    last_s = max((parse_iso(one.time) / NS_PER_SECOND for one in read_ledger(folder / KEPT)), default=gone_s)
+    last_s = max((parse_iso(one.time) / NS_PER_SECOND for one in read_ledger(folder / VENUE_FOLDER)), default=gone_s)
     return round(max(0.0, last_s - gone_s), 3)
 
 

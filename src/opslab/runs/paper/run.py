@@ -28,7 +28,7 @@ from opslab.runs.paper.telemetry import PaperStory
 from opslab.runs.paper.venue_supervisor import VENUE_STARTS, VenueSeat, refusal
 from opslab.runs.planning.plan import PaperPlan
 from opslab.runs.processes.child_process import VENUE_COMMAND
-from opslab.runs.processes.inbox import Frames, Inbox
+from opslab.runs.processes.inbox import Inbox, Messages
 from opslab.runs.record.live_status import Heart
 from opslab.runs.record.run_journal import RunLog
 from opslab.runs.safety.halt_controller import SWITCH, HaltOfRun
@@ -129,7 +129,7 @@ class PaperRun:
         if said := self._inbox.take(seconds):
             self._hear(*said)
 
-    def _hear(self, who: str, frames: Frames | None) -> None:
+    def _hear(self, who: str, frames: Messages | None) -> None:
         if who == "signal":
             for frame in frames or ():
                 self._signaled(frame["count"])
@@ -150,7 +150,7 @@ class PaperRun:
         else:
             self._stop(name)
 
-    def _hear_venue(self, frames: Frames | None) -> None:
+    def _hear_venue(self, frames: Messages | None) -> None:
         if frames is None:
             self._venue_gone(self._venue.ended(self._around.clean))
             return
@@ -184,7 +184,7 @@ class PaperRun:
             self._failure = self._failure or Failure(kind="lab", message=message)
             self._stop("venue_lost")
 
-    def _hear_engine(self, life: EngineLife, frames: Frames | None) -> None:
+    def _hear_engine(self, life: EngineLife, frames: Messages | None) -> None:
         if frames is None:
             self._engine_gone(life)
             return

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from opslab.model.market.instrument import instrument_of
-from opslab.model.messages.paper_messages import VenueStatement
+from opslab.model.messages.paper_messages import AccountSnapshot
 from opslab.model.primitives.ids import VenueId
 from opslab.model.run.halt_summary import HaltFacts
 from opslab.model.run.metadata import Failure
@@ -24,7 +24,7 @@ from opslab.store.runs.run_folders import RowsFile
 class Left:
     """How the account was left."""
 
-    statement: VenueStatement | None
+    statement: AccountSnapshot | None
     """The venue's last word on it."""
     halt: HaltFacts | None = None
     """Of a run that the kill switch stopped."""
@@ -42,7 +42,7 @@ class Ending:
     """Candles that the venue had closed when it came to its end; None: it could not be asked."""
 
 
-def tell_left(log: RunLog, statement: VenueStatement | None, by: str, why: str, **more: Any) -> None:
+def tell_left(log: RunLog, statement: AccountSnapshot | None, by: str, why: str, **more: Any) -> None:
     """What the venue says of the account once it was flattened, whoever did it."""
     account = statement.account if statement else None
     said = account.model_dump() if account else None
@@ -52,7 +52,7 @@ def tell_left(log: RunLog, statement: VenueStatement | None, by: str, why: str, 
     log.tell("positions_flattened", {"by": by, "why": why, "flat": flat, "venue": said})
 
 
-def leave_account(plan: PaperPlan, venue: VenueSeat, log: RunLog, story: PaperStory, why: str) -> VenueStatement | None:
+def leave_account(plan: PaperPlan, venue: VenueSeat, log: RunLog, story: PaperStory, why: str) -> AccountSnapshot | None:
     """The engine is gone. What it left behind against `on_stop: flatten`, the venue ends; its word on the account.
 
     Where no engine could say that it was flat, the venue does, even if nothing was open.
@@ -63,7 +63,7 @@ def leave_account(plan: PaperPlan, venue: VenueSeat, log: RunLog, story: PaperSt
     done = venue.flatten(why)
     if done is None:
         return venue.statement()
-    statement = VenueStatement.model_validate(done["statement"], strict=False)
+    statement = AccountSnapshot.model_validate(done["statement"], strict=False)
     tell_left(log, statement, "venue", why, canceled=done["canceled"], closed=done["closed"])
     story.left("venue")
     return statement

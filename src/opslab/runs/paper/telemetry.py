@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from opslab.model.messages.paper_messages import FEEDS, Beat, FeedName, VenueStatement
+from opslab.model.messages.paper_messages import FEEDS, AccountSnapshot, Beat, FeedName
 from opslab.model.primitives.instant import iso
 from opslab.model.run.live_status import FeedNow, PaperLive, Phase
 from opslab.model.run.metadata import Failure, ScenarioCounters
@@ -66,7 +66,7 @@ class PaperStory:
         """Of orders, from their making to the venue's acceptance."""
         self._rate: float | None = None
         self._last: tuple[float, Beat] | None = None
-        self.statement: VenueStatement | None = None
+        self.statement: AccountSnapshot | None = None
         """The venue's last word."""
         self._reconciliations: Counter[str] = Counter()
         self._last_state: str | None = None
@@ -84,11 +84,11 @@ class PaperStory:
     def order_event(self, payload: Mapping[str, Any]) -> None:
         self.orders.order_event(payload)
 
-    def stands(self, statement: VenueStatement | None) -> None:
+    def stands(self, statement: AccountSnapshot | None) -> None:
         """What the venue says now; None: it did not answer."""
         self.statement = statement or self.statement
 
-    def beat(self, beat: Beat, statement: VenueStatement | None) -> None:
+    def beat(self, beat: Beat, statement: AccountSnapshot | None) -> None:
         now_s = self._now()
         self._beats += 1
         self.peak_memory_bytes = max(self.peak_memory_bytes, beat.memory_bytes)
@@ -207,7 +207,7 @@ class PaperStory:
             reconciliation=self._last_state,
         )
 
-    def facts(self, statement: VenueStatement | None, minutes: int | None, counts: PaperCounts) -> PaperFacts:
+    def facts(self, statement: AccountSnapshot | None, minutes: int | None, counts: PaperCounts) -> PaperFacts:
         """statement: the venue's word on the account as the run left it. minutes: candles that the venue had closed."""
         marks, on_stop = self._marks, self._plan.spec.paper.on_stop
         return PaperFacts(
@@ -243,7 +243,7 @@ class PaperStory:
         )
 
 
-def account_at_end(statement: VenueStatement) -> AccountAtEnd:
+def account_at_end(statement: AccountSnapshot) -> AccountAtEnd:
     held = [one for one in statement.account.positions or () if one.side != "FLAT"]
     return AccountAtEnd(
         open_orders=len(statement.account.open_orders or ()),
@@ -252,7 +252,7 @@ def account_at_end(statement: VenueStatement) -> AccountAtEnd:
     )
 
 
-def is_flat(statement: VenueStatement) -> bool:
+def is_flat(statement: AccountSnapshot) -> bool:
     """No open order and no position."""
     return not statement.account.open_orders and all(one.side == "FLAT" for one in statement.account.positions or ())
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from opslab.errors import Environment, LabError
-from opslab.model.messages.paper_messages import VenueStatement
+from opslab.model.messages.paper_messages import AccountSnapshot
 from opslab.model.messages.venue_messages import VenueEndpoints, VenuePlan, VenueProgress
 from opslab.model.primitives.ids import VenueId
 from opslab.ports import Clock
@@ -88,10 +88,10 @@ class VenueSeat:
         if self._child:
             self._child.tell({"handled": "all"})
 
-    def statement(self) -> VenueStatement | None:
+    def statement(self) -> AccountSnapshot | None:
         """What it says of the account; None when it does not answer."""
         answer = self._ask("statement")
-        return VenueStatement.model_validate(answer, strict=False) if answer is not None else None
+        return AccountSnapshot.model_validate(answer, strict=False) if answer is not None else None
 
     def flatten(self, why: str) -> dict[str, Any] | None:
         """Let the venue itself end every order and the position, and take no more; what it did."""

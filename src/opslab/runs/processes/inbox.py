@@ -7,14 +7,14 @@ from typing import Any
 
 from opslab.runs.processes.child_process import ChildProcess
 
-Frames = list[dict[str, Any]]
+Messages = list[dict[str, Any]]
 
 
 class Inbox:
     """Each child is listened to by a thread of its own; everything is taken from here by one."""
 
     def __init__(self) -> None:
-        self._queue: queue.SimpleQueue[tuple[str, Frames | None]] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[tuple[str, Messages | None]] = queue.SimpleQueue()
         self._threads: dict[str, threading.Thread] = {}
 
     def listen(self, who: str, child: ChildProcess) -> None:
@@ -26,7 +26,7 @@ class Inbox:
         """Safe in a signal handler."""
         self._queue.put((who, [dict(frame)]))
 
-    def take(self, seconds: float) -> tuple[str, Frames | None] | None:
+    def take(self, seconds: float) -> tuple[str, Messages | None] | None:
         """(who, what); what is None once and last, when the child has ended. None: nothing came in time."""
         try:
             return self._queue.get(timeout=seconds)

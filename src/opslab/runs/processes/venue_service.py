@@ -29,7 +29,7 @@ from opslab.runs.processes.child_process import VENUE_COMMAND, ChildProcess
 from opslab.store.files import folder_names, make_folder, writing
 from opslab.store.layout import Layout
 from opslab.store.venues.ledger import read_ledger
-from opslab.store.venues.venue_files import KEPT, read_venue, write_venue
+from opslab.store.venues.venue_files import VENUE_FOLDER, read_venue, write_venue
 from opslab.venue.account.audit import Audit, audit
 
 LOG = "venue.log"
@@ -218,7 +218,7 @@ def _ledger_folder(layout: Layout, venue: VenueId) -> Path:
     folder = layout.venue(venue)
     if read_venue(folder) is not None:
         return folder
-    kept = layout.run(RunId(venue)) / KEPT
+    kept = layout.run(RunId(venue)) / VENUE_FOLDER
     if kept.is_dir():
         return kept
     close = nearest(venue, folder_names(layout.venues))

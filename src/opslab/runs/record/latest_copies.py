@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from opslab.model.checks.check_kind import CHECKS, CheckKind, last_artifact
-from opslab.model.run.manifest import Finding
+from opslab.model.run.manifest import SealFinding
 from opslab.model.run.metadata import RunMetadata
 from opslab.store.files import remove_file, write_whole, writing
 
@@ -24,7 +24,7 @@ def write_plain_copies(folder: Path, metadata: RunMetadata) -> None:
             remove_file(folder / kind.plain)
 
 
-def plain_findings(folder: Path, metadata: RunMetadata) -> Iterator[Finding]:
+def plain_findings(folder: Path, metadata: RunMetadata) -> Iterator[SealFinding]:
     """Copies that are not what the metadata says; one that is missing is none."""
     last = dict(_last(metadata))
     for kind in CHECKS:
@@ -32,9 +32,9 @@ def plain_findings(folder: Path, metadata: RunMetadata) -> Iterator[Finding]:
         if not copy.is_file():
             continue
         if kind not in last:
-            yield Finding(kind="added", file=kind.plain, message="was added: the run has no such check")
+            yield SealFinding(kind="added", file=kind.plain, message="was added: the run has no such check")
         elif copy.read_bytes() != (folder / last[kind]).read_bytes():
-            yield Finding(kind="changed", file=kind.plain, message=f"is not {last[kind]}, of which it is a copy")
+            yield SealFinding(kind="changed", file=kind.plain, message=f"is not {last[kind]}, of which it is a copy")
 
 
 def _last(metadata: RunMetadata) -> Iterator[tuple[CheckKind, str]]:

@@ -33,7 +33,7 @@ _POSITION_BYTES = 24
 
 
 @dataclass(frozen=True, slots=True)
-class Transaction:
+class LedgerEntry:
     """One line: events that took place together, and where the replay then was."""
 
     number: int
@@ -86,7 +86,7 @@ class LedgerFile:
             with suppress(OSError):
                 os.close(file)
 
-    def history(self) -> Iterator[Transaction]:
+    def history(self) -> Iterator[LedgerEntry]:
         """Everything so far. To be read to its end, once, before anything is appended."""
         for transaction, digest, end in _read(self._folder, self._folder.name):
             self._number, self._prev, self._size = transaction.number, digest, end
@@ -186,7 +186,7 @@ def _lock(file: int, taken: Environment) -> None:
             raise taken from None
 
 
-def read_ledger(folder: Path, name: str | None = None) -> Iterator[Transaction]:
+def read_ledger(folder: Path, name: str | None = None) -> Iterator[LedgerEntry]:
     """Every whole line, in order, the chain checked on the way; it needs nothing but that file.
 
     name: whose ledger it is; None: the folder's. Raises Corrupt, naming line and byte.
@@ -195,7 +195,7 @@ def read_ledger(folder: Path, name: str | None = None) -> Iterator[Transaction]:
         yield transaction
 
 
-def _read(folder: Path, name: str) -> Iterator[tuple[Transaction, str, int]]:
+def _read(folder: Path, name: str) -> Iterator[tuple[LedgerEntry, str, int]]:
     """(transaction, digest of its line, offset behind it)."""
     prev: str | None = None
     start, number = 0, 0
@@ -221,13 +221,13 @@ def _read(folder: Path, name: str) -> Iterator[tuple[Transaction, str, int]]:
         raise Corrupt(f"ledger of {name}: {NAME} cannot be read: {error.strerror}", file=NAME) from None
 
 
-def _transaction(name: str, line: bytes, number: int, start: int) -> tuple[Transaction, str | None]:
+def _transaction(name: str, line: bytes, number: int, start: int) -> tuple[LedgerEntry, str | None]:
     try:
         found = from_json(line)
         at = Moment(found["minute"], found["tick"])
         if not all(isinstance(number, int) for number in (found["seq"], *at)):
             raise ValueError(at)
-        return Transaction(found["seq"], found["time"], at, tuple(found["events"])), found["prev"]
+        return LedgerEntry(found["seq"], found["time"], at, tuple(found["events"])), found["prev"]
     except (ValueError, KeyError, TypeError):
         raise _broken(name, "is not a transaction", number, start) from None
 

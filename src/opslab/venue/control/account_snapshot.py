@@ -19,7 +19,7 @@ orders, at the mark price as it stands, and free is the rest. What a node shows 
   of the venue 244.44 locked, of the node 826.56, which is 407.40 + 168.00 + 244.44 + 6.72.
 """
 
-from opslab.model.messages.paper_messages import AccountNow, BalanceNow, OrderNow, PositionNow, VenueStatement
+from opslab.model.messages.paper_messages import AccountNow, AccountSnapshot, BalanceNow, OrderNow, PositionNow
 from opslab.model.messages.venue_messages import VenueProgress
 from opslab.model.primitives.instant import iso
 from opslab.venue.account.account import Account, Order, Status
@@ -31,10 +31,10 @@ _STATUSES: dict[Status, str] = {"NEW": "ACCEPTED"}
 """In the engine's words, where they are others."""
 
 
-def statement(exchange: Exchange, progress: VenueProgress, now_ns: int) -> VenueStatement:
+def statement(exchange: Exchange, progress: VenueProgress, now_ns: int) -> AccountSnapshot:
     """A flat instrument is not listed. now_ns: the true clock."""
     account = exchange.account
-    return VenueStatement(
+    return AccountSnapshot(
         account=AccountNow(
             as_of=iso(now_ns),
             positions=tuple(_positions(exchange)),

@@ -15,7 +15,7 @@ from typing import Any
 from pydantic_core import from_json, to_json
 
 from opslab.errors import Environment, LabError, Usage
-from opslab.model.messages.paper_messages import VenueStatement
+from opslab.model.messages.paper_messages import AccountSnapshot
 from opslab.model.messages.venue_messages import DOOR_SOCKET
 from opslab.venue.control.flatten import Flattener
 from opslab.venue.faults.catalog import listing
@@ -33,7 +33,7 @@ class Door:
         faults: Faults,
         token: str,
         look: Callable[[], dict[str, Any]],
-        state: Callable[[], VenueStatement],
+        state: Callable[[], AccountSnapshot],
         flattener: Flattener,
     ) -> None:
         """look: how the venue stands, for `status`. state: what it says of the account, for `statement`."""

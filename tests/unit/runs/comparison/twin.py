@@ -24,7 +24,7 @@ from opslab.store.runs.engine_order_log import EngineOrders
 from opslab.store.runs.journal import Journal
 from opslab.store.runs.run_folders import RowsFile, read_metadata
 from opslab.store.venues.ledger import LedgerFile
-from opslab.store.venues.venue_files import KEPT
+from opslab.store.venues.venue_files import VENUE_FOLDER
 from opslab.system import SystemClock
 
 INSTRUMENT = instrument_of(exchange_info_symbol("BTCUSDT"))
@@ -76,11 +76,11 @@ def twin(of: Run, home: Path, folder: Path, bars: int, twist: Twist) -> Run:
         for payload in _told(of, candles, bars, twist):
             told.order_event(payload)
             journal.append_many([("order_event", payload)])
-    with LedgerFile(folder / KEPT, SystemClock()) as ledger:
+    with LedgerFile(folder / VENUE_FOLDER, SystemClock()) as ledger:
         list(ledger.history())
         for at, events in _transactions(of, candles, bars, twist):
             ledger.append(events, at)
-    paper_results(folder / KEPT, told, lambda name, row: rows[name].add(row), INSTRUMENT)
+    paper_results(folder / VENUE_FOLDER, told, lambda name, row: rows[name].add(row), INSTRUMENT)
     for file in rows.values():
         file.commit()
     return Run(folder, _metadata(of.metadata, bars, twist), of.account, twist.decisions_kept, drawn=30)

@@ -13,7 +13,7 @@ from opslab.nautilus.strategy.denied_orders import asked
 from opslab.ports import Moment
 from opslab.runs.safety.flat_times import flat_times
 from opslab.runs.safety.halt_controller import Escalation, Pressed, next_step, seconds_between
-from opslab.store.venues.ledger import Transaction
+from opslab.store.venues.ledger import LedgerEntry
 from opslab.system import SystemClock
 from tests.drivers.tc import wait_until
 
@@ -47,10 +47,10 @@ def test_the_venue_is_asked_only_when_it_matters() -> None:
     assert next_step(Pressed(1.0, True, "none"), never) == "none"
 
 
-def transactions(*events: list[dict[str, Any]]) -> list[Transaction]:
+def transactions(*events: list[dict[str, Any]]) -> list[LedgerEntry]:
     """One a second."""
     return [
-        Transaction(n, f"2026-01-01T00:00:{n:02d}.000000Z", Moment(0, 0), tuple(found))
+        LedgerEntry(n, f"2026-01-01T00:00:{n:02d}.000000Z", Moment(0, 0), tuple(found))
         for n, found in enumerate(events, 1)
     ]
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from opslab.errors import Corrupt, Environment, Unwritable
 from opslab.model.primitives.difference import differences
-from opslab.model.run.manifest import Finding
+from opslab.model.run.manifest import SealFinding
 from opslab.store.runs.owner import is_held, owned
 from opslab.store.runs.run_folders import RowsFile, tidy
 from opslab.store.runs.seal import hold_against, read_manifest, seal
@@ -34,7 +34,7 @@ def sealed(folder: Path, files: dict[str, bytes]) -> Path:
     return folder
 
 
-def findings(folder: Path) -> list[Finding]:
+def findings(folder: Path) -> list[SealFinding]:
     manifest = read_manifest(folder)
     assert manifest is not None
     return hold_against(folder, manifest, lambda _size: None)

@@ -17,7 +17,7 @@ import pytest
 
 from opslab.errors import Corrupt, Environment, Unwritable
 from opslab.ports import Moment
-from opslab.store.venues.ledger import LedgerFile, Transaction, at_rest, read_ledger
+from opslab.store.venues.ledger import LedgerEntry, LedgerFile, at_rest, read_ledger
 from opslab.system import SystemClock
 
 LEDGER = "ledger.jsonl"
@@ -78,7 +78,7 @@ def test_a_transaction_is_read_as_it_was_written(tmp_path: Path) -> None:
     with opened(tmp_path) as ledger:
         ledger.append(events, Moment(7, 3))
     [found] = read_ledger(tmp_path)
-    assert found == Transaction(1, found.time, Moment(7, 3), tuple(events))
+    assert found == LedgerEntry(1, found.time, Moment(7, 3), tuple(events))
     assert (tmp_path / LEDGER).read_bytes().count(b"\n") == 1
 
 

@@ -12,7 +12,7 @@ from opslab.model.messages.ledger_events import Accepted, Canceled, Expired, Fil
 from opslab.ports import Moment
 from opslab.store.runs.run_folders import read_rows
 from opslab.store.venues.ledger import read_ledger
-from opslab.store.venues.venue_files import KEPT
+from opslab.store.venues.venue_files import VENUE_FOLDER
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class Stories:
 
     def __init__(self, folder: Path, first: int) -> None:
         """first: the candle, of those compared, that is the venue's first."""
-        self._lines = read_ledger(folder / KEPT)
+        self._lines = read_ledger(folder / VENUE_FOLDER)
         self._first = first
         self._past: dict[int, Story] = {}
 
