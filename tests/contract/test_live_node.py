@@ -15,7 +15,7 @@ import pytest
 
 from opslab.model.messages.engine_messages import OwnStrategyPlan
 from opslab.model.messages.paper_messages import Beat, FeedName, Flattened, NodeSnapshot
-from opslab.runs.processes.venue_control_client import DoorClient
+from opslab.runs.processes.venue_control_client import ControlClient
 from tests.drivers.control_client import TOKEN, holding
 from tests.drivers.engine_process import EngineProcess, PacedVenue
 from tests.drivers.tc import wait_until
@@ -63,8 +63,8 @@ def engine(venue: VenueProcess, tmp_path: Path, stack: ExitStack) -> Stage:
 
 
 @pytest.fixture
-def door(venue: VenueProcess, stack: ExitStack) -> DoorClient:
-    return stack.enter_context(DoorClient(venue.ledger, TOKEN))
+def door(venue: VenueProcess, stack: ExitStack) -> ControlClient:
+    return stack.enter_context(ControlClient(venue.ledger, TOKEN))
 
 
 def open_at(venue: VenueProcess) -> tuple[Decimal, int]:
@@ -118,7 +118,7 @@ def test_a_run_ends_with_its_last_bar_flat_and_says_so_in_order(venue: VenueProc
     names = [frame["event"] for frame in node.told() if "event" in frame]
     assert names[:2] == ["engine_started", "scenario_registered"]
     assert keys[-4:] == ["flattened", "snapshot", "ended", "result"]
-    assert why(node) == "last bar handled"
+    assert why(node) == "last_bar"
     assert node.told("ended") == [{"bars": 6, "early": False}]
     assert flattened(node).flat
     assert flattened(node).seconds < 1
@@ -188,7 +188,7 @@ def changes(node: EngineProcess, feed: FeedName) -> list[tuple[str, str]]:
     return [(one["from"], one["to"]) for one in node.events("feed_state_changed") if one["feed"] == feed]
 
 
-def test_a_stream_that_is_silent_is_noticed_and_only_that(engine: Stage, door: DoorClient) -> None:
+def test_a_stream_that_is_silent_is_noticed_and_only_that(engine: Stage, door: ControlClient) -> None:
     node = engine("Holds", silent_after={"bars": 60.0, "quotes": 60.0, "trades": 1.0})
     node.wait("beat", lambda beat: set(beat["feeds"].values()) == {"live"})
     with holding(door, "silence", stream="btcusdt@aggTrade"):
@@ -202,15 +202,17 @@ def test_a_stream_that_is_silent_is_noticed_and_only_that(engine: Stage, door: D
     assert changes(node, "quotes") == [("recovering", "live")]
 
 
-def test_a_lost_connection_is_noticed_and_so_is_its_return(engine: Stage, door: DoorClient) -> None:
+def test_a_lost_connection_is_noticed_and_so_is_its_return(engine: Stage, door: ControlClient) -> None:
     node = engine("Holds")
     node.wait("beat", lambda beat: set(beat["feeds"].values()) == {"live"})
     with holding(door, "refuse", which="market"):
         door.ask("start", fault="close", terms={"which": "market"})
         for feed in (*DATA, "quotes"):
-            noticed = node.wait_event(
-                "feed_state_changed", lambda one, feed=feed: (one["feed"], one["to"]) == (feed, "disconnected")
-            )
+
+            def is_disconnection(change: dict[str, Any], feed: str = feed) -> bool:
+                return (change["feed"], change["to"]) == (feed, "disconnected")
+
+            noticed = node.wait_event("feed_state_changed", is_disconnection)
             assert noticed["noticed_after_seconds"] < 0.5
         down = node.wait("beat", lambda beat: set(beat["feeds"].values()) == {"disconnected"})
         assert down["sockets"]["binance-futures-market-streams"] == "disconnected"
@@ -225,7 +227,7 @@ def test_a_lost_connection_is_noticed_and_so_is_its_return(engine: Stage, door: 
 
 
 def test_what_was_filled_while_nobody_could_tell_is_known_again(
-    venue: VenueProcess, engine: Stage, door: DoorClient
+    venue: VenueProcess, engine: Stage, door: ControlClient
 ) -> None:
     node = engine("Near")
     node.wait_event("order_event", lambda event: event["type"] == "OrderAccepted")
@@ -259,7 +261,7 @@ def test_a_venue_that_was_killed_is_found_again(venue: VenueProcess, engine: Sta
     assert open_at(venue) == FLAT
 
 
-def test_a_connection_that_says_nothing_becomes_silent(engine: Stage, door: DoorClient) -> None:
+def test_a_connection_that_says_nothing_becomes_silent(engine: Stage, door: ControlClient) -> None:
     with holding(door, "silence", stream="btcusdt@kline_1m"):
         node = engine("Holds", silent_after={"bars": 1.0, "quotes": 60.0, "trades": 60.0})
         noticed = node.wait_event("feed_state_changed", lambda one: one["to"] == "silent")
@@ -280,7 +282,7 @@ def test_a_blocked_handler_means_no_beats_and_then_one_again(engine: Stage) -> N
 # Bars.
 
 
-def test_a_bar_that_comes_twice_is_told_and_neither_counted_nor_acted_on(engine: Stage, door: DoorClient) -> None:
+def test_a_bar_that_comes_twice_is_told_and_neither_counted_nor_acted_on(engine: Stage, door: ControlClient) -> None:
     node = engine("TellsBars")
     node.wait("beat", lambda beat: beat["bars"] >= 2)
     with holding(door, "duplicate", which="market"):
@@ -294,7 +296,7 @@ def test_a_bar_that_comes_twice_is_told_and_neither_counted_nor_acted_on(engine:
 
 
 def test_a_user_s_strategy_gets_a_bar_twice_as_the_engine_gives_it(
-    engine: Stage, door: DoorClient, tmp_path: Path
+    engine: Stage, door: ControlClient, tmp_path: Path
 ) -> None:
     node = engine(own=own_strategy(tmp_path, "print('saw', bar.ts_event, flush=True)"))
     node.wait("beat", lambda beat: beat["bars"] >= 2)
@@ -322,7 +324,7 @@ def test_at_full_speed_each_bar_is_told_once_its_orders_are_answered(
         node = engine(strategy, at=paced, rows=minutes, tells_handled=True, on_frame=pass_on)
         assert node.end(60) is None
         assert node.told("handled") == list(range(1, minutes + 1))
-        assert why(node) == "last bar handled"
+        assert why(node) == "last_bar"
         if strategy is None:
             _assert_answered_between_bars(node)
             assert len(paced.standing().orders) == node.told("result")[0]["counters"]["orders_submitted"] >= minutes
@@ -390,7 +392,7 @@ def test_the_end_of_control_ends_it(venue: VenueProcess, engine: Stage) -> None:
     node = holding_all(engine("Holds"))
     node.let_go()
     assert node.end(10) is None
-    assert why(node) == "control is gone"
+    assert why(node) == "control_lost"
     assert open_at(venue) == FLAT
 
 
@@ -515,7 +517,7 @@ def test_a_strategy_that_claims_by_itself_keeps_its_way_and_the_account_is_flat_
     assert not [event for event in second.events("order_event") if "-001-001-" in event["client_order_id"]]
 
 
-def test_what_somebody_else_opened_is_closed_too(venue: VenueProcess, engine: Stage, door: DoorClient) -> None:
+def test_what_somebody_else_opened_is_closed_too(venue: VenueProcess, engine: Stage, door: ControlClient) -> None:
     node = holding_all(engine("Holds"))
     door.ask("start", fault="external-trade", terms={"side": "SELL", "quantity": "0.050"})
     node.say(stop="enough")
@@ -528,8 +530,11 @@ def test_no_engine_of_a_run_repeats_an_order_id(venue: VenueProcess, engine: Sta
     """Even when all of them begin in the same second, which their ids are made of."""
     nodes = [engine("Insists", number=number, on_stop="leave") for number in (1, 2)]
     for number, node in enumerate(nodes, 1):  # each is told of the other's orders, too
-        mine = f"-00{number}-001-"
-        node.wait_event("order_event", lambda event, mine=mine: mine in event["client_order_id"])
+
+        def is_its_own(event: dict[str, Any], mine: str = f"-00{number}-001-") -> bool:
+            return mine in event["client_order_id"]
+
+        node.wait_event("order_event", is_its_own)
     for node in nodes:
         node.say(stop="enough")
     for node in nodes:
@@ -574,7 +579,7 @@ def test_it_goes_nowhere_but_to_this_machine(venue: VenueProcess, engine: Stage)
     assert "not a loopback URL" in failure["message"]
 
 
-def test_a_panic_is_printed(venue: VenueProcess, engine: Stage, door: DoorClient) -> None:
+def test_a_panic_is_printed(venue: VenueProcess, engine: Stage, door: ControlClient) -> None:
     node = engine("Holds")
     node.wait("beat", lambda beat: beat["bars"] >= 1)
     with holding(door, "broken-ohlc"):

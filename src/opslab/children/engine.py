@@ -18,12 +18,20 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, BinaryIO
 
+from pydantic import TypeAdapter
 from pydantic_core import from_json
 
 from opslab.children.halt import Halt, backtest_halt, live_halt, watch_switch
 from opslab.children.pipe import FramePipe
 from opslab.model.market.instrument import instrument_of
-from opslab.model.messages.engine_messages import EnginePlan, LivePlan, OwnStrategyPlan, ScenarioPlan, plan_of
+from opslab.model.messages.engine_messages import (
+    EnginePlan,
+    LivePlan,
+    OwnStrategyPlan,
+    ScenarioPlan,
+    StopReason,
+    plan_of,
+)
 from opslab.model.primitives.redact import PathRedactor
 from opslab.model.run.metadata import EngineCost, Failure
 from opslab.model.run.results import Results
@@ -44,6 +52,7 @@ _LIVE_ORPHAN_SECONDS = 20.0
 _ALONE_SECONDS = 12.0
 """How long an engine without control may take to leave its account as it should; then that is done past it."""
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_STOP_REASON: TypeAdapter[StopReason] = TypeAdapter(StopReason)
 
 
 def main(scenarios: dict[tuple[str, str], type[Scenario]], descriptor: int, *, polls_switch: bool = False) -> int:
@@ -184,7 +193,7 @@ def _stopper(watch: Watch) -> Callable[[int, FrameType | None], None]:
 def _hear_signals(watch: LiveWatch) -> None:
     """The engine would stop its node at once on a signal, with the account as it is: it never gets any."""
     while True:
-        watch.ask_to_end(signal.Signals(signal.sigwait(_SIGNALS)).name)
+        watch.ask_to_end("SIGINT" if signal.sigwait(_SIGNALS) == signal.SIGINT else "SIGTERM")
 
 
 def _hear_control(plan: LivePlan, watch: LiveWatch, words: Words, orders: BinaryIO, halt: Halt) -> None:
@@ -197,8 +206,8 @@ def _hear_control(plan: LivePlan, watch: LiveWatch, words: Words, orders: Binary
             elif "halt" in word:
                 halt(word["halt"])
             elif "stop" in word:
-                watch.ask_to_end(str(word["stop"]))
-    watch.ask_to_end("control is gone")
+                watch.ask_to_end(_STOP_REASON.validate_python(word["stop"]))
+    watch.ask_to_end("control_lost")
     alone = threading.Event()
     alone.wait(_ALONE_SECONDS)
     if not watch.flattened_told and not watch.halted:  # the engine's thread is held up by a handler

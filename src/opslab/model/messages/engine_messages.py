@@ -22,6 +22,7 @@ from opslab.model.messages.paper_messages import FeedName, OnStop
 from opslab.model.messages.venue_messages import VenueEndpoints
 from opslab.model.primitives.record import Record
 
+SignalName = Literal["SIGINT", "SIGTERM", "SIGHUP"]
 StopReason = Literal[
     "last_bar",
     "max_bars",
@@ -29,12 +30,14 @@ StopReason = Literal[
     "max_seconds",
     "SIGINT",
     "SIGTERM",
+    "SIGHUP",
     "kill_switch",
     "failure",
     "venue_lost",
     "engine_lost",
     "engine_ended",
     "node_ended",
+    "owner_gone",
     "control_lost",
     "control_backlog",
 ]

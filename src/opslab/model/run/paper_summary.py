@@ -6,6 +6,7 @@ known, which is not the same as none.
 
 from typing import Literal
 
+from opslab.model.messages.engine_messages import StopReason
 from opslab.model.messages.paper_messages import FeedName, OnStop
 from opslab.model.primitives.record import Record
 
@@ -61,8 +62,7 @@ class AccountAtEnd(Record):
 class StopFacts(Record):
     """How the run was brought to its end."""
 
-    why: str
-    """`max_bars`, `end_of_data`, `max_seconds`, a signal's name, `failure`, or `owner_gone`."""
+    why: StopReason
     on_stop: OnStop
     seconds_to_gate: float | None = None
     """From the reason to the last moment that an order could pass."""

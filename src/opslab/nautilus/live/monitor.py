@@ -127,9 +127,9 @@ class Monitor:
         if late is not None:
             self._watch.frames.offer({"beat": self._beat(now, late).model_dump()})
         if self._words.backlogged():
-            self._watch.ask_to_end("control does not read what it is told")
+            self._watch.ask_to_end("control_backlog")
         if self._bars.all_done(now):
-            self._watch.ask_to_end("last bar handled")
+            self._watch.ask_to_end("last_bar")
         if self._watch.stop and self._ending.step(now):
             self._watch.frames.send({"beat": self._beat(now, self._pulse.last(now)).model_dump()})
 

@@ -129,14 +129,15 @@ def run(
         node.run()
     except Exception as error:  # noqa: BLE001  (the engine raises plain RuntimeErrors, also for what on_start raised)
         if not (_NO_GOODBYE in str(error) and monitors and monitors[0].is_over):
-            _failed(watch, str(error))
+            _failed(watch, "engine", str(error))
     ended.set()
     one_alone.acquire()  # for ever, when this process is being given up
     seconds = time.perf_counter() - began
     if not watch.stop:
-        _failed(watch, "the node stopped by itself before the run was over")
+        _failed(watch, "engine", "the node stopped by itself before the run was over")
     for name in replaced(strategy):
-        _failed(watch, f"the strategy put another {name} in place of its own while it ran: nobody saw what that did")
+        message = f"the strategy put another {name} in place of its own while it ran: nobody saw what that did"
+        _failed(watch, "strategy", message)
     _tell_account(plan, watch, client, hunt)
     return _outcome(watch, early=not (monitors and monitors[0].saw_last_bar), seconds=seconds)
 
@@ -173,7 +174,7 @@ def _ask_again(strategy: Guarded, state: NodeState) -> None:
 
 def _tell_account(plan: LivePlan, watch: LiveWatch, client: AccountClient, hunt: Hunt) -> None:
     """When the monitor did not see to it: the node never ran, or was stopped past it. In a halt in any case."""
-    watch.ask_to_end("the node has ended")
+    watch.ask_to_end("node_ended")
     watch.tell_gate()
     if watch.halted:
         done = hunt.finish()
@@ -191,10 +192,9 @@ def _outcome(watch: LiveWatch, *, early: bool, seconds: float) -> Outcome:
     return Outcome(counters=counters, denial_reasons=reasons, seconds=seconds, bars=watch.bars)
 
 
-def _failed(watch: LiveWatch, message: str) -> None:
+def _failed(watch: LiveWatch, kind: Literal["strategy", "engine"], message: str) -> None:
     if watch.failure is not None:
         return
-    kind: Literal["strategy", "engine"] = "strategy" if message.startswith("the strategy") else "engine"
     if _UNREADY in message:
         message = f"the node could not connect within {CONNECT_SECONDS} s"
     watch.failure = Failure(kind=kind, message=watch.clean(message))

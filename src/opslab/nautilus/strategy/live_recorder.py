@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from opslab.model.messages.engine_messages import StopReason
 from opslab.model.messages.paper_messages import Flattened, OnStop
 from opslab.model.primitives.instant import iso
 from opslab.model.run.metadata import Failure
@@ -25,7 +26,7 @@ class LiveWatch(Watch):
     """The bars that the run is about."""
     spares: bool
     """Whether a bar that is not newer than the last one is kept from the strategy. It is not counted anyway."""
-    why: str = ""
+    why: StopReason | None = None
     """Why the run is to end; the first reason there was."""
     answers: Answers = field(default_factory=Answers)
     handled_ns: int = 0
@@ -42,7 +43,7 @@ class LiveWatch(Watch):
     _gate_told: bool = False
     _telling_gate: threading.Lock = field(default_factory=threading.Lock)
 
-    def ask_to_end(self, why: str) -> None:
+    def ask_to_end(self, why: StopReason) -> None:
         """From any thread."""
         self.why = self.why or why
         self.stop = True

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from opslab.model.messages.engine_messages import StopReason
 from opslab.model.messages.paper_messages import AccountSnapshot
 from opslab.ports import Clock
 from opslab.runs.paper.halt import leave_halted
@@ -33,7 +34,7 @@ class AccountEnd:
         """The run comes to its end: what is closed behind this, no engine was to see."""
         self._count(self.venue.statement() if self.minutes is None else None)
 
-    def leave(self, why: str, listen: Callable[[float], None]) -> Left:
+    def leave(self, why: StopReason, listen: Callable[[float], None]) -> Left:
         """Once; what was found then is the answer from there on. listen: hears for so many seconds what is said."""
         if self._left is None:
             self._left = self._ask(why, listen)
@@ -55,7 +56,7 @@ class AccountEnd:
         if self.minutes is None and statement:
             self.minutes = statement.minutes
 
-    def _ask(self, why: str, listen: Callable[[float], None]) -> Left:
+    def _ask(self, why: StopReason, listen: Callable[[float], None]) -> Left:
         deadline = self.clock.monotonic_s() + LAST_WORD_SECONDS
         while not self.venue.listens and (left := deadline - self.clock.monotonic_s()) > 0:
             if not self.venue.runs and self.venue.starts > VENUE_STARTS:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from opslab.model.messages.engine_messages import StopReason
 from opslab.model.messages.paper_messages import Beat, Flattened
 from opslab.model.run.live_status import Phase
 from opslab.model.run.metadata import EngineCost, Failure, ScenarioCounters
@@ -16,7 +17,7 @@ START_SECONDS = 60.0
 """From spawn to the first beat; the engine itself gives up connecting before."""
 LATE_BAR_SECONDS = 5.0
 """How long the last bar may take to be dealt with, once the venue has sent all."""
-SIGNALS = ("SIGINT", "SIGTERM")
+SIGNALS: tuple[StopReason, ...] = ("SIGINT", "SIGTERM")
 """Why an engine closes its gate that somebody else told to end."""
 LAST_EVENTS = 8
 _TELLING = ("type", "client_order_id", "venue_order_id", "feed", "to", "why", "last_qty", "last_px", "bar")
@@ -145,7 +146,7 @@ def all_was_sent(life: EngineLife, replayed_s: float | None, now_s: float) -> bo
     return now_s > max(replayed_s, life.first_beat_s) + LATE_BAR_SECONDS
 
 
-def unasked(why: str) -> Failure:
+def unasked(why: StopReason) -> Failure:
     """Why an engine ended that neither control nor its last bar let end."""
     return Failure(kind="engine", message=f"the engine ended by itself: {why}, which did not come from tc")
 

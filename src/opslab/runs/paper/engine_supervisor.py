@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from opslab.model.messages.engine_messages import StopReason
 from opslab.model.messages.venue_messages import VenueEndpoints
 from opslab.model.primitives.instant import iso
 from opslab.model.run.metadata import Failure
@@ -40,7 +41,7 @@ class EngineSeat:
         if self.life:
             self.life.child.tell({"snapshot": number})
 
-    def stop(self, why: str) -> None:
+    def stop(self, why: StopReason) -> None:
         if self.life:
             self.life.child.tell({"stop": why})
             self.life.child.stop()

@@ -1,5 +1,6 @@
 """The halt of a paper run: its engine pressed to end, and the venue asked, and told, until the account is flat."""
 
+from opslab.model.messages.engine_messages import StopReason
 from opslab.model.messages.paper_messages import AccountSnapshot
 from opslab.runs.paper.engine_session import EngineLife
 from opslab.runs.paper.shutdown import Left, tell_left
@@ -10,7 +11,7 @@ from opslab.runs.safety.flat_times import FlatTimes, flat_times
 from opslab.runs.safety.halt_controller import HaltOfRun
 from opslab.store.venues.ledger import read_ledger
 
-WHY = "kill_switch"
+WHY: StopReason = "kill_switch"
 
 
 def press(halt: HaltOfRun, life: EngineLife, venue: VenueSeat) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
+from opslab.model.messages.engine_messages import StopReason
 from opslab.model.messages.paper_messages import FEEDS, FeedName
 from opslab.model.primitives.instant import NS_PER_SECOND, parse_iso
 from opslab.model.run.event import Event
@@ -40,9 +41,9 @@ class Told:
     peak_memory_bytes: int = 0
     actions: int = 0
     venue_listened: bool = False
-    stopping_why: str | None = None
+    stopping_why: StopReason | None = None
     """Why control asked for the end."""
-    gate_why: str | None = None
+    gate_why: StopReason | None = None
     """What the engine said as it closed its gate."""
     final: Reconciled | None = None
     reconciliations: Counter[str] = field(default_factory=Counter)

@@ -14,7 +14,7 @@ from pydantic_core import from_json
 
 from opslab.errors import Environment, InvalidSpec
 from opslab.model.market.instrument import instrument_of
-from opslab.model.messages.engine_messages import BARS
+from opslab.model.messages.engine_messages import BARS, StopReason
 from opslab.model.messages.venue_messages import FLATTEN_SECONDS, ORPHAN_SECONDS
 from opslab.model.primitives.ids import RunId
 from opslab.model.primitives.instant import NS_PER_SECOND, parse_iso
@@ -22,7 +22,7 @@ from opslab.model.run.metadata import RunMetadata, ScenarioCounters
 from opslab.model.run.paper_summary import AccountAtEnd, StopFacts
 from opslab.model.spec.run_spec import PaperLimits, PaperSpec
 from opslab.resources import exchange_info_symbol
-from opslab.runs.paper.closing_event import LAST_BAR, actions, bound, closing
+from opslab.runs.paper.closing_event import actions, bound, closing
 from opslab.runs.paper.journal_summary import Told, told_by
 from opslab.runs.paper.results import PaperCounts, ledger_events, told_in_journal, write_results
 from opslab.runs.processes.venue_folder import drop_venue, is_served, keep_venue, own_venue
@@ -62,7 +62,13 @@ def refuse_while_served(layout: Layout, run_id: RunId) -> None:
 
 
 def settle_paper(
-    layout: Layout, folder: Path, metadata: RunMetadata, clean: Callable[[str], str], *, why: str, same_boot: bool
+    layout: Layout,
+    folder: Path,
+    metadata: RunMetadata,
+    clean: Callable[[str], str],
+    *,
+    why: StopReason,
+    same_boot: bool,
 ) -> Settled:
     """Make the results, and put the venue away. The caller owns the run, has tidied it, and tells the journal.
 
@@ -158,10 +164,10 @@ def _account(folder: Path) -> AccountAtEnd | None:
 
 
 def _stop(
-    folder: Path, told: Told, limits: PaperLimits, rows: int, account: AccountAtEnd | None, why: str
+    folder: Path, told: Told, limits: PaperLimits, rows: int, account: AccountAtEnd | None, why: StopReason
 ) -> StopFacts:
     """why: where the journal says nothing of one."""
-    gate_why = bound(limits, rows) if told.gate_why == LAST_BAR else told.gate_why
+    gate_why = bound(limits, rows) if told.gate_why == "last_bar" else told.gate_why
     seconds_to_flat = told.seconds_to_flat
     if seconds_to_flat is None and account and account.flat:
         seconds_to_flat = _alone_seconds(folder)

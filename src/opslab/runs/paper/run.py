@@ -9,7 +9,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from opslab.model.messages.engine_messages import BARS
+from opslab.model.messages.engine_messages import BARS, StopReason
 from opslab.model.messages.paper_messages import Beat, Flattened, NodeSnapshot
 from opslab.model.messages.venue_messages import VenueEndpoints, VenueProgress
 from opslab.model.run.event import HIGH_RATE
@@ -17,7 +17,7 @@ from opslab.model.run.live_status import Live, PaperLive
 from opslab.model.run.metadata import Failure, RunMetadata
 from opslab.runs.lifecycle import Surroundings, live_through, start
 from opslab.runs.paper.account_shutdown import AccountEnd
-from opslab.runs.paper.closing_event import LAST_BAR, bound
+from opslab.runs.paper.closing_event import bound
 from opslab.runs.paper.engine_session import SIGNALS, EngineLife, all_was_sent, loss, may_restart, phase, unasked
 from opslab.runs.paper.engine_supervisor import EngineSeat
 from opslab.runs.paper.halt import WHY, press
@@ -86,7 +86,7 @@ class PaperRun:
         )
         self._halt = HaltOfRun(around.layout, plan.run_id, around.clock, around.clean, log)
         self._account = AccountEnd(plan, self._venue, self._halt, around.clock, log, self._story)
-        self._why: str | None = None
+        self._why: StopReason | None = None
         """Why the run ends, once it does."""
         self._signal: str | None = None
         self._failure: Failure | None = None
@@ -142,7 +142,7 @@ class PaperRun:
             self._hear_engine(self._engine, frames)
 
     def _signaled(self, count: int) -> None:
-        name = self._around.signals.name or "signal"
+        name = self._around.signals.name or "SIGTERM"
         if self._why is None or count > 1:  # one that comes when the run ends anyway is not what ended it
             self._signal = name
         if count > 1 and self._engine:
@@ -238,7 +238,7 @@ class PaperRun:
                 life.failure = unasked(payload["why"])
                 return
             if self._why is None:
-                self._why = bound(self._limits, self._plan.rows) if payload["why"] == LAST_BAR else payload["why"]
+                self._why = bound(self._limits, self._plan.rows) if payload["why"] == "last_bar" else payload["why"]
                 self._account.count_minutes()
             self._story.gate_closed(self._why)
 
@@ -295,7 +295,7 @@ class PaperRun:
             while (left := deadline - self._clock.monotonic_s()) > 0:
                 self._listen(left)
 
-    def _stop(self, why: str) -> None:
+    def _stop(self, why: StopReason) -> None:
         """Let the engine close its gate, leave the account as `on_stop` wants, and end."""
         if self._why is None:
             self._why = why
@@ -326,7 +326,7 @@ class PaperRun:
         statement = self._venue.statement()
         self._story.left("engine")
         if self._limits.on_stop == "flatten" and not self._halt.is_on:
-            tell_left(self._log, statement, "engine", self._why or "stop", rounds=done.rounds, seconds=done.seconds)
+            tell_left(self._log, statement, "engine", self._why or "engine_ended", rounds=done.rounds, seconds=done.seconds)
 
     def _snapshot(self, told: NodeSnapshot) -> None:
         """The last one is held against what the venue has, while the node stops."""

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from opslab.model.market.instrument import instrument_of
+from opslab.model.messages.engine_messages import StopReason
 from opslab.model.messages.paper_messages import AccountSnapshot
 from opslab.model.primitives.ids import VenueId
 from opslab.model.run.halt_summary import HaltFacts
@@ -34,7 +35,7 @@ class Left:
 class Ending:
     """How it came to its end."""
 
-    why: str
+    why: StopReason
     failure: Failure | None
     signal: str | None
     left: Left
@@ -42,7 +43,7 @@ class Ending:
     """Candles that the venue had closed when it came to its end; None: it could not be asked."""
 
 
-def tell_left(log: RunLog, statement: AccountSnapshot | None, by: str, why: str, **more: Any) -> None:
+def tell_left(log: RunLog, statement: AccountSnapshot | None, by: str, why: StopReason, **more: Any) -> None:
     """What the venue says of the account once it was flattened, whoever did it."""
     account = statement.account if statement else None
     said = account.model_dump() if account else None
@@ -52,7 +53,9 @@ def tell_left(log: RunLog, statement: AccountSnapshot | None, by: str, why: str,
     log.tell("positions_flattened", {"by": by, "why": why, "flat": flat, "venue": said})
 
 
-def leave_account(plan: PaperPlan, venue: VenueSeat, log: RunLog, story: PaperStory, why: str) -> AccountSnapshot | None:
+def leave_account(
+    plan: PaperPlan, venue: VenueSeat, log: RunLog, story: PaperStory, why: StopReason
+) -> AccountSnapshot | None:
     """The engine is gone. What it left behind against `on_stop: flatten`, the venue ends; its word on the account.
 
     Where no engine could say that it was flat, the venue does, even if nothing was open.

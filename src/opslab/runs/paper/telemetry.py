@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
+from opslab.model.messages.engine_messages import StopReason
 from opslab.model.messages.paper_messages import FEEDS, AccountSnapshot, Beat, FeedName
 from opslab.model.primitives.instant import iso
 from opslab.model.run.live_status import FeedNow, PaperLive, Phase
@@ -73,7 +74,7 @@ class PaperStory:
         self.final: State | None = None
         """State of the last reconciliation."""
         self._restart_seconds: list[float] = []
-        self._why: str | None = None
+        self._why: StopReason | None = None
         self._by: str | None = None
 
     def _now(self) -> float:
@@ -115,11 +116,11 @@ class PaperStory:
     def venue_lost(self) -> None:
         self._venue_losses += 1
 
-    def stopping(self, why: str) -> None:
+    def stopping(self, why: StopReason) -> None:
         self._why = why
         self._marks.asked_to_stop = self._marks.asked_to_stop or self._now()
 
-    def gate_closed(self, why: str) -> None:
+    def gate_closed(self, why: StopReason) -> None:
         self._why = self._why or why
         self._marks.gate = self._marks.gate or self._now()
 

@@ -13,7 +13,7 @@ from opslab.ports import Clock
 from opslab.runs.planning.plan import PaperPlan
 from opslab.runs.processes.child_process import VENUE_COMMAND, ChildProcess
 from opslab.runs.processes.inbox import Inbox
-from opslab.runs.processes.venue_control_client import DoorClient
+from opslab.runs.processes.venue_control_client import ControlClient
 from opslab.runs.processes.venue_folder import prepare_run_venue
 from opslab.runs.processes.venue_service import new_key
 from opslab.store.layout import Layout
@@ -50,7 +50,7 @@ class VenueSeat:
         self._inbox = inbox
         self._command = command
         self._child: ChildProcess | None = None
-        self._door: DoorClient | None = None
+        self._door: ControlClient | None = None
         self._shy_until_s = 0.0
         self.starts = 0
         self.listens = False
@@ -105,7 +105,7 @@ class VenueSeat:
             return None
         try:
             if self._door is None:
-                self._door = DoorClient(self.folder, self._plan.token, seconds=ASK_SECONDS)
+                self._door = ControlClient(self.folder, self._plan.token, seconds=ASK_SECONDS)
             self._door.give(seconds)
             return self._door.ask(do, **more)
         except (LabError, ValueError):

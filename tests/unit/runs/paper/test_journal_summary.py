@@ -111,8 +111,8 @@ def test_how_long_its_end_took_is_told_as_far_as_it_came() -> None:
         (4, "positions_flattened", {"flat": True}),
     )
     assert (done.seconds_to_gate, done.seconds_to_flat) == (0.5, 1.0)
-    not_flat = told((3, "gate_closed", {"why": "last bar handled"}), (4, "positions_flattened", {"flat": False}))
-    assert (not_flat.gate_why, not_flat.seconds_to_flat) == ("last bar handled", None)
+    not_flat = told((3, "gate_closed", {"why": "last_bar"}), (4, "positions_flattened", {"flat": False}))
+    assert (not_flat.gate_why, not_flat.seconds_to_flat) == ("last_bar", None)
 
 
 def test_counts_of_orders_are_the_ledgers() -> None:
