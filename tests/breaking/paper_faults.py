@@ -17,7 +17,7 @@ from tests.breaking.disk_full import CANNOT_MOUNT, can_mount, leave_the_shared_m
 from tests.breaking.scene import Scene
 from tests.breaking.stop_signals import claim_never_was
 from tests.breaking.trial import Attempt, Trial
-from tests.drivers.paper_run import PaperRun, living_in
+from tests.drivers.paper_run import PaperRun, living_in, with_fields
 from tests.drivers.tc import Tc
 from tests.oracles.paper_truth import untruths
 
@@ -192,7 +192,7 @@ def _kill_venue_often(run: PaperRun, trial: Trial) -> None:
         while True:
             run.kill_child("venue")
             start += 1
-            run.wait_for("venue_started", lambda told, start=start: told["start"] == start)
+            run.wait_for("venue_started", with_fields(start=start))
     trial.saw("venue started before it was given up", start - 1)
 
 

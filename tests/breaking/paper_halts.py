@@ -14,6 +14,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
+from opslab.model.primitives.ids import RunId
 from opslab.model.primitives.instant import NS_PER_SECOND, parse_iso
 from opslab.runs.processes.venue_folder import is_served
 from opslab.store.layout import Layout
@@ -129,7 +130,7 @@ def _to(run: PaperRun, child: str, number: signal.Signals) -> None:
 
 
 def _settle(trial: Trial, tc: Tc) -> None:
-    wait_until(lambda: not is_served(Layout(tc.home), RUN), "the venue to end", _GONE_SECONDS)
+    wait_until(lambda: not is_served(Layout(tc.home), RunId(RUN)), "the venue to end", _GONE_SECONDS)
     [found] = tc.json("run", "recover", RUN)["runs"]
     trial.saw("recover", found["action"])
 

@@ -23,7 +23,7 @@ from tests.breaking.chain import ENDINGS, journal_bytes, lifecycle
 from tests.breaking.processes import orphans_after
 from tests.breaking.scene import RUN, Scene
 from tests.breaking.trial import Attempt, Trial
-from tests.drivers.paper_run import PaperRun
+from tests.drivers.paper_run import PaperRun, with_fields
 from tests.drivers.running_ledger import open_now, transaction_times
 from tests.drivers.tc import Tc, wait_until
 from tests.oracles.engine_takeover import not_taken_over
@@ -195,10 +195,10 @@ def _kill_engine(trial: Trial, scene: Scene, moment: str, *, again: bool) -> Non
         play = Play(trial, run, 60 / speed)
         for number in range(1, _RESTARTS + 2 if often else 2):
             if number > 1:
-                run.wait_for("paper_heartbeat", lambda told, number=number: told["engine"] == number)
+                run.wait_for("paper_heartbeat", with_fields(engine=number))
             ENGINE_MOMENTS[moment](play)
             play.kill("engine")
-            run.wait_for("engine_lost", lambda told, number=number: told["number"] == number)
+            run.wait_for("engine_lost", with_fields(number=number))
         answer = run.end(_WAIT_SECONDS)
         trial.saw("moment", moment)
         trial.saw("exit", answer.code)

@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from tests.drivers.tc import Tc
 
@@ -93,7 +94,7 @@ def engine_of(pid: int) -> int | None:
     return None
 
 
-def wait_for_engine(process: Process) -> int | None:
+def wait_for_engine(process: subprocess.Popen[Any]) -> int | None:
     """The engine child of a `tc` process, as soon as there is one; None when it ends without, or takes too long."""
     deadline = time.monotonic() + _ENGINE_SECONDS
     while process.poll() is None and time.monotonic() < deadline:

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from opslab.runs.processes.venue_control_client import open_door
+from opslab.runs.processes.venue_control_client import open_control
 from opslab.store.layout import Layout
 from tests.drivers.tc import Answer, Tc
 
@@ -27,6 +27,11 @@ _CHILD = "opslab.children."
 def paper_spec(tc: Tc, strategy: str = "order_lifecycle_demo", name: str = "spec.yaml", **paper: Any) -> str:
     """Write a spec into the home; its path. paper: its block."""
     return tc.spec(name, strategy=strategy, mode="paper", paper=paper)
+
+
+def with_fields(**fields: Any) -> Callable[[Event], bool]:
+    """A condition for `PaperRun.wait_for`: the payload has these values."""
+    return lambda payload: all(payload[name] == value for name, value in fields.items())
 
 
 def living_in(folder: Path) -> dict[int, str]:
@@ -171,16 +176,16 @@ class PaperRun:
 
     def fault(self, name: str, *, seconds: float = 600, **terms: object) -> None:
         """Begin a fault of its venue, by the door that `tc venue fault` goes through."""
-        with open_door(Layout(self.tc.home), self.run_id) as door:
+        with open_control(Layout(self.tc.home), self.run_id) as door:
             door.ask("start", fault=name, terms=terms, seconds=seconds)
 
     def end_faults(self) -> None:
-        with open_door(Layout(self.tc.home), self.run_id) as door:
+        with open_control(Layout(self.tc.home), self.run_id) as door:
             door.ask("stop_all")
 
     def cut(self, which: str, seconds: float) -> None:
         """Its connections, and keep new ones away for so long."""
-        with open_door(Layout(self.tc.home), self.run_id) as door:
+        with open_control(Layout(self.tc.home), self.run_id) as door:
             door.ask("start", fault="refuse", terms={"which": which}, seconds=seconds)
             door.ask("start", fault="reset", terms={"which": which})
 

@@ -118,5 +118,5 @@ ENGINES = {found.__name__: found for found in (*_FOUND, StopsItself)}
 
 if __name__ == "__main__":
     name = sys.argv[1].removesuffix("Polled")  # which polls its kill switch
-    found = {("ops_smoke_demo", "v1"): ENGINES[name]}
+    found: dict[tuple[str, str], type[Scenario]] = {("ops_smoke_demo", "v1"): ENGINES[name]}
     sys.exit(main(found, int(sys.argv[2]), polls_switch=name != sys.argv[1]))

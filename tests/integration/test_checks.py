@@ -1,5 +1,6 @@
 """Results of checks, kept with a run before it starts, while it runs, and after it was sealed."""
 
+from opslab.store.runs.journal import Journal
 import json
 import os
 import shutil
@@ -174,7 +175,7 @@ def test_whoever_dies_over_a_check_leaves_what_recover_ends(
         found = real(*args, **more)
         raise Died if found is not Died else found
 
-    owner: Any = checks.Journal if step == "append" else checks
+    owner: Any = Journal if step == "append" else checks
     real = getattr(owner, step)
     with monkeypatch.context() as patch:
         patch.setattr(owner, step, dies)

@@ -253,8 +253,10 @@ def a_run_that_was_halted(folder: Path) -> None:
     """`night-1`, a paper run."""
     ok(PREPARE, folder)
     words = [sys.executable, "-m", "opslab", "run", "paper", "--spec", "examples/order-lifecycle-paper.yaml"]
-    pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
-    process = subprocess.Popen([*words, "--run-id", "night-1"], cwd=folder, env=environment(folder), **pipes)
+    words += ["--run-id", "night-1"]
+    process = subprocess.Popen(
+        words, cwd=folder, env=environment(folder), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
     journal = run_folder(folder, "night-1") / "journal.jsonl"
     wait_until(lambda: journal.exists() and b'"OrderFilled"' in journal.read_bytes(), "a fill of night-1")
     ok("kill activate --run-id night-1 --reason odd", folder)
@@ -281,7 +283,8 @@ def change_line(path: Path, number: int) -> None:
 
 @pytest.mark.parametrize("page", [page for page in PAGES if has_commands(page)], ids=lambda page: page.name)
 def test_commands_of_the_docs_run(page: Path, folder: Path) -> None:
-    SCENES.get(page.relative_to(ROOT).as_posix(), lambda _folder: None)(folder)
+    if scene := SCENES.get(page.relative_to(ROOT).as_posix()):
+        scene(folder)
     with ExitStack() as servers:
         servers.enter_context(LIVING.get(page.relative_to(ROOT).as_posix(), nullcontext)(folder))
         run_commands(page, folder, servers)

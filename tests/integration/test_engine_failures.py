@@ -4,6 +4,7 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,6 +12,7 @@ from opslab.lab import Lab
 from opslab.model.run.metadata import RunMetadata
 from opslab.runs.backtest.run import run_backtest
 from opslab.runs.lifecycle import Surroundings
+from opslab.runs.planning.plan import BacktestPlan
 from opslab.runs.processes.child_process import ChildProcess
 from opslab.settings import Settings
 from opslab.system import StopSignals, SystemClock, SystemProcesses
@@ -26,9 +28,10 @@ def run_with(tc: Tc, monkeypatch: pytest.MonkeyPatch) -> RunWith:
     """Run `ops_smoke_demo` as an engine child of tests/fakes/engines.py understands it."""
     monkeypatch.chdir(ROOT)  # for `-m tests.fakes.engines`
 
-    def run(engine: str, signals: StopSignals | None = None, **changes: object) -> RunMetadata:
+    def run(engine: str, signals: StopSignals | None = None, **changes: Any) -> RunMetadata:
         lab = Lab(Settings(tc.home, "--home"))
         plan = lab.plan(Path(tc.spec(**changes)), "r1")
+        assert isinstance(plan, BacktestPlan)
         command = (sys.executable, "-m", "tests.fakes.engines", engine)
         around = Surroundings(
             lab.layout,
@@ -170,5 +173,6 @@ def test_an_engine_that_cannot_start_fails_the_run(tc: Tc, tmp_path: Path) -> No
 
     lab = Lab(Settings(tc.home, "--home"))
     plan = lab.plan(Path(tc.spec()), "r1")
+    assert isinstance(plan, BacktestPlan)
     with pytest.raises(Environment):
         ChildProcess("engine", plan.engine, tmp_path / "log", SystemClock(), ("/nothing/here",))

@@ -61,7 +61,8 @@ def test_a_run_lives_from_the_safety_gate_to_its_seal(tc: Tc) -> None:
 
 @pytest.mark.parametrize(("bound", "value"), [("max_bars", 1), ("max_seconds", 4)])
 def test_it_ends_at_its_bound(tc: Tc, bound: str, value: int) -> None:
-    with PaperRun(tc, paper_spec(tc, **{"speed": 120, bound: value})) as run:
+    paper: dict[str, Any] = {"speed": 120, bound: value}
+    with PaperRun(tc, paper_spec(tc, **paper)) as run:
         ended = true_end(run, 0)
         assert (ended["status"], ended["ended_by"]) == ("completed", bound)
         if bound == "max_bars":

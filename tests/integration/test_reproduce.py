@@ -150,7 +150,10 @@ def test_a_stop_ends_it_and_keeps_what_there_is(long_tc: Callable[[], Tc]) -> No
     tc = long_tc()
     backtest(tc, "whole", dataset="long")
     process = tc.start("run", "reproduce", "whole", "--times", "5", "--json")
-    events = lambda: {event["event"] for event in tc.events("whole-again-1")}  # noqa: E731
+
+    def events() -> set[str]:
+        return {event["event"] for event in tc.events("whole-again-1")}
+
     wait_until(lambda: "scenario_action_triggered" in events(), "the reproduction to be on its way")
     process.send_signal(signal.SIGINT)
     out, _ = process.communicate(timeout=60)

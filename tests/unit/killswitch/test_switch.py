@@ -421,7 +421,12 @@ def test_what_stands_beside_the_state_cannot_hinder_an_activation(
     place(layout).mkdir(parents=True)
     victim = write(layout.home / "victim", b"untouched")
     path = place(layout) / name
-    {"link": lambda: path.symlink_to(victim), "folder": path.mkdir, "pipe": lambda: os.mkfifo(path)}[kind]()
+    makers: dict[str, Callable[[], None]] = {
+        "link": lambda: path.symlink_to(victim),
+        "folder": path.mkdir,
+        "pipe": lambda: os.mkfifo(path),
+    }
+    makers[kind]()
     change = activate(layout, R1, "odd", "ann", clock)
     assert (change.switch.state, change.switch.reason) == ("active", "odd")
     assert victim.read_bytes() == b"untouched"

@@ -282,7 +282,7 @@ NEW_VALUES: dict[str, Sequence[Any]] = {
 @settings(max_examples=200, deadline=None)
 @given(documents(), st.data())
 def test_any_single_change_is_found_and_its_field_named(document: Document, data: st.DataObject) -> None:
-    path = data.draw(st.sampled_from(leaves(document)))
+    path: tuple[Any, ...] = data.draw(st.sampled_from(leaves(document)))
     part, index, field = path
     changed = deepcopy(document)
     before = changed[part][index][field]

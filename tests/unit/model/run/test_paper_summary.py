@@ -123,8 +123,8 @@ def test_show_says_it_in_lines() -> None:
         "account at the end": "flat, as the venue said",
     }
     held = {**FACTS, "account_at_end": {"open_orders": 2, "position": "-0.010", "flat": False}}
-    shown = dict(paper_fields(ended(held).paper))
-    assert shown["account at the end"] == "position -0.010, 2 open orders, as the venue said"
+    fields = dict(paper_fields(ended(held).paper))
+    assert fields["account at the end"] == "position -0.010, 2 open orders, as the venue said"
 
 
 def test_a_backtest_has_none_of_it() -> None:

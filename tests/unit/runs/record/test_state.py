@@ -42,7 +42,7 @@ class Table:
         return owner == self._alive
 
 
-STARTED = [("run_initialized", INTENT), ("run_started", {"owner": OWNER})]
+STARTED: list[tuple[str, dict[str, Any]]] = [("run_initialized", INTENT), ("run_started", {"owner": OWNER})]
 
 
 @pytest.mark.parametrize(

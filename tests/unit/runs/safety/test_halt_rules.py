@@ -11,8 +11,8 @@ from opslab.nautilus.live.rest_flatten import Hunt
 from opslab.nautilus.live.venue_rest_client import Standing, Unanswered
 from opslab.nautilus.strategy.denied_orders import asked
 from opslab.ports import Moment
-from opslab.runs.safety.flat_times import flat_times
-from opslab.runs.safety.halt_controller import Escalation, Pressed, next_step, seconds_between
+from opslab.runs.safety.flat_times import flat_times, seconds_between
+from opslab.runs.safety.halt_controller import Escalation, Pressed, next_step
 from opslab.store.venues.ledger import LedgerEntry
 from opslab.system import SystemClock
 from tests.drivers.tc import wait_until
@@ -144,7 +144,7 @@ def test_the_hunt_closes_before_it_cancels_and_is_not_settled_while_orders_are_o
     assert account.asked[:3] == ["standing", "reduce", "cancel"]
     assert not found.settled, "nobody has said that nothing is on its way"
     done = found.finish()
-    assert (done.flat, account.orders, account.position) == (True, 0, 0)
+    assert (done.flat, account.orders, account.position) == (True, 0, Decimal(0))
 
 
 def test_the_hunt_goes_after_what_comes_to_be_an_order_later() -> None:

@@ -4,6 +4,7 @@ import errno
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
@@ -86,7 +87,7 @@ def test_what_is_no_longer_that_file_is_named(tmp_path: Path, spoil: str) -> Non
     copy = Path(shutil.copy(victim, tmp_path / "copy"))
     if spoil in ("missing", "link", "folder", "fifo"):
         victim.unlink()
-    actions = {
+    actions: dict[str, Callable[[], object]] = {
         "link": lambda: victim.symlink_to(copy),
         "folder": lambda: victim.mkdir(),
         "fifo": lambda: os.mkfifo(victim),
@@ -94,7 +95,8 @@ def test_what_is_no_longer_that_file_is_named(tmp_path: Path, spoil: str) -> Non
         "hidden": lambda: put(folder, {".x.tmp": b""}),
         "empty folder": lambda: (folder / "more").mkdir(),
     }
-    actions.get(spoil, lambda: None)()
+    if spoil in actions:
+        actions[spoil]()
     (found,) = findings(folder)
     names = {"added": ("added", "logs/c.txt"), "hidden": ("added", ".x.tmp"), "empty folder": ("added", "more")}
     kinds = {"missing": "missing"}

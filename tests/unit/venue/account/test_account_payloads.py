@@ -222,7 +222,7 @@ def test_each_event_says_what_it_did_and_how_the_order_stands() -> None:
         ]
 
     scene.market.depth = 1
-    scene.keep = lambda events: events  # decided, and not yet kept
+    scene.keep = lambda events: events  # type: ignore[method-assign]  # decided, and not yet kept
     assert said(scene.place("BUY", "1.200")) == [
         ("NEW", "NEW", "0"),
         ("ACCOUNT_UPDATE",),

@@ -15,7 +15,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from opslab.model.messages.ledger_events import Accepted, Amended, Filled, LedgerEvent, event_of, written
+from opslab.model.messages.ledger_events import Accepted, Amended, Filled, LedgerEvent, Side, event_of, written
 from opslab.venue.account.account import Account, Order
 from opslab.venue.account.audit import audit
 from opslab.venue.account.margin import margin_of
@@ -98,7 +98,7 @@ class Walk:
 
     def place(self) -> None:
         random, scene, account = self.random, self.scene, self.scene.account
-        side = random.choice(("BUY", "SELL"))
+        side: Side = random.choice(("BUY", "SELL"))
         quantity = f"0.{random.choice((1, 4, 8, 25, 90, 300)) + random.randrange(5):03}"
         more: dict[str, object] = {"reduceOnly": "true"} if random.random() < 0.3 else {}
         price = None
@@ -221,7 +221,7 @@ class AnyOrder(RuleBasedStateMachine):
         in_force=st.sampled_from(("GTC", "GTX", "IOC", "FOK")),
         reduce_only=st.booleans(),
     )
-    def place(self, side: str, thousandths: int, away: int | None, in_force: str, reduce_only: bool) -> None:
+    def place(self, side: Side, thousandths: int, away: int | None, in_force: str, reduce_only: bool) -> None:
         more: dict[str, object] = {"reduceOnly": "true"} if reduce_only else {}
         price = None if away is None else f"{self.scene.market.bid + away * TICK}"
         if price is not None:

@@ -95,7 +95,8 @@ def test_a_limit_price_is_held_near_the_mark_price(side: Side, price: str, words
 def test_a_market_order_meets_a_best_price_near_the_mark_price() -> None:
     FILTERS.check_counterparty("BUY", Decimal("31500"), MARK)
     FILTERS.check_counterparty("SELL", Decimal("28500"), MARK)
-    for side, best in (("BUY", "31500.10"), ("SELL", "28499.90")):
+    too_far: tuple[tuple[Side, str], ...] = (("BUY", "31500.10"), ("SELL", "28499.90"))
+    for side, best in too_far:
         with pytest.raises(ApiError) as caught:
             FILTERS.check_counterparty(side, Decimal(best), MARK)
         assert caught.value.code == -4131

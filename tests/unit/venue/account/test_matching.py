@@ -161,7 +161,9 @@ def test_a_tick_fills_no_more_than_there_is(
             assert running * signed < 0
             assert abs(signed) <= abs(running)
         running += signed
-        beyond = bid + 1 < touched.order.price if touched.order.side == "BUY" else bid > touched.order.price
-        if touched.order.price == price and not beyond:
+        limit = touched.order.price
+        assert limit is not None
+        beyond = bid + 1 < limit if touched.order.side == "BUY" else bid > limit
+        if limit == price and not beyond:
             at_the_trade += touched.quantity
     assert at_the_trade <= size

@@ -43,7 +43,8 @@ def plain(minutes: list[Kline]) -> Statistics24h:
     )
 )
 def test_figures_are_those_of_the_minutes_within_a_day(steps: list[tuple[int, int, int]]) -> None:
-    day, minutes, k = Rolling24h(), [], 0
+    day, k = Rolling24h(), 0
+    minutes: list[Kline] = []
     for step, low, trades in steps:
         k += step
         open_one = minute(k, low, trades, closed=False)
