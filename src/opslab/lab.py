@@ -17,9 +17,9 @@ from opslab.system import StopSignals, SystemClock, SystemProcesses, random_suff
 
 if TYPE_CHECKING:
     from opslab.datasets.catalog import FingerprintCheck
-    from opslab.datasets.prepare import ImportOptions, Prepared
-    from opslab.datasets.quality.check import Report
-    from opslab.datasets.sources.source import Reading
+    from opslab.datasets.prepare import ImportOptions, PreparedDataset
+    from opslab.datasets.quality.check import QualityReport
+    from opslab.datasets.sources.source import SourceOptions
     from opslab.errors import LabError
     from opslab.killswitch.switch import Change
     from opslab.model.checks.check_kind import CheckKind
@@ -34,13 +34,13 @@ if TYPE_CHECKING:
     from opslab.model.spec.run_spec import Mode
     from opslab.ports import Progress
     from opslab.reconciliation.result import Limits
-    from opslab.runs.checks.check_results import CheckSurroundings, Recorded
-    from opslab.runs.checks.connectivity import Checked
-    from opslab.runs.checks.reconciliation import Reconciled
+    from opslab.runs.checks.check_results import CheckSurroundings, RecordedCheck
+    from opslab.runs.checks.connectivity import CheckOutcome
+    from opslab.runs.checks.reconciliation import RecordedReconciliation
     from opslab.runs.comparison.reproduce import Reproduction
     from opslab.runs.lifecycle import Surroundings
     from opslab.runs.planning.plan import BacktestPlan, PaperPlan, RunPlan
-    from opslab.runs.processes.venue_service import Asked, Audience
+    from opslab.runs.processes.venue_service import VenueObserver, VenueOptions
     from opslab.runs.record.selection import Page, Selection
     from opslab.runs.recovery import Recovered
     from opslab.specs.load import LoadedSpec
@@ -58,25 +58,25 @@ class Lab:
         self._clock = SystemClock()
         self._processes = SystemProcesses(self._lives_elsewhere)
 
-    def prepare(self, dataset: DatasetId) -> "Prepared":
+    def prepare(self, dataset: DatasetId) -> "PreparedDataset":
         from opslab.datasets.prepare import prepare_shipped
 
         return prepare_shipped(self.layout, dataset, _instrument(), self._clock)
 
     def import_candles(
         self, dataset: DatasetId, paths: Sequence[Path], tick: "Progress", options: "ImportOptions"
-    ) -> "Prepared":
+    ) -> "PreparedDataset":
         """tick: called with the rows of each batch."""
         from opslab.datasets.prepare import import_files
 
         return import_files(self.layout, dataset, paths, _instrument(), self._clock, tick, options)
 
-    def check_files(self, paths: Sequence[Path], reading: "Reading", tick: "Progress") -> "Report":
+    def check_files(self, paths: Sequence[Path], reading: "SourceOptions", tick: "Progress") -> "QualityReport":
         from opslab.datasets.quality.check import check_files
 
         return check_files(paths, reading, _instrument(), tick)
 
-    def check_dataset(self, dataset: DatasetId, tick: "Progress") -> "Report":
+    def check_dataset(self, dataset: DatasetId, tick: "Progress") -> "QualityReport":
         from opslab.datasets.quality.check import check_dataset
 
         return check_dataset(self.layout, dataset, _instrument(), tick)
@@ -88,9 +88,9 @@ class Lab:
         return check_fingerprint(self.layout, dataset, tick)
 
     def dataset(self, dataset: DatasetId) -> "DatasetRecord":
-        from opslab.datasets.dataset_records import record_of
+        from opslab.datasets.dataset_records import read_record
 
-        return record_of(self.layout, dataset)
+        return read_record(self.layout, dataset)
 
     def datasets(self) -> "list[tuple[str, DatasetRecord | LabError]]":
         from opslab.datasets.dataset_records import list_datasets
@@ -164,7 +164,7 @@ class Lab:
 
     instrument = INSTRUMENT
 
-    def serve_venue(self, asked: "Asked", signals: StopSignals, audience: "Audience") -> "VenueProgress | None":
+    def serve_venue(self, options: "VenueOptions", signals: StopSignals, observer: "VenueObserver") -> "VenueProgress | None":
         """Serve until a signal comes. How far the replay came."""
         from opslab.runs.processes.venue_service import plan_venue, serve
 
@@ -173,24 +173,24 @@ class Lab:
             if signals.count:
                 call(signals.count)
 
-        plan, goes_on = plan_venue(self.layout, asked, self._clock)
-        return serve(plan, goes_on, self._clock, on_signal, audience, self.redactor())
+        plan, goes_on = plan_venue(self.layout, options, self._clock)
+        return serve(plan, goes_on, self._clock, on_signal, observer, self.redactor())
 
     def start_fault(self, venue: str, fault: str, terms: dict[str, str], seconds: float) -> dict[str, Any]:
         """Begin a fault of a served venue; terms as text. Raises Usage before anything is asked of the venue."""
         from opslab.venue.faults.controller import terms_of_texts
 
-        found: dict[str, Any] = self.venue_door(
+        found: dict[str, Any] = self.venue_control(
             venue, "start", fault=fault, terms=terms_of_texts(fault, terms), seconds=seconds
         )
         return found
 
-    def venue_door(self, name: str, do: str, **more: object) -> Any:
-        """Ask a served venue through its control door. Raises what it refuses with."""
-        from opslab.runs.processes.venue_control_client import open_door
+    def venue_control(self, name: str, do: str, **more: object) -> Any:
+        """Send one command to the control socket of a served venue. Raises what it refuses with."""
+        from opslab.runs.processes.venue_control_client import open_control
 
-        with open_door(self.layout, name) as door:
-            return door.ask(do, **more)
+        with open_control(self.layout, name) as control:
+            return control.ask(do, **more)
 
     def faults(self) -> list[dict[str, Any]]:
         """The faults there are, ready for JSON."""
@@ -281,20 +281,20 @@ class Lab:
 
     def record_check(
         self, run_id: str, kind: "CheckKind", summary: Mapping[str, Any], document: Mapping[str, Any]
-    ) -> "Recorded":
+    ) -> "RecordedCheck":
         """Keep a check's result with a run. Raises BadId, NotFound, Corrupt, Environment, Unwritable."""
         from opslab.runs.checks.check_results import CheckSurroundings, record_check
 
         around = CheckSurroundings(self.layout, self._clock, self._processes)
         return record_check(around, RunId(run_id), kind, summary, document)
 
-    def readiness(self, spec_file: Path, run_id: str | None) -> "Checked[ReadinessResult]":
+    def readiness(self, spec_file: Path, run_id: str | None) -> "CheckOutcome[ReadinessResult]":
         """Whether the variables are set that the spec names. No network."""
         from opslab.runs.checks.connectivity import check_readiness
 
         return check_readiness(self._check_surroundings(), spec_file, run_id, presence_here)
 
-    def probe(self, spec_file: Path, url: str, timeout_ms: int, run_id: str | None) -> "Checked[ProbeResult]":
+    def probe(self, spec_file: Path, url: str, timeout_ms: int, run_id: str | None) -> "CheckOutcome[ProbeResult]":
         """One GET to a loopback URL. Raises Usage, and what concerns the run, before anything is sent."""
         from opslab.connectivity.addresses import system_resolve
         from opslab.model.primitives.loopback_url import LoopbackUrl
@@ -303,13 +303,13 @@ class Lab:
         around = self._check_surroundings()
         return check_probe(around, spec_file, LoopbackUrl(url), timeout_ms, run_id, system_resolve)
 
-    def reconcile(self, run_id: str, expected: Path, observed: Path, limits: "Limits") -> "Reconciled":
+    def reconcile(self, run_id: str, expected: Path, observed: Path, limits: "Limits") -> "RecordedReconciliation":
         """Two snapshot files, held against each other and kept with a run."""
         from opslab.runs.checks.reconciliation import reconcile_files
 
         return reconcile_files(self._check_surroundings(), run_id, expected, observed, limits)
 
-    def reconcile_heartbeat(self, run_id: str, seq: int | None, limits: "Limits") -> "Reconciled":
+    def reconcile_heartbeat(self, run_id: str, seq: int | None, limits: "Limits") -> "RecordedReconciliation":
         """A heartbeat of a paper run, judged again and kept with it. seq: None for the last that can be judged."""
         from opslab.runs.checks.heartbeat import reconcile_heartbeat
 

@@ -26,7 +26,16 @@ from opslab.model.messages.ledger_events import (
 )
 from tests.breaking.scene import Scene
 from tests.breaking.trial import Attempt, Trial
-from tests.drivers.trading_clients import Asked, Hand, Memory, at_work, by_market, by_rest, by_socket, by_user_stream
+from tests.drivers.trading_clients import (
+    Hand,
+    Memory,
+    VenueOptions,
+    at_work,
+    by_market,
+    by_rest,
+    by_socket,
+    by_user_stream,
+)
 from tests.drivers.venue_client import VenueChild, VenueClient
 from tests.drivers.venue_process import SAMPLE
 from tests.oracles.ledger_state import Standing, standing
@@ -231,7 +240,7 @@ def _is_asked(order: Accepted, params: dict[str, Any]) -> bool:
 
 def _claim_kept_was_asked(trial: Trial, memory: Memory, ledger: Ledger) -> None:
     places = {one.params["newClientOrderId"]: one for one in memory.asked if one.what == "place"}
-    by_what: dict[str, list[Asked]] = {}
+    by_what: dict[str, list[VenueOptions]] = {}
     for one in memory.asked:
         by_what.setdefault(one.what, []).append(one)
     ends = {one.params["orderId"] for what in ("cancel", "modify") for one in by_what.get(what, ())}

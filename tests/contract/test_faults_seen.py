@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from opslab.runs.processes.venue_control_client import DoorClient
+from opslab.runs.processes.venue_control_client import ControlClient
 from opslab.venue.faults.registry import FAULTS
 from tests.drivers.control_client import TOKEN, holding
 from tests.drivers.node_process import Line, NodeProcess
@@ -87,7 +87,7 @@ class Seen:
 class Watch:
     """A node at a venue of its own."""
 
-    def __init__(self, node: NodeProcess, door: DoorClient, seen: dict[str, Seen]) -> None:
+    def __init__(self, node: NodeProcess, door: ControlClient, seen: dict[str, Seen]) -> None:
         """seen: gets what is watched."""
         self.node = node
         self.door = door
@@ -351,14 +351,14 @@ def killed(venue: VenueChild, folder: Path, name: str) -> End:
     with NodeProcess(venue.endpoints, folder / f"{name}.log") as node:
         node.wait("bar")
         begun = time()
-        with DoorClient(venue.ledger, TOKEN) as door, holding(door, name):
+        with ControlClient(venue.ledger, TOKEN) as door, holding(door, name):
             return End(node.death(), time() - begun, node.printed, node.lines)
 
 
 def starting(venue: VenueChild, folder: Path, name: str, **terms: Any) -> End:
     """A node that is started while requests for the instruments are answered with an error."""
     with (
-        DoorClient(venue.ledger, TOKEN) as door,
+        ControlClient(venue.ledger, TOKEN) as door,
         holding(door, "http", method="GET", path="/fapi/v1/exchangeInfo", **terms),
         NodeProcess(venue.endpoints, folder / f"{name}.log", connect_seconds=10, all_data=False) as node,
     ):
@@ -398,7 +398,7 @@ class Theatre:
         with (
             self._venue(scene.__name__) as venue,
             NodeProcess(venue.endpoints, self._folder / f"{scene.__name__}.log", **setup) as node,
-            DoorClient(venue.ledger, TOKEN) as door,
+            ControlClient(venue.ledger, TOKEN) as door,
         ):
             node.wait("ready")
             node.wait("bar")

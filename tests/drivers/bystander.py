@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from opslab.runs.processes.venue_control_client import DoorClient
+from opslab.runs.processes.venue_control_client import ControlClient
 from tests.drivers.hostile_clients import Place, descriptors
 from tests.drivers.tc import wait_until
 from tests.drivers.venue_client import Refused, VenueChild, VenueClient
@@ -108,12 +108,12 @@ class Onlooker:
             yield f"it printed {printed} bytes"
 
     def _of_the_door(self) -> Iterator[str]:
-        with DoorClient(self._venue.ledger, "contract") as door:
+        with ControlClient(self._venue.ledger, "contract") as door:
             if door.ask("held"):
                 yield "a fault is held"
 
     def _turned_away(self) -> dict[str, int]:
-        with DoorClient(self._venue.ledger, "contract") as door:
+        with ControlClient(self._venue.ledger, "contract") as door:
             counts: dict[str, int] = door.ask("status")["turned_away"]
         return counts
 

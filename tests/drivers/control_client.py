@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
-from opslab.runs.processes.venue_control_client import DoorClient
+from opslab.runs.processes.venue_control_client import ControlClient
 from opslab.store.venues.venue_log import NAME
 from tests.drivers.tc import wait_until
 
@@ -129,7 +129,7 @@ class EventLog:
 
 
 @contextmanager
-def holding(door: DoorClient, fault: str, seconds: float = 30.0, **terms: Any) -> Iterator[int]:
+def holding(door: ControlClient, fault: str, seconds: float = 30.0, **terms: Any) -> Iterator[int]:
     """A fault while the block lasts; its number."""
     number = door.ask("start", fault=fault, terms=terms, seconds=seconds)["number"]
     try:

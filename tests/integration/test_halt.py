@@ -19,7 +19,7 @@ from opslab.model.primitives.ids import RunId
 from opslab.model.primitives.instant import parse_iso
 from opslab.runs.lifecycle import Surroundings
 from opslab.runs.paper.run import run_paper
-from opslab.runs.processes.venue_control_client import open_door
+from opslab.runs.processes.venue_control_client import open_control
 from opslab.runs.processes.venue_folder import is_served
 from opslab.runs.safety.flat_times import flat_times
 from opslab.settings import Settings
@@ -60,7 +60,7 @@ class Running:
 
     def statement(self) -> Any:
         """The venue's own; None while it cannot be asked."""
-        with suppress(LabError, OSError), open_door(Layout(self.tc.home), RUN) as door:
+        with suppress(LabError, OSError), open_control(Layout(self.tc.home), RUN) as door:
             return door.ask("statement")
         return None
 
@@ -135,7 +135,7 @@ def flat_by_ledger(tc: Tc, run: Any) -> None:
     assert (orders, position) == (set(), "0")
     halt = run["halt"]
     assert halt["flat"] is True
-    assert run["paper"]["account_at_end"] == {"open_orders": 0, "position": "0", "flat": True, "said_by": "venue"}
+    assert run["paper"]["final_account"] == {"open_orders": 0, "position": "0", "flat": True, "source": "venue"}
     if times.flat_at and halt["activated_at"]:
         passed = max(0, parse_iso(times.flat_at) - parse_iso(halt["activated_at"])) / 1e9
         assert halt["seconds_to_flat"] == pytest.approx(passed, abs=1e-6)

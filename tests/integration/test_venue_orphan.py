@@ -10,7 +10,7 @@ import pytest
 
 from opslab.killswitch.switch import activate, prepare
 from opslab.model.primitives.ids import RunId
-from opslab.runs.processes.venue_control_client import DoorClient
+from opslab.runs.processes.venue_control_client import ControlClient
 from opslab.store.layout import Layout
 from opslab.system import SystemClock
 from tests.drivers.control_client import TOKEN, EventLog, RawDoor
@@ -79,7 +79,7 @@ def test_what_its_clients_do_not_flatten_it_flattens_at_the_deadline(sample_home
     with orphan(sample_home, tmp_path, on_orphan="flatten", orphan_seconds=1.0) as found:
         found.trade()
         user = found.client.user_stream()
-        with DoorClient(found.venue.ledger, TOKEN) as door:
+        with ControlClient(found.venue.ledger, TOKEN) as door:
             for fault in ("halt", "http"):
                 door.ask("start", fault=fault)
             found.control.die()
@@ -190,7 +190,7 @@ def test_no_order_of_its_clients_reopens_what_it_has_flattened(sample_home: Path
         trading.call("order.place", **order)
         on_its_way = trading.request("order.place", **order)
         deadline = time.monotonic() + SOON
-        with DoorClient(found.venue.ledger, TOKEN) as door:
+        with ControlClient(found.venue.ledger, TOKEN) as door:
             done = door.ask("flatten", why="a test", hold=True)
             assert (done["canceled"], done["closed"]) == (0, "0.050")
             assert done["statement"]["account"]["positions"] == []

@@ -66,13 +66,13 @@ async def _serve(plan: VenuePlan, stream: BinaryIO, frames: FramePipe, stack: Ex
     log = VenueLog(Path(plan.ledger), clock)
     stack.callback(log.close)
 
-    def say(what: str, more: dict[str, object]) -> None:
+    def log_event(what: str, more: dict[str, object]) -> None:
         if log.write(what, more):
             frames.offer({"log": {"what": what, **more}})
 
-    venue = Venue(plan, instrument, account, ledger, clock, begin, say)
+    venue = Venue(plan, instrument, account, ledger, clock, begin, log_event)
     if ledger.torn_bytes:
-        say("torn end of the ledger kept aside", {"bytes": ledger.torn_bytes})
+        log_event("torn end of the ledger kept aside", {"bytes": ledger.torn_bytes})
     candles = _stand_at(venue, _candles(plan, instrument, begin.minute), begin.minute, clock.now_ns() // NS_PER_MS)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -138,11 +138,11 @@ def _stand_at(venue: Venue, rows: Iterator[tuple[int, Candle]], minute: int, now
     for found in rows:
         row, candle = found
         if row >= minute:
-            venue.market.open_at(candle, now_ms)
+            venue.market.start_at_open(candle, now_ms)
             return _from(candle, rows)
-        venue.market.remember(candle, row)
+        venue.market.apply_past_minute(candle, row)
     if found is not None:  # the dataset has been played to its end
-        venue.market.open_at(_flat_behind(found[1]), now_ms)
+        venue.market.start_at_open(_flat_behind(found[1]), now_ms)
     return iter(())
 
 

@@ -3,7 +3,7 @@
 from collections import Counter
 
 
-class Tally:
+class Counters:
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()
         self._told = 0

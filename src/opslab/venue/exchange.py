@@ -20,7 +20,7 @@ from opslab.venue.account.number_format import NumberFormat
 from opslab.venue.account.order_requests import Amendment, NewOrder, OrderRef
 from opslab.venue.account.user_event_payloads import pushes
 from opslab.venue.api_error import ApiError
-from opslab.venue.fault_hooks import Seams
+from opslab.venue.fault_hooks import FaultHooks
 from opslab.venue.market.candle_path import Tick
 from opslab.venue.market.market import Market
 from opslab.venue.market_publisher import MarketPublisher
@@ -31,14 +31,14 @@ Payload = dict[str, Any]
 class View:
     """Implements `matching.MarketView` on the market as it stands."""
 
-    def __init__(self, market: Market, seams: Seams) -> None:
+    def __init__(self, market: Market, hooks: FaultHooks) -> None:
         self._market = market
-        self._seams = seams
+        self._hooks = hooks
 
     @property
     def status(self) -> str:
         own: str = self._market.instrument.entry["status"]
-        return self._seams.statuses[-1] if self._seams.statuses else own
+        return self._hooks.statuses[-1] if self._hooks.statuses else own
 
     @property
     def bid(self) -> Decimal:
@@ -69,12 +69,12 @@ class Exchange:
         broadcast: MarketPublisher,
         now_ms: Callable[[], int],
         at: Moment,
-        seams: Seams,
+        hooks: FaultHooks,
     ) -> None:
         """at: where the replay is."""
         self.market = market
         self.account = account
-        self.view = View(market, seams)
+        self.view = View(market, hooks)
         self.texts = NumberFormat.of(market.instrument)
         self.at = at
         self.only_reducing = False
@@ -166,20 +166,20 @@ class Exchange:
     def restore_depth(self) -> None:
         """Let what was taken from the depth come back."""
         now_ms = self._now_ms()
-        self.market.restore(now_ms)
+        self.market.restore_depth(now_ms)
         self._broadcast.quote(now_ms)
 
     # What the market does: `replay.Stage`.
 
     def begin(self, candle: Candle, index: int) -> None:
-        self._broadcast.closed(self.market.begin(candle, index), self._now_ms())
+        self._broadcast.closed(self.market.open_minute(candle, index), self._now_ms())
 
     def tick(self, tick: Tick, at: Moment) -> None:
         """Noted before it is told; and what it fills is in the ledger before anybody sees the trade."""
         now_ms = self._now_ms()
         self._ledger.mark(at)
         self.at = at
-        trade = self.market.tick(tick, now_ms)
+        trade = self.market.apply_tick(tick, now_ms)
         if self.account.open:
             self._fill_resting(tick, now_ms)
         self._broadcast.tick(trade, now_ms)
@@ -187,7 +187,7 @@ class Exchange:
     def close(self, at: Moment) -> None:
         self._ledger.mark(at)
         self.at = at
-        self._broadcast.closed(self.market.close(), self._now_ms())
+        self._broadcast.closed(self.market.close_minute(), self._now_ms())
         self.closed()
 
     def _fill_resting(self, tick: Tick, now_ms: int) -> None:
@@ -223,7 +223,7 @@ class Exchange:
                 side = self._order(event.order_id).side
                 units = self.market.units
                 price, size = units.price_units(event.price), units.size_units(event.quantity)
-                self.market.take("asks" if side == "BUY" else "bids", price, size, now_ms)
+                self.market.consume_depth("asks" if side == "BUY" else "bids", price, size, now_ms)
                 took = True
             told += pushes(self.account, event, self.view.mark, now_ms, self.texts)
         self.tell(told)

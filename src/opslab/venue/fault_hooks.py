@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
-Kind = Literal["market", "user", "trading"]
+ConnectionKind = Literal["market", "user", "trading"]
 """Of a connection: market streams, the user-data stream, the trading socket."""
 
 
@@ -30,7 +30,7 @@ class Message:
     """On its way to one client."""
 
     to: "Receiver"
-    kind: Kind
+    kind: ConnectionKind
     stream: str
     """Its stream's name; empty of answers, and of the user stream."""
     text: str
@@ -70,20 +70,20 @@ OrderHook = Callable[[Call], None]
 """Before an order, a change or a cancel is carried out. It may raise ApiError."""
 
 
-class Unanswered(Exception):
+class AnswerWithheld(Exception):
     """A request that was carried out, and is not answered."""
 
 
 @dataclass(slots=True)
-class Seams:
+class FaultHooks:
     messages: list[MessageHook] = field(default_factory=list)
     calls: list[CallHook] = field(default_factory=list)
     answers: list[AnswerHook] = field(default_factory=list)
     acks: list[AckHook] = field(default_factory=list)
     orders: list[OrderHook] = field(default_factory=list)
-    refused: list[Callable[[Kind], bool]] = field(default_factory=list)
+    refused: list[Callable[[ConnectionKind], bool]] = field(default_factory=list)
     """Whether a new connection of a kind is turned away."""
-    mute: list[Callable[[Kind], bool]] = field(default_factory=list)
+    mute: list[Callable[[ConnectionKind], bool]] = field(default_factory=list)
     """Whether pings on a connection of a kind get no answer."""
     skews_ms: list[int] = field(default_factory=list)
     """How far the venue's clock is off, one for each fault that says so."""
@@ -134,7 +134,7 @@ class Seams:
         """Raises Unanswered."""
         for hook in _as_they_hold(self.acks):
             if await hook(call):
-                raise Unanswered
+                raise AnswerWithheld
 
     def answered(self, call: Call, payload: Any) -> Any:
         for hook in list(self.answers):

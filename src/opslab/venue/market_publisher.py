@@ -13,7 +13,7 @@ from pydantic_core import to_json
 from opslab.venue.market.klines import INTERVALS, Kline
 from opslab.venue.market.market import Market, MarketTrade
 from opslab.venue.market.payloads import MarketPayloads
-from opslab.venue.transport.market_streams import MARK_SPEEDS_MS, Streams, depth_terms
+from opslab.venue.transport.market_streams import MARK_SPEEDS_MS, MarketStreams, depth_terms
 
 OPEN_KLINE_MS = 250
 BEAT_MS = 50
@@ -23,7 +23,7 @@ DAY_MS = 1000
 
 
 class MarketPublisher:
-    def __init__(self, market: Market, payloads: MarketPayloads, streams: Streams, now_ms: Callable[[], int]) -> None:
+    def __init__(self, market: Market, payloads: MarketPayloads, streams: MarketStreams, now_ms: Callable[[], int]) -> None:
         self._market = market
         self._payloads = payloads
         self._streams = streams
@@ -90,8 +90,8 @@ class MarketPublisher:
             self._changed = False
 
     def _depth(self, name: str, levels: int | None, now_ms: int) -> None:
-        chain = self._market.book.chain(name)
-        depth = chain.push() if levels is None else chain.top(levels)
+        chain = self._market.book.diff_stream(name)
+        depth = chain.next_diff() if levels is None else chain.next_top(levels)
         if depth is not None:
             self._publish(name, self._payloads.depth_update(depth, now_ms))
 
@@ -125,10 +125,10 @@ class MarketPublisher:
         if kind == "bookTicker" or name == "!bookTicker":
             send(self._payloads.book_ticker_json(now_ms))
         elif who == self._who and depth_terms(kind) is not None:
-            self._market.book.chain(name)
+            self._market.book.diff_stream(name)
             self._market.book.update_id += 1  # a client asks for the book once it has seen a change, be it an empty one
 
     def _forget(self, name: str) -> None:
         _, _, kind = name.partition("@")
         if depth_terms(kind) is not None:
-            self._market.book.drop(name)
+            self._market.book.drop_diff_stream(name)

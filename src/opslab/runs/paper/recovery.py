@@ -55,8 +55,10 @@ class Settled:
 def refuse_while_served(layout: Layout, run_id: RunId) -> None:
     """Raises Environment while the run's venue is there: it sees to the account, and its ledger may still grow."""
     if own_venue(layout, run_id) and is_served(layout, run_id):
+        brief = "its venue still lives, to see that the account is left as on_stop wants it"
         raise Environment(
-            f"run {run_id}: its venue still lives, to see that the account is left as on_stop wants it",
+            f"run {run_id}: {brief}",
+            brief=brief,
             hint=f"try again: it ends by itself, at the latest {OUTLIVES_SECONDS:.0f} s after its tc",
         )
 
@@ -159,7 +161,7 @@ def _account(folder: Path) -> AccountAtEnd | None:
         open_orders=len(account.open),
         position=f"{position:f}",
         flat=not account.open and not position,
-        said_by="ledger",
+        source="ledger",
     )
 
 

@@ -18,7 +18,7 @@ from opslab.ports import Clock
 from opslab.reconciliation.result import State
 from opslab.runs.paper.engine_session import EngineLife
 from opslab.runs.paper.feed_stats import FeedTimes
-from opslab.runs.paper.reconciler import Finished
+from opslab.runs.paper.reconciler import FinishedReconciliation
 from opslab.runs.paper.results import PaperCounts
 from opslab.runs.planning.plan import PaperPlan
 from opslab.store.runs.engine_order_log import EngineOrders
@@ -95,7 +95,7 @@ class PaperStory:
         self.peak_memory_bytes = max(self.peak_memory_bytes, beat.memory_bytes)
         if beat.event_lag_ms is not None:
             self._lag_ms = max(self._lag_ms or 0.0, beat.event_lag_ms)
-        self._trips_ms.extend(beat.order_trips_ms)
+        self._trips_ms.extend(beat.order_round_trips_ms)
         self.stands(statement)
         if self._marks.first_beat is None:
             self._marks.first_beat = now_s
@@ -155,7 +155,7 @@ class PaperStory:
             )
         )
 
-    def reconciled(self, finished: Finished) -> None:
+    def reconciled(self, finished: FinishedReconciliation) -> None:
         state = finished.result.state
         self._last_state = state
         if finished.occasion == "final":
@@ -190,7 +190,7 @@ class PaperStory:
         return PaperLive(
             phase=phase,
             engine=life.number if life else len(self._engines),
-            beat_age_seconds=round(self._now() - life.last_beat_s, 3) if life and life.last_beat_s else None,
+            heartbeat_age_seconds=round(self._now() - life.last_beat_s, 3) if life and life.last_beat_s else None,
             feeds={
                 name: FeedNow(state=beat.feeds[name], seen=self._messages[name], age_seconds=beat.ages_seconds[name])
                 for name in FEEDS
@@ -218,11 +218,11 @@ class PaperStory:
             bars_seen=self._bars_before,
             bars_missed=None if minutes is None else max(0, minutes - self._bars_before),
             heartbeats=self._beats,
-            dropped_beats=self._dropped,
+            dropped_heartbeats=self._dropped,
             feeds={name: feed.facts(self._messages[name], self._now()) for name, feed in self._feeds.items()},
             reconciliations=Reconciliations(**self._reconciliations),
             final_reconciliation=self.final,
-            account_at_end=account_at_end(statement) if statement else None,
+            final_account=final_account(statement) if statement else None,
             stop=StopFacts(
                 why=self._why or "failure",
                 on_stop=on_stop,
@@ -244,7 +244,7 @@ class PaperStory:
         )
 
 
-def account_at_end(statement: AccountSnapshot) -> AccountAtEnd:
+def final_account(statement: AccountSnapshot) -> AccountAtEnd:
     held = [one for one in statement.account.positions or () if one.side != "FLAT"]
     return AccountAtEnd(
         open_orders=len(statement.account.open_orders or ()),

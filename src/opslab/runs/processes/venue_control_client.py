@@ -18,7 +18,7 @@ from opslab.store.venues.venue_files import read_token, read_venue
 TIMEOUT_SECONDS = 10.0
 
 
-class DoorClient:
+class ControlClient:
     """One connection to a venue's control door. `with` closes it; faults that last while it is open end then."""
 
     def __init__(self, folder: Path, token: str, hint: str | None = None, seconds: float = TIMEOUT_SECONDS) -> None:
@@ -36,7 +36,7 @@ class DoorClient:
             os.close(descriptor)
         self._stream = self._socket.makefile("rb")
 
-    def __enter__(self) -> "DoorClient":
+    def __enter__(self) -> "ControlClient":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -67,7 +67,7 @@ class DoorClient:
         return answer["ok"]
 
 
-def open_door(layout: Layout, name: str) -> DoorClient:
+def open_control(layout: Layout, name: str) -> ControlClient:
     """Raises BadId, NotFound, Environment."""
     folder = layout.venue(VenueId(name))
     record = read_venue(folder)
@@ -76,4 +76,4 @@ def open_door(layout: Layout, name: str) -> DoorClient:
         guess = f" (did you mean {', '.join(close)}?)" if close else ""
         raise NotFound(f"venue {name} not found{guess}", hint="tc venue serve --name NAME makes one")
     hint = f"tc venue serve --name {name} serves it" if record.run_id is None else f"tc run show {record.run_id}"
-    return DoorClient(folder, read_token(folder), hint)
+    return ControlClient(folder, read_token(folder), hint)

@@ -7,7 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Protocol
 
-from opslab.datasets.dataset_records import check_playable, record_of, verify_files
+from opslab.datasets.dataset_records import check_playable, read_record, verify_files
 from opslab.errors import AlreadyExists, Corrupt, Environment, LabError, NotFound, Usage
 from opslab.model.messages.ledger_events import LedgerEvent, event_of
 from opslab.model.messages.venue_messages import (
@@ -38,7 +38,7 @@ DEFAULT_TICKS = 30
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class VenueOptions:
     """What a venue is to be served with. None: what it was first started with, or the default."""
 
     dataset: str
@@ -56,7 +56,7 @@ class Asked:
     leverage: int | None
 
 
-class Audience(Protocol):
+class VenueObserver(Protocol):
     """Who is told of a venue that is served."""
 
     def listening(self, name: str, endpoints: VenueEndpoints, goes_on: bool) -> None: ...
@@ -66,13 +66,13 @@ class Audience(Protocol):
     def log(self, what: str, more: dict[str, Any]) -> None: ...
 
 
-def plan_venue(layout: Layout, asked: Asked, clock: Clock) -> tuple[VenuePlan, bool]:
+def plan_venue(layout: Layout, asked: VenueOptions, clock: Clock) -> tuple[VenuePlan, bool]:
     """(plan, whether an account goes on). Everything that can be refused before a process starts is refused here.
 
     Raises NotFound, DataChanged, BadData; AlreadyExists for a name that was started with something else.
     """
     dataset = DatasetId(asked.dataset)
-    record = record_of(layout, dataset)
+    record = read_record(layout, dataset)
     verify_files(layout, record)
     check_playable(record)
     name = VenueId(asked.name) if asked.name is not None else _made_name(layout, dataset, clock)
@@ -127,7 +127,7 @@ def plan_venue(layout: Layout, asked: Asked, clock: Clock) -> tuple[VenuePlan, b
     return plan, before is not None
 
 
-def _account(asked: Asked, before: VenueRecord | None) -> VenueAccount:
+def _account(asked: VenueOptions, before: VenueRecord | None) -> VenueAccount:
     found = (
         before.account
         if before
@@ -159,7 +159,7 @@ def serve(
     goes_on: bool,
     clock: Clock,
     on_signal: Callable[[Callable[[int], None]], None],
-    audience: Audience,
+    audience: VenueObserver,
     clean: Callable[[str], str],
 ) -> VenueProgress | None:
     """Serve until the child ends. on_signal: given what to call when a signal comes. How far it came.

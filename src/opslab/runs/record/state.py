@@ -64,7 +64,7 @@ def told(folder: Path) -> RunMetadata:
     except ValueError:
         raise _broken(folder, "tells of no run") from None
     if metadata is None:
-        raise _broken(folder, "is missing or says nothing")
+        raise _broken(folder, "is missing or says nothing", is_missing=True)
     if metadata.run_id != folder.name:
         raise _broken(folder, f"is of run {metadata.run_id}")
     return metadata
@@ -87,8 +87,8 @@ def _stage(metadata: RunMetadata) -> int:
     return {"initialized": 0, "running": 1}.get(metadata.status, 2)
 
 
-def _broken(folder: Path, what: str) -> Corrupt:
-    return Corrupt(f"run {folder.name}: {JOURNAL} {what}", file=JOURNAL, what=what)
+def _broken(folder: Path, what: str, *, is_missing: bool = False) -> Corrupt:
+    return Corrupt(f"run {folder.name}: {JOURNAL} {what}", file=JOURNAL, what=what, is_missing=is_missing)
 
 
 def apply(metadata: RunMetadata | None, event: Event) -> RunMetadata:

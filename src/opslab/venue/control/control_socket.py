@@ -19,7 +19,7 @@ from opslab.model.messages.paper_messages import AccountSnapshot
 from opslab.model.messages.venue_messages import DOOR_SOCKET
 from opslab.venue.control.flatten import Flattener
 from opslab.venue.faults.catalog import listing
-from opslab.venue.faults.controller import MAX_SECONDS, Faults, Held
+from opslab.venue.faults.controller import MAX_SECONDS, FaultController, ActiveFault
 
 MAX_LINE_BYTES = 64 << 10
 MAX_OPEN = 16
@@ -27,10 +27,10 @@ MAX_WHY = 200
 DEFAULT_SECONDS = 30.0
 
 
-class Door:
+class ControlSocket:
     def __init__(
         self,
-        faults: Faults,
+        faults: FaultController,
         token: str,
         look: Callable[[], dict[str, Any]],
         state: Callable[[], AccountSnapshot],
@@ -155,11 +155,11 @@ async def _closing(_asked: dict[str, Any], _owner: object) -> Any:
     raise Environment("the venue is closing")
 
 
-def _told(held: Held) -> dict[str, Any]:
-    left = held.left_seconds()
+def _told(held: ActiveFault) -> dict[str, Any]:
+    left = held.remaining_seconds()
     return {
         "number": held.number,
         "fault": held.name,
         "terms": held.terms,
-        "left_seconds": None if left is None else round(left, 3),
+        "remaining_seconds": None if left is None else round(left, 3),
     }

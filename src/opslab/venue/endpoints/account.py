@@ -20,7 +20,7 @@ from opslab.venue.account.order_payloads import (
 from opslab.venue.api_error import ApiError
 from opslab.venue.exchange import Exchange
 from opslab.venue.transport.endpoint import Endpoint, Params, Table, optional_whole, whole
-from opslab.venue.transport.user_data_stream import UserStream
+from opslab.venue.transport.user_data_stream import UserDataStream
 
 MOST_IN_A_BATCH = 5
 MOST_CANCELED_IN_A_BATCH = 10
@@ -40,7 +40,7 @@ Answer = Callable[[Params], Any]
 
 
 class AccountEndpoints:
-    def __init__(self, exchange: Exchange, users: UserStream) -> None:
+    def __init__(self, exchange: Exchange, users: UserDataStream) -> None:
         self._exchange = exchange
         self._users = users
         self._symbol = exchange.instrument.symbol

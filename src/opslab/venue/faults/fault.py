@@ -13,7 +13,7 @@ from pydantic_core import from_json
 
 from opslab.model.primitives.record import Record
 from opslab.venue.exchange import Exchange
-from opslab.venue.fault_hooks import Message, Receiver, Seams
+from opslab.venue.fault_hooks import Message, Receiver, FaultHooks
 from opslab.venue.transport.server import Server
 from opslab.venue.transport.sessions import Connection
 
@@ -25,10 +25,10 @@ Count = Annotated[int, Field(ge=1, le=1_000_000)]
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class FaultTarget:
     """What a fault can take hold of."""
 
-    seams: Seams
+    hooks: FaultHooks
     server: Server
     exchange: Exchange
 
@@ -109,7 +109,7 @@ class Fault[Terms: Record]:
     name: str
     summary: str
     terms: type[Terms]
-    hold: Callable[[Stage, Terms], AbstractAsyncContextManager[None]]
+    hold: Callable[[FaultTarget, Terms], AbstractAsyncContextManager[None]]
     """The fault is there while the block lasts; one that is over at once has done its work when the block begins."""
     at_once: bool = False
     """It happens once, and there is nothing to undo."""

@@ -14,7 +14,7 @@ from pydantic_core import to_json
 
 from opslab.errors import Environment
 from opslab.venue.api_error import ApiError
-from opslab.venue.counters import Tally
+from opslab.venue.counters import Counters
 
 MAX_CONNECTIONS = 512
 FIRST_SECONDS = 10.0
@@ -43,11 +43,11 @@ class _Visit:
     """When it is cut; None while its request is at work, or it has become a socket that has rules of its own."""
 
 
-class Front:
-    def __init__(self, inner: Callable[[], asyncio.Protocol], tally: Tally) -> None:
+class Listener:
+    def __init__(self, inner: Callable[[], asyncio.Protocol], counters: Counters) -> None:
         """inner: makes the protocol that serves one connection."""
         self._inner = inner
-        self._tally = tally
+        self._counters = counters
         self._visits: dict[asyncio.BaseTransport, _Visit] = {}
         self._expected = 0
         self._place = ("", 0)
@@ -111,7 +111,7 @@ class Front:
         now = asyncio.get_running_loop().time()
         for transport, visit in list(self._visits.items()):
             if visit.until is not None and now > visit.until:
-                self._tally.count("slow connections")
+                self._counters.count("slow connections")
                 assert isinstance(transport, asyncio.Transport)
                 cut(transport)
 
@@ -132,7 +132,7 @@ class Front:
 
     def _visitor(self) -> asyncio.Protocol:
         if self._expected >= MAX_CONNECTIONS:
-            self._tally.count("too many connections")
+            self._counters.count("too many connections")
             return _TurnedAway()
         self._expected += 1
         return _Visitor(self, self._inner())
@@ -163,14 +163,14 @@ def _own_ports() -> range:
 class _Visitor(asyncio.Protocol):
     """One connection, on its way to the protocol that serves it."""
 
-    def __init__(self, front: Front, inner: asyncio.Protocol) -> None:
-        self._front = front
+    def __init__(self, listener: Listener, inner: asyncio.Protocol) -> None:
+        self._port_listener = listener
         self._transport: asyncio.BaseTransport | None = None
         self._inner = inner
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
-        self._front.came(transport)
+        self._port_listener.came(transport)
         self._inner.connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
@@ -186,7 +186,7 @@ class _Visitor(asyncio.Protocol):
         self._inner.resume_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._front.left(self._transport)
+        self._port_listener.left(self._transport)
         self._inner.connection_lost(exc)
 
 

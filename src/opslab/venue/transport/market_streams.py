@@ -9,7 +9,7 @@ from pydantic_core import from_json, to_json
 
 from opslab.venue.market.klines import INTERVALS
 from opslab.venue.transport.sessions import Connection
-from opslab.venue.transport.user_data_stream import UserStream
+from opslab.venue.transport.user_data_stream import UserDataStream
 
 MAX_STREAMS = 1024
 """Of one connection: Binance's own figure."""
@@ -54,10 +54,10 @@ class Subscriber:
         """Listen keys that it chose by message."""
 
 
-class Streams:
+class MarketStreams:
     """`publish` hands a message to those who asked for its stream."""
 
-    def __init__(self, symbol: str, users: UserStream | None = None) -> None:
+    def __init__(self, symbol: str, users: UserDataStream | None = None) -> None:
         """users: whose key can be chosen like a stream's name."""
         self._symbol = symbol
         self._users = users

@@ -42,7 +42,7 @@ class _Address:
     last_ban_ms: int = 0
 
 
-class Limiter:
+class RateLimiter:
     """Counts what each address has asked for."""
 
     def __init__(self, limits: VenueLimits) -> None:

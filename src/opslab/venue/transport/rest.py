@@ -8,9 +8,9 @@ from aiohttp.http import HttpProcessingError
 from pydantic_core import to_json
 
 from opslab.venue.api_error import ApiError
-from opslab.venue.fault_hooks import Call, Unanswered
+from opslab.venue.fault_hooks import Call, AnswerWithheld
 from opslab.venue.transport.endpoint import Table
-from opslab.venue.transport.request_pipeline import Claim, Gate
+from opslab.venue.transport.request_pipeline import Credentials, RequestPipeline
 from opslab.venue.transport.signing import signed_of_query
 
 MAX_BODY_BYTES = 64 << 10
@@ -19,14 +19,14 @@ BODY_SECONDS = 10.0
 
 
 class Rest:
-    def __init__(self, table: Table, gate: Gate) -> None:
+    def __init__(self, table: Table, pipeline: RequestPipeline) -> None:
         self._table = table
-        self._gate = gate
+        self._pipeline = pipeline
 
     async def handle(self, request: web.Request) -> web.Response:
         headers: dict[str, str] = {}
         call = Call(request.method, request.path, "rest")
-        reply = await self._gate.seams.before(call)
+        reply = await self._pipeline.hooks.before(call)
         if reply is not None:
             return web.Response(
                 status=reply.status, body=reply.body, headers=reply.headers, content_type=reply.content_type
@@ -35,9 +35,9 @@ class Rest:
             found = await self._answer(call, request, headers)
             return _response(200, found, headers)
         except ApiError as refusal:
-            self._gate.tally.count_refusal(refusal.code)
+            self._pipeline.counters.count_refusal(refusal.code)
             return _response(refusal.http_status, refusal.body(), {**headers, **refusal.headers})
-        except Unanswered:
+        except AnswerWithheld:
             if request.transport:
                 request.transport.abort()
             return web.Response()  # to nobody
@@ -45,12 +45,12 @@ class Rest:
     async def _answer(self, call: Call, request: web.Request, headers: dict[str, str]) -> object:
         endpoint = self._table.get((request.method, request.path))
         if endpoint is None:
-            headers.update(self._gate.charge(_address(request), 1))
+            headers.update(self._pipeline.charge(_address(request), 1))
             raise ApiError(-5000, f"Path {request.path[:100]}, Method {request.method} is invalid", http_status=404)
         query, body = request.rel_url.raw_query_string, await _body(request)
         signed, signature = signed_of_query(query, body)
-        claim = Claim(_address(request), request.headers.get("X-MBX-APIKEY"), signed, signature)
-        return await self._gate.answer(call, endpoint, _params(query, body), claim, headers)
+        claim = Credentials(_address(request), request.headers.get("X-MBX-APIKEY"), signed, signature)
+        return await self._pipeline.answer(call, endpoint, _params(query, body), claim, headers)
 
 
 def _address(request: web.Request) -> str:
@@ -67,7 +67,7 @@ async def _body(request: web.Request) -> str:
     except TimeoutError:
         raise ApiError(-1007, "Timeout waiting for the request's body.", http_status=408) from None
     except ConnectionError:
-        raise Unanswered from None  # who asked is gone
+        raise AnswerWithheld from None  # who asked is gone
     except (HttpProcessingError, web.RequestPayloadError):
         raise ApiError(-1000, "The request's body cannot be read.") from None
     try:

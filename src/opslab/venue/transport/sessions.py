@@ -12,8 +12,8 @@ from contextlib import suppress
 
 from aiohttp import WebSocketError, WSMsgType, web
 
-from opslab.venue.counters import Tally
-from opslab.venue.fault_hooks import Kind, Message, Seams
+from opslab.venue.counters import Counters
+from opslab.venue.fault_hooks import ConnectionKind, Message, FaultHooks
 from opslab.venue.transport.listener import cut
 
 MAX_WAITING_BYTES = 8 << 20
@@ -37,8 +37,8 @@ class Connection:
         self,
         socket: web.WebSocketResponse,
         transport: asyncio.Transport,
-        kind: Kind,
-        seams: Seams,
+        kind: ConnectionKind,
+        hooks: FaultHooks,
         clients: "Clients",
     ) -> None:
         peer = transport.get_extra_info("peername")
@@ -49,7 +49,7 @@ class Connection:
         """Why it was let go, when it was."""
         self._socket = socket
         self._transport = transport
-        self._seams = seams
+        self._hooks = hooks
         self._clients = clients
         self._ended = False
         self._waiting: deque[str] = deque()
@@ -67,8 +67,8 @@ class Connection:
 
     def send(self, text: str, stream: str = "") -> None:
         """Queue a message. A connection that has too much waiting is cut off."""
-        if self._seams.messages:
-            for message in self._seams.let_through(Message(self, self.kind, stream, text)):
+        if self._hooks.messages:
+            for message in self._hooks.let_through(Message(self, self.kind, stream, text)):
                 message.to.deliver(message)
         else:
             self._queue(text)
@@ -176,8 +176,8 @@ class Connection:
 class Clients:
     """All connections that are open."""
 
-    def __init__(self, tally: Tally) -> None:
-        self._tally = tally
+    def __init__(self, counters: Counters) -> None:
+        self._counters = counters
         self._waiting_bytes = 0
         self._open: set[Connection] = set()
         self.sent_before = 0
@@ -201,7 +201,7 @@ class Clients:
         self.sent_before += connection.sent
         connection.end()
         if connection.dropped_for:
-            self._tally.count(f"clients let go: {connection.dropped_for}")
+            self._counters.count(f"clients let go: {connection.dropped_for}")
 
     def more_waits(self, more_bytes: int) -> None:
         """Called with what is queued, and with minus what is sent."""
@@ -228,8 +228,8 @@ class Clients:
 async def serve_socket(
     request: web.Request,
     clients: Clients,
-    kind: Kind,
-    seams: Seams,
+    kind: ConnectionKind,
+    hooks: FaultHooks,
     heard: Callable[[Connection, str], None],
     opened: Callable[[Connection], None],
 ) -> tuple[web.WebSocketResponse, Connection]:
@@ -238,7 +238,7 @@ async def serve_socket(
     assert isinstance(transport, asyncio.Transport)
     answer = web.WebSocketResponse(autoping=False, compress=False, max_msg_size=64 << 10)
     await answer.prepare(request)
-    connection = Connection(answer, transport, kind, seams, clients)
+    connection = Connection(answer, transport, kind, hooks, clients)
     clients.add(connection)
     tasks = [asyncio.ensure_future(connection.sending()), asyncio.ensure_future(connection.pinging())]
     loop = asyncio.get_running_loop()
@@ -252,7 +252,7 @@ async def serve_socket(
             if message.type is WSMsgType.TEXT:
                 heard(connection, message.data)
             elif message.type is WSMsgType.PING:
-                if not any(mute(kind) for mute in seams.mute):
+                if not any(mute(kind) for mute in hooks.mute):
                     await connection.pong(message.data)
             elif message.type is WSMsgType.PONG:
                 connection.last_pong = loop.time()

@@ -8,9 +8,9 @@ from typing import Any
 from pydantic_core import from_json, to_json
 
 from opslab.venue.api_error import ApiError
-from opslab.venue.fault_hooks import Call, Unanswered
+from opslab.venue.fault_hooks import Call, AnswerWithheld
 from opslab.venue.transport.endpoint import Table
-from opslab.venue.transport.request_pipeline import Claim, Gate
+from opslab.venue.transport.request_pipeline import Credentials, RequestPipeline
 from opslab.venue.transport.sessions import Connection
 from opslab.venue.transport.signing import signed_of_params
 
@@ -42,9 +42,9 @@ METHODS: Mapping[str, tuple[str, str]] = {
 class TradingSocket:
     """One client's socket."""
 
-    def __init__(self, table: Table, gate: Gate, connection: Connection) -> None:
+    def __init__(self, table: Table, pipeline: RequestPipeline, connection: Connection) -> None:
         self._table = table
-        self._gate = gate
+        self._pipeline = pipeline
         self._connection = connection
         self._at_work: set[asyncio.Task[None]] = set()
 
@@ -74,31 +74,31 @@ class TradingSocket:
             if path.endswith("/listenKey"):
                 endpoint = replace(endpoint, security="key")
             signed, signature = signed_of_params(params)
-            claim = Claim(address, params.get("apiKey"), signed, signature)
+            claim = Credentials(address, params.get("apiKey"), signed, signature)
             with_limits = params.get("returnRateLimits") != "false"
             kept = {name: value for name, value in params.items() if name not in ("apiKey", "returnRateLimits")}
-            found = await self._gate.answer(call, endpoint, kept, claim, {})
+            found = await self._pipeline.answer(call, endpoint, kept, claim, {})
             answer: dict[str, Any] = {"id": number, "status": 200, "result": found}
         except ApiError as refusal:
-            self._gate.tally.count_refusal(refusal.code)
+            self._pipeline.counters.count_refusal(refusal.code)
             error: dict[str, Any] = refusal.body()
             if "Retry-After" in refusal.headers:
-                now_ms = self._gate.now_ms()
+                now_ms = self._pipeline.now_ms()
                 error["data"] = {
                     "serverTime": now_ms,
                     "retryAfter": now_ms + int(refusal.headers["Retry-After"]) * 1000,
                 }
             answer = {"id": refusal.number if isinstance(refusal, _Unread) else number, "status": refusal.http_status}
             answer["error"] = error
-        except Unanswered:
+        except AnswerWithheld:
             return
         if with_limits:
-            answer["rateLimits"] = self._gate.counts(address)
+            answer["rateLimits"] = self._pipeline.counts(address)
         self._connection.send(to_json(answer).decode())
 
     async def _turned_away(self, call: Call) -> None:
         """Raises ApiError with what a fault answers instead."""
-        reply = await self._gate.seams.before(call)
+        reply = await self._pipeline.hooks.before(call)
         if reply is not None:
             try:
                 said = from_json(reply.body)

@@ -9,7 +9,7 @@ from opslab.venue.transport.rate_limits import (
     IGNORED_BEFORE_BAN,
     KEPT_ADDRESSES,
     LONGEST_BAN_MS,
-    Limiter,
+    RateLimiter,
     rate_limits,
 )
 
@@ -19,13 +19,13 @@ LIMITS = VenueLimits(weight_per_minute=100, orders_per_10_seconds=3, orders_per_
 HERE = "127.0.0.1"
 
 
-def refusal(limiter: Limiter, weight: int, now_ms: int, address: str = HERE) -> ApiError:
+def refusal(limiter: RateLimiter, weight: int, now_ms: int, address: str = HERE) -> ApiError:
     with pytest.raises(ApiError) as refused:
         limiter.charge(address, weight, now_ms)
     return refused.value
 
 
-def ignore(limiter: Limiter, now_ms: int) -> ApiError:
+def ignore(limiter: RateLimiter, now_ms: int) -> ApiError:
     """Go on asking until barred."""
     for _ in range(IGNORED_BEFORE_BAN):
         assert refusal(limiter, 1_000, now_ms).http_status == 429
@@ -33,7 +33,7 @@ def ignore(limiter: Limiter, now_ms: int) -> ApiError:
 
 
 def test_weight_adds_up_to_the_limit_and_begins_anew_with_the_minute_of_the_clock() -> None:
-    limiter = Limiter(LIMITS)
+    limiter = RateLimiter(LIMITS)
     used = [limiter.charge(HERE, weight, BEGIN_MS + 30_000)["X-MBX-USED-WEIGHT-1M"] for weight in (1, 40, 59)]
     assert used == ["1", "41", "100"]
     over = refusal(limiter, 1, BEGIN_MS + MINUTE_MS - 1)
@@ -43,7 +43,7 @@ def test_weight_adds_up_to_the_limit_and_begins_anew_with_the_minute_of_the_cloc
 
 
 def test_a_request_that_was_refused_for_its_weight_is_not_counted() -> None:
-    limiter = Limiter(LIMITS)
+    limiter = RateLimiter(LIMITS)
     limiter.charge(HERE, 90, BEGIN_MS)
     assert refusal(limiter, 20, BEGIN_MS).headers["X-MBX-USED-WEIGHT-1M"] == "90"
     limiter.charge(HERE, 10, BEGIN_MS)
@@ -51,11 +51,11 @@ def test_a_request_that_was_refused_for_its_weight_is_not_counted() -> None:
 
 @pytest.mark.parametrize(("at_ms", "seconds"), [(0, 60), (1, 60), (999, 60), (1_000, 59), (59_999, 1)])
 def test_retry_after_is_when_the_minute_is_over(at_ms: int, seconds: int) -> None:
-    assert refusal(Limiter(LIMITS), 101, BEGIN_MS + at_ms).headers["Retry-After"] == str(seconds)
+    assert refusal(RateLimiter(LIMITS), 101, BEGIN_MS + at_ms).headers["Retry-After"] == str(seconds)
 
 
 def test_who_ignores_it_is_barred_longer_each_time() -> None:
-    limiter = Limiter(LIMITS)
+    limiter = RateLimiter(LIMITS)
     now_ms, lengths = BEGIN_MS, []
     for _ in range(14):
         barred = ignore(limiter, now_ms)
@@ -70,7 +70,7 @@ def test_who_ignores_it_is_barred_longer_each_time() -> None:
 
 
 def test_who_waits_for_the_next_minute_has_ignored_nothing() -> None:
-    limiter = Limiter(LIMITS)
+    limiter = RateLimiter(LIMITS)
     for minute in range(5):
         now_ms = BEGIN_MS + minute * MINUTE_MS
         limiter.charge(HERE, 100, now_ms)
@@ -79,7 +79,7 @@ def test_who_waits_for_the_next_minute_has_ignored_nothing() -> None:
 
 
 def test_addresses_are_counted_apart_and_few_of_them_are_kept() -> None:
-    limiter = Limiter(LIMITS)
+    limiter = RateLimiter(LIMITS)
     limiter.charge(HERE, 100, BEGIN_MS)
     assert limiter.charge("127.0.0.2", 1, BEGIN_MS)["X-MBX-USED-WEIGHT-1M"] == "1"
     for number in range(KEPT_ADDRESSES + 10):
@@ -88,7 +88,7 @@ def test_addresses_are_counted_apart_and_few_of_them_are_kept() -> None:
 
 
 def test_orders_are_counted_in_ten_seconds_and_in_a_minute() -> None:
-    limiter = Limiter(LIMITS)
+    limiter = RateLimiter(LIMITS)
     told = [limiter.order(HERE, BEGIN_MS) for _ in range(3)]
     assert [counts["X-MBX-ORDER-COUNT-10S"] for counts in told] == ["1", "2", "3"]
     with pytest.raises(ApiError) as refused:
@@ -105,7 +105,7 @@ def test_orders_are_counted_in_ten_seconds_and_in_a_minute() -> None:
 
 
 def test_an_order_that_was_refused_is_counted_in_no_window() -> None:
-    limiter = Limiter(VenueLimits(orders_per_10_seconds=3, orders_per_minute=2))
+    limiter = RateLimiter(VenueLimits(orders_per_10_seconds=3, orders_per_minute=2))
     for _ in range(2):
         limiter.order(HERE, BEGIN_MS)
     for _ in range(3):
@@ -115,7 +115,7 @@ def test_an_order_that_was_refused_is_counted_in_no_window() -> None:
 
 
 def test_what_is_used_is_told_by_the_window_that_is_open() -> None:
-    limiter = Limiter(LIMITS)
+    limiter = RateLimiter(LIMITS)
     limiter.charge(HERE, 7, BEGIN_MS)
     limiter.order(HERE, BEGIN_MS)
     assert [row["count"] for row in limiter.counts(HERE, BEGIN_MS)] == [7, 1, 1]

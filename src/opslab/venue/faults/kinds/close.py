@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from opslab.venue.faults.fault import Fault, OfConnections, Stage
+from opslab.venue.faults.fault import Fault, OfConnections, FaultTarget
 from opslab.venue.transport.sessions import Connection
 
 GOODBYE_SECONDS = 2.0
@@ -19,8 +19,8 @@ class Terms(OfConnections):
 
 
 @asynccontextmanager
-async def _hold(stage: Stage, terms: Terms) -> AsyncIterator[None]:
-    await asyncio.gather(*(_closed(connection, terms.code) for connection in stage.connections(terms.which)))
+async def _hold(target: FaultTarget, terms: Terms) -> AsyncIterator[None]:
+    await asyncio.gather(*(_closed(connection, terms.code) for connection in target.connections(terms.which)))
     yield
 
 

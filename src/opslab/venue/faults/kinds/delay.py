@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager
 from pydantic import Field
 
 from opslab.venue.fault_hooks import Message
-from opslab.venue.faults.delay_queue import Lanes
-from opslab.venue.faults.fault import Fault, Milliseconds, OfMessages, Stage
+from opslab.venue.faults.delay_queue import DelayQueues
+from opslab.venue.faults.fault import Fault, Milliseconds, OfMessages, FaultTarget
 
 
 class Terms(OfMessages):
@@ -15,8 +15,8 @@ class Terms(OfMessages):
 
 
 @asynccontextmanager
-async def _hold(stage: Stage, terms: Terms) -> AsyncIterator[None]:
-    meant, lanes = terms.chooser(), Lanes(stage.seams)
+async def _hold(target: FaultTarget, terms: Terms) -> AsyncIterator[None]:
+    meant, lanes = terms.chooser(), DelayQueues(target.hooks)
 
     def later(message: Message) -> list[Message]:
         return lanes.hold(message, terms.ms / 1000 if meant(message) else 0.0)

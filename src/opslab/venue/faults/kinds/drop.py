@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from pydantic import Field
 
 from opslab.venue.fault_hooks import Message
-from opslab.venue.faults.fault import Count, Fault, OfMessages, Stage
+from opslab.venue.faults.fault import Count, Fault, OfMessages, FaultTarget
 
 
 class Terms(OfMessages):
@@ -14,7 +14,7 @@ class Terms(OfMessages):
 
 
 @asynccontextmanager
-async def _hold(stage: Stage, terms: Terms) -> AsyncIterator[None]:
+async def _hold(target: FaultTarget, terms: Terms) -> AsyncIterator[None]:
     meant, left = terms.chooser(), terms.count
 
     def lost(message: Message) -> list[Message]:
@@ -24,7 +24,7 @@ async def _hold(stage: Stage, terms: Terms) -> AsyncIterator[None]:
             return []
         return [message]
 
-    with stage.seams.held(stage.seams.messages, lost):
+    with target.hooks.held(target.hooks.messages, lost):
         yield
 
 

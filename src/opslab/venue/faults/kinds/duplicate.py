@@ -4,17 +4,17 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from opslab.venue.fault_hooks import Message
-from opslab.venue.faults.fault import Fault, OfMessages, Stage
+from opslab.venue.faults.fault import Fault, OfMessages, FaultTarget
 
 
 @asynccontextmanager
-async def _hold(stage: Stage, terms: OfMessages) -> AsyncIterator[None]:
+async def _hold(target: FaultTarget, terms: OfMessages) -> AsyncIterator[None]:
     meant = terms.chooser()
 
     def twice(message: Message) -> list[Message]:
         return [message, message] if meant(message) else [message]
 
-    with stage.seams.held(stage.seams.messages, twice):
+    with target.hooks.held(target.hooks.messages, twice):
         yield
 
 

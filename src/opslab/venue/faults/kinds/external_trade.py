@@ -10,7 +10,7 @@ from opslab.errors import Usage
 from opslab.model.primitives.record import Record
 from opslab.venue.account.order_requests import new_order
 from opslab.venue.api_error import ApiError
-from opslab.venue.faults.fault import Fault, Stage
+from opslab.venue.faults.fault import Fault, FaultTarget
 
 
 class Terms(Record):
@@ -21,8 +21,8 @@ class Terms(Record):
 
 
 @asynccontextmanager
-async def _hold(stage: Stage, terms: Terms) -> AsyncIterator[None]:
-    exchange = stage.exchange
+async def _hold(target: FaultTarget, terms: Terms) -> AsyncIterator[None]:
+    exchange = target.exchange
     order = {"symbol": exchange.instrument.symbol, "side": terms.side, "type": "MARKET", "quantity": terms.quantity}
     try:
         exchange.place(new_order(order, exchange.instrument.symbol))

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from opslab.venue.fault_hooks import Message
-from opslab.venue.faults.fault import Fault, OfMessages, Stage
+from opslab.venue.faults.fault import Fault, OfMessages, FaultTarget
 
 
 class Terms(OfMessages):
@@ -15,13 +15,13 @@ class Terms(OfMessages):
 
 
 @asynccontextmanager
-async def _hold(stage: Stage, terms: Terms) -> AsyncIterator[None]:
+async def _hold(target: FaultTarget, terms: Terms) -> AsyncIterator[None]:
     meant = terms.chooser()
 
     def garbled(message: Message) -> list[Message]:
         return [message.saying(terms.text)] if meant(message) else [message]
 
-    with stage.seams.held(stage.seams.messages, garbled):
+    with target.hooks.held(target.hooks.messages, garbled):
         yield
 
 

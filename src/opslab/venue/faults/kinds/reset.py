@@ -3,12 +3,12 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from opslab.venue.faults.fault import Fault, OfConnections, Stage
+from opslab.venue.faults.fault import Fault, OfConnections, FaultTarget
 
 
 @asynccontextmanager
-async def _hold(stage: Stage, terms: OfConnections) -> AsyncIterator[None]:
-    for connection in stage.connections(terms.which):
+async def _hold(target: FaultTarget, terms: OfConnections) -> AsyncIterator[None]:
+    for connection in target.connections(terms.which):
         connection.reset()
     yield
 

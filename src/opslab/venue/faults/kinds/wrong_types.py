@@ -8,13 +8,13 @@ from typing import Any
 from pydantic_core import to_json
 
 from opslab.venue.fault_hooks import Message
-from opslab.venue.faults.fault import Fault, OfMessages, Stage, document_of
+from opslab.venue.faults.fault import Fault, OfMessages, FaultTarget, document_of
 
 _NUMBER = re.compile(r"-?[0-9]{1,30}(\.[0-9]{1,30})?")
 
 
 @asynccontextmanager
-async def _hold(stage: Stage, terms: OfMessages) -> AsyncIterator[None]:
+async def _hold(target: FaultTarget, terms: OfMessages) -> AsyncIterator[None]:
     meant = terms.chooser()
 
     def turned(message: Message) -> list[Message]:
@@ -23,7 +23,7 @@ async def _hold(stage: Stage, terms: OfMessages) -> AsyncIterator[None]:
         document = document_of(message.text)
         return [message if document is None else message.saying(to_json(_other(document)).decode())]
 
-    with stage.seams.held(stage.seams.messages, turned):
+    with target.hooks.held(target.hooks.messages, turned):
         yield
 
 
