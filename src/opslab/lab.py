@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from opslab.model.market.dataset import DatasetRecord
     from opslab.model.market.instrument import Instrument
     from opslab.model.messages.venue_messages import VenueProgress
-    from opslab.model.run.live_status import Live
+    from opslab.model.run.live_status import LiveStatus
     from opslab.model.run.manifest import Verification
     from opslab.model.run.metadata import Owner, RunMetadata
     from opslab.model.spec.run_spec import Mode
@@ -178,10 +178,10 @@ class Lab:
 
     def start_fault(self, venue: str, fault: str, terms: dict[str, str], seconds: float) -> dict[str, Any]:
         """Begin a fault of a served venue; terms as text. Raises Usage before anything is asked of the venue."""
-        from opslab.venue.faults.controller import terms_of_texts
+        from opslab.venue.faults.controller import parse_terms
 
         found: dict[str, Any] = self.venue_control(
-            venue, "start", fault=fault, terms=terms_of_texts(fault, terms), seconds=seconds
+            venue, "start", fault=fault, terms=parse_terms(fault, terms), seconds=seconds
         )
         return found
 
@@ -194,9 +194,9 @@ class Lab:
 
     def faults(self) -> list[dict[str, Any]]:
         """The faults there are, ready for JSON."""
-        from opslab.venue.faults.catalog import listing
+        from opslab.venue.faults.catalog import fault_catalog
 
-        return listing()
+        return fault_catalog()
 
     def audit_venue(self, name: str) -> "Audit":
         from opslab.runs.processes.venue_service import audit_venue

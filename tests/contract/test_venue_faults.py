@@ -49,8 +49,8 @@ LATE_MS = 3_000
 """What a message takes at most on a busy machine."""
 TRADES, QUOTES, BARS, DEPTH = "btcusdt@aggTrade", "btcusdt@bookTicker", "btcusdt@kline_1m", "btcusdt@depth@0ms"
 TEXT, PONG = 1, 10
-AT_ONCE = [name for name, fault in FAULTS.items() if fault.at_once]
-LASTING = [name for name, fault in FAULTS.items() if not fault.at_once]
+AT_ONCE = [name for name, fault in FAULTS.items() if fault.is_immediate]
+LASTING = [name for name, fault in FAULTS.items() if not fault.is_immediate]
 
 
 @dataclass(frozen=True, slots=True)
@@ -691,7 +691,7 @@ def test_however_a_fault_ends_the_venue_is_as_before(stand: Stand, name: str, wh
         witness = client.stream(TRADES)
         witness.event("aggTrade")
         number = WAYS[why](stand, name)
-        assert stand.log.ended(number)["why"] == ("who asked is gone" if "who asked" in why else why)
+        assert stand.log.ended(number)["reason"] == ("who asked is gone" if "who asked" in why else why)
         assert stand.door.ask("held") == []
         until_pong(witness)
         in_order(witness)
@@ -703,7 +703,7 @@ def test_what_is_over_at_once_is_over_whoever_asked(stand: Stand, name: str) -> 
     with Asker(stand.venue.ledger, name) as asker:
         told = asker.answer["ok"]
     assert told["remaining_seconds"] is None
-    assert stand.log.ended(told["number"])["why"] == "it is over at once"
+    assert stand.log.ended(told["number"])["reason"] == "it is over at once"
     assert stand.door.ask("held") == []
     assert transcript(stand.venue) == stand.before
 
@@ -874,11 +874,11 @@ def test_the_event_log_has_the_begin_and_the_end_of_every_fault(stand: Stand) ->
         first, last = [line for line in lines if line["number"] == number]
         stamps = ["event", "fault", "monotonic_s", "number", "terms", "time"]
         assert sorted(first.keys() - {"left_out"}) == stamps
-        assert sorted(last.keys() - {"left_out"}) == sorted({*stamps, "why"} - {"terms"})
+        assert sorted(last.keys() - {"left_out"}) == sorted({*stamps, "reason"} - {"terms"})
         assert (first["event"], last["event"]) == ("fault begun", "fault ended")
         assert (first["fault"], last["fault"]) == (name, name)
         assert first["terms"] == FAULTS[name].terms(**given.get(name, {})).model_dump()
-        assert last["why"] == ("it is over at once" if name in AT_ONCE else "stopped")
+        assert last["reason"] == ("it is over at once" if name in AT_ONCE else "stopped")
         assert first["monotonic_s"] <= last["monotonic_s"]
     assert [line["monotonic_s"] for line in lines] == sorted(line["monotonic_s"] for line in lines)
     assert sorted(numbers.values()) == list(numbers.values())
@@ -1085,4 +1085,4 @@ def test_a_venue_that_is_stopped_ends_its_faults_first(sample_home: Path, tmp_pa
             venue.stop()
         ended = EventLog(venue.ledger).of("fault ended")
         assert [line["fault"] for line in ended] == LASTING[::-1]
-        assert {line["why"] for line in ended} == {"the venue is closing"}
+        assert {line["reason"] for line in ended} == {"the venue is closing"}

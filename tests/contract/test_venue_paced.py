@@ -1,9 +1,9 @@
 """The engine's own adapters and the venue of a run: paced by the engine, killed, made flat by the venue itself."""
 
-from typing import Any
 from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -84,7 +84,7 @@ def test_a_lost_candle_holds_the_market_up_for_its_time_only(sample_home: Path, 
             control.reach(12)
         assert [number for number in range(1, 13) if number not in control.numbers()] == [7]
         (line,) = EventLog(venue.ledger).of(WENT_ON)
-        assert (line["minutes"], line["told"], line["why"]) == (7, 6, "none came within 0.5 s")
+        assert (line["minutes"], line["acknowledged"], line["reason"]) == (7, 6, "none came within 0.5 s")
         node.stop()
 
 
@@ -135,7 +135,7 @@ def test_the_node_learns_that_the_venue_has_made_it_flat(
         node.wait("order", client_order_id="OPENS", event="OrderFilled")
         for fault in faults:
             door.ask("start", fault=fault)
-        done = door.ask("flatten", why="a test", hold=True)
+        done = door.ask("flatten", reason="a test", hold=True)
         assert (done["canceled"], done["closed"]) == (1, "0.050")
         assert (done["statement"]["account"]["positions"], done["statement"]["account"]["open_orders"]) == ([], [])
         node.wait("order", client_order_id="RESTS", event="OrderCanceled")

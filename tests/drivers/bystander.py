@@ -100,7 +100,7 @@ class Onlooker:
         grown_kb = self._venue.memory_kb("VmHWM") - self._before_kb
         if grown_kb > self._growth_kb:
             yield f"it grew by {grown_kb >> 10} MB"
-        bugs = [entry for entry in self._venue.log if entry.get("log", {}).get("what") == "bug"]
+        bugs = [entry for entry in self._venue.log if entry.get("log", {}).get("event") == "bug"]
         yield from (f"bug: {bug}" for bug in bugs[self._bugs :])
         self._bugs = len(bugs)
         printed = sum(path.stat().st_size for path in self._venue.ledger.parent.glob("venue-*.log"))

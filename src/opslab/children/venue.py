@@ -68,7 +68,7 @@ async def _serve(plan: VenuePlan, stream: BinaryIO, frames: FramePipe, stack: Ex
 
     def log_event(what: str, more: dict[str, object]) -> None:
         if log.write(what, more):
-            frames.offer({"log": {"what": what, **more}})
+            frames.offer({"log": {"event": what, **more}})
 
     venue = Venue(plan, instrument, account, ledger, clock, begin, log_event)
     if ledger.torn_bytes:

@@ -35,7 +35,7 @@ class Message:
     """Its stream's name; empty of answers, and of the user stream."""
     text: str
 
-    def saying(self, text: str) -> "Message":
+    def with_text(self, text: str) -> "Message":
         return replace(self, text=text)
 
 
@@ -106,7 +106,7 @@ class FaultHooks:
             at = marks.index(mark)
             del hooks[at], marks[at]
 
-    def let_through(self, message: Message, behind: MessageHook | None = None) -> list[Message]:
+    def pass_through(self, message: Message, behind: MessageHook | None = None) -> list[Message]:
         """What becomes of a message. behind: of one that this hook had held back, and lets go now."""
         first = 0 if behind is None else self.messages.index(behind) + 1
         found = [message]
@@ -114,9 +114,9 @@ class FaultHooks:
             found = [after for before in found for after in hook(before)]
         return found
 
-    def send_on(self, message: Message, behind: MessageHook) -> None:
+    def resume(self, message: Message, behind: MessageHook) -> None:
         """Send what the hook had held back."""
-        for found in self.let_through(message, behind):
+        for found in self.pass_through(message, behind):
             found.to.deliver(found)
 
     @property

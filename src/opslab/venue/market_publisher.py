@@ -13,7 +13,7 @@ from pydantic_core import to_json
 from opslab.venue.market.klines import INTERVALS, Kline
 from opslab.venue.market.market import Market, MarketTrade
 from opslab.venue.market.payloads import MarketPayloads
-from opslab.venue.transport.market_streams import MARK_SPEEDS_MS, MarketStreams, depth_terms
+from opslab.venue.transport.market_streams import MARK_SPEEDS_MS, MarketStreams, parse_depth_stream
 
 OPEN_KLINE_MS = 250
 BEAT_MS = 50
@@ -31,8 +31,8 @@ class MarketPublisher:
         self._who = market.instrument.symbol.lower()
         self._changed = False
         """The market moved since open candles were last told."""
-        streams.on_first = self._greet
-        streams.on_last = self._forget
+        streams.on_subscribe = self._greet
+        streams.on_unused = self._forget
 
     def tick(self, trade: MarketTrade | None, now_ms: int) -> None:
         """Tell what one tick did."""
@@ -77,7 +77,7 @@ class MarketPublisher:
 
         for name in list(self._streams.names()):
             who, _, kind = name.partition("@")
-            depth = depth_terms(kind) if who == self._who else None
+            depth = parse_depth_stream(kind) if who == self._who else None
             if depth is not None:
                 if due(max(depth[1], BEAT_MS)):
                     self._depth(name, depth[0], now_ms)
@@ -124,11 +124,11 @@ class MarketPublisher:
         who, _, kind = name.partition("@")
         if kind == "bookTicker" or name == "!bookTicker":
             send(self._payloads.book_ticker_json(now_ms))
-        elif who == self._who and depth_terms(kind) is not None:
+        elif who == self._who and parse_depth_stream(kind) is not None:
             self._market.book.diff_stream(name)
             self._market.book.update_id += 1  # a client asks for the book once it has seen a change, be it an empty one
 
     def _forget(self, name: str) -> None:
         _, _, kind = name.partition("@")
-        if depth_terms(kind) is not None:
+        if parse_depth_stream(kind) is not None:
             self._market.book.drop_diff_stream(name)

@@ -179,14 +179,14 @@ class Venue:
 
     async def _wanted(self) -> None:
         if self._plan.start == "kline":
-            await self._streams.candles_wanted.wait()
+            await self._streams.candles_requested.wait()
         elif self._plan.start == "any":
-            await self._streams.anything_wanted.wait()
+            await self._streams.any_requested.wait()
 
     def _followed(self) -> asyncio.Event:
         """Set while there is somebody to play to."""
         if self._plan.start == "kline":
-            return self._streams.candles_followed
+            return self._streams.candles_subscribed
         always = asyncio.Event()
         always.set()
         return always
@@ -247,7 +247,7 @@ class Venue:
         finally:
             account = self.exchange.account
             left = {"position": f"{account.holding.position:f}", "open_orders": len(account.open)}
-            self._log_event("ended without control", {"why": why, "connections": self._server.connections, **left})
+            self._log_event("ended without control", {"reason": why, "connections": self._server.connections, **left})
         self._stop.set()
 
     async def _flatten(self, why: str) -> None:
@@ -264,14 +264,14 @@ class Venue:
         for turn in count(1):
             await asyncio.sleep(UPKEEP_SECONDS)
             self._users.expire()
-            self._server.cut_late()
+            self._server.reset_expired()
             if turn % TALLY_TURNS == 0:
                 self._tell_tally()
 
     def _tell_tally(self) -> None:
-        news = self.counters.news()
-        if news:
-            self._log_event("turned away", {"counts": news})
+        changed_counts = self.counters.changed_counts()
+        if changed_counts:
+            self._log_event("turned away", {"counts": changed_counts})
 
     def _look(self) -> dict[str, Any]:
         return {

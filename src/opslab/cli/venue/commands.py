@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from opslab.cli.options import Dataset, Home, Json
-from opslab.cli.output import note, note_at_once, result_fields, result_json, result
+from opslab.cli.output import note, note_at_once, result, result_fields, result_json
 from opslab.cli.venue import fault as venue_fault
 from opslab.cli.venue.fault import terms_text
 from opslab.errors import Usage
@@ -114,15 +114,15 @@ def audit_(
         "position": f"{found.position:f}",
         "cost": f"{found.cost:f}",
         "fees": f"{found.fees:f}",
-        "found": found.found,
+        "finding_count": found.finding_count,
         "findings": [{"line": one.line, "rule": one.rule, "detail": one.detail} for one in found.findings],
     }
     if as_json:
         result_json(document)
     else:
-        shown = {**document, "proven": "yes" if found.proven else f"no, {found.found} findings"}
+        shown = {**document, "proven": "yes" if found.proven else f"no, {found.finding_count} findings"}
         result_fields(
-            (key.replace("_", " "), value) for key, value in shown.items() if key not in ("findings", "found")
+            (key.replace("_", " "), value) for key, value in shown.items() if key not in ("findings", "finding_count")
         )
         for one in found.findings:
             result(one.text())

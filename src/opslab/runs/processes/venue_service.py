@@ -181,7 +181,7 @@ def serve(
                 elif "progress" in frame:
                     audience.progress(VenueProgress.model_validate(frame["progress"]))
                 elif "log" in frame:
-                    audience.log(frame["log"].pop("what"), frame["log"])
+                    audience.log(frame["log"].pop("event"), frame["log"])
                 elif "refused" in frame:
                     refused = frame["refused"]
                 elif "ended" in frame:

@@ -18,7 +18,7 @@ from opslab.errors import Environment, LabError, Usage
 from opslab.model.messages.paper_messages import AccountSnapshot
 from opslab.model.messages.venue_messages import DOOR_SOCKET
 from opslab.venue.control.flatten import Flattener
-from opslab.venue.faults.catalog import listing
+from opslab.venue.faults.catalog import fault_catalog
 from opslab.venue.faults.controller import MAX_SECONDS, FaultController, ActiveFault
 
 MAX_LINE_BYTES = 64 << 10
@@ -109,7 +109,7 @@ class ControlSocket:
             return {"error": error.message, "hint": error.hint, "exit_code": error.exit_code}
 
     async def _list(self, _asked: dict[str, Any], _owner: object) -> Any:
-        return listing()
+        return fault_catalog()
 
     async def _start(self, asked: dict[str, Any], owner: object) -> Any:
         terms, seconds = asked.get("terms", {}), asked.get("seconds", DEFAULT_SECONDS)
@@ -140,9 +140,9 @@ class ControlSocket:
         return self._state().model_dump()
 
     async def _flatten(self, asked: dict[str, Any], _owner: object) -> Any:
-        why, hold = asked.get("why"), asked.get("hold", False)
+        why, hold = asked.get("reason"), asked.get("hold", False)
         if not isinstance(why, str) or not 0 < len(why) <= MAX_WHY or not isinstance(hold, bool):
-            raise Usage(f"why is a text of at most {MAX_WHY} characters, hold is true or false")
+            raise Usage(f"reason is a text of at most {MAX_WHY} characters, hold is true or false")
         done = await self._flattener.flatten(why, hold=hold)
         return {
             "canceled": done.canceled,

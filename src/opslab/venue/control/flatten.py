@@ -54,7 +54,7 @@ class Flattener:
                 left = exchange.account
                 more = {"position": f"{left.holding.position:f}", "open_orders": len(left.open)}
                 reason = "its ledger cannot be written" if isinstance(error, ApiError) else "it took too long"
-                self._log_event("account not flattened", {"why": why, "reason": reason, **more})
+                self._log_event("account not flattened", {"reason": why, "error": reason, **more})
                 raise Environment(
                     f"the venue could not flatten the account: {reason}; the position is {more['position']}, "
                     f"open orders {more['open_orders']}",
@@ -62,7 +62,7 @@ class Flattener:
                 ) from None
             done = FlattenResult(canceled, position - exchange.account.holding.position)
             told = {"canceled": done.canceled, "closed": f"{done.closed:f}", "orders": orders}
-            self._log_event("account flattened", {"why": why, "hold": exchange.only_reducing, **told})
+            self._log_event("account flattened", {"reason": why, "hold": exchange.only_reducing, **told})
             return done
 
     def _cancel(self) -> int:

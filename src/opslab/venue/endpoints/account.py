@@ -19,7 +19,7 @@ from opslab.venue.account.order_payloads import (
 )
 from opslab.venue.api_error import ApiError
 from opslab.venue.exchange import Exchange
-from opslab.venue.transport.endpoint import Endpoint, Params, Table, optional_whole, whole
+from opslab.venue.transport.endpoint import Endpoint, Params, EndpointTable, parse_optional_integer, parse_integer
 from opslab.venue.transport.user_data_stream import UserDataStream
 
 MOST_IN_A_BATCH = 5
@@ -52,10 +52,10 @@ class AccountEndpoints:
     def _account(self) -> Account:
         return self._exchange.account
 
-    def table(self) -> Table:
+    def table(self) -> EndpointTable:
         return {**self._orders(), **self._state(), **self._settings(), **self._listen_key()}
 
-    def _orders(self) -> Table:
+    def _orders(self) -> EndpointTable:
         order, batch = "/fapi/v1/order", "/fapi/v1/batchOrders"
         return {
             ("POST", order): _trade(self.place, 0, orders=1),
@@ -82,7 +82,7 @@ class AccountEndpoints:
             ("DELETE", "/fapi/v1/algoOpenOrders"): _trade(_canceled_all, 1),
         }
 
-    def _state(self) -> Table:
+    def _state(self) -> EndpointTable:
         exchange, texts = self._exchange, self._texts
         return {
             ("GET", "/fapi/v2/account"): _signed(
@@ -99,7 +99,7 @@ class AccountEndpoints:
             ("GET", "/fapi/v1/apiTradingStatus"): _signed(self.trading_status, _by_symbol(1, 10)),
         }
 
-    def _settings(self) -> Table:
+    def _settings(self) -> EndpointTable:
         return {
             ("POST", "/fapi/v1/leverage"): _signed(self.set_leverage, 1),
             ("GET", "/fapi/v1/leverageBracket"): _signed(self.leverage_bracket, 1),
@@ -116,7 +116,7 @@ class AccountEndpoints:
             ("GET", "/fapi/v1/accountConfig"): _signed(lambda _params: told.account_config(), 5),
         }
 
-    def _listen_key(self) -> Table:
+    def _listen_key(self) -> EndpointTable:
         path = "/fapi/v1/listenKey"
         return {
             ("POST", path): Endpoint(lambda _params: {"listenKey": self._users.issue()}, 1, "key"),
@@ -184,7 +184,7 @@ class AccountEndpoints:
     def count_down(self, params: Params) -> Any:
         """Cancel all open orders after a while, unless asked again before; 0: not any more."""
         orders.check_symbol(params, self._symbol)
-        wait_ms = optional_whole(params, "countdownTime")
+        wait_ms = parse_optional_integer(params, "countdownTime")
         if wait_ms is None:
             raise ApiError.missing("countdownTime")
         if self._countdown:
@@ -214,10 +214,10 @@ class AccountEndpoints:
         kind = params.get("incomeType")
         if kind is not None and kind not in INCOME_TYPES:
             raise ApiError.invalid("incomeType")
-        start, end = optional_whole(params, "startTime"), optional_whole(params, "endTime")
+        start, end = parse_optional_integer(params, "startTime"), parse_optional_integer(params, "endTime")
         if start is not None and end is not None and start > end:
             raise ApiError.of(-1023)
-        limit, page = whole(params, "limit", 100, 1, 1000), whole(params, "page", 1, 1, 10**6)
+        limit, page = parse_integer(params, "limit", 100, 1, 1000), parse_integer(params, "page", 1, 1, 10**6)
         found = [
             row
             for row in told.income(self._account)
@@ -250,7 +250,7 @@ class AccountEndpoints:
         for name in ("amount", "type"):
             if not params.get(name):
                 raise ApiError.missing(name)
-        adds = whole(params, "type", 1, 1, 2) == 1
+        adds = parse_integer(params, "type", 1, 1, 2) == 1
         raise ApiError.of(-4054 if adds else -4051)
 
     def commission_rate(self, params: Params) -> Any:

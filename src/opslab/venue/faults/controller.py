@@ -13,7 +13,7 @@ from pydantic_core import from_json
 from opslab.errors import NotFound, Usage
 from opslab.model.primitives.ids import nearest, shown
 from opslab.venue.event_log import EventLogger
-from opslab.venue.faults.fault import Fault, OfMessages, FaultTarget
+from opslab.venue.faults.fault import Fault, MessageTerms, FaultTarget
 from opslab.venue.faults.registry import FAULTS
 from opslab.venue.transport.market_streams import is_served
 
@@ -56,7 +56,7 @@ class FaultController:
             raise Usage(f"a fault lasts above 0 and at most {MAX_SECONDS:.0f} s, not {seconds}")
         if len(self._held) >= MAX_HELD:
             raise Usage(f"{MAX_HELD} faults are held already", hint="stop some of them")
-        found = read_terms(fault, terms)
+        found = validate_terms(fault, terms)
         self._check_stream(name, found)
         self._last += 1
         number = self._last
@@ -65,10 +65,10 @@ class FaultController:
         try:
             await block.enter_async_context(fault.hold(self._target, found))
         except BaseException:
-            self._log_event("fault ended", {"fault": name, "number": number, "why": "it could not begin"})
+            self._log_event("fault ended", {"fault": name, "number": number, "reason": "it could not begin"})
             raise
         loop = asyncio.get_running_loop()
-        until = None if fault.at_once else loop.time() + seconds
+        until = None if fault.is_immediate else loop.time() + seconds
         held = self._held[number] = ActiveFault(number, name, found.model_dump(), owner, until, block)
         if until is None:
             await self._end(held, "it is over at once")
@@ -101,7 +101,7 @@ class FaultController:
 
     def _check_stream(self, name: str, terms: Any) -> None:
         """A stream that is not served would be waited for in vain. Raises Usage."""
-        stream = terms.stream if isinstance(terms, OfMessages) else None
+        stream = terms.stream if isinstance(terms, MessageTerms) else None
         if stream is not None and not is_served(stream, self._target.exchange.instrument.symbol):
             raise Usage(f"fault {name}: stream {shown(stream)} is not served", hint="such as btcusdt@kline_1m")
 
@@ -119,7 +119,7 @@ class FaultController:
             await held.block.aclose()
         except Exception as bug:  # noqa: BLE001  (the others must end all the same)
             self._log_event("bug", {"traceback": "".join(traceback.format_exception(bug))})
-        self._log_event("fault ended", {"fault": held.name, "number": held.number, "why": why})
+        self._log_event("fault ended", {"fault": held.name, "number": held.number, "reason": why})
 
 
 def known(name: str) -> Fault[Any]:
@@ -132,7 +132,7 @@ def known(name: str) -> Fault[Any]:
     return found
 
 
-def terms_of_texts(name: str, texts: Mapping[str, str]) -> dict[str, Any]:
+def parse_terms(name: str, texts: Mapping[str, str]) -> dict[str, Any]:
     """A fault's terms, each given as text. Raises Usage."""
     fault = known(name)
     given: dict[str, Any] = dict(texts)
@@ -146,7 +146,7 @@ def terms_of_texts(name: str, texts: Mapping[str, str]) -> dict[str, Any]:
     except ValidationError as error:
         for place in {error["loc"][0] for error in error.errors()} & given.keys():
             given[str(place)] = _value(given[str(place)])
-    return dict(read_terms(fault, given).model_dump())
+    return dict(validate_terms(fault, given).model_dump())
 
 
 def _value(text: str) -> Any:
@@ -157,7 +157,7 @@ def _value(text: str) -> Any:
         return text
 
 
-def read_terms(fault: Fault[Any], given: Mapping[str, Any]) -> Any:
+def validate_terms(fault: Fault[Any], given: Mapping[str, Any]) -> Any:
     """Raises Usage."""
     try:
         return fault.terms.model_validate(dict(given))

@@ -71,7 +71,7 @@ class DelayQueues:
         while lane.waiting and (until is None or lane.waiting[0][0] <= until):
             _, message = lane.waiting.popleft()
             lane.size_bytes -= len(message.text)
-            self._hooks.send_on(message, self._hook)
+            self._hooks.resume(message, self._hook)
         if lane.waiting:
             self._wake(lane)
         else:

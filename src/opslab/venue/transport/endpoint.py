@@ -27,11 +27,11 @@ class Endpoint:
         return self.weight if isinstance(self.weight, int) else self.weight(params)
 
 
-Table = Mapping[tuple[str, str], Endpoint]
+EndpointTable = Mapping[tuple[str, str], Endpoint]
 """(method, path) to endpoint."""
 
 
-def whole(params: Params, name: str, default: int, least: int, most: int) -> int:
+def parse_integer(params: Params, name: str, default: int, least: int, most: int) -> int:
     """A whole number within bounds. Raises ApiError."""
     text = params.get(name)
     if text is None:
@@ -43,6 +43,6 @@ def whole(params: Params, name: str, default: int, least: int, most: int) -> int
     return int(text)
 
 
-def optional_whole(params: Params, name: str) -> int | None:
+def parse_optional_integer(params: Params, name: str) -> int | None:
     """Raises ApiError for what is no whole number."""
-    return whole(params, name, 0, 0, 10**18) if name in params else None
+    return parse_integer(params, name, 0, 0, 10**18) if name in params else None

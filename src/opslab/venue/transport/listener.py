@@ -17,12 +17,12 @@ from opslab.venue.api_error import ApiError
 from opslab.venue.counters import Counters
 
 MAX_CONNECTIONS = 512
-FIRST_SECONDS = 10.0
+FIRST_REQUEST_SECONDS = 10.0
 """From a connection's begin to its first request."""
-NEXT_SECONDS = 90.0
+NEXT_REQUEST_SECONDS = 90.0
 """From the end of a request's work to the next request; taking its answer counts in."""
 BACKLOG = 512
-LEAST_PORT = 10_000
+MIN_PORT = 10_000
 TRIES = 20
 _CLIENT_PORTS = Path("/proc/sys/net/ipv4/ip_local_port_range")
 _FULL = to_json(ApiError.of(-1008).body())
@@ -71,7 +71,7 @@ class Listener:
         self._place = (host, self._listener.sockets[0].getsockname()[1])
         return self._place[1]
 
-    async def go_deaf(self) -> None:
+    async def stop_listening(self) -> None:
         """Stop listening: who connects is refused. Connections that are open stay. Counted: see `hear_again`."""
         self._deaf += 1
         if self._listener is None:
@@ -83,7 +83,7 @@ class Listener:
         self._kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self._kept.bind(self._place)
 
-    async def hear_again(self) -> None:
+    async def resume_listening(self) -> None:
         """Listen again, at the same place, when as many have asked for it as for silence."""
         self._deaf -= 1
         if self._deaf == 0 and self._kept is not None:
@@ -104,9 +104,9 @@ class Listener:
 
     def done(self, transport: asyncio.BaseTransport | None) -> None:
         """It may take its answer, and ask again."""
-        self._set(transport, asyncio.get_running_loop().time() + NEXT_SECONDS)
+        self._set(transport, asyncio.get_running_loop().time() + NEXT_REQUEST_SECONDS)
 
-    def cut_late(self) -> None:
+    def reset_expired(self) -> None:
         """Cut those that have taken too long. Called now and then."""
         now = asyncio.get_running_loop().time()
         for transport, visit in list(self._visits.items()):
@@ -142,7 +142,7 @@ class Listener:
             visit.until = until
 
     def came(self, transport: asyncio.BaseTransport) -> None:
-        self._visits[transport] = _Visit(asyncio.get_running_loop().time() + FIRST_SECONDS)
+        self._visits[transport] = _Visit(asyncio.get_running_loop().time() + FIRST_REQUEST_SECONDS)
 
     def left(self, transport: asyncio.BaseTransport | None) -> None:
         self._expected -= 1
@@ -155,9 +155,9 @@ def _own_ports() -> range:
     and nobody could listen there until it lets go."""
     with suppress(OSError, ValueError):
         first = int(_CLIENT_PORTS.read_text().split()[0])
-        if first >= 2 * LEAST_PORT:
-            return range(LEAST_PORT, first)
-    return range(LEAST_PORT, 2 * LEAST_PORT)
+        if first >= 2 * MIN_PORT:
+            return range(MIN_PORT, first)
+    return range(MIN_PORT, 2 * MIN_PORT)
 
 
 class _Visitor(asyncio.Protocol):

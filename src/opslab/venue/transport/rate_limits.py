@@ -112,7 +112,7 @@ class RateLimiter:
         return found
 
 
-def rate_limits(limits: VenueLimits) -> list[dict[str, object]]:
+def exchange_info_limits(limits: VenueLimits) -> list[dict[str, object]]:
     """As exchangeInfo tells them."""
     return [
         {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": limits.weight_per_minute},

@@ -9,9 +9,9 @@ from pydantic_core import to_json
 
 from opslab.venue.api_error import ApiError
 from opslab.venue.fault_hooks import Call, AnswerWithheld
-from opslab.venue.transport.endpoint import Table
+from opslab.venue.transport.endpoint import EndpointTable
 from opslab.venue.transport.request_pipeline import Credentials, RequestPipeline
-from opslab.venue.transport.signing import signed_of_query
+from opslab.venue.transport.signing import query_signature
 
 MAX_BODY_BYTES = 64 << 10
 MAX_PARAMS = 100
@@ -19,7 +19,7 @@ BODY_SECONDS = 10.0
 
 
 class Rest:
-    def __init__(self, table: Table, pipeline: RequestPipeline) -> None:
+    def __init__(self, table: EndpointTable, pipeline: RequestPipeline) -> None:
         self._table = table
         self._pipeline = pipeline
 
@@ -35,7 +35,7 @@ class Rest:
             found = await self._answer(call, request, headers)
             return _response(200, found, headers)
         except ApiError as refusal:
-            self._pipeline.counters.count_refusal(refusal.code)
+            self._pipeline.counters.count_api_error(refusal.code)
             return _response(refusal.http_status, refusal.body(), {**headers, **refusal.headers})
         except AnswerWithheld:
             if request.transport:
@@ -48,7 +48,7 @@ class Rest:
             headers.update(self._pipeline.charge(_address(request), 1))
             raise ApiError(-5000, f"Path {request.path[:100]}, Method {request.method} is invalid", http_status=404)
         query, body = request.rel_url.raw_query_string, await _body(request)
-        signed, signature = signed_of_query(query, body)
+        signed, signature = query_signature(query, body)
         claim = Credentials(_address(request), request.headers.get("X-MBX-APIKEY"), signed, signature)
         return await self._pipeline.answer(call, endpoint, _params(query, body), claim, headers)
 

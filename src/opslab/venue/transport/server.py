@@ -17,12 +17,12 @@ from opslab.venue.api_error import ApiError
 from opslab.venue.counters import Counters
 from opslab.venue.event_log import EventLogger
 from opslab.venue.fault_hooks import ConnectionKind, FaultHooks
-from opslab.venue.transport.endpoint import Table
+from opslab.venue.transport.endpoint import EndpointTable
 from opslab.venue.transport.listener import Listener
 from opslab.venue.transport.market_streams import MarketStreams, Subscriber, is_served
 from opslab.venue.transport.request_pipeline import RequestPipeline
 from opslab.venue.transport.rest import MAX_BODY_BYTES, Rest
-from opslab.venue.transport.sessions import Clients, Connection, serve_socket
+from opslab.venue.transport.sessions import Clients, Connection, serve_websocket
 from opslab.venue.transport.trading_socket import TradingSocket
 from opslab.venue.transport.user_data_stream import UserDataStream
 
@@ -43,7 +43,7 @@ HEADER_BYTES = 16 << 10
 class Server:
     def __init__(
         self,
-        table: Table,
+        table: EndpointTable,
         pipeline: RequestPipeline,
         streams: MarketStreams,
         users: UserDataStream,
@@ -101,10 +101,10 @@ class Server:
         """Open ones, of every kind."""
         return len(self.listener) if self.listener else 0
 
-    def cut_late(self) -> None:
+    def reset_expired(self) -> None:
         """Cut connections that have taken too long. Called now and then."""
         if self.listener:
-            self.listener.cut_late()
+            self.listener.reset_expired()
 
     async def stop(self) -> None:
         """Say goodbye to everybody, and close."""
@@ -140,7 +140,7 @@ class Server:
             self._told("connected", connection, "user stream" if keys else "market streams")
 
         try:
-            socket, connection = await serve_socket(
+            socket, connection = await serve_websocket(
                 request,
                 self.clients,
                 "user" if keys else "market",
@@ -164,7 +164,7 @@ class Server:
             self._told("connected", connection, "trading socket")
 
         try:
-            socket, connection = await serve_socket(
+            socket, connection = await serve_websocket(
                 request, self.clients, "trading", self._hooks, lambda _, text: sockets[0].heard(text), opened
             )
         finally:
@@ -187,7 +187,7 @@ class Server:
                 raise ApiError(-1000, "This host is not served here.", http_status=403)
             return await handler(request)
         except ApiError as refusal:
-            self._counters.count_refusal(refusal.code)
+            self._counters.count_api_error(refusal.code)
             return _refused(refusal.http_status, refusal.body())
         except web.HTTPException as error:
             self._counters.count(_HTTP_KINDS.get(error.status, "other requests"))
@@ -205,8 +205,8 @@ class Server:
 
     def _told(self, what: str, connection: Connection, kind: str) -> None:
         more: dict[str, object] = {"kind": kind, "clients": len(self.clients)}
-        if connection.dropped_for:
-            what, more["why"] = "disconnected", connection.dropped_for
+        if connection.drop_reason:
+            what, more["reason"] = "disconnected", connection.drop_reason
         self._log_event(what, more)
 
 

@@ -57,7 +57,7 @@ def _whole(params: Mapping[str, str], name: str) -> int | None:
     return int(text)
 
 
-def signed_of_query(query: str, body: str) -> tuple[tuple[bytes, ...], str | None]:
+def query_signature(query: str, body: str) -> tuple[tuple[bytes, ...], str | None]:
     """(what was signed, the signature) of an HTTP request: query and body as sent, without the signature."""
     signature: str | None = None
     kept: list[list[str]] = []
@@ -72,7 +72,7 @@ def signed_of_query(query: str, body: str) -> tuple[tuple[bytes, ...], str | Non
     return (("&".join(kept[0]) + "&".join(kept[1])).encode(),), signature
 
 
-def signed_of_params(params: Mapping[str, str]) -> tuple[tuple[bytes, ...], str | None]:
+def params_signature(params: Mapping[str, str]) -> tuple[tuple[bytes, ...], str | None]:
     """As `signed_of_query`, of a trading socket's request: every parameter, by name; escaped, or as it is."""
     pairs = [(name, params[name]) for name in sorted(params) if name != "signature"]
     plain = "&".join(f"{name}={value}" for name, value in pairs)

@@ -9,10 +9,10 @@ from pydantic_core import from_json, to_json
 
 from opslab.venue.api_error import ApiError
 from opslab.venue.fault_hooks import Call, AnswerWithheld
-from opslab.venue.transport.endpoint import Table
+from opslab.venue.transport.endpoint import EndpointTable
 from opslab.venue.transport.request_pipeline import Credentials, RequestPipeline
 from opslab.venue.transport.sessions import Connection
-from opslab.venue.transport.signing import signed_of_params
+from opslab.venue.transport.signing import params_signature
 
 MAX_AT_WORK = 1_000
 """Requests of one connection that wait for their answers."""
@@ -42,7 +42,7 @@ METHODS: Mapping[str, tuple[str, str]] = {
 class TradingSocket:
     """One client's socket."""
 
-    def __init__(self, table: Table, pipeline: RequestPipeline, connection: Connection) -> None:
+    def __init__(self, table: EndpointTable, pipeline: RequestPipeline, connection: Connection) -> None:
         self._table = table
         self._pipeline = pipeline
         self._connection = connection
@@ -73,14 +73,14 @@ class TradingSocket:
             endpoint = self._table[(method, path)]
             if path.endswith("/listenKey"):
                 endpoint = replace(endpoint, security="key")
-            signed, signature = signed_of_params(params)
+            signed, signature = params_signature(params)
             claim = Credentials(address, params.get("apiKey"), signed, signature)
             with_limits = params.get("returnRateLimits") != "false"
             kept = {name: value for name, value in params.items() if name not in ("apiKey", "returnRateLimits")}
             found = await self._pipeline.answer(call, endpoint, kept, claim, {})
             answer: dict[str, Any] = {"id": number, "status": 200, "result": found}
         except ApiError as refusal:
-            self._pipeline.counters.count_refusal(refusal.code)
+            self._pipeline.counters.count_api_error(refusal.code)
             error: dict[str, Any] = refusal.body()
             if "Retry-After" in refusal.headers:
                 now_ms = self._pipeline.now_ms()

@@ -18,10 +18,10 @@ def flatten(book: Book, *, hold: bool = False) -> FlattenResult:
 
 
 def play(scene: Callable[[], Awaitable[None]]) -> None:
-    async def whole() -> None:
+    async def parse_integer() -> None:
         await scene()
 
-    virtual_time.run(whole())
+    virtual_time.run(parse_integer())
 
 
 @pytest.mark.parametrize(("side", "signed"), [("BUY", "0.050"), ("SELL", "-0.050")])

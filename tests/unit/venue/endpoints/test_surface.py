@@ -15,7 +15,7 @@ from opslab.venue.fault_hooks import FaultHooks
 from opslab.venue.market.market import Market
 from opslab.venue.market.payloads import MarketPayloads
 from opslab.venue.market_publisher import MarketPublisher
-from opslab.venue.transport.endpoint import Table
+from opslab.venue.transport.endpoint import EndpointTable
 from opslab.venue.transport.market_streams import MarketStreams
 from opslab.venue.transport.trading_socket import METHODS
 from opslab.venue.transport.user_data_stream import UserDataStream
@@ -24,7 +24,7 @@ from tests.fakes.account_at_price import opened
 PAGE = (Path(__file__).parents[4] / "docs" / "venue.md").read_text(encoding="utf-8")
 
 
-def tables() -> tuple[Table, Table]:
+def tables() -> tuple[EndpointTable, EndpointTable]:
     market = Market(instrument_of(exchange_info_symbol("BTCUSDT")), 30)
     payloads = MarketPayloads(market)
     broadcast = MarketPublisher(market, payloads, MarketStreams("BTCUSDT"), lambda: 0)

@@ -21,7 +21,7 @@ from opslab.venue.api_error import ApiError
 from opslab.venue.exchange import Exchange
 from opslab.venue.fault_hooks import AnswerWithheld, Call, ConnectionKind, FaultHooks, Message
 from opslab.venue.faults import delay_queue as lane
-from opslab.venue.faults.controller import MAX_HELD, MAX_SECONDS, ActiveFault, FaultController, terms_of_texts
+from opslab.venue.faults.controller import MAX_HELD, MAX_SECONDS, ActiveFault, FaultController, parse_terms
 from opslab.venue.faults.fault import FaultTarget
 from opslab.venue.faults.kinds.close import GOODBYE_SECONDS
 from opslab.venue.faults.registry import FAULTS
@@ -45,7 +45,7 @@ POST, GET, DEPTH_CALL = (
     Call("GET", "/fapi/v1/time", "rest"),
     Call("GET", "/fapi/v1/depth", "rest"),
 )
-LASTING = [name for name, fault in FAULTS.items() if not fault.at_once]
+LASTING = [name for name, fault in FAULTS.items() if not fault.is_immediate]
 
 
 @dataclass(eq=False)
@@ -85,10 +85,10 @@ class Client:
 class Listener:
     deaf: int = 0
 
-    async def go_deaf(self) -> None:
+    async def stop_listening(self) -> None:
         self.deaf += 1
 
-    async def hear_again(self) -> None:
+    async def resume_listening(self) -> None:
         self.deaf -= 1
 
 
@@ -140,7 +140,7 @@ class Scene:
     def send(self, text: str, stream: str = "", to: Client | None = None) -> None:
         """As a connection sends."""
         client = to or self.market
-        for message in self.hooks.let_through(Message(client, client.kind, stream, text)):
+        for message in self.hooks.pass_through(Message(client, client.kind, stream, text)):
             message.to.deliver(message)
 
     def trades(self, first: int, count: int, to: Client | None = None) -> None:
@@ -200,10 +200,10 @@ def _exchange(hooks: FaultHooks) -> Exchange:
 
 
 def play(scene: Callable[[Scene], Awaitable[None]]) -> None:
-    async def whole() -> None:
+    async def parse_integer() -> None:
         await asyncio.wait_for(scene(Scene()), 1e6)
 
-    virtual_time.run(whole())
+    virtual_time.run(parse_integer())
 
 
 @contextmanager
@@ -225,7 +225,7 @@ def test_a_fault_that_has_ended_leaves_nothing_behind(name: str) -> None:
             waiting = [asyncio.ensure_future(scene.request(call)) for call in (POST, GET, DEPTH_CALL)]
             scene.traffic()
             await asyncio.sleep(0.01)
-            if FAULTS[name].at_once:
+            if FAULTS[name].is_immediate:
                 why = "it is over at once"
             elif why == "stopped":
                 await scene.faults.stop(held.number)
@@ -235,7 +235,7 @@ def test_a_fault_that_has_ended_leaves_nothing_behind(name: str) -> None:
                 assert await scene.faults.stop_all(why) == 1
             else:
                 await asyncio.sleep(5.0)
-            assert scene.said[-1] == ("fault ended", {"fault": name, "number": held.number, "why": why})
+            assert scene.said[-1] == ("fault ended", {"fault": name, "number": held.number, "reason": why})
             await asyncio.wait_for(asyncio.gather(*waiting), 0.1)
             scene.assert_clean()
             assert await scene.request() == {"lastUpdateId": 5_000_000}
@@ -319,7 +319,7 @@ def test_a_fault_that_cannot_begin_has_ended() -> None:
         await scene.faults.stop(halt.number)
         with refused("the venue refuses the trade: -2019"):
             await scene.start("external-trade", quantity="9.000")
-        assert scene.said[-1][1]["why"] == "it could not begin"
+        assert scene.said[-1][1]["reason"] == "it could not begin"
         scene.assert_clean()
 
     play(scene)
@@ -418,8 +418,8 @@ def test_what_is_held_back_meets_the_faults_that_began_later() -> None:
 @pytest.mark.parametrize("envelope", ["%s", '{"stream":"k","data":%s}'])
 def test_word_of_a_fill_is_known_by_what_it_says_on_whatever_connection(envelope: str) -> None:
     """A listen key can be chosen by message, on a connection to the market streams."""
-    news = '{"e":"ORDER_TRADE_UPDATE","o":{"x":"NEW","t":0}}'
-    others = [envelope % text for text in (TRADE % 1, news, '{"e":"TRADE_LITE","x":"TRADE"}')]
+    new_order = '{"e":"ORDER_TRADE_UPDATE","o":{"x":"NEW","t":0}}'
+    others = [envelope % text for text in (TRADE % 1, new_order, '{"e":"TRADE_LITE","x":"TRADE"}')]
     fill = envelope % FILL % 2
 
     async def scene(scene: Scene) -> None:
@@ -693,14 +693,14 @@ def test_terms_that_are_refused(name: str, terms: dict[str, Any], message: str) 
 
 def test_terms_given_as_text_become_what_they_are() -> None:
     wanted = {"status": 429, "path": "/fapi/", "method": "POST", "retry_after": 2, "count": None}
-    assert terms_of_texts("http", {"status": "429", "retry_after": "2", "method": "POST"}) == wanted
-    assert terms_of_texts("silence", {"pongs": "false", "share": "0.5"})["pongs"] is False
-    assert terms_of_texts("garbage", {"text": "123"})["text"] == "123"
+    assert parse_terms("http", {"status": "429", "retry_after": "2", "method": "POST"}) == wanted
+    assert parse_terms("silence", {"pongs": "false", "share": "0.5"})["pongs"] is False
+    assert parse_terms("garbage", {"text": "123"})["text"] == "123"
     with refused("fault delay: ms:"):
-        terms_of_texts("delay", {"ms": "soon"})
+        parse_terms("delay", {"ms": "soon"})
     for texts in ({"text": "\udcff"}, {"\udcff": "x"}):
         with refused("not UTF-8"):
-            terms_of_texts("garbage", texts)
+            parse_terms("garbage", texts)
 
 
 @pytest.mark.parametrize("name", FAULTS)

@@ -9,7 +9,7 @@ import pytest
 
 from opslab.errors import Environment
 from opslab.venue.counters import Counters
-from opslab.venue.transport.listener import FIRST_SECONDS, LEAST_PORT, MAX_CONNECTIONS, NEXT_SECONDS, Listener
+from opslab.venue.transport.listener import FIRST_REQUEST_SECONDS, MIN_PORT, MAX_CONNECTIONS, NEXT_REQUEST_SECONDS, Listener
 from tests.fakes import virtual_time
 
 
@@ -57,11 +57,11 @@ async def until(holds: Callable[[], bool]) -> None:
 def test_any_free_port_is_one_that_no_client_is_given_by_chance() -> None:
     """So that it is still free for a venue that was killed and comes back."""
     given = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
-    if given < 2 * LEAST_PORT:
+    if given < 2 * MIN_PORT:
         pytest.skip("this machine gives clients almost every port")
 
     async def scene(_port_listener: Listener, port: int, _tally: Counters) -> None:
-        assert LEAST_PORT <= port < given
+        assert MIN_PORT <= port < given
 
     for _ in range(5):
         with_front(scene)
@@ -70,11 +70,11 @@ def test_any_free_port_is_one_that_no_client_is_given_by_chance() -> None:
 def test_who_connects_while_it_is_deaf_is_refused_and_who_was_there_stays() -> None:
     async def scene(listener: Listener, port: int, _tally: Counters) -> None:
         before = await connect(port)
-        await listener.go_deaf()
+        await listener.stop_listening()
         with pytest.raises(ConnectionRefusedError):
             await connect(port)
         assert await alive(before)
-        await listener.hear_again()
+        await listener.resume_listening()
         assert await alive(await connect(port))
 
     with_front(scene)
@@ -82,12 +82,12 @@ def test_who_connects_while_it_is_deaf_is_refused_and_who_was_there_stays() -> N
 
 def test_it_listens_again_when_all_who_asked_for_silence_are_through() -> None:
     async def scene(listener: Listener, port: int, _tally: Counters) -> None:
-        await listener.go_deaf()
-        await listener.go_deaf()
-        await listener.hear_again()
+        await listener.stop_listening()
+        await listener.stop_listening()
+        await listener.resume_listening()
         with pytest.raises(ConnectionRefusedError):
             await connect(port)
-        await listener.hear_again()
+        await listener.resume_listening()
         assert await alive(await connect(port))
 
     with_front(scene)
@@ -95,10 +95,10 @@ def test_it_listens_again_when_all_who_asked_for_silence_are_through() -> None:
 
 def test_nobody_else_is_given_the_port_while_it_is_deaf() -> None:
     async def scene(listener: Listener, port: int, _tally: Counters) -> None:
-        await listener.go_deaf()
+        await listener.stop_listening()
         with socket.socket() as other, pytest.raises(OSError, match="in use"):
             other.bind(("127.0.0.1", port))
-        await listener.hear_again()
+        await listener.resume_listening()
 
     with_front(scene)
 
@@ -152,16 +152,16 @@ def test_who_asks_for_nothing_is_cut_and_who_is_at_work_is_not() -> None:
         listener.done(done)
         cut: list[tuple[float, list[bool]]] = []
         loop = asyncio.get_running_loop()
-        while loop.time() < NEXT_SECONDS + 5:
-            listener.cut_late()
+        while loop.time() < NEXT_REQUEST_SECONDS + 5:
+            listener.reset_expired()
             state = [wire.aborted for wire in (silent, working, done)]
             if not cut or cut[-1][1] != state:
                 cut.append((loop.time(), state))
             await asyncio.sleep(1)
         (_, nobody), (first, one), (second, two) = cut
         assert (nobody, one, two) == ([False] * 3, [True, False, False], [True, False, True])
-        assert FIRST_SECONDS < first <= FIRST_SECONDS + 1
-        assert NEXT_SECONDS < second <= NEXT_SECONDS + 1
+        assert FIRST_REQUEST_SECONDS < first <= FIRST_REQUEST_SECONDS + 1
+        assert NEXT_REQUEST_SECONDS < second <= NEXT_REQUEST_SECONDS + 1
         assert counters.counts()["slow connections"] > 0
 
     virtual_time.run(scene())

@@ -15,7 +15,7 @@ from opslab.venue.market.klines import INTERVALS
 from opslab.venue.market.market import Market
 from opslab.venue.market.payloads import MarketPayloads
 from opslab.venue.market_publisher import MarketPublisher
-from opslab.venue.transport.market_streams import MAX_STREAMS, MarketStreams, Subscriber, depth_terms, is_served
+from opslab.venue.transport.market_streams import MAX_STREAMS, MarketStreams, Subscriber, parse_depth_stream, is_served
 from opslab.venue.transport.sessions import Connection
 from opslab.venue.transport.user_data_stream import VALID_MS, UserDataStream
 from tests.fakes import virtual_time
@@ -68,10 +68,10 @@ def test_not_served(name: str) -> None:
 
 
 def test_depth_is_of_levels_and_of_a_speed() -> None:
-    assert depth_terms("depth") == (None, 250)
-    assert depth_terms("depth@0ms") == (None, 0)
-    assert depth_terms("depth20@500ms") == (20, 500)
-    assert depth_terms("aggTrade") is None
+    assert parse_depth_stream("depth") == (None, 250)
+    assert parse_depth_stream("depth@0ms") == (None, 0)
+    assert parse_depth_stream("depth20@500ms") == (20, 500)
+    assert parse_depth_stream("aggTrade") is None
 
 
 # Who gets what.
@@ -109,8 +109,8 @@ def test_whoever_comes_and_goes_the_streams_know_who_follows_what(steps: list[tu
         assert name in followed
         followed.discard(name)
 
-    streams.on_first = lambda name, _send: followed.add(name)
-    streams.on_last = last
+    streams.on_subscribe = lambda name, _send: followed.add(name)
+    streams.on_unused = last
     wanted: list[set[str]] = [set() for _ in people]
     for who, what, names in steps:
         person, _ = people[who]
@@ -133,11 +133,11 @@ def test_whoever_comes_and_goes_the_streams_know_who_follows_what(steps: list[tu
 def test_candles_are_waited_for_apart_from_anything_else() -> None:
     streams = MarketStreams(SYMBOL)
     someone, _ = subscriber()
-    assert not streams.anything_wanted.is_set()
+    assert not streams.any_requested.is_set()
     streams.subscribe(someone, ["btcusdt@trade"])
-    assert (streams.anything_wanted.is_set(), streams.candles_wanted.is_set()) == (True, False)
+    assert (streams.any_requested.is_set(), streams.candles_requested.is_set()) == (True, False)
     streams.subscribe(someone, ["btcusdt@kline_1m"])
-    assert streams.candles_wanted.is_set()
+    assert streams.candles_requested.is_set()
 
 
 VALUES = st.recursive(

@@ -10,7 +10,7 @@ from opslab.venue.transport.rate_limits import (
     KEPT_ADDRESSES,
     LONGEST_BAN_MS,
     RateLimiter,
-    rate_limits,
+    exchange_info_limits,
 )
 
 MINUTE_MS = 60_000
@@ -126,7 +126,7 @@ def test_what_is_used_is_told_by_the_window_that_is_open() -> None:
 
 def test_the_limits_are_told_as_exchange_info_does() -> None:
     assert {
-        (row["rateLimitType"], row["interval"], row["intervalNum"], row["limit"]) for row in rate_limits(LIMITS)
+        (row["rateLimitType"], row["interval"], row["intervalNum"], row["limit"]) for row in exchange_info_limits(LIMITS)
     } == {
         ("REQUEST_WEIGHT", "MINUTE", 1, 100),
         ("ORDERS", "MINUTE", 1, 5),

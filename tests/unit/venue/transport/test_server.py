@@ -138,7 +138,7 @@ def test_what_waits_is_bounded_and_who_lets_more_wait_is_cut_off() -> None:
     async def scene() -> None:
         wire, connection, _ = connected(reads=False)
         text = "x" * 1000
-        while connection.dropped_for is None:
+        while connection.drop_reason is None:
             assert connection.waiting_bytes <= MAX_WAITING_BYTES
             connection.send(text)
             await asyncio.sleep(0)
@@ -163,8 +163,8 @@ def test_everybody_is_waited_for_and_who_takes_nothing_is_let_go() -> None:
         await clients.drained(10.0)
         assert 10 <= asyncio.get_running_loop().time() - before < 11
         assert len(reader.sent) == 3
-        assert (one.dropped_for, deaf.aborted) == (None, True)
-        assert other.dropped_for
+        assert (one.drop_reason, deaf.aborted) == (None, True)
+        assert other.drop_reason
         before = asyncio.get_running_loop().time()
         await clients.drained(10.0)
         assert asyncio.get_running_loop().time() == before
@@ -182,7 +182,7 @@ def test_who_takes_its_time_is_waited_for_no_longer_than_that() -> None:
         asyncio.get_running_loop().call_later(4, wire.open.set)
         await clients.drained(10.0)
         assert 4 <= asyncio.get_running_loop().time() < 5
-        assert (connection.dropped_for, len(wire.sent)) == (None, 3)
+        assert (connection.drop_reason, len(wire.sent)) == (None, 3)
 
     play(scene)
 
@@ -206,7 +206,7 @@ def test_who_answers_no_ping_is_let_go_and_who_does_is_not() -> None:
     async def scene() -> None:
         loop = asyncio.get_running_loop()
         (silent, gone, _), (lively, here, tasks) = connected(), connected()
-        while gone.dropped_for is None:
+        while gone.drop_reason is None:
             assert loop.time() < 3600
             await asyncio.sleep(PING_SECONDS / 2)
             if lively.pings:
@@ -226,10 +226,10 @@ def test_who_answers_no_ping_is_let_go_and_who_does_is_not() -> None:
 def test_a_client_may_say_so_much_in_a_second() -> None:
     async def scene() -> None:
         _, connection, _ = connected()
-        assert all(connection.may_speak(number / 1000) for number in range(MESSAGES_A_SECOND))
-        assert not connection.may_speak(0.999)
+        assert all(connection.allow_message(number / 1000) for number in range(MESSAGES_A_SECOND))
+        assert not connection.allow_message(0.999)
         _, other, _ = connected()
-        assert all(other.may_speak(number / 8) for number in range(100))
+        assert all(other.allow_message(number / 8) for number in range(100))
 
     play(scene)
 
@@ -246,7 +246,7 @@ def test_what_waits_for_all_of_them_is_bounded_and_the_one_for_whom_most_waits_i
             for number, connection in enumerate(crowd):
                 connection.send(text if number else text * 2)
             assert sum(connection.waiting_bytes for connection in crowd) <= MAX_WAITING_IN_ALL_BYTES
-        dropped = [number for number, connection in enumerate(crowd) if connection.dropped_for]
+        dropped = [number for number, connection in enumerate(crowd) if connection.drop_reason]
         assert dropped[0] == 0
         assert len(dropped) < len(crowd)
         for connection in crowd:
@@ -263,7 +263,7 @@ def test_what_waited_for_those_that_have_gone_counts_no_more() -> None:
             _, connection, tasks = connected(reads=False, clients=clients)
             clients.add(connection)
             connection.send("x" * (1 << 20))
-            assert connection.dropped_for is None
+            assert connection.drop_reason is None
             clients.remove(connection)
             connection.send("x" * (1 << 20))
             for task in tasks:

@@ -15,8 +15,8 @@ from opslab.venue.transport.signing import (
     check_signature,
     check_time,
     listen_key,
-    signed_of_params,
-    signed_of_query,
+    params_signature,
+    query_signature,
 )
 
 NOW_MS = 1_800_000_000_000
@@ -55,13 +55,13 @@ def code_of(refused: pytest.ExceptionInfo[ApiError]) -> int:
 
 
 def test_the_documented_examples_are_signed_well() -> None:
-    signed, signature = signed_of_query(f"{FUTURES_QUERY}&signature={FUTURES_SIGNATURE}", "")
+    signed, signature = query_signature(f"{FUTURES_QUERY}&signature={FUTURES_SIGNATURE}", "")
     check_signature(FUTURES, signed, signature)
-    signed, signature = signed_of_query("", f"{FUTURES_QUERY}&signature={FUTURES_SIGNATURE}")
+    signed, signature = query_signature("", f"{FUTURES_QUERY}&signature={FUTURES_SIGNATURE}")
     check_signature(FUTURES, signed, signature)
-    signed, signature = signed_of_query(SPOT_QUERY, f"{SPOT_BODY}&signature={SPOT_SIGNATURE}")
+    signed, signature = query_signature(SPOT_QUERY, f"{SPOT_BODY}&signature={SPOT_SIGNATURE}")
     check_signature(SPOT, signed, signature)
-    signed, signature = signed_of_params({**SOCKET_PARAMS, "signature": SOCKET_SIGNATURE})
+    signed, signature = params_signature({**SOCKET_PARAMS, "signature": SOCKET_SIGNATURE})
     check_signature(SPOT, signed, signature)
 
 
@@ -69,7 +69,7 @@ def test_the_documented_examples_are_signed_well() -> None:
 def test_a_change_of_any_character_is_noticed(place: int, bits: int) -> None:
     changed = chr(ord(FUTURES_QUERY[place]) ^ bits)
     text = FUTURES_QUERY[:place] + changed + FUTURES_QUERY[place + 1 :]
-    signed, signature = signed_of_query(f"{text}&signature={FUTURES_SIGNATURE}", "")
+    signed, signature = query_signature(f"{text}&signature={FUTURES_SIGNATURE}", "")
     with pytest.raises(ApiError) as refused:
         check_signature(FUTURES, signed, signature)
     assert code_of(refused) == -1022
@@ -80,7 +80,7 @@ def test_a_sockets_parameters_may_be_signed_escaped_or_as_they_are(params: dict[
     pairs = sorted(params.items())
     for text in (urlencode(pairs), "&".join(f"{name}={value}" for name, value in pairs)):
         digest = hmac.new(SPOT.api_secret.encode(), text.encode(), hashlib.sha256).hexdigest()
-        signed, signature = signed_of_params({**params, "signature": digest})
+        signed, signature = params_signature({**params, "signature": digest})
         check_signature(SPOT, signed, signature)
 
 

@@ -31,7 +31,7 @@ async def _hold(target: FaultTarget, terms: Terms) -> AsyncIterator[None]:
             return [message]
         left -= 1
         kline["h"] = type(kline["l"])(low - 1)  # text or number, as another fault may have made it
-        return [message.saying(to_json(document).decode())]
+        return [message.with_text(to_json(document).decode())]
 
     with target.hooks.held(target.hooks.messages, broken):
         yield

@@ -4,12 +4,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from opslab.venue.fault_hooks import Message
-from opslab.venue.faults.fault import Fault, OfMessages, FaultTarget
+from opslab.venue.faults.fault import Fault, MessageTerms, FaultTarget
 
 
 @asynccontextmanager
-async def _hold(target: FaultTarget, terms: OfMessages) -> AsyncIterator[None]:
-    meant = terms.chooser()
+async def _hold(target: FaultTarget, terms: MessageTerms) -> AsyncIterator[None]:
+    meant = terms.selector()
 
     def twice(message: Message) -> list[Message]:
         return [message, message] if meant(message) else [message]
@@ -18,4 +18,4 @@ async def _hold(target: FaultTarget, terms: OfMessages) -> AsyncIterator[None]:
         yield
 
 
-FAULT = Fault("duplicate", "messages come twice", OfMessages, _hold)
+FAULT = Fault("duplicate", "messages come twice", MessageTerms, _hold)

@@ -31,4 +31,4 @@ async def _hold(target: FaultTarget, terms: Terms) -> AsyncIterator[None]:
     yield
 
 
-FAULT = Fault("external-trade", "a market order that no client placed is filled", Terms, _hold, at_once=True)
+FAULT = Fault("external-trade", "a market order that no client placed is filled", Terms, _hold, is_immediate=True)

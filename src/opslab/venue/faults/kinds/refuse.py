@@ -4,19 +4,19 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from opslab.venue.fault_hooks import ConnectionKind
-from opslab.venue.faults.fault import Fault, OfConnections, FaultTarget
+from opslab.venue.faults.fault import Fault, ConnectionTerms, FaultTarget
 
 
 @asynccontextmanager
-async def _hold(target: FaultTarget, terms: OfConnections) -> AsyncIterator[None]:
+async def _hold(target: FaultTarget, terms: ConnectionTerms) -> AsyncIterator[None]:
     if terms.which == "all":
         listener = target.server.listener
         assert listener is not None
-        await listener.go_deaf()
+        await listener.stop_listening()
         try:
             yield
         finally:
-            await listener.hear_again()
+            await listener.resume_listening()
         return
 
     def refused(kind: ConnectionKind) -> bool:
@@ -29,6 +29,6 @@ async def _hold(target: FaultTarget, terms: OfConnections) -> AsyncIterator[None
 FAULT = Fault(
     "refuse",
     "new connections are refused: all of them by the port, REST too; of one kind with HTTP 503",
-    OfConnections,
+    ConnectionTerms,
     _hold,
 )

@@ -4,12 +4,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from opslab.venue.fault_hooks import Message, Receiver
-from opslab.venue.faults.fault import Fault, OfMessages, FaultTarget
+from opslab.venue.faults.fault import Fault, MessageTerms, FaultTarget
 
 
 @asynccontextmanager
-async def _hold(target: FaultTarget, terms: OfMessages) -> AsyncIterator[None]:
-    meant = terms.chooser()
+async def _hold(target: FaultTarget, terms: MessageTerms) -> AsyncIterator[None]:
+    meant = terms.selector()
     waiting: dict[tuple[Receiver, str], Message] = {}
 
     def swapped(message: Message) -> list[Message]:
@@ -28,7 +28,7 @@ async def _hold(target: FaultTarget, terms: OfMessages) -> AsyncIterator[None]:
             yield
         finally:
             for message in waiting.values():
-                target.hooks.send_on(message, swapped)
+                target.hooks.resume(message, swapped)
 
 
-FAULT = Fault("reorder", "neighbouring messages of a stream change places", OfMessages, _hold)
+FAULT = Fault("reorder", "neighbouring messages of a stream change places", MessageTerms, _hold)

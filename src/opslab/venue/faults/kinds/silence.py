@@ -6,16 +6,16 @@ from contextlib import asynccontextmanager
 from pydantic import Field
 
 from opslab.venue.fault_hooks import ConnectionKind, Message
-from opslab.venue.faults.fault import Fault, OfMessages, FaultTarget
+from opslab.venue.faults.fault import Fault, MessageTerms, FaultTarget
 
 
-class Terms(OfMessages):
+class Terms(MessageTerms):
     pongs: bool = Field(default=True, description="whether pings are answered all the same")
 
 
 @asynccontextmanager
 async def _hold(target: FaultTarget, terms: Terms) -> AsyncIterator[None]:
-    meant = terms.chooser()
+    meant = terms.selector()
 
     def silenced(message: Message) -> list[Message]:
         return [] if meant(message) else [message]

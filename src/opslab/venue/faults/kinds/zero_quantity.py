@@ -28,7 +28,7 @@ async def _hold(target: FaultTarget, terms: Terms) -> AsyncIterator[None]:
             return [message]
         text, found = _QUANTITY.subn(r'"q":\g<1>0\1', message.text, count=1)
         left -= found
-        return [message.saying(text)]
+        return [message.with_text(text)]
 
     with target.hooks.held(target.hooks.messages, emptied):
         yield
