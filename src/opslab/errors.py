@@ -25,10 +25,12 @@ class LabError(Exception):
 
     exit_code = 70
 
-    def __init__(self, message: str, *, hint: str | None = None) -> None:
+    def __init__(self, message: str, *, hint: str | None = None, brief: str | None = None) -> None:
+        """brief: the message without the name of the run, for a table whose row has the name."""
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.brief = brief or message
         self.lines: tuple[str, ...] = ()
         """More for a person to read, below the message."""
 
@@ -132,7 +134,8 @@ class Unwritable(Environment):
 class Corrupt(LabError):
     """Stored data that is broken.
 
-    `file`, `line` (from 1) and `byte` (from 0) say where in a run's folder, `what` says it without the place.
+    `file`, `line` (from 1) and `byte` (from 0) say where in a run's folder, `what` says it without the place,
+    `is_missing` whether the file does not exist or is empty.
     """
 
     exit_code = 6
@@ -145,13 +148,16 @@ class Corrupt(LabError):
         line: int | None = None,
         byte: int | None = None,
         what: str | None = None,
+        is_missing: bool = False,
         hint: str | None = None,
+        brief: str | None = None,
     ) -> None:
-        super().__init__(message, hint=hint)
+        super().__init__(message, hint=hint, brief=brief or (f"{file} {what}" if file and what else None))
         self.file = file
         self.line = line
         self.byte = byte
         self.what = what or message
+        self.is_missing = is_missing
 
     def details(self) -> dict[str, object]:
         return {"file": self.file, "line": self.line, "byte": self.byte} if self.file else {}

@@ -35,7 +35,7 @@ from opslab.store.runs.unsealed_tail import unsealed_tail
 from opslab.store.venues.ledger import read_ledger
 from opslab.store.venues.venue_files import VENUE_FOLDER
 
-Action = Literal["settled", "sealed", "rendered", "nothing", "refused", "unwritable", "unreadable"]
+Action = Literal["settled", "sealed", "rendered", "unchanged", "refused", "unwritable", "unreadable"]
 
 
 class Recovered(Record):
@@ -117,13 +117,9 @@ def try_to_recover(
     except Unwritable as error:
         return Recovered(run_id=run_id, action="unwritable", message=error.message), error.exit_code
     except Environment as error:
-        return Recovered(run_id=run_id, action="refused", message=_without_name(run_id, error)), error.exit_code
+        return Recovered(run_id=run_id, action="refused", message=error.brief), error.exit_code
     except LabError as error:
-        return Recovered(run_id=run_id, action="unreadable", message=_without_name(run_id, error)), error.exit_code
-
-
-def _without_name(run_id: RunId, error: LabError) -> str:
-    return error.message.removeprefix(f"run {run_id}: ").removeprefix(f"run {run_id} ")
+        return Recovered(run_id=run_id, action="unreadable", message=error.brief), error.exit_code
 
 
 def _needs_nothing(folder: Path) -> Recovered | None:
@@ -141,7 +137,7 @@ def _needs_nothing(folder: Path) -> Recovered | None:
         raise Corrupt(
             f"run {folder.name}: {JOURNAL} {what}", file=JOURNAL, what=what, hint=f"tc run verify {folder.name}"
         )
-    return Recovered(run_id=folder.name, action="nothing", message=message)
+    return Recovered(run_id=folder.name, action="unchanged", message=message)
 
 
 def _without_leftovers(layout: Layout, folder: Path, done: Recovered, clock: Clock) -> Recovered:
@@ -205,8 +201,10 @@ def _refuse_unless_gone(metadata: RunMetadata, processes: Processes, gone_host: 
     if metadata.status != "running" or owner is None:
         return
     if processes.is_alive(owner, metadata.run_id):
+        brief = f"is alive: process {owner.pid} on {owner.host} owns it"
         raise Environment(
-            f"run {metadata.run_id} is alive: process {owner.pid} on {owner.host} owns it",
+            f"run {metadata.run_id} {brief}",
+            brief=brief,
             hint="what lives is never taken over: stop it first, with Ctrl-C or SIGTERM",
         )
     refuse_unless_gone(metadata, processes.me(), gone_host)

@@ -149,12 +149,12 @@ def first_difference(a: Side, b: Side) -> tuple[FirstDifference | None, int]:
 
 def _first(file: str, number: int, a: tuple[int, bytes] | None, b: tuple[int, bytes] | None) -> FirstDifference:
     one, two = _place(a), _place(b)
-    found = differences(one.says if one else {}, two.says if two else {}) if one and two else []
+    found = differences(one.content if one else {}, two.content if two else {}) if one and two else []
     return FirstDifference(file=file, number=number, a=one, b=two, differences=tuple(found))
 
 
 def _place(found: tuple[int, bytes] | None) -> Place | None:
-    return Place(line=found[0], says=from_json(found[1])) if found else None
+    return Place(line=found[0], content=from_json(found[1])) if found else None
 
 
 def _outcome(a: RunMetadata, b: RunMetadata, first: FirstDifference | None, compared: int) -> tuple[Outcome, str]:
@@ -184,4 +184,4 @@ def _code(side: Side) -> Mapping[str, Any]:
     if side.code is None:
         return {}
     packages = dict(text.split("==", 1) for text in side.code.distributions)
-    return {"package": side.code.package, "installed": packages, "own": side.code.own}
+    return {"package": side.code.package, "installed": packages, "strategy": side.code.strategy}

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Literal
 
-from opslab.datasets.dataset_records import list_datasets, record_of
+from opslab.datasets.dataset_records import list_datasets, read_record
 from opslab.errors import DataChanged, LabError, NotFound, Usage
 from opslab.model.checks.comparison import Comparison, InputPart
 from opslab.model.market.dataset import DatasetRecord
@@ -48,8 +48,8 @@ class Reproduction(Record):
     parts: tuple[InputPart, ...]
     """What is not as it was when the run was made."""
     agreed: int
-    times: int
-    again: tuple[Again, ...]
+    repeated: int
+    repetitions: tuple[Again, ...]
     comparison: Comparison | None
     """Of the first that differs."""
 
@@ -99,8 +99,8 @@ def reproduce(
         inputs="differ" if parts else "same",
         parts=tuple(parts),
         agreed=sum(one.same for one in again),
-        times=len(again),
-        again=tuple(again),
+        repeated=len(again),
+        repetitions=tuple(again),
         comparison=comparison,
     )
 
@@ -130,7 +130,7 @@ def planned_again(layout: Layout, side: Side, clock: Clock) -> Iterator[Backtest
     """A plan for the same run under a new name; its strategy's files are there while the block lasts."""
     run_id = RunId(side.metadata.run_id)
     loaded = _on_stored_data(layout, side, load_spec(side.folder / SPEC))
-    stored = stored_own_files(side.folder, side.code.own if side.code else ())
+    stored = stored_own_files(side.folder, side.code.strategy if side.code else ())
     with scratch_folder(layout.runtime / "reproduce") as folder:
         with writing("lay out the stored strategy"):
             for name, path in sorted(stored.items(), key=lambda item: not item[0].startswith(INSTALLED)):
@@ -160,7 +160,7 @@ def _on_stored_data(layout: Layout, side: Side, loaded: LoadedSpec) -> LoadedSpe
     here: DatasetRecord | None = None
     missing: LabError | None = None
     try:
-        here = record_of(layout, DatasetId(name))
+        here = read_record(layout, DatasetId(name))
     except LabError as error:
         missing = error
     if here and here.fingerprint == wanted:

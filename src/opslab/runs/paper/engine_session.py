@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from opslab.model.messages.engine_messages import StopReason
-from opslab.model.messages.paper_messages import Beat, Flattened
+from opslab.model.messages.paper_messages import EngineHeartbeat, Flattened
 from opslab.model.run.live_status import Phase
 from opslab.model.run.metadata import EngineCost, Failure, ScenarioCounters
 from opslab.model.spec.run_spec import PaperLimits
@@ -31,7 +31,7 @@ class EngineLife:
     started_at: str
     first_beat_s: float | None = None
     last_beat_s: float | None = None
-    beat: Beat | None = None
+    beat: EngineHeartbeat | None = None
     beats: int = 0
     bars: int = 0
     rows: int = 0
@@ -124,7 +124,7 @@ def cause(life: EngineLife, death: Failure | None, bounds: Bounds) -> Failure | 
 def end_word(life: EngineLife, failure: Failure | None) -> str:
     """How it ended, in a word. failure: its cause."""
     if failure is None:
-        return "asked"
+        return "stopped"
     if life.killed_for:
         return life.killed_for
     return failure.kind if life.failure else life.child.ended_with or failure.kind
@@ -154,7 +154,7 @@ def unasked(why: StopReason) -> Failure:
 def loss(life: EngineLife, failure: Failure) -> dict[str, Any]:
     """What the journal keeps of an engine that was lost."""
     return {
-        "number": life.number,
+        "engine_number": life.number,
         "ended_by": life.ended_by,
         "failure": failure.model_dump(),
         "bars": life.bars,

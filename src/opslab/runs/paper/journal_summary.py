@@ -14,8 +14,8 @@ from opslab.model.messages.paper_messages import FEEDS, FeedName
 from opslab.model.primitives.instant import NS_PER_SECOND, parse_iso
 from opslab.model.run.event import Event
 from opslab.model.run.paper_summary import (
-    AccountAtEnd,
-    EngineLife,
+    AccountFacts,
+    EngineFacts,
     FeedFacts,
     Latencies,
     PaperFacts,
@@ -34,7 +34,7 @@ class Told:
     began_s: float | None = None
     last_s: float = 0.0
     """When control wrote last."""
-    engines: dict[int, EngineLife] = field(default_factory=dict)
+    engines: dict[int, EngineFacts] = field(default_factory=dict)
     """Those that said something, or whose end was told."""
     restarts: int = 0
     heartbeats: int = 0
@@ -72,13 +72,13 @@ class Told:
                 self._starts.setdefault(1, event.time)
             case "engine_restarted":
                 self.restarts += 1
-                self._starts[payload["number"]] = event.time
+                self._starts[payload["engine_number"]] = event.time
             case "engine_started":
                 self._engine(payload.get("engine_number", 1), event.time)
             case "engine_lost":
                 self._lost(event)
             case "paper_heartbeat":
-                self._beat(payload["engine"], payload["beat"], event.time)
+                self._beat(payload["engine_number"], payload["heartbeat"], event.time)
             case "feed_state_changed":
                 self._feeds[payload["feed"]].changed(payload["to"], payload["noticed_after_seconds"], self.last_s)
             case "reconciliation_checked":
@@ -86,17 +86,17 @@ class Told:
             case "scenario_action_triggered":
                 self.actions += 1
             case "run_stopping":
-                self.stopping_why, self._stopping_s = payload["why"], self.last_s
+                self.stopping_why, self._stopping_s = payload["reason"], self.last_s
             case "gate_closed":
-                self.gate_why, self._gate_s = payload["why"], self.last_s
+                self.gate_why, self._gate_s = payload["reason"], self.last_s
             case "positions_flattened":
                 self._flat_s = self.last_s if payload["flat"] else None
 
     def _engine(self, number: int, at: str) -> None:
-        self.engines.setdefault(number, EngineLife(number=number, started_at=self._starts.get(number, at)))
+        self.engines.setdefault(number, EngineFacts(number=number, started_at=self._starts.get(number, at)))
 
     def _lost(self, event: Event) -> None:
-        number, failure = event.payload["number"], event.payload["failure"]
+        number, failure = event.payload["engine_number"], event.payload["failure"]
         self._engine(number, event.time)
         ended = {
             "ended_at": event.time,
@@ -111,7 +111,7 @@ class Told:
         self.heartbeats += 1
         self._messages[number] = {name: beat[name] for name in FEEDS}
         self.peak_memory_bytes = max(self.peak_memory_bytes, beat["memory_bytes"])
-        self._trips_ms += beat.get("order_trips_ms", ())
+        self._trips_ms += beat.get("order_round_trips_ms", ())
         if beat["event_lag_ms"] is not None:
             self._lag_ms = max(self._lag_ms or 0.0, beat["event_lag_ms"])
         if beat["bars"] and self._first_bar_s is None:
@@ -145,7 +145,7 @@ class Told:
         *,
         bars_expected: int,
         bars_seen: int,
-        account: AccountAtEnd | None,
+        account: AccountFacts | None,
         stop: StopFacts | None,
         counts: PaperCounts | None,
     ) -> PaperFacts:
@@ -157,11 +157,11 @@ class Told:
             bars_seen=bars_seen,
             bars_missed=None,
             heartbeats=self.heartbeats,
-            dropped_beats=None,
+            dropped_heartbeats=None,
             feeds={name: self._feed(name) for name in FEEDS},
             reconciliations=Reconciliations(**self.reconciliations),
             final_reconciliation=self.final,
-            account_at_end=account,
+            final_account=account,
             stop=stop,
             latencies=Latencies(
                 start_to_first_bar_seconds=_between(self.began_s, self._first_bar_s),

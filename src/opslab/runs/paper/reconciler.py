@@ -13,10 +13,10 @@ from opslab.model.primitives.instant import NS_PER_MS, NS_PER_SECOND, iso
 from opslab.model.run.metadata import RunMetadata
 from opslab.ports import Clock
 from opslab.reconciliation.account_snapshots import NOT_COMPARED
-from opslab.reconciliation.confirmation import Patience
+from opslab.reconciliation.confirmation import TimeTolerances
 from opslab.reconciliation.result import Limits, ReconciliationResult, Side, conclude
-from opslab.reconciliation.tracker import Looked, Taken, Watch, unanswered
-from opslab.runs.checks.check_results import RECONCILIATION, record_own_check
+from opslab.reconciliation.tracker import ComparisonResult, SnapshotPair, Tracker, unanswered
+from opslab.runs.checks.check_results import RECONCILIATION, record_check_as_owner
 from opslab.runs.record.run_journal import RunLog
 
 LiveOccasion = Literal["startup", "periodic", "final"]
@@ -34,7 +34,7 @@ FINAL_NS = 16 * NS_PER_SECOND
 
 
 @dataclass(frozen=True, slots=True)
-class Finished:
+class FinishedReconciliation:
     occasion: LiveOccasion
     result: ReconciliationResult
 
@@ -47,7 +47,7 @@ class _Occasion:
     began_ns: int
     next_ns: int
     looks: int = 0
-    looked: Looked | None = None
+    looked: ComparisonResult | None = None
     asked_ns: int | None = None
     """When the node was asked for what it has not told yet."""
     before: AccountSnapshot | None = None
@@ -69,7 +69,7 @@ class LiveReconciler:
         statement: Callable[[], AccountSnapshot | None],
         clock: Clock,
         limits: Limits | None = None,
-        patience: Patience | None = None,
+        patience: TimeTolerances | None = None,
     ) -> None:
         """instrument: as the venue writes it. ask: sends the node the word for snapshot n. statement: None when it
         cannot be had; it must come back soon, for everything else waits for it.
@@ -80,8 +80,8 @@ class LiveReconciler:
         self._statement = statement
         self._clock = clock
         self._limits = limits or Limits()
-        self._patience = patience or Patience()
-        self._watch = Watch(instrument, self._limits, self._patience)
+        self._patience = patience or TimeTolerances()
+        self._watch = Tracker(instrument, self._limits, self._patience)
         self._occasion: _Occasion | None = None
         self._asked = 0
         self._answer: tuple[NodeSnapshot, int] | None = None
@@ -93,7 +93,7 @@ class LiveReconciler:
     def is_busy(self) -> bool:
         return self._occasion is not None
 
-    def begin(self, occasion: LiveOccasion) -> bool:
+    def start(self, occasion: LiveOccasion) -> bool:
         """Whether it began: a periodic one does not while another is under way, the others take its place.
 
         `startup` is of a new node, `final` of one that may have told its last snapshot.
@@ -108,19 +108,19 @@ class LiveReconciler:
         self._occasion = _Occasion(occasion, now_ns, now_ns)
         return True
 
-    def took(self, snapshot: NodeSnapshot) -> None:
+    def add_snapshot(self, snapshot: NodeSnapshot) -> None:
         """A snapshot that the node was asked for, or its last one; not those in its beats."""
-        if snapshot.ask == 0:
+        if snapshot.request_number == 0:
             self._last = snapshot, self._now_ns()
             self._watch.begin(self._last[1])
-        elif snapshot.ask == self._asked:
+        elif snapshot.request_number == self._asked:
             self._answer = snapshot, self._now_ns()
 
-    def heard(self, statement: AccountSnapshot) -> None:
+    def add_statement(self, statement: AccountSnapshot) -> None:
         """What the venue said to somebody else in control: what is known to have been at rest is judged sooner."""
         self._watch.heard(statement, self._now_ns())
 
-    def node_gone(self) -> None:
+    def node_stopped(self) -> None:
         """It will answer nothing any more, until a `startup`."""
         self._gone = True
 
@@ -133,7 +133,7 @@ class LiveReconciler:
             at_ns = self._occasion.asked_ns + ANSWER_NS
         return max(0, at_ns - self._now_ns()) / NS_PER_SECOND
 
-    def turn(self) -> Finished | None:
+    def advance(self) -> FinishedReconciliation | None:
         """Do what is due. What came out, when something did."""
         occasion = self._occasion
         if occasion is None:
@@ -143,7 +143,7 @@ class LiveReconciler:
             self._occasion = None
         return finished
 
-    def _turn(self, occasion: _Occasion) -> Finished | None:
+    def _turn(self, occasion: _Occasion) -> FinishedReconciliation | None:
         now_ns = self._now_ns()
         if self._last is None and self._gone:
             return self._unanswered(occasion, "expected")
@@ -163,7 +163,7 @@ class LiveReconciler:
         self._ask(self._asked)
         return None
 
-    def _look(self, occasion: _Occasion) -> Finished | None:
+    def _look(self, occasion: _Occasion) -> FinishedReconciliation | None:
         """The node has told what it has."""
         told = self._last or self._answer
         assert told is not None
@@ -173,7 +173,7 @@ class LiveReconciler:
         before = None if self._last else occasion.before
         now_ns = self._now_ns()
         occasion.asked_ns, occasion.before, self._answer = None, None, None
-        occasion.looked = self._watch.look(Taken(*told, before, statement), now_ns, self._clock.now_ns())
+        occasion.looked = self._watch.look(SnapshotPair(*told, before, statement), now_ns, self._clock.now_ns())
         occasion.looks += 1
         spent_ns = now_ns - occasion.began_ns
         can_change = occasion.looked.is_open or (occasion.looked.state == "unknown" and spent_ns < ANSWER_NS)
@@ -194,20 +194,20 @@ class LiveReconciler:
             self._watch.heard(statement, self._now_ns())
         return statement
 
-    def _without_venue(self, occasion: _Occasion) -> Finished | None:
+    def _without_venue(self, occasion: _Occasion) -> FinishedReconciliation | None:
         now_ns = self._now_ns()
         occasion.silent_ns = now_ns if occasion.silent_ns is None else occasion.silent_ns
         occasion.asked_ns, occasion.next_ns = None, now_ns + CALM_NS[0]
         return self._unanswered(occasion, "observed") if now_ns - occasion.silent_ns >= ANSWER_NS else None
 
-    def _unanswered(self, occasion: _Occasion, side: Side) -> Finished:
+    def _unanswered(self, occasion: _Occasion, side: Side) -> FinishedReconciliation:
         """Nothing could be held against anything."""
         if side == "expected":
             return self._finished(occasion, unanswered(side, None, occasion.before))
         told = self._last or self._answer
         return self._finished(occasion, unanswered(side, told[0] if told else None, None))
 
-    def _finished(self, occasion: _Occasion, looked: Looked) -> Finished:
+    def _finished(self, occasion: _Occasion, looked: ComparisonResult) -> FinishedReconciliation:
         result = conclude(
             looked.findings,
             run_id=self._run_id,
@@ -218,19 +218,19 @@ class LiveReconciler:
             limits=self._limits,
             in_flight=looked.in_flight,
             occasion=occasion.name,
-            looks=occasion.looks,
+            comparisons=occasion.looks,
             not_compared=NOT_COMPARED,
         )
-        return Finished(occasion.name, result)
+        return FinishedReconciliation(occasion.name, result)
 
     def _now_ns(self) -> int:
         return int(self._clock.monotonic_s() * NS_PER_SECOND)
 
 
-def record(folder: Path, log: RunLog, finished: Finished) -> RunMetadata:
+def record_reconciliation(folder: Path, log: RunLog, finished: FinishedReconciliation) -> RunMetadata:
     """Tell the run's journal. A periodic one that found nothing wrong leaves an event and no file: a day has 8,640."""
     result = finished.result
     is_kept = finished.occasion != "periodic" or result.state not in ("ok", "warning")
     document = result.model_dump(mode="json") if is_kept else None
-    record_own_check(folder, log, RECONCILIATION, result.summary(), document)
+    record_check_as_owner(folder, log, RECONCILIATION, result.summary(), document)
     return log.metadata

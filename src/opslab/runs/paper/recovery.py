@@ -19,7 +19,7 @@ from opslab.model.messages.venue_messages import FLATTEN_SECONDS, ORPHAN_SECONDS
 from opslab.model.primitives.ids import RunId
 from opslab.model.primitives.instant import NS_PER_SECOND, parse_iso
 from opslab.model.run.metadata import RunMetadata, ScenarioCounters
-from opslab.model.run.paper_summary import AccountAtEnd, StopFacts
+from opslab.model.run.paper_summary import AccountFacts, StopFacts
 from opslab.model.spec.run_spec import PaperLimits, PaperSpec
 from opslab.resources import exchange_info_symbol
 from opslab.runs.paper.closing_event import actions, bound, closing
@@ -46,7 +46,7 @@ OUTLIVES_SECONDS = ORPHAN_SECONDS + TRIES * (FLATTEN_SECONDS + TRY_SECONDS) + TE
 class Settled:
     payload: dict[str, Any]
     """Of the closing event, without how the run ended."""
-    account: AccountAtEnd | None
+    account: AccountFacts | None
     """None: nobody can say how it was left."""
     account_text: str
     """The same, for people."""
@@ -151,13 +151,13 @@ def _told_orders(layout: Layout, run_id: RunId, folder: Path, *, reliable: bool)
     return orders
 
 
-def _account(folder: Path) -> AccountAtEnd | None:
+def _account(folder: Path) -> AccountFacts | None:
     """As the ledger has it. Raises Corrupt."""
     if not (folder / VENUE_FOLDER / LEDGER).is_file():
         return None
     account = Account.replay(ledger_events(folder / VENUE_FOLDER))
     position = account.holding.position
-    return AccountAtEnd(
+    return AccountFacts(
         open_orders=len(account.open),
         position=f"{position:f}",
         flat=not account.open and not position,
@@ -166,7 +166,7 @@ def _account(folder: Path) -> AccountAtEnd | None:
 
 
 def _stop(
-    folder: Path, told: Told, limits: PaperLimits, rows: int, account: AccountAtEnd | None, why: StopReason
+    folder: Path, told: Told, limits: PaperLimits, rows: int, account: AccountFacts | None, why: StopReason
 ) -> StopFacts:
     """why: where the journal says nothing of one."""
     gate_why = bound(limits, rows) if told.gate_why == "last_bar" else told.gate_why
@@ -174,7 +174,7 @@ def _stop(
     if seconds_to_flat is None and account and account.flat:
         seconds_to_flat = _alone_seconds(folder)
     return StopFacts(
-        why=told.stopping_why or gate_why or why,
+        reason=told.stopping_why or gate_why or why,
         on_stop=limits.on_stop,
         seconds_to_gate=told.seconds_to_gate,
         seconds_to_flat=seconds_to_flat,
@@ -194,7 +194,7 @@ def _alone_seconds(folder: Path) -> float | None:
     return round(max(0.0, last_s - gone_s), 3)
 
 
-def _left(account: AccountAtEnd | None, told: Told, spec: PaperSpec | None) -> str:
+def _left(account: AccountFacts | None, told: Told, spec: PaperSpec | None) -> str:
     if account is None:
         if told.venue_listened:
             return "the ledger of its venue is gone, and nobody can say how the account was left"

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from opslab.model.messages.engine_messages import BARS, StopReason
-from opslab.model.messages.paper_messages import Beat, Flattened, NodeSnapshot
+from opslab.model.messages.paper_messages import EngineHeartbeat, Flattened, NodeSnapshot
 from opslab.model.messages.venue_messages import VenueEndpoints, VenueProgress
 from opslab.model.run.event import HIGH_RATE
-from opslab.model.run.live_status import Live, PaperLive
+from opslab.model.run.live_status import LiveStatus, PaperStatus
 from opslab.model.run.metadata import Failure, RunMetadata
 from opslab.runs.lifecycle import Surroundings, live_through, start
 from opslab.runs.paper.account_shutdown import AccountEnd
@@ -21,7 +21,7 @@ from opslab.runs.paper.closing_event import bound
 from opslab.runs.paper.engine_session import SIGNALS, EngineLife, all_was_sent, loss, may_restart, phase, unasked
 from opslab.runs.paper.engine_supervisor import EngineSeat
 from opslab.runs.paper.halt import WHY, press
-from opslab.runs.paper.reconciler import Finished, LiveOccasion, LiveReconciler, record
+from opslab.runs.paper.reconciler import FinishedReconciliation, LiveOccasion, LiveReconciler, record_reconciliation
 from opslab.runs.paper.recovery import settle_paper
 from opslab.runs.paper.shutdown import Ending, Left, end_run, tell_left
 from opslab.runs.paper.telemetry import PaperStory
@@ -36,7 +36,7 @@ from opslab.store.logs import scrub_log
 from opslab.store.runs.engine_order_log import EngineOrders
 from opslab.store.runs.run_folders import RowsFile, tidy
 
-OnLive = Callable[[Live], None]
+OnLive = Callable[[LiveStatus], None]
 
 TURN_SECONDS = 0.05
 """How often the clock is looked at when nobody says anything."""
@@ -167,13 +167,13 @@ class PaperRun:
     def _venue_listens(self, endpoints: VenueEndpoints) -> None:
         self._venue.listening(endpoints)
         shown = endpoints.model_dump(include={"rest_url", "ws_url", "ws_trading_url"})
-        self._log.tell("venue_started", {"start": self._venue.starts, **shown})
+        self._log.tell("venue_started", {"start_number": self._venue.starts, **shown})
         self._replayed_s = None
         if self._engine is None and not self._why:
             self._seat.start(1, endpoints)
 
     def _venue_gone(self, why: str) -> None:
-        self._log.tell("venue_lost", {"start": self._venue.starts, "why": why})
+        self._log.tell("venue_lost", {"start_number": self._venue.starts, "reason": why})
         self._story.venue_lost()
         if self._engine is None and self._why:
             self._over = True
@@ -207,8 +207,8 @@ class PaperRun:
         """One frame, in its turn."""
         if "event" in frame:
             self._engine_event(life, frame["event"], frame["payload"])
-        elif "beat" in frame:
-            self._beat(life, Beat.model_validate(frame["beat"], strict=False))
+        elif "heartbeat" in frame:
+            self._beat(life, EngineHeartbeat.model_validate(frame["heartbeat"], strict=False))
         elif "snapshot" in frame:
             self._snapshot(NodeSnapshot.model_validate(frame["snapshot"], strict=False))
         elif "handled" in frame:
@@ -225,7 +225,7 @@ class PaperRun:
 
     def _engine_event(self, life: EngineLife, name: str, payload: Mapping[str, Any]) -> None:
         if name == "gate_closed" and self._why:  # a word and a signal asked for it, and either may be heard first
-            payload = {**payload, "why": self._why}
+            payload = {**payload, "reason": self._why}
         self._log.tell(name, {**payload, "engine_number": life.number} if life.number > 1 else payload)
         life.note(name, payload)
         if name == "feed_state_changed":
@@ -234,24 +234,24 @@ class PaperRun:
             self._story.acted += 1
         elif name == "gate_closed":
             life.ending = True
-            if self._why is None and payload["why"] in SIGNALS:
-                life.failure = unasked(payload["why"])
+            if self._why is None and payload["reason"] in SIGNALS:
+                life.failure = unasked(payload["reason"])
                 return
             if self._why is None:
-                self._why = bound(self._limits, self._plan.rows) if payload["why"] == "last_bar" else payload["why"]
+                self._why = bound(self._limits, self._plan.rows) if payload["reason"] == "last_bar" else payload["reason"]
                 self._account.count_minutes()
             self._story.gate_closed(self._why)
 
     # The life of the engine.
 
-    def _beat(self, life: EngineLife, beat: Beat) -> None:
+    def _beat(self, life: EngineLife, beat: EngineHeartbeat) -> None:
         life.beat, life.beats = beat, life.beats + 1
         life.last_beat_s = self._clock.monotonic_s()
         statement = self._venue.statement()
         if statement:
-            self._reconciler.heard(statement)
+            self._reconciler.add_statement(statement)
         venue = statement.model_dump() if statement else None
-        payload = {"engine": life.number, "beat": beat.model_dump(), "venue": venue}
+        payload = {"engine_number": life.number, "heartbeat": beat.model_dump(), "venue": venue}
         self._log.tell_many([("paper_heartbeat", payload)])
         self._story.beat(beat, statement)
         if life.first_beat_s is None:
@@ -264,7 +264,7 @@ class PaperRun:
     def _look(self, now_s: float) -> None:
         """What the clock says."""
         life = self._engine
-        finished = self._reconciler.turn()
+        finished = self._reconciler.advance()
         if finished:
             self._reconciled(finished)
         self._show()
@@ -299,7 +299,7 @@ class PaperRun:
         """Let the engine close its gate, leave the account as `on_stop` wants, and end."""
         if self._why is None:
             self._why = why
-            self._log.tell("run_stopping", {"why": why, "on_stop": self._limits.on_stop})
+            self._log.tell("run_stopping", {"reason": why, "on_stop": self._limits.on_stop})
             self._story.stopping(why)
             self._account.count_minutes()
         if self._engine is None:
@@ -326,17 +326,19 @@ class PaperRun:
         statement = self._venue.statement()
         self._story.left("engine")
         if self._limits.on_stop == "flatten" and not self._halt.is_on:
-            tell_left(self._log, statement, "engine", self._why or "engine_ended", rounds=done.rounds, seconds=done.seconds)
+            tell_left(
+                self._log, statement, "engine", self._why or "engine_ended", rounds=done.rounds, seconds=done.seconds
+            )
 
     def _snapshot(self, told: NodeSnapshot) -> None:
         """The last one is held against what the venue has, while the node stops."""
-        self._reconciler.took(told)
-        if told.ask == 0:
+        self._reconciler.add_snapshot(told)
+        if told.request_number == 0:
             self._reconcile("final")
 
     def _engine_gone(self, life: EngineLife) -> None:
         failure = self._seat.gone(life)
-        self._reconciler.node_gone()
+        self._reconciler.node_stopped()
         self._story.engine_ended(life, failure)
         if failure and self._halt.is_on:
             self._log.tell("engine_lost", loss(life, failure))
@@ -346,7 +348,7 @@ class PaperRun:
             return
         self._log.tell("engine_lost", loss(life, failure))
         if self._why is None and self._venue.runs and may_restart(life, failure, self._limits):
-            self._log.tell("engine_restarted", {"number": life.number + 1, "of": self._limits.max_restarts + 1})
+            self._log.tell("engine_restarted", {"engine_number": life.number + 1, "max_engines": self._limits.max_restarts + 1})
             self._next_reconciliation_s = None
             assert self._venue.endpoints
             self._seat.start(life.number + 1, self._venue.endpoints)
@@ -362,11 +364,11 @@ class PaperRun:
 
     def _reconcile(self, occasion: LiveOccasion) -> None:
         self._next_reconciliation_s = None
-        self._reconciler.begin(occasion)
+        self._reconciler.start(occasion)
 
-    def _reconciled(self, finished: Finished) -> None:
+    def _reconciled(self, finished: FinishedReconciliation) -> None:
         self._story.reconciled(finished)
-        record(self._folder, self._log, finished)
+        record_reconciliation(self._folder, self._log, finished)
         if finished.occasion != "final":
             self._next_reconciliation_s = self._clock.monotonic_s() + self._limits.reconcile_every_seconds
 
@@ -375,7 +377,7 @@ class PaperRun:
     def _show(self) -> None:
         self._heart.beat(self._story.bars(self._engine), self._live)
 
-    def _live(self) -> PaperLive:
+    def _live(self) -> PaperStatus:
         if self._why:  # an engine that is held up, or gone, gives no more beats to ask beside
             self._story.stands(self._venue.statement())
         return self._story.live(self._engine, phase(self._engine, self._why is not None))

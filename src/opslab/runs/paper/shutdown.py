@@ -48,9 +48,9 @@ def tell_left(log: RunLog, statement: AccountSnapshot | None, by: str, why: Stop
     account = statement.account if statement else None
     said = account.model_dump() if account else None
     orders = len(account.open_orders or ()) if account else None
-    log.tell("orders_canceled", {"by": by, "why": why, "open_orders": orders, **more})
+    log.tell("orders_canceled", {"by": by, "reason": why, "open_orders": orders, **more})
     flat = is_flat(statement) if statement else None
-    log.tell("positions_flattened", {"by": by, "why": why, "flat": flat, "venue": said})
+    log.tell("positions_flattened", {"by": by, "reason": why, "flat": flat, "venue": said})
 
 
 def leave_account(

@@ -8,12 +8,12 @@ from statistics import median
 from typing import Any
 
 from opslab.model.messages.engine_messages import StopReason
-from opslab.model.messages.paper_messages import FEEDS, AccountSnapshot, Beat, FeedName
+from opslab.model.messages.paper_messages import FEEDS, AccountSnapshot, EngineHeartbeat, FeedName
 from opslab.model.primitives.instant import iso
-from opslab.model.run.live_status import FeedNow, PaperLive, Phase
+from opslab.model.run.live_status import FeedStatus, PaperStatus, Phase
 from opslab.model.run.metadata import Failure, ScenarioCounters
-from opslab.model.run.paper_summary import AccountAtEnd, Latencies, PaperFacts, Reconciliations, StopFacts
-from opslab.model.run.paper_summary import EngineLife as EngineFacts
+from opslab.model.run.paper_summary import AccountFacts, Latencies, PaperFacts, Reconciliations, StopFacts
+from opslab.model.run.paper_summary import EngineFacts
 from opslab.ports import Clock
 from opslab.reconciliation.result import State
 from opslab.runs.paper.engine_session import EngineLife
@@ -66,7 +66,7 @@ class PaperStory:
         self._trips_ms = array("d")
         """Of orders, from their making to the venue's acceptance."""
         self._rate: float | None = None
-        self._last: tuple[float, Beat] | None = None
+        self._last: tuple[float, EngineHeartbeat] | None = None
         self.statement: AccountSnapshot | None = None
         """The venue's last word."""
         self._reconciliations: Counter[str] = Counter()
@@ -89,7 +89,7 @@ class PaperStory:
         """What the venue says now; None: it did not answer."""
         self.statement = statement or self.statement
 
-    def beat(self, beat: Beat, statement: AccountSnapshot | None) -> None:
+    def beat(self, beat: EngineHeartbeat, statement: AccountSnapshot | None) -> None:
         now_s = self._now()
         self._beats += 1
         self.peak_memory_bytes = max(self.peak_memory_bytes, beat.memory_bytes)
@@ -183,16 +183,16 @@ class PaperStory:
     def bars(self, life: EngineLife | None) -> int:
         return self._bars_before + (life.bars if life else 0)
 
-    def live(self, life: EngineLife | None, phase: Phase) -> PaperLive:
+    def live(self, life: EngineLife | None, phase: Phase) -> PaperStatus:
         beat, statement = life.beat if life else None, self.statement
         account = statement.account if statement else None
         held = next((one for one in (account.positions or ()) if one.side != "FLAT"), None) if account else None
-        return PaperLive(
+        return PaperStatus(
             phase=phase,
             engine=life.number if life else len(self._engines),
             heartbeat_age_seconds=round(self._now() - life.last_beat_s, 3) if life and life.last_beat_s else None,
             feeds={
-                name: FeedNow(state=beat.feeds[name], seen=self._messages[name], age_seconds=beat.ages_seconds[name])
+                name: FeedStatus(state=beat.feeds[name], messages=self._messages[name], age_seconds=beat.ages_seconds[name])
                 for name in FEEDS
             }
             if beat
@@ -224,7 +224,7 @@ class PaperStory:
             final_reconciliation=self.final,
             final_account=final_account(statement) if statement else None,
             stop=StopFacts(
-                why=self._why or "failure",
+                reason=self._why or "failure",
                 on_stop=on_stop,
                 seconds_to_gate=_between(marks.asked_to_stop, marks.gate),
                 seconds_to_flat=(
@@ -244,9 +244,9 @@ class PaperStory:
         )
 
 
-def final_account(statement: AccountSnapshot) -> AccountAtEnd:
+def final_account(statement: AccountSnapshot) -> AccountFacts:
     held = [one for one in statement.account.positions or () if one.side != "FLAT"]
-    return AccountAtEnd(
+    return AccountFacts(
         open_orders=len(statement.account.open_orders or ()),
         position=held[0].signed_quantity if held else "0",
         flat=is_flat(statement),
@@ -258,7 +258,7 @@ def is_flat(statement: AccountSnapshot) -> bool:
     return not statement.account.open_orders and all(one.side == "FLAT" for one in statement.account.positions or ())
 
 
-def _messages(beat: Beat) -> int:
+def _messages(beat: EngineHeartbeat) -> int:
     return beat.bars + beat.quotes + beat.trades
 
 

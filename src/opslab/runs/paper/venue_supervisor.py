@@ -96,7 +96,7 @@ class VenueSeat:
     def flatten(self, why: str) -> dict[str, Any] | None:
         """Let the venue itself end every order and the position, and take no more; what it did."""
         self._shy_until_s = 0.0
-        found: dict[str, Any] | None = self._ask("flatten", FLATTEN_SECONDS, why=why[:MOST_CHARACTERS], hold=True)
+        found: dict[str, Any] | None = self._ask("flatten", FLATTEN_SECONDS, reason=why[:MOST_CHARACTERS], hold=True)
         return found
 
     def _ask(self, do: str, seconds: float = ASK_SECONDS, **more: Any) -> Any:

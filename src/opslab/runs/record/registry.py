@@ -54,7 +54,7 @@ def list_runs(layout: Layout, processes: "Processes", clock: "Clock") -> list[Ro
             try:
                 found = find(Path(folder), processes)
             except LabError as error:
-                rows.append(Row(name, error=error.message))
+                rows.append(Row(name, error=error.message, error_brief=error.brief))
                 continue
             entry, row = _entry(found), row_as_seen(summary(found.metadata), found.lives)
         rows.append(row)
@@ -88,12 +88,11 @@ def find(folder: Path, processes: "Processes") -> Found:
         journal_file, told, lives = _read_journal(folder, processes)
     except Corrupt as error:
         if metadata is None:
-            also = error.message.removeprefix(f"run {folder.name}: ")
-            raise Corrupt(f"{problem.message}; {also}" if problem else error.message) from None
+            raise _both(problem, error) if problem else error from None
         journal_file, told, lives = [], None, False
     run = told or metadata
     if run is None:
-        raise problem or Corrupt(f"run {folder.name}: neither metadata.json nor a journal to read")
+        raise problem or _unreadable(folder, "neither metadata.json nor a journal to read")
     return Found(run, metadata_file, journal_file, lives)
 
 
@@ -185,11 +184,20 @@ def _project(folder: Path) -> "RunMetadata | None":
         if told is not None:  # the fold takes an event's fields as they come
             told = RunMetadata.model_validate_json(told.model_dump_json(warnings=False))
     except ValueError:
-        raise Corrupt(f"run {folder.name}: what its journal tells is not a run") from None
+        raise _unreadable(folder, "its journal describes no run") from None
     return _of_run(folder, told, "journal")
 
 
 def _of_run(folder: Path, metadata: "RunMetadata | None", source: str) -> "RunMetadata | None":
     if metadata is not None and metadata.run_id != folder.name:
-        raise Corrupt(f"run {folder.name}: its {source} is of run {metadata.run_id}")
+        raise _unreadable(folder, f"its {source} is of run {metadata.run_id}")
     return metadata
+
+
+def _unreadable(folder: Path, brief: str) -> Corrupt:
+    return Corrupt(f"run {folder.name}: {brief}", brief=brief)
+
+
+def _both(first: Corrupt, second: Corrupt) -> Corrupt:
+    """One error for two files of the same run."""
+    return Corrupt(f"{first.message}; {second.brief}", brief=f"{first.brief}; {second.brief}")

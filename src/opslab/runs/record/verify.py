@@ -59,7 +59,9 @@ def _unsealed(folder: Path, processes: Processes) -> Verification:
     has_ended = metadata.status in FINAL and (metadata.ended_by != "owner_gone" or metadata.recovered_at)
     if has_ended and not is_held(folder):
         message = f"is missing, and the run has ended as {metadata.status}"
-        return _verification(folder, None, metadata.status, [SealFinding(kind="missing", file=MANIFEST, message=message)])
+        return _verification(
+            folder, None, metadata.status, [SealFinding(kind="missing", file=MANIFEST, message=message)]
+        )
     return _verification(folder, None, metadata.status, [])
 
 
@@ -122,7 +124,7 @@ def _verification(
 
 
 def _changes(findings: list[SealFinding]) -> list[SealFinding]:
-    return [finding for finding in findings if finding.kind != "left_behind"]
+    return [finding for finding in findings if finding.kind != "leftover"]
 
 
 def _message(manifest: Manifest | None, status: Status | None, findings: list[SealFinding]) -> str:
@@ -155,5 +157,5 @@ def hint(verification: Verification) -> str | None:
 
 
 def _finding(broken: Corrupt) -> SealFinding:
-    kind: Kind = "missing" if broken.what.startswith("is missing") else "changed"
+    kind: Kind = "missing" if broken.is_missing else "changed"
     return SealFinding(kind=kind, file=broken.file or "", line=broken.line, byte=broken.byte, message=broken.what)

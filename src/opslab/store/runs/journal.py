@@ -294,9 +294,9 @@ def _known_by(folder: Path, line: bytes) -> tuple[int, str]:
 def _broken(folder: Path, what: str, number: int | None, start: int | None) -> Corrupt:
     byte = "" if start is None else f" (byte {start})"
     place = "the last line" if number is None else f"line {number}{byte}"
-    return Corrupt(
-        f"run {folder.name}: {NAME}, {place} {what}", file=NAME, line=number, byte=start, what=f"{place} {what}"
-    )
+    what = f"{place} {what}"
+    brief = f"{NAME}, {what}"
+    return Corrupt(f"run {folder.name}: {brief}", file=NAME, line=number, byte=start, what=what, brief=brief)
 
 
 def _last_lines(file: int, size: int) -> bytes:

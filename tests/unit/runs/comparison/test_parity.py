@@ -45,7 +45,7 @@ def compared(home: Path, tmp_path: Path, count: int = BARS, **twists: Any) -> Pa
 
 def found(result: Parity) -> set[tuple[str, str, str]]:
     """(order, what, cause)."""
-    return {(each.b, each.what, each.cause) for each in result.fills.differences}
+    return {(each.b, each.field, each.cause) for each in result.fills.differences}
 
 
 def close_of(bt: Run, number: int) -> Decimal:
@@ -101,7 +101,7 @@ def test_an_order_of_the_last_bar_that_came_late_is_compared(home: Path, tmp_pat
 
 
 def test_bars_behind_an_early_end_are_not_missing(home: Path, tmp_path: Path) -> None:
-    facts = {"bars_expected": 60, "stop": {"why": "max_seconds", "on_stop": "flatten"}}
+    facts = {"bars_expected": 60, "stop": {"reason": "max_seconds", "on_stop": "flatten"}}
     assert compared(home, tmp_path, facts=facts).verdict == "pass"
 
 
@@ -125,7 +125,7 @@ def test_a_bar_that_comes_twice_is_out_of_place(home: Path, tmp_path: Path, bt: 
     lines = (paper.folder / "bars.jsonl").read_text().splitlines()
     (paper.folder / "bars.jsonl").write_text("\n".join([*lines[:5], lines[3], *lines[5:], ""]))
     result = parity(Layout(home), bt, paper)
-    assert (result.bars[0].out_of_place, result.bars[0].same, result.verdict) == (1, BARS, "fail")
+    assert (result.bars[0].unexpected, result.bars[0].same, result.verdict) == (1, BARS, "fail")
 
 
 @pytest.mark.parametrize(
@@ -163,8 +163,8 @@ def test_the_same_decision_at_another_bar_is_another_decision(home: Path, tmp_pa
 
 
 def test_orders_that_end_the_run_are_no_decisions(home: Path, tmp_path: Path) -> None:
-    result = compared(home, tmp_path, made={44: {"made_by": "on_stop"}})
-    assert result.decisions.left_out.by_the_lab == 1
+    result = compared(home, tmp_path, made={44: {"origin": "on_stop"}})
+    assert result.decisions.left_out.lab_orders == 1
 
 
 def test_a_price_of_the_book_is_explained(home: Path, tmp_path: Path, bt: Run) -> None:
@@ -267,7 +267,7 @@ def test_other_candles_are_no_basis(home: Path, tmp_path: Path, bt: Run) -> None
     assert bt.metadata.dataset
     other = bt.metadata.dataset.model_copy(update={"fingerprint": "sha256:" + "1" * 64})
     result = compared(home, tmp_path, metadata={"dataset": other})
-    assert (result.verdict, result.message) == ("fail", "the two ran on other candles")
+    assert (result.verdict, result.message) == ("fail", "the two runs used different candles")
 
 
 def test_two_paper_runs_have_one_book_and_so_one_price(home: Path, tmp_path: Path, bt: Run) -> None:

@@ -21,7 +21,7 @@ class Seen:
     """Behind the last of them."""
     same: int = 0
     different: int = 0
-    out_of_place: int = 0
+    unexpected: int = 0
     first: BarDifference | None = None
     missing: list[BarRange] = field(default_factory=list)
     missing_bars: int = 0
@@ -44,7 +44,7 @@ def look(rows: Iterable[Mapping[str, Any]], candles: Candles, first: int, expect
     for row in rows:
         index = candles.at(row["ts_event"])
         if index < seen.end or candles.ts_ns(index) != row["ts_event"]:
-            seen.out_of_place += 1
+            seen.unexpected += 1
             continue
         _note_missing(seen, candles, index)
         seen.marks[index] = 1
@@ -91,7 +91,7 @@ def _is(text: Any, wanted: Decimal) -> bool:
 
 
 def bars_parity(run: str, seen: Seen) -> BarsParity:
-    differ = seen.missing_bars or seen.different or seen.out_of_place
+    differ = seen.missing_bars or seen.different or seen.unexpected
     return BarsParity(
         run=run,
         outcome="differ" if differ else "same" if seen.same else "unknown",
@@ -100,7 +100,7 @@ def bars_parity(run: str, seen: Seen) -> BarsParity:
         missing=seen.missing_bars,
         missing_ranges=tuple(seen.missing),
         different=seen.different,
-        out_of_place=seen.out_of_place,
+        unexpected=seen.unexpected,
         first=seen.first,
     )
 
@@ -115,7 +115,7 @@ def _message(seen: Seen) -> str:
         for count, what in (
             (seen.missing_bars, "missing"),
             (seen.different, "with other values"),
-            (seen.out_of_place, "out of place"),
+            (seen.unexpected, "out of place"),
         )
         if count
     ]

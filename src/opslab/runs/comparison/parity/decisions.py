@@ -102,11 +102,11 @@ def _compared(orders: Orders, candles: Candles, stretch: Stretch, other: Seen, t
     """Those that the other run can have made too."""
     for order in orders.decided():
         if order.by_lab:
-            tally.left_out["by_the_lab"] += 1
+            tally.left_out["lab_orders"] += 1
         elif order.index < 0:
-            tally.left_out["without_bar"] += 1
+            tally.left_out["before_first_bar"] += 1
         elif not stretch.first <= order.index < stretch.end:
-            tally.left_out["out_of_reach"] += 1
+            tally.left_out["outside_window"] += 1
         elif not other.marks[order.index]:
             tally.left_out["at_missing_bars"] += 1
         else:
@@ -160,9 +160,9 @@ def _note(tally: Tally, found: list[Found], one: Decided, two: Decided) -> None:
         into = tally.unexplained if each.cause == "unexplained" else tally.listed
         if len(into) < LISTED:
             names = {"a": one.shown.client_order_id, "b": two.shown.client_order_id}
-            values = {"what": each.what, "before": each.before, "after": each.after}
+            values = {"field": each.what, "before": each.before, "after": each.after}
             into.append(
                 FillDifference.model_validate(
-                    {"bar": one.shown.bar, **names, **values, "cause": each.cause, "why": each.why}
+                    {"bar": one.shown.bar, **names, **values, "cause": each.cause, "detail": each.why}
                 )
             )

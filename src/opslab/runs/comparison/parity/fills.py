@@ -14,7 +14,7 @@ from opslab.ports import Moment
 from opslab.runs.comparison.parity.candles import Candles
 from opslab.runs.comparison.parity.orders import Outcome
 from opslab.runs.comparison.parity.prefetch import Part
-from opslab.venue.market.order_book import DEPTH
+from opslab.venue.market.order_book import MAX_LEVELS
 
 CENT_OF_A_CENT = Decimal("0.00000001")
 """The smallest amount of money: every fill's fee was rounded to it once."""
@@ -151,7 +151,7 @@ class Judge:
         """In words, when a fill has a price that the venue's book could not show."""
         for part in outcome.parts:
             low, high = self._range(part.moment)
-            reach = 0 if part.maker else DEPTH * self._candles.tick
+            reach = 0 if part.maker else MAX_LEVELS * self._candles.tick
             if not low - reach <= part.price <= high + reach:
                 return f"a fill at {part.price:f}, where the market was from {low:f} to {high:f}"
             if order.price is not None and _beyond(order, part):

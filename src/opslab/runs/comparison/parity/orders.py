@@ -139,7 +139,7 @@ class PaperOrders:
                 "is_reduce_only": told.get("reduce_only", False),
                 "is_post_only": told.get("post_only", False),
             }
-            yield Decided(index, "made_by" in told, _shown(row, index, self._candles, self._closing), None)
+            yield Decided(index, "origin" in told, _shown(row, index, self._candles, self._closing), None)
 
     def outcome(self, order: Decided, end: int) -> Outcome:
         row = self._rows.take(order.shown.client_order_id)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic_core import from_json
 
@@ -60,13 +60,16 @@ class Run:
         facts = self.metadata.paper
         if facts is None or self.metadata.status != "completed":
             return None
-        return facts.bars_expected if facts.stop and facts.stop.why in ALL_SEEN else None
+        return facts.bars_expected if facts.stop and facts.stop.reason in ALL_SEEN else None
 
 
 def parity(layout: Layout, a: Run, b: Run) -> Parity:
     """At least one of them is a paper run. Raises Corrupt for broken data or a broken ledger."""
+    fingerprints = {run.metadata.dataset.fingerprint for run in (a, b) if run.metadata.dataset}
+    if len(fingerprints) != 1:
+        return _nothing(a, b, "the two runs used different candles", verdict="fail")
     try:
-        data = _data(layout, a, b)
+        data = _data(layout, fingerprints.pop())
     except LabError as error:
         return _nothing(a, b, error.message)
     instrument = instrument_of(exchange_info_symbol(a.metadata.instrument))
@@ -75,7 +78,8 @@ def parity(layout: Layout, a: Run, b: Run) -> Parity:
     bars = [found for found, _ in looks if found]
     first, end = max(_first(run, candles) for run in (a, b)), min(seen.end for _, seen in looks)
     if first >= end:
-        return _nothing(a, b, "there is no bar that both saw", tuple(bars))
+        differ = any(each.outcome == "differ" for each in bars)
+        return _nothing(a, b, "no bar was seen by both", tuple(bars), verdict="fail" if differ else "unknown")
     silent = [run.name for run in (a, b) if run.paper and not run.decisions_kept and _has_orders(run)]
     if silent:
         why = f"{' and '.join(silent)} kept no orders in its journal (observability.journal: false)"
@@ -91,17 +95,13 @@ def parity(layout: Layout, a: Run, b: Run) -> Parity:
     return _judged(a, b, tuple(bars), decisions, fills, span)
 
 
-def _data(layout: Layout, a: Run, b: Run) -> DatasetId:
-    """The dataset with the candles of both, under whatever name. Raises NotFound, DataChanged, Corrupt."""
-    wanted = {run.metadata.dataset.fingerprint for run in (a, b) if run.metadata.dataset}
-    if len(wanted) != 1:
-        raise NotFound("the two ran on other candles")
-    (fingerprint,) = wanted
+def _data(layout: Layout, fingerprint: str) -> DatasetId:
+    """The dataset with that fingerprint, under whatever name. Raises NotFound, DataChanged, Corrupt."""
     for name, record in list_datasets(layout):
         if isinstance(record, DatasetRecord) and record.fingerprint == fingerprint:
             verify_files(layout, record)
             return DatasetId(name)
-    raise NotFound(f"no dataset here has the candles of then ({fingerprint})")
+    raise NotFound(f"no dataset here has the candles of the two runs ({fingerprint})")
 
 
 def _candles(layout: Layout, data: DatasetId, instrument: Instrument, a: Run, b: Run) -> Iterator[Candle]:
@@ -162,12 +162,18 @@ def _unknown(why: str) -> tuple[DecisionsParity, FillsParity]:
     )
 
 
-def _nothing(a: Run, b: Run, why: str, bars: tuple[BarsParity, ...] | None = None) -> Parity:
+def _nothing(
+    a: Run,
+    b: Run,
+    why: str,
+    bars: tuple[BarsParity, ...] | None = None,
+    *,
+    verdict: Literal["fail", "unknown"] = "unknown",
+) -> Parity:
     found = bars if bars is not None else tuple(unknown_bars(run.name, why) for run in (a, b) if run.paper)
     decisions, fills = _unknown(why)
-    parted = why.startswith("the two ran") or any(each.outcome == "differ" for each in found)
     return Parity(
-        verdict="fail" if parted else "unknown",
+        verdict=verdict,
         message=why,
         first_bar=None,
         last_bar=None,
