@@ -134,7 +134,7 @@ class Lab:
 
         return run_backtest(plan, self._around(signals), on_bars)
 
-    def paper(self, plan: "PaperPlan", signals: StopSignals, on_live: "Callable[[Live], None]") -> "RunMetadata":
+    def paper(self, plan: "PaperPlan", signals: StopSignals, on_live: "Callable[[LiveStatus], None]") -> "RunMetadata":
         """on_live: called with the run's live values, about once a second."""
         from opslab.runs.paper.run import run_paper
 
@@ -219,7 +219,7 @@ class Lab:
 
         return show_run(self.layout, run_id, self._processes)
 
-    def live(self, run_id: str) -> "Live | None":
+    def live(self, run_id: str) -> "LiveStatus | None":
         """What a running run is doing now."""
         from opslab.store.runs.live_files import read_live
 

@@ -8,17 +8,17 @@ from decimal import Decimal
 from typing import Literal
 
 from opslab.model.messages.paper_messages import (
-    AccountNow,
     AccountSnapshot,
-    BalanceNow,
+    AccountState,
+    BalanceState,
+    InFlightUpdate,
     NodeSnapshot,
-    OrderNow,
-    PositionNow,
-    Waiting,
+    OrderState,
+    PositionState,
 )
 from opslab.model.primitives.instant import NS_PER_SECOND, iso, parse_iso
 from opslab.reconciliation.result import Limits
-from opslab.runs.paper.reconciler import Finished, LiveOccasion, LiveReconciler
+from opslab.runs.paper.reconciler import FinishedReconciliation, LiveOccasion, LiveReconciler
 
 INSTRUMENT = "BTCUSDT"
 BEGIN_NS = parse_iso("2026-01-05T12:00:00.000000Z")
@@ -195,11 +195,11 @@ class Scene:
             self.now_s = min(end_s, self.now_s + 0.25)
             self._hear()
 
-    def run(self, occasion: LiveOccasion) -> Finished:
+    def run(self, occasion: LiveOccasion) -> FinishedReconciliation:
         """From begin to end."""
-        assert self.reconciler.begin(occasion)
+        assert self.reconciler.start(occasion)
         for _ in range(5_000):
-            finished = self.reconciler.turn()
+            finished = self.reconciler.advance()
             if finished:
                 return finished
             wait_s = self.reconciler.wait_seconds()
@@ -210,13 +210,13 @@ class Scene:
             self._hear()
             for at_s, number in [one for one in self._due if one[0] <= self.now_s]:
                 self._due.remove((at_s, number))
-                self.reconciler.took(self.node(number, self.now_s - self._answer_s / 2))
+                self.reconciler.add_snapshot(self.node(number, self.now_s - self._answer_s / 2))
         raise AssertionError("it never ends")
 
     def _hear(self) -> None:
         if self._hears and self.now_s - self._heard_s >= 1 and (said := self.statement()):
             self._heard_s = self.now_s
-            self.reconciler.heard(said)
+            self.reconciler.add_statement(said)
 
     def statement(self) -> AccountSnapshot | None:
         if not self.venue_is_up:
@@ -241,14 +241,14 @@ class Scene:
         state = self._mistaken(self.history.venue[count], count, at_s)
         names = {number: f"O-{number}" for number in state.orders}
         waiting = tuple(
-            Waiting(kind="order", client_order_id=f"O-{step.number}", age_seconds=at_s - step.sent_s)
+            InFlightUpdate(kind="order", client_order_id=f"O-{step.number}", age_seconds=at_s - step.sent_s)
             for step, arrived_s in zip(self.history.steps, self.history.at_node, strict=True)
             if step.sent_s is not None and step.sent_s <= at_s < arrived_s
         )
         return NodeSnapshot(
-            ask=ask,
+            request_number=ask,
             account=_account(state, names, BEGIN_NS + int(at_s * NS_PER_SECOND), entry_places=11),
-            waiting=waiting,
+            in_flight=waiting,
             venue_order_ids={names[number]: str(number) for number in state.orders if number < INVENTED},
         )
 
@@ -280,15 +280,15 @@ def with_kept_order(history: History) -> History:
     return history
 
 
-def _account(state: State, names: dict[int, str], at_ns: int, entry_places: int = 5) -> AccountNow:
-    position = PositionNow(
+def _account(state: State, names: dict[int, str], at_ns: int, entry_places: int = 5) -> AccountState:
+    position = PositionState(
         instrument=INSTRUMENT,
         side="LONG" if state.position > 0 else "SHORT",
         signed_quantity=f"{state.position:f}",
         average_entry_price=f"{state.entry:.{entry_places}f}",
     )
     orders = tuple(
-        OrderNow(
+        OrderState(
             client_order_id=names[one.number],
             instrument=INSTRUMENT,
             side=one.side,
@@ -301,7 +301,7 @@ def _account(state: State, names: dict[int, str], at_ns: int, entry_places: int 
         for one in state.orders.values()
     )
     free = state.wallet if entry_places > 5 else state.wallet - 1
-    balance = BalanceNow(asset="USDT", total=f"{state.wallet:f}", free=f"{free:f}", locked=f"{state.wallet - free:f}")
-    return AccountNow(
+    balance = BalanceState(asset="USDT", total=f"{state.wallet:f}", free=f"{free:f}", locked=f"{state.wallet - free:f}")
+    return AccountState(
         as_of=iso(at_ns), positions=(position,) if state.position else (), open_orders=orders, balances=(balance,)
     )

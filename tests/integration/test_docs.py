@@ -28,7 +28,7 @@ from pydantic import BaseModel
 from opslab import errors
 from opslab.cli.app import app
 from opslab.datasets.quality.rules import RULES
-from opslab.killswitch.state import Record as SwitchRecord
+from opslab.killswitch.state import KillSwitchRecord
 from opslab.killswitch.state import State, Switch
 from opslab.model.checks.check_kind import PLAIN_NAMES
 from opslab.model.checks.comparison import Comparison, FirstDifference
@@ -39,7 +39,7 @@ from opslab.model.primitives.ids import RunId
 from opslab.model.run.code_inputs import CodeParts
 from opslab.model.run.event import EventName
 from opslab.model.run.halt_summary import HaltFacts
-from opslab.model.run.live_status import Live
+from opslab.model.run.live_status import LiveStatus
 from opslab.model.run.manifest import Kind, Manifest, SealedFile, SealFinding, Verdict, Verification
 from opslab.model.run.metadata import Owner, RunMetadata, Safety, ScenarioCounters, Status
 from opslab.model.run.paper_summary import PaperFacts
@@ -414,14 +414,14 @@ def fields_words(model: type[BaseModel], name: str) -> set[str]:
 
 KILL_SWITCH_FILES = (
     {".lock", ".spare", "_all.state.json", "_all.events.jsonl"}
-    | {field.name for field in dataclasses.fields(SwitchRecord)}
+    | {field.name for field in dataclasses.fields(KillSwitchRecord)}
     | {"time", "event", "result"}
 )
 """And the fields of the two that hold something."""
 KILL_SWITCH_ANSWER = {field.name for field in dataclasses.fields(Switch)} - {"file"} | {
     "home",
     "home_from",
-    "asked",
+    "requested",
     "decided_by",
     "switches",
     "run_exists",
@@ -442,15 +442,15 @@ KILL_SWITCH_ANSWER = {field.name for field in dataclasses.fields(Switch)} - {"fi
         ("run.md", "Inputs", set(CodeParts.model_fields)),
         ("run.md", "metadata.json", set(RunMetadata.model_fields) | {"live", "seal", "folder"}),
         ("run.md", "Counters", set(ScenarioCounters.model_fields)),
-        ("run.md", "The owner and its heartbeat", set(Owner.model_fields) | set(Live.model_fields)),
+        ("run.md", "The owner and its heartbeat", set(Owner.model_fields) | set(LiveStatus.model_fields)),
         ("run.md", "Owner gone", words_of(Action)),
-        ("run.md", "Is it whole", words_of(Verdict)),
-        ("run.md", "Compare two", fields_words(Comparison, "results")),
-        ("run.md", "Reproduce one", fields_words(Reproduction, "verdict")),
-        ("kill-switch.md", "What a halted run records", set(HaltFacts.model_fields)),
+        ("run.md", "Verification", words_of(Verdict)),
+        ("run.md", "Comparison", fields_words(Comparison, "results")),
+        ("run.md", "Reproduction", fields_words(Reproduction, "verdict")),
+        ("kill-switch.md", "Halt record", set(HaltFacts.model_fields)),
         ("safety-gate.md", "States", words_of(State)),
         ("safety-gate.md", "The files", KILL_SWITCH_FILES),
-        ("safety-gate.md", "What a run records", set(Safety.model_fields)),
+        ("safety-gate.md", "Safety record", set(Safety.model_fields)),
         ("json.md", "A kill switch", KILL_SWITCH_ANSWER),
         ("journal.md", "A line", {"seq", "time", "event", "payload", "prev"}),
         ("journal.md", "Events", words_of(EventName)),
@@ -459,7 +459,7 @@ KILL_SWITCH_ANSWER = {field.name for field in dataclasses.fields(Switch)} - {"fi
         ("manifest.md", "What verify finds", words_of(Kind)),
         ("json.md", "A row of the list", (set(Row._fields) | {"folder"}) - {"error"}),
         ("json.md", "A verification", set(Verification.model_fields) | set(SealFinding.model_fields) | {"hint"}),
-        ("paper-results.md", "Beside another run", words_of(Cause) | fields_words(Parity, "verdict")),
+        ("paper-results.md", "Comparison with another run", words_of(Cause) | fields_words(Parity, "verdict")),
         ("json.md", "A parity", set(Parity.model_fields) | set(FillDifference.model_fields)),
         ("paper-results.md", "The section `paper`", set(PaperFacts.model_fields)),
         ("paper-results.md", "Counters of a paper run", set(ScenarioCounters.model_fields)),
@@ -476,7 +476,7 @@ KILL_SWITCH_ANSWER = {field.name for field in dataclasses.fields(Switch)} - {"fi
         (
             "reconciliation.md",
             "The result",
-            set(ReconciliationResult.model_fields) | set(reconciliation.Finding.model_fields),
+            set(ReconciliationResult.model_fields) | set(reconciliation.ReconciliationFinding.model_fields),
         ),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

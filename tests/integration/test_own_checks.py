@@ -9,7 +9,7 @@ import pytest
 from opslab.model.run.metadata import Owner
 from opslab.reconciliation.result import State
 from opslab.runs.checks import check_results as checks
-from opslab.runs.paper.reconciler import Finished, LiveOccasion, record
+from opslab.runs.paper.reconciler import FinishedReconciliation, LiveOccasion, record_reconciliation
 from opslab.runs.record.run_journal import RunLog, finish
 from opslab.runs.record.state import told
 from opslab.store.runs.journal import Journal
@@ -21,7 +21,7 @@ from tests.fakes.paper_journals import heartbeats_of, me, write_run
 STILL = Pace(0, (0, 0))
 
 
-def finished(occasion: LiveOccasion, state: State = "ok") -> Finished:
+def finished(occasion: LiveOccasion, state: State = "ok") -> FinishedReconciliation:
     stage = Scene(with_kept_order(History(0, STILL, 30)), wrong="lost order" if state == "mismatch" else None)
     stage.node_is_up = state != "unknown"
     found = stage.run(occasion)
@@ -46,7 +46,7 @@ class Own:
         self.journal.__exit__()
 
     def keep(self, occasion: LiveOccasion, state: State = "ok") -> dict[str, Any]:
-        section = record(self.folder, self.log, finished(occasion, state)).reconciliation
+        section = record_reconciliation(self.folder, self.log, finished(occasion, state)).reconciliation
         assert section
         return section
 
@@ -68,12 +68,12 @@ def test_a_day_of_periodic_ones_that_are_ok_makes_events_and_no_file(lab: Tc) ->
     found = finished("periodic")
     with Own(lab) as own:
         for _ in range(100):
-            record(own.folder, own.log, found)
+            record_reconciliation(own.folder, own.log, found)
         own.end()
         assert own.artifacts == []
         payloads = [one["payload"] for one in lab.events("r1") if one["event"] == "reconciliation_checked"]
     assert len(payloads) == 100
-    assert {(one["occasion"], one["state"], one["artifact"], one["looks"]) for one in payloads} == {
+    assert {(one["occasion"], one["state"], one["artifact"], one["comparisons"]) for one in payloads} == {
         ("periodic", "ok", None, 1)
     }
     assert all(one["ok"] > 0 for one in payloads)

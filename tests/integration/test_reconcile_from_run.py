@@ -50,7 +50,7 @@ def test_the_last_heartbeat_of_an_account_that_agrees_is_ok_and_says_what_is_not
     assert "not compared  balances.free, balances.locked" in answer.out
     document = json.loads((folder / "reconciliation_result-1.json").read_text())
     seq = FIRST + 19
-    assert (document["occasion"], document["heartbeat"], document["looks"]) == ("heartbeat", seq, 20)
+    assert (document["occasion"], document["heartbeat"], document["comparisons"]) == ("heartbeat", seq, 20)
     assert document["checked_at"] == iso(BEGIN_NS + 20 * NS_PER_SECOND)
 
 
@@ -79,7 +79,7 @@ def test_what_was_wrong_for_long_enough_is_a_mismatch_and_before_that_it_was_pen
     assert (second.code, second.document["state"]) == (1, "mismatch")
     assert {(one[0], one[2]) for one in reasons(second.document)} == {(subject, reason)}
     (differs, *_) = second.document["findings"]
-    assert differs["first_look"]["age_seconds"] == "1"
+    assert differs["first_comparison"]["age_seconds"] == "1"
 
 
 def test_what_was_on_its_way_when_it_was_recorded_is_no_mismatch(lab: Tc) -> None:
@@ -91,7 +91,7 @@ def test_what_was_on_its_way_when_it_was_recorded_is_no_mismatch(lab: Tc) -> Non
     stage.now_s += 1
     node = stage.node(0, stage.now_s - 0.002)
     waiting = node.model_dump(mode="json") | {
-        "waiting": [{"kind": "order", "client_order_id": "O-0", "age_seconds": 0.4}]
+        "in_flight": [{"kind": "order", "client_order_id": "O-0", "age_seconds": 0.4}]
     }
     said = stage.statement()
     assert said
@@ -119,7 +119,7 @@ def test_another_engine_believes_what_it_believes(lab: Tc) -> None:
     write_run(lab, "r1", [*beats, *heartbeats_of(stage, 1, engine=2)])
     assert check(lab, "--heartbeat", str(FIRST + 7)).code == 1
     document = judged(lab)
-    assert (document["state"], document["looks"]) == ("ok", 1)
+    assert (document["state"], document["comparisons"]) == ("ok", 1)
 
 
 def test_a_heartbeat_without_the_venue_is_unknown_and_none_by_default(lab: Tc) -> None:
@@ -224,7 +224,7 @@ def test_what_does_not_go_together_is_a_mistake_of_usage(lab: Tc, words: list[st
 
 def test_a_heartbeat_that_is_none_is_corrupt_and_names_its_line(lab: Tc) -> None:
     beats = heartbeats_of(scene(), 3)
-    del beats[1][1]["beat"]["node"]
+    del beats[1][1]["heartbeat"]["node"]
     write_run(lab, "r1", beats)
     answer = check(lab)
     assert answer.code == 6

@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from opslab.model.messages.paper_messages import AccountNow, AccountSnapshot, NodeSnapshot
+from opslab.model.messages.paper_messages import AccountState, AccountSnapshot, NodeSnapshot
 from opslab.model.primitives.canonical import digest_bytes
 from opslab.reconciliation.result import SnapshotSummary
 from opslab.reconciliation.snapshot import Snapshot, snapshot_of
@@ -16,18 +16,18 @@ _DECIMALS = 12
 NO_ANSWER = SnapshotSummary(digest=None, as_of=None, positions=None, open_orders=None, balances=None)
 
 
-def believed(node: NodeSnapshot) -> Snapshot:
-    return snapshot_of_account(node.account, {})
+def node_snapshot(node: NodeSnapshot) -> Snapshot:
+    return account_snapshot(node.account, {})
 
 
-def stated(venue: AccountSnapshot, node: NodeSnapshot) -> Snapshot:
+def venue_snapshot(venue: AccountSnapshot, node: NodeSnapshot) -> Snapshot:
     """With the node's own ids of the orders that it knows; another keeps the id that it has on the wire."""
     ours = {number: client_id for client_id, number in node.venue_order_ids.items()}
     names = {wire: ours[number] for wire, number in venue.venue_order_ids.items() if number in ours}
-    return snapshot_of_account(venue.account, names)
+    return account_snapshot(venue.account, names)
 
 
-def snapshot_of_account(account: AccountNow, names: Mapping[str, str]) -> Snapshot:
+def account_snapshot(account: AccountState, names: Mapping[str, str]) -> Snapshot:
     """names: the id that an order's own id stands for."""
     document: dict[str, Any] = account.model_dump(mode="json")
     digest = digest_bytes(to_json(document))

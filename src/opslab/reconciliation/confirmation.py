@@ -18,17 +18,17 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from opslab.model.primitives.instant import NS_PER_SECOND
-from opslab.reconciliation.result import STATE_OF, Finding, InFlight, Look, Part, Reason
+from opslab.reconciliation.result import STATE_OF, EarlierDifference, InFlightItem, Part, Reason, ReconciliationFinding
 from opslab.reconciliation.values import seconds_text
 
 Key = tuple[Part, str, str]
 """Part, subject, field."""
-MANY = 5
+MIN_CONFIRMATIONS = 5
 """Looks that agree on a difference though both sides move: what travels is not always as much."""
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class TimeTolerances:
     grace_ns: int = 5 * NS_PER_SECOND
     """How long an order or a fill may take to be known on both sides."""
     gap_ns: int = 1 * NS_PER_SECOND
@@ -41,7 +41,7 @@ class Patience:
 
 
 @dataclass(frozen=True, slots=True)
-class Moving:
+class InFlight:
     """An order that waits for its answer, or a fill. `since_ns`: on the clock of the looks."""
 
     kind: Literal["order", "fill"]
@@ -51,7 +51,7 @@ class Moving:
 
 
 @dataclass(frozen=True, slots=True)
-class Whole:
+class Aggregate:
     """What a difference is part of, and moves with: an order, or position and wallet together."""
 
     expected: Hashable
@@ -63,42 +63,42 @@ class Whole:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class PendingDifference:
     """A difference that was there at every look since."""
 
     at_ns: int
-    finding: Finding | None
+    make_finding: ReconciliationFinding | None
     """None: the field agreed since, and what it is part of did not."""
     excused_until_ns: int | None
     """None: that look counts as the first."""
     since_ns: int
     """When this field was first seen to differ, whatever it was by; no look since saw all of it agree."""
-    whole: Whole
+    whole: Aggregate
     count: int = 1
     """Looks that saw it, those aside at which the observed side had not been at rest."""
     confirmed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Looks:
+class PendingDifferences:
     """What earlier looks saw and no later one cleared."""
 
-    seen: Mapping[Key, Seen] = field(default_factory=dict)
+    seen: Mapping[Key, PendingDifference] = field(default_factory=dict)
 
 
-def _alone(found: Finding) -> Whole:
-    return Whole(found.expected, found.observed)
+def _alone(found: ReconciliationFinding) -> Aggregate:
+    return Aggregate(found.expected, found.observed)
 
 
 def look(
-    looks: Looks,
-    findings: Sequence[Finding],
-    moving: Iterable[Moving],
+    looks: PendingDifferences,
+    findings: Sequence[ReconciliationFinding],
+    moving: Iterable[InFlight],
     now_ns: int,
-    patience: Patience,
-    whole: Callable[[Finding], Whole] = _alone,
-    together: Mapping[Part, Whole] | None = None,
-) -> tuple[Looks, list[Finding]]:
+    patience: TimeTolerances,
+    whole: Callable[[ReconciliationFinding], Aggregate] = _alone,
+    together: Mapping[Part, Aggregate] | None = None,
+) -> tuple[PendingDifferences, list[ReconciliationFinding]]:
     """One more look: what is to be remembered, and the findings, mismatches among them only where they are one.
 
     findings: as `compare` gives them. now_ns: of a clock that never jumps, and goes on while accounts do not.
@@ -109,8 +109,8 @@ def look(
     for key, before in looks.seen.items():
         part = together.get(key[0]) if together else None
         if part:
-            kept[key] = replace(before, finding=None, confirmed=False) if part.settled else before
-    judged: list[Finding] = []
+            kept[key] = replace(before, make_finding=None, confirmed=False) if part.settled else before
+    judged: list[ReconciliationFinding] = []
     for found in findings:
         if found.state != "mismatch":
             judged.append(found)
@@ -121,16 +121,18 @@ def look(
         else:
             seen = _seen_again(known, found, whole(found), now_ns, patience)
         kept[_key(found)] = seen
-        judged.append(_with_first_look(found, seen, now_ns))
-    return Looks(kept), judged
+        judged.append(_with_first_comparison(found, seen, now_ns))
+    return PendingDifferences(kept), judged
 
 
-def give_up(looks: Looks, findings: Sequence[Finding], since_ns: int) -> list[Finding]:
+def give_up(
+    looks: PendingDifferences, findings: Sequence[ReconciliationFinding], since_ns: int
+) -> list[ReconciliationFinding]:
     """No look follows: what differed since then or before and is no mismatch cannot be known.
 
     findings: of the last look.
     """
-    told: list[Finding] = []
+    told: list[ReconciliationFinding] = []
     for found in findings:
         seen = looks.seen.get(_key(found))
         if found.reason in ("pending", "in_flight") and seen and seen.since_ns <= since_ns:
@@ -139,11 +141,11 @@ def give_up(looks: Looks, findings: Sequence[Finding], since_ns: int) -> list[Fi
     return told
 
 
-def in_flight(moving: Iterable[Moving], now_ns: int, patience: Patience) -> list[InFlight]:
+def in_flight(moving: Iterable[InFlight], now_ns: int, patience: TimeTolerances) -> list[InFlightItem]:
     """What is younger than the grace, oldest first, for the result."""
     young = [one for one in moving if 0 <= now_ns - one.since_ns < patience.grace_ns]
     return [
-        InFlight(
+        InFlightItem(
             kind=one.kind,
             instrument=one.instrument,
             client_order_id=one.client_order_id,
@@ -153,7 +155,7 @@ def in_flight(moving: Iterable[Moving], now_ns: int, patience: Patience) -> list
     ]
 
 
-def explains(moving: Moving, found: Finding) -> bool:
+def explains(moving: InFlight, found: ReconciliationFinding) -> bool:
     """Whether a difference may come from it: its own order, its instrument's position, any balance."""
     if found.part == "open_orders":
         return found.subject == moving.client_order_id
@@ -162,34 +164,38 @@ def explains(moving: Moving, found: Finding) -> bool:
     return found.part == "balances"
 
 
-def _first_seen(found: Finding, whole: Whole, young: Sequence[Moving], now_ns: int, patience: Patience) -> Seen:
+def _first_seen(
+    found: ReconciliationFinding, whole: Aggregate, young: Sequence[InFlight], now_ns: int, patience: TimeTolerances
+) -> PendingDifference:
     moves = [one.since_ns for one in young if explains(one, found)]
     if whole.moved_ns is not None and now_ns - whole.moved_ns < patience.grace_ns:
         moves.append(whole.moved_ns)
     until = max(moves) + patience.grace_ns if moves else None
-    return Seen(now_ns, found, until, now_ns, whole)
+    return PendingDifference(now_ns, found, until, now_ns, whole)
 
 
-def _seen_again(before: Seen, found: Finding, whole: Whole, now_ns: int, patience: Patience) -> Seen:
+def _seen_again(
+    before: PendingDifference, found: ReconciliationFinding, whole: Aggregate, now_ns: int, patience: TimeTolerances
+) -> PendingDifference:
     if not whole.settled:
         return before
     stayed = before.whole.expected == whole.expected or before.whole.observed == whole.observed
-    same_distance = before.finding is not None and found.difference == before.finding.difference is not None
-    if before.finding is None or not (stayed or same_distance):
-        return Seen(now_ns, found, now_ns + patience.grace_ns, before.since_ns, whole)
+    same_distance = before.make_finding is not None and found.difference == before.make_finding.difference is not None
+    if before.make_finding is None or not (stayed or same_distance):
+        return PendingDifference(now_ns, found, now_ns + patience.grace_ns, before.since_ns, whole)
     count = before.count + 1
     if before.excused_until_ns is not None:
         if now_ns < before.excused_until_ns:
             return replace(before, count=count)
-        return replace(before, at_ns=now_ns, finding=found, excused_until_ns=None, count=count)
-    confirmed = now_ns - before.at_ns >= patience.gap_ns and (stayed or count >= MANY)
+        return replace(before, at_ns=now_ns, make_finding=found, excused_until_ns=None, count=count)
+    confirmed = now_ns - before.at_ns >= patience.gap_ns and (stayed or count >= MIN_CONFIRMATIONS)
     return replace(before, count=count, confirmed=before.confirmed or confirmed)
 
 
-def _with_first_look(found: Finding, seen: Seen, now_ns: int) -> Finding:
-    first, before = None, seen.finding
+def _with_first_comparison(found: ReconciliationFinding, seen: PendingDifference, now_ns: int) -> ReconciliationFinding:
+    first, before = None, seen.make_finding
     if before and seen.at_ns < now_ns:
-        first = Look(
+        first = EarlierDifference(
             age_seconds=seconds_text(now_ns - seen.at_ns),
             expected=before.expected,
             observed=before.observed,
@@ -200,10 +206,10 @@ def _with_first_look(found: Finding, seen: Seen, now_ns: int) -> Finding:
         reason = "in_flight"
     elif not seen.confirmed:
         reason = "pending"
-    return found.model_copy(update={"reason": reason, "state": STATE_OF[reason], "first_look": first})
+    return found.model_copy(update={"reason": reason, "state": STATE_OF[reason], "first_comparison": first})
 
 
-def _not_judged(looks: Looks, findings: Sequence[Finding]) -> dict[Key, Seen]:
+def _not_judged(looks: PendingDifferences, findings: Sequence[ReconciliationFinding]) -> dict[Key, PendingDifference]:
     """What this look could not see either way: it neither clears a difference nor confirms it."""
     judged = {_key(found) for found in findings if found.state != "unknown"}
     blind = {(found.part, found.subject) for found in findings if found.state == "unknown"}
@@ -214,5 +220,5 @@ def _not_judged(looks: Looks, findings: Sequence[Finding]) -> dict[Key, Seen]:
     }
 
 
-def _key(found: Finding) -> Key:
+def _key(found: ReconciliationFinding) -> Key:
     return (found.part, found.subject, found.field)

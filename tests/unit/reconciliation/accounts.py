@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from opslab.model.primitives.instant import parse_iso
 from opslab.reconciliation.compare import compare
-from opslab.reconciliation.result import Finding, Limits, ReconciliationResult, conclude
+from opslab.reconciliation.result import Limits, ReconciliationFinding, ReconciliationResult, conclude
 from opslab.reconciliation.snapshot import ORDER_STATUSES, Snapshot, read_snapshot
 
 INSTRUMENT = "BTCUSDT"
@@ -89,11 +89,11 @@ def is_snapshot(document: object) -> bool:
 
 def compared(
     expected: object, observed: object, *, instrument: str = INSTRUMENT, now_ns: int = NOW_NS, **limits: Any
-) -> list[Finding]:
+) -> list[ReconciliationFinding]:
     return compare(snapshot(expected), snapshot(observed), instrument, Limits(**limits), now_ns)
 
 
-def concluded(findings: Sequence[Finding]) -> ReconciliationResult:
+def concluded(findings: Sequence[ReconciliationFinding]) -> ReconciliationResult:
     one = snapshot(WHOLE).summary()
     return conclude(
         findings,
@@ -106,13 +106,13 @@ def concluded(findings: Sequence[Finding]) -> ReconciliationResult:
     )
 
 
-def told(findings: Sequence[Finding]) -> list[tuple[str, str, str, str]]:
+def told(findings: Sequence[ReconciliationFinding]) -> list[tuple[str, str, str, str]]:
     """(part, subject, field, reason) of all that is not ok, worst first."""
     ordered = concluded(findings).findings
     return [(one.part, one.subject, one.field, one.reason) for one in ordered if one.state != "ok"]
 
 
-def state(findings: Sequence[Finding]) -> str:
+def state(findings: Sequence[ReconciliationFinding]) -> str:
     return concluded(findings).state
 
 

@@ -3,7 +3,7 @@
 import tracemalloc
 
 from opslab.reconciliation.document import MAX_BYTES
-from opslab.reconciliation.snapshot import MOST_ROWS, read_snapshot
+from opslab.reconciliation.snapshot import MAX_ROWS, read_snapshot
 from tests.unit.reconciliation.accounts import compared, encoded, whole
 
 ORDER = whole()["open_orders"][0]
@@ -11,11 +11,11 @@ ASSET = whole()["balances"][0]
 
 
 def test_the_most_rows_of_all_parts_are_read_and_compared() -> None:
-    orders = [{**ORDER, "client_order_id": f"A-{number}"} for number in range(MOST_ROWS)]
-    assets = [{**ASSET, "asset": f"C{number}"} for number in range(MOST_ROWS)]
+    orders = [{**ORDER, "client_order_id": f"A-{number}"} for number in range(MAX_ROWS)]
+    assets = [{**ASSET, "asset": f"C{number}"} for number in range(MAX_ROWS)]
     full = whole(open_orders=orders, balances=assets)
     findings = compared(full, full)
-    assert len(findings) > 10 * MOST_ROWS
+    assert len(findings) > 10 * MAX_ROWS
     assert {one.state for one in findings} == {"ok"}
 
 

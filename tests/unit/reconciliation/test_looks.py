@@ -5,12 +5,20 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from opslab.reconciliation.confirmation import Looks, Moving, Patience, Whole, give_up, in_flight, look
-from opslab.reconciliation.result import Finding
+from opslab.reconciliation.confirmation import (
+    Aggregate,
+    InFlight,
+    PendingDifferences,
+    TimeTolerances,
+    give_up,
+    in_flight,
+    look,
+)
+from opslab.reconciliation.result import ReconciliationFinding
 from tests.unit.reconciliation.accounts import INSTRUMENT, Document, compared, state, whole, with_value, without
 
 S = 1_000_000_000
-PATIENCE = Patience(grace_ns=5 * S, gap_ns=1 * S)
+PATIENCE = TimeTolerances(grace_ns=5 * S, gap_ns=1 * S)
 QUANTITY = ("positions", 0, "signed_quantity")
 
 
@@ -18,24 +26,24 @@ class Watch:
     """Looks one after the other."""
 
     def __init__(self) -> None:
-        self.looks = Looks()
+        self.looks = PendingDifferences()
 
-    def see(self, at_s: float, observed: Document, *moving: Moving, expected: Document | None = None) -> str:
+    def see(self, at_s: float, observed: Document, *moving: InFlight, expected: Document | None = None) -> str:
         findings = compared(expected or whole(), observed)
         self.looks, self.found = look(self.looks, findings, moving, int(at_s * S), PATIENCE)
         return state(self.found)
 
     @property
-    def told(self) -> list[Finding]:
+    def told(self) -> list[ReconciliationFinding]:
         return [one for one in self.found if one.state != "ok"]
 
 
-def order(since_s: float, client_order_id: str = "A-1") -> Moving:
-    return Moving("order", INSTRUMENT, client_order_id, int(since_s * S))
+def order(since_s: float, client_order_id: str = "A-1") -> InFlight:
+    return InFlight("order", INSTRUMENT, client_order_id, int(since_s * S))
 
 
-def fill(since_s: float) -> Moving:
-    return Moving("fill", INSTRUMENT, "A-1", int(since_s * S))
+def fill(since_s: float) -> InFlight:
+    return InFlight("fill", INSTRUMENT, "A-1", int(since_s * S))
 
 
 OFF = with_value(QUANTITY, "0.007")
@@ -45,12 +53,12 @@ def test_a_difference_is_pending_at_first_sight_and_a_mismatch_at_the_second() -
     watch = Watch()
     assert watch.see(10, OFF) == "warning"
     (first,) = watch.told
-    assert (first.reason, first.first_look) == ("pending", None)
+    assert (first.reason, first.first_comparison) == ("pending", None)
     assert watch.see(12, with_value(QUANTITY, "0.009")) == "mismatch"
     (second,) = watch.told
     assert second.reason == "differs"
     assert (second.expected, second.observed, second.difference) == ("0.005", "0.009", "0.004")
-    kept = second.first_look
+    kept = second.first_comparison
     assert kept
     assert (kept.age_seconds, kept.expected, kept.observed, kept.difference) == ("2", "0.005", "0.007", "0.002")
     assert watch.see(13, OFF) == "mismatch"
@@ -180,11 +188,11 @@ class Live:
     """Looks at one quantity of a node and its venue."""
 
     def __init__(self) -> None:
-        self.looks = Looks()
+        self.looks = PendingDifferences()
 
     def see(self, at_s: float, expected: str, observed: str, moved_s: float = 0, *, settled: bool = True) -> str:
         found = [one for one in compared(at(expected), at(observed)) if one.field == "signed_quantity"]
-        whole = Whole(expected, observed, int(moved_s * S), settled)
+        whole = Aggregate(expected, observed, int(moved_s * S), settled)
         self.looks, judged = look(self.looks, found, (), int(at_s * S), PATIENCE, lambda _found: whole)
         (self.found,) = judged
         return self.found.reason
@@ -235,8 +243,8 @@ def test_a_node_that_hears_nothing_any_more_is_found_out_though_its_venue_goes_o
 
 def test_one_field_that_agrees_by_chance_does_not_clear_what_it_is_part_of() -> None:
     findings = [one for one in compared(whole(), OFF) if one.field == "signed_quantity"]
-    money = Whole("node", "venue")
-    looks, _ = look(Looks(), findings, (), 10 * S, PATIENCE, lambda _found: money)
+    money = Aggregate("node", "venue")
+    looks, _ = look(PendingDifferences(), findings, (), 10 * S, PATIENCE, lambda _found: money)
     looks, _ = look(looks, [], (), 11 * S, PATIENCE, lambda _found: money, {"positions": money})
     looks, judged = look(looks, findings, (), 16 * S, PATIENCE, lambda _found: money)
     assert [one.reason for one in judged] == ["in_flight"]

@@ -10,13 +10,13 @@ from opslab.reconciliation.limits import limits_of
 from opslab.reconciliation.result import (
     DEFAULT_TOLERANCES,
     EXIT_CODES,
-    MOST_FINDINGS,
+    MAX_FINDINGS,
     STATE_OF,
     WORST_FIRST,
     Reason,
     ReconciliationResult,
     State,
-    finding,
+    make_finding,
     worst,
 )
 from tests.unit.reconciliation.accounts import compared, concluded, whole, with_value
@@ -34,11 +34,11 @@ def test_the_worst_state_wins_and_nothing_is_unknown() -> None:
 
 
 def test_findings_are_listed_worst_first_up_to_a_bound_and_all_counted() -> None:
-    many = [finding("differs", "open_orders", f"id-{n}", "price", "1", "2") for n in range(MOST_FINDINGS + 50)]
-    fine = [finding("equal", "positions", "BTCUSDT", "signed_quantity", "0", "0")]
+    many = [make_finding("differs", "open_orders", f"id-{n}", "price", "1", "2") for n in range(MAX_FINDINGS + 50)]
+    fine = [make_finding("equal", "positions", "BTCUSDT", "signed_quantity", "0", "0")]
     result = concluded([*fine, *many])
-    assert len(result.findings) == MOST_FINDINGS
-    assert result.counts == {"mismatch": MOST_FINDINGS + 50, "unknown": 0, "warning": 0, "ok": 1}
+    assert len(result.findings) == MAX_FINDINGS
+    assert result.counts == {"mismatch": MAX_FINDINGS + 50, "unknown": 0, "warning": 0, "ok": 1}
     assert {one.state for one in result.findings} == {"mismatch"}
 
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from opslab.reconciliation.document import MAX_BYTES, MAX_DEPTH
-from opslab.reconciliation.snapshot import MOST_MISTAKES, MOST_ROWS, InvalidSnapshots, read_snapshot, read_snapshots
+from opslab.reconciliation.snapshot import MAX_MISTAKES, MAX_ROWS, InvalidSnapshots, read_snapshot, read_snapshots
 from tests.unit.reconciliation.accounts import encoded, spoiled, whole, wild
 
 
@@ -62,7 +62,7 @@ def test_a_syntax_error_has_its_place() -> None:
         (whole(open_orders=[1, {}]), ["open_orders[0]"]),
         (whole(open_orders=[[]]), ["open_orders[0]"]),
         (whole(balances=[{"asset": "USDT", "amount": "1"}]), ["balances[0].amount"]),
-        (whole(balances=[{}] * (MOST_ROWS + 1)), ["balances"]),
+        (whole(balances=[{}] * (MAX_ROWS + 1)), ["balances"]),
         (whole(**{"a b": 1, "x" * 5000: 1}), ["'a b'", "'" + "x" * 40 + "'... (5000 characters)"]),
         ({"as_of": [], "positions": 5, "open": 1}, ["open", "snapshot_version", "positions"]),
     ],
@@ -110,12 +110,12 @@ def test_a_file_that_is_in_order_is_not_blamed_for_the_other() -> None:
 
 
 def test_a_document_full_of_mistakes_gets_a_bounded_answer() -> None:
-    rows = [{f"key{number}": 1} for number in range(MOST_ROWS)]
+    rows = [{f"key{number}": 1} for number in range(MAX_ROWS)]
     begin = time.process_time()
     with pytest.raises(InvalidSnapshots) as caught:
         read_snapshots(("a.json", encoded(whole(positions=rows))), ("b.json", encoded(whole())))
     details: Any = caught.value.details()
-    assert (details["mistake_count"], len(details["mistakes"])) == (MOST_ROWS, MOST_MISTAKES)
+    assert (details["mistake_count"], len(details["mistakes"])) == (MAX_ROWS, MAX_MISTAKES)
     assert time.process_time() - begin < 20
 
 

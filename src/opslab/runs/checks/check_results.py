@@ -52,7 +52,7 @@ class CheckSurroundings:
 
 
 @dataclass(frozen=True, slots=True)
-class Recorded:
+class RecordedCheck:
     artifact: str
     """File in the run's folder."""
     digest: str
@@ -70,7 +70,7 @@ def record_check(
     kind: CheckKind,
     summary: Mapping[str, Any],
     document: Mapping[str, Any],
-) -> Recorded:
+) -> RecordedCheck:
     """Keep a check's result with a run.
 
     summary: what the event, `metadata.json` and the report say. document: the artifact.
@@ -87,9 +87,9 @@ def record_check(
     raise Environment(f"run {run_id} changes hands all the time", hint="try again")
 
 
-def record_own_check(
+def record_check_as_owner(
     folder: Path, log: RunLog, kind: CheckKind, summary: Mapping[str, Any], document: Mapping[str, Any] | None
-) -> Recorded | None:
+) -> RecordedCheck | None:
     """Keep a result with the run that the caller owns and whose journal it holds: in the same order as any other.
 
     document: None of a result that leaves its event alone. Raises Unwritable.
@@ -97,7 +97,7 @@ def record_own_check(
     if document is None:
         log.tell(kind.event, {**summary, "artifact": None, "digest": None})
         return None
-    kept: list[Recorded] = []
+    kept: list[RecordedCheck] = []
 
     def make() -> tuple[str, Mapping[str, Any]]:
         kept.append(_write_artifact(folder, kind, document))
@@ -122,8 +122,8 @@ def _lives(folder: Path, processes: Processes) -> bool:
 
 def _beside_its_owner(
     folder: Path, around: CheckSurroundings, kind: CheckKind, summary: Mapping[str, Any], document: Mapping[str, Any]
-) -> Recorded:
-    kept: list[Recorded] = []
+) -> RecordedCheck:
+    kept: list[RecordedCheck] = []
 
     def make() -> tuple[str, Mapping[str, Any]]:
         recorded = _write_artifact(folder, kind, document)
@@ -137,7 +137,7 @@ def _beside_its_owner(
 
 def _in_our_hands(
     folder: Path, around: CheckSurroundings, kind: CheckKind, summary: Mapping[str, Any], document: Mapping[str, Any]
-) -> Recorded:
+) -> RecordedCheck:
     with owned(folder):
         if told(folder).status == "running":
             raise _HasStarted
@@ -152,7 +152,7 @@ def _in_our_hands(
             return recorded
         finish(folder, metadata, around.clock, reports=False, by="check")
         manifest = read_manifest(folder)
-        return Recorded(recorded.artifact, recorded.digest, manifest.seal if manifest else None)
+        return RecordedCheck(recorded.artifact, recorded.digest, manifest.seal if manifest else None)
 
 
 def _refuse_unless_whole(folder: Path, manifest: Manifest | None) -> None:
@@ -172,7 +172,7 @@ def _refuse_unless_whole(folder: Path, manifest: Manifest | None) -> None:
         )
 
 
-def _write_artifact(folder: Path, kind: CheckKind, document: Mapping[str, Any]) -> Recorded:
+def _write_artifact(folder: Path, kind: CheckKind, document: Mapping[str, Any]) -> RecordedCheck:
     """Under the first number that is free."""
     data = json_bytes(document)
     with writing(f"write the result of {kind.event}"):
@@ -180,10 +180,10 @@ def _write_artifact(folder: Path, kind: CheckKind, document: Mapping[str, Any]) 
         while (folder / kind.numbered(number)).exists():
             number += 1
         write_whole(folder / kind.numbered(number), data)
-    return Recorded(kind.numbered(number), digest_bytes(data), None)
+    return RecordedCheck(kind.numbered(number), digest_bytes(data), None)
 
 
-def _payload(summary: Mapping[str, Any], recorded: Recorded) -> dict[str, Any]:
+def _payload(summary: Mapping[str, Any], recorded: RecordedCheck) -> dict[str, Any]:
     return {**summary, "artifact": recorded.artifact, "digest": recorded.digest}
 
 

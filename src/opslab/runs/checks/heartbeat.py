@@ -10,18 +10,20 @@ from opslab.errors import Usage
 from opslab.model.primitives.ids import RunId
 from opslab.model.primitives.instant import iso
 from opslab.reconciliation.account_snapshots import NOT_COMPARED
-from opslab.reconciliation.confirmation import Patience
+from opslab.reconciliation.confirmation import TimeTolerances
 from opslab.reconciliation.result import Limits, ReconciliationResult, conclude
-from opslab.reconciliation.tracker import Looked, Taken, Watch, unanswered
+from opslab.reconciliation.tracker import ComparisonResult, SnapshotPair, Tracker, unanswered
 from opslab.reconciliation.values import instant
 from opslab.runs.checks.check_results import RECONCILIATION, CheckSurroundings, record_check
-from opslab.runs.checks.heartbeat_log import Heartbeat, heartbeats
-from opslab.runs.checks.reconciliation import Reconciled
+from opslab.runs.checks.heartbeat_log import Heartbeat, read_heartbeats
+from opslab.runs.checks.reconciliation import RecordedReconciliation
 from opslab.runs.record.state import told
 from opslab.store.runs.run_folders import run_folder
 
 
-def reconcile_heartbeat(around: CheckSurroundings, run_id: str, seq: int | None, limits: Limits) -> Reconciled:
+def reconcile_heartbeat(
+    around: CheckSurroundings, run_id: str, seq: int | None, limits: Limits
+) -> RecordedReconciliation:
     """seq: of the heartbeat's event; None for the last one that knows what the venue said.
 
     Raises Usage of a run that is no paper run, NotFound, Corrupt; of the run as `reconcile_files`.
@@ -33,10 +35,10 @@ def reconcile_heartbeat(around: CheckSurroundings, run_id: str, seq: int | None,
             f"run {folder.name} is a {metadata.mode}: it has no heartbeats",
             hint="--run-id, --expected and --observed hold two snapshot files against each other",
         )
-    result = judge(folder, heartbeats(folder, seq), metadata.instrument, limits)
+    result = judge(folder, read_heartbeats(folder, seq), metadata.instrument, limits)
     document = result.model_dump(mode="json")
     kept = record_check(around, RunId(run_id), RECONCILIATION, result.summary(), document)
-    return Reconciled(result, kept)
+    return RecordedReconciliation(result, kept)
 
 
 def judge(folder: Path, known: Sequence[Heartbeat], instrument: str, limits: Limits) -> ReconciliationResult:
@@ -53,28 +55,28 @@ def judge(folder: Path, known: Sequence[Heartbeat], instrument: str, limits: Lim
         limits=limits,
         in_flight=looked.in_flight,
         occasion="heartbeat",
-        looks=looks,
+        comparisons=looks,
         heartbeat=asked.seq,
         not_compared=NOT_COMPARED,
     )
 
 
-def _folded(known: Sequence[Heartbeat], instrument: str, limits: Limits) -> tuple[Looked, int]:
+def _folded(known: Sequence[Heartbeat], instrument: str, limits: Limits) -> tuple[ComparisonResult, int]:
     """(the last look, how many there were)."""
     asked = known[-1]
     if asked.venue is None:
         return unanswered("observed", asked.beat.node, None), 0
-    watch, now_ns = Watch(instrument, limits, Patience()), 0
+    watch, now_ns = Tracker(instrument, limits, TimeTolerances()), 0
     for one in known:
         if one.venue is None:
             continue
         now_ns = max(now_ns, _taken_ns(one))  # a wall clock may have been set back
         watch.heard(one.venue, now_ns)
-        looked = watch.look(Taken(one.beat.node, now_ns, None, one.venue), now_ns, one.at_ns)
+        looked = watch.look(SnapshotPair(one.beat.node, now_ns, None, one.venue), now_ns, one.at_ns)
     return watch.give_up(looked, now_ns, everything=False), len(known)
 
 
 def _taken_ns(one: Heartbeat) -> int:
     """When the node was as the heartbeat says."""
-    found = instant(one.beat.at)
+    found = instant(one.beat.sent_at)
     return found if isinstance(found, int) else one.at_ns

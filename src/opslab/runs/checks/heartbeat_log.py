@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from pydantic_core import to_json
 
 from opslab.errors import Corrupt, NotFound
-from opslab.model.messages.paper_messages import AccountSnapshot, Beat
+from opslab.model.messages.paper_messages import AccountSnapshot, EngineHeartbeat
 from opslab.model.primitives.instant import parse_iso
 from opslab.model.run.event import Event
 from opslab.store.runs.journal import NAME as JOURNAL
@@ -30,11 +30,11 @@ class Heartbeat:
     """Wall clock; when its event was written."""
     engine: int
     """Which engine of the run it is of."""
-    beat: Beat
+    beat: EngineHeartbeat
     venue: AccountSnapshot | None
 
 
-def heartbeats(folder: Path, seq: int | None) -> list[Heartbeat]:
+def read_heartbeats(folder: Path, seq: int | None) -> list[Heartbeat]:
     """That one, last, and before it those that were just before it and know what the venue said, oldest first.
 
     seq: None for the last one that knows. Raises NotFound, with what there is; Corrupt.
@@ -81,7 +81,7 @@ def _heartbeat(event: Event) -> Heartbeat:
     return Heartbeat(
         seq=event.seq,
         at_ns=parse_iso(event.time),
-        engine=int(told["engine"]),
-        beat=Beat.model_validate_json(to_json(told["beat"])),
+        engine=int(told["engine_number"]),
+        beat=EngineHeartbeat.model_validate_json(to_json(told["heartbeat"])),
         venue=None if venue is None else AccountSnapshot.model_validate_json(to_json(venue)),
     )

@@ -9,21 +9,21 @@ from opslab.reconciliation.compare import compare
 from opslab.reconciliation.document import MAX_BYTES
 from opslab.reconciliation.result import Limits, ReconciliationResult, conclude
 from opslab.reconciliation.snapshot import read_snapshots
-from opslab.runs.checks.check_results import RECONCILIATION, CheckSurroundings, Recorded, record_check
+from opslab.runs.checks.check_results import RECONCILIATION, CheckSurroundings, RecordedCheck, record_check
 from opslab.runs.record.state import told
 from opslab.store.runs.run_folders import run_folder
 from opslab.store.snapshot_file import read_snapshot_file, shown_path
 
 
 @dataclass(frozen=True, slots=True)
-class Reconciled:
+class RecordedReconciliation:
     result: ReconciliationResult
-    recorded: Recorded
+    recorded: RecordedCheck
 
 
 def reconcile_files(
     around: CheckSurroundings, run_id: str, expected: Path, observed: Path, limits: Limits
-) -> Reconciled:
+) -> RecordedReconciliation:
     """Raises InvalidSnapshots with every mistake of both files, Usage, NotFound, Environment; of the run BadId,
     NotFound, Corrupt, Environment, Unwritable. Then nothing was kept.
     """
@@ -42,4 +42,6 @@ def reconcile_files(
         limits=limits,
     )
     document = result.model_dump(mode="json")
-    return Reconciled(result, record_check(around, RunId(run_id), RECONCILIATION, result.summary(), document))
+    return RecordedReconciliation(
+        result, record_check(around, RunId(run_id), RECONCILIATION, result.summary(), document)
+    )

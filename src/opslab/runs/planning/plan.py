@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from opslab.datasets.dataset_records import check_playable, record_of, verify_files
+from opslab.datasets.dataset_records import check_playable, read_record, verify_files
 from opslab.errors import DataChanged, Usage
 from opslab.model.market.dataset import DatasetRecord
 from opslab.model.market.instrument import instrument_of
@@ -14,7 +14,7 @@ from opslab.model.messages.engine_messages import (
     EngineLimits,
     EnginePlan,
     LivePlan,
-    OwnStrategyPlan,
+    UserStrategyPlan,
     ScenarioPlan,
     money,
 )
@@ -24,7 +24,7 @@ from opslab.model.primitives.instant import iso, parse_minute
 from opslab.model.run.code_inputs import CodeParts
 from opslab.model.run.metadata import Git, Identity, RunDataset
 from opslab.model.spec.risk_profile import PROFILES
-from opslab.model.spec.run_spec import BacktestSpec, Mode, OwnStrategy, PaperSpec, RunSpec, StrategyRef
+from opslab.model.spec.run_spec import BacktestSpec, Mode, UserStrategyRef, PaperSpec, RunSpec, StrategyRef
 from opslab.ports import Clock
 from opslab.resources import exchange_info_symbol
 from opslab.runs.planning.data_window import Window, last_close_ns, window_of
@@ -80,7 +80,7 @@ class BacktestPlan(_Head):
 @dataclass(frozen=True, slots=True)
 class PaperPlan(_Head):
     spec: PaperSpec
-    strategy: ScenarioPlan | OwnStrategyPlan
+    strategy: ScenarioPlan | UserStrategyPlan
     symbol: dict[str, Any]
     """The instrument's entry of exchangeInfo."""
     rows: int
@@ -245,7 +245,7 @@ def _find(
 ) -> _Found:
     spec = loaded.spec
     dataset = DatasetId(spec.data.dataset)
-    record = record_of(layout, dataset)
+    record = read_record(layout, dataset)
     wanted = spec.data.fingerprint
     if wanted is not None and wanted != record.fingerprint:
         raise DataChanged(
@@ -287,9 +287,9 @@ def made_run_id(layout: Layout, spec: RunSpec, clock: Clock, suffix: str) -> Run
     return RunId(f"{plain}-{suffix}") if layout.run(plain).exists() else plain
 
 
-def _kebab(strategy: StrategyRef | OwnStrategy) -> str:
+def _kebab(strategy: StrategyRef | UserStrategyRef) -> str:
     """`ops-smoke-demo` of a scenario, `moving-average-cross` of a class MovingAverageCross."""
-    name = strategy.path.rpartition(":")[2] if isinstance(strategy, OwnStrategy) else strategy.name
+    name = strategy.path.rpartition(":")[2] if isinstance(strategy, UserStrategyRef) else strategy.name
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|_+", "-", name).strip("-").lower()
     return words[:40].strip("-") or "own"
 
@@ -319,8 +319,8 @@ def _engine_plan(layout: Layout, spec: BacktestSpec, run_id: RunId, found: _Foun
     )
 
 
-def _strategy_plan(spec: RunSpec, spec_folder: Path) -> ScenarioPlan | OwnStrategyPlan:
-    if isinstance(spec.strategy, OwnStrategy):
+def _strategy_plan(spec: RunSpec, spec_folder: Path) -> ScenarioPlan | UserStrategyPlan:
+    if isinstance(spec.strategy, UserStrategyRef):
         return own_plan(spec.strategy, spec_folder)
     return ScenarioPlan(name=spec.strategy.name, version=spec.strategy.version)
 

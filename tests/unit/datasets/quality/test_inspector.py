@@ -11,7 +11,7 @@ from opslab.datasets.candles import CANDLES, NUMBER, Chunk
 from opslab.datasets.fingerprint import Fingerprint
 from opslab.datasets.quality.findings import MAX_LISTED_PER_RULE, ConsecutiveRows, QualityFindings
 from opslab.datasets.quality.inspector import Inspector
-from opslab.datasets.quality.rules import ALLOWABLE, RULES, MIN_ZERO_VOLUME_CANDLES
+from opslab.datasets.quality.rules import ALLOWABLE, MIN_ZERO_VOLUME_CANDLES, RULES
 from opslab.datasets.sources.repairs import IdenticalDropper, in_time_order
 from opslab.model.market.instrument import instrument_of
 from opslab.resources import exchange_info_symbol

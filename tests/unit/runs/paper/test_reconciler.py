@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from opslab.runs.paper.reconciler import FINAL_NS, PERIODIC_NS, Finished
+from opslab.runs.paper.reconciler import FINAL_NS, PERIODIC_NS, FinishedReconciliation
 from tests.fakes.moving_account import WRONGS, Change, History, Order, Pace, Scene, Step, Wrong, with_kept_order
 
 STILL = Pace(0, (0, 0))
@@ -33,7 +33,7 @@ def scene(pace: Pace, seed: int = 0, **more: object) -> Scene:
     return Scene(with_kept_order(History(seed, pace, SECONDS)), **more)  # type: ignore[arg-type]
 
 
-def told(finished: Finished) -> list[tuple[str, str, str, str]]:
+def told(finished: FinishedReconciliation) -> list[tuple[str, str, str, str]]:
     found = [one for one in finished.result.findings if one.state != "ok"]
     return [(one.part, one.subject, one.field, one.reason) for one in found]
 
@@ -43,7 +43,7 @@ def test_an_account_at_rest_is_ok_at_the_first_look(occasion: str) -> None:
     stage = scene(STILL)
     finished = stage.run(occasion)  # type: ignore[arg-type]
     result = finished.result
-    assert (finished.occasion, result.occasion, result.state, result.looks) == (occasion, occasion, "ok", 1)
+    assert (finished.occasion, result.occasion, result.state, result.comparisons) == (occasion, occasion, "ok", 1)
     assert stage.now_s < 0.02
     assert result.expected.open_orders == result.observed.open_orders == 1
     assert result.not_compared == ("balances.free", "balances.locked")
@@ -173,14 +173,14 @@ def test_a_venue_that_cannot_be_asked_makes_it_unknown(occasion: str) -> None:
 def test_a_venue_that_comes_back_is_asked_again() -> None:
     stage = scene(STILL)
     stage.venue_is_up = False
-    assert stage.reconciler.begin("periodic")
-    assert stage.reconciler.turn() is None
+    assert stage.reconciler.start("periodic")
+    assert stage.reconciler.advance() is None
     stage.venue_is_up = True
     stage.now_s += 1
-    assert stage.reconciler.turn() is None
+    assert stage.reconciler.advance() is None
     stage.now_s += 0.01
-    stage.reconciler.took(stage.node(stage.asked, stage.now_s))
-    finished = stage.reconciler.turn()
+    stage.reconciler.add_snapshot(stage.node(stage.asked, stage.now_s))
+    finished = stage.reconciler.advance()
     assert finished
     assert finished.result.state == "ok"
 
@@ -198,7 +198,7 @@ def test_a_node_that_does_not_answer_makes_it_unknown() -> None:
 
 def test_a_node_that_is_gone_is_not_waited_for_until_another_comes() -> None:
     stage = scene(STILL)
-    stage.reconciler.node_gone()
+    stage.reconciler.node_stopped()
     finished = stage.run("final")
     assert finished.result.state == "unknown"
     assert stage.now_s < 0.1
@@ -207,23 +207,23 @@ def test_a_node_that_is_gone_is_not_waited_for_until_another_comes() -> None:
 
 def test_the_answer_to_another_word_is_none() -> None:
     stage = scene(STILL)
-    assert stage.reconciler.begin("periodic")
-    assert stage.reconciler.turn() is None
-    stage.reconciler.took(stage.node(stage.asked + 1, 0.0))
-    assert stage.reconciler.turn() is None
+    assert stage.reconciler.start("periodic")
+    assert stage.reconciler.advance() is None
+    stage.reconciler.add_snapshot(stage.node(stage.asked + 1, 0.0))
+    assert stage.reconciler.advance() is None
 
 
 def test_a_periodic_one_waits_its_turn_and_a_final_one_does_not() -> None:
     stage = scene(STILL)
-    assert stage.reconciler.begin("periodic")
-    assert not stage.reconciler.begin("periodic")
+    assert stage.reconciler.start("periodic")
+    assert not stage.reconciler.start("periodic")
     assert stage.run("final").occasion == "final"
     assert not stage.reconciler.is_busy
 
 
 def test_a_node_that_has_ended_is_judged_by_its_last_word() -> None:
     stage = scene(STILL)
-    stage.reconciler.took(stage.node(0, 0.0))
+    stage.reconciler.add_snapshot(stage.node(0, 0.0))
     assert stage.run("final").result.state == "ok"
     assert stage.asked == 0
 
@@ -236,7 +236,7 @@ def ended_behind() -> Scene:
     history.venue.append(history.venue[0].traded("BUY", Decimal("0.001"), Decimal(60_000)))
     stage = Scene(history)
     stage.wait(2.5)
-    stage.reconciler.took(stage.node(0, 2.5))
+    stage.reconciler.add_snapshot(stage.node(0, 2.5))
     return stage
 
 
@@ -265,7 +265,7 @@ def test_a_node_whose_orders_are_of_another_price_is_found_by_their_number() -> 
     node = stage.node(0, 0.0)
     off = node.account.model_copy(update={"open_orders": kept})
     stage.wait(6)
-    stage.reconciler.took(node.model_copy(update={"account": off}))
+    stage.reconciler.add_snapshot(node.model_copy(update={"account": off}))
     assert told(stage.run("final")) == [("open_orders", "O-0", "price", "differs")]
 
 
@@ -337,10 +337,10 @@ def test_what_the_venue_did_behind_the_last_word_of_a_node_is_late_and_no_more()
         (2.0, 99.0, lambda state: state.closed(0)),
     )
     stage.wait(1.9)
-    stage.reconciler.took(stage.node(0, 1.9))
+    stage.reconciler.add_snapshot(stage.node(0, 1.9))
     stage.wait(8)
     finished = stage.run("final")
-    assert (finished.result.state, finished.result.looks) == ("warning", 1)
+    assert (finished.result.state, finished.result.comparisons) == ("warning", 1)
     assert {reason for *_, reason in told(finished)} == {"in_flight"}
 
 
@@ -348,5 +348,5 @@ def test_what_took_place_behind_the_nodes_answer_takes_no_second_look() -> None:
     stage = written((6.06, 6.07, lambda state: state.traded("BUY", Decimal("0.001"), Decimal(60_000))), answer_s=0.08)
     stage.wait(6)
     result = stage.run("periodic").result
-    assert (result.state, result.looks) == ("ok", 1)
+    assert (result.state, result.comparisons) == ("ok", 1)
     assert (result.expected.positions, result.observed.positions) == (0, 0)
