@@ -89,10 +89,10 @@ class Replay:
 
     def _begin_minute(self, candle: Candle, skip: int) -> Iterator[tuple[int, Tick]]:
         """(number, tick) of those that are left of the minute behind the first `skip`."""
-        ticks = enumerate(self._market.draw(candle), 1)
+        ticks = enumerate(self._market.simulate_ticks(candle), 1)
         self._stage.begin(candle, self.minutes)
         for _, tick in islice(ticks, skip):
-            self._market.recall(tick)
+            self._market.apply_past_tick(tick)
         return ticks
 
     async def _play(

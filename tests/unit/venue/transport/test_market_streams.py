@@ -15,7 +15,7 @@ from opslab.venue.market.klines import INTERVALS
 from opslab.venue.market.market import Market
 from opslab.venue.market.payloads import MarketPayloads
 from opslab.venue.market_publisher import MarketPublisher
-from opslab.venue.transport.market_streams import MAX_STREAMS, MarketStreams, Subscriber, parse_depth_stream, is_served
+from opslab.venue.transport.market_streams import MAX_STREAMS, MarketStreams, Subscriber, is_served, parse_depth_stream
 from opslab.venue.transport.sessions import Connection
 from opslab.venue.transport.user_data_stream import VALID_MS, UserDataStream
 from tests.fakes import virtual_time
