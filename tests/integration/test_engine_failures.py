@@ -146,13 +146,9 @@ def test_a_strategy_that_hangs_is_killed_by_the_second_stop(run_with: RunWith, t
     assert (run.status, run.ended_by) == ("interrupted", "SIGINT")
 
 
-def test_a_hanging_strategy_is_killed_when_its_time_to_stop_is_over(
-    run_with: RunWith, tc: Tc, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from opslab.runs.processes import child_process
+def test_a_hanging_strategy_is_killed_when_its_time_to_stop_is_over(run_with: RunWith, tc: Tc) -> None:
     from tests.drivers.tc import wait_until
 
-    monkeypatch.setattr(child_process, "STOP_SECONDS", 0.3)
     signals = StopSignals()
 
     def stop_once() -> None:

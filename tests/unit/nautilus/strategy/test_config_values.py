@@ -178,14 +178,12 @@ def test_links_are_followed_once(tmp_path: Path) -> None:
     assert digests(tmp_path / "f", [], []) != before
 
 
-def test_too_much_is_refused_and_not_walked_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_much_is_refused_and_not_walked_for_ever(tmp_path: Path) -> None:
     put(tmp_path, *(f"d{n}/x.txt" for n in range(5)), "a.py", "b.py", "c.py")
-    monkeypatch.setattr(own_files, "MAX_FILES", 2)
     with pytest.raises(TooMuch, match="more than 2 files"):
-        own_files.own_files(tmp_path, [], [])
-    monkeypatch.setattr(own_files, "MAX_LOOKED_AT", 7)
+        own_files.own_files(tmp_path, [], [], max_files=2)
     with pytest.raises(TooMuch, match="more than 7 files and folders"):
-        own_files.own_files(tmp_path, [], [])
+        own_files.own_files(tmp_path, [], [], max_looked_at=7)
 
 
 @pytest.mark.parametrize("size", [0, 5, 10, 15, 20, 21, 5000])
