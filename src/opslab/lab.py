@@ -34,11 +34,11 @@ if TYPE_CHECKING:
     from opslab.model.spec.run_spec import Mode
     from opslab.ports import Progress
     from opslab.reconciliation.result import Limits
-    from opslab.runs.checks.check_results import CheckSurroundings, RecordedCheck
+    from opslab.runs.checks.check_results import CheckContext, RecordedCheck
     from opslab.runs.checks.connectivity import CheckOutcome
     from opslab.runs.checks.reconciliation import RecordedReconciliation
     from opslab.runs.comparison.reproduce import Reproduction
-    from opslab.runs.lifecycle import Surroundings
+    from opslab.runs.lifecycle import RunContext
     from opslab.runs.planning.plan import BacktestPlan, PaperPlan, RunPlan
     from opslab.runs.processes.venue_service import VenueObserver, VenueOptions
     from opslab.runs.record.selection import Page, Selection
@@ -164,7 +164,9 @@ class Lab:
 
     instrument = INSTRUMENT
 
-    def serve_venue(self, options: "VenueOptions", signals: StopSignals, observer: "VenueObserver") -> "VenueProgress | None":
+    def serve_venue(
+        self, options: "VenueOptions", signals: StopSignals, observer: "VenueObserver"
+    ) -> "VenueProgress | None":
         """Serve until a signal comes. How far the replay came."""
         from opslab.runs.processes.venue_service import plan_venue, serve
 
@@ -203,10 +205,10 @@ class Lab:
 
         return audit_venue(self.layout, name)
 
-    def _around(self, signals: StopSignals) -> "Surroundings":
-        from opslab.runs.lifecycle import Surroundings
+    def _around(self, signals: StopSignals) -> "RunContext":
+        from opslab.runs.lifecycle import RunContext
 
-        return Surroundings(self.layout, self._clock, self._processes, signals, self.redactor())
+        return RunContext(self.layout, self._clock, self._processes, signals, self.redactor())
 
     def runs(self, wanted: "Selection") -> "Page":
         from opslab.runs.record.registry import list_runs
@@ -283,10 +285,10 @@ class Lab:
         self, run_id: str, kind: "CheckKind", summary: Mapping[str, Any], document: Mapping[str, Any]
     ) -> "RecordedCheck":
         """Keep a check's result with a run. Raises BadId, NotFound, Corrupt, Environment, Unwritable."""
-        from opslab.runs.checks.check_results import CheckSurroundings, record_check
+        from opslab.runs.checks.check_results import CheckContext, record_check
 
-        around = CheckSurroundings(self.layout, self._clock, self._processes)
-        return record_check(around, RunId(run_id), kind, summary, document)
+        context = CheckContext(self.layout, self._clock, self._processes)
+        return record_check(context, RunId(run_id), kind, summary, document)
 
     def readiness(self, spec_file: Path, run_id: str | None) -> "CheckOutcome[ReadinessResult]":
         """Whether the variables are set that the spec names. No network."""
@@ -300,8 +302,8 @@ class Lab:
         from opslab.model.primitives.loopback_url import LoopbackUrl
         from opslab.runs.checks.connectivity import check_probe
 
-        around = self._check_surroundings()
-        return check_probe(around, spec_file, LoopbackUrl(url), timeout_ms, run_id, system_resolve)
+        context = self._check_surroundings()
+        return check_probe(context, spec_file, LoopbackUrl(url), timeout_ms, run_id, system_resolve)
 
     def reconcile(self, run_id: str, expected: Path, observed: Path, limits: "Limits") -> "RecordedReconciliation":
         """Two snapshot files, held against each other and kept with a run."""
@@ -315,10 +317,10 @@ class Lab:
 
         return reconcile_heartbeat(self._check_surroundings(), run_id, seq, limits)
 
-    def _check_surroundings(self) -> "CheckSurroundings":
-        from opslab.runs.checks.check_results import CheckSurroundings
+    def _check_surroundings(self) -> "CheckContext":
+        from opslab.runs.checks.check_results import CheckContext
 
-        return CheckSurroundings(self.layout, self._clock, self._processes)
+        return CheckContext(self.layout, self._clock, self._processes)
 
     def activate_switch(self, run_id: RunId | None, reason: str, actor: str) -> "Change":
         """run_id: None for all runs. Raises Unwritable."""
@@ -334,10 +336,10 @@ class Lab:
 
     def tell_runs(self, run_id: RunId | None, patience_seconds: float) -> list[str]:
         """Tell the journals of runs that have not ended what their kill switch says; notes for a person."""
-        from opslab.runs.safety.start_gate import TellSurroundings, tell_runs
+        from opslab.runs.safety.start_gate import SwitchContext, tell_runs
 
-        around = TellSurroundings(self.layout, self._clock, self._processes, self.redactor())
-        return tell_runs(around, run_id, patience_seconds)
+        context = SwitchContext(self.layout, self._clock, self._processes, self.redactor())
+        return tell_runs(context, run_id, patience_seconds)
 
     def _lives_elsewhere(self, run_id: str, owner: "Owner", same_kernel: bool) -> bool:
         from opslab.runs.record.owners import lives_elsewhere

@@ -27,7 +27,7 @@ from opslab.store.venues.venue_files import TOKEN as TOKEN_FILE
 from opslab.store.venues.venue_files import read_token
 from opslab.venue.control.control_socket import MAX_LINE_BYTES, MAX_OPEN
 from opslab.venue.faults.registry import FAULTS
-from tests.drivers.control_client import TOKEN, Asker, EventLog, RawDoor, holding
+from tests.drivers.control_client import TOKEN, AccountPoller, EventLog, RawDoor, holding
 from tests.drivers.tc import Tc, wait_until
 from tests.drivers.venue_client import (
     LISTEN_KEY,
@@ -661,7 +661,7 @@ def with_the_connection(stand: Stand, name: str) -> int:
 
 
 def with_the_process(stand: Stand, name: str) -> int:
-    with Asker(stand.venue.ledger, name) as asker:
+    with AccountPoller(stand.venue.ledger, name) as asker:
         number = int(asker.answer["ok"]["number"])
         disturb(stand)
         assert [held["number"] for held in stand.door.ask("held")] == [number]
@@ -700,7 +700,7 @@ def test_however_a_fault_ends_the_venue_is_as_before(stand: Stand, name: str, wh
 
 @pytest.mark.parametrize("name", AT_ONCE)
 def test_what_is_over_at_once_is_over_whoever_asked(stand: Stand, name: str) -> None:
-    with Asker(stand.venue.ledger, name) as asker:
+    with AccountPoller(stand.venue.ledger, name) as asker:
         told = asker.answer["ok"]
     assert told["remaining_seconds"] is None
     assert stand.log.ended(told["number"])["reason"] == "it is over at once"

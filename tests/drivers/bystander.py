@@ -39,7 +39,7 @@ DESCRIPTORS = 4
 """What may be open more than before."""
 
 
-class Onlooker:
+class MonitorActor:
     """Connected from before an attack to behind it."""
 
     def __init__(self, venue: VenueChild, client: VenueClient) -> None:
@@ -119,13 +119,13 @@ class Onlooker:
 
 
 @contextmanager
-def attacked(home: Path, folder: Path, *, at_full_speed: bool = False) -> Iterator[tuple[Place, VenueChild, Onlooker]]:
+def attacked(home: Path, folder: Path, *, at_full_speed: bool = False) -> Iterator[tuple[Place, VenueChild, MonitorActor]]:
     """A venue, and somebody who uses it as intended."""
     speed = None if at_full_speed else 120.0
     with ExitStack() as stack:
         venue = stack.enter_context(VenueChild(home, folder, speed=speed, pace="clock", start="any"))
         client = stack.enter_context(venue.client())
-        yield Place.of(venue.endpoints), venue, Onlooker(venue, client)
+        yield Place.of(venue.endpoints), venue, MonitorActor(venue, client)
 
 
 def newcomer(venue: VenueChild) -> None:

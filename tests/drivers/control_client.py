@@ -69,7 +69,7 @@ class RawDoor:
         return self.answer()
 
 
-class Asker:
+class AccountPoller:
     """A process that began a fault for as long as it is connected. `with` leaves no process behind."""
 
     def __init__(self, folder: Path, fault: str, **terms: Any) -> None:

@@ -134,7 +134,7 @@ class PaperRun:
 
     def wait_for_bars(self, bars: int) -> Event:
         """The first heartbeat of so many."""
-        return self.wait_for("paper_heartbeat", lambda payload: payload["beat"]["bars"] >= bars)
+        return self.wait_for("paper_heartbeat", lambda payload: payload["heartbeat"]["bars"] >= bars)
 
     @property
     def names(self) -> list[str]:

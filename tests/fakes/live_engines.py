@@ -1,4 +1,4 @@
-"""Engine children of paper runs with strategies for tests. Started as `python -m tests.fakes.live_engines NAME FD`."""
+"""Engine children of paper runs with strategies for tests. Started as `python -P live_engines.py NAME FD`."""
 
 import sys
 import time

@@ -11,7 +11,7 @@ from opslab.model.messages.ledger_events import event_of
 from opslab.ports import Moment
 from opslab.venue.account.account import Account
 from opslab.venue.account.audit import Audit, audit
-from opslab.venue.account.order_requests import new_order
+from opslab.venue.account.order_requests import parse_new_order
 from opslab.venue.exchange import Exchange
 from opslab.venue.fault_hooks import FaultHooks
 from opslab.venue.market.market import Market
@@ -61,7 +61,7 @@ class Book:
         market.start_at_open(Candle(0, price, price, price, price, 1_000), 0)
         broadcast = MarketPublisher(market, MarketPayloads(market), MarketStreams("BTCUSDT"), lambda: 0)
         self.exchange = Exchange(
-            market, Account.begin(begin), self.ledger, broadcast, lambda: NOW_MS, Moment(0, 0), self.hooks
+            market, Account.from_opened(begin), self.ledger, broadcast, lambda: NOW_MS, Moment(0, 0), self.hooks
         )
         self.exchange.tell = self.told.extend
 
@@ -77,7 +77,7 @@ class Book:
         params: dict[str, Any] = {"symbol": "BTCUSDT", "side": side, "quantity": quantity, "type": "MARKET", **more}
         if price is not None:
             params |= {"type": "LIMIT", "price": price, "timeInForce": "GTC"}
-        return self.exchange.place(new_order(params, "BTCUSDT"))[0].order_id
+        return self.exchange.place(parse_new_order(params, "BTCUSDT"))[0].order_id
 
     def audit(self) -> Audit:
         return audit([[event_of(event) for event in events] for events in self.ledger.kept])

@@ -436,7 +436,7 @@ KILL_SWITCH_ANSWER = {field.name for field in dataclasses.fields(Switch)} - {"fi
     [
         ("spec.md", "Fields", leaves(BacktestSpec) | leaves(PaperSpec)),
         ("spec.md", "Risk profiles", set(PROFILES)),
-        ("data.md", "What is checked", set(RULES)),
+        ("data.md", "Quality rules", set(RULES)),
         ("data.md", "The dataset folder", set(DatasetRecord.model_fields)),
         ("run.md", "Statuses", words_of(Status)),
         ("run.md", "Inputs", set(CodeParts.model_fields)),
@@ -456,7 +456,7 @@ KILL_SWITCH_ANSWER = {field.name for field in dataclasses.fields(Switch)} - {"fi
         ("journal.md", "Events", words_of(EventName)),
         ("manifest.md", "manifest.json", set(Manifest.model_fields)),
         ("manifest.md", "A sealed file", set(SealedFile.model_fields)),
-        ("manifest.md", "What verify finds", words_of(Kind)),
+        ("manifest.md", "Findings of verify", words_of(Kind)),
         ("json.md", "A row of the list", (set(Row._fields) | {"folder"}) - {"error"}),
         ("json.md", "A verification", set(Verification.model_fields) | set(SealFinding.model_fields) | {"hint"}),
         ("paper-results.md", "Comparison with another run", words_of(Cause) | fields_words(Parity, "verdict")),

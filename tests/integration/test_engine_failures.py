@@ -11,7 +11,7 @@ import pytest
 from opslab.lab import Lab
 from opslab.model.run.metadata import RunMetadata
 from opslab.runs.backtest.run import run_backtest
-from opslab.runs.lifecycle import Surroundings
+from opslab.runs.lifecycle import RunContext
 from opslab.runs.planning.plan import BacktestPlan
 from opslab.runs.processes.child_process import ChildProcess
 from opslab.settings import Settings
@@ -19,21 +19,21 @@ from opslab.system import StopSignals, SystemClock, SystemProcesses
 from tests.drivers.tc import Tc
 
 ROOT = Path(__file__).parents[2]
+ENGINES = ROOT / "tests" / "fakes" / "engines.py"
 
 RunWith = Callable[..., RunMetadata]
 
 
 @pytest.fixture
-def run_with(tc: Tc, monkeypatch: pytest.MonkeyPatch) -> RunWith:
+def run_with(tc: Tc) -> RunWith:
     """Run `ops_smoke_demo` as an engine child of tests/fakes/engines.py understands it."""
-    monkeypatch.chdir(ROOT)  # for `-m tests.fakes.engines`
 
     def run(engine: str, signals: StopSignals | None = None, **changes: Any) -> RunMetadata:
         lab = Lab(Settings(tc.home, "--home"))
         plan = lab.plan(Path(tc.spec(**changes)), "r1")
         assert isinstance(plan, BacktestPlan)
-        command = (sys.executable, "-m", "tests.fakes.engines", engine)
-        around = Surroundings(
+        command = (sys.executable, "-P", str(ENGINES), engine)
+        context = RunContext(
             lab.layout,
             SystemClock(),
             SystemProcesses(),
@@ -41,7 +41,7 @@ def run_with(tc: Tc, monkeypatch: pytest.MonkeyPatch) -> RunWith:
             lab.redactor(),
             command,
         )
-        return run_backtest(plan, around, lambda _bars: None)
+        return run_backtest(plan, context, lambda _bars: None)
 
     return run
 
@@ -125,13 +125,13 @@ def test_a_strategy_that_hangs_is_killed_by_the_second_stop(run_with: RunWith, t
     """As with Ctrl-C pressed twice: the first asks, the second does not."""
     from tests.drivers.tc import wait_until
 
-    class Pressed(StopSignals):
+    class HaltProgress(StopSignals):
         def press(self) -> None:
             self.name = self.name or "SIGINT"
             self.count += 1
             self.on_signal(self.count)
 
-    signals = Pressed()
+    signals = HaltProgress()
 
     def press_twice() -> None:
         hung = "scenario_action_triggered"

@@ -17,7 +17,7 @@ from opslab.errors import LabError
 from opslab.lab import Lab
 from opslab.model.primitives.ids import RunId
 from opslab.model.primitives.instant import parse_iso
-from opslab.runs.lifecycle import Surroundings
+from opslab.runs.lifecycle import RunContext
 from opslab.runs.paper.run import run_paper
 from opslab.runs.processes.venue_control_client import open_control
 from opslab.runs.processes.venue_folder import is_served
@@ -30,7 +30,7 @@ from opslab.system import StopSignals, SystemClock, SystemProcesses
 from tests.drivers.tc import Tc, wait_until
 from tests.oracles.paper_truth import ledger_of
 
-ROOT = Path(__file__).parents[2]
+ENGINES = Path(__file__).parents[1] / "fakes" / "live_engines.py"
 STRATEGIES = Path(__file__).parents[1] / "strategies" / "halting"
 RUN = "r1"
 END_SECONDS = 40.0
@@ -387,7 +387,7 @@ def test_nothing_revives_a_halted_run(tc: Tc) -> None:
         run = running.halted()
     flat_by_ledger(tc, run)
     assert run["paper"]["restarts"] == 0
-    assert running.event("engine_lost")["payload"]["number"] == 1
+    assert running.event("engine_lost")["payload"]["engine_number"] == 1
 
 
 def test_an_engine_that_is_being_started_again(tc: Tc) -> None:
@@ -451,14 +451,13 @@ def test_a_switch_that_cannot_be_read_stops_the_run(tc: Tc, what: Any) -> None:
 
 def test_without_word_of_the_kernel_it_polls(tc: Tc, monkeypatch: pytest.MonkeyPatch) -> None:
     """Control does not watch here at all: what stops the run is the engine's polling."""
-    monkeypatch.chdir(ROOT)
     monkeypatch.setattr("opslab.runs.safety.halt_controller.SwitchWatch", NoWatch)
     lab = Lab(Settings(tc.home, "--home"))
     block = {"speed": 120, "max_bars": 2000}
     plan = lab.plan(Path(tc.spec(mode="paper", paper=block)), RUN, "paper")
-    command = (sys.executable, "-m", "tests.fakes.live_engines", "HoldsPolled")
+    command = (sys.executable, "-P", str(ENGINES), "HoldsPolled")
     with StopSignals() as signals:
-        around = Surroundings(lab.layout, SystemClock(), SystemProcesses(), signals, lab.redactor(), command)
+        context = RunContext(lab.layout, SystemClock(), SystemProcesses(), signals, lab.redactor(), command)
         asked = threading.Event()
 
         def on_live(live: Any) -> None:
@@ -466,7 +465,7 @@ def test_without_word_of_the_kernel_it_polls(tc: Tc, monkeypatch: pytest.MonkeyP
                 asked.set()
                 activate(tc)
 
-        run = run_paper(plan, around, on_live)
+        run = run_paper(plan, context, on_live)
     assert run.status == "halted"
     flat_by_ledger(tc, run.model_dump(mode="json"))
 

@@ -20,7 +20,7 @@ from opslab.cli.app import app
 from opslab.errors import BadData, Corrupt, Environment, Usage
 from opslab.model.market.candle import MINUTE_MS
 from opslab.model.messages.venue_messages import VenueEndpoints
-from tests.breaking.processes import children, is_living
+from tests.drivers.processes import children, is_living
 from tests.drivers.tc import Tc, candle_lines, wait_until
 from tests.drivers.venue_client import Closed, Socket, VenueClient
 

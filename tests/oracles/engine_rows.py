@@ -17,7 +17,7 @@ from opslab.lab import Lab
 from opslab.model.market.instrument import instrument_of
 from opslab.model.run.results import Results
 from opslab.nautilus import backtest
-from opslab.nautilus.strategy.guarded import Watch
+from opslab.nautilus.strategy.guarded import StrategyRecorder
 from opslab.nautilus.strategy.scenarios import OrderLifecycleDemo, make
 from opslab.runs.planning.plan import BacktestPlan
 from opslab.settings import Settings
@@ -46,7 +46,7 @@ def ran(home: str, spec: str, scenario: type[OrderLifecycleDemo]) -> tuple[dict[
     plan = planned.engine
     rows: dict[str, list[Mapping[str, Any]]] = {"orders": [], "fills": [], "positions": []}
     results = Results(lambda name, row: rows[name].append(row))
-    watch = Watch(frames=Silent(), results=results, order_events=False, clean=str)
+    watch = StrategyRecorder(frames=Silent(), results=results, order_events=False, clean=str)
     instrument = instrument_of(plan.symbol)
     with tempfile.TemporaryDirectory() as work:
         plan = plan.model_copy(update={"work_path": work})

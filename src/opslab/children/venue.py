@@ -16,7 +16,7 @@ from typing import BinaryIO
 
 from pydantic_core import from_json
 
-from opslab.children.pipe import FramePipe
+from opslab.children.pipe import MessagePipe
 from opslab.datasets.playback import playback
 from opslab.errors import Corrupt, LabError
 from opslab.killswitch.watcher import SwitchWatch
@@ -42,7 +42,7 @@ REMEMBERED = 1_500
 def main(descriptor: int) -> int:
     """Serve the plan on standard input. Exit 0 when it was stopped, 5 when it could not serve."""
     os.set_inheritable(descriptor, False)
-    frames = FramePipe(descriptor)
+    frames = MessagePipe(descriptor)
     stream = os.fdopen(os.dup(0), "rb")
     plan = VenuePlan.model_validate_json(stream.readline())
     try:
@@ -56,7 +56,7 @@ def main(descriptor: int) -> int:
     return 0
 
 
-async def _serve(plan: VenuePlan, stream: BinaryIO, frames: FramePipe, stack: ExitStack) -> None:
+async def _serve(plan: VenuePlan, stream: BinaryIO, frames: MessagePipe, stack: ExitStack) -> None:
     clock = SystemClock()
     instrument = instrument_of(plan.symbol)
     ledger = stack.enter_context(LedgerFile(Path(plan.ledger), clock))
@@ -111,7 +111,7 @@ def _account(plan: VenuePlan, instrument: Instrument, ledger: LedgerFile, now_ms
             time_ms=now_ms,
         )
         ledger.append([written(opened)], ledger.moment())
-        return Account.begin(opened)
+        return Account.from_opened(opened)
     return Account.replay(_chained(first, events))
 
 
@@ -158,11 +158,11 @@ def _from(first: Candle, rows: Iterator[tuple[int, Candle]]) -> Iterator[Candle]
         yield candle
 
 
-def _listening(frames: FramePipe, endpoints: VenueEndpoints) -> None:
+def _listening(frames: MessagePipe, endpoints: VenueEndpoints) -> None:
     frames.send({"listening": endpoints.model_dump()})
 
 
-async def _tell_progress(venue: Venue, frames: FramePipe) -> None:
+async def _tell_progress(venue: Venue, frames: MessagePipe) -> None:
     while True:
         await asyncio.sleep(_PROGRESS_SECONDS)
         frames.offer({"progress": venue.progress().model_dump()})

@@ -16,11 +16,11 @@ from opslab.ports import Clock, Processes
 from opslab.runs.paper.recovery import Settled, put_away, refuse_while_served, settle_paper
 from opslab.runs.record.owners import refuse_unless_gone
 from opslab.runs.record.report import write_reports
-from opslab.runs.record.run_journal import RunLog, finish, metrics_document
-from opslab.runs.record.state import refuse_behind, told
+from opslab.runs.record.run_journal import RunJournal, finish, metrics_document
+from opslab.runs.record.state import read_state, refuse_behind
 from opslab.runs.record.verify import check_journal, refuse_changed
 from opslab.runs.safety.flat_times import flat_times
-from opslab.runs.safety.halt_summary import halt_told_by
+from opslab.runs.safety.halt_summary import summarize_halt
 from opslab.specs.load import load_spec
 from opslab.store.files import file_digest, remove_file, remove_folder
 from opslab.store.layout import Layout
@@ -63,13 +63,13 @@ def recover(
     done = _needs_nothing(folder)
     if done:
         return _without_leftovers(layout, folder, done, clock)
-    _refuse_unless_gone(told(folder), processes, gone_host)
+    _refuse_unless_gone(read_state(folder), processes, gone_host)
     with owned(folder):
         done = _needs_nothing(folder)  # still: another may have been quicker
         if done:
             return done
         check_journal(folder)
-        metadata = told(folder)
+        metadata = read_state(folder)
         is_paper = metadata.mode == "paper"
         if metadata.status == "running":
             if is_paper:
@@ -123,7 +123,7 @@ def try_to_recover(
 
 
 def _needs_nothing(folder: Path) -> Recovered | None:
-    metadata = told(folder)
+    metadata = read_state(folder)
     if metadata.status == "initialized":
         refuse_behind(folder, metadata)
         kind = "a backtest" if metadata.mode == "backtest" else "a paper run"
@@ -166,7 +166,7 @@ def _without_leftovers(layout: Layout, folder: Path, done: Recovered, clock: Clo
         if behind.checks:
             return _seal_checks(folder, clock, len(behind.checks))
         if _wants_reports(folder):
-            write_reports(folder, told(folder))
+            write_reports(folder, read_state(folder))
     message = "it is sealed; what a process that died left is gone, and the reports are rendered"
     return done.model_copy(update={"action": "rendered", "message": message})
 
@@ -184,7 +184,7 @@ def _has_leftovers(folder: Path) -> bool:
 def _seal_checks(folder: Path, clock: Clock, count: int) -> Recovered:
     """The last checks were kept, and their process died before it could seal them."""
     check_journal(folder)
-    metadata = told(folder)
+    metadata = read_state(folder)
     for kind in CHECKS:
         last = last_artifact(getattr(metadata, kind.section) or {})
         if last:
@@ -239,14 +239,14 @@ def _settle(
             how, by, more = "run_halted", "kill_switch", {**more, "result_digest": None}
     with Journal(folder, clock) as journal:
         times = {"ended_at": last_sign, "recovered_at": iso(clock.now_ns())}
-        return RunLog(folder, journal, metadata).tell(how, {**more, "ended_by": by, **times})
+        return RunJournal(folder, journal, metadata).tell(how, {**more, "ended_by": by, **times})
 
 
 def _halt(folder: Path, metadata: RunMetadata, settled: Settled | None) -> HaltFacts | None:
     """What is known of the halt that its control died over; None: it was not being halted."""
     if metadata.safety is None or metadata.safety.state != "active":
         return None
-    told_halt = halt_told_by(read_events(folder))
+    told_halt = summarize_halt(read_events(folder))
     account = settled.account if settled else None
     if account is None:
         return told_halt.facts(None, flat=None)

@@ -6,14 +6,14 @@ from typing import Any
 
 from opslab.model.run.halt_summary import HaltFacts
 from opslab.runs.processes.child_process import ChildProcess
-from opslab.runs.safety.halt_controller import HaltOfRun
+from opslab.runs.safety.halt_controller import HaltController
 
 KILL_SECONDS = 0.5
 """How long a handler may keep the engine from ending; then it is killed, and the run has what it had until then."""
 
 
-class BacktestHalt:
-    def __init__(self, halt: HaltOfRun, engine: ChildProcess) -> None:
+class BacktestHaltController:
+    def __init__(self, halt: HaltController, engine: ChildProcess) -> None:
         self._halt = halt
         self._engine = engine
         self._seen: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()

@@ -24,7 +24,7 @@ _TELLING = ("type", "client_order_id", "venue_order_id", "feed", "to", "why", "l
 
 
 @dataclass(slots=True)
-class EngineLife:
+class EngineSession:
     number: int
     child: ChildProcess
     started_s: float
@@ -110,7 +110,7 @@ def complaint(signs: Signs, bounds: Bounds, now_s: float) -> Complaint | None:
     return "hang" if now_s - signs.last_beat_s > bounds.hang_after_seconds else None
 
 
-def cause(life: EngineLife, death: Failure | None, bounds: Bounds) -> Failure | None:
+def cause(life: EngineSession, death: Failure | None, bounds: Bounds) -> Failure | None:
     """Why an engine is gone; None when it ended as it should. death: what its process says of that."""
     if life.failure:
         return life.failure
@@ -121,7 +121,7 @@ def cause(life: EngineLife, death: Failure | None, bounds: Bounds) -> Failure | 
     return None if life.counters else Failure(kind="engine", message="the engine ended without a result")
 
 
-def end_word(life: EngineLife, failure: Failure | None) -> str:
+def engine_end_code(life: EngineSession, failure: Failure | None) -> str:
     """How it ended, in a word. failure: its cause."""
     if failure is None:
         return "stopped"
@@ -130,7 +130,7 @@ def end_word(life: EngineLife, failure: Failure | None) -> str:
     return failure.kind if life.failure else life.child.ended_with or failure.kind
 
 
-def phase(life: EngineLife | None, is_ending: bool) -> Phase:
+def phase(life: EngineSession | None, is_ending: bool) -> Phase:
     """What a run does whose engine is as it is; None: it has none."""
     if is_ending or (life and life.ending):
         return "stopping"
@@ -139,7 +139,7 @@ def phase(life: EngineLife | None, is_ending: bool) -> Phase:
     return "running"
 
 
-def all_was_sent(life: EngineLife, replayed_s: float | None, now_s: float) -> bool:
+def all_was_sent(life: EngineSession, replayed_s: float | None, now_s: float) -> bool:
     """Whether there is nothing to wait for any more: the last bar is late, or was lost on the way."""
     if replayed_s is None or life.first_beat_s is None:
         return False
@@ -151,7 +151,7 @@ def unasked(why: StopReason) -> Failure:
     return Failure(kind="engine", message=f"the engine ended by itself: {why}, which did not come from tc")
 
 
-def loss(life: EngineLife, failure: Failure) -> dict[str, Any]:
+def loss(life: EngineSession, failure: Failure) -> dict[str, Any]:
     """What the journal keeps of an engine that was lost."""
     return {
         "engine_number": life.number,
@@ -163,7 +163,7 @@ def loss(life: EngineLife, failure: Failure) -> dict[str, Any]:
     }
 
 
-def may_restart(life: EngineLife, failure: Failure, limits: PaperLimits) -> bool:
+def may_restart(life: EngineSession, failure: Failure, limits: PaperLimits) -> bool:
     """What befell the process may be over with a new one; a strategy that raised would do it again."""
     return limits.restart == "on_failure" and life.number <= limits.max_restarts and failure.kind != "strategy"
 

@@ -6,8 +6,8 @@ from opslab.model.messages.engine_messages import StopReason
 from opslab.model.messages.venue_messages import VenueEndpoints
 from opslab.model.primitives.instant import iso
 from opslab.model.run.metadata import Failure
-from opslab.runs.lifecycle import Surroundings
-from opslab.runs.paper.engine_session import Bounds, Complaint, EngineLife, Signs, cause, complaint, end_word
+from opslab.runs.lifecycle import RunContext
+from opslab.runs.paper.engine_session import Bounds, Complaint, EngineSession, Signs, cause, complaint, engine_end_code
 from opslab.runs.planning.plan import PaperPlan
 from opslab.runs.processes.child_process import ChildProcess
 from opslab.runs.processes.inbox import Inbox
@@ -16,16 +16,16 @@ PATIENCE_SECONDS = 20.0
 """From being asked to end to being killed: flattening, a last reconciliation, goodbye to the venue."""
 
 
-class EngineSeat:
-    def __init__(self, plan: PaperPlan, logs: Path, around: Surroundings, inbox: Inbox) -> None:
+class EngineSupervisor:
+    def __init__(self, plan: PaperPlan, logs: Path, context: RunContext, inbox: Inbox) -> None:
         limits = plan.spec.paper
         self.bounds = Bounds(float(limits.hang_after_seconds), limits.max_memory_mb << 20)
-        self.life: EngineLife | None = None
+        self.life: EngineSession | None = None
         """The one that there is now."""
         self._plan = plan
         self._logs = logs
-        self._around = around
-        self._clock = around.clock
+        self._around = context
+        self._clock = context.clock
         self._inbox = inbox
 
     def start(self, number: int, endpoints: VenueEndpoints) -> None:
@@ -33,7 +33,7 @@ class EngineSeat:
         log = self._logs / ("engine.log" if number == 1 else f"engine-{number}.log")
         plan = self._plan.live(endpoints, number, self._around.layout.home)
         child = ChildProcess("engine", plan, log, self._clock, self._around.command, PATIENCE_SECONDS)
-        self.life = EngineLife(number, child, self._clock.monotonic_s(), iso(self._clock.now_ns()))
+        self.life = EngineSession(number, child, self._clock.monotonic_s(), iso(self._clock.now_ns()))
         self._inbox.listen(self.life.who, child)
 
     def ask(self, number: int) -> None:
@@ -55,12 +55,12 @@ class EngineSeat:
         life.killed_for = complaint(signs, self.bounds, now_s)
         return life.killed_for
 
-    def gone(self, life: EngineLife) -> Failure | None:
+    def gone(self, life: EngineSession) -> Failure | None:
         """Its end was heard: why it ended, None when it did as it was asked."""
         self._inbox.leave(life.who)
         life.child.close()
         failure = cause(life, life.child.failure(self._around.clean), self.bounds)
-        life.ended_by = end_word(life, failure)
+        life.ended_by = engine_end_code(life, failure)
         self.life = None
         return failure
 

@@ -23,12 +23,12 @@ from opslab.model.run.paper_summary import (
     Reconciliations,
     StopFacts,
 )
-from opslab.runs.paper.feed_stats import FeedTimes
+from opslab.runs.paper.feed_stats import FeedStats
 from opslab.runs.paper.results import PaperCounts
 
 
 @dataclass(slots=True)
-class Told:
+class JournalSummary:
     """The events of a journal, taken in one after the other. Seconds are those since 1970."""
 
     began_s: float | None = None
@@ -51,7 +51,7 @@ class Told:
     """When control began to start an engine."""
     _messages: dict[int, Mapping[str, int]] = field(default_factory=dict)
     """Of each engine, by its last beat."""
-    _feeds: dict[FeedName, FeedTimes] = field(default_factory=lambda: {name: FeedTimes() for name in FEEDS})
+    _feeds: dict[FeedName, FeedStats] = field(default_factory=lambda: {name: FeedStats() for name in FEEDS})
     _stopping_s: float | None = None
     _gate_s: float | None = None
     _flat_s: float | None = None
@@ -179,8 +179,8 @@ class Told:
         return self._feeds[name].facts(sum(each[name] for each in self._messages.values()), self.last_s)
 
 
-def told_by(events: Iterable[Event]) -> Told:
-    told = Told()
+def summarize(events: Iterable[Event]) -> JournalSummary:
+    told = JournalSummary()
     for event in events:
         told.take(event)
     return told

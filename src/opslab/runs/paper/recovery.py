@@ -23,7 +23,7 @@ from opslab.model.run.paper_summary import AccountFacts, StopFacts
 from opslab.model.spec.run_spec import PaperLimits, PaperSpec
 from opslab.resources import exchange_info_symbol
 from opslab.runs.paper.closing_event import actions, bound, closing
-from opslab.runs.paper.journal_summary import Told, told_by
+from opslab.runs.paper.journal_summary import JournalSummary, summarize
 from opslab.runs.paper.results import PaperCounts, ledger_events, told_in_journal, write_results
 from opslab.runs.processes.venue_folder import drop_venue, is_served, keep_venue, own_venue
 from opslab.specs.load import load_spec
@@ -84,7 +84,7 @@ def settle_paper(
     if venue:
         keep_venue(venue, folder, clean)
     spec = _spec(folder)
-    told = told_by(read_events(folder))
+    told = summarize(read_events(folder))
     bars_seen = count_rows(folder, BARS)
     counters, denials = ScenarioCounters(bars_seen=bars_seen), dict[str, int]()
     artifacts: dict[str, str] = {}
@@ -166,7 +166,7 @@ def _account(folder: Path) -> AccountFacts | None:
 
 
 def _stop(
-    folder: Path, told: Told, limits: PaperLimits, rows: int, account: AccountFacts | None, why: StopReason
+    folder: Path, told: JournalSummary, limits: PaperLimits, rows: int, account: AccountFacts | None, why: StopReason
 ) -> StopFacts:
     """why: where the journal says nothing of one."""
     gate_why = bound(limits, rows) if told.gate_why == "last_bar" else told.gate_why
@@ -194,7 +194,7 @@ def _alone_seconds(folder: Path) -> float | None:
     return round(max(0.0, last_s - gone_s), 3)
 
 
-def _left(account: AccountFacts | None, told: Told, spec: PaperSpec | None) -> str:
+def _left(account: AccountFacts | None, told: JournalSummary, spec: PaperSpec | None) -> str:
     if account is None:
         if told.venue_listened:
             return "the ledger of its venue is gone, and nobody can say how the account was left"

@@ -15,23 +15,23 @@ from opslab.model.messages.venue_messages import VenueEndpoints, VenueProgress
 from opslab.model.run.event import HIGH_RATE
 from opslab.model.run.live_status import LiveStatus, PaperStatus
 from opslab.model.run.metadata import Failure, RunMetadata
-from opslab.runs.lifecycle import Surroundings, live_through, start
-from opslab.runs.paper.account_shutdown import AccountEnd
+from opslab.runs.lifecycle import RunContext, execute, start
+from opslab.runs.paper.account_shutdown import AccountShutdown
 from opslab.runs.paper.closing_event import bound
-from opslab.runs.paper.engine_session import SIGNALS, EngineLife, all_was_sent, loss, may_restart, phase, unasked
-from opslab.runs.paper.engine_supervisor import EngineSeat
+from opslab.runs.paper.engine_session import SIGNALS, EngineSession, all_was_sent, loss, may_restart, phase, unasked
+from opslab.runs.paper.engine_supervisor import EngineSupervisor
 from opslab.runs.paper.halt import WHY, press
 from opslab.runs.paper.reconciler import FinishedReconciliation, LiveOccasion, LiveReconciler, record_reconciliation
 from opslab.runs.paper.recovery import settle_paper
-from opslab.runs.paper.shutdown import Ending, Left, end_run, tell_left
-from opslab.runs.paper.telemetry import PaperStory
-from opslab.runs.paper.venue_supervisor import VENUE_STARTS, VenueSeat, refusal
+from opslab.runs.paper.shutdown import FinalAccount, RunEnd, end_run, record_final_account
+from opslab.runs.paper.telemetry import RunTelemetry
+from opslab.runs.paper.venue_supervisor import VENUE_STARTS, VenueSupervisor, refusal
 from opslab.runs.planning.plan import PaperPlan
 from opslab.runs.processes.child_process import VENUE_COMMAND
 from opslab.runs.processes.inbox import Inbox, Messages
-from opslab.runs.record.live_status import Heart
-from opslab.runs.record.run_journal import RunLog
-from opslab.runs.safety.halt_controller import SWITCH, HaltOfRun
+from opslab.runs.record.live_status import LiveStatusWriter
+from opslab.runs.record.run_journal import RunJournal
+from opslab.runs.safety.halt_controller import SWITCH, HaltController
 from opslab.store.logs import scrub_log
 from opslab.store.runs.engine_order_log import EngineOrders
 from opslab.store.runs.run_folders import RowsFile, tidy
@@ -45,7 +45,7 @@ LAST_LOOK_SECONDS = 0.5
 
 
 def run_paper(
-    plan: PaperPlan, around: Surroundings, on_live: OnLive, venue_command: Sequence[str] = VENUE_COMMAND
+    plan: PaperPlan, context: RunContext, on_live: OnLive, venue_command: Sequence[str] = VENUE_COMMAND
 ) -> RunMetadata:
     """Run it, from `init` on where there was one. Returns how it ended.
 
@@ -55,10 +55,10 @@ def run_paper(
 
     def salvage(folder: Path, metadata: RunMetadata) -> Mapping[str, Any]:
         tidy(folder)
-        return settle_paper(around.layout, folder, metadata, around.clean, why="failure", same_boot=True).payload
+        return settle_paper(context.layout, folder, metadata, context.clean, why="failure", same_boot=True).payload
 
-    return live_through(
-        plan, around, lambda folder, log: PaperRun(plan, folder, log, around, on_live, venue_command).run(), salvage
+    return execute(
+        plan, context, lambda folder, log: PaperRun(plan, folder, log, context, on_live, venue_command).run(), salvage
     )
 
 
@@ -67,25 +67,27 @@ class PaperRun:
         self,
         plan: PaperPlan,
         folder: Path,
-        log: RunLog,
-        around: Surroundings,
+        log: RunJournal,
+        context: RunContext,
         on_live: OnLive,
         venue_command: Sequence[str],
     ) -> None:
         self._plan, self._folder, self._log = plan, folder, log
-        self._around = around
-        self._clock = around.clock
+        self._around = context
+        self._clock = context.clock
         self._inbox = Inbox()
         self._limits = limits = plan.spec.paper
-        self._heart = Heart(around.layout, around.clock, plan.run_id, start(plan, log, around), plan.rows, on_live)
-        self._seat = EngineSeat(plan, folder / "logs", around, self._inbox)
-        self._venue = VenueSeat(around.layout, plan, folder / "logs", around.clock, self._inbox, venue_command)
-        self._story = PaperStory(plan, around.clock, EngineOrders(around.layout.work(plan.run_id)))
-        self._reconciler = LiveReconciler(
-            plan.run_id, plan.spec.instrument, self._seat.ask, self._venue.statement, around.clock
+        self._heart = LiveStatusWriter(
+            context.layout, context.clock, plan.run_id, start(plan, log, context), plan.rows, on_live
         )
-        self._halt = HaltOfRun(around.layout, plan.run_id, around.clock, around.clean, log)
-        self._account = AccountEnd(plan, self._venue, self._halt, around.clock, log, self._story)
+        self._seat = EngineSupervisor(plan, folder / "logs", context, self._inbox)
+        self._venue = VenueSupervisor(context.layout, plan, folder / "logs", context.clock, self._inbox, venue_command)
+        self._story = RunTelemetry(plan, context.clock, EngineOrders(context.layout.work(plan.run_id)))
+        self._reconciler = LiveReconciler(
+            plan.run_id, plan.spec.instrument, self._seat.ask, self._venue.statement, context.clock
+        )
+        self._halt = HaltController(context.layout, plan.run_id, context.clock, context.clean, log)
+        self._account = AccountShutdown(plan, self._venue, self._halt, context.clock, log, self._story)
         self._why: StopReason | None = None
         """Why the run ends, once it does."""
         self._signal: str | None = None
@@ -119,7 +121,7 @@ class PaperRun:
             signals.on_signal = lambda _count: None
 
     @property
-    def _engine(self) -> EngineLife | None:
+    def _engine(self) -> EngineSession | None:
         return self._seat.life
 
     # What is heard.
@@ -184,7 +186,7 @@ class PaperRun:
             self._failure = self._failure or Failure(kind="lab", message=message)
             self._stop("venue_lost")
 
-    def _hear_engine(self, life: EngineLife, frames: Messages | None) -> None:
+    def _hear_engine(self, life: EngineSession, frames: Messages | None) -> None:
         if frames is None:
             self._engine_gone(life)
             return
@@ -195,7 +197,7 @@ class PaperRun:
                 for frame in some:
                     self._take(life, frame)
 
-    def _hear_many(self, life: EngineLife, events: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
+    def _hear_many(self, life: EngineSession, events: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
         for name, payload in events:
             life.note(name, payload)
             if name == "order_event":
@@ -203,7 +205,7 @@ class PaperRun:
         if self._plan.spec.observability.journal:
             self._log.tell_many(events)
 
-    def _take(self, life: EngineLife, frame: Mapping[str, Any]) -> None:
+    def _take(self, life: EngineSession, frame: Mapping[str, Any]) -> None:
         """One frame, in its turn."""
         if "event" in frame:
             self._engine_event(life, frame["event"], frame["payload"])
@@ -223,7 +225,7 @@ class PaperRun:
         else:
             life.hear(frame)
 
-    def _engine_event(self, life: EngineLife, name: str, payload: Mapping[str, Any]) -> None:
+    def _engine_event(self, life: EngineSession, name: str, payload: Mapping[str, Any]) -> None:
         if name == "gate_closed" and self._why:  # a word and a signal asked for it, and either may be heard first
             payload = {**payload, "reason": self._why}
         self._log.tell(name, {**payload, "engine_number": life.number} if life.number > 1 else payload)
@@ -238,18 +240,20 @@ class PaperRun:
                 life.failure = unasked(payload["reason"])
                 return
             if self._why is None:
-                self._why = bound(self._limits, self._plan.rows) if payload["reason"] == "last_bar" else payload["reason"]
+                self._why = (
+                    bound(self._limits, self._plan.rows) if payload["reason"] == "last_bar" else payload["reason"]
+                )
                 self._account.count_minutes()
             self._story.gate_closed(self._why)
 
     # The life of the engine.
 
-    def _beat(self, life: EngineLife, beat: EngineHeartbeat) -> None:
+    def _beat(self, life: EngineSession, beat: EngineHeartbeat) -> None:
         life.beat, life.beats = beat, life.beats + 1
         life.last_beat_s = self._clock.monotonic_s()
         statement = self._venue.statement()
         if statement:
-            self._reconciler.add_statement(statement)
+            self._reconciler.add_venue_snapshot(statement)
         venue = statement.model_dump() if statement else None
         payload = {"engine_number": life.number, "heartbeat": beat.model_dump(), "venue": venue}
         self._log.tell_many([("paper_heartbeat", payload)])
@@ -287,7 +291,7 @@ class PaperRun:
         elif self._next_reconciliation_s is not None and now_s > self._next_reconciliation_s:
             self._reconcile("periodic")
 
-    def _let_it_say_where(self, life: EngineLife) -> None:
+    def _let_it_say_where(self, life: EngineSession) -> None:
         """A hanging engine prints the stack of each of its threads, which its log keeps."""
         if life.killed_for != "memory":
             life.child.tell_where_it_is()
@@ -319,24 +323,24 @@ class PaperRun:
             self._halt.closed_now("no engine ran")
             self._over = True
 
-    def _flattened(self, life: EngineLife, done: Flattened) -> None:
+    def _flattened(self, life: EngineSession, done: Flattened) -> None:
         """The engine has left the account as it was to."""
         life.ending = True
         life.flattened = done
         statement = self._venue.statement()
         self._story.left("engine")
         if self._limits.on_stop == "flatten" and not self._halt.is_on:
-            tell_left(
+            record_final_account(
                 self._log, statement, "engine", self._why or "engine_ended", rounds=done.rounds, seconds=done.seconds
             )
 
     def _snapshot(self, told: NodeSnapshot) -> None:
         """The last one is held against what the venue has, while the node stops."""
-        self._reconciler.add_snapshot(told)
+        self._reconciler.add_node_snapshot(told)
         if told.request_number == 0:
             self._reconcile("final")
 
-    def _engine_gone(self, life: EngineLife) -> None:
+    def _engine_gone(self, life: EngineSession) -> None:
         failure = self._seat.gone(life)
         self._reconciler.node_stopped()
         self._story.engine_ended(life, failure)
@@ -348,7 +352,9 @@ class PaperRun:
             return
         self._log.tell("engine_lost", loss(life, failure))
         if self._why is None and self._venue.runs and may_restart(life, failure, self._limits):
-            self._log.tell("engine_restarted", {"engine_number": life.number + 1, "max_engines": self._limits.max_restarts + 1})
+            self._log.tell(
+                "engine_restarted", {"engine_number": life.number + 1, "max_engines": self._limits.max_restarts + 1}
+            )
             self._next_reconciliation_s = None
             assert self._venue.endpoints
             self._seat.start(life.number + 1, self._venue.endpoints)
@@ -388,10 +394,10 @@ class PaperRun:
         self._venue.end(self._around.clean)
         for path in sorted((self._folder / "logs").glob("*.log")):
             scrub_log(path, self._around.clean)
-        end = Ending(self._why or "engine_lost", self._failure, self._signal, left, self._account.minutes)
+        end = RunEnd(self._why or "engine_lost", self._failure, self._signal, left, self._account.minutes)
         end_run(self._plan, self._folder, self._around, self._log, self._story, end, self._bars)
 
-    def _leave_account(self) -> Left:
+    def _leave_account(self) -> FinalAccount:
         return self._account.leave(self._why or "engine_lost", self._listen)
 
     def _abandon(self) -> None:

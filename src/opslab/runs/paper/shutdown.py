@@ -10,19 +10,19 @@ from opslab.model.messages.paper_messages import AccountSnapshot
 from opslab.model.primitives.ids import VenueId
 from opslab.model.run.halt_summary import HaltFacts
 from opslab.model.run.metadata import Failure
-from opslab.runs.lifecycle import Surroundings
+from opslab.runs.lifecycle import RunContext
 from opslab.runs.paper.closing_event import actions, closing
 from opslab.runs.paper.results import write_results
-from opslab.runs.paper.telemetry import PaperStory, is_flat
-from opslab.runs.paper.venue_supervisor import VenueSeat
+from opslab.runs.paper.telemetry import RunTelemetry, is_flat
+from opslab.runs.paper.venue_supervisor import VenueSupervisor
 from opslab.runs.planning.plan import PaperPlan
 from opslab.runs.processes.venue_folder import drop_venue, keep_venue
-from opslab.runs.record.run_journal import RunLog
+from opslab.runs.record.run_journal import RunJournal
 from opslab.store.runs.run_folders import RowsFile
 
 
 @dataclass(frozen=True, slots=True)
-class Left:
+class FinalAccount:
     """How the account was left."""
 
     statement: AccountSnapshot | None
@@ -32,18 +32,20 @@ class Left:
 
 
 @dataclass(frozen=True, slots=True)
-class Ending:
+class RunEnd:
     """How it came to its end."""
 
     why: StopReason
     failure: Failure | None
     signal: str | None
-    left: Left
+    left: FinalAccount
     minutes: int | None
     """Candles that the venue had closed when it came to its end; None: it could not be asked."""
 
 
-def tell_left(log: RunLog, statement: AccountSnapshot | None, by: str, why: StopReason, **more: Any) -> None:
+def record_final_account(
+    log: RunJournal, statement: AccountSnapshot | None, by: str, why: StopReason, **more: Any
+) -> None:
     """What the venue says of the account once it was flattened, whoever did it."""
     account = statement.account if statement else None
     said = account.model_dump() if account else None
@@ -53,8 +55,8 @@ def tell_left(log: RunLog, statement: AccountSnapshot | None, by: str, why: Stop
     log.tell("positions_flattened", {"by": by, "reason": why, "flat": flat, "venue": said})
 
 
-def leave_account(
-    plan: PaperPlan, venue: VenueSeat, log: RunLog, story: PaperStory, why: StopReason
+def apply_on_stop(
+    plan: PaperPlan, venue: VenueSupervisor, log: RunJournal, story: RunTelemetry, why: StopReason
 ) -> AccountSnapshot | None:
     """The engine is gone. What it left behind against `on_stop: flatten`, the venue ends; its word on the account.
 
@@ -67,7 +69,7 @@ def leave_account(
     if done is None:
         return venue.statement()
     statement = AccountSnapshot.model_validate(done["statement"], strict=False)
-    tell_left(log, statement, "venue", why, canceled=done["canceled"], closed=done["closed"])
+    record_final_account(log, statement, "venue", why, canceled=done["canceled"], closed=done["closed"])
     story.left("venue")
     return statement
 
@@ -75,17 +77,17 @@ def leave_account(
 def end_run(
     plan: PaperPlan,
     folder: Path,
-    around: Surroundings,
-    log: RunLog,
-    story: PaperStory,
-    end: Ending,
+    context: RunContext,
+    log: RunJournal,
+    story: RunTelemetry,
+    end: RunEnd,
     bars: RowsFile,
 ) -> None:
     """Write what there is and say how it ended. The venue has stopped: its ledger is whole."""
-    keep_venue(around.layout.venue(VenueId(plan.run_id)), folder, around.clean)
+    keep_venue(context.layout.venue(VenueId(plan.run_id)), folder, context.clean)
     counts, artifacts = write_results(folder, story.orders, instrument_of(plan.symbol))
     artifacts[bars.name] = bars.commit()
-    drop_venue(around.layout, plan.run_id)
+    drop_venue(context.layout, plan.run_id)
     payload = closing(
         folder,
         counts.counters(
@@ -113,7 +115,7 @@ def end_run(
         log.tell("run_completed", {**payload, "ended_by": end.why, "result_digest": None})
 
 
-def _not_left(plan: PaperPlan, left: Left) -> Failure | None:
+def _not_left(plan: PaperPlan, left: FinalAccount) -> Failure | None:
     """A run that was to leave nothing behind, and did, has failed, however well it went."""
     statement = left.statement
     if plan.spec.paper.on_stop == "leave" and not left.halt:

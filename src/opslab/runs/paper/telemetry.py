@@ -12,12 +12,11 @@ from opslab.model.messages.paper_messages import FEEDS, AccountSnapshot, EngineH
 from opslab.model.primitives.instant import iso
 from opslab.model.run.live_status import FeedStatus, PaperStatus, Phase
 from opslab.model.run.metadata import Failure, ScenarioCounters
-from opslab.model.run.paper_summary import AccountFacts, Latencies, PaperFacts, Reconciliations, StopFacts
-from opslab.model.run.paper_summary import EngineFacts
+from opslab.model.run.paper_summary import AccountFacts, EngineFacts, Latencies, PaperFacts, Reconciliations, StopFacts
 from opslab.ports import Clock
 from opslab.reconciliation.result import State
-from opslab.runs.paper.engine_session import EngineLife
-from opslab.runs.paper.feed_stats import FeedTimes
+from opslab.runs.paper.engine_session import EngineSession
+from opslab.runs.paper.feed_stats import FeedStats
 from opslab.runs.paper.reconciler import FinishedReconciliation
 from opslab.runs.paper.results import PaperCounts
 from opslab.runs.planning.plan import PaperPlan
@@ -40,7 +39,7 @@ class _Marks:
     left: float | None = None
 
 
-class PaperStory:
+class RunTelemetry:
     def __init__(self, plan: PaperPlan, clock: Clock, orders: EngineOrders) -> None:
         """orders: takes what the engines say of theirs."""
         self._plan = plan
@@ -52,7 +51,7 @@ class PaperStory:
         self.denials: Counter[str] = Counter()
         self.peak_memory_bytes = 0
         self._marks = _Marks(clock.monotonic_s())
-        self._feeds: dict[FeedName, FeedTimes] = {name: FeedTimes() for name in FEEDS}
+        self._feeds: dict[FeedName, FeedStats] = {name: FeedStats() for name in FEEDS}
         self._messages: Counter[FeedName] = Counter()
         self._messages_before: Counter[FeedName] = Counter()
         """Of engines that have ended."""
@@ -134,7 +133,7 @@ class PaperStory:
         """Whether an engine has left the account as it is to be left."""
         return self._by is not None
 
-    def engine_ended(self, life: EngineLife, failure: Failure | None) -> None:
+    def engine_ended(self, life: EngineSession, failure: Failure | None) -> None:
         self._bars_before += life.bars
         self._messages_before = self._messages.copy()
         self._last = None
@@ -180,10 +179,10 @@ class PaperStory:
     def elapsed_seconds(self) -> float:
         return round(self._now() - self._marks.began, 6)
 
-    def bars(self, life: EngineLife | None) -> int:
+    def bars(self, life: EngineSession | None) -> int:
         return self._bars_before + (life.bars if life else 0)
 
-    def live(self, life: EngineLife | None, phase: Phase) -> PaperStatus:
+    def live(self, life: EngineSession | None, phase: Phase) -> PaperStatus:
         beat, statement = life.beat if life else None, self.statement
         account = statement.account if statement else None
         held = next((one for one in (account.positions or ()) if one.side != "FLAT"), None) if account else None
@@ -192,7 +191,9 @@ class PaperStory:
             engine=life.number if life else len(self._engines),
             heartbeat_age_seconds=round(self._now() - life.last_beat_s, 3) if life and life.last_beat_s else None,
             feeds={
-                name: FeedStatus(state=beat.feeds[name], messages=self._messages[name], age_seconds=beat.ages_seconds[name])
+                name: FeedStatus(
+                    state=beat.feeds[name], messages=self._messages[name], age_seconds=beat.ages_seconds[name]
+                )
                 for name in FEEDS
             }
             if beat

@@ -32,7 +32,7 @@ SHY_SECONDS = 5.0
 """It is not asked again for so long after it did not answer."""
 
 
-class VenueSeat:
+class VenueSupervisor:
     def __init__(
         self,
         layout: Layout,

@@ -14,8 +14,8 @@ from opslab.model.messages.engine_messages import (
     EngineLimits,
     EnginePlan,
     LivePlan,
-    UserStrategyPlan,
     ScenarioPlan,
+    UserStrategyPlan,
     money,
 )
 from opslab.model.messages.venue_messages import VenueAccount, VenueEndpoints, VenueKey, VenueLimits, VenuePlan
@@ -24,13 +24,13 @@ from opslab.model.primitives.instant import iso, parse_minute
 from opslab.model.run.code_inputs import CodeParts
 from opslab.model.run.metadata import Git, Identity, RunDataset
 from opslab.model.spec.risk_profile import PROFILES
-from opslab.model.spec.run_spec import BacktestSpec, Mode, UserStrategyRef, PaperSpec, RunSpec, StrategyRef
+from opslab.model.spec.run_spec import BacktestSpec, Mode, PaperSpec, RunSpec, StrategyRef, UserStrategyRef
 from opslab.ports import Clock
 from opslab.resources import exchange_info_symbol
 from opslab.runs.planning.data_window import Window, last_close_ns, window_of
 from opslab.runs.planning.identity import code_parts, git_state, identity_of, input_digest
-from opslab.runs.planning.strategy_files import TooMuch, own_files
-from opslab.runs.planning.strategy_inspection import Inspected, inspect_strategy, own_plan
+from opslab.runs.planning.strategy_files import TooMuch, collect_strategy_files
+from opslab.runs.planning.strategy_inspection import Inspected, inspect_strategy, user_strategy_plan
 from opslab.specs.load import LoadedSpec
 from opslab.store.layout import Layout
 
@@ -273,7 +273,7 @@ def _own_files(layout: Layout, loaded: LoadedSpec, spec_folder: Path, inspected:
         return {}
     labs = [layout.home / name for name in ("data", "artifacts", "runtime")]
     try:
-        return own_files(spec_folder, inspected.places, labs)
+        return collect_strategy_files(spec_folder, inspected.places, labs)
     except TooMuch as much:
         message = f"the spec's folder or the strategy's package {much}"
         hint = "give spec and strategy a folder of their own"
@@ -321,7 +321,7 @@ def _engine_plan(layout: Layout, spec: BacktestSpec, run_id: RunId, found: _Foun
 
 def _strategy_plan(spec: RunSpec, spec_folder: Path) -> ScenarioPlan | UserStrategyPlan:
     if isinstance(spec.strategy, UserStrategyRef):
-        return own_plan(spec.strategy, spec_folder)
+        return user_strategy_plan(spec.strategy, spec_folder)
     return ScenarioPlan(name=spec.strategy.name, version=spec.strategy.version)
 
 

@@ -17,7 +17,7 @@ class TooMuch(Exception):
     """More files than a strategy has; the text says what and how much."""
 
 
-def own_files(
+def collect_strategy_files(
     folder: Path,
     places: Iterable[Path],
     left_out: Iterable[Path],

@@ -9,22 +9,22 @@ from opslab.model.run.metadata import RunMetadata
 from opslab.store.files import remove_file, write_whole, writing
 
 
-def write_plain(folder: Path, kind: CheckKind, artifact: str) -> None:
+def write_copy(folder: Path, kind: CheckKind, artifact: str) -> None:
     with writing(f"write {kind.plain}"):
         write_whole(folder / kind.plain, (folder / artifact).read_bytes())
 
 
-def write_plain_copies(folder: Path, metadata: RunMetadata) -> None:
+def write_latest_copies(folder: Path, metadata: RunMetadata) -> None:
     """One that is of no check goes: its process died before it could tell of it."""
     last = dict(_last(metadata))
     for kind in CHECKS:
         if kind in last:
-            write_plain(folder, kind, last[kind])
+            write_copy(folder, kind, last[kind])
         elif (folder / kind.plain).is_file():
             remove_file(folder / kind.plain)
 
 
-def plain_findings(folder: Path, metadata: RunMetadata) -> Iterator[SealFinding]:
+def copy_findings(folder: Path, metadata: RunMetadata) -> Iterator[SealFinding]:
     """Copies that are not what the metadata says; one that is missing is none."""
     last = dict(_last(metadata))
     for kind in CHECKS:

@@ -13,7 +13,7 @@ from opslab.store.runs.live_files import write_live
 BEAT_SECONDS = 1.0
 
 
-class Heart:
+class LiveStatusWriter:
     """Writes the run's live values, at most once a second."""
 
     def __init__(

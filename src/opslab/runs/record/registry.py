@@ -29,7 +29,7 @@ _METADATA = "metadata.json"
 _JOURNAL = "journal.jsonl"
 
 
-class Found(NamedTuple):
+class RegistryEntry(NamedTuple):
     """What is on disk of a run, and the files that say so, as they were just before they were read."""
 
     metadata: "RunMetadata"
@@ -75,7 +75,7 @@ def show_run(layout: Layout, run_id: str, processes: "Processes") -> "tuple[RunM
     return found.metadata if found.lives else as_seen(found.metadata, processes), folder
 
 
-def find(folder: Path, processes: "Processes") -> Found:
+def find(folder: Path, processes: "Processes") -> RegistryEntry:
     """What the files in `folder` say of the run. Raises Corrupt when neither metadata.json nor the journal can tell."""
     from opslab.model.run.metadata import FINAL
 
@@ -83,7 +83,7 @@ def find(folder: Path, processes: "Processes") -> Found:
     if metadata is not None:
         lives = _lives(metadata, processes)
         if lives or metadata.status in FINAL:
-            return Found(metadata, metadata_file, None, lives)
+            return RegistryEntry(metadata, metadata_file, None, lives)
     try:
         journal_file, told, lives = _read_journal(folder, processes)
     except Corrupt as error:
@@ -93,7 +93,7 @@ def find(folder: Path, processes: "Processes") -> Found:
     run = told or metadata
     if run is None:
         raise problem or _unreadable(folder, "neither metadata.json nor a journal to read")
-    return Found(run, metadata_file, journal_file, lives)
+    return RegistryEntry(run, metadata_file, journal_file, lives)
 
 
 def row_as_seen(row: Row, lives: bool) -> Row:
@@ -121,7 +121,7 @@ def summary(run: "RunMetadata") -> Row:
     )
 
 
-def _entry(found: Found) -> Entry:
+def _entry(found: RegistryEntry) -> Entry:
     run = found.metadata
     owner = run.owner.model_dump() if run.owner and run.status == "running" else None
     return Entry(found.metadata_file, found.journal_file, owner, list(summary(run)))

@@ -9,7 +9,7 @@ from opslab.model.primitives.instant import iso
 from opslab.model.run.event import Event
 from opslab.model.run.metadata import RunMetadata
 from opslab.ports import Clock
-from opslab.runs.record.latest_copies import write_plain_copies
+from opslab.runs.record.latest_copies import write_latest_copies
 from opslab.runs.record.report import write_reports
 from opslab.runs.record.state import apply
 from opslab.store.runs.journal import Journal
@@ -17,7 +17,7 @@ from opslab.store.runs.run_folders import write_metadata
 from opslab.store.runs.seal import seal
 
 
-class RunLog:
+class RunJournal:
     """Every lifecycle event that says something of the run as a whole renews `metadata.json`."""
 
     def __init__(self, folder: Path, journal: Journal, begun: RunMetadata) -> None:
@@ -52,7 +52,7 @@ def finish(
     folder: Path, metadata: RunMetadata, clock: Clock, *, reports: bool, by: Literal["run", "recover", "check"] = "run"
 ) -> None:
     """Seal a run that has ended, then render what is derived from it."""
-    write_plain_copies(folder, metadata)
+    write_latest_copies(folder, metadata)
     seal(folder, metadata.status, by, iso(clock.now_ns()), opslab.__version__)
     if reports:
         write_reports(folder, metadata)

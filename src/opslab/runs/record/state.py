@@ -55,7 +55,7 @@ def project(events: Iterable[Event]) -> RunMetadata | None:
     return metadata
 
 
-def told(folder: Path) -> RunMetadata:
+def read_state(folder: Path) -> RunMetadata:
     """What the journal of a run says, which is the truth. Raises Corrupt when it says nothing of this run."""
     try:
         metadata = project(read_lifecycle(folder))

@@ -9,8 +9,8 @@ from opslab.model.primitives.ids import RunId
 from opslab.model.run.manifest import Kind, Manifest, SealFinding, Verification
 from opslab.model.run.metadata import FINAL, Status
 from opslab.ports import Processes
-from opslab.runs.record.latest_copies import plain_findings
-from opslab.runs.record.state import as_seen, refuse_behind, told
+from opslab.runs.record.latest_copies import copy_findings
+from opslab.runs.record.state import as_seen, read_state, refuse_behind
 from opslab.store.layout import Layout
 from opslab.store.runs.journal import NAME as JOURNAL
 from opslab.store.runs.journal import read_events
@@ -52,7 +52,7 @@ def verify(layout: Layout, run_id: RunId, processes: Processes, tick: Callable[[
 def _unsealed(folder: Path, processes: Processes) -> Verification:
     """Without a seal only the journal can prove itself; and a run that has ended must have one."""
     try:
-        metadata = as_seen(told(folder), processes)
+        metadata = as_seen(read_state(folder), processes)
         check_journal(folder)
     except Corrupt as broken:
         return _verification(folder, None, None, [_finding(broken)])
@@ -69,7 +69,7 @@ def check_journal(folder: Path) -> None:
     """Walk the chain from end to end. Raises Corrupt where it breaks, or when the journal was cut."""
     for _event in read_events(folder):
         pass
-    refuse_behind(folder, told(folder))
+    refuse_behind(folder, read_state(folder))
 
 
 def refuse_changed(folder: Path, findings: list[SealFinding]) -> None:
@@ -90,8 +90,8 @@ def refuse_changed(folder: Path, findings: list[SealFinding]) -> None:
 
 def _derived(folder: Path) -> Iterator[SealFinding]:
     """`metadata.json` may be missing, but what it says is read by every command, so that it must be true."""
-    wanted = told(folder)
-    yield from plain_findings(folder, wanted)
+    wanted = read_state(folder)
+    yield from copy_findings(folder, wanted)
     try:
         found = read_metadata(folder)
     except Corrupt as broken:

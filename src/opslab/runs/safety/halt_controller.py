@@ -16,7 +16,7 @@ from opslab.model.primitives.ids import RunId
 from opslab.model.primitives.instant import iso
 from opslab.model.run.halt_summary import HaltFacts, SwitchState
 from opslab.ports import Clock
-from opslab.runs.record.run_journal import RunLog
+from opslab.runs.record.run_journal import RunJournal
 from opslab.runs.safety.flat_times import FlatTimes, seconds_between, seconds_to
 from opslab.runs.safety.start_gate import safety_of
 from opslab.store.layout import Layout
@@ -36,7 +36,7 @@ Escalation = Literal["none", "sigterm", "sigkill"]
 
 
 @dataclass(frozen=True, slots=True)
-class Pressed:
+class HaltProgress:
     """How far a halt is, as control sees it."""
 
     seconds: float
@@ -45,7 +45,7 @@ class Pressed:
     done: Escalation
 
 
-def next_step(pressed: Pressed, is_flat: Callable[[], bool]) -> Escalation:
+def next_escalation(pressed: HaltProgress, is_flat: Callable[[], bool]) -> Escalation:
     """What is due now; `none`: nothing. is_flat: asks the venue; only called when it matters."""
     seconds = pressed.seconds
     if pressed.done == "sigkill":
@@ -59,10 +59,12 @@ def next_step(pressed: Pressed, is_flat: Callable[[], bool]) -> Escalation:
     return "none"
 
 
-class HaltOfRun:
+class HaltController:
     """One run's. `begin` when anybody saw that its switch is active; what is asked for later is known by then."""
 
-    def __init__(self, layout: Layout, run_id: RunId, clock: Clock, clean: Callable[[str], str], log: RunLog) -> None:
+    def __init__(
+        self, layout: Layout, run_id: RunId, clock: Clock, clean: Callable[[str], str], log: RunJournal
+    ) -> None:
         self._layout = layout
         self._run_id = run_id
         self._clock = clock
@@ -136,7 +138,7 @@ class HaltOfRun:
         """What is to be done to the engine now; it is taken for done."""
         assert self._began_s is not None
         passed = self._clock.monotonic_s() - self._began_s
-        step = next_step(Pressed(passed, self.gate_closed, self.escalation), is_flat)
+        step = next_escalation(HaltProgress(passed, self.gate_closed, self.escalation), is_flat)
         if step != "none":
             self.escalation = step
         return step

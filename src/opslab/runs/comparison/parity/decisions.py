@@ -16,10 +16,10 @@ from opslab.model.checks.parity import (
 )
 from opslab.model.primitives.difference import differences
 from opslab.model.primitives.instant import iso
-from opslab.runs.comparison.parity.bars import Seen
+from opslab.runs.comparison.parity.bars import BarsSeen
 from opslab.runs.comparison.parity.candles import Candles
-from opslab.runs.comparison.parity.fills import Found, Judge, Pair
-from opslab.runs.comparison.parity.orders import Decided, Orders
+from opslab.runs.comparison.parity.fills import DetectedDifference, FillJudge, Pair
+from opslab.runs.comparison.parity.orders import OrderDecision, Orders
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Stretch:
 
 
 @dataclass(slots=True)
-class Tally:
+class ParityCounts:
     """Everything that was found so far."""
 
     same: int = 0
@@ -81,10 +81,10 @@ class Tally:
 
 
 def side_by_side(
-    candles: Candles, stretch: Stretch, a: Orders, b: Orders, seen: tuple[Seen, Seen], judge: Judge
-) -> Tally:
+    candles: Candles, stretch: Stretch, a: Orders, b: Orders, seen: tuple[BarsSeen, BarsSeen], judge: FillJudge
+) -> ParityCounts:
     """seen: by each of the two."""
-    tally = Tally()
+    tally = ParityCounts()
     ones = groupby(_compared(a, candles, stretch, seen[1], tally), key=lambda order: order.index)
     twos = groupby(_compared(b, candles, stretch, seen[0], tally), key=lambda order: order.index)
     one, two = next(ones, None), next(twos, None)
@@ -98,7 +98,9 @@ def side_by_side(
     return tally
 
 
-def _compared(orders: Orders, candles: Candles, stretch: Stretch, other: Seen, tally: Tally) -> Iterator[Decided]:
+def _compared(
+    orders: Orders, candles: Candles, stretch: Stretch, other: BarsSeen, tally: ParityCounts
+) -> Iterator[OrderDecision]:
     """Those that the other run can have made too."""
     for order in orders.decided():
         if order.by_lab:
@@ -117,10 +119,10 @@ def _at_bar(
     candles: Candles,
     stretch: Stretch,
     index: int,
-    found: tuple[list[Decided], list[Decided]],
+    found: tuple[list[OrderDecision], list[OrderDecision]],
     orders: tuple[Orders, Orders],
-    judge: Judge,
-    tally: Tally,
+    judge: FillJudge,
+    tally: ParityCounts,
 ) -> None:
     """Behind the first decision of a bar that is not the same, the others of that bar cannot be told apart."""
     for number, (one, two) in enumerate(zip_longest(*found)):
@@ -136,7 +138,7 @@ def _at_bar(
 
 
 def _difference(
-    candles: Candles, index: int, one: Decided | None, two: Decided | None, number: int
+    candles: Candles, index: int, one: OrderDecision | None, two: OrderDecision | None, number: int
 ) -> DecisionDifference:
     both = one is not None and two is not None
     return DecisionDifference(
@@ -150,7 +152,7 @@ def _difference(
     )
 
 
-def _note(tally: Tally, found: list[Found], one: Decided, two: Decided) -> None:
+def _note(tally: ParityCounts, found: list[DetectedDifference], one: OrderDecision, two: OrderDecision) -> None:
     if not found:
         tally.fills_same += 1
         return
