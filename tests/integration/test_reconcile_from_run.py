@@ -12,7 +12,16 @@ import pytest
 from opslab.model.primitives.instant import NS_PER_SECOND, iso
 from opslab.store.runs.journal import Journal
 from tests.drivers.tc import Answer, Tc
-from tests.fakes.moving_account import BEGIN_NS, RESTING_ORDER_NUMBER, AccountHistory, SimulatedOrder, Pace, Simulation, NodeError, with_resting_order
+from tests.fakes.moving_account import (
+    BEGIN_NS,
+    RESTING_ORDER_NUMBER,
+    AccountHistory,
+    SimulatedOrder,
+    Pace,
+    Simulation,
+    NodeError,
+    with_resting_order,
+)
 from tests.fakes.paper_journals import RecordedClock, beat_of, heartbeat, heartbeats_of, me, write_run
 
 STILL = Pace(0, (0, 0))
@@ -87,7 +96,9 @@ def test_what_was_on_its_way_when_it_was_recorded_is_no_mismatch(lab: Tc) -> Non
     simulation = Simulation(history)
     beats = heartbeats_of(simulation, 10)
     gone = simulation.history.venue[0].closed(RESTING_ORDER_NUMBER)
-    simulation.history.venue[0] = gone.opened(SimulatedOrder(RESTING_ORDER_NUMBER, "BUY", SimulatedOrder(0, "BUY", 1, 1).quantity, 50_000))  # type: ignore[arg-type]
+    simulation.history.venue[0] = gone.opened(
+        SimulatedOrder(RESTING_ORDER_NUMBER, "BUY", SimulatedOrder(0, "BUY", 1, 1).quantity, 50_000)
+    )  # type: ignore[arg-type]
     simulation.now_s += 1
     node = simulation.node_snapshot(0, simulation.now_s - 0.002)
     waiting = node.model_dump(mode="json") | {
@@ -186,13 +197,13 @@ def test_a_heartbeat_that_is_not_there_is_refused_with_those_there_are(lab: Tc, 
 
 def test_a_run_without_a_heartbeat_and_one_that_never_reached_its_venue_say_so(lab: Tc) -> None:
     write_run(lab, "none", [])
-    assert "none is in its journal" in check(lab, run_id="none").err
+    assert "its journal has no heartbeat" in check(lab, run_id="none").err
     simulation = simulate()
     simulation.venue_is_up = False
     write_run(lab, "deaf", heartbeats_of(simulation, 2))
     answer = check(lab, run_id="deaf")
     assert answer.code == 5
-    assert "it has 2, from 3 to 4" in answer.err
+    assert "it has 2 heartbeats, from 3 to 4" in answer.err
 
 
 def test_a_backtest_has_no_heartbeats(lab: Tc) -> None:

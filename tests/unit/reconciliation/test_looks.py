@@ -22,7 +22,7 @@ PATIENCE = TimeTolerances(grace_ns=5 * S, gap_ns=1 * S)
 QUANTITY = ("positions", 0, "signed_quantity")
 
 
-class Watch:
+class StrategyRecorder:
     """Looks one after the other."""
 
     def __init__(self) -> None:
@@ -50,7 +50,7 @@ OFF = with_value(QUANTITY, "0.007")
 
 
 def test_a_difference_is_pending_at_first_sight_and_a_mismatch_at_the_second() -> None:
-    watch = Watch()
+    watch = StrategyRecorder()
     assert watch.see(10, OFF) == "warning"
     (first,) = watch.told
     assert (first.reason, first.first_comparison) == ("pending", None)
@@ -65,7 +65,7 @@ def test_a_difference_is_pending_at_first_sight_and_a_mismatch_at_the_second() -
 
 
 def test_a_difference_that_went_away_begins_anew() -> None:
-    watch = Watch()
+    watch = StrategyRecorder()
     assert [watch.see(10, OFF), watch.see(12, whole()), watch.see(14, OFF), watch.see(16, OFF)] == [
         "warning",
         "ok",
@@ -75,7 +75,7 @@ def test_a_difference_that_went_away_begins_anew() -> None:
 
 
 def test_two_looks_at_nearly_one_instant_are_one() -> None:
-    watch = Watch()
+    watch = StrategyRecorder()
     assert [watch.see(10, OFF), watch.see(10, OFF), watch.see(10.9, OFF), watch.see(11, OFF)] == [
         "warning",
         "warning",
@@ -85,13 +85,13 @@ def test_two_looks_at_nearly_one_instant_are_one() -> None:
 
 
 def test_another_field_of_the_same_order_is_another_difference() -> None:
-    watch = Watch()
+    watch = StrategyRecorder()
     watch.see(10, with_value(("open_orders", 0, "price"), "1"))
     assert watch.see(12, with_value(("open_orders", 0, "status"), "ACCEPTED")) == "warning"
 
 
 def test_a_look_that_could_not_see_neither_clears_nor_confirms() -> None:
-    watch = Watch()
+    watch = StrategyRecorder()
     assert watch.see(10, OFF) == "warning"
     assert watch.see(12, without(("positions",))) == "unknown"
     assert watch.see(14, with_value(QUANTITY, "NaN")) == "unknown"
@@ -99,14 +99,14 @@ def test_a_look_that_could_not_see_neither_clears_nor_confirms() -> None:
 
 
 def test_a_field_that_was_seen_to_agree_is_cleared_though_its_neighbour_is_unknown() -> None:
-    watch = Watch()
+    watch = StrategyRecorder()
     watch.see(10, with_value(("open_orders", 0, "price"), "1"))
     assert watch.see(12, with_value(("open_orders", 0, "quantity"), "NaN")) == "unknown"
     assert watch.see(14, with_value(("open_orders", 0, "price"), "1")) == "warning"
 
 
 def test_what_is_in_flight_has_its_grace_and_no_more() -> None:
-    watch = Watch()
+    watch = StrategyRecorder()
     assert watch.see(10, OFF, fill(9)) == "warning"
     assert [one.reason for one in watch.told] == ["in_flight"]
     assert watch.see(13.9, OFF, fill(9)) == "warning"
@@ -117,14 +117,14 @@ def test_what_is_in_flight_has_its_grace_and_no_more() -> None:
 
 
 def test_an_excuse_is_not_renewed_by_what_comes_later() -> None:
-    watch = Watch()
+    watch = StrategyRecorder()
     states = [watch.see(at, OFF, order(at - 0.1)) for at in range(10, 20)]
     assert states.index("mismatch") <= 6
     assert set(states[states.index("mismatch") :]) == {"mismatch"}
 
 
 def test_an_order_in_flight_excuses_its_own_row_the_position_and_the_balances_only() -> None:
-    watch = Watch()
+    watch = StrategyRecorder()
     both = with_value(("open_orders", 0, "status"), "ACCEPTED")
     both["open_orders"][1]["status"] = "PENDING_CANCEL"
     both["positions"] = []
@@ -141,7 +141,7 @@ def test_an_order_in_flight_excuses_its_own_row_the_position_and_the_balances_on
 
 def test_what_is_old_or_of_the_future_excuses_nothing() -> None:
     for since in (4.9, 5, 11):
-        watch = Watch()
+        watch = StrategyRecorder()
         watch.see(10, OFF, fill(since))
         assert [one.reason for one in watch.told] == ["pending"]
 
@@ -155,14 +155,14 @@ def test_what_is_in_flight_is_listed_while_it_is_young() -> None:
 
 
 def test_unknowns_pass_through_as_they_are() -> None:
-    watch = Watch()
+    watch = StrategyRecorder()
     assert watch.see(10, without(("balances",)), fill(9)) == "unknown"
 
 
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(["same", "off", "blind"]), st.booleans()), max_size=12))
 def test_a_mismatch_is_never_told_of_at_first_sight_nor_kept_back_for_ever(steps: Any) -> None:
-    watch, first_s, now_s = Watch(), None, 0
+    watch, first_s, now_s = StrategyRecorder(), None, 0
     observed = {"same": whole(), "off": OFF, "blind": without(("positions",))}
     for kind, moves in steps:
         now_s += 2

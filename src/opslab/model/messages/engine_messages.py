@@ -69,10 +69,10 @@ class ScenarioPlan(Record):
     version: str
 
 
-class OwnStrategyPlan(Record):
+class UserStrategyPlan(Record):
     """A user's class, to be loaded in a child."""
 
-    kind: Literal["own"] = "own"
+    kind: Literal["user"] = "user"
     folder: str
     """Absolute folder of the spec, where modules are looked for before the installed packages."""
     path: str
@@ -86,7 +86,7 @@ class EnginePlan(Record):
 
     kind: Literal["backtest"] = "backtest"
     run_id: str
-    strategy: Annotated[ScenarioPlan | OwnStrategyPlan, Field(discriminator="kind")]
+    strategy: Annotated[ScenarioPlan | UserStrategyPlan, Field(discriminator="kind")]
     symbol: dict[str, Any]
     """The instrument's entry of the venue's exchangeInfo."""
     bar_type: str
@@ -113,7 +113,7 @@ class LivePlan(Record):
 
     kind: Literal["paper"] = "paper"
     run_id: str
-    strategy: Annotated[ScenarioPlan | OwnStrategyPlan, Field(discriminator="kind")]
+    strategy: Annotated[ScenarioPlan | UserStrategyPlan, Field(discriminator="kind")]
     symbol: dict[str, Any]
     bar_type: str
     endpoints: VenueEndpoints

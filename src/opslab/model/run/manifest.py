@@ -43,8 +43,8 @@ class Manifest(Record):
         return digest(self.model_dump(mode="json", exclude={"seal"}))
 
 
-Kind = Literal["changed", "missing", "added", "unreadable", "left_behind"]
-"""`left_behind`: what a process that died left over; it changes nothing that was sealed."""
+Kind = Literal["changed", "missing", "added", "unreadable", "leftover"]
+"""`leftover`: what a process that died left over; it changes nothing that was sealed."""
 Verdict = Literal["whole", "changed", "unsealed"]
 
 

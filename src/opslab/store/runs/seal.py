@@ -178,7 +178,7 @@ def hold_against(folder: Path, manifest: Manifest, tick: Callable[[int], None]) 
         SealFinding(kind="added", file=name, message=what) for name, what in _added(folder, manifest) if name not in left
     ]
     return findings + [
-        SealFinding(kind="left_behind", file=name, message=f"is {what}, left by a process that died")
+        SealFinding(kind="leftover", file=name, message=f"is {what}, left by a process that died")
         for name, what in sorted(left.items())
     ]
 

@@ -12,7 +12,7 @@ from opslab.model.messages.paper_messages import Flattened
 from opslab.nautilus.live.bar_tracker import LAST_SECONDS, PATIENCE_SECONDS, BarTracker, OutOfOrderBar
 from opslab.nautilus.live.engine_flatten import LIMIT_SECONDS, PAST_ENGINE_ROUND, ROUND_SECONDS, Flatten
 from opslab.nautilus.live.heartbeat import HeartbeatTimer, EngineVitals
-from opslab.nautilus.live.venue_rest_client import Standing
+from opslab.nautilus.live.venue_rest_client import AccountState
 from opslab.nautilus.strategy.inflight_orders import YOUNG_SECONDS, InFlightOrders
 
 # Orders that wait.
@@ -182,16 +182,16 @@ def test_the_longest_lag_since_the_last_beat_is_told_once() -> None:
 class Stage:
     """A venue that answers what a test says, and counts what is asked of the engine."""
 
-    def __init__(self, *standings: Standing | None, late_steps: int = 0) -> None:
+    def __init__(self, *standings: AccountState | None, late_steps: int = 0) -> None:
         """late_steps: how long an answer takes."""
-        self.answers: SimpleQueue[Standing | None] = SimpleQueue()
+        self.answers: SimpleQueue[AccountState | None] = SimpleQueue()
         self._under_way: deque[int] = deque()
         self._late_steps = late_steps
         self.calm = True
         self.closed = 0
         self.asked: list[bool] = []
         self.at = 100.0
-        self._standings: deque[Standing | None] = deque(standings)
+        self._standings: deque[AccountState | None] = deque(standings)
         self._flatten = Flatten(self, self._close, lambda: self.calm, self.at)  # type: ignore[arg-type]
 
     def ask(self, end_it: bool) -> None:
@@ -214,7 +214,7 @@ class Stage:
         return next(found for found in self.steps() if found is not None)
 
 
-OPEN, NOTHING = Standing(1, Decimal("0.5")), Standing(0, Decimal(0))
+OPEN, NOTHING = AccountState(1, Decimal("0.5")), AccountState(0, Decimal(0))
 
 
 def test_flat_is_what_the_venue_says() -> None:

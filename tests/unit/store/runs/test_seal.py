@@ -135,7 +135,7 @@ def test_derived_files_are_outside_and_what_is_left_of_writing_them_is_named_as_
     folder = sealed(tmp_path / "r1", {"a.txt": b"a\n", "report.md": b"x", "metadata.json": b"{}"})
     (folder / "report.md").unlink()
     put(folder, {"report.html": b"y", ".metadata.json.123.tmp": b"", "metadata.json": b"[]"})
-    assert [(found.kind, found.file) for found in findings(folder)] == [("left_behind", ".metadata.json.123.tmp")]
+    assert [(found.kind, found.file) for found in findings(folder)] == [("leftover", ".metadata.json.123.tmp")]
 
 
 def test_only_what_an_unfinished_seal_can_leave_is_left_behind(tmp_path: Path) -> None:
@@ -145,16 +145,16 @@ def test_only_what_an_unfinished_seal_can_leave_is_left_behind(tmp_path: Path) -
     second = (folder / "manifest.json").read_bytes()
     put(folder, {"manifest-1.lines": first_lines, "manifest-2.json": second, "manifest-3.lines": b""})
     assert {(found.kind, found.file) for found in findings(folder)} == {
-        ("left_behind", "manifest-1.lines"),
-        ("left_behind", "manifest-2.json"),
-        ("left_behind", "manifest-3.lines"),
+        ("leftover", "manifest-1.lines"),
+        ("leftover", "manifest-2.json"),
+        ("leftover", "manifest-3.lines"),
     }
     put(folder, {"manifest-1.lines": b"more", "manifest-2.json": first, "manifest-4.lines": b""})
     assert {(found.kind, found.file) for found in findings(folder)} == {
         ("added", "manifest-1.lines"),
         ("added", "manifest-2.json"),
         ("added", "manifest-4.lines"),
-        ("left_behind", "manifest-3.lines"),
+        ("leftover", "manifest-3.lines"),
     }
 
 
@@ -165,8 +165,8 @@ def test_a_result_is_left_behind_until_it_is_sealed(tmp_path: Path) -> None:
     assert {(found.kind, found.file) for found in findings(folder)} == {
         ("added", ".connectivity_probe-1.json.7.tmp"),
         ("added", ".connectivity_probe-2.txt.7.tmp"),
-        ("left_behind", ".connectivity_probe-2.json.7.tmp"),
-        ("left_behind", "connectivity_probe-2.json"),
+        ("leftover", ".connectivity_probe-2.json.7.tmp"),
+        ("leftover", "connectivity_probe-2.json"),
     }
 
 
