@@ -1,4 +1,4 @@
-"""Processes that an experiment starts, and what they leave behind. Ended by pid, never by name."""
+"""Processes that a test starts, and those they leave running. Ended by pid, never by name."""
 
 import ctypes
 import os

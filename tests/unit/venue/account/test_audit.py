@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from opslab.model.messages.ledger_events import Accepted, Amended, Canceled, Expired, Filled, LedgerEvent, LeverageSet
-from opslab.venue.account.audit import MOST_FINDINGS, Audit, audit
+from opslab.venue.account.audit import MAX_FINDINGS, Audit, audit
 from tests.fakes.account_at_price import NOW_MS, Scene, kinds, opened
-from tests.unit.venue.account.test_conservation import Walk
+from tests.fakes.random_walk import Walk
 
 D = Decimal
 Ledger = list[list[LedgerEvent]]
@@ -195,7 +195,7 @@ def test_any_number_of_any_trade_that_is_a_little_off_is_noticed() -> None:
 def test_findings_are_counted_beyond_those_that_are_kept() -> None:
     lines = ledger()
     found = audit([*lines, *([lines[10]] * 80)])
-    assert (len(found.findings), found.found) == (MOST_FINDINGS, 160)
+    assert (len(found.findings), found.finding_count) == (MAX_FINDINGS, 160)
     assert found.findings[0].text() == "line 12: order: canceled of order 2, which has ended"
 
 
