@@ -175,8 +175,8 @@ class Lab:
             if signals.count:
                 call(signals.count)
 
-        plan, goes_on = plan_venue(self.layout, options, self._clock)
-        return serve(plan, goes_on, self._clock, on_signal, observer, self.redactor())
+        plan, resumes = plan_venue(self.layout, options, self._clock)
+        return serve(plan, resumes, self._clock, on_signal, observer, self.redactor())
 
     def start_fault(self, venue: str, fault: str, terms: dict[str, str], seconds: float) -> dict[str, Any]:
         """Begin a fault of a served venue; terms as text. Raises Usage before anything is asked of the venue."""
@@ -192,7 +192,7 @@ class Lab:
         from opslab.runs.processes.venue_control_client import open_control
 
         with open_control(self.layout, name) as control:
-            return control.ask(do, **more)
+            return control.request(do, **more)
 
     def faults(self) -> list[dict[str, Any]]:
         """The faults there are, ready for JSON."""
@@ -268,9 +268,9 @@ class Lab:
         """Every run with what was done, and the exit code that it alone would give."""
         from opslab.runs.recovery import try_to_recover
 
-        clean = self.redactor()
+        redact = self.redactor()
         return [
-            try_to_recover(self.layout, run_id, self._clock, self._processes, clean, gone_host)
+            try_to_recover(self.layout, run_id, self._clock, self._processes, redact, gone_host)
             for run_id in self.chosen(None)
         ]
 

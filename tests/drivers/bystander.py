@@ -108,13 +108,13 @@ class MonitorActor:
             yield f"it printed {printed} bytes"
 
     def _of_the_door(self) -> Iterator[str]:
-        with ControlClient(self._venue.ledger, "contract") as door:
-            if door.ask("held"):
+        with ControlClient(self._venue.ledger, "contract") as venue_control:
+            if venue_control.request("held"):
                 yield "a fault is held"
 
     def _turned_away(self) -> dict[str, int]:
-        with ControlClient(self._venue.ledger, "contract") as door:
-            counts: dict[str, int] = door.ask("status")["turned_away"]
+        with ControlClient(self._venue.ledger, "contract") as venue_control:
+            counts: dict[str, int] = venue_control.request("status")["turned_away"]
         return counts
 
 

@@ -163,7 +163,7 @@ class EngineProcess:
                 self._news.wait(left)
 
     def _read(self) -> None:
-        for frames in self._child.frames():
+        for frames in self._child.messages():
             at = time.monotonic()
             with self._news:
                 self.frames += [(at, frame) for frame in frames]

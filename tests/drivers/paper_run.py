@@ -176,18 +176,18 @@ class PaperRun:
 
     def fault(self, name: str, *, seconds: float = 600, **terms: object) -> None:
         """Begin a fault of its venue, by the door that `tc venue fault` goes through."""
-        with open_control(Layout(self.tc.home), self.run_id) as door:
-            door.ask("start", fault=name, terms=terms, seconds=seconds)
+        with open_control(Layout(self.tc.home), self.run_id) as venue_control:
+            venue_control.request("start", fault=name, terms=terms, seconds=seconds)
 
     def end_faults(self) -> None:
-        with open_control(Layout(self.tc.home), self.run_id) as door:
-            door.ask("stop_all")
+        with open_control(Layout(self.tc.home), self.run_id) as venue_control:
+            venue_control.request("stop_all")
 
     def cut(self, which: str, seconds: float) -> None:
         """Its connections, and keep new ones away for so long."""
-        with open_control(Layout(self.tc.home), self.run_id) as door:
-            door.ask("start", fault="refuse", terms={"which": which}, seconds=seconds)
-            door.ask("start", fault="reset", terms={"which": which})
+        with open_control(Layout(self.tc.home), self.run_id) as venue_control:
+            venue_control.request("start", fault="refuse", terms={"which": which}, seconds=seconds)
+            venue_control.request("start", fault="reset", terms={"which": which})
 
     def signal(self, number: signal.Signals) -> float:
         """To control; when."""

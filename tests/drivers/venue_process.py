@@ -174,7 +174,7 @@ class VenueProcess:
         return child
 
     def _listen(self, child: ChildProcess) -> None:
-        for frames in child.frames():
+        for frames in child.messages():
             for frame in frames:
                 if "listening" in frame:
                     self._endpoints = VenueEndpoints.model_validate(frame["listening"])

@@ -46,7 +46,7 @@ def ran(home: str, spec: str, scenario: type[OrderLifecycleDemo]) -> tuple[dict[
     plan = planned.engine
     rows: dict[str, list[Mapping[str, Any]]] = {"orders": [], "fills": [], "positions": []}
     results = Results(lambda name, row: rows[name].append(row))
-    watch = StrategyRecorder(frames=Silent(), results=results, order_events=False, clean=str)
+    watch = StrategyRecorder(frames=Silent(), results=results, order_events=False, redact=str)
     instrument = instrument_of(plan.symbol)
     with tempfile.TemporaryDirectory() as work:
         plan = plan.model_copy(update={"work_path": work})

@@ -34,7 +34,7 @@ class RunContext:
     processes: Processes
     signals: StopSignals
     """Entered by the caller."""
-    clean: Callable[[str], str]
+    redact: Callable[[str], str]
     """Takes this machine's paths out of a text."""
     command: Sequence[str] = ENGINE_COMMAND
 
@@ -63,7 +63,7 @@ def execute(
         with Journal(folder, context.clock) as journal:
             log = RunJournal(folder, journal, begun)
             try:
-                if may_start(layout, log, context.clock, context.clean):
+                if may_start(layout, log, context.clock, context.redact):
                     run(folder, log)
                 finish(folder, log.metadata, context.clock, reports=plan.spec.observability.report)
             except BaseException as error:
@@ -97,7 +97,7 @@ def _fail(
 ) -> None:
     """The lab itself could not go on: say so in the journal, and seal, as far as that can still be done."""
     if log.metadata.status not in FINAL:
-        failure = Failure(kind="lab", message=f"{type(error).__name__}: {context.clean(str(error))}")
+        failure = Failure(kind="lab", message=f"{type(error).__name__}: {context.redact(str(error))}")
         more: Mapping[str, Any] = {}
         if salvage and log.metadata.status == "running":
             with suppress(Corrupt):  # what cannot be read is no reason to keep silent

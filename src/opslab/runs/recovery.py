@@ -51,7 +51,7 @@ def recover(
     run_id: RunId,
     clock: Clock,
     processes: Processes,
-    clean: Callable[[str], str],
+    redact: Callable[[str], str],
     gone_host: str | None,
 ) -> Recovered:
     """Settle one run.
@@ -79,7 +79,7 @@ def recover(
             last_sign = _last_sign(layout, folder, metadata)  # of its owner: who settles it writes, too
             same_boot = metadata.owner is not None and metadata.owner.boot_id == processes.me().boot_id
             settled = (
-                settle_paper(layout, folder, metadata, clean, why="owner_gone", same_boot=same_boot)
+                settle_paper(layout, folder, metadata, redact, reason="owner_gone", same_boot=same_boot)
                 if is_paper
                 else None
             )
@@ -90,14 +90,14 @@ def recover(
             message = f"its owner was gone; {metadata.status}, last sign of life {metadata.ended_at}{account}"
         else:
             if is_paper:
-                put_away(layout, folder, clean)
+                put_away(layout, folder, redact)
             tidy(folder)
             _remove_untold(folder, metadata)
             _check_results(folder, metadata)
             write_metadata(folder, metadata)
             action, message = "sealed", f"it had ended as {metadata.status}, and its owner died before it was sealed"
         for log in sorted((folder / "logs").glob("*.log")):
-            scrub_log(log, clean)
+            scrub_log(log, redact)
         finish(folder, metadata, clock, reports=_wants_reports(folder), by="recover")
         _remove_scratch(layout, run_id)
     return Recovered(run_id=run_id, action=action, message=message)
@@ -108,12 +108,12 @@ def try_to_recover(
     run_id: RunId,
     clock: Clock,
     processes: Processes,
-    clean: Callable[[str], str],
+    redact: Callable[[str], str],
     gone_host: str | None,
 ) -> tuple[Recovered, int]:
     """As `recover`, for one of many: what was done, and the exit code that it alone would give."""
     try:
-        return recover(layout, run_id, clock, processes, clean, gone_host), 0
+        return recover(layout, run_id, clock, processes, redact, gone_host), 0
     except Unwritable as error:
         return Recovered(run_id=run_id, action="unwritable", message=error.message), error.exit_code
     except Environment as error:

@@ -72,18 +72,18 @@ def _run(
     if signals.count:
         engine.stop(signals.count)
     heard = Heard()
-    halt = BacktestHaltController(HaltController(layout, plan.run_id, context.clock, context.clean, log), engine)
+    halt = BacktestHaltController(HaltController(layout, plan.run_id, context.clock, context.redact, log), engine)
     stopped_by: str | None = None
     out_of_time = context.clock.monotonic_s() + plan.spec.backtest.max_seconds
     try:
         halt.start()
-        for frames in engine.frames():
-            halt.look()
+        for messages in engine.messages():
+            halt.poll()
             if not stopped_by and context.clock.monotonic_s() > out_of_time:
                 stopped_by = "max_seconds"
                 engine.stop()
-            if _take(frames, log, rows, heard, halt):
-                engine.collecting()
+            if _take(messages, log, rows, heard, halt):
+                engine.wait_for_results()
             heart.beat(heard.bars)
             on_bars(heard.bars)
     except BaseException:
@@ -96,13 +96,13 @@ def _run(
         if heard.counters is None:
             for file in rows.values():
                 file.keep_partial()
-    death = engine.failure(context.clean)
-    scrub_log(folder / "logs" / ENGINE_LOG, context.clean)
+    death = engine.failure(context.redact)
+    scrub_log(folder / "logs" / ENGINE_LOG, context.redact)
     _end(folder, plan, log, rows, heard, death, signals.name or stopped_by, halt)
 
 
 def _take(
-    frames: Sequence[Mapping[str, Any]],
+    messages: Sequence[Mapping[str, Any]],
     log: RunJournal,
     rows: Mapping[str, RowsFile],
     heard: Heard,
@@ -111,33 +111,33 @@ def _take(
     """Sort one batch of frames to where they belong; whether the run's end was among them."""
     ended = False
     batch: list[tuple[str, Mapping[str, Any]]] = []
-    for frame in frames:
-        if frame.get("event") in HIGH_RATE:
-            batch.append((frame["event"], frame["payload"]))
+    for message in messages:
+        if message.get("event") in HIGH_RATE:
+            batch.append((message["event"], message["payload"]))
             continue
         if batch:
-            log.tell_many(batch)
+            log.append_many(batch)
             batch = []
-        if "event" in frame:
-            log.tell(frame["event"], frame["payload"])
-        elif "halted" in frame:
-            halt.begin(**frame["halted"])
-        elif "ended" in frame:
-            heard.bars = frame["ended"]["bars"]
-            heard.to_the_end = not frame["ended"]["early"]
+        if "event" in message:
+            log.tell(message["event"], message["payload"])
+        elif "halted" in message:
+            halt.start_halt(**message["halted"])
+        elif "ended" in message:
+            heard.bars = message["ended"]["bars"]
+            heard.to_the_end = not message["ended"]["early"]
             ended = True
-        elif "row" in frame:
-            rows[frame["file"]].add(frame["row"])
-        elif "progress" in frame:
-            heard.bars = frame["progress"]["bars"]
-        elif "failure" in frame:
-            heard.failure = Failure.model_validate(frame["failure"])
-        elif "result" in frame:
-            heard.counters = ScenarioCounters.model_validate(frame["result"]["counters"])
-            heard.cost = EngineCost.model_validate(frame["result"]["cost"])
-            heard.denial_reasons = frame["result"]["denial_reasons"]
+        elif "row" in message:
+            rows[message["file"]].add(message["row"])
+        elif "progress" in message:
+            heard.bars = message["progress"]["bars"]
+        elif "failure" in message:
+            heard.failure = Failure.model_validate(message["failure"])
+        elif "result" in message:
+            heard.counters = ScenarioCounters.model_validate(message["result"]["counters"])
+            heard.cost = EngineCost.model_validate(message["result"]["cost"])
+            heard.denial_reasons = message["result"]["denial_reasons"]
     if batch:
-        log.tell_many(batch)
+        log.append_many(batch)
     return ended
 
 
@@ -169,7 +169,7 @@ def _end(
     whole = heard.counters is not None and heard.to_the_end
     failure = heard.failure or verdict_on(heard, death, every_bar, stopped_by)
     if halt.is_on and not whole:
-        facts = halt.facts(heard.denial_reasons).model_dump(mode="json")
+        facts = halt.summary(heard.denial_reasons).model_dump(mode="json")
         log.tell("run_halted", {**payload, "ended_by": "kill_switch", "halt": facts})
     elif failure:
         log.tell("run_failed", {**payload, "failure": failure.model_dump()})

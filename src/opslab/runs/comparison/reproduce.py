@@ -1,6 +1,5 @@
 """A run, run again from what was stored of it."""
 
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -134,9 +133,7 @@ def planned_again(layout: Layout, side: RunSide, clock: Clock) -> Iterator[Backt
     with scratch_folder(layout.runtime / "reproduce") as folder:
         with writing("lay out the stored strategy"):
             for name, path in sorted(stored.items(), key=lambda item: not item[0].startswith(INSTALLED)):
-                place = folder / name.removeprefix(INSTALLED)
-                make_folder(place.parent)
-                shutil.copyfile(path, place)
+                copy_file(path, folder / name.removeprefix(INSTALLED))
         yield plan_backtest(layout, loaded, _free_name(layout, run_id), folder, clock, own=stored, reproduces=run_id)
 
 

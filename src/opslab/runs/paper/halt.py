@@ -11,41 +11,43 @@ from opslab.runs.safety.flat_times import FlatTimes, flat_times
 from opslab.runs.safety.halt_controller import HaltController
 from opslab.store.venues.ledger import read_ledger
 
-WHY: StopReason = "kill_switch"
+KILL_SWITCH: StopReason = "kill_switch"
 
 
-def press(halt: HaltController, life: EngineSession, venue: VenueSupervisor) -> None:
+def escalate(halt: HaltController, session: EngineSession, venue: VenueSupervisor) -> None:
     """What is due by now."""
 
     def flat() -> bool:
         statement = venue.statement()
         return statement is not None and is_flat(statement)
 
-    step = halt.due(flat)
+    step = halt.next_step(flat)
     if step == "sigterm":
-        life.child.stop()
+        session.child.stop()
     elif step == "sigkill":
-        life.child.kill()
+        session.child.kill()
 
 
-def flatten_halted(halt: HaltController, venue: VenueSupervisor, log: RunJournal, story: RunTelemetry) -> FinalAccount:
+def flatten_halted(
+    halt: HaltController, venue: VenueSupervisor, log: RunJournal, telemetry: RunTelemetry
+) -> FinalAccount:
     """The engine is gone. The venue ends what there is, takes no more, and says how the account stands.
 
     It is told so in any case: what the engine sent last may be on its way.
     """
-    halt.closed_now("the engine has ended")
-    done = venue.flatten(WHY)
+    halt.gate_closed_now("engine_ended")
+    done = venue.flatten(KILL_SWITCH)
     statement = AccountSnapshot.model_validate(done["statement"], strict=False) if done else venue.statement()
     nothing_left = done is not None and not done["canceled"] and done["closed"].strip("-0.") == ""
     by = "engine" if nothing_left else "venue"
     flat = statement is not None and is_flat(statement)
     seconds = halt.seconds_to(flat_times(read_ledger(venue.folder)) if flat else FlatTimes(None, None), flat=flat)
     more = {} if done is None else {"canceled": done["canceled"], "closed": done["closed"]}
-    record_final_account(log, statement, by, WHY, **more, **seconds)
+    record_final_account(log, statement, by, KILL_SWITCH, **more, **seconds)
     if by == "venue":
-        story.left("venue")
-    gated = story.gated().get("KILL_SWITCH", 0)
-    facts = halt.facts(gated).model_copy(
+        telemetry.left("venue")
+    gated = telemetry.gated().get("KILL_SWITCH", 0)
+    facts = halt.summary(gated).model_copy(
         update={**seconds, "flat": None if statement is None else flat, "flattened_by": by if flat else None}
     )
     return FinalAccount(statement, facts)

@@ -15,7 +15,7 @@ from pydantic_core import from_json
 from opslab.errors import Environment, InvalidSpec
 from opslab.model.market.instrument import instrument_of
 from opslab.model.messages.engine_messages import BARS, StopReason
-from opslab.model.messages.venue_messages import FLATTEN_SECONDS, ORPHAN_SECONDS
+from opslab.model.messages.venue_messages import FLATTEN_TIMEOUT_SECONDS, ORPHAN_SECONDS
 from opslab.model.primitives.ids import RunId
 from opslab.model.primitives.instant import NS_PER_SECOND, parse_iso
 from opslab.model.run.metadata import RunMetadata, ScenarioCounters
@@ -25,7 +25,7 @@ from opslab.resources import exchange_info_symbol
 from opslab.runs.paper.closing_event import actions, bound, closing
 from opslab.runs.paper.journal_summary import JournalSummary, summarize
 from opslab.runs.paper.results import PaperCounts, ledger_events, told_in_journal, write_results
-from opslab.runs.processes.venue_folder import drop_venue, is_served, keep_venue, own_venue
+from opslab.runs.processes.venue_folder import drop_venue, is_venue_running, keep_venue, run_venue_folder
 from opslab.specs.load import load_spec
 from opslab.store.files import file_digest, remove_folder
 from opslab.store.layout import Layout
@@ -36,9 +36,11 @@ from opslab.store.venues.ledger import NAME as LEDGER
 from opslab.store.venues.ledger import read_ledger
 from opslab.store.venues.venue_files import VENUE_FOLDER, VENUE_LOG_NAME
 from opslab.venue.account.account import Account
-from opslab.venue.control.orphan_policy import TELL_SECONDS, TRIES, TRY_SECONDS
+from opslab.venue.control.orphan_policy import FINAL_UPDATE_SECONDS, FLATTEN_ATTEMPTS, FLATTEN_RETRY_SECONDS
 
-OUTLIVES_SECONDS = ORPHAN_SECONDS + TRIES * (FLATTEN_SECONDS + TRY_SECONDS) + TELL_SECONDS
+OUTLIVES_SECONDS = (
+    ORPHAN_SECONDS + FLATTEN_ATTEMPTS * (FLATTEN_TIMEOUT_SECONDS + FLATTEN_RETRY_SECONDS) + FINAL_UPDATE_SECONDS
+)
 """How long at most a venue is there when its control is gone: until its clients are, and then to flatten."""
 
 
@@ -54,7 +56,7 @@ class Settled:
 
 def refuse_while_served(layout: Layout, run_id: RunId) -> None:
     """Raises Environment while the run's venue is there: it sees to the account, and its ledger may still grow."""
-    if own_venue(layout, run_id) and is_served(layout, run_id):
+    if run_venue_folder(layout, run_id) and is_venue_running(layout, run_id):
         brief = "its venue still lives, to see that the account is left as on_stop wants it"
         raise Environment(
             f"run {run_id}: {brief}",
@@ -67,9 +69,9 @@ def settle_paper(
     layout: Layout,
     folder: Path,
     metadata: RunMetadata,
-    clean: Callable[[str], str],
+    redact: Callable[[str], str],
     *,
-    why: StopReason,
+    reason: StopReason,
     same_boot: bool,
 ) -> Settled:
     """Make the results, and put the venue away. The caller owns the run, has tidied it, and tells the journal.
@@ -80,9 +82,9 @@ def settle_paper(
     """
     run_id = RunId(folder.name)
     refuse_while_served(layout, run_id)
-    venue = own_venue(layout, run_id)
+    venue = run_venue_folder(layout, run_id)
     if venue:
-        keep_venue(venue, folder, clean)
+        keep_venue(venue, folder, redact)
     spec = _spec(folder)
     told = summarize(read_events(folder))
     bars_seen = count_rows(folder, BARS)
@@ -105,7 +107,7 @@ def settle_paper(
         bars_expected=bars_expected,
         bars_seen=bars_seen,
         account=account,
-        stop=_stop(folder, told, spec.paper, bars_expected, account, why) if spec else None,
+        stop=_stop(folder, told, spec.paper, bars_expected, account, reason) if spec else None,
         counts=counts,
     )
     payload = closing(
@@ -121,13 +123,13 @@ def settle_paper(
     return Settled(payload, account, _left(account, told, spec))
 
 
-def put_away(layout: Layout, folder: Path, clean: Callable[[str], str]) -> None:
+def put_away(layout: Layout, folder: Path, redact: Callable[[str], str]) -> None:
     """What is left of the venue of a run that has told its end. Raises Environment while it is served."""
     run_id = RunId(folder.name)
     refuse_while_served(layout, run_id)
-    venue = own_venue(layout, run_id)
+    venue = run_venue_folder(layout, run_id)
     if venue:
-        keep_venue(venue, folder, clean)
+        keep_venue(venue, folder, redact)
     drop_venue(layout, run_id)
 
 
@@ -166,7 +168,7 @@ def _account(folder: Path) -> AccountFacts | None:
 
 
 def _stop(
-    folder: Path, told: JournalSummary, limits: PaperLimits, rows: int, account: AccountFacts | None, why: StopReason
+    folder: Path, told: JournalSummary, limits: PaperLimits, rows: int, account: AccountFacts | None, reason: StopReason
 ) -> StopFacts:
     """why: where the journal says nothing of one."""
     gate_why = bound(limits, rows) if told.gate_why == "last_bar" else told.gate_why
@@ -174,7 +176,7 @@ def _stop(
     if seconds_to_flat is None and account and account.flat:
         seconds_to_flat = _alone_seconds(folder)
     return StopFacts(
-        reason=told.stopping_why or gate_why or why,
+        reason=told.stopping_why or gate_why or reason,
         on_stop=limits.on_stop,
         seconds_to_gate=told.seconds_to_gate,
         seconds_to_flat=seconds_to_flat,

@@ -35,7 +35,7 @@ class FinalAccount:
 class RunEnd:
     """How it came to its end."""
 
-    why: StopReason
+    reason: StopReason
     failure: Failure | None
     signal: str | None
     left: FinalAccount
@@ -44,33 +44,33 @@ class RunEnd:
 
 
 def record_final_account(
-    log: RunJournal, statement: AccountSnapshot | None, by: str, why: StopReason, **more: Any
+    log: RunJournal, statement: AccountSnapshot | None, by: str, reason: StopReason, **more: Any
 ) -> None:
     """What the venue says of the account once it was flattened, whoever did it."""
     account = statement.account if statement else None
     said = account.model_dump() if account else None
     orders = len(account.open_orders or ()) if account else None
-    log.tell("orders_canceled", {"by": by, "reason": why, "open_orders": orders, **more})
+    log.tell("orders_canceled", {"by": by, "reason": reason, "open_orders": orders, **more})
     flat = is_flat(statement) if statement else None
-    log.tell("positions_flattened", {"by": by, "reason": why, "flat": flat, "venue": said})
+    log.tell("positions_flattened", {"by": by, "reason": reason, "flat": flat, "venue": said})
 
 
 def apply_on_stop(
-    plan: PaperPlan, venue: VenueSupervisor, log: RunJournal, story: RunTelemetry, why: StopReason
+    plan: PaperPlan, venue: VenueSupervisor, log: RunJournal, telemetry: RunTelemetry, reason: StopReason
 ) -> AccountSnapshot | None:
     """The engine is gone. What it left behind against `on_stop: flatten`, the venue ends; its word on the account.
 
     Where no engine could say that it was flat, the venue does, even if nothing was open.
     """
     statement = venue.statement()
-    if plan.spec.paper.on_stop == "leave" or statement is None or (story.was_left and is_flat(statement)):
+    if plan.spec.paper.on_stop == "leave" or statement is None or (telemetry.was_left and is_flat(statement)):
         return statement
-    done = venue.flatten(why)
+    done = venue.flatten(reason)
     if done is None:
         return venue.statement()
     statement = AccountSnapshot.model_validate(done["statement"], strict=False)
-    record_final_account(log, statement, "venue", why, canceled=done["canceled"], closed=done["closed"])
-    story.left("venue")
+    record_final_account(log, statement, "venue", reason, canceled=done["canceled"], closed=done["closed"])
+    telemetry.left("venue")
     return statement
 
 
@@ -79,25 +79,25 @@ def end_run(
     folder: Path,
     context: RunContext,
     log: RunJournal,
-    story: RunTelemetry,
+    telemetry: RunTelemetry,
     end: RunEnd,
     bars: RowsFile,
 ) -> None:
     """Write what there is and say how it ended. The venue has stopped: its ledger is whole."""
-    keep_venue(context.layout.venue(VenueId(plan.run_id)), folder, context.clean)
-    counts, artifacts = write_results(folder, story.orders, instrument_of(plan.symbol))
+    keep_venue(context.layout.venue(VenueId(plan.run_id)), folder, context.redact)
+    counts, artifacts = write_results(folder, telemetry.orders, instrument_of(plan.symbol))
     artifacts[bars.name] = bars.commit()
     drop_venue(context.layout, plan.run_id)
     payload = closing(
         folder,
         counts.counters(
-            bars_seen=story.bars(None), actions=actions(story.actions(), counts, plan.spec.strategy.named())
+            bars_seen=telemetry.bars(None), actions=actions(telemetry.actions(), counts, plan.spec.strategy.named())
         ),
-        {**counts.denial_reasons, **story.gated()},
+        {**counts.denial_reasons, **telemetry.gated()},
         artifacts,
-        story.facts(end.left.statement, end.minutes, counts),
-        elapsed_seconds=story.elapsed_seconds(),
-        peak_memory_bytes=story.peak_memory_bytes,
+        telemetry.facts(end.left.statement, end.minutes, counts),
+        elapsed_seconds=telemetry.elapsed_seconds(),
+        peak_memory_bytes=telemetry.peak_memory_bytes,
         metrics=plan.spec.observability.metrics,
     )
     halt = end.left.halt
@@ -105,14 +105,14 @@ def end_run(
         payload["halt"] = halt.model_dump(mode="json")
     failure = (None if halt else end.failure) or _not_left(plan, end.left)
     if failure:
-        why = {"ended_by": end.why} if halt else {}
-        log.tell("run_failed", {**payload, **why, "failure": failure.model_dump()})
+        reason = {"ended_by": end.reason} if halt else {}
+        log.tell("run_failed", {**payload, **reason, "failure": failure.model_dump()})
     elif halt:
-        log.tell("run_halted", {**payload, "ended_by": end.why, "result_digest": None})
+        log.tell("run_halted", {**payload, "ended_by": end.reason, "result_digest": None})
     elif end.signal:
         log.tell("run_interrupted", {**payload, "ended_by": end.signal})
     else:
-        log.tell("run_completed", {**payload, "ended_by": end.why, "result_digest": None})
+        log.tell("run_completed", {**payload, "ended_by": end.reason, "result_digest": None})
 
 
 def _not_left(plan: PaperPlan, left: FinalAccount) -> Failure | None:

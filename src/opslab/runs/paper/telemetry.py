@@ -73,7 +73,7 @@ class RunTelemetry:
         self.final: State | None = None
         """State of the last reconciliation."""
         self._restart_seconds: list[float] = []
-        self._why: StopReason | None = None
+        self._reason: StopReason | None = None
         self._by: str | None = None
 
     def _now(self) -> float:
@@ -115,12 +115,12 @@ class RunTelemetry:
     def venue_lost(self) -> None:
         self._venue_losses += 1
 
-    def stopping(self, why: StopReason) -> None:
-        self._why = why
+    def stopping(self, reason: StopReason) -> None:
+        self._reason = reason
         self._marks.asked_to_stop = self._marks.asked_to_stop or self._now()
 
-    def gate_closed(self, why: StopReason) -> None:
-        self._why = self._why or why
+    def gate_closed(self, reason: StopReason) -> None:
+        self._reason = self._reason or reason
         self._marks.gate = self._marks.gate or self._now()
 
     def left(self, by: str) -> None:
@@ -133,23 +133,23 @@ class RunTelemetry:
         """Whether an engine has left the account as it is to be left."""
         return self._by is not None
 
-    def engine_ended(self, life: EngineSession, failure: Failure | None) -> None:
-        self._bars_before += life.bars
+    def engine_ended(self, session: EngineSession, failure: Failure | None) -> None:
+        self._bars_before += session.bars
         self._messages_before = self._messages.copy()
         self._last = None
-        self._dropped += life.dropped
-        self._actions = max(self._actions, life.actions)
-        if life.counters:
-            self.counters.append(life.counters)
-        self.denials.update(life.denial_reasons)
+        self._dropped += session.dropped_messages
+        self._actions = max(self._actions, session.actions)
+        if session.counters:
+            self.counters.append(session.counters)
+        self.denials.update(session.denial_reasons)
         if failure:
             self._marks.lost = self._now()
         self._engines.append(
             EngineFacts(
-                number=life.number,
-                started_at=life.started_at,
+                number=session.number,
+                started_at=session.started_at,
                 ended_at=iso(self._clock.now_ns()),
-                ended_by=life.ended_by,
+                ended_by=session.ended_by,
                 failure=f"{failure.kind}: {failure.message}" if failure else None,
             )
         )
@@ -179,17 +179,19 @@ class RunTelemetry:
     def elapsed_seconds(self) -> float:
         return round(self._now() - self._marks.began, 6)
 
-    def bars(self, life: EngineSession | None) -> int:
-        return self._bars_before + (life.bars if life else 0)
+    def bars(self, session: EngineSession | None) -> int:
+        return self._bars_before + (session.bars if session else 0)
 
-    def live(self, life: EngineSession | None, phase: Phase) -> PaperStatus:
-        beat, statement = life.beat if life else None, self.statement
+    def live(self, session: EngineSession | None, phase: Phase) -> PaperStatus:
+        beat, statement = session.beat if session else None, self.statement
         account = statement.account if statement else None
         held = next((one for one in (account.positions or ()) if one.side != "FLAT"), None) if account else None
         return PaperStatus(
             phase=phase,
-            engine=life.number if life else len(self._engines),
-            heartbeat_age_seconds=round(self._now() - life.last_beat_s, 3) if life and life.last_beat_s else None,
+            engine=session.number if session else len(self._engines),
+            heartbeat_age_seconds=round(self._now() - session.last_beat_s, 3)
+            if session and session.last_beat_s
+            else None,
             feeds={
                 name: FeedStatus(
                     state=beat.feeds[name], messages=self._messages[name], age_seconds=beat.ages_seconds[name]
@@ -225,7 +227,7 @@ class RunTelemetry:
             final_reconciliation=self.final,
             final_account=final_account(statement) if statement else None,
             stop=StopFacts(
-                reason=self._why or "failure",
+                reason=self._reason or "failure",
                 on_stop=on_stop,
                 seconds_to_gate=_between(marks.asked_to_stop, marks.gate),
                 seconds_to_flat=(

@@ -8,7 +8,7 @@ whether the files are still those.
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from opslab.errors import Corrupt, LabError
+from opslab.errors import Corrupt, LabError, OtherFormat
 from opslab.runs.record.selection import OWNER_GONE, Row
 from opslab.store.layout import Layout
 from opslab.store.runs.list_index import (
@@ -80,6 +80,8 @@ def find(folder: Path, processes: "Processes") -> RegistryEntry:
     from opslab.model.run.metadata import FINAL
 
     metadata_file, metadata, problem = _read_metadata(folder)
+    if isinstance(problem, OtherFormat):
+        raise problem
     if metadata is not None:
         lives = _lives(metadata, processes)
         if lives or metadata.status in FINAL:

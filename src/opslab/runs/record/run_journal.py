@@ -20,17 +20,17 @@ from opslab.store.runs.seal import seal
 class RunJournal:
     """Every lifecycle event that says something of the run as a whole renews `metadata.json`."""
 
-    def __init__(self, folder: Path, journal: Journal, begun: RunMetadata) -> None:
+    def __init__(self, folder: Path, journal: Journal, metadata: RunMetadata) -> None:
         """begun: what the journal says so far."""
         self._folder = folder
         self._journal = journal
-        self.metadata = begun
+        self.metadata = metadata
 
     def tell(self, name: str, payload: Mapping[str, Any]) -> RunMetadata:
         """Append one lifecycle event, durable before this returns; the metadata with it."""
         return self._renew(self._journal.append(name, payload))
 
-    def tell_alone(self, make: Callable[[], tuple[str, Mapping[str, Any]]]) -> RunMetadata:
+    def append_alone(self, make: Callable[[], tuple[str, Mapping[str, Any]]]) -> RunMetadata:
         """As `tell`, of what `make` returns, which is called while nobody else can append."""
         return self._renew(self._journal.append_alone(make))
 
@@ -43,7 +43,7 @@ class RunJournal:
             write_metadata(self._folder, self.metadata)
         return self.metadata
 
-    def tell_many(self, events: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
+    def append_many(self, events: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
         """Append events of high rate; durable with the next lifecycle event."""
         self._journal.append_many(events)
 

@@ -4,9 +4,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from opslab.errors import Corrupt
+from opslab.errors import Corrupt, OtherFormat
 from opslab.model.checks.check_kind import CHECK_EVENTS, section_of
-from opslab.model.run.event import HIGH_RATE, Event
+from opslab.model.run.event import HIGH_RATE, RUN_FORMAT, Event
 from opslab.model.run.halt_summary import HaltFacts
 from opslab.model.run.metadata import (
     EngineCost,
@@ -96,6 +96,9 @@ def apply(metadata: RunMetadata | None, event: Event) -> RunMetadata:
     if metadata is None:
         if event.event != "run_initialized":
             raise Corrupt(f"the journal begins with {event.event} instead of run_initialized")
+        recorded = event.payload.get("format", 1)
+        if recorded != RUN_FORMAT:
+            raise OtherFormat(str(event.payload.get("run_id")), JOURNAL, recorded, RUN_FORMAT)
         return RunMetadata.model_validate(
             {**_known(event.payload), "status": "initialized", "initialized_at": event.time}
         )

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from opslab.errors import Corrupt, LabError
+from opslab.errors import Corrupt, LabError, OtherFormat
 from opslab.model.primitives.difference import differences
 from opslab.model.primitives.ids import RunId
 from opslab.model.run.manifest import Kind, Manifest, SealFinding, Verification
@@ -157,5 +157,8 @@ def hint(verification: Verification) -> str | None:
 
 
 def _finding(broken: Corrupt) -> SealFinding:
-    kind: Kind = "missing" if broken.is_missing else "changed"
+    if isinstance(broken, OtherFormat):
+        kind: Kind = "unreadable"
+    else:
+        kind = "missing" if broken.is_missing else "changed"
     return SealFinding(kind=kind, file=broken.file or "", line=broken.line, byte=broken.byte, message=broken.what)

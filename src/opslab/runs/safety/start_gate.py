@@ -34,14 +34,14 @@ _START_SECONDS = 1.0
 _POLL_SECONDS = 0.02
 
 
-def may_start(layout: Layout, log: "RunJournal", clock: Clock, clean: Clean) -> bool:
+def may_start(layout: Layout, log: "RunJournal", clock: Clock, redact: Clean) -> bool:
     """Ask the kill switch before anything of the engine starts, and write down what it said.
 
     When it is active, the run's end is in the journal, and it is to be sealed.
     """
     run_id = RunId(log.metadata.run_id)
     prepare(layout)
-    safety = safety_of(effective(layout, run_id), "start_gate", clock, clean)
+    safety = safety_of(effective(layout, run_id), "start_gate", clock, redact)
     paper = log.metadata.mode == "paper"
     log.tell("paper_safety_checked" if paper else "kill_switch_observed", safety.model_dump())
     if safety.state != "active":
@@ -84,7 +84,7 @@ class SwitchContext:
     layout: Layout
     clock: Clock
     processes: Processes
-    clean: Clean
+    redact: Clean
 
 
 def tell_runs(context: SwitchContext, run_id: RunId | None, patience_seconds: float) -> list[str]:
@@ -126,7 +126,7 @@ def _tell_run(context: SwitchContext, run_id: RunId) -> str | None:
             metadata = as_seen(read_state(folder), context.processes)
             if metadata.status in FINAL or (folder / MANIFEST).exists():
                 return None
-            safety = safety_of(effective(context.layout, run_id), "command", context.clock, context.clean)
+            safety = safety_of(effective(context.layout, run_id), "command", context.clock, context.redact)
             if metadata.status == "running":
                 return _beside_its_owner(folder, context, metadata, safety)
             _in_our_hands(folder, context, safety)
@@ -161,8 +161,8 @@ def _in_our_hands(folder: Path, context: SwitchContext, safety: Safety) -> None:
         write_metadata(folder, read_state(folder))
 
 
-def safety_of(switch: Switch, by: Literal["start_gate", "command", "watch"], clock: Clock, clean: Clean) -> Safety:
+def safety_of(switch: Switch, by: Literal["start_gate", "command", "watch"], clock: Clock, redact: Clean) -> Safety:
     said = {name: value for name, value in asdict(switch).items() if name != "run_id"}
     for name in ("reason", "clear_reason", "problem"):
-        said[name] = clean(said[name]) if said[name] else said[name]
+        said[name] = redact(said[name]) if said[name] else said[name]
     return Safety(**said, observed_by=by, checked_at=iso(clock.now_ns()))
