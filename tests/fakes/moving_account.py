@@ -43,13 +43,13 @@ class SimulatedAccount:
     entry: Decimal = ZERO
     wallet: Decimal = Decimal(100_000)
 
-    def opened(self, order: SimulatedOrder) -> "State":
+    def opened(self, order: SimulatedOrder) -> "SimulatedAccount":
         return replace(self, orders={**self.orders, order.number: order})
 
-    def closed(self, number: int) -> "State":
+    def closed(self, number: int) -> "SimulatedAccount":
         return replace(self, orders={key: order for key, order in self.orders.items() if key != number})
 
-    def filled(self, number: int, quantity: Decimal) -> "State":
+    def filled(self, number: int, quantity: Decimal) -> "SimulatedAccount":
         order = self.orders[number]
         filled = order.filled + quantity
         after = self.traded(order.side, quantity, order.price)
@@ -57,7 +57,7 @@ class SimulatedAccount:
             return after.closed(number)
         return after.opened(replace(order, filled=filled, status="PARTIALLY_FILLED"))
 
-    def traded(self, side: str, quantity: Decimal, price: Decimal) -> "State":
+    def traded(self, side: str, quantity: Decimal, price: Decimal) -> "SimulatedAccount":
         signed = quantity if side == "BUY" else -quantity
         position = self.position + signed
         wallet = self.wallet - quantity * price / 2000

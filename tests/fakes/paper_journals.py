@@ -7,6 +7,7 @@ from typing import Any
 
 from opslab.model.messages.paper_messages import AccountSnapshot, EngineHeartbeat, NodeSnapshot, QueueState
 from opslab.model.primitives.instant import NS_PER_SECOND
+from opslab.model.run.event import RUN_FORMAT
 from opslab.model.run.metadata import Owner
 from opslab.runs.record.run_journal import finish
 from opslab.runs.record.state import read_state
@@ -17,6 +18,7 @@ from tests.drivers.tc import Tc
 from tests.fakes.moving_account import BEGIN_NS, Simulation
 
 INTENT: dict[str, Any] = {
+    "format": RUN_FORMAT,
     "mode": "paper",
     "strategy": {"name": "order_lifecycle_demo", "version": "v1"},
     "venue": "binance",

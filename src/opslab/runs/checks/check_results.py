@@ -103,7 +103,7 @@ def record_check_as_owner(
         kept.append(_write_artifact(folder, kind, document))
         return kind.event, _payload(summary, kept[0])
 
-    log.tell_alone(make)
+    log.append_alone(make)
     write_copy(folder, kind, kept[0].artifact)
     return kept[0]
 
