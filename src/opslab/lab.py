@@ -253,10 +253,16 @@ class Lab:
         return sum(size_to_verify(self.layout, run_id) for run_id in runs)
 
     def verify(self, run_id: RunId, tick: Callable[[int], None]) -> "Verification":
-        """tick: called with the bytes read since the last call."""
+        """tick: called with the bytes read since the last call. Raises OtherFormat."""
         from opslab.runs.record.verify import verify
 
         return verify(self.layout, run_id, self._processes, tick)
+
+    def verify_all(self, runs: Sequence[RunId], tick: Callable[[int], None]) -> "list[Verification]":
+        """As `verify`; a run in another format is a finding."""
+        from opslab.runs.record.verify import verify_one_of_many
+
+        return [verify_one_of_many(self.layout, run_id, self._processes, tick) for run_id in runs]
 
     def recover(self, run_id: RunId, gone_host: str | None) -> "Recovered":
         """gone_host: a machine that will not come back. Raises Environment when it lives, Corrupt when it is broken."""

@@ -49,7 +49,7 @@ from opslab.reconciliation import result as reconciliation
 from opslab.reconciliation.result import Reason, ReconciliationResult, Tolerances
 from opslab.reconciliation.snapshot import KEYS, ROWS
 from opslab.runs.comparison.reproduce import Reproduction
-from opslab.runs.processes.venue_folder import is_served
+from opslab.runs.processes.venue_folder import is_venue_running
 from opslab.runs.record.selection import Row
 from opslab.runs.recovery import Action
 from opslab.store.layout import Layout
@@ -174,7 +174,7 @@ def runs_whose_owner_is_gone(folder: Path) -> None:
         run.process.kill()
         run.process.wait()
         venue = Layout(run.tc.home)
-        wait_until(lambda: not is_served(venue, RunId("paper-1")), "the venue to end", 60)
+        wait_until(lambda: not is_venue_running(venue, RunId("paper-1")), "the venue to end", 60)
 
 
 def paper_run(folder: Path, run_id: str, **paper: Any) -> PaperRun:

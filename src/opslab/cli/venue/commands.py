@@ -136,7 +136,7 @@ class _Terminal:
         self._as_json = as_json
         self._state: str | None = None
 
-    def listening(self, name: str, endpoints: "VenueEndpoints", goes_on: bool) -> None:
+    def listening(self, name: str, endpoints: "VenueEndpoints", resumes: bool) -> None:
         told = endpoints.model_dump()
         if self._as_json:
             import json
@@ -145,7 +145,7 @@ class _Terminal:
         else:
             result_fields(told.items())
         sys.stdout.flush()
-        note(f"venue {name} {'goes on' if goes_on else 'is open'}; --name {name} goes on with this account later")
+        note(f"venue {name} {'goes on' if resumes else 'is open'}; --name {name} goes on with this account later")
 
     def progress(self, progress: "VenueProgress") -> None:
         if progress.state == self._state:
