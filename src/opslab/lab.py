@@ -17,8 +17,8 @@ from opslab.system import StopSignals, SystemClock, SystemProcesses, random_suff
 
 if TYPE_CHECKING:
     from opslab.datasets.catalog import FingerprintCheck
+    from opslab.datasets.check import QualityReport
     from opslab.datasets.prepare import ImportOptions, PreparedDataset
-    from opslab.datasets.quality.check import QualityReport
     from opslab.datasets.sources.source import SourceOptions
     from opslab.errors import LabError
     from opslab.killswitch.switch import Change
@@ -72,12 +72,12 @@ class Lab:
         return import_files(self.layout, dataset, paths, _instrument(), self._clock, tick, options)
 
     def check_files(self, paths: Sequence[Path], reading: "SourceOptions", tick: "Progress") -> "QualityReport":
-        from opslab.datasets.quality.check import check_files
+        from opslab.datasets.check import check_files
 
         return check_files(paths, reading, _instrument(), tick)
 
     def check_dataset(self, dataset: DatasetId, tick: "Progress") -> "QualityReport":
-        from opslab.datasets.quality.check import check_dataset
+        from opslab.datasets.check import check_dataset
 
         return check_dataset(self.layout, dataset, _instrument(), tick)
 

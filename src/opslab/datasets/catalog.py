@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from opslab.datasets.candles import VALUES, Chunk, catalog_schema, from_catalog, to_catalog
 from opslab.datasets.dataset_records import read_record, recorded_fingerprint
 from opslab.datasets.fingerprint import Fingerprint
-from opslab.datasets.quality.findings import ConsecutiveRows
+from opslab.datasets.origin import ConsecutiveRows
 from opslab.errors import Corrupt
 from opslab.model.market.dataset import DataFile, DatasetRecord
 from opslab.model.market.instrument import Instrument
