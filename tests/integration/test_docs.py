@@ -457,7 +457,7 @@ KILL_SWITCH_ANSWER = {field.name for field in dataclasses.fields(Switch)} - {"fi
         ("manifest.md", "manifest.json", set(Manifest.model_fields)),
         ("manifest.md", "A sealed file", set(SealedFile.model_fields)),
         ("manifest.md", "Findings of verify", words_of(Kind)),
-        ("json.md", "A row of the list", (set(Row._fields) | {"folder"}) - {"error"}),
+        ("json.md", "A row of the list", (set(Row._fields) | {"folder"}) - {"error", "error_brief"}),
         ("json.md", "A verification", set(Verification.model_fields) | set(SealFinding.model_fields) | {"hint"}),
         ("paper-results.md", "Comparison with another run", words_of(Cause) | fields_words(Parity, "verdict")),
         ("json.md", "A parity", set(Parity.model_fields) | set(FillDifference.model_fields)),
