@@ -126,7 +126,7 @@ def test_a_run_that_ends_before_a_check_is_told_to_it_is_sealed_anew(
     """Its last event may be another check's, and not its end."""
     keep(finished)
     seen_running = iter([True])
-    monkeypatch.setattr(checks, "_lives", lambda *_: next(seen_running, False))
+    monkeypatch.setattr(checks, "_is_running", lambda *_: next(seen_running, False))
     assert keep(finished) == "connectivity_probe-2.json"
     found = verify(finished)
     assert (found["seal_number"], found["findings"]) == (3, [])
@@ -160,7 +160,7 @@ class Died(BaseException):
     pass
 
 
-STEPS = ("_write_artifact", "append", "renew", "finish")
+STEPS = ("_write_artifact", "append", "rewrite_derived", "finish")
 
 
 @pytest.mark.parametrize("step", STEPS)
