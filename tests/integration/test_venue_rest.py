@@ -18,7 +18,7 @@ from opslab.model.market.candle import MINUTE_MS, Candle
 from tests.drivers.venue_client import LISTEN_KEY, ORDER, Reply, VenueChild, VenueClient, now_ms, order
 from tests.drivers.venue_process import SYMBOL
 from tests.oracles.captured_payloads import assert_alike, captured
-from tests.unit.venue.market.test_payloads import (
+from tests.oracles.payload_shapes import (
     PRICE,
     PRODUCT,
     RATE,

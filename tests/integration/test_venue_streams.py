@@ -14,7 +14,7 @@ from opslab.model.market.candle import MINUTE_MS, Candle
 from tests.drivers.tc import wait_until
 from tests.drivers.venue_client import Refused, Socket, VenueChild, VenueClient
 from tests.oracles.captured_payloads import assert_alike, captured
-from tests.unit.venue.market.test_payloads import (
+from tests.oracles.payload_shapes import (
     AGG_TRADE,
     BOOK_TICKER,
     DEPTH_UPDATE,
