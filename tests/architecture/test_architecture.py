@@ -324,3 +324,19 @@ def test_unit_tests_mirror_the_tree() -> None:
     for path in sorted(unit.rglob("test_*.py")):
         folder = path.parent.relative_to(unit)
         assert (ROOT / folder).is_dir(), f"tests/unit/{folder} has no src/{PACKAGE}/{folder}"
+
+
+def test_test_modules_do_not_import_each_other() -> None:
+    """What they share is in tests/drivers, tests/fakes or tests/oracles, or in a helper module beside them."""
+    for path in sorted(TESTS.rglob("test_*.py")):
+        folder = ["tests", *path.parent.relative_to(TESTS).parts]
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.ImportFrom) or not (node.module or "").startswith("tests."):
+                continue
+            for alias in node.names:
+                parts = [*(node.module or "").split("."), alias.name]
+                is_helper = parts[: len(folder)] == folder and not parts[len(folder)].startswith("test_")
+                is_shared = parts[1] in ("drivers", "fakes", "oracles")
+                is_its_program = parts[1] == "breaking" and path.name == "test_breaking.py"
+                message = f"{path.relative_to(TESTS)}:{node.lineno}: imports from {node.module}"
+                assert is_helper or is_shared or is_its_program, message
