@@ -237,7 +237,7 @@ def _bars_to_see(loaded: LoadedSpec, spec: PaperSpec, found: _Found) -> int:
     what = f"the window of dataset {found.dataset.name}" if spec.data.start or spec.data.end else found.dataset.name
     message = f"must be at most {there}, the candles of {what}, got {asked}"
     hint = "leave max_bars out for all of them, or run on more data"
-    raise loaded.refused([loaded.mistake(("paper", "max_bars"), message)], hint)
+    raise loaded.invalid_spec([loaded.mistake(("paper", "max_bars"), message)], hint)
 
 
 def _find(
@@ -277,7 +277,7 @@ def _own_files(layout: Layout, loaded: LoadedSpec, spec_folder: Path, inspected:
     except TooMuch as much:
         message = f"the spec's folder or the strategy's package {much}"
         hint = "give spec and strategy a folder of their own"
-        raise loaded.refused([loaded.mistake(("strategy", "path"), message)], hint) from None
+        raise loaded.invalid_spec([loaded.mistake(("strategy", "path"), message)], hint) from None
 
 
 def made_run_id(layout: Layout, spec: RunSpec, clock: Clock, suffix: str) -> RunId:

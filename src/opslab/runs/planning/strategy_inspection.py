@@ -65,16 +65,16 @@ def inspect_strategy(
         in_time = inspection.listen(seconds)
     answer = inspection.answer()
     if answer is None:
-        clean = _redactor(folder)
+        redact = _redactor(folder)
         why = (
-            inspection.death(clean)
+            inspection.death(redact)
             if in_time
             else f"is not loaded within {seconds:.0f} s: does its import wait or loop?"
         )
-        raise loaded.refused([loaded.mistake(("strategy", "path"), f"{strategy.path} {why}")], HINT)
+        raise loaded.invalid_spec([loaded.mistake(("strategy", "path"), f"{strategy.path} {why}")], HINT)
     if "mistakes" in answer:
         mistakes = [loaded.mistake(tuple(found["field"]), found["message"]) for found in answer["mistakes"]]
-        raise loaded.refused(mistakes, HINT)
+        raise loaded.invalid_spec(mistakes, HINT)
     return Inspected(tuple(answer["keys"]), tuple(Path(place) for place in answer["places"]))
 
 
@@ -156,13 +156,13 @@ class _Inspection:
     def answer(self) -> Any:
         return json.loads(self._heard) if self._heard.endswith(b"\n") else None
 
-    def death(self, clean: Callable[[str], str]) -> str:
+    def death(self, redact: Callable[[str], str]) -> str:
         """How it ended without an answer."""
         code = self._child.returncode
         text = self._printed.decode(errors="replace")
         panic = _PANIC.search(text)
         if panic:
-            return f"makes the engine panic while it is loaded: {clean(panic[1].strip())[:300]}"
+            return f"makes the engine panic while it is loaded: {redact(panic[1].strip())[:300]}"
         if code < 0:
             return f"crashes the process while it is loaded, with {signal.Signals(-code).name}"
         return f"ends the process while it is loaded, with exit code {code}"
