@@ -282,10 +282,10 @@ class Lab:
 
     def render(self, run_id: str) -> "RunMetadata":
         """Write what is derived from a run's journal again. Raises BadId, NotFound, Environment, Corrupt."""
-        from opslab.runs.render import render_again
+        from opslab.runs.render import render_run
 
         (name,) = self.chosen(run_id)
-        return render_again(self.layout, name, self._processes)
+        return render_run(self.layout, name, self._processes)
 
     def record_check(
         self, run_id: str, kind: "CheckKind", summary: Mapping[str, Any], document: Mapping[str, Any]
@@ -340,12 +340,12 @@ class Lab:
 
         return clear(self.layout, run_id, reason, actor, self._clock)
 
-    def tell_runs(self, run_id: RunId | None, patience_seconds: float) -> list[str]:
+    def record_switch_change(self, run_id: RunId | None, patience_seconds: float) -> list[str]:
         """Tell the journals of runs that have not ended what their kill switch says; notes for a person."""
-        from opslab.runs.safety.start_gate import SwitchContext, tell_runs
+        from opslab.runs.safety.start_gate import SwitchContext, record_switch_change
 
         context = SwitchContext(self.layout, self._clock, self._processes, self.redactor())
-        return tell_runs(context, run_id, patience_seconds)
+        return record_switch_change(context, run_id, patience_seconds)
 
     def _lives_elsewhere(self, run_id: str, owner: "Owner", same_kernel: bool) -> bool:
         from opslab.runs.record.owners import lives_elsewhere

@@ -17,13 +17,13 @@ from opslab.store.layout import Layout
 from opslab.store.venues.ledger import read_ledger
 from tests.drivers.served_venue import NAME, SAMPLE, serve_error, served_venue
 from tests.drivers.tc import Tc
-from tests.drivers.venue_client import VenueChild
+from tests.drivers.venue_client import SteppedVenue
 
 RUN = RunId("paper-1")
 FILES = {"venue.json", "control.token", "ledger.jsonl", "position", "events.jsonl"}
 
 
-class RunVenue(VenueChild):
+class RunVenue(SteppedVenue):
     """A venue process in the folder that a run's venue has."""
 
     def __init__(self, home: Path, folder: Path) -> None:
@@ -100,7 +100,7 @@ def test_faults_are_started_listed_and_stopped_by_the_runs_id(served: RunVenue, 
     number = fault_command(tc, "start", "halt", "--name", RUN)["number"]
     assert [row["fault"] for row in fault_command(tc, "list", "--name", RUN)] == ["halt"]
     with served.client() as client:
-        assert client.place("BUY", "0.010").refused == (400, -4108)
+        assert client.place("BUY", "0.010").error == (400, -4108)
         fault_command(tc, "stop", str(number), "--name", RUN)
         client.place("BUY", "0.010").assert_ok()
 

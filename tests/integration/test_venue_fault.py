@@ -62,8 +62,8 @@ def test_every_fault_is_listed_with_its_terms(tmp_path: Path) -> None:
 
 def test_the_start_and_the_end_of_a_fault_are_in_the_event_log(tc: Tc, client: VenueClient) -> None:
     active = start(tc, "http", "--term", "status=429", "--term", "retry-after=7", "--term", f"path={PATH}")
-    answer = client.ask("GET", PATH)
-    assert (answer.refused, answer.headers["retry-after"]) == ((429, -1003), "7")
+    answer = client.request("GET", PATH)
+    assert (answer.error, answer.headers["retry-after"]) == ((429, -1003), "7")
     assert client.get("/fapi/v1/time")["serverTime"]
     assert active_numbers(tc) == [active["number"]]
     assert 0 < active["remaining_seconds"] <= 30
@@ -81,7 +81,7 @@ def test_the_start_and_the_end_of_a_fault_are_in_the_event_log(tc: Tc, client: V
 
 def test_a_fault_ends_after_its_time(tc: Tc, client: VenueClient) -> None:
     start(tc, "http", "--term", f"path={PATH}", "--seconds", "0.5")
-    wait_until(lambda: client.ask("GET", PATH).status == 200, "the fault to end")
+    wait_until(lambda: client.request("GET", PATH).status == 200, "the fault to end")
     assert active_numbers(tc) == []
 
 

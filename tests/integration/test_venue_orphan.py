@@ -14,7 +14,7 @@ from opslab.runs.processes.venue_control_client import ControlClient
 from opslab.store.layout import Layout
 from opslab.system import SystemClock
 from tests.drivers.control_client import TOKEN, EventLog, RawControlClient
-from tests.drivers.venue_client import Closed, Socket, VenueChild, VenueClient
+from tests.drivers.venue_client import Closed, Socket, SteppedVenue, VenueClient
 from tests.drivers.venue_owner import Control
 
 LONG = 60.0
@@ -30,7 +30,7 @@ class Orphan:
         self.home.mkdir()
         (self.home / "data").symlink_to(home / "data")
         prepare(Layout(self.home))
-        self.venue = VenueChild(self.home, folder, speed=600.0, start="now", pace="clock", **changes)
+        self.venue = SteppedVenue(self.home, folder, speed=600.0, start="now", pace="clock", **changes)
         self.control = Control(self.venue.plan, folder / "venue.log")
         self.client = VenueClient(self.control.endpoints)
 
@@ -110,7 +110,7 @@ def test_it_serves_on_until_its_clients_are_flat_and_gone(sample_home: Path, tmp
         found.control.die()
         found.client.flatten()
         assert not found.control.venue_ended(0.5)  # it is still connected
-        found.client.hang_up()
+        found.client.close_connection()
         assert found.control.venue_ended(SOON)
         assert found.stands() == ("0.000", 0)
         assert found.events()["account flattened"]["canceled"] == 0
@@ -120,11 +120,11 @@ def test_it_serves_on_until_its_clients_are_flat_and_gone(sample_home: Path, tmp
 def test_it_waits_for_a_client_that_may_come_back_to_flatten(sample_home: Path, tmp_path: Path) -> None:
     with orphan(sample_home, tmp_path, on_orphan="flatten", orphan_seconds=LONG) as found:
         found.trade()
-        found.client.hang_up()
+        found.client.close_connection()
         found.control.die()
         assert not found.control.venue_ended(0.5)
         found.client.flatten()
-        found.client.hang_up()
+        found.client.close_connection()
         assert found.control.venue_ended(SOON)
 
 
@@ -134,7 +134,7 @@ def test_left_alone_it_leaves_the_account_as_it_is_and_goes_with_its_clients(sam
         found.control.die()
         assert not found.control.venue_ended(0.5)
         assert len(found.client.open_orders()) == 2
-        found.client.hang_up()
+        found.client.close_connection()
         assert found.control.venue_ended(SOON)
         assert found.stands() == ("0.050", 2)
         ended = found.events()["ended without control"]
@@ -147,7 +147,7 @@ def test_clients_that_stay_are_left_at_the_deadline(sample_home: Path, tmp_path:
         user = found.client.user_stream()
         found.control.die()
         assert found.control.venue_ended(SOON)
-        assert user.closed() == 1001
+        assert user.wait_closed() == 1001
         assert found.stands() == ("0.050", 2)
 
 
@@ -188,13 +188,13 @@ def test_no_order_of_its_clients_reopens_what_it_has_flattened(sample_home: Path
         trading = found.client.trading()
         order = {"symbol": "BTCUSDT", "side": "BUY", "type": "MARKET", "quantity": "0.050"}
         trading.call("order.place", **order)
-        on_its_way = trading.request("order.place", **order)
+        on_its_way = trading.send_request("order.place", **order)
         deadline = time.monotonic() + SOON
         with ControlClient(found.venue.ledger, TOKEN) as venue_control:
             done = venue_control.request("flatten", reason="a test", hold=True)
             assert (done["canceled"], done["closed"]) == (0, "0.050")
             assert done["statement"]["account"]["positions"] == []
-            answer = trading.until(lambda message: message.get("id") == on_its_way, deadline - time.monotonic())[-1]
+            answer = trading.read_until(lambda message: message.get("id") == on_its_way, deadline - time.monotonic())[-1]
             assert (answer["status"], answer["error"]["code"]) == (400, -4087)
             assert venue_control.request("statement")["account"]["positions"] == []
 
@@ -203,7 +203,7 @@ def test_no_order_of_its_clients_reopens_what_it_has_flattened(sample_home: Path
 def test_a_control_that_dies_in_the_middle_of_a_word_is_missed_all_the_same(
     sample_home: Path, tmp_path: Path, torn: bytes
 ) -> None:
-    with VenueChild(sample_home, tmp_path, start="now") as venue:
+    with SteppedVenue(sample_home, tmp_path, start="now") as venue:
         assert venue._child is not None
         pipe = venue._child._child.stdin
         assert pipe is not None
@@ -216,7 +216,7 @@ def test_a_control_that_dies_in_the_middle_of_a_word_is_missed_all_the_same(
 
 
 def test_the_door_asks_for_a_reason(sample_home: Path, tmp_path: Path) -> None:
-    with VenueChild(sample_home, tmp_path, start="now") as venue, RawControlClient(venue.ledger) as venue_control:
+    with SteppedVenue(sample_home, tmp_path, start="now") as venue, RawControlClient(venue.ledger) as venue_control:
         for wrong in ({}, {"reason": ""}, {"reason": 3}, {"reason": "x" * 201}, {"reason": "x", "hold": "yes"}):
             answer = venue_control.request("flatten", **wrong)
             assert (answer["exit_code"], answer["error"]) == (
@@ -246,9 +246,9 @@ def test_a_kill_switch_has_it_flatten_at_once_whatever_it_was_told(
             if event["e"] == "ORDER_TRADE_UPDATE":
                 kinds.append(event["o"]["x"])
         assert kinds == ["CANCELED", "CANCELED", "NEW", "TRADE"]
-        assert found.client.place("BUY", "0.010").refused[1] == -4087
+        assert found.client.place("BUY", "0.010").error[1] == -4087
         user.drop()
-        found.client.hang_up()
+        found.client.close_connection()
         assert found.control.venue_ended(SOON)
         assert found.stands() == ("0.000", 0)
 
@@ -259,6 +259,6 @@ def test_the_switch_of_another_run_is_of_no_concern(sample_home: Path, tmp_path:
         activate_switch(found, "another")
         found.control.die()
         assert not found.control.venue_ended(0.5)
-        found.client.hang_up()
+        found.client.close_connection()
         assert found.control.venue_ended(SOON)
         assert found.stands() == ("0.050", 2)

@@ -15,7 +15,7 @@ from urllib.parse import quote, quote_plus, urlencode, urlsplit
 import pytest
 
 from opslab.model.market.candle import MINUTE_MS, Candle
-from tests.drivers.venue_client import LISTEN_KEY, ORDER, Reply, VenueChild, VenueClient, now_ms, order
+from tests.drivers.venue_client import LISTEN_KEY, ORDER, Reply, SteppedVenue, VenueClient, now_ms, order
 from tests.drivers.venue_process import SYMBOL
 from tests.oracles.captured_payloads import assert_alike, captured
 from tests.oracles.payload_shapes import (
@@ -95,19 +95,19 @@ RISK_V3 = {
 
 
 @pytest.fixture(scope="module")
-def venue(sample_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[VenueChild]:
+def venue(sample_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SteppedVenue]:
     """A market that stands behind its first minutes."""
-    with VenueChild(sample_home, tmp_path_factory.mktemp("venue"), ticks=TICKS, max_bars=PLAYED) as venue:
+    with SteppedVenue(sample_home, tmp_path_factory.mktemp("venue"), ticks=TICKS, max_bars=PLAYED) as venue:
         with venue.client() as client:
             candles = client.stream("btcusdt@kline_1m")
             venue.play(PLAYED)
             for _ in range(PLAYED):
-                candles.event("kline", x=True)
+                candles.read_event("kline", x=True)
         yield venue
 
 
 @pytest.fixture
-def client(venue: VenueChild) -> Iterator[VenueClient]:
+def client(venue: SteppedVenue) -> Iterator[VenueClient]:
     """With an account that has no order and no position."""
     with venue.client() as client:
         client.flatten()
@@ -115,7 +115,7 @@ def client(venue: VenueChild) -> Iterator[VenueClient]:
 
 
 @pytest.fixture(scope="module")
-def candles(venue: VenueChild) -> list[Candle]:
+def candles(venue: SteppedVenue) -> list[Candle]:
     return [candle for candle, _ in zip(venue.candles(), range(PLAYED), strict=False)]
 
 
@@ -163,7 +163,7 @@ def test_depth(client: VenueClient, limit: int) -> None:
 
 def test_symbols_are_known_in_small_letters_too(client: VenueClient) -> None:
     assert client.get("/fapi/v1/ticker/price", symbol="btcusdt")["symbol"] == "BTCUSDT"
-    assert client.place("BUY", "0.010", "41000.0", symbol="btcusdt").found["symbol"] == "BTCUSDT"
+    assert client.place("BUY", "0.010", "41000.0", symbol="btcusdt").answer["symbol"] == "BTCUSDT"
 
 
 def test_the_quote_is_the_top_of_the_depth(client: VenueClient) -> None:
@@ -195,7 +195,7 @@ def test_older_trades_begin_with_an_id_and_need_the_key(client: VenueClient) -> 
     trades = client.get("/fapi/v1/historicalTrades", **BTC, fromId=5, limit=3)
     assert [trade["id"] for trade in trades] == [5, 6, 7]
     without = client.send("GET", "/fapi/v1/historicalTrades", "symbol=BTCUSDT", headers={})
-    assert without.refused == (401, -2014)
+    assert without.error == (401, -2014)
 
 
 def test_the_trades_of_a_minute_make_its_candle(client: VenueClient, candles: list[Candle]) -> None:
@@ -344,7 +344,7 @@ def test_the_mark_price_is_the_last_price(client: VenueClient) -> None:
     ],
 )
 def test_market_data_refused(client: VenueClient, path: str, params: dict[str, str], code: int) -> None:
-    assert client.ask("GET", f"/fapi/v1/{path}", **params).refused == (400, code)
+    assert client.request("GET", f"/fapi/v1/{path}", **params).error == (400, code)
 
 
 # Shapes against what was captured of the venue itself.
@@ -373,7 +373,7 @@ def test_aggregate_trades_are_like_the_venues(client: VenueClient) -> None:
 
 
 def test_a_limit_order_rests(client: VenueClient) -> None:
-    answer = client.place("BUY", "0.010", "41000.0", newClientOrderId="x-aHRE4BCj-T1.a:b/c_d").found
+    answer = client.place("BUY", "0.010", "41000.0", newClientOrderId="x-aHRE4BCj-T1.a:b/c_d").answer
     assert has_shape(answer, ANSWERED)
     assert (answer["status"], answer["clientOrderId"]) == ("NEW", "x-aHRE4BCj-T1.a:b/c_d")
     assert (answer["price"], answer["origQty"], answer["executedQty"]) == ("41000.00", "0.010", "0.000")
@@ -383,8 +383,8 @@ def test_a_limit_order_rests(client: VenueClient) -> None:
 
 
 def test_an_order_is_acknowledged_as_new_unless_the_result_is_asked_for(client: VenueClient) -> None:
-    ack = client.place("BUY", "0.010").found
-    result = client.place("SELL", "0.010", newOrderRespType="RESULT").found
+    ack = client.place("BUY", "0.010").answer
+    result = client.place("SELL", "0.010", newOrderRespType="RESULT").answer
     assert has_shape(ack, ANSWERED)
     assert has_shape(result, ANSWERED)
     assert (ack["status"], ack["executedQty"], ack["avgPrice"]) == ("NEW", "0.000", "0.00000")
@@ -396,8 +396,8 @@ def test_an_order_is_acknowledged_as_new_unless_the_result_is_asked_for(client: 
 def test_a_market_order_takes_the_displayed_levels_at_their_prices(client: VenueClient) -> None:
     levels = client.get("/fapi/v1/depth", **BTC, limit=5)["asks"]
     quantity = Decimal(levels[0][1]) + Decimal(levels[1][1]) + Decimal("0.001")
-    done = client.place("BUY", str(quantity), newOrderRespType="RESULT").found
-    trades = client.sign("GET", "/fapi/v1/userTrades", **BTC, orderId=done["orderId"]).found
+    done = client.place("BUY", str(quantity), newOrderRespType="RESULT").answer
+    trades = client.signed_request("GET", "/fapi/v1/userTrades", **BTC, orderId=done["orderId"]).answer
     assert has_shape(trades, [USER_TRADE])
     assert [[trade["price"], trade["qty"]] for trade in trades] == [*levels[:2], [levels[2][0], "0.001"]]
     assert not any(trade["maker"] for trade in trades)
@@ -409,101 +409,101 @@ def test_a_market_order_takes_the_displayed_levels_at_their_prices(client: Venue
 @pytest.mark.parametrize("time_in_force", ["IOC", "FOK"])
 def test_an_order_that_must_take_at_once_takes_and_is_over(client: VenueClient, time_in_force: str) -> None:
     price, size = client.get("/fapi/v1/depth", **BTC, limit=5)["asks"][0]
-    done = client.place("BUY", size, price, timeInForce=time_in_force, newOrderRespType="RESULT").found
+    done = client.place("BUY", size, price, timeInForce=time_in_force, newOrderRespType="RESULT").answer
     assert (done["status"], done["executedQty"], done["timeInForce"]) == ("FILLED", size, time_in_force)
 
 
 def test_what_an_ioc_order_cannot_take_expires(client: VenueClient) -> None:
     price, size = client.get("/fapi/v1/depth", **BTC, limit=5)["asks"][0]
     more = str(Decimal(size) + Decimal("0.005"))
-    done = client.place("BUY", more, price, timeInForce="IOC", newOrderRespType="RESULT").found
+    done = client.place("BUY", more, price, timeInForce="IOC", newOrderRespType="RESULT").answer
     assert (done["status"], done["executedQty"], done["origQty"]) == ("EXPIRED", size, more)
     assert client.open_orders() == []
 
 
 def test_a_reduce_only_order_takes_no_more_than_the_position(client: VenueClient) -> None:
     client.place("BUY", "0.010").assert_ok()
-    done = client.place("SELL", "0.500", reduceOnly="true", newOrderRespType="RESULT").found
+    done = client.place("SELL", "0.500", reduceOnly="true", newOrderRespType="RESULT").answer
     assert (done["status"], done["executedQty"]) == ("EXPIRED", "0.010")
     assert client.position()["positionAmt"] == "0.000"
 
 
 def test_an_order_is_modified(client: VenueClient) -> None:
-    number = client.place("BUY", "0.010", "41000.0").found["orderId"]
-    answer = client.modify(number, "BUY", "0.012", "40900.0").found
+    number = client.place("BUY", "0.010", "41000.0").answer["orderId"]
+    answer = client.modify(number, "BUY", "0.012", "40900.0").answer
     assert has_shape(answer, ANSWERED)
     assert (answer["orderId"], answer["price"], answer["origQty"]) == (number, "40900.00", "0.012")
     assert client.query(number)["price"] == "40900.00"
 
 
 def test_an_order_is_modified_by_its_client_id_and_the_number_counts_when_both_are_given(client: VenueClient) -> None:
-    first = client.place("BUY", "0.010", "41000.0", newClientOrderId="one").found["orderId"]
-    second = client.place("BUY", "0.010", "41000.0", newClientOrderId="two").found["orderId"]
+    first = client.place("BUY", "0.010", "41000.0", newClientOrderId="one").answer["orderId"]
+    second = client.place("BUY", "0.010", "41000.0", newClientOrderId="two").answer["orderId"]
     change = {**BTC, "side": "BUY", "quantity": "0.010", "price": "40500.0"}
-    assert client.sign("PUT", ORDER, **change, origClientOrderId="two").found["orderId"] == second
-    assert client.sign("PUT", ORDER, **change, origClientOrderId="two", orderId=first).found["orderId"] == first
+    assert client.signed_request("PUT", ORDER, **change, origClientOrderId="two").answer["orderId"] == second
+    assert client.signed_request("PUT", ORDER, **change, origClientOrderId="two", orderId=first).answer["orderId"] == first
 
 
 def test_an_order_modified_into_the_market_takes(client: VenueClient) -> None:
     ask, _ = client.get("/fapi/v1/depth", **BTC, limit=5)["asks"][0]
-    number = client.place("BUY", "0.003", "41000.0").found["orderId"]
-    assert client.modify(number, "BUY", "0.003", ask).found["status"] == "FILLED"
+    number = client.place("BUY", "0.003", "41000.0").answer["orderId"]
+    assert client.modify(number, "BUY", "0.003", ask).answer["status"] == "FILLED"
 
 
 def test_an_order_is_canceled_once(client: VenueClient) -> None:
-    number = client.place("SELL", "0.010", "43000.0").found["orderId"]
-    answer = client.cancel(number).found
+    number = client.place("SELL", "0.010", "43000.0").answer["orderId"]
+    answer = client.cancel(number).answer
     assert has_shape(answer, ANSWERED)
     assert answer["status"] == "CANCELED"
-    assert client.cancel(number).refused == (400, -2011)
+    assert client.cancel(number).error == (400, -2011)
     assert client.query(number)["status"] == "CANCELED"
 
 
 def test_all_orders_are_canceled(client: VenueClient) -> None:
     for price in ("40000.0", "40100.0", "43000.0"):
         client.place("BUY" if price < "42" else "SELL", "0.010", price).assert_ok()
-    assert client.sign("DELETE", "/fapi/v1/allOpenOrders", **BTC).found["code"] == 200
+    assert client.signed_request("DELETE", "/fapi/v1/allOpenOrders", **BTC).answer["code"] == 200
     assert client.open_orders() == []
-    assert client.sign("DELETE", "/fapi/v1/allOpenOrders", **BTC).found["code"] == 200
+    assert client.signed_request("DELETE", "/fapi/v1/allOpenOrders", **BTC).answer["code"] == 200
 
 
 def test_one_open_order_is_asked_for(client: VenueClient) -> None:
-    number = client.place("BUY", "0.010", "41000.0", newClientOrderId="asked").found["orderId"]
+    number = client.place("BUY", "0.010", "41000.0", newClientOrderId="asked").answer["orderId"]
     for ref in ({"orderId": number}, {"origClientOrderId": "asked"}):
-        assert has_shape(client.sign("GET", "/fapi/v1/openOrder", **BTC, **ref).found, QUERIED)
+        assert has_shape(client.signed_request("GET", "/fapi/v1/openOrder", **BTC, **ref).answer, QUERIED)
     client.cancel(number).assert_ok()
-    assert client.sign("GET", "/fapi/v1/openOrder", **BTC, orderId=number).refused == (400, -2013)
+    assert client.signed_request("GET", "/fapi/v1/openOrder", **BTC, orderId=number).error == (400, -2013)
 
 
 def test_open_orders_are_the_same_with_a_symbol_and_without(client: VenueClient) -> None:
-    numbers = [client.place("BUY", "0.010", price).found["orderId"] for price in ("41000.0", "40000.0")]
+    numbers = [client.place("BUY", "0.010", price).answer["orderId"] for price in ("41000.0", "40000.0")]
     assert [row["orderId"] for row in client.open_orders()] == numbers
-    assert client.sign("GET", "/fapi/v1/openOrders", **BTC).found == client.open_orders()
+    assert client.signed_request("GET", "/fapi/v1/openOrders", **BTC).answer == client.open_orders()
 
 
 def test_all_orders_begin_with_an_id(client: VenueClient) -> None:
-    numbers = [client.place("BUY", "0.010", price).found["orderId"] for price in ("41000.0", "40000.0", "40500.0")]
+    numbers = [client.place("BUY", "0.010", price).answer["orderId"] for price in ("41000.0", "40000.0", "40500.0")]
     client.cancel(numbers[1]).assert_ok()
-    rows = client.sign("GET", "/fapi/v1/allOrders", **BTC, orderId=numbers[0]).found
+    rows = client.signed_request("GET", "/fapi/v1/allOrders", **BTC, orderId=numbers[0]).answer
     assert has_shape(rows, [QUERIED])
     assert [(row["orderId"], row["status"]) for row in rows] == [
         (numbers[0], "NEW"),
         (numbers[1], "CANCELED"),
         (numbers[2], "NEW"),
     ]
-    limited = client.sign("GET", "/fapi/v1/allOrders", **BTC, orderId=numbers[0], limit=1).found
+    limited = client.signed_request("GET", "/fapi/v1/allOrders", **BTC, orderId=numbers[0], limit=1).answer
     assert [row["orderId"] for row in limited] == numbers[:1]
-    assert client.sign("GET", "/fapi/v1/allOrders", **BTC, startTime=now_ms() + 60_000).found == []
+    assert client.signed_request("GET", "/fapi/v1/allOrders", **BTC, startTime=now_ms() + 60_000).answer == []
 
 
 def test_own_trades_are_told_ascending(client: VenueClient) -> None:
-    numbers = [client.place(side, "0.010").found["orderId"] for side in ("BUY", "SELL")]
-    last = client.sign("GET", "/fapi/v1/userTrades", **BTC, limit=2).found
+    numbers = [client.place(side, "0.010").answer["orderId"] for side in ("BUY", "SELL")]
+    last = client.signed_request("GET", "/fapi/v1/userTrades", **BTC, limit=2).answer
     assert [trade["orderId"] for trade in last] == numbers
     assert [trade["buyer"] for trade in last] == [True, False]
-    assert client.sign("GET", "/fapi/v1/userTrades", **BTC, fromId=last[1]["id"]).found == last[1:]
-    both = client.sign("GET", "/fapi/v1/userTrades", **BTC, fromId=1, startTime=1)
-    assert both.refused == (400, -1128)
+    assert client.signed_request("GET", "/fapi/v1/userTrades", **BTC, fromId=last[1]["id"]).answer == last[1:]
+    both = client.signed_request("GET", "/fapi/v1/userTrades", **BTC, fromId=1, startTime=1)
+    assert both.error == (400, -1128)
 
 
 def test_a_batch_is_answered_in_its_order_refusals_among_it(client: VenueClient) -> None:
@@ -512,24 +512,24 @@ def test_a_batch_is_answered_in_its_order_refusals_among_it(client: VenueClient)
         order("BUY", "0.010", "41000.05"),
         order("BUY", "0.010", "40900.0", newClientOrderId="c"),
     ]
-    first, second, third = client.sign("POST", "/fapi/v1/batchOrders", batchOrders=json.dumps(batch)).found
+    first, second, third = client.signed_request("POST", "/fapi/v1/batchOrders", batchOrders=json.dumps(batch)).answer
     assert has_shape(first, ANSWERED)
     assert second["code"] == -4014
     assert [first["clientOrderId"], third["clientOrderId"]] == ["a", "c"]
     numbers = json.dumps([first["orderId"], 10**15])
-    done, unknown = client.sign("DELETE", "/fapi/v1/batchOrders", **BTC, orderIdList=numbers).found
+    done, unknown = client.signed_request("DELETE", "/fapi/v1/batchOrders", **BTC, orderIdList=numbers).answer
     assert (done["status"], unknown["code"]) == ("CANCELED", -2011)
-    [done] = client.sign("DELETE", "/fapi/v1/batchOrders", **BTC, origClientOrderIdList='["c"]').found
+    [done] = client.signed_request("DELETE", "/fapi/v1/batchOrders", **BTC, origClientOrderIdList='["c"]').answer
     assert (done["orderId"], done["status"]) == (third["orderId"], "CANCELED")
 
 
 def test_several_orders_are_modified_at_once_refusals_among_the_answers(client: VenueClient) -> None:
-    numbers = [client.place("BUY", "0.010", price).found["orderId"] for price in ("41000.0", "40900.0")]
+    numbers = [client.place("BUY", "0.010", price).answer["orderId"] for price in ("41000.0", "40900.0")]
     changes = [
         {**BTC, "orderId": number, "side": "BUY", "quantity": "0.020", "price": "40800.0"}
         for number in (numbers[0], 10**15, numbers[1])
     ]
-    first, second, third = client.sign("PUT", "/fapi/v1/batchOrders", batchOrders=json.dumps(changes)).found
+    first, second, third = client.signed_request("PUT", "/fapi/v1/batchOrders", batchOrders=json.dumps(changes)).answer
     assert has_shape(first, ANSWERED)
     assert ([first["orderId"], third["orderId"]], second["code"]) == (numbers, -2013)
     assert [(row["price"], row["origQty"]) for row in client.open_orders()] == [("40800.00", "0.020")] * 2
@@ -537,9 +537,9 @@ def test_several_orders_are_modified_at_once_refusals_among_the_answers(client: 
 
 def test_lists_of_orders_to_cancel_are_named_in_small_letters_too(client: VenueClient) -> None:
     """As the venue takes them: github.com/ccxt/ccxt/pull/22890 has a request and its answer."""
-    numbers = [client.place("BUY", "0.010", "41000.0", newClientOrderId=name).found["orderId"] for name in "ab"]
+    numbers = [client.place("BUY", "0.010", "41000.0", newClientOrderId=name).answer["orderId"] for name in "ab"]
     for name, value in (("orderidlist", json.dumps(numbers[:1])), ("origclientorderidlist", '["b"]')):
-        [done] = client.sign("DELETE", "/fapi/v1/batchOrders", **BTC, **{name: value}).found
+        [done] = client.signed_request("DELETE", "/fapi/v1/batchOrders", **BTC, **{name: value}).answer
         assert done["status"] == "CANCELED"
     assert client.open_orders() == []
 
@@ -559,58 +559,58 @@ def test_lists_of_orders_to_cancel_are_named_in_small_letters_too(client: VenueC
     ],
 )
 def test_batches_refused(client: VenueClient, method: str, params: dict[str, str], code: int) -> None:
-    assert client.sign(method, "/fapi/v1/batchOrders", **params).refused == (400, code)
+    assert client.signed_request(method, "/fapi/v1/batchOrders", **params).error == (400, code)
     assert client.open_orders() == []
 
 
 def test_conditional_orders_are_not_taken_and_there_are_none(client: VenueClient) -> None:
     wanted = {**BTC, "side": "BUY", "type": "STOP_MARKET", "algoType": "CONDITIONAL", "triggerPrice": "43000"}
-    assert client.sign("POST", "/fapi/v1/algoOrder", **wanted, quantity="0.01").refused == (400, -1116)
-    assert client.sign("GET", "/fapi/v1/openAlgoOrders").found == []
-    assert client.sign("GET", "/fapi/v1/allAlgoOrders", **BTC).found == []
-    assert client.sign("DELETE", "/fapi/v1/algoOpenOrders", **BTC).found["code"] == 200
+    assert client.signed_request("POST", "/fapi/v1/algoOrder", **wanted, quantity="0.01").error == (400, -1116)
+    assert client.signed_request("GET", "/fapi/v1/openAlgoOrders").answer == []
+    assert client.signed_request("GET", "/fapi/v1/allAlgoOrders", **BTC).answer == []
+    assert client.signed_request("DELETE", "/fapi/v1/algoOpenOrders", **BTC).answer["code"] == 200
     for method, code in (("GET", -2013), ("DELETE", -2011)):
         for named in ({"algoId": 1}, {"clientAlgoId": "a"}):
-            assert client.sign(method, "/fapi/v1/algoOrder", **named).refused == (400, code)
-        assert client.sign(method, "/fapi/v1/algoOrder").refused == (400, -1102)
+            assert client.signed_request(method, "/fapi/v1/algoOrder", **named).error == (400, code)
+        assert client.signed_request(method, "/fapi/v1/algoOrder").error == (400, -1102)
 
 
 COUNTDOWN = "/fapi/v1/countdownCancelAll"
 
 
-def test_open_orders_are_canceled_when_a_countdown_is_over(venue: VenueChild, client: VenueClient) -> None:
+def test_open_orders_are_canceled_when_a_countdown_is_over(venue: SteppedVenue, client: VenueClient) -> None:
     told = client.user_stream()
-    number = client.place("BUY", "0.010", "41000.0").found["orderId"]
+    number = client.place("BUY", "0.010", "41000.0").answer["orderId"]
     begun = time.monotonic()
     for wait_ms in (60_000, 300):  # the second takes the first's place
-        answer = client.sign("POST", COUNTDOWN, **BTC, countdownTime=wait_ms).found
+        answer = client.signed_request("POST", COUNTDOWN, **BTC, countdownTime=wait_ms).answer
         assert answer == {"symbol": "BTCUSDT", "countdownTime": str(wait_ms)}
     assert client.query(number)["status"] == "NEW"
-    told.event("ORDER_TRADE_UPDATE", i=number, x="CANCELED")
+    told.read_event("ORDER_TRADE_UPDATE", i=number, x="CANCELED")
     assert 0.3 <= time.monotonic() - begun < 30
     assert client.open_orders() == []
     assert venue.audit().proven
 
 
 def test_a_countdown_is_stopped(client: VenueClient) -> None:
-    stopped = client.place("BUY", "0.010", "41000.0").found["orderId"]
-    client.sign("POST", COUNTDOWN, **BTC, countdownTime=200).assert_ok()
-    client.sign("POST", COUNTDOWN, **BTC, countdownTime=0).assert_ok()
+    stopped = client.place("BUY", "0.010", "41000.0").answer["orderId"]
+    client.signed_request("POST", COUNTDOWN, **BTC, countdownTime=200).assert_ok()
+    client.signed_request("POST", COUNTDOWN, **BTC, countdownTime=0).assert_ok()
     begun = time.monotonic()
     while time.monotonic() - begun < 0.4:
         assert client.query(stopped)["status"] == "NEW"
     for params in ({}, BTC, {"symbol": "ETHUSDT", "countdownTime": 1}, {**BTC, "countdownTime": "soon"}):
-        assert client.sign("POST", COUNTDOWN, **params).status == 400
+        assert client.signed_request("POST", COUNTDOWN, **params).status == 400
 
 
 def test_a_countdown_that_cannot_be_written_is_carried_out_when_it_can(sample_home: Path, tmp_path: Path) -> None:
-    with VenueChild(sample_home, tmp_path) as venue, venue.client() as client:
-        number = client.place("BUY", "0.010", "41000.0").found["orderId"]
+    with SteppedVenue(sample_home, tmp_path) as venue, venue.client() as client:
+        number = client.place("BUY", "0.010", "41000.0").answer["orderId"]
         told = client.user_stream()
         with full_disk(venue, 0):
-            client.sign("POST", COUNTDOWN, **BTC, countdownTime=1).assert_ok()
-            assert client.cancel(number).refused == (503, -1008)
-        told.event("ORDER_TRADE_UPDATE", i=number, x="CANCELED")
+            client.signed_request("POST", COUNTDOWN, **BTC, countdownTime=1).assert_ok()
+            assert client.cancel(number).error == (503, -1008)
+        told.read_event("ORDER_TRADE_UPDATE", i=number, x="CANCELED")
         assert venue.audit().proven
 
 
@@ -662,26 +662,26 @@ MARKET = order("BUY", "0.010")
     ],
 )
 def test_orders_refused(client: VenueClient, params: dict[str, str], code: int) -> None:
-    before = client.sign("GET", "/fapi/v1/allOrders", **BTC).found
-    assert client.sign("POST", ORDER, **params).refused == (400, code)
-    assert client.sign("GET", "/fapi/v1/allOrders", **BTC).found == before
+    before = client.signed_request("GET", "/fapi/v1/allOrders", **BTC).answer
+    assert client.signed_request("POST", ORDER, **params).error == (400, code)
+    assert client.signed_request("GET", "/fapi/v1/allOrders", **BTC).answer == before
 
 
 def test_an_order_that_would_take_is_refused_when_it_must_not(client: VenueClient) -> None:
     ask, size = client.get("/fapi/v1/depth", **BTC, limit=5)["asks"][0]
-    assert client.place("BUY", "0.010", ask, timeInForce="GTX").refused == (400, -5022)
-    assert client.place("BUY", "0.010", "41000.0", timeInForce="GTX").found["status"] == "NEW"
+    assert client.place("BUY", "0.010", ask, timeInForce="GTX").error == (400, -5022)
+    assert client.place("BUY", "0.010", "41000.0", timeInForce="GTX").answer["status"] == "NEW"
     more = str(Decimal(size) + 1)
-    assert client.place("BUY", more, ask, timeInForce="FOK").refused == (400, -5021)
+    assert client.place("BUY", more, ask, timeInForce="FOK").error == (400, -5021)
     assert client.position()["positionAmt"] == "0.000"
 
 
 def test_a_client_id_is_free_again_when_its_order_is_over(client: VenueClient) -> None:
-    number = client.place("BUY", "0.010", "41000.0", newClientOrderId="again").found["orderId"]
-    assert client.place("BUY", "0.010", "41000.0", newClientOrderId="again").refused == (400, -4116)
+    number = client.place("BUY", "0.010", "41000.0", newClientOrderId="again").answer["orderId"]
+    assert client.place("BUY", "0.010", "41000.0", newClientOrderId="again").error == (400, -4116)
     client.cancel(number).assert_ok()
-    other = client.place("BUY", "0.010", "41000.0", newClientOrderId="again").found["orderId"]
-    assert client.sign("GET", ORDER, **BTC, origClientOrderId="again").found["orderId"] == other
+    other = client.place("BUY", "0.010", "41000.0", newClientOrderId="again").answer["orderId"]
+    assert client.signed_request("GET", ORDER, **BTC, origClientOrderId="again").answer["orderId"] == other
 
 
 @pytest.mark.parametrize(
@@ -698,9 +698,9 @@ def test_a_client_id_is_free_again_when_its_order_is_over(client: VenueClient) -
     ],
 )
 def test_changes_refused_leave_the_order_as_it_was(client: VenueClient, change: dict[str, str], code: int) -> None:
-    placed = client.place("BUY", "0.010", "41000.0").found
+    placed = client.place("BUY", "0.010", "41000.0").answer
     params = {**BTC, "orderId": placed["orderId"], "side": "BUY", "quantity": "0.010", "price": "41000.0", **change}
-    assert client.sign("PUT", ORDER, **params).refused == (400, code)
+    assert client.signed_request("PUT", ORDER, **params).error == (400, code)
     row = client.query(placed["orderId"])
     assert {name: row[name] for name in placed} == placed
 
@@ -717,14 +717,14 @@ def test_changes_refused_leave_the_order_as_it_was(client: VenueClient, change: 
 def test_orders_that_nobody_knows(client: VenueClient, method: str, path: str, code: int) -> None:
     more = {"side": "BUY", "quantity": "0.010", "price": "41000.0"} if method == "PUT" else {}
     for ref in ({"orderId": 10**12}, {"origClientOrderId": "nobody"}):
-        assert client.sign(method, path, **BTC, **ref, **more).refused == (400, code)
-    assert client.sign(method, path, **BTC, **more).refused == (400, -1102)
+        assert client.signed_request(method, path, **BTC, **ref, **more).error == (400, code)
+    assert client.signed_request(method, path, **BTC, **more).error == (400, -1102)
 
 
 def test_more_open_orders_than_the_symbol_allows_are_refused(client: VenueClient) -> None:
     for number in range(200):
         client.place("BUY", "0.003", f"{40000 + number}.0").assert_ok()
-    assert client.place("BUY", "0.003", "41000.0").refused == (400, -2025)
+    assert client.place("BUY", "0.003", "41000.0").error == (400, -2025)
     assert len(client.open_orders()) == 200
 
 
@@ -733,27 +733,27 @@ def test_quantities_below_the_symbols_least_are_refused(sample_home: Path, tmp_p
         {**found, "minQty": "0.005"} if found["filterType"] == "LOT_SIZE" else found for found in SYMBOL["filters"]
     ]
     large = {**SYMBOL, "filters": filters}
-    with VenueChild(sample_home, tmp_path, symbol=large) as venue, venue.client() as client:
-        assert client.place("BUY", "0.004", "41000.0").refused == (400, -4004)
-        assert client.place("BUY", "0.005", "41000.0").found["origQty"] == "0.005"
+    with SteppedVenue(sample_home, tmp_path, symbol=large) as venue, venue.client() as client:
+        assert client.place("BUY", "0.004", "41000.0").error == (400, -4004)
+        assert client.place("BUY", "0.005", "41000.0").answer["origQty"] == "0.005"
 
 
 def test_a_symbol_that_is_halted_takes_no_orders_and_no_changes(sample_home: Path, tmp_path: Path) -> None:
-    with VenueChild(sample_home, tmp_path) as venue, venue.client() as client:
-        number = client.place("BUY", "0.010", "41000.0").found["orderId"]
+    with SteppedVenue(sample_home, tmp_path) as venue, venue.client() as client:
+        number = client.place("BUY", "0.010", "41000.0").answer["orderId"]
     halted = {**SYMBOL, "status": "HALT"}
-    with VenueChild(sample_home, tmp_path, symbol=halted) as venue, venue.client() as client:
+    with SteppedVenue(sample_home, tmp_path, symbol=halted) as venue, venue.client() as client:
         assert client.get("/fapi/v1/exchangeInfo")["symbols"][0]["status"] == "HALT"
-        assert client.place("BUY", "0.010", "41000.0").refused == (400, -4108)
-        assert client.modify(number, "BUY", "0.010", "40900.0").refused == (400, -5024)
-        assert client.cancel(number).found["status"] == "CANCELED"
+        assert client.place("BUY", "0.010", "41000.0").error == (400, -4108)
+        assert client.modify(number, "BUY", "0.010", "40900.0").error == (400, -5024)
+        assert client.cancel(number).answer["status"] == "CANCELED"
 
 
 # What the ledger does not take.
 
 
 @contextmanager
-def full_disk(venue: VenueChild, room_bytes: int) -> Iterator[None]:
+def full_disk(venue: SteppedVenue, room_bytes: int) -> Iterator[None]:
     """No file of the venue may grow by more than `room_bytes` beyond its ledger."""
     _, most = resource.prlimit(venue.pid, resource.RLIMIT_FSIZE)
     size = (venue.ledger / "ledger.jsonl").stat().st_size
@@ -765,8 +765,8 @@ def full_disk(venue: VenueChild, room_bytes: int) -> Iterator[None]:
 
 
 def test_what_cannot_be_written_is_refused_and_did_not_take_place(sample_home: Path, tmp_path: Path) -> None:
-    with VenueChild(sample_home, tmp_path) as venue, venue.client() as client:
-        number = client.place("BUY", "0.010", "41000.0").found["orderId"]
+    with SteppedVenue(sample_home, tmp_path) as venue, venue.client() as client:
+        number = client.place("BUY", "0.010", "41000.0").answer["orderId"]
         client.place("BUY", "0.100").assert_ok()
         account, rows = client.account(), client.open_orders()
         before = (venue.ledger / "ledger.jsonl").read_bytes()
@@ -777,10 +777,10 @@ def test_what_cannot_be_written_is_refused_and_did_not_take_place(sample_home: P
                     client.place("SELL", "0.100"),
                     client.modify(number, "BUY", "0.010", "40000.0"),
                     client.cancel(number),
-                    client.sign("DELETE", "/fapi/v1/allOpenOrders", **BTC),
-                    client.sign("POST", "/fapi/v1/leverage", **BTC, leverage=5),
+                    client.signed_request("DELETE", "/fapi/v1/allOpenOrders", **BTC),
+                    client.signed_request("POST", "/fapi/v1/leverage", **BTC, leverage=5),
                 ):
-                    assert refused.refused == (503, -1008)
+                    assert refused.error == (503, -1008)
                 assert (venue.ledger / "ledger.jsonl").read_bytes() == before
         assert (client.account(), client.open_orders()) == (account, rows)
         client.place("BUY", "0.010", "40000.0", newClientOrderId="kept").assert_ok()
@@ -793,19 +793,19 @@ def test_what_cannot_be_written_is_refused_and_did_not_take_place(sample_home: P
 
 def test_the_market_goes_on_while_nothing_can_be_written(sample_home: Path, tmp_path: Path) -> None:
     """An order that the market comes to stays open then, and is filled when there is room again."""
-    with VenueChild(sample_home, tmp_path) as venue, venue.client() as client:
-        number = client.place("BUY", "0.010", "41990.0").found["orderId"]
+    with SteppedVenue(sample_home, tmp_path) as venue, venue.client() as client:
+        number = client.place("BUY", "0.010", "41990.0").answer["orderId"]
         candles = client.stream()
         below = next(row for row, candle in enumerate(venue.candles()) if candle.low < 41_990_00)
         with full_disk(venue, 0):
             candles.subscribe("btcusdt@kline_1m")
             venue.play(below)
             for _ in range(below + 1):
-                candles.event("kline", x=True)
+                candles.read_event("kline", x=True)
             assert client.query(number)["status"] == "NEW"
         while client.query(number)["status"] == "NEW":
             venue.play()
-            candles.event("kline", x=True)
+            candles.read_event("kline", x=True)
         assert client.query(number)["status"] == "FILLED"
         assert venue.audit().proven
 
@@ -816,7 +816,7 @@ def test_the_market_goes_on_while_nothing_can_be_written(sample_home: Path, tmp_
 def test_the_account_in_both_versions(client: VenueClient) -> None:
     client.place("BUY", "0.010").assert_ok()
     second = client.account()
-    third = client.sign("GET", "/fapi/v3/account").found
+    third = client.signed_request("GET", "/fapi/v3/account").answer
     [asset], [position] = second.pop("assets"), second.pop("positions")
     assert has_shape(asset, {**ASSET, "marginAvailable": bool})
     assert (position["symbol"], position["leverage"], position["isolated"]) == ("BTCUSDT", "10", False)
@@ -826,7 +826,7 @@ def test_the_account_in_both_versions(client: VenueClient) -> None:
     assert has_shape(third, TOTALS)
     assert short["positionAmt"] == position["positionAmt"] == "0.010"
     client.flatten()
-    assert client.sign("GET", "/fapi/v3/account").found["positions"] == []
+    assert client.signed_request("GET", "/fapi/v3/account").answer["positions"] == []
     assert len(client.account()["positions"]) == 1
 
 
@@ -842,18 +842,18 @@ def test_wallet_margin_and_available_balance_add_up(client: VenueClient) -> None
 
 
 def test_balances_in_both_versions(client: VenueClient) -> None:
-    second, third = (client.sign("GET", f"/fapi/{version}/balance").found for version in ("v2", "v3"))
+    second, third = (client.signed_request("GET", f"/fapi/{version}/balance").answer for version in ("v2", "v3"))
     assert has_shape(second, [BALANCE])
     assert second == third
     assert second[0]["balance"] == client.account()["totalWalletBalance"]
 
 
 def test_positions_in_both_versions(client: VenueClient) -> None:
-    assert client.sign("GET", "/fapi/v3/positionRisk").found == []
+    assert client.signed_request("GET", "/fapi/v3/positionRisk").answer == []
     assert has_shape(client.position(), RISK_V2)
-    done = client.place("SELL", "0.010", newOrderRespType="RESULT").found
-    second = client.sign("GET", "/fapi/v2/positionRisk", **BTC).found
-    third = client.sign("GET", "/fapi/v3/positionRisk", **BTC).found
+    done = client.place("SELL", "0.010", newOrderRespType="RESULT").answer
+    second = client.signed_request("GET", "/fapi/v2/positionRisk", **BTC).answer
+    third = client.signed_request("GET", "/fapi/v3/positionRisk", **BTC).answer
     assert has_shape(second, [RISK_V2])
     assert has_shape(third, [RISK_V3])
     assert second[0]["positionAmt"] == third[0]["positionAmt"] == "-0.010"
@@ -861,17 +861,17 @@ def test_positions_in_both_versions(client: VenueClient) -> None:
 
 
 def test_leverage_is_set_within_its_bounds(client: VenueClient) -> None:
-    answer = client.sign("POST", "/fapi/v1/leverage", **BTC, leverage=20).found
+    answer = client.signed_request("POST", "/fapi/v1/leverage", **BTC, leverage=20).answer
     assert has_shape(answer, {"leverage": int, "maxNotionalValue": WHOLE, "symbol": "BTCUSDT"})
     assert answer["leverage"] == 20
     assert client.position()["leverage"] == "20"
     for wrong in (0, 126):
-        assert client.sign("POST", "/fapi/v1/leverage", **BTC, leverage=wrong).refused == (400, -4028)
-    assert client.sign("POST", "/fapi/v1/leverage", **BTC).refused == (400, -1102)
+        assert client.signed_request("POST", "/fapi/v1/leverage", **BTC, leverage=wrong).error == (400, -4028)
+    assert client.signed_request("POST", "/fapi/v1/leverage", **BTC).error == (400, -1102)
     client.place("BUY", "20", "41000.0").assert_ok()
-    assert client.sign("POST", "/fapi/v1/leverage", **BTC, leverage=2).refused == (400, -2028)
+    assert client.signed_request("POST", "/fapi/v1/leverage", **BTC, leverage=2).error == (400, -2028)
     client.flatten()
-    assert client.sign("POST", "/fapi/v1/leverage", **BTC, leverage=10).found["leverage"] == 10
+    assert client.signed_request("POST", "/fapi/v1/leverage", **BTC, leverage=10).answer["leverage"] == 10
 
 
 INCOME = "/fapi/v1/income"
@@ -886,8 +886,8 @@ def test_income_is_what_trades_cost_and_brought(client: VenueClient) -> None:
     begun = now_ms()
     for side in ("BUY", "SELL"):
         client.place(side, "0.100").assert_ok()
-    trades = [row for row in client.sign("GET", "/fapi/v1/userTrades", **BTC).found if row["time"] >= begun]
-    rows = client.sign("GET", INCOME, startTime=begun).found
+    trades = [row for row in client.signed_request("GET", "/fapi/v1/userTrades", **BTC).answer if row["time"] >= begun]
+    rows = client.signed_request("GET", INCOME, startTime=begun).answer
     assert has_shape(rows, [INCOME_ROW])
     expected = [
         (str(trade["id"]), kind, amount)
@@ -902,7 +902,7 @@ def test_income_is_what_trades_cost_and_brought(client: VenueClient) -> None:
     assert before + sum(Decimal(row["income"]) for row in rows) == Decimal(client.account()["totalWalletBalance"])
 
     def asked(**params: Any) -> Any:
-        return client.sign("GET", INCOME, **params).found
+        return client.signed_request("GET", INCOME, **params).answer
 
     paid = [row for row in rows if row["incomeType"] == "COMMISSION"]
     assert asked(**BTC, incomeType="COMMISSION", startTime=begun) == paid
@@ -924,26 +924,26 @@ def test_income_is_what_trades_cost_and_brought(client: VenueClient) -> None:
     ],
 )
 def test_income_refused(client: VenueClient, params: dict[str, str], code: int) -> None:
-    assert client.sign("GET", INCOME, **params).refused == (400, code)
+    assert client.signed_request("GET", INCOME, **params).error == (400, code)
 
 
 def test_what_there_is_none_of(client: VenueClient) -> None:
     for params in ({}, BTC):
-        assert client.sign("GET", "/fapi/v1/forceOrders", **params).found == []
-        status = client.sign("GET", "/fapi/v1/apiTradingStatus", **params).found
+        assert client.signed_request("GET", "/fapi/v1/forceOrders", **params).answer == []
+        status = client.signed_request("GET", "/fapi/v1/apiTradingStatus", **params).answer
         assert has_shape(status, {"indicators": {}, "updateTime": int})
-    assert client.sign("GET", "/fapi/v1/positionMargin/history", **BTC).found == []
-    assert client.sign("GET", "/fapi/v1/positionMargin/history").refused == (400, -1102)
+    assert client.signed_request("GET", "/fapi/v1/positionMargin/history", **BTC).answer == []
+    assert client.signed_request("GET", "/fapi/v1/positionMargin/history").error == (400, -1102)
     margin = {**BTC, "amount": "10"}
-    assert client.sign("POST", "/fapi/v1/positionMargin", **margin, type=1).refused == (400, -4054)
-    assert client.sign("POST", "/fapi/v1/positionMargin", **margin, type=2).refused == (400, -4051)
-    assert client.sign("POST", "/fapi/v1/positionMargin", **margin, type=3).refused == (400, -1130)
-    assert client.sign("POST", "/fapi/v1/positionMargin", **margin).refused == (400, -1102)
+    assert client.signed_request("POST", "/fapi/v1/positionMargin", **margin, type=1).error == (400, -4054)
+    assert client.signed_request("POST", "/fapi/v1/positionMargin", **margin, type=2).error == (400, -4051)
+    assert client.signed_request("POST", "/fapi/v1/positionMargin", **margin, type=3).error == (400, -1130)
+    assert client.signed_request("POST", "/fapi/v1/positionMargin", **margin).error == (400, -1102)
 
 
 def test_the_limits_of_orders_are_told_alone(client: VenueClient) -> None:
     limits = client.get("/fapi/v1/exchangeInfo")["rateLimits"]
-    assert client.sign("GET", "/fapi/v1/rateLimit/order").found == limits[1:]
+    assert client.signed_request("GET", "/fapi/v1/rateLimit/order").answer == limits[1:]
     assert {limit["rateLimitType"] for limit in limits[1:]} == {"ORDERS"}
 
 
@@ -954,19 +954,19 @@ def test_settings_that_are_as_they_are(client: VenueClient) -> None:
     }  # fmt: skip
     brackets = [{"symbol": "BTCUSDT", "brackets": [bracket]}]
     for params in (BTC, {}):
-        assert has_shape(client.sign("GET", "/fapi/v1/leverageBracket", **params).found, brackets)
+        assert has_shape(client.signed_request("GET", "/fapi/v1/leverageBracket", **params).answer, brackets)
     config = {
         "symbol": "BTCUSDT", "marginType": "CROSSED", "isAutoAddMargin": "false", "leverage": int,
         "maxNotionalValue": WHOLE,
     }  # fmt: skip
-    assert has_shape(client.sign("GET", "/fapi/v1/symbolConfig", **BTC).found, [config])
-    assert has_shape(client.sign("GET", "/fapi/v1/accountConfig").found, {**CONFIG, "dualSidePosition": bool})
-    assert client.sign("GET", "/fapi/v1/multiAssetsMargin").found == {"multiAssetsMargin": False}
+    assert has_shape(client.signed_request("GET", "/fapi/v1/symbolConfig", **BTC).answer, [config])
+    assert has_shape(client.signed_request("GET", "/fapi/v1/accountConfig").answer, {**CONFIG, "dualSidePosition": bool})
+    assert client.signed_request("GET", "/fapi/v1/multiAssetsMargin").answer == {"multiAssetsMargin": False}
     for asked, code in (("false", -4171), ("true", -4084), ("both", -1130)):
-        assert client.sign("POST", "/fapi/v1/multiAssetsMargin", multiAssetsMargin=asked).refused == (400, code)
-    assert client.sign("POST", "/fapi/v1/multiAssetsMargin").refused == (400, -1102)
-    assert client.sign("GET", "/fapi/v1/feeBurn").found == {"feeBurn": False}
-    assert client.sign("GET", "/fapi/v1/commissionRate", **BTC).found == {
+        assert client.signed_request("POST", "/fapi/v1/multiAssetsMargin", multiAssetsMargin=asked).error == (400, code)
+    assert client.signed_request("POST", "/fapi/v1/multiAssetsMargin").error == (400, -1102)
+    assert client.signed_request("GET", "/fapi/v1/feeBurn").answer == {"feeBurn": False}
+    assert client.signed_request("GET", "/fapi/v1/commissionRate", **BTC).answer == {
         "symbol": "BTCUSDT",
         "makerCommissionRate": "0.0002",
         "takerCommissionRate": "0.0005",
@@ -975,22 +975,22 @@ def test_settings_that_are_as_they_are(client: VenueClient) -> None:
 
 def test_one_way_positions_and_crossed_margin_are_what_there_is(client: VenueClient) -> None:
     dual, kind = "/fapi/v1/positionSide/dual", "/fapi/v1/marginType"
-    assert client.sign("GET", dual).found == {"dualSidePosition": False}
-    assert client.sign("POST", dual, dualSidePosition="false").refused == (400, -4059)
-    assert client.sign("POST", dual, dualSidePosition="true").refused == (400, -4084)
-    assert client.sign("POST", kind, **BTC, marginType="CROSSED").refused == (400, -4046)
-    assert client.sign("POST", kind, **BTC, marginType="ISOLATED").refused == (400, -4084)
-    assert client.sign("POST", kind, **BTC, marginType="OTHER").refused == (400, -1130)
+    assert client.signed_request("GET", dual).answer == {"dualSidePosition": False}
+    assert client.signed_request("POST", dual, dualSidePosition="false").error == (400, -4059)
+    assert client.signed_request("POST", dual, dualSidePosition="true").error == (400, -4084)
+    assert client.signed_request("POST", kind, **BTC, marginType="CROSSED").error == (400, -4046)
+    assert client.signed_request("POST", kind, **BTC, marginType="ISOLATED").error == (400, -4084)
+    assert client.signed_request("POST", kind, **BTC, marginType="OTHER").error == (400, -1130)
 
 
 def test_a_listen_key_is_given_renewed_and_taken_back(client: VenueClient) -> None:
-    key = client.ask("POST", LISTEN_KEY).found["listenKey"]
-    assert client.ask("POST", LISTEN_KEY).found == {"listenKey": key}
-    assert client.sign("POST", LISTEN_KEY).found == {"listenKey": key}
-    assert client.sign("PUT", LISTEN_KEY, listenKey=key).found == {"listenKey": key}
-    assert client.sign("DELETE", LISTEN_KEY, listenKey=key).found == {}
-    assert client.sign("PUT", LISTEN_KEY, listenKey=key).refused == (400, -1125)
-    assert client.send("POST", LISTEN_KEY, headers={}).refused == (401, -2014)
+    key = client.request("POST", LISTEN_KEY).answer["listenKey"]
+    assert client.request("POST", LISTEN_KEY).answer == {"listenKey": key}
+    assert client.signed_request("POST", LISTEN_KEY).answer == {"listenKey": key}
+    assert client.signed_request("PUT", LISTEN_KEY, listenKey=key).answer == {"listenKey": key}
+    assert client.signed_request("DELETE", LISTEN_KEY, listenKey=key).answer == {}
+    assert client.signed_request("PUT", LISTEN_KEY, listenKey=key).error == (400, -1125)
+    assert client.send("POST", LISTEN_KEY, headers={}).error == (401, -2014)
 
 
 # Who may ask.
@@ -1005,9 +1005,9 @@ def signed(client: VenueClient, text: str, **more: Any) -> Reply:
 def test_the_key_must_be_the_one_that_was_issued(client: VenueClient) -> None:
     text = f"timestamp={now_ms()}"
     assert signed(client, text).status == 200
-    assert signed(client, text, headers={}).refused == (401, -2014)
-    assert signed(client, text, headers={"X-MBX-APIKEY": "k" * 63}).refused == (401, -2015)
-    assert signed(client, text, headers={"X-MBX-APIKEY": "\xff\xfe"}).refused == (401, -2015)
+    assert signed(client, text, headers={}).error == (401, -2014)
+    assert signed(client, text, headers={"X-MBX-APIKEY": "k" * 63}).error == (401, -2015)
+    assert signed(client, text, headers={"X-MBX-APIKEY": "\xff\xfe"}).error == (401, -2015)
 
 
 def test_the_signature_covers_every_byte_of_what_is_asked(client: VenueClient) -> None:
@@ -1024,9 +1024,9 @@ def test_the_signature_covers_every_byte_of_what_is_asked(client: VenueClient) -
         f"{text}&x=1&signature={good}",
         f"{text}&signature={good}&x=1",
     ):
-        status, code = client.send("GET", PRIVATE, wrong).refused
+        status, code = client.send("GET", PRIVATE, wrong).error
         assert (status, code) in ((400, -1022), (400, -1102)), wrong
-    assert client.send("GET", PRIVATE, text).refused == (400, -1102)
+    assert client.send("GET", PRIVATE, text).error == (400, -1102)
 
 
 def test_what_was_signed_is_what_was_sent_however_it_is_escaped(client: VenueClient) -> None:
@@ -1041,13 +1041,13 @@ def test_parameters_come_by_query_or_body_or_both(client: VenueClient) -> None:
     form = {"X-MBX-APIKEY": client.endpoints.api_key, "Content-Type": "application/x-www-form-urlencoded"}
     text = urlencode({**LIMIT, "timestamp": now_ms()})
     body = f"{text}&signature={client.signature(text)}"
-    assert client.send("POST", ORDER, body=body, headers=form).found["status"] == "NEW"
+    assert client.send("POST", ORDER, body=body, headers=form).answer["status"] == "NEW"
     query, body = urlencode(LIMIT), f"timestamp={now_ms()}"
     signature = client.signature(query + body)
     placed = client.send("POST", ORDER, query, body=f"{body}&signature={signature}", headers=form)
-    assert placed.found["status"] == "NEW"
+    assert placed.answer["status"] == "NEW"
     joined = client.signature(f"{query}&{body}")
-    assert client.send("POST", ORDER, query, body=f"{body}&signature={joined}", headers=form).refused == (400, -1022)
+    assert client.send("POST", ORDER, query, body=f"{body}&signature={joined}", headers=form).error == (400, -1022)
 
 
 def test_a_request_is_good_for_its_window_only(client: VenueClient) -> None:
@@ -1066,9 +1066,9 @@ def test_a_request_is_good_for_its_window_only(client: VenueClient) -> None:
     ):
         text = f"timestamp={now_ms() + offset_ms}" + (f"&recvWindow={window}" if window is not None else "")
         answer = signed(client, text)
-        assert (answer.status, code) == (200, None) or answer.refused == (400, code), (offset_ms, window, answer)
+        assert (answer.status, code) == (200, None) or answer.error == (400, code), (offset_ms, window, answer)
     for text in ("timestamp=", "timestamp=soon", "timestamp=-1", "recvWindow=5000", "timestamp=" + "9" * 30):
-        assert signed(client, text).refused == (400, -1102), text
+        assert signed(client, text).error == (400, -1102), text
 
 
 @pytest.mark.parametrize(
@@ -1091,9 +1091,9 @@ def test_a_request_is_good_for_its_window_only(client: VenueClient) -> None:
     ],
 )
 def test_nothing_of_the_account_is_told_or_done_unsigned(client: VenueClient, method: str, path: str) -> None:
-    assert client.send(method, path, urlencode(LIMIT), headers={}).refused == (401, -2014)
+    assert client.send(method, path, urlencode(LIMIT), headers={}).error == (401, -2014)
     text = urlencode({**LIMIT, "timestamp": now_ms()})
-    assert client.send(method, path, f"{text}&signature={'0' * 64}").refused == (400, -1022)
+    assert client.send(method, path, f"{text}&signature={'0' * 64}").error == (400, -1022)
     assert client.open_orders() == []
 
 
@@ -1105,7 +1105,7 @@ def test_nothing_of_the_account_is_told_or_done_unsigned(client: VenueClient, me
     [("GET", "/"), ("GET", "/fapi/v1/x"), ("POST", "/fapi/v1/time"), ("GET", "/fapi/v1/time/"), ("PATCH", ORDER)],
 )
 def test_other_paths_and_methods_are_refused_as_the_venue_does(client: VenueClient, method: str, path: str) -> None:
-    assert client.send(method, path).refused == (404, -5000)
+    assert client.send(method, path).error == (404, -5000)
 
 
 @pytest.mark.parametrize(
@@ -1118,32 +1118,32 @@ def test_other_paths_and_methods_are_refused_as_the_venue_does(client: VenueClie
     ],
 )
 def test_queries_that_are_none(client: VenueClient, query: str, code: int) -> None:
-    assert client.send("GET", "/fapi/v1/depth", query).refused == (400, code)
+    assert client.send("GET", "/fapi/v1/depth", query).error == (400, code)
 
 
 def test_bodies_that_are_none(client: VenueClient) -> None:
-    assert client.send("POST", ORDER, body=b"\xff\xfe").refused == (400, -1100)
-    assert client.send("POST", ORDER, body=b"a" * (65 << 10)).refused == (413, -1000)
+    assert client.send("POST", ORDER, body=b"\xff\xfe").error == (400, -1100)
+    assert client.send("POST", ORDER, body=b"a" * (65 << 10)).error == (413, -1000)
 
 
 def test_a_socket_that_does_not_ask_to_be_one_is_refused(client: VenueClient) -> None:
     for path in ("/ws", "/stream", "/ws-fapi/v1"):
-        assert client.send("GET", path).refused == (400, -1000)
+        assert client.send("GET", path).error == (400, -1000)
 
 
 @pytest.mark.parametrize("host", ["example.com", "127.0.0.1.example.com", "[::2]", "0.0.0.0", ""])
 def test_who_means_another_host_is_refused(client: VenueClient, host: str) -> None:
     answer = client.send("GET", "/fapi/v1/time", headers={"Host": host})
-    assert answer.refused == (403, -1000)
+    assert answer.error == (403, -1000)
 
 
 @pytest.mark.parametrize("host", ["localhost", "localhost:1", "127.0.0.1", "127.0.0.2", "[::1]", "[::1]:80"])
 def test_every_name_of_this_machine_is_served(client: VenueClient, host: str) -> None:
-    assert client.send("GET", "/fapi/v1/ping", headers={"Host": host}).found == {}
+    assert client.send("GET", "/fapi/v1/ping", headers={"Host": host}).answer == {}
 
 
 @pytest.mark.parametrize("data", [b"nonsense\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", b"\0" * 100])
-def test_what_is_no_http_harms_nobody(venue: VenueChild, client: VenueClient, data: bytes) -> None:
+def test_what_is_no_http_harms_nobody(venue: SteppedVenue, client: VenueClient, data: bytes) -> None:
     place = urlsplit(venue.endpoints.rest_url)
     assert place.hostname is not None
     with socket.create_connection((place.hostname, place.port), timeout=5) as raw:
@@ -1156,7 +1156,7 @@ def test_what_is_no_http_harms_nobody(venue: VenueChild, client: VenueClient, da
 def test_order_numbers_and_trade_numbers_rise(client: VenueClient) -> None:
     for _ in range(3):
         client.place("BUY", "0.010").assert_ok()
-    orders = [row["orderId"] for row in client.sign("GET", "/fapi/v1/allOrders", **BTC, limit=1000).found]
-    trades = [row["id"] for row in client.sign("GET", "/fapi/v1/userTrades", **BTC, limit=1000).found]
+    orders = [row["orderId"] for row in client.signed_request("GET", "/fapi/v1/allOrders", **BTC, limit=1000).answer]
+    trades = [row["id"] for row in client.signed_request("GET", "/fapi/v1/userTrades", **BTC, limit=1000).answer]
     for numbers in (orders, trades):
         assert all(before < after for before, after in pairwise(numbers))

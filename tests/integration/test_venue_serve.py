@@ -91,7 +91,7 @@ def test_a_signal_closes_it_and_its_clients_get_a_close_frame(tc: Tc) -> None:
     with served_venue(tc, "--name", NAME) as venue, venue.client() as client:
         sockets = [client.stream("btcusdt@bookTicker"), client.trading(), client.user_stream()]
         assert venue.end(signal.SIGHUP)[:2] == (0, "")
-        assert [socket.closed() for socket in sockets] == [1001, 1001, 1001]
+        assert [socket.wait_closed() for socket in sockets] == [1001, 1001, 1001]
         secret = client.endpoints.api_secret
     files = [path for path in venue_folder(tc).iterdir() if path.is_file()]
     assert files
@@ -107,7 +107,7 @@ def test_the_venue_process_ends_when_its_command_is_killed(tc: Tc) -> None:
 
 def test_the_death_of_the_venue_process_is_reported_and_its_account_can_be_resumed(tc: Tc) -> None:
     with served_venue(tc, "--name", NAME) as venue, venue.client() as client:
-        order_id = client.place("BUY", "0.010", "41000.0").found["orderId"]
+        order_id = client.place("BUY", "0.010", "41000.0").answer["orderId"]
         [child] = children(venue.process.pid)
         os.kill(child, signal.SIGKILL)
         _, err = venue.process.communicate(timeout=END_SECONDS)
@@ -264,7 +264,7 @@ def test_a_restart_resumes_the_account_and_the_replay(tc: Tc) -> None:
                 assert _state(client) == states[-1]
             for key in keys:
                 stale = client.send("GET", "/fapi/v2/account", headers={"X-MBX-APIKEY": key})
-                assert stale.refused == (401, -2015)
+                assert stale.error == (401, -2015)
             keys.append(client.endpoints.api_key)
             client.place("BUY" if start != 1 else "SELL", "0.020").assert_ok()
             client.place("BUY", "0.010", "40000.0").assert_ok()
@@ -308,8 +308,8 @@ def _state(client: VenueClient) -> tuple[Any, ...]:
         account["positions"][0]["positionAmt"],
         client.position()["entryPrice"],
         client.open_orders(),
-        client.sign("GET", "/fapi/v1/userTrades", **BTC).found,
-        client.sign("GET", "/fapi/v1/allOrders", **BTC).found,
+        client.signed_request("GET", "/fapi/v1/userTrades", **BTC).answer,
+        client.signed_request("GET", "/fapi/v1/allOrders", **BTC).answer,
     )
 
 
@@ -329,10 +329,10 @@ def traded(sample_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Tc:
             ("BUY", "0.010", "41000.0"),
             ("SELL", "0.010", "43000.0"),
         ):
-            order_id = client.place(side, quantity, price).found["orderId"]
+            order_id = client.place(side, quantity, price).answer["orderId"]
         client.modify(order_id, "SELL", "0.020", "43100.0").assert_ok()
         client.cancel(order_id).assert_ok()
-        client.sign("POST", "/fapi/v1/leverage", **BTC, leverage=5).assert_ok()
+        client.signed_request("POST", "/fapi/v1/leverage", **BTC, leverage=5).assert_ok()
     return tc
 
 

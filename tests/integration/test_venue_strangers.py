@@ -36,7 +36,7 @@ from tests.drivers.public_clients import (
     while_it_moves,
 )
 from tests.drivers.tc import wait_until
-from tests.drivers.venue_client import VenueChild
+from tests.drivers.venue_client import SteppedVenue
 
 BTC = "BTC/USDT:USDT"
 ID = "BTCUSDT"
@@ -321,7 +321,7 @@ def test_ccxt_gets_the_venues_refusal_of_another_time(exchange: Any, behind_ms: 
 
 
 def test_ccxt_is_held_off_then_barred(sample_home: Path, tmp_path: Path) -> None:
-    with VenueChild(sample_home, tmp_path, limits=LIMITS) as venue:
+    with SteppedVenue(sample_home, tmp_path, limits=LIMITS) as venue:
         exchange = ccxt_of(venue.endpoints, ccxt.binanceusdm)
         with pytest.raises(ccxt.DDoSProtection, match="429") as refused:
             again(exchange.fetch_time, 2 * LIMITS.weight_per_minute + 1)  # the venue's minute may end on the way
@@ -341,7 +341,7 @@ def test_ccxt_is_held_off_then_barred(sample_home: Path, tmp_path: Path) -> None
 
 
 def test_ccxt_hears_of_too_many_orders(sample_home: Path, tmp_path: Path) -> None:
-    with VenueChild(sample_home, tmp_path, limits=LIMITS.model_copy(update={"weight_per_minute": 10**6})) as venue:
+    with SteppedVenue(sample_home, tmp_path, limits=LIMITS.model_copy(update={"weight_per_minute": 10**6})) as venue:
         exchange = ccxt_of(venue.endpoints, ccxt.binanceusdm)
         exchange.load_markets()
         order = (BTC, "limit", "buy", 0.01, FAR)
@@ -674,7 +674,7 @@ def test_the_sdk_gets_the_venues_refusal_of_who_it_is(venue: Standing) -> None:
 
 
 def test_the_sdk_is_held_off_then_barred(sample_home: Path, tmp_path: Path) -> None:
-    with VenueChild(sample_home, tmp_path, limits=LIMITS) as venue:
+    with SteppedVenue(sample_home, tmp_path, limits=LIMITS) as venue:
         rest = binance_of(venue.endpoints).rest_api
         with pytest.raises(binance_errors.TooManyRequestsError) as held:
             again(rest.check_server_time, 2 * LIMITS.weight_per_minute + 1)
@@ -822,7 +822,7 @@ def test_the_example_trades_and_leaves_nothing_open(venue: Standing, tmp_path: P
     assert [line.split()[:2] for line in filled] == [["filled", "buy"], ["filled", "sell"]]
     assert [Decimal(line.split()[-1]) for line in filled] == [bought.price, sold.price]
     assert (position, Decimal(wallet.split()[-1])) == ("position []", sold.wallet)
-    assert venue.standing().position == 0
+    assert venue.ledger_state().position == 0
 
 
 @pytest.mark.parametrize("example", [CCXT, BINANCE], ids=lambda path: path.stem)

@@ -53,17 +53,17 @@ def new_run_folder(layout: Layout, run_id: RunId, spec_text: str) -> Iterator[Pa
             (folder / "logs").mkdir()
             yield folder
     except AlreadyExists:
-        raise taken(run_id) from None
+        raise already_exists(run_id) from None
 
 
 def refuse_taken(layout: Layout, run_id: RunId) -> None:
     """Raises AlreadyExists when something stands where the run's folder would."""
     target = layout.run(run_id)
     if target.exists() or target.is_symlink():
-        raise taken(run_id)
+        raise already_exists(run_id)
 
 
-def taken(run_id: RunId) -> AlreadyExists:
+def already_exists(run_id: RunId) -> AlreadyExists:
     hint = f"choose another --run-id, or look at it with: tc run show {run_id}"
     return AlreadyExists(f"run {run_id} exists already", hint=hint)
 

@@ -12,7 +12,7 @@ import pytest
 from opslab.errors import Corrupt
 from opslab.model.messages.ledger_events import LedgerEvent, written
 from opslab.ports import Moment
-from opslab.runs.paper.results import PaperCounts, paper_results, told_in_journal
+from opslab.runs.paper.results import PaperCounts, paper_results, orders_from_journal
 from opslab.store.runs.engine_order_log import EngineOrders
 from opslab.store.runs.journal import Journal
 from opslab.store.venues.ledger import LedgerFile
@@ -332,7 +332,7 @@ def test_a_journal_has_what_was_told(tmp_path: Path) -> None:
         journal.append("run_started", {})
         journal.append_many([("order_event", order("a")), ("order_event", said("OrderDenied", "a", reason="WHY"))])
     with EngineOrders(tmp_path / "work") as told:
-        told_in_journal(tmp_path, told)
+        orders_from_journal(tmp_path, told)
         (found,) = told.never_at_venue()
     assert (found.client_order_id, found.last_known, found.reason) == ("a", "DENIED", "WHY")
 
