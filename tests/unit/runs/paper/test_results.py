@@ -358,7 +358,7 @@ def test_a_broken_ledger_is_corrupt_and_says_where(tmp_path: Path) -> None:
     with LedgerFile(tmp_path / "ledger", SystemClock()) as ledger:
         list(ledger.history())
         ledger.append([{"kind": "accepted", "order_id": "no number"}], Moment(0, 0))
-    with pytest.raises(Corrupt, match="line 1 has what is no event of an account"):
+    with pytest.raises(Corrupt, match="line 1 has no valid account event"):
         of_ledger(tmp_path, [], [])
 
 
