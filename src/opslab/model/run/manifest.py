@@ -20,7 +20,7 @@ class SealedFile(Record):
 class Manifest(Record):
     """`manifest.json`: every file of the run but the derived ones."""
 
-    manifest_version: Literal["v1"] = "v1"
+    manifest_version: Literal["v2"] = "v2"
     run_id: str
     number: int
     """1 of the first seal; each later one adds one."""

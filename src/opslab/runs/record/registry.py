@@ -88,6 +88,8 @@ def find(folder: Path, processes: "Processes") -> RegistryEntry:
             return RegistryEntry(metadata, metadata_file, None, lives)
     try:
         journal_file, told, lives = _read_journal(folder, processes)
+    except OtherFormat:
+        raise
     except Corrupt as error:
         if metadata is None:
             raise _both(problem, error) if problem else error from None

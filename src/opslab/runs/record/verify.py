@@ -33,10 +33,12 @@ def size_to_verify(layout: Layout, run_id: RunId) -> int:
 
 
 def verify(layout: Layout, run_id: RunId, processes: Processes, tick: Callable[[int], None]) -> Verification:
-    """Hold a run against its seal. tick: called with the bytes read since the last call."""
+    """Hold a run against its seal. tick: called with the bytes read since the last call. Raises OtherFormat."""
     folder = layout.run(run_id)
     try:
         manifest = read_manifest(folder)
+    except OtherFormat:
+        raise
     except Corrupt as broken:
         return _verification(folder, None, None, [_finding(broken)])
     if manifest is None:
@@ -49,11 +51,23 @@ def verify(layout: Layout, run_id: RunId, processes: Processes, tick: Callable[[
     return _verification(folder, manifest, status, findings)
 
 
+def verify_one_of_many(
+    layout: Layout, run_id: RunId, processes: Processes, tick: Callable[[int], None]
+) -> Verification:
+    """As `verify`; a run in another format is a finding here, so that the other runs are verified too."""
+    try:
+        return verify(layout, run_id, processes, tick)
+    except OtherFormat as error:
+        return _verification(layout.run(run_id), None, None, [_finding(error)])
+
+
 def _unsealed(folder: Path, processes: Processes) -> Verification:
     """Without a seal only the journal can prove itself; and a run that has ended must have one."""
     try:
         metadata = as_seen(read_state(folder), processes)
         check_journal(folder)
+    except OtherFormat:
+        raise
     except Corrupt as broken:
         return _verification(folder, None, None, [_finding(broken)])
     has_ended = metadata.status in FINAL and (metadata.ended_by != "owner_gone" or metadata.recovered_at)

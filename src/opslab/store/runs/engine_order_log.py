@@ -131,7 +131,7 @@ class EngineOrders:
         if row is not None:
             self._file.execute("update told set at_venue = 1 where number = ?", (row[0],))
 
-    def told_of(self, venue_order_id: str, client_order_id: str) -> ReportedOrder | None:
+    def find(self, venue_order_id: str, client_order_id: str) -> ReportedOrder | None:
         """What was told of an order of the ledger; None: nothing."""
         row = self._row(venue_order_id, client_order_id)
         return None if row is None else _told(row)

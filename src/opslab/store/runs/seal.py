@@ -23,6 +23,7 @@ from opslab.model.run.manifest import Manifest, SealedFile, SealFinding
 from opslab.model.run.metadata import Status
 from opslab.store.files import file_digest, json_bytes, write_whole, writing
 from opslab.store.runs.journal import NAME as JOURNAL
+from opslab.store.runs.run_format import refuse_other_format
 from opslab.store.runs.unsealed_tail import unsealed_tail
 
 NAME = "manifest.json"
@@ -92,6 +93,7 @@ def read_manifest(folder: Path) -> Manifest | None:
     except OSError as error:
         raise _broken(folder, f"cannot be read: {error.strerror}") from None
     except ValidationError:
+        refuse_other_format(folder, NAME, written, "manifest_version")
         raise _broken(folder, "is not what was written") from None
     if manifest.seal != manifest.own_seal():
         raise _broken(folder, "was changed: its fields do not give the digest that it names")
@@ -175,7 +177,9 @@ def hold_against(folder: Path, manifest: Manifest, tick: Callable[[int], None]) 
     ]
     findings += of_checks
     findings += [
-        SealFinding(kind="added", file=name, message=what) for name, what in _added(folder, manifest) if name not in left
+        SealFinding(kind="added", file=name, message=what)
+        for name, what in _added(folder, manifest)
+        if name not in left
     ]
     return findings + [
         SealFinding(kind="leftover", file=name, message=f"is {what}, left by a process that died")
