@@ -14,7 +14,7 @@ from opslab.store.files import discard_folder
 from opslab.store.layout import Layout
 from opslab.store.runs.owner import is_held
 from opslab.store.venues.ledger import at_rest
-from opslab.store.venues.venue_files import keep_events, keep_ledger, new_venue, read_venue
+from opslab.store.venues.venue_files import copy_event_log, copy_ledger, new_venue, read_venue
 
 
 def prepare_run_venue(layout: Layout, plan: VenuePlan) -> Path:
@@ -61,8 +61,8 @@ def keep_venue(folder: Path, run_folder: Path, redact: Callable[[str], str]) -> 
     Raises Environment while the venue is served.
     """
     with at_rest(folder):
-        keep_ledger(folder, run_folder)
-        keep_events(folder, run_folder, redact)
+        copy_ledger(folder, run_folder)
+        copy_event_log(folder, run_folder, redact)
 
 
 def drop_venue(layout: Layout, run_id: RunId) -> None:
