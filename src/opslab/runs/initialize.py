@@ -15,7 +15,7 @@ from opslab.runs.record.state import apply, read_state, refuse_behind
 from opslab.specs.load import load_spec
 from opslab.store.layout import Layout
 from opslab.store.runs.journal import Journal
-from opslab.store.runs.run_folders import SPEC, new_run_folder, refuse_taken, already_exists, write_metadata
+from opslab.store.runs.run_folders import SPEC, already_exists, new_run_folder, refuse_existing, write_metadata
 
 
 def initialize(layout: Layout, plan: RunPlan, clock: Clock) -> RunMetadata:
@@ -37,7 +37,7 @@ def is_initialized(layout: Layout, run_id: RunId, spec: RunSpec) -> bool:
     """
     folder = layout.run(run_id)
     if not folder.is_dir():
-        refuse_taken(layout, run_id)
+        refuse_existing(layout, run_id)
         return False
     metadata = read_state(folder)
     if metadata.status != "initialized":

@@ -9,7 +9,7 @@ from typing import Any
 from opslab.errors import Corrupt, LabError
 from opslab.model.run.metadata import FINAL, Failure, Owner, RunMetadata
 from opslab.ports import Clock, Processes
-from opslab.runs.initialize import initialize, is_initialized, composition
+from opslab.runs.initialize import composition, initialize, is_initialized
 from opslab.runs.planning.plan import RunPlan
 from opslab.runs.processes.child_process import ENGINE_COMMAND
 from opslab.runs.record.run_journal import RunJournal, finish

@@ -29,7 +29,7 @@ from opslab.runs.processes.venue_folder import drop_venue, is_venue_running, kee
 from opslab.specs.load import load_spec
 from opslab.store.files import file_digest, remove_folder
 from opslab.store.layout import Layout
-from opslab.store.runs.engine_order_log import EngineOrders, is_sound
+from opslab.store.runs.engine_order_log import EngineOrderLog, is_intact
 from opslab.store.runs.journal import read_events
 from opslab.store.runs.run_folders import SPEC, count_rows
 from opslab.store.venues.ledger import NAME as LEDGER
@@ -146,13 +146,13 @@ def _spec(folder: Path) -> PaperSpec | None:
     return spec if isinstance(spec, PaperSpec) else None
 
 
-def _reported_orders(layout: Layout, run_id: RunId, folder: Path, *, reliable: bool) -> EngineOrders:
+def _reported_orders(layout: Layout, run_id: RunId, folder: Path, *, reliable: bool) -> EngineOrderLog:
     """Orders as the engines reported them: from control's scratch file, else from the journal."""
     work = layout.work(run_id)
-    if reliable and is_sound(work):
-        return EngineOrders(work)
+    if reliable and is_intact(work):
+        return EngineOrderLog(work)
     remove_folder(work)
-    orders = EngineOrders(work)
+    orders = EngineOrderLog(work)
     orders_from_journal(folder, orders)
     return orders
 

@@ -16,14 +16,14 @@ from pydantic_core import from_json
 from opslab.errors import Corrupt
 from opslab.model.market.instrument import Instrument
 from opslab.model.messages.engine_messages import RESULT_FILES
-from opslab.model.messages.ledger_events import Accepted, Amended, Canceled, Expired, Filled, LedgerEvent, event_of
+from opslab.model.messages.ledger_events import Accepted, Amended, Canceled, Expired, Filled, LedgerEvent, parse_event
 from opslab.model.messages.venue_messages import FLATTEN_PREFIX
 from opslab.model.primitives.instant import NS_PER_MS
 from opslab.model.run.metadata import ScenarioCounters
 from opslab.model.run.results import Results, Send
 from opslab.runs.paper.client_order_id import client_order_id
-from opslab.store.runs.engine_order_log import EngineOrders, ReportedOrder
-from opslab.store.runs.journal import read_said
+from opslab.store.runs.engine_order_log import EngineOrderLog, ReportedOrder
+from opslab.store.runs.journal import read_bodies
 from opslab.store.runs.run_folders import RowsFile, remove_unfinished
 from opslab.store.venues.ledger import NAME, read_ledger
 from opslab.store.venues.venue_files import VENUE_FOLDER
@@ -70,7 +70,7 @@ class PaperCounts:
         )
 
 
-def paper_results(ledger: Path, reported_orders: EngineOrders, send: Send, instrument: Instrument) -> PaperCounts:
+def paper_results(ledger: Path, reported_orders: EngineOrderLog, send: Send, instrument: Instrument) -> PaperCounts:
     """Send every row: orders in order of acceptance, orders that never reached the venue at their creation.
 
     ledger: its folder. Reads it twice. Raises Corrupt.
@@ -79,7 +79,7 @@ def paper_results(ledger: Path, reported_orders: EngineOrders, send: Send, instr
         for transaction in read_ledger(ledger, _run_name(ledger)):
             for item in transaction.events:
                 if item.get("kind") == "accepted":  # validated in the second pass
-                    reported_orders.found_at_venue(
+                    reported_orders.mark_at_venue(
                         str(item.get("order_id")), client_order_id(str(item.get("client_order_id")))
                     )
     fold = _Fold(reported_orders, send, instrument)
@@ -89,7 +89,7 @@ def paper_results(ledger: Path, reported_orders: EngineOrders, send: Send, instr
 
 
 def write_results(
-    folder: Path, reported_orders: EngineOrders, instrument: Instrument
+    folder: Path, reported_orders: EngineOrderLog, instrument: Instrument
 ) -> tuple[PaperCounts, dict[str, str]]:
     """Write the result files of a run from the ledger in its folder. Returns the counts and each file's digest.
 
@@ -114,7 +114,7 @@ def ledger_events(folder: Path) -> Iterator[LedgerEvent]:
     for transaction in read_ledger(folder, run_name):
         for item in transaction.events:
             try:
-                yield event_of(item)
+                yield parse_event(item)
             except ValueError:
                 what = f"line {transaction.number} has no valid account event"
                 raise Corrupt(f"ledger of {run_name}: {NAME}, {what}", file=NAME, what=what) from None
@@ -125,9 +125,9 @@ def _run_name(folder: Path) -> str:
     return folder.parent.name if folder.name == VENUE_FOLDER else folder.name
 
 
-def orders_from_journal(folder: Path, reported_orders: EngineOrders) -> None:
+def orders_from_journal(folder: Path, reported_orders: EngineOrderLog) -> None:
     """Feed the order events of a run's journal, when control's scratch file is unavailable."""
-    for _, line in read_said(folder, ("order_event",)):
+    for _, line in read_bodies(folder, ("order_event",)):
         reported_orders.order_event(from_json(line)["payload"])
 
 
@@ -144,7 +144,7 @@ class _OpenOrder:
 class _Fold:
     """Converts ledger events to engine events for the fold that makes the rows."""
 
-    def __init__(self, reported_orders: EngineOrders, send: Send, instrument: Instrument) -> None:
+    def __init__(self, reported_orders: EngineOrderLog, send: Send, instrument: Instrument) -> None:
         self._reported_orders = reported_orders
         self._instrument = instrument
         self._results = Results(send, one_position=True)
