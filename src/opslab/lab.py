@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from opslab.model.primitives.ids import DatasetId, RunId
 from opslab.model.primitives.redact import PathRedactor
-from opslab.settings import Settings, presence_here, resolve_here
+from opslab.settings import Settings, presence_in_process, resolve_for_process
 from opslab.store.layout import Layout
 from opslab.system import StopSignals, SystemClock, SystemProcesses, random_suffix
 
@@ -300,7 +300,7 @@ class Lab:
         """Whether the variables are set that the spec names. No network."""
         from opslab.runs.checks.connectivity import check_readiness
 
-        return check_readiness(self._check_surroundings(), spec_file, run_id, presence_here)
+        return check_readiness(self._check_surroundings(), spec_file, run_id, presence_in_process)
 
     def probe(self, spec_file: Path, url: str, timeout_ms: int, run_id: str | None) -> "CheckOutcome[ProbeResult]":
         """One GET to a loopback URL. Raises Usage, and what concerns the run, before anything is sent."""
@@ -366,7 +366,7 @@ class Lab:
 
 def open_lab(home: str | None) -> Lab:
     """The lab for a command given `--home`."""
-    return Lab(resolve_here(home))
+    return Lab(resolve_for_process(home))
 
 
 def validate_spec(spec_file: Path) -> "tuple[LoadedSpec, list[str] | None]":

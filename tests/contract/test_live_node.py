@@ -316,7 +316,7 @@ def test_at_full_speed_each_bar_is_told_once_its_orders_are_answered(
             if "handled" in frame:
                 paced.handled(frame["handled"])
 
-        node = engine(strategy, at=paced, rows=minutes, tells_handled=True, on_frame=pass_on)
+        node = engine(strategy, at=paced, rows=minutes, acknowledges_bars=True, on_frame=pass_on)
         assert node.end(60) is None
         assert node.told("handled") == list(range(1, minutes + 1))
         assert why(node) == "last_bar"

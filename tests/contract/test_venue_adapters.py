@@ -38,7 +38,7 @@ class Talk:
     started: Line
     stands: dict[str, Any]
     """The depth when the market had come to rest."""
-    at_rest: Line
+    locked_ledger: Line
     book: Line
     depth: dict[str, Any]
     klines: list[list[Any]]
@@ -88,11 +88,11 @@ def talk(sample_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Talk:
         until(node, "IOC-PART", "OrderExpired")
         depth = venue.get("/fapi/v1/depth", signed=False, symbol="BTCUSDT", limit=20)
         klines = venue.get("/fapi/v1/klines", signed=False, symbol="BTCUSDT", interval="1m", limit=MINUTES)
-        at_rest, book = _settled(node, venue), _book(node, depth)
+        locked_ledger, book = _settled(node, venue), _book(node, depth)
         node.stop()
         venue.stop()
         audit = venue.audit()
-        return Talk(node.lines, started, stands, at_rest, book, depth, klines, venue.events(), audit, candles)
+        return Talk(node.lines, started, stands, locked_ledger, book, depth, klines, venue.events(), audit, candles)
 
 
 def _trade(node: NodeProcess) -> None:
@@ -298,8 +298,8 @@ def test_the_nodes_fills_are_the_ledgers(talk: Talk) -> None:
 
 
 def test_open_orders_position_and_balance_of_the_node_are_the_ledgers(talk: Talk) -> None:
-    assert differences(talk.at_rest, talk.ledger) == []
-    assert "RESTS" in talk.at_rest["open"]
+    assert differences(talk.locked_ledger, talk.ledger) == []
+    assert "RESTS" in talk.locked_ledger["open"]
     assert talk.ledger.position < 0
 
 

@@ -73,7 +73,7 @@ def test_a_candle_waits_for_word_of_the_one_before(sample_home: Path, tmp_path: 
 
 def test_a_lost_candle_holds_the_market_up_for_its_time_only(sample_home: Path, tmp_path: Path) -> None:
     with (
-        paced(sample_home, tmp_path, word_seconds=0.5) as venue,
+        paced(sample_home, tmp_path, bar_done_timeout_seconds=0.5) as venue,
         NodeProcess(venue.endpoints, tmp_path / "node.log") as node,
     ):
         control = Control(venue, node)
@@ -90,7 +90,7 @@ def test_a_lost_candle_holds_the_market_up_for_its_time_only(sample_home: Path, 
 
 def test_a_venue_that_was_killed_comes_back_and_the_node_by_itself(sample_home: Path, tmp_path: Path) -> None:
     """Same port, same key, same account: nobody but the venue is started again, and the replay goes on."""
-    with paced(sample_home, tmp_path, word_seconds=2.0) as venue:
+    with paced(sample_home, tmp_path, bar_done_timeout_seconds=2.0) as venue:
         with NodeProcess(venue.endpoints, tmp_path / "node.log", checks=True) as node:
             control = Control(venue, node)
             control.reach(10)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from opslab.model.messages.ledger_events import LedgerEvent, event_of
+from opslab.model.messages.ledger_events import LedgerEvent, parse_event
 from tests.oracles.ledger_state import LedgerState, ledger_state
 
 
@@ -27,7 +27,7 @@ def transaction_times(folder: Path) -> list[str]:
 
 def _events(path: Path) -> Iterator[LedgerEvent]:
     for line in _lines(path):
-        yield from map(event_of, json.loads(line)["events"])
+        yield from map(parse_event, json.loads(line)["events"])
 
 
 def _lines(path: Path) -> list[bytes]:

@@ -19,7 +19,7 @@ from opslab.datasets.dataset_records import read_record
 from opslab.datasets.playback import playback
 from opslab.model.market.candle import Candle
 from opslab.model.market.instrument import instrument_of
-from opslab.model.messages.ledger_events import LedgerEvent, event_of
+from opslab.model.messages.ledger_events import LedgerEvent, parse_event
 from opslab.model.messages.venue_messages import (
     Start,
     VenueAccount,
@@ -202,7 +202,7 @@ class VenueProcess:
 
     def transactions(self) -> list[list[LedgerEvent]]:
         """The ledger, read while the venue writes it or after its end."""
-        return [[event_of(event) for event in entry.events] for entry in read_ledger(self.ledger)]
+        return [[parse_event(event) for event in entry.events] for entry in read_ledger(self.ledger)]
 
     def events(self) -> list[LedgerEvent]:
         return [event for events in self.transactions() for event in events]

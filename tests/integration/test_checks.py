@@ -15,7 +15,7 @@ from opslab.errors import Corrupt, Environment, NotFound
 from opslab.lab import Lab
 from opslab.model.checks.check_kind import CHECKS, PROBE, RECONCILIATION, CheckKind
 from opslab.runs.checks import check_results as checks
-from opslab.settings import resolve_here
+from opslab.settings import resolve_for_process
 from opslab.store.runs.journal import Journal
 from tests.drivers.processes import wait_for_engine
 from tests.drivers.tc import Tc
@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def lab_of(tc: Tc) -> Lab:
-    return Lab(resolve_here(str(tc.home)))
+    return Lab(resolve_for_process(str(tc.home)))
 
 
 def keep(tc: Tc, kind: CheckKind = PROBE, **document: Any) -> str:

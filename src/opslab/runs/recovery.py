@@ -24,13 +24,13 @@ from opslab.runs.safety.halt_summary import summarize_halt
 from opslab.specs.load import load_spec
 from opslab.store.files import file_digest, remove_file, remove_folder
 from opslab.store.layout import Layout
-from opslab.store.logs import scrub_log
+from opslab.store.logs import redact_log
 from opslab.store.runs.journal import NAME as JOURNAL
 from opslab.store.runs.journal import Journal, cut_torn_end, last_event, read_events
 from opslab.store.runs.live_files import read_live, remove_live
 from opslab.store.runs.owner import is_held, owned
-from opslab.store.runs.run_folders import METRICS, SPEC, tidy, write_metadata
-from opslab.store.runs.seal import hold_against, left_behind, read_manifest
+from opslab.store.runs.run_folders import METRICS, SPEC, clear_temporary_files, write_metadata
+from opslab.store.runs.seal import compare_to_seal, find_leftovers, read_manifest
 from opslab.store.runs.unsealed_tail import unsealed_tail
 from opslab.store.venues.ledger import read_ledger
 from opslab.store.venues.venue_files import VENUE_FOLDER
@@ -74,7 +74,7 @@ def recover(
         if metadata.status == "running":
             if is_paper:
                 refuse_while_venue_runs(layout, run_id)
-            tidy(folder)
+            clear_temporary_files(folder)
             _remove_unrecorded_checks(folder, metadata)
             last_seen = _last_seen(layout, folder, metadata)  # of the owner; read before this process writes
             same_boot = metadata.owner is not None and metadata.owner.boot_id == processes.me().boot_id
@@ -91,13 +91,13 @@ def recover(
         else:
             if is_paper:
                 keep_leftover_venue(layout, folder, redact)
-            tidy(folder)
+            clear_temporary_files(folder)
             _remove_unrecorded_checks(folder, metadata)
             _check_results(folder, metadata)
             write_metadata(folder, metadata)
             action, message = "sealed", f"it had ended as {metadata.status}, and its owner died before it was sealed"
         for log in sorted((folder / "logs").glob("*.log")):
-            scrub_log(log, redact)
+            redact_log(log, redact)
         finish(folder, metadata, clock, reports=_wants_reports(folder), by="recover")
         _remove_scratch(layout, run_id)
     return Recovered(run_id=run_id, action=action, message=message)
@@ -152,10 +152,10 @@ def _remove_leftovers(layout: Layout, folder: Path, result: Recovered, clock: Cl
         return result
     with owned(folder):
         manifest = read_manifest(folder)  # read again under the lock: another process may have resealed
-        leftovers = left_behind(folder, manifest) if manifest else {}
+        leftovers = find_leftovers(folder, manifest) if manifest else {}
         if manifest is None or not leftovers:
             return result
-        refuse_changed(folder, hold_against(folder, manifest, lambda _size: None))
+        refuse_changed(folder, compare_to_seal(folder, manifest, lambda _size: None))
         tail = unsealed_tail(folder, manifest)
         if tail.torn:
             cut_torn_end(folder)
@@ -178,7 +178,7 @@ def _remove_scratch(layout: Layout, run_id: RunId) -> None:
 
 def _has_leftovers(folder: Path) -> bool:
     manifest = read_manifest(folder)
-    return manifest is not None and bool(left_behind(folder, manifest))
+    return manifest is not None and bool(find_leftovers(folder, manifest))
 
 
 def _seal_checks(folder: Path, clock: Clock, count: int) -> Recovered:

@@ -38,7 +38,7 @@ class Manifest(Record):
     seal: str
     """Digest of all the fields above, so that a changed manifest is noticed."""
 
-    def own_seal(self) -> str:
+    def computed_seal(self) -> str:
         """What `seal` has to be."""
         return digest(self.model_dump(mode="json", exclude={"seal"}))
 

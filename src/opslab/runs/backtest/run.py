@@ -21,7 +21,7 @@ from opslab.runs.safety.halt_controller import HaltController
 from opslab.runs.safety.start_gate import refused
 from opslab.store.files import folder_names, make_folder, remove_folder, writing
 from opslab.store.layout import Layout
-from opslab.store.logs import ENGINE_LOG, scrub_log
+from opslab.store.logs import ENGINE_LOG, redact_log
 from opslab.store.runs.owner import is_held
 from opslab.store.runs.run_folders import METRICS, RowsFile, write_record
 
@@ -97,7 +97,7 @@ def _run(
             for file in rows.values():
                 file.keep_partial()
     process_failure = engine.failure(context.redact)
-    scrub_log(folder / "logs" / ENGINE_LOG, context.redact)
+    redact_log(folder / "logs" / ENGINE_LOG, context.redact)
     _finish(folder, plan, log, rows, report, process_failure, signals.name or stopped_by, halt)
 
 

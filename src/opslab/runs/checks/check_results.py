@@ -27,7 +27,7 @@ from opslab.store.layout import Layout
 from opslab.store.runs.journal import Journal
 from opslab.store.runs.owner import owned
 from opslab.store.runs.run_folders import run_folder, write_metadata
-from opslab.store.runs.seal import hold_against, read_manifest
+from opslab.store.runs.seal import compare_to_seal, read_manifest
 
 __all__ = [
     "PROBE",
@@ -103,7 +103,7 @@ def record_check_as_owner(
         written.append(_write_artifact(folder, kind, document))
         return kind.event, _payload(summary, written[0])
 
-    log.append_alone(write_event)
+    log.append_exclusively(write_event)
     write_copy(folder, kind, written[0].artifact)
     return written[0]
 
@@ -163,7 +163,7 @@ def _refuse_changed_files(folder: Path, manifest: Manifest | None) -> None:
                 f"run {folder.name} has ended and is not sealed", hint=f"tc run recover {folder.name}, then again"
             )
         return
-    findings = hold_against(folder, manifest, lambda _size: None)
+    findings = compare_to_seal(folder, manifest, lambda _size: None)
     refuse_changed(folder, findings)
     if findings:
         raise Environment(

@@ -141,7 +141,7 @@ class PaperPlan(_Head):
             number=number,
             on_stop=asked.on_stop,
             silent_after_seconds=asked.silent_after(),
-            tells_handled=asked.speed == "max",
+            acknowledges_bars=asked.speed == "max",
             limits=_limits(self.spec),
             order_events=True,  # the results need them, whatever the journal keeps
             home=str(home) if home else None,

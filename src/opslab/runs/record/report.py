@@ -17,7 +17,7 @@ def write_reports(folder: Path, metadata: RunMetadata) -> None:
 
 
 def render(name: str, metadata: RunMetadata) -> str:
-    """The report in the template's format; what users named or strategies said is escaped."""
+    """The report in the template's format; text from users and strategies is escaped."""
     html = ".html" in name
     environment = Environment(
         autoescape=html, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from opslab.errors import Corrupt
-from opslab.model.messages.ledger_events import Accepted, Amended, Canceled, Expired, Filled, LedgerEvent, event_of
+from opslab.model.messages.ledger_events import Accepted, Amended, Canceled, Expired, Filled, LedgerEvent, parse_event
 from opslab.model.primitives.instant import NS_PER_SECOND, parse_iso
 from opslab.store.venues.ledger import LedgerEntry
 
@@ -26,7 +26,7 @@ def flat_times(ledger: Iterable[LedgerEntry]) -> FlatTimes:
     for transaction in ledger:
         for item in transaction.events:
             try:
-                fold.apply(event_of(item))
+                fold.apply(parse_event(item))
             except (ValueError, KeyError):
                 raise Corrupt(f"the venue's ledger, line {transaction.number}: is no account event") from None
         fold.after_entry(transaction.time)
