@@ -75,7 +75,7 @@ def paper_results(ledger: Path, reported_orders: EngineOrderLog, send: Send, ins
 
     ledger: its folder. Reads it twice. Raises Corrupt.
     """
-    with reported_orders.at_once():
+    with reported_orders.transaction():
         for transaction in read_ledger(ledger, _run_name(ledger)):
             for item in transaction.events:
                 if item.get("kind") == "accepted":  # validated in the second pass
@@ -117,7 +117,7 @@ def ledger_events(folder: Path) -> Iterator[LedgerEvent]:
                 yield parse_event(item)
             except ValueError:
                 what = f"line {transaction.number} has no valid account event"
-                raise Corrupt(f"ledger of {run_name}: {NAME}, {what}", file=NAME, what=what) from None
+                raise Corrupt(f"ledger of {run_name}: {NAME}, {what}", file=NAME, problem=what) from None
 
 
 def _run_name(folder: Path) -> str:
@@ -174,7 +174,7 @@ class _Fold:
 
     def end(self) -> PaperCounts:
         self._send_unseen_before(None)
-        self._results.end()
+        self._results.finish()
         self._counts.fills_count = self._results.fills
         self._counts.denial_reasons = dict(self._results.denials)
         return self._counts
@@ -191,7 +191,7 @@ class _Fold:
         ts_made = reported_orders.ts_made if reported_orders and by_engine else ts_ns
         self._send_unseen_before(ts_made)
         name = reported_orders.client_order_id if reported_orders else event.client_order_id if by_venue else plain_id
-        if self._results.holds(name):  # a client may reuse an id after its order has ended
+        if self._results.is_unsent(name):  # a client may reuse an id after its order has ended
             name = f"{name}#{event.order_id}"
         strategy_id = (
             reported_orders.made["strategy_id"] if reported_orders else VENUE_STRATEGY if by_venue else UNKNOWN_STRATEGY
@@ -228,7 +228,7 @@ class _Fold:
             commission=f"{event.fee:f} {self._asset}",
             liquidity_side="MAKER" if event.maker else "TAKER",
         )
-        if not self._results.holds(order.name, unfinished=True):
+        if not self._results.is_unsent(order.name, open_only=True):
             del self._open[event.order_id]
 
     def _feed(self, kind: str, order_id: int, time_ms: int, **more: Any) -> None:
