@@ -420,7 +420,7 @@ KILL_SWITCH_FILES = (
 """And the fields of the two that hold something."""
 KILL_SWITCH_ANSWER = {field.name for field in dataclasses.fields(Switch)} - {"file"} | {
     "home",
-    "home_from",
+    "home_source",
     "requested",
     "decided_by",
     "switches",

@@ -183,18 +183,18 @@ class _Fold:
         plain_id = client_order_id(event.client_order_id)
         by_venue = plain_id.startswith(FLATTEN_PREFIX)
         reported_orders = None if by_venue else self._reported_orders.find(str(event.order_id), plain_id)
-        made = reported_orders.made if reported_orders else {}
+        made = reported_orders.initialized if reported_orders else {}
         ts_ns = event.time_ms * NS_PER_MS
         by_engine = reported_orders is not None and not made.get(
             "reconciliation"
         )  # otherwise the engine learned of it from the venue
-        ts_made = reported_orders.ts_made if reported_orders and by_engine else ts_ns
+        ts_made = reported_orders.ts_created if reported_orders and by_engine else ts_ns
         self._send_unseen_before(ts_made)
         name = reported_orders.client_order_id if reported_orders else event.client_order_id if by_venue else plain_id
         if self._results.is_unsent(name):  # a client may reuse an id after its order has ended
             name = f"{name}#{event.order_id}"
         strategy_id = (
-            reported_orders.made["strategy_id"] if reported_orders else VENUE_STRATEGY if by_venue else UNKNOWN_STRATEGY
+            reported_orders.initialized["strategy_id"] if reported_orders else VENUE_STRATEGY if by_venue else UNKNOWN_STRATEGY
         )
         self._open[event.order_id] = _OpenOrder(name, strategy_id, event.side, event.type)
         self._counts.by_venue += by_venue
@@ -238,14 +238,14 @@ class _Fold:
 
     def _send_unseen_before(self, ts_ns: int | None) -> None:
         """Orders missing in the ledger that were created until then; None: all remaining ones."""
-        while self._next is not None and (ts_ns is None or self._next.ts_made <= ts_ns):
+        while self._next is not None and (ts_ns is None or self._next.ts_created <= ts_ns):
             self._send_unseen(self._next)
             self._next = next(self._unseen, None)
 
     def _send_unseen(self, order: ReportedOrder) -> None:
         name = order.client_order_id
-        base = self._event("OrderInitialized", name, order.made["strategy_id"], order.ts_made)
-        self._results.order_event({**base, **order.made})
+        base = self._event("OrderInitialized", name, order.initialized["strategy_id"], order.ts_created)
+        self._results.order_event({**base, **order.initialized})
         if order.last_known != "INITIALIZED":
             kind = f"Order{order.last_known.capitalize()}"
             self._results.order_event({**base, "type": kind, "ts_event": order.ts_last, "reason": order.reason})
