@@ -28,8 +28,7 @@ from pydantic import BaseModel
 from opslab import errors
 from opslab.cli.app import app
 from opslab.datasets.quality.rules import RULES
-from opslab.killswitch.state import KillSwitchRecord
-from opslab.killswitch.state import State, Switch
+from opslab.killswitch.state import KillSwitchRecord, State, Switch
 from opslab.model.checks.check_kind import PLAIN_NAMES
 from opslab.model.checks.comparison import Comparison, FirstDifference
 from opslab.model.checks.connectivity import ProbeReason, ProbeResult, ProbeState, ReadinessResult, ReadinessState
@@ -541,7 +540,7 @@ def offered() -> Iterator[tuple[str, set[str], set[str]]]:
             named = [param for param in command.params if param.name != "help"]
             options = {name for param in named for name in param.opts if name.startswith("--")}
             arguments = {
-                f"{param.metavar}{'...' if param.nargs == -1 else ''}"
+                f"{param.metavar.removesuffix('...')}{'...' if param.nargs == -1 else ''}"
                 for param in named
                 if param.param_type_name == "argument"
             }
