@@ -7,13 +7,14 @@ import typer
 from opslab.cli.kill import note_blocked, note_halted
 from opslab.cli.options import Home, Json, RunIdOption, Spec
 from opslab.cli.output import note, note_at_once, result_json
+from opslab.cli.plain_command import PlainGroup
 from opslab.cli.run import comparison as run_compare
 from opslab.cli.run import paper as run_paper
 from opslab.cli.run import proof as run_proof
 from opslab.cli.run.fields import EXIT_CODES, break_off, document, folder_of, show_fields
 from opslab.cli.run.listing import list_runs
 
-app = typer.Typer(help="Run, and look at what ran.", no_args_is_help=True)
+app = typer.Typer(cls=PlainGroup, help="Run, and look at what ran.", no_args_is_help=True)
 
 RunIdArgument = Annotated[str, typer.Argument(metavar="ID", help="Name of the run.", show_default=False)]
 

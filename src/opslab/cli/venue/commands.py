@@ -8,6 +8,7 @@ import typer
 
 from opslab.cli.options import Dataset, Home, Json
 from opslab.cli.output import note, note_at_once, result, result_fields, result_json
+from opslab.cli.plain_command import PlainGroup
 from opslab.cli.venue import fault as venue_fault
 from opslab.cli.venue.fault import terms_text
 from opslab.errors import Usage
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from opslab.model.messages.venue_messages import Start, VenueEndpoints, VenueProgress
 
 app = typer.Typer(
+    cls=PlainGroup,
     help="""Serve and audit a loopback exchange.
 
     It has the interface of Binance USD-M futures; clients connect to it as to Binance.""",
