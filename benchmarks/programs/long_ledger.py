@@ -18,7 +18,7 @@ from opslab.model.messages.venue_messages import VenuePlan
 from opslab.model.primitives.canonical import DIGEST_PREFIX
 from opslab.store.venues.ledger import NAME
 from opslab.venue.account.account import Account
-from opslab.venue.account.matching_engine import Desk
+from opslab.venue.account.matching_engine import MatchingEngine
 from opslab.venue.account.order_requests import new_order
 
 BEGIN_MS = 1_704_067_200_000
@@ -50,7 +50,7 @@ def transactions(plan: VenuePlan, count: int) -> Iterator[Sequence[LedgerEvent]]
         time_ms=BEGIN_MS,
     )
     yield [opened]
-    account, desk, view = Account.begin(opened), Desk(instrument), Still()
+    account, desk, view = Account.begin(opened), MatchingEngine(instrument), Still()
     for number in range(count - 1):
         side = "SELL" if number & 1 else "BUY"
         asked_for = {"symbol": instrument.symbol, "side": side, "type": "MARKET", "quantity": "0.010"}

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from opslab.model.messages.venue_messages import VenueLimits
-from opslab.runs.processes.venue_service import Asked, plan_venue
+from opslab.runs.processes.venue_service import VenueOptions, plan_venue
 from opslab.store.layout import Layout
 from opslab.system import SystemClock
 
@@ -21,7 +21,7 @@ def main(home: str, name: str, asked_text: str) -> None:
     asked = json.loads(asked_text)
     plan, _ = plan_venue(
         Layout(Path(home)),
-        Asked(
+        VenueOptions(
             dataset=DATASET,
             instrument="BTCUSDT",
             name=name,

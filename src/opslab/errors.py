@@ -8,15 +8,13 @@ An exception says "could not do it"; what was done and found is a verdict, never
     │   ├── InvalidSpec        exit 2   a run spec with mistakes, all of them listed
     │   └── InvalidSnapshots   exit 2   files that are no account snapshots (in reconciliation/snapshot.py)
     ├── BadData                exit 1   candles that were read and found wrong
-    ├── RunFailed              exit 1   the run took place and ended `failed`
     ├── Refused                exit 4   refused or stopped by the kill switch
     ├── Environment            exit 5   the machine does not have it or does not let us
     │   ├── NotFound           exit 5
     │   ├── AlreadyExists      exit 5
     │   └── Unwritable         exit 5   read-only, full, or not a folder
-    ├── Corrupt                exit 6   stored data is broken or was changed
-    │   └── DataChanged        exit 6   candles differ from the fingerprint that was promised
-    └── Interrupted            exit 130
+    └── Corrupt                exit 6   stored data is broken or was changed
+        └── DataChanged        exit 6   candles differ from the fingerprint that was promised
 """
 
 from collections.abc import Sequence
@@ -27,10 +25,12 @@ class LabError(Exception):
 
     exit_code = 70
 
-    def __init__(self, message: str, *, hint: str | None = None) -> None:
+    def __init__(self, message: str, *, hint: str | None = None, brief: str | None = None) -> None:
+        """brief: the message without the name of the run, for a table whose row has the name."""
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.brief = brief or message
         self.lines: tuple[str, ...] = ()
         """More for a person to read, below the message."""
 
@@ -101,10 +101,6 @@ class BadData(LabError):
         return {"counts": self.counts, "findings": list(self.findings)}
 
 
-class RunFailed(LabError):
-    exit_code = 1
-
-
 class Refused(LabError):
     exit_code = 4
 
@@ -138,7 +134,8 @@ class Unwritable(Environment):
 class Corrupt(LabError):
     """Stored data that is broken.
 
-    `file`, `line` (from 1) and `byte` (from 0) say where in a run's folder, `what` says it without the place.
+    `file`, `line` (from 1) and `byte` (from 0) say where in a run's folder, `what` says it without the place,
+    `is_missing` whether the file does not exist or is empty.
     """
 
     exit_code = 6
@@ -151,13 +148,16 @@ class Corrupt(LabError):
         line: int | None = None,
         byte: int | None = None,
         what: str | None = None,
+        is_missing: bool = False,
         hint: str | None = None,
+        brief: str | None = None,
     ) -> None:
-        super().__init__(message, hint=hint)
+        super().__init__(message, hint=hint, brief=brief or (f"{file} {what}" if file and what else None))
         self.file = file
         self.line = line
         self.byte = byte
         self.what = what or message
+        self.is_missing = is_missing
 
     def details(self) -> dict[str, object]:
         return {"file": self.file, "line": self.line, "byte": self.byte} if self.file else {}
@@ -165,7 +165,3 @@ class Corrupt(LabError):
 
 class DataChanged(Corrupt):
     pass
-
-
-class Interrupted(LabError):
-    exit_code = 130

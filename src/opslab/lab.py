@@ -17,9 +17,9 @@ from opslab.system import StopSignals, SystemClock, SystemProcesses, random_suff
 
 if TYPE_CHECKING:
     from opslab.datasets.catalog import FingerprintCheck
-    from opslab.datasets.prepare import ImportOptions, Prepared
-    from opslab.datasets.quality.check import Report
-    from opslab.datasets.sources.source import Reading
+    from opslab.datasets.prepare import ImportOptions, PreparedDataset
+    from opslab.datasets.quality.check import QualityReport
+    from opslab.datasets.sources.source import SourceOptions
     from opslab.errors import LabError
     from opslab.killswitch.switch import Change
     from opslab.model.checks.check_kind import CheckKind
@@ -28,19 +28,19 @@ if TYPE_CHECKING:
     from opslab.model.market.dataset import DatasetRecord
     from opslab.model.market.instrument import Instrument
     from opslab.model.messages.venue_messages import VenueProgress
-    from opslab.model.run.live_status import Live
+    from opslab.model.run.live_status import LiveStatus
     from opslab.model.run.manifest import Verification
     from opslab.model.run.metadata import Owner, RunMetadata
     from opslab.model.spec.run_spec import Mode
-    from opslab.ports import Tick
+    from opslab.ports import Progress
     from opslab.reconciliation.result import Limits
-    from opslab.runs.checks.check_results import CheckSurroundings, Recorded
-    from opslab.runs.checks.connectivity import Checked
-    from opslab.runs.checks.reconciliation import Reconciled
+    from opslab.runs.checks.check_results import CheckContext, RecordedCheck
+    from opslab.runs.checks.connectivity import CheckOutcome
+    from opslab.runs.checks.reconciliation import RecordedReconciliation
     from opslab.runs.comparison.reproduce import Reproduction
-    from opslab.runs.lifecycle import Surroundings
+    from opslab.runs.lifecycle import RunContext
     from opslab.runs.planning.plan import BacktestPlan, PaperPlan, RunPlan
-    from opslab.runs.processes.venue_service import Asked, Audience
+    from opslab.runs.processes.venue_service import VenueObserver, VenueOptions
     from opslab.runs.record.selection import Page, Selection
     from opslab.runs.recovery import Recovered
     from opslab.specs.load import LoadedSpec
@@ -58,39 +58,39 @@ class Lab:
         self._clock = SystemClock()
         self._processes = SystemProcesses(self._lives_elsewhere)
 
-    def prepare(self, dataset: DatasetId) -> "Prepared":
+    def prepare(self, dataset: DatasetId) -> "PreparedDataset":
         from opslab.datasets.prepare import prepare_shipped
 
         return prepare_shipped(self.layout, dataset, _instrument(), self._clock)
 
     def import_candles(
-        self, dataset: DatasetId, paths: Sequence[Path], tick: "Tick", options: "ImportOptions"
-    ) -> "Prepared":
+        self, dataset: DatasetId, paths: Sequence[Path], tick: "Progress", options: "ImportOptions"
+    ) -> "PreparedDataset":
         """tick: called with the rows of each batch."""
         from opslab.datasets.prepare import import_files
 
         return import_files(self.layout, dataset, paths, _instrument(), self._clock, tick, options)
 
-    def check_files(self, paths: Sequence[Path], reading: "Reading", tick: "Tick") -> "Report":
+    def check_files(self, paths: Sequence[Path], reading: "SourceOptions", tick: "Progress") -> "QualityReport":
         from opslab.datasets.quality.check import check_files
 
         return check_files(paths, reading, _instrument(), tick)
 
-    def check_dataset(self, dataset: DatasetId, tick: "Tick") -> "Report":
+    def check_dataset(self, dataset: DatasetId, tick: "Progress") -> "QualityReport":
         from opslab.datasets.quality.check import check_dataset
 
         return check_dataset(self.layout, dataset, _instrument(), tick)
 
-    def check_fingerprint(self, dataset: DatasetId, tick: "Tick") -> "FingerprintCheck":
+    def check_fingerprint(self, dataset: DatasetId, tick: "Progress") -> "FingerprintCheck":
         """tick: called with the rows of each batch."""
         from opslab.datasets.catalog import check_fingerprint
 
         return check_fingerprint(self.layout, dataset, tick)
 
     def dataset(self, dataset: DatasetId) -> "DatasetRecord":
-        from opslab.datasets.dataset_records import record_of
+        from opslab.datasets.dataset_records import read_record
 
-        return record_of(self.layout, dataset)
+        return read_record(self.layout, dataset)
 
     def datasets(self) -> "list[tuple[str, DatasetRecord | LabError]]":
         from opslab.datasets.dataset_records import list_datasets
@@ -134,7 +134,7 @@ class Lab:
 
         return run_backtest(plan, self._around(signals), on_bars)
 
-    def paper(self, plan: "PaperPlan", signals: StopSignals, on_live: "Callable[[Live], None]") -> "RunMetadata":
+    def paper(self, plan: "PaperPlan", signals: StopSignals, on_live: "Callable[[LiveStatus], None]") -> "RunMetadata":
         """on_live: called with the run's live values, about once a second."""
         from opslab.runs.paper.run import run_paper
 
@@ -164,7 +164,9 @@ class Lab:
 
     instrument = INSTRUMENT
 
-    def serve_venue(self, asked: "Asked", signals: StopSignals, audience: "Audience") -> "VenueProgress | None":
+    def serve_venue(
+        self, options: "VenueOptions", signals: StopSignals, observer: "VenueObserver"
+    ) -> "VenueProgress | None":
         """Serve until a signal comes. How far the replay came."""
         from opslab.runs.processes.venue_service import plan_venue, serve
 
@@ -173,40 +175,40 @@ class Lab:
             if signals.count:
                 call(signals.count)
 
-        plan, goes_on = plan_venue(self.layout, asked, self._clock)
-        return serve(plan, goes_on, self._clock, on_signal, audience, self.redactor())
+        plan, resumes = plan_venue(self.layout, options, self._clock)
+        return serve(plan, resumes, self._clock, on_signal, observer, self.redactor())
 
     def start_fault(self, venue: str, fault: str, terms: dict[str, str], seconds: float) -> dict[str, Any]:
         """Begin a fault of a served venue; terms as text. Raises Usage before anything is asked of the venue."""
-        from opslab.venue.faults.controller import terms_of_texts
+        from opslab.venue.faults.controller import parse_terms
 
-        found: dict[str, Any] = self.venue_door(
-            venue, "start", fault=fault, terms=terms_of_texts(fault, terms), seconds=seconds
+        found: dict[str, Any] = self.venue_control(
+            venue, "start", fault=fault, terms=parse_terms(fault, terms), seconds=seconds
         )
         return found
 
-    def venue_door(self, name: str, do: str, **more: object) -> Any:
-        """Ask a served venue through its control door. Raises what it refuses with."""
-        from opslab.runs.processes.venue_control_client import open_door
+    def venue_control(self, name: str, do: str, **more: object) -> Any:
+        """Send one command to the control socket of a served venue. Raises what it refuses with."""
+        from opslab.runs.processes.venue_control_client import open_control
 
-        with open_door(self.layout, name) as door:
-            return door.ask(do, **more)
+        with open_control(self.layout, name) as control:
+            return control.request(do, **more)
 
     def faults(self) -> list[dict[str, Any]]:
         """The faults there are, ready for JSON."""
-        from opslab.venue.faults.catalog import listing
+        from opslab.venue.faults.catalog import fault_catalog
 
-        return listing()
+        return fault_catalog()
 
     def audit_venue(self, name: str) -> "Audit":
         from opslab.runs.processes.venue_service import audit_venue
 
         return audit_venue(self.layout, name)
 
-    def _around(self, signals: StopSignals) -> "Surroundings":
-        from opslab.runs.lifecycle import Surroundings
+    def _around(self, signals: StopSignals) -> "RunContext":
+        from opslab.runs.lifecycle import RunContext
 
-        return Surroundings(self.layout, self._clock, self._processes, signals, self.redactor())
+        return RunContext(self.layout, self._clock, self._processes, signals, self.redactor())
 
     def runs(self, wanted: "Selection") -> "Page":
         from opslab.runs.record.registry import list_runs
@@ -219,7 +221,7 @@ class Lab:
 
         return show_run(self.layout, run_id, self._processes)
 
-    def live(self, run_id: str) -> "Live | None":
+    def live(self, run_id: str) -> "LiveStatus | None":
         """What a running run is doing now."""
         from opslab.store.runs.live_files import read_live
 
@@ -266,9 +268,9 @@ class Lab:
         """Every run with what was done, and the exit code that it alone would give."""
         from opslab.runs.recovery import try_to_recover
 
-        clean = self.redactor()
+        redact = self.redactor()
         return [
-            try_to_recover(self.layout, run_id, self._clock, self._processes, clean, gone_host)
+            try_to_recover(self.layout, run_id, self._clock, self._processes, redact, gone_host)
             for run_id in self.chosen(None)
         ]
 
@@ -281,44 +283,44 @@ class Lab:
 
     def record_check(
         self, run_id: str, kind: "CheckKind", summary: Mapping[str, Any], document: Mapping[str, Any]
-    ) -> "Recorded":
+    ) -> "RecordedCheck":
         """Keep a check's result with a run. Raises BadId, NotFound, Corrupt, Environment, Unwritable."""
-        from opslab.runs.checks.check_results import CheckSurroundings, record_check
+        from opslab.runs.checks.check_results import CheckContext, record_check
 
-        around = CheckSurroundings(self.layout, self._clock, self._processes)
-        return record_check(around, RunId(run_id), kind, summary, document)
+        context = CheckContext(self.layout, self._clock, self._processes)
+        return record_check(context, RunId(run_id), kind, summary, document)
 
-    def readiness(self, spec_file: Path, run_id: str | None) -> "Checked[ReadinessResult]":
+    def readiness(self, spec_file: Path, run_id: str | None) -> "CheckOutcome[ReadinessResult]":
         """Whether the variables are set that the spec names. No network."""
         from opslab.runs.checks.connectivity import check_readiness
 
         return check_readiness(self._check_surroundings(), spec_file, run_id, presence_here)
 
-    def probe(self, spec_file: Path, url: str, timeout_ms: int, run_id: str | None) -> "Checked[ProbeResult]":
+    def probe(self, spec_file: Path, url: str, timeout_ms: int, run_id: str | None) -> "CheckOutcome[ProbeResult]":
         """One GET to a loopback URL. Raises Usage, and what concerns the run, before anything is sent."""
         from opslab.connectivity.addresses import system_resolve
         from opslab.model.primitives.loopback_url import LoopbackUrl
         from opslab.runs.checks.connectivity import check_probe
 
-        around = self._check_surroundings()
-        return check_probe(around, spec_file, LoopbackUrl(url), timeout_ms, run_id, system_resolve)
+        context = self._check_surroundings()
+        return check_probe(context, spec_file, LoopbackUrl(url), timeout_ms, run_id, system_resolve)
 
-    def reconcile(self, run_id: str, expected: Path, observed: Path, limits: "Limits") -> "Reconciled":
+    def reconcile(self, run_id: str, expected: Path, observed: Path, limits: "Limits") -> "RecordedReconciliation":
         """Two snapshot files, held against each other and kept with a run."""
         from opslab.runs.checks.reconciliation import reconcile_files
 
         return reconcile_files(self._check_surroundings(), run_id, expected, observed, limits)
 
-    def reconcile_heartbeat(self, run_id: str, seq: int | None, limits: "Limits") -> "Reconciled":
+    def reconcile_heartbeat(self, run_id: str, seq: int | None, limits: "Limits") -> "RecordedReconciliation":
         """A heartbeat of a paper run, judged again and kept with it. seq: None for the last that can be judged."""
         from opslab.runs.checks.heartbeat import reconcile_heartbeat
 
         return reconcile_heartbeat(self._check_surroundings(), run_id, seq, limits)
 
-    def _check_surroundings(self) -> "CheckSurroundings":
-        from opslab.runs.checks.check_results import CheckSurroundings
+    def _check_surroundings(self) -> "CheckContext":
+        from opslab.runs.checks.check_results import CheckContext
 
-        return CheckSurroundings(self.layout, self._clock, self._processes)
+        return CheckContext(self.layout, self._clock, self._processes)
 
     def activate_switch(self, run_id: RunId | None, reason: str, actor: str) -> "Change":
         """run_id: None for all runs. Raises Unwritable."""
@@ -334,10 +336,10 @@ class Lab:
 
     def tell_runs(self, run_id: RunId | None, patience_seconds: float) -> list[str]:
         """Tell the journals of runs that have not ended what their kill switch says; notes for a person."""
-        from opslab.runs.safety.start_gate import TellSurroundings, tell_runs
+        from opslab.runs.safety.start_gate import SwitchContext, tell_runs
 
-        around = TellSurroundings(self.layout, self._clock, self._processes, self.redactor())
-        return tell_runs(around, run_id, patience_seconds)
+        context = SwitchContext(self.layout, self._clock, self._processes, self.redactor())
+        return tell_runs(context, run_id, patience_seconds)
 
     def _lives_elsewhere(self, run_id: str, owner: "Owner", same_kernel: bool) -> bool:
         from opslab.runs.record.owners import lives_elsewhere

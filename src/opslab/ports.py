@@ -26,7 +26,7 @@ class Processes(Protocol):
         ...
 
 
-class Frames(Protocol):
+class MessageSink(Protocol):
     """Where an engine child sends what happens. A frame is one JSON object; see `model/messages/engine_messages.py`."""
 
     def send(self, frame: Mapping[str, Any]) -> None:
@@ -66,5 +66,5 @@ class Ledger(Protocol):
         ...
 
 
-Tick = Callable[[int, int | None], None]
+Progress = Callable[[int, int | None], None]
 """Called with the amount done since the last call, and an estimate of all there is where one can be made."""

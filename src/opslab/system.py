@@ -9,9 +9,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 if TYPE_CHECKING:
+    from opslab.model.messages.engine_messages import SignalName
     from opslab.model.run.metadata import Owner
 
 
@@ -89,17 +90,21 @@ class StopSignals:
     `on_signal(count)` run in the main thread, in the middle of whatever it was doing.
     """
 
-    NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    NAMES: ClassVar[dict[int, "SignalName"]] = {
+        signal.SIGINT: "SIGINT",
+        signal.SIGTERM: "SIGTERM",
+        signal.SIGHUP: "SIGHUP",
+    }
 
     def __init__(self) -> None:
-        self.name: str | None = None
+        self.name: SignalName | None = None
         self.count = 0
         self.announce: Callable[[str, int], None] = lambda _name, _count: None
         self.on_signal: Callable[[int], None] = lambda _count: None
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
-        for number in self.NUMBERS:
+        for number in self.NAMES:
             self._before[number] = signal.signal(number, self._note)
         return self
 
@@ -108,27 +113,27 @@ class StopSignals:
             signal.signal(number, handler)
 
     def _note(self, number: int, _frame: FrameType | None) -> None:
-        self.name = self.name or signal.Signals(number).name
+        self.name = self.name or self.NAMES[number]
         self.count += 1
-        self.announce(signal.Signals(number).name, self.count)
+        self.announce(self.NAMES[number], self.count)
         self.on_signal(self.count)
 
 
 def raise_on_signals() -> None:
     """Let SIGTERM and SIGHUP end a command the way Ctrl-C does, so that what it staged is removed."""
-    for number in StopSignals.NUMBERS:
+    for number in StopSignals.NAMES:
         signal.signal(number, _interrupt)
 
 
 def ignore_signals() -> None:
     """Everything is done and told: what comes now is too late to change that."""
-    for number in StopSignals.NUMBERS:
+    for number in StopSignals.NAMES:
         signal.signal(number, signal.SIG_IGN)
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
     """The first lets what was begun be undone; the next, at whatever moment, ends it at once."""
-    for number in StopSignals.NUMBERS:
+    for number in StopSignals.NAMES:
         signal.signal(number, _leave)
     raise KeyboardInterrupt
 

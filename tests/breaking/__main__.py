@@ -10,71 +10,71 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.breaking.processes import adopt_orphans, end_everything_below
+from tests.breaking.context import ExperimentContext
 from tests.breaking.registry import EXPERIMENTS
-from tests.breaking.scene import Scene
-from tests.breaking.tally import Tally, text_of
-from tests.breaking.trial import Outcome
-from tests.breaking.workers import Bench, outcomes
+from tests.breaking.summary import ExperimentSummary, summary_text
+from tests.breaking.trial import TrialResult
+from tests.breaking.workers import TrialFactory, run_trials
+from tests.drivers.processes import adopt_orphans, kill_descendants
 
 INTERRUPTED = 130
-_TELL_SECONDS = 5.0
+_REPORT_SECONDS = 5.0
 
 
-def main(words: Sequence[str] | None = None) -> int:
-    asked = _arguments().parse_args(words)
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = _arguments().parse_args(arguments)
     adopt_orphans()
     for number in (signal.SIGINT, signal.SIGTERM):  # SIGINT too: a shell has it ignored by what it starts with `&`
         signal.signal(number, signal.default_int_handler)
-    work = asked.relative_to / (asked.work or tempfile.mkdtemp(prefix="opslab-breaking-"))
+    work = options.relative_to / (options.work or tempfile.mkdtemp(prefix="opslab-breaking-"))
     work.mkdir(parents=True, exist_ok=True)
-    tallies: list[Tally] = []
+    summaries: list[ExperimentSummary] = []
     interrupted = False
     try:
-        for name, count in asked.only or ((name, None) for name in EXPERIMENTS):
-            tallies.append(Tally(name))
-            _run(Scene(work, asked.seed, count or asked.count, asked.workers, asked.scale, note), tallies[-1])
+        for name, count in options.only or ((name, None) for name in EXPERIMENTS):
+            summaries.append(ExperimentSummary(name))
+            _run(ExperimentContext(work, options.seed, count or options.count, options.workers, options.scale, note), summaries[-1])
     except KeyboardInterrupt:
         interrupted = True
         note("interrupted; what was counted so far:")
     finally:
-        end_everything_below()
-    if asked.json:
-        document = {"seed": asked.seed, "experiments": [tally.document() for tally in tallies]}
+        kill_descendants()
+    if options.json:
+        document = {"seed": options.seed, "experiments": [summary.document() for summary in summaries]}
         print(json.dumps(document, indent=2, ensure_ascii=False))
     else:
-        print(text_of(tallies))
-    broken = any(tally.violations for tally in tallies)
+        print(summary_text(summaries))
+    broken = any(summary.violations for summary in summaries)
     if broken:
         note(f"the folders of the violations are kept in {work}")
-    elif not asked.work:
+    elif not options.work:
         shutil.rmtree(work, ignore_errors=True)
     return INTERRUPTED if interrupted else int(broken)
 
 
-def _run(scene: Scene, tally: Tally) -> None:
+def _run(context: ExperimentContext, summary: ExperimentSummary) -> None:
     """One experiment: all its trials, told on the way."""
-    experiment = EXPERIMENTS[tally.experiment]
-    shutil.rmtree(scene.work / tally.experiment, ignore_errors=True)  # of an earlier call
-    tally.skipped = experiment.missing(scene)
+    experiment = EXPERIMENTS[summary.experiment]
+    shutil.rmtree(context.work / summary.experiment, ignore_errors=True)  # of an earlier call
+    summary.skipped = experiment.skipped_reasons(context)
     try:
-        attempts = list(experiment.attempts(scene))
+        attempts = list(experiment.attempts(context))
     except Exception as error:  # noqa: BLE001  (the other experiments can still be run)
         broken = f"it could not be prepared: {type(error).__name__}: {error}"
-        tally.violations.append(Outcome(tally.experiment, str(scene.work), 0.0, (), (broken,)))
-        note(f"VIOLATION in {tally.experiment}: {broken}")
+        summary.violations.append(TrialResult(summary.experiment, str(context.work), 0.0, (), (broken,)))
+        note(f"VIOLATION in {summary.experiment}: {broken}")
         return
-    note(f"{tally.experiment}: {len(attempts):,} trials")
-    began = told = time.monotonic()
-    for outcome in outcomes(Bench(scene.work / tally.experiment, scene.seed), attempts, scene.workers):
-        tally.add(outcome)
-        tally.seconds = time.monotonic() - began
-        for broken in outcome.broken:
-            note(f"VIOLATION in {outcome.label}: {broken}")
-        if time.monotonic() - told > _TELL_SECONDS:
-            told = time.monotonic()
-            left = tally.seconds / tally.trials * (len(attempts) - tally.trials)
-            note(f"{tally.experiment}: {tally.trials:,} of {len(attempts):,}, {left:,.0f} s left")
+    note(f"{summary.experiment}: {len(attempts):,} trials")
+    started_s = reported_s = time.monotonic()
+    for result in run_trials(TrialFactory(context.work / summary.experiment, context.seed), attempts, context.workers):
+        summary.add(result)
+        summary.seconds = time.monotonic() - started_s
+        for broken in result.broken:
+            note(f"VIOLATION in {result.label}: {broken}")
+        if time.monotonic() - reported_s > _REPORT_SECONDS:
+            reported_s = time.monotonic()
+            remaining_s = summary.seconds / summary.trials * (len(attempts) - summary.trials)
+            note(f"{summary.experiment}: {summary.trials:,} of {len(attempts):,}, {remaining_s:,.0f} s left")
 
 
 def note(text: str) -> None:

@@ -42,28 +42,28 @@ def settle(trial: Trial, tc: Tc, run_id: str, before: bytes, expected: Expected)
     folder = tc.run_folder(run_id)
     phase = phase_of(folder)
     after = journal_bytes(folder)
-    trial.saw("found", phase)
-    status = claim_seen(trial, tc, run_id)["status"]
-    claim_not_yet(trial, tc, run_id, phase)
+    trial.observe("found", phase)
+    status = claim_readable(trial, tc, run_id)["status"]
+    claim_unsettled_verdict(trial, tc, run_id, phase)
     recovered = tc("run", "recover", run_id, "--json")
     if not trial.claim(recovered.code == 0, f"recover exits {recovered.code}: {recovered.err.strip()}"):
         return phase
-    trial.saw("recover", action_of(recovered))
-    claim_kept(trial, folder, before, after)
+    trial.observe("recover", action_of(recovered))
+    claim_journal_kept(trial, folder, before, after)
     if phase == "initialized":
         trial.claim(status == "initialized", f"a run that never started is shown as {status}")
         return phase
     claim_whole(trial, tc, run_id, expected)
-    claim_nothing_to_do(trial, tc, run_id)
+    claim_recover_is_idempotent(trial, tc, run_id)
     return phase
 
 
-def claim_seen(trial: Trial, tc: Tc, run_id: str) -> dict[str, Any]:
+def claim_readable(trial: Trial, tc: Tc, run_id: str) -> dict[str, Any]:
     """`show` and `list` can read it, agree, and do not call it running. What `show` says."""
-    shown, listed = tc("run", "show", run_id, "--json"), tc("run", "list", "--json")
-    if not trial.claim(shown.code == 0, f"show exits {shown.code}: {shown.err.strip()}"):
+    metadata, listed = tc("run", "show", run_id, "--json"), tc("run", "list", "--json")
+    if not trial.claim(metadata.code == 0, f"show exits {metadata.code}: {metadata.err.strip()}"):
         return {"status": None}
-    document: dict[str, Any] = shown.document
+    document: dict[str, Any] = metadata.document
     status = document["status"]
     trial.claim(status != "running", "show says running, and nobody is")
     rows = [row for row in listed.document["runs"] if row["run_id"] == run_id] if listed.code == 0 else []
@@ -73,60 +73,60 @@ def claim_seen(trial: Trial, tc: Tc, run_id: str) -> dict[str, Any]:
     return document
 
 
-def claim_not_yet(trial: Trial, tc: Tc, run_id: str, phase: str) -> None:
+def claim_unsettled_verdict(trial: Trial, tc: Tc, run_id: str, phase: str) -> None:
     """`verify` before anybody recovered it."""
     answer = tc("run", "verify", run_id, "--json")
-    wanted = {"sealed": WHOLE, "ended, not sealed": CHANGED}.get(phase, UNKNOWN)
-    trial.saw("verify at once", answer.code)
-    trial.claim(answer.code == wanted, f"verify exits {answer.code} of a run {phase}: {said(answer)}")
-    if wanted == CHANGED:
+    expected_code = {"sealed": WHOLE, "ended, not sealed": CHANGED}.get(phase, UNKNOWN)
+    trial.observe("verify at once", answer.code)
+    trial.claim(answer.code == expected_code, f"verify exits {answer.code} of a run {phase}: {answer_text(answer)}")
+    if expected_code == CHANGED:
         trial.claim(
-            "manifest.json" in said(answer), f"verify does not say that manifest.json is missing: {said(answer)}"
+            "manifest.json" in answer_text(answer), f"verify does not say that manifest.json is missing: {answer_text(answer)}"
         )
 
 
 def claim_whole(trial: Trial, tc: Tc, run_id: str, expected: Expected) -> dict[str, Any]:
     """It is over, sealed, verified, and nothing temporary lies about. What `show` says of it."""
     folder = tc.run_folder(run_id)
-    shown = claim_seen(trial, tc, run_id)
-    status = shown["status"]
-    trial.saw("status", status)
+    metadata = claim_readable(trial, tc, run_id)
+    status = metadata["status"]
+    trial.observe("status", status)
     trial.claim(status in FINAL, f"show says {status} of a settled run")
     answer = tc("run", "verify", run_id, "--json")
-    trial.claim(answer.code == WHOLE, f"verify exits {answer.code} of a settled run: {said(answer)}")
+    trial.claim(answer.code == WHOLE, f"verify exits {answer.code} of a settled run: {answer_text(answer)}")
     for fault in chain_faults(journal_bytes(folder)):
         trial.claim(False, fault)
     endings = [event["event"] for event in lifecycle(journal_bytes(folder)) if event["event"] in ENDINGS]
     trial.claim(len(endings) == 1, f"the journal tells {len(endings)} ends: {endings}")
-    hidden = [path for path in entries(folder) if any(part.startswith(".") for part in Path(path).parts)]
+    hidden = [path for path in folder_entries(folder) if any(part.startswith(".") for part in Path(path).parts)]
     trial.claim(not hidden, f"temporary files are left: {hidden}")
     if status == "completed":
-        found = shown["result_digest"]
+        found = metadata["result_digest"]
         trial.claim(found == expected.result_digest, f"completed with result {found}, and not {expected.result_digest}")
-    return shown
+    return metadata
 
 
-def claim_goes_on(trial: Trial, tc: Tc, run_id: str, spec: str, expected: Expected) -> None:
+def claim_can_run(trial: Trial, tc: Tc, run_id: str, spec: str, expected: Expected) -> None:
     """A name that was not used up, or a run that never started: with the same spec it runs to its end."""
     answer = tc("run", "backtest", "--spec", spec, "--run-id", run_id)
     if trial.claim(answer.code == 0, f"to run it then exits {answer.code}: {answer.err.strip()}"):
         claim_whole(trial, tc, run_id, expected)
 
 
-def claim_nothing_to_do(trial: Trial, tc: Tc, run_id: str) -> None:
+def claim_recover_is_idempotent(trial: Trial, tc: Tc, run_id: str) -> None:
     """To recover once more says so and changes no byte."""
     folder = tc.run_folder(run_id)
-    before = entries(folder)
-    again = tc("run", "recover", run_id, "--json")
-    trial.claim(again.code == 0, f"a second recover exits {again.code}: {again.err.strip()}")
-    if again.code == 0:
-        trial.claim(action_of(again) == "nothing", f"a second recover did something: {action_of(again)}")
-    after = entries(folder)
+    before = folder_entries(folder)
+    repeated = tc("run", "recover", run_id, "--json")
+    trial.claim(repeated.code == 0, f"a second recover exits {repeated.code}: {repeated.err.strip()}")
+    if repeated.code == 0:
+        trial.claim(action_of(repeated) == "unchanged", f"a second recover did something: {action_of(repeated)}")
+    after = folder_entries(folder)
     changed = sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
     trial.claim(not changed, f"a second recover changed {changed}")
 
 
-def claim_kept(trial: Trial, folder: Path, before: bytes, after: bytes) -> None:
+def claim_journal_kept(trial: Trial, folder: Path, before: bytes, after: bytes) -> None:
     """Every whole line that was seen is still there, byte for byte, and in its place.
 
     before: seen while the run was alive; after: found when it was dead. Both before it was recovered.
@@ -137,12 +137,12 @@ def claim_kept(trial: Trial, folder: Path, before: bytes, after: bytes) -> None:
         trial.claim(found.startswith(lines), f"journal lines that were there {name} the end are not any more")
 
 
-def claim_nothing_half_done(trial: Trial, tc: Tc) -> None:
+def claim_no_leftovers(trial: Trial, tc: Tc) -> None:
     """No staged run folder, and no scratch of an engine."""
-    runs, work = tc.home / "artifacts" / "runs", tc.home / "runtime" / "work"
+    runs, work_folder = tc.home / "artifacts" / "runs", tc.home / "runtime" / "work"
     staged = [path.name for path in runs.glob(f"{STAGING}*")] if runs.is_dir() else []
     trial.claim(not staged, f"staging folders are left: {staged}")
-    scratch = [path.name for path in work.iterdir()] if work.is_dir() else []
+    scratch = [path.name for path in work_folder.iterdir()] if work_folder.is_dir() else []
     trial.claim(not scratch, f"work folders are left: {scratch}")
 
 
@@ -152,17 +152,17 @@ def action_of(answer: Answer) -> str:
     return str(run["action"])
 
 
-def said(answer: Answer) -> str:
+def answer_text(answer: Answer) -> str:
     """For a violation: what a command found, on one line."""
     return " ".join(f"{answer.out} {answer.err}".split())[:600]
 
 
-def entries(folder: Path) -> dict[str, Any]:
+def folder_entries(folder: Path) -> dict[str, Any]:
     """Everything below, by relative path: kind, and digest or target."""
     found: dict[str, Any] = {}
-    for place, folders, files in os.walk(folder):
+    for parent, folders, files in os.walk(folder):
         for name in (*folders, *files):
-            path = Path(place) / name
+            path = Path(parent) / name
             mode = path.lstat().st_mode
             if stat.S_ISREG(mode):
                 with open(path, "rb") as stream:

@@ -13,7 +13,7 @@ from tests.breaking.forged import rewrite_journal
 
 DERIVED = ("metadata.json", "report.md", "report.html")
 MANIFEST = "manifest.json"
-LEFT = (
+LEFTOVERS = (
     ".metadata.json.1.tmp", ".manifest-2.lines.1.tmp", "manifest-2.lines", ".connectivity_probe-1.json.1.tmp",
     "connectivity_probe-1.json",
 )  # fmt: skip
@@ -227,10 +227,10 @@ def _added() -> Iterator[Change]:
     """Files of any name, those too that look like the lab's own."""
     for name in (
         "extra.txt", ".hidden", "extra.jsonl", "logs/extra.log", "inputs/extra.py", "inputs/.hidden",
-        "manifest.json.bak", "manifest-99.json", "manifest-99.lines", "manifest-1.json", *LEFT, ".orders.jsonl.tmp",
+        "manifest.json.bak", "manifest-99.json", "manifest-99.lines", "manifest-1.json", *LEFTOVERS, ".orders.jsonl.tmp",
         "journal-torn-at-1.bin", "partial-orders.jsonl", "report.txt", "new/deep/file",
     ):  # fmt: skip
-        harmless = name in LEFT
+        harmless = name in LEFTOVERS
         yield Change(f"add {name}", name, _putting(name, b"x\n"), harmless=harmless)
         yield Change(f"add an empty {name}", name, _putting(name, b""), harmless=harmless)
     yield Change("add a folder", "extra", lambda folder, _rng: (folder / "extra").mkdir())

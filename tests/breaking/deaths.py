@@ -30,7 +30,7 @@ def dies_at_byte(work: Work, size_bytes: int) -> tuple[int, int]:
         signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
         resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, _LIFTED))
 
-    return _in_a_fork(work, limit)
+    return _run_in_fork(work, limit)
 
 
 def fails_at_byte(work: Work, size_bytes: int) -> tuple[int, int]:
@@ -40,7 +40,7 @@ def fails_at_byte(work: Work, size_bytes: int) -> tuple[int, int]:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, _LIFTED))
 
-    return _in_a_fork(work, limit)
+    return _run_in_fork(work, limit)
 
 
 def dies_at_step(work: Work, step: int) -> tuple[int, int]:
@@ -51,22 +51,22 @@ def dies_at_step(work: Work, step: int) -> tuple[int, int]:
         if next(left, None) is None:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    return _in_a_fork(work, lambda: _look_at_steps(look))
+    return _run_in_fork(work, lambda: _profile_calls(look))
 
 
 def count_steps(work: Work) -> int:
     """Do it; how many steps `dies_at_step` can tell apart in it."""
 
-    def counted(promise: Callable[[], None]) -> None:
-        _look_at_steps(promise)
+    def counted(acknowledge: Callable[[], None]) -> None:
+        _profile_calls(acknowledge)
         work(lambda: None)
 
-    code, steps = _in_a_fork(counted, lambda: None)
+    code, steps = _run_in_fork(counted, lambda: None)
     assert code == _DONE, code
     return steps
 
 
-def chosen(places: Sequence[int], count: int | None) -> list[int]:
+def evenly_spread(places: Sequence[int], count: int | None) -> list[int]:
     """All of them, or `count` evenly spread, the first and the last among them."""
     if count is None or count >= len(places):
         return list(places)
@@ -75,9 +75,9 @@ def chosen(places: Sequence[int], count: int | None) -> list[int]:
     return sorted({places[round(number * (len(places) - 1) / (count - 1))] for number in range(count)})
 
 
-def _look_at_steps(look: Callable[[], None]) -> None:
+def _profile_calls(look: Callable[[], None]) -> None:
     def profile(_frame: FrameType, what: str, function: Any) -> None:
-        if what == "c_call" and _reaches_out(function):
+        if what == "c_call" and _is_system_call(function):
             look()
 
     sys.setprofile(profile)
@@ -87,29 +87,29 @@ def lift_limit() -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (_LIFTED, _LIFTED))
 
 
-def _reaches_out(function: Any) -> bool:
+def _is_system_call(function: Any) -> bool:
     owner = getattr(function, "__self__", None)
     module = getattr(function, "__module__", None) or type(owner).__module__
     return module in _OUTSIDE
 
 
-def _in_a_fork(work: Work, limit: Callable[[], None]) -> tuple[int, int]:
+def _run_in_fork(work: Work, limit: Callable[[], None]) -> tuple[int, int]:
     receiving, sending = os.pipe()
     gc.disable()
     child = os.fork()
     if child == 0:
-        _work_and_leave(work, limit, sending)
+        _run_and_exit(work, limit, sending)
     gc.enable()
     os.close(sending)
-    promises = 0
+    acknowledged = 0
     while data := os.read(receiving, 4096):
-        promises += len(data)
+        acknowledged += len(data)
     os.close(receiving)
     _, status = os.waitpid(child, 0)
-    return os.waitstatus_to_exitcode(status), promises
+    return os.waitstatus_to_exitcode(status), acknowledged
 
 
-def _work_and_leave(work: Work, limit: Callable[[], None], sending: int) -> None:
+def _run_and_exit(work: Work, limit: Callable[[], None], sending: int) -> None:
     try:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         limit()

@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 
-from tests.breaking.aftermath import claim_goes_on, claim_nothing_half_done, claim_whole, settle
+from tests.breaking.aftermath import claim_can_run, claim_no_leftovers, claim_whole, settle
 from tests.breaking.chain import journal_bytes
-from tests.breaking.deaths import chosen
-from tests.breaking.processes import TC
-from tests.breaking.scene import ORDERS_SAMPLE, ORDERS_TINY, RUN, Kind, Life, Scene, life
+from tests.breaking.context import ORDERS_SAMPLE, ORDERS_TINY, RUN, ExperimentContext, RunKind, RunProfile, life
+from tests.breaking.deaths import evenly_spread
 from tests.breaking.trial import Attempt, Trial
+from tests.drivers.processes import TC
 from tests.drivers.tc import Tc
 
 FULL = 120
@@ -31,25 +31,25 @@ _EXITS = (1, 5)
 CANNOT_MOUNT = "small disks: no right to mount a tmpfs"
 
 
-def missing(_scene: Scene) -> list[str]:
+def skipped_reasons(_scene: ExperimentContext) -> list[str]:
     return [] if can_mount() else [CANNOT_MOUNT]
 
 
-def attempts(scene: Scene) -> Iterator[Attempt]:
-    tiny = life(scene, ORDERS_TINY)
-    big_kind = scene.orders if scene.scale == "small" else ORDERS_SAMPLE
-    big = life(scene, big_kind)
+def attempts(context: ExperimentContext) -> Iterator[Attempt]:
+    tiny = life(context, ORDERS_TINY)
+    big_kind = context.orders if context.scale == "small" else ORDERS_SAMPLE
+    big = life(context, big_kind)
     if can_mount():
         pages = range(1, tiny.size_bytes // _PAGE_BYTES + _SPARE_PAGES)
-        for size in chosen(pages, scene.count):
-            yield _disk(scene, ORDERS_TINY, tiny, size)
+        for size in evenly_spread(pages, context.count):
+            yield _disk(context, ORDERS_TINY, tiny, size)
         pages = range(1, int(big.size_bytes * 1.1) // _PAGE_BYTES + _SPARE_PAGES)
-        for size in chosen(pages, scene.wanted(FULL) // 2):
-            yield _disk(scene, big_kind, big, size)
-    count = scene.wanted(FULL)
-    limits = {*chosen(range(_SMALL_BYTES), count - count // 2), *chosen(range(big.largest_bytes + 2), count // 2)}
+        for size in evenly_spread(pages, context.trial_count(FULL) // 2):
+            yield _disk(context, big_kind, big, size)
+    count = context.trial_count(FULL)
+    limits = {*evenly_spread(range(_SMALL_BYTES), count - count // 2), *evenly_spread(range(big.largest_bytes + 2), count // 2)}
     for size in sorted(limits):
-        attempt = partial(_limited, scene=scene, kind=big_kind, watched=big, size_bytes=size)
+        attempt = partial(_limited, context=context, kind=big_kind, profile=big, size_bytes=size)
         yield Attempt(f"disk-full-limit-{size}", attempt)
 
 
@@ -58,13 +58,13 @@ def can_mount() -> bool:
     return subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False).returncode == 0
 
 
-def _disk(scene: Scene, kind: Kind, watched: Life, pages: int) -> Attempt:
-    attempt = partial(_small_disk, scene=scene, kind=kind, watched=watched, pages=pages)
+def _disk(context: ExperimentContext, kind: RunKind, profile: RunProfile, pages: int) -> Attempt:
+    attempt = partial(_small_disk, context=context, kind=kind, profile=profile, pages=pages)
     return Attempt(f"disk-full-{kind.title}-{pages}-pages", attempt)
 
 
 @dataclass(frozen=True, slots=True)
-class Tight:
+class LimitedHome:
     """A home that is short of room. `limit` is for the `tc` process; `make_room` ends it."""
 
     tc: Tc
@@ -73,18 +73,18 @@ class Tight:
     make_room: Callable[[], None]
 
 
-def _limited(trial: Trial, scene: Scene, kind: Kind, watched: Life, size_bytes: int) -> None:
+def _limited(trial: Trial, context: ExperimentContext, kind: RunKind, profile: RunProfile, size_bytes: int) -> None:
     """No file may grow past a size."""
 
     def limit() -> None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, size_bytes))
 
-    tight = Tight(scene.home(trial), kind.spec(trial.folder), limit, lambda: None)
-    _run_out(trial, tight, watched)
+    limited = LimitedHome(context.home(trial), kind.spec(trial.folder), limit, lambda: None)
+    _run_out(trial, limited, profile)
 
 
-def _small_disk(trial: Trial, scene: Scene, kind: Kind, watched: Life, pages: int) -> None:
+def _small_disk(trial: Trial, context: ExperimentContext, kind: RunKind, profile: RunProfile, pages: int) -> None:
     """The home is a file system of so many pages, seen by this worker and what it starts only."""
     leave_the_shared_mounts(os.getpid())
     home = trial.folder / "home"
@@ -93,7 +93,7 @@ def _small_disk(trial: Trial, scene: Scene, kind: Kind, watched: Life, pages: in
     try:
         spec = kind.spec(trial.folder)
         roomy = partial(mount, "-o", f"remount,size={_ROOMY}", str(home))
-        _run_out(trial, Tight(scene.home_in(home), spec, None, roomy), watched)
+        _run_out(trial, LimitedHome(context.home_in(home), spec, None, roomy), profile)
         if trial.broken:
             shutil.copytree(home, trial.folder / "kept", symlinks=True)
     finally:
@@ -107,36 +107,36 @@ def leave_the_shared_mounts(_worker: int) -> None:
     mount("--make-rprivate", "/")
 
 
-def mount(*words: str) -> None:
-    subprocess.run(["mount", *words], check=True, capture_output=True)
+def mount(*arguments: str) -> None:
+    subprocess.run(["mount", *arguments], check=True, capture_output=True)
 
 
-def _run_out(trial: Trial, tight: Tight, watched: Life) -> None:
-    tc = tight.tc
-    words = ("run", "backtest", "--spec", tight.spec, "--run-id", RUN, "--home", str(tc.home))
-    code, err = _run_to_its_end(tc, words, tight.limit)
+def _run_out(trial: Trial, limited: LimitedHome, profile: RunProfile) -> None:
+    tc = limited.tc
+    arguments = ("run", "backtest", "--spec", limited.spec, "--run-id", RUN, "--home", str(tc.home))
+    code, err = _run_to_its_end(tc, arguments, limited.limit)
     (trial.folder / "tc.err").write_text(err)
-    trial.saw("exit", code)
+    trial.observe("exit", code)
     _claim_said(trial, code, err)
     before = journal_bytes(tc.run_folder(RUN))
-    tight.make_room()
-    claim_nothing_half_done(trial, tc)
+    limited.make_room()
+    claim_no_leftovers(trial, tc)
     if not tc.run_folder(RUN).exists():
-        trial.saw("found", "no run")
+        trial.observe("found", "no run")
         trial.claim(code == 5, f"exit {code} without a run")
-        claim_goes_on(trial, tc, RUN, tight.spec, watched.expected)
+        claim_can_run(trial, tc, RUN, limited.spec, profile.expected)
     elif code == 0:
-        trial.saw("found", "completed")
-        shown = claim_whole(trial, tc, RUN, watched.expected)
-        trial.claim(shown["status"] == "completed", f"exit 0 and {shown['status']}")
-    elif settle(trial, tc, RUN, before, watched.expected) == "initialized":
-        claim_goes_on(trial, tc, RUN, tight.spec, watched.expected)
+        trial.observe("found", "completed")
+        metadata = claim_whole(trial, tc, RUN, profile.expected)
+        trial.claim(metadata["status"] == "completed", f"exit 0 and {metadata['status']}")
+    elif settle(trial, tc, RUN, before, profile.expected) == "initialized":
+        claim_can_run(trial, tc, RUN, limited.spec, profile.expected)
 
 
-def _run_to_its_end(tc: Tc, words: Sequence[str], limit: Callable[[], None] | None) -> tuple[int, str]:
+def _run_to_its_end(tc: Tc, arguments: Sequence[str], limit: Callable[[], None] | None) -> tuple[int, str]:
     """Exit code, and what it said through a pipe: a limit on files is none on that."""
     done = subprocess.run(
-        [*TC, *words],
+        [*TC, *arguments],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
@@ -157,5 +157,5 @@ def _claim_said(trial: Trial, code: int, err: str) -> None:
     if code == 0:
         trial.claim(not errors, f"exit 0 with an error: {errors}")
     elif trial.claim(len(errors) == 1, f"{len(errors)} errors: {err[-500:]}"):
-        trial.saw("said", "the cause" if _CAUSE.search(errors[0]) else "no cause")
+        trial.observe("said", "the cause" if _CAUSE.search(errors[0]) else "no cause")
         trial.claim(bool(_CAUSE.search(errors[0])), f"an error without its cause: {errors[0]}")

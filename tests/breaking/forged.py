@@ -12,7 +12,7 @@ from opslab.model.primitives.canonical import digest_bytes
 from opslab.store.files import json_bytes, write_whole
 from opslab.store.runs.journal import Journal
 from tests.breaking.chain import chained, journal_bytes, whole_lines
-from tests.breaking.scene import ORDERS_TINY, RUN, Kind, Scene
+from tests.breaking.context import ORDERS_TINY, RUN, ExperimentContext, RunKind
 from tests.drivers.tc import Tc
 
 ROWS = ("orders", "fills", "positions")
@@ -30,12 +30,12 @@ class StillClock:
 
 
 @cache
-def finished(scene: Scene, kind: Kind = ORDERS_TINY, run_id: str = RUN) -> Path:
+def finished(context: ExperimentContext, kind: RunKind = ORDERS_TINY, run_id: str = RUN) -> Path:
     """The folder of a completed, sealed run. Not to be changed: copy it."""
-    scene.need(kind.dataset)
-    home = scene.work / "finished" / f"{kind.title}-{run_id}"
+    context.prepare_dataset(kind.dataset)
+    home = context.work / "finished" / f"{kind.title}-{run_id}"
     shutil.rmtree(home, ignore_errors=True)
-    tc = scene.home_in(home)
+    tc = context.home_in(home)
     tc.ok("run", "backtest", "--spec", kind.spec(home), "--run-id", run_id)
     return tc.run_folder(run_id)
 

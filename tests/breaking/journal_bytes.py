@@ -9,19 +9,19 @@ from typing import Any
 from opslab.errors import Unwritable
 from opslab.store.runs.journal import Journal, read_events
 from tests.breaking.chain import chain_faults, journal_bytes, lifecycle, whole_lines
+from tests.breaking.context import ExperimentContext
 from tests.breaking.deaths import (
     KILLED,
     XFSZ,
     Work,
-    chosen,
     count_steps,
     dies_at_byte,
     dies_at_step,
+    evenly_spread,
     fails_at_byte,
     lift_limit,
 )
 from tests.breaking.forged import StillClock
-from tests.breaking.scene import Scene
 from tests.breaking.trial import Attempt, Trial
 
 _TORN = b'{"seq":3,"time":"2024-01-01T00:00:00.000000Z","event":"run_comp'
@@ -38,12 +38,12 @@ class Append:
     torn: bytes = b""
 
     def work(self, folder: Path) -> Work:
-        def do(promise: Callable[[], None]) -> None:
+        def do(acknowledge: Callable[[], None]) -> None:
             with Journal(folder, StillClock()) as journal:
                 for group in self.events:
                     if len(group) == 1:
                         journal.append(*group[0])
-                        promise()
+                        acknowledge()
                     else:
                         journal.append_many(group)
 
@@ -74,19 +74,19 @@ APPENDS = (
 )
 
 
-def attempts(scene: Scene) -> Iterator[Attempt]:
+def attempts(context: ExperimentContext) -> Iterator[Attempt]:
     """Every byte and step of every kind of append; with a count, so many of each, evenly spread."""
     for append in APPENDS:
-        base = scene.work / "journal-bytes" / f"of-{append.name}"
+        base = context.work / "journal-bytes" / f"of-{append.name}"
         before = append.prepare(base / "done")
         append.work(base / "done")(lambda: None)
         full = journal_bytes(base / "done")
-        for at in chosen(range(0 if append.torn else len(before), len(full) + 1), scene.count):
+        for at in evenly_spread(range(0 if append.torn else len(before), len(full) + 1), context.count):
             attempt = partial(_at_byte, append=append, at=at, full=full)
             yield Attempt(f"journal-bytes-{append.name}-{at}", attempt)
         append.prepare(base / "counted")
         steps = count_steps(append.work(base / "counted"))
-        for step in chosen(range(steps + 1), scene.count):
+        for step in evenly_spread(range(steps + 1), context.count):
             attempt = partial(_die_at_step, append=append, full=full, step=step)
             yield Attempt(f"journal-bytes-{append.name}-step-{step}", attempt)
 
@@ -99,37 +99,37 @@ def _at_byte(trial: Trial, append: Append, full: bytes, at: int) -> None:
 def _die(trial: Trial, append: Append, full: bytes, at: int) -> None:
     folder = trial.folder / "dies"
     append.prepare(folder)
-    code, promises = dies_at_byte(append.work(folder), at)
-    trial.saw("death at a byte", "by the kernel" if code == XFSZ else f"none, exit {code}")
+    code, acknowledged = dies_at_byte(append.work(folder), at)
+    trial.observe("death at a byte", "by the kernel" if code == XFSZ else f"none, exit {code}")
     trial.claim(code == (XFSZ if at < len(full) else 0), f"ended with {code} at byte {at} of {len(full)}")
     if not append.torn:
         found = journal_bytes(folder)
         trial.claim(found == full[:at], f"the journal holds {len(found)} bytes, and not the first {at}")
-    _claim_nothing_lost(trial, folder, append, full, promises)
+    _claim_nothing_lost(trial, folder, append, full, acknowledged)
     _claim_goes_on(trial, folder)
 
 
 def _die_at_step(trial: Trial, append: Append, full: bytes, step: int) -> None:
     folder = trial.folder / "dies"
     append.prepare(folder)
-    code, promises = dies_at_step(append.work(folder), step)
-    trial.saw("death at a step", "killed" if code == KILLED else f"none, exit {code}")
+    code, acknowledged = dies_at_step(append.work(folder), step)
+    trial.observe("death at a step", "killed" if code == KILLED else f"none, exit {code}")
     trial.claim(code in (KILLED, 0), f"ended with {code} at step {step}")
-    _claim_nothing_lost(trial, folder, append, full, promises)
+    _claim_nothing_lost(trial, folder, append, full, acknowledged)
     _claim_goes_on(trial, folder)
 
 
-def _claim_nothing_lost(trial: Trial, folder: Path, append: Append, full: bytes, promises: int) -> None:
+def _claim_nothing_lost(trial: Trial, folder: Path, append: Append, full: bytes, acknowledged: int) -> None:
     """What is there is what was to be there, up to some point, and no less than what was promised."""
-    lines, wanted = whole_lines(journal_bytes(folder)), whole_lines(full)
-    trial.claim(lines == wanted[: len(lines)], "the whole lines are not the first of those that were written")
-    promised = [group[0][0] for group in append.events if len(group) == 1][:promises]
-    told = [event["event"] for event in lifecycle(b"".join(lines))]
-    trial.claim([name for name in told if name in promised] == promised, f"told of {promised}, the journal has {told}")
+    lines, expected_lines = whole_lines(journal_bytes(folder)), whole_lines(full)
+    trial.claim(lines == expected_lines[: len(lines)], "the whole lines are not the first of those that were written")
+    promised = [group[0][0] for group in append.events if len(group) == 1][:acknowledged]
+    events_written = [event["event"] for event in lifecycle(b"".join(lines))]
+    trial.claim([name for name in events_written if name in promised] == promised, f"told of {promised}, the journal has {events_written}")
     if append.torn:
         kept = [path.read_bytes() for path in folder.glob("journal-torn-*.bin")]
-        there = kept == [append.torn] or journal_bytes(folder).endswith(b"\n" + append.torn)
-        trial.claim(there, f"the end that was torn before is neither in the journal nor kept aside: {kept}")
+        is_kept = kept == [append.torn] or journal_bytes(folder).endswith(b"\n" + append.torn)
+        trial.claim(is_kept, f"the end that was torn before is neither in the journal nor kept aside: {kept}")
     read = [event.seq for event in read_events(folder)]
     trial.claim(read == list(range(1, len(lines) + 1)), f"a reader sees events {read} of {len(lines)} whole lines")
 
@@ -140,19 +140,19 @@ def _claim_goes_on(trial: Trial, folder: Path) -> None:
     lines = b"".join(whole_lines(before))
     torn, at = before[len(lines) :], len(lines)
 
-    def next_writer(promise: Callable[[], None]) -> None:
+    def next_writer(acknowledge: Callable[[], None]) -> None:
         with Journal(folder, StillClock()) as journal:
             journal.append("run_interrupted", {"ended_by": "owner_gone"})
-        promise()
+        acknowledge()
 
-    code, promises = fails_at_byte(next_writer, 1 << 30)
-    trial.claim((code, promises) == (0, 1), f"the next writer ended with {code}")
+    code, acknowledged = fails_at_byte(next_writer, 1 << 30)
+    trial.claim((code, acknowledged) == (0, 1), f"the next writer ended with {code}")
     after = journal_bytes(folder)
     trial.claim(after.startswith(lines), "the next writer changed lines that stood there")
     for fault in chain_faults(after):
         trial.claim(False, fault)
     added = [event["event"] for event in lifecycle(after[len(lines) :])]
-    trial.saw("torn end", "kept aside" if torn else "none")
+    trial.observe("torn end", "kept aside" if torn else "none")
     trial.claim(
         added == [*(["journal_torn_end_kept"] if torn else []), "run_interrupted"], f"the next writer told {added}"
     )
@@ -166,18 +166,18 @@ def _fail(trial: Trial, append: Append, full: bytes, at: int) -> None:
     folder = trial.folder / "fails"
     base = append.prepare(folder)
 
-    def work(promise: Callable[[], None]) -> None:
+    def work(acknowledge: Callable[[], None]) -> None:
         with Journal(folder, StillClock()) as journal:
             for group in append.events:
                 try:
                     journal.append_many(group)
-                    promise()
+                    acknowledge()
                 except Unwritable:
                     lift_limit()
                     journal.append_many(group)
 
-    code, promises = fails_at_byte(work, at)
-    trial.saw("failed write", "told, then repeated" if promises < len(append.events) else "none")
+    code, acknowledged = fails_at_byte(work, at)
+    trial.observe("failed write", "told, then repeated" if acknowledged < len(append.events) else "none")
     trial.claim(code == 0, f"ended with {code} after a write that failed at byte {at}")
     if append.torn:
         for fault in chain_faults(journal_bytes(folder)):

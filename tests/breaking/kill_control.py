@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
-from tests.breaking.aftermath import claim_goes_on, claim_nothing_half_done, phase_of, settle
+from tests.breaking.aftermath import claim_can_run, claim_no_leftovers, phase_of, settle
 from tests.breaking.chain import journal_bytes
-from tests.breaking.processes import GONE_SECONDS, Process, engine_of, is_living, orphans_after, start, stays_for
-from tests.breaking.scene import RUN, SMOKE_TINY, Scene, Turn, turns
+from tests.breaking.context import RUN, SMOKE_TINY, ExperimentContext, TrialSlot, trial_slots
 from tests.breaking.trial import Attempt, Trial
+from tests.drivers.processes import GONE_SECONDS, Process, engine_of, is_living, orphans_after, runs_for, start
 from tests.drivers.tc import Tc
 
 FULL = 500
@@ -24,43 +24,43 @@ _SAMPLE = 5
 """Every so many trials the next run in the same home is looked at as well."""
 
 
-def attempts(scene: Scene) -> Iterator[Attempt]:
-    scene.need(SMOKE_TINY.dataset)
-    for attempt, turn in turns("kill-control", scene, FULL, _kill):
+def attempts(context: ExperimentContext) -> Iterator[Attempt]:
+    context.prepare_dataset(SMOKE_TINY.dataset)
+    for attempt, slot in trial_slots("kill-control", context, FULL, _kill):
         yield attempt
-        if turn.number % _AIMED == 0:
-            place = _has_ended if turn.number // _AIMED % 3 else Path.is_dir
-            aimed = partial(_kill, turn=turn, place=place)
+        if slot.number % _AIMED == 0:
+            condition = _has_ended if slot.number // _AIMED % 3 else Path.is_dir
+            aimed = partial(_kill, slot=slot, condition=condition)
             yield Attempt(f"{attempt.label}-aimed", aimed)
 
 
-def _kill(trial: Trial, turn: Turn, place: Callable[[Path], bool] | None = None) -> None:
+def _kill(trial: Trial, slot: TrialSlot, condition: Callable[[Path], bool] | None = None) -> None:
     """place: kill just after this holds of the run's folder, instead of at the turn's moment."""
-    tc = turn.scene.home(trial)
+    tc = slot.context.home(trial)
     folder = tc.run_folder(RUN)
-    process = start(tc, trial.folder / "tc", "run", "backtest", "--spec", turn.kind.spec(tc.home), "--run-id", RUN)
-    alive = _reach(trial, process, place, folder) if place else turn.reach(trial, process)
+    process = start(tc, trial.folder / "tc", "run", "backtest", "--spec", slot.kind.spec(tc.home), "--run-id", RUN)
+    alive = _reach(trial, process, condition, folder) if condition else slot.reach(trial, process)
     engine = engine_of(process.pid) if alive else None
     before = journal_bytes(folder)
     process.kill()
     code = process.wait()
-    trial.saw("exit", code)
-    trial.saw("aimed", "at one place" if place else "anywhere")
-    trial.saw("engine", "killed beside a living engine" if engine else "no engine at that moment")
+    trial.observe("exit", code)
+    trial.observe("aimed", "at one place" if condition else "anywhere")
+    trial.observe("engine", "killed beside a living engine" if engine else "no engine at that moment")
     if folder.is_dir():
-        if settle(trial, tc, RUN, before, turn.watched.expected) == "initialized":
-            claim_goes_on(trial, tc, RUN, turn.kind.spec(tc.home), turn.watched.expected)
+        if settle(trial, tc, RUN, before, slot.profile.expected) == "initialized":
+            claim_can_run(trial, tc, RUN, slot.kind.spec(tc.home), slot.profile.expected)
     else:
-        trial.saw("found", phase_of(folder))
+        trial.observe("found", phase_of(folder))
     _claim_engine_gone(trial, engine)
-    if turn.number % _SAMPLE == 0:
+    if slot.number % _SAMPLE == 0:
         _claim_next_run_works(trial, tc)
 
 
-def _reach(trial: Trial, process: Process, place: Callable[[Path], bool], folder: Path) -> bool:
-    while process.poll() is None and not place(folder):
+def _reach(trial: Trial, process: Process, condition: Callable[[Path], bool], folder: Path) -> bool:
+    while process.poll() is None and not condition(folder):
         time.sleep(_POLL_SECONDS)
-    return stays_for(process, trial.rng.uniform(0, _AIMED_SECONDS))
+    return runs_for(process, trial.rng.uniform(0, _AIMED_SECONDS))
 
 
 def _has_ended(folder: Path) -> bool:
@@ -74,9 +74,9 @@ def _has_ended(folder: Path) -> bool:
 
 
 def _claim_engine_gone(trial: Trial, engine: int | None) -> None:
-    left = orphans_after(GONE_SECONDS)
+    orphans = orphans_after(GONE_SECONDS)
     gone = engine is None or not is_living(engine)
-    trial.claim(gone and not left, f"the engine child lives on {GONE_SECONDS:.0f} s after its tc: {engine}, {left}")
+    trial.claim(gone and not orphans, f"the engine child lives on {GONE_SECONDS:.0f} s after its tc: {engine}, {orphans}")
 
 
 def _claim_next_run_works(trial: Trial, tc: Tc) -> None:
@@ -84,4 +84,4 @@ def _claim_next_run_works(trial: Trial, tc: Tc) -> None:
     run_id = "next" if tc.run_folder(RUN).exists() else RUN
     answer = tc("run", "backtest", "--spec", SMOKE_TINY.spec(tc.home), "--run-id", run_id)
     trial.claim(answer.code == 0, f"the next run exits {answer.code}: {answer.err.strip()}")
-    claim_nothing_half_done(trial, tc)
+    claim_no_leftovers(trial, tc)

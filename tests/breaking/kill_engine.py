@@ -6,23 +6,23 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
 
-from tests.breaking.aftermath import claim_nothing_half_done, claim_whole
-from tests.breaking.processes import engine_of, start
-from tests.breaking.scene import RUN, Scene, Turn, turns
+from tests.breaking.aftermath import claim_no_leftovers, claim_whole
+from tests.breaking.context import RUN, ExperimentContext, TrialSlot, trial_slots
 from tests.breaking.trial import Attempt, Trial
+from tests.drivers.processes import engine_of, start
 
 FULL = 500
 _END_SECONDS = 60.0
 
 
-def attempts(scene: Scene) -> Iterator[Attempt]:
-    return (attempt for attempt, _turn in turns("kill-engine", scene, FULL, _kill))
+def attempts(context: ExperimentContext) -> Iterator[Attempt]:
+    return (attempt for attempt, _turn in trial_slots("kill-engine", context, FULL, _kill))
 
 
-def _kill(trial: Trial, turn: Turn) -> None:
-    tc = turn.scene.home(trial)
-    process = start(tc, trial.folder / "tc", "run", "backtest", "--spec", turn.kind.spec(tc.home), "--run-id", RUN)
-    engine = turn.reach_in_engine(trial, process)
+def _kill(trial: Trial, slot: TrialSlot) -> None:
+    tc = slot.context.home(trial)
+    process = start(tc, trial.folder / "tc", "run", "backtest", "--spec", slot.kind.spec(tc.home), "--run-id", RUN)
+    engine = slot.reach_in_engine(trial, process)
     if engine is None:
         trial.claim(False, "no engine child was seen")
         return
@@ -35,9 +35,9 @@ def _kill(trial: Trial, turn: Turn) -> None:
     except subprocess.TimeoutExpired:
         trial.claim(False, f"tc still runs {_END_SECONDS:.0f} s after its engine was killed")
         return
-    trial.saw("killed", "a living engine" if hit else "too late")
-    trial.saw("exit", code)
-    status = claim_whole(trial, tc, RUN, turn.watched.expected)["status"]
-    wanted = {("failed", 1), ("completed", 0)} if hit else {("completed", 0)}
-    trial.claim((status, code) in wanted, f"tc exits {code} with a run that is {status}")
-    claim_nothing_half_done(trial, tc)
+    trial.observe("killed", "a living engine" if hit else "too late")
+    trial.observe("exit", code)
+    status = claim_whole(trial, tc, RUN, slot.profile.expected)["status"]
+    allowed = {("failed", 1), ("completed", 0)} if hit else {("completed", 0)}
+    trial.claim((status, code) in allowed, f"tc exits {code} with a run that is {status}")
+    claim_no_leftovers(trial, tc)

@@ -8,11 +8,11 @@ from opslab.errors import LabError
 from opslab.lab import Lab
 from opslab.model.primitives.ids import RunId
 from opslab.settings import Settings
-from tests.breaking.aftermath import FINAL, entries
+from tests.breaking.aftermath import FINAL, folder_entries
 from tests.breaking.chain import ENDINGS, chain_faults, journal_bytes, lifecycle
-from tests.breaking.deaths import KILLED, XFSZ, chosen, count_steps, dies_at_byte, dies_at_step
+from tests.breaking.context import RUN, ExperimentContext
+from tests.breaking.deaths import KILLED, XFSZ, count_steps, dies_at_byte, dies_at_step, evenly_spread
 from tests.breaking.forged import ROWS, check_torn, check_unsealed, copy_into, cut_off, finished, unseal
-from tests.breaking.scene import RUN, Scene
 from tests.breaking.trial import Attempt, Trial
 from tests.drivers.tc import Tc
 
@@ -25,18 +25,18 @@ _DEATHS: dict[str, Callable[[Path], None]] = {
 """What is to be recovered."""
 
 
-def attempts(scene: Scene) -> Iterator[Attempt]:
+def attempts(context: ExperimentContext) -> Iterator[Attempt]:
     for name, kill in _DEATHS.items():
-        base = scene.work / "kill-recover" / f"of-{name}"
-        dead = copy_into(Tc(base / "before"), finished(scene))
+        base = context.work / "kill-recover" / f"of-{name}"
+        dead = copy_into(Tc(base / "before"), finished(context))
         kill(dead)
         done = copy_into(Tc(base / "done"), dead)
         _recover(base / "done", lambda: None)
-        for at in chosen(_sizes(dead, done), scene.count):
+        for at in evenly_spread(_sizes(dead, done), context.count):
             yield Attempt(f"kill-recover-{name}-{at}", partial(_at_byte, dead=dead, at=at))
         copy_into(Tc(base / "counted"), dead)
         steps = count_steps(partial(_recover, base / "counted"))
-        for step in chosen(range(steps + 1), scene.count):
+        for step in evenly_spread(range(steps + 1), context.count):
             yield Attempt(f"kill-recover-{name}-step-{step}", partial(_at_step, dead=dead, step=step))
 
 
@@ -64,7 +64,7 @@ def _lab(home: Path) -> Lab:
 def _at_byte(trial: Trial, dead: Path, at: int) -> None:
     copy_into(Tc(trial.folder), dead)
     code, _ = dies_at_byte(partial(_recover, trial.folder), at)
-    trial.saw("death at a byte", "by the kernel" if code == XFSZ else f"none, exit {code}")
+    trial.observe("death at a byte", "by the kernel" if code == XFSZ else f"none, exit {code}")
     trial.claim(code in (XFSZ, 0), f"recover ended with {code} at byte {at}")
     _claim_recovered(trial, dead)
 
@@ -72,7 +72,7 @@ def _at_byte(trial: Trial, dead: Path, at: int) -> None:
 def _at_step(trial: Trial, dead: Path, step: int) -> None:
     copy_into(Tc(trial.folder), dead)
     code, _ = dies_at_step(partial(_recover, trial.folder), step)
-    trial.saw("death at a step", "killed" if code == KILLED else f"none, exit {code}")
+    trial.observe("death at a step", "killed" if code == KILLED else f"none, exit {code}")
     trial.claim(code in (KILLED, 0), f"recover ended with {code} at step {step}")
     _claim_recovered(trial, dead)
 
@@ -84,15 +84,15 @@ def _claim_recovered(trial: Trial, dead: Path) -> None:
     except LabError as error:
         trial.claim(False, f"the next recover cannot: {error.message}")
         return
-    trial.saw("the next recover", action)
-    found = lab.verify(RunId(RUN), lambda _size: None)
-    trial.claim(found.verdict == "whole", f"verify afterwards: {found.verdict}, {found.message}")
-    trial.claim(found.status in FINAL, f"its status is {found.status}")
+    trial.observe("the next recover", action)
+    verification = lab.verify(RunId(RUN), lambda _size: None)
+    trial.claim(verification.verdict == "whole", f"verify afterwards: {verification.verdict}, {verification.message}")
+    trial.claim(verification.status in FINAL, f"its status is {verification.status}")
     for fault in chain_faults(journal_bytes(folder)):
         trial.claim(False, fault)
     endings = [event["event"] for event in lifecycle(journal_bytes(folder)) if event["event"] in ENDINGS]
     trial.claim(len(endings) == 1, f"the journal tells {len(endings)} ends: {endings}")
-    hidden = [name for name in entries(folder) if Path(name).name.startswith(".")]
+    hidden = [name for name in folder_entries(folder) if Path(name).name.startswith(".")]
     trial.claim(not hidden, f"temporary files are left: {hidden}")
     _claim_rows_kept(trial, dead, folder)
     trial.claim(not list((lab.layout.runtime / "live").glob("*")), "live values of a dead run are left")
@@ -101,9 +101,9 @@ def _claim_recovered(trial: Trial, dead: Path) -> None:
 def _claim_rows_kept(trial: Trial, dead: Path, folder: Path) -> None:
     """Every whole row is still there, under a name that tells whether they are all."""
     for name in ROWS:
-        for left, kept in ((f".{name}.jsonl.tmp", f"partial-{name}.jsonl"), (f"{name}.jsonl", f"{name}.jsonl")):
-            if (dead / left).exists():
-                data = (dead / left).read_bytes()
+        for written, settled in ((f".{name}.jsonl.tmp", f"partial-{name}.jsonl"), (f"{name}.jsonl", f"{name}.jsonl")):
+            if (dead / written).exists():
+                data = (dead / written).read_bytes()
                 whole = data[: data.rfind(b"\n") + 1]
-                there = (folder / kept).read_bytes() if (folder / kept).exists() else b""
-                trial.claim(there == whole, f"{kept} has {len(there)} bytes of {len(whole)}")
+                settled_rows = (folder / settled).read_bytes() if (folder / settled).exists() else b""
+                trial.claim(settled_rows == whole, f"{settled} has {len(settled_rows)} bytes of {len(whole)}")

@@ -8,13 +8,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from opslab.runs.record.state import told
+from opslab.runs.record.state import read_state
 from opslab.store.runs.run_folders import write_metadata
 from opslab.system import SystemProcesses
 from tests.breaking.aftermath import Expected, settle
-from tests.breaking.deaths import chosen
+from tests.breaking.context import RUN, ExperimentContext
+from tests.breaking.deaths import evenly_spread
 from tests.breaking.forged import copy_into, cut_off, finished, rewrite_journal
-from tests.breaking.scene import RUN, Scene
 from tests.breaking.trial import Attempt, Trial
 from tests.drivers.tc import Tc
 
@@ -24,51 +24,51 @@ _NO_PID = 4_194_304
 
 
 @dataclass(frozen=True, slots=True)
-class Claimant:
+class RecordedOwner:
     """Who the journal says owns the run: this process, with `changes`; and whether somebody holds the folder."""
 
     name: str
     changes: dict[str, Any]
-    lives: bool
-    holds: bool = False
+    is_alive: bool
+    is_locked: bool = False
 
 
-CLAIMANTS = (
-    Claimant("reused-pid", {"process_start": 1}, lives=False),
-    Claimant("before-a-reboot", {"boot_id": "00000000-0000-0000-0000-000000000000"}, lives=False),
-    Claimant("no-such-process", {"pid": _NO_PID}, lives=False),
-    Claimant("living", {}, lives=True),
-    Claimant("living-and-holding", {}, lives=True, holds=True),
-    Claimant("gone-but-held", {"pid": _NO_PID}, lives=True, holds=True),
-    Claimant("another-host", {"host": "a-host-that-is-not-this-one"}, lives=True),
+RECORDED_OWNERS = (
+    RecordedOwner("reused-pid", {"process_start": 1}, is_alive=False),
+    RecordedOwner("before-a-reboot", {"boot_id": "00000000-0000-0000-0000-000000000000"}, is_alive=False),
+    RecordedOwner("no-such-process", {"pid": _NO_PID}, is_alive=False),
+    RecordedOwner("living", {}, is_alive=True),
+    RecordedOwner("living-and-holding", {}, is_alive=True, is_locked=True),
+    RecordedOwner("gone-but-held", {"pid": _NO_PID}, is_alive=True, is_locked=True),
+    RecordedOwner("another-host", {"host": "a-host-that-is-not-this-one"}, is_alive=True),
 )
 
 
-def attempts(scene: Scene) -> Iterator[Attempt]:
+def attempts(context: ExperimentContext) -> Iterator[Attempt]:
     """Each with the metadata that the owner wrote, and with none."""
-    run = finished(scene)
-    cases = [(claimant, metadata) for metadata in (True, False) for claimant in CLAIMANTS]
-    for number in chosen(range(len(cases)), scene.count):
-        claimant, metadata = cases[number]
-        label = f"owner-{claimant.name}-{'with' if metadata else 'without'}-metadata"
-        yield Attempt(label, partial(_claim, run=run, claimant=claimant, metadata=metadata))
+    run = finished(context)
+    cases = [(recorded, metadata) for metadata in (True, False) for recorded in RECORDED_OWNERS]
+    for number in evenly_spread(range(len(cases)), context.count):
+        recorded, metadata = cases[number]
+        label = f"owner-{recorded.name}-{'with' if metadata else 'without'}-metadata"
+        yield Attempt(label, partial(_claim, run=run, recorded=recorded, metadata=metadata))
 
 
-def _claim(trial: Trial, run: Path, claimant: Claimant, metadata: bool) -> None:
+def _claim(trial: Trial, run: Path, recorded: RecordedOwner, metadata: bool) -> None:
     tc = Tc(trial.folder / "home")
     folder = copy_into(tc, run)
-    owner = SystemProcesses().me().model_dump() | claimant.changes
+    owner = SystemProcesses().me().model_dump() | recorded.changes
     cut_off(folder, torn_bytes=0)
     rewrite_journal(folder, lambda event: event["payload"].update(owner=owner) if "owner" in event["payload"] else None)
     if metadata:
-        write_metadata(folder, told(folder))
+        write_metadata(folder, read_state(folder))
     before = (folder / "journal.jsonl").read_bytes()
     held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        if claimant.holds:
+        if recorded.is_locked:
             fcntl.flock(held, fcntl.LOCK_EX)
-        if claimant.lives:
-            _claim_untouched(trial, tc, folder, claimant)
+        if recorded.is_alive:
+            _claim_untouched(trial, tc, folder, recorded)
         else:
             trial.claim(tc.json("run", "show", RUN)["status"] == "interrupted", "show does not say interrupted")
             settle(trial, tc, RUN, before, Expected("an interrupted run has none"))
@@ -76,17 +76,17 @@ def _claim(trial: Trial, run: Path, claimant: Claimant, metadata: bool) -> None:
         os.close(held)
 
 
-def _claim_untouched(trial: Trial, tc: Tc, folder: Path, claimant: Claimant) -> None:
+def _claim_untouched(trial: Trial, tc: Tc, folder: Path, recorded: RecordedOwner) -> None:
     """Refused by name, left alone among all, and not a byte changed."""
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     answer, every = tc("run", "recover", RUN, "--json"), tc("run", "recover", "--all", "--json")
-    trial.saw("recover of what lives", answer.code)
-    trial.claim(answer.code == _REFUSED, f"recover of a {claimant.name} run exits {answer.code}: {answer.out}")
-    trial.claim(every.code == 0, f"recover --all beside a {claimant.name} run exits {every.code}: {every.err}")
+    trial.observe("recover of what lives", answer.code)
+    trial.claim(answer.code == _REFUSED, f"recover of a {recorded.name} run exits {answer.code}: {answer.out}")
+    trial.claim(every.code == 0, f"recover --all beside a {recorded.name} run exits {every.code}: {every.err}")
     verified = tc("run", "verify", RUN, "--json")
-    trial.claim(verified.code == 3, f"verify of a {claimant.name} run exits {verified.code}: {verified.out}")
-    if "pid" not in claimant.changes:
+    trial.claim(verified.code == 3, f"verify of a {recorded.name} run exits {verified.code}: {verified.out}")
+    if "pid" not in recorded.changes:
         status = tc.json("run", "show", RUN)["status"]
-        trial.claim(status == "running", f"show says {status} of a {claimant.name} run")
+        trial.claim(status == "running", f"show says {status} of a {recorded.name} run")
     after = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    trial.claim(after == before, f"the folder of a {claimant.name} run was changed")
+    trial.claim(after == before, f"the folder of a {recorded.name} run was changed")

@@ -12,12 +12,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tests.breaking.deaths import chosen
+from tests.breaking.context import ExperimentContext
+from tests.breaking.deaths import evenly_spread
 from tests.breaking.disk_full import CANNOT_MOUNT, can_mount, leave_the_shared_mounts, mount
-from tests.breaking.scene import Scene
-from tests.breaking.stop_signals import claim_never_was
+from tests.breaking.stop_signals import claim_no_run
 from tests.breaking.trial import Attempt, Trial
-from tests.drivers.paper_run import PaperRun, living_in
+from tests.drivers.paper_run import PaperRun, living_in, with_fields
 from tests.drivers.tc import Tc
 from tests.oracles.paper_truth import untruths
 
@@ -91,20 +91,20 @@ def strategies() -> Iterator[Case]:
         yield Case(name, (_DONE,), paper=_SHORT, strategy=name)
 
 
-def missing(_scene: Scene) -> list[str]:
+def skipped_reasons(_scene: ExperimentContext) -> list[str]:
     return [] if can_mount() else [CANNOT_MOUNT]
 
 
-def attempts(scene: Scene) -> Iterator[Attempt]:
-    scene.need(_DATASET)
+def attempts(context: ExperimentContext) -> Iterator[Attempt]:
+    context.prepare_dataset(_DATASET)
     found = [
-        *(Attempt(f"paper-signal-{number}", partial(_signal, scene=scene, number=number)) for number in range(SIGNALS)),
-        *((Attempt(f"paper-disk-{how}", partial(_no_room, scene=scene, how=how)) for how in ("full", "read-only"))
+        *(Attempt(f"paper-signal-{number}", partial(_signal, context=context, number=number)) for number in range(SIGNALS)),
+        *((Attempt(f"paper-disk-{how}", partial(_no_room, context=context, how=how)) for how in ("full", "read-only"))
           if can_mount() else ()),
-        *(Attempt(f"paper-{case.name}", partial(_try, scene=scene, case=case)) for case in cases()),
+        *(Attempt(f"paper-{case.name}", partial(_try, context=context, case=case)) for case in cases()),
     ]  # fmt: skip
     found.append(found.pop(next(place for place, one in enumerate(found) if one.label == "paper-broken-ohlc")))
-    for place in chosen(range(len(found)), scene.count):
+    for place in evenly_spread(range(len(found)), context.count):
         yield found[place]
 
 
@@ -120,8 +120,8 @@ def _spec(tc: Tc, case: Case) -> str:
     return tc.own_spec(folder, {"path": f"unruly:{case.strategy}"}, mode="paper", paper=dict(case.paper))
 
 
-def _try(trial: Trial, scene: Scene, case: Case) -> None:
-    tc = scene.home(trial)
+def _try(trial: Trial, context: ExperimentContext, case: Case) -> None:
+    tc = context.home(trial)
     with PaperRun(tc, _spec(tc, case)) as run:
         if case.strategy is None and case.paper.get("speed") != 3000:
             run.wait_for_bars(_AT_BAR)
@@ -129,19 +129,19 @@ def _try(trial: Trial, scene: Scene, case: Case) -> None:
         at = time.monotonic()
         code = run.end(_END_SECONDS).code
         ended = (_claim_true(trial, run, code), code)
-        trial.saw("ended", f"{ended[0]}, exit {ended[1]}")
-        trial.saw(case.name, f"{ended[0]}, {_bucket(run.ended_s - at)}")
+        trial.observe("ended", f"{ended[0]}, exit {ended[1]}")
+        trial.observe(case.name, f"{ended[0]}, {_bucket(run.ended_s - at)}")
         trial.claim(ended in case.ends, f"it ended as {ended}, and not as one of {case.ends}")
 
 
 def _claim_true(trial: Trial, run: PaperRun, code: int) -> str:
     for what in untruths(run.tc, run.run_id, code):
         trial.claim(False, what)
-    shown = run.tc.json("run", "show", run.run_id)
-    account = (shown["paper"] or {}).get("account_at_end")
+    metadata = run.tc.json("run", "show", run.run_id)
+    account = (metadata["paper"] or {}).get("final_account")
     trial.claim(account is not None and account["flat"], f"the account at the end: {account}")
     trial.claim(bool(run.told("positions_flattened")), "nobody told that it was flattened")
-    return str(shown["status"])
+    return str(metadata["status"])
 
 
 def _bucket(seconds: float) -> str:
@@ -154,8 +154,8 @@ def _cut(run: PaperRun, trial: Trial, which: str, seconds: float) -> None:
     run.cut(which, seconds)
     lost = run.wait_for("socket_state_changed", lambda told: told["to"] == "disconnected", after=at)
     back = run.wait_for("socket_state_changed", lambda told: told["to"] == "connected", after=lost["seq"], seconds=90)
-    trial.saw("connections lost, noticed", _bucket(lost["payload"]["noticed_after_seconds"]))
-    trial.saw(f"cut for {seconds:g} s, back", _bucket(_apart(lost, back) - seconds))
+    trial.observe("connections lost, noticed", _bucket(lost["payload"]["noticed_after_seconds"]))
+    trial.observe(f"cut for {seconds:g} s, back", _bucket(_apart(lost, back) - seconds))
 
 
 def _apart(one: Mapping[str, Any], other: Mapping[str, Any]) -> float:
@@ -171,10 +171,10 @@ def _silence(run: PaperRun, trial: Trial, seconds: float = 10, **terms: str) -> 
     run.fault("silence", seconds=seconds, **terms)
     if terms.get("which") == "user":
         found = run.wait_for("reconciliation_checked", lambda told: told["state"] == "mismatch", after=at)
-        trial.saw("silent user stream, found by", f"{found['payload']['occasion']} reconciliation")
+        trial.observe("silent user stream, found by", f"{found['payload']['occasion']} reconciliation")
         return
     silent = run.wait_for("feed_state_changed", lambda told: told["to"] == "silent", after=at)["payload"]
-    trial.saw(f"{silent['feed']} silent, noticed", f"{silent['noticed_after_seconds']:.1f} s")
+    trial.observe(f"{silent['feed']} silent, noticed", f"{silent['noticed_after_seconds']:.1f} s")
     run.wait_for("feed_state_changed", lambda told: (told["feed"], told["to"]) == (silent["feed"], "live"), after=at)
 
 
@@ -183,7 +183,7 @@ def _kill_venue(run: PaperRun, trial: Trial) -> None:
     run.kill_child("venue")
     lost = run.wait_for("venue_lost")
     again = run.wait_for("venue_started", after=lost["seq"])
-    trial.saw("venue killed, serves again", _bucket(_apart(lost, again)))
+    trial.observe("venue killed, serves again", _bucket(_apart(lost, again)))
 
 
 def _kill_venue_often(run: PaperRun, trial: Trial) -> None:
@@ -192,8 +192,8 @@ def _kill_venue_often(run: PaperRun, trial: Trial) -> None:
         while True:
             run.kill_child("venue")
             start += 1
-            run.wait_for("venue_started", lambda told, start=start: told["start"] == start)
-    trial.saw("venue started before it was given up", start - 1)
+            run.wait_for("venue_started", with_fields(start=start))
+    trial.observe("venue started before it was given up", start - 1)
 
 
 def _stop_and_end(run: PaperRun, _trial: Trial, names: tuple[str, ...]) -> None:
@@ -202,9 +202,9 @@ def _stop_and_end(run: PaperRun, _trial: Trial, names: tuple[str, ...]) -> None:
     run.signal(signal.SIGINT)
 
 
-def _signal(trial: Trial, scene: Scene, number: int) -> None:
+def _signal(trial: Trial, context: ExperimentContext, number: int) -> None:
     """At moments that are spread evenly over a run's life; every fifth is followed by another."""
-    tc = scene.home(trial)
+    tc = context.home(trial)
     which = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)[number % 3]
     moment = (number + trial.rng.random()) / SIGNALS * _LIFE_SECONDS
     twice = number % 5 == 4
@@ -217,36 +217,36 @@ def _signal(trial: Trial, scene: Scene, number: int) -> None:
                 run.process.wait(trial.rng.uniform(0, 1))
             run.signal(which)
         answer = run.end(_END_SECONDS)
-        trial.saw("signals", "two" if twice else "one")
+        trial.observe("signals", "two" if twice else "one")
         if not run.folder.is_dir():
-            trial.saw("ended", "before the run existed")
-            claim_never_was(trial, answer.code, answer.err, which)
+            trial.observe("ended", "before the run existed")
+            claim_no_run(trial, answer.code, answer.err, which)
             return
         code = answer.code if answer.code >= 0 else None  # a Python that is shutting down is ended as such
         status = _claim_true(trial, run, code) if code is not None else "too late"
-        trial.saw("ended", f"{status}, exit {answer.code}")
-        trial.saw("from the signal to the end", _bucket(run.ended_s - at))
+        trial.observe("ended", f"{status}, exit {answer.code}")
+        trial.observe("from the signal to the end", _bucket(run.ended_s - at))
         trial.claim(status in ("interrupted", "completed", "too late"), f"it is {status}")
 
 
 # No room.
 
 
-def _no_room(trial: Trial, scene: Scene, how: str) -> None:
+def _no_room(trial: Trial, context: ExperimentContext, how: str) -> None:
     """The home is a file system of its own, which fills up, or whose artifacts can be written no more."""
     leave_the_shared_mounts(os.getpid())
     home = trial.folder / "home"
     home.mkdir()
     mount("-t", "tmpfs", "-o", f"size={_ROOM}", "tmpfs", str(home))
     try:
-        tc = scene.home_in(home)
+        tc = context.home_in(home)
         with PaperRun(tc, tc.spec(strategy="order_lifecycle_demo", mode="paper", paper={"speed": 240})) as run:
             run.wait_for_bars(_AT_BAR)
             make_room = _fill(home) if how == "full" else _forbid(home / "artifacts")
             at = time.monotonic()
             answer = run.end(_END_SECONDS)
-            trial.saw("ended", f"without room, exit {answer.code}")
-            trial.saw(f"disk {how}", _bucket(run.ended_s - at))
+            trial.observe("ended", f"without room, exit {answer.code}")
+            trial.observe(f"disk {how}", _bucket(run.ended_s - at))
             trial.claim(answer.code == 5, f"exit {answer.code}: {answer.err[-500:]}")
             trial.claim("tc: error: cannot " in answer.err, f"it does not say why: {answer.err[-500:]}")
             trial.claim(not living_in(home), f"processes are left: {living_in(home)}")

@@ -14,10 +14,11 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
+from opslab.model.primitives.ids import RunId
 from opslab.model.primitives.instant import NS_PER_SECOND, parse_iso
 from opslab.runs.processes.venue_folder import is_served
 from opslab.store.layout import Layout
-from tests.breaking.scene import RUN, Scene
+from tests.breaking.context import RUN, ExperimentContext
 from tests.breaking.trial import Attempt, Trial
 from tests.drivers.paper_run import PaperRun
 from tests.drivers.tc import Tc, wait_until
@@ -35,25 +36,25 @@ _STOPPED_SECONDS = 3.0
 """For so long control is stopped."""
 
 
-def attempts(scene: Scene) -> Iterator[Attempt]:
-    scene.need(SAMPLE)
-    count = scene.wanted(FULL)
+def attempts(context: ExperimentContext) -> Iterator[Attempt]:
+    context.prepare_dataset(SAMPLE)
+    count = context.trial_count(FULL)
     for number in range(count):
-        name = list(BESIDE)[number % len(BESIDE)]
-        work = partial(_halt, scene=scene, name=name, part=number / count)
-        yield Attempt(f"paper-halt-{number}-{name.replace(' ', '-')}", work, 240.0)
+        name = list(ACTIONS)[number % len(ACTIONS)]
+        attempt = partial(_halt, context=context, name=name, part=number / count)
+        yield Attempt(f"paper-halt-{number}-{name.replace(' ', '-')}", attempt, 240.0)
 
 
-def _halt(trial: Trial, scene: Scene, name: str, part: float) -> None:
+def _halt(trial: Trial, context: ExperimentContext, name: str, part: float) -> None:
     """part: of the run's life that is over, about."""
-    tc = scene.home(trial)
+    tc = context.home(trial)
     spec = tc.spec(mode="paper", strategy="order_lifecycle_demo", paper=_PAPER)
     with PaperRun(tc, spec, RUN) as run:
         with suppress(subprocess.TimeoutExpired):
             run.process.wait((part + trial.rng.uniform(0, 0.1)) * _LIFE_SECONDS)
         if not run.folder.is_dir():
             wait_until(lambda: run.folder.is_dir() or run.process.poll() is not None, "the run")
-        BESIDE[name](trial, run)
+        ACTIONS[name](trial, run)
         code = run.end(_END_SECONDS).code
         if code == -signal.SIGKILL:
             _settle(trial, tc)
@@ -68,22 +69,22 @@ def _alone(_trial: Trial, run: PaperRun) -> None:
     _activate(run)
 
 
-def _with_engine(trial: Trial, run: PaperRun) -> None:
+def _engine_killed(trial: Trial, run: PaperRun) -> None:
     """Killed shortly before: a new one may be on its way; or shortly after."""
     before = trial.rng.random() < 0.5
     if not before:
         _activate(run)
     time.sleep(trial.rng.uniform(0, 0.02))
-    _to(run, "engine", signal.SIGKILL)
+    _send_signal(run, "engine", signal.SIGKILL)
     if before:
         time.sleep(trial.rng.uniform(0, 0.5))
         _activate(run)
 
 
-def _with_venue(trial: Trial, run: PaperRun) -> None:
+def _venue_killed(trial: Trial, run: PaperRun) -> None:
     _activate(run)
     time.sleep(trial.rng.uniform(0, 0.02))
-    _to(run, "venue", signal.SIGKILL)
+    _send_signal(run, "venue", signal.SIGKILL)
 
 
 def _control_stopped(_trial: Trial, run: PaperRun) -> None:
@@ -98,7 +99,7 @@ def _control_stopped(_trial: Trial, run: PaperRun) -> None:
             os.kill(run.process.pid, signal.SIGCONT)
 
 
-def _with_control(trial: Trial, run: PaperRun) -> None:
+def _control_killed(trial: Trial, run: PaperRun) -> None:
     _activate(run)
     time.sleep(trial.rng.uniform(0, 0.3))
     run.process.kill()
@@ -106,22 +107,22 @@ def _with_control(trial: Trial, run: PaperRun) -> None:
 
 def _engine_stopped(_trial: Trial, run: PaperRun) -> None:
     """No thread of it does anything any more."""
-    _to(run, "engine", signal.SIGSTOP)
+    _send_signal(run, "engine", signal.SIGSTOP)
     _activate(run)
 
 
-BESIDE: dict[str, Callable[[Trial, PaperRun], None]] = {
+ACTIONS: dict[str, Callable[[Trial, PaperRun], None]] = {
     "alone": _alone,
-    "engine killed": _with_engine,
-    "venue killed": _with_venue,
+    "engine killed": _engine_killed,
+    "venue killed": _venue_killed,
     "control stopped": _control_stopped,
-    "control killed": _with_control,
+    "control killed": _control_killed,
     "engine stopped": _engine_stopped,
 }
 """What is done, the activation included."""
 
 
-def _to(run: PaperRun, child: str, number: signal.Signals) -> None:
+def _send_signal(run: PaperRun, child: str, number: signal.Signals) -> None:
     pid = run.child(child)
     if pid is not None:
         with suppress(ProcessLookupError):
@@ -129,45 +130,45 @@ def _to(run: PaperRun, child: str, number: signal.Signals) -> None:
 
 
 def _settle(trial: Trial, tc: Tc) -> None:
-    wait_until(lambda: not is_served(Layout(tc.home), RUN), "the venue to end", _GONE_SECONDS)
+    wait_until(lambda: not is_served(Layout(tc.home), RunId(RUN)), "the venue to end", _GONE_SECONDS)
     [found] = tc.json("run", "recover", RUN)["runs"]
-    trial.saw("recover", found["action"])
+    trial.observe("recover", found["action"])
 
 
 def _claim(trial: Trial, run: PaperRun, code: int | None) -> None:
-    shown = run.tc.json("run", "show", run.run_id)
-    status, halt = shown["status"], shown["halt"]
-    trial.saw("status", status)
+    metadata = run.tc.json("run", "show", run.run_id)
+    status, halt = metadata["status"], metadata["halt"]
+    trial.observe("status", status)
     if status == "safety_blocked":
         trial.claim(code in (4, None), f"tc exits {code} with a run that was kept from starting")
         return
-    for what in untruths(run.tc, run.run_id, code):
-        trial.claim(False, what)
-    if status in ("completed", "failed") and _was_over(run, shown):
+    for untruth in untruths(run.tc, run.run_id, code):
+        trial.claim(False, untruth)
+    if status in ("completed", "failed") and _had_ended(run, metadata):
         return
-    wanted = ("halted",) if code is not None else ("halted", "interrupted")
-    trial.claim(status in wanted, f"it is {status}: {shown['failure']}")
+    allowed = ("halted",) if code is not None else ("halted", "interrupted")
+    trial.claim(status in allowed, f"it is {status}: {metadata['failure']}")
     if status != "halted":
         return
-    account = shown["paper"]["account_at_end"]
+    account = metadata["paper"]["final_account"]
     trial.claim(halt["flat"] is True and account["flat"], f"the account at the end: {account}")
-    trial.saw("to gate", _bucket(halt["seconds_to_gate"]))
-    trial.saw("to flat", _bucket(halt["seconds_to_flat"]))
-    trial.saw("flattened by", halt["flattened_by"])
-    trial.saw("escalation", halt["escalation"])
+    trial.observe("to gate", _bucket(halt["seconds_to_gate"]))
+    trial.observe("to flat", _bucket(halt["seconds_to_flat"]))
+    trial.observe("flattened by", halt["flattened_by"])
+    trial.observe("escalation", halt["escalation"])
     if halt["gate_closed_at"]:
-        late = list(_taken_behind(run, parse_iso(halt["gate_closed_at"])))
+        late = list(_accepted_after_gate(run, parse_iso(halt["gate_closed_at"])))
         trial.claim(not late, f"behind the gate the venue took {late[:3]}")
 
 
-def _was_over(run: PaperRun, shown: dict[str, Any]) -> bool:
+def _had_ended(run: PaperRun, metadata: dict[str, Any]) -> bool:
     """Whether it had come to its end by itself when the switch was activated."""
     state = json.loads((run.tc.home / "runtime" / "kill_switch" / f"{RUN}.state.json").read_text())
     closed = [event["time"] for event in run.events if event["event"] in ("gate_closed", "run_stopping")]
-    return bool(closed and closed[0] <= state["activated_at"]) or shown["ended_at"] <= state["activated_at"]
+    return bool(closed and closed[0] <= state["activated_at"]) or metadata["ended_at"] <= state["activated_at"]
 
 
-def _taken_behind(run: PaperRun, gate_ns: int) -> Iterator[dict[str, Any]]:
+def _accepted_after_gate(run: PaperRun, gate_ns: int) -> Iterator[dict[str, Any]]:
     """Orders that might open something, and that cannot have been on their way when the gate closed."""
     for line in (run.folder / "venue" / "ledger.jsonl").read_bytes().splitlines():
         transaction = json.loads(line)

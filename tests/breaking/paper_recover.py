@@ -10,13 +10,13 @@ from opslab.errors import LabError
 from opslab.lab import Lab
 from opslab.model.primitives.ids import RunId
 from opslab.settings import Settings
-from tests.breaking.aftermath import FINAL, entries
+from tests.breaking.aftermath import FINAL, folder_entries
 from tests.breaking.chain import ENDINGS, chain_faults, journal_bytes, lifecycle
-from tests.breaking.deaths import KILLED, chosen, count_steps, dies_at_step
-from tests.breaking.processes import orphans_after
-from tests.breaking.scene import RUN, Scene
+from tests.breaking.context import RUN, ExperimentContext
+from tests.breaking.deaths import KILLED, count_steps, dies_at_step, evenly_spread
 from tests.breaking.trial import Attempt, Trial
 from tests.drivers.paper_run import PaperRun
+from tests.drivers.processes import orphans_after
 from tests.drivers.running_ledger import open_now
 from tests.drivers.tc import Tc, wait_until
 
@@ -29,22 +29,22 @@ _BARS = 8
 _KEPT = ("orders", "fills", "positions", "partial-bars")
 
 
-def attempts(scene: Scene) -> Iterator[Attempt]:
-    base = scene.work / "paper-recover"
-    dead = _dead(scene, base / "of-dead")
-    done = _copy(dead, base / "of-done")
-    _recover(done, lambda: None)
+def attempts(context: ExperimentContext) -> Iterator[Attempt]:
+    base = context.work / "paper-recover"
+    dead = _dead(context, base / "of-dead")
+    undisturbed = _copy(dead, base / "of-done")
+    _recover(undisturbed, lambda: None)
     counted = _copy(dead, base / "of-counted")
     steps = count_steps(partial(_recover, counted))
-    for step in chosen(range(steps + 1), scene.wanted(FULL)):
-        yield Attempt(f"paper-recover-step-{step}", partial(_at_step, dead=dead, done=done, step=step))
+    for step in evenly_spread(range(steps + 1), context.trial_count(FULL)):
+        yield Attempt(f"paper-recover-step-{step}", partial(_at_step, dead=dead, undisturbed=undisturbed, step=step))
 
 
-def _dead(scene: Scene, home: Path) -> Path:
+def _dead(context: ExperimentContext, home: Path) -> Path:
     """A home with a run whose control was killed while it traded, and whose venue has ended."""
-    scene.need(SAMPLE)
+    context.prepare_dataset(SAMPLE)
     shutil.rmtree(home, ignore_errors=True)
-    tc = scene.home_in(home)
+    tc = context.home_in(home)
     paper = {"speed": 240, "max_bars": 100}
     with PaperRun(tc, tc.spec(mode="paper", strategy="order_lifecycle_demo", paper=paper), RUN) as run:
         bars = run.folder / ".bars.jsonl.tmp"
@@ -70,34 +70,34 @@ def _lab(home: Path) -> Lab:
     return Lab(Settings(home, "--home"))
 
 
-def _at_step(trial: Trial, dead: Path, done: Path, step: int) -> None:
+def _at_step(trial: Trial, dead: Path, undisturbed: Path, step: int) -> None:
     home = _copy(dead, trial.folder / "home")
     code, _ = dies_at_step(partial(_recover, home), step)
-    trial.saw("death at a step", "killed" if code == KILLED else f"none, exit {code}")
+    trial.observe("death at a step", "killed" if code == KILLED else f"none, exit {code}")
     trial.claim(code in (KILLED, 0), f"recover ended with {code} at step {step}")
-    trial.saw("left", _stage(home))
-    began = time.monotonic()
+    trial.observe("left", _stage(home))
+    started_s = time.monotonic()
     lab, folder = _lab(home), Tc(home).run_folder(RUN)
     try:
         action = lab.recover(RunId(RUN), None).action
     except LabError as error:
         trial.claim(False, f"the next recover cannot: {error.message}")
         return
-    trial.saw("the next recover", action)
-    trial.claim(time.monotonic() - began < _GONE_SECONDS, "the next recover takes for ever")
-    found = lab.verify(RunId(RUN), lambda _size: None)
-    trial.claim(found.verdict == "whole", f"verify afterwards: {found.verdict}, {found.message}")
-    trial.claim(found.status in FINAL, f"its status is {found.status}")
+    trial.observe("the next recover", action)
+    trial.claim(time.monotonic() - started_s < _GONE_SECONDS, "the next recover takes for ever")
+    verification = lab.verify(RunId(RUN), lambda _size: None)
+    trial.claim(verification.verdict == "whole", f"verify afterwards: {verification.verdict}, {verification.message}")
+    trial.claim(verification.status in FINAL, f"its status is {verification.status}")
     for fault in chain_faults(journal_bytes(folder)):
         trial.claim(False, fault)
     endings = [event["event"] for event in lifecycle(journal_bytes(folder)) if event["event"] in ENDINGS]
     trial.claim(endings == ["run_interrupted"], f"the journal tells the ends {endings}")
-    hidden = [name for name in entries(folder) if Path(name).name.startswith(".")]
+    hidden = [name for name in folder_entries(folder) if Path(name).name.startswith(".")]
     trial.claim(not hidden, f"temporary files are left: {hidden}")
-    _claim_same_results(trial, folder, Tc(done).run_folder(RUN))
+    _claim_same_results(trial, folder, Tc(undisturbed).run_folder(RUN))
     for name in ("venues", "work", "live"):
-        left = [path.name for path in (home / "runtime" / name).iterdir()]
-        trial.claim(not left, f"runtime/{name} has {left}")
+        remaining = [path.name for path in (home / "runtime" / name).iterdir()]
+        trial.claim(not remaining, f"runtime/{name} has {remaining}")
 
 
 def _stage(home: Path) -> str:
@@ -112,14 +112,14 @@ def _stage(home: Path) -> str:
     return "ledger kept" if (folder / "venue" / "ledger.jsonl").exists() else "as it was"
 
 
-def _claim_same_results(trial: Trial, folder: Path, wanted: Path) -> None:
+def _claim_same_results(trial: Trial, folder: Path, reference: Path) -> None:
     for name in _KEPT:
-        one, other = ((place / f"{name}.jsonl").read_bytes() for place in (folder, wanted))
-        trial.claim(one == other, f"{name}.jsonl is not that of an undisturbed recover")
-    ledgers = [(place / "venue" / "ledger.jsonl").read_bytes() for place in (folder, wanted)]
+        rows, reference_rows = ((place / f"{name}.jsonl").read_bytes() for place in (folder, reference))
+        trial.claim(rows == reference_rows, f"{name}.jsonl is not that of an undisturbed recover")
+    ledgers = [(place / "venue" / "ledger.jsonl").read_bytes() for place in (folder, reference)]
     trial.claim(ledgers[0] == ledgers[1], "the ledger is not what it was")
     ends: list[object] = []
-    for place in (folder, wanted):
+    for place in (folder, reference):
         payload = lifecycle(journal_bytes(place))[-1]["payload"]
         ends.append({name: value for name, value in payload.items() if name != "recovered_at"})
     trial.claim(ends[0] == ends[1], f"the end is told as {ends[0]}, and not as {ends[1]}")

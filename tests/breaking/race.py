@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from tests.breaking.aftermath import Expected, action_of, claim_nothing_half_done, claim_whole
+from tests.breaking.aftermath import Expected, action_of, claim_no_leftovers, claim_whole
 from tests.breaking.chain import journal_bytes, lifecycle
+from tests.breaking.context import ORDERS_SAMPLE, RUN, SMOKE_TINY, ExperimentContext, RunKind, life
 from tests.breaking.forged import copy_into, cut_off, finished, unseal
-from tests.breaking.processes import Process, start
-from tests.breaking.scene import ORDERS_SAMPLE, RUN, SMOKE_TINY, Kind, Scene, life
 from tests.breaking.trial import Attempt, Trial
+from tests.drivers.processes import Process, start
 from tests.drivers.tc import Tc, wait_until
 
 FULL = 200
@@ -21,34 +21,34 @@ _END_SECONDS = 60.0
 _REFUSED = 5
 
 
-def attempts(scene: Scene) -> Iterator[Attempt]:
-    count = scene.wanted(FULL)
-    tiny = life(scene, SMOKE_TINY).expected
+def attempts(context: ExperimentContext) -> Iterator[Attempt]:
+    count = context.trial_count(FULL)
+    tiny = life(context, SMOKE_TINY).expected
     for number in range(count):
-        yield Attempt(f"race-for-one-id-{number}", partial(_for_one_id, scene=scene, expected=tiny, number=number))
-    run = finished(scene)
+        yield Attempt(f"race-for-one-id-{number}", partial(_for_one_id, context=context, expected=tiny, number=number))
+    run = finished(context)
     orders = Expected(Tc(run.parents[2]).json("run", "show", RUN)["result_digest"])
     for number in range(max(2, count // 4)):
         attempt = partial(_recover_twice, run=run, expected=orders, unsealed=bool(number % 2))
         yield Attempt(f"race-to-recover-{number}", attempt)
     for number in range(max(1, count // 20)):
-        kind = ORDERS_SAMPLE if number % 2 else scene.orders
-        attempt = partial(_recover_living, scene=scene, kind=kind, expected=life(scene, kind).expected)
+        kind = ORDERS_SAMPLE if number % 2 else context.orders
+        attempt = partial(_recover_living, context=context, kind=kind, expected=life(context, kind).expected)
         yield Attempt(f"race-recover-a-living-{number}", attempt)
 
 
-def _for_one_id(trial: Trial, scene: Scene, expected: Expected, number: int) -> None:
+def _for_one_id(trial: Trial, context: ExperimentContext, expected: Expected, number: int) -> None:
     """One wins, one is refused; every third time the run was initialized before."""
-    tc = scene.home(trial)
+    tc = context.home(trial)
     spec = SMOKE_TINY.spec(tc.home)
     initialized = number % 3 == 2
     if initialized:
         tc.ok("run", "init", "--spec", spec, "--run-id", RUN)
     codes = _both(trial, tc, "run", "backtest", "--spec", spec, "--run-id", RUN)
-    trial.saw("for one id" + (", initialized" if initialized else ""), f"exits {codes[0]} and {codes[1]}")
+    trial.observe("for one id" + (", initialized" if initialized else ""), f"exits {codes[0]} and {codes[1]}")
     trial.claim(sorted(codes) == [0, _REFUSED], f"two backtests of one id exit {codes}: {_said(trial)}")
     _claim_polite(trial)
-    claim_nothing_half_done(trial, tc)
+    claim_no_leftovers(trial, tc)
     status = claim_whole(trial, tc, RUN, expected)["status"]
     trial.claim(status == "completed", f"the run that won is {status}")
     runs = sorted(path.name for path in (tc.home / "artifacts" / "runs").iterdir())
@@ -61,46 +61,46 @@ def _recover_twice(trial: Trial, run: Path, expected: Expected, unsealed: bool) 
     folder = copy_into(tc, run)
     (unseal if unsealed else cut_off)(folder)
     codes = _both(trial, tc, "run", "recover", RUN, "--json")
-    trial.saw("to recover", f"exits {sorted(codes)}")
+    trial.observe("to recover", f"exits {sorted(codes)}")
     trial.claim(set(codes) == {0}, f"two recovers at once exit {codes}: {_said(trial)}")
     _claim_polite(trial)
     status = claim_whole(trial, tc, RUN, expected)["status"]
     trial.claim(status == ("completed" if unsealed else "interrupted"), f"the recovered run is {status}")
-    trial.claim(action_of(tc("run", "recover", RUN, "--json")) == "nothing", "a third recover found something to do")
+    trial.claim(action_of(tc("run", "recover", RUN, "--json")) == "unchanged", "a third recover found something to do")
 
 
-def _recover_living(trial: Trial, scene: Scene, kind: Kind, expected: Expected) -> None:
+def _recover_living(trial: Trial, context: ExperimentContext, kind: RunKind, expected: Expected) -> None:
     """Refused, and the run goes on as if nobody had asked. It is stopped meanwhile: what is stopped lives."""
-    tc = scene.home(trial)
+    tc = context.home(trial)
     process = start(tc, trial.folder / "tc", "run", "backtest", "--spec", kind.spec(tc.home), "--run-id", RUN)
     wait_until(lambda: _has_begun(tc) or process.poll() is not None, "the run to begin")
     process.send_signal(signal.SIGSTOP)
     answer = tc("run", "recover", RUN, "--json")
     every = tc("run", "recover", "--all", "--json")
     verified = tc("run", "verify", RUN, "--json")
-    shown = tc.json("run", "show", RUN)["status"]
+    metadata = tc.json("run", "show", RUN)["status"]
     process.send_signal(signal.SIGCONT)
-    trial.saw("recover of a living run", f"exit {answer.code}")
+    trial.observe("recover of a living run", f"exit {answer.code}")
     trial.claim(answer.code == _REFUSED, f"recover of a living run exits {answer.code}: {answer.err}")
     trial.claim(every.code == 0, f"recover --all beside a living run exits {every.code}: {every.err}")
     trial.claim(verified.code == 3, f"verify of a living run exits {verified.code}: {verified.out}")
-    trial.claim(shown == "running", f"show says {shown} of a living run")
+    trial.claim(metadata == "running", f"show says {metadata} of a living run")
     code = process.wait(_END_SECONDS)
     trial.claim(code == 0, f"the run that was asked about exits {code}: {_said(trial)}")
     status = claim_whole(trial, tc, RUN, expected)["status"]
     trial.claim(status == "completed", f"the run that was asked about is {status}")
-    claim_nothing_half_done(trial, tc)
+    claim_no_leftovers(trial, tc)
 
 
 def _has_begun(tc: Tc) -> bool:
     return any(event["event"] == "run_started" for event in lifecycle(journal_bytes(tc.run_folder(RUN))))
 
 
-def _both(trial: Trial, tc: Tc, *words: str) -> list[int]:
+def _both(trial: Trial, tc: Tc, *arguments: str) -> list[int]:
     """The exit codes of two processes that were started together, the second a moment later at most."""
     running: list[Process] = []
     for name in ("one", "two"):
-        running.append(start(tc, trial.folder / name, *words))
+        running.append(start(tc, trial.folder / name, *arguments))
         time.sleep(_moment(trial.rng))
     return [process.wait(_END_SECONDS) for process in running]
 

@@ -17,11 +17,11 @@ from opslab.settings import Settings
 from opslab.store.files import write_whole
 from opslab.store.runs.run_folders import RowsFile, tidy, write_metadata, write_record
 from opslab.store.runs.seal import hold_against, read_manifest, seal
-from tests.breaking.aftermath import entries
+from tests.breaking.aftermath import folder_entries
 from tests.breaking.chain import chain_faults, journal_bytes, whole_lines
-from tests.breaking.deaths import KILLED, XFSZ, chosen, count_steps, dies_at_byte, dies_at_step
+from tests.breaking.context import ExperimentContext
+from tests.breaking.deaths import KILLED, XFSZ, count_steps, dies_at_byte, dies_at_step, evenly_spread
 from tests.breaking.forged import copy_into, finished, unseal
-from tests.breaking.scene import Scene
 from tests.breaking.trial import Attempt, Trial
 from tests.drivers.tc import Tc
 
@@ -32,7 +32,7 @@ _SEALED_AT = "2024-01-01T00:00:00.000000Z"
 
 
 @dataclass(frozen=True, slots=True)
-class Sides:
+class BeforeAndAfter:
     """The run's folder before a write, and after one that nothing disturbed."""
 
     before: Path
@@ -46,9 +46,9 @@ class Write:
     name: str
     prepare: Callable[[Path], None]
     do: Callable[[Path], None]
-    claim: Callable[[Trial, "Sides", Path], None]
+    claim: Callable[[Trial, "BeforeAndAfter", Path], None]
     """Called with the folder as death left it."""
-    places: Callable[["Sides"], Sequence[int]]
+    places: Callable[["BeforeAndAfter"], Sequence[int]]
     """Sizes at which no file may grow any more."""
 
 
@@ -76,33 +76,33 @@ def _seal(folder: Path) -> None:
     seal(folder, "completed", "run", _SEALED_AT, "0.0.0")
 
 
-def _claim_old_or_new(trial: Trial, sides: Sides, after: Path, name: str) -> None:
+def _claim_old_or_new(trial: Trial, folders: BeforeAndAfter, after: Path, name: str) -> None:
     old, new, found = (
         (folder / name).read_bytes() if (folder / name).exists() else None
-        for folder in (sides.before, sides.done, after)
+        for folder in (folders.before, folders.done, after)
     )
-    trial.saw("record", "old" if found == old else "new")
+    trial.observe("record", "old" if found == old else "new")
     trial.claim(found in (old, new), f"{name} is neither the old nor the new one: {len(found or b'')} bytes")
 
 
-def _claim_rows(trial: Trial, sides: Sides, after: Path) -> None:
+def _claim_rows(trial: Trial, folders: BeforeAndAfter, after: Path) -> None:
     """All rows under their name, or the first of them under the name of what is not whole."""
-    _claim_old_or_new(trial, sides, after, "more.jsonl")
+    _claim_old_or_new(trial, folders, after, "more.jsonl")
     tidy(after)
     partial_rows = after / "partial-more.jsonl"
     if partial_rows.exists():
-        whole, found = (sides.done / "more.jsonl").read_bytes(), partial_rows.read_bytes()
+        whole, found = (folders.done / "more.jsonl").read_bytes(), partial_rows.read_bytes()
         trial.claim(whole.startswith(found) and found.endswith(b"\n"), "partial rows are not the first whole ones")
         trial.claim(not (after / "more.jsonl").exists(), "there are whole rows and partial ones")
     _claim_tidy(trial, after)
 
 
-def _claim_sealed(trial: Trial, _sides: Sides, after: Path) -> None:
+def _claim_sealed(trial: Trial, _sides: BeforeAndAfter, after: Path) -> None:
     """The old seal, a new one, or none: what there is holds; and it can be sealed again."""
     manifest = read_manifest(after)
-    trial.saw("seal", "none" if manifest is None else f"number {manifest.number}")
+    trial.observe("seal", "none" if manifest is None else f"number {manifest.number}")
     if manifest is not None:
-        findings = [one for one in hold_against(after, manifest, lambda _size: None) if one.kind != "left_behind"]
+        findings = [one for one in hold_against(after, manifest, lambda _size: None) if one.kind != "leftover"]
         trial.claim(not findings, f"under seal {manifest.number}: {[f'{one.file} {one.message}' for one in findings]}")
     tidy(after)
     _seal(after)
@@ -116,7 +116,7 @@ def _claim_sealed(trial: Trial, _sides: Sides, after: Path) -> None:
 
 
 def _claim_tidy(trial: Trial, folder: Path) -> None:
-    hidden = [name for name in entries(folder) if Path(name).name.startswith(".")]
+    hidden = [name for name in folder_entries(folder) if Path(name).name.startswith(".")]
     trial.claim(not hidden, f"temporary files are left: {hidden}")
 
 
@@ -128,18 +128,18 @@ def _lab(folder: Path) -> Lab:
     return Lab(Settings(folder.parents[2], "--home"))
 
 
-def _claim_checked(trial: Trial, sides: Sides, after: Path) -> None:
+def _claim_checked(trial: Trial, folders: BeforeAndAfter, after: Path) -> None:
     """The run is whole at once, and no check is taken until `recover` has ended this one: it is kept, or never was."""
     lab, run_id = _lab(after), RunId(after.name)
-    sealed, found = journal_bytes(sides.before), journal_bytes(after)
+    sealed, found = journal_bytes(folders.before), journal_bytes(after)
     behind = found.removeprefix(sealed)
     verified = lab.verify(run_id, lambda _size: None)
     says = [f"{one.kind}: {one.file} {one.message}" for one in verified.findings]
     trial.claim(verified.verdict == "whole", f"verify at once: {verified.verdict}, {says}")
-    trial.claim(all(one.kind == "left_behind" for one in verified.findings), f"verify at once: {says}")
+    trial.claim(all(one.kind == "leftover" for one in verified.findings), f"verify at once: {says}")
     kept = behind.endswith(b"\n")
     end = "none" if not behind else "torn" if not kept else "whole"
-    trial.saw("check behind the seal", end if verified.findings else "settled" if kept else "none")
+    trial.observe("check behind the seal", end if verified.findings else "settled" if kept else "none")
     if end == "torn":
         trial.claim(any("journal.jsonl" in one for one in says), f"verify does not name the torn end: {says}")
     if verified.findings:
@@ -151,23 +151,23 @@ def _claim_checked(trial: Trial, sides: Sides, after: Path) -> None:
         else:
             trial.claim(False, "a new check is taken before the last one was settled")
     action = lab.recover(run_id, None).action
-    trial.saw("recover", action)
-    trial.claim((action == "nothing") == (not verified.findings), f"recover: {action}, of {says}")
-    _claim_settled_check(trial, sides, after, kept)
+    trial.observe("recover", action)
+    trial.claim((action == "unchanged") == (not verified.findings), f"recover: {action}, of {says}")
+    _claim_settled_check(trial, folders, after, kept)
 
 
-def _claim_settled_check(trial: Trial, sides: Sides, after: Path, kept: bool) -> None:
+def _claim_settled_check(trial: Trial, folders: BeforeAndAfter, after: Path, kept: bool) -> None:
     lab, run_id = _lab(after), RunId(after.name)
     verified = lab.verify(run_id, lambda _size: None)
     trial.claim(not verified.findings, f"verify afterwards: {verified.verdict}, {verified.message}")
-    trial.claim(lab.recover(run_id, None).action == "nothing", "a second recover did something")
+    trial.claim(lab.recover(run_id, None).action == "unchanged", "a second recover did something")
     for fault in chain_faults(journal_bytes(after)):
         trial.claim(False, fault)
     if kept:
-        count = len(whole_lines(journal_bytes(after))) - len(whole_lines(journal_bytes(sides.before)))
+        count = len(whole_lines(journal_bytes(after))) - len(whole_lines(journal_bytes(folders.before)))
         trial.claim(count == 1, f"the journal has {count} more lines")
     else:  # it is the run that was sealed, to the byte
-        was, now = entries(sides.before), entries(after)
+        was, now = folder_entries(folders.before), folder_entries(after)
         differ = sorted(name for name in was.keys() | now.keys() if was.get(name) != now.get(name))
         trial.claim(not differ, f"the check is not in the journal, and changed {differ}")
     _check(after)
@@ -176,16 +176,16 @@ def _claim_settled_check(trial: Trial, sides: Sides, after: Path, kept: bool) ->
     _claim_tidy(trial, after)
 
 
-def _places_of_check(sides: Sides) -> list[int]:
+def _places_of_check(folders: BeforeAndAfter) -> list[int]:
     """Every byte of its result, and every byte of its event, which is behind what was sealed."""
-    result = max(path.stat().st_size for path in sides.done.glob("connectivity_probe-*.json"))
-    before, done = (len(journal_bytes(folder)) for folder in (sides.before, sides.done))
+    result = max(path.stat().st_size for path in folders.done.glob("connectivity_probe-*.json"))
+    before, done = (len(journal_bytes(folder)) for folder in (folders.before, folders.done))
     return sorted({*range(result), *range(before, done + 1)})
 
 
-def _up_to(*names: str) -> Callable[[Sides], Sequence[int]]:
+def _up_to(*names: str) -> Callable[[BeforeAndAfter], Sequence[int]]:
     """Of the files it writes."""
-    return lambda sides: range(max(path.stat().st_size for name in names for path in sides.done.glob(name)) + 1)
+    return lambda folders: range(max(path.stat().st_size for name in names for path in folders.done.glob(name)) + 1)
 
 
 WRITES = (
@@ -212,25 +212,25 @@ WRITES = (
 )
 
 
-def attempts(scene: Scene) -> Iterator[Attempt]:
+def attempts(context: ExperimentContext) -> Iterator[Attempt]:
     for write in WRITES:
-        base = scene.work / "record-bytes" / f"of-{write.name}"
-        sides = _sides(write, finished(scene), base)
-        for at in chosen(write.places(sides), scene.count):
-            yield Attempt(f"record-bytes-{write.name}-{at}", partial(_at_byte, write=write, sides=sides, at=at))
-        counted = _copy(sides.before, base / "counted")
+        base = context.work / "record-bytes" / f"of-{write.name}"
+        folders = _sides(write, finished(context), base)
+        for at in evenly_spread(write.places(folders), context.count):
+            yield Attempt(f"record-bytes-{write.name}-{at}", partial(_at_byte, write=write, folders=folders, at=at))
+        counted = _copy(folders.before, base / "counted")
         steps = count_steps(partial(_do, write, counted))
-        for step in chosen(range(steps + 1), scene.count):
-            attempt = partial(_at_step, write=write, sides=sides, step=step)
+        for step in evenly_spread(range(steps + 1), context.count):
+            attempt = partial(_at_step, write=write, folders=folders, step=step)
             yield Attempt(f"record-bytes-{write.name}-step-{step}", attempt)
 
 
-def _sides(write: Write, run: Path, base: Path) -> Sides:
+def _sides(write: Write, run: Path, base: Path) -> BeforeAndAfter:
     before = _copy(run, base / "before")
     write.prepare(before)
     done = _copy(before, base / "done")
     write.do(done)
-    return Sides(before, done)
+    return BeforeAndAfter(before, done)
 
 
 def _copy(run: Path, home: Path) -> Path:
@@ -242,17 +242,17 @@ def _do(write: Write, folder: Path, _promise: Callable[[], None]) -> None:
     write.do(folder)
 
 
-def _at_byte(trial: Trial, write: Write, sides: Sides, at: int) -> None:
-    after = _copy(sides.before, trial.folder)
+def _at_byte(trial: Trial, write: Write, folders: BeforeAndAfter, at: int) -> None:
+    after = _copy(folders.before, trial.folder)
     code, _ = dies_at_byte(partial(_do, write, after), at)
-    trial.saw("death at a byte", "by the kernel" if code == XFSZ else f"none, exit {code}")
+    trial.observe("death at a byte", "by the kernel" if code == XFSZ else f"none, exit {code}")
     trial.claim(code in (XFSZ, 0), f"ended with {code} at byte {at}")
-    write.claim(trial, sides, after)
+    write.claim(trial, folders, after)
 
 
-def _at_step(trial: Trial, write: Write, sides: Sides, step: int) -> None:
-    after = _copy(sides.before, trial.folder)
+def _at_step(trial: Trial, write: Write, folders: BeforeAndAfter, step: int) -> None:
+    after = _copy(folders.before, trial.folder)
     code, _ = dies_at_step(partial(_do, write, after), step)
-    trial.saw("death at a step", "killed" if code == KILLED else f"none, exit {code}")
+    trial.observe("death at a step", "killed" if code == KILLED else f"none, exit {code}")
     trial.claim(code in (KILLED, 0), f"ended with {code} at step {step}")
-    write.claim(trial, sides, after)
+    write.claim(trial, folders, after)

@@ -22,11 +22,11 @@ from tests.breaking import (
     venue_kills,
     venue_ledger,
 )
-from tests.breaking.scene import Scene
+from tests.breaking.context import ExperimentContext
 from tests.breaking.trial import Attempt
 
 
-def nothing_missing(_scene: Scene) -> list[str]:
+def nothing_skipped(_scene: ExperimentContext) -> list[str]:
     return []
 
 
@@ -34,8 +34,8 @@ def nothing_missing(_scene: Scene) -> list[str]:
 class Experiment:
     """`attempts` gives its trials; `missing` says what of it this machine does not allow."""
 
-    attempts: Callable[[Scene], Iterable[Attempt]]
-    missing: Callable[[Scene], list[str]] = nothing_missing
+    attempts: Callable[[ExperimentContext], Iterable[Attempt]]
+    skipped_reasons: Callable[[ExperimentContext], list[str]] = nothing_skipped
 
 
 EXPERIMENTS: dict[str, Experiment] = {
@@ -46,7 +46,7 @@ EXPERIMENTS: dict[str, Experiment] = {
     "kill-engine": Experiment(kill_engine.attempts),
     "sigterm": Experiment(stop_signals.sigterm),
     "ctrl-c": Experiment(stop_signals.ctrl_c),
-    "disk-full": Experiment(disk_full.attempts, disk_full.missing),
+    "disk-full": Experiment(disk_full.attempts, disk_full.skipped_reasons),
     "race": Experiment(race.attempts),
     "tamper": Experiment(tamper.attempts),
     "owner": Experiment(owner.attempts),
@@ -57,6 +57,6 @@ EXPERIMENTS: dict[str, Experiment] = {
     "paper-kill-engine": Experiment(paper_kills.engine_attempts),
     "paper-kill-control": Experiment(paper_kills.control_attempts),
     "paper-recover": Experiment(paper_recover.attempts),
-    "paper-faults": Experiment(paper_faults.attempts, paper_faults.missing),
+    "paper-faults": Experiment(paper_faults.attempts, paper_faults.skipped_reasons),
     "paper-halt": Experiment(paper_halts.attempts),
 }

@@ -7,10 +7,10 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from tests.breaking.aftermath import claim_nothing_half_done, claim_whole
-from tests.breaking.processes import GONE_SECONDS, start, stays_for
-from tests.breaking.scene import RUN, Scene, Turn, turns
+from tests.breaking.aftermath import claim_no_leftovers, claim_whole
+from tests.breaking.context import RUN, ExperimentContext, TrialSlot, trial_slots
 from tests.breaking.trial import Attempt, Trial
+from tests.drivers.processes import GONE_SECONDS, runs_for, start
 
 FULL = 100
 _INTERRUPTED = 130
@@ -19,56 +19,56 @@ _TWICE = 0.2
 _TWICE_SECONDS = 0.5
 
 
-def sigterm(scene: Scene) -> Iterator[Attempt]:
-    return _attempts("sigterm", scene, signal.SIGTERM)
+def sigterm(context: ExperimentContext) -> Iterator[Attempt]:
+    return _attempts("sigterm", context, signal.SIGTERM)
 
 
-def ctrl_c(scene: Scene) -> Iterator[Attempt]:
-    return _attempts("ctrl-c", scene, signal.SIGINT)
+def ctrl_c(context: ExperimentContext) -> Iterator[Attempt]:
+    return _attempts("ctrl-c", context, signal.SIGINT)
 
 
-def _attempts(name: str, scene: Scene, which: signal.Signals) -> Iterator[Attempt]:
-    return (attempt for attempt, _turn in turns(name, scene, FULL, partial(_stop, which=which)))
+def _attempts(name: str, context: ExperimentContext, which: signal.Signals) -> Iterator[Attempt]:
+    return (attempt for attempt, _turn in trial_slots(name, context, FULL, partial(_stop, which=which)))
 
 
-def _stop(trial: Trial, turn: Turn, which: signal.Signals) -> None:
-    tc = turn.scene.home(trial)
-    process = start(tc, trial.folder / "tc", "run", "backtest", "--spec", turn.kind.spec(tc.home), "--run-id", RUN)
-    in_time = turn.reach(trial, process)
+def _stop(trial: Trial, slot: TrialSlot, which: signal.Signals) -> None:
+    tc = slot.context.home(trial)
+    process = start(tc, trial.folder / "tc", "run", "backtest", "--spec", slot.kind.spec(tc.home), "--run-id", RUN)
+    in_time = slot.reach(trial, process)
     process.send_signal(which)
     twice = trial.rng.random() < _TWICE
-    if twice and stays_for(process, trial.rng.uniform(0, _TWICE_SECONDS)):
+    if twice and runs_for(process, trial.rng.uniform(0, _TWICE_SECONDS)):
         process.send_signal(which)
     with suppress(subprocess.TimeoutExpired):
         process.wait(GONE_SECONDS)
     if not trial.claim(process.poll() is not None, f"tc still runs {GONE_SECONDS:.0f} s after {which.name}"):
         return
-    trial.saw("signals", "two" if twice else "one")
-    trial.saw("exit", process.returncode)
+    trial.observe("signals", "two" if twice else "one")
+    trial.observe("exit", process.returncode)
     err = (trial.folder / "tc.err").read_text(errors="replace")
     if tc.run_folder(RUN).is_dir():
-        trial.saw("found", "in time" if in_time else "too late")
+        trial.observe("found", "in time" if in_time else "too late")
         trial.claim("Traceback" not in err, f"tc printed a traceback: {err[-500:]}")
-        shown = claim_whole(trial, tc, RUN, turn.watched.expected)
-        _claim_said(trial, shown, process.returncode, which, twice)
+        metadata = claim_whole(trial, tc, RUN, slot.profile.expected)
+        _claim_said(trial, metadata, process.returncode, which, twice)
     else:
-        trial.saw("found", "before the run existed")
-        claim_never_was(trial, process.returncode, err, which)
-    claim_nothing_half_done(trial, tc)
+        trial.observe("found", "before the run existed")
+        claim_no_run(trial, process.returncode, err, which)
+    claim_no_leftovers(trial, tc)
 
 
-def _claim_said(trial: Trial, shown: dict[str, Any], code: int, which: signal.Signals, twice: bool) -> None:
+def _claim_said(trial: Trial, metadata: dict[str, Any], code: int, which: signal.Signals, twice: bool) -> None:
     """The exit code tells the status; but a signal to a Python that is shutting down, all done, ends it as such."""
-    status, ended_by = shown["status"], shown["ended_by"]
-    wanted = {("interrupted", _INTERRUPTED), ("completed", 0), ("completed", -which)}
+    status, ended_by = metadata["status"], metadata["ended_by"]
+    allowed = {("interrupted", _INTERRUPTED), ("completed", 0), ("completed", -which)}
     if twice:
-        wanted.add(("interrupted", -which))
-    trial.claim((status, code) in wanted, f"tc exits {code} with a run that is {status}")
+        allowed.add(("interrupted", -which))
+    trial.claim((status, code) in allowed, f"tc exits {code} with a run that is {status}")
     if status == "interrupted":
         trial.claim(ended_by == which.name, f"ended by {ended_by}, and not {which.name}")
 
 
-def claim_never_was(trial: Trial, code: int, err: str, which: signal.Signals) -> None:
+def claim_no_run(trial: Trial, code: int, err: str, which: signal.Signals) -> None:
     """While Python itself is starting, `tc` has no say: the signal ends it, and of Ctrl-C Python prints a traceback."""
     if code == _INTERRUPTED:
         trial.claim("Traceback" not in err, f"tc printed a traceback: {err[-500:]}")
@@ -76,4 +76,4 @@ def claim_never_was(trial: Trial, code: int, err: str, which: signal.Signals) ->
     in_python = code == -which or err.rstrip().endswith("KeyboardInterrupt")
     trial.claim(in_python, f"tc exits {code} without a run: {err[-300:]}")
     if "Traceback" in err:
-        trial.saw("said", "traceback of Python, before tc began")
+        trial.observe("said", "traceback of Python, before tc began")

@@ -12,10 +12,10 @@ from opslab.lab import Lab
 from opslab.model.primitives.ids import RunId
 from opslab.runs.record.verify import EXIT_CODES
 from opslab.settings import Settings
-from tests.breaking.aftermath import CHANGED, WHOLE, said
+from tests.breaking.aftermath import CHANGED, WHOLE, answer_text
 from tests.breaking.changes import MANIFEST, Change, changes_of
+from tests.breaking.context import RUN, SMOKE_TINY, ExperimentContext
 from tests.breaking.forged import copy_into, finished
-from tests.breaking.scene import RUN, SMOKE_TINY, Scene
 from tests.breaking.trial import Attempt, Trial
 from tests.drivers.tc import Tc
 
@@ -28,7 +28,7 @@ OTHER = "r2"
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class VerifyAnswer:
     code: int
     findings: list[dict[str, Any]]
     text: str
@@ -36,17 +36,17 @@ class Found:
     def of(self, file: str) -> dict[str, Any] | None:
         """The finding that names a file, or the folder it stands in."""
         parts = {file, *(parent.as_posix() for parent in Path(file).parents)}
-        below = [one for one in self.findings if one["file"] in parts or one["file"].startswith(f"{file}/")]
-        return min(below, key=lambda one: one["file"] != file) if below else None
+        below = [row for row in self.findings if row["file"] in parts or row["file"].startswith(f"{file}/")]
+        return min(below, key=lambda row: row["file"] != file) if below else None
 
 
-def attempts(scene: Scene) -> Iterator[Attempt]:
-    run, other = finished(scene), finished(scene, SMOKE_TINY, OTHER)
+def attempts(context: ExperimentContext) -> Iterator[Attempt]:
+    run, other = finished(context), finished(context, SMOKE_TINY, OTHER)
     number = 0
     for change in changes_of(run):
-        for turn in range(scene.wanted(FULL) if change.times else 1):
+        for slot in range(context.trial_count(FULL) if change.times else 1):
             by_command = number % _BY_COMMAND == 0
-            label = f"tamper-{change.name.replace('/', '_').replace(' ', '-')}-{turn}"
+            label = f"tamper-{change.name.replace('/', '_').replace(' ', '-')}-{slot}"
             yield Attempt(label, partial(_tamper, run=run, change=change, by_command=by_command), _LIMIT_SECONDS)
             number += 1
     yield Attempt("tamper-exchange-manifests", partial(_exchange, run=run, other=other))
@@ -58,13 +58,13 @@ def _tamper(trial: Trial, run: Path, change: Change, by_command: bool) -> None:
     folder = copy_into(Tc(trial.folder), run)
     change.make(folder, trial.rng)
     found = _look(trial, by_command)
-    trial.saw("asked", "the command" if by_command else "the library")
-    trial.saw("verify", found.code)
+    trial.observe("asked", "the command" if by_command else "the library")
+    trial.observe("verify", found.code)
     if not change.found:
         trial.claim(found.code == WHOLE, f"{change.name}: exit {found.code}: {found.text}")
         return
-    wanted = WHOLE if change.harmless else CHANGED
-    trial.claim(found.code == wanted, f"{change.name}: exit {found.code}: {found.text}")
+    expected_code = WHOLE if change.harmless else CHANGED
+    trial.claim(found.code == expected_code, f"{change.name}: exit {found.code}: {found.text}")
     finding = found.of(change.file)
     if trial.claim(finding is not None, f"{change.name}: {change.file} is not named: {found.text}") and change.located:
         assert finding is not None
@@ -76,22 +76,22 @@ def _claim_located(trial: Trial, change: Change, finding: dict[str, Any], before
     at = next((n for n, (old, new) in enumerate(zip(before, after, strict=False)) if old != new), None)
     at = min(len(before), len(after)) if at is None else at
     line, start = before.count(b"\n", 0, at) + 1, before.rfind(b"\n", 0, at) + 1
-    said = (finding["line"], finding["byte"])
-    right = said[0] == line and said[1] is not None and start <= said[1] <= at
-    trial.saw("place", "right" if right else "wrong")
+    answer_text = (finding["line"], finding["byte"])
+    right = answer_text[0] == line and answer_text[1] is not None and start <= answer_text[1] <= at
+    trial.observe("place", "right" if right else "wrong")
     trial.claim(
         right,
         f"{change.name}: first change at byte {at}, which is in line {line} from byte {start}; "
-        f"said line {said[0]}, byte {said[1]}: {finding['message']}",
+        f"said line {answer_text[0]}, byte {answer_text[1]}: {finding['message']}",
     )
 
 
 def _exchange(trial: Trial, run: Path, other: Path) -> None:
     tc = Tc(trial.folder)
-    one, two = copy_into(tc, run), copy_into(tc, other, OTHER)
-    first, second = (one / MANIFEST).read_bytes(), (two / MANIFEST).read_bytes()
-    (one / MANIFEST).write_bytes(second)
-    (two / MANIFEST).write_bytes(first)
+    row, other_copy = copy_into(tc, run), copy_into(tc, other, OTHER)
+    manifest, other_manifest = (row / MANIFEST).read_bytes(), (other_copy / MANIFEST).read_bytes()
+    (row / MANIFEST).write_bytes(other_manifest)
+    (other_copy / MANIFEST).write_bytes(manifest)
     for run_id in (RUN, OTHER):
         _claim_changed(trial, tc, run_id, MANIFEST)
 
@@ -116,14 +116,14 @@ def _claim_changed(trial: Trial, tc: Tc, run_id: str, file: str) -> None:
     trial.claim(file in answer.out, f"verify {run_id} does not name {file}: {answer.out}")
 
 
-def _look(trial: Trial, by_command: bool) -> Found:
+def _look(trial: Trial, by_command: bool) -> VerifyAnswer:
     if by_command:
         answer = Tc(trial.folder)("run", "verify", RUN, "--json")
-        text = said(answer)
+        text = answer_text(answer)
         document = json.loads(answer.out) if answer.out.startswith("{") else {}
-        return Found(answer.code, document.get("findings", []), text)
+        return VerifyAnswer(answer.code, document.get("findings", []), text)
     try:
         found = Lab(Settings(trial.folder, "--home")).verify(RunId(RUN), lambda _size: None)
     except LabError as error:
-        return Found(error.exit_code, [], error.message)
-    return Found(EXIT_CODES[found.verdict], found.model_dump(mode="json")["findings"], found.message)
+        return VerifyAnswer(error.exit_code, [], error.message)
+    return VerifyAnswer(EXIT_CODES[found.verdict], found.model_dump(mode="json")["findings"], found.message)

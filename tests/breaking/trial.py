@@ -14,17 +14,17 @@ class Trial:
     folder: Path
     """Its own; kept when a claim did not hold."""
     rng: random.Random
-    facts: list[tuple[str, str]] = field(default_factory=list)
-    broken: list[str] = field(default_factory=list)
+    observations: list[tuple[str, str]] = field(default_factory=list)
+    violations: list[str] = field(default_factory=list)
 
-    def saw(self, what: str, value: object) -> None:
+    def observe(self, name: str, value: object) -> None:
         """Count `value` under `what` in the table."""
-        self.facts.append((what, str(value)))
+        self.observations.append((name, str(value)))
 
-    def claim(self, holds: bool, otherwise: str) -> bool:
-        if not holds:
-            self.broken.append(otherwise)
-        return holds
+    def claim(self, is_true: bool, violation: str) -> bool:
+        if not is_true:
+            self.violations.append(violation)
+        return is_true
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +38,11 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class TrialResult:
     """A trial that is over; crosses from a worker to the program."""
 
     label: str
     folder: str
     seconds: float
-    facts: tuple[tuple[str, str], ...]
-    broken: tuple[str, ...]
+    observations: tuple[tuple[str, str], ...]
+    violations: tuple[str, ...]

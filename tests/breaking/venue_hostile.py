@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import nullcontext
 from functools import partial
 
-from tests.breaking.scene import Scene
+from tests.breaking.context import ExperimentContext
 from tests.breaking.trial import Attempt, Trial
 from tests.drivers.bystander import attacked, newcomer
 from tests.drivers.hostile_clients import ATTACKS
@@ -31,15 +31,15 @@ AS_OFTEN = (
 _PATIENCE_SECONDS = 240.0
 
 
-def attempts(scene: Scene) -> Iterator[Attempt]:
-    scene.need(SAMPLE)
+def attempts(context: ExperimentContext) -> Iterator[Attempt]:
+    context.prepare_dataset(SAMPLE)
     names = list(ATTACKS)
-    for number in range(scene.wanted(FULL)):
+    for number in range(context.trial_count(FULL)):
         name = names[number % len(names)]
-        yield Attempt(f"venue-hostile-{number}-{name}", partial(_attack, scene=scene, name=name), _PATIENCE_SECONDS)
+        yield Attempt(f"venue-hostile-{number}-{name}", partial(_attack, context=context, name=name), _PATIENCE_SECONDS)
 
 
-def _attack(trial: Trial, scene: Scene, name: str) -> None:
+def _attack(trial: Trial, context: ExperimentContext, name: str) -> None:
     run, count = ATTACKS[name]
     if name == "a-crowd":
         count = CROWD
@@ -48,16 +48,16 @@ def _attack(trial: Trial, scene: Scene, name: str) -> None:
     elif name not in AS_OFTEN:
         count *= MORE
     at_full_speed = name in AT_FULL_SPEED
-    with attacked(scene.candles, trial.folder, at_full_speed=at_full_speed) as (at, venue, onlooker):
+    with attacked(context.candles, trial.folder, at_full_speed=at_full_speed) as (at, venue, onlooker):
         # at full speed the onlooker does not read in time either
         with nullcontext(list[str]()) if at_full_speed else onlooker.beside(name) as complaints:
-            began = time.monotonic()
+            started_s = time.monotonic()
             run(at, random.Random(trial.rng.randrange(1 << 30)), count)
-            trial.saw(name, f"within {10 * (int((time.monotonic() - began) / 10) + 1)} s")
+            trial.observe(name, f"within {10 * (int((time.monotonic() - started_s) / 10) + 1)} s")
             newcomer(venue)
         for complaint in complaints:
             trial.claim(False, complaint)
-        trial.saw("peak", f"below {16 * (venue.memory_kb('VmHWM') // (16 << 10) + 1)} MB")
+        trial.observe("peak", f"below {16 * (venue.memory_kb('VmHWM') // (16 << 10) + 1)} MB")
         venue.stop()
         found = venue.audit()
         trial.claim(found.proven, f"the ledger's audit: {[finding.text() for finding in found.findings]}")

@@ -14,7 +14,7 @@ from typing import Any
 
 from opslab.model.messages.ledger_events import Accepted, Amended, LedgerEvent
 from opslab.model.primitives.instant import MINUTE_MS
-from tests.breaking.scene import Scene
+from tests.breaking.context import ExperimentContext
 from tests.breaking.trial import Attempt, Trial
 from tests.drivers.node_process import Line, NodeProcess
 from tests.drivers.venue_process import SAMPLE, VenueProcess
@@ -42,7 +42,7 @@ Ledger = Sequence[Sequence[LedgerEvent]]
 
 
 @dataclass(frozen=True, slots=True)
-class Latitude:
+class Tolerance:
     """What a node may have other than the venue, see `differences`."""
 
     entry_off: float = REPORTED_OFF
@@ -50,7 +50,7 @@ class Latitude:
 
 
 @dataclass(frozen=True, slots=True)
-class Play:
+class KillSession:
     """A venue, a node that trades on it, and how long a minute takes there."""
 
     venue: VenueProcess
@@ -58,54 +58,54 @@ class Play:
     minute_seconds: float
 
 
-def node_attempts(scene: Scene) -> Iterator[Attempt]:
-    yield from _attempts("venue-kill-node", scene, _kill_node)
+def node_attempts(context: ExperimentContext) -> Iterator[Attempt]:
+    yield from _attempts("venue-kill-node", context, _kill_node)
 
 
-def venue_attempts(scene: Scene) -> Iterator[Attempt]:
-    yield from _attempts("venue-kill-venue", scene, _kill_venue)
+def venue_attempts(context: ExperimentContext) -> Iterator[Attempt]:
+    yield from _attempts("venue-kill-venue", context, _kill_venue)
 
 
-def _attempts(name: str, scene: Scene, run: Callable[..., None]) -> Iterator[Attempt]:
-    scene.need(SAMPLE)
+def _attempts(name: str, context: ExperimentContext, run: Callable[..., None]) -> Iterator[Attempt]:
+    context.prepare_dataset(SAMPLE)
     moments = list(MOMENTS)
-    for number in range(scene.wanted(FULL)):
+    for number in range(context.trial_count(FULL)):
         moment = moments[number % len(moments)]
-        yield Attempt(f"{name}-{number}-{moment.replace(' ', '-')}", partial(run, scene=scene, moment=moment), 120.0)
+        yield Attempt(f"{name}-{number}-{moment.replace(' ', '-')}", partial(run, context=context, moment=moment), 120.0)
 
 
 # Moments.
 
 
-def _anywhere(trial: Trial, _play: Play) -> float:
+def _anywhere(trial: Trial, _play: KillSession) -> float:
     return trial.rng.uniform(0, _ANYWHERE_SECONDS)
 
 
-def _at_an_order(trial: Trial, play: Play) -> float:
+def _at_an_order(trial: Trial, session: KillSession) -> float:
     """While the venue deals with one."""
-    time.sleep(_anywhere(trial, play))
-    play.node.wait("order", event="OrderSubmitted", after=len(play.node.lines))
+    time.sleep(_anywhere(trial, session))
+    session.node.wait("order", event="OrderSubmitted", after=len(session.node.lines))
     return trial.rng.uniform(0, _ORDER_SECONDS)
 
 
-def _at_a_close(trial: Trial, play: Play) -> float:
+def _at_a_close(trial: Trial, session: KillSession) -> float:
     """Around the end of a minute."""
-    time.sleep(_anywhere(trial, play))
-    play.node.wait("bar", after=len(play.node.lines))
-    return max(0.0, play.minute_seconds + trial.rng.uniform(-_CLOSE_SECONDS, _CLOSE_SECONDS / 4))
+    time.sleep(_anywhere(trial, session))
+    session.node.wait("bar", after=len(session.node.lines))
+    return max(0.0, session.minute_seconds + trial.rng.uniform(-_CLOSE_SECONDS, _CLOSE_SECONDS / 4))
 
 
-MOMENTS: dict[str, Callable[[Trial, Play], float]] = {
+MOMENTS: dict[str, Callable[[Trial, KillSession], float]] = {
     "anywhere": _anywhere,
     "at an order": _at_an_order,
     "at a close": _at_a_close,
 }
 
 
-def _trading(trial: Trial, scene: Scene, stack: ExitStack) -> Play:
+def _trading(trial: Trial, context: ExperimentContext, stack: ExitStack) -> KillSession:
     """With an open position and open orders, all three of which stay, and many more that come and go."""
     speed, ticks = trial.rng.choice(_SPEEDS), trial.rng.choice(_TICKS)
-    venue = stack.enter_context(VenueProcess(scene.candles, trial.folder, speed=speed, ticks=ticks))
+    venue = stack.enter_context(VenueProcess(context.candles, trial.folder, speed=speed, ticks=ticks))
     node = stack.enter_context(_node(trial, venue, "node", seed=trial.rng.randrange(1 << 30), checks=True))
     node.wait("ready")
     node.place("KEPT-LONG", "BUY", "0.500")
@@ -116,8 +116,8 @@ def _trading(trial: Trial, scene: Scene, stack: ExitStack) -> Play:
         node.wait("order", client_order_id=id, event="OrderAccepted")
     node.do("trade", on=True)
     node.wait_for(lambda line: line.get("event") == "OrderFilled" and not _kept(line), "an order of its own filled")
-    trial.saw("speed", f"{speed:.0f}x")
-    return Play(venue, node, 60 / speed)
+    trial.observe("speed", f"{speed:.0f}x")
+    return KillSession(venue, node, 60 / speed)
 
 
 def _node(trial: Trial, venue: VenueProcess, name: str, **setup: Any) -> NodeProcess:
@@ -131,27 +131,27 @@ def _kept(line: Line) -> bool:
 # Of the node.
 
 
-def _kill_node(trial: Trial, scene: Scene, moment: str) -> None:
+def _kill_node(trial: Trial, context: ExperimentContext, moment: str) -> None:
     with ExitStack() as stack:
-        play = _trading(trial, scene, stack)
-        time.sleep(MOMENTS[moment](trial, play))
-        play.node.kill()
-        trial.saw("moment", moment)
-        _claim_acknowledged(trial, play.node.lines, play.venue.transactions())
-        known = len(play.venue.transactions())
-        fresh = stack.enter_context(_node(trial, play.venue, "fresh"))
+        session = _trading(trial, context, stack)
+        time.sleep(MOMENTS[moment](trial, session))
+        session.node.kill()
+        trial.observe("moment", moment)
+        _claim_acknowledged(trial, session.node.lines, session.venue.transactions())
+        known = len(session.venue.transactions())
+        fresh = stack.enter_context(_node(trial, session.venue, "fresh"))
         started = fresh.wait("started")
-        found = _disagreement(started, play.venue.transactions(), known, Latitude())
-        trial.saw("what the new node starts with", "what the venue has" if not found else "what it had a moment before")
-        if not _claim_agrees(trial, play.venue, fresh, "a new node"):
+        found = _disagreement(started, session.venue.transactions(), known, Tolerance())
+        trial.observe("what the new node starts with", "what the venue has" if not found else "what it had a moment before")
+        if not _claim_agrees(trial, session.venue, fresh, "a new node"):
             return
         open_ids = set(fresh.state()["open"])
         trial.claim({"KEPT-LOW", "KEPT-HIGH"} <= open_ids, f"orders lost their ids: {sorted(open_ids)}")
-        trial.saw("open orders taken over", len(open_ids))
-        _claim_owned(trial, play.venue, fresh)
+        trial.observe("open orders taken over", len(open_ids))
+        _claim_owned(trial, session.venue, fresh)
         fresh.stop()
-        play.venue.stop()
-        _claim_proven(trial, play.venue)
+        session.venue.stop()
+        _claim_proven(trial, session.venue)
 
 
 def _claim_owned(trial: Trial, venue: VenueProcess, fresh: NodeProcess) -> None:
@@ -173,40 +173,40 @@ def _claim_owned(trial: Trial, venue: VenueProcess, fresh: NodeProcess) -> None:
 # Of the venue.
 
 
-def _kill_venue(trial: Trial, scene: Scene, moment: str) -> None:
+def _kill_venue(trial: Trial, context: ExperimentContext, moment: str) -> None:
     with ExitStack() as stack:
-        play = _trading(trial, scene, stack)
-        venue, node = play.venue, play.node
-        time.sleep(MOMENTS[moment](trial, play))
+        session = _trading(trial, context, stack)
+        venue, node = session.venue, session.node
+        time.sleep(MOMENTS[moment](trial, session))
         venue.kill()
-        trial.saw("moment", moment)
+        trial.observe("moment", moment)
         at_death = venue.transactions()
         lost = node.wait("socket", state="DISCONNECTED")
         told = node.lines[: node.lines.index(lost)]
         _claim_acknowledged(trial, told, at_death)
-        trial.saw("orders in flight", _in_flight(told, at_death))
+        trial.observe("orders in flight", _in_flight(told, at_death))
         given_up = _unanswered(told)
         if trial.rng.random() < 0.5:
             time.sleep(trial.rng.uniform(0, 1.0))
         venue.start()
-        began = time.monotonic()
+        started_s = time.monotonic()
         after = node.lines.index(lost)
         _claim_same_account(trial, venue, at_death)
         _wait_for_sockets(node, after)
-        trial.saw("node is back", f"within {int(time.monotonic() - began) + 1} s")
+        trial.observe("node is back", f"within {int(time.monotonic() - started_s) + 1} s")
         seen = len(node.lines)
         node.wait("bar", after=seen)
         node.place("KEPT-AFTER", "SELL", "0.010")
         node.wait("order", client_order_id="KEPT-AFTER", event="OrderFilled")
         node.do("trade", on=False)
 
-        def latitude() -> Latitude:
-            return Latitude(INFERRED_OFF if _inferred(node) else REPORTED_OFF, given_up)
+        def tolerance() -> Tolerance:
+            return Tolerance(INFERRED_OFF if _inferred(node) else REPORTED_OFF, given_up)
 
-        if _claim_agrees(trial, venue, node, "the node that came back", latitude):
+        if _claim_agrees(trial, venue, node, "the node that came back", tolerance):
             wrong = given_up & set(node.state()["closed"]) & {plain(id) for id in _open_ids(venue)}
-            trial.saw("orders that the engine gave up, open at the venue", len(wrong))
-        trial.saw("fills that the engine inferred", _inferred(node))
+            trial.observe("orders that the engine gave up, open at the venue", len(wrong))
+        trial.observe("fills that the engine inferred", _inferred(node))
         node.stop()
         klines = venue.ask("/fapi/v1/klines", signed=False, symbol="BTCUSDT", interval="1m", limit=1500)[:-1]
         _claim_candles(trial, venue, node.lines, lost, klines)
@@ -275,7 +275,7 @@ def _claim_same_account(trial: Trial, venue: VenueProcess, at_death: Ledger) -> 
             break
     else:
         raise AssertionError("the account was never at rest")
-    trial.saw("served after the kill", "as it was" if len(before) == len(at_death) else "as it was, and went on")
+    trial.observe("served after the kill", "as it was" if len(before) == len(at_death) else "as it was, and went on")
     stands = _standing(before)
     served = (Decimal(balance["walletBalance"]), Decimal(risk["positionAmt"]))
     trial.claim(served == (stands.wallet, stands.position), f"serves {served}, not {stands.wallet}, {stands.position}")
@@ -311,11 +311,11 @@ def _claim_candles(trial: Trial, venue: VenueProcess, lines: list[Line], lost: L
         trial.claim(dataset[ts] == values, f"candle {ts} is {values}, the dataset has {dataset[ts]}")
     before = max((line["ts_event"] for line in lines[: lines.index(lost)] if line["what"] == "bar"), default=0)
     behind = min(line["ts_event"] for line in lines[lines.index(lost) :] if line["what"] == "bar")
-    missing = [ts for ts in dataset if times[0] < ts < times[-1] and ts not in set(times)]
-    trial.saw("candles missing from the stream", len(missing))
-    trial.claim(len(missing) <= 1, f"{len(missing)} candles are missing of the stream")
-    trial.claim(all(before < ts < behind for ts in missing), f"missing while it was connected: {missing}")
-    trial.claim(all(ts in asked for ts in missing), f"not to be had at all: {missing}")
+    skipped_reasons = [ts for ts in dataset if times[0] < ts < times[-1] and ts not in set(times)]
+    trial.observe("candles missing from the stream", len(skipped_reasons))
+    trial.claim(len(skipped_reasons) <= 1, f"{len(skipped_reasons)} candles are missing of the stream")
+    trial.claim(all(before < ts < behind for ts in skipped_reasons), f"missing while it was connected: {skipped_reasons}")
+    trial.claim(all(ts in asked for ts in skipped_reasons), f"not to be had at all: {skipped_reasons}")
 
 
 # Of both.
@@ -359,12 +359,12 @@ def _claim_acknowledged(trial: Trial, lines: Iterable[Line], ledger: Ledger) -> 
         trial.claim(holds, f"told {line}, the ledger has {order}")
 
 
-def _disagreement(told: Line, ledger: Ledger, known: int, latitude: Latitude) -> list[str]:
+def _disagreement(told: Line, ledger: Ledger, known: int, tolerance: Tolerance) -> list[str]:
     """Why this is not what the ledger said at any moment since it had `known` transactions; empty when it is."""
     found: list[str] = []
     for length in range(len(ledger), known - 1, -1):
         stands = _standing(ledger[:length])
-        this = differences(told, stands, entry_off=latitude.entry_off, given_up=latitude.given_up)
+        this = differences(told, stands, entry_off=tolerance.entry_off, given_up=tolerance.given_up)
         if not this:
             return []
         found = found or this
@@ -372,25 +372,25 @@ def _disagreement(told: Line, ledger: Ledger, known: int, latitude: Latitude) ->
 
 
 def _claim_agrees(
-    trial: Trial, venue: VenueProcess, node: NodeProcess, who: str, latitude: Callable[[], Latitude] = Latitude
+    trial: Trial, venue: VenueProcess, node: NodeProcess, who: str, tolerance: Callable[[], Tolerance] = Tolerance
 ) -> bool:
     """Before long the node has exactly what the venue has."""
-    began = time.monotonic()
+    started_s = time.monotonic()
     while True:
         known = len(venue.transactions())
         told = node.state()
-        found = _disagreement(told, venue.transactions(), known, latitude())
-        seconds = time.monotonic() - began
+        found = _disagreement(told, venue.transactions(), known, tolerance())
+        seconds = time.monotonic() - started_s
         if not found or seconds > _AGREE_SECONDS:
             break
         time.sleep(_POLL_SECONDS)
     if not found:
-        trial.saw(f"{who} agrees", "within 0.2 s" if seconds < 0.2 else f"within {int(seconds) + 1} s")
+        trial.observe(f"{who} agrees", "within 0.2 s" if seconds < 0.2 else f"within {int(seconds) + 1} s")
     return trial.claim(not found, f"{who} does not agree with the venue after {_AGREE_SECONDS:.0f} s: {found}")
 
 
 def _claim_proven(trial: Trial, venue: VenueProcess) -> None:
     found = venue.audit()
     trial.claim(found.proven, f"the ledger's audit: {[finding.text() for finding in found.findings]}")
-    bugs = [entry for entry in venue.log if entry.get("log", {}).get("what") == "bug"]
+    bugs = [entry for entry in venue.log if entry.get("log", {}).get("event") == "bug"]
     trial.claim(not bugs, f"the venue had bugs: {bugs}")

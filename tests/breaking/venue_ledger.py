@@ -24,9 +24,18 @@ from opslab.model.messages.ledger_events import (
     LeverageSet,
     Opened,
 )
-from tests.breaking.scene import Scene
+from tests.breaking.context import ExperimentContext
 from tests.breaking.trial import Attempt, Trial
-from tests.drivers.trading_clients import Asked, Hand, Memory, at_work, by_market, by_rest, by_socket, by_user_stream
+from tests.drivers.trading_clients import (
+    Hand,
+    Memory,
+    VenueOptions,
+    at_work,
+    by_market,
+    by_rest,
+    by_socket,
+    by_user_stream,
+)
 from tests.drivers.venue_client import VenueChild, VenueClient
 from tests.drivers.venue_process import SAMPLE
 from tests.oracles.ledger_state import Standing, standing
@@ -45,17 +54,17 @@ _STREAMS = ("btcusdt@aggTrade", "btcusdt@kline_1m")
 Ledger = Sequence[Sequence[LedgerEvent]]
 
 
-def attempts(scene: Scene) -> Iterator[Attempt]:
-    scene.need(SAMPLE)
-    for number in range(scene.wanted(FULL)):
-        yield Attempt(f"venue-ledger-{number}", partial(_trial, scene=scene), 120.0)
+def attempts(context: ExperimentContext) -> Iterator[Attempt]:
+    context.prepare_dataset(SAMPLE)
+    for number in range(context.trial_count(FULL)):
+        yield Attempt(f"venue-ledger-{number}", partial(_trial, context=context), 120.0)
 
 
-def _trial(trial: Trial, scene: Scene) -> None:
+def _trial(trial: Trial, context: ExperimentContext) -> None:
     rng, memory = trial.rng, Memory()
     speed, ticks = rng.choice(_SPEEDS), rng.choice(_TICKS)
-    trial.saw("speed", f"{speed:.0f}x")
-    venue = VenueChild(scene.candles, trial.folder, speed=speed, pace="clock", ticks=ticks)
+    trial.observe("speed", f"{speed:.0f}x")
+    venue = VenueChild(context.candles, trial.folder, speed=speed, pace="clock", ticks=ticks)
     with venue:
         before: Ledger = ()
         for life in range(KILLS):
@@ -78,7 +87,7 @@ def _trial(trial: Trial, scene: Scene) -> None:
         trial.claim(venue.audit().proven, "the audit finds something after a clean end")
         _claim_candles(trial, venue, memory)
     trial.claim(not memory.faults, f"clients met with what they did not expect: {memory.faults}")
-    bugs = [entry for entry in venue.log if entry.get("log", {}).get("what") == "bug"]
+    bugs = [entry for entry in venue.log if entry.get("log", {}).get("event") == "bug"]
     trial.claim(not bugs, f"the venue had bugs: {bugs}")
 
 
@@ -100,11 +109,11 @@ def _hammer(trial: Trial, venue: VenueChild, memory: Memory, life: int) -> None:
         if rng.random() < 0.5:
             at = first + rng.randint(1, _MOST_ASKED)
             memory.on_ask = lambda count: now.set() if count >= at else None
-            trial.saw("killed", "at a request")
+            trial.observe("killed", "at a request")
             seconds = _END_SECONDS
         else:
             memory.on_ask = lambda _count: None
-            trial.saw("killed", "at any moment")
+            trial.observe("killed", "at any moment")
             seconds = rng.uniform(0, _WORK_SECONDS)
         threads = at_work(memory, *works)
         now.wait(seconds)
@@ -113,13 +122,13 @@ def _hammer(trial: Trial, venue: VenueChild, memory: Memory, life: int) -> None:
             thread.join(_END_SECONDS)
         trial.claim(not any(thread.is_alive() for thread in threads), "a client waits for a venue that is dead")
     mine = memory.asked[first:]
-    trial.saw("asked in a life", f"up to {-(-len(mine) // 100) * 100}")
-    trial.saw("torn end", "yes" if _is_torn(venue) else "no")
+    trial.observe("asked in a life", f"up to {-(-len(mine) // 100) * 100}")
+    trial.observe("torn end", "yes" if _is_torn(venue) else "no")
     kept = {e.client_order_id for events in venue.transactions() for e in events if isinstance(e, Accepted)}
     for one in mine:
         if one.what == "place" and one.answer is None and one.refusal is None:
             name = one.params["newClientOrderId"]
-            trial.saw("orders without an answer", "in the ledger" if name in kept else "never taken")
+            trial.observe("orders without an answer", "in the ledger" if name in kept else "never taken")
 
 
 def _kill_at_start(trial: Trial, venue: VenueChild) -> None:
@@ -140,9 +149,9 @@ def _kill_at_start(trial: Trial, venue: VenueChild) -> None:
     killing.start()
     try:
         venue.start()
-        trial.saw("killed at start", "once it listened")
+        trial.observe("killed at start", "once it listened")
     except AssertionError:
-        trial.saw("killed at start", "before it listened")
+        trial.observe("killed at start", "before it listened")
     killing.join()
     with suppress(AssertionError):
         venue.kill()
@@ -231,7 +240,7 @@ def _is_asked(order: Accepted, params: dict[str, Any]) -> bool:
 
 def _claim_kept_was_asked(trial: Trial, memory: Memory, ledger: Ledger) -> None:
     places = {one.params["newClientOrderId"]: one for one in memory.asked if one.what == "place"}
-    by_what: dict[str, list[Asked]] = {}
+    by_what: dict[str, list[VenueOptions]] = {}
     for one in memory.asked:
         by_what.setdefault(one.what, []).append(one)
     ends = {one.params["orderId"] for what in ("cancel", "modify") for one in by_what.get(what, ())}
@@ -277,8 +286,8 @@ def _claim_serves(trial: Trial, venue: VenueChild, ledger: Ledger, memory: Memor
         served = (Decimal(account["totalWalletBalance"]), Decimal(position["positionAmt"]))
         trial.claim(served == (stands.wallet, stands.position), f"serves {served}")
         found = {row["orderId"]: _row(row) for row in client.open_orders()}
-        wanted = {number: _kept(order) for number, order in stands.open.items()}
-        trial.claim(found == wanted, f"serves the open orders {found}, not {wanted}")
+        expected = {number: _kept(order) for number, order in stands.open.items()}
+        trial.claim(found == expected, f"serves the open orders {found}, not {expected}")
         trades = client.sign("GET", "/fapi/v1/userTrades", symbol="BTCUSDT", limit=1000).found
         last = [(trade.trade_id, trade.order_id, trade.fee) for trade in list(stands.trades.values())[-1000:]]
         told = [(trade["id"], trade["orderId"], Decimal(trade["commission"])) for trade in trades]
@@ -315,11 +324,11 @@ def _claim_candles(trial: Trial, venue: VenueChild, memory: Memory) -> None:
     """Those that were told are the dataset's, each once."""
     opens = [candle["t"] for candle in memory.candles]
     trial.claim(opens == sorted(set(opens)), "a candle was told twice")
-    trial.saw("candles told", "some" if opens else "none")
+    trial.observe("candles told", "some" if opens else "none")
     for known in venue.candles():
         if not opens or known.open_ms > opens[-1]:
             break
-        wanted = [Decimal(cents) / 100 for cents in (known.open, known.high, known.low, known.close)]
+        expected = [Decimal(cents) / 100 for cents in (known.open, known.high, known.low, known.close)]
         for candle in memory.candles:
             told = [Decimal(candle[name]) for name in "ohlc"]
-            trial.claim(candle["t"] != known.open_ms or told == wanted, f"candle {candle} is not the dataset's")
+            trial.claim(candle["t"] != known.open_ms or told == expected, f"candle {candle} is not the dataset's")

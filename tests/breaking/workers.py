@@ -12,8 +12,8 @@ from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
 from types import FrameType
 
-from tests.breaking.processes import GONE_SECONDS, adopt_orphans, end_everything_below, end_with_parent, orphans_after
-from tests.breaking.trial import Attempt, Outcome, Trial
+from tests.breaking.trial import Attempt, Trial, TrialResult
+from tests.drivers.processes import GONE_SECONDS, adopt_orphans, end_with_parent, kill_descendants, orphans_after
 
 _FORK = get_context("fork")
 """An attempt holds functions; a fork hands them on as they are."""
@@ -21,7 +21,7 @@ _END_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class Bench:
+class TrialFactory:
     """Where trials take place, and with which seed."""
 
     work: Path
@@ -34,14 +34,14 @@ class Bench:
         return Trial(attempt.label, folder, random.Random(f"{self.seed} {attempt.label}"))
 
 
-def outcomes(bench: Bench, attempts: Sequence[Attempt], workers: int) -> Iterator[Outcome]:
+def run_trials(factory: TrialFactory, attempts: Sequence[Attempt], workers: int) -> Iterator[TrialResult]:
     """Run all attempts; what came of each, in the order in which they end. Leaves no process, however it ends."""
-    turn = _FORK.Value("i", 0)
+    slot = _FORK.Value("i", 0)
     links, processes = [], []
     try:
         for _ in range(min(workers, len(attempts))):
             receiving, sending = _FORK.Pipe(duplex=False)
-            process = _FORK.Process(target=_work, args=(bench, attempts, turn, sending))
+            process = _FORK.Process(target=_work, args=(factory, attempts, slot, sending))
             process.start()
             sending.close()
             processes.append(process)
@@ -56,7 +56,7 @@ def outcomes(bench: Bench, attempts: Sequence[Attempt], workers: int) -> Iterato
         for process in processes:
             process.join(_END_SECONDS)
             if process.exitcode:
-                yield Outcome("worker", str(bench.work), 0.0, (), (f"a worker ended with {process.exitcode}",))
+                yield TrialResult("worker", str(factory.work), 0.0, (), (f"a worker ended with {process.exitcode}",))
     finally:
         for process in processes:
             if process.is_alive():
@@ -65,14 +65,14 @@ def outcomes(bench: Bench, attempts: Sequence[Attempt], workers: int) -> Iterato
             process.join(_END_SECONDS)
 
 
-def _work(bench: Bench, attempts: Sequence[Attempt], turn: "Synchronized[int]", sending: connection.Connection) -> None:
+def _work(factory: TrialFactory, attempts: Sequence[Attempt], slot: "Synchronized[int]", sending: connection.Connection) -> None:
     end_with_parent()
     adopt_orphans()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _leave)
     signal.signal(signal.SIGALRM, _give_up)
-    while (attempt := _next(attempts, turn)) is not None:
-        sending.send(_try(bench, attempt))
+    while (attempt := _next(attempts, slot)) is not None:
+        sending.send(_try(factory, attempt))
 
 
 class _HangsError(BaseException):
@@ -80,7 +80,7 @@ class _HangsError(BaseException):
 
 
 def _leave(_number: int, _frame: FrameType | None) -> None:
-    end_everything_below()
+    kill_descendants()
     os._exit(0)
 
 
@@ -88,16 +88,16 @@ def _give_up(_number: int, _frame: FrameType | None) -> None:
     raise _HangsError("for too long")
 
 
-def _next(attempts: Sequence[Attempt], turn: "Synchronized[int]") -> Attempt | None:
-    with turn.get_lock():
-        number = turn.value
-        turn.value += 1
+def _next(attempts: Sequence[Attempt], slot: "Synchronized[int]") -> Attempt | None:
+    with slot.get_lock():
+        number = slot.value
+        slot.value += 1
     return attempts[number] if number < len(attempts) else None
 
 
-def _try(bench: Bench, attempt: Attempt) -> Outcome:
-    began = time.monotonic()
-    trial = bench.trial(attempt)
+def _try(factory: TrialFactory, attempt: Attempt) -> TrialResult:
+    started_s = time.monotonic()
+    trial = factory.trial(attempt)
     signal.setitimer(signal.ITIMER_REAL, attempt.limit_seconds)
     try:
         attempt.run(trial)
@@ -107,10 +107,10 @@ def _try(bench: Bench, attempt: Attempt) -> Outcome:
         signal.setitimer(signal.ITIMER_REAL, 0)
     left = orphans_after(GONE_SECONDS)
     trial.claim(not left, f"processes left behind: {left}")
-    end_everything_below()
-    if trial.broken:
-        (trial.folder / "broken.txt").write_text("\n".join(trial.broken) + "\n")
+    kill_descendants()
+    if trial.violations:
+        (trial.folder / "broken.txt").write_text("\n".join(trial.violations) + "\n")
     else:
         shutil.rmtree(trial.folder, ignore_errors=True)
-    seconds = time.monotonic() - began
-    return Outcome(trial.label, str(trial.folder), seconds, tuple(trial.facts), tuple(trial.broken))
+    seconds = time.monotonic() - started_s
+    return TrialResult(trial.label, str(trial.folder), seconds, tuple(trial.observations), tuple(trial.violations))

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from opslab.runs.processes.venue_control_client import DoorClient
+from opslab.runs.processes.venue_control_client import ControlClient
 from opslab.venue.faults.registry import FAULTS
 from tests.drivers.control_client import TOKEN, holding
 from tests.drivers.node_process import Line, NodeProcess
@@ -84,10 +84,10 @@ class Seen:
         return found
 
 
-class Watch:
+class StrategyRecorder:
     """A node at a venue of its own."""
 
-    def __init__(self, node: NodeProcess, door: DoorClient, seen: dict[str, Seen]) -> None:
+    def __init__(self, node: NodeProcess, door: ControlClient, seen: dict[str, Seen]) -> None:
         """seen: gets what is watched."""
         self.node = node
         self.door = door
@@ -105,7 +105,7 @@ class Watch:
 class Take:
     """What is watched between two moments."""
 
-    def __init__(self, watch: Watch, first: int) -> None:
+    def __init__(self, watch: StrategyRecorder, first: int) -> None:
         self.first = first
         self.begun = time()
         self.ended: float | None = None
@@ -154,10 +154,10 @@ def tells(what: str, **more: Any) -> Callable[[Line], bool]:
     return lambda line: line["what"] == what and all(line.get(name) == value for name, value in more.items())
 
 
-type Scene = Callable[[Watch], None]
+type Scene = Callable[[StrategyRecorder], None]
 
 
-def lost_and_found(watch: Watch) -> None:
+def lost_and_found(watch: StrategyRecorder) -> None:
     """Connections, silence, and what cannot be read."""
     for name in ("close", "reset"):
         with watch.watching(name) as take:
@@ -202,7 +202,7 @@ def lost_and_found(watch: Watch) -> None:
         take.flows()
 
 
-def late_and_double(watch: Watch) -> None:
+def late_and_double(watch: StrategyRecorder) -> None:
     """What comes late, twice, or not in its turn; and the book's chain."""
     for name in ("delay", "jitter"):
         with watch.watching(name) as take:
@@ -234,7 +234,7 @@ def late_and_double(watch: Watch) -> None:
             take.flows()
 
 
-def orders_over_the_socket(watch: Watch) -> None:
+def orders_over_the_socket(watch: StrategyRecorder) -> None:
     """What befalls orders, and the account."""
     with watch.watching("reject-orders") as take, take.holding("reject-orders"):
         watch.node.place("REFUSED", "BUY", "0.010")
@@ -277,7 +277,7 @@ def orders_over_the_socket(watch: Watch) -> None:
         take.wait_anew("bar", count=2)
 
 
-def orders_over_http(watch: Watch) -> None:
+def orders_over_http(watch: StrategyRecorder) -> None:
     """Orders whose outcome the node is not told: it waits for half a minute."""
     with watch.watching("http") as take:
         with take.holding("http", status=503, method="POST", path="/fapi/v1/order", count=1):
@@ -292,7 +292,7 @@ def orders_over_http(watch: Watch) -> None:
         take.until("LOST", "OrderRejected", seconds=60)
 
 
-def unheard(watch: Watch) -> None:
+def unheard(watch: StrategyRecorder) -> None:
     """Connections that are silent for a minute: with pongs nobody notices, without them they are opened anew."""
     with watch.watching("silence: no pongs") as take:
         with (
@@ -308,7 +308,7 @@ def unheard(watch: Watch) -> None:
         take.wait_anew("bar")
 
 
-def move_about(watch: Watch, take: Take, id: str) -> None:
+def move_about(watch: StrategyRecorder, take: Take, id: str) -> None:
     """Place, change and cancel an order."""
     watch.node.place(id, "BUY", "0.010", kind="limit", off=0.97)
     take.until(id, "OrderAccepted")
@@ -323,7 +323,7 @@ def late_ms(line: Line) -> float:
     return (line["ts_init"] - line["ts_event"]) / 1e6 if line["what"] == "trade" else 0.0
 
 
-def wait_for_minutes(watch: Watch, minutes: int) -> None:
+def wait_for_minutes(watch: StrategyRecorder, minutes: int) -> None:
     wait_until(lambda: watch.door.ask("status")["minutes"] >= minutes, f"{minutes} minutes of the market")
 
 
@@ -351,14 +351,14 @@ def killed(venue: VenueChild, folder: Path, name: str) -> End:
     with NodeProcess(venue.endpoints, folder / f"{name}.log") as node:
         node.wait("bar")
         begun = time()
-        with DoorClient(venue.ledger, TOKEN) as door, holding(door, name):
+        with ControlClient(venue.ledger, TOKEN) as door, holding(door, name):
             return End(node.death(), time() - begun, node.printed, node.lines)
 
 
 def starting(venue: VenueChild, folder: Path, name: str, **terms: Any) -> End:
     """A node that is started while requests for the instruments are answered with an error."""
     with (
-        DoorClient(venue.ledger, TOKEN) as door,
+        ControlClient(venue.ledger, TOKEN) as door,
         holding(door, "http", method="GET", path="/fapi/v1/exchangeInfo", **terms),
         NodeProcess(venue.endpoints, folder / f"{name}.log", connect_seconds=10, all_data=False) as node,
     ):
@@ -398,11 +398,11 @@ class Theatre:
         with (
             self._venue(scene.__name__) as venue,
             NodeProcess(venue.endpoints, self._folder / f"{scene.__name__}.log", **setup) as node,
-            DoorClient(venue.ledger, TOKEN) as door,
+            ControlClient(venue.ledger, TOKEN) as door,
         ):
             node.wait("ready")
             node.wait("bar")
-            scene(Watch(node, door, self._seen))
+            scene(StrategyRecorder(node, door, self._seen))
             node.stop()
 
     def _end(self) -> dict[str, End]:

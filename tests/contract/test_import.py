@@ -178,7 +178,7 @@ def test_warnings_do_not_make_a_check_fail(bare_tc: Tc, tmp_path: Path) -> None:
 
 def test_a_prepared_dataset_can_be_checked(tc: Tc) -> None:
     report = tc.json("data", "check", "--dataset", "btcusdt-sample")
-    assert (report["rows"], report["sound"], report["counts"]) == (10_080, True, {})
+    assert (report["rows"], report["valid"], report["counts"]) == (10_080, True, {})
 
 
 def test_a_check_needs_files_or_a_dataset_and_not_both(bare_tc: Tc) -> None:

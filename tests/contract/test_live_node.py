@@ -13,15 +13,15 @@ from typing import Any, Protocol
 
 import pytest
 
-from opslab.model.messages.engine_messages import OwnStrategyPlan
-from opslab.model.messages.paper_messages import Beat, FeedName, Flattened, NodeSnapshot
-from opslab.runs.processes.venue_control_client import DoorClient
+from opslab.model.messages.engine_messages import UserStrategyPlan
+from opslab.model.messages.paper_messages import EngineHeartbeat, FeedName, Flattened, NodeSnapshot
+from opslab.runs.processes.venue_control_client import ControlClient
 from tests.drivers.control_client import TOKEN, holding
 from tests.drivers.engine_process import EngineProcess, PacedVenue
 from tests.drivers.tc import wait_until
 from tests.drivers.venue_process import VenueProcess
 
-ROOT = Path(__file__).parents[2]
+ENGINES = Path(__file__).parents[1] / "fakes" / "live_engines.py"
 SPEED = 120.0
 """A bar every half second."""
 DATA: tuple[FeedName, ...] = ("bars", "trades")
@@ -29,11 +29,6 @@ DATA: tuple[FeedName, ...] = ("bars", "trades")
 
 class Stage(Protocol):
     def __call__(self, strategy: str | None = None, **more: Any) -> EngineProcess: ...
-
-
-@pytest.fixture(autouse=True)
-def _at_root(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(ROOT)  # for `-m tests.fakes.live_engines`
 
 
 @pytest.fixture
@@ -55,7 +50,7 @@ def engine(venue: VenueProcess, tmp_path: Path, stack: ExitStack) -> Stage:
     def start(strategy: str | None = None, **more: Any) -> EngineProcess:
         if strategy is not None:
             more |= {"scenario": "ops_smoke_demo"}
-            more |= {"command": (sys.executable, "-m", "tests.fakes.live_engines", strategy)}
+            more |= {"command": (sys.executable, "-P", str(ENGINES), strategy)}
         log = tmp_path / f"engine-{next(logs)}.log"
         return stack.enter_context(EngineProcess(more.pop("at", venue), log, **more))
 
@@ -63,8 +58,8 @@ def engine(venue: VenueProcess, tmp_path: Path, stack: ExitStack) -> Stage:
 
 
 @pytest.fixture
-def door(venue: VenueProcess, stack: ExitStack) -> DoorClient:
-    return stack.enter_context(DoorClient(venue.ledger, TOKEN))
+def door(venue: VenueProcess, stack: ExitStack) -> ControlClient:
+    return stack.enter_context(ControlClient(venue.ledger, TOKEN))
 
 
 def open_at(venue: VenueProcess) -> tuple[Decimal, int]:
@@ -80,7 +75,7 @@ FLAT = (Decimal(0), 0)
 
 def holding_all(found: EngineProcess) -> EngineProcess:
     """Comes back when it has filled and rests what it wants, and says so itself."""
-    found.wait("beat", lambda beat: _held(beat["node"]))
+    found.wait("heartbeat", lambda beat: _held(beat["node"]))
     return found
 
 
@@ -103,7 +98,7 @@ def last_snapshot(found: EngineProcess) -> NodeSnapshot:
 
 def why(found: EngineProcess) -> str:
     (closed,) = found.events("gate_closed")
-    text: str = closed["why"]
+    text: str = closed["reason"]
     return text
 
 
@@ -114,11 +109,11 @@ def test_a_run_ends_with_its_last_bar_flat_and_says_so_in_order(venue: VenueProc
     node = engine(rows=6)
     assert node.end() is None
     assert node.told("failure") == []
-    keys = [next(iter(frame)) for frame in node.told() if "beat" not in frame and "progress" not in frame]
+    keys = [next(iter(frame)) for frame in node.told() if "heartbeat" not in frame and "progress" not in frame]
     names = [frame["event"] for frame in node.told() if "event" in frame]
     assert names[:2] == ["engine_started", "scenario_registered"]
     assert keys[-4:] == ["flattened", "snapshot", "ended", "result"]
-    assert why(node) == "last bar handled"
+    assert why(node) == "last_bar"
     assert node.told("ended") == [{"bars": 6, "early": False}]
     assert flattened(node).flat
     assert flattened(node).seconds < 1
@@ -128,17 +123,17 @@ def test_a_run_ends_with_its_last_bar_flat_and_says_so_in_order(venue: VenueProc
     assert result["fills_count"] == len(standing.trades) > 0
     assert result["orders_submitted"] == len(standing.orders)
     snapshot = last_snapshot(node)
-    assert (snapshot.ask, snapshot.account.open_orders, snapshot.account.positions) == (0, (), ())
+    assert (snapshot.request_number, snapshot.account.open_orders, snapshot.account.positions) == (0, (), ())
     assert snapshot.account.balances
     assert Decimal(snapshot.account.balances[0].total) == standing.wallet
 
 
 def test_beats_come_every_second_and_say_how_the_node_is(engine: Stage) -> None:
     node = holding_all(engine("Holds"))
-    node.wait("beat", lambda beat: beat["number"] == 5)
-    beats = [Beat.model_validate_json(json.dumps(beat)) for beat in node.told("beat")]
+    node.wait("heartbeat", lambda beat: beat["number"] == 5)
+    beats = [EngineHeartbeat.model_validate_json(json.dumps(beat)) for beat in node.told("heartbeat")]
     assert [beat.number for beat in beats[:5]] == [1, 2, 3, 4, 5]
-    came = [at for at, frame in node.frames if "beat" in frame]
+    came = [at for at, frame in node.frames if "heartbeat" in frame]
     assert all(0.5 < after - before < 1.8 for before, after in pairwise(came[:5]))
     last = beats[4]
     assert last.bars >= 6
@@ -163,7 +158,7 @@ def test_a_snapshot_is_what_the_venue_has(venue: VenueProcess, engine: Stage) ->
     node = holding_all(engine("Holds"))
     node.say(snapshot=7)
     snapshot = NodeSnapshot.model_validate_json(json.dumps(node.wait("snapshot")))
-    assert snapshot.ask == 7
+    assert snapshot.request_number == 7
     (position,) = snapshot.account.positions or ()
     (risk,) = venue.ask("/fapi/v2/positionRisk", symbol="BTCUSDT")
     assert (position.instrument, position.side) == ("BTCUSDT", "LONG")
@@ -178,7 +173,7 @@ def test_a_snapshot_is_what_the_venue_has(venue: VenueProcess, engine: Stage) ->
         assert Decimal(order.quantity) == Decimal(theirs["origQty"])
     (balance,) = snapshot.account.balances or ()
     assert (balance.asset, Decimal(balance.total)) == ("USDT", venue.standing().wallet)
-    assert {one.kind for one in snapshot.waiting} <= {"fill"}
+    assert {one.kind for one in snapshot.in_flight} <= {"fill"}
 
 
 # Feeds.
@@ -188,34 +183,36 @@ def changes(node: EngineProcess, feed: FeedName) -> list[tuple[str, str]]:
     return [(one["from"], one["to"]) for one in node.events("feed_state_changed") if one["feed"] == feed]
 
 
-def test_a_stream_that_is_silent_is_noticed_and_only_that(engine: Stage, door: DoorClient) -> None:
+def test_a_stream_that_is_silent_is_noticed_and_only_that(engine: Stage, door: ControlClient) -> None:
     node = engine("Holds", silent_after={"bars": 60.0, "quotes": 60.0, "trades": 1.0})
-    node.wait("beat", lambda beat: set(beat["feeds"].values()) == {"live"})
+    node.wait("heartbeat", lambda beat: set(beat["feeds"].values()) == {"live"})
     with holding(door, "silence", stream="btcusdt@aggTrade"):
         noticed = node.wait_event("feed_state_changed", lambda one: one["to"] == "silent")
         assert noticed["feed"] == "trades"
         assert 1.0 < noticed["noticed_after_seconds"] < 1.3
         assert noticed["age_seconds"] == pytest.approx(noticed["noticed_after_seconds"], abs=0.01)
-        node.wait("beat", lambda beat: beat["feeds"] == {"bars": "live", "quotes": "live", "trades": "silent"})
+        node.wait("heartbeat", lambda beat: beat["feeds"] == {"bars": "live", "quotes": "live", "trades": "silent"})
     node.wait_event("feed_state_changed", lambda one: (one["from"], one["to"]) == ("silent", "live"))
     assert changes(node, "trades") == [("recovering", "live"), ("live", "silent"), ("silent", "live")]
     assert changes(node, "quotes") == [("recovering", "live")]
 
 
-def test_a_lost_connection_is_noticed_and_so_is_its_return(engine: Stage, door: DoorClient) -> None:
+def test_a_lost_connection_is_noticed_and_so_is_its_return(engine: Stage, door: ControlClient) -> None:
     node = engine("Holds")
-    node.wait("beat", lambda beat: set(beat["feeds"].values()) == {"live"})
+    node.wait("heartbeat", lambda beat: set(beat["feeds"].values()) == {"live"})
     with holding(door, "refuse", which="market"):
         door.ask("start", fault="close", terms={"which": "market"})
         for feed in (*DATA, "quotes"):
-            noticed = node.wait_event(
-                "feed_state_changed", lambda one, feed=feed: (one["feed"], one["to"]) == (feed, "disconnected")
-            )
+
+            def is_disconnection(change: dict[str, Any], feed: str = feed) -> bool:
+                return (change["feed"], change["to"]) == (feed, "disconnected")
+
+            noticed = node.wait_event("feed_state_changed", is_disconnection)
             assert noticed["noticed_after_seconds"] < 0.5
-        down = node.wait("beat", lambda beat: set(beat["feeds"].values()) == {"disconnected"})
+        down = node.wait("heartbeat", lambda beat: set(beat["feeds"].values()) == {"disconnected"})
         assert down["sockets"]["binance-futures-market-streams"] == "disconnected"
         assert down["sockets"]["binance-futures-trading"] == "connected"
-    node.wait("beat", lambda beat: beat["number"] > down["number"] and set(beat["feeds"].values()) == {"live"})
+    node.wait("heartbeat", lambda beat: beat["number"] > down["number"] and set(beat["feeds"].values()) == {"live"})
     for feed in (*DATA, "quotes"):
         assert changes(node, feed) == [
             ("recovering", "live"), ("live", "disconnected"), ("disconnected", "recovering"), ("recovering", "live"),
@@ -225,7 +222,7 @@ def test_a_lost_connection_is_noticed_and_so_is_its_return(engine: Stage, door: 
 
 
 def test_what_was_filled_while_nobody_could_tell_is_known_again(
-    venue: VenueProcess, engine: Stage, door: DoorClient
+    venue: VenueProcess, engine: Stage, door: ControlClient
 ) -> None:
     node = engine("Near")
     node.wait_event("order_event", lambda event: event["type"] == "OrderAccepted")
@@ -239,7 +236,7 @@ def test_what_was_filled_while_nobody_could_tell_is_known_again(
         held = [one["signed_quantity"] for one in account["positions"]] == ["0.01"]
         return held and not account["open_orders"] and account["balances"][0]["total"] == wallet
 
-    node.wait("beat", known)
+    node.wait("heartbeat", known)
     (fill,) = [event for event in node.events("order_event") if event["type"] == "OrderFilled"]
     assert fill["reconciliation"] is True, "it was told by nobody"
 
@@ -247,9 +244,9 @@ def test_what_was_filled_while_nobody_could_tell_is_known_again(
 def test_a_venue_that_was_killed_is_found_again(venue: VenueProcess, engine: Stage) -> None:
     node = holding_all(engine("Holds"))
     venue.kill()
-    down = node.wait("beat", lambda beat: set(beat["feeds"].values()) == {"disconnected"})
+    down = node.wait("heartbeat", lambda beat: set(beat["feeds"].values()) == {"disconnected"})
     venue.start()
-    beat = node.wait("beat", lambda beat: beat["bars"] > down["bars"] and set(beat["feeds"].values()) == {"live"})
+    beat = node.wait("heartbeat", lambda beat: beat["bars"] > down["bars"] and set(beat["feeds"].values()) == {"live"})
     assert set(beat["sockets"].values()) == {"connected"}
     assert _held(beat["node"])
     assert open_at(venue) == HELD
@@ -259,7 +256,7 @@ def test_a_venue_that_was_killed_is_found_again(venue: VenueProcess, engine: Sta
     assert open_at(venue) == FLAT
 
 
-def test_a_connection_that_says_nothing_becomes_silent(engine: Stage, door: DoorClient) -> None:
+def test_a_connection_that_says_nothing_becomes_silent(engine: Stage, door: ControlClient) -> None:
     with holding(door, "silence", stream="btcusdt@kline_1m"):
         node = engine("Holds", silent_after={"bars": 1.0, "quotes": 60.0, "trades": 60.0})
         noticed = node.wait_event("feed_state_changed", lambda one: one["to"] == "silent")
@@ -269,9 +266,9 @@ def test_a_connection_that_says_nothing_becomes_silent(engine: Stage, door: Door
 def test_a_blocked_handler_means_no_beats_and_then_one_again(engine: Stage) -> None:
     node = engine("Blocks", silent_after={"bars": 2.0, "quotes": 2.0, "trades": 2.0})
     blocked_at = node.when("event", lambda name: name == "scenario_action_triggered")
-    late = node.wait("beat", lambda beat: beat["timer_lag_ms"] > 2_000)
-    behind = node.wait("beat", lambda beat: beat["number"] == late["number"] + 1)
-    came = [at for at, frame in node.frames if "beat" in frame and at > blocked_at]
+    late = node.wait("heartbeat", lambda beat: beat["timer_lag_ms"] > 2_000)
+    behind = node.wait("heartbeat", lambda beat: beat["number"] == late["number"] + 1)
+    came = [at for at, frame in node.frames if "heartbeat" in frame and at > blocked_at]
     assert 3.5 < came[0] - blocked_at < 5.5
     assert behind["timer_lag_ms"] < 2_000, "beats that were missed are not made up for"
     assert all(pair[1] != "silent" for feed in (*DATA, "quotes") for pair in changes(node, feed)), "the feeds went on"
@@ -280,12 +277,12 @@ def test_a_blocked_handler_means_no_beats_and_then_one_again(engine: Stage) -> N
 # Bars.
 
 
-def test_a_bar_that_comes_twice_is_told_and_neither_counted_nor_acted_on(engine: Stage, door: DoorClient) -> None:
+def test_a_bar_that_comes_twice_is_told_and_neither_counted_nor_acted_on(engine: Stage, door: ControlClient) -> None:
     node = engine("TellsBars")
-    node.wait("beat", lambda beat: beat["bars"] >= 2)
+    node.wait("heartbeat", lambda beat: beat["bars"] >= 2)
     with holding(door, "duplicate", which="market"):
         twice = node.wait_event("bar_out_of_order")
-        assert twice == {"ts_event": twice["newest"], "newest": twice["newest"], "spared": True}
+        assert twice == {"ts_event": twice["newest"], "newest": twice["newest"], "skipped": True}
     node.say(stop="enough")
     assert node.end() is None
     seen = [one["ts_event"] for one in node.events("scenario_action_triggered")]
@@ -294,13 +291,13 @@ def test_a_bar_that_comes_twice_is_told_and_neither_counted_nor_acted_on(engine:
 
 
 def test_a_user_s_strategy_gets_a_bar_twice_as_the_engine_gives_it(
-    engine: Stage, door: DoorClient, tmp_path: Path
+    engine: Stage, door: ControlClient, tmp_path: Path
 ) -> None:
-    node = engine(own=own_strategy(tmp_path, "print('saw', bar.ts_event, flush=True)"))
-    node.wait("beat", lambda beat: beat["bars"] >= 2)
+    node = engine(own=user_strategy(tmp_path, "print('saw', bar.ts_event, flush=True)"))
+    node.wait("heartbeat", lambda beat: beat["bars"] >= 2)
     with holding(door, "duplicate", which="market"):
         twice = node.wait_event("bar_out_of_order")
-        assert twice["spared"] is False
+        assert twice["skipped"] is False
     node.say(stop="enough")
     assert node.end() is None
     saw = [line for line in node.printed.splitlines() if line.startswith("saw ")]
@@ -322,7 +319,7 @@ def test_at_full_speed_each_bar_is_told_once_its_orders_are_answered(
         node = engine(strategy, at=paced, rows=minutes, tells_handled=True, on_frame=pass_on)
         assert node.end(60) is None
         assert node.told("handled") == list(range(1, minutes + 1))
-        assert why(node) == "last bar handled"
+        assert why(node) == "last_bar"
         if strategy is None:
             _assert_answered_between_bars(node)
             assert len(paced.standing().orders) == node.told("result")[0]["counters"]["orders_submitted"] >= minutes
@@ -390,7 +387,7 @@ def test_the_end_of_control_ends_it(venue: VenueProcess, engine: Stage) -> None:
     node = holding_all(engine("Holds"))
     node.let_go()
     assert node.end(10) is None
-    assert why(node) == "control is gone"
+    assert why(node) == "control_lost"
     assert open_at(venue) == FLAT
 
 
@@ -443,7 +440,7 @@ def test_behind_the_gate_nothing_is_ordered(venue: VenueProcess, engine: Stage) 
 def test_orders_that_stand_in_a_row_to_be_sent_do_not_outlive_the_run(venue: VenueProcess, engine: Stage) -> None:
     """The adapter sends twenty a second, and the strategy orders a hundred."""
     node = engine("Insists")
-    node.wait("beat", lambda beat: len(beat["node"]["waiting"]) > 100)
+    node.wait("heartbeat", lambda beat: len(beat["node"]["in_flight"]) > 100)
     asked = time.monotonic()
     node.say(stop="enough")
     assert node.end() is None
@@ -484,7 +481,7 @@ def test_a_second_engine_has_the_orders_and_the_position_of_the_first(venue: Ven
     before = NodeSnapshot.model_validate_json(json.dumps(first.wait("snapshot")))
     first.kill()
     second = engine("SeesNoBars", number=2)
-    beat = Beat.model_validate_json(json.dumps(second.wait("beat")))
+    beat = EngineHeartbeat.model_validate_json(json.dumps(second.wait("heartbeat")))
     assert beat.number == 1
     assert beat.node.account.open_orders == before.account.open_orders
     assert beat.node.venue_order_ids == before.venue_order_ids
@@ -504,8 +501,8 @@ def test_a_strategy_that_claims_by_itself_keeps_its_way_and_the_account_is_flat_
     venue: VenueProcess, engine: Stage, tmp_path: Path
 ) -> None:
     holding_all(engine("Holds")).kill()
-    second = engine(own=own_strategy(tmp_path, "pass", claims="ETHUSDT-PERP.BINANCE"), number=2)
-    beat = Beat.model_validate_json(json.dumps(second.wait("beat")))
+    second = engine(own=user_strategy(tmp_path, "pass", claims="ETHUSDT-PERP.BINANCE"), number=2)
+    beat = EngineHeartbeat.model_validate_json(json.dumps(second.wait("heartbeat")))
     assert len(beat.node.account.open_orders or ()) == 2, "the node knows of what is nobody's here"
     second.say(stop="enough")
     assert second.end() is None
@@ -515,7 +512,7 @@ def test_a_strategy_that_claims_by_itself_keeps_its_way_and_the_account_is_flat_
     assert not [event for event in second.events("order_event") if "-001-001-" in event["client_order_id"]]
 
 
-def test_what_somebody_else_opened_is_closed_too(venue: VenueProcess, engine: Stage, door: DoorClient) -> None:
+def test_what_somebody_else_opened_is_closed_too(venue: VenueProcess, engine: Stage, door: ControlClient) -> None:
     node = holding_all(engine("Holds"))
     door.ask("start", fault="external-trade", terms={"side": "SELL", "quantity": "0.050"})
     node.say(stop="enough")
@@ -528,8 +525,11 @@ def test_no_engine_of_a_run_repeats_an_order_id(venue: VenueProcess, engine: Sta
     """Even when all of them begin in the same second, which their ids are made of."""
     nodes = [engine("Insists", number=number, on_stop="leave") for number in (1, 2)]
     for number, node in enumerate(nodes, 1):  # each is told of the other's orders, too
-        mine = f"-00{number}-001-"
-        node.wait_event("order_event", lambda event, mine=mine: mine in event["client_order_id"])
+
+        def is_its_own(event: dict[str, Any], mine: str = f"-00{number}-001-") -> bool:
+            return mine in event["client_order_id"]
+
+        node.wait_event("order_event", is_its_own)
     for node in nodes:
         node.say(stop="enough")
     for node in nodes:
@@ -574,16 +574,16 @@ def test_it_goes_nowhere_but_to_this_machine(venue: VenueProcess, engine: Stage)
     assert "not a loopback URL" in failure["message"]
 
 
-def test_a_panic_is_printed(venue: VenueProcess, engine: Stage, door: DoorClient) -> None:
+def test_a_panic_is_printed(venue: VenueProcess, engine: Stage, door: ControlClient) -> None:
     node = engine("Holds")
-    node.wait("beat", lambda beat: beat["bars"] >= 1)
+    node.wait("heartbeat", lambda beat: beat["bars"] >= 1)
     with holding(door, "broken-ohlc"):
         failure = node.end()
     assert failure is not None
     assert "the engine panicked" in failure.message
 
 
-def own_strategy(folder: Path, does: str, claims: str | None = None) -> OwnStrategyPlan:
+def user_strategy(folder: Path, does: str, claims: str | None = None) -> UserStrategyPlan:
     """A user's strategy that does this with each bar. claims: the instrument whose orders it claims."""
     source = f"""
 from nautilus_trader.model import BarType, InstrumentId, StrategyId
@@ -603,4 +603,4 @@ class Mine(Strategy):
 """
     (folder / "mine_live.py").write_text(source)
     config_path = "mine_live:Claims" if claims else None
-    return OwnStrategyPlan(folder=str(folder), path="mine_live:Mine", config_path=config_path, config="{}")
+    return UserStrategyPlan(folder=str(folder), path="mine_live:Mine", config_path=config_path, config="{}")

@@ -105,7 +105,7 @@ def _trade(node: NodeProcess) -> None:
     until(node, "LIMIT", "OrderUpdated")
     node.do("cancel", id="LIMIT")
     until(node, "LIMIT", *ENDS)
-    for id, more in {
+    cases: dict[str, dict[str, Any]] = {
         "POST-ONLY-TAKES": {"off": 1.01, "post_only": True},
         "IOC-NOTHING": {"off": 0.98, "in_force": "IOC"},
         "FOK-TOO-LARGE": {"off": 1.0, "in_force": "FOK", "quantity": "20.000"},
@@ -114,7 +114,8 @@ def _trade(node: NodeProcess) -> None:
         "TOO-LARGE": {"off": 0.99, "quantity": "60.000"},
         "TOO-FAR": {"off": 1.2},
         "STOP": {"kind": "stop", "price": "41000.0", "side": "SELL"},
-    }.items():
+    }
+    for id, more in cases.items():
         node.place(**{"id": id, "side": "BUY", "quantity": "0.010", "kind": "limit", **more})
         until(node, id, *ENDS)
     node.place("REDUCE", "SELL", "0.010", reduce_only=True)
@@ -196,7 +197,8 @@ def test_the_trades_of_a_minute_make_its_candle(talk: Talk) -> None:
         candle = talk.candles[number]
         minute = [trades[number * TICKS + tick] for tick in range(1, TICKS + 1)]
         prices = [Decimal(trade["price"]) * 100 for trade in minute]
-        assert (prices[0], max(prices), min(prices), prices[-1]) == (candle.open, candle.high, candle.low, candle.close)
+        true_prices = [Decimal(price) for price in (candle.open, candle.high, candle.low, candle.close)]
+        assert [prices[0], max(prices), min(prices), prices[-1]] == true_prices
         assert sum(Decimal(trade["size"]) for trade in minute) * 1000 == candle.volume
 
 

@@ -22,12 +22,12 @@ import pytest
 
 from opslab.errors import Environment, LabError, Usage
 from opslab.model.messages.venue_messages import DOOR_SOCKET
-from opslab.runs.processes.venue_control_client import DoorClient
+from opslab.runs.processes.venue_control_client import ControlClient
 from opslab.store.venues.venue_files import TOKEN as TOKEN_FILE
 from opslab.store.venues.venue_files import read_token
 from opslab.venue.control.control_socket import MAX_LINE_BYTES, MAX_OPEN
 from opslab.venue.faults.registry import FAULTS
-from tests.drivers.control_client import TOKEN, Asker, EventLog, RawDoor, holding
+from tests.drivers.control_client import TOKEN, AccountPoller, EventLog, RawDoor, holding
 from tests.drivers.tc import Tc, wait_until
 from tests.drivers.venue_client import (
     LISTEN_KEY,
@@ -49,8 +49,8 @@ LATE_MS = 3_000
 """What a message takes at most on a busy machine."""
 TRADES, QUOTES, BARS, DEPTH = "btcusdt@aggTrade", "btcusdt@bookTicker", "btcusdt@kline_1m", "btcusdt@depth@0ms"
 TEXT, PONG = 1, 10
-AT_ONCE = [name for name, fault in FAULTS.items() if fault.at_once]
-LASTING = [name for name, fault in FAULTS.items() if not fault.at_once]
+AT_ONCE = [name for name, fault in FAULTS.items() if fault.is_immediate]
+LASTING = [name for name, fault in FAULTS.items() if not fault.is_immediate]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class Stand:
     """A venue whose market runs, its door, and a client of it."""
 
     venue: VenueChild
-    door: DoorClient
+    door: ControlClient
     client: VenueClient
     log: EventLog
     before: dict[str, Any]
@@ -95,7 +95,7 @@ def log(venue: VenueChild) -> EventLog:
 
 @pytest.fixture
 def stand(venue: VenueChild, log: EventLog, before: dict[str, Any]) -> Iterator[Stand]:
-    with DoorClient(venue.ledger, TOKEN) as door, venue.client() as client:
+    with ControlClient(venue.ledger, TOKEN) as door, venue.client() as client:
         client.get("/fapi/v1/ping")  # its connection is open from here on
         yield Stand(venue, door, client, log, before)
         door.ask("stop_all")
@@ -653,7 +653,7 @@ def by_its_time(stand: Stand, name: str) -> int:
 
 
 def with_the_connection(stand: Stand, name: str) -> int:
-    with DoorClient(stand.venue.ledger, TOKEN) as door:
+    with ControlClient(stand.venue.ledger, TOKEN) as door:
         number = int(door.ask("start", fault=name, **{"while": "connected"})["number"])
         assert [held["number"] for held in stand.door.ask("held")] == [number]
         disturb(stand)
@@ -661,7 +661,7 @@ def with_the_connection(stand: Stand, name: str) -> int:
 
 
 def with_the_process(stand: Stand, name: str) -> int:
-    with Asker(stand.venue.ledger, name) as asker:
+    with AccountPoller(stand.venue.ledger, name) as asker:
         number = int(asker.answer["ok"]["number"])
         disturb(stand)
         assert [held["number"] for held in stand.door.ask("held")] == [number]
@@ -691,7 +691,7 @@ def test_however_a_fault_ends_the_venue_is_as_before(stand: Stand, name: str, wh
         witness = client.stream(TRADES)
         witness.event("aggTrade")
         number = WAYS[why](stand, name)
-        assert stand.log.ended(number)["why"] == ("who asked is gone" if "who asked" in why else why)
+        assert stand.log.ended(number)["reason"] == ("who asked is gone" if "who asked" in why else why)
         assert stand.door.ask("held") == []
         until_pong(witness)
         in_order(witness)
@@ -700,10 +700,10 @@ def test_however_a_fault_ends_the_venue_is_as_before(stand: Stand, name: str, wh
 
 @pytest.mark.parametrize("name", AT_ONCE)
 def test_what_is_over_at_once_is_over_whoever_asked(stand: Stand, name: str) -> None:
-    with Asker(stand.venue.ledger, name) as asker:
+    with AccountPoller(stand.venue.ledger, name) as asker:
         told = asker.answer["ok"]
-    assert told["left_seconds"] is None
-    assert stand.log.ended(told["number"])["why"] == "it is over at once"
+    assert told["remaining_seconds"] is None
+    assert stand.log.ended(told["number"])["reason"] == "it is over at once"
     assert stand.door.ask("held") == []
     assert transcript(stand.venue) == stand.before
 
@@ -724,7 +724,7 @@ def test_a_hundred_stacks_of_faults_leave_nothing_behind(stand: Stand) -> None:
 
 
 def _stack(stand: Stand, dice: random.Random) -> None:
-    with DoorClient(stand.venue.ledger, TOKEN) as owner:
+    with ControlClient(stand.venue.ledger, TOKEN) as owner:
         mine: list[int] = []
         for _ in range(dice.randint(2, 6)):
             name = dice.choice(list(FAULTS))
@@ -826,7 +826,7 @@ def test_the_seed_chooses(sample_home: Path, tmp_path: Path) -> None:
         folder = tmp_path / str(next(lives))
         with (
             VenueChild(sample_home, folder, ticks=20) as venue,
-            DoorClient(venue.ledger, TOKEN) as door,
+            ControlClient(venue.ledger, TOKEN) as door,
             venue.client() as client,
             venue.client() as other,
         ):
@@ -866,7 +866,7 @@ def test_the_event_log_has_the_begin_and_the_end_of_every_fault(stand: Stand) ->
     }
     held = stand.door.ask("held")
     assert [one["fault"] for one in held] == LASTING
-    assert all(59 < one["left_seconds"] <= 60 for one in held)
+    assert all(59 < one["remaining_seconds"] <= 60 for one in held)
     for name in reversed(LASTING):
         stand.door.ask("stop", number=numbers[name])
     lines = [line for line in stand.log.lines()[before:] if line["event"].startswith("fault ")]
@@ -874,11 +874,11 @@ def test_the_event_log_has_the_begin_and_the_end_of_every_fault(stand: Stand) ->
         first, last = [line for line in lines if line["number"] == number]
         stamps = ["event", "fault", "monotonic_s", "number", "terms", "time"]
         assert sorted(first.keys() - {"left_out"}) == stamps
-        assert sorted(last.keys() - {"left_out"}) == sorted({*stamps, "why"} - {"terms"})
+        assert sorted(last.keys() - {"left_out"}) == sorted({*stamps, "reason"} - {"terms"})
         assert (first["event"], last["event"]) == ("fault begun", "fault ended")
         assert (first["fault"], last["fault"]) == (name, name)
         assert first["terms"] == FAULTS[name].terms(**given.get(name, {})).model_dump()
-        assert last["why"] == ("it is over at once" if name in AT_ONCE else "stopped")
+        assert last["reason"] == ("it is over at once" if name in AT_ONCE else "stopped")
         assert first["monotonic_s"] <= last["monotonic_s"]
     assert [line["monotonic_s"] for line in lines] == sorted(line["monotonic_s"] for line in lines)
     assert sorted(numbers.values()) == list(numbers.values())
@@ -937,7 +937,7 @@ def test_without_a_token_nothing_is_said(stand: Stand) -> None:
             assert door.answer()["error"] == "the token is not this venue's"
     with (
         pytest.raises(Environment, match="the token is not this venue's"),
-        DoorClient(stand.venue.ledger, "wrong") as stranger,
+        ControlClient(stand.venue.ledger, "wrong") as stranger,
     ):
         stranger.ask("held")
 
@@ -1040,7 +1040,7 @@ def test_nobody_else_may_enter_and_the_token_is_nowhere_to_be_read(tc: Tc) -> No
             for name in ("cmdline", "environ"):
                 assert token not in Path(f"/proc/{process}/{name}").read_text(errors="replace")
         assert all(token not in path.read_text() for path in (folder / "events.jsonl", folder / "venue.json"))
-        with DoorClient(folder, token) as door:
+        with ControlClient(folder, token) as door:
             assert door.ask("held") == []
     finally:
         serving.terminate()
@@ -1048,7 +1048,7 @@ def test_nobody_else_may_enter_and_the_token_is_nowhere_to_be_read(tc: Tc) -> No
     assert serving.returncode == 0
     assert not (folder / DOOR_SOCKET).exists()
     with pytest.raises(Environment, match="venue closed is not served"):
-        DoorClient(folder, token)
+        ControlClient(folder, token)
 
 
 def _children(pid: int) -> list[int]:
@@ -1058,16 +1058,16 @@ def _children(pid: int) -> list[int]:
 def test_a_venue_that_was_killed_comes_back_without_its_faults(sample_home: Path, tmp_path: Path) -> None:
     with VenueChild(sample_home, tmp_path, speed=SPEED, ticks=TICKS, start="now", pace="clock") as venue:
         expected = transcript(venue)
-        with DoorClient(venue.ledger, TOKEN) as door:
+        with ControlClient(venue.ledger, TOKEN) as door:
             for name in LASTING:
                 door.ask("start", fault=name)
             venue.kill()
             with pytest.raises(Environment):
                 door.ask("held")
         with pytest.raises(Environment, match="is not served"):
-            DoorClient(venue.ledger, TOKEN)
+            ControlClient(venue.ledger, TOKEN)
         venue.start()
-        with DoorClient(venue.ledger, TOKEN) as door:
+        with ControlClient(venue.ledger, TOKEN) as door:
             assert door.ask("held") == []
             assert door.ask("start", fault="halt")["number"] == 1
             door.ask("stop", number=1)
@@ -1077,7 +1077,7 @@ def test_a_venue_that_was_killed_comes_back_without_its_faults(sample_home: Path
 
 def test_a_venue_that_is_stopped_ends_its_faults_first(sample_home: Path, tmp_path: Path) -> None:
     with VenueChild(sample_home, tmp_path, speed=SPEED, ticks=TICKS, start="now", pace="clock") as venue:
-        with DoorClient(venue.ledger, TOKEN) as door, venue.client() as client:
+        with ControlClient(venue.ledger, TOKEN) as door, venue.client() as client:
             client.get("/fapi/v1/ping")
             for name in LASTING:
                 door.ask("start", fault=name)
@@ -1085,4 +1085,4 @@ def test_a_venue_that_is_stopped_ends_its_faults_first(sample_home: Path, tmp_pa
             venue.stop()
         ended = EventLog(venue.ledger).of("fault ended")
         assert [line["fault"] for line in ended] == LASTING[::-1]
-        assert {line["why"] for line in ended} == {"the venue is closing"}
+        assert {line["reason"] for line in ended} == {"the venue is closing"}

@@ -3,11 +3,12 @@
 from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from opslab.model.market.candle import MINUTE_MS
-from opslab.runs.processes.venue_control_client import DoorClient
+from opslab.runs.processes.venue_control_client import ControlClient
 from tests.drivers.control_client import TOKEN, EventLog, holding
 from tests.drivers.node_process import NodeProcess
 from tests.drivers.tc import wait_until
@@ -46,7 +47,7 @@ class Control:
         self.venue._child.tell({"handled": number})
 
 
-def paced(home: Path, folder: Path, **changes: float) -> VenueChild:
+def paced(home: Path, folder: Path, **changes: Any) -> VenueChild:
     """At full speed, each candle behind word of the one before."""
     return VenueChild(home, folder, speed=None, ticks=10, start="kline", **changes)
 
@@ -55,7 +56,7 @@ def test_a_candle_waits_for_word_of_the_one_before(sample_home: Path, tmp_path: 
     with paced(sample_home, tmp_path) as venue, NodeProcess(venue.endpoints, tmp_path / "node.log") as node:
         control = Control(venue, node)
         control.reach(50)
-        with DoorClient(venue.ledger, TOKEN) as door:
+        with ControlClient(venue.ledger, TOKEN) as door:
             node.wait("bar", ts_event=first_close_ns(venue) + 50 * MINUTE_NS)
             assert door.ask("statement")["minutes"] == 51  # 50 are dealt with, and the one behind has closed
             assert control.numbers() == list(range(1, 52))
@@ -78,12 +79,12 @@ def test_a_lost_candle_holds_the_market_up_for_its_time_only(sample_home: Path, 
         control = Control(venue, node)
         control.reach(5)
         node.wait("bar", ts_event=first_close_ns(venue) + 5 * MINUTE_NS)
-        with DoorClient(venue.ledger, TOKEN) as door, holding(door, "drop", count=1, stream="btcusdt@kline_1m"):
+        with ControlClient(venue.ledger, TOKEN) as door, holding(door, "drop", count=1, stream="btcusdt@kline_1m"):
             control.tell(6)
             control.reach(12)
         assert [number for number in range(1, 13) if number not in control.numbers()] == [7]
         (line,) = EventLog(venue.ledger).of(WENT_ON)
-        assert (line["minutes"], line["told"], line["why"]) == (7, 6, "none came within 0.5 s")
+        assert (line["minutes"], line["acknowledged"], line["reason"]) == (7, 6, "none came within 0.5 s")
         node.stop()
 
 
@@ -104,7 +105,7 @@ def test_a_venue_that_was_killed_comes_back_and_the_node_by_itself(sample_home: 
             assert venue.start() == before
             control.tell(max(control.numbers()))
             control.reach(max(control.numbers()) + 20)
-            with DoorClient(venue.ledger, TOKEN) as door:
+            with ControlClient(venue.ledger, TOKEN) as door:
                 assert door.ask("statement")["minutes"] - max(control.numbers()) <= 1  # word counts over the restart
             numbers = control.numbers()
             lost = [after - before - 1 for before, after in pairwise(numbers)]
@@ -125,7 +126,7 @@ def test_the_node_learns_that_the_venue_has_made_it_flat(
     with (
         VenueChild(sample_home, tmp_path, speed=60.0, pace="clock") as venue,
         NodeProcess(venue.endpoints, tmp_path / "node.log") as node,
-        DoorClient(venue.ledger, TOKEN) as door,
+        ControlClient(venue.ledger, TOKEN) as door,
     ):
         node.wait("ready")
         node.place("RESTS", "BUY", "0.010", kind="limit", off=0.9)
@@ -134,7 +135,7 @@ def test_the_node_learns_that_the_venue_has_made_it_flat(
         node.wait("order", client_order_id="OPENS", event="OrderFilled")
         for fault in faults:
             door.ask("start", fault=fault)
-        done = door.ask("flatten", why="a test", hold=True)
+        done = door.ask("flatten", reason="a test", hold=True)
         assert (done["canceled"], done["closed"]) == (1, "0.050")
         assert (done["statement"]["account"]["positions"], done["statement"]["account"]["open_orders"]) == ([], [])
         node.wait("order", client_order_id="RESTS", event="OrderCanceled")
@@ -157,7 +158,7 @@ def test_of_balances_a_node_and_the_venue_share_the_total_alone(sample_home: Pat
     """What `venue/control/account_snapshot.py` says of the two: should the engine change, that text has to."""
     with (
         VenueChild(sample_home, tmp_path, speed=60.0, pace="clock") as venue,
-        DoorClient(venue.ledger, TOKEN) as door,
+        ControlClient(venue.ledger, TOKEN) as door,
     ):
 
         def said() -> tuple[Decimal, Decimal]:

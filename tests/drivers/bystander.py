@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from opslab.runs.processes.venue_control_client import DoorClient
+from opslab.runs.processes.venue_control_client import ControlClient
 from tests.drivers.hostile_clients import Place, descriptors
 from tests.drivers.tc import wait_until
 from tests.drivers.venue_client import Refused, VenueChild, VenueClient
@@ -39,7 +39,7 @@ DESCRIPTORS = 4
 """What may be open more than before."""
 
 
-class Onlooker:
+class MonitorActor:
     """Connected from before an attack to behind it."""
 
     def __init__(self, venue: VenueChild, client: VenueClient) -> None:
@@ -100,7 +100,7 @@ class Onlooker:
         grown_kb = self._venue.memory_kb("VmHWM") - self._before_kb
         if grown_kb > self._growth_kb:
             yield f"it grew by {grown_kb >> 10} MB"
-        bugs = [entry for entry in self._venue.log if entry.get("log", {}).get("what") == "bug"]
+        bugs = [entry for entry in self._venue.log if entry.get("log", {}).get("event") == "bug"]
         yield from (f"bug: {bug}" for bug in bugs[self._bugs :])
         self._bugs = len(bugs)
         printed = sum(path.stat().st_size for path in self._venue.ledger.parent.glob("venue-*.log"))
@@ -108,24 +108,24 @@ class Onlooker:
             yield f"it printed {printed} bytes"
 
     def _of_the_door(self) -> Iterator[str]:
-        with DoorClient(self._venue.ledger, "contract") as door:
-            if door.ask("held"):
+        with ControlClient(self._venue.ledger, "contract") as venue_control:
+            if venue_control.request("held"):
                 yield "a fault is held"
 
     def _turned_away(self) -> dict[str, int]:
-        with DoorClient(self._venue.ledger, "contract") as door:
-            counts: dict[str, int] = door.ask("status")["turned_away"]
+        with ControlClient(self._venue.ledger, "contract") as venue_control:
+            counts: dict[str, int] = venue_control.request("status")["turned_away"]
         return counts
 
 
 @contextmanager
-def attacked(home: Path, folder: Path, *, at_full_speed: bool = False) -> Iterator[tuple[Place, VenueChild, Onlooker]]:
+def attacked(home: Path, folder: Path, *, at_full_speed: bool = False) -> Iterator[tuple[Place, VenueChild, MonitorActor]]:
     """A venue, and somebody who uses it as intended."""
     speed = None if at_full_speed else 120.0
     with ExitStack() as stack:
         venue = stack.enter_context(VenueChild(home, folder, speed=speed, pace="clock", start="any"))
         client = stack.enter_context(venue.client())
-        yield Place.of(venue.endpoints), venue, Onlooker(venue, client)
+        yield Place.of(venue.endpoints), venue, MonitorActor(venue, client)
 
 
 def newcomer(venue: VenueChild) -> None:

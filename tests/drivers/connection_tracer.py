@@ -51,7 +51,7 @@ class Reached:
 
 
 @dataclass(slots=True)
-class Watch:
+class StrategyRecorder:
     """`words` go in front of a command that `pass_fds` are handed to; `seen` is what it wanted to reach."""
 
     words: list[str]
@@ -67,11 +67,11 @@ class Watch:
 
 
 @contextmanager
-def watching() -> Iterator[Watch]:
+def watching() -> Iterator[StrategyRecorder]:
     """Around the start of one process and its life. The thread that watches ends with the last of what was started."""
     hears, tells = os.pipe()
     waits, lets_go = os.pipe()
-    watch = Watch([sys.executable, str(START), str(tells), str(waits)], (tells, waits))
+    watch = StrategyRecorder([sys.executable, str(START), str(tells), str(waits)], (tells, waits))
     thread = threading.Thread(target=_watch, args=(watch, hears, lets_go), name="reaches-out")
     thread.start()
     try:
@@ -84,7 +84,7 @@ def watching() -> Iterator[Watch]:
             os.close(descriptor)
 
 
-def _watch(watch: Watch, hears: int, lets_go: int) -> None:
+def _watch(watch: StrategyRecorder, hears: int, lets_go: int) -> None:
     said = b""
     while not said.endswith(b"\n"):
         data = os.read(hears, 100)
@@ -117,7 +117,7 @@ def _taken(pid: int, number: int) -> int:
         os.close(process)
 
 
-def _listen(watch: Watch, listener: int) -> None:
+def _listen(watch: StrategyRecorder, listener: int) -> None:
     numbers = {number: name for name, number in CALLS[platform.machine()].items()}
     poll = select.poll()
     poll.register(listener, select.POLLIN)

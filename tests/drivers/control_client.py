@@ -1,4 +1,4 @@
-"""The control door of a venue process: asked as it should be, asked wrongly, and asked by a process that is killed."""
+"""Clients of a venue's control socket: correct requests, raw bytes, and a client process that can be killed."""
 
 import json
 import os
@@ -10,32 +10,32 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
-from opslab.runs.processes.venue_control_client import DoorClient
+from opslab.runs.processes.venue_control_client import ControlClient
 from opslab.store.venues.venue_log import NAME
 from tests.drivers.tc import wait_until
 
 TOKEN = "contract"
-SECONDS = 10.0
-_ASKER = """
+TIMEOUT_SECONDS = 10.0
+_CLIENT_PROGRAM = """
 import json, os, socket, sys
 folder, request = sys.argv[1:]
-place = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-door = socket.socket(socket.AF_UNIX)
-door.connect(f"/proc/self/fd/{place}/control.sock")
-door.sendall(request.encode() + b"\\n")
-sys.stdout.write(door.makefile().readline())
+descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+control = socket.socket(socket.AF_UNIX)
+control.connect(f"/proc/self/fd/{descriptor}/control.sock")
+control.sendall(request.encode() + b"\\n")
+sys.stdout.write(control.makefile().readline())
 sys.stdout.flush()
 sys.stdin.read()
 """
 
 
-class RawDoor:
-    """One connection; says what it is told to, whatever that is."""
+class RawControlClient:
+    """One connection; sends any bytes."""
 
     def __init__(self, folder: Path) -> None:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         self._socket = socket.socket(socket.AF_UNIX)
-        self._socket.settimeout(SECONDS)
+        self._socket.settimeout(TIMEOUT_SECONDS)
         try:
             self._socket.connect(f"/proc/self/fd/{descriptor}/control.sock")
         finally:
@@ -49,33 +49,33 @@ class RawDoor:
         self._lines.close()
         self._socket.close()
 
-    def put(self, data: bytes) -> None:
-        with suppress(BrokenPipeError, ConnectionResetError):  # it was closed in the middle, which the answer will tell
+    def send(self, data: bytes) -> None:
+        with suppress(BrokenPipeError, ConnectionResetError):  # closed by the venue meanwhile: `answer` shows it
             self._socket.sendall(data)
 
     def half_close(self) -> None:
         self._socket.shutdown(socket.SHUT_WR)
 
     def answer(self) -> Any:
-        """None when the connection was closed instead."""
+        """None when the venue closed the connection instead."""
         try:
             line = self._lines.readline()
         except ConnectionResetError:
             return None
         return json.loads(line) if line else None
 
-    def ask(self, do: str = "held", **more: Any) -> Any:
-        self.put(json.dumps({"token": TOKEN, "do": do, **more}).encode() + b"\n")
+    def request(self, do: str = "held", **params: Any) -> Any:
+        self.send(json.dumps({"token": TOKEN, "do": do, **params}).encode() + b"\n")
         return self.answer()
 
 
-class Asker:
-    """A process that began a fault for as long as it is connected. `with` leaves no process behind."""
+class FaultOwnerProcess:
+    """A process that started a fault for as long as it is connected. `with` leaves no process running."""
 
     def __init__(self, folder: Path, fault: str, **terms: Any) -> None:
         request = {"token": TOKEN, "do": "start", "fault": fault, "terms": terms, "while": "connected"}
         self._process = subprocess.Popen(
-            [sys.executable, "-I", "-S", "-c", _ASKER, str(folder), json.dumps(request)],
+            [sys.executable, "-I", "-S", "-c", _CLIENT_PROGRAM, str(folder), json.dumps(request)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
@@ -89,7 +89,7 @@ class Asker:
         self.kill()
 
     def kill(self) -> None:
-        """kill -9; comes back when it is gone."""
+        """kill -9; returns when the process has ended."""
         self._process.kill()
         self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout):
@@ -98,7 +98,7 @@ class Asker:
 
 
 class EventLog:
-    """What the venue has noted."""
+    """A venue's event log, read while the venue writes it."""
 
     def __init__(self, folder: Path) -> None:
         self._file = folder / NAME
@@ -106,34 +106,34 @@ class EventLog:
         self._read_bytes = 0
 
     def lines(self) -> list[dict[str, Any]]:
-        """All whole ones."""
+        """All complete lines."""
         with open(self._file, "rb") as stream:
             stream.seek(self._read_bytes)
-            whole, _, _ = stream.read().rpartition(b"\n")
-        if whole:
-            self._read_bytes += len(whole) + 1
-            self._lines += [json.loads(line) for line in whole.split(b"\n")]
+            complete, _, _ = stream.read().rpartition(b"\n")
+        if complete:
+            self._read_bytes += len(complete) + 1
+            self._lines += [json.loads(line) for line in complete.split(b"\n")]
         return list(self._lines)
 
     def of(self, event: str) -> list[dict[str, Any]]:
         return [line for line in self.lines() if line["event"] == event]
 
-    def ended(self, number: int) -> dict[str, Any]:
-        """The end of a fault, once it is there."""
+    def fault_end(self, number: int) -> dict[str, Any]:
+        """The event that a fault has ended; waits for it."""
 
-        def found() -> list[dict[str, Any]]:
+        def ends() -> list[dict[str, Any]]:
             return [line for line in self.of("fault ended") if line["number"] == number]
 
-        wait_until(lambda: bool(found()), f"the end of fault {number}", SECONDS)
-        return found()[-1]
+        wait_until(lambda: bool(ends()), f"the end of fault {number}", TIMEOUT_SECONDS)
+        return ends()[-1]
 
 
 @contextmanager
-def holding(door: DoorClient, fault: str, seconds: float = 30.0, **terms: Any) -> Iterator[int]:
-    """A fault while the block lasts; its number."""
-    number = door.ask("start", fault=fault, terms=terms, seconds=seconds)["number"]
+def active_fault(venue_control: ControlClient, fault: str, seconds: float = 30.0, **terms: Any) -> Iterator[int]:
+    """Keep a fault active while the block lasts; its number."""
+    number = venue_control.request("start", fault=fault, terms=terms, seconds=seconds)["number"]
     try:
         yield number
     finally:
-        if any(held["number"] == number for held in door.ask("held")):
-            door.ask("stop", number=number)
+        if any(active["number"] == number for active in venue_control.request("held")):
+            venue_control.request("stop", number=number)

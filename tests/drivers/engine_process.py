@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Self
 
-from opslab.model.messages.engine_messages import EngineLimits, LivePlan, OwnStrategyPlan, ScenarioPlan
+from opslab.model.messages.engine_messages import EngineLimits, LivePlan, UserStrategyPlan, ScenarioPlan
 from opslab.model.messages.paper_messages import FeedName, OnStop
 from opslab.model.messages.venue_messages import VenueEndpoints
 from opslab.model.primitives.instant import close_ns
@@ -49,7 +49,7 @@ class EngineProcess:
         log: Path,
         *,
         scenario: str = "order_lifecycle_demo",
-        own: OwnStrategyPlan | None = None,
+        own: UserStrategyPlan | None = None,
         command: Sequence[str] = ENGINE_COMMAND,
         rows: int = 1_000,
         number: int = 1,
@@ -163,7 +163,7 @@ class EngineProcess:
                 self._news.wait(left)
 
     def _read(self) -> None:
-        for frames in self._child.frames():
+        for frames in self._child.messages():
             at = time.monotonic()
             with self._news:
                 self.frames += [(at, frame) for frame in frames]

@@ -101,7 +101,7 @@ class Puppet(Strategy):
 
     def __new__(cls, *_: Any) -> Self:
         config = StrategyConfig(strategy_id=StrategyId("S-001"), external_order_instrument_ids=[INSTRUMENT])
-        return super().__new__(cls, config)
+        return super().__new__(cls, config)  # type: ignore[call-arg]  # the engine's stub omits `__new__`
 
     def __init__(self, setup: Setup, tell: Lines, commands: "queue.SimpleQueue[dict[str, Any]]") -> None:
         super().__init__()
@@ -185,7 +185,7 @@ class Puppet(Strategy):
         self._tell("socket", endpoint=event.endpoint, state=state)
 
     def on_order_event(self, event: Any) -> None:
-        told = {"event": type(event).__name__, "client_order_id": str(event.client_order_id)}
+        told: dict[str, Any] = {"event": type(event).__name__, "client_order_id": str(event.client_order_id)}
         for name in ("venue_order_id", "reason", "price", "quantity", "trade_id", "last_qty", "last_px"):
             value = getattr(event, name, None)
             if value is not None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from opslab.runs.processes.venue_control_client import open_door
+from opslab.runs.processes.venue_control_client import open_control
 from opslab.store.layout import Layout
 from tests.drivers.tc import Answer, Tc
 
@@ -27,6 +27,11 @@ _CHILD = "opslab.children."
 def paper_spec(tc: Tc, strategy: str = "order_lifecycle_demo", name: str = "spec.yaml", **paper: Any) -> str:
     """Write a spec into the home; its path. paper: its block."""
     return tc.spec(name, strategy=strategy, mode="paper", paper=paper)
+
+
+def with_fields(**fields: Any) -> Callable[[Event], bool]:
+    """A condition for `PaperRun.wait_for`: the payload has these values."""
+    return lambda payload: all(payload[name] == value for name, value in fields.items())
 
 
 def living_in(folder: Path) -> dict[int, str]:
@@ -129,7 +134,7 @@ class PaperRun:
 
     def wait_for_bars(self, bars: int) -> Event:
         """The first heartbeat of so many."""
-        return self.wait_for("paper_heartbeat", lambda payload: payload["beat"]["bars"] >= bars)
+        return self.wait_for("paper_heartbeat", lambda payload: payload["heartbeat"]["bars"] >= bars)
 
     @property
     def names(self) -> list[str]:
@@ -171,18 +176,18 @@ class PaperRun:
 
     def fault(self, name: str, *, seconds: float = 600, **terms: object) -> None:
         """Begin a fault of its venue, by the door that `tc venue fault` goes through."""
-        with open_door(Layout(self.tc.home), self.run_id) as door:
-            door.ask("start", fault=name, terms=terms, seconds=seconds)
+        with open_control(Layout(self.tc.home), self.run_id) as venue_control:
+            venue_control.request("start", fault=name, terms=terms, seconds=seconds)
 
     def end_faults(self) -> None:
-        with open_door(Layout(self.tc.home), self.run_id) as door:
-            door.ask("stop_all")
+        with open_control(Layout(self.tc.home), self.run_id) as venue_control:
+            venue_control.request("stop_all")
 
     def cut(self, which: str, seconds: float) -> None:
         """Its connections, and keep new ones away for so long."""
-        with open_door(Layout(self.tc.home), self.run_id) as door:
-            door.ask("start", fault="refuse", terms={"which": which}, seconds=seconds)
-            door.ask("start", fault="reset", terms={"which": which})
+        with open_control(Layout(self.tc.home), self.run_id) as venue_control:
+            venue_control.request("start", fault="refuse", terms={"which": which}, seconds=seconds)
+            venue_control.request("start", fault="reset", terms={"which": which})
 
     def signal(self, number: signal.Signals) -> float:
         """To control; when."""

@@ -19,7 +19,7 @@ _WAYS = ("rest", "rest near", "market", "IOC", "FOK", "GTX", "reduce", "modify",
 
 
 @dataclass(slots=True)
-class Asked:
+class VenueOptions:
     """One request. `answer` and `refusal` are None as long as nothing came back."""
 
     what: str
@@ -35,7 +35,7 @@ class Asked:
 class Memory:
     """What all hands of a trial asked for, and what was told on streams."""
 
-    asked: list[Asked] = field(default_factory=list)
+    asked: list[VenueOptions] = field(default_factory=list)
     told: list[dict[str, Any]] = field(default_factory=list)
     """Of the account."""
     trades: list[list[int]] = field(default_factory=list)
@@ -61,7 +61,7 @@ class Hand:
         """Orders that may be open, and their sides."""
         self._placed = 0
 
-    def step(self) -> Asked:
+    def step(self) -> VenueOptions:
         """What to ask next."""
         dice = self._dice
         way = dice.choice(_WAYS)
@@ -70,19 +70,19 @@ class Hand:
         if way in ("modify", "cancel") and self._open:
             number = dice.choice(list(self._open))
             if way == "cancel":
-                return Asked("cancel", {**BTC, "orderId": number})
+                return VenueOptions("cancel", {**BTC, "orderId": number})
             side = self._open[number]
             change = {
                 "side": side,
                 "quantity": self._quantity(),
                 "price": self._price(side, dice.uniform(-0.001, 0.02)),
             }
-            return Asked("modify", {**BTC, "orderId": number, **change})
+            return VenueOptions("modify", {**BTC, "orderId": number, **change})
         if dice.random() < 0.02:
-            return Asked("leverage", {**BTC, "leverage": dice.randint(5, 20)})
-        return Asked("place", self._order(way))
+            return VenueOptions("leverage", {**BTC, "leverage": dice.randint(5, 20)})
+        return VenueOptions("place", self._order(way))
 
-    def heard(self, asked: Asked) -> None:
+    def heard(self, asked: VenueOptions) -> None:
         """Learn from an answer."""
         if asked.what == "place" and asked.answer and asked.params["type"] == "LIMIT":
             self._open[asked.answer["orderId"]] = asked.params["side"]
@@ -93,8 +93,8 @@ class Hand:
         elif asked.what == "modify" and (asked.refusal == -2013 or (asked.answer or {}).get("status") != "NEW"):
             self._open.pop(asked.params["orderId"], None)
 
-    def cancel_all(self) -> Asked:
-        return Asked("cancel all", dict(BTC), known=frozenset(self._open))
+    def cancel_all(self) -> VenueOptions:
+        return VenueOptions("cancel all", dict(BTC), known=frozenset(self._open))
 
     def _order(self, way: str) -> dict[str, Any]:
         dice = self._dice
@@ -143,7 +143,7 @@ def by_socket(client: VenueClient, hand: Hand) -> Iterator[None]:
     socket = client.trading()
     methods = {"place": "order.place", "modify": "order.modify", "cancel": "order.cancel"}
     while True:
-        waiting: dict[str, Asked] = {}
+        waiting: dict[str, VenueOptions] = {}
         for _ in range(BURST):
             asked = hand.step()
             if asked.what in methods:
@@ -197,6 +197,6 @@ def _until_gone(memory: Memory, work: Iterator[None]) -> None:
         memory.faults.append(repr(error))
 
 
-def _note(memory: Memory, asked: Asked) -> None:
+def _note(memory: Memory, asked: VenueOptions) -> None:
     memory.asked.append(asked)
     memory.on_ask(len(memory.asked))

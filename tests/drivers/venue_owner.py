@@ -74,7 +74,7 @@ def main() -> None:
     plan = VenuePlan.model_validate_json(sys.stdin.readline())
     child = ChildProcess("venue", plan, Path(sys.argv[1]), SystemClock(), VENUE_COMMAND)
     print(json.dumps({"pid": child._child.pid}), flush=True)
-    for frames in child.frames():
+    for frames in child.messages():
         for frame in frames:
             print(json.dumps(frame), flush=True)
 

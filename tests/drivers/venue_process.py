@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlencode
 
-from opslab.datasets.dataset_records import record_of
+from opslab.datasets.dataset_records import read_record
 from opslab.datasets.playback import playback
 from opslab.model.market.candle import Candle
 from opslab.model.market.instrument import instrument_of
@@ -91,7 +91,7 @@ class VenueProcess:
             token="contract",
             symbol=SYMBOL,
             dataset=SAMPLE,
-            fingerprint=record_of(self._layout, DatasetId(SAMPLE)).fingerprint,
+            fingerprint=read_record(self._layout, DatasetId(SAMPLE)).fingerprint,
             home=str(home),
             ledger=str(self.ledger),
             start_ms=None,
@@ -128,6 +128,10 @@ class VenueProcess:
         return self._plan
 
     @property
+    def is_listening(self) -> bool:
+        return self._endpoints is not None
+
+    @property
     def endpoints(self) -> VenueEndpoints:
         assert self._endpoints is not None
         return self._endpoints
@@ -142,8 +146,8 @@ class VenueProcess:
         child = self._child = ChildProcess("venue", self._plan, log, SystemClock(), VENUE_COMMAND)
         listener = self._listener = threading.Thread(target=self._listen, args=(child,), daemon=True)
         listener.start()
-        wait_until(lambda: self._endpoints is not None or not listener.is_alive(), "the venue to listen", START_SECONDS)
-        if self._endpoints is None:
+        wait_until(lambda: self.is_listening or not listener.is_alive(), "the venue to listen", START_SECONDS)
+        if not self.is_listening:
             self._child = None
             child.close()
             raise AssertionError(f"the venue did not start: {self.log[-1:]}, {log.read_text(errors='replace')}")
@@ -170,7 +174,7 @@ class VenueProcess:
         return child
 
     def _listen(self, child: ChildProcess) -> None:
-        for frames in child.frames():
+        for frames in child.messages():
             for frame in frames:
                 if "listening" in frame:
                     self._endpoints = VenueEndpoints.model_validate(frame["listening"])

@@ -10,8 +10,8 @@ from opslab.model.messages.ledger_events import LedgerEvent, Opened, Side
 from opslab.resources import exchange_info_symbol
 from opslab.venue.account.account import Account, Order
 from opslab.venue.account.matching import Level
-from opslab.venue.account.matching_engine import Desk
-from opslab.venue.account.order_requests import amendment, new_order, order_ref
+from opslab.venue.account.matching_engine import MatchingEngine
+from opslab.venue.account.order_requests import parse_amendment, parse_new_order, parse_order_ref
 
 INSTRUMENT = instrument_of(exchange_info_symbol("BTCUSDT"))
 TICK = Decimal("0.10")
@@ -56,8 +56,8 @@ class Scene:
     now_ms: int = NOW_MS
 
     def __post_init__(self) -> None:
-        self.desk = Desk(INSTRUMENT)
-        self.account = Account.begin(self.start)
+        self.desk = MatchingEngine(INSTRUMENT)
+        self.account = Account.from_opened(self.start)
         self.ledger: list[list[LedgerEvent]] = [[self.start]]
 
     def keep(self, events: list[LedgerEvent]) -> list[LedgerEvent]:
@@ -72,15 +72,15 @@ class Scene:
         params: dict[str, Any] = {"symbol": "BTCUSDT", "side": side, "quantity": quantity, "type": "MARKET"}
         if price is not None:
             params |= {"type": "LIMIT", "price": price, "timeInForce": "GTC"}
-        new = new_order(params | more, "BTCUSDT")
+        new = parse_new_order(params | more, "BTCUSDT")
         return self.keep(self.desk.place(self.account, self.market, new, self.now_ms))
 
     def modify(self, number: int, side: str, quantity: str, price: str) -> list[LedgerEvent]:
         params = {"symbol": "BTCUSDT", "orderId": str(number), "side": side, "quantity": quantity, "price": price}
-        return self.keep(self.desk.modify(self.account, self.market, amendment(params, "BTCUSDT"), self.now_ms))
+        return self.keep(self.desk.modify(self.account, self.market, parse_amendment(params, "BTCUSDT"), self.now_ms))
 
     def cancel(self, number: int) -> list[LedgerEvent]:
-        ref = order_ref({"symbol": "BTCUSDT", "orderId": str(number)}, "BTCUSDT")
+        ref = parse_order_ref({"symbol": "BTCUSDT", "orderId": str(number)}, "BTCUSDT")
         return self.keep(self.desk.cancel(self.account, ref, self.now_ms))
 
     def cancel_all(self) -> list[LedgerEvent]:

@@ -1,4 +1,4 @@
-"""Engine children with strategies that misbehave. Started as `python -m tests.fakes.engines NAME FD`."""
+"""Engine children with strategies that misbehave. Started as `python -P engines.py NAME FD`."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""Engine children of paper runs with strategies for tests. Started as `python -m tests.fakes.live_engines NAME FD`."""
+"""Engine children of paper runs with strategies for tests. Started as `python -P live_engines.py NAME FD`."""
 
 import sys
 import time
@@ -118,5 +118,5 @@ ENGINES = {found.__name__: found for found in (*_FOUND, StopsItself)}
 
 if __name__ == "__main__":
     name = sys.argv[1].removesuffix("Polled")  # which polls its kill switch
-    found = {("ops_smoke_demo", "v1"): ENGINES[name]}
+    found: dict[tuple[str, str], type[Scenario]] = {("ops_smoke_demo", "v1"): ENGINES[name]}
     sys.exit(main(found, int(sys.argv[2]), polls_switch=name != sys.argv[1]))

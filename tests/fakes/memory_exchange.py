@@ -11,13 +11,13 @@ from opslab.model.messages.ledger_events import event_of
 from opslab.ports import Moment
 from opslab.venue.account.account import Account
 from opslab.venue.account.audit import Audit, audit
-from opslab.venue.account.order_requests import new_order
+from opslab.venue.account.order_requests import parse_new_order
 from opslab.venue.exchange import Exchange
-from opslab.venue.fault_hooks import Seams
+from opslab.venue.fault_hooks import FaultHooks
 from opslab.venue.market.market import Market
 from opslab.venue.market.payloads import MarketPayloads
-from opslab.venue.market_publisher import Broadcast
-from opslab.venue.transport.market_streams import Streams
+from opslab.venue.market_publisher import MarketPublisher
+from opslab.venue.transport.market_streams import MarketStreams
 from tests.fakes.account_at_price import INSTRUMENT, opened
 
 NOW_MS = 1_800_000_000_000
@@ -51,17 +51,17 @@ class Book:
 
     def __init__(self, balance: str = "100000", leverage: int = 10, price: int = 4_200_000) -> None:
         """price: in cents."""
-        self.seams = Seams()
+        self.hooks = FaultHooks()
         self.ledger = Ledger()
         self.told: list[dict[str, Any]] = []
         self.said: list[tuple[str, dict[str, Any]]] = []
         begin = opened(balance, leverage)
         self.ledger.append([begin.model_dump(mode="json")], Moment(0, 0))
         market = Market(INSTRUMENT, 30)
-        market.open_at(Candle(0, price, price, price, price, 1_000), 0)
-        broadcast = Broadcast(market, MarketPayloads(market), Streams("BTCUSDT"), lambda: 0)
+        market.start_at_open(Candle(0, price, price, price, price, 1_000), 0)
+        broadcast = MarketPublisher(market, MarketPayloads(market), MarketStreams("BTCUSDT"), lambda: 0)
         self.exchange = Exchange(
-            market, Account.begin(begin), self.ledger, broadcast, lambda: NOW_MS, Moment(0, 0), self.seams
+            market, Account.from_opened(begin), self.ledger, broadcast, lambda: NOW_MS, Moment(0, 0), self.hooks
         )
         self.exchange.tell = self.told.extend
 
@@ -69,15 +69,15 @@ class Book:
     def position(self) -> Decimal:
         return self.exchange.account.holding.position
 
-    def say(self, what: str, more: dict[str, object]) -> None:
+    def log_event(self, what: str, more: dict[str, object]) -> None:
         self.said.append((what, more))
 
     def place(self, side: str, quantity: str, price: str | None = None, **more: Any) -> int:
-        """The order's number. Raises Refusal."""
+        """The order's number. Raises ApiError."""
         params: dict[str, Any] = {"symbol": "BTCUSDT", "side": side, "quantity": quantity, "type": "MARKET", **more}
         if price is not None:
             params |= {"type": "LIMIT", "price": price, "timeInForce": "GTC"}
-        return self.exchange.place(new_order(params, "BTCUSDT"))[0].order_id
+        return self.exchange.place(parse_new_order(params, "BTCUSDT"))[0].order_id
 
     def audit(self) -> Audit:
         return audit([[event_of(event) for event in events] for events in self.ledger.kept])

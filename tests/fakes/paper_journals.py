@@ -5,18 +5,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from opslab.model.messages.paper_messages import Beat, NodeSnapshot, Queue, VenueStatement
+from opslab.model.messages.paper_messages import AccountSnapshot, EngineHeartbeat, NodeSnapshot, QueueState
 from opslab.model.primitives.instant import NS_PER_SECOND
+from opslab.model.run.event import RUN_FORMAT
 from opslab.model.run.metadata import Owner
 from opslab.runs.record.run_journal import finish
-from opslab.runs.record.state import told
+from opslab.runs.record.state import read_state
 from opslab.store.runs.journal import Journal
 from opslab.store.runs.run_folders import write_metadata
 from opslab.system import SystemProcesses
 from tests.drivers.tc import Tc
-from tests.fakes.moving_account import BEGIN_NS, Scene
+from tests.fakes.moving_account import BEGIN_NS, Simulation
 
 INTENT: dict[str, Any] = {
+    "format": RUN_FORMAT,
     "mode": "paper",
     "strategy": {"name": "order_lifecycle_demo", "version": "v1"},
     "venue": "binance",
@@ -40,10 +42,10 @@ class RecordedClock:
         return self.ns / NS_PER_SECOND
 
 
-def beat_of(node: NodeSnapshot, number: int) -> Beat:
-    return Beat(
+def beat_of(node: NodeSnapshot, number: int) -> EngineHeartbeat:
+    return EngineHeartbeat(
         number=number,
-        at=node.account.as_of,
+        sent_at=node.account.as_of,
         bars=number,
         quotes=0,
         trades=0,
@@ -51,33 +53,33 @@ def beat_of(node: NodeSnapshot, number: int) -> Beat:
         ages_seconds={"bars": 0.1, "quotes": None, "trades": None},
         feeds={"bars": "live", "quotes": "live", "trades": "live"},
         sockets={},
-        queue=Queue(state="normal", depth=None),
+        queue=QueueState(state="normal", depth=None),
         gate_closed=False,
-        gated=0,
+        orders_gated=0,
         memory_bytes=1,
         event_lag_ms=None,
         timer_lag_ms=0.0,
-        order_trips_ms=(),
+        order_round_trips_ms=(),
         node=node,
     )
 
 
-def heartbeat(engine: int, beat: Beat, venue: VenueStatement | None) -> dict[str, Any]:
+def heartbeat(engine: int, beat: EngineHeartbeat, venue: AccountSnapshot | None) -> dict[str, Any]:
     """The payload of `paper_heartbeat`."""
     return {
-        "engine": engine,
-        "beat": beat.model_dump(mode="json"),
+        "engine_number": engine,
+        "heartbeat": beat.model_dump(mode="json"),
         "venue": venue.model_dump(mode="json") if venue else None,
     }
 
 
-def heartbeats_of(scene: Scene, count: int, engine: int = 1) -> list[tuple[int, dict[str, Any]]]:
+def heartbeats_of(simulation: Simulation, count: int, engine: int = 1) -> list[tuple[int, dict[str, Any]]]:
     """(when, payload), one a second; the venue is asked a moment behind the node."""
     found = []
     for number in range(1, count + 1):
-        scene.now_s += 1
-        node = scene.node(0, scene.now_s - 0.002)
-        found.append((scene.now_ns(), heartbeat(engine, beat_of(node, number), scene.statement())))
+        simulation.now_s += 1
+        node = simulation.node_snapshot(0, simulation.now_s - 0.002)
+        found.append((simulation.now_ns(), heartbeat(engine, beat_of(node, number), simulation.venue_snapshot())))
     return found
 
 
@@ -103,9 +105,9 @@ def write_run(
             journal.append_many([("paper_heartbeat", payload)])
         if ended:
             journal.append(ended, {"ended_by": "max_bars"})
-    write_metadata(folder, told(folder))
+    write_metadata(folder, read_state(folder))
     if ended:
-        finish(folder, told(folder), clock, reports=True)
+        finish(folder, read_state(folder), clock, reports=True)
     return folder
 
 

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from tests.breaking.chain import chain_faults, chained
-from tests.breaking.processes import children
 from tests.breaking.registry import EXPERIMENTS
+from tests.drivers.processes import children
 from tests.drivers.tc import wait_until
 
 ROOT = Path(__file__).parents[2]

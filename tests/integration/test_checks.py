@@ -16,7 +16,8 @@ from opslab.lab import Lab
 from opslab.model.checks.check_kind import CHECKS, PROBE, RECONCILIATION, CheckKind
 from opslab.runs.checks import check_results as checks
 from opslab.settings import resolve_here
-from tests.breaking.processes import wait_for_engine
+from opslab.store.runs.journal import Journal
+from tests.drivers.processes import wait_for_engine
 from tests.drivers.tc import Tc
 
 ROOT = Path(__file__).parents[2]
@@ -174,14 +175,14 @@ def test_whoever_dies_over_a_check_leaves_what_recover_ends(
         found = real(*args, **more)
         raise Died if found is not Died else found
 
-    owner: Any = checks.Journal if step == "append" else checks
+    owner: Any = Journal if step == "append" else checks
     real = getattr(owner, step)
     with monkeypatch.context() as patch:
         patch.setattr(owner, step, dies)
         with pytest.raises(Died):
             keep(finished, note=1)
     found = verify(finished)
-    assert {finding["kind"] for finding in found["findings"]} <= {"left_behind"}
+    assert {finding["kind"] for finding in found["findings"]} <= {"leftover"}
     if step != "finish":
         says = {finding["file"]: finding["message"] for finding in found["findings"]}
         longer = "is longer by checks that were not sealed any more, left by a process that died"

@@ -56,7 +56,7 @@ def test_a_changed_candle_is_the_dataset_and_the_first_event_is_told(tc: Tc) -> 
     for name in "ab":
         events = tc.events(name)
         line = first[name]["line"]
-        assert events[line - 1]["payload"] == first[name]["says"]["payload"]
+        assert events[line - 1]["payload"] == first[name]["content"]["payload"]
         results = [event for event in events if event["event"] == "order_event"]
         sides.append([event["payload"] for event in results])
         assert results[first["number"] - 1] == events[line - 1]
@@ -64,7 +64,7 @@ def test_a_changed_candle_is_the_dataset_and_the_first_event_is_told(tc: Tc) -> 
     assert one[: found["compared"]] == two[: found["compared"]]
     assert one[found["compared"]] != two[found["compared"]]
     at = 1_704_067_200_000_000_000 + 20 * 60_000_000_000
-    assert min(first[name]["says"]["payload"]["ts_event"] for name in "ab") >= at
+    assert min(first[name]["content"]["payload"]["ts_event"] for name in "ab") >= at
     assert first["differences"]
 
 
@@ -78,7 +78,7 @@ def test_without_order_events_the_result_files_are_compared(tc: Tc) -> None:
     assert first["file"] == "orders.jsonl"
     for name in "ab":
         rows = (tc.run_folder(name) / "orders.jsonl").read_text().splitlines()
-        assert json.loads(rows[first[name]["line"] - 1]) == first[name]["says"]
+        assert json.loads(rows[first[name]["line"] - 1]) == first[name]["content"]
 
 
 def test_a_changed_field_of_the_spec_is_named_and_names_are_not(tc: Tc) -> None:
@@ -102,7 +102,7 @@ def test_a_changed_line_of_the_strategy_is_the_code(tc: Tc) -> None:
         )
     found = compare(tc, 0)
     (part,) = found["parts"]
-    assert (part["part"], [each["field"] for each in part["differences"]]) == ("code", ["own.values.py"])
+    assert (part["part"], [each["field"] for each in part["differences"]]) == ("code", ["strategy.values.py"])
 
 
 def test_another_version_of_a_dependency_and_another_package_file_are_the_code(tc: Tc) -> None:
@@ -118,7 +118,7 @@ def test_another_version_of_a_dependency_and_another_package_file_are_the_code(t
 
 def resealed(tc: Tc, run_id: str, versions: dict[str, str], files: dict[str, str]) -> None:
     """The run, had it been made with other code: its record, its identity, its seal."""
-    from opslab.runs.record.state import told
+    from opslab.runs.record.state import read_state
     from opslab.store.runs.run_folders import write_metadata
     from opslab.store.runs.seal import seal
 
@@ -131,7 +131,7 @@ def resealed(tc: Tc, run_id: str, versions: dict[str, str], files: dict[str, str
     lines = (folder / "journal.jsonl").read_text().splitlines()
     lines[0] = lines[0].replace('"code_digest":"sha256:', '"code_digest":"sha256:00')
     (folder / "journal.jsonl").write_text("\n".join(lines) + "\n")
-    write_metadata(folder, told(folder))
+    write_metadata(folder, read_state(folder))
     seal(folder, "completed", "run", "2026-01-01T00:00:00.000000Z", "0")
     for left in folder.glob("manifest-1.*"):
         left.unlink(missing_ok=True)

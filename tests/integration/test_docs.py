@@ -28,7 +28,7 @@ from pydantic import BaseModel
 from opslab import errors
 from opslab.cli.app import app
 from opslab.datasets.quality.rules import RULES
-from opslab.killswitch.state import Record as SwitchRecord
+from opslab.killswitch.state import KillSwitchRecord
 from opslab.killswitch.state import State, Switch
 from opslab.model.checks.check_kind import PLAIN_NAMES
 from opslab.model.checks.comparison import Comparison, FirstDifference
@@ -39,8 +39,8 @@ from opslab.model.primitives.ids import RunId
 from opslab.model.run.code_inputs import CodeParts
 from opslab.model.run.event import EventName
 from opslab.model.run.halt_summary import HaltFacts
-from opslab.model.run.live_status import Live
-from opslab.model.run.manifest import Finding, Kind, Manifest, SealedFile, Verdict, Verification
+from opslab.model.run.live_status import LiveStatus
+from opslab.model.run.manifest import Kind, Manifest, SealedFile, SealFinding, Verdict, Verification
 from opslab.model.run.metadata import Owner, RunMetadata, Safety, ScenarioCounters, Status
 from opslab.model.run.paper_summary import PaperFacts
 from opslab.model.spec.risk_profile import PROFILES
@@ -251,8 +251,10 @@ def a_run_that_was_halted(folder: Path) -> None:
     """`night-1`, a paper run."""
     ok(PREPARE, folder)
     words = [sys.executable, "-m", "opslab", "run", "paper", "--spec", "examples/order-lifecycle-paper.yaml"]
-    pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
-    process = subprocess.Popen([*words, "--run-id", "night-1"], cwd=folder, env=environment(folder), **pipes)
+    words += ["--run-id", "night-1"]
+    process = subprocess.Popen(
+        words, cwd=folder, env=environment(folder), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
     journal = run_folder(folder, "night-1") / "journal.jsonl"
     wait_until(lambda: journal.exists() and b'"OrderFilled"' in journal.read_bytes(), "a fill of night-1")
     ok("kill activate --run-id night-1 --reason odd", folder)
@@ -279,7 +281,8 @@ def change_line(path: Path, number: int) -> None:
 
 @pytest.mark.parametrize("page", [page for page in PAGES if has_commands(page)], ids=lambda page: page.name)
 def test_commands_of_the_docs_run(page: Path, folder: Path) -> None:
-    SCENES.get(page.relative_to(ROOT).as_posix(), lambda _folder: None)(folder)
+    if scene := SCENES.get(page.relative_to(ROOT).as_posix()):
+        scene(folder)
     with ExitStack() as servers:
         servers.enter_context(LIVING.get(page.relative_to(ROOT).as_posix(), nullcontext)(folder))
         run_commands(page, folder, servers)
@@ -409,14 +412,14 @@ def fields_words(model: type[BaseModel], name: str) -> set[str]:
 
 KILL_SWITCH_FILES = (
     {".lock", ".spare", "_all.state.json", "_all.events.jsonl"}
-    | {field.name for field in dataclasses.fields(SwitchRecord)}
+    | {field.name for field in dataclasses.fields(KillSwitchRecord)}
     | {"time", "event", "result"}
 )
 """And the fields of the two that hold something."""
 KILL_SWITCH_ANSWER = {field.name for field in dataclasses.fields(Switch)} - {"file"} | {
     "home",
     "home_from",
-    "asked",
+    "requested",
     "decided_by",
     "switches",
     "run_exists",
@@ -431,30 +434,30 @@ KILL_SWITCH_ANSWER = {field.name for field in dataclasses.fields(Switch)} - {"fi
     [
         ("spec.md", "Fields", leaves(BacktestSpec) | leaves(PaperSpec)),
         ("spec.md", "Risk profiles", set(PROFILES)),
-        ("data.md", "What is checked", set(RULES)),
+        ("data.md", "Quality rules", set(RULES)),
         ("data.md", "The dataset folder", set(DatasetRecord.model_fields)),
         ("run.md", "Statuses", words_of(Status)),
         ("run.md", "Inputs", set(CodeParts.model_fields)),
         ("run.md", "metadata.json", set(RunMetadata.model_fields) | {"live", "seal", "folder"}),
         ("run.md", "Counters", set(ScenarioCounters.model_fields)),
-        ("run.md", "The owner and its heartbeat", set(Owner.model_fields) | set(Live.model_fields)),
+        ("run.md", "The owner and its heartbeat", set(Owner.model_fields) | set(LiveStatus.model_fields)),
         ("run.md", "Owner gone", words_of(Action)),
-        ("run.md", "Is it whole", words_of(Verdict)),
-        ("run.md", "Compare two", fields_words(Comparison, "results")),
-        ("run.md", "Reproduce one", fields_words(Reproduction, "verdict")),
-        ("kill-switch.md", "What a halted run records", set(HaltFacts.model_fields)),
+        ("run.md", "Verification", words_of(Verdict)),
+        ("run.md", "Comparison", fields_words(Comparison, "results")),
+        ("run.md", "Reproduction", fields_words(Reproduction, "verdict")),
+        ("kill-switch.md", "Halt record", set(HaltFacts.model_fields)),
         ("safety-gate.md", "States", words_of(State)),
         ("safety-gate.md", "The files", KILL_SWITCH_FILES),
-        ("safety-gate.md", "What a run records", set(Safety.model_fields)),
+        ("safety-gate.md", "Safety record", set(Safety.model_fields)),
         ("json.md", "A kill switch", KILL_SWITCH_ANSWER),
         ("journal.md", "A line", {"seq", "time", "event", "payload", "prev"}),
         ("journal.md", "Events", words_of(EventName)),
         ("manifest.md", "manifest.json", set(Manifest.model_fields)),
         ("manifest.md", "A sealed file", set(SealedFile.model_fields)),
-        ("manifest.md", "What verify finds", words_of(Kind)),
+        ("manifest.md", "Findings of verify", words_of(Kind)),
         ("json.md", "A row of the list", (set(Row._fields) | {"folder"}) - {"error"}),
-        ("json.md", "A verification", set(Verification.model_fields) | set(Finding.model_fields) | {"hint"}),
-        ("paper-results.md", "Beside another run", words_of(Cause) | fields_words(Parity, "verdict")),
+        ("json.md", "A verification", set(Verification.model_fields) | set(SealFinding.model_fields) | {"hint"}),
+        ("paper-results.md", "Comparison with another run", words_of(Cause) | fields_words(Parity, "verdict")),
         ("json.md", "A parity", set(Parity.model_fields) | set(FillDifference.model_fields)),
         ("paper-results.md", "The section `paper`", set(PaperFacts.model_fields)),
         ("paper-results.md", "Counters of a paper run", set(ScenarioCounters.model_fields)),
@@ -471,7 +474,7 @@ KILL_SWITCH_ANSWER = {field.name for field in dataclasses.fields(Switch)} - {"fi
         (
             "reconciliation.md",
             "The result",
-            set(ReconciliationResult.model_fields) | set(reconciliation.Finding.model_fields),
+            set(ReconciliationResult.model_fields) | set(reconciliation.ReconciliationFinding.model_fields),
         ),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

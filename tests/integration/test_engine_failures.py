@@ -4,33 +4,36 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from opslab.lab import Lab
 from opslab.model.run.metadata import RunMetadata
 from opslab.runs.backtest.run import run_backtest
-from opslab.runs.lifecycle import Surroundings
+from opslab.runs.lifecycle import RunContext
+from opslab.runs.planning.plan import BacktestPlan
 from opslab.runs.processes.child_process import ChildProcess
 from opslab.settings import Settings
 from opslab.system import StopSignals, SystemClock, SystemProcesses
 from tests.drivers.tc import Tc
 
 ROOT = Path(__file__).parents[2]
+ENGINES = ROOT / "tests" / "fakes" / "engines.py"
 
 RunWith = Callable[..., RunMetadata]
 
 
 @pytest.fixture
-def run_with(tc: Tc, monkeypatch: pytest.MonkeyPatch) -> RunWith:
+def run_with(tc: Tc) -> RunWith:
     """Run `ops_smoke_demo` as an engine child of tests/fakes/engines.py understands it."""
-    monkeypatch.chdir(ROOT)  # for `-m tests.fakes.engines`
 
-    def run(engine: str, signals: StopSignals | None = None, **changes: object) -> RunMetadata:
+    def run(engine: str, signals: StopSignals | None = None, **changes: Any) -> RunMetadata:
         lab = Lab(Settings(tc.home, "--home"))
         plan = lab.plan(Path(tc.spec(**changes)), "r1")
-        command = (sys.executable, "-m", "tests.fakes.engines", engine)
-        around = Surroundings(
+        assert isinstance(plan, BacktestPlan)
+        command = (sys.executable, "-P", str(ENGINES), engine)
+        context = RunContext(
             lab.layout,
             SystemClock(),
             SystemProcesses(),
@@ -38,7 +41,7 @@ def run_with(tc: Tc, monkeypatch: pytest.MonkeyPatch) -> RunWith:
             lab.redactor(),
             command,
         )
-        return run_backtest(plan, around, lambda _bars: None)
+        return run_backtest(plan, context, lambda _bars: None)
 
     return run
 
@@ -122,13 +125,13 @@ def test_a_strategy_that_hangs_is_killed_by_the_second_stop(run_with: RunWith, t
     """As with Ctrl-C pressed twice: the first asks, the second does not."""
     from tests.drivers.tc import wait_until
 
-    class Pressed(StopSignals):
+    class HaltProgress(StopSignals):
         def press(self) -> None:
             self.name = self.name or "SIGINT"
             self.count += 1
             self.on_signal(self.count)
 
-    signals = Pressed()
+    signals = HaltProgress()
 
     def press_twice() -> None:
         hung = "scenario_action_triggered"
@@ -143,13 +146,9 @@ def test_a_strategy_that_hangs_is_killed_by_the_second_stop(run_with: RunWith, t
     assert (run.status, run.ended_by) == ("interrupted", "SIGINT")
 
 
-def test_a_hanging_strategy_is_killed_when_its_time_to_stop_is_over(
-    run_with: RunWith, tc: Tc, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from opslab.runs.processes import child_process
+def test_a_hanging_strategy_is_killed_when_its_time_to_stop_is_over(run_with: RunWith, tc: Tc) -> None:
     from tests.drivers.tc import wait_until
 
-    monkeypatch.setattr(child_process, "STOP_SECONDS", 0.3)
     signals = StopSignals()
 
     def stop_once() -> None:
@@ -170,5 +169,6 @@ def test_an_engine_that_cannot_start_fails_the_run(tc: Tc, tmp_path: Path) -> No
 
     lab = Lab(Settings(tc.home, "--home"))
     plan = lab.plan(Path(tc.spec()), "r1")
+    assert isinstance(plan, BacktestPlan)
     with pytest.raises(Environment):
         ChildProcess("engine", plan.engine, tmp_path / "log", SystemClock(), ("/nothing/here",))

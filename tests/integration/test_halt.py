@@ -17,20 +17,20 @@ from opslab.errors import LabError
 from opslab.lab import Lab
 from opslab.model.primitives.ids import RunId
 from opslab.model.primitives.instant import parse_iso
-from opslab.runs.lifecycle import Surroundings
+from opslab.runs.lifecycle import RunContext
 from opslab.runs.paper.run import run_paper
-from opslab.runs.processes.venue_control_client import open_door
+from opslab.runs.processes.venue_control_client import open_control
 from opslab.runs.processes.venue_folder import is_served
 from opslab.runs.safety.flat_times import flat_times
 from opslab.settings import Settings
 from opslab.store.layout import Layout
 from opslab.store.venues.ledger import read_ledger
-from opslab.store.venues.venue_files import KEPT
+from opslab.store.venues.venue_files import VENUE_FOLDER
 from opslab.system import StopSignals, SystemClock, SystemProcesses
 from tests.drivers.tc import Tc, wait_until
 from tests.oracles.paper_truth import ledger_of
 
-ROOT = Path(__file__).parents[2]
+ENGINES = Path(__file__).parents[1] / "fakes" / "live_engines.py"
 STRATEGIES = Path(__file__).parents[1] / "strategies" / "halting"
 RUN = "r1"
 END_SECONDS = 40.0
@@ -60,7 +60,7 @@ class Running:
 
     def statement(self) -> Any:
         """The venue's own; None while it cannot be asked."""
-        with suppress(LabError, OSError), open_door(Layout(self.tc.home), RUN) as door:
+        with suppress(LabError, OSError), open_control(Layout(self.tc.home), RUN) as door:
             return door.ask("statement")
         return None
 
@@ -129,13 +129,13 @@ def activate(tc: Tc, *scope: str) -> None:
 
 def flat_by_ledger(tc: Tc, run: Any) -> None:
     """The account's own record ends flat, and its section says when that was."""
-    ledger = tc.run_folder(RUN) / KEPT
+    ledger = tc.run_folder(RUN) / VENUE_FOLDER
     times = flat_times(read_ledger(ledger, RUN))
     orders, position = open_at_end(ledger)
     assert (orders, position) == (set(), "0")
     halt = run["halt"]
     assert halt["flat"] is True
-    assert run["paper"]["account_at_end"] == {"open_orders": 0, "position": "0", "flat": True, "said_by": "venue"}
+    assert run["paper"]["final_account"] == {"open_orders": 0, "position": "0", "flat": True, "source": "venue"}
     if times.flat_at and halt["activated_at"]:
         passed = max(0, parse_iso(times.flat_at) - parse_iso(halt["activated_at"])) / 1e9
         assert halt["seconds_to_flat"] == pytest.approx(passed, abs=1e-6)
@@ -211,7 +211,7 @@ def test_orders_that_are_on_their_way(tc: Tc) -> None:
     closed_at = run["halt"]["gate_closed_at"]
     late = [
         event["kind"]
-        for transaction in read_ledger(tc.run_folder(RUN) / KEPT, RUN)
+        for transaction in read_ledger(tc.run_folder(RUN) / VENUE_FOLDER, RUN)
         if transaction.time > closed_at
         for event in transaction.events
     ]
@@ -321,7 +321,7 @@ def test_control_that_was_killed_beside_an_engine_of_which_no_thread_does_anythi
         os.kill(engine, signal.SIGKILL)  # it would be waited for
     recovered(tc)
     assert tc.json("run", "show", RUN)["status"] == "interrupted", "control was dead before the switch was activated"
-    assert open_at_end(tc.run_folder(RUN) / KEPT) == (set(), "0")
+    assert open_at_end(tc.run_folder(RUN) / VENUE_FOLDER) == (set(), "0")
 
 
 def test_control_that_is_killed_over_a_halt(tc: Tc) -> None:
@@ -340,7 +340,7 @@ def test_control_that_is_killed_over_a_halt(tc: Tc) -> None:
     assert (run["status"], run["ended_by"], run["recovered_at"] is not None) == ("halted", "kill_switch", True)
     assert (run["halt"]["flat"], run["halt"]["run_switch"], run["halt"]["escalation"]) == (True, "active", None)
     assert 0 < run["halt"]["seconds_to_gate"] <= run["halt"]["seconds_to_flat"] < 5
-    assert open_at_end(tc.run_folder(RUN) / KEPT) == (set(), "0")
+    assert open_at_end(tc.run_folder(RUN) / VENUE_FOLDER) == (set(), "0")
     tc.ok("run", "verify", RUN)
 
 
@@ -387,7 +387,7 @@ def test_nothing_revives_a_halted_run(tc: Tc) -> None:
         run = running.halted()
     flat_by_ledger(tc, run)
     assert run["paper"]["restarts"] == 0
-    assert running.event("engine_lost")["payload"]["number"] == 1
+    assert running.event("engine_lost")["payload"]["engine_number"] == 1
 
 
 def test_an_engine_that_is_being_started_again(tc: Tc) -> None:
@@ -409,7 +409,7 @@ def test_an_activation_while_the_run_starts(tc: Tc) -> None:
         activate(tc)
         run = running.halted()
     assert run["halt"]["flat"] is True
-    assert open_at_end(tc.run_folder(RUN) / KEPT) == (set(), "0")
+    assert open_at_end(tc.run_folder(RUN) / VENUE_FOLDER) == (set(), "0")
     assert running.event("positions_flattened")["payload"]["flat"] is True
 
 
@@ -451,14 +451,13 @@ def test_a_switch_that_cannot_be_read_stops_the_run(tc: Tc, what: Any) -> None:
 
 def test_without_word_of_the_kernel_it_polls(tc: Tc, monkeypatch: pytest.MonkeyPatch) -> None:
     """Control does not watch here at all: what stops the run is the engine's polling."""
-    monkeypatch.chdir(ROOT)
     monkeypatch.setattr("opslab.runs.safety.halt_controller.SwitchWatch", NoWatch)
     lab = Lab(Settings(tc.home, "--home"))
     block = {"speed": 120, "max_bars": 2000}
     plan = lab.plan(Path(tc.spec(mode="paper", paper=block)), RUN, "paper")
-    command = (sys.executable, "-m", "tests.fakes.live_engines", "HoldsPolled")
+    command = (sys.executable, "-P", str(ENGINES), "HoldsPolled")
     with StopSignals() as signals:
-        around = Surroundings(lab.layout, SystemClock(), SystemProcesses(), signals, lab.redactor(), command)
+        context = RunContext(lab.layout, SystemClock(), SystemProcesses(), signals, lab.redactor(), command)
         asked = threading.Event()
 
         def on_live(live: Any) -> None:
@@ -466,7 +465,7 @@ def test_without_word_of_the_kernel_it_polls(tc: Tc, monkeypatch: pytest.MonkeyP
                 asked.set()
                 activate(tc)
 
-        run = run_paper(plan, around, on_live)
+        run = run_paper(plan, context, on_live)
     assert run.status == "halted"
     flat_by_ledger(tc, run.model_dump(mode="json"))
 

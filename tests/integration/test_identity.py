@@ -10,7 +10,7 @@ from tests.drivers.tc import Tc, candle_lines
 STRATEGIES = Path(__file__).parents[1] / "strategies"
 
 
-def asked(tc: Tc, spec: str, run_id: str, **environment: str) -> Any:
+def asked(tc: Tc, spec: str, run_id: str, **environment: Any) -> Any:
     """What `init` says of it: the digest is made as for a run, and nothing is run."""
     answer = tc("run", "init", "--spec", spec, "--run-id", run_id, "--json", **environment)
     assert answer.code == 0, answer.err

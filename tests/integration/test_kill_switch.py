@@ -168,7 +168,7 @@ def test_a_run_whose_process_died_at_the_gate_can_be_recovered(tc: Tc, ended: bo
         if ended:
             journal.append(end["event"], end["payload"])
     recovered = tc.json("run", "recover", "r1")["runs"][0]
-    assert recovered["action"] == ("sealed" if ended else "nothing")
+    assert recovered["action"] == ("sealed" if ended else "unchanged")
     run = tc.json("run", "show", "r1")
     assert (run["status"], run["safety"]["state"]) == ("safety_blocked" if ended else "initialized", "active")
     assert tc("run", "verify", "r1").code == (0 if ended else 3)

@@ -9,22 +9,22 @@ import pytest
 from opslab.model.run.metadata import Owner
 from opslab.reconciliation.result import State
 from opslab.runs.checks import check_results as checks
-from opslab.runs.paper.reconciler import Finished, LiveOccasion, record
-from opslab.runs.record.run_journal import RunLog, finish
-from opslab.runs.record.state import told
+from opslab.runs.paper.reconciler import FinishedReconciliation, LiveOccasion, record_reconciliation
+from opslab.runs.record.run_journal import RunJournal, finish
+from opslab.runs.record.state import read_state
 from opslab.store.runs.journal import Journal
 from opslab.system import SystemClock
 from tests.drivers.tc import Tc
-from tests.fakes.moving_account import History, Pace, Scene, with_kept_order
+from tests.fakes.moving_account import AccountHistory, Pace, Simulation, with_resting_order
 from tests.fakes.paper_journals import heartbeats_of, me, write_run
 
 STILL = Pace(0, (0, 0))
 
 
-def finished(occasion: LiveOccasion, state: State = "ok") -> Finished:
-    stage = Scene(with_kept_order(History(0, STILL, 30)), wrong="lost order" if state == "mismatch" else None)
-    stage.node_is_up = state != "unknown"
-    found = stage.run(occasion)
+def finished(occasion: LiveOccasion, state: State = "ok") -> FinishedReconciliation:
+    simulation = Simulation(with_resting_order(AccountHistory(0, STILL, 30)), node_error="lost order" if state == "mismatch" else None)
+    simulation.node_is_up = state != "unknown"
+    found = simulation.run(occasion)
     assert found.result.state == state
     return found
 
@@ -34,10 +34,10 @@ class Own:
 
     def __init__(self, tc: Tc, owner: Owner | None = None) -> None:
         self.folder = write_run(
-            tc, "r1", heartbeats_of(Scene(History(0, STILL, 30)), 3), ended=None, owner=owner or me()
+            tc, "r1", heartbeats_of(Simulation(AccountHistory(0, STILL, 30)), 3), ended=None, owner=owner or me()
         )
         self.journal = Journal(self.folder, SystemClock())
-        self.log = RunLog(self.folder, self.journal, told(self.folder))
+        self.log = RunJournal(self.folder, self.journal, read_state(self.folder))
 
     def __enter__(self) -> "Own":
         return self
@@ -46,7 +46,7 @@ class Own:
         self.journal.__exit__()
 
     def keep(self, occasion: LiveOccasion, state: State = "ok") -> dict[str, Any]:
-        section = record(self.folder, self.log, finished(occasion, state)).reconciliation
+        section = record_reconciliation(self.folder, self.log, finished(occasion, state)).reconciliation
         assert section
         return section
 
@@ -68,12 +68,12 @@ def test_a_day_of_periodic_ones_that_are_ok_makes_events_and_no_file(lab: Tc) ->
     found = finished("periodic")
     with Own(lab) as own:
         for _ in range(100):
-            record(own.folder, own.log, found)
+            record_reconciliation(own.folder, own.log, found)
         own.end()
         assert own.artifacts == []
         payloads = [one["payload"] for one in lab.events("r1") if one["event"] == "reconciliation_checked"]
     assert len(payloads) == 100
-    assert {(one["occasion"], one["state"], one["artifact"], one["looks"]) for one in payloads} == {
+    assert {(one["occasion"], one["state"], one["artifact"], one["comparisons"]) for one in payloads} == {
         ("periodic", "ok", None, 1)
     }
     assert all(one["ok"] > 0 for one in payloads)
@@ -145,7 +145,7 @@ def test_whoever_dies_over_one_leaves_what_recover_ends(lab: Tc, monkeypatch: py
     """Dies behind a step: the result is there whole, with its event, or not at all."""
     with Own(lab, me().model_copy(update={"pid": 2**22 - 1})) as own:
         own.keep("startup")
-        owner: Any = {"append_alone": Journal, "tell_alone": RunLog}.get(step, checks)
+        owner: Any = {"append_alone": Journal, "tell_alone": RunJournal}.get(step, checks)
         real = getattr(owner, step)
 
         def dies(*args: Any, **more: Any) -> Any:

@@ -27,7 +27,7 @@ def heads(path: Path) -> dict[str, list[str]]:
     return found
 
 
-def spec_of(tc: Tc, path: Path, head: dict[str, list[str]]) -> str:
+def parse_spec(tc: Tc, path: Path, head: dict[str, list[str]]) -> str:
     """A folder with nothing but the strategy and its spec; the spec's path."""
     folder = tc.home / "own"
     folder.mkdir()
@@ -52,7 +52,7 @@ def test_a_bad_strategy_is_told_as_it_says(tc: Tc, path: Path) -> None:
     codes = {int(code) for code, _ in expected}
     assert len(codes) == 1
     code, words = codes.pop(), [text for _, text in expected]
-    spec = spec_of(tc, path, head)
+    spec = parse_spec(tc, path, head)
     if code == 2:
         says(tc("spec", "validate", "--spec", spec), code, words, tc)
     else:

@@ -61,19 +61,20 @@ def test_a_run_lives_from_the_safety_gate_to_its_seal(tc: Tc) -> None:
 
 @pytest.mark.parametrize(("bound", "value"), [("max_bars", 1), ("max_seconds", 4)])
 def test_it_ends_at_its_bound(tc: Tc, bound: str, value: int) -> None:
-    with PaperRun(tc, paper_spec(tc, **{"speed": 120, bound: value})) as run:
+    paper: dict[str, Any] = {"speed": 120, bound: value}
+    with PaperRun(tc, paper_spec(tc, **paper)) as run:
         ended = true_end(run, 0)
         assert (ended["status"], ended["ended_by"]) == ("completed", bound)
         if bound == "max_bars":
             assert ended["paper"]["bars_seen"] == 1
-        assert ended["paper"]["account_at_end"]["flat"] is True
+        assert ended["paper"]["final_account"]["flat"] is True
 
 
 def test_what_is_to_be_left_is_left_and_said(tc: Tc) -> None:
     """At its ninth bar the demo holds a position, and an order that rests."""
     with PaperRun(tc, paper_spec(tc, speed=240, max_bars=9, on_stop="leave")) as run:
         ended = true_end(run, 0)
-        account = ended["paper"]["account_at_end"]
+        account = ended["paper"]["final_account"]
         assert (account["open_orders"], account["position"], account["flat"]) == (1, "0.005", False)
         assert ended["paper"]["stop"]["seconds_to_flat"] is None
         assert ended["paper"]["final_reconciliation"] == "ok"
@@ -102,7 +103,7 @@ def test_a_market_that_is_too_fast_for_the_engines_adapter_is_said_to_be(tc: Tc)
         assert (ended["status"], ended["paper"]["bars_seen"]) == ("completed", 100)
         assert ended["paper"]["final_reconciliation"] == "mismatch"
         assert ended["paper"]["orders_lost"] > 0
-        assert ended["paper"]["account_at_end"]["flat"] is True
+        assert ended["paper"]["final_account"]["flat"] is True
         answer = tc("run", "compare", "bt", "pp", "--json")
         assert answer.code == 1
         fills = answer.document["parity"]["fills"]
@@ -171,7 +172,7 @@ def test_a_signal_ends_it_soon_and_leaves_nothing_open(tc: Tc, moment: str, numb
         ended = true_end(run, 130)
         assert (ended["status"], ended["ended_by"]) == ("interrupted", number.name)
         assert run.ended_s - at < END_SECONDS
-        assert ended["paper"]["account_at_end"]["flat"] is True
+        assert ended["paper"]["final_account"]["flat"] is True
         assert run.told("positions_flattened")[-1]["flat"] is True
 
 

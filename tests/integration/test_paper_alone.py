@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.drivers.connection_tracer import Reached, Watch, watching
+from tests.drivers.connection_tracer import Reached, StrategyRecorder, watching
 from tests.drivers.paper_run import PaperRun, paper_spec
 from tests.drivers.tc import Tc, wait_until
 from tests.oracles.paper_truth import true_end
@@ -38,12 +38,12 @@ main()
 
 
 @pytest.fixture
-def watch() -> Iterator[Watch]:
+def watch() -> Iterator[StrategyRecorder]:
     with watching() as watch:
         yield watch
 
 
-def seen(run: PaperRun, watch: Watch) -> bool:
+def seen(run: PaperRun, watch: StrategyRecorder) -> bool:
     """Skips where this machine does not let one process look at another's calls."""
     wait_until(lambda: watch.begun.is_set() or watch.problem is not None, "the command to begin")
     if watch.problem:
@@ -52,7 +52,7 @@ def seen(run: PaperRun, watch: Watch) -> bool:
     return True
 
 
-def test_nothing_but_this_machine_is_reached_and_no_key_of_the_environment_is_used(tc: Tc, watch: Watch) -> None:
+def test_nothing_but_this_machine_is_reached_and_no_key_of_the_environment_is_used(tc: Tc, watch: StrategyRecorder) -> None:
     spec = paper_spec(tc, speed=600, max_bars=20)
     extra = {**PROXIES, **KEYS}
     with PaperRun(tc, spec, environment=extra, before=watch.words, pass_fds=watch.pass_fds) as run:
@@ -74,7 +74,7 @@ def test_nothing_but_this_machine_is_reached_and_no_key_of_the_environment_is_us
         assert not [path for path in holds for value in KEYS.values() if value.encode() in path.read_bytes()]
 
 
-def test_a_proxy_that_gets_through_to_the_engine_would_be_seen(tc: Tc, watch: Watch) -> None:
+def test_a_proxy_that_gets_through_to_the_engine_would_be_seen(tc: Tc, watch: StrategyRecorder) -> None:
     """The same, with the lock taken off."""
     spec = paper_spec(tc, speed=600, max_bars=20)
     command = (sys.executable, "-c", LETS_ALL_THROUGH)

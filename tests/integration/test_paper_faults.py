@@ -106,7 +106,7 @@ def test_a_silent_user_stream_is_found_by_reconciliation_and_the_end_tells_it(tc
         assert (shown["status"], shown["ended_by"]) == ("completed", "max_bars")
         assert shown["paper"]["final_reconciliation"] == "mismatch"
         assert shown["paper"]["reconciliations"]["mismatch"] >= 1
-        assert shown["paper"]["account_at_end"]["flat"] is True
+        assert shown["paper"]["final_account"]["flat"] is True
         assert "socket_state_changed" not in run.names
 
 
@@ -117,8 +117,8 @@ def test_a_venue_that_is_killed_is_started_again_with_its_account_and_the_node_c
         run.kill_child("venue")
         lost = run.wait_for("venue_lost")
         before = ledger.read_bytes()
-        assert lost["payload"]["why"] == "the venue process died of SIGKILL (by somebody else, or out of memory)"
-        again = run.wait_for("venue_started", lambda told: told["start"] == 2)
+        assert lost["payload"]["reason"] == "the venue process died of SIGKILL (by somebody else, or out of memory)"
+        again = run.wait_for("venue_started", lambda told: told["start_number"] == 2)
         first = run.told("venue_started")[0]
         assert again["payload"]["rest_url"] == first["rest_url"]
         feed(run, "bars", "live", again["seq"])
@@ -135,7 +135,7 @@ def test_a_venue_that_dies_over_the_end_still_says_how_the_account_was_left(tc: 
         run.wait_for("positions_flattened")
         run.kill_child("venue")
         shown = true_end(run, 0)
-        assert (shown["status"], shown["paper"]["account_at_end"]["flat"]) == ("completed", True)
+        assert (shown["status"], shown["paper"]["final_account"]["flat"]) == ("completed", True)
         assert len(run.told("venue_started")) == 2
 
 
@@ -147,7 +147,7 @@ def test_a_broken_candle_kills_the_engine_and_the_run_has_failed(tc: Tc) -> None
         assert shown["failure"]["message"] == PANIC
         assert "panicked at crates/model/src/data/bar.rs" in shown["failure"]["detail"]
         assert flat_by(run) == "venue"
-        assert shown["paper"]["stop"]["why"] == "engine_lost"
+        assert shown["paper"]["stop"]["reason"] == "engine_lost"
 
 
 def test_with_another_engine_it_goes_on_where_the_broken_candle_was(tc: Tc) -> None:

@@ -222,5 +222,5 @@ def test_venue_and_engine_obey_their_plans(tc: Tc, tmp_path: Path) -> None:
 
 
 def frames_of(child: ChildProcess) -> Iterator[dict[str, Any]]:
-    for batch in child.frames():
+    for batch in child.messages():
         yield from batch

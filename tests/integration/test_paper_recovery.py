@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from opslab.model.run.paper_summary import AccountAtEnd, StopFacts
+from opslab.model.run.paper_summary import AccountFacts, StopFacts
 from tests.drivers.paper_run import PaperRun, living_in
 from tests.drivers.running_ledger import open_now
 from tests.drivers.tc import Answer, Tc, wait_until
@@ -69,14 +69,14 @@ def recovered(tc: Tc) -> dict[str, Any]:
     shown: dict[str, Any] = tc.json("run", "show", RUN)
     assert untruths(tc, RUN, None) == []
     before = {path: path.read_bytes() for path in tc.run_folder(RUN).rglob("*") if path.is_file()}
-    assert tc.json("run", "recover", RUN)["runs"][0]["action"] == "nothing"
+    assert tc.json("run", "recover", RUN)["runs"][0]["action"] == "unchanged"
     assert {path: path.read_bytes() for path in tc.run_folder(RUN).rglob("*") if path.is_file()} == before
     assert (shown["status"], shown["ended_by"]) == ("interrupted", "owner_gone")
     return shown
 
 
-def account_of(shown: dict[str, Any]) -> AccountAtEnd:
-    return AccountAtEnd.model_validate(shown["paper"]["account_at_end"])
+def account_of(shown: dict[str, Any]) -> AccountFacts:
+    return AccountFacts.model_validate(shown["paper"]["final_account"])
 
 
 def stop_of(shown: dict[str, Any]) -> StopFacts:
@@ -94,8 +94,8 @@ def test_the_account_is_flattened_and_the_run_settled_from_its_venues_ledger(tc:
         shown = recovered(tc)
     assert tc("run", "verify", RUN).code == 0
     account, stop = account_of(shown), stop_of(shown)
-    assert (account.flat, account.said_by) == (True, "ledger")
-    assert (stop.why, stop.on_stop) == ("owner_gone", "flatten")
+    assert (account.flat, account.source) == (True, "ledger")
+    assert (stop.reason, stop.on_stop) == ("owner_gone", "flatten")
     assert stop.seconds_to_flat is not None
     assert stop.seconds_to_flat < 15
     (engine,) = shown["paper"]["engines"]
@@ -169,7 +169,7 @@ def test_an_account_that_nobody_was_left_to_flatten_is_told_as_it_is(tc: Tc) -> 
         assert "its venue died, too, before it could end them" in done["message"]
         assert untruths(tc, RUN, None) == []
         account = account_of(tc.json("run", "show", RUN))
-    assert (account.flat, account.open_orders, account.said_by) == (False, 1, "ledger")
+    assert (account.flat, account.open_orders, account.source) == (False, 1, "ledger")
 
 
 def test_without_order_events_in_its_journal_it_knows_whose_the_orders_were(tc: Tc) -> None:
@@ -230,7 +230,7 @@ def test_results_that_could_not_be_written_are_written_by_recover(tc: Tc) -> Non
     (run.folder / "orders.jsonl").rmdir()
     shown = recovered(tc)
     assert shown["paper"]["bars_seen"] == 3
-    assert stop_of(shown).why == "max_bars"
+    assert stop_of(shown).reason == "max_bars"
     assert shown["paper"]["final_reconciliation"] == "ok"
 
 
@@ -242,7 +242,7 @@ def test_what_control_itself_cannot_go_on_with_fails_the_run_with_its_results(tc
         answer = run.end()
     assert (answer.code, "cannot write bars.jsonl" in answer.err) == (5, True)
     shown = tc.json("run", "show", RUN)
-    assert (shown["status"], shown["failure"]["kind"], stop_of(shown).why) == ("failed", "lab", "failure")
+    assert (shown["status"], shown["failure"]["kind"], stop_of(shown).reason) == ("failed", "lab", "failure")
     assert untruths(tc, RUN, None) == []
     assert account_of(shown).flat
     orders = shown["metrics"]["orders_submitted"] + shown["paper"]["orders_by_venue"]
@@ -253,4 +253,4 @@ def test_a_run_that_was_never_started_is_left_to_its_own_mode(tc: Tc) -> None:
     tc.ok("run", "init", "--spec", spec(tc), "--run-id", RUN)
     answer: Answer = tc("run", "recover", RUN, "--json")
     (done,) = json.loads(answer.out)["runs"]
-    assert (done["action"], "a paper run with its spec goes on from it" in done["message"]) == ("nothing", True)
+    assert (done["action"], "a paper run with its spec goes on from it" in done["message"]) == ("unchanged", True)

@@ -6,8 +6,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from opslab.model.run.paper_summary import EngineLife, PaperFacts
-from tests.drivers.paper_run import PaperRun
+from opslab.model.run.paper_summary import EngineFacts, PaperFacts
+from tests.drivers.paper_run import PaperRun, with_fields
 from tests.drivers.running_ledger import open_now
 from tests.drivers.tc import Tc, wait_until
 from tests.oracles.engine_takeover import not_taken_over
@@ -34,7 +34,7 @@ def wait_until_open(tc: Tc) -> None:
     wait_until(lambda: all(open_now(ledger(tc))), "a position and an open order", 60)
 
 
-def ends(engines: tuple[EngineLife, ...]) -> list[str | None]:
+def ends(engines: tuple[EngineFacts, ...]) -> list[str | None]:
     return [engine.ended_by for engine in engines]
 
 
@@ -47,10 +47,10 @@ def test_the_new_engine_takes_over_position_and_orders_and_the_run_goes_on(tc: T
     assert answer.code == 0, answer.err
     assert untruths(tc, RUN, 0) == []
     payload = lost["payload"]
-    assert (payload["number"], payload["ended_by"]) == (1, "SIGKILL")
+    assert (payload["engine_number"], payload["ended_by"]) == (1, "SIGKILL")
     assert "died of SIGKILL" in payload["failure"]["message"]
     facts = facts_of(tc)
-    assert (ends(facts.engines), facts.restarts) == (["SIGKILL", "asked"], 1)
+    assert (ends(facts.engines), facts.restarts) == (["SIGKILL", "stopped"], 1)
     took = facts.latencies.restart_to_reconciled_seconds_max
     assert took is not None
     assert took < 15
@@ -93,17 +93,17 @@ def test_at_full_speed_the_venue_waits_for_the_new_engine(tc: Tc) -> None:
 def test_it_is_restarted_so_often_and_then_the_run_fails_with_its_account_flat(tc: Tc) -> None:
     with PaperRun(tc, spec(tc, restart="on_failure", max_restarts=1, max_bars=100), RUN) as run:
         for number in (1, 2):
-            run.wait_for("paper_heartbeat", lambda told, number=number: told["engine"] == number)
+            run.wait_for("paper_heartbeat", with_fields(engine=number))
             wait_until_open(tc)
             run.kill_child("engine")
-            run.wait_for("engine_lost", lambda told, number=number: told["number"] == number)
+            run.wait_for("engine_lost", with_fields(number=number))
         answer = run.end()
     assert answer.code == 1
     assert untruths(tc, RUN, 1) == []
     facts = facts_of(tc)
     assert (ends(facts.engines), facts.restarts) == (["SIGKILL", "SIGKILL"], 1)
-    assert facts.account_at_end
-    assert facts.account_at_end.flat
+    assert facts.final_account
+    assert facts.final_account.flat
     assert "died of SIGKILL" in answer.err
 
 
@@ -116,8 +116,8 @@ def test_without_restart_the_run_fails_and_the_venue_flattens(tc: Tc) -> None:
     assert untruths(tc, RUN, 1) == []
     facts = facts_of(tc)
     assert (ends(facts.engines), facts.restarts) == (["SIGKILL"], 0)
-    assert facts.account_at_end
-    assert facts.account_at_end.flat
+    assert facts.final_account
+    assert facts.final_account.flat
     assert facts.orders_by_venue
     assert "engine_restarted" not in run.names
 
@@ -129,4 +129,4 @@ def test_an_engine_that_dies_before_it_trades_is_followed_as_well(tc: Tc) -> Non
         answer = run.end()
     assert answer.code == 0, answer.err
     facts = facts_of(tc)
-    assert (ends(facts.engines), facts.bars_seen, facts.bars_missed) == (["SIGKILL", "asked"], 3, 0)
+    assert (ends(facts.engines), facts.bars_seen, facts.bars_missed) == (["SIGKILL", "stopped"], 3, 0)

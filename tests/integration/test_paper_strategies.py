@@ -56,7 +56,7 @@ def test_one_that_blocks_for_less_than_it_may_goes_on(tc: Tc) -> None:
     with run_of(tc, "BlocksForAWhile") as run:
         shown = true_end(run, 0)
         assert (shown["status"], shown["metrics"]["bars_seen"]) == ("completed", 10)
-        ages = [later["beat"]["timer_lag_ms"] for later in run.told("paper_heartbeat")]
+        ages = [later["heartbeat"]["timer_lag_ms"] for later in run.told("paper_heartbeat")]
         assert max(ages) > 3_000  # nobody hides that it was held up
         assert "engine_lost" not in run.names
 
@@ -70,7 +70,7 @@ def test_one_that_blocks_for_longer_is_killed_and_says_where_it_stood(tc: Tc) ->
         assert shown["paper"]["engines"][0]["ended_by"] == "hang"
         assert flattened(run)["by"] == "venue"
         assert (shown["paper"]["orders_by_venue"], shown["metrics"]["orders_canceled"]) == (1, 1)
-        last = run.told("paper_heartbeat")[-1]["beat"]["at"]
+        last = run.told("paper_heartbeat")[-1]["heartbeat"]["sent_at"]
         ended = next(event["time"] for event in run.events if event["event"] == "engine_lost")
         assert 2 < _seconds(ended) - _seconds(last) < 5
 

@@ -47,6 +47,10 @@ def says(*parts: bytes) -> Act:
     return act
 
 
+def repeats_the_request(visit: Visit) -> None:
+    visit.say(visit.received)
+
+
 def whole(status: str, body: bytes = b"{}", *headers: bytes) -> Act:
     lines = [f"HTTP/1.1 {status}".encode(), f"Content-Length: {len(body)}".encode(), *headers]
     return says(b"\r\n".join(lines) + b"\r\n\r\n" + body)
@@ -118,7 +122,7 @@ CASES = {
     "http/2": Case(says(b"\x00\x00\x12\x04\x00\x00\x00\x00\x00"), "probe_unknown", "malformed"),
     "http/0.9": Case(says(b"<html>hello</html>"), "probe_unknown", "malformed"),
     "icy": Case(says(b"ICY 200 OK\r\n\r\n"), "probe_unknown", "malformed"),
-    "its own request": Case(lambda visit: visit.say(visit.received) and None, "probe_unknown", "malformed"),
+    "its own request": Case(repeats_the_request, "probe_unknown", "malformed"),
     "version 2": Case(says(b"HTTP/2.0 200 OK\r\n\r\n"), "probe_unknown", "malformed"),
     "no status": Case(says(b"HTTP/1.1 abc\r\n\r\n"), "probe_unknown", "malformed"),
     "a line that is no header": Case(says(OK + b"no colon\r\n\r\n"), "probe_unknown", "malformed"),
@@ -297,7 +301,10 @@ def test_a_name_without_an_address() -> None:
     def resolve(_host: str, _port: int) -> list[str]:
         raise socket.gaierror(socket.EAI_NONAME, "no such name")
 
-    for empty in (resolve, lambda _host, _port: []):
+    def resolve_to_none(_host: str, _port: int) -> list[str]:
+        return []
+
+    for empty in (resolve, resolve_to_none):
         result = ask("http://localhost:9/", resolve=empty)
         assert (result.state, result.reason, result.phase) == ("probe_unreachable", "not_resolved", "resolve")
 
@@ -308,8 +315,12 @@ def test_a_name_without_an_address() -> None:
 def test_a_name_that_leads_elsewhere_too_is_refused_and_nothing_is_sent(elsewhere: str) -> None:
     with nobody_comes() as port:
         for addresses in (["127.0.0.1", elsewhere], [elsewhere, "127.0.0.1"], [elsewhere]):
+
+            def resolve(_host: str, _port: int, addresses: list[str] = addresses) -> list[str]:
+                return addresses
+
             with pytest.raises(Usage):
-                ask(f"http://localhost:{port}/", resolve=lambda _host, _port, found=addresses: found)
+                ask(f"http://localhost:{port}/", resolve=resolve)
 
 
 def test_a_name_that_changes_is_resolved_once() -> None:
@@ -377,7 +388,7 @@ def server() -> Iterator[Server]:
         yield found
 
 
-def tc_probe(tc: Tc, url: str, *more: str, **environment: str) -> Any:
+def tc_probe(tc: Tc, url: str, *more: str, **environment: Any) -> Any:
     return tc("connectivity", "probe", "--spec", tc.spec(), "--url", url, *more, **environment)
 
 

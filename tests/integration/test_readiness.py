@@ -10,7 +10,11 @@ import pytest
 from tests.drivers.tc import Answer, Tc
 from tests.fakes.scripted_server import Server, Visit
 
-SECRETS = {"MY_KEY": "hunter2-first", "MY_SECRET": "Zx9Qw8Er7Ty6Ui5Op4As3Df2", "MY_PASS": "correct horse battery"}
+SECRETS: dict[str, Any] = {
+    "MY_KEY": "hunter2-first",
+    "MY_SECRET": "Zx9Qw8Er7Ty6Ui5Op4As3Df2",
+    "MY_PASS": "correct horse battery",
+}
 WITNESS = """\
 import os, sys
 def witness(event, arguments):
@@ -34,8 +38,8 @@ def block(**changes: Any) -> dict[str, Any]:
     return {"enabled": True, "target": "testnet", "credential_placeholders": names, **changes}
 
 
-def readiness(tc: Tc, *words: str, asked: dict[str, Any] | None = None, **environment: str) -> Answer:
-    changes = {} if asked is None else {"connectivity_readiness": asked}
+def readiness(tc: Tc, *words: str, asked: dict[str, Any] | None = None, **environment: Any) -> Answer:
+    changes: dict[str, Any] = {} if asked is None else {"connectivity_readiness": asked}
     return tc("connectivity", "readiness", "--spec", tc.spec(**changes), "--json", *words, **environment)
 
 
@@ -154,12 +158,12 @@ def test_a_crash_file_has_no_value(bare_tc: Tc, tmp_path: Path) -> None:
 
 def test_it_opens_no_socket_and_resolves_no_name(tc: Tc, tmp_path: Path) -> None:
     seen = tmp_path / "seen"
-    closed = {**at_start(tmp_path / "start", WITNESS), "WITNESS_FILE": str(seen)}
+    closed: dict[str, Any] = {**at_start(tmp_path / "start", WITNESS), "WITNESS_FILE": str(seen)}
     tc.ok("run", "init", "--spec", tc.spec(connectivity_readiness=block()), "--run-id", "r1")
     for words in ((), ("--run-id", "r1")):
         assert readiness(tc, *words, asked=block(), **SECRETS, **closed).code == 0
     assert not seen.exists()
     with Server(Visit.wait) as server:  # the witness does see what there is to see
-        words = ("connectivity", "probe", "--spec", tc.spec(), "--url", server.url())
-        assert tc(*words, **closed).code == 1
+        probe = ("connectivity", "probe", "--spec", tc.spec(), "--url", server.url())
+        assert tc(*probe, **closed).code == 1
     assert "socket.__new__" in seen.read_text()

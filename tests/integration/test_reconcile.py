@@ -11,7 +11,7 @@ import pytest
 from opslab.reconciliation.document import MAX_BYTES
 from opslab.reconciliation.result import Limits
 from tests.drivers.tc import Answer, Tc
-from tests.unit.reconciliation.accounts import whole
+from tests.fakes.snapshot_documents import complete_document
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "reconciliation"
 OLD = ("--max-age-seconds", "1000000000")
@@ -115,7 +115,7 @@ def test_results_are_numbered_and_the_run_stays_whole_before_during_and_after(la
 
 def test_a_file_that_is_no_snapshot_is_refused_with_every_mistake_and_nothing_is_kept(lab: Tc) -> None:
     before = footprint(lab)
-    also_wrong = written(lab, "also.json", whole(balance=[], snapshot_version="v0"))
+    also_wrong = written(lab, "also.json", complete_document(balance=[], snapshot_version="v0"))
     answer = check(lab, "after", EXAMPLES / "refused.json", "--json", expected=also_wrong)
     assert answer.code == 2
     error = answer.document["error"]

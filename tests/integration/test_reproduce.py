@@ -33,8 +33,8 @@ def test_a_run_comes_out_the_same_and_leaves_nothing(tc: Tc) -> None:
     run = backtest(tc, strategy="order_lifecycle_demo")
     before = {path: path.read_bytes() for path in tc.run_folder("r1").rglob("*") if path.is_file()}
     found = reproduce(tc, 0, "--times", "3")
-    assert (found["verdict"], found["agreed"], found["times"], found["inputs"]) == ("pass", 3, 3, "same")
-    assert {one["result_digest"] for one in found["again"]} == {run["result_digest"]}
+    assert (found["verdict"], found["agreed"], found["repeated"], found["inputs"]) == ("pass", 3, 3, "same")
+    assert {one["result_digest"] for one in found["repetitions"]} == {run["result_digest"]}
     assert runs(tc) == ["r1"]
     assert sorted(path.name for path in (tc.home / "artifacts/runs").iterdir()) == ["r1"]
     assert before == {path: path.read_bytes() for path in tc.run_folder("r1").rglob("*") if path.is_file()}
@@ -88,7 +88,7 @@ def test_a_result_that_does_not_come_again_is_named(tc: Tc) -> None:
     assert (found["verdict"], found["inputs"], found["agreed"]) == ("fail", "same", 0)
     first = found["comparison"]["first"]
     assert first["file"] == "journal.jsonl"
-    assert (first["a"]["says"]["payload"]["ts_event"], first["b"]["says"]["payload"]["ts_event"]) == (
+    assert (first["a"]["content"]["payload"]["ts_event"], first["b"]["content"]["payload"]["ts_event"]) == (
         close_of(20),
         close_of(30),
     )
@@ -150,13 +150,16 @@ def test_a_stop_ends_it_and_keeps_what_there_is(long_tc: Callable[[], Tc]) -> No
     tc = long_tc()
     backtest(tc, "whole", dataset="long")
     process = tc.start("run", "reproduce", "whole", "--times", "5", "--json")
-    events = lambda: {event["event"] for event in tc.events("whole-again-1")}  # noqa: E731
+
+    def events() -> set[str]:
+        return {event["event"] for event in tc.events("whole-again-1")}
+
     wait_until(lambda: "scenario_action_triggered" in events(), "the reproduction to be on its way")
     process.send_signal(signal.SIGINT)
     out, _ = process.communicate(timeout=60)
     assert process.returncode == 130
     found = json.loads(out)
-    assert (found["verdict"], found["times"]) == ("unknown", 1)
+    assert (found["verdict"], found["repeated"]) == ("unknown", 1)
     assert tc.json("run", "show", "whole-again-1")["status"] == "interrupted"
     assert tc("run", "verify", "whole-again-1").code == 0
 

@@ -138,11 +138,11 @@ def test_what_a_killed_process_left_of_a_report_goes_and_the_report_is_there(tc:
     before = (sealed / "report.md").read_bytes()
     (sealed / "report.md").unlink()
     (sealed / ".report.md.1234.tmp").write_bytes(before[:100])
-    assert [one["kind"] for one in verify(tc, 0)["findings"]] == ["left_behind"]
+    assert [one["kind"] for one in verify(tc, 0)["findings"]] == ["leftover"]
     assert tc.json("run", "recover", "r1")["runs"][0]["action"] == "rendered"
     assert not list(sealed.glob(".*"))
     assert (sealed / "report.md").read_bytes() == before
-    assert tc.json("run", "recover", "r1")["runs"][0]["action"] == "nothing"
+    assert tc.json("run", "recover", "r1")["runs"][0]["action"] == "unchanged"
     verify(tc, 0)
 
 
@@ -260,7 +260,7 @@ def dead(long_tc: Callable[[], Tc], request: pytest.FixtureRequest) -> tuple[Tc,
 
 def owned_by(tc: Tc, run_id: str, **changes: Any) -> None:
     """Give a dead run another owner, as if it had been made so."""
-    from opslab.runs.record.state import told
+    from opslab.runs.record.state import read_state
     from opslab.store.runs.run_folders import write_metadata
 
     folder = tc.run_folder(run_id)
@@ -276,7 +276,7 @@ def owned_by(tc: Tc, run_id: str, **changes: Any) -> None:
         prev = "sha256:" + hashlib.sha256(text.encode()).hexdigest()
         kept.append(text)
     (folder / "journal.jsonl").write_text("".join(kept))
-    write_metadata(folder, told(folder))
+    write_metadata(folder, read_state(folder))
     live = tc.home / "runtime/live" / f"{run_id}.json"
     document = json.loads(live.read_text())
     document["owner"].update(changes)
@@ -307,7 +307,7 @@ def test_a_dead_run_is_settled_once_and_is_whole_afterwards(dead: tuple[Tc, str]
     assert (tc.run_folder(run_id) / "report.md").exists()
     before = {path: path.read_bytes() for path in tc.run_folder(run_id).rglob("*") if path.is_file()}
     (again,) = tc.json("run", "recover", run_id)["runs"]
-    assert again["action"] == "nothing"
+    assert again["action"] == "unchanged"
     assert before == {path: path.read_bytes() for path in tc.run_folder(run_id).rglob("*") if path.is_file()}
 
 

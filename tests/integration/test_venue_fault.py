@@ -55,7 +55,7 @@ def test_every_fault_is_listed_with_its_terms(tmp_path: Path) -> None:
     told = {one["name"]: one for one in Tc(tmp_path).json("venue", "fault", "list")}
     assert list(told) == list(FAULTS)
     assert told["delay"]["terms"]["ms"]["default"] == 500
-    assert all(one["summary"] and all(term["means"] for term in one["terms"].values()) for one in told.values())
+    assert all(one["summary"] and all(term["description"] for term in one["terms"].values()) for one in told.values())
     assert all(name in Tc(tmp_path).ok("venue", "fault", "list").out for name in FAULTS)
 
 
@@ -65,7 +65,7 @@ def test_a_fault_begins_and_ends_and_both_are_in_the_log(tc: Tc, client: VenueCl
     assert (answer.refused, answer.headers["retry-after"]) == ((429, -1003), "7")
     assert client.get("/fapi/v1/time")["serverTime"]
     assert held(tc) == [found["number"]]
-    assert 0 < found["left_seconds"] <= 30
+    assert 0 < found["remaining_seconds"] <= 30
     tc.ok("venue", "fault", "stop", str(found["number"]), "--name", NAME)
     assert client.get(PATH) == {}
     lines = [json.loads(line) for line in (folder(tc) / "events.jsonl").read_text().splitlines()]
@@ -94,7 +94,7 @@ def test_all_are_stopped_at_once(tc: Tc, client: VenueClient) -> None:
 
 def test_what_happens_once_is_over_at_once(tc: Tc, client: VenueClient) -> None:
     found = start(tc, "external-trade", "--term", "quantity=0.020")
-    assert found["left_seconds"] is None
+    assert found["remaining_seconds"] is None
     assert client.position()["positionAmt"] == "0.020"
     start(tc, "external-trade", "--term", "quantity=0.020", "--term", "side=SELL")
     assert held(tc) == []

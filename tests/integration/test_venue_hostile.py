@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.drivers.bystander import KINDS, Onlooker, attacked, newcomer
+from tests.drivers.bystander import KINDS, MonitorActor, attacked, newcomer
 from tests.drivers.hostile_clients import ATTACKS, Place, streams_unread
 from tests.drivers.venue_client import VenueChild
 
@@ -20,7 +20,7 @@ ALONE = ("requests-unread", "streams-unread")
 @pytest.fixture(scope="module")
 def besieged(
     sample_home: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[Place, VenueChild, Onlooker]]:
+) -> Iterator[tuple[Place, VenueChild, MonitorActor]]:
     with attacked(sample_home, tmp_path_factory.mktemp("besieged")) as found:
         yield found
 
@@ -31,7 +31,7 @@ def attack(at: Place, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in ATTACKS if name not in (*SLOW, *ALONE)])
-def test_who_uses_it_as_intended_does_not_notice(besieged: tuple[Place, VenueChild, Onlooker], name: str) -> None:
+def test_who_uses_it_as_intended_does_not_notice(besieged: tuple[Place, VenueChild, MonitorActor], name: str) -> None:
     at, venue, onlooker = besieged
     with onlooker.beside(name) as complaints:
         attack(at, name)
@@ -39,7 +39,7 @@ def test_who_uses_it_as_intended_does_not_notice(besieged: tuple[Place, VenueChi
     assert complaints == []
 
 
-def test_who_is_slow_is_cut(besieged: tuple[Place, VenueChild, Onlooker]) -> None:
+def test_who_is_slow_is_cut(besieged: tuple[Place, VenueChild, MonitorActor]) -> None:
     at, venue, onlooker = besieged
     with onlooker.beside(*SLOW) as complaints:
         with ThreadPoolExecutor() as pool:
@@ -49,7 +49,7 @@ def test_who_is_slow_is_cut(besieged: tuple[Place, VenueChild, Onlooker]) -> Non
     assert complaints == []
 
 
-def test_without_an_attack_nothing_is_counted(besieged: tuple[Place, VenueChild, Onlooker]) -> None:
+def test_without_an_attack_nothing_is_counted(besieged: tuple[Place, VenueChild, MonitorActor]) -> None:
     """Whatever was counted before: the onlooker does complain."""
     _, venue, onlooker = besieged
     for name, kinds in KINDS.items():

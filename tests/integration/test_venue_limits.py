@@ -66,8 +66,8 @@ def test_who_goes_beyond_is_held_off_until_the_minute_is_over_and_barred_when_th
     client.place("BUY", "0.010", "40000.0").assert_ok()  # an order weighs nothing
     over = client.ask("GET", "/fapi/v1/ping")
     assert over.refused == (429, -1003)
-    left_seconds = 60 - now_ms() // 1000 % 60
-    assert left_seconds - 2 <= int(over.headers["retry-after"]) <= left_seconds + 2
+    remaining_seconds = 60 - now_ms() // 1000 % 60
+    assert remaining_seconds - 2 <= int(over.headers["retry-after"]) <= remaining_seconds + 2
     assert int(over.headers[USED]) <= LIMITS.weight_per_minute
     statuses = [client.ask("GET", "/fapi/v1/ping").status for _ in range(25)]
     assert statuses == [429] * 19 + [418] * 6

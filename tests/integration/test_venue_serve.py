@@ -20,7 +20,7 @@ from opslab.cli.app import app
 from opslab.errors import BadData, Corrupt, Environment, Usage
 from opslab.model.market.candle import MINUTE_MS
 from opslab.model.messages.venue_messages import VenueEndpoints
-from tests.breaking.processes import children, is_living
+from tests.drivers.processes import children, is_living
 from tests.drivers.tc import Tc, candle_lines, wait_until
 from tests.drivers.venue_client import Closed, Socket, VenueClient
 
@@ -392,7 +392,7 @@ def traded(sample_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Tc:
 
 def test_a_good_ledger_is_proven(traded: Tc) -> None:
     told = traded.json("venue", "audit", NAME)
-    assert (told["venue"], told["proven"], told["found"], told["findings"]) == (NAME, True, 0, [])
+    assert (told["venue"], told["proven"], told["finding_count"], told["findings"]) == (NAME, True, 0, [])
     assert (told["orders"], told["open_orders"], told["trades"], told["position"]) == (4, 1, 2, "0.020")
     assert told["start"] == "100000.00000000" or float(told["start"]) == 100_000
     assert float(told["wallet"]) < 100_000
@@ -465,7 +465,7 @@ def test_a_ledger_that_was_forged_with_care_is_not_proven(
     code = app(["venue", "audit", NAME, "--json", "--home", str(forged.home)], standalone_mode=False)
     told = json.loads(capsys.readouterr().out)
     assert (code, told["proven"]) == (6, False)
-    assert told["found"] == len(told["findings"]) > 0
+    assert told["finding_count"] == len(told["findings"]) > 0
     assert all(finding["line"] > 1 for finding in told["findings"])
 
 

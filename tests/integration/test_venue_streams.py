@@ -486,7 +486,7 @@ def test_who_never_reads_is_let_go_and_holds_up_nobody(sample_home: Path, tmp_pa
         opens: list[int] = []
 
         def let_go() -> int:
-            return sum("why" in frame.get("log", {}) for frame in venue.log)
+            return sum("reason" in frame.get("log", {}) for frame in venue.log)
 
         while let_go() < len(deaf):
             opens += [event["k"]["t"] for event in minute(reader) if event["k"]["x"]]

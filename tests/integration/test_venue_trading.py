@@ -258,7 +258,7 @@ def test_who_floods_the_socket_and_never_reads_is_let_go(fresh: VenueChild) -> N
         request = json.dumps({"id": "f" * 100, "method": "account.status", "params": socket.signed()})
         with pytest.raises(Closed):
             _send_for_ever(socket, request)
-        wait_until(lambda: any("why" in frame.get("log", {}) for frame in fresh.log), "the flood to be cut off")
+        wait_until(lambda: any("reason" in frame.get("log", {}) for frame in fresh.log), "the flood to be cut off")
         assert fresh.memory_kb("VmHWM") - before_kb < FLOODED_KB
         assert other.call("order.place", **PLACED)["status"] == 200
 

@@ -17,8 +17,9 @@ from opslab.lab import Lab
 from opslab.model.market.instrument import instrument_of
 from opslab.model.run.results import Results
 from opslab.nautilus import backtest
-from opslab.nautilus.strategy.guarded import Watch
+from opslab.nautilus.strategy.guarded import StrategyRecorder
 from opslab.nautilus.strategy.scenarios import OrderLifecycleDemo, make
+from opslab.runs.planning.plan import BacktestPlan
 from opslab.settings import Settings
 
 
@@ -40,10 +41,12 @@ def number(value: Any) -> Decimal | None:
 
 def ran(home: str, spec: str, scenario: type[OrderLifecycleDemo]) -> tuple[dict[str, list[Mapping[str, Any]]], Any]:
     """(rows, the engine's cache)."""
-    plan = Lab(Settings(Path(home), "--home")).plan(Path(spec), "r1").engine
+    planned = Lab(Settings(Path(home), "--home")).plan(Path(spec), "r1")
+    assert isinstance(planned, BacktestPlan)
+    plan = planned.engine
     rows: dict[str, list[Mapping[str, Any]]] = {"orders": [], "fills": [], "positions": []}
     results = Results(lambda name, row: rows[name].append(row))
-    watch = Watch(frames=Silent(), results=results, order_events=False, clean=str)
+    watch = StrategyRecorder(frames=Silent(), results=results, order_events=False, redact=str)
     instrument = instrument_of(plan.symbol)
     with tempfile.TemporaryDirectory() as work:
         plan = plan.model_copy(update={"work_path": work})
@@ -107,7 +110,10 @@ def order_differs(row: Mapping[str, Any], engine: Mapping[str, Mapping[str, Any]
 def position_differs(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]:
     numbers = ("quantity", "peak_qty", "buy_qty", "sell_qty", "avg_px_open", "avg_px_close")
     others = ("opening_order_id", "closing_order_id", "entry", "side", "ts_opened", "ts_closed", "ts_last")
-    wrong = [key for key in numbers if abs((number(ours[key]) or 0) - (number(theirs[key]) or 0)) > Decimal("0.000001")]
+    zero = Decimal(0)
+    wrong = [
+        key for key in numbers if abs((number(ours[key]) or zero) - (number(theirs[key]) or zero)) > Decimal("0.000001")
+    ]
     return wrong + [key for key in others if ours[key] != theirs[key]]
 
 

@@ -36,7 +36,7 @@ def _decisions(events: Iterable[Event]) -> Iterator[dict[str, Any]]:
     for event in events:
         told: dict[str, Any] = event["payload"]
         is_made = event["event"] == "order_event" and told["type"] == "OrderInitialized"
-        if is_made and not told.get("reconciliation") and told.get("made_by") != "on_stop" and "bar_ns" in told:
+        if is_made and not told.get("reconciliation") and told.get("origin") != "on_stop" and "bar_ns" in told:
             yield told
 
 

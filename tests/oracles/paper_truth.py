@@ -149,7 +149,7 @@ def _account(folder: Path, shown: dict[str, Any], stands: Standing) -> Iterator[
     canceled = sum(1 for one in stands.orders.values() if one["status"] == "CANCELED")
     if counters and (counters["fills_count"], counters["orders_canceled"]) != (len(stands.trades), canceled):
         yield f"counters {counters}, the ledger has {len(stands.trades)} fills and {canceled} cancels"
-    said = (shown.get("paper") or {}).get("account_at_end")
+    said = (shown.get("paper") or {}).get("final_account")
     if said:
         truth = (len(stands.open), stands.position, not stands.open and not stands.position)
         if (said["open_orders"], Decimal(said["position"]), said["flat"]) != truth:

@@ -18,23 +18,31 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, BinaryIO
 
+from pydantic import TypeAdapter
 from pydantic_core import from_json
 
 from opslab.children.halt import Halt, backtest_halt, live_halt, watch_switch
-from opslab.children.pipe import FramePipe
+from opslab.children.pipe import MessagePipe
 from opslab.model.market.instrument import instrument_of
-from opslab.model.messages.engine_messages import EnginePlan, LivePlan, OwnStrategyPlan, ScenarioPlan, plan_of
+from opslab.model.messages.engine_messages import (
+    EnginePlan,
+    LivePlan,
+    ScenarioPlan,
+    StopReason,
+    UserStrategyPlan,
+    plan_of,
+)
 from opslab.model.primitives.redact import PathRedactor
 from opslab.model.run.metadata import EngineCost, Failure
 from opslab.model.run.results import Results
 from opslab.nautilus import backtest
 from opslab.nautilus.live import node as live
-from opslab.nautilus.live.monitor import Words
-from opslab.nautilus.live.rest_flatten import Hunt
-from opslab.nautilus.live.venue_rest_client import AccountClient
+from opslab.nautilus.live.monitor import ControlCommands
+from opslab.nautilus.live.rest_flatten import RestFlattener
+from opslab.nautilus.live.venue_rest_client import VenueRestClient
 from opslab.nautilus.strategy import user_strategy as own
-from opslab.nautilus.strategy.guarded import Guarded, Watch, bind
-from opslab.nautilus.strategy.live_recorder import LiveWatch
+from opslab.nautilus.strategy.guarded import Guarded, StrategyRecorder, bind
+from opslab.nautilus.strategy.live_recorder import LiveStrategyRecorder
 from opslab.nautilus.strategy.scenarios import SCENARIOS, Scenario, make
 from opslab.system import SystemClock
 
@@ -44,6 +52,7 @@ _LIVE_ORPHAN_SECONDS = 20.0
 _ALONE_SECONDS = 12.0
 """How long an engine without control may take to leave its account as it should; then that is done past it."""
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_STOP_REASON: TypeAdapter[StopReason] = TypeAdapter(StopReason)
 
 
 def main(scenarios: dict[tuple[str, str], type[Scenario]], descriptor: int, *, polls_switch: bool = False) -> int:
@@ -57,13 +66,13 @@ def main(scenarios: dict[tuple[str, str], type[Scenario]], descriptor: int, *, p
     plan = plan_of(orders.readline())
     if isinstance(plan, LivePlan):  # before there is a second thread, so that no thread can be hit
         signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
-    frames = FramePipe(descriptor)
-    clean = redactor(plan.strategy.folder if isinstance(plan.strategy, OwnStrategyPlan) else None)
+    frames = MessagePipe(descriptor)
+    clean = redactor(plan.strategy.folder if isinstance(plan.strategy, UserStrategyPlan) else None)
     ended = threading.Event()
     if isinstance(plan, LivePlan):
         return _live(plan, scenarios, frames, orders, clean, ended, polls_switch)
     results = Results(lambda file, row: frames.send({"row": row, "file": file}))
-    watch = Watch(frames=frames, results=results, order_events=plan.order_events, clean=clean)
+    watch = StrategyRecorder(frames=frames, results=results, order_events=plan.order_events, clean=clean)
     threading.excepthook = _thread_raised(watch)
     for number in _SIGNALS:
         signal.signal(number, _stopper(watch))
@@ -76,23 +85,23 @@ def main(scenarios: dict[tuple[str, str], type[Scenario]], descriptor: int, *, p
 def _live(
     plan: LivePlan,
     scenarios: dict[tuple[str, str], type[Scenario]],
-    frames: FramePipe,
+    frames: MessagePipe,
     orders: BinaryIO,
     clean: PathRedactor,
     ended: threading.Event,
     polls_switch: bool,
 ) -> int:
-    watch = LiveWatch(
+    watch = LiveStrategyRecorder(
         frames=frames,
         results=Results(_no_row, at_once=True),
         order_events=plan.order_events,
         clean=clean,
         clock=SystemClock(),
         bar_type=plan.bar_type,
-        spares=isinstance(plan.strategy, ScenarioPlan),
+        skips_stale_bars=isinstance(plan.strategy, ScenarioPlan),
     )
-    words = Words(backlogged=lambda: frames.dropped > 0)
-    hunt = Hunt(AccountClient(plan.endpoints, instrument_of(plan.symbol).symbol, watch.clock), watch.clock)
+    words = ControlCommands(backlogged=lambda: frames.dropped > 0)
+    hunt = RestFlattener(VenueRestClient(plan.endpoints, instrument_of(plan.symbol).symbol, watch.clock), watch.clock)
     halt = live_halt(watch, hunt)
     threading.excepthook = _thread_raised(watch)
     threading.Thread(target=_hear_signals, args=(watch,), name="signals", daemon=True).start()
@@ -100,7 +109,7 @@ def _live(
     watch_switch(plan, halt, polls=polls_switch)
     threading.Thread(target=_tell_progress, args=(watch, ended), name="progress", daemon=True).start()
 
-    def give_up(outcome: backtest.Outcome) -> None:
+    def give_up(outcome: backtest.EngineOutcome) -> None:
         os._exit(_ended(watch, frames, ended, lambda: outcome))
 
     return _ended(
@@ -118,7 +127,9 @@ def _peak_memory_bytes() -> int:
     return int(status.partition("VmHWM:")[2].split()[0]) * 1024
 
 
-def _ended(watch: Watch, frames: FramePipe, ended: threading.Event, run: Callable[[], backtest.Outcome]) -> int:
+def _ended(
+    watch: StrategyRecorder, frames: MessagePipe, ended: threading.Event, run: Callable[[], backtest.EngineOutcome]
+) -> int:
     """Run, and say how that ended; then everything that was sent has been written."""
     try:
         outcome = run()
@@ -157,16 +168,18 @@ def _standard_input() -> BinaryIO:
     return stream
 
 
-def _strategy(plan: EnginePlan | LivePlan, scenarios: dict[tuple[str, str], type[Scenario]], watch: Watch) -> Guarded:
+def _strategy(
+    plan: EnginePlan | LivePlan, scenarios: dict[tuple[str, str], type[Scenario]], watch: StrategyRecorder
+) -> Guarded:
     asked = plan.strategy
-    if isinstance(asked, OwnStrategyPlan):
+    if isinstance(asked, UserStrategyPlan):
         strategy = own.load(asked).strategy
         bind(strategy, watch)
         return strategy
     return make(scenarios[(asked.name, asked.version)], instrument_of(plan.symbol), watch)
 
 
-def _thread_raised(watch: Watch) -> Callable[[threading.ExceptHookArgs], None]:
+def _thread_raised(watch: StrategyRecorder) -> Callable[[threading.ExceptHookArgs], None]:
     def record(raised: threading.ExceptHookArgs) -> None:
         if raised.exc_value is not None:
             watch.saw_exception(f"thread {raised.thread.name if raised.thread else 'unknown'}", raised.exc_value)
@@ -174,20 +187,22 @@ def _thread_raised(watch: Watch) -> Callable[[threading.ExceptHookArgs], None]:
     return record
 
 
-def _stopper(watch: Watch) -> Callable[[int, FrameType | None], None]:
+def _stopper(watch: StrategyRecorder) -> Callable[[int, FrameType | None], None]:
     def stop(_number: int, _frame: FrameType | None) -> None:
         watch.stop = True
 
     return stop
 
 
-def _hear_signals(watch: LiveWatch) -> None:
+def _hear_signals(watch: LiveStrategyRecorder) -> None:
     """The engine would stop its node at once on a signal, with the account as it is: it never gets any."""
     while True:
-        watch.ask_to_end(signal.Signals(signal.sigwait(_SIGNALS)).name)
+        watch.ask_to_end("SIGINT" if signal.sigwait(_SIGNALS) == signal.SIGINT else "SIGTERM")
 
 
-def _hear_control(plan: LivePlan, watch: LiveWatch, words: Words, orders: BinaryIO, halt: Halt) -> None:
+def _hear_control(
+    plan: LivePlan, watch: LiveStrategyRecorder, words: ControlCommands, orders: BinaryIO, halt: Halt
+) -> None:
     """Its words, until it is gone. Nothing of the node may be touched from here."""
     for line in orders:
         with suppress(ValueError):  # what it was about to say when it died is no word
@@ -197,18 +212,18 @@ def _hear_control(plan: LivePlan, watch: LiveWatch, words: Words, orders: Binary
             elif "halt" in word:
                 halt(word["halt"])
             elif "stop" in word:
-                watch.ask_to_end(str(word["stop"]))
-    watch.ask_to_end("control is gone")
+                watch.ask_to_end(_STOP_REASON.validate_python(word["stop"]))
+    watch.ask_to_end("control_lost")
     alone = threading.Event()
     alone.wait(_ALONE_SECONDS)
     if not watch.flattened_told and not watch.halted:  # the engine's thread is held up by a handler
         symbol = instrument_of(plan.symbol).symbol
-        live.leave_account(plan, AccountClient(plan.endpoints, symbol, watch.clock))
+        live.leave_account(plan, VenueRestClient(plan.endpoints, symbol, watch.clock))
     alone.wait(_LIVE_ORPHAN_SECONDS - _ALONE_SECONDS)
     os._exit(3)
 
 
-def _leave_with_parent(watch: Watch, orders: BinaryIO) -> None:
+def _leave_with_parent(watch: StrategyRecorder, orders: BinaryIO) -> None:
     """Control holds the other end of standard input; its end is control's end."""
     while os.read(orders.fileno(), 4096):
         pass
@@ -217,7 +232,7 @@ def _leave_with_parent(watch: Watch, orders: BinaryIO) -> None:
     os._exit(3)
 
 
-def _tell_progress(watch: Watch, ended: threading.Event) -> None:
+def _tell_progress(watch: StrategyRecorder, ended: threading.Event) -> None:
     while not ended.wait(_PROGRESS_SECONDS):
         watch.frames.offer({"progress": {"bars": watch.bars, "actions": watch.actions}})
 

@@ -10,9 +10,9 @@ from opslab.killswitch.watcher import SwitchWatch
 from opslab.model.messages.engine_messages import EnginePlan, Halted, LivePlan
 from opslab.model.primitives.ids import RunId
 from opslab.model.primitives.instant import iso
-from opslab.nautilus.live.rest_flatten import Hunt
-from opslab.nautilus.strategy.guarded import Watch
-from opslab.nautilus.strategy.live_recorder import LiveWatch
+from opslab.nautilus.live.rest_flatten import RestFlattener
+from opslab.nautilus.strategy.guarded import StrategyRecorder
+from opslab.nautilus.strategy.live_recorder import LiveStrategyRecorder
 from opslab.store.layout import Layout
 from opslab.system import SystemClock
 
@@ -26,7 +26,7 @@ def watch_switch(plan: EnginePlan | LivePlan, halt: Halt, *, polls: bool) -> Non
         SwitchWatch(layout, RunId(plan.run_id), lambda switch: halt(asdict(switch)), polls=polls).start()
 
 
-def live_halt(watch: LiveWatch, hunt: Hunt) -> Halt:
+def live_halt(watch: LiveStrategyRecorder, hunt: RestFlattener) -> Halt:
     """Gate first, then the venue; what is told of it comes last: control may have stopped to listen."""
     one = threading.Lock()
 
@@ -41,7 +41,7 @@ def live_halt(watch: LiveWatch, hunt: Hunt) -> Halt:
     return halt
 
 
-def backtest_halt(watch: Watch) -> Halt:
+def backtest_halt(watch: StrategyRecorder) -> Halt:
     """The run ends from its next callback; a handler that does not return is control's to end."""
 
     def halt(switch: Mapping[str, Any]) -> None:

@@ -1,6 +1,6 @@
 """The inspection child: loads a user's strategy as a run would, says what is wrong, and is gone.
 
-Started by control as `python -P -m opslab.children.inspection FD`, with an `OwnStrategyPlan` on standard input. The
+Started by control as `python -P -m opslab.children.inspection FD`, with an `UserStrategyPlan` on standard input. The
 answer is one JSON line on descriptor FD: `{"keys": [...], "places": [...]}` or `{"mistakes": [{"field", "message"}]}`.
 What the user's modules print goes to standard output and error, which are nobody's protocol.
 """
@@ -13,7 +13,7 @@ import sys
 from typing import Any
 
 from opslab.children.engine import redactor
-from opslab.model.messages.engine_messages import OwnStrategyPlan
+from opslab.model.messages.engine_messages import UserStrategyPlan
 from opslab.nautilus.strategy import user_strategy as own
 
 MEMORY_BYTES = 8 << 30
@@ -28,7 +28,7 @@ def main(descriptor: int) -> int:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CPU, (ALONE_SECONDS, ALONE_SECONDS))
     signal.alarm(ALONE_SECONDS)
-    plan = OwnStrategyPlan.model_validate_json(sys.stdin.buffer.readline())
+    plan = UserStrategyPlan.model_validate_json(sys.stdin.buffer.readline())
     clean = redactor(plan.folder)
     answer: dict[str, Any] = {"places": own.places_of(plan)}
     try:

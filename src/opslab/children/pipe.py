@@ -15,7 +15,7 @@ _BATCH = 4_096
 _FULL_SECONDS = 0.001
 
 
-class FramePipe:
+class MessagePipe:
     """Implements `ports.Frames` on a file descriptor. Ends quietly when the reader is gone; `gone` says so."""
 
     def __init__(self, descriptor: int) -> None:

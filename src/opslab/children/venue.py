@@ -16,7 +16,7 @@ from typing import BinaryIO
 
 from pydantic_core import from_json
 
-from opslab.children.pipe import FramePipe
+from opslab.children.pipe import MessagePipe
 from opslab.datasets.playback import playback
 from opslab.errors import Corrupt, LabError
 from opslab.killswitch.watcher import SwitchWatch
@@ -42,7 +42,7 @@ REMEMBERED = 1_500
 def main(descriptor: int) -> int:
     """Serve the plan on standard input. Exit 0 when it was stopped, 5 when it could not serve."""
     os.set_inheritable(descriptor, False)
-    frames = FramePipe(descriptor)
+    frames = MessagePipe(descriptor)
     stream = os.fdopen(os.dup(0), "rb")
     plan = VenuePlan.model_validate_json(stream.readline())
     try:
@@ -56,7 +56,7 @@ def main(descriptor: int) -> int:
     return 0
 
 
-async def _serve(plan: VenuePlan, stream: BinaryIO, frames: FramePipe, stack: ExitStack) -> None:
+async def _serve(plan: VenuePlan, stream: BinaryIO, frames: MessagePipe, stack: ExitStack) -> None:
     clock = SystemClock()
     instrument = instrument_of(plan.symbol)
     ledger = stack.enter_context(LedgerFile(Path(plan.ledger), clock))
@@ -66,13 +66,13 @@ async def _serve(plan: VenuePlan, stream: BinaryIO, frames: FramePipe, stack: Ex
     log = VenueLog(Path(plan.ledger), clock)
     stack.callback(log.close)
 
-    def say(what: str, more: dict[str, object]) -> None:
+    def log_event(what: str, more: dict[str, object]) -> None:
         if log.write(what, more):
-            frames.offer({"log": {"what": what, **more}})
+            frames.offer({"log": {"event": what, **more}})
 
-    venue = Venue(plan, instrument, account, ledger, clock, begin, say)
+    venue = Venue(plan, instrument, account, ledger, clock, begin, log_event)
     if ledger.torn_bytes:
-        say("torn end of the ledger kept aside", {"bytes": ledger.torn_bytes})
+        log_event("torn end of the ledger kept aside", {"bytes": ledger.torn_bytes})
     candles = _stand_at(venue, _candles(plan, instrument, begin.minute), begin.minute, clock.now_ns() // NS_PER_MS)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -111,7 +111,7 @@ def _account(plan: VenuePlan, instrument: Instrument, ledger: LedgerFile, now_ms
             time_ms=now_ms,
         )
         ledger.append([written(opened)], ledger.moment())
-        return Account.begin(opened)
+        return Account.from_opened(opened)
     return Account.replay(_chained(first, events))
 
 
@@ -138,11 +138,11 @@ def _stand_at(venue: Venue, rows: Iterator[tuple[int, Candle]], minute: int, now
     for found in rows:
         row, candle = found
         if row >= minute:
-            venue.market.open_at(candle, now_ms)
+            venue.market.start_at_open(candle, now_ms)
             return _from(candle, rows)
-        venue.market.remember(candle, row)
+        venue.market.apply_past_minute(candle, row)
     if found is not None:  # the dataset has been played to its end
-        venue.market.open_at(_flat_behind(found[1]), now_ms)
+        venue.market.start_at_open(_flat_behind(found[1]), now_ms)
     return iter(())
 
 
@@ -158,11 +158,11 @@ def _from(first: Candle, rows: Iterator[tuple[int, Candle]]) -> Iterator[Candle]
         yield candle
 
 
-def _listening(frames: FramePipe, endpoints: VenueEndpoints) -> None:
+def _listening(frames: MessagePipe, endpoints: VenueEndpoints) -> None:
     frames.send({"listening": endpoints.model_dump()})
 
 
-async def _tell_progress(venue: Venue, frames: FramePipe) -> None:
+async def _tell_progress(venue: Venue, frames: MessagePipe) -> None:
     while True:
         await asyncio.sleep(_PROGRESS_SECONDS)
         frames.offer({"progress": venue.progress().model_dump()})

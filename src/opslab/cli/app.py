@@ -104,8 +104,8 @@ def _usage(wrong: typer.TyperException) -> int:
 
 
 def _bug(bug: BaseException) -> int:
-    from opslab.cli.crash import keep_traceback
+    from opslab.cli.crash import save_traceback
 
     note(f"error: this is a bug in tc: {type(bug).__name__}")
-    note(f"hint: please report it with {keep_traceback(bug)}")
+    note(f"hint: please report it with {save_traceback(bug)}")
     return BUG

@@ -9,7 +9,7 @@ from opslab.cli.output import note, result_fields, result_json
 
 if TYPE_CHECKING:
     from opslab.model.checks.connectivity import ProbeResult, ReadinessResult
-    from opslab.runs.checks.connectivity import Checked
+    from opslab.runs.checks.connectivity import CheckOutcome
 
 app = typer.Typer(help="Look before you connect.", no_args_is_help=True)
 
@@ -63,7 +63,7 @@ def probe(
     raise typer.Exit(PROBE_CODES[checked.result.state])
 
 
-def _document(checked: "Checked[ReadinessResult] | Checked[ProbeResult]") -> dict[str, Any]:
+def _document(checked: "CheckOutcome[ReadinessResult] | CheckOutcome[ProbeResult]") -> dict[str, Any]:
     kept = checked.recorded
     return {
         **checked.result.model_dump(mode="json"),
@@ -74,7 +74,7 @@ def _document(checked: "Checked[ReadinessResult] | Checked[ProbeResult]") -> dic
     }
 
 
-def _say(checked: "Checked[ReadinessResult] | Checked[ProbeResult]") -> None:
+def _say(checked: "CheckOutcome[ReadinessResult] | CheckOutcome[ProbeResult]") -> None:
     if checked.recorded:
         note(f"kept with run {checked.run.run_id} as {checked.recorded.artifact}")
     else:

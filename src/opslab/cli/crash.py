@@ -7,7 +7,7 @@ from opslab.lab import open_lab
 from opslab.store.crash import write_crash_log
 
 
-def keep_traceback(bug: BaseException) -> str:
+def save_traceback(bug: BaseException) -> str:
     """Write the traceback; the path of the file for a message."""
     text = "".join(traceback.format_exception(bug))
     try:

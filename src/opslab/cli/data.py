@@ -10,9 +10,9 @@ from opslab.cli.output import note, result, result_fields, result_json, result_t
 from opslab.model.primitives.ids import DatasetId, shown
 
 if TYPE_CHECKING:
-    from opslab.datasets.prepare import Prepared
-    from opslab.datasets.quality.check import Report
-    from opslab.datasets.sources.source import Reading
+    from opslab.datasets.prepare import PreparedDataset
+    from opslab.datasets.quality.check import QualityReport
+    from opslab.datasets.sources.source import SourceOptions
 
 app = typer.Typer(help="Prepare candles to run on.", no_args_is_help=True)
 
@@ -100,7 +100,7 @@ def check(
         result_json(report.as_dict())
     else:
         _show_report(report)
-    raise typer.Exit(0 if report.sound else 1)
+    raise typer.Exit(0 if report.valid else 1)
 
 
 @app.command()
@@ -159,9 +159,9 @@ def list_(home: Home = None, as_json: Json = False) -> None:
     result_table(headings, table, right=(2, 5, 6))
 
 
-def _reading(columns: list[str] | None, timestamp: str) -> "Reading":
+def _reading(columns: list[str] | None, timestamp: str) -> "SourceOptions":
     from opslab.datasets.candles import CANDLES
-    from opslab.datasets.sources.source import CLOSE_TIME, Reading
+    from opslab.datasets.sources.source import CLOSE_TIME, SourceOptions
     from opslab.errors import Usage
 
     if timestamp not in ("open", "close"):
@@ -173,14 +173,14 @@ def _reading(columns: list[str] | None, timestamp: str) -> "Reading":
         if ours not in known or not equals or not theirs or ours in mapping:
             raise Usage(f"--column {shown(text, 60)} is not OURS=THEIRS", hint=f"ours, each once: {', '.join(known)}")
         mapping[ours] = theirs
-    return Reading(mapping, "close" if timestamp == "close" else "open")
+    return SourceOptions(mapping, "close" if timestamp == "close" else "open")
 
 
 def _left_out(count: int) -> str | None:
     return f"{count:,} identical duplicates, as asked" if count else None
 
 
-def _show_report(report: "Report") -> None:
+def _show_report(report: "QualityReport") -> None:
     from opslab.datasets.quality.rules import RULES
 
     for found in report.findings.in_order():
@@ -192,18 +192,18 @@ def _show_report(report: "Report") -> None:
         result_table(("RULE", "SEVERITY", "COUNT"), rows, right=(2,))
         result("")
     span = f", {report.first_open} to {report.last_open}" if report.rows else ""
-    verdict = "no errors" if report.sound else "errors"
+    verdict = "no errors" if report.valid else "errors"
     result(f"{report.rows:,} candles{span}: {verdict}")
 
 
-def _show(prepared: "Prepared", as_json: bool) -> None:
+def _show(prepared: "PreparedDataset", as_json: bool) -> None:
     from opslab.datasets.quality.findings import summary
 
     record = prepared.record
     if as_json:
-        result_json({**record.model_dump(mode="json"), "fresh": prepared.fresh})
+        result_json({**record.model_dump(mode="json"), "created": prepared.created})
         return
-    if not prepared.fresh:
+    if not prepared.created:
         note(f"dataset {record.name} is prepared already, and whole")
     result_fields(
         [

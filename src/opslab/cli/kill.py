@@ -198,7 +198,7 @@ def _answer(
 ) -> None:
     """Print what holds for a run, or for all runs: the switch that decides, and where that was looked up."""
     if as_json:
-        result_json({**_home(lab), "asked": run_id or "all", **_of_switch(decided), **more, **strangers})
+        result_json({**_home(lab), "requested": run_id or "all", **_of_switch(decided), **more, **strangers})
     else:
         result_fields(
             [

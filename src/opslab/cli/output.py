@@ -13,11 +13,6 @@ def result(text: str) -> None:
     print(text)
 
 
-def result_line(text: str) -> None:
-    """One of several lines of a result."""
-    print(text)
-
-
 def result_json(value: Any) -> None:
     print(json.dumps(value, indent=2, ensure_ascii=False))
 

@@ -12,8 +12,8 @@ from opslab.cli.output import note, result, result_fields, result_json, result_t
 
 if TYPE_CHECKING:
     from opslab.lab import Lab
-    from opslab.reconciliation.result import Finding, Limits, ReconciliationResult, SnapshotSummary, State
-    from opslab.runs.checks.reconciliation import Reconciled
+    from opslab.reconciliation.result import ReconciliationFinding, Limits, ReconciliationResult, SnapshotSummary, State
+    from opslab.runs.checks.reconciliation import RecordedReconciliation
 
 app = typer.Typer(help="Hold an account's expected state against the observed one.", no_args_is_help=True)
 
@@ -123,7 +123,7 @@ def _reconcile_files(
     observed: Path | None,
     heartbeat: int | None,
     limits: "Limits",
-) -> "Reconciled":
+) -> "RecordedReconciliation":
     from opslab.errors import Usage
 
     if heartbeat is not None:
@@ -173,7 +173,7 @@ def _in_flight(found: "ReconciliationResult") -> str | None:
     return ", ".join(told) or None
 
 
-def _row(one: "Finding") -> tuple[str, ...]:
+def _row(one: "ReconciliationFinding") -> tuple[str, ...]:
     reason = f"{one.reason} ({one.snapshot})" if one.snapshot else one.reason
     values = (one.subject, one.field, one.expected, one.observed, one.difference)
     return (one.state, one.part, *(value or "-" for value in values), reason)

@@ -18,7 +18,7 @@ _READ_BYTES = 16 << 10
 _BEGINS = b"HTTP/1."
 
 
-class Broken(Exception):
+class NoCompleteResponse(Exception):
     """No whole answer will come of it."""
 
     def __init__(self, reason: ProbeReason) -> None:
@@ -27,7 +27,7 @@ class Broken(Exception):
 
 
 @dataclass(slots=True)
-class Answer:
+class PartialResponse:
     """What is known of an answer so far."""
 
     phase: ProbePhase = "request"
@@ -39,11 +39,11 @@ class Answer:
     body_bytes: int | None = None
 
 
-class Exchange:
+class HttpExchange:
     """`run` once. What it has learned stands in `answer`, also when it raises."""
 
     def __init__(self, connection: socket.socket, monotonic_s: Callable[[], float], deadline_s: float) -> None:
-        self.answer = Answer()
+        self.answer = PartialResponse()
         self._connection = connection
         self._now_s = monotonic_s
         self._deadline_s = deadline_s
@@ -82,7 +82,7 @@ class Exchange:
             try:
                 event = self._parser.next_event()
             except h11.ProtocolError:
-                raise Broken("closed_early" if self._ended else "malformed") from None
+                raise NoCompleteResponse("closed_early" if self._ended else "malformed") from None
             if event is not h11.NEED_DATA:
                 return event
             self._parser.receive_data(self._read())
@@ -105,7 +105,7 @@ class Exchange:
         except TimeoutError:
             raise
         except OSError:  # a reset ends no answer, whatever had come
-            raise Broken("closed_early") from None
+            raise NoCompleteResponse("closed_early") from None
         if not data:
             self._ended = True
             return data
@@ -116,7 +116,7 @@ class Exchange:
         if len(self._first) < len(_BEGINS):
             self._first = (self._first + data)[: len(_BEGINS)]
             if not _BEGINS.startswith(self._first):
-                raise Broken("malformed")
+                raise NoCompleteResponse("malformed")
         return data
 
     def _room(self) -> int:
@@ -127,7 +127,7 @@ class Exchange:
         else:
             reason, end = "body_too_long", self.answer.head_bytes + MAX_BODY_BYTES
         if self._received >= end:
-            raise Broken(reason)
+            raise NoCompleteResponse(reason)
         return end - self._received
 
     def _left_s(self) -> float:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from opslab.connectivity.addresses import Resolve, addresses_of
-from opslab.connectivity.exchange import Answer, Broken, Exchange
+from opslab.connectivity.exchange import HttpExchange, NoCompleteResponse, PartialResponse
 from opslab.errors import Environment
 from opslab.model.checks.connectivity import ProbePhase, ProbeReason, ProbeResult, ProbeState
 from opslab.model.primitives.instant import iso
@@ -22,10 +22,10 @@ _OURS = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
 @dataclass(slots=True)
-class Course:
+class ProbeTrace:
     """What has happened so far; seconds on the monotonic clock."""
 
-    answer: Answer
+    answer: PartialResponse
     phase: ProbePhase = "resolve"
     address: str | None = None
     resolved_at_s: float | None = None
@@ -38,7 +38,7 @@ def probe(url: LoopbackUrl, timeout_ms: int, clock: Clock, resolve: Resolve, use
     Raises Usage when `url` leads elsewhere, Environment when this process can open no socket; then nothing was sent.
     """
     evaluated_at, started_s = iso(clock.now_ns()), clock.monotonic_s()
-    course = Course(Answer())
+    course = ProbeTrace(PartialResponse())
     reason = _go(url, clock, started_s + timeout_ms / 1000, resolve, user_agent, course)
     ended_s = clock.monotonic_s()
     answer = course.answer
@@ -85,7 +85,7 @@ def shown_path(path: str) -> str:
 
 
 def _go(
-    url: LoopbackUrl, clock: Clock, deadline_s: float, resolve: Resolve, user_agent: str, course: Course
+    url: LoopbackUrl, clock: Clock, deadline_s: float, resolve: Resolve, user_agent: str, course: ProbeTrace
 ) -> ProbeReason | None:
     """Do it; why no whole answer came, None when one did."""
     try:
@@ -99,7 +99,7 @@ def _go(
         connection, course.address = _connect(addresses, url.port, clock, deadline_s)
         with connection:
             course.connected_at_s = clock.monotonic_s()
-            exchange = Exchange(connection, clock.monotonic_s, deadline_s)
+            exchange = HttpExchange(connection, clock.monotonic_s, deadline_s)
             course.answer = exchange.answer
             try:
                 exchange.run(url, user_agent)
@@ -107,7 +107,7 @@ def _go(
                 course.phase = course.answer.phase
     except TimeoutError:
         return "deadline"
-    except Broken as broken:
+    except NoCompleteResponse as broken:
         return broken.reason
     return None
 
@@ -124,14 +124,14 @@ def _connect(addresses: Sequence[str], port: int, clock: Clock, deadline_s: floa
         except TimeoutError:
             raise
         except ConnectionResetError:  # taken, and given back at once
-            raise Broken("closed_early") from None
+            raise NoCompleteResponse("closed_early") from None
         except ConnectionRefusedError:
             continue
         except OSError as error:
             if error.errno in _OURS:
                 raise Environment(f"cannot open a socket: {error.strerror}") from None
             reason = "not_connected"
-    raise Broken(reason)
+    raise NoCompleteResponse(reason)
 
 
 def _connected(address: str, port: int, seconds: float) -> socket.socket:

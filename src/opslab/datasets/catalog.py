@@ -10,15 +10,15 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from opslab.datasets.candles import VALUES, Chunk, catalog_schema, from_catalog, to_catalog
-from opslab.datasets.dataset_records import kept_fingerprint, record_of
+from opslab.datasets.dataset_records import read_record, recorded_fingerprint
 from opslab.datasets.fingerprint import Fingerprint
-from opslab.datasets.quality.findings import Consecutive
+from opslab.datasets.quality.findings import ConsecutiveRows
 from opslab.errors import Corrupt
 from opslab.model.market.dataset import DataFile, DatasetRecord
 from opslab.model.market.instrument import Instrument
 from opslab.model.primitives.ids import DatasetId
 from opslab.model.primitives.instant import catalog_instant, close_ns
-from opslab.ports import Tick
+from opslab.ports import Progress
 from opslab.store.files import file_digest
 from opslab.store.layout import Layout
 
@@ -85,14 +85,14 @@ class CatalogWriter:
 
 def read_chunks(layout: Layout, dataset: DatasetId) -> Iterator[Chunk]:
     """All candles of a prepared dataset, in order; lines are rows of the dataset. Raises Corrupt."""
-    record = record_of(layout, dataset)
+    record = read_record(layout, dataset)
     folder = layout.dataset(dataset)
     row = 1
     for file in record.files:
         try:
             with pq.ParquetFile(folder / file.path) as parquet:
                 for batch in parquet.iter_batches(batch_size=ROW_GROUP, columns=[*VALUES, "ts_event"]):
-                    yield Chunk(from_catalog(batch), Consecutive(str(dataset), row))
+                    yield Chunk(from_catalog(batch), ConsecutiveRows(str(dataset), row))
                     row += batch.num_rows
         except FileNotFoundError:
             raise Corrupt(f"dataset {dataset}: {file.path} is missing", hint=_again(record)) from None
@@ -150,16 +150,16 @@ class FingerprintCheck:
         return self.fingerprint == self.recorded
 
 
-def check_fingerprint(layout: Layout, dataset: DatasetId, tick: Tick) -> FingerprintCheck:
+def check_fingerprint(layout: Layout, dataset: DatasetId, tick: Progress) -> FingerprintCheck:
     """Compute the fingerprint, and hold it against the recorded one. Raises NotFound, Corrupt."""
-    record, kept = record_of(layout, dataset), kept_fingerprint(layout, dataset)
+    record, kept = read_record(layout, dataset), recorded_fingerprint(layout, dataset)
     found = content_fingerprint(layout, dataset, tick)
     return FingerprintCheck(dataset, found, kept.fingerprint if kept else record.fingerprint)
 
 
-def content_fingerprint(layout: Layout, dataset: DatasetId, tick: Tick) -> str:
+def content_fingerprint(layout: Layout, dataset: DatasetId, tick: Progress) -> str:
     """Compute the fingerprint from the stored candles. `tick` is called with the rows of each batch."""
-    record = record_of(layout, dataset)
+    record = read_record(layout, dataset)
     fingerprint = Fingerprint(record.bar_type)
     for chunk in read_chunks(layout, dataset):
         fingerprint.update(chunk.batch)

@@ -20,7 +20,7 @@ def dataset_names(layout: Layout) -> list[str]:
     return [name for name in folder_names(layout.datasets) if _is_dataset_id(name)]
 
 
-def record_of(layout: Layout, dataset: DatasetId) -> DatasetRecord:
+def read_record(layout: Layout, dataset: DatasetId) -> DatasetRecord:
     """Raises NotFound with the nearest names, or Corrupt."""
     file = layout.dataset(dataset) / RECORD
     try:
@@ -82,12 +82,12 @@ def verify_files(layout: Layout, record: DatasetRecord) -> None:
     for path in sorted((layout.dataset(dataset) / "data").rglob("*.parquet")):
         if path.relative_to(layout.dataset(dataset)).as_posix() not in listed:
             raise DataChanged(f"dataset {dataset}: {path.name} was added after it was prepared", hint=hint)
-    kept = kept_fingerprint(layout, dataset)
+    kept = recorded_fingerprint(layout, dataset)
     if kept is not None and kept.fingerprint != record.fingerprint:
         raise DataChanged(f"dataset {dataset}: its record names another fingerprint than was kept", hint=hint)
 
 
-def kept_fingerprint(layout: Layout, dataset: DatasetId) -> FingerprintRecord | None:
+def recorded_fingerprint(layout: Layout, dataset: DatasetId) -> FingerprintRecord | None:
     try:
         return FingerprintRecord.model_validate_json(layout.fingerprint(dataset).read_bytes())
     except FileNotFoundError:
@@ -101,7 +101,7 @@ def list_datasets(layout: Layout) -> list[tuple[str, DatasetRecord | LabError]]:
     rows: list[tuple[str, DatasetRecord | LabError]] = []
     for name in dataset_names(layout):
         try:
-            rows.append((name, record_of(layout, DatasetId(name))))
+            rows.append((name, read_record(layout, DatasetId(name))))
         except LabError as error:
             rows.append((name, error))
     return rows

@@ -7,23 +7,23 @@ from pathlib import Path
 
 from opslab.datasets.candles import Chunk
 from opslab.datasets.catalog import CatalogWriter
-from opslab.datasets.dataset_records import record_of, verify_files, write_fingerprint, write_record
+from opslab.datasets.dataset_records import read_record, verify_files, write_fingerprint, write_record
 from opslab.datasets.fingerprint import Fingerprint
-from opslab.datasets.quality.check import rows_about
-from opslab.datasets.quality.findings import KEPT_PER_RULE, Findings, summary
+from opslab.datasets.quality.check import estimated_rows
+from opslab.datasets.quality.findings import MAX_LISTED_PER_RULE, QualityFindings, summary
 from opslab.datasets.quality.inspector import Inspector
 from opslab.datasets.quality.rules import ALLOWABLE, RULES
 from opslab.datasets.sources.prefetch import read_ahead
 from opslab.datasets.sources.repairs import IdenticalDropper, in_time_order
 from opslab.datasets.sources.shipped import SHIPPED, generate
-from opslab.datasets.sources.source import Malformed, Reading, Source
-from opslab.datasets.sources.source_files import chunks, look_at_all
+from opslab.datasets.sources.source import MalformedSource, Source, SourceOptions
+from opslab.datasets.sources.source_files import chunks, describe_files
 from opslab.errors import AlreadyExists, BadData, Corrupt, LabError, NotFound, Usage
 from opslab.model.market.dataset import DatasetRecord, Repairs, SourceFile
 from opslab.model.market.instrument import Instrument
 from opslab.model.primitives.ids import DatasetId, nearest, shown
 from opslab.model.primitives.instant import iso, iso_minute
-from opslab.ports import Clock, Tick
+from opslab.ports import Clock, Progress
 from opslab.store.files import file_digest, staged_folder
 from opslab.store.layout import Layout
 
@@ -31,9 +31,9 @@ _SHOWN = 12
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
+class PreparedDataset:
     record: DatasetRecord
-    fresh: bool
+    created: bool
     """False when the dataset was there already, and is whole."""
 
 
@@ -41,7 +41,7 @@ class Prepared:
 class ImportOptions:
     """What was asked for by name; without it nothing is changed and no error passes."""
 
-    reading: Reading = field(default_factory=Reading)
+    reading: SourceOptions = field(default_factory=SourceOptions)
     allow: frozenset[str] = frozenset()
     sort: bool = False
     drop_identical: bool = False
@@ -57,14 +57,15 @@ def allowed_rules(names: Iterable[str]) -> frozenset[str]:
             raise Usage(f"unknown rule {shown(name)}{guess}", hint=f"can be allowed: {', '.join(ALLOWABLE)}")
         if rule.severity != "error":
             raise Usage(f"rule {name} is no error: nothing to allow", hint=f"can be allowed: {', '.join(ALLOWABLE)}")
-        if rule.why_not:
+        if rule.not_allowed_reason:
             raise Usage(
-                f"rule {name} cannot be allowed: {rule.why_not}", hint=f"can be allowed: {', '.join(ALLOWABLE)}"
+                f"rule {name} cannot be allowed: {rule.not_allowed_reason}",
+                hint=f"can be allowed: {', '.join(ALLOWABLE)}",
             )
     return frozenset(names)
 
 
-def prepare_shipped(layout: Layout, dataset: DatasetId, instrument: Instrument, clock: Clock) -> Prepared:
+def prepare_shipped(layout: Layout, dataset: DatasetId, instrument: Instrument, clock: Clock) -> PreparedDataset:
     """Make a shipped dataset, or check the one that is there. Raises NotFound, Corrupt, Unwritable."""
     shipped = SHIPPED.get(dataset)
     if shipped is None:
@@ -73,16 +74,16 @@ def prepare_shipped(layout: Layout, dataset: DatasetId, instrument: Instrument, 
         hint = f"shipped: {', '.join(SHIPPED)}; your own candles: tc data import PATH... --dataset {dataset}"
         raise NotFound(f"no dataset {dataset} is shipped{guess}", hint=hint)
     if layout.dataset(dataset).exists():
-        record = record_of(layout, dataset)
+        record = read_record(layout, dataset)
         verify_files(layout, record)
         if record.fingerprint != shipped.fingerprint:
             raise Corrupt(f"dataset {dataset} is there and is not the shipped one", hint="remove its folder")
-        return Prepared(record, fresh=False)
+        return PreparedDataset(record, created=False)
     build = _Build(layout, dataset, instrument, clock, ImportOptions())
     record = build.commit("synthetic", shipped.description, (), build.inspected(generate(shipped)))
     if record.fingerprint != shipped.fingerprint:
         raise LabError(f"the generator of {dataset} made {record.fingerprint} instead of {shipped.fingerprint}")
-    return Prepared(record, fresh=True)
+    return PreparedDataset(record, created=True)
 
 
 def import_files(
@@ -91,9 +92,9 @@ def import_files(
     paths: Sequence[Path],
     instrument: Instrument,
     clock: Clock,
-    tick: Tick,
+    tick: Progress,
     options: ImportOptions,
-) -> Prepared:
+) -> PreparedDataset:
     """Import candle files and folders of them, ordered by their first candle. `tick`: the rows of each batch.
 
     Raises BadData with what was found, NotFound, AlreadyExists, Unwritable.
@@ -102,12 +103,12 @@ def import_files(
         raise Usage(f"{dataset} is the name of a shipped dataset", hint="choose another name")
     if layout.dataset(dataset).exists():
         raise AlreadyExists(f"dataset {dataset} exists already", hint="choose another name, or remove its folder")
-    sources = look_at_all(paths, options.reading)
+    sources = describe_files(paths, options.reading)
     build = _Build(layout, dataset, instrument, clock, options)
     names = ", ".join(source.name for source in sources[:3]) + (", ..." if len(sources) > 3 else "")
     with closing(read_ahead(build.read(sources, tick))) as candles:
         ready = build.inspected(build.repaired(candles))
-        return Prepared(build.commit("imported", f"imported from {names}", sources, ready), fresh=True)
+        return PreparedDataset(build.commit("imported", f"imported from {names}", sources, ready), created=True)
 
 
 class _Build:
@@ -125,9 +126,9 @@ class _Build:
         self._dropper = IdenticalDropper()
         self._rows: dict[Path, int] = {}
 
-    def read(self, sources: Sequence[Source], tick: Tick) -> Iterator[Chunk]:
+    def read(self, sources: Sequence[Source], tick: Progress) -> Iterator[Chunk]:
         """All candles of all files. Raises Malformed where a file cannot be read on."""
-        total = rows_about(sources)
+        total = estimated_rows(sources)
         for source in sources:
             self._rows[source.path] = 0
             for chunk in chunks(source):
@@ -155,7 +156,7 @@ class _Build:
                     if not self._inspector.findings.refused(self._options.allow):
                         writer.write(chunk.batch)
                         fingerprint.update(chunk.batch)
-            except Malformed as broken:
+            except MalformedSource as broken:
                 writer.abandon()
                 for finding in broken.findings:
                     self._inspector.findings.add(finding)
@@ -209,14 +210,14 @@ class _Build:
         )
 
 
-def refusal(findings: Findings, options: ImportOptions) -> BadData:
+def refusal(findings: QualityFindings, options: ImportOptions) -> BadData:
     """Why these candles are not taken, with the first findings of each rule that was not allowed."""
     counts = findings.refused(options.allow)
     kept = [found for found in findings.in_order() if found.rule in counts]
     lines = [found.text() for found in kept[:_SHOWN]]
     rest = sum(counts.values()) - len(lines)
     if rest > 0:
-        lines.append(f"... and {rest:,} more (--json lists the first {KEPT_PER_RULE} of each rule)")
+        lines.append(f"... and {rest:,} more (--json lists the first {MAX_LISTED_PER_RULE} of each rule)")
     return BadData(
         f"the candles have errors and were not imported: {summary(counts)}",
         lines=lines,

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from opslab.errors import BadId, Usage
 from opslab.model.primitives.ids import RunId
-from opslab.store.kill_switch_files import FOLDER, Look, why
+from opslab.store.kill_switch_files import FOLDER, StateFile, why
 
 State = Literal["absent", "active", "cleared"]
 Scope = Literal["run", "all"]
@@ -17,7 +17,7 @@ Scope = Literal["run", "all"]
 MAX_REASON_CHARACTERS = 500
 MAX_ACTOR_CHARACTERS = 100
 
-NOTHING = Look(None, None, None)
+NOTHING = StateFile(None, None, None)
 _ALL = "_all"
 """No run can be called so."""
 _STATE_FILE = ".state.json"
@@ -27,7 +27,7 @@ _UNPRINTED = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class KillSwitchRecord:
     """A state file that can be read. Of one that could not be, the clearing knows no reason, actor and time."""
 
     state: Literal["active", "cleared"]
@@ -70,11 +70,11 @@ class Switch:
         return f"--run-id {self.run_id}" if self.run_id else "--all"
 
     @property
-    def kept(self) -> Record | None:
+    def kept(self) -> KillSwitchRecord | None:
         """What a further activation keeps: an active state that can be read."""
         if self.state != "active" or self.problem:
             return None
-        return Record("active", self.scope, self.run_id, self.reason, self.actor, self.activated_at)
+        return KillSwitchRecord("active", self.scope, self.run_id, self.reason, self.actor, self.activated_at)
 
 
 def checked_text(name: str, text: str, limit: int) -> str:
@@ -98,13 +98,13 @@ def decide(own: Switch, every: Switch) -> Switch:
     return own
 
 
-def switch_of(look: Look, run_id: RunId | None) -> Switch:
+def switch_of(look: StateFile, run_id: RunId | None) -> Switch:
     """What a file means, whatever is in it. run_id: None for all runs."""
     scope, file = scope_of(run_id), f"runtime/{FOLDER}/{state_name(run_id)}"
     if look == NOTHING:
         return Switch("absent", scope, run_id, file)
     found = parse(look.data, run_id) if look.data is not None else look.problem
-    if isinstance(found, Record):
+    if isinstance(found, KillSwitchRecord):
         return Switch(file=file, **asdict(found))
     return Switch("active", scope, run_id, file, problem=found)
 
@@ -114,13 +114,13 @@ def switch_of_folder(error: OSError) -> Switch:
     return Switch("active", "all", None, f"runtime/{FOLDER}", problem=f"the folder {why(error)}")
 
 
-def parse(data: bytes, run_id: RunId | None) -> Record | str:
+def parse(data: bytes, run_id: RunId | None) -> KillSwitchRecord | str:
     """The record in a state file, or what is wrong with it. run_id: whose it must be; None for all runs."""
     if not data:
         return "is empty"
     try:
         value = json.loads(data, object_pairs_hook=_without_doubles)
-        record = Record(**value)
+        record = KillSwitchRecord(**value)
     except (ValueError, TypeError, RecursionError):
         return "is not a state of the kill switch"
     texts = (record.reason, record.actor, record.cleared_by, record.clear_reason)
@@ -132,7 +132,7 @@ def parse(data: bytes, run_id: RunId | None) -> Record | str:
     return record
 
 
-def rendered(record: Record) -> bytes:
+def rendered(record: KillSwitchRecord) -> bytes:
     return (json.dumps(asdict(record), indent=2, ensure_ascii=False) + "\n").encode()
 
 
@@ -184,7 +184,7 @@ def _are_times(values: Iterable[Any]) -> bool:
     return all(value is None or (isinstance(value, str) and _TIME.fullmatch(value)) for value in values)
 
 
-def _is_complete(record: Record) -> bool:
+def _is_complete(record: KillSwitchRecord) -> bool:
     activation = (record.reason, record.actor, record.activated_at)
     clearing = (record.cleared_at, record.cleared_by, record.clear_reason)
     if record.state == "active":

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from opslab.errors import Environment, Refused, Unwritable
 from opslab.killswitch.state import (
     NOTHING,
-    Record,
+    KillSwitchRecord,
     Switch,
     clearing_name,
     decide,
@@ -37,7 +37,7 @@ from opslab.killswitch.state import (
 from opslab.model.primitives.ids import RunId
 from opslab.model.primitives.instant import iso
 from opslab.store.files import unwritable
-from opslab.store.kill_switch_files import FOLDER, Look, SwitchFolder, open_folder
+from opslab.store.kill_switch_files import FOLDER, StateFile, SwitchFolder, open_folder
 from opslab.store.layout import Layout
 
 if TYPE_CHECKING:  # it takes pydantic to load
@@ -122,7 +122,7 @@ def activate(layout: Layout, run_id: RunId | None, reason: str, actor: str, cloc
 
 def activate_in(folder: SwitchFolder, run_id: RunId | None, reason: str, actor: str, clock: "Clock") -> Change:
     now = iso(clock.now_ns())
-    wanted = Record("active", scope_of(run_id), run_id, reason, actor, now)
+    wanted = KillSwitchRecord("active", scope_of(run_id), run_id, reason, actor, now)
     notes: list[str] = []
     for _ in range(_TURNS):
         action, is_certain = _write_active(folder, run_id, wanted, notes)
@@ -165,7 +165,7 @@ def clear_in(folder: SwitchFolder, run_id: RunId | None, reason: str, actor: str
                 _tell(folder, run_id, {**line, "result": "unchanged"}, notes)
             return Change(before, "unchanged", tuple(notes))
         activation = (before.reason, before.actor, before.activated_at)
-        staged = folder.stage(rendered(Record("cleared", before.scope, run_id, *activation, now, actor, reason)))
+        staged = folder.stage(rendered(KillSwitchRecord("cleared", before.scope, run_id, *activation, now, actor, reason)))
         try:
             done = _exchange(folder, run_id, seen, staged)
         finally:
@@ -179,7 +179,7 @@ def clear_in(folder: SwitchFolder, run_id: RunId | None, reason: str, actor: str
     return Change(_read(folder, run_id), "cleared", tuple(notes))
 
 
-def _exchange(folder: SwitchFolder, run_id: RunId | None, seen: Look, staged: str) -> bool:
+def _exchange(folder: SwitchFolder, run_id: RunId | None, seen: StateFile, staged: str) -> bool:
     """Put what was staged in the place of what was seen; False when something else stands there by now."""
     name, clearing = state_name(run_id), clearing_name(run_id)
     with folder.locked(CLEAR_PATIENCE_SECONDS) as had_lock:
@@ -202,7 +202,7 @@ def _exchange(folder: SwitchFolder, run_id: RunId | None, seen: Look, staged: st
 
 
 def _write_active(
-    folder: SwitchFolder, run_id: RunId | None, wanted: Record, notes: list[str]
+    folder: SwitchFolder, run_id: RunId | None, wanted: KillSwitchRecord, notes: list[str]
 ) -> tuple[Literal["activated", "kept"], bool]:
     """What was done, and whether no clear can have overtaken it.
 

@@ -38,12 +38,23 @@ class SwitchWatch:
     A switch that is active when the watch begins is told as well: nothing is missed between a look before and this.
     """
 
-    def __init__(self, layout: Layout, run_id: RunId, on_active: OnActive, *, polls: bool = False) -> None:
+    def __init__(
+        self,
+        layout: Layout,
+        run_id: RunId,
+        on_active: OnActive,
+        *,
+        polls: bool = False,
+        look_seconds: float = LOOK_SECONDS,
+        open_kernel: Callable[[], INotify] = INotify,
+    ) -> None:
         """polls: do not ask the kernel. The folder must be there: the start gate has made it (`prepare`)."""
         self._layout = layout
         self._run_id = run_id
         self._on_active = on_active
         self._polls = polls
+        self._look_seconds = look_seconds
+        self._open_kernel = open_kernel
         self._kernel: INotify | None = None
         self._first: SwitchFolder | None = None
         """Held open, so that no other folder can be taken for it."""
@@ -82,7 +93,7 @@ class SwitchWatch:
     def _ask_kernel(self) -> None:
         """Without it, as when all its watches are taken, the folder is polled."""
         with suppress(OSError):
-            kernel = self._open.enter_context(INotify())
+            kernel = self._open.enter_context(self._open_kernel())
             kernel.add_watch(self._layout.runtime / FOLDER, _IN | _SELF)
             kernel.add_watch(self._layout.runtime, _SELF)
             self._kernel = kernel
@@ -94,7 +105,7 @@ class SwitchWatch:
             poll.poll(POLL_SECONDS * 1000)
             return
         poll.register(self._kernel, select.POLLIN)
-        poll.poll(LOOK_SECONDS * 1000)
+        poll.poll(self._look_seconds * 1000)
         with suppress(OSError):
             self._kernel.read(timeout=0)
 

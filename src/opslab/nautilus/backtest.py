@@ -23,15 +23,15 @@ from opslab.model.market.instrument import VENUE, Instrument, instrument_of
 from opslab.model.messages.engine_messages import EnginePlan, ScenarioPlan
 from opslab.model.run.metadata import Failure, ScenarioCounters
 from opslab.nautilus.instrument import ADAPTER_MARGIN, perpetual
-from opslab.nautilus.stop_actor import Stopper
-from opslab.nautilus.strategy.guarded import Guarded, Watch, replaced
+from opslab.nautilus.stop_actor import StopActor
+from opslab.nautilus.strategy.guarded import Guarded, StrategyRecorder, replaced
 
 CHUNK_BARS = 100_000
 _NODE = "backtest"
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class EngineOutcome:
     """How a backtest ended. `seconds` is the engine's run alone."""
 
     counters: ScenarioCounters
@@ -40,14 +40,14 @@ class Outcome:
     bars: int
 
 
-def run(plan: EnginePlan, strategy: Guarded, watch: Watch) -> Outcome:
+def run(plan: EnginePlan, strategy: Guarded, watch: StrategyRecorder) -> EngineOutcome:
     """Run to the end of the data, to `watch.stop`, or to a failure, which stands in `watch.failure` then."""
     instrument = instrument_of(plan.symbol)
     _overlay(plan)
     node = BacktestNode([_config(plan, instrument)])
     node.build()
     if not isinstance(plan.strategy, ScenarioPlan):  # which may not look at bars at all
-        node.add_actor(_NODE, Stopper(watch))
+        node.add_actor(_NODE, StopActor(watch))
     node.add_strategy(_NODE, strategy)
     watch.frames.send({"event": "engine_started", "payload": {"engine": "nautilus", "version": engine_version()}})
     payload = {**_named(plan), "bar_type": plan.bar_type}
@@ -68,7 +68,7 @@ def run(plan: EnginePlan, strategy: Guarded, watch: Watch) -> Outcome:
             watch.failure = Failure(kind="strategy", message=message)
     watch.frames.send({"ended": {"bars": watch.bars, "early": early}})
     counters, reasons = report(watch)
-    return Outcome(counters=counters, denial_reasons=reasons, seconds=seconds, bars=watch.bars)
+    return EngineOutcome(counters=counters, denial_reasons=reasons, seconds=seconds, bars=watch.bars)
 
 
 def _named(plan: EnginePlan) -> dict[str, str]:
@@ -130,7 +130,7 @@ def _config(plan: EnginePlan, instrument: Instrument) -> BacktestRunConfig:
     )
 
 
-def report(watch: Watch) -> tuple[ScenarioCounters, dict[str, int]]:
+def report(watch: StrategyRecorder) -> tuple[ScenarioCounters, dict[str, int]]:
     """Send the rows of what is still open, and count everything."""
     results = watch.results
     results.end()

@@ -4,19 +4,19 @@ from typing import Any
 
 from nautilus_trader.common import DataActor
 
-from opslab.nautilus.strategy.guarded import Watch
+from opslab.nautilus.strategy.guarded import StrategyRecorder
 
 EVERY_NS = 3_600_000_000_000
 """Simulated time between two looks: an hour of bars is a fraction of a millisecond."""
 
 
-class Stopper(DataActor):
+class StopActor(DataActor):
     """Beside a user's strategy, which may see no bar, or cancel every timer it has."""
 
-    _watch: Watch
+    _watch: StrategyRecorder
 
-    def __new__(cls, watch: Watch) -> "Stopper":
-        made: Stopper = super().__new__(cls)
+    def __new__(cls, watch: StrategyRecorder) -> "StopActor":
+        made: StopActor = super().__new__(cls)
         made._watch = watch
         return made
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from opslab.model.primitives.instant import NS_PER_SECOND
-from opslab.reconciliation.result import Finding, Limits, Part, Reason, Side, Tolerances, finding
+from opslab.reconciliation.result import Limits, Part, Reason, ReconciliationFinding, Side, Tolerances, make_finding
 from opslab.reconciliation.snapshot import Balance, OpenOrder, Position, Rows, Snapshot
 from opslab.reconciliation.values import Judged, Unjudged, difference, seconds_text, text
 
@@ -28,7 +28,7 @@ EVERYTHING = Scope()
 
 def compare(
     expected: Snapshot, observed: Snapshot, instrument: str, limits: Limits, now_ns: int, scope: Scope = EVERYTHING
-) -> list[Finding]:
+) -> list[ReconciliationFinding]:
     """Every finding, in no particular order.
 
     instrument: the run's own, as the venue writes it; any other is a finding. now_ns: wall clock.
@@ -47,7 +47,7 @@ def compare_positions(
     instrument: str,
     tolerances: Tolerances,
     scope: Scope = EVERYTHING,
-) -> list[Finding]:
+) -> list[ReconciliationFinding]:
     """By instrument; one that is not listed is flat."""
     part: Part = "positions"
     if isinstance(expected, Unjudged) or isinstance(observed, Unjudged):
@@ -70,14 +70,14 @@ def compare_positions(
 
 def compare_open_orders(
     expected: Judged[Rows[OpenOrder]], observed: Judged[Rows[OpenOrder]], instrument: str
-) -> list[Finding]:
+) -> list[ReconciliationFinding]:
     """By client order id, every field exactly."""
     part: Part = "open_orders"
     if isinstance(expected, Unjudged) or isinstance(observed, Unjudged):
         return _missing(part, expected, observed)
     found = _defects(part, expected, observed)
     if not expected.size and not observed.size:
-        return [finding("equal", part, "", part, "0", "0", difference="0", tolerance="0")]
+        return [make_finding("equal", part, "", part, "0", "0", difference="0", tolerance="0")]
     for key in _keys(expected, observed):
         one, two = expected.by_key.get(key), observed.by_key.get(key)
         foreign = [order.instrument if order and order.instrument != instrument else None for order in (one, two)]
@@ -91,7 +91,7 @@ def compare_open_orders(
             found += _order(key, one, two)
         else:
             reason: Reason = "only_expected" if one else "only_observed"
-            found.append(finding(reason, part, key, "client_order_id", key if one else None, key if two else None))
+            found.append(make_finding(reason, part, key, "client_order_id", key if one else None, key if two else None))
             found += _alone(key, one, "expected") + _alone(key, two, "observed")
     return found
 
@@ -101,7 +101,7 @@ def compare_balances(
     observed: Judged[Rows[Balance]],
     tolerances: Tolerances,
     scope: Scope = EVERYTHING,
-) -> list[Finding]:
+) -> list[ReconciliationFinding]:
     """By asset; one that is not listed is zero."""
     part: Part = "balances"
     if isinstance(expected, Unjudged) or isinstance(observed, Unjudged):
@@ -120,11 +120,13 @@ def compare_balances(
     return found
 
 
-def compare_freshness(expected: Snapshot, observed: Snapshot, limits: Limits, now_ns: int) -> list[Finding]:
+def compare_freshness(
+    expected: Snapshot, observed: Snapshot, limits: Limits, now_ns: int
+) -> list[ReconciliationFinding]:
     """How old each is, and how far apart the two were taken."""
     part: Part = "freshness"
     pairs: tuple[tuple[Side, Snapshot], ...] = (("expected", expected), ("observed", observed))
-    found: list[Finding] = []
+    found: list[ReconciliationFinding] = []
     for side, one in pairs:
         if isinstance(one.as_of_ns, Unjudged):
             found.append(_unjudged(part, "", "as_of", side, one.as_of_ns))
@@ -151,9 +153,9 @@ def _age(age_ns: int, limits: Limits) -> tuple[Reason, int]:
 
 def _times(
     reason: Reason, subject: str, expected: Snapshot, observed: Snapshot, span_ns: int, limit: int, side: Side | None
-) -> Finding:
+) -> ReconciliationFinding:
     """side: the one snapshot that it is about; None: both."""
-    return finding(
+    return make_finding(
         reason,
         "freshness",
         subject,
@@ -166,7 +168,9 @@ def _times(
     )
 
 
-def _entry_prices(key: str, one: Position, two: Position, tolerance: Decimal, rounding: Decimal) -> list[Finding]:
+def _entry_prices(
+    key: str, one: Position, two: Position, tolerance: Decimal, rounding: Decimal
+) -> list[ReconciliationFinding]:
     """Compared while both hold something: between flat and not flat the quantity says it."""
     a, b = one.average_entry_price, two.average_entry_price
     if a is None or b is None:
@@ -179,14 +183,14 @@ def _entry_prices(key: str, one: Position, two: Position, tolerance: Decimal, ro
     return _field("positions", key, "average_entry_price", a, b, tolerance)
 
 
-def _order(key: str, one: OpenOrder, two: OpenOrder) -> list[Finding]:
-    found: list[Finding] = []
+def _order(key: str, one: OpenOrder, two: OpenOrder) -> list[ReconciliationFinding]:
+    found: list[ReconciliationFinding] = []
     for field, a, b in zip(_ORDER_FIELDS, _order_values(one), _order_values(two), strict=True):
         found += _field("open_orders", key, field, a, b)
     return found
 
 
-def _alone(key: str, order: OpenOrder | None, side: Side) -> list[Finding]:
+def _alone(key: str, order: OpenOrder | None, side: Side) -> list[ReconciliationFinding]:
     """What cannot be judged of an order that the other snapshot does not have."""
     if order is None:
         return []
@@ -209,7 +213,9 @@ def _order_values(order: OpenOrder) -> tuple[Value, ...]:
     )
 
 
-def _field(part: Part, subject: str, field: str, a: Value, b: Value, tolerance: Decimal = ZERO) -> list[Finding]:
+def _field(
+    part: Part, subject: str, field: str, a: Value, b: Value, tolerance: Decimal = ZERO
+) -> list[ReconciliationFinding]:
     """One field on both sides: one finding, or one for each side that cannot be judged."""
     if isinstance(a, Unjudged) or isinstance(b, Unjudged):
         return _judged_alone(part, subject, field, a, b)
@@ -217,13 +223,13 @@ def _field(part: Part, subject: str, field: str, a: Value, b: Value, tolerance: 
         apart = difference(a, b)
         reason: Reason = "equal" if not apart else "differs" if apart.copy_abs() > tolerance else "within_tolerance"
         shown = text(apart), text(tolerance)
-        return [finding(reason, part, subject, field, text(a), text(b), difference=shown[0], tolerance=shown[1])]
-    return [finding("equal" if a == b else "differs", part, subject, field, _text(a), _text(b))]
+        return [make_finding(reason, part, subject, field, text(a), text(b), difference=shown[0], tolerance=shown[1])]
+    return [make_finding("equal" if a == b else "differs", part, subject, field, _text(a), _text(b))]
 
 
-def _judged_alone(part: Part, subject: str, field: str, a: Value, b: Value) -> list[Finding]:
+def _judged_alone(part: Part, subject: str, field: str, a: Value, b: Value) -> list[ReconciliationFinding]:
     """A finding for each side that cannot be judged, with what the other one says."""
-    found: list[Finding] = []
+    found: list[ReconciliationFinding] = []
     if isinstance(a, Unjudged):
         found.append(_unjudged(part, subject, field, "expected", a, b))
     if isinstance(b, Unjudged):
@@ -231,18 +237,20 @@ def _judged_alone(part: Part, subject: str, field: str, a: Value, b: Value) -> l
     return found
 
 
-def _unjudged(part: Part, subject: str, field: str, side: Side, why: Unjudged, other: Value = None) -> Finding:
+def _unjudged(
+    part: Part, subject: str, field: str, side: Side, why: Unjudged, other: Value = None
+) -> ReconciliationFinding:
     across = None if isinstance(other, Unjudged) else _text(other)
     values = (why.shown, across) if side == "expected" else (across, why.shown)
-    return finding(why.reason, part, subject, field, *values, snapshot=side)
+    return make_finding(why.reason, part, subject, field, *values, snapshot=side)
 
 
-def _other(part: Part, key: str, field: str, expected: str | None, observed: str | None) -> Finding:
+def _other(part: Part, key: str, field: str, expected: str | None, observed: str | None) -> ReconciliationFinding:
     side: Side | None = None if expected and observed else "expected" if expected else "observed"
-    return finding("other_instrument", part, key, field, expected, observed, snapshot=side)
+    return make_finding("other_instrument", part, key, field, expected, observed, snapshot=side)
 
 
-def _missing[T](part: Part, expected: Judged[Rows[T]], observed: Judged[Rows[T]]) -> list[Finding]:
+def _missing[T](part: Part, expected: Judged[Rows[T]], observed: Judged[Rows[T]]) -> list[ReconciliationFinding]:
     sides: tuple[tuple[Side, Judged[Rows[T]]], ...] = (("expected", expected), ("observed", observed))
     found = [_unjudged(part, "", part, side, rows) for side, rows in sides if isinstance(rows, Unjudged)]
     for side, rows in sides:  # the part that is there has its own defects
@@ -251,11 +259,11 @@ def _missing[T](part: Part, expected: Judged[Rows[T]], observed: Judged[Rows[T]]
     return found
 
 
-def _defects[T](part: Part, expected: Rows[T], observed: Rows[T]) -> list[Finding]:
+def _defects[T](part: Part, expected: Rows[T], observed: Rows[T]) -> list[ReconciliationFinding]:
     return [*_defects_of(part, "expected", expected), *_defects_of(part, "observed", observed)]
 
 
-def _defects_of[T](part: Part, side: Side, rows: Rows[T]) -> list[Finding]:
+def _defects_of[T](part: Part, side: Side, rows: Rows[T]) -> list[ReconciliationFinding]:
     return [_unjudged(part, defect.subject, defect.field, side, defect.why) for defect in rows.defects]
 
 
@@ -267,12 +275,12 @@ def _keys[T](expected: Rows[T], observed: Rows[T], always: set[str] | None = Non
 
 def _unnamed[T](
     part: Part, key: str, field: str, pair: Sequence[T | None], expected: Rows[T], observed: Rows[T]
-) -> list[Finding]:
+) -> list[ReconciliationFinding]:
     """For each side on which the row is not there, and a row without a name may be it."""
     names = [key if one else None for one in pair]
     sides: tuple[tuple[Side, Rows[T]], ...] = (("expected", expected), ("observed", observed))
     return [
-        finding("unnamed_row", part, key, field, *names, snapshot=side)
+        make_finding("unnamed_row", part, key, field, *names, snapshot=side)
         for (side, rows), one in zip(sides, pair, strict=True)
         if one is None and rows.unnamed
     ]

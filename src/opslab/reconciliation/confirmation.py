@@ -1,16 +1,19 @@
-"""Two looks before a mismatch: for snapshots that are taken of something that moves.
+"""Confirm differences between live snapshots of an account: two comparisons before a mismatch.
 
-Between two snapshots of a live account an order travels. So a difference counts as a mismatch only when a second look
-sees it too; and while an order is in flight, or a fill is younger than the grace, what it may explain is not counted
-at all. That excuse is given once: a difference that stays is counted when the grace of those that were in flight at
-its first sight is over, however many are in flight by then. What the venue did just now has the same grace: the node
-may not have heard of it.
+Orders travel between two snapshots of a live account. Therefore:
 
-While an account trades, every look may see another difference in the same field. So a look confirms only where the
-venue had been at rest. A difference of which both sides have moved on begins anew; or, when the distance between them
-stayed, it needs `MANY` looks. What never agrees and never rests is `moving` in the end: nobody can say.
+- A difference is a mismatch only after a second comparison found it too.
+- While an order is in flight, or a fill is younger than the grace time, a difference that it may explain is excused.
+  The excuse is given once: a difference that stays counts after the grace time of what was in flight at its first
+  comparison, whatever is in flight by then. A recent change at the venue has the same grace time: the node may not
+  have received it yet.
+- A comparison confirms a difference only where the venue was at rest: while an account trades, every comparison may
+  find another difference in the same field.
+- A difference of which both sides have changed starts again. If the distance between the sides stayed the same, it
+  needs `MIN_CONFIRMATIONS` comparisons.
+- A difference that never disappears and never rests ends as `moving`, which is unknown.
 
-For files one look decides; nothing here is called.
+Two files need one comparison; they do not use this module.
 """
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
@@ -18,31 +21,38 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from opslab.model.primitives.instant import NS_PER_SECOND
-from opslab.reconciliation.result import STATE_OF, Finding, InFlight, Look, Part, Reason
+from opslab.reconciliation.result import (
+    STATE_OF,
+    EarlierDifference,
+    InFlightItem,
+    Part,
+    Reason,
+    ReconciliationFinding,
+)
 from opslab.reconciliation.values import seconds_text
 
 Key = tuple[Part, str, str]
 """Part, subject, field."""
-MANY = 5
-"""Looks that agree on a difference though both sides move: what travels is not always as much."""
+MIN_CONFIRMATIONS = 5
+"""Comparisons that find the same distance while both sides change: the quantity in flight is not constant."""
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class TimeTolerances:
     grace_ns: int = 5 * NS_PER_SECOND
-    """How long an order or a fill may take to be known on both sides."""
-    gap_ns: int = 1 * NS_PER_SECOND
-    """How far apart two looks must be to count as two."""
+    """Time within which both sides must know an order or a fill."""
+    min_interval_ns: int = 1 * NS_PER_SECOND
+    """Minimum interval between two comparisons that count as two."""
 
     @property
-    def whole_ns(self) -> int:
-        """After which a difference that stays has come out."""
-        return self.grace_ns + self.gap_ns
+    def total_ns(self) -> int:
+        """After this time a difference that stays has been decided."""
+        return self.grace_ns + self.min_interval_ns
 
 
 @dataclass(frozen=True, slots=True)
-class Moving:
-    """An order that waits for its answer, or a fill. `since_ns`: on the clock of the looks."""
+class InFlight:
+    """An order that waits for its answer, or a fill. `since_ns`: on the clock of the comparisons."""
 
     kind: Literal["order", "fill"]
     instrument: str
@@ -51,168 +61,195 @@ class Moving:
 
 
 @dataclass(frozen=True, slots=True)
-class Whole:
-    """What a difference is part of, and moves with: an order, or position and wallet together."""
+class Aggregate:
+    """The values that a field belongs to and changes with: an order, or position and wallet together."""
 
     expected: Hashable
     observed: Hashable
-    moved_ns: int | None = None
-    """When the observed one last moved, as far as that is known; None: nobody watched it."""
-    settled: bool = True
-    """Whether the observed one had been at rest when it was looked at."""
+    observed_changed_ns: int | None = None
+    """Last known change of the observed values; None: not tracked."""
+    is_at_rest: bool = True
+    """Whether the observed values were at rest at the comparison."""
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """A difference that was there at every look since."""
+class PendingDifference:
+    """A difference that every comparison since `first_ns` has found."""
 
-    at_ns: int
-    finding: Finding | None
-    """None: the field agreed since, and what it is part of did not."""
+    first_ns: int
+    """The comparison that counts as the first."""
+    finding: ReconciliationFinding | None
+    """None: the field agreed since, but its aggregate did not."""
     excused_until_ns: int | None
-    """None: that look counts as the first."""
-    since_ns: int
-    """When this field was first seen to differ, whatever it was by; no look since saw all of it agree."""
-    whole: Whole
+    """None: not excused, the comparison at `first_ns` counts."""
+    differs_since_ns: int
+    """First difference of this field, by any value; its aggregate has not agreed since."""
+    aggregate: Aggregate
     count: int = 1
-    """Looks that saw it, those aside at which the observed side had not been at rest."""
+    """Comparisons that found it, without those during which the observed side was not at rest."""
     confirmed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Looks:
-    """What earlier looks saw and no later one cleared."""
+class PendingDifferences:
+    """Differences that earlier comparisons found and no later one cleared."""
 
-    seen: Mapping[Key, Seen] = field(default_factory=dict)
-
-
-def _alone(found: Finding) -> Whole:
-    return Whole(found.expected, found.observed)
+    by_key: Mapping[Key, PendingDifference] = field(default_factory=dict)
 
 
-def look(
-    looks: Looks,
-    findings: Sequence[Finding],
-    moving: Iterable[Moving],
+def _field_alone(finding: ReconciliationFinding) -> Aggregate:
+    return Aggregate(finding.expected, finding.observed)
+
+
+def confirm(
+    pending: PendingDifferences,
+    findings: Sequence[ReconciliationFinding],
+    in_flight: Iterable[InFlight],
     now_ns: int,
-    patience: Patience,
-    whole: Callable[[Finding], Whole] = _alone,
-    together: Mapping[Part, Whole] | None = None,
-) -> tuple[Looks, list[Finding]]:
-    """One more look: what is to be remembered, and the findings, mismatches among them only where they are one.
+    tolerances: TimeTolerances,
+    aggregate_of: Callable[[ReconciliationFinding], Aggregate] = _field_alone,
+    differing_parts: Mapping[Part, Aggregate] | None = None,
+) -> tuple[PendingDifferences, list[ReconciliationFinding]]:
+    """Apply one more comparison: the differences still pending, and the findings with mismatches only where confirmed.
 
-    findings: as `compare` gives them. now_ns: of a clock that never jumps, and goes on while accounts do not.
-    together: parts that agree as a whole or not at all, and do not: that one field of them agrees is chance.
+    Args:
+        findings: as `compare` returns them.
+        now_ns: of a monotonic clock that continues while the accounts do not.
+        differing_parts: parts that agree only as an aggregate, and differ now: if one field agrees, that is chance.
     """
-    young = [one for one in moving if 0 <= now_ns - one.since_ns < patience.grace_ns]
-    kept = _not_judged(looks, findings)
-    for key, before in looks.seen.items():
-        part = together.get(key[0]) if together else None
-        if part:
-            kept[key] = replace(before, finding=None, confirmed=False) if part.settled else before
-    judged: list[Finding] = []
-    for found in findings:
-        if found.state != "mismatch":
-            judged.append(found)
+    young = [item for item in in_flight if 0 <= now_ns - item.since_ns < tolerances.grace_ns]
+    remaining = _not_comparable(pending, findings)
+    for key, earlier in pending.by_key.items():
+        aggregate = differing_parts.get(key[0]) if differing_parts else None
+        if aggregate:
+            remaining[key] = replace(earlier, finding=None, confirmed=False) if aggregate.is_at_rest else earlier
+    judged: list[ReconciliationFinding] = []
+    for finding in findings:
+        if finding.state != "mismatch":
+            judged.append(finding)
             continue
-        known = looks.seen.get(_key(found))
+        known = pending.by_key.get(_key(finding))
         if known is None:
-            seen = _first_seen(found, whole(found), young, now_ns, patience)
+            difference = _new_difference(finding, aggregate_of(finding), young, now_ns, tolerances)
         else:
-            seen = _seen_again(known, found, whole(found), now_ns, patience)
-        kept[_key(found)] = seen
-        judged.append(_with_first_look(found, seen, now_ns))
-    return Looks(kept), judged
+            difference = _repeated_difference(known, finding, aggregate_of(finding), now_ns, tolerances)
+        remaining[_key(finding)] = difference
+        judged.append(_with_first_comparison(finding, difference, now_ns))
+    return PendingDifferences(remaining), judged
 
 
-def give_up(looks: Looks, findings: Sequence[Finding], since_ns: int) -> list[Finding]:
-    """No look follows: what differed since then or before and is no mismatch cannot be known.
+def mark_moving(
+    pending: PendingDifferences, findings: Sequence[ReconciliationFinding], since_ns: int
+) -> list[ReconciliationFinding]:
+    """After the last comparison: an unconfirmed difference that exists since `since_ns` or longer becomes `moving`.
 
-    findings: of the last look.
+    findings: of the last comparison.
     """
-    told: list[Finding] = []
-    for found in findings:
-        seen = looks.seen.get(_key(found))
-        if found.reason in ("pending", "in_flight") and seen and seen.since_ns <= since_ns:
-            found = found.model_copy(update={"reason": "moving", "state": STATE_OF["moving"]})
-        told.append(found)
-    return told
+    marked: list[ReconciliationFinding] = []
+    for finding in findings:
+        difference = pending.by_key.get(_key(finding))
+        is_unconfirmed = finding.reason in ("pending", "in_flight")
+        if is_unconfirmed and difference and difference.differs_since_ns <= since_ns:
+            finding = finding.model_copy(update={"reason": "moving", "state": STATE_OF["moving"]})
+        marked.append(finding)
+    return marked
 
 
-def in_flight(moving: Iterable[Moving], now_ns: int, patience: Patience) -> list[InFlight]:
-    """What is younger than the grace, oldest first, for the result."""
-    young = [one for one in moving if 0 <= now_ns - one.since_ns < patience.grace_ns]
+def in_flight_items(in_flight: Iterable[InFlight], now_ns: int, tolerances: TimeTolerances) -> list[InFlightItem]:
+    """The orders and fills younger than the grace time, oldest first, as the result lists them."""
+    young = [item for item in in_flight if 0 <= now_ns - item.since_ns < tolerances.grace_ns]
     return [
-        InFlight(
-            kind=one.kind,
-            instrument=one.instrument,
-            client_order_id=one.client_order_id,
-            age_seconds=seconds_text(now_ns - one.since_ns),
+        InFlightItem(
+            kind=item.kind,
+            instrument=item.instrument,
+            client_order_id=item.client_order_id,
+            age_seconds=seconds_text(now_ns - item.since_ns),
         )
-        for one in sorted(young, key=lambda one: (one.since_ns, one.client_order_id))
+        for item in sorted(young, key=lambda item: (item.since_ns, item.client_order_id))
     ]
 
 
-def explains(moving: Moving, found: Finding) -> bool:
-    """Whether a difference may come from it: its own order, its instrument's position, any balance."""
-    if found.part == "open_orders":
-        return found.subject == moving.client_order_id
-    if found.part == "positions":
-        return found.subject == moving.instrument
-    return found.part == "balances"
+def may_explain(item: InFlight, finding: ReconciliationFinding) -> bool:
+    """Whether an order or fill may cause a difference: in its own order, its instrument's position, any balance."""
+    if finding.part == "open_orders":
+        return finding.subject == item.client_order_id
+    if finding.part == "positions":
+        return finding.subject == item.instrument
+    return finding.part == "balances"
 
 
-def _first_seen(found: Finding, whole: Whole, young: Sequence[Moving], now_ns: int, patience: Patience) -> Seen:
-    moves = [one.since_ns for one in young if explains(one, found)]
-    if whole.moved_ns is not None and now_ns - whole.moved_ns < patience.grace_ns:
-        moves.append(whole.moved_ns)
-    until = max(moves) + patience.grace_ns if moves else None
-    return Seen(now_ns, found, until, now_ns, whole)
+def _new_difference(
+    finding: ReconciliationFinding,
+    aggregate: Aggregate,
+    young: Sequence[InFlight],
+    now_ns: int,
+    tolerances: TimeTolerances,
+) -> PendingDifference:
+    causes_ns = [item.since_ns for item in young if may_explain(item, finding)]
+    if aggregate.observed_changed_ns is not None and now_ns - aggregate.observed_changed_ns < tolerances.grace_ns:
+        causes_ns.append(aggregate.observed_changed_ns)
+    excused_until_ns = max(causes_ns) + tolerances.grace_ns if causes_ns else None
+    return PendingDifference(now_ns, finding, excused_until_ns, now_ns, aggregate)
 
 
-def _seen_again(before: Seen, found: Finding, whole: Whole, now_ns: int, patience: Patience) -> Seen:
-    if not whole.settled:
-        return before
-    stayed = before.whole.expected == whole.expected or before.whole.observed == whole.observed
-    same_distance = before.finding is not None and found.difference == before.finding.difference is not None
-    if before.finding is None or not (stayed or same_distance):
-        return Seen(now_ns, found, now_ns + patience.grace_ns, before.since_ns, whole)
-    count = before.count + 1
-    if before.excused_until_ns is not None:
-        if now_ns < before.excused_until_ns:
-            return replace(before, count=count)
-        return replace(before, at_ns=now_ns, finding=found, excused_until_ns=None, count=count)
-    confirmed = now_ns - before.at_ns >= patience.gap_ns and (stayed or count >= MANY)
-    return replace(before, count=count, confirmed=before.confirmed or confirmed)
+def _repeated_difference(
+    earlier: PendingDifference,
+    finding: ReconciliationFinding,
+    aggregate: Aggregate,
+    now_ns: int,
+    tolerances: TimeTolerances,
+) -> PendingDifference:
+    if not aggregate.is_at_rest:
+        return earlier
+    one_side_stayed = (
+        earlier.aggregate.expected == aggregate.expected or earlier.aggregate.observed == aggregate.observed
+    )
+    same_distance = earlier.finding is not None and finding.difference == earlier.finding.difference is not None
+    if earlier.finding is None or not (one_side_stayed or same_distance):
+        excused_until_ns = now_ns + tolerances.grace_ns
+        return PendingDifference(now_ns, finding, excused_until_ns, earlier.differs_since_ns, aggregate)
+    count = earlier.count + 1
+    if earlier.excused_until_ns is not None:
+        if now_ns < earlier.excused_until_ns:
+            return replace(earlier, count=count)
+        return replace(earlier, first_ns=now_ns, finding=finding, excused_until_ns=None, count=count)
+    is_second = now_ns - earlier.first_ns >= tolerances.min_interval_ns
+    confirmed = is_second and (one_side_stayed or count >= MIN_CONFIRMATIONS)
+    return replace(earlier, count=count, confirmed=earlier.confirmed or confirmed)
 
 
-def _with_first_look(found: Finding, seen: Seen, now_ns: int) -> Finding:
-    first, before = None, seen.finding
-    if before and seen.at_ns < now_ns:
-        first = Look(
-            age_seconds=seconds_text(now_ns - seen.at_ns),
-            expected=before.expected,
-            observed=before.observed,
-            difference=before.difference,
+def _with_first_comparison(
+    finding: ReconciliationFinding, difference: PendingDifference, now_ns: int
+) -> ReconciliationFinding:
+    first = None
+    earlier = difference.finding
+    if earlier and difference.first_ns < now_ns:
+        first = EarlierDifference(
+            age_seconds=seconds_text(now_ns - difference.first_ns),
+            expected=earlier.expected,
+            observed=earlier.observed,
+            difference=earlier.difference,
         )
-    reason: Reason = found.reason
-    if seen.excused_until_ns is not None:
+    reason: Reason = finding.reason
+    if difference.excused_until_ns is not None:
         reason = "in_flight"
-    elif not seen.confirmed:
+    elif not difference.confirmed:
         reason = "pending"
-    return found.model_copy(update={"reason": reason, "state": STATE_OF[reason], "first_look": first})
+    return finding.model_copy(update={"reason": reason, "state": STATE_OF[reason], "first_comparison": first})
 
 
-def _not_judged(looks: Looks, findings: Sequence[Finding]) -> dict[Key, Seen]:
-    """What this look could not see either way: it neither clears a difference nor confirms it."""
-    judged = {_key(found) for found in findings if found.state != "unknown"}
-    blind = {(found.part, found.subject) for found in findings if found.state == "unknown"}
+def _not_comparable(
+    pending: PendingDifferences, findings: Sequence[ReconciliationFinding]
+) -> dict[Key, PendingDifference]:
+    """Differences whose values this comparison could not judge: it neither clears nor confirms them."""
+    judged = {_key(finding) for finding in findings if finding.state != "unknown"}
+    unknown = {(finding.part, finding.subject) for finding in findings if finding.state == "unknown"}
     return {
-        key: seen
-        for key, seen in looks.seen.items()
-        if key not in judged and ((key[0], "") in blind or (key[0], key[1]) in blind)
+        key: difference
+        for key, difference in pending.by_key.items()
+        if key not in judged and ((key[0], "") in unknown or (key[0], key[1]) in unknown)
     }
 
 
-def _key(found: Finding) -> Key:
-    return (found.part, found.subject, found.field)
+def _key(finding: ReconciliationFinding) -> Key:
+    return (finding.part, finding.subject, finding.field)

@@ -29,7 +29,7 @@ Reason = Literal[
     "missing",
     "wrong_type",
     "not_a_number",
-    "not_a_word",
+    "unknown_value",
     "not_a_time",
     "out_of_bounds",
     "contradiction",
@@ -57,7 +57,7 @@ STATE_OF: dict[Reason, State] = {
     "missing": "unknown",
     "wrong_type": "unknown",
     "not_a_number": "unknown",
-    "not_a_word": "unknown",
+    "unknown_value": "unknown",
     "not_a_time": "unknown",
     "out_of_bounds": "unknown",
     "contradiction": "unknown",
@@ -75,9 +75,9 @@ EXIT_CODES: dict[State, int] = {"ok": 0, "warning": 0, "mismatch": 1, "unknown":
 MAX_AGE_SECONDS = 300
 MAX_APART_SECONDS = 60
 AHEAD_SECONDS = 5
-MOST_FINDINGS = 1_000
+MAX_FINDINGS = 1_000
 """That are listed, worst first; all are counted."""
-MOST_IN_FLIGHT = 100
+MAX_IN_FLIGHT = 100
 
 _PARTS: tuple[Part, ...] = ("positions", "open_orders", "balances", "freshness")
 
@@ -110,7 +110,7 @@ class Limits(Record):
     tolerances: Tolerances = Tolerances.model_validate(DEFAULT_TOLERANCES)
 
 
-class Look(Record):
+class EarlierDifference(Record):
     """A difference as an earlier look saw it."""
 
     age_seconds: str
@@ -120,7 +120,7 @@ class Look(Record):
     difference: str | None
 
 
-class Finding(Record):
+class ReconciliationFinding(Record):
     """One comparison, or one thing that cannot be compared. Numbers are text."""
 
     state: State
@@ -137,7 +137,7 @@ class Finding(Record):
     reason: Reason
     snapshot: Side | None
     """The one that the reason is about; None: both."""
-    first_look: Look | None = None
+    first_comparison: EarlierDifference | None = None
 
 
 class SnapshotSummary(Record):
@@ -151,7 +151,7 @@ class SnapshotSummary(Record):
     balances: int | None
 
 
-class InFlight(Record):
+class InFlightItem(Record):
     """An order that waits for its answer, or a fill that just took place."""
 
     kind: Literal["order", "fill"]
@@ -173,11 +173,11 @@ class ReconciliationResult(Record):
     limits: Limits
     counts: dict[State, int]
     """State to number of findings, those that are not listed included."""
-    findings: tuple[Finding, ...]
-    in_flight: tuple[InFlight, ...] = ()
+    findings: tuple[ReconciliationFinding, ...]
+    in_flight: tuple[InFlightItem, ...] = ()
     occasion: Occasion | None = None
     """None: of two files."""
-    looks: int = 1
+    comparisons: int = 1
     """How often the two were looked at until this was known."""
     heartbeat: int | None = None
     """`seq` of the heartbeat in the run's journal."""
@@ -188,7 +188,7 @@ class ReconciliationResult(Record):
         """What the journal, the metadata and the report say of it."""
         first = self.findings[0] if self.state != "ok" and self.findings else None
         counts: Mapping[Any, int] = self.counts
-        live: dict[str, Any] = {"occasion": self.occasion, "looks": self.looks} if self.occasion else {}
+        live: dict[str, Any] = {"occasion": self.occasion, "comparisons": self.comparisons} if self.occasion else {}
         if self.heartbeat is not None:
             live["heartbeat"] = self.heartbeat
         return {
@@ -203,7 +203,7 @@ class ReconciliationResult(Record):
         }
 
 
-def finding(
+def make_finding(
     reason: Reason,
     part: Part,
     subject: str,
@@ -214,9 +214,9 @@ def finding(
     difference: str | None = None,
     tolerance: str | None = None,
     snapshot: Side | None = None,
-) -> Finding:
+) -> ReconciliationFinding:
     """A finding, with the state that its reason stands for."""
-    return Finding(
+    return ReconciliationFinding(
         state=STATE_OF[reason],
         part=part,
         subject=subject,
@@ -237,7 +237,7 @@ def worst(states: Iterable[State]) -> State:
 
 
 def conclude(
-    findings: Sequence[Finding],
+    findings: Sequence[ReconciliationFinding],
     *,
     run_id: str,
     instrument: str,
@@ -245,10 +245,10 @@ def conclude(
     expected: SnapshotSummary,
     observed: SnapshotSummary,
     limits: Limits,
-    in_flight: Sequence[InFlight] = (),
+    in_flight: Sequence[InFlightItem] = (),
     **more: Any,
 ) -> ReconciliationResult:
-    """The result: worst state, counts, and the worst findings. more: `occasion`, `looks`, `heartbeat`,
+    """The result: worst state, counts, and the worst findings. more: `occasion`, `comparisons`, `heartbeat`,
     `not_compared`.
     """
     counted = Counter(one.state for one in findings)
@@ -262,13 +262,13 @@ def conclude(
         observed=observed,
         limits=limits,
         counts={state: counted[state] for state in WORST_FIRST},
-        findings=tuple(ordered[:MOST_FINDINGS]),
-        in_flight=tuple(in_flight[:MOST_IN_FLIGHT]),
+        findings=tuple(ordered[:MAX_FINDINGS]),
+        in_flight=tuple(in_flight[:MAX_IN_FLIGHT]),
         **more,
     )
 
 
-def sentence(one: Finding) -> str:
+def sentence(one: ReconciliationFinding) -> str:
     """`positions BTCUSDT signed_quantity: differs, expected 0.005, observed 0.007`."""
     place = " ".join(word for word in (one.part, one.subject, one.field) if word)
     about = f" in {one.snapshot}" if one.snapshot else ""
@@ -276,7 +276,7 @@ def sentence(one: Finding) -> str:
     return f"{place}: {', '.join([f'{one.reason}{about}', *sides])}"
 
 
-def _place(one: Finding) -> tuple[int, int, str, str, str, str, str]:
+def _place(one: ReconciliationFinding) -> tuple[int, int, str, str, str, str, str]:
     """Worst first, then by part; the rest settles the order of rows."""
     values = (one.expected or "", one.observed or "")
     return (WORST_FIRST.index(one.state), _PARTS.index(one.part), one.subject, one.field, one.snapshot or "", *values)

@@ -4,7 +4,7 @@ from typing import Any
 
 from opslab.reconciliation.snapshot import (
     KEYS,
-    MOST_ROWS,
+    MAX_ROWS,
     ORDER_SIDES,
     ORDER_STATUSES,
     ORDER_TYPES,
@@ -12,7 +12,7 @@ from opslab.reconciliation.snapshot import (
     ROWS,
     VERSION,
 )
-from opslab.reconciliation.values import MOST_DIGITS, NAME_PATTERN, TIME_PATTERN
+from opslab.reconciliation.values import MAX_DIGITS, NAME_PATTERN, TIME_PATTERN
 
 Schema = dict[str, Any]
 
@@ -35,7 +35,7 @@ def _rows(part: str, names: tuple[str, ...]) -> Schema:
     smallest = {"minItems": 1} if part == "balances" else {}
     return {
         "type": "array",
-        "maxItems": MOST_ROWS,
+        "maxItems": MAX_ROWS,
         **smallest,
         "description": _PARTS[part],
         "items": _object(known, names),
@@ -52,7 +52,7 @@ def _object(properties: Schema, required: tuple[str, ...]) -> Schema:
 
 
 def _number(description: str, sign: str = "-?", *, null: bool = False) -> Schema:
-    digits = f"[0-9]{{1,{MOST_DIGITS}}}(\\.[0-9]{{1,{MOST_DIGITS}}})?"
+    digits = f"[0-9]{{1,{MAX_DIGITS}}}(\\.[0-9]{{1,{MAX_DIGITS}}})?"
     kinds: list[Schema] = [{"type": "string", "pattern": f"^{sign}{digits}$"}, {"type": "number"}]
     if not sign:
         kinds[1]["minimum"] = 0

@@ -17,8 +17,8 @@ from opslab.reconciliation.result import Part, SnapshotSummary
 from opslab.reconciliation.values import Judged, Unjudged, instant, name, number, shown, text, total, word
 
 VERSION = "v1"
-MOST_ROWS = 10_000
-MOST_MISTAKES = 100
+MAX_ROWS = 10_000
+MAX_MISTAKES = 100
 """That are listed, of both files together; all are counted."""
 POSITION_SIDES = ("LONG", "SHORT", "FLAT")
 ORDER_SIDES = ("BUY", "SELL")
@@ -114,7 +114,7 @@ class InvalidSnapshots(Usage):
         wrong = [file for file, found in mistakes.items() if found]
         super().__init__(f"{' and '.join(wrong)}: {count}: no snapshot", hint="tc reconcile schema prints every field")
         self.count = len(every)
-        self.mistakes = every[:MOST_MISTAKES]
+        self.mistakes = every[:MAX_MISTAKES]
         self.lines = tuple(_line(file, mistake) for file, mistake in self.mistakes)
 
     def details(self) -> dict[str, object]:
@@ -276,8 +276,8 @@ def shape_mistakes(tree: Any) -> list[Mistake]:
         if not isinstance(found, (list, tuple)):
             mistakes.append(Mistake("must be a list of rows, or null when it is not known", field=part))
             continue
-        if len(found) > MOST_ROWS:
-            mistakes.append(Mistake(f"has {len(found)} rows; at most {MOST_ROWS} are compared", field=part))
+        if len(found) > MAX_ROWS:
+            mistakes.append(Mistake(f"has {len(found)} rows; at most {MAX_ROWS} are compared", field=part))
             continue
         for index, row in enumerate(found):
             if isinstance(row, Mapping):

@@ -15,7 +15,7 @@ from opslab.model.primitives.instant import NS_PER_SECOND
 from opslab.model.primitives.secret_shapes import echo
 from opslab.reconciliation.result import Reason
 
-MOST_DIGITS = 18
+MAX_DIGITS = 18
 """In front of the point, and behind it."""
 SHOWN_CHARACTERS = 40
 
@@ -27,7 +27,7 @@ TIME_PATTERN = r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2})(\.[0-9]
 _NAME = re.compile(NAME_PATTERN)
 _TIME = re.compile(TIME_PATTERN)
 _EXACT = Context(prec=80, Emin=-999, Emax=999, traps=[Inexact, InvalidOperation])
-_MOST = Decimal(10) ** MOST_DIGITS
+_MOST = Decimal(10) ** MAX_DIGITS
 
 Sign = Literal["any", "not_negative", "positive"]
 
@@ -72,7 +72,7 @@ def _is_bounded(value: Decimal) -> bool:
     _, digits, exponent = value.as_tuple()
     assert isinstance(exponent, int)
     zeros = len(digits) - len("".join(map(str, digits)).rstrip("0"))
-    return value.adjusted() < MOST_DIGITS and exponent + zeros >= -MOST_DIGITS
+    return value.adjusted() < MAX_DIGITS and exponent + zeros >= -MAX_DIGITS
 
 
 def name(found: object) -> Judged[str]:
@@ -85,7 +85,7 @@ def name(found: object) -> Judged[str]:
 def word(found: object, known: tuple[str, ...]) -> Judged[str]:
     if not isinstance(found, str) or isinstance(found, NumberText):
         return Unjudged("missing" if found is None else "wrong_type", shown(found))
-    return found if found in known else Unjudged("not_a_word", shown(found))
+    return found if found in known else Unjudged("unknown_value", shown(found))
 
 
 def instant(found: object) -> Judged[int]:

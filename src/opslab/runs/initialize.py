@@ -10,7 +10,7 @@ from opslab.model.run.metadata import RunMetadata
 from opslab.model.spec.run_spec import RunSpec
 from opslab.ports import Clock
 from opslab.runs.planning.plan import RunPlan
-from opslab.runs.record.state import apply, refuse_behind, told
+from opslab.runs.record.state import apply, read_state, refuse_behind
 from opslab.specs.load import load_spec
 from opslab.store.layout import Layout
 from opslab.store.runs.journal import Journal
@@ -38,7 +38,7 @@ def is_initialized(layout: Layout, run_id: RunId, spec: RunSpec) -> bool:
     if not folder.is_dir():
         refuse_taken(layout, run_id)
         return False
-    begun = told(folder)
+    begun = read_state(folder)
     if begun.status != "initialized":
         raise taken(run_id)
     refuse_behind(folder, begun)

@@ -16,11 +16,11 @@ from opslab.ports import Clock, Processes
 from opslab.runs.paper.recovery import Settled, put_away, refuse_while_served, settle_paper
 from opslab.runs.record.owners import refuse_unless_gone
 from opslab.runs.record.report import write_reports
-from opslab.runs.record.run_journal import RunLog, finish, metrics_document
-from opslab.runs.record.state import refuse_behind, told
+from opslab.runs.record.run_journal import RunJournal, finish, metrics_document
+from opslab.runs.record.state import read_state, refuse_behind
 from opslab.runs.record.verify import check_journal, refuse_changed
 from opslab.runs.safety.flat_times import flat_times
-from opslab.runs.safety.halt_summary import halt_told_by
+from opslab.runs.safety.halt_summary import summarize_halt
 from opslab.specs.load import load_spec
 from opslab.store.files import file_digest, remove_file, remove_folder
 from opslab.store.layout import Layout
@@ -31,11 +31,11 @@ from opslab.store.runs.live_files import read_live, remove_live
 from opslab.store.runs.owner import is_held, owned
 from opslab.store.runs.run_folders import METRICS, SPEC, tidy, write_metadata
 from opslab.store.runs.seal import hold_against, left_behind, read_manifest
-from opslab.store.runs.unsealed_tail import behind_seal
+from opslab.store.runs.unsealed_tail import unsealed_tail
 from opslab.store.venues.ledger import read_ledger
-from opslab.store.venues.venue_files import KEPT
+from opslab.store.venues.venue_files import VENUE_FOLDER
 
-Action = Literal["settled", "sealed", "rendered", "nothing", "refused", "unwritable", "unreadable"]
+Action = Literal["settled", "sealed", "rendered", "unchanged", "refused", "unwritable", "unreadable"]
 
 
 class Recovered(Record):
@@ -51,7 +51,7 @@ def recover(
     run_id: RunId,
     clock: Clock,
     processes: Processes,
-    clean: Callable[[str], str],
+    redact: Callable[[str], str],
     gone_host: str | None,
 ) -> Recovered:
     """Settle one run.
@@ -63,13 +63,13 @@ def recover(
     done = _needs_nothing(folder)
     if done:
         return _without_leftovers(layout, folder, done, clock)
-    _refuse_unless_gone(told(folder), processes, gone_host)
+    _refuse_unless_gone(read_state(folder), processes, gone_host)
     with owned(folder):
         done = _needs_nothing(folder)  # still: another may have been quicker
         if done:
             return done
         check_journal(folder)
-        metadata = told(folder)
+        metadata = read_state(folder)
         is_paper = metadata.mode == "paper"
         if metadata.status == "running":
             if is_paper:
@@ -79,7 +79,7 @@ def recover(
             last_sign = _last_sign(layout, folder, metadata)  # of its owner: who settles it writes, too
             same_boot = metadata.owner is not None and metadata.owner.boot_id == processes.me().boot_id
             settled = (
-                settle_paper(layout, folder, metadata, clean, why="owner_gone", same_boot=same_boot)
+                settle_paper(layout, folder, metadata, redact, reason="owner_gone", same_boot=same_boot)
                 if is_paper
                 else None
             )
@@ -90,14 +90,14 @@ def recover(
             message = f"its owner was gone; {metadata.status}, last sign of life {metadata.ended_at}{account}"
         else:
             if is_paper:
-                put_away(layout, folder, clean)
+                put_away(layout, folder, redact)
             tidy(folder)
             _remove_untold(folder, metadata)
             _check_results(folder, metadata)
             write_metadata(folder, metadata)
             action, message = "sealed", f"it had ended as {metadata.status}, and its owner died before it was sealed"
         for log in sorted((folder / "logs").glob("*.log")):
-            scrub_log(log, clean)
+            scrub_log(log, redact)
         finish(folder, metadata, clock, reports=_wants_reports(folder), by="recover")
         _remove_scratch(layout, run_id)
     return Recovered(run_id=run_id, action=action, message=message)
@@ -108,26 +108,22 @@ def try_to_recover(
     run_id: RunId,
     clock: Clock,
     processes: Processes,
-    clean: Callable[[str], str],
+    redact: Callable[[str], str],
     gone_host: str | None,
 ) -> tuple[Recovered, int]:
     """As `recover`, for one of many: what was done, and the exit code that it alone would give."""
     try:
-        return recover(layout, run_id, clock, processes, clean, gone_host), 0
+        return recover(layout, run_id, clock, processes, redact, gone_host), 0
     except Unwritable as error:
         return Recovered(run_id=run_id, action="unwritable", message=error.message), error.exit_code
     except Environment as error:
-        return Recovered(run_id=run_id, action="refused", message=_without_name(run_id, error)), error.exit_code
+        return Recovered(run_id=run_id, action="refused", message=error.brief), error.exit_code
     except LabError as error:
-        return Recovered(run_id=run_id, action="unreadable", message=_without_name(run_id, error)), error.exit_code
-
-
-def _without_name(run_id: RunId, error: LabError) -> str:
-    return error.message.removeprefix(f"run {run_id}: ").removeprefix(f"run {run_id} ")
+        return Recovered(run_id=run_id, action="unreadable", message=error.brief), error.exit_code
 
 
 def _needs_nothing(folder: Path) -> Recovered | None:
-    metadata = told(folder)
+    metadata = read_state(folder)
     if metadata.status == "initialized":
         refuse_behind(folder, metadata)
         kind = "a backtest" if metadata.mode == "backtest" else "a paper run"
@@ -141,7 +137,7 @@ def _needs_nothing(folder: Path) -> Recovered | None:
         raise Corrupt(
             f"run {folder.name}: {JOURNAL} {what}", file=JOURNAL, what=what, hint=f"tc run verify {folder.name}"
         )
-    return Recovered(run_id=folder.name, action="nothing", message=message)
+    return Recovered(run_id=folder.name, action="unchanged", message=message)
 
 
 def _without_leftovers(layout: Layout, folder: Path, done: Recovered, clock: Clock) -> Recovered:
@@ -160,7 +156,7 @@ def _without_leftovers(layout: Layout, folder: Path, done: Recovered, clock: Clo
         if manifest is None or not left:
             return done
         refuse_changed(folder, hold_against(folder, manifest, lambda _size: None))
-        behind = behind_seal(folder, manifest)
+        behind = unsealed_tail(folder, manifest)
         if behind.torn:
             cut_torn_end(folder)
         kept = {JOURNAL, *(str(check.payload["artifact"]) for check in behind.checks)}
@@ -170,7 +166,7 @@ def _without_leftovers(layout: Layout, folder: Path, done: Recovered, clock: Clo
         if behind.checks:
             return _seal_checks(folder, clock, len(behind.checks))
         if _wants_reports(folder):
-            write_reports(folder, told(folder))
+            write_reports(folder, read_state(folder))
     message = "it is sealed; what a process that died left is gone, and the reports are rendered"
     return done.model_copy(update={"action": "rendered", "message": message})
 
@@ -188,7 +184,7 @@ def _has_leftovers(folder: Path) -> bool:
 def _seal_checks(folder: Path, clock: Clock, count: int) -> Recovered:
     """The last checks were kept, and their process died before it could seal them."""
     check_journal(folder)
-    metadata = told(folder)
+    metadata = read_state(folder)
     for kind in CHECKS:
         last = last_artifact(getattr(metadata, kind.section) or {})
         if last:
@@ -205,8 +201,10 @@ def _refuse_unless_gone(metadata: RunMetadata, processes: Processes, gone_host: 
     if metadata.status != "running" or owner is None:
         return
     if processes.is_alive(owner, metadata.run_id):
+        brief = f"is alive: process {owner.pid} on {owner.host} owns it"
         raise Environment(
-            f"run {metadata.run_id} is alive: process {owner.pid} on {owner.host} owns it",
+            f"run {metadata.run_id} {brief}",
+            brief=brief,
             hint="what lives is never taken over: stop it first, with Ctrl-C or SIGTERM",
         )
     refuse_unless_gone(metadata, processes.me(), gone_host)
@@ -241,18 +239,18 @@ def _settle(
             how, by, more = "run_halted", "kill_switch", {**more, "result_digest": None}
     with Journal(folder, clock) as journal:
         times = {"ended_at": last_sign, "recovered_at": iso(clock.now_ns())}
-        return RunLog(folder, journal, metadata).tell(how, {**more, "ended_by": by, **times})
+        return RunJournal(folder, journal, metadata).tell(how, {**more, "ended_by": by, **times})
 
 
 def _halt(folder: Path, metadata: RunMetadata, settled: Settled | None) -> HaltFacts | None:
     """What is known of the halt that its control died over; None: it was not being halted."""
     if metadata.safety is None or metadata.safety.state != "active":
         return None
-    told_halt = halt_told_by(read_events(folder))
+    told_halt = summarize_halt(read_events(folder))
     account = settled.account if settled else None
     if account is None:
         return told_halt.facts(None, flat=None)
-    return told_halt.facts(flat_times(read_ledger(folder / KEPT)), flat=account.flat)
+    return told_halt.facts(flat_times(read_ledger(folder / VENUE_FOLDER)), flat=account.flat)
 
 
 def _remove_untold(folder: Path, metadata: RunMetadata) -> None:

@@ -4,9 +4,9 @@ from opslab.errors import Environment
 from opslab.model.primitives.ids import RunId
 from opslab.model.run.metadata import RunMetadata
 from opslab.ports import Processes
-from opslab.runs.record.latest_copies import write_plain_copies
+from opslab.runs.record.latest_copies import write_latest_copies
 from opslab.runs.record.report import write_reports
-from opslab.runs.record.state import as_seen, told
+from opslab.runs.record.state import as_seen, read_state
 from opslab.store.layout import Layout
 from opslab.store.runs.owner import owned
 from opslab.store.runs.run_folders import write_metadata
@@ -15,13 +15,13 @@ from opslab.store.runs.run_folders import write_metadata
 def render_again(layout: Layout, run_id: RunId, processes: Processes) -> RunMetadata:
     """Metadata, reports, copies of the last checks; the run as seen. Raises Environment while its owner lives."""
     folder = layout.run(run_id)
-    seen = as_seen(told(folder), processes)
+    seen = as_seen(read_state(folder), processes)
     if seen.status == "running":
         raise Environment(f"run {run_id} is running: its owner writes its files", hint="try again when it has ended")
     with owned(folder):
-        metadata = told(folder)
+        metadata = read_state(folder)
         write_metadata(folder, metadata)
-        write_plain_copies(folder, metadata)
+        write_latest_copies(folder, metadata)
         if metadata.status == "running":  # and its owner was gone before we held it
             metadata = seen
         write_reports(folder, metadata)

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from opslab.errors import InvalidSpec, Mistake
 from opslab.model.primitives.canonical import digest_bytes
 from opslab.model.spec.run_spec import RunSpec
-from opslab.specs.mistakes import mistake_of, variant_of
+from opslab.specs.mistakes import mistake_from_error, variant_of
 from opslab.specs.yaml_tree import KeyPath, Tree, dotted, parse, read_text, shown_path
 
 
@@ -43,7 +43,7 @@ def load_spec(path: Path) -> LoadedSpec:
     return LoadedSpec(_spec(tree, file), tree, text, file)
 
 
-def spec_of(text: str, file: str) -> RunSpec:
+def parse_spec(text: str, file: str) -> RunSpec:
     """The spec that `text` describes; `file` is its name in messages."""
     return _spec(parse(text, file), file)
 
@@ -55,7 +55,7 @@ def _spec(tree: Tree, file: str) -> RunSpec:
     try:
         spec = variant.model_validate(tree.value)
     except ValidationError as error:
-        mistakes += [mistake_of(found, tree, variant) for found in error.errors(include_url=False)]
+        mistakes += [mistake_from_error(found, tree, variant) for found in error.errors(include_url=False)]
     if spec is None or mistakes:
         raise InvalidSpec(file, _in_file_order(mistakes))
     return spec

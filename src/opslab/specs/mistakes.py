@@ -38,7 +38,7 @@ def variant_of(values: Mapping[str, Any]) -> type[RunSpec]:
     return VARIANTS["backtest"]
 
 
-def mistake_of(found: Any, tree: Tree, variant: type[RunSpec]) -> Mistake:
+def mistake_from_error(found: Any, tree: Tree, variant: type[RunSpec]) -> Mistake:
     """found: one of pydantic's errors."""
     place = _place_of(found["loc"], variant)
     line, column = tree.place(place.path)

@@ -34,7 +34,7 @@ FolderIdentity = tuple[int, int]
 """Device and inode."""
 
 
-class Look(NamedTuple):
+class StateFile(NamedTuple):
     """What stands under a name. All three None: nothing does."""
 
     data: bytes | None
@@ -59,25 +59,25 @@ class SwitchFolder:
         state = os.fstat(self._folder)
         return state.st_dev, state.st_ino
 
-    def look(self, name: str) -> Look:
+    def look(self, name: str) -> StateFile:
         """Never raises: what cannot be read is a problem."""
         try:
             descriptor = os.open(name, os.O_RDONLY | _PLAIN, dir_fd=self._folder)
         except FileNotFoundError:
-            return Look(None, None, None)
+            return StateFile(None, None, None)
         except OSError as error:
-            return Look(None, why(error), self._identity(name))
+            return StateFile(None, why(error), self._identity(name))
         try:
             state = os.fstat(descriptor)
             identity = _identity_of(state)
             if not stat.S_ISREG(state.st_mode):
-                return Look(None, "is not a plain file", identity)
+                return StateFile(None, "is not a plain file", identity)
             data = _read(descriptor)
         except OSError as error:
-            return Look(None, why(error), self._identity(name))
+            return StateFile(None, why(error), self._identity(name))
         finally:
             os.close(descriptor)
-        return Look(data, None, identity) if len(data) <= MAX_BYTES else Look(None, "is too long", identity)
+        return StateFile(data, None, identity) if len(data) <= MAX_BYTES else StateFile(None, "is too long", identity)
 
     def names(self) -> list[str]:
         return sorted(os.listdir(self._folder))  # noqa: PTH208  (a descriptor has no Path)

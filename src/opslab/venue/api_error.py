@@ -99,7 +99,7 @@ HTTP_STATUS: dict[int, int] = {-1000: 500, -1003: 429, -1008: 503, -1015: 429, -
 """Of the codes that are not a plain 400."""
 
 
-class Refusal(Exception):
+class ApiError(Exception):
     """An answer of the venue to its client; not an error of the lab."""
 
     def __init__(
@@ -112,37 +112,37 @@ class Refusal(Exception):
         self.headers = dict(headers or {})
 
     @classmethod
-    def of(cls, code: int, *values: object) -> "Refusal":
+    def of(cls, code: int, *values: object) -> "ApiError":
         """With the message of the table, `values` in its gaps."""
         return cls(code, MESSAGES[code].format(*values))
 
     @classmethod
-    def missing(cls, name: str) -> "Refusal":
+    def missing(cls, name: str) -> "ApiError":
         """A parameter that has to be there is not."""
         return cls.of(-1102, name)
 
     @classmethod
-    def malformed(cls, name: str) -> "Refusal":
+    def malformed(cls, name: str) -> "ApiError":
         """A parameter cannot be read; the venue's words are those for one that is missing."""
         return cls.of(-1102, name)
 
     @classmethod
-    def neither(cls, first: str, second: str) -> "Refusal":
+    def neither(cls, first: str, second: str) -> "ApiError":
         """One of two parameters has to be there."""
         return cls(-1102, f"Param '{first}' or '{second}' must be sent, but both were empty/null!")
 
     @classmethod
-    def illegal(cls, name: str, legal: str) -> "Refusal":
+    def illegal(cls, name: str, legal: str) -> "ApiError":
         """legal: the venue's regular expression of it."""
         return cls.of(-1100, name, legal)
 
     @classmethod
-    def not_required(cls, name: str) -> "Refusal":
+    def not_required(cls, name: str) -> "ApiError":
         """A parameter that this order must not have; the venue writes its name in small letters."""
         return cls.of(-1106, name.lower())
 
     @classmethod
-    def invalid(cls, name: str) -> "Refusal":
+    def invalid(cls, name: str) -> "ApiError":
         """A parameter of the right form with a value that it cannot have."""
         return cls.of(-1130, name)
 

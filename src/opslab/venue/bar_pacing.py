@@ -7,15 +7,15 @@ that a lost connection cost there is none either, and after a while the market g
 import asyncio
 from math import inf
 
-from opslab.venue.event_log import Say
+from opslab.venue.event_log import EventLogger
 
 
-class Handled:
-    def __init__(self, minutes: int, followed: asyncio.Event, seconds: float, say: Say) -> None:
+class BarPacing:
+    def __init__(self, minutes: int, followed: asyncio.Event, seconds: float, log_event: EventLogger) -> None:
         """minutes: candles closed so far. followed: set while somebody follows candles. seconds: for word to come."""
         self._through = minutes
         self._followed = followed
-        self._say = say
+        self._log_event = log_event
         self._word = asyncio.Event()
         self._patience = seconds
         self._sent_at: float | None = None
@@ -55,5 +55,5 @@ class Handled:
                     return
 
     def _go_on(self, minutes: int, why: str) -> None:
-        self._say("went on without word of a candle", {"minutes": minutes, "told": self._through, "why": why})
+        self._log_event("went on without word of a candle", {"minutes": minutes, "told": self._through, "why": why})
         self._through = minutes

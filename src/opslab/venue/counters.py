@@ -3,7 +3,7 @@
 from collections import Counter
 
 
-class Tally:
+class Counters:
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()
         self._told = 0
@@ -11,13 +11,13 @@ class Tally:
     def count(self, kind: str) -> None:
         self._counts[kind] += 1
 
-    def count_refusal(self, code: int) -> None:
+    def count_api_error(self, code: int) -> None:
         self._counts[f"refused {code}"] += 1
 
     def counts(self) -> dict[str, int]:
         return dict(self._counts)
 
-    def news(self) -> dict[str, int] | None:
+    def changed_counts(self) -> dict[str, int] | None:
         """All counts, when they have changed since this was last asked."""
         total = self._counts.total()
         if total == self._told:

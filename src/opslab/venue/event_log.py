@@ -2,5 +2,5 @@
 
 from collections.abc import Callable
 
-Say = Callable[[str, dict[str, object]], None]
+EventLogger = Callable[[str, dict[str, object]], None]
 """Called with what happened, and more about it."""

@@ -15,15 +15,15 @@ from opslab.model.messages.ledger_events import Accepted, LedgerEvent, Side, wri
 from opslab.ports import Ledger, Moment
 from opslab.venue.account.account import Account, Order
 from opslab.venue.account.matching import Level
-from opslab.venue.account.matching_engine import Desk
-from opslab.venue.account.number_format import Texts
+from opslab.venue.account.matching_engine import MatchingEngine
+from opslab.venue.account.number_format import NumberFormat
 from opslab.venue.account.order_requests import Amendment, NewOrder, OrderRef
 from opslab.venue.account.user_event_payloads import pushes
-from opslab.venue.api_error import Refusal
-from opslab.venue.fault_hooks import Seams
+from opslab.venue.api_error import ApiError
+from opslab.venue.fault_hooks import FaultHooks
 from opslab.venue.market.candle_path import Tick
 from opslab.venue.market.market import Market
-from opslab.venue.market_publisher import Broadcast
+from opslab.venue.market_publisher import MarketPublisher
 
 Payload = dict[str, Any]
 
@@ -31,14 +31,14 @@ Payload = dict[str, Any]
 class View:
     """Implements `matching.MarketView` on the market as it stands."""
 
-    def __init__(self, market: Market, seams: Seams) -> None:
+    def __init__(self, market: Market, hooks: FaultHooks) -> None:
         self._market = market
-        self._seams = seams
+        self._hooks = hooks
 
     @property
     def status(self) -> str:
         own: str = self._market.instrument.entry["status"]
-        return self._seams.statuses[-1] if self._seams.statuses else own
+        return self._hooks.statuses[-1] if self._hooks.statuses else own
 
     @property
     def bid(self) -> Decimal:
@@ -66,16 +66,16 @@ class Exchange:
         market: Market,
         account: Account,
         ledger: Ledger,
-        broadcast: Broadcast,
+        broadcast: MarketPublisher,
         now_ms: Callable[[], int],
         at: Moment,
-        seams: Seams,
+        hooks: FaultHooks,
     ) -> None:
         """at: where the replay is."""
         self.market = market
         self.account = account
-        self.view = View(market, seams)
-        self.texts = Texts.of(market.instrument)
+        self.view = View(market, hooks)
+        self.texts = NumberFormat.of(market.instrument)
         self.at = at
         self.only_reducing = False
         """Orders that might open a position are refused."""
@@ -85,7 +85,7 @@ class Exchange:
         """Called with what the user stream is to be told, in order."""
         self.closed: Callable[[], None] = lambda: None
         """Called when a minute has closed."""
-        self._desk = Desk(market.instrument)
+        self._desk = MatchingEngine(market.instrument)
         self._ledger = ledger
         self._broadcast = broadcast
         self._now_ms = now_ms
@@ -105,9 +105,9 @@ class Exchange:
     # What clients ask.
 
     def place(self, new: NewOrder) -> tuple[Accepted, Order]:
-        """How the order was accepted, and what it is after what it took at once. Raises Refusal."""
+        """How the order was accepted, and what it is after what it took at once. Raises ApiError."""
         if self.only_reducing and not new.reduce_only:
-            raise Refusal.of(-4087)
+            raise ApiError.of(-4087)
         now_ms = self._now_ms()
         events = self._desk.place(self.account, self.view, new, now_ms)
         self._transact(events, now_ms)
@@ -141,7 +141,7 @@ class Exchange:
     def _known(self, ref: OrderRef, otherwise: int) -> Order:
         order = self.account.find(ref.order_id, ref.client_order_id)
         if order is None:
-            raise Refusal.of(otherwise)
+            raise ApiError.of(otherwise)
         return order
 
     def _order(self, order_id: int) -> Order:
@@ -157,7 +157,7 @@ class Exchange:
         return not self.account.holding.position and not self.account.open
 
     def close_part(self) -> bool:
-        """Close of the position what the displayed book has; whether that was anything. Raises Refusal."""
+        """Close of the position what the displayed book has; whether that was anything. Raises ApiError."""
         now_ms = self._now_ms()
         events = self._desk.close_part(self.account, self.view, now_ms)
         self._transact(events, now_ms)
@@ -166,20 +166,20 @@ class Exchange:
     def restore_depth(self) -> None:
         """Let what was taken from the depth come back."""
         now_ms = self._now_ms()
-        self.market.restore(now_ms)
+        self.market.restore_depth(now_ms)
         self._broadcast.quote(now_ms)
 
     # What the market does: `replay.Stage`.
 
     def begin(self, candle: Candle, index: int) -> None:
-        self._broadcast.closed(self.market.begin(candle, index), self._now_ms())
+        self._broadcast.closed(self.market.open_minute(candle, index), self._now_ms())
 
     def tick(self, tick: Tick, at: Moment) -> None:
         """Noted before it is told; and what it fills is in the ledger before anybody sees the trade."""
         now_ms = self._now_ms()
         self._ledger.mark(at)
         self.at = at
-        trade = self.market.tick(tick, now_ms)
+        trade = self.market.apply_tick(tick, now_ms)
         if self.account.open:
             self._fill_resting(tick, now_ms)
         self._broadcast.tick(trade, now_ms)
@@ -187,7 +187,7 @@ class Exchange:
     def close(self, at: Moment) -> None:
         self._ledger.mark(at)
         self.at = at
-        self._broadcast.closed(self.market.close(), self._now_ms())
+        self._broadcast.closed(self.market.close_minute(), self._now_ms())
         self.closed()
 
     def _fill_resting(self, tick: Tick, now_ms: int) -> None:
@@ -203,18 +203,18 @@ class Exchange:
         if events:
             try:
                 self._transact(events, now_ms)
-            except Refusal:  # counted; the market will come again
+            except ApiError:  # counted; the market will come again
                 return
 
     def _transact(self, events: Sequence[LedgerEvent], now_ms: int) -> None:
-        """Durable, then applied, then told. Raises Refusal when the ledger cannot be written; nothing happened then."""
+        """Durable, then applied, then told. Raises ApiError when the ledger cannot be written; nothing happened then."""
         if not events:
             return
         try:
             self._ledger.append([written(event) for event in events], self.at)
         except LabError:
             self.refused_writes += 1
-            raise Refusal.of(-1008) from None
+            raise ApiError.of(-1008) from None
         told: list[Payload] = []
         took = False
         for event in events:
@@ -223,7 +223,7 @@ class Exchange:
                 side = self._order(event.order_id).side
                 units = self.market.units
                 price, size = units.price_units(event.price), units.size_units(event.quantity)
-                self.market.take("asks" if side == "BUY" else "bids", price, size, now_ms)
+                self.market.consume_depth("asks" if side == "BUY" else "bids", price, size, now_ms)
                 took = True
             told += pushes(self.account, event, self.view.mark, now_ms, self.texts)
         self.tell(told)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
-Kind = Literal["market", "user", "trading"]
+ConnectionKind = Literal["market", "user", "trading"]
 """Of a connection: market streams, the user-data stream, the trading socket."""
 
 
@@ -30,12 +30,12 @@ class Message:
     """On its way to one client."""
 
     to: "Receiver"
-    kind: Kind
+    kind: ConnectionKind
     stream: str
     """Its stream's name; empty of answers, and of the user stream."""
     text: str
 
-    def saying(self, text: str) -> "Message":
+    def with_text(self, text: str) -> "Message":
         return replace(self, text=text)
 
 
@@ -67,23 +67,23 @@ AnswerHook = Callable[[Call, Any], Any]
 AckHook = Callable[[Call], Awaitable[bool]]
 """Behind a request that was carried out, before its answer leaves; it may wait. True: the answer never leaves."""
 OrderHook = Callable[[Call], None]
-"""Before an order, a change or a cancel is carried out. It may raise Refusal."""
+"""Before an order, a change or a cancel is carried out. It may raise ApiError."""
 
 
-class Unanswered(Exception):
+class AnswerWithheld(Exception):
     """A request that was carried out, and is not answered."""
 
 
 @dataclass(slots=True)
-class Seams:
+class FaultHooks:
     messages: list[MessageHook] = field(default_factory=list)
     calls: list[CallHook] = field(default_factory=list)
     answers: list[AnswerHook] = field(default_factory=list)
     acks: list[AckHook] = field(default_factory=list)
     orders: list[OrderHook] = field(default_factory=list)
-    refused: list[Callable[[Kind], bool]] = field(default_factory=list)
+    refused: list[Callable[[ConnectionKind], bool]] = field(default_factory=list)
     """Whether a new connection of a kind is turned away."""
-    mute: list[Callable[[Kind], bool]] = field(default_factory=list)
+    mute: list[Callable[[ConnectionKind], bool]] = field(default_factory=list)
     """Whether pings on a connection of a kind get no answer."""
     skews_ms: list[int] = field(default_factory=list)
     """How far the venue's clock is off, one for each fault that says so."""
@@ -106,7 +106,7 @@ class Seams:
             at = marks.index(mark)
             del hooks[at], marks[at]
 
-    def let_through(self, message: Message, behind: MessageHook | None = None) -> list[Message]:
+    def pass_through(self, message: Message, behind: MessageHook | None = None) -> list[Message]:
         """What becomes of a message. behind: of one that this hook had held back, and lets go now."""
         first = 0 if behind is None else self.messages.index(behind) + 1
         found = [message]
@@ -114,9 +114,9 @@ class Seams:
             found = [after for before in found for after in hook(before)]
         return found
 
-    def send_on(self, message: Message, behind: MessageHook) -> None:
+    def resume(self, message: Message, behind: MessageHook) -> None:
         """Send what the hook had held back."""
-        for found in self.let_through(message, behind):
+        for found in self.pass_through(message, behind):
             found.to.deliver(found)
 
     @property
@@ -134,7 +134,7 @@ class Seams:
         """Raises Unanswered."""
         for hook in _as_they_hold(self.acks):
             if await hook(call):
-                raise Unanswered
+                raise AnswerWithheld
 
     def answered(self, call: Call, payload: Any) -> Any:
         for hook in list(self.answers):

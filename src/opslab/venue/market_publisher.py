@@ -11,9 +11,9 @@ from typing import Any
 from pydantic_core import to_json
 
 from opslab.venue.market.klines import INTERVALS, Kline
-from opslab.venue.market.market import Market, Trade
+from opslab.venue.market.market import Market, MarketTrade
 from opslab.venue.market.payloads import MarketPayloads
-from opslab.venue.transport.market_streams import MARK_SPEEDS_MS, Streams, depth_terms
+from opslab.venue.transport.market_streams import MARK_SPEEDS_MS, MarketStreams, parse_depth_stream
 
 OPEN_KLINE_MS = 250
 BEAT_MS = 50
@@ -22,8 +22,8 @@ DAY_MS = 1000
 """Between two tellings of the last 24 hours."""
 
 
-class Broadcast:
-    def __init__(self, market: Market, payloads: MarketPayloads, streams: Streams, now_ms: Callable[[], int]) -> None:
+class MarketPublisher:
+    def __init__(self, market: Market, payloads: MarketPayloads, streams: MarketStreams, now_ms: Callable[[], int]) -> None:
         self._market = market
         self._payloads = payloads
         self._streams = streams
@@ -31,10 +31,10 @@ class Broadcast:
         self._who = market.instrument.symbol.lower()
         self._changed = False
         """The market moved since open candles were last told."""
-        streams.on_first = self._greet
-        streams.on_last = self._forget
+        streams.on_subscribe = self._greet
+        streams.on_unused = self._forget
 
-    def tick(self, trade: Trade | None, now_ms: int) -> None:
+    def tick(self, trade: MarketTrade | None, now_ms: int) -> None:
         """Tell what one tick did."""
         self._changed = True
         publish, wanted, payloads, who = self._streams.publish, self._streams.wanted, self._payloads, self._who
@@ -77,7 +77,7 @@ class Broadcast:
 
         for name in list(self._streams.names()):
             who, _, kind = name.partition("@")
-            depth = depth_terms(kind) if who == self._who else None
+            depth = parse_depth_stream(kind) if who == self._who else None
             if depth is not None:
                 if due(max(depth[1], BEAT_MS)):
                     self._depth(name, depth[0], now_ms)
@@ -90,8 +90,8 @@ class Broadcast:
             self._changed = False
 
     def _depth(self, name: str, levels: int | None, now_ms: int) -> None:
-        chain = self._market.book.chain(name)
-        depth = chain.push() if levels is None else chain.top(levels)
+        chain = self._market.book.diff_stream(name)
+        depth = chain.next_diff() if levels is None else chain.next_top(levels)
         if depth is not None:
             self._publish(name, self._payloads.depth_update(depth, now_ms))
 
@@ -124,11 +124,11 @@ class Broadcast:
         who, _, kind = name.partition("@")
         if kind == "bookTicker" or name == "!bookTicker":
             send(self._payloads.book_ticker_json(now_ms))
-        elif who == self._who and depth_terms(kind) is not None:
-            self._market.book.chain(name)
+        elif who == self._who and parse_depth_stream(kind) is not None:
+            self._market.book.diff_stream(name)
             self._market.book.update_id += 1  # a client asks for the book once it has seen a change, be it an empty one
 
     def _forget(self, name: str) -> None:
         _, _, kind = name.partition("@")
-        if depth_terms(kind) is not None:
-            self._market.book.drop(name)
+        if parse_depth_stream(kind) is not None:
+            self._market.book.drop_diff_stream(name)

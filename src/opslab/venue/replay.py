@@ -23,7 +23,7 @@ SLACK_MS = 1.0
 State = Literal["holding", "replaying", "ended"]
 
 
-class Stage(Protocol):
+class ReplaySink(Protocol):
     """What the replay plays to."""
 
     def tick(self, tick: Tick, at: Moment) -> None: ...
@@ -52,7 +52,7 @@ class Tempo:
 
 class Replay:
     def __init__(
-        self, market: Market, stage: Stage, candles: Iterator[Candle], begin: Moment, max_bars: int | None
+        self, market: Market, stage: ReplaySink, candles: Iterator[Candle], begin: Moment, max_bars: int | None
     ) -> None:
         """candles: from row `begin.minute` on. max_bars: candles to close in all, those before `begin` included."""
         self._market = market
@@ -89,10 +89,10 @@ class Replay:
 
     def _begin_minute(self, candle: Candle, skip: int) -> Iterator[tuple[int, Tick]]:
         """(number, tick) of those that are left of the minute behind the first `skip`."""
-        ticks = enumerate(self._market.draw(candle), 1)
+        ticks = enumerate(self._market.simulate_ticks(candle), 1)
         self._stage.begin(candle, self.minutes)
         for _, tick in islice(ticks, skip):
-            self._market.recall(tick)
+            self._market.apply_past_tick(tick)
         return ticks
 
     async def _play(

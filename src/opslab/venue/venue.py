@@ -10,34 +10,34 @@ from typing import Any
 from opslab.errors import LabError
 from opslab.model.market.candle import Candle
 from opslab.model.market.instrument import Instrument
-from opslab.model.messages.paper_messages import VenueStatement
+from opslab.model.messages.paper_messages import AccountSnapshot
 from opslab.model.messages.venue_messages import VenueEndpoints, VenuePlan, VenueProgress
 from opslab.model.primitives.instant import NS_PER_MS, iso_minute
 from opslab.ports import Clock, Ledger, Moment
 from opslab.venue.account.account import Account
-from opslab.venue.bar_pacing import Handled
+from opslab.venue.bar_pacing import BarPacing
 from opslab.venue.control.account_snapshot import statement
-from opslab.venue.control.control_socket import Door
+from opslab.venue.control.control_socket import ControlSocket
 from opslab.venue.control.flatten import Flattener
 from opslab.venue.control.orphan_policy import LOOK_SECONDS, TELL_SECONDS, TRIES, TRY_SECONDS, over
-from opslab.venue.counters import Tally
+from opslab.venue.counters import Counters
 from opslab.venue.endpoints.account import AccountEndpoints
 from opslab.venue.endpoints.market import MarketEndpoints
-from opslab.venue.event_log import Say
+from opslab.venue.event_log import EventLogger
 from opslab.venue.exchange import Exchange
-from opslab.venue.fault_hooks import Seams
-from opslab.venue.faults.controller import Faults
-from opslab.venue.faults.fault import Stage
+from opslab.venue.fault_hooks import FaultHooks
+from opslab.venue.faults.controller import FaultController
+from opslab.venue.faults.fault import FaultTarget
 from opslab.venue.market.market import Market
 from opslab.venue.market.payloads import MarketPayloads
-from opslab.venue.market_publisher import Broadcast
+from opslab.venue.market_publisher import MarketPublisher
 from opslab.venue.replay import Replay, Tempo
-from opslab.venue.transport.market_streams import Streams
-from opslab.venue.transport.rate_limits import Limiter
-from opslab.venue.transport.request_pipeline import Gate
+from opslab.venue.transport.market_streams import MarketStreams
+from opslab.venue.transport.rate_limits import RateLimiter
+from opslab.venue.transport.request_pipeline import RequestPipeline
 from opslab.venue.transport.server import Server
 from opslab.venue.transport.signing import listen_key
-from opslab.venue.transport.user_data_stream import UserStream
+from opslab.venue.transport.user_data_stream import UserDataStream
 
 UNREAD_SECONDS = 10.0
 """At full speed: how long everybody waits for one who does not read."""
@@ -60,38 +60,38 @@ class Venue:
         ledger: Ledger,
         clock: Clock,
         begin: Moment,
-        say: Say,
+        log_event: EventLogger,
     ) -> None:
         """begin: where the replay goes on."""
         self._plan = plan
-        self._say = say
+        self._log_event = log_event
         self._clock = clock
-        self.seams = seams = Seams()
-        self.tally = Tally()
+        self.hooks = hooks = FaultHooks()
+        self.counters = Counters()
 
         def true_ms() -> int:
             return clock.now_ns() // NS_PER_MS
 
         def now_ms() -> int:
-            return true_ms() + seams.skew_ms
+            return true_ms() + hooks.skew_ms
 
         # Ids of the book rise over restarts, as the clock does: nothing changes a book a thousand times a millisecond.
         self.market = Market(instrument, plan.ticks_per_minute, first_update_id=now_ms() * 1000)
         payloads = MarketPayloads(self.market)
-        self._users = UserStream(listen_key(plan.key), true_ms)
-        self._streams = Streams(instrument.symbol, self._users)
-        self._broadcast = Broadcast(self.market, payloads, self._streams, now_ms)
-        self.exchange = Exchange(self.market, account, ledger, self._broadcast, now_ms, begin, seams)
-        self._gate = Gate(plan.key, Limiter(plan.limits), plan.latency_ms, now_ms, true_ms, say, seams, self.tally)
+        self._users = UserDataStream(listen_key(plan.key), true_ms)
+        self._streams = MarketStreams(instrument.symbol, self._users)
+        self._broadcast = MarketPublisher(self.market, payloads, self._streams, now_ms)
+        self.exchange = Exchange(self.market, account, ledger, self._broadcast, now_ms, begin, hooks)
+        self._pipeline = RequestPipeline(plan.key, RateLimiter(plan.limits), plan.latency_ms, now_ms, true_ms, log_event, hooks, self.counters)
         table = {
             **MarketEndpoints(self.market, payloads, plan.limits, now_ms, lambda: self.exchange.view.status).table(),
             **AccountEndpoints(self.exchange, self._users).table(),
         }
-        self._server = Server(table, self._gate, self._streams, self._users, instrument.symbol, say, seams, self.tally)
+        self._server = Server(table, self._pipeline, self._streams, self._users, instrument.symbol, log_event, hooks, self.counters)
         self._begin = begin
-        self._handled = Handled(begin.minute, self._followed(), plan.word_seconds, say)
+        self._handled = BarPacing(begin.minute, self._followed(), plan.word_seconds, log_event)
         self.exchange.closed = self._handled.closed
-        self._flattener = Flattener(self.exchange, say)
+        self._flattener = Flattener(self.exchange, log_event)
         self._stop = asyncio.Event()
         self._ledger = ledger
         self._settled = ledger.transactions
@@ -116,7 +116,7 @@ class Venue:
         if self._stop.is_set():
             return
         rule = self._plan.on_orphan
-        self._say("control is gone", {"on_orphan": rule, "seconds": self._plan.orphan_seconds})
+        self._log_event("control is gone", {"on_orphan": rule, "seconds": self._plan.orphan_seconds})
         if rule == "end":
             self._stop.set()
             return
@@ -142,8 +142,8 @@ class Venue:
 
         self.exchange.tell = tell
         replay = self._replay = Replay(self.market, self.exchange, candles, self._begin, self._plan.max_bars)
-        faults = Faults(Stage(self.seams, self._server, self.exchange), self._say)
-        door = Door(faults, self._plan.token, self._look, self._state, self._flattener)
+        faults = FaultController(FaultTarget(self.hooks, self._server, self.exchange), self._log_event)
+        door = ControlSocket(faults, self._plan.token, self._look, self._state, self._flattener)
         port = await self._server.listen(host, self._plan.port)
         await door.open(folder)
         ready(self._endpoints(host, port))
@@ -179,14 +179,14 @@ class Venue:
 
     async def _wanted(self) -> None:
         if self._plan.start == "kline":
-            await self._streams.candles_wanted.wait()
+            await self._streams.candles_requested.wait()
         elif self._plan.start == "any":
-            await self._streams.anything_wanted.wait()
+            await self._streams.any_requested.wait()
 
     def _followed(self) -> asyncio.Event:
         """Set while there is somebody to play to."""
         if self._plan.start == "kline":
-            return self._streams.candles_followed
+            return self._streams.candles_subscribed
         always = asyncio.Event()
         always.set()
         return always
@@ -247,7 +247,7 @@ class Venue:
         finally:
             account = self.exchange.account
             left = {"position": f"{account.holding.position:f}", "open_orders": len(account.open)}
-            self._say("ended without control", {"why": why, "connections": self._server.connections, **left})
+            self._log_event("ended without control", {"reason": why, "connections": self._server.connections, **left})
         self._stop.set()
 
     async def _flatten(self, why: str) -> None:
@@ -264,23 +264,23 @@ class Venue:
         for turn in count(1):
             await asyncio.sleep(UPKEEP_SECONDS)
             self._users.expire()
-            self._server.cut_late()
+            self._server.reset_expired()
             if turn % TALLY_TURNS == 0:
                 self._tell_tally()
 
     def _tell_tally(self) -> None:
-        news = self.tally.news()
-        if news:
-            self._say("turned away", {"counts": news})
+        changed_counts = self.counters.changed_counts()
+        if changed_counts:
+            self._log_event("turned away", {"counts": changed_counts})
 
     def _look(self) -> dict[str, Any]:
         return {
             **self.progress().model_dump(),
             "connections": self._server.connections,
-            "turned_away": self.tally.counts(),
+            "turned_away": self.counters.counts(),
         }
 
-    def _state(self) -> VenueStatement:
+    def _state(self) -> AccountSnapshot:
         return statement(self.exchange, self.progress(), self._clock.now_ns())
 
     def progress(self) -> VenueProgress:

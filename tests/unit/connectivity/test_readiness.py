@@ -11,7 +11,7 @@ from opslab.connectivity.readiness import evaluate
 from opslab.errors import InvalidSpec
 from opslab.model.checks.connectivity import ConnectivityReadiness, CredentialPlaceholders, is_key_like
 from opslab.settings import presence
-from opslab.specs.load import load_spec, spec_of
+from opslab.specs.load import load_spec, parse_spec
 
 SPECS = Path(__file__).parents[2] / "specs"
 AT = "2026-01-31T10:00:00.000000Z"
@@ -110,7 +110,7 @@ def test_of_a_value_nothing_comes_out_but_whether_it_is_there(value: str) -> Non
 def test_a_summary_is_flat_and_counts() -> None:
     summary = evaluate(block(), lambda _names: {"A": True, "B": False, "C": True}, AT).summary()
     assert (summary["required"], summary["required_set"], summary["optional_set"]) == (2, 1, 1)
-    assert summary["lacking"] == "B"
+    assert summary["missing"] == "B"
     assert all(isinstance(value, (str, int, type(None))) for value in summary.values())
 
 
@@ -130,7 +130,7 @@ def test_digests_from_before_the_block_still_hold(name: str) -> None:
 def test_the_block_is_no_part_of_the_digest() -> None:
     with_block = load_spec(SPECS / "good" / "readiness.yaml").spec
     assert with_block.connectivity_readiness.enabled
-    assert with_block.digest() == spec_of(MINIMAL, "s").digest()
+    assert with_block.digest() == parse_spec(MINIMAL, "s").digest()
 
 
 KEYS = [
@@ -179,7 +179,7 @@ def test_what_looks_like_a_key_is_not_repeated_wherever_it_stands(place: str, ke
 
 def refused(line: str, key: str) -> None:
     with pytest.raises(InvalidSpec) as caught:
-        spec_of(f"{MINIMAL}connectivity_readiness:\n  {line}\n", "s")
+        parse_spec(f"{MINIMAL}connectivity_readiness:\n  {line}\n", "s")
     error = caught.value
     assert key not in f"{error.message} {error.hint} {error.details()}"
     assert all(mistake.line for mistake in error.mistakes)

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from opslab.errors import Environment, Refused, Unwritable, Usage
 from opslab.killswitch.state import (
     MAX_REASON_CHARACTERS,
-    Record,
+    KillSwitchRecord,
     Scope,
     State,
     Switch,
@@ -44,14 +44,14 @@ from opslab.killswitch.switch import (
     read_switch,
 )
 from opslab.model.primitives.ids import RunId
-from opslab.store.kill_switch_files import MAX_BYTES, Look, SwitchFolder, open_folder
+from opslab.store.kill_switch_files import MAX_BYTES, StateFile, SwitchFolder, open_folder
 from opslab.store.layout import Layout
 
 R1 = RunId("r1")
 AT = "2026-01-01T00:00:00.000000Z"
 LATER = "2026-01-02T00:00:00.000000Z"
-ACTIVE = Record("active", "run", "r1", "odd", "ann", AT)
-CLEARED = Record("cleared", "run", "r1", "odd", "ann", AT, LATER, "bob", "fine")
+ACTIVE = KillSwitchRecord("active", "run", "r1", "odd", "ann", AT)
+CLEARED = KillSwitchRecord("cleared", "run", "r1", "odd", "ann", AT, LATER, "bob", "fine")
 
 needs_rights = pytest.mark.skipif(os.geteuid() == 0, reason="root may read and write everything")
 
@@ -103,7 +103,7 @@ def opened(layout: Layout, kind: type[SwitchFolder] = SwitchFolder) -> SwitchFol
     return kind(os.open(place(layout), os.O_RDONLY | os.O_DIRECTORY))
 
 
-def changed(record: Record, **fields: Any) -> bytes:
+def changed(record: KillSwitchRecord, **fields: Any) -> bytes:
     return json.dumps({**asdict(record), **fields}).encode()
 
 
@@ -111,13 +111,13 @@ def changed(record: Record, **fields: Any) -> bytes:
 
 
 @pytest.mark.parametrize("record", [ACTIVE, CLEARED], ids=["active", "cleared"])
-def test_what_was_written_is_read(record: Record) -> None:
+def test_what_was_written_is_read(record: KillSwitchRecord) -> None:
     assert parse(rendered(record), R1) == record
-    assert switch_of(Look(rendered(record), None, (1, 2, 3)), R1).state == record.state
+    assert switch_of(StateFile(rendered(record), None, (1, 2, 3)), R1).state == record.state
 
 
 def test_a_cleared_switch_that_had_been_unreadable_knows_no_reason() -> None:
-    record = Record("cleared", "all", None, None, None, None, LATER, "bob", "fine")
+    record = KillSwitchRecord("cleared", "all", None, None, None, None, LATER, "bob", "fine")
     assert parse(rendered(record), None) == record
 
 
@@ -169,12 +169,12 @@ def test_what_is_not_a_state_is_active_and_can_be_activated_and_cleared(
 
 @given(st.binary(max_size=300))
 def test_no_bytes_raise_and_none_of_them_let_a_run_start(data: bytes) -> None:
-    assert switch_of(Look(data, None, (1, 1, len(data))), R1).state == "active"
+    assert switch_of(StateFile(data, None, (1, 1, len(data))), R1).state == "active"
 
 
 @given(st.integers(0, len(rendered(CLEARED)) - 3))
 def test_a_torn_file_is_active(end: int) -> None:
-    assert switch_of(Look(rendered(CLEARED)[:end], None, (1, 1, end)), R1).state == "active"
+    assert switch_of(StateFile(rendered(CLEARED)[:end], None, (1, 1, end)), R1).state == "active"
 
 
 VALUES = (
@@ -185,7 +185,7 @@ VALUES = (
 @given(st.fixed_dictionaries(dict.fromkeys(asdict(CLEARED), VALUES)))
 def test_whatever_is_read_would_be_written_the_same(fields: dict[str, Any]) -> None:
     found = parse(json.dumps(fields).encode(), R1)
-    if isinstance(found, Record):
+    if isinstance(found, KillSwitchRecord):
         assert asdict(found) == fields
         assert parse(rendered(found), R1) == found
         assert (found.cleared_at is None) == (found.state == "active")
@@ -421,7 +421,12 @@ def test_what_stands_beside_the_state_cannot_hinder_an_activation(
     place(layout).mkdir(parents=True)
     victim = write(layout.home / "victim", b"untouched")
     path = place(layout) / name
-    {"link": lambda: path.symlink_to(victim), "folder": path.mkdir, "pipe": lambda: os.mkfifo(path)}[kind]()
+    makers: dict[str, Callable[[], None]] = {
+        "link": lambda: path.symlink_to(victim),
+        "folder": path.mkdir,
+        "pipe": lambda: os.mkfifo(path),
+    }
+    makers[kind]()
     change = activate(layout, R1, "odd", "ann", clock)
     assert (change.switch.state, change.switch.reason) == ("active", "odd")
     assert victim.read_bytes() == b"untouched"
@@ -519,7 +524,7 @@ class Meddled(SwitchFolder):
         if kind.calls == kind.at:
             kind.meddle()
 
-    def look(self, name: str) -> Look:
+    def look(self, name: str) -> StateFile:
         self._next()
         return super().look(name)
 
@@ -610,7 +615,7 @@ class Turns:
         turns = self
 
         class Stepped(SwitchFolder):
-            def look(self, name: str) -> Look:
+            def look(self, name: str) -> StateFile:
                 return turns.step(me, "look", name, lambda: SwitchFolder.look(self, name))
 
             def stage(self, data: bytes, *, durable: bool = True) -> str:
@@ -655,7 +660,7 @@ SCHEDULES = st.lists(st.sampled_from(["clear", "activate"]), min_size=20, max_si
 @given(SCHEDULES, st.sampled_from([None, ACTIVE, CLEARED]))
 @settings(max_examples=150, deadline=None)
 def test_however_their_steps_meet_a_clear_takes_back_nothing_that_came_after_it_looked(
-    tmp_path_factory: pytest.TempPathFactory, schedule: list[str], before: Record | None
+    tmp_path_factory: pytest.TempPathFactory, schedule: list[str], before: KillSwitchRecord | None
 ) -> None:
     layout = Layout(tmp_path_factory.mktemp("meet"))
     prepare(layout)

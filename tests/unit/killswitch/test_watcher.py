@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from inotify_simple import INotify
 
-from opslab.killswitch import watcher as guard
 from opslab.killswitch.state import Switch
 from opslab.killswitch.switch import activate, clear, prepare
 from opslab.killswitch.watcher import SwitchWatch
@@ -179,26 +179,24 @@ def test_a_folder_that_was_never_made_is_active(tmp_path: Path) -> None:
     watch.close()
 
 
-def test_without_the_kernel_it_polls(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_kernel_it_polls(layout: Layout) -> None:
     """As when a user's inotify instances are used up."""
 
-    def refuse() -> None:
+    def refuse() -> INotify:
         raise OSError(24, "Too many open files")
 
-    monkeypatch.setattr(guard, "INotify", refuse)
     heard = Heard()
-    watch = SwitchWatch(layout, R1, heard)
+    watch = SwitchWatch(layout, R1, heard, open_kernel=refuse)
     watch.start()
     activate(layout, None, "odd", "ann", CLOCK)
     assert heard.one()[0].reason == "odd"
     watch.close()
 
 
-def test_the_kernel_tells_sooner_than_it_looks(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_kernel_tells_sooner_than_it_looks(layout: Layout) -> None:
     """With looks an hour apart nothing but the kernel can have said it."""
-    monkeypatch.setattr(guard, "LOOK_SECONDS", 3600.0)
     heard = Heard()
-    watch = SwitchWatch(layout, R1, heard)
+    watch = SwitchWatch(layout, R1, heard, look_seconds=3600.0)
     watch.start()
     activate(layout, None, "odd", "ann", CLOCK)
     assert heard.one()[0].reason == "odd"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from opslab.errors import Environment, InvalidSpec, LabError, NotFound
 from opslab.model.spec.run_spec import PaperLimits, PaperSpec
-from opslab.specs.load import load_spec, spec_of
+from opslab.specs.load import load_spec, parse_spec
 from opslab.specs.schema import spec_schema
 
 SPECS = Path(__file__).parents[2] / "specs"
@@ -119,27 +119,27 @@ def test_a_folder_a_fifo_and_a_device_are_refused_without_waiting(tmp_path: Path
 
 
 def test_a_byte_order_mark_and_windows_lines_are_fine() -> None:
-    assert spec_of(MINIMAL.replace("\n", "\r\n"), "s").data.dataset == "btcusdt-sample"
+    assert parse_spec(MINIMAL.replace("\n", "\r\n"), "s").data.dataset == "btcusdt-sample"
 
 
 def test_names_are_not_part_of_the_digest_and_defaults_are() -> None:
-    plain = spec_of(MINIMAL, "s")
-    assert spec_of(MINIMAL + "run_id: another\n", "s").digest() == plain.digest()
-    assert spec_of(MINIMAL + "risk: {profile: standard}\n", "s").digest() == plain.digest()
-    assert spec_of(MINIMAL + "risk: {profile: tiny}\n", "s").digest() != plain.digest()
+    plain = parse_spec(MINIMAL, "s")
+    assert parse_spec(MINIMAL + "run_id: another\n", "s").digest() == plain.digest()
+    assert parse_spec(MINIMAL + "risk: {profile: standard}\n", "s").digest() == plain.digest()
+    assert parse_spec(MINIMAL + "risk: {profile: tiny}\n", "s").digest() != plain.digest()
 
 
 def test_two_specs_of_one_run_ask_the_same_of_a_dataset_of_the_same_name() -> None:
-    plain = spec_of(MINIMAL, "s").compared()
-    assert spec_of(MINIMAL + "run_id: another\nrisk: {profile: standard}\n", "s").compared() == plain
-    assert spec_of(MINIMAL + "risk: {profile: tiny}\n", "s").compared() != plain
-    other = spec_of(MINIMAL.replace("btcusdt-sample", "other"), "s")
-    assert (other.asked() == spec_of(MINIMAL, "s").asked(), other.compared() == plain) == (True, False)
+    plain = parse_spec(MINIMAL, "s").compared()
+    assert parse_spec(MINIMAL + "run_id: another\nrisk: {profile: standard}\n", "s").compared() == plain
+    assert parse_spec(MINIMAL + "risk: {profile: tiny}\n", "s").compared() != plain
+    other = parse_spec(MINIMAL.replace("btcusdt-sample", "other"), "s")
+    assert (other.asked() == parse_spec(MINIMAL, "s").asked(), other.compared() == plain) == (True, False)
 
 
 def test_numbers_are_exact_and_their_spelling_does_not_matter() -> None:
-    first = spec_of(MINIMAL + "account: {fees: {maker: 0.0001}}\n", "s")
-    second = spec_of(MINIMAL + 'account: {fees: {maker: "0.00010"}}\n', "s")
+    first = parse_spec(MINIMAL + "account: {fees: {maker: 0.0001}}\n", "s")
+    second = parse_spec(MINIMAL + 'account: {fees: {maker: "0.00010"}}\n', "s")
     assert str(first.account.fees.maker) == "0.0001"
     assert first.digest() == second.digest()
 
@@ -148,7 +148,7 @@ PAPER = MINIMAL.replace("backtest", "paper")
 
 
 def paper(block: str) -> PaperSpec:
-    spec = spec_of(f"{PAPER}paper: {{{block}}}\n", "s")
+    spec = parse_spec(f"{PAPER}paper: {{{block}}}\n", "s")
     assert isinstance(spec, PaperSpec)
     return spec
 
@@ -173,7 +173,7 @@ def test_all_of_the_paper_block_is_asked_for() -> None:
     """A live run has no result to repeat; what was asked of it is known by its digest all the same."""
     assert set(OTHER_THAN_THE_DEFAULT) == set(PaperLimits.model_fields)
     plain = paper("speed: 1, max_bars: null, hang_after_seconds: 10.0").digest()
-    assert plain == spec_of(PAPER, "s").digest() != spec_of(MINIMAL, "s").digest()
+    assert plain == parse_spec(PAPER, "s").digest() != parse_spec(MINIMAL, "s").digest()
     others = {paper(f"{field}: {value}").digest() for field, value in OTHER_THAN_THE_DEFAULT.items()}
     assert len(others | {plain}) == len(OTHER_THAN_THE_DEFAULT) + 1
     assert paper("speed: 60").digest() == paper('speed: "60.0"').digest()
@@ -210,7 +210,7 @@ def test_what_is_filled_in_could_have_been_asked_for(speed: int, ticks: int) -> 
 def test_a_wrong_mode_is_one_mistake_and_hides_none(mode: str) -> None:
     text = PAPER.replace("mode: paper\n", mode) + "paper: {speed: fast}\nrisk: {profile: none}\n"
     with pytest.raises(InvalidSpec) as caught:
-        spec_of(text, "s")
+        parse_spec(text, "s")
     found = {mistake.field: mistake.message for mistake in caught.value.mistakes}
     assert set(found) == {"mode", "paper.speed", "risk.profile"}
     assert "must be backtest or paper" in found["mode"]
@@ -219,7 +219,7 @@ def test_a_wrong_mode_is_one_mistake_and_hides_none(mode: str) -> None:
 def test_values_of_a_config_are_taken_as_written() -> None:
     def own(values: str) -> str:
         text = MINIMAL.replace("{name: ops_smoke_demo}", f"{{path: a:B, config_path: a:C, config: {{{values}}}}}")
-        return spec_of(text, "s").digest()
+        return parse_spec(text, "s").digest()
 
     assert own("a: 1, b: 2") == own("b: 2, a: 1")
     assert len({own(f"a: {value}") for value in ("0.1", "0.10", '"0.1"', "1", "1.0", "true", '"true"', "null")}) == 8
@@ -229,7 +229,7 @@ def test_a_value_that_looks_like_a_secret_is_never_repeated() -> None:
     secret = "A1b2C3d4E5f6G7h8J9k0L1m2N3"
     for line in (f"risk: {{profile: {secret}}}", f"api_secret: {secret}", f"run_id: {secret}!", f"engine2: {secret}"):
         with pytest.raises(InvalidSpec) as caught:
-            spec_of(MINIMAL + line + "\n", "s")
+            parse_spec(MINIMAL + line + "\n", "s")
         assert secret not in " ".join(mistake.message for mistake in caught.value.mistakes)
 
 
@@ -237,7 +237,7 @@ def test_a_value_that_looks_like_a_secret_is_never_repeated() -> None:
 @given(st.text(max_size=300))
 def test_no_text_makes_the_loader_do_anything_but_refuse(text: str) -> None:
     try:
-        spec_of(text, "s")
+        parse_spec(text, "s")
     except LabError as error:
         assert error.exit_code in (2, 5)
         assert not isinstance(error, Environment)
@@ -250,6 +250,6 @@ def test_no_text_makes_the_loader_do_anything_but_refuse(text: str) -> None:
 )
 def test_a_spec_with_one_word_replaced_is_valid_or_refused_with_a_line(word: str, instead: str) -> None:
     try:
-        spec_of(MINIMAL.replace(word, instead, 1), "s")
+        parse_spec(MINIMAL.replace(word, instead, 1), "s")
     except InvalidSpec as error:
         assert all(mistake.message for mistake in error.mistakes)

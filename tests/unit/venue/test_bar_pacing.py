@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from opslab.venue.bar_pacing import Handled
+from opslab.venue.bar_pacing import BarPacing
 from tests.fakes import virtual_time
 
 SECONDS = 10.0
@@ -14,7 +14,7 @@ class Scene:
     def __init__(self, minutes: int = 0) -> None:
         self.followed = asyncio.Event()
         self.said: list[tuple[str, dict[str, Any]]] = []
-        self.pace = Handled(minutes, self.followed, SECONDS, lambda what, more: self.said.append((what, more)))
+        self.pace = BarPacing(minutes, self.followed, SECONDS, lambda what, more: self.said.append((what, more)))
 
     async def waits(self, minutes: int) -> float:
         """For how long leave was waited for."""

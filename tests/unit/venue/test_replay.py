@@ -26,7 +26,7 @@ def candle(minute: int) -> Candle:
 
 def market() -> Market:
     found = Market(btcusdt(), TICKS)
-    found.open_at(candle(0), 0)
+    found.start_at_open(candle(0), 0)
     return found
 
 
@@ -51,17 +51,17 @@ class Stage:
 
     def begin(self, candle: Candle, index: int) -> None:
         self._note("begin", Moment(index, 0))
-        self.market.begin(candle, index)
+        self.market.open_minute(candle, index)
 
     def tick(self, tick: Tick, at: Moment) -> None:
         self._note("tick", at)
-        trade = self.market.tick(tick, 0)
+        trade = self.market.apply_tick(tick, 0)
         if trade:
             self.trades.append(trade.trade_id)
 
     def close(self, at: Moment) -> None:
         self._note("close", at)
-        self.market.close()
+        self.market.close_minute()
 
     def moments(self, what: str) -> list[Moment]:
         return [at for _, kind, at in self.told if kind == what]
@@ -126,7 +126,7 @@ def test_it_holds_until_somebody_wants_it_with_a_minute_that_was_begun_at_hand()
         await asyncio.sleep(3600)
         assert replay.state == "holding"
         assert [what for _, what, _ in stage.told] == ["begin"]
-        fifth = stage.market.draw(candle(0))[4]
+        fifth = stage.market.simulate_ticks(candle(0))[4]
         assert stage.market.book.best()[::2] == (fifth.bid, fifth.ask)
         wanted.set()
         await playing
@@ -160,7 +160,7 @@ def test_a_minute_waits_for_leave_which_is_asked_for_with_what_is_done() -> None
 @pytest.mark.parametrize("speed", [1.0, 60.0, 1000.0])
 def test_ticks_come_at_their_time_on_the_wall_clock(speed: float) -> None:
     replay, stage = play([candle(minute) for minute in range(3)], speed=speed)
-    drawn = stage.market.draw(candle(0))
+    drawn = stage.market.simulate_ticks(candle(0))
     first = next(at for at, what, _ in stage.told if what == "tick")
     for (at, _, _), tick in zip([told for told in stage.told if told[1] == "tick"], drawn, strict=False):
         assert abs(at - first - (tick.offset_ms - drawn[0].offset_ms) / 1000 / speed) < 0.003

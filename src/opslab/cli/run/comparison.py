@@ -73,12 +73,12 @@ def reproduce(
             [
                 ("run", found.run_id),
                 ("verdict", found.verdict),
-                ("agreed", f"{found.agreed} of {found.times}"),
+                ("agreed", f"{found.agreed} of {found.repeated}"),
                 ("inputs", "as they were" if found.inputs == "same" else "not as they were: " + _names(found.parts)),
                 ("result digest", found.result_digest),
             ]
         )
-        kept = [one for one in found.again if one.kept]
+        kept = [one for one in found.repetitions if one.kept]
         if kept:
             result("")
             rows = [
@@ -113,7 +113,7 @@ def _show_first(first: "FirstDifference") -> None:
         return
     for name, place in (("a", first.a), ("b", first.b)):
         if place:
-            result(f"  {name} says {json.dumps(place.says, ensure_ascii=False)}")
+            result(f"  {name} says {json.dumps(place.content, ensure_ascii=False)}")
 
 
 def _table(title: str, found: "tuple[Difference, ...]") -> None:

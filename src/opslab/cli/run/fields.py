@@ -8,7 +8,7 @@ from opslab.cli.run.paper_fields import halt_fields, live_fields, paper_fields
 
 if TYPE_CHECKING:
     from opslab.lab import Lab
-    from opslab.model.run.live_status import Live
+    from opslab.model.run.live_status import LiveStatus
     from opslab.model.run.metadata import RunMetadata
 
 EXIT_CODES = {"completed": 0, "failed": 1, "safety_blocked": 4, "halted": 4, "interrupted": 130}
@@ -30,7 +30,7 @@ def folder_of(run: "RunMetadata") -> str:
     return f"artifacts/runs/{run.run_id}"
 
 
-def show_fields(run: "RunMetadata", live: "Live | None" = None) -> None:
+def show_fields(run: "RunMetadata", live: "LiveStatus | None" = None) -> None:
     data, cost = run.dataset, run.engine_cost
     counters = list(run.metrics.model_dump().items()) if run.metrics else []
     result_fields(

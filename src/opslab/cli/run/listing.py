@@ -88,14 +88,14 @@ def _document(row: "Row") -> dict[str, Any]:
     if row.error is not None:
         return {"run_id": row.run_id, "status": None, "error": row.error, "folder": folder}
     fields = row._asdict()
-    del fields["error"]
+    del fields["error"], fields["error_brief"]
     fields["folder"] = folder
     return fields
 
 
 def _cells(row: "Row") -> tuple[str, ...]:
     if row.error is not None:
-        return (row.run_id, "", "unreadable", "", "", "", "", row.error.removeprefix(f"run {row.run_id}: "))
+        return (row.run_id, "", "unreadable", "", "", "", "", row.error_brief or row.error)
     return (
         row.run_id,
         row.mode or "",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 from opslab.cli.output import note
 
 if TYPE_CHECKING:
-    from opslab.model.run.live_status import FeedNow, Live, PaperLive
+    from opslab.model.run.live_status import FeedStatus, LiveStatus, PaperStatus
 
 LINE_SECONDS = 5.0
 _COLOURS = {"live": "green", "silent": "yellow", "recovering": "yellow", "disconnected": "red"}
@@ -36,7 +36,7 @@ class PaperBoard:
         if self._screen:
             self._screen.stop()
 
-    def show(self, live: "Live") -> None:
+    def show(self, live: "LiveStatus") -> None:
         paper = live.paper
         if paper is None:
             return
@@ -49,7 +49,7 @@ class PaperBoard:
             note(_line(live, paper))
 
 
-def _board(run_id: str, live: "Live", paper: "PaperLive") -> Any:
+def _board(run_id: str, live: "LiveStatus", paper: "PaperStatus") -> Any:
     from rich.table import Table
     from rich.text import Text
 
@@ -61,9 +61,9 @@ def _board(run_id: str, live: "Live", paper: "PaperLive") -> Any:
     return table
 
 
-def _rows(run_id: str, live: "Live", paper: "PaperLive") -> list[tuple[str, str]]:
+def _rows(run_id: str, live: "LiveStatus", paper: "PaperStatus") -> list[tuple[str, str]]:
     engine = f" (engine {paper.engine})" if paper.engine > 1 else ""
-    beat = "" if paper.beat_age_seconds is None else f", last beat {paper.beat_age_seconds:.1f} s ago"
+    beat = "" if paper.heartbeat_age_seconds is None else f", last beat {paper.heartbeat_age_seconds:.1f} s ago"
     return [
         ("run", f"{run_id}: {paper.phase}{engine}{beat}"),
         ("bars", f"{live.bars_seen:,} of {live.bars_total:,}"),
@@ -75,16 +75,16 @@ def _rows(run_id: str, live: "Live", paper: "PaperLive") -> list[tuple[str, str]
     ]
 
 
-def _feed(feed: "FeedNow") -> str:
+def _feed(feed: "FeedStatus") -> str:
     age = "nothing yet" if feed.age_seconds is None else f"{feed.age_seconds:.1f} s ago"
-    return f"{feed.state}, {feed.seen:,} seen, {age}"
+    return f"{feed.state}, {feed.messages:,} seen, {age}"
 
 
 def _number(value: float | None, unit: str) -> str:
     return "not known" if value is None else f"{value:,.{0 if value >= 100 or value == int(value) else 1}f}{unit}"
 
 
-def _line(live: "Live", paper: "PaperLive") -> str:
+def _line(live: "LiveStatus", paper: "PaperStatus") -> str:
     said = [f"{paper.phase}: {live.bars_seen:,} of {live.bars_total:,} bars"]
     if paper.messages_per_second is not None:
         said.append(_number(paper.messages_per_second, " messages/s"))
@@ -94,5 +94,5 @@ def _line(live: "Live", paper: "PaperLive") -> str:
     return ", ".join(said) + (f"; {feeds}" if feeds else "")
 
 
-def _held(paper: "PaperLive") -> str:
+def _held(paper: "PaperStatus") -> str:
     return "flat" if paper.position_side == "FLAT" else f"{paper.position_side} {paper.position}"

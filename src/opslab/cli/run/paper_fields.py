@@ -4,23 +4,23 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from opslab.model.run.halt_summary import HaltFacts
-    from opslab.model.run.live_status import FeedNow, PaperLive
-    from opslab.model.run.paper_summary import EngineLife, PaperFacts
+    from opslab.model.run.live_status import FeedStatus, PaperStatus
+    from opslab.model.run.paper_summary import EngineFacts, PaperFacts
 
 
 def paper_fields(facts: "PaperFacts | None") -> list[tuple[str, str | None]]:
     """Names and values; None for what is not known."""
     if facts is None:
         return []
-    from opslab.runs.record.paper_report import said_by
+    from opslab.runs.record.paper_report import source
 
-    account, stop = facts.account_at_end, facts.stop
+    account, stop = facts.final_account, facts.stop
     missed = f", {facts.bars_missed:,} missed" if facts.bars_missed is not None else ""
     seen = f"{facts.bars_seen:,}" if facts.bars_seen is not None else "not known how many"
     held = f"position {account.position}, {account.open_orders:,} open orders" if account else None
     last = facts.engines[-1] if facts.engines else None
     return [
-        ("stopped for", stop.why if stop else None),
+        ("stopped for", stop.reason if stop else None),
         ("bars", f"{seen} of {facts.bars_expected:,}{missed}"),
         ("engines", f"{len(facts.engines):,}, {facts.restarts:,} restarts" if facts.engines else None),
         ("last engine", _end(last) if last else None),
@@ -29,11 +29,11 @@ def paper_fields(facts: "PaperFacts | None") -> list[tuple[str, str | None]]:
             for name, feed in facts.feeds.items()
         ),
         ("final reconciliation", facts.final_reconciliation or "not made"),
-        ("account at the end", f"{'flat' if account.flat else held}, {said_by(account)}" if account else "not known"),
+        ("account at the end", f"{'flat' if account.flat else held}, {source(account)}" if account else "not known"),
     ]
 
 
-def _end(engine: "EngineLife") -> str:
+def _end(engine: "EngineFacts") -> str:
     return f"{engine.ended_by or 'not known how it ended'}{f': {engine.failure}' if engine.failure else ''}"
 
 
@@ -62,7 +62,7 @@ def _feed(silent_seconds: float, disconnected_seconds: float) -> str | None:
     return f"silent {silent_seconds:.1f} s, disconnected {disconnected_seconds:.1f} s"
 
 
-def live_fields(now: "PaperLive | None") -> list[tuple[str, str | None]]:
+def live_fields(now: "PaperStatus | None") -> list[tuple[str, str | None]]:
     """The same of one that runs."""
     if now is None:
         return []
@@ -70,13 +70,13 @@ def live_fields(now: "PaperLive | None") -> list[tuple[str, str | None]]:
     held = f"{now.position_side} {now.position}, {now.open_orders:,} open orders" if now.position_side else None
     return [
         ("phase", f"{now.phase}{f', engine {now.engine}' if now.engine > 1 else ''}"),
-        ("last beat", f"{now.beat_age_seconds:.1f} s ago" if now.beat_age_seconds is not None else "none yet"),
+        ("last beat", f"{now.heartbeat_age_seconds:.1f} s ago" if now.heartbeat_age_seconds is not None else "none yet"),
         *((f"feed {name}", _feed_now(feed)) for name, feed in now.feeds.items()),
         ("disconnected", ", ".join(lost) or None),
         ("account now", f"{held}, as the venue says" if held else "not known"),
     ]
 
 
-def _feed_now(feed: "FeedNow") -> str:
+def _feed_now(feed: "FeedStatus") -> str:
     age = "nothing yet" if feed.age_seconds is None else f"last message {feed.age_seconds:.1f} s ago"
     return f"{feed.state}, {age}"

@@ -12,9 +12,9 @@ SHOWN = 20
 """Lines of one kind; `--json` has more."""
 _LEFT_OUT = {
     "at_missing_bars": "at bars that the other run missed",
-    "out_of_reach": "before or behind what is compared",
-    "by_the_lab": "made to end the run",
-    "without_bar": "made before the first bar",
+    "outside_window": "before or behind what is compared",
+    "lab_orders": "made to end the run",
+    "before_first_bar": "made before the first bar",
 }
 _TERMS = ("side", "type", "quantity", "price", "trigger_price", "time_in_force", "reduce_only", "post_only")
 
@@ -72,7 +72,7 @@ def _show_fills(found: "Sequence[FillDifference]", unexplained: bool) -> None:
     listed = [each for each in found if each.cause == "unexplained"] if unexplained else _examples(found)
     result("\nfills that nothing explains" if unexplained else "\nfills that differ, one of each kind")
     rows = [
-        (f"  {each.bar[:16]}", each.what, each.before or "-", each.after or "-", each.cause, each.why)
+        (f"  {each.bar[:16]}", each.field, each.before or "-", each.after or "-", each.cause, each.detail)
         for each in listed[:SHOWN]
     ]
     result_table(("  BAR", "WHAT", "A", "B", "CAUSE", "WHY"), rows)
@@ -82,7 +82,7 @@ def _show_fills(found: "Sequence[FillDifference]", unexplained: bool) -> None:
 def _examples(found: "Sequence[FillDifference]") -> "list[FillDifference]":
     kinds: dict[tuple[str, str], FillDifference] = {}
     for each in found:
-        kinds.setdefault((each.what, each.cause), each)
+        kinds.setdefault((each.field, each.cause), each)
     return list(kinds.values())
 
 

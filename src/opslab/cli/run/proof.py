@@ -38,9 +38,9 @@ def verify(run_id: MaybeRunId = None, every: All = False, home: Home = None, as_
     else:
         _show(documents[0])
     for one in found:
-        next_step = hint(one)
-        if next_step:
-            note(f"hint: {next_step}")
+        next_escalation = hint(one)
+        if next_escalation:
+            note(f"hint: {next_escalation}")
     raise typer.Exit(max((EXIT_CODES[one.verdict] for one in found), default=0))
 
 

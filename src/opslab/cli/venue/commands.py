@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from opslab.cli.options import Dataset, Home, Json
-from opslab.cli.output import note, note_at_once, result_fields, result_json, result_line
+from opslab.cli.output import note, note_at_once, result, result_fields, result_json
 from opslab.cli.venue import fault as venue_fault
 from opslab.cli.venue.fault import terms_text
 from opslab.errors import Usage
@@ -63,11 +63,11 @@ def serve(
 ) -> None:
     """Serve until Ctrl-C or SIGTERM. Prints where it is, and a throw-away key."""
     from opslab.lab import open_lab
-    from opslab.runs.processes.venue_service import Asked
+    from opslab.runs.processes.venue_service import VenueOptions
     from opslab.system import StopSignals
 
     lab = open_lab(home)
-    asked = Asked(
+    asked = VenueOptions(
         dataset=dataset,
         instrument=lab.instrument,
         name=name,
@@ -114,18 +114,18 @@ def audit_(
         "position": f"{found.position:f}",
         "cost": f"{found.cost:f}",
         "fees": f"{found.fees:f}",
-        "found": found.found,
+        "finding_count": found.finding_count,
         "findings": [{"line": one.line, "rule": one.rule, "detail": one.detail} for one in found.findings],
     }
     if as_json:
         result_json(document)
     else:
-        shown = {**document, "proven": "yes" if found.proven else f"no, {found.found} findings"}
+        shown = {**document, "proven": "yes" if found.proven else f"no, {found.finding_count} findings"}
         result_fields(
-            (key.replace("_", " "), value) for key, value in shown.items() if key not in ("findings", "found")
+            (key.replace("_", " "), value) for key, value in shown.items() if key not in ("findings", "finding_count")
         )
         for one in found.findings:
-            result_line(one.text())
+            result(one.text())
     raise typer.Exit(0 if found.proven else 6)
 
 
@@ -141,7 +141,7 @@ class _Terminal:
         if self._as_json:
             import json
 
-            result_line(json.dumps(told))
+            result(json.dumps(told))
         else:
             result_fields(told.items())
         sys.stdout.flush()

@@ -27,14 +27,14 @@ def list_(
 
     lab = open_lab(home)
     if name is not None:
-        held = lab.venue_door(name, "held")
+        held = lab.venue_control(name, "held")
         if as_json:
             result_json(held)
         elif held:
             result_table(
                 ("NUMBER", "FAULT", "LEFT", "TERMS"),
                 [
-                    (str(one["number"]), one["fault"], f"{one['left_seconds']:.1f} s", terms_text(one["terms"]))
+                    (str(one["number"]), one["fault"], f"{one['remaining_seconds']:.1f} s", terms_text(one["terms"]))
                     for one in held
                 ],
                 right=(0, 2),
@@ -75,7 +75,7 @@ def start(
     if as_json:
         result_json(held)
     else:
-        left = held["left_seconds"]
+        left = held["remaining_seconds"]
         result_fields(
             (
                 ("number", held["number"]),
@@ -102,7 +102,7 @@ def stop(
     if (number is None) != every:
         raise Usage("give the number of a fault, or --all", hint=f"tc venue fault list --name {shown(name)}")
     lab = open_lab(home)
-    answer = lab.venue_door(name, "stop_all") if number is None else lab.venue_door(name, "stop", number=number)
+    answer = lab.venue_control(name, "stop_all") if number is None else lab.venue_control(name, "stop", number=number)
     if as_json:
         result_json(answer)
     else:

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from opslab.datasets.quality.rules import RULES, Severity
 
-KEPT_PER_RULE = 20
+MAX_LISTED_PER_RULE = 20
 
 
 class Origin(Protocol):
@@ -18,7 +18,7 @@ class Origin(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Consecutive:
+class ConsecutiveRows:
     """Rows that stand one after the other in one file."""
 
     file: str
@@ -29,7 +29,7 @@ class Consecutive:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class QualityFinding:
     """One thing wrong. `line` counts from 1 as an editor shows it, header included; rows in columnar files."""
 
     rule: str
@@ -52,15 +52,15 @@ class Finding:
 
 
 @dataclass(slots=True)
-class Findings:
+class QualityFindings:
     """The first of each rule, and how many there were."""
 
-    kept: list[Finding] = field(default_factory=list)
+    kept: list[QualityFinding] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
 
-    def add(self, finding: Finding) -> None:
+    def add(self, finding: QualityFinding) -> None:
         self.count(finding.rule, 1)
-        if self.counts[finding.rule] <= KEPT_PER_RULE:
+        if self.counts[finding.rule] <= MAX_LISTED_PER_RULE:
             self.kept.append(finding)
 
     def count(self, rule: str, more: int) -> None:
@@ -69,7 +69,7 @@ class Findings:
 
     def room(self, rule: str) -> int:
         """How many more of a rule would be kept."""
-        return max(0, KEPT_PER_RULE - self.counts.get(rule, 0))
+        return max(0, MAX_LISTED_PER_RULE - self.counts.get(rule, 0))
 
     def of_severity(self, severity: Severity) -> dict[str, int]:
         """Counts by rule, in the order of the rules."""
@@ -82,7 +82,7 @@ class Findings:
         let_pass = set(allowed)
         return {name: count for name, count in self.of_severity("error").items() if name not in let_pass}
 
-    def in_order(self) -> list[Finding]:
+    def in_order(self) -> list[QualityFinding]:
         """By file, in the order they were met, then by line."""
         files = {name: place for place, name in enumerate(dict.fromkeys(found.file for found in self.kept))}
         return sorted(self.kept, key=lambda found: (files[found.file], found.line))

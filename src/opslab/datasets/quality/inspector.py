@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from opslab.datasets.candles import NUMBER, PRICES, VALUES, Chunk
-from opslab.datasets.quality.findings import Finding, Findings, Origin
-from opslab.datasets.quality.rules import JUMP, RULES, STRETCH
+from opslab.datasets.quality.findings import Origin, QualityFinding, QualityFindings
+from opslab.datasets.quality.rules import JUMP_FRACTION, MIN_ZERO_VOLUME_CANDLES, RULES
 from opslab.model.market.instrument import Instrument
 from opslab.model.primitives.canonical import decimal_text
 from opslab.model.primitives.instant import MINUTE_MS, iso_minute
@@ -25,7 +25,7 @@ class Inspector:
     """Checks chunks of candles in reading order; what is found stands in `findings`."""
 
     def __init__(self, instrument: Instrument) -> None:
-        self.findings = Findings()
+        self.findings = QualityFindings()
         self._instrument = instrument
         self._tick_decimals = -int(instrument.tick.normalize().as_tuple().exponent)
         self._last: pa.RecordBatch | None = None
@@ -45,7 +45,7 @@ class Inspector:
         self._volumes(batch, origin)
         self._last = batch.slice(batch.num_rows - 1)
 
-    def end(self) -> Findings:
+    def end(self) -> QualityFindings:
         """Everything found; call when there are no more chunks."""
         self._stretch.end()
         return self.findings
@@ -58,7 +58,7 @@ class Inspector:
             if self._latest and self._file and first <= self._latest[0]:
                 latest, other = self._latest
                 detail = f"begins before {other} ends at {iso_minute(latest)}"
-                self.findings.add(Finding("overlap", file, line, detail, iso_minute(first)))
+                self.findings.add(QualityFinding("overlap", file, line, detail, iso_minute(first)))
                 self._last = None
             self._file = file
         last = pc.max(batch.column("open_time")).as_py()
@@ -105,7 +105,7 @@ class Inspector:
         close = batch.column("close").cast(pa.float64())
         first = self._last.column("close").cast(pa.float64()) if self._last is not None else close.slice(0, 1)
         before = pa.concat_arrays([first, close.slice(0, len(close) - 1)])
-        far = pc.greater_equal(pc.abs(pc.subtract(close, before)), pc.multiply(pc.abs(before), JUMP))
+        far = pc.greater_equal(pc.abs(pc.subtract(close, before)), pc.multiply(pc.abs(before), JUMP_FRACTION))
         self._note("jump", pc.and_(far, pc.not_equal(close, before)), batch, origin)
 
     def _volumes(self, batch: pa.RecordBatch, origin: Origin) -> None:
@@ -127,14 +127,16 @@ class Inspector:
         for row in rows:
             detail = _detail(rule, batch, row, steps[row].as_py() if steps is not None else None)
             file, line = origin.place(row)
-            self.findings.add(Finding(rule, file, line, detail, iso_minute(batch.column("open_time")[row].as_py())))
+            self.findings.add(
+                QualityFinding(rule, file, line, detail, iso_minute(batch.column("open_time")[row].as_py()))
+            )
         self.findings.count(rule, count - len(rows))
 
 
 class _Stretch:
     """Candles in a row without volume, counted across batches."""
 
-    def __init__(self, findings: Findings) -> None:
+    def __init__(self, findings: QualityFindings) -> None:
         self._findings = findings
         self._length = 0
         self._began: tuple[str, int, int] = ("", 0, 0)
@@ -151,7 +153,7 @@ class _Stretch:
             return
         self.end()
         holes = pc.subtract(pc.subtract(traded.slice(1), traded.slice(0, count - 1)), 1)
-        for place in pc.indices_nonzero(pc.greater_equal(holes, STRETCH)).to_pylist():
+        for place in pc.indices_nonzero(pc.greater_equal(holes, MIN_ZERO_VOLUME_CANDLES)).to_pylist():
             self._grow(holes[place].as_py(), batch, origin, traded[place].as_py() + 1)
             self.end()
         last = traded[-1].as_py() + 1
@@ -164,10 +166,10 @@ class _Stretch:
 
     def end(self) -> None:
         """No more of this stretch."""
-        if self._length >= STRETCH:
+        if self._length >= MIN_ZERO_VOLUME_CANDLES:
             file, line, time_ms = self._began
             detail = f"{self._length} candles in a row without volume"
-            self._findings.add(Finding("zero_volume", file, line, detail, iso_minute(time_ms)))
+            self._findings.add(QualityFinding("zero_volume", file, line, detail, iso_minute(time_ms)))
         self._length = 0
 
 

@@ -12,12 +12,12 @@ class Rule:
 
     severity: Severity
     meaning: str
-    why_not: str | None = None
+    not_allowed_reason: str | None = None
 
 
-STRETCH = 10
+MIN_ZERO_VOLUME_CANDLES = 10
 """So many candles in a row without volume are a stretch."""
-JUMP = 0.10
+JUMP_FRACTION = 0.10
 """A close this fraction away from the one before is a jump."""
 
 RULES: dict[str, Rule] = {
@@ -37,9 +37,9 @@ RULES: dict[str, Rule] = {
     "non_positive_price": Rule("error", "a price of zero or less"),
     "negative_volume": Rule("error", "a volume below zero", "the engine refuses it"),
     "too_precise": Rule("error", "more decimals than the instrument has", "the engine would cut them"),
-    "zero_volume": Rule("warning", f"{STRETCH} or more candles in a row without volume"),
-    "jump": Rule("warning", f"a close {JUMP:.0%} or more away from the one before"),
+    "zero_volume": Rule("warning", f"{MIN_ZERO_VOLUME_CANDLES} or more candles in a row without volume"),
+    "jump": Rule("warning", f"a close {JUMP_FRACTION:.0%} or more away from the one before"),
     "off_tick": Rule("info", "a price that is no multiple of the instrument's tick"),
 }
 
-ALLOWABLE = tuple(name for name, rule in RULES.items() if rule.severity == "error" and rule.why_not is None)
+ALLOWABLE = tuple(name for name, rule in RULES.items() if rule.severity == "error" and rule.not_allowed_reason is None)

@@ -11,12 +11,12 @@ import pyarrow.feather as feather
 import pyarrow.parquet as pq
 
 from opslab.datasets.candles import CANDLES, NUMBER, VALUES, Chunk
-from opslab.datasets.quality.findings import KEPT_PER_RULE, Consecutive, Finding
+from opslab.datasets.quality.findings import MAX_LISTED_PER_RULE, ConsecutiveRows, QualityFinding
 from opslab.datasets.sources.source import (
     CLOSE_TIME,
-    Malformed,
-    Reading,
+    MalformedSource,
     Source,
+    SourceOptions,
     open_ms_of,
     our_names,
     require_columns,
@@ -29,7 +29,7 @@ from opslab.model.primitives.ids import shown
 _BATCH_ROWS = 100_000
 
 
-def look_at(path: Path, name: str, reading: Reading) -> Source:
+def describe_file(path: Path, name: str, reading: SourceOptions) -> Source:
     """Read schema and first row. Raises BadData when this is no candle file."""
     with _opened(path, name) as file:
         columns = our_names(file.names, reading)
@@ -44,7 +44,7 @@ def look_at(path: Path, name: str, reading: Reading) -> Source:
             given = first.column(columns.index("open_time"))[0]
             raise BadData(f"{name}:1: open_time {shown(str(given), 40)} is not an instant between 2009 and 2100")
         first_open = open_ms_of(value, unit, reading.label)
-        return Source(path, name, columns, False, unit, first_open, reading, rows_about=file.rows)
+        return Source(path, name, columns, False, unit, first_open, reading, estimated_rows=file.rows)
 
 
 def chunks(source: Source) -> Iterator[Chunk]:
@@ -59,7 +59,9 @@ def chunks(source: Source) -> Iterator[Chunk]:
         if isinstance(error, OSError) and error.errno:
             raise
         reason = str(error).splitlines()[0][:160]
-        raise Malformed([Finding("unreadable", source.name, row, f"the file cannot be read on: {reason}")]) from None
+        raise MalformedSource(
+            [QualityFinding("unreadable", source.name, row, f"the file cannot be read on: {reason}")]
+        ) from None
 
 
 def _chunk(batch: pa.RecordBatch, source: Source, row: int) -> Chunk:
@@ -69,21 +71,23 @@ def _chunk(batch: pa.RecordBatch, source: Source, row: int) -> Chunk:
     closes = _times(batch.column(source.columns.index(CLOSE_TIME))) if CLOSE_TIME in source.columns else None
     broken = {name: pc.is_null(array) for name, array in {"open_time": times, **values}.items() if array is not None}
     found = [
-        Finding("unreadable", source.name, row + place, f"{name} {shown(str(column[name][place]), 30)} is not a number")
+        QualityFinding(
+            "unreadable", source.name, row + place, f"{name} {shown(str(column[name][place]), 30)} is not a number"
+        )
         for name, nulls in broken.items()
         if pc.any(nulls).as_py()
-        for place in pc.indices_nonzero(nulls).slice(0, KEPT_PER_RULE).to_pylist()
+        for place in pc.indices_nonzero(nulls).slice(0, MAX_LISTED_PER_RULE).to_pylist()
     ]
     if times is None:
-        found.append(Finding("unreadable", source.name, row, f"open_time is of type {column['open_time'].type}"))
+        found.append(QualityFinding("unreadable", source.name, row, f"open_time is of type {column['open_time'].type}"))
     if found:
-        raise Malformed(sorted(found, key=lambda one: one.line)[:KEPT_PER_RULE])
+        raise MalformedSource(sorted(found, key=lambda one: one.line)[:MAX_LISTED_PER_RULE])
     assert times is not None
-    chunk = to_chunk(times, list(values.values()), closes, source, Consecutive(source.name, row))
+    chunk = to_chunk(times, list(values.values()), closes, source, ConsecutiveRows(source.name, row))
     if chunk is None:
         out = next(place for place, value in enumerate(times.to_pylist()) if unit_of(value) is None)
         detail = f"open_time {times[out]} is not an instant between 2009 and 2100"
-        raise Malformed([Finding("time_range", source.name, row + out, detail)])
+        raise MalformedSource([QualityFinding("time_range", source.name, row + out, detail)])
     return chunk
 
 

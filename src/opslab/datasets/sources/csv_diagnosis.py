@@ -12,7 +12,7 @@ from typing import IO
 import pyarrow as pa
 
 from opslab.datasets.candles import NUMBER, VALUES, Chunk
-from opslab.datasets.quality.findings import KEPT_PER_RULE, Finding
+from opslab.datasets.quality.findings import MAX_LISTED_PER_RULE, QualityFinding
 from opslab.datasets.sources.source import CLOSE_TIME, Source, to_chunk, unit_of
 from opslab.model.primitives.ids import shown
 
@@ -21,9 +21,9 @@ _SALVAGE_ROWS = 50_000
 _WHOLE = re.compile(r"\d{1,19}", re.ASCII)
 
 
-def diagnose(stream: IO[bytes], source: Source, reason: str) -> list[Finding]:
+def diagnose(stream: IO[bytes], source: Source, reason: str) -> list[QualityFinding]:
     """The first malformed lines; when none can be told, one finding with the reader's own reason."""
-    found: list[Finding] = []
+    found: list[QualityFinding] = []
     line = 0
     try:
         for line, fields in enumerate(_rows(stream), 1):
@@ -31,16 +31,18 @@ def diagnose(stream: IO[bytes], source: Source, reason: str) -> list[Finding]:
                 continue
             problem = _problem(fields, source)
             if problem:
-                found.append(Finding(problem[0], source.name, line, problem[1]))
-            if len(found) >= KEPT_PER_RULE:
+                found.append(QualityFinding(problem[0], source.name, line, problem[1]))
+            if len(found) >= MAX_LISTED_PER_RULE:
                 return found
     except (OSError, EOFError, zlib.error, pa.ArrowInvalid):
-        found.append(Finding("unreadable", source.name, line + 1, "the compressed file ends early or is damaged"))
+        found.append(
+            QualityFinding("unreadable", source.name, line + 1, "the compressed file ends early or is damaged")
+        )
     except UnicodeDecodeError:
-        found.append(Finding("unreadable", source.name, line + 1, "not UTF-8 text"))
+        found.append(QualityFinding("unreadable", source.name, line + 1, "not UTF-8 text"))
     except csv.Error as error:
-        found.append(Finding("unreadable", source.name, line + 1, str(error)))
-    return found or [Finding("unreadable", source.name, source.first_line, reason.splitlines()[0][:200])]
+        found.append(QualityFinding("unreadable", source.name, line + 1, str(error)))
+    return found or [QualityFinding("unreadable", source.name, source.first_line, reason.splitlines()[0][:200])]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,25 +56,25 @@ class _Lines:
         return self.file, self.lines[row]
 
 
-def salvaged(stream: IO[bytes], source: Source, from_line: int) -> Iterator[Chunk | Finding]:
+def salvaged(stream: IO[bytes], source: Source, from_line: int) -> Iterator[Chunk | QualityFinding]:
     """Candles and malformed lines from `from_line` on, line by line. For a report, not for an import."""
     waiting: list[tuple[int, list[str]]] = []
     line = 0
-    damage: Finding | None = None
+    damage: QualityFinding | None = None
     try:
         for line, fields in enumerate(_rows(stream), 1):
             if line < from_line:
                 continue
             problem = _problem(fields, source)
             if problem:
-                yield Finding(problem[0], source.name, line, problem[1])
+                yield QualityFinding(problem[0], source.name, line, problem[1])
             else:
                 waiting.append((line, fields))
             if len(waiting) >= _SALVAGE_ROWS:
                 yield _salvaged_chunk(waiting, source)
                 waiting = []
     except (OSError, EOFError, zlib.error, pa.ArrowInvalid, UnicodeDecodeError, csv.Error):
-        damage = Finding("unreadable", source.name, line + 1, "the file is damaged from here on")
+        damage = QualityFinding("unreadable", source.name, line + 1, "the file is damaged from here on")
     if waiting:
         yield _salvaged_chunk(waiting, source)
     if damage:

@@ -15,14 +15,14 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 
 from opslab.datasets.candles import CANDLES, NUMBER, VALUES, Chunk
-from opslab.datasets.quality.findings import Consecutive, Finding
+from opslab.datasets.quality.findings import ConsecutiveRows, QualityFinding
 from opslab.datasets.sources.csv_diagnosis import diagnose, salvaged
 from opslab.datasets.sources.source import (
     CLOSE_TIME,
     COLUMNS_HINT,
-    Malformed,
-    Reading,
+    MalformedSource,
     Source,
+    SourceOptions,
     open_ms_of,
     our_names,
     require_columns,
@@ -42,7 +42,7 @@ _PROBE_BYTES = 64 << 10
 _MAX_ZIP_RATIO = 100
 
 
-def look_at(path: Path, name: str, reading: Reading) -> Source:
+def describe_file(path: Path, name: str, reading: SourceOptions) -> Source:
     """Read the first lines. Raises NotFound, Environment, or BadData when this is no candle file."""
     with opened(path, name) as stream:
         probe = _read_probe(stream, name)
@@ -99,7 +99,7 @@ def chunks(source: Source) -> Iterator[Chunk]:
             for batch in reader:
                 values = [batch.column(name) for name in VALUES]
                 closes = batch.column(CLOSE_TIME) if CLOSE_TIME in wanted else None
-                origin = Consecutive(source.name, line)
+                origin = ConsecutiveRows(source.name, line)
                 chunk = to_chunk(batch.column("open_time"), values, closes, source, origin)
                 if chunk is None:
                     raise pa.ArrowInvalid("open_time out of range")
@@ -109,10 +109,10 @@ def chunks(source: Source) -> Iterator[Chunk]:
         if isinstance(error, OSError) and error.errno:
             raise
         with opened(source.path, source.name) as stream:
-            raise Malformed(diagnose(stream, source, str(error)), next_line=line) from None
+            raise MalformedSource(diagnose(stream, source, str(error)), next_line=line) from None
 
 
-def line_by_line(source: Source, from_line: int) -> Iterator[Chunk | Finding]:
+def line_by_line(source: Source, from_line: int) -> Iterator[Chunk | QualityFinding]:
     """What `chunks` could not read, slowly: the candles that are candles, and what is wrong with the other lines."""
     with opened(source.path, source.name) as stream:
         yield from salvaged(stream, source, from_line)

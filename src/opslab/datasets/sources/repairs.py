@@ -14,7 +14,7 @@ _SLICE_ROWS = 100_000
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class SortedRows:
     """Rows from anywhere: for each the number of its file's origin and its row there."""
 
     origins: tuple[Origin, ...]
@@ -42,7 +42,7 @@ def in_time_order(chunks: Iterable[Chunk]) -> Iterator[Chunk]:
     table = pa.Table.from_batches([_with_marks(batch, marks) for batch in batches])
     keys = [("open_time", "ascending"), ("which", "ascending"), ("row", "ascending")]
     for batch in table.sort_by(keys).combine_chunks().to_batches(max_chunksize=_SLICE_ROWS):
-        origin = Listed(tuple(origins), batch.column("which"), batch.column("row"))
+        origin = SortedRows(tuple(origins), batch.column("which"), batch.column("row"))
         yield Chunk(batch.select(CANDLES.names), origin, {name: batch.column(name) for name in marks})
 
 
@@ -72,7 +72,7 @@ class IdenticalDropper:
             places = pc.indices_nonzero(kept).cast(pa.int64())
             which = pa.nulls(len(places), pa.int32()).fill_null(0)
             marks = {name: mark.filter(kept) for name, mark in chunk.marks.items()}
-            yield Chunk(batch.filter(kept), Listed((chunk.origin,), which, places), marks)
+            yield Chunk(batch.filter(kept), SortedRows((chunk.origin,), which, places), marks)
 
 
 def _with_columns(chunk: Chunk, more: dict[str, pa.Array]) -> pa.RecordBatch:

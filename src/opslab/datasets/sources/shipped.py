@@ -10,14 +10,14 @@ from decimal import Decimal
 import pyarrow as pa
 
 from opslab.datasets.candles import CANDLES, NUMBER, Chunk
-from opslab.datasets.quality.findings import Consecutive
+from opslab.datasets.quality.findings import ConsecutiveRows
 from opslab.model.primitives.instant import MINUTE_MS
 
 _MASK = (1 << 64) - 1
 
 
 @dataclass(frozen=True, slots=True)
-class Shipped:
+class ShippedDataset:
     """A dataset that can be prepared anywhere, with the fingerprint it must then have."""
 
     name: str
@@ -28,7 +28,7 @@ class Shipped:
     fingerprint: str
 
 
-SAMPLE = Shipped(
+SAMPLE = ShippedDataset(
     name="btcusdt-sample",
     description="synthetic: a random walk from a seeded generator, not market data",
     seed=20240101,
@@ -58,7 +58,7 @@ class _Dice:
         return sum(self.below(size + 1) for _ in range(4)) - 2 * size
 
 
-def generate(shipped: Shipped) -> Iterator[Chunk]:
+def generate(shipped: ShippedDataset) -> Iterator[Chunk]:
     """The candles, in one chunk. Prices count ticks of 0.1, volumes lots of 0.001 inside."""
     dice = _Dice(shipped.seed)
     columns: list[list[int]] = [[] for _ in range(5)]
@@ -78,4 +78,4 @@ def generate(shipped: Shipped) -> Iterator[Chunk]:
         pa.array([value * scale for value in column], NUMBER) for column, scale in zip(columns, scales, strict=True)
     ]
     batch = pa.RecordBatch.from_arrays([pa.array(times, pa.int64()), *values], schema=CANDLES)
-    yield Chunk(batch, Consecutive(shipped.name, 1))
+    yield Chunk(batch, ConsecutiveRows(shipped.name, 1))

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from opslab.datasets.candles import CANDLES, VALUES, Chunk
-from opslab.datasets.quality.findings import Finding, Origin
+from opslab.datasets.quality.findings import Origin, QualityFinding
 from opslab.errors import BadData
 from opslab.model.primitives.ids import shown
 from opslab.model.primitives.instant import MINUTE_MS
@@ -26,10 +26,10 @@ EARLIEST_S, LATEST_S = 1_230_768_000, 4_102_444_800
 """2009-01-01 and 2100-01-01: inside, the units cannot be confused."""
 
 
-class Malformed(Exception):
+class MalformedSource(Exception):
     """A source that cannot be read to its end, with the lines that are to blame."""
 
-    def __init__(self, findings: Sequence[Finding], next_line: int | None = None) -> None:
+    def __init__(self, findings: Sequence[QualityFinding], next_line: int | None = None) -> None:
         """next_line: the first line that was not given yet, where reading on line by line is possible."""
         super().__init__(findings[0].text())
         self.findings = findings
@@ -37,7 +37,7 @@ class Malformed(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class SourceOptions:
     """How files are to be understood."""
 
     columns: Mapping[str, str] = field(default_factory=dict)
@@ -60,9 +60,9 @@ class Source:
     header: bool
     time_unit: TimeUnit
     first_open_ms: int
-    reading: Reading
+    reading: SourceOptions
     text_bytes: int | None = None
-    rows_about: int | None = None
+    estimated_rows: int | None = None
 
     @property
     def first_line(self) -> int:
@@ -147,7 +147,7 @@ def _scaled(times: pa.Array, unit: TimeUnit) -> pa.Array:
     return times if unit == "ms" else pc.divide(times, PER_SECOND[unit] // 1000)
 
 
-def require_columns(columns: Sequence[str], name: str, reading: Reading) -> None:
+def require_columns(columns: Sequence[str], name: str, reading: SourceOptions) -> None:
     """Raises BadData when a needed column is missing or stands there twice; `columns` are our names."""
     missing = [reading.source_name(column) for column in CANDLES.names if column not in columns]
     if missing:
@@ -159,7 +159,7 @@ def require_columns(columns: Sequence[str], name: str, reading: Reading) -> None
             raise BadData(f"{name}: column {column} stands there twice", hint=COLUMNS_HINT)
 
 
-def our_names(columns: Sequence[str], reading: Reading) -> tuple[str, ...]:
+def our_names(columns: Sequence[str], reading: SourceOptions) -> tuple[str, ...]:
     """The file's column names as ours: mapped where a mapping was given, else in lower case without spaces."""
     given = {theirs: ours for ours, theirs in reading.columns.items()}
     plain = [name.strip().lower() for name in columns]
@@ -168,7 +168,7 @@ def our_names(columns: Sequence[str], reading: Reading) -> tuple[str, ...]:
     )
 
 
-def _unless(low: str, reading: Reading) -> str:
+def _unless(low: str, reading: SourceOptions) -> str:
     """A column that has our name while another was mapped to it is left aside."""
     return f"{low} (not used)" if low in reading.columns else low
 

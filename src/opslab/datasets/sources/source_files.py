@@ -5,7 +5,7 @@ from pathlib import Path
 
 from opslab.datasets.candles import Chunk
 from opslab.datasets.sources import columnar_source, csv_source
-from opslab.datasets.sources.source import COLUMNAR_SUFFIXES, SUFFIXES, Reading, Source
+from opslab.datasets.sources.source import COLUMNAR_SUFFIXES, SUFFIXES, Source, SourceOptions
 from opslab.errors import BadData, NotFound, Usage
 from opslab.model.primitives.ids import shown
 
@@ -45,21 +45,21 @@ def hidden(file: Path, root: Path) -> bool:
     return any(part.startswith(".") for part in file.relative_to(root).parts)
 
 
-def look_at_all(paths: Sequence[Path], reading: Reading) -> list[Source]:
+def describe_files(paths: Sequence[Path], reading: SourceOptions) -> list[Source]:
     """Every file looked at, in the order of their first candles; names tell files of one name apart."""
     files = find_files(paths)
     plain = [path.name for path in files]
     sources = []
     for path in files:
         name = path.name if plain.count(path.name) == 1 else f"{path.parent.name}/{path.name}"
-        sources.append(look_at(path, name if name.isprintable() else shown(name), reading))
+        sources.append(describe_file(path, name if name.isprintable() else shown(name), reading))
     return sorted(sources, key=lambda source: (source.first_open_ms, source.name))
 
 
-def look_at(path: Path, name: str, reading: Reading) -> Source:
+def describe_file(path: Path, name: str, reading: SourceOptions) -> Source:
     if path.name.lower().endswith(COLUMNAR_SUFFIXES):
-        return columnar_source.look_at(path, name, reading)
-    return csv_source.look_at(path, name, reading)
+        return columnar_source.describe_file(path, name, reading)
+    return csv_source.describe_file(path, name, reading)
 
 
 def chunks(source: Source) -> Iterator[Chunk]:

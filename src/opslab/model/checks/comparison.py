@@ -21,7 +21,7 @@ class Place(Record):
     """One side of a difference: the line of the file, from 1, and what it says."""
 
     line: int
-    says: dict[str, Any]
+    content: dict[str, Any]
 
 
 class FirstDifference(Record):

@@ -151,7 +151,7 @@ class ReadinessResult(Record):
 
     def summary(self) -> dict[str, Any]:
         """What the journal, the metadata and the report say of it."""
-        lacking = [name for name, presence in self.required_env.items() if presence in ("missing", "unreadable")]
+        missing = [name for name, presence in self.required_env.items() if presence in ("missing", "unreadable")]
         return {
             "state": self.state,
             "problems": ", ".join(self.problems) or None,
@@ -161,7 +161,7 @@ class ReadinessResult(Record):
             "required_set": _set(self.required_env),
             "optional": len(self.optional_env),
             "optional_set": _set(self.optional_env),
-            "lacking": ", ".join(lacking) or None,
+            "missing": ", ".join(missing) or None,
         }
 
 

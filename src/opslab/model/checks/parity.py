@@ -46,7 +46,7 @@ class BarsParity(Record):
     missing_ranges: tuple[BarRange, ...]
     different: int
     """Seen with other values."""
-    out_of_place: int
+    unexpected: int
     """Seen, and not a candle of the run's data, or not in its turn."""
     first: BarDifference | None
 
@@ -85,11 +85,11 @@ class LeftOut(Record):
 
     at_missing_bars: int = 0
     """Decided by one run at bars that the other did not see."""
-    out_of_reach: int = 0
+    outside_window: int = 0
     """Decided before the first bar of both, or behind the last."""
-    by_the_lab: int = 0
+    lab_orders: int = 0
     """Made to end the run, by no strategy."""
-    without_bar: int = 0
+    before_first_bar: int = 0
     """Made before there was a bar."""
 
 
@@ -109,12 +109,12 @@ class FillDifference(Record):
     a: str
     """Client order id in run `a`."""
     b: str
-    what: Literal["status", "quantity", "fills", "price", "liquidity", "fee", "canceled"]
+    field: Literal["status", "quantity", "fills", "price", "liquidity", "fee", "canceled"]
     before: str | None
     """In run `a`."""
     after: str | None
     cause: Cause
-    why: str
+    detail: str
 
 
 class FillsParity(Record):

@@ -22,6 +22,27 @@ from opslab.model.messages.paper_messages import FeedName, OnStop
 from opslab.model.messages.venue_messages import VenueEndpoints
 from opslab.model.primitives.record import Record
 
+SignalName = Literal["SIGINT", "SIGTERM", "SIGHUP"]
+StopReason = Literal[
+    "last_bar",
+    "max_bars",
+    "end_of_data",
+    "max_seconds",
+    "SIGINT",
+    "SIGTERM",
+    "SIGHUP",
+    "kill_switch",
+    "failure",
+    "venue_lost",
+    "engine_lost",
+    "engine_ended",
+    "node_ended",
+    "owner_gone",
+    "control_lost",
+    "control_backlog",
+]
+"""Why a paper run ends. The engine sends `last_bar`, which control records as the bound that the run reached."""
+
 RESULT_FILES = ("orders", "fills", "positions")
 BARS = "bars"
 """Rows of a paper run: each bar that its strategy was given."""
@@ -48,10 +69,10 @@ class ScenarioPlan(Record):
     version: str
 
 
-class OwnStrategyPlan(Record):
+class UserStrategyPlan(Record):
     """A user's class, to be loaded in a child."""
 
-    kind: Literal["own"] = "own"
+    kind: Literal["user"] = "user"
     folder: str
     """Absolute folder of the spec, where modules are looked for before the installed packages."""
     path: str
@@ -65,7 +86,7 @@ class EnginePlan(Record):
 
     kind: Literal["backtest"] = "backtest"
     run_id: str
-    strategy: Annotated[ScenarioPlan | OwnStrategyPlan, Field(discriminator="kind")]
+    strategy: Annotated[ScenarioPlan | UserStrategyPlan, Field(discriminator="kind")]
     symbol: dict[str, Any]
     """The instrument's entry of the venue's exchangeInfo."""
     bar_type: str
@@ -92,7 +113,7 @@ class LivePlan(Record):
 
     kind: Literal["paper"] = "paper"
     run_id: str
-    strategy: Annotated[ScenarioPlan | OwnStrategyPlan, Field(discriminator="kind")]
+    strategy: Annotated[ScenarioPlan | UserStrategyPlan, Field(discriminator="kind")]
     symbol: dict[str, Any]
     bar_type: str
     endpoints: VenueEndpoints

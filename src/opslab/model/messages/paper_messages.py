@@ -2,7 +2,7 @@
 
 Up from the engine, besides the frames of `model/messages/engine_messages.py`:
 
-    beat       {"beat": {...}}              a `Beat`, once a second; telemetry, may be dropped
+    heartbeat  {"heartbeat": {...}}         an `EngineHeartbeat`, once a second; telemetry, may be dropped
     snapshot   {"snapshot": {...}}          a `NodeSnapshot`: the answer to a word, and once at the end
     handled    {"handled": n}               bar n of this engine is dealt with and its orders are acknowledged
     flattened  {"flattened": {...}}         a `Flattened`: what the engine did to leave the account as `on_stop` wants
@@ -28,7 +28,7 @@ FeedState = Literal["live", "silent", "disconnected", "recovering"]
 OnStop = Literal["flatten", "leave"]
 
 
-class PositionNow(Record):
+class PositionState(Record):
     """Quantities and prices of this and the next two are text, as plain digits."""
 
     instrument: str
@@ -38,7 +38,7 @@ class PositionNow(Record):
     average_entry_price: str | None
 
 
-class OrderNow(Record):
+class OrderState(Record):
     client_order_id: str
     instrument: str
     side: str
@@ -50,24 +50,24 @@ class OrderNow(Record):
     """In the engine's words; see `reconciliation/snapshot.py`."""
 
 
-class BalanceNow(Record):
+class BalanceState(Record):
     asset: str
     total: str
     free: str
     locked: str
 
 
-class AccountNow(Record):
+class AccountState(Record):
     """An account at an instant: a snapshot document of `tc reconcile`. A part is None when it could not be asked."""
 
     snapshot_version: Literal["v1"] = "v1"
     as_of: str
-    positions: tuple[PositionNow, ...] | None
-    open_orders: tuple[OrderNow, ...] | None
-    balances: tuple[BalanceNow, ...] | None
+    positions: tuple[PositionState, ...] | None
+    open_orders: tuple[OrderState, ...] | None
+    balances: tuple[BalanceState, ...] | None
 
 
-class Waiting(Record):
+class InFlightUpdate(Record):
     """An order that waits for its answer, or a fill that just took place, as the engine knows it."""
 
     kind: Literal["order", "fill"]
@@ -78,26 +78,26 @@ class Waiting(Record):
 class NodeSnapshot(Record):
     """What the node believes."""
 
-    ask: int
+    request_number: int
     """The number of the word that it answers; 0: the last one, when the engine has ended its work."""
-    account: AccountNow
-    waiting: tuple[Waiting, ...]
+    account: AccountState
+    in_flight: tuple[InFlightUpdate, ...]
     venue_order_ids: dict[str, str]
     """Client order id to the venue's, of the open orders: on the wire the adapter spells client order ids its way."""
 
 
-class Queue(Record):
+class QueueState(Record):
     state: str
     """`normal`, or what the engine's monitor says of it."""
     depth: int | None
 
 
-class Beat(Record):
+class EngineHeartbeat(Record):
     """How the node is, once a second, told by the engine's own thread: while that is blocked there is none."""
 
     number: int
     """From 1, of this engine."""
-    at: str
+    sent_at: str
     bars: int
     quotes: int
     trades: int
@@ -108,15 +108,15 @@ class Beat(Record):
     feeds: dict[FeedName, FeedState]
     sockets: dict[str, str]
     """The engine's name of a socket to its state."""
-    queue: Queue
+    queue: QueueState
     gate_closed: bool
-    gated: int
+    orders_gated: int
     memory_bytes: int
     event_lag_ms: float | None
     """The longest since the last beat from the receipt of a market message to its handler."""
     timer_lag_ms: float
     """By how much this beat is late."""
-    order_trips_ms: tuple[float, ...]
+    order_round_trips_ms: tuple[float, ...]
     """From the making of an order to its acceptance, of those accepted since the last beat."""
     node: NodeSnapshot
 
@@ -129,10 +129,10 @@ class Flattened(Record):
     seconds: float
 
 
-class VenueStatement(Record):
+class AccountSnapshot(Record):
     """What the venue says of the account, from its own book, past every fault. Client order ids as on the wire."""
 
-    account: AccountNow
+    account: AccountState
     venue_order_ids: dict[str, str]
     transactions: int
     """In the ledger."""

@@ -14,7 +14,7 @@ Up, as JSON lines on an inherited descriptor: frames, each an object with one of
     listening  {"listening": {...}}                     a `VenueEndpoints`: clients may come
     refused    {"refused": {"message":, "hint":}}       it cannot serve, and ends
     progress   {"progress": {...}}                      a `VenueProgress`, about once a second
-    log        {"log": {"what":, ...}}                  something that an operator may want to know of
+    log        {"log": {"event":, ...}}                  something that an operator may want to know of
     ended      {"ended": {...}}                         a `VenueProgress`, last of all
 """
 

@@ -11,7 +11,7 @@ class CodeParts(Record):
     """Digest of each file of the lab's own package, by relative path."""
     distributions: tuple[str, ...]
     """`name==version` of everything installed, sorted."""
-    own: dict[str, str]
+    strategy: dict[str, str]
     """Digest of each file of a user's strategy, by name; empty of a scenario. See `runs/planning/strategy_files.py`."""
 
     def digest(self) -> str:

@@ -2,29 +2,29 @@
 
 from typing import Literal
 
-from opslab.model.messages.paper_messages import FeedName, FeedState, Queue
+from opslab.model.messages.paper_messages import FeedName, FeedState, QueueState
 from opslab.model.primitives.record import Record
 from opslab.model.run.metadata import Owner
 
 Phase = Literal["starting", "running", "restarting", "stopping"]
 
 
-class FeedNow(Record):
+class FeedStatus(Record):
     state: FeedState
-    seen: int
+    messages: int
     age_seconds: float | None
 
 
-class PaperLive(Record):
+class PaperStatus(Record):
     """How a paper run is, as its last beat said."""
 
     phase: Phase
     engine: int
     """Which one of the run, from 1."""
-    beat_age_seconds: float | None
-    feeds: dict[FeedName, FeedNow]
+    heartbeat_age_seconds: float | None
+    feeds: dict[FeedName, FeedStatus]
     sockets: dict[str, str]
-    queue: Queue | None
+    queue: QueueState | None
     messages_per_second: float | None
     """Market messages that the node took."""
     event_lag_ms: float | None
@@ -37,7 +37,7 @@ class PaperLive(Record):
     """State of the last one."""
 
 
-class Live(Record):
+class LiveStatus(Record):
     """`runtime/live/<run_id>.json`, written again every second by the run's owner; gone when the run has ended."""
 
     live_version: Literal["v1"] = "v1"
@@ -47,5 +47,5 @@ class Live(Record):
     """When it was written, UTC."""
     bars_seen: int
     bars_total: int
-    paper: PaperLive | None = None
+    paper: PaperStatus | None = None
     """Of a paper run alone."""

@@ -43,12 +43,12 @@ class Manifest(Record):
         return digest(self.model_dump(mode="json", exclude={"seal"}))
 
 
-Kind = Literal["changed", "missing", "added", "unreadable", "left_behind"]
-"""`left_behind`: what a process that died left over; it changes nothing that was sealed."""
+Kind = Literal["changed", "missing", "added", "unreadable", "leftover"]
+"""`leftover`: what a process that died left over; it changes nothing that was sealed."""
 Verdict = Literal["whole", "changed", "unsealed"]
 
 
-class Finding(Record):
+class SealFinding(Record):
     """One file that is not as the seal says. `line` counts from 1, `byte` from 0; None where there is no such place."""
 
     kind: Kind
@@ -65,7 +65,7 @@ class Verification(Record):
     verdict: Verdict
     status: Status | None
     """What the journal says, and its owner; None when it cannot be read."""
-    findings: tuple[Finding, ...]
+    findings: tuple[SealFinding, ...]
     """One for each file, the first thing first."""
     seal: str | None
     """Digest of the seal; None without one."""

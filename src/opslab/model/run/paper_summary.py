@@ -6,13 +6,14 @@ known, which is not the same as none.
 
 from typing import Literal
 
+from opslab.model.messages.engine_messages import StopReason
 from opslab.model.messages.paper_messages import FeedName, OnStop
 from opslab.model.primitives.record import Record
 
 Reconciled = Literal["ok", "warning", "mismatch", "unknown"]
 
 
-class EngineLife(Record):
+class EngineFacts(Record):
     """One engine of the run."""
 
     number: int
@@ -20,7 +21,7 @@ class EngineLife(Record):
     started_at: str
     ended_at: str | None = None
     ended_by: str | None = None
-    """In a word: `asked` by control, or why control was sure that it had to go (`hang`, `memory`, `no_start`), or what
+    """In a word: `stopped` by control, or why control was sure that it had to go (`hang`, `memory`, `no_start`), or what
     it said itself (`strategy`, `engine`, `lab`), or how it died (`SIGKILL`, `SIGABRT`, `exit 3`)."""
     failure: str | None = None
     """Its kind and message; traceback or panic text are with the run's own failure, or in `logs/`."""
@@ -47,22 +48,21 @@ class Reconciliations(Record):
     unknown: int = 0
 
 
-class AccountAtEnd(Record):
+class AccountFacts(Record):
     """The account behind the last order."""
 
     open_orders: int
     position: str
     """Signed, as plain digits; negative is short."""
     flat: bool
-    said_by: Literal["venue", "ledger"] = "venue"
+    source: Literal["venue", "ledger"] = "venue"
     """The venue in its own words, or its ledger alone: of a run that `tc run recover` settled."""
 
 
 class StopFacts(Record):
     """How the run was brought to its end."""
 
-    why: str
-    """`max_bars`, `end_of_data`, `max_seconds`, a signal's name, `failure`, or `owner_gone`."""
+    reason: StopReason
     on_stop: OnStop
     seconds_to_gate: float | None = None
     """From the reason to the last moment that an order could pass."""
@@ -81,7 +81,7 @@ class Latencies(Record):
 
 
 class PaperFacts(Record):
-    engines: tuple[EngineLife, ...]
+    engines: tuple[EngineFacts, ...]
     restarts: int
     bars_expected: int
     """By the spec: the window, or as many of it as `max_bars` says."""
@@ -89,12 +89,12 @@ class PaperFacts(Record):
     bars_missed: int | None
     """Closed at the venue while the run went on, and seen by no engine."""
     heartbeats: int
-    dropped_beats: int | None
+    dropped_heartbeats: int | None
     """That an engine could not get rid of."""
     feeds: dict[FeedName, FeedFacts]
     reconciliations: Reconciliations
     final_reconciliation: Reconciled | None
-    account_at_end: AccountAtEnd | None
+    final_account: AccountFacts | None
     stop: StopFacts | None
     latencies: Latencies
     orders_unknown: int | None = None

@@ -50,7 +50,7 @@ class StrategyRef(Record):
         return {"name": self.name, "version": self.version}
 
 
-class OwnStrategy(Record):
+class UserStrategyRef(Record):
     """A strategy class of the user's, from the spec's folder or an installed package."""
 
     path: ClassPath = Field(description="the strategy's class, as module:Class or package.module:Class")
@@ -75,13 +75,13 @@ class OwnStrategy(Record):
 def _kind_of_strategy(value: Any) -> str | None:
     """By the keys that are there. What is no mapping at all is refused as a scenario is."""
     if not isinstance(value, dict):
-        return "own" if isinstance(value, OwnStrategy) else "scenario"
+        return "own" if isinstance(value, UserStrategyRef) else "scenario"
     own, scenario = "path" in value, "name" in value
     return None if own == scenario else ("own" if own else "scenario")
 
 
 AnyStrategy = Annotated[
-    Annotated[StrategyRef, Tag("scenario")] | Annotated[OwnStrategy, Tag("own")],
+    Annotated[StrategyRef, Tag("scenario")] | Annotated[UserStrategyRef, Tag("own")],
     Discriminator(
         _kind_of_strategy,
         custom_error_type="kind_of_strategy",
@@ -289,7 +289,7 @@ class _Common(Record):
         """
         left_out: Any = {"run_id": True, "connectivity_readiness": True, "data": {"dataset", "fingerprint"}}
         asked = self.model_dump(mode="json", exclude=left_out)
-        if isinstance(self.strategy, OwnStrategy):  # 0.10, 0.1 and "0.1" may be three things to a strategy
+        if isinstance(self.strategy, UserStrategyRef):  # 0.10, 0.1 and "0.1" may be three things to a strategy
             asked["strategy"]["config"] = exact_json(self.strategy.config)
         return asked
 

@@ -10,28 +10,28 @@ PATIENCE_SECONDS = 15.0
 
 
 @dataclass(frozen=True, slots=True)
-class OutOfOrder:
+class OutOfOrderBar:
     """A bar that is not newer than the newest one."""
 
     ts_event: int
     newest: int
 
 
-class Bars:
-    def __init__(self, last_close_ns: int, none_waits: Callable[[], bool], tell: Callable[[int], None]) -> None:
+class BarTracker:
+    def __init__(self, last_close_ns: int, is_empty: Callable[[], bool], tell: Callable[[int], None]) -> None:
         """none_waits: whether every order has been answered. tell: called with the number of bars dealt with."""
         self.count = 0
         self.newest_ns: int | None = None
         self._last_close_ns = last_close_ns
-        self._none_waits = none_waits
+        self._none_waits = is_empty
         self._tell = tell
         self._told = 0
         self._came_at = 0.0
         self._returned = True
 
-    def saw(self, ts_event: int, now: float) -> OutOfOrder | None:
+    def saw(self, ts_event: int, now: float) -> OutOfOrderBar | None:
         if self.newest_ns is not None and ts_event <= self.newest_ns:
-            return OutOfOrder(ts_event, self.newest_ns)
+            return OutOfOrderBar(ts_event, self.newest_ns)
         self.count += 1
         self.newest_ns = ts_event
         self._came_at = now

@@ -15,7 +15,7 @@ from nautilus_trader.model import InstrumentId, OrderSide, Quantity
 from nautilus_trader.trading import Strategy
 
 from opslab.model.messages.paper_messages import Flattened
-from opslab.nautilus.live.venue_rest_client import AccountClient, Standing, Unanswered
+from opslab.nautilus.live.venue_rest_client import AccountState, VenueRestClient, VenueUnreachable
 from opslab.nautilus.live.venue_rest_client import flatten as flatten_past_engine
 
 ROUND_SECONDS = 0.25
@@ -28,11 +28,11 @@ PAST_ENGINE_ROUND = 3
 """From this round on the venue is also told directly."""
 
 
-class Asker:
+class AccountPoller:
     """`ask` from the engine's thread; `answers` are there when they are."""
 
-    def __init__(self, client: AccountClient) -> None:
-        self.answers: queue.SimpleQueue[Standing | None] = queue.SimpleQueue()
+    def __init__(self, client: VenueRestClient) -> None:
+        self.answers: queue.SimpleQueue[AccountState | None] = queue.SimpleQueue()
         """None: the venue could not be asked."""
         self._client = client
         self._asked: queue.SimpleQueue[bool] = queue.SimpleQueue()
@@ -45,11 +45,11 @@ class Asker:
     def _work(self) -> None:
         while True:
             if self._asked.get():
-                with suppress(Unanswered):
+                with suppress(VenueUnreachable):
                     flatten_past_engine(self._client)
             try:
                 self.answers.put(self._client.standing())
-            except Unanswered:
+            except VenueUnreachable:
                 self.answers.put(None)
 
 
@@ -57,12 +57,12 @@ class Flatten:
     """`step` until it gives a `Flattened`; then it is over. All of it on the engine's thread."""
 
     def __init__(
-        self, asker: Asker, close: Callable[[], None], none_waits: Callable[[], bool], began_at: float
+        self, asker: AccountPoller, close: Callable[[], None], is_empty: Callable[[], bool], began_at: float
     ) -> None:
         """close: asks the engine to end everything. none_waits: whether no order is on its way any more."""
         self._asker = asker
         self._close = close
-        self._none_waits = none_waits
+        self._none_waits = is_empty
         self._began_at = began_at
         self._round = 0
         self._round_at = began_at

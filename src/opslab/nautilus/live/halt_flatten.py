@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from opslab.model.messages.paper_messages import Flattened
-from opslab.nautilus.live.rest_flatten import Hunt
+from opslab.nautilus.live.rest_flatten import RestFlattener
 
 ROUND_SECONDS = 0.25
 LIMIT_SECONDS = 1.0
@@ -18,17 +18,17 @@ class HaltFlatten:
 
     def __init__(
         self,
-        hunt: Hunt,
+        hunt: RestFlattener,
         close: Callable[[], None],
         waiting: Callable[[], int],
-        none_waits: Callable[[], bool],
+        is_empty: Callable[[], bool],
         began_at: float,
     ) -> None:
         """close: asks the engine to end everything. waiting: how many orders wait for an answer."""
         self._hunt = hunt
         self._close = close
         self._waiting = waiting
-        self._none_waits = none_waits
+        self._none_waits = is_empty
         self._began_at = began_at
         self._round_at: float | None = None
 

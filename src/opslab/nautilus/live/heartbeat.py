@@ -4,14 +4,14 @@ import os
 from dataclasses import dataclass, field
 from typing import Any
 
-from opslab.model.messages.paper_messages import Queue
+from opslab.model.messages.paper_messages import QueueState
 from opslab.model.primitives.instant import NS_PER_MS
 
 BEAT_SECONDS = 1.0
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
-class Pulse:
+class HeartbeatTimer:
     """When the next beat is due. One that is late is not made up for: what was missed stays missed."""
 
     def __init__(self, began_at: float) -> None:
@@ -34,7 +34,7 @@ class Pulse:
 
 
 @dataclass(slots=True)
-class Vitals:
+class EngineVitals:
     sockets: dict[str, str] = field(default_factory=dict)
     lag_ns: int | None = None
     """The longest since the last beat."""
@@ -56,10 +56,10 @@ class Vitals:
         else:
             self._full.pop(name, None)
 
-    def queue(self) -> Queue:
+    def queue(self) -> QueueState:
         if not self._full:
-            return Queue(state="normal", depth=None)
-        return Queue(state=", ".join(sorted(self._full)), depth=max(self._full.values()))
+            return QueueState(state="normal", depth=None)
+        return QueueState(state=", ".join(sorted(self._full)), depth=max(self._full.values()))
 
 
 def memory_bytes() -> int:

@@ -10,14 +10,14 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from opslab.model.messages.engine_messages import LivePlan
-from opslab.model.messages.paper_messages import FEEDS, Beat, FeedName
+from opslab.model.messages.paper_messages import FEEDS, EngineHeartbeat, FeedName
 from opslab.model.primitives.instant import NS_PER_SECOND, iso
-from opslab.nautilus.live.bar_tracker import Bars
+from opslab.nautilus.live.bar_tracker import BarTracker
 from opslab.nautilus.live.feed_state import Feed, FeedChange
-from opslab.nautilus.live.heartbeat import Pulse, Vitals, memory_bytes
+from opslab.nautilus.live.heartbeat import EngineVitals, HeartbeatTimer, memory_bytes
 from opslab.nautilus.live.node_state import NodeState
-from opslab.nautilus.live.shutdown import Ending
-from opslab.nautilus.strategy.live_recorder import LiveWatch
+from opslab.nautilus.live.shutdown import ShutdownSequence
+from opslab.nautilus.strategy.live_recorder import LiveStrategyRecorder
 from opslab.ports import Clock
 
 STALL_SECONDS = 0.25
@@ -34,7 +34,7 @@ USER_STREAM = "binance-futures-user-streams"
 
 
 @dataclass(slots=True)
-class Words:
+class ControlCommands:
     """What control said: filled by the thread that reads, emptied by the monitor."""
 
     snapshots: deque[int] = field(default_factory=deque)
@@ -46,10 +46,10 @@ class Monitor:
     def __init__(
         self,
         plan: LivePlan,
-        watch: LiveWatch,
-        words: Words,
+        watch: LiveStrategyRecorder,
+        words: ControlCommands,
         state: NodeState,
-        ending: Ending,
+        ending: ShutdownSequence,
         ask_again: Callable[[], None],
     ) -> None:
         """Made when the node runs. ask_again: has the engine ask the venue for its balances and orders."""
@@ -59,9 +59,9 @@ class Monitor:
         now = self._clock.monotonic_s()
         self._feeds = {name: Feed(plan.silent_after_seconds.get(name, float("inf")), now) for name in FEEDS}
         self._quotes, self._trades = self._feeds["quotes"], self._feeds["trades"]
-        self._bars = Bars(plan.last_close_ns, self._none_waits, self._tell_handled)
-        self._pulse = Pulse(now)
-        self._vitals = Vitals()
+        self._bars = BarTracker(plan.last_close_ns, self._none_waits, self._tell_handled)
+        self._pulse = HeartbeatTimer(now)
+        self._vitals = EngineVitals()
         self._changes = 0
         self._judges_from = now
         watch.after_event = self._settle
@@ -74,7 +74,7 @@ class Monitor:
         self._vitals.saw_lag(lag_ns)
         late = self._bars.saw(ts_event, now)
         if late is not None:
-            payload = {**asdict(late), "spared": self._watch.spares}
+            payload = {**asdict(late), "skipped": self._watch.skips_stale_bars}
             self._watch.frames.send({"event": "bar_out_of_order", "payload": payload})
             return
         if self._watch.handled_ns >= ts_event:  # the strategy has had it already
@@ -125,13 +125,13 @@ class Monitor:
             self.tell_snapshot(self._words.snapshots.popleft())
         late = self._pulse.late_seconds(now)
         if late is not None:
-            self._watch.frames.offer({"beat": self._beat(now, late).model_dump()})
+            self._watch.frames.offer({"heartbeat": self._beat(now, late).model_dump()})
         if self._words.backlogged():
-            self._watch.ask_to_end("control does not read what it is told")
+            self._watch.ask_to_end("control_backlog")
         if self._bars.all_done(now):
-            self._watch.ask_to_end("last bar handled")
+            self._watch.ask_to_end("last_bar")
         if self._watch.stop and self._ending.step(now):
-            self._watch.frames.send({"beat": self._beat(now, self._pulse.last(now)).model_dump()})
+            self._watch.frames.send({"heartbeat": self._beat(now, self._pulse.last(now)).model_dump()})
 
     @property
     def is_over(self) -> bool:
@@ -171,13 +171,13 @@ class Monitor:
         }
         self._watch.frames.send({"event": "feed_state_changed", "payload": payload})
 
-    def _beat(self, now: float, late: float) -> Beat:
+    def _beat(self, now: float, late: float) -> EngineHeartbeat:
         feeds, watch = self._feeds, self._watch
         ages = {name: feed.age_seconds(now) for name, feed in feeds.items()}
         now_ns = self._clock.now_ns()
-        return Beat(
+        return EngineHeartbeat(
             number=self._pulse.number,
-            at=iso(now_ns),
+            sent_at=iso(now_ns),
             bars=self._bars.count,
             quotes=self._quotes.count,
             trades=self._trades.count,
@@ -187,11 +187,11 @@ class Monitor:
             sockets=dict(self._vitals.sockets),
             queue=self._vitals.queue(),
             gate_closed=watch.stop,
-            gated=watch.gated,
+            orders_gated=watch.gated,
             memory_bytes=memory_bytes(),
             event_lag_ms=self._vitals.take_lag_ms(),
             timer_lag_ms=round(late * 1000, 3),
-            order_trips_ms=tuple(round(trip * 1000, 3) for trip in watch.answers.take_trips()),
+            order_round_trips_ms=tuple(round(trip * 1000, 3) for trip in watch.answers.take_trips()),
             node=self._state.snapshot(0, now_ns, watch.answers.waiting(now)),
         )
 
@@ -199,7 +199,7 @@ class Monitor:
         self._bars.settle(self._clock.monotonic_s())
 
     def _none_waits(self) -> bool:
-        return self._watch.answers.none_waits()
+        return self._watch.answers.is_empty()
 
     def _tell_handled(self, bars: int) -> None:
         if self._plan.tells_handled:

@@ -8,23 +8,25 @@ from nautilus_trader.model import Bar, BarType, QuoteTick, TradeTick
 
 from opslab.model.primitives.instant import NS_PER_SECOND
 from opslab.nautilus.live.monitor import Monitor
-from opslab.nautilus.strategy.live_recorder import LiveWatch
+from opslab.nautilus.strategy.live_recorder import LiveStrategyRecorder
 
 TICK_NS = 10_000_000
 
 
-class Onlooker(DataActor):
+class MonitorActor(DataActor):
     """Beside the strategy. What it raises fails the run as the lab's own mistake, and stops the node at once."""
 
-    watch: LiveWatch
+    watch: LiveStrategyRecorder
     bar_type: BarType
     make_monitor: Callable[[Cache], Monitor]
     stop_node: Callable[[], None]
 
     @staticmethod
-    def made(watch: LiveWatch, make_monitor: Callable[[Cache], Monitor], stop_node: Callable[[], None]) -> "Onlooker":
+    def made(
+        watch: LiveStrategyRecorder, make_monitor: Callable[[Cache], Monitor], stop_node: Callable[[], None]
+    ) -> "MonitorActor":
         """make_monitor: called when the node runs."""
-        actor = Onlooker()
+        actor = MonitorActor()
         actor.watch, actor.make_monitor, actor.stop_node = watch, make_monitor, stop_node
         actor.bar_type = BarType.from_str(watch.bar_type)
         return actor

@@ -33,15 +33,15 @@ from opslab.model.messages.engine_messages import LivePlan, ScenarioPlan
 from opslab.model.messages.paper_messages import Flattened
 from opslab.model.primitives.loopback_url import LoopbackUrl
 from opslab.model.run.metadata import Failure
-from opslab.nautilus.backtest import Outcome, engine_version, report
-from opslab.nautilus.live.monitor import Monitor, Words
-from opslab.nautilus.live.monitor_actor import Onlooker
+from opslab.nautilus.backtest import EngineOutcome, engine_version, report
+from opslab.nautilus.live.monitor import ControlCommands, Monitor
+from opslab.nautilus.live.monitor_actor import MonitorActor
 from opslab.nautilus.live.node_state import NodeState
-from opslab.nautilus.live.rest_flatten import Hunt
-from opslab.nautilus.live.shutdown import LEFT, Ending
-from opslab.nautilus.live.venue_rest_client import AccountClient, Unanswered, flatten
+from opslab.nautilus.live.rest_flatten import RestFlattener
+from opslab.nautilus.live.shutdown import LEFT, ShutdownSequence
+from opslab.nautilus.live.venue_rest_client import VenueRestClient, VenueUnreachable, flatten
 from opslab.nautilus.strategy.guarded import Guarded, replaced
-from opslab.nautilus.strategy.live_recorder import LiveWatch
+from opslab.nautilus.strategy.live_recorder import LiveStrategyRecorder
 
 ACCOUNT = AccountId("BINANCE-001")
 CONNECT_SECONDS = 20
@@ -77,11 +77,11 @@ _UNREADY = "readiness timeout while waiting for engine connections"
 def run(
     plan: LivePlan,
     strategy: Guarded,
-    watch: LiveWatch,
-    words: Words,
-    give_up: Callable[[Outcome], None],
-    hunt: Hunt,
-) -> Outcome:
+    watch: LiveStrategyRecorder,
+    words: ControlCommands,
+    give_up: Callable[[EngineOutcome], None],
+    hunt: RestFlattener,
+) -> EngineOutcome:
     """Run until the last bar is dealt with, until `watch.stop`, or to a failure, which stands in `watch.failure`.
 
     give_up: called from another thread when a node that was never connected does not stop; must not return.
@@ -89,14 +89,14 @@ def run(
     Raises: Usage when the venue is not on this machine.
     """
     instrument = instrument_of(plan.symbol)
-    client = AccountClient(plan.endpoints, instrument.symbol, watch.clock)
+    client = VenueRestClient(plan.endpoints, instrument.symbol, watch.clock)
     node = _node(plan)
     handle = node.handle()
     monitors: list[Monitor] = []
 
     def monitor(cache: Cache) -> Monitor:
         state = NodeState(cache, instrument)
-        ending = Ending(
+        ending = ShutdownSequence(
             plan=plan,
             instrument=instrument,
             strategy=strategy,
@@ -113,7 +113,7 @@ def run(
 
     node.add_strategy(strategy)
     _claim(strategy, InstrumentId.from_str(instrument.instrument_id))
-    node.add_actor(Onlooker.made(watch, monitor, handle.stop))
+    node.add_actor(MonitorActor.made(watch, monitor, handle.stop))
     watch.frames.send({"event": "engine_started", "payload": {"engine": "nautilus", "version": engine_version()}})
     watch.frames.send({"event": "scenario_registered", "payload": {**named(plan), "bar_type": plan.bar_type}})
     ended, one_alone = threading.Event(), threading.Lock()
@@ -129,14 +129,15 @@ def run(
         node.run()
     except Exception as error:  # noqa: BLE001  (the engine raises plain RuntimeErrors, also for what on_start raised)
         if not (_NO_GOODBYE in str(error) and monitors and monitors[0].is_over):
-            _failed(watch, str(error))
+            _failed(watch, "engine", str(error))
     ended.set()
     one_alone.acquire()  # for ever, when this process is being given up
     seconds = time.perf_counter() - began
     if not watch.stop:
-        _failed(watch, "the node stopped by itself before the run was over")
+        _failed(watch, "engine", "the node stopped by itself before the run was over")
     for name in replaced(strategy):
-        _failed(watch, f"the strategy put another {name} in place of its own while it ran: nobody saw what that did")
+        message = f"the strategy put another {name} in place of its own while it ran: nobody saw what that did"
+        _failed(watch, "strategy", message)
     _tell_account(plan, watch, client, hunt)
     return _outcome(watch, early=not (monitors and monitors[0].saw_last_bar), seconds=seconds)
 
@@ -148,7 +149,7 @@ def named(plan: LivePlan) -> dict[str, str]:
     return {"path": asked.path, **({"config_path": asked.config_path} if asked.config_path else {})}
 
 
-def leave_account(plan: LivePlan, client: AccountClient) -> Flattened:
+def leave_account(plan: LivePlan, client: VenueRestClient) -> Flattened:
     """As `on_stop` wants it, past an engine that does not do it. From any thread, and blocking for some seconds."""
     if plan.on_stop == "leave":
         return LEFT
@@ -158,7 +159,7 @@ def leave_account(plan: LivePlan, client: AccountClient) -> Flattened:
         if rounds:
             time.sleep(PAST_ENGINE_ROUND_SECONDS)
         rounds += 1
-        with suppress(Unanswered):
+        with suppress(VenueUnreachable):
             flat = flatten(client)
     return Flattened(flat=flat, rounds=rounds, seconds=round(time.perf_counter() - began, 6))
 
@@ -171,9 +172,9 @@ def _ask_again(strategy: Guarded, state: NodeState) -> None:
         Strategy.query_order(strategy, order)
 
 
-def _tell_account(plan: LivePlan, watch: LiveWatch, client: AccountClient, hunt: Hunt) -> None:
+def _tell_account(plan: LivePlan, watch: LiveStrategyRecorder, client: VenueRestClient, hunt: RestFlattener) -> None:
     """When the monitor did not see to it: the node never ran, or was stopped past it. In a halt in any case."""
-    watch.ask_to_end("the node has ended")
+    watch.ask_to_end("node_ended")
     watch.tell_gate()
     if watch.halted:
         done = hunt.finish()
@@ -185,16 +186,15 @@ def _tell_account(plan: LivePlan, watch: LiveWatch, client: AccountClient, hunt:
         watch.tell_flattened(Flattened(flat=done.flat, rounds=rounds, seconds=round(seconds, 6)))
 
 
-def _outcome(watch: LiveWatch, *, early: bool, seconds: float) -> Outcome:
+def _outcome(watch: LiveStrategyRecorder, *, early: bool, seconds: float) -> EngineOutcome:
     watch.frames.send({"ended": {"bars": watch.bars, "early": early}})
     counters, reasons = report(watch)
-    return Outcome(counters=counters, denial_reasons=reasons, seconds=seconds, bars=watch.bars)
+    return EngineOutcome(counters=counters, denial_reasons=reasons, seconds=seconds, bars=watch.bars)
 
 
-def _failed(watch: LiveWatch, message: str) -> None:
+def _failed(watch: LiveStrategyRecorder, kind: Literal["strategy", "engine"], message: str) -> None:
     if watch.failure is not None:
         return
-    kind: Literal["strategy", "engine"] = "strategy" if message.startswith("the strategy") else "engine"
     if _UNREADY in message:
         message = f"the node could not connect within {CONNECT_SECONDS} s"
     watch.failure = Failure(kind=kind, message=watch.clean(message))
@@ -207,7 +207,7 @@ def _claim(strategy: Guarded, instrument_id: InstrumentId) -> None:
         strategy.set_external_order_instrument_ids([instrument_id])
 
 
-def _hangs_unconnected(watch: LiveWatch, handle: LiveNodeHandle, ended: threading.Event) -> bool:
+def _hangs_unconnected(watch: LiveStrategyRecorder, handle: LiveNodeHandle, ended: threading.Event) -> bool:
     """From beside, where only the node's handle may be touched: whether it was to stop before it ran, and does not."""
     while not ended.wait(LOOK_SECONDS):
         if watch.began:

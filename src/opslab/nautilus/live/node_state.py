@@ -12,7 +12,14 @@ from nautilus_trader.common import Cache
 from nautilus_trader.model import InstrumentId, Venue
 
 from opslab.model.market.instrument import VENUE, Instrument
-from opslab.model.messages.paper_messages import AccountNow, BalanceNow, NodeSnapshot, OrderNow, PositionNow, Waiting
+from opslab.model.messages.paper_messages import (
+    AccountState,
+    BalanceState,
+    InFlightUpdate,
+    NodeSnapshot,
+    OrderState,
+    PositionState,
+)
 from opslab.model.primitives.canonical import decimal_text
 from opslab.model.primitives.instant import iso
 
@@ -25,16 +32,16 @@ class NodeState:
         self._symbol = instrument.symbol
         self._instrument_id = InstrumentId.from_str(instrument.instrument_id)
 
-    def snapshot(self, ask: int, now_ns: int, waiting: tuple[Waiting, ...]) -> NodeSnapshot:
+    def snapshot(self, ask: int, now_ns: int, waiting: tuple[InFlightUpdate, ...]) -> NodeSnapshot:
         orders = self.open_orders()
-        account = AccountNow(
+        account = AccountState(
             as_of=iso(now_ns),
             positions=self._positions(),
             open_orders=tuple(self._order(order) for order in orders),
             balances=self._balances(),
         )
         ids = {str(order.client_order_id): str(order.venue_order_id) for order in orders if order.venue_order_id}
-        return NodeSnapshot(ask=ask, account=account, waiting=waiting, venue_order_ids=ids)
+        return NodeSnapshot(request_number=ask, account=account, in_flight=waiting, venue_order_ids=ids)
 
     def is_flat(self) -> bool:
         """Whether it knows of nothing open."""
@@ -48,9 +55,9 @@ class NodeState:
         found = [*self._cache.orders_open(), *self._cache.orders_inflight()]
         return list({str(order.client_order_id): order for order in found}.values())
 
-    def _order(self, order: Any) -> OrderNow:
+    def _order(self, order: Any) -> OrderState:
         price = getattr(order, "price", None)
-        return OrderNow(
+        return OrderState(
             client_order_id=str(order.client_order_id),
             instrument=self._symbol,
             side=_word(order.side),
@@ -61,7 +68,7 @@ class NodeState:
             status=_word(order.status),
         )
 
-    def _positions(self) -> tuple[PositionNow, ...]:
+    def _positions(self) -> tuple[PositionState, ...]:
         """One-way, as the venue keeps it, whichever strategies hold how much of it."""
         positions = self._cache.positions_open(instrument_id=self._instrument_id)
         signed = sum((_signed(position) for position in positions), Decimal(0))
@@ -69,7 +76,7 @@ class NodeState:
             return ()
         ahead = [position for position in positions if _signed(position) * signed > 0]
         price = decimal_text(_average(ahead))
-        position = PositionNow(
+        position = PositionState(
             instrument=self._symbol,
             side="LONG" if signed > 0 else "SHORT",
             signed_quantity=decimal_text(signed),
@@ -77,12 +84,12 @@ class NodeState:
         )
         return (position,)
 
-    def _balances(self) -> tuple[BalanceNow, ...] | None:
+    def _balances(self) -> tuple[BalanceState, ...] | None:
         account = self._cache.account_for_venue(Venue(VENUE))
         if account is None:
             return None
         return tuple(
-            BalanceNow(
+            BalanceState(
                 asset=str(currency),
                 total=_plain(balance.total),
                 free=_plain(balance.free),

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from opslab.model.messages.paper_messages import Flattened
-from opslab.nautilus.live.venue_rest_client import AccountClient, Standing, Unanswered
+from opslab.nautilus.live.venue_rest_client import AccountState, VenueRestClient, VenueUnreachable
 from opslab.ports import Clock
 
 ROUND_SECONDS = 0.04
@@ -25,10 +25,10 @@ FINISH_SECONDS = 4.0
 """How long a venue may take to become flat once the node has stopped."""
 
 
-class Hunt:
+class RestFlattener:
     """`begin` from any thread. `settled`: the account is flat, stays so, and nothing was on its way."""
 
-    def __init__(self, client: AccountClient, clock: Clock) -> None:
+    def __init__(self, client: VenueRestClient, clock: Clock) -> None:
         self._client = client
         self._clock = clock
         self._began_at: float | None = None
@@ -104,7 +104,7 @@ class Hunt:
             self._settled.set()
         return False
 
-    def _end(self, standing: Standing | None) -> None:
+    def _end(self, standing: AccountState | None) -> None:
         """The position first, the quickest way to be flat; whatever becomes of one order the other is given, too."""
         if standing is not None and standing.position:
             position = standing.position
@@ -112,11 +112,11 @@ class Hunt:
         if standing is None or standing.orders:
             self._try(self._client.cancel_all)
 
-    def _look(self) -> Standing | None:
-        with suppress(Unanswered):
+    def _look(self) -> AccountState | None:
+        with suppress(VenueUnreachable):
             return self._client.standing()
         return None
 
     def _try(self, do: Callable[[], None]) -> None:
-        with suppress(Unanswered):
+        with suppress(VenueUnreachable):
             do()

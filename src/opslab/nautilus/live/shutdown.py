@@ -12,13 +12,13 @@ from nautilus_trader.model import InstrumentId
 from opslab.model.market.instrument import Instrument
 from opslab.model.messages.engine_messages import LivePlan
 from opslab.model.messages.paper_messages import Flattened
-from opslab.nautilus.live.engine_flatten import Asker, Flatten, close_everything
+from opslab.nautilus.live.engine_flatten import AccountPoller, Flatten, close_everything
 from opslab.nautilus.live.halt_flatten import HaltFlatten
 from opslab.nautilus.live.node_state import NodeState
-from opslab.nautilus.live.rest_flatten import Hunt
-from opslab.nautilus.live.venue_rest_client import AccountClient
+from opslab.nautilus.live.rest_flatten import RestFlattener
+from opslab.nautilus.live.venue_rest_client import VenueRestClient
 from opslab.nautilus.strategy.guarded import Guarded
-from opslab.nautilus.strategy.live_recorder import LiveWatch
+from opslab.nautilus.strategy.live_recorder import LiveStrategyRecorder
 
 SETTLE_SECONDS = 1.0
 """How long the cache may take to agree with what was done."""
@@ -27,15 +27,15 @@ LEFT = Flattened(flat=False, rounds=0, seconds=0.0)
 
 
 @dataclass(slots=True)
-class Ending:
+class ShutdownSequence:
     plan: LivePlan
     instrument: Instrument
     strategy: Guarded
-    watch: LiveWatch
-    client: AccountClient
+    watch: LiveStrategyRecorder
+    client: VenueRestClient
     cache: Cache
     state: NodeState
-    hunt: Hunt
+    hunt: RestFlattener
     tell_snapshot: Callable[[int], None]
     stop_node: Callable[[], None]
     over: bool = False
@@ -78,7 +78,7 @@ class Ending:
         if self.watch.halted and not isinstance(self._flatten, HaltFlatten):
             self._flatten = HaltFlatten(self.hunt, self._close, self.watch.answers.waiting_count, self._none_waits, now)
         elif self._flatten is None:
-            self._flatten = Flatten(Asker(self.client), self._close, self._none_waits, now)
+            self._flatten = Flatten(AccountPoller(self.client), self._close, self._none_waits, now)
         return self._flatten.step(now)
 
     def _close(self) -> None:
@@ -89,4 +89,4 @@ class Ending:
         return self._none_waits() and (not self._flattens() or self.state.is_flat())
 
     def _none_waits(self) -> bool:
-        return self.watch.answers.none_waits() and self.state.none_in_flight()
+        return self.watch.answers.is_empty() and self.state.none_in_flight()

@@ -21,12 +21,12 @@ from opslab.ports import Clock
 TIMEOUT_SECONDS = 1.0
 
 
-class Unanswered(Exception):
+class VenueUnreachable(Exception):
     """The venue did not answer, or not with what was asked for."""
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class AccountState:
     """What the venue says is open of one instrument."""
 
     orders: int
@@ -38,7 +38,7 @@ class Standing:
         return not self.orders and not self.position
 
 
-class AccountClient:
+class VenueRestClient:
     def __init__(self, endpoints: VenueEndpoints, symbol: str, clock: Clock) -> None:
         """Raises Usage when the venue is not on this machine."""
         self._place = LoopbackUrl(endpoints.rest_url)
@@ -46,14 +46,14 @@ class AccountClient:
         self._symbol = symbol
         self._clock = clock
 
-    def standing(self) -> Standing:
+    def standing(self) -> AccountState:
         """Raises Unanswered."""
         orders = self._ask("GET", "/fapi/v1/openOrders")
         positions = self._ask("GET", "/fapi/v2/positionRisk")
         try:
-            return Standing(len(orders), sum((Decimal(row["positionAmt"]) for row in positions), Decimal(0)))
+            return AccountState(len(orders), sum((Decimal(row["positionAmt"]) for row in positions), Decimal(0)))
         except (KeyError, TypeError, ArithmeticError) as error:
-            raise Unanswered(f"an answer of another shape: {error!r}") from None
+            raise VenueUnreachable(f"an answer of another shape: {error!r}") from None
 
     def cancel_all(self) -> None:
         """Raises Unanswered."""
@@ -81,15 +81,15 @@ class AccountClient:
             answer = connection.getresponse()
             body = answer.read()
             if answer.status != http.HTTPStatus.OK:
-                raise Unanswered(f"{method} {path} was answered with {answer.status}")
+                raise VenueUnreachable(f"{method} {path} was answered with {answer.status}")
             return json.loads(body)
         except (OSError, http.client.HTTPException, ValueError) as error:
-            raise Unanswered(f"{method} {path}: {error}") from None
+            raise VenueUnreachable(f"{method} {path}: {error}") from None
         finally:
             connection.close()
 
 
-def flatten(client: AccountClient) -> bool:
+def flatten(client: VenueRestClient) -> bool:
     """One round past the engine; whether the venue then said that nothing is open. Raises Unanswered."""
     standing = client.standing()
     if standing.flat:

@@ -46,7 +46,7 @@ _ENGINE = "nautilus_trader."
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class ConfigFinding:
     """One thing wrong: the path of the field below `strategy`, and what."""
 
     field: tuple[str, ...]
@@ -88,22 +88,22 @@ def keys_of(config: type) -> dict[str, Key] | None:
     return keys | {name: Key(name, kind, required=False) for name, kind in BASE_KEYS.items() if _is_bare(keys, name)}
 
 
-def converted(keys: Mapping[str, Key] | None, values: Mapping[str, Any]) -> tuple[dict[str, Any], list[Finding]]:
+def converted(keys: Mapping[str, Key] | None, values: Mapping[str, Any]) -> tuple[dict[str, Any], list[ConfigFinding]]:
     """The values as the class wants them, and everything wrong with them."""
     if keys is None:
         return dict(values), []
-    findings = [Finding(("config", name), _unknown(name, keys)) for name in values if name not in keys]
+    findings = [ConfigFinding(("config", name), _unknown(name, keys)) for name in values if name not in keys]
     for key in keys.values():
         if key.required and key.name not in values:
             kind = "" if key.kind is _MISSING else f" ({_shown(key.kind)})"
-            findings.append(Finding(("config", key.name), f"is missing{kind}; {_known(keys)}"))
+            findings.append(ConfigFinding(("config", key.name), f"is missing{kind}; {_known(keys)}"))
     fitting: dict[str, Any] = {}
     for name, value in values.items():
         if name in keys:
             try:
                 fitting[name] = fit(keys[name].kind, value)
             except ValueError as error:
-                findings.append(Finding(("config", name), f"{error}{_got(name, value)}; {_known(keys)}"))
+                findings.append(ConfigFinding(("config", name), f"{error}{_got(name, value)}; {_known(keys)}"))
     return fitting, findings
 
 

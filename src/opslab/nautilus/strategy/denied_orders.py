@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-MOST_TOLD = 1_000
+MAX_RECORDED = 1_000
 """Orders behind the gate that are told one by one; more are counted."""
-MOST_CHARACTERS = 60
+MAX_CHARACTERS = 60
 _WORDS = ("side", "order_type")
 _OF_ORDER = ("client_order_id", *_WORDS, "quantity", "price")
 
@@ -22,7 +22,7 @@ def asked(call: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str
             value = getattr(subject, name)
             if value is not None:
                 told[name] = _word(value) if name in _WORDS else str(value)
-    return {name: value[:MOST_CHARACTERS] if isinstance(value, str) else value for name, value in told.items()}
+    return {name: value[:MAX_CHARACTERS] if isinstance(value, str) else value for name, value in told.items()}
 
 
 def _word(found: Any) -> str:

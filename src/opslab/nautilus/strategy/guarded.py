@@ -17,8 +17,8 @@ from nautilus_trader.trading import Strategy
 from opslab.model.run.metadata import Failure
 from opslab.model.run.results import Results
 from opslab.nautilus.canonical import event_row
-from opslab.nautilus.strategy.denied_orders import MOST_TOLD, asked
-from opslab.ports import Frames
+from opslab.nautilus.strategy.denied_orders import MAX_RECORDED, asked
+from opslab.ports import MessageSink
 
 HANDLERS = (*sorted(name for name in dir(Strategy) if name.startswith("on_")), "post_market_exit")
 """Everything the engine calls on a strategy."""
@@ -43,10 +43,10 @@ Handler = Callable[..., Any]
 
 
 @dataclass(slots=True)
-class Watch:
+class StrategyRecorder:
     """What is seen of one strategy. Plain attributes: another thread may read them, and set `stop`."""
 
-    frames: Frames
+    frames: MessageSink
     results: Results
     order_events: bool
     clean: Callable[[str], str]
@@ -71,7 +71,7 @@ class Watch:
     def gate(self, call: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Keep an order back."""
         self.gated += 1
-        if self.halted and self.gated <= MOST_TOLD:
+        if self.halted and self.gated <= MAX_RECORDED:
             self.frames.offer({"event": "order_gated", "payload": asked(call, args, kwargs)})
 
     def around_bar(self, strategy: "Guarded", handler: Handler) -> Handler:
@@ -141,7 +141,7 @@ def bounded(text: str, characters: int) -> str:
 class GuardedClock:
     """The engine's clock, with callbacks that are recorded when they raise. Everything else is the clock's own."""
 
-    def __init__(self, clock: Clock, watch: Watch) -> None:
+    def __init__(self, clock: Clock, watch: StrategyRecorder) -> None:
         self._clock = clock
         self._watch = watch
 
@@ -178,7 +178,7 @@ class Guarded(Strategy):
     Its own attributes begin with `_opslab`: all other names are the strategy's.
     """
 
-    _opslab_watch: Watch
+    _opslab_watch: StrategyRecorder
     _opslab_handlers: dict[str, Handler]
     _opslab_topics: dict[Any, Handler]
 
@@ -234,7 +234,7 @@ for _name in GATED:
     setattr(Guarded, _name, _through_gate(_name))
 
 
-def bind(strategy: Guarded, watch: Watch) -> None:
+def bind(strategy: Guarded, watch: StrategyRecorder) -> None:
     """Put the watch outermost around every handler of a strategy, to make it ready to be added to a node.
 
     On the instance, not the class: it covers handlers of mixins, and one that calls `super()` is not counted twice.
@@ -261,7 +261,7 @@ def replaced(strategy: Guarded) -> list[str]:
     return [name for name in HANDLERS if own.get(name) is not strategy._opslab_handlers.get(name)]
 
 
-def guarded(where: str, handler: Handler, watch: Watch) -> Handler:
+def guarded(where: str, handler: Handler, watch: StrategyRecorder) -> Handler:
     """`handler`, whose exceptions are recorded before the engine swallows them."""
 
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -281,7 +281,7 @@ def named(callback: Any) -> str:
     return str(getattr(callback, "__qualname__", None) or type(callback).__name__)
 
 
-def _counted_bar(strategy: Guarded, handler: Handler, watch: Watch) -> Handler:
+def _counted_bar(strategy: Guarded, handler: Handler, watch: StrategyRecorder) -> Handler:
     """The one wrapper that runs for every bar: kept short."""
 
     def on_bar(bar: Any) -> None:
@@ -297,7 +297,7 @@ def _counted_bar(strategy: Guarded, handler: Handler, watch: Watch) -> Handler:
     return on_bar
 
 
-def _told_order_event(handler: Handler, watch: Watch) -> Handler:
+def _told_order_event(handler: Handler, watch: StrategyRecorder) -> Handler:
     def on_order_event(event: Any) -> None:
         watch.saw_order_event(event)
         try:

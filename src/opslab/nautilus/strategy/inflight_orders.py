@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from opslab.model.messages.paper_messages import Waiting
+from opslab.model.messages.paper_messages import InFlightUpdate
 
-MOST_TRIPS = 100
+MAX_ROUND_TRIPS = 100
 """That are kept until they are taken."""
 YOUNG_SECONDS = 10.0
 """A fill is told for so long."""
@@ -37,11 +37,11 @@ class _Order:
     """When; None: the venue has accepted it, or nobody here saw it made."""
 
 
-class Answers:
+class InFlightOrders:
     def __init__(self) -> None:
         self._orders: dict[str, _Order] = {}
         self._fills: deque[tuple[str, float]] = deque()
-        self._trips: deque[float] = deque(maxlen=MOST_TRIPS)
+        self._trips: deque[float] = deque(maxlen=MAX_ROUND_TRIPS)
 
     def saw(self, event: Mapping[str, Any], at: float) -> None:
         """event: as the engine's `to_dict` gives it."""
@@ -93,7 +93,7 @@ class Answers:
         if not order.to_the_end:
             order.since = None
 
-    def none_waits(self) -> bool:
+    def is_empty(self) -> bool:
         return all(order.since is None for order in self._orders.values())
 
     def waiting_count(self) -> int:
@@ -103,7 +103,7 @@ class Answers:
         """(client order id, since when) of those that wait."""
         return [(name, order.since) for name, order in self._orders.items() if order.since is not None]
 
-    def waiting(self, now: float) -> tuple[Waiting, ...]:
+    def waiting(self, now: float) -> tuple[InFlightUpdate, ...]:
         """Orders that wait, and young fills, the oldest first of each."""
         while self._fills and now - self._fills[0][1] >= YOUNG_SECONDS:
             self._fills.popleft()
@@ -111,5 +111,5 @@ class Answers:
         return (*orders, *(_waiting("fill", name, now - at) for name, at in self._fills))
 
 
-def _waiting(kind: Any, name: str, age_seconds: float) -> Waiting:
-    return Waiting(kind=kind, client_order_id=name, age_seconds=round(max(0.0, age_seconds), 6))
+def _waiting(kind: Any, name: str, age_seconds: float) -> InFlightUpdate:
+    return InFlightUpdate(kind=kind, client_order_id=name, age_seconds=round(max(0.0, age_seconds), 6))

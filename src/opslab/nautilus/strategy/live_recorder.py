@@ -9,25 +9,26 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from opslab.model.messages.engine_messages import StopReason
 from opslab.model.messages.paper_messages import Flattened, OnStop
 from opslab.model.primitives.instant import iso
 from opslab.model.run.metadata import Failure
 from opslab.nautilus.canonical import bar_row, event_row
-from opslab.nautilus.strategy.guarded import Guarded, Handler, Watch, described
-from opslab.nautilus.strategy.inflight_orders import Answers
+from opslab.nautilus.strategy.guarded import Guarded, Handler, StrategyRecorder, described
+from opslab.nautilus.strategy.inflight_orders import InFlightOrders
 from opslab.ports import Clock
 
 
 @dataclass(slots=True, kw_only=True)
-class LiveWatch(Watch):
+class LiveStrategyRecorder(StrategyRecorder):
     clock: Clock
     bar_type: str
     """The bars that the run is about."""
-    spares: bool
+    skips_stale_bars: bool
     """Whether a bar that is not newer than the last one is kept from the strategy. It is not counted anyway."""
-    why: str = ""
+    why: StopReason | None = None
     """Why the run is to end; the first reason there was."""
-    answers: Answers = field(default_factory=Answers)
+    answers: InFlightOrders = field(default_factory=InFlightOrders)
     handled_ns: int = 0
     """`ts_event` of the newest bar that the strategy's handler returned from."""
     after_event: Callable[[], None] = lambda: None
@@ -42,7 +43,7 @@ class LiveWatch(Watch):
     _gate_told: bool = False
     _telling_gate: threading.Lock = field(default_factory=threading.Lock)
 
-    def ask_to_end(self, why: str) -> None:
+    def ask_to_end(self, why: StopReason) -> None:
         """From any thread."""
         self.why = self.why or why
         self.stop = True
@@ -67,7 +68,7 @@ class LiveWatch(Watch):
         with self._telling_gate:
             first, self._gate_told = not self._gate_told, True
         if first:
-            self.frames.send({"event": "gate_closed", "payload": {"why": self.why}})
+            self.frames.send({"event": "gate_closed", "payload": {"reason": self.why}})
 
     def tell_flattened(self, flattened: Flattened) -> None:
         self.flattened_told = True
@@ -83,11 +84,11 @@ class LiveWatch(Watch):
 
     def saw_exception(self, where: str, error: BaseException) -> None:
         self.why = self.why or "failure"
-        Watch.saw_exception(self, where, error)
+        StrategyRecorder.saw_exception(self, where, error)
 
     def saw_values(self, name: str, values: dict[str, Any]) -> None:
         self.answers.saw(values, self.clock.monotonic_s())
-        Watch.saw_values(self, name, values)
+        StrategyRecorder.saw_values(self, name, values)
 
     def told_event(self, values: dict[str, Any]) -> dict[str, Any]:
         """Of a new order also what its strategy had seen: it carries the wall clock's time, not the market's."""
@@ -96,7 +97,7 @@ class LiveWatch(Watch):
             if self._last_ns:
                 told["bar_ns"] = self._last_ns
             if self.stop:
-                told["made_by"] = "on_stop"
+                told["origin"] = "on_stop"
             if values.get("reconciliation"):
                 told["reconciliation"] = True
         return told
@@ -105,7 +106,7 @@ class LiveWatch(Watch):
         def on_bar(bar: Any) -> None:
             ours = str(bar.bar_type) == self.bar_type
             if ours and bar.ts_event <= self._last_ns:
-                if self.spares:
+                if self.skips_stale_bars:
                     return
             else:
                 self.bars += 1
@@ -122,7 +123,7 @@ class LiveWatch(Watch):
         return on_bar
 
     def around_order_event(self, handler: Handler) -> Handler:
-        inner = Watch.around_order_event(self, handler)
+        inner = StrategyRecorder.around_order_event(self, handler)
 
         def on_order_event(event: Any) -> None:
             try:

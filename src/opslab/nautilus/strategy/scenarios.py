@@ -7,7 +7,7 @@ from nautilus_trader.trading import StrategyConfig
 
 from opslab.model.market.instrument import Instrument
 from opslab.model.primitives.instant import NS_PER_MINUTE
-from opslab.nautilus.strategy.guarded import DEFAULT_ID, Guarded, Watch, bind
+from opslab.nautilus.strategy.guarded import DEFAULT_ID, Guarded, StrategyRecorder, bind
 
 ACTION_BAR = 10
 TARGET_NOTIONAL = Decimal(200)
@@ -29,7 +29,7 @@ class Scenario(Guarded):
     run, and the engine is twice as fast. A user's strategy may look back, and so nothing is forgotten there.
     """
 
-    watch: Watch
+    watch: StrategyRecorder
     instrument: Instrument
     _forgets_at = FORGET_EVERY_BARS
 
@@ -105,7 +105,7 @@ SCENARIOS: dict[tuple[str, str], type[Scenario]] = {
 }
 
 
-def make(scenario: type[Scenario], instrument: Instrument, watch: Watch) -> Scenario:
+def make(scenario: type[Scenario], instrument: Instrument, watch: StrategyRecorder) -> Scenario:
     """The strategy, ready to be added to a node."""
     strategy = scenario(StrategyConfig(strategy_id=StrategyId(DEFAULT_ID)))
     strategy.instrument = instrument

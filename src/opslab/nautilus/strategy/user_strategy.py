@@ -19,10 +19,10 @@ from nautilus_trader.model import StrategyId
 from nautilus_trader.trading import Strategy, StrategyConfig
 
 import opslab
-from opslab.model.messages.engine_messages import OwnStrategyPlan
+from opslab.model.messages.engine_messages import UserStrategyPlan
 from opslab.model.primitives.exact_json import from_exact_json
 from opslab.model.primitives.ids import nearest
-from opslab.nautilus.strategy.config_values import Finding, converted, keys_of
+from opslab.nautilus.strategy.config_values import ConfigFinding, converted, keys_of
 from opslab.nautilus.strategy.guarded import DEFAULT_ID, HANDLERS, Guarded, bounded, described
 
 _NOT_HERE = {
@@ -36,13 +36,13 @@ _MESSAGE_CHARACTERS = 400
 class Unusable(Exception):
     """The strategy cannot be made: `findings` says why, all at once where that is possible."""
 
-    def __init__(self, *findings: Finding) -> None:
+    def __init__(self, *findings: ConfigFinding) -> None:
         super().__init__("; ".join(finding.message for finding in findings))
         self.findings = findings
 
 
 @dataclass(frozen=True, slots=True)
-class Own:
+class UserStrategy:
     """A user's strategy, made, not yet bound."""
 
     strategy: Guarded
@@ -50,14 +50,14 @@ class Own:
     """What its config takes."""
 
 
-def places_of(plan: OwnStrategyPlan) -> list[str]:
+def places_of(plan: UserStrategyPlan) -> list[str]:
     """Files and folders that hold the modules named in the plan, found without executing any of them."""
     _be_found(Path(plan.folder))
     found = {place for path in (plan.path, plan.config_path) if path for place in _origin(path, Path(plan.folder))}
     return sorted(found)
 
 
-def load(plan: OwnStrategyPlan) -> Own:
+def load(plan: UserStrategyPlan) -> UserStrategy:
     """Import the classes and make the strategy. Raises Unusable."""
     folder = Path(plan.folder)
     _be_found(folder)
@@ -66,14 +66,16 @@ def load(plan: OwnStrategyPlan) -> Own:
     config, keys = _config(plan, folder)
     for name, why in _NOT_HERE.items():
         if getattr(config, name, False) is True:
-            raise Unusable(Finding(("config", name), why))
+            raise Unusable(ConfigFinding(("config", name), why))
     try:
         strategy = kind(config)
     except BaseException as error:  # noqa: BLE001  (whatever the user's code raises is told)
-        raise Unusable(Finding(("path",), f"{kind.__name__}(config) raised {_told(error)}")) from None
+        raise Unusable(ConfigFinding(("path",), f"{kind.__name__}(config) raised {_told(error)}")) from None
     if not isinstance(strategy, Guarded):
-        raise Unusable(Finding(("path",), f"{kind.__name__}(config) gave a {type(strategy).__name__}, no strategy"))
-    return Own(strategy, keys)
+        raise Unusable(
+            ConfigFinding(("path",), f"{kind.__name__}(config) gave a {type(strategy).__name__}, no strategy")
+        )
+    return UserStrategy(strategy, keys)
 
 
 def _put_guard_in_place() -> None:
@@ -111,7 +113,7 @@ def _origin(path: str, folder: Path) -> list[str]:
 
 def _strategy_class(path: str, folder: Path) -> type[Guarded]:
     if path.startswith("opslab."):
-        raise Unusable(Finding(("path",), f"{path} is the lab's own: a scenario is named with strategy.name"))
+        raise Unusable(ConfigFinding(("path",), f"{path} is the lab's own: a scenario is named with strategy.name"))
     kind = _named_class(path, folder, "path")
     problem = None
     if kind is Guarded or kind is Strategy:
@@ -120,14 +122,14 @@ def _strategy_class(path: str, folder: Path) -> type[Guarded]:
         also = " (it is an actor)" if any("DataActor" in base.__name__ for base in kind.__mro__) else ""
         problem = f"is not a strategy{also}: it must derive from nautilus_trader.trading.Strategy"
     if problem:
-        raise Unusable(Finding(("path",), f"{path} {problem}"))
+        raise Unusable(ConfigFinding(("path",), f"{path} {problem}"))
     for name in HANDLERS:
         handler = getattr(kind, name)
         if not callable(handler):
-            raise Unusable(Finding(("path",), f"{kind.__name__}.{name} is not a method"))
+            raise Unusable(ConfigFinding(("path",), f"{kind.__name__}.{name} is not a method"))
         if inspect.iscoroutinefunction(handler):
             message = f"{kind.__name__}.{name} is async; the engine would never await it: make it a plain method"
-            raise Unusable(Finding(("path",), message))
+            raise Unusable(ConfigFinding(("path",), message))
     return kind
 
 
@@ -142,7 +144,7 @@ def _named_class(path: str, folder: Path, field: str) -> type[Any]:
     what = "is not a class" if found is not None else "is not there"
     close = nearest(name, own, 1)
     guess = f" (did you mean '{close[0]}'?)" if close else ""
-    raise Unusable(Finding((field,), f"class {name} {what} in module {module_name}{guess}{has}"))
+    raise Unusable(ConfigFinding((field,), f"class {name} {what} in module {module_name}{guess}{has}"))
 
 
 def _imported(name: str, folder: Path, field: str) -> ModuleType:
@@ -156,10 +158,10 @@ def _imported(name: str, folder: Path, field: str) -> ModuleType:
             )
             has = f"; the folder has: {', '.join(here[:20])}" if here else ""
             message = f"module {error.name} not found in the spec's folder nor among the installed packages{has}"
-            raise Unusable(Finding((field,), message)) from None
-        raise Unusable(Finding((field,), f"module {name} cannot be imported: {_told(error)}")) from None
+            raise Unusable(ConfigFinding((field,), message)) from None
+        raise Unusable(ConfigFinding((field,), f"module {name} cannot be imported: {_told(error)}")) from None
     except BaseException as error:  # noqa: BLE001  (whatever the user's code raises is told)
-        raise Unusable(Finding((field,), f"module {name} cannot be imported: {_told(error)}")) from None
+        raise Unusable(ConfigFinding((field,), f"module {name} cannot be imported: {_told(error)}")) from None
 
 
 def _refuse_hidden(name: str, folder: Path, field: str) -> None:
@@ -171,10 +173,12 @@ def _refuse_hidden(name: str, folder: Path, field: str) -> None:
     if any(Path(origin).is_relative_to(folder) for origin in origins):
         return
     whose = "Python's own" if top in sys.stdlib_module_names else "an installed one"
-    raise Unusable(Finding((field,), f"module {top} of the spec's folder is hidden by {whose} of that name: rename it"))
+    raise Unusable(
+        ConfigFinding((field,), f"module {top} of the spec's folder is hidden by {whose} of that name: rename it")
+    )
 
 
-def _config(plan: OwnStrategyPlan, folder: Path) -> tuple[Any, list[str]]:
+def _config(plan: UserStrategyPlan, folder: Path) -> tuple[Any, list[str]]:
     """The config object, and the keys it could have been given."""
     if plan.config_path is None:
         return StrategyConfig(strategy_id=StrategyId(DEFAULT_ID)), []
@@ -186,7 +190,7 @@ def _config(plan: OwnStrategyPlan, folder: Path) -> tuple[Any, list[str]]:
     try:
         return _made(kind, values, keys is not None and "strategy_id" in keys), list(keys or ())
     except BaseException as error:  # noqa: BLE001  (whatever the user's code raises is told)
-        raise Unusable(Finding(("config",), f"{kind.__name__}(...) raised {_told(error)}")) from None
+        raise Unusable(ConfigFinding(("config",), f"{kind.__name__}(...) raised {_told(error)}")) from None
 
 
 def _made(kind: type[Any], values: dict[str, Any], takes_id: bool) -> Any:
@@ -194,9 +198,9 @@ def _made(kind: type[Any], values: dict[str, Any], takes_id: bool) -> Any:
     default = {"strategy_id": StrategyId(DEFAULT_ID)}
     if takes_id:
         return kind(**{**default, **values})
-    made_by: Any = kind.__new__
-    if made_by is StrategyConfig.__new__:  # the engine's part is made here, and takes any keyword
-        config = made_by(kind, **{**values, **default})
+    origin: Any = kind.__new__
+    if origin is StrategyConfig.__new__:  # the engine's part is made here, and takes any keyword
+        config = origin(kind, **{**values, **default})
         config.__init__(**values)
         return config
     return kind(**values)

@@ -6,47 +6,47 @@ from typing import Any
 
 from opslab.model.run.halt_summary import HaltFacts
 from opslab.runs.processes.child_process import ChildProcess
-from opslab.runs.safety.halt_controller import HaltOfRun
+from opslab.runs.safety.halt_controller import HaltController
 
 KILL_SECONDS = 0.5
 """How long a handler may keep the engine from ending; then it is killed, and the run has what it had until then."""
 
 
-class BacktestHalt:
-    def __init__(self, halt: HaltOfRun, engine: ChildProcess) -> None:
+class BacktestHaltController:
+    def __init__(self, halt: HaltController, engine: ChildProcess) -> None:
         self._halt = halt
         self._engine = engine
         self._seen: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
-        self._watch = halt.watch(self._saw)
+        self._watch = halt.watch(self._on_switch)
 
     def start(self) -> None:
         self._watch.start()
 
     def close(self) -> None:
         self._watch.close()
-        self._hear()
+        self._take_switches()
 
     @property
     def is_on(self) -> bool:
         return self._halt.is_on
 
-    def begin(self, switch: Mapping[str, Any], gate_closed_at: str | None = None) -> None:
+    def start_halt(self, switch: Mapping[str, Any], gate_closed_at: str | None = None) -> None:
         """gate_closed_at: by the engine's own word."""
-        self._halt.begin(switch, gate_closed_at)
+        self._halt.start(switch, gate_closed_at)
 
-    def look(self) -> None:
+    def poll(self) -> None:
         """From the thread that writes the journal."""
-        self._hear()
+        self._take_switches()
 
-    def facts(self, denials: Mapping[str, int]) -> HaltFacts:
-        self._halt.closed_now("the engine has ended")
-        return self._halt.facts(denials.get("KILL_SWITCH", 0))
+    def summary(self, denials: Mapping[str, int]) -> HaltFacts:
+        self._halt.gate_closed_now("engine_ended")
+        return self._halt.summary(denials.get("KILL_SWITCH", 0))
 
-    def _saw(self, switch: dict[str, Any]) -> None:
+    def _on_switch(self, switch: dict[str, Any]) -> None:
         """From the watch's thread: the engine is asked to end at once, whatever the journal waits for."""
         self._engine.stop_within(KILL_SECONDS)
         self._seen.put(switch)
 
-    def _hear(self) -> None:
+    def _take_switches(self) -> None:
         while not self._seen.empty():
-            self._halt.begin(self._seen.get())
+            self._halt.start(self._seen.get())

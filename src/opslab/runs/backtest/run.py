@@ -10,14 +10,14 @@ from opslab.model.primitives.canonical import digest
 from opslab.model.primitives.ids import RunId
 from opslab.model.run.event import HIGH_RATE
 from opslab.model.run.metadata import EngineCost, Failure, RunMetadata, ScenarioCounters
-from opslab.model.spec.run_spec import OwnStrategy
-from opslab.runs.backtest.halt import BacktestHalt
-from opslab.runs.lifecycle import Surroundings, live_through, start
+from opslab.model.spec.run_spec import UserStrategyRef
+from opslab.runs.backtest.halt import BacktestHaltController
+from opslab.runs.lifecycle import RunContext, execute, start
 from opslab.runs.planning.plan import BacktestPlan
 from opslab.runs.processes.child_process import ChildProcess
-from opslab.runs.record.live_status import Heart
-from opslab.runs.record.run_journal import RunLog, metrics_document
-from opslab.runs.safety.halt_controller import HaltOfRun
+from opslab.runs.record.live_status import LiveStatusWriter
+from opslab.runs.record.run_journal import RunJournal, metrics_document
+from opslab.runs.safety.halt_controller import HaltController
 from opslab.runs.safety.start_gate import refused
 from opslab.store.files import folder_names, make_folder, remove_folder, writing
 from opslab.store.layout import Layout
@@ -39,14 +39,14 @@ class Heard:
     """Whether the data was run to its end."""
 
 
-def run_backtest(plan: BacktestPlan, around: Surroundings, on_bars: Callable[[int], None]) -> RunMetadata:
+def run_backtest(plan: BacktestPlan, context: RunContext, on_bars: Callable[[int], None]) -> RunMetadata:
     """Run it, from `init` on where there was one. Returns how it ended.
 
     on_bars: called with the number of bars so far, a few times a second.
     Raises AlreadyExists, Environment or Unwritable when there is no run to speak of; Refused when the kill switch kept
     a reproduction from starting.
     """
-    metadata = live_through(plan, around, lambda folder, log: _run(folder, plan, log, around, on_bars))
+    metadata = execute(plan, context, lambda folder, log: _run(folder, plan, log, context, on_bars))
     if plan.reproduces and metadata.status in ("safety_blocked", "halted"):  # nothing was found out about the original
         raise refused(metadata)
     return metadata
@@ -60,28 +60,30 @@ def _make_work_folder(layout: Layout, run_id: RunId) -> None:
         make_folder(layout.work(run_id))
 
 
-def _run(folder: Path, plan: BacktestPlan, log: RunLog, around: Surroundings, on_bars: Callable[[int], None]) -> None:
-    layout, signals = around.layout, around.signals
-    heart = Heart(layout, around.clock, plan.run_id, start(plan, log, around), plan.engine.rows)
+def _run(
+    folder: Path, plan: BacktestPlan, log: RunJournal, context: RunContext, on_bars: Callable[[int], None]
+) -> None:
+    layout, signals = context.layout, context.signals
+    heart = LiveStatusWriter(layout, context.clock, plan.run_id, start(plan, log, context), plan.engine.rows)
     _make_work_folder(layout, plan.run_id)
     rows = {name: RowsFile(folder, name) for name in RESULT_FILES}
-    engine = ChildProcess("engine", plan.engine, folder / "logs" / ENGINE_LOG, around.clock, around.command)
+    engine = ChildProcess("engine", plan.engine, folder / "logs" / ENGINE_LOG, context.clock, context.command)
     signals.on_signal = engine.stop
     if signals.count:
         engine.stop(signals.count)
     heard = Heard()
-    halt = BacktestHalt(HaltOfRun(layout, plan.run_id, around.clock, around.clean, log), engine)
+    halt = BacktestHaltController(HaltController(layout, plan.run_id, context.clock, context.redact, log), engine)
     stopped_by: str | None = None
-    out_of_time = around.clock.monotonic_s() + plan.spec.backtest.max_seconds
+    out_of_time = context.clock.monotonic_s() + plan.spec.backtest.max_seconds
     try:
         halt.start()
-        for frames in engine.frames():
-            halt.look()
-            if not stopped_by and around.clock.monotonic_s() > out_of_time:
+        for messages in engine.messages():
+            halt.poll()
+            if not stopped_by and context.clock.monotonic_s() > out_of_time:
                 stopped_by = "max_seconds"
                 engine.stop()
-            if _take(frames, log, rows, heard, halt):
-                engine.collecting()
+            if _take(messages, log, rows, heard, halt):
+                engine.wait_for_results()
             heart.beat(heard.bars)
             on_bars(heard.bars)
     except BaseException:
@@ -94,60 +96,60 @@ def _run(folder: Path, plan: BacktestPlan, log: RunLog, around: Surroundings, on
         if heard.counters is None:
             for file in rows.values():
                 file.keep_partial()
-    death = engine.failure(around.clean)
-    scrub_log(folder / "logs" / ENGINE_LOG, around.clean)
+    death = engine.failure(context.redact)
+    scrub_log(folder / "logs" / ENGINE_LOG, context.redact)
     _end(folder, plan, log, rows, heard, death, signals.name or stopped_by, halt)
 
 
 def _take(
-    frames: Sequence[Mapping[str, Any]],
-    log: RunLog,
+    messages: Sequence[Mapping[str, Any]],
+    log: RunJournal,
     rows: Mapping[str, RowsFile],
     heard: Heard,
-    halt: BacktestHalt,
+    halt: BacktestHaltController,
 ) -> bool:
     """Sort one batch of frames to where they belong; whether the run's end was among them."""
     ended = False
     batch: list[tuple[str, Mapping[str, Any]]] = []
-    for frame in frames:
-        if frame.get("event") in HIGH_RATE:
-            batch.append((frame["event"], frame["payload"]))
+    for message in messages:
+        if message.get("event") in HIGH_RATE:
+            batch.append((message["event"], message["payload"]))
             continue
         if batch:
-            log.tell_many(batch)
+            log.append_many(batch)
             batch = []
-        if "event" in frame:
-            log.tell(frame["event"], frame["payload"])
-        elif "halted" in frame:
-            halt.begin(**frame["halted"])
-        elif "ended" in frame:
-            heard.bars = frame["ended"]["bars"]
-            heard.to_the_end = not frame["ended"]["early"]
+        if "event" in message:
+            log.tell(message["event"], message["payload"])
+        elif "halted" in message:
+            halt.start_halt(**message["halted"])
+        elif "ended" in message:
+            heard.bars = message["ended"]["bars"]
+            heard.to_the_end = not message["ended"]["early"]
             ended = True
-        elif "row" in frame:
-            rows[frame["file"]].add(frame["row"])
-        elif "progress" in frame:
-            heard.bars = frame["progress"]["bars"]
-        elif "failure" in frame:
-            heard.failure = Failure.model_validate(frame["failure"])
-        elif "result" in frame:
-            heard.counters = ScenarioCounters.model_validate(frame["result"]["counters"])
-            heard.cost = EngineCost.model_validate(frame["result"]["cost"])
-            heard.denial_reasons = frame["result"]["denial_reasons"]
+        elif "row" in message:
+            rows[message["file"]].add(message["row"])
+        elif "progress" in message:
+            heard.bars = message["progress"]["bars"]
+        elif "failure" in message:
+            heard.failure = Failure.model_validate(message["failure"])
+        elif "result" in message:
+            heard.counters = ScenarioCounters.model_validate(message["result"]["counters"])
+            heard.cost = EngineCost.model_validate(message["result"]["cost"])
+            heard.denial_reasons = message["result"]["denial_reasons"]
     if batch:
-        log.tell_many(batch)
+        log.append_many(batch)
     return ended
 
 
 def _end(
     folder: Path,
     plan: BacktestPlan,
-    log: RunLog,
+    log: RunJournal,
     rows: Mapping[str, RowsFile],
     heard: Heard,
     death: Failure | None,
     stopped_by: str | None,
-    halt: BacktestHalt,
+    halt: BacktestHaltController,
 ) -> None:
     """Write what there is and say how it ended."""
     payload: dict[str, Any] = {}
@@ -163,11 +165,11 @@ def _end(
             write_record(
                 folder, METRICS, metrics_document(payload["metrics"], payload["engine_cost"], heard.denial_reasons)
             )
-    every_bar = None if isinstance(plan.spec.strategy, OwnStrategy) else plan.engine.rows
+    every_bar = None if isinstance(plan.spec.strategy, UserStrategyRef) else plan.engine.rows
     whole = heard.counters is not None and heard.to_the_end
     failure = heard.failure or verdict_on(heard, death, every_bar, stopped_by)
     if halt.is_on and not whole:
-        facts = halt.facts(heard.denial_reasons).model_dump(mode="json")
+        facts = halt.summary(heard.denial_reasons).model_dump(mode="json")
         log.tell("run_halted", {**payload, "ended_by": "kill_switch", "halt": facts})
     elif failure:
         log.tell("run_failed", {**payload, "failure": failure.model_dump()})

@@ -17,10 +17,10 @@ from opslab.model.run.manifest import Manifest
 from opslab.model.run.metadata import FINAL, RunMetadata
 from opslab.ports import Clock, Processes
 from opslab.runs.record.concurrent_append import HasEnded, append_beside_owner
-from opslab.runs.record.latest_copies import write_plain, write_plain_copies
+from opslab.runs.record.latest_copies import write_copy, write_latest_copies
 from opslab.runs.record.report import write_reports
-from opslab.runs.record.run_journal import RunLog, finish
-from opslab.runs.record.state import as_seen, told
+from opslab.runs.record.run_journal import RunJournal, finish
+from opslab.runs.record.state import as_seen, read_state
 from opslab.runs.record.verify import refuse_changed
 from opslab.store.files import json_bytes, write_whole, writing
 from opslab.store.layout import Layout
@@ -33,11 +33,11 @@ __all__ = [
     "PROBE",
     "READINESS",
     "RECONCILIATION",
+    "CheckContext",
     "CheckKind",
-    "CheckSurroundings",
-    "Recorded",
+    "RecordedCheck",
     "record_check",
-    "record_own_check",
+    "record_check_as_owner",
 ]
 
 _TURNS = 3
@@ -45,14 +45,14 @@ _TURNS = 3
 
 
 @dataclass(frozen=True, slots=True)
-class CheckSurroundings:
+class CheckContext:
     layout: Layout
     clock: Clock
     processes: Processes
 
 
 @dataclass(frozen=True, slots=True)
-class Recorded:
+class RecordedCheck:
     artifact: str
     """File in the run's folder."""
     digest: str
@@ -65,31 +65,31 @@ class _HasStarted(Exception):
 
 
 def record_check(
-    around: CheckSurroundings,
+    context: CheckContext,
     run_id: RunId,
     kind: CheckKind,
     summary: Mapping[str, Any],
     document: Mapping[str, Any],
-) -> Recorded:
+) -> RecordedCheck:
     """Keep a check's result with a run.
 
     summary: what the event, `metadata.json` and the report say. document: the artifact.
     Raises NotFound, Corrupt, Environment, Unwritable; then nothing was kept.
     """
-    folder = run_folder(around.layout, run_id)
+    folder = run_folder(context.layout, run_id)
     for _ in range(_TURNS):
         try:
-            if _lives(folder, around.processes):
-                return _beside_its_owner(folder, around, kind, summary, document)
-            return _in_our_hands(folder, around, kind, summary, document)
+            if _lives(folder, context.processes):
+                return _beside_its_owner(folder, context, kind, summary, document)
+            return _in_our_hands(folder, context, kind, summary, document)
         except (_HasStarted, HasEnded):
             continue
     raise Environment(f"run {run_id} changes hands all the time", hint="try again")
 
 
-def record_own_check(
-    folder: Path, log: RunLog, kind: CheckKind, summary: Mapping[str, Any], document: Mapping[str, Any] | None
-) -> Recorded | None:
+def record_check_as_owner(
+    folder: Path, log: RunJournal, kind: CheckKind, summary: Mapping[str, Any], document: Mapping[str, Any] | None
+) -> RecordedCheck | None:
     """Keep a result with the run that the caller owns and whose journal it holds: in the same order as any other.
 
     document: None of a result that leaves its event alone. Raises Unwritable.
@@ -97,20 +97,20 @@ def record_own_check(
     if document is None:
         log.tell(kind.event, {**summary, "artifact": None, "digest": None})
         return None
-    kept: list[Recorded] = []
+    kept: list[RecordedCheck] = []
 
     def make() -> tuple[str, Mapping[str, Any]]:
         kept.append(_write_artifact(folder, kind, document))
         return kind.event, _payload(summary, kept[0])
 
-    log.tell_alone(make)
-    write_plain(folder, kind, kept[0].artifact)
+    log.append_alone(make)
+    write_copy(folder, kind, kept[0].artifact)
     return kept[0]
 
 
 def _lives(folder: Path, processes: Processes) -> bool:
     """Whether it is running. Raises Environment when its owner died over it."""
-    metadata = told(folder)
+    metadata = read_state(folder)
     if metadata.status != "running":
         return False
     if as_seen(metadata, processes).status != "running":
@@ -121,44 +121,44 @@ def _lives(folder: Path, processes: Processes) -> bool:
 
 
 def _beside_its_owner(
-    folder: Path, around: CheckSurroundings, kind: CheckKind, summary: Mapping[str, Any], document: Mapping[str, Any]
-) -> Recorded:
-    kept: list[Recorded] = []
+    folder: Path, context: CheckContext, kind: CheckKind, summary: Mapping[str, Any], document: Mapping[str, Any]
+) -> RecordedCheck:
+    kept: list[RecordedCheck] = []
 
     def make() -> tuple[str, Mapping[str, Any]]:
         recorded = _write_artifact(folder, kind, document)
-        write_plain(folder, kind, recorded.artifact)
+        write_copy(folder, kind, recorded.artifact)
         kept.append(recorded)
         return kind.event, _payload(summary, recorded)
 
-    append_beside_owner(folder, around.clock, make)
+    append_beside_owner(folder, context.clock, make)
     return kept[0]
 
 
 def _in_our_hands(
-    folder: Path, around: CheckSurroundings, kind: CheckKind, summary: Mapping[str, Any], document: Mapping[str, Any]
-) -> Recorded:
+    folder: Path, context: CheckContext, kind: CheckKind, summary: Mapping[str, Any], document: Mapping[str, Any]
+) -> RecordedCheck:
     with owned(folder):
-        if told(folder).status == "running":
+        if read_state(folder).status == "running":
             raise _HasStarted
         before = read_manifest(folder)
         _refuse_unless_whole(folder, before)
         recorded = _write_artifact(folder, kind, document)
-        with Journal(folder, around.clock) as journal:
+        with Journal(folder, context.clock) as journal:
             journal.append(kind.event, _payload(summary, recorded))
-        metadata = told(folder)
+        metadata = read_state(folder)
         renew(folder, metadata)
         if before is None:
             return recorded
-        finish(folder, metadata, around.clock, reports=False, by="check")
+        finish(folder, metadata, context.clock, reports=False, by="check")
         manifest = read_manifest(folder)
-        return Recorded(recorded.artifact, recorded.digest, manifest.seal if manifest else None)
+        return RecordedCheck(recorded.artifact, recorded.digest, manifest.seal if manifest else None)
 
 
 def _refuse_unless_whole(folder: Path, manifest: Manifest | None) -> None:
     """A new seal must not cover what was changed under the old one."""
     if manifest is None:
-        if told(folder).status in FINAL:
+        if read_state(folder).status in FINAL:
             raise Environment(
                 f"run {folder.name} has ended and is not sealed", hint=f"tc run recover {folder.name}, then again"
             )
@@ -172,7 +172,7 @@ def _refuse_unless_whole(folder: Path, manifest: Manifest | None) -> None:
         )
 
 
-def _write_artifact(folder: Path, kind: CheckKind, document: Mapping[str, Any]) -> Recorded:
+def _write_artifact(folder: Path, kind: CheckKind, document: Mapping[str, Any]) -> RecordedCheck:
     """Under the first number that is free."""
     data = json_bytes(document)
     with writing(f"write the result of {kind.event}"):
@@ -180,16 +180,16 @@ def _write_artifact(folder: Path, kind: CheckKind, document: Mapping[str, Any]) 
         while (folder / kind.numbered(number)).exists():
             number += 1
         write_whole(folder / kind.numbered(number), data)
-    return Recorded(kind.numbered(number), digest_bytes(data), None)
+    return RecordedCheck(kind.numbered(number), digest_bytes(data), None)
 
 
-def _payload(summary: Mapping[str, Any], recorded: Recorded) -> dict[str, Any]:
+def _payload(summary: Mapping[str, Any], recorded: RecordedCheck) -> dict[str, Any]:
     return {**summary, "artifact": recorded.artifact, "digest": recorded.digest}
 
 
 def renew(folder: Path, metadata: RunMetadata) -> None:
     """Write again what is derived, the reports where they are. The caller holds the run."""
     write_metadata(folder, metadata)
-    write_plain_copies(folder, metadata)
+    write_latest_copies(folder, metadata)
     if (folder / "report.md").exists():
         write_reports(folder, metadata)

@@ -12,47 +12,47 @@ from opslab.connectivity.readiness import Look, evaluate
 from opslab.model.checks.connectivity import ProbeResult, ReadinessResult
 from opslab.model.primitives.instant import iso
 from opslab.model.primitives.loopback_url import LoopbackUrl
-from opslab.runs.checks.check_results import PROBE, READINESS, CheckKind, CheckSurroundings, Recorded, record_check
-from opslab.runs.checks.resolve_run import RunOfSpec, run_of_spec
+from opslab.runs.checks.check_results import PROBE, READINESS, CheckContext, CheckKind, RecordedCheck, record_check
+from opslab.runs.checks.resolve_run import ResolvedRun, resolve_run
 from opslab.specs.load import load_spec
 
 
 @dataclass(frozen=True, slots=True)
-class Checked[Result: (ReadinessResult, ProbeResult)]:
+class CheckOutcome[Result: (ReadinessResult, ProbeResult)]:
     """A result, and where it was kept."""
 
     result: Result
-    run: RunOfSpec
-    recorded: Recorded | None
+    run: ResolvedRun
+    recorded: RecordedCheck | None
     notes: str | None
     """Of the spec's readiness block."""
 
 
 def check_readiness(
-    around: CheckSurroundings, spec_file: Path, run_id: str | None, look: Look
-) -> Checked[ReadinessResult]:
+    context: CheckContext, spec_file: Path, run_id: str | None, look: Look
+) -> CheckOutcome[ReadinessResult]:
     """Raises NotFound, InvalidSpec; of a run BadId, NotFound, Usage, Corrupt, Environment, Unwritable."""
     spec = load_spec(spec_file).spec
-    run = run_of_spec(around.layout, spec, run_id)
+    run = resolve_run(context.layout, spec, run_id)
     block = spec.connectivity_readiness
-    result = evaluate(block, look, iso(around.clock.now_ns()))
-    return Checked(result, run, _keep(around, run, READINESS, result), block.notes)
+    result = evaluate(block, look, iso(context.clock.now_ns()))
+    return CheckOutcome(result, run, _keep(context, run, READINESS, result), block.notes)
 
 
 def check_probe(
-    around: CheckSurroundings, spec_file: Path, url: LoopbackUrl, timeout_ms: int, run_id: str | None, resolve: Resolve
-) -> Checked[ProbeResult]:
+    context: CheckContext, spec_file: Path, url: LoopbackUrl, timeout_ms: int, run_id: str | None, resolve: Resolve
+) -> CheckOutcome[ProbeResult]:
     """Raises as `check_readiness`, before anything is sent, and Usage when `url` leads elsewhere."""
     spec = load_spec(spec_file).spec
-    run = run_of_spec(around.layout, spec, run_id)
-    result = probe(url, timeout_ms, around.clock, resolve, f"tc/{opslab.__version__}")
-    return Checked(result, run, _keep(around, run, PROBE, result), spec.connectivity_readiness.notes)
+    run = resolve_run(context.layout, spec, run_id)
+    result = probe(url, timeout_ms, context.clock, resolve, f"tc/{opslab.__version__}")
+    return CheckOutcome(result, run, _keep(context, run, PROBE, result), spec.connectivity_readiness.notes)
 
 
 def _keep(
-    around: CheckSurroundings, run: RunOfSpec, kind: CheckKind, result: ReadinessResult | ProbeResult
-) -> Recorded | None:
+    context: CheckContext, run: ResolvedRun, kind: CheckKind, result: ReadinessResult | ProbeResult
+) -> RecordedCheck | None:
     if run.run_id is None:
         return None
     document: Mapping[str, Any] = result.model_dump(mode="json")
-    return record_check(around, run.run_id, kind, result.summary(), document)
+    return record_check(context, run.run_id, kind, result.summary(), document)

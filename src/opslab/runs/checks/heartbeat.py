@@ -1,6 +1,6 @@
-"""A recorded heartbeat of a paper run: what its node believed, held against what its venue said at the time.
+"""Reconcile a recorded heartbeat of a paper run: the node's account against its venue's at that time.
 
-From the record alone: the same heartbeat has the same result, whenever it is asked for.
+Only from the journal: the same heartbeat always has the same result.
 """
 
 from collections.abc import Sequence
@@ -10,71 +10,75 @@ from opslab.errors import Usage
 from opslab.model.primitives.ids import RunId
 from opslab.model.primitives.instant import iso
 from opslab.reconciliation.account_snapshots import NOT_COMPARED
-from opslab.reconciliation.confirmation import Patience
+from opslab.reconciliation.confirmation import TimeTolerances
 from opslab.reconciliation.result import Limits, ReconciliationResult, conclude
-from opslab.reconciliation.tracker import Looked, Taken, Watch, unanswered
+from opslab.reconciliation.tracker import ComparisonResult, SnapshotPair, Tracker, no_answer
 from opslab.reconciliation.values import instant
-from opslab.runs.checks.check_results import RECONCILIATION, CheckSurroundings, record_check
-from opslab.runs.checks.heartbeat_log import Heartbeat, heartbeats
-from opslab.runs.checks.reconciliation import Reconciled
-from opslab.runs.record.state import told
+from opslab.runs.checks.check_results import RECONCILIATION, CheckContext, record_check
+from opslab.runs.checks.heartbeat_log import Heartbeat, read_heartbeats
+from opslab.runs.checks.reconciliation import RecordedReconciliation
+from opslab.runs.record.state import read_state
 from opslab.store.runs.run_folders import run_folder
 
 
-def reconcile_heartbeat(around: CheckSurroundings, run_id: str, seq: int | None, limits: Limits) -> Reconciled:
-    """seq: of the heartbeat's event; None for the last one that knows what the venue said.
+def reconcile_heartbeat(context: CheckContext, run_id: str, seq: int | None, limits: Limits) -> RecordedReconciliation:
+    """seq: of the heartbeat's event; None for the last one that has the venue's account.
 
-    Raises Usage of a run that is no paper run, NotFound, Corrupt; of the run as `reconcile_files`.
+    Raises Usage for a run that is not a paper run, NotFound, Corrupt; for the run as `reconcile_files`.
     """
-    folder = run_folder(around.layout, run_id)
-    metadata = told(folder)
+    folder = run_folder(context.layout, run_id)
+    metadata = read_state(folder)
     if metadata.mode != "paper":
         raise Usage(
             f"run {folder.name} is a {metadata.mode}: it has no heartbeats",
-            hint="--run-id, --expected and --observed hold two snapshot files against each other",
+            hint="--run-id, --expected and --observed compare two snapshot files",
         )
-    result = judge(folder, heartbeats(folder, seq), metadata.instrument, limits)
+    result = reconcile_heartbeats(folder, read_heartbeats(folder, seq), metadata.instrument, limits)
     document = result.model_dump(mode="json")
-    kept = record_check(around, RunId(run_id), RECONCILIATION, result.summary(), document)
-    return Reconciled(result, kept)
+    recorded = record_check(context, RunId(run_id), RECONCILIATION, result.summary(), document)
+    return RecordedReconciliation(result, recorded)
 
 
-def judge(folder: Path, known: Sequence[Heartbeat], instrument: str, limits: Limits) -> ReconciliationResult:
-    """The last of them, in the light of those before: of its own engine alone, another believes what it believes."""
-    asked = known[-1]
-    looked, looks = _folded([one for one in known if one.engine == asked.engine], instrument, limits)
+def reconcile_heartbeats(
+    folder: Path, heartbeats: Sequence[Heartbeat], instrument: str, limits: Limits
+) -> ReconciliationResult:
+    """Judge the last heartbeat in the light of the earlier ones of the same engine: each engine has its own account."""
+    last = heartbeats[-1]
+    same_engine = [heartbeat for heartbeat in heartbeats if heartbeat.engine == last.engine]
+    comparison, comparisons = _replay(same_engine, instrument, limits)
     return conclude(
-        looked.findings,
+        comparison.findings,
         run_id=folder.name,
         instrument=instrument,
-        checked_at=iso(asked.at_ns),
-        expected=looked.expected,
-        observed=looked.observed,
+        checked_at=iso(last.at_ns),
+        expected=comparison.expected,
+        observed=comparison.observed,
         limits=limits,
-        in_flight=looked.in_flight,
+        in_flight=comparison.in_flight,
         occasion="heartbeat",
-        looks=looks,
-        heartbeat=asked.seq,
+        comparisons=comparisons,
+        heartbeat=last.seq,
         not_compared=NOT_COMPARED,
     )
 
 
-def _folded(known: Sequence[Heartbeat], instrument: str, limits: Limits) -> tuple[Looked, int]:
-    """(the last look, how many there were)."""
-    asked = known[-1]
-    if asked.venue is None:
-        return unanswered("observed", asked.beat.node, None), 0
-    watch, now_ns = Watch(instrument, limits, Patience()), 0
-    for one in known:
-        if one.venue is None:
+def _replay(heartbeats: Sequence[Heartbeat], instrument: str, limits: Limits) -> tuple[ComparisonResult, int]:
+    """(the last comparison, number of comparisons)."""
+    last = heartbeats[-1]
+    if last.venue is None:
+        return no_answer("observed", last.beat.node, None), 0
+    tracker, now_ns = Tracker(instrument, limits, TimeTolerances()), 0
+    for heartbeat in heartbeats:
+        if heartbeat.venue is None:
             continue
-        now_ns = max(now_ns, _taken_ns(one))  # a wall clock may have been set back
-        watch.heard(one.venue, now_ns)
-        looked = watch.look(Taken(one.beat.node, now_ns, None, one.venue), now_ns, one.at_ns)
-    return watch.give_up(looked, now_ns, everything=False), len(known)
+        now_ns = max(now_ns, _sent_ns(heartbeat))  # a wall clock may have been set back
+        tracker.add_venue_snapshot(heartbeat.venue, now_ns)
+        pair = SnapshotPair(heartbeat.beat.node, now_ns, None, heartbeat.venue)
+        comparison = tracker.compare(pair, now_ns, heartbeat.at_ns)
+    return tracker.mark_moving(comparison, now_ns, include_recent=False), len(heartbeats)
 
 
-def _taken_ns(one: Heartbeat) -> int:
-    """When the node was as the heartbeat says."""
-    found = instant(one.beat.at)
-    return found if isinstance(found, int) else one.at_ns
+def _sent_ns(heartbeat: Heartbeat) -> int:
+    """The time that the heartbeat itself states; else the time of its event."""
+    sent_ns = instant(heartbeat.beat.sent_at)
+    return sent_ns if isinstance(sent_ns, int) else heartbeat.at_ns

@@ -9,29 +9,29 @@ from opslab.reconciliation.compare import compare
 from opslab.reconciliation.document import MAX_BYTES
 from opslab.reconciliation.result import Limits, ReconciliationResult, conclude
 from opslab.reconciliation.snapshot import read_snapshots
-from opslab.runs.checks.check_results import RECONCILIATION, CheckSurroundings, Recorded, record_check
-from opslab.runs.record.state import told
+from opslab.runs.checks.check_results import RECONCILIATION, CheckContext, RecordedCheck, record_check
+from opslab.runs.record.state import read_state
 from opslab.store.runs.run_folders import run_folder
 from opslab.store.snapshot_file import read_snapshot_file, shown_path
 
 
 @dataclass(frozen=True, slots=True)
-class Reconciled:
+class RecordedReconciliation:
     result: ReconciliationResult
-    recorded: Recorded
+    recorded: RecordedCheck
 
 
 def reconcile_files(
-    around: CheckSurroundings, run_id: str, expected: Path, observed: Path, limits: Limits
-) -> Reconciled:
+    context: CheckContext, run_id: str, expected: Path, observed: Path, limits: Limits
+) -> RecordedReconciliation:
     """Raises InvalidSnapshots with every mistake of both files, Usage, NotFound, Environment; of the run BadId,
     NotFound, Corrupt, Environment, Unwritable. Then nothing was kept.
     """
-    folder = run_folder(around.layout, run_id)
-    instrument = told(folder).instrument
+    folder = run_folder(context.layout, run_id)
+    instrument = read_state(folder).instrument
     files = [(shown_path(path), read_snapshot_file(path, MAX_BYTES)) for path in (expected, observed)]
     one, two = read_snapshots(files[0], files[1])
-    now_ns = around.clock.now_ns()
+    now_ns = context.clock.now_ns()
     result = conclude(
         compare(one, two, instrument, limits, now_ns),
         run_id=folder.name,
@@ -42,4 +42,6 @@ def reconcile_files(
         limits=limits,
     )
     document = result.model_dump(mode="json")
-    return Reconciled(result, record_check(around, RunId(run_id), RECONCILIATION, result.summary(), document))
+    return RecordedReconciliation(
+        result, record_check(context, RunId(run_id), RECONCILIATION, result.summary(), document)
+    )

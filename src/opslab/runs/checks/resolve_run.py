@@ -13,14 +13,14 @@ from opslab.store.runs.run_folders import SPEC, run_folder
 
 
 @dataclass(frozen=True, slots=True)
-class RunOfSpec:
+class ResolvedRun:
     """A run, or why there is none."""
 
     run_id: RunId | None
     why_none: str | None = None
 
 
-def run_of_spec(layout: Layout, spec: RunSpec, asked: str | None) -> RunOfSpec:
+def resolve_run(layout: Layout, spec: RunSpec, asked: str | None) -> ResolvedRun:
     """The run that was asked for, or the one that the spec names, if it is there and was made from such a spec.
 
     Raises BadId; NotFound and Usage for a run that was asked for and is not there, or was made from another spec;
@@ -29,17 +29,17 @@ def run_of_spec(layout: Layout, spec: RunSpec, asked: str | None) -> RunOfSpec:
     if asked is not None:
         folder = run_folder(layout, asked)
         _refuse_another(folder, spec)
-        return RunOfSpec(RunId(folder.name))
+        return ResolvedRun(RunId(folder.name))
     if spec.run_id is None:
-        return RunOfSpec(None, "no --run-id was given, and the spec names no run")
+        return ResolvedRun(None, "no --run-id was given, and the spec names no run")
     run_id = RunId(spec.run_id)
     if not layout.run(run_id).is_dir():
-        return RunOfSpec(None, f"run {run_id} does not exist yet")
+        return ResolvedRun(None, f"run {run_id} does not exist yet")
     try:
         _refuse_another(layout.run(run_id), spec)
     except Usage as error:
-        return RunOfSpec(None, error.message)
-    return RunOfSpec(run_id)
+        return ResolvedRun(None, error.message)
+    return ResolvedRun(run_id)
 
 
 def _refuse_another(folder: Path, spec: RunSpec) -> None:
@@ -48,7 +48,7 @@ def _refuse_another(folder: Path, spec: RunSpec) -> None:
         there = load_spec(folder / SPEC).spec
     except (InvalidSpec, NotFound):
         what = "is missing or is no spec"
-        raise Corrupt(f"run {folder.name}: {SPEC} {what}", file=SPEC, what=what) from None
+        raise Corrupt(f"run {folder.name}: {SPEC} {what}", file=SPEC, what=what, is_missing=True) from None
     found = differences(there.compared(), spec.compared())
     if found:
         error = Usage(

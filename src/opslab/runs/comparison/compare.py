@@ -19,7 +19,7 @@ from opslab.model.run.code_inputs import CodeParts
 from opslab.model.run.metadata import RunMetadata
 from opslab.model.spec.run_spec import RunSpec
 from opslab.ports import Processes
-from opslab.runs.record.state import as_seen, told
+from opslab.runs.record.state import as_seen, read_state
 from opslab.runs.record.verify import verify
 from opslab.specs.load import load_spec
 from opslab.store.layout import Layout
@@ -34,7 +34,7 @@ EXIT_CODES: dict[Outcome, int] = {"same": 0, "differ": 1, "unknown": 3}
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
+class RunSide:
     """One run, as far as it is compared."""
 
     folder: Path
@@ -76,25 +76,28 @@ def compare(layout: Layout, a: RunId, b: RunId, processes: Processes) -> Compari
     )
 
 
-def _beside(layout: Layout, a: Side, b: Side) -> Parity:
+def _beside(layout: Layout, a: RunSide, b: RunSide) -> Parity:
     """Two runs of which at least one met a clock."""
-    from opslab.runs.comparison.parity.parity import Run, parity  # loads pyarrow, which two backtests do not need
+    from opslab.runs.comparison.parity.parity import (  # loads pyarrow, which two backtests do not need
+        ComparedRun,
+        parity,
+    )
 
     runs = []
     for side in (a, b):
         paper = getattr(side.spec, "paper", None)
         drawn = None if paper is None else paper.ticks_per_minute
-        runs.append(Run(side.folder, side.metadata, side.spec.account, side.spec.observability.journal, drawn))
+        runs.append(ComparedRun(side.folder, side.metadata, side.spec.account, side.spec.observability.journal, drawn))
     return parity(layout, runs[0], runs[1])
 
 
-def side_of(layout: Layout, run_id: RunId, processes: Processes) -> Side:
+def side_of(layout: Layout, run_id: RunId, processes: Processes) -> RunSide:
     """A run that can be relied on. Raises Corrupt."""
     found = verify(layout, run_id, processes, lambda _size: None)
     if found.verdict == "changed":
         raise Corrupt(f"run {run_id} cannot be relied on: {found.message}", hint=f"tc run verify {run_id}")
     folder = layout.run(run_id)
-    return Side(folder, as_seen(told(folder), processes), load_spec(folder / SPEC).spec, read_code(folder))
+    return RunSide(folder, as_seen(read_state(folder), processes), load_spec(folder / SPEC).spec, read_code(folder))
 
 
 def read_code(folder: Path) -> CodeParts | None:
@@ -107,7 +110,7 @@ def read_code(folder: Path) -> CodeParts | None:
         raise Corrupt(f"run {folder.name}: {INPUTS}/{CODE} is not what was written") from None
 
 
-def input_parts(a: Side, b: Side) -> list[InputPart]:
+def input_parts(a: RunSide, b: RunSide) -> list[InputPart]:
     """The parts of the input digest that differ; none when the digests are equal."""
     one, two = a.metadata.identity, b.metadata.identity
     if one is None or two is None or one == two:
@@ -127,7 +130,7 @@ def input_parts(a: Side, b: Side) -> list[InputPart]:
     return parts
 
 
-def first_difference(a: Side, b: Side) -> tuple[FirstDifference | None, int]:
+def first_difference(a: RunSide, b: RunSide) -> tuple[FirstDifference | None, int]:
     """Where the two first part, and how much was the same before. None when they do not.
 
     By the journals; by the result files where a journal was asked to leave order events out, or says too little.
@@ -149,12 +152,12 @@ def first_difference(a: Side, b: Side) -> tuple[FirstDifference | None, int]:
 
 def _first(file: str, number: int, a: tuple[int, bytes] | None, b: tuple[int, bytes] | None) -> FirstDifference:
     one, two = _place(a), _place(b)
-    found = differences(one.says if one else {}, two.says if two else {}) if one and two else []
+    found = differences(one.content if one else {}, two.content if two else {}) if one and two else []
     return FirstDifference(file=file, number=number, a=one, b=two, differences=tuple(found))
 
 
 def _place(found: tuple[int, bytes] | None) -> Place | None:
-    return Place(line=found[0], says=from_json(found[1])) if found else None
+    return Place(line=found[0], content=from_json(found[1])) if found else None
 
 
 def _outcome(a: RunMetadata, b: RunMetadata, first: FirstDifference | None, compared: int) -> tuple[Outcome, str]:
@@ -180,8 +183,8 @@ def _dataset(run: RunMetadata) -> Mapping[str, Any]:
     return run.dataset.model_dump(exclude={"start", "end"}) if run.dataset else {}
 
 
-def _code(side: Side) -> Mapping[str, Any]:
+def _code(side: RunSide) -> Mapping[str, Any]:
     if side.code is None:
         return {}
     packages = dict(text.split("==", 1) for text in side.code.distributions)
-    return {"package": side.code.package, "installed": packages, "own": side.code.own}
+    return {"package": side.code.package, "installed": packages, "strategy": side.code.strategy}

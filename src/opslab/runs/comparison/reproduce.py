@@ -1,12 +1,11 @@
 """A run, run again from what was stored of it."""
 
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Literal
 
-from opslab.datasets.dataset_records import list_datasets, record_of
+from opslab.datasets.dataset_records import list_datasets, read_record
 from opslab.errors import DataChanged, LabError, NotFound, Usage
 from opslab.model.checks.comparison import Comparison, InputPart
 from opslab.model.market.dataset import DatasetRecord
@@ -15,8 +14,8 @@ from opslab.model.primitives.record import Record
 from opslab.model.run.metadata import RunMetadata
 from opslab.ports import Clock, Processes
 from opslab.runs.backtest.run import run_backtest
-from opslab.runs.comparison.compare import Side, compare, input_parts, side_of
-from opslab.runs.lifecycle import Surroundings
+from opslab.runs.comparison.compare import RunSide, compare, input_parts, side_of
+from opslab.runs.lifecycle import RunContext
 from opslab.runs.planning.plan import BacktestPlan, plan_backtest
 from opslab.runs.planning.strategy_files import INSTALLED
 from opslab.specs.load import LoadedSpec, load_spec
@@ -27,7 +26,7 @@ from opslab.store.runs.run_folders import SPEC, discard_run, stored_own_files
 _NAME_CHARACTERS = 64
 
 
-class Again(Record):
+class RepeatedRun(Record):
     """One reproduction."""
 
     run_id: str
@@ -48,8 +47,8 @@ class Reproduction(Record):
     parts: tuple[InputPart, ...]
     """What is not as it was when the run was made."""
     agreed: int
-    times: int
-    again: tuple[Again, ...]
+    repeated: int
+    repetitions: tuple[RepeatedRun, ...]
     comparison: Comparison | None
     """Of the first that differs."""
 
@@ -58,7 +57,7 @@ def reproduce(
     run_id: RunId,
     times: int,
     keep: bool,
-    around: Surroundings,
+    context: RunContext,
     on_bars: Callable[[int], None],
     say: Callable[[int, BacktestPlan, list[InputPart]], None],
 ) -> Reproduction:
@@ -67,19 +66,19 @@ def reproduce(
     say: called before each, with its number, its plan and what is not as it was.
     Raises Usage, NotFound, Corrupt, or what a backtest raises.
     """
-    layout, processes = around.layout, around.processes
+    layout, processes = context.layout, context.processes
     side, wanted = original(layout, run_id, processes)
     runs: list[RunMetadata] = []
-    again: list[Again] = []
+    again: list[RepeatedRun] = []
     parts: list[InputPart] = []
     comparison: Comparison | None = None
     for number in range(1, times + 1):
-        with planned_again(layout, side, around.clock) as plan:
+        with planned_again(layout, side, context.clock) as plan:
             parts = parts_that_changed(layout, side, plan)
-            if _stopped(around):
+            if _stopped(context):
                 break
             say(number, plan, parts)
-            run = run_backtest(plan, around, on_bars)
+            run = run_backtest(plan, context, on_bars)
         runs.append(run)
         same = run.result_digest == wanted
         kept = keep or not same
@@ -88,9 +87,9 @@ def reproduce(
         if not kept:
             discard_run(layout, plan.run_id)
         again.append(
-            Again(run_id=plan.run_id, status=run.status, result_digest=run.result_digest, same=same, kept=kept)
+            RepeatedRun(run_id=plan.run_id, status=run.status, result_digest=run.result_digest, same=same, kept=kept)
         )
-        if _stopped(around):
+        if _stopped(context):
             break
     return Reproduction(
         run_id=run_id,
@@ -99,17 +98,17 @@ def reproduce(
         inputs="differ" if parts else "same",
         parts=tuple(parts),
         agreed=sum(one.same for one in again),
-        times=len(again),
-        again=tuple(again),
+        repeated=len(again),
+        repetitions=tuple(again),
         comparison=comparison,
     )
 
 
-def _stopped(around: Surroundings) -> bool:
-    return around.signals.count > 0
+def _stopped(context: RunContext) -> bool:
+    return context.signals.count > 0
 
 
-def original(layout: Layout, run_id: RunId, processes: Processes) -> tuple[Side, str]:
+def original(layout: Layout, run_id: RunId, processes: Processes) -> tuple[RunSide, str]:
     """The run to be run again, and its result digest. Raises Usage when it cannot be, Corrupt when it was changed."""
     side = side_of(layout, run_id, processes)
     run = side.metadata
@@ -126,24 +125,22 @@ def original(layout: Layout, run_id: RunId, processes: Processes) -> tuple[Side,
 
 
 @contextmanager
-def planned_again(layout: Layout, side: Side, clock: Clock) -> Iterator[BacktestPlan]:
+def planned_again(layout: Layout, side: RunSide, clock: Clock) -> Iterator[BacktestPlan]:
     """A plan for the same run under a new name; its strategy's files are there while the block lasts."""
     run_id = RunId(side.metadata.run_id)
     loaded = _on_stored_data(layout, side, load_spec(side.folder / SPEC))
-    stored = stored_own_files(side.folder, side.code.own if side.code else ())
+    stored = stored_own_files(side.folder, side.code.strategy if side.code else ())
     with scratch_folder(layout.runtime / "reproduce") as folder:
         with writing("lay out the stored strategy"):
             for name, path in sorted(stored.items(), key=lambda item: not item[0].startswith(INSTALLED)):
-                place = folder / name.removeprefix(INSTALLED)
-                make_folder(place.parent)
-                shutil.copyfile(path, place)
+                copy_file(path, folder / name.removeprefix(INSTALLED))
         yield plan_backtest(layout, loaded, _free_name(layout, run_id), folder, clock, own=stored, reproduces=run_id)
 
 
-def parts_that_changed(layout: Layout, side: Side, plan: BacktestPlan) -> list[InputPart]:
+def parts_that_changed(layout: Layout, side: RunSide, plan: BacktestPlan) -> list[InputPart]:
     """What is not as it was when the run was made."""
     now = side.metadata.with_changes(identity=plan.identity, dataset=plan.run_dataset())
-    return input_parts(side, Side(layout.run(plan.run_id), now, plan.spec, plan.code))
+    return input_parts(side, RunSide(layout.run(plan.run_id), now, plan.spec, plan.code))
 
 
 def verdict_of(runs: list[RunMetadata], wanted: str) -> Literal["pass", "fail", "unknown"]:
@@ -153,14 +150,14 @@ def verdict_of(runs: list[RunMetadata], wanted: str) -> Literal["pass", "fail", 
     return "pass" if runs and all(run.result_digest == wanted for run in runs) else "unknown"
 
 
-def _on_stored_data(layout: Layout, side: Side, loaded: LoadedSpec) -> LoadedSpec:
+def _on_stored_data(layout: Layout, side: RunSide, loaded: LoadedSpec) -> LoadedSpec:
     """The spec on a dataset with the candles of then, under whatever name. Raises NotFound or DataChanged."""
     wanted = side.metadata.identity.dataset_fingerprint if side.metadata.identity else ""
     name = loaded.spec.data.dataset
     here: DatasetRecord | None = None
     missing: LabError | None = None
     try:
-        here = record_of(layout, DatasetId(name))
+        here = read_record(layout, DatasetId(name))
     except LabError as error:
         missing = error
     if here and here.fingerprint == wanted:

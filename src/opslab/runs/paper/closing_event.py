@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from opslab.model.messages.engine_messages import StopReason
 from opslab.model.run.metadata import EngineCost, ScenarioCounters
 from opslab.model.run.paper_summary import PaperFacts
 from opslab.model.spec.run_spec import PaperLimits
@@ -11,11 +12,8 @@ from opslab.runs.paper.results import PaperCounts
 from opslab.runs.record.run_journal import metrics_document
 from opslab.store.runs.run_folders import METRICS, write_record
 
-LAST_BAR = "last bar handled"
-"""Why an engine closes its gate that saw all its bars."""
 
-
-def bound(limits: PaperLimits, rows: int) -> str:
+def bound(limits: PaperLimits, rows: int) -> StopReason:
     """What a run that saw all its bars was ended by."""
     return "max_bars" if limits.max_bars == rows else "end_of_data"
 

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from opslab.model.messages.paper_messages import Beat, Flattened
+from opslab.model.messages.engine_messages import StopReason
+from opslab.model.messages.paper_messages import EngineHeartbeat, Flattened
 from opslab.model.run.live_status import Phase
 from opslab.model.run.metadata import EngineCost, Failure, ScenarioCounters
 from opslab.model.spec.run_spec import PaperLimits
@@ -14,23 +15,23 @@ from opslab.runs.processes.child_process import ChildProcess
 Complaint = Literal["hang", "memory", "no_start"]
 START_SECONDS = 60.0
 """From spawn to the first beat; the engine itself gives up connecting before."""
-LATE_BAR_SECONDS = 5.0
+LAST_BAR_TIMEOUT_SECONDS = 5.0
 """How long the last bar may take to be dealt with, once the venue has sent all."""
-SIGNALS = ("SIGINT", "SIGTERM")
+SIGNALS: tuple[StopReason, ...] = ("SIGINT", "SIGTERM")
 """Why an engine closes its gate that somebody else told to end."""
 LAST_EVENTS = 8
-_TELLING = ("type", "client_order_id", "venue_order_id", "feed", "to", "why", "last_qty", "last_px", "bar")
+_KEPT_FIELDS = ("type", "client_order_id", "venue_order_id", "feed", "to", "why", "last_qty", "last_px", "bar")
 
 
 @dataclass(slots=True)
-class EngineLife:
+class EngineSession:
     number: int
     child: ChildProcess
     started_s: float
     started_at: str
     first_beat_s: float | None = None
     last_beat_s: float | None = None
-    beat: Beat | None = None
+    beat: EngineHeartbeat | None = None
     beats: int = 0
     bars: int = 0
     rows: int = 0
@@ -43,7 +44,7 @@ class EngineLife:
     counters: ScenarioCounters | None = None
     cost: EngineCost | None = None
     denial_reasons: dict[str, int] = field(default_factory=dict)
-    dropped: int = 0
+    dropped_messages: int = 0
     flattened: Flattened | None = None
     ending: bool = False
     """Whether it was asked to end, or said that it does."""
@@ -54,38 +55,38 @@ class EngineLife:
     """What it told last, for the record of its loss."""
 
     @property
-    def who(self) -> str:
+    def source(self) -> str:
         """Its name in the inbox."""
         return f"engine {self.number}"
 
-    def saw_row(self, ts_event: int) -> None:
+    def count_row(self, ts_event: int) -> None:
         """Its strategy was given a bar: told at once, while counts come now and then, and no more from the dead."""
         if ts_event > self.newest_ns:
             self.newest_ns = ts_event
             self.rows += 1
             self.bars = max(self.bars, self.rows)
 
-    def hear(self, frame: Mapping[str, Any]) -> None:
+    def apply(self, message: Mapping[str, Any]) -> None:
         """What it says of itself: how far it is, that and how it ended."""
-        if "progress" in frame:
-            self.bars, self.actions = max(self.bars, frame["progress"]["bars"]), frame["progress"]["actions"]
-        elif "ended" in frame:
-            self.bars, self.ending = frame["ended"]["bars"], True
-        elif "failure" in frame:
-            self.failure = Failure.model_validate(frame["failure"])
-        elif "result" in frame:
-            result = frame["result"]
+        if "progress" in message:
+            self.bars, self.actions = max(self.bars, message["progress"]["bars"]), message["progress"]["actions"]
+        elif "ended" in message:
+            self.bars, self.ending = message["ended"]["bars"], True
+        elif "failure" in message:
+            self.failure = Failure.model_validate(message["failure"])
+        elif "result" in message:
+            result = message["result"]
             self.counters = ScenarioCounters.model_validate(result["counters"])
             self.cost = EngineCost.model_validate(result["cost"])
-            self.denial_reasons, self.dropped = result["denial_reasons"], result["dropped"]
+            self.denial_reasons, self.dropped_messages = result["denial_reasons"], result["dropped"]
 
-    def note(self, name: str, payload: Mapping[str, Any]) -> None:
+    def remember(self, name: str, payload: Mapping[str, Any]) -> None:
         """Remember which event it was, without its figures."""
-        self.last_events.append({"event": name, **{key: payload[key] for key in _TELLING if key in payload}})
+        self.last_events.append({"event": name, **{key: payload[key] for key in _KEPT_FIELDS if key in payload}})
 
 
 @dataclass(frozen=True, slots=True)
-class Signs:
+class EngineObservation:
     """What can be seen of an engine from outside. Seconds on one monotonic clock."""
 
     started_s: float
@@ -100,7 +101,7 @@ class Bounds:
     start_seconds: float = START_SECONDS
 
 
-def complaint(signs: Signs, bounds: Bounds, now_s: float) -> Complaint | None:
+def complaint(signs: EngineObservation, bounds: Bounds, now_s: float) -> Complaint | None:
     """What is wrong with an engine; None: nothing. A leak is named before the hang that it may cause."""
     if signs.memory_bytes is not None and signs.memory_bytes > bounds.max_memory_bytes:
         return "memory"
@@ -109,65 +110,67 @@ def complaint(signs: Signs, bounds: Bounds, now_s: float) -> Complaint | None:
     return "hang" if now_s - signs.last_beat_s > bounds.hang_after_seconds else None
 
 
-def cause(life: EngineLife, death: Failure | None, bounds: Bounds) -> Failure | None:
+def cause(session: EngineSession, death: Failure | None, bounds: Bounds) -> Failure | None:
     """Why an engine is gone; None when it ended as it should. death: what its process says of that."""
-    if life.failure:
-        return life.failure
-    if life.killed_for:
-        return Failure(kind="engine", message=complained(life.killed_for, bounds), detail=death.detail if death else "")
+    if session.failure:
+        return session.failure
+    if session.killed_for:
+        return Failure(
+            kind="engine", message=complaint_text(session.killed_for, bounds), detail=death.detail if death else ""
+        )
     if death:
         return death
-    return None if life.counters else Failure(kind="engine", message="the engine ended without a result")
+    return None if session.counters else Failure(kind="engine", message="the engine ended without a result")
 
 
-def end_word(life: EngineLife, failure: Failure | None) -> str:
+def engine_end_code(session: EngineSession, failure: Failure | None) -> str:
     """How it ended, in a word. failure: its cause."""
     if failure is None:
-        return "asked"
-    if life.killed_for:
-        return life.killed_for
-    return failure.kind if life.failure else life.child.ended_with or failure.kind
+        return "stopped"
+    if session.killed_for:
+        return session.killed_for
+    return failure.kind if session.failure else session.child.ended_with or failure.kind
 
 
-def phase(life: EngineLife | None, is_ending: bool) -> Phase:
+def phase_of(session: EngineSession | None, is_ending: bool) -> Phase:
     """What a run does whose engine is as it is; None: it has none."""
-    if is_ending or (life and life.ending):
+    if is_ending or (session and session.ending):
         return "stopping"
-    if life is None or life.first_beat_s is None:
-        return "starting" if life is None or life.number == 1 else "restarting"
+    if session is None or session.first_beat_s is None:
+        return "starting" if session is None or session.number == 1 else "restarting"
     return "running"
 
 
-def all_was_sent(life: EngineLife, replayed_s: float | None, now_s: float) -> bool:
+def last_bar_overdue(session: EngineSession, replayed_s: float | None, now_s: float) -> bool:
     """Whether there is nothing to wait for any more: the last bar is late, or was lost on the way."""
-    if replayed_s is None or life.first_beat_s is None:
+    if replayed_s is None or session.first_beat_s is None:
         return False
-    return now_s > max(replayed_s, life.first_beat_s) + LATE_BAR_SECONDS
+    return now_s > max(replayed_s, session.first_beat_s) + LAST_BAR_TIMEOUT_SECONDS
 
 
-def unasked(why: str) -> Failure:
+def unrequested_stop(reason: StopReason) -> Failure:
     """Why an engine ended that neither control nor its last bar let end."""
-    return Failure(kind="engine", message=f"the engine ended by itself: {why}, which did not come from tc")
+    return Failure(kind="engine", message=f"the engine ended by itself: {reason}, which did not come from tc")
 
 
-def loss(life: EngineLife, failure: Failure) -> dict[str, Any]:
+def loss_payload(session: EngineSession, failure: Failure) -> dict[str, Any]:
     """What the journal keeps of an engine that was lost."""
     return {
-        "number": life.number,
-        "ended_by": life.ended_by,
+        "engine_number": session.number,
+        "ended_by": session.ended_by,
         "failure": failure.model_dump(),
-        "bars": life.bars,
-        "memory_bytes": life.beat.memory_bytes if life.beat else None,
-        "last_events": list(life.last_events),
+        "bars": session.bars,
+        "memory_bytes": session.beat.memory_bytes if session.beat else None,
+        "last_events": list(session.last_events),
     }
 
 
-def may_restart(life: EngineLife, failure: Failure, limits: PaperLimits) -> bool:
+def may_restart(session: EngineSession, failure: Failure, limits: PaperLimits) -> bool:
     """What befell the process may be over with a new one; a strategy that raised would do it again."""
-    return limits.restart == "on_failure" and life.number <= limits.max_restarts and failure.kind != "strategy"
+    return limits.restart == "on_failure" and session.number <= limits.max_restarts and failure.kind != "strategy"
 
 
-def complained(about: Complaint, bounds: Bounds) -> str:
+def complaint_text(about: Complaint, bounds: Bounds) -> str:
     """For people."""
     if about == "memory":
         return f"the engine used more than {bounds.max_memory_bytes >> 20} MB (paper.max_memory_mb), and was killed"

@@ -2,69 +2,78 @@
 
 from pathlib import Path
 
+from opslab.model.messages.engine_messages import StopReason
 from opslab.model.messages.venue_messages import VenueEndpoints
 from opslab.model.primitives.instant import iso
 from opslab.model.run.metadata import Failure
-from opslab.runs.lifecycle import Surroundings
-from opslab.runs.paper.engine_session import Bounds, Complaint, EngineLife, Signs, cause, complaint, end_word
+from opslab.runs.lifecycle import RunContext
+from opslab.runs.paper.engine_session import (
+    Bounds,
+    Complaint,
+    EngineSession,
+    EngineObservation,
+    cause,
+    complaint,
+    engine_end_code,
+)
 from opslab.runs.planning.plan import PaperPlan
 from opslab.runs.processes.child_process import ChildProcess
 from opslab.runs.processes.inbox import Inbox
 
-PATIENCE_SECONDS = 20.0
+STOP_TIMEOUT_SECONDS = 20.0
 """From being asked to end to being killed: flattening, a last reconciliation, goodbye to the venue."""
 
 
-class EngineSeat:
-    def __init__(self, plan: PaperPlan, logs: Path, around: Surroundings, inbox: Inbox) -> None:
+class EngineSupervisor:
+    def __init__(self, plan: PaperPlan, logs: Path, context: RunContext, inbox: Inbox) -> None:
         limits = plan.spec.paper
         self.bounds = Bounds(float(limits.hang_after_seconds), limits.max_memory_mb << 20)
-        self.life: EngineLife | None = None
+        self.session: EngineSession | None = None
         """The one that there is now."""
         self._plan = plan
         self._logs = logs
-        self._around = around
-        self._clock = around.clock
+        self._context = context
+        self._clock = context.clock
         self._inbox = inbox
 
     def start(self, number: int, endpoints: VenueEndpoints) -> None:
         """Raises Environment when no process can be started."""
         log = self._logs / ("engine.log" if number == 1 else f"engine-{number}.log")
-        plan = self._plan.live(endpoints, number, self._around.layout.home)
-        child = ChildProcess("engine", plan, log, self._clock, self._around.command, PATIENCE_SECONDS)
-        self.life = EngineLife(number, child, self._clock.monotonic_s(), iso(self._clock.now_ns()))
-        self._inbox.listen(self.life.who, child)
+        plan = self._plan.live(endpoints, number, self._context.layout.home)
+        child = ChildProcess("engine", plan, log, self._clock, self._context.command, STOP_TIMEOUT_SECONDS)
+        self.session = EngineSession(number, child, self._clock.monotonic_s(), iso(self._clock.now_ns()))
+        self._inbox.listen(self.session.source, child)
 
-    def ask(self, number: int) -> None:
+    def request_snapshot(self, number: int) -> None:
         """For a snapshot, which comes back with that number."""
-        if self.life:
-            self.life.child.tell({"snapshot": number})
+        if self.session:
+            self.session.child.tell({"snapshot": number})
 
-    def stop(self, why: str) -> None:
-        if self.life:
-            self.life.child.tell({"stop": why})
-            self.life.child.stop()
+    def stop(self, reason: StopReason) -> None:
+        if self.session:
+            self.session.child.tell({"stop": reason})
+            self.session.child.stop()
 
     def complaint(self, now_s: float) -> Complaint | None:
         """What is wrong with it now, and was not before; nothing of one that has told its result."""
-        life = self.life
-        if life is None or life.killed_for is not None or life.counters:
+        session = self.session
+        if session is None or session.killed_for is not None or session.counters:
             return None
-        signs = Signs(life.started_s, life.last_beat_s, life.child.memory_bytes())
-        life.killed_for = complaint(signs, self.bounds, now_s)
-        return life.killed_for
+        signs = EngineObservation(session.started_s, session.last_beat_s, session.child.memory_bytes())
+        session.killed_for = complaint(signs, self.bounds, now_s)
+        return session.killed_for
 
-    def gone(self, life: EngineLife) -> Failure | None:
+    def on_ended(self, session: EngineSession) -> Failure | None:
         """Its end was heard: why it ended, None when it did as it was asked."""
-        self._inbox.leave(life.who)
-        life.child.close()
-        failure = cause(life, life.child.failure(self._around.clean), self.bounds)
-        life.ended_by = end_word(life, failure)
-        self.life = None
+        self._inbox.leave(session.source)
+        session.child.close()
+        failure = cause(session, session.child.failure(self._context.redact), self.bounds)
+        session.ended_by = engine_end_code(session, failure)
+        self.session = None
         return failure
 
     def kill(self) -> None:
         """Now, and wait until it is gone. For when nobody listens any more."""
-        if self.life:
-            self.life.child.kill()
-            self.life.child.close()
+        if self.session:
+            self.session.child.kill()
+            self.session.child.close()

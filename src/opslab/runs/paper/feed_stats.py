@@ -8,7 +8,7 @@ from opslab.model.run.paper_summary import FeedFacts
 
 
 @dataclass(slots=True)
-class FeedTimes:
+class FeedStats:
     """Seconds are those of one clock, whichever it is."""
 
     state: FeedState = "recovering"

@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
+from opslab.model.messages.engine_messages import StopReason
 from opslab.model.messages.paper_messages import FEEDS, FeedName
 from opslab.model.primitives.instant import NS_PER_SECOND, parse_iso
 from opslab.model.run.event import Event
 from opslab.model.run.paper_summary import (
-    AccountAtEnd,
-    EngineLife,
+    AccountFacts,
+    EngineFacts,
     FeedFacts,
     Latencies,
     PaperFacts,
@@ -22,27 +23,27 @@ from opslab.model.run.paper_summary import (
     Reconciliations,
     StopFacts,
 )
-from opslab.runs.paper.feed_stats import FeedTimes
+from opslab.runs.paper.feed_stats import FeedStats
 from opslab.runs.paper.results import PaperCounts
 
 
 @dataclass(slots=True)
-class Told:
+class JournalSummary:
     """The events of a journal, taken in one after the other. Seconds are those since 1970."""
 
     began_s: float | None = None
     last_s: float = 0.0
     """When control wrote last."""
-    engines: dict[int, EngineLife] = field(default_factory=dict)
+    engines: dict[int, EngineFacts] = field(default_factory=dict)
     """Those that said something, or whose end was told."""
     restarts: int = 0
     heartbeats: int = 0
     peak_memory_bytes: int = 0
     actions: int = 0
     venue_listened: bool = False
-    stopping_why: str | None = None
+    stopping_why: StopReason | None = None
     """Why control asked for the end."""
-    gate_why: str | None = None
+    gate_why: StopReason | None = None
     """What the engine said as it closed its gate."""
     final: Reconciled | None = None
     reconciliations: Counter[str] = field(default_factory=Counter)
@@ -50,7 +51,7 @@ class Told:
     """When control began to start an engine."""
     _messages: dict[int, Mapping[str, int]] = field(default_factory=dict)
     """Of each engine, by its last beat."""
-    _feeds: dict[FeedName, FeedTimes] = field(default_factory=lambda: {name: FeedTimes() for name in FEEDS})
+    _feeds: dict[FeedName, FeedStats] = field(default_factory=lambda: {name: FeedStats() for name in FEEDS})
     _stopping_s: float | None = None
     _gate_s: float | None = None
     _flat_s: float | None = None
@@ -71,13 +72,13 @@ class Told:
                 self._starts.setdefault(1, event.time)
             case "engine_restarted":
                 self.restarts += 1
-                self._starts[payload["number"]] = event.time
+                self._starts[payload["engine_number"]] = event.time
             case "engine_started":
                 self._engine(payload.get("engine_number", 1), event.time)
             case "engine_lost":
                 self._lost(event)
             case "paper_heartbeat":
-                self._beat(payload["engine"], payload["beat"], event.time)
+                self._beat(payload["engine_number"], payload["heartbeat"], event.time)
             case "feed_state_changed":
                 self._feeds[payload["feed"]].changed(payload["to"], payload["noticed_after_seconds"], self.last_s)
             case "reconciliation_checked":
@@ -85,17 +86,17 @@ class Told:
             case "scenario_action_triggered":
                 self.actions += 1
             case "run_stopping":
-                self.stopping_why, self._stopping_s = payload["why"], self.last_s
+                self.stopping_why, self._stopping_s = payload["reason"], self.last_s
             case "gate_closed":
-                self.gate_why, self._gate_s = payload["why"], self.last_s
+                self.gate_why, self._gate_s = payload["reason"], self.last_s
             case "positions_flattened":
                 self._flat_s = self.last_s if payload["flat"] else None
 
     def _engine(self, number: int, at: str) -> None:
-        self.engines.setdefault(number, EngineLife(number=number, started_at=self._starts.get(number, at)))
+        self.engines.setdefault(number, EngineFacts(number=number, started_at=self._starts.get(number, at)))
 
     def _lost(self, event: Event) -> None:
-        number, failure = event.payload["number"], event.payload["failure"]
+        number, failure = event.payload["engine_number"], event.payload["failure"]
         self._engine(number, event.time)
         ended = {
             "ended_at": event.time,
@@ -110,7 +111,7 @@ class Told:
         self.heartbeats += 1
         self._messages[number] = {name: beat[name] for name in FEEDS}
         self.peak_memory_bytes = max(self.peak_memory_bytes, beat["memory_bytes"])
-        self._trips_ms += beat.get("order_trips_ms", ())
+        self._trips_ms += beat.get("order_round_trips_ms", ())
         if beat["event_lag_ms"] is not None:
             self._lag_ms = max(self._lag_ms or 0.0, beat["event_lag_ms"])
         if beat["bars"] and self._first_bar_s is None:
@@ -144,7 +145,7 @@ class Told:
         *,
         bars_expected: int,
         bars_seen: int,
-        account: AccountAtEnd | None,
+        account: AccountFacts | None,
         stop: StopFacts | None,
         counts: PaperCounts | None,
     ) -> PaperFacts:
@@ -156,11 +157,11 @@ class Told:
             bars_seen=bars_seen,
             bars_missed=None,
             heartbeats=self.heartbeats,
-            dropped_beats=None,
+            dropped_heartbeats=None,
             feeds={name: self._feed(name) for name in FEEDS},
             reconciliations=Reconciliations(**self.reconciliations),
             final_reconciliation=self.final,
-            account_at_end=account,
+            final_account=account,
             stop=stop,
             latencies=Latencies(
                 start_to_first_bar_seconds=_between(self.began_s, self._first_bar_s),
@@ -178,8 +179,8 @@ class Told:
         return self._feeds[name].facts(sum(each[name] for each in self._messages.values()), self.last_s)
 
 
-def told_by(events: Iterable[Event]) -> Told:
-    told = Told()
+def summarize(events: Iterable[Event]) -> JournalSummary:
+    told = JournalSummary()
     for event in events:
         told.take(event)
     return told

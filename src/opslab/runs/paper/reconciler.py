@@ -1,6 +1,6 @@
-"""Reconciliation of a run that runs: what its node believes is held against what its venue says.
+"""Reconcile a running paper run: compare the account as its node has it with its venue's.
 
-Control's loop drives it, and is never held up: `turn` asks, looks, and comes back at once.
+Control's loop drives it and never waits for it: `advance` does what is due and returns at once.
 """
 
 from collections.abc import Callable
@@ -8,229 +8,235 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from opslab.model.messages.paper_messages import NodeSnapshot, VenueStatement
+from opslab.model.messages.paper_messages import AccountSnapshot, NodeSnapshot
 from opslab.model.primitives.instant import NS_PER_MS, NS_PER_SECOND, iso
 from opslab.model.run.metadata import RunMetadata
 from opslab.ports import Clock
 from opslab.reconciliation.account_snapshots import NOT_COMPARED
-from opslab.reconciliation.confirmation import Patience
+from opslab.reconciliation.confirmation import TimeTolerances
 from opslab.reconciliation.result import Limits, ReconciliationResult, Side, conclude
-from opslab.reconciliation.tracker import Looked, Taken, Watch, unanswered
-from opslab.runs.checks.check_results import RECONCILIATION, record_own_check
-from opslab.runs.record.run_journal import RunLog
+from opslab.reconciliation.tracker import ComparisonResult, SnapshotPair, Tracker, no_answer
+from opslab.runs.checks.check_results import RECONCILIATION, record_check_as_owner
+from opslab.runs.record.run_journal import RunJournal
 
 LiveOccasion = Literal["startup", "periodic", "final"]
 
 ANSWER_NS = 3 * NS_PER_SECOND
-"""How long the node may take to answer, and the venue to be reached."""
-RUSH_NS = 50 * NS_PER_MS
-RUSH = 10
-"""So many looks follow one another fast: an order that travels has mostly arrived by then."""
-CALM_NS = (110 * NS_PER_MS, 130 * NS_PER_MS, 370 * NS_PER_MS)
-"""Then slower, in threes, so that what rests for a tenth of a second is seen to; and in step with no second."""
+"""Time limit for the node to answer, and for the venue to be reached."""
+FAST_POLL_NS = 50 * NS_PER_MS
+FAST_POLLS = 10
+"""The first comparisons follow each other fast: most orders in flight arrive within them."""
+SLOW_POLL_NS = (110 * NS_PER_MS, 130 * NS_PER_MS, 370 * NS_PER_MS)
+"""Then slower, in cycles of three intervals, so that an account that rests for a tenth of a second is seen at rest; the
+cycle is out of step with whole seconds."""
 PERIODIC_NS = 8 * NS_PER_SECOND
-"""Patience, and a look or two: longer than any difference that stays."""
+"""The time tolerances and one or two comparisons: longer than any difference that stays."""
 FINAL_NS = 16 * NS_PER_SECOND
 
 
 @dataclass(frozen=True, slots=True)
-class Finished:
+class FinishedReconciliation:
     occasion: LiveOccasion
     result: ReconciliationResult
 
 
 @dataclass(slots=True)
-class _Occasion:
-    """One that is under way."""
+class _Active:
+    """The reconciliation in progress."""
 
-    name: LiveOccasion
-    began_ns: int
+    occasion: LiveOccasion
+    started_ns: int
     next_ns: int
-    looks: int = 0
-    looked: Looked | None = None
-    asked_ns: int | None = None
-    """When the node was asked for what it has not told yet."""
-    before: VenueStatement | None = None
-    silent_ns: int | None = None
+    comparisons: int = 0
+    last: ComparisonResult | None = None
+    requested_ns: int | None = None
+    """When the node was asked for a snapshot that it has not sent yet."""
+    before: AccountSnapshot | None = None
+    venue_lost_ns: int | None = None
     """Since when the venue could not be reached."""
 
 
 class LiveReconciler:
-    """`begin`, then `turn` until something is finished; `took` and `heard` whatever comes in between.
+    """Call `start`, then `advance` until it returns a result; add each snapshot that arrives in between.
 
-    Each occasion looks until nothing is open any more, mostly once, and at most for `PERIODIC_NS` or `FINAL_NS`.
+    A reconciliation compares until no finding is open, usually once, and for at most `PERIODIC_NS` or `FINAL_NS`.
     """
 
     def __init__(
         self,
         run_id: str,
         instrument: str,
-        ask: Callable[[int], None],
-        statement: Callable[[], VenueStatement | None],
+        request_node_snapshot: Callable[[int], None],
+        read_venue_snapshot: Callable[[], AccountSnapshot | None],
         clock: Clock,
         limits: Limits | None = None,
-        patience: Patience | None = None,
+        tolerances: TimeTolerances | None = None,
     ) -> None:
-        """instrument: as the venue writes it. ask: sends the node the word for snapshot n. statement: None when it
-        cannot be had; it must come back soon, for everything else waits for it.
+        """instrument: as the venue writes it. request_node_snapshot: asks the node for the snapshot of that number.
+        read_venue_snapshot: None when the venue cannot be reached; it must return soon, control's loop waits for it.
         """
         self._run_id = run_id
         self._instrument = instrument
-        self._ask = ask
-        self._statement = statement
+        self._request_node_snapshot = request_node_snapshot
+        self._read_venue_snapshot = read_venue_snapshot
         self._clock = clock
         self._limits = limits or Limits()
-        self._patience = patience or Patience()
-        self._watch = Watch(instrument, self._limits, self._patience)
-        self._occasion: _Occasion | None = None
-        self._asked = 0
+        self._tracker = Tracker(instrument, self._limits, tolerances or TimeTolerances())
+        self._active: _Active | None = None
+        self._request_number = 0
         self._answer: tuple[NodeSnapshot, int] | None = None
-        self._last: tuple[NodeSnapshot, int] | None = None
-        """Of a node that has ended its work: it cannot be asked any more."""
-        self._gone = False
+        self._last_of_node: tuple[NodeSnapshot, int] | None = None
+        """The last snapshot of a node that has ended; it cannot be asked any more."""
+        self._node_stopped = False
 
     @property
     def is_busy(self) -> bool:
-        return self._occasion is not None
+        return self._active is not None
 
-    def begin(self, occasion: LiveOccasion) -> bool:
-        """Whether it began: a periodic one does not while another is under way, the others take its place.
+    def start(self, occasion: LiveOccasion) -> bool:
+        """Return whether it started: a periodic one does not while another is in progress; the others replace it.
 
-        `startup` is of a new node, `final` of one that may have told its last snapshot.
+        `startup` is for a new node, `final` for one that may have sent its last snapshot.
         """
-        if occasion == "periodic" and self._occasion:
+        if occasion == "periodic" and self._active:
             return False
         if occasion == "startup":
-            self._gone, self._last = False, None
+            self._node_stopped, self._last_of_node = False, None
         self._answer = None
-        self._watch.begin(self._last[1] if self._last else None)
+        self._tracker.reset(self._last_of_node[1] if self._last_of_node else None)
         now_ns = self._now_ns()
-        self._occasion = _Occasion(occasion, now_ns, now_ns)
+        self._active = _Active(occasion, now_ns, now_ns)
         return True
 
-    def took(self, snapshot: NodeSnapshot) -> None:
-        """A snapshot that the node was asked for, or its last one; not those in its beats."""
-        if snapshot.ask == 0:
-            self._last = snapshot, self._now_ns()
-            self._watch.begin(self._last[1])
-        elif snapshot.ask == self._asked:
+    def add_node_snapshot(self, snapshot: NodeSnapshot) -> None:
+        """A snapshot that the node was asked for, or its last one; not those in its heartbeats."""
+        if snapshot.request_number == 0:
+            self._last_of_node = snapshot, self._now_ns()
+            self._tracker.reset(self._last_of_node[1])
+        elif snapshot.request_number == self._request_number:
             self._answer = snapshot, self._now_ns()
 
-    def heard(self, statement: VenueStatement) -> None:
-        """What the venue said to somebody else in control: what is known to have been at rest is judged sooner."""
-        self._watch.heard(statement, self._now_ns())
+    def add_venue_snapshot(self, snapshot: AccountSnapshot) -> None:
+        """A snapshot that control read for another purpose. It shows that the account was at rest, so a difference is
+        decided sooner.
+        """
+        self._tracker.add_venue_snapshot(snapshot, self._now_ns())
 
-    def node_gone(self) -> None:
-        """It will answer nothing any more, until a `startup`."""
-        self._gone = True
+    def node_stopped(self) -> None:
+        """The node will not answer again until the next `startup`."""
+        self._node_stopped = True
 
     def wait_seconds(self) -> float | None:
-        """Until `turn` has something to do; sooner when a snapshot comes. None: nothing is under way."""
-        if self._occasion is None:
+        """Time until `advance` has something to do, less if a snapshot arrives. None: nothing is in progress."""
+        if self._active is None:
             return None
-        at_ns = self._occasion.next_ns
-        if self._occasion.asked_ns is not None:
-            at_ns = self._occasion.asked_ns + ANSWER_NS
+        at_ns = self._active.next_ns
+        if self._active.requested_ns is not None:
+            at_ns = self._active.requested_ns + ANSWER_NS
         return max(0, at_ns - self._now_ns()) / NS_PER_SECOND
 
-    def turn(self) -> Finished | None:
-        """Do what is due. What came out, when something did."""
-        occasion = self._occasion
-        if occasion is None:
+    def advance(self) -> FinishedReconciliation | None:
+        """Do what is due. Return the reconciliation if it is finished."""
+        active = self._active
+        if active is None:
             return None
-        finished = self._turn(occasion)
+        finished = self._advance(active)
         if finished:
-            self._occasion = None
+            self._active = None
         return finished
 
-    def _turn(self, occasion: _Occasion) -> Finished | None:
+    def _advance(self, active: _Active) -> FinishedReconciliation | None:
         now_ns = self._now_ns()
-        if self._last is None and self._gone:
-            return self._unanswered(occasion, "expected")
-        if occasion.asked_ns is not None:
-            if self._last or self._answer:
-                return self._look(occasion)
-            return self._unanswered(occasion, "expected") if now_ns - occasion.asked_ns >= ANSWER_NS else None
-        if now_ns < occasion.next_ns:
+        if self._last_of_node is None and self._node_stopped:
+            return self._without_answer(active, "expected")
+        if active.requested_ns is not None:
+            if self._last_of_node or self._answer:
+                return self._compare(active)
+            is_overdue = now_ns - active.requested_ns >= ANSWER_NS
+            return self._without_answer(active, "expected") if is_overdue else None
+        if now_ns < active.next_ns:
             return None
-        statement = self._said(occasion)
-        if statement is None:
-            return self._without_venue(occasion)
-        occasion.before, occasion.asked_ns, self._answer = statement, now_ns, None
-        if self._last:
-            return self._look(occasion)
-        self._asked += 1
-        self._ask(self._asked)
+        venue = self._read_venue(active)
+        if venue is None:
+            return self._without_venue(active)
+        active.before, active.requested_ns, self._answer = venue, now_ns, None
+        if self._last_of_node:
+            return self._compare(active)
+        self._request_number += 1
+        self._request_node_snapshot(self._request_number)
         return None
 
-    def _look(self, occasion: _Occasion) -> Finished | None:
-        """The node has told what it has."""
-        told = self._last or self._answer
-        assert told is not None
-        statement = self._said(occasion)
-        if statement is None:
-            return self._without_venue(occasion)
-        before = None if self._last else occasion.before
+    def _compare(self, active: _Active) -> FinishedReconciliation | None:
+        """Compare the node's snapshot, which has arrived."""
+        node = self._last_of_node or self._answer
+        assert node is not None
+        after = self._read_venue(active)
+        if after is None:
+            return self._without_venue(active)
+        before = None if self._last_of_node else active.before
         now_ns = self._now_ns()
-        occasion.asked_ns, occasion.before, self._answer = None, None, None
-        occasion.looked = self._watch.look(Taken(*told, before, statement), now_ns, self._clock.now_ns())
-        occasion.looks += 1
-        spent_ns = now_ns - occasion.began_ns
-        can_change = occasion.looked.is_open or (occasion.looked.state == "unknown" and spent_ns < ANSWER_NS)
+        active.requested_ns, active.before, self._answer = None, None, None
+        active.last = self._tracker.compare(SnapshotPair(*node, before, after), now_ns, self._clock.now_ns())
+        active.comparisons += 1
+        elapsed_ns = now_ns - active.started_ns
+        can_change = active.last.is_open or (active.last.state == "unknown" and elapsed_ns < ANSWER_NS)
         if not can_change:
-            return self._finished(occasion, occasion.looked)
-        if spent_ns >= (FINAL_NS if occasion.name == "final" else PERIODIC_NS):
-            return self._finished(
-                occasion, self._watch.give_up(occasion.looked, now_ns, everything=occasion.name == "final")
-            )
-        calm = occasion.looks - RUSH
-        occasion.next_ns = now_ns + (RUSH_NS if calm < 0 else CALM_NS[calm % len(CALM_NS)])
+            return self._finish(active, active.last)
+        is_final = active.occasion == "final"
+        if elapsed_ns >= (FINAL_NS if is_final else PERIODIC_NS):
+            return self._finish(active, self._tracker.mark_moving(active.last, now_ns, include_recent=is_final))
+        slow_polls = active.comparisons - FAST_POLLS
+        active.next_ns = now_ns + (FAST_POLL_NS if slow_polls < 0 else SLOW_POLL_NS[slow_polls % len(SLOW_POLL_NS)])
         return None
 
-    def _said(self, occasion: _Occasion) -> VenueStatement | None:
-        statement = self._statement()
-        if statement is not None:
-            occasion.silent_ns = None
-            self._watch.heard(statement, self._now_ns())
-        return statement
+    def _read_venue(self, active: _Active) -> AccountSnapshot | None:
+        venue = self._read_venue_snapshot()
+        if venue is not None:
+            active.venue_lost_ns = None
+            self._tracker.add_venue_snapshot(venue, self._now_ns())
+        return venue
 
-    def _without_venue(self, occasion: _Occasion) -> Finished | None:
+    def _without_venue(self, active: _Active) -> FinishedReconciliation | None:
         now_ns = self._now_ns()
-        occasion.silent_ns = now_ns if occasion.silent_ns is None else occasion.silent_ns
-        occasion.asked_ns, occasion.next_ns = None, now_ns + CALM_NS[0]
-        return self._unanswered(occasion, "observed") if now_ns - occasion.silent_ns >= ANSWER_NS else None
+        active.venue_lost_ns = now_ns if active.venue_lost_ns is None else active.venue_lost_ns
+        active.requested_ns, active.next_ns = None, now_ns + SLOW_POLL_NS[0]
+        is_overdue = now_ns - active.venue_lost_ns >= ANSWER_NS
+        return self._without_answer(active, "observed") if is_overdue else None
 
-    def _unanswered(self, occasion: _Occasion, side: Side) -> Finished:
-        """Nothing could be held against anything."""
+    def _without_answer(self, active: _Active, side: Side) -> FinishedReconciliation:
+        """Finish without a comparison."""
         if side == "expected":
-            return self._finished(occasion, unanswered(side, None, occasion.before))
-        told = self._last or self._answer
-        return self._finished(occasion, unanswered(side, told[0] if told else None, None))
+            return self._finish(active, no_answer(side, None, active.before))
+        node = self._last_of_node or self._answer
+        return self._finish(active, no_answer(side, node[0] if node else None, None))
 
-    def _finished(self, occasion: _Occasion, looked: Looked) -> Finished:
+    def _finish(self, active: _Active, comparison: ComparisonResult) -> FinishedReconciliation:
         result = conclude(
-            looked.findings,
+            comparison.findings,
             run_id=self._run_id,
             instrument=self._instrument,
             checked_at=iso(self._clock.now_ns()),
-            expected=looked.expected,
-            observed=looked.observed,
+            expected=comparison.expected,
+            observed=comparison.observed,
             limits=self._limits,
-            in_flight=looked.in_flight,
-            occasion=occasion.name,
-            looks=occasion.looks,
+            in_flight=comparison.in_flight,
+            occasion=active.occasion,
+            comparisons=active.comparisons,
             not_compared=NOT_COMPARED,
         )
-        return Finished(occasion.name, result)
+        return FinishedReconciliation(active.occasion, result)
 
     def _now_ns(self) -> int:
         return int(self._clock.monotonic_s() * NS_PER_SECOND)
 
 
-def record(folder: Path, log: RunLog, finished: Finished) -> RunMetadata:
-    """Tell the run's journal. A periodic one that found nothing wrong leaves an event and no file: a day has 8,640."""
+def record_reconciliation(folder: Path, log: RunJournal, finished: FinishedReconciliation) -> RunMetadata:
+    """Record it in the run's journal.
+
+    A periodic one that is `ok` or `warning` is an event without a file: a day has 8,640 of them.
+    """
     result = finished.result
-    is_kept = finished.occasion != "periodic" or result.state not in ("ok", "warning")
-    document = result.model_dump(mode="json") if is_kept else None
-    record_own_check(folder, log, RECONCILIATION, result.summary(), document)
+    has_artifact = finished.occasion != "periodic" or result.state not in ("ok", "warning")
+    document = result.model_dump(mode="json") if has_artifact else None
+    record_check_as_owner(folder, log, RECONCILIATION, result.summary(), document)
     return log.metadata

@@ -22,11 +22,11 @@ from opslab.model.primitives.instant import NS_PER_MS
 from opslab.model.run.metadata import ScenarioCounters
 from opslab.model.run.results import Results, Send
 from opslab.runs.paper.client_order_id import client_order_id
-from opslab.store.runs.engine_order_log import EngineOrders, ToldOrder
+from opslab.store.runs.engine_order_log import EngineOrders, ReportedOrder
 from opslab.store.runs.journal import read_said
 from opslab.store.runs.run_folders import RowsFile, remove_unfinished
 from opslab.store.venues.ledger import NAME, read_ledger
-from opslab.store.venues.venue_files import KEPT
+from opslab.store.venues.venue_files import VENUE_FOLDER
 
 VENUE_STRATEGY = "VENUE"
 """Strategy of an order that the venue itself made: to flatten an account whose engine was gone."""
@@ -94,7 +94,7 @@ def write_results(folder: Path, told: EngineOrders, instrument: Instrument) -> t
     remove_unfinished(folder, RESULT_FILES)
     rows = {name: RowsFile(folder, name) for name in RESULT_FILES}
     try:
-        counts = paper_results(folder / KEPT, told, lambda file, row: rows[file].add(row), instrument)
+        counts = paper_results(folder / VENUE_FOLDER, told, lambda file, row: rows[file].add(row), instrument)
         return counts, {file.name: file.commit() for file in rows.values()}
     except BaseException:
         for file in rows.values():
@@ -116,7 +116,7 @@ def ledger_events(folder: Path) -> Iterator[LedgerEvent]:
 
 def _whose(folder: Path) -> str:
     """The run's name, for a ledger that its folder keeps."""
-    return folder.parent.name if folder.name == KEPT else folder.name
+    return folder.parent.name if folder.name == VENUE_FOLDER else folder.name
 
 
 def told_in_journal(folder: Path, told: EngineOrders) -> None:
@@ -232,7 +232,7 @@ class _Fold:
             self._send_never(self._next)
             self._next = next(self._never, None)
 
-    def _send_never(self, order: ToldOrder) -> None:
+    def _send_never(self, order: ReportedOrder) -> None:
         name = order.client_order_id
         base = self._event("OrderInitialized", name, order.made["strategy_id"], order.ts_made)
         self._results.order_event({**base, **order.made})

@@ -1,7 +1,7 @@
-"""A paper run from control's side: a venue and an engine, watched from the safety gate to the seal.
+"""A paper run as control drives it: venue and engine supervised from the safety gate to the seal.
 
-One loop takes what the children say and looks at the clock; it never waits for either of them alone. What is decided
-by rule stands in `engine_life` (is it well?) and in the reconciliation; what is written at the end in `paper_end`.
+One loop reads the children's messages and the clock; it never blocks on one child. `engine_session` judges the engine's
+health, `reconciler` compares accounts, `shutdown` writes the results.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -9,56 +9,64 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from opslab.model.messages.engine_messages import BARS
-from opslab.model.messages.paper_messages import Beat, Flattened, NodeSnapshot
+from opslab.model.messages.engine_messages import BARS, StopReason
+from opslab.model.messages.paper_messages import EngineHeartbeat, Flattened, NodeSnapshot
 from opslab.model.messages.venue_messages import VenueEndpoints, VenueProgress
 from opslab.model.run.event import HIGH_RATE
-from opslab.model.run.live_status import Live, PaperLive
+from opslab.model.run.live_status import LiveStatus, PaperStatus
 from opslab.model.run.metadata import Failure, RunMetadata
-from opslab.runs.lifecycle import Surroundings, live_through, start
-from opslab.runs.paper.account_shutdown import AccountEnd
-from opslab.runs.paper.closing_event import LAST_BAR, bound
-from opslab.runs.paper.engine_session import SIGNALS, EngineLife, all_was_sent, loss, may_restart, phase, unasked
-from opslab.runs.paper.engine_supervisor import EngineSeat
-from opslab.runs.paper.halt import WHY, press
-from opslab.runs.paper.reconciler import Finished, LiveOccasion, LiveReconciler, record
+from opslab.runs.lifecycle import RunContext, execute, start
+from opslab.runs.paper.account_shutdown import AccountShutdown
+from opslab.runs.paper.closing_event import bound
+from opslab.runs.paper.engine_session import (
+    SIGNALS,
+    EngineSession,
+    last_bar_overdue,
+    loss_payload,
+    may_restart,
+    phase_of,
+    unrequested_stop,
+)
+from opslab.runs.paper.engine_supervisor import EngineSupervisor
+from opslab.runs.paper.halt import KILL_SWITCH, escalate
+from opslab.runs.paper.reconciler import FinishedReconciliation, LiveOccasion, LiveReconciler, record_reconciliation
 from opslab.runs.paper.recovery import settle_paper
-from opslab.runs.paper.shutdown import Ending, Left, end_run, tell_left
-from opslab.runs.paper.telemetry import PaperStory
-from opslab.runs.paper.venue_supervisor import VENUE_STARTS, VenueSeat, refusal
+from opslab.runs.paper.shutdown import FinalAccount, RunEnd, end_run, record_final_account
+from opslab.runs.paper.telemetry import RunTelemetry
+from opslab.runs.paper.venue_supervisor import MAX_VENUE_STARTS, VenueSupervisor, refusal
 from opslab.runs.planning.plan import PaperPlan
 from opslab.runs.processes.child_process import VENUE_COMMAND
-from opslab.runs.processes.inbox import Frames, Inbox
-from opslab.runs.record.live_status import Heart
-from opslab.runs.record.run_journal import RunLog
-from opslab.runs.safety.halt_controller import SWITCH, HaltOfRun
+from opslab.runs.processes.inbox import Inbox, Messages
+from opslab.runs.record.live_status import LiveStatusWriter
+from opslab.runs.record.run_journal import RunJournal
+from opslab.runs.safety.halt_controller import SWITCH, HaltController
 from opslab.store.logs import scrub_log
 from opslab.store.runs.engine_order_log import EngineOrders
 from opslab.store.runs.run_folders import RowsFile, tidy
 
-OnLive = Callable[[Live], None]
+OnLive = Callable[[LiveStatus], None]
 
-TURN_SECONDS = 0.05
-"""How often the clock is looked at when nobody says anything."""
-LAST_LOOK_SECONDS = 0.5
-"""What a hanging engine gets to print where it stands."""
+POLL_SECONDS = 0.05
+"""Period of the clock check while no message arrives."""
+STACK_DUMP_SECONDS = 0.5
+"""Time a hanging engine has to print the stacks of its threads."""
 
 
 def run_paper(
-    plan: PaperPlan, around: Surroundings, on_live: OnLive, venue_command: Sequence[str] = VENUE_COMMAND
+    plan: PaperPlan, context: RunContext, on_live: OnLive, venue_command: Sequence[str] = VENUE_COMMAND
 ) -> RunMetadata:
-    """Run it, from `init` on where there was one. Returns how it ended.
+    """Run the plan, continuing an initialized run. Returns the final metadata.
 
     on_live: called with the run's live values, about once a second.
-    Raises AlreadyExists, Environment or Unwritable when there is no run to speak of.
+    Raises AlreadyExists, Environment or Unwritable when no run was created.
     """
 
     def salvage(folder: Path, metadata: RunMetadata) -> Mapping[str, Any]:
         tidy(folder)
-        return settle_paper(around.layout, folder, metadata, around.clean, why="failure", same_boot=True).payload
+        return settle_paper(context.layout, folder, metadata, context.redact, reason="failure", same_boot=True).payload
 
-    return live_through(
-        plan, around, lambda folder, log: PaperRun(plan, folder, log, around, on_live, venue_command).run(), salvage
+    return execute(
+        plan, context, lambda folder, log: PaperRun(plan, folder, log, context, on_live, venue_command).run(), salvage
     )
 
 
@@ -67,39 +75,41 @@ class PaperRun:
         self,
         plan: PaperPlan,
         folder: Path,
-        log: RunLog,
-        around: Surroundings,
+        log: RunJournal,
+        context: RunContext,
         on_live: OnLive,
         venue_command: Sequence[str],
     ) -> None:
         self._plan, self._folder, self._log = plan, folder, log
-        self._around = around
-        self._clock = around.clock
+        self._context = context
+        self._clock = context.clock
         self._inbox = Inbox()
         self._limits = limits = plan.spec.paper
-        self._heart = Heart(around.layout, around.clock, plan.run_id, start(plan, log, around), plan.rows, on_live)
-        self._seat = EngineSeat(plan, folder / "logs", around, self._inbox)
-        self._venue = VenueSeat(around.layout, plan, folder / "logs", around.clock, self._inbox, venue_command)
-        self._story = PaperStory(plan, around.clock, EngineOrders(around.layout.work(plan.run_id)))
-        self._reconciler = LiveReconciler(
-            plan.run_id, plan.spec.instrument, self._seat.ask, self._venue.statement, around.clock
+        self._live_writer = LiveStatusWriter(
+            context.layout, context.clock, plan.run_id, start(plan, log, context), plan.rows, on_live
         )
-        self._halt = HaltOfRun(around.layout, plan.run_id, around.clock, around.clean, log)
-        self._account = AccountEnd(plan, self._venue, self._halt, around.clock, log, self._story)
-        self._why: str | None = None
-        """Why the run ends, once it does."""
+        self._engine_supervisor = EngineSupervisor(plan, folder / "logs", context, self._inbox)
+        self._venue = VenueSupervisor(context.layout, plan, folder / "logs", context.clock, self._inbox, venue_command)
+        self._telemetry = RunTelemetry(plan, context.clock, EngineOrders(context.layout.work(plan.run_id)))
+        self._reconciler = LiveReconciler(
+            plan.run_id, plan.spec.instrument, self._engine_supervisor.request_snapshot, self._venue.statement, context.clock
+        )
+        self._halt = HaltController(context.layout, plan.run_id, context.clock, context.redact, log)
+        self._account = AccountShutdown(plan, self._venue, self._halt, context.clock, log, self._telemetry)
+        self._reason: StopReason | None = None
+        """Set once the run is to end."""
         self._signal: str | None = None
         self._failure: Failure | None = None
-        self._over = False
+        self._is_done = False
         self._bars = RowsFile(folder, BARS, at_once=True)
         self._replayed_s: float | None = None
-        """When the venue had sent all."""
+        """When the venue had sent its last candle. Monotonic clock."""
         self._next_reconciliation_s: float | None = None
         self._out_of_time_s = self._clock.monotonic_s() + limits.max_seconds
 
     def run(self) -> None:
-        """Until it is over; its end is in the journal then."""
-        signals = self._around.signals
+        """Run to the end; the closing event is in the journal when this returns."""
+        signals = self._context.signals
         signals.on_signal = lambda count: self._inbox.put("signal", {"count": count})
         watch = self._halt.watch(lambda switch: self._inbox.put(SWITCH, switch))
         try:
@@ -107,10 +117,10 @@ class PaperRun:
             self._venue.start()
             if signals.count:
                 self._inbox.put("signal", {"count": signals.count})
-            while not self._over or self._reconciler.is_busy:
-                self._listen(TURN_SECONDS)
-                self._look(self._clock.monotonic_s())
-            self._end()
+            while not self._is_done or self._reconciler.is_busy:
+                self._receive(POLL_SECONDS)
+                self._check_clock(self._clock.monotonic_s())
+            self._finish()
         except BaseException:
             self._abandon()
             raise
@@ -119,281 +129,287 @@ class PaperRun:
             signals.on_signal = lambda _count: None
 
     @property
-    def _engine(self) -> EngineLife | None:
-        return self._seat.life
+    def _engine(self) -> EngineSession | None:
+        return self._engine_supervisor.session
 
-    # What is heard.
+    # Messages.
 
-    def _listen(self, seconds: float) -> None:
-        """To the first who says anything."""
-        if said := self._inbox.take(seconds):
-            self._hear(*said)
+    def _receive(self, seconds: float) -> None:
+        """Wait for the next messages of any source, and handle them."""
+        if received := self._inbox.take(seconds):
+            self._dispatch(*received)
 
-    def _hear(self, who: str, frames: Frames | None) -> None:
-        if who == "signal":
-            for frame in frames or ():
-                self._signaled(frame["count"])
-        elif who == SWITCH:
-            for frame in frames or ():
-                self._halted(frame)
-        elif who == self._venue.who:
-            self._hear_venue(frames)
-        elif self._engine and who == self._engine.who:
-            self._hear_engine(self._engine, frames)
+    def _dispatch(self, source: str, messages: Messages | None) -> None:
+        if source == "signal":
+            for message in messages or ():
+                self._on_signal(message["count"])
+        elif source == SWITCH:
+            for message in messages or ():
+                self._on_halt(message)
+        elif source == self._venue.source:
+            self._on_venue_messages(messages)
+        elif self._engine and source == self._engine.source:
+            self._on_engine_messages(self._engine, messages)
 
-    def _signaled(self, count: int) -> None:
-        name = self._around.signals.name or "signal"
-        if self._why is None or count > 1:  # one that comes when the run ends anyway is not what ended it
+    def _on_signal(self, count: int) -> None:
+        name = self._context.signals.name or "SIGTERM"
+        if self._reason is None or count > 1:  # a signal during the end did not cause it
             self._signal = name
         if count > 1 and self._engine:
             self._engine.child.kill()
         else:
             self._stop(name)
 
-    def _hear_venue(self, frames: Frames | None) -> None:
-        if frames is None:
-            self._venue_gone(self._venue.ended(self._around.clean))
+    def _on_venue_messages(self, messages: Messages | None) -> None:
+        if messages is None:
+            self._on_venue_lost(self._venue.on_ended(self._context.redact))
             return
-        for frame in frames:
-            if "listening" in frame:
-                self._venue_listens(VenueEndpoints.model_validate(frame["listening"]))
-            elif "progress" in frame:
-                progress = VenueProgress.model_validate(frame["progress"])
+        for message in messages:
+            if "listening" in message:
+                self._on_venue_listening(VenueEndpoints.model_validate(message["listening"]))
+            elif "progress" in message:
+                progress = VenueProgress.model_validate(message["progress"])
                 if progress.state == "ended" and self._replayed_s is None:
                     self._replayed_s = self._clock.monotonic_s()
-            elif "refused" in frame:
-                raise refusal(frame["refused"])
+            elif "refused" in message:
+                raise refusal(message["refused"])
 
-    def _venue_listens(self, endpoints: VenueEndpoints) -> None:
-        self._venue.listening(endpoints)
+    def _on_venue_listening(self, endpoints: VenueEndpoints) -> None:
+        self._venue.on_listening(endpoints)
         shown = endpoints.model_dump(include={"rest_url", "ws_url", "ws_trading_url"})
-        self._log.tell("venue_started", {"start": self._venue.starts, **shown})
+        self._log.tell("venue_started", {"start_number": self._venue.start_count, **shown})
         self._replayed_s = None
-        if self._engine is None and not self._why:
-            self._seat.start(1, endpoints)
+        if self._engine is None and not self._reason:
+            self._engine_supervisor.start(1, endpoints)
 
-    def _venue_gone(self, why: str) -> None:
-        self._log.tell("venue_lost", {"start": self._venue.starts, "why": why})
-        self._story.venue_lost()
-        if self._engine is None and self._why:
-            self._over = True
-        elif self._venue.starts < VENUE_STARTS:
+    def _on_venue_lost(self, reason: str) -> None:
+        self._log.tell("venue_lost", {"start_number": self._venue.start_count, "reason": reason})
+        self._telemetry.venue_lost()
+        if self._engine is None and self._reason:
+            self._is_done = True
+        elif self._venue.start_count < MAX_VENUE_STARTS:
             self._venue.start()
         else:
-            message = f"the venue was lost {self._venue.starts} times; the last time: {why}"
+            message = f"the venue was lost {self._venue.start_count} times; the last time: {reason}"
             self._failure = self._failure or Failure(kind="lab", message=message)
             self._stop("venue_lost")
 
-    def _hear_engine(self, life: EngineLife, frames: Frames | None) -> None:
-        if frames is None:
-            self._engine_gone(life)
+    def _on_engine_messages(self, session: EngineSession, messages: Messages | None) -> None:
+        if messages is None:
+            self._on_engine_ended(session)
             return
-        for are_many, some in groupby(frames, lambda frame: frame.get("event") in HIGH_RATE):
+        for are_many, some in groupby(messages, lambda message: message.get("event") in HIGH_RATE):
             if are_many:
-                self._hear_many(life, [(frame["event"], frame["payload"]) for frame in some])
+                self._record_high_rate(session, [(message["event"], message["payload"]) for message in some])
             else:
-                for frame in some:
-                    self._take(life, frame)
+                for message in some:
+                    self._on_engine_message(session, message)
 
-    def _hear_many(self, life: EngineLife, events: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
+    def _record_high_rate(self, session: EngineSession, events: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
         for name, payload in events:
-            life.note(name, payload)
+            session.remember(name, payload)
             if name == "order_event":
-                self._story.order_event(payload)
+                self._telemetry.order_event(payload)
         if self._plan.spec.observability.journal:
-            self._log.tell_many(events)
+            self._log.append_many(events)
 
-    def _take(self, life: EngineLife, frame: Mapping[str, Any]) -> None:
-        """One frame, in its turn."""
-        if "event" in frame:
-            self._engine_event(life, frame["event"], frame["payload"])
-        elif "beat" in frame:
-            self._beat(life, Beat.model_validate(frame["beat"], strict=False))
-        elif "snapshot" in frame:
-            self._snapshot(NodeSnapshot.model_validate(frame["snapshot"], strict=False))
-        elif "handled" in frame:
-            self._venue.handled_all()
-        elif "row" in frame:
-            self._bars.add(frame["row"])
-            life.saw_row(frame["row"]["ts_event"])
-        elif "flattened" in frame:
-            self._flattened(life, Flattened.model_validate(frame["flattened"]))
-        elif "halted" in frame:
-            self._halted(**frame["halted"])
+    def _on_engine_message(self, session: EngineSession, message: Mapping[str, Any]) -> None:
+        """One message, in its order."""
+        if "event" in message:
+            self._on_engine_event(session, message["event"], message["payload"])
+        elif "heartbeat" in message:
+            self._on_heartbeat(session, EngineHeartbeat.model_validate(message["heartbeat"], strict=False))
+        elif "snapshot" in message:
+            self._on_snapshot(NodeSnapshot.model_validate(message["snapshot"], strict=False))
+        elif "handled" in message:
+            self._venue.acknowledge_all()
+        elif "row" in message:
+            self._bars.add(message["row"])
+            session.count_row(message["row"]["ts_event"])
+        elif "flattened" in message:
+            self._on_flattened(session, Flattened.model_validate(message["flattened"]))
+        elif "halted" in message:
+            self._on_halt(**message["halted"])
         else:
-            life.hear(frame)
+            session.apply(message)
 
-    def _engine_event(self, life: EngineLife, name: str, payload: Mapping[str, Any]) -> None:
-        if name == "gate_closed" and self._why:  # a word and a signal asked for it, and either may be heard first
-            payload = {**payload, "why": self._why}
-        self._log.tell(name, {**payload, "engine_number": life.number} if life.number > 1 else payload)
-        life.note(name, payload)
+    def _on_engine_event(self, session: EngineSession, name: str, payload: Mapping[str, Any]) -> None:
+        if name == "gate_closed" and self._reason:  # a command and a signal request it; either may arrive first
+            payload = {**payload, "reason": self._reason}
+        self._log.tell(name, {**payload, "engine_number": session.number} if session.number > 1 else payload)
+        session.remember(name, payload)
         if name == "feed_state_changed":
-            self._story.feed_changed(payload)
+            self._telemetry.feed_changed(payload)
         elif name == "scenario_action_triggered":
-            self._story.acted += 1
+            self._telemetry.acted += 1
         elif name == "gate_closed":
-            life.ending = True
-            if self._why is None and payload["why"] in SIGNALS:
-                life.failure = unasked(payload["why"])
+            session.ending = True
+            if self._reason is None and payload["reason"] in SIGNALS:
+                session.failure = unrequested_stop(payload["reason"])
                 return
-            if self._why is None:
-                self._why = bound(self._limits, self._plan.rows) if payload["why"] == LAST_BAR else payload["why"]
+            if self._reason is None:
+                self._reason = (
+                    bound(self._limits, self._plan.rows) if payload["reason"] == "last_bar" else payload["reason"]
+                )
                 self._account.count_minutes()
-            self._story.gate_closed(self._why)
+            self._telemetry.gate_closed(self._reason)
 
-    # The life of the engine.
+    # Engine.
 
-    def _beat(self, life: EngineLife, beat: Beat) -> None:
-        life.beat, life.beats = beat, life.beats + 1
-        life.last_beat_s = self._clock.monotonic_s()
+    def _on_heartbeat(self, session: EngineSession, beat: EngineHeartbeat) -> None:
+        session.beat, session.beats = beat, session.beats + 1
+        session.last_beat_s = self._clock.monotonic_s()
         statement = self._venue.statement()
         if statement:
-            self._reconciler.heard(statement)
+            self._reconciler.add_venue_snapshot(statement)
         venue = statement.model_dump() if statement else None
-        payload = {"engine": life.number, "beat": beat.model_dump(), "venue": venue}
-        self._log.tell_many([("paper_heartbeat", payload)])
-        self._story.beat(beat, statement)
-        if life.first_beat_s is None:
-            life.first_beat_s = life.last_beat_s
-            self._reconcile("startup")
-            if life.number > 1:  # a candle that the one before was given, nobody will be through with any more
-                self._venue.handled_all()
-        self._show()
+        payload = {"engine_number": session.number, "heartbeat": beat.model_dump(), "venue": venue}
+        self._log.append_many([("paper_heartbeat", payload)])
+        self._telemetry.beat(beat, statement)
+        if session.first_beat_s is None:
+            session.first_beat_s = session.last_beat_s
+            self._start_reconciliation("startup")
+            if session.number > 1:  # the lost engine never acknowledges its last candle
+                self._venue.acknowledge_all()
+        self._update_live_status()
 
-    def _look(self, now_s: float) -> None:
-        """What the clock says."""
-        life = self._engine
-        finished = self._reconciler.turn()
+    def _check_clock(self, now_s: float) -> None:
+        """Apply everything that depends on time."""
+        session = self._engine
+        finished = self._reconciler.advance()
         if finished:
-            self._reconciled(finished)
-        self._show()
-        if self._over and self._halt.is_on:  # before a reconciliation that goes on is over
-            self._leave_account()
-        if life is None or self._over:
+            self._on_reconciled(finished)
+        self._update_live_status()
+        if self._is_done and self._halt.is_on:  # does not wait for a reconciliation in progress
+            self._final_account()
+        if session is None or self._is_done:
             return
         if self._halt.is_on:
-            press(self._halt, life, self._venue)
-        if self._seat.complaint(now_s):
-            self._let_it_say_where(life)
-            life.child.kill()
+            escalate(self._halt, session, self._venue)
+        if self._engine_supervisor.complaint(now_s):
+            self._dump_stacks(session)
+            session.child.kill()
             return
-        if life.ending or self._why:
+        if session.ending or self._reason:
             return
         if now_s > self._out_of_time_s:
             self._stop("max_seconds")
-        elif all_was_sent(life, self._replayed_s, now_s):
+        elif last_bar_overdue(session, self._replayed_s, now_s):
             self._stop(bound(self._limits, self._plan.rows))
         elif self._next_reconciliation_s is not None and now_s > self._next_reconciliation_s:
-            self._reconcile("periodic")
+            self._start_reconciliation("periodic")
 
-    def _let_it_say_where(self, life: EngineLife) -> None:
-        """A hanging engine prints the stack of each of its threads, which its log keeps."""
-        if life.killed_for != "memory":
-            life.child.tell_where_it_is()
-            deadline = self._clock.monotonic_s() + LAST_LOOK_SECONDS
+    def _dump_stacks(self, session: EngineSession) -> None:
+        """Have a hanging engine print the stack of each thread into its log."""
+        if session.killed_for != "memory":
+            session.child.dump_stacks()
+            deadline = self._clock.monotonic_s() + STACK_DUMP_SECONDS
             while (left := deadline - self._clock.monotonic_s()) > 0:
-                self._listen(left)
+                self._receive(left)
 
-    def _stop(self, why: str) -> None:
-        """Let the engine close its gate, leave the account as `on_stop` wants, and end."""
-        if self._why is None:
-            self._why = why
-            self._log.tell("run_stopping", {"why": why, "on_stop": self._limits.on_stop})
-            self._story.stopping(why)
+    def _stop(self, reason: StopReason) -> None:
+        """Have the engine close its gate, apply `on_stop` to the account, and end."""
+        if self._reason is None:
+            self._reason = reason
+            self._log.tell("run_stopping", {"reason": reason, "on_stop": self._limits.on_stop})
+            self._telemetry.stopping(reason)
             self._account.count_minutes()
         if self._engine is None:
-            self._over = True
+            self._is_done = True
         else:
-            self._seat.stop(why)
+            self._engine_supervisor.stop(reason)
 
-    def _halted(self, switch: Mapping[str, Any], gate_closed_at: str | None = None) -> None:
-        """The kill switch is active: our own watch says so, or the engine. Nothing revives the run from here on."""
-        if self._halt.begin(switch, gate_closed_at):
-            self._why = WHY
-            self._story.stopping(WHY)
+    def _on_halt(self, switch: Mapping[str, Any], gate_closed_at: str | None = None) -> None:
+        """The kill switch is active, seen by control or reported by the engine. The run cannot continue after this."""
+        if self._halt.start(switch, gate_closed_at):
+            self._reason = KILL_SWITCH
+            self._telemetry.stopping(KILL_SWITCH)
             self._account.count_minutes()
         if self._engine:
-            self._engine.child.tell(self._halt.word)
+            self._engine.child.tell(self._halt.command)
         else:
-            self._halt.closed_now("no engine ran")
-            self._over = True
+            self._halt.gate_closed_now("no_engine")
+            self._is_done = True
 
-    def _flattened(self, life: EngineLife, done: Flattened) -> None:
-        """The engine has left the account as it was to."""
-        life.ending = True
-        life.flattened = done
+    def _on_flattened(self, session: EngineSession, done: Flattened) -> None:
+        """The engine applied `on_stop` to the account."""
+        session.ending = True
+        session.flattened = done
         statement = self._venue.statement()
-        self._story.left("engine")
+        self._telemetry.left("engine")
         if self._limits.on_stop == "flatten" and not self._halt.is_on:
-            tell_left(self._log, statement, "engine", self._why or "stop", rounds=done.rounds, seconds=done.seconds)
+            record_final_account(
+                self._log, statement, "engine", self._reason or "engine_ended", rounds=done.rounds, seconds=done.seconds
+            )
 
-    def _snapshot(self, told: NodeSnapshot) -> None:
-        """The last one is held against what the venue has, while the node stops."""
-        self._reconciler.took(told)
-        if told.ask == 0:
-            self._reconcile("final")
+    def _on_snapshot(self, told: NodeSnapshot) -> None:
+        """The last snapshot is compared with the venue's account while the node stops."""
+        self._reconciler.add_node_snapshot(told)
+        if told.request_number == 0:
+            self._start_reconciliation("final")
 
-    def _engine_gone(self, life: EngineLife) -> None:
-        failure = self._seat.gone(life)
-        self._reconciler.node_gone()
-        self._story.engine_ended(life, failure)
+    def _on_engine_ended(self, session: EngineSession) -> None:
+        failure = self._engine_supervisor.on_ended(session)
+        self._reconciler.node_stopped()
+        self._telemetry.engine_ended(session, failure)
         if failure and self._halt.is_on:
-            self._log.tell("engine_lost", loss(life, failure))
+            self._log.tell("engine_lost", loss_payload(session, failure))
         if failure is None or self._signal or self._halt.is_on:
-            self._why = self._why or "engine_ended"
-            self._over = True
+            self._reason = self._reason or "engine_ended"
+            self._is_done = True
             return
-        self._log.tell("engine_lost", loss(life, failure))
-        if self._why is None and self._venue.runs and may_restart(life, failure, self._limits):
-            self._log.tell("engine_restarted", {"number": life.number + 1, "of": self._limits.max_restarts + 1})
+        self._log.tell("engine_lost", loss_payload(session, failure))
+        if self._reason is None and self._venue.is_running and may_restart(session, failure, self._limits):
+            self._log.tell(
+                "engine_restarted", {"engine_number": session.number + 1, "max_engines": self._limits.max_restarts + 1}
+            )
             self._next_reconciliation_s = None
             assert self._venue.endpoints
-            self._seat.start(life.number + 1, self._venue.endpoints)
+            self._engine_supervisor.start(session.number + 1, self._venue.endpoints)
         else:
             self._failure = self._failure or failure
-            if self._why is None:
-                self._why = "engine_lost"
-                self._story.stopping(self._why)
+            if self._reason is None:
+                self._reason = "engine_lost"
+                self._telemetry.stopping(self._reason)
                 self._account.count_minutes()
-            self._over = True
+            self._is_done = True
 
     # Reconciliation.
 
-    def _reconcile(self, occasion: LiveOccasion) -> None:
+    def _start_reconciliation(self, occasion: LiveOccasion) -> None:
         self._next_reconciliation_s = None
-        self._reconciler.begin(occasion)
+        self._reconciler.start(occasion)
 
-    def _reconciled(self, finished: Finished) -> None:
-        self._story.reconciled(finished)
-        record(self._folder, self._log, finished)
+    def _on_reconciled(self, finished: FinishedReconciliation) -> None:
+        self._telemetry.reconciled(finished)
+        record_reconciliation(self._folder, self._log, finished)
         if finished.occasion != "final":
             self._next_reconciliation_s = self._clock.monotonic_s() + self._limits.reconcile_every_seconds
 
-    # What is shown, and the end.
+    # Live status, and the end.
 
-    def _show(self) -> None:
-        self._heart.beat(self._story.bars(self._engine), self._live)
+    def _update_live_status(self) -> None:
+        self._live_writer.beat(self._telemetry.bars(self._engine), self._live_status)
 
-    def _live(self) -> PaperLive:
-        if self._why:  # an engine that is held up, or gone, gives no more beats to ask beside
-            self._story.stands(self._venue.statement())
-        return self._story.live(self._engine, phase(self._engine, self._why is not None))
+    def _live_status(self) -> PaperStatus:
+        if self._reason:  # a blocked or ended engine sends no heartbeat that would trigger the query
+            self._telemetry.stands(self._venue.statement())
+        return self._telemetry.live(self._engine, phase_of(self._engine, self._reason is not None))
 
-    def _end(self) -> None:
-        """Account left as wanted, venue stopped, results and the closing event written."""
-        left = self._leave_account()
-        self._venue.end(self._around.clean)
+    def _finish(self) -> None:
+        """Settle the account, stop the venue, write results and the closing event."""
+        left = self._final_account()
+        self._venue.end(self._context.redact)
         for path in sorted((self._folder / "logs").glob("*.log")):
-            scrub_log(path, self._around.clean)
-        end = Ending(self._why or "engine_lost", self._failure, self._signal, left, self._account.minutes)
-        end_run(self._plan, self._folder, self._around, self._log, self._story, end, self._bars)
+            scrub_log(path, self._context.redact)
+        end = RunEnd(self._reason or "engine_lost", self._failure, self._signal, left, self._account.minutes)
+        end_run(self._plan, self._folder, self._context, self._log, self._telemetry, end, self._bars)
 
-    def _leave_account(self) -> Left:
-        return self._account.leave(self._why or "engine_lost", self._listen)
+    def _final_account(self) -> FinalAccount:
+        return self._account.leave(self._reason or "engine_lost", self._receive)
 
     def _abandon(self) -> None:
-        """Something broke in control itself: nothing of the run is left running; the venue ends the account."""
-        self._seat.kill()
-        self._account.abandon(self._around.clean)
+        """After an exception in control: stop every child; the venue flattens the account."""
+        self._engine_supervisor.kill()
+        self._account.abandon(self._context.redact)
         self._bars.keep_partial()

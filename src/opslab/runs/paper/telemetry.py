@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from opslab.model.messages.paper_messages import FEEDS, Beat, FeedName, VenueStatement
+from opslab.model.messages.engine_messages import StopReason
+from opslab.model.messages.paper_messages import FEEDS, AccountSnapshot, EngineHeartbeat, FeedName
 from opslab.model.primitives.instant import iso
-from opslab.model.run.live_status import FeedNow, PaperLive, Phase
+from opslab.model.run.live_status import FeedStatus, PaperStatus, Phase
 from opslab.model.run.metadata import Failure, ScenarioCounters
-from opslab.model.run.paper_summary import AccountAtEnd, Latencies, PaperFacts, Reconciliations, StopFacts
-from opslab.model.run.paper_summary import EngineLife as EngineFacts
+from opslab.model.run.paper_summary import AccountFacts, EngineFacts, Latencies, PaperFacts, Reconciliations, StopFacts
 from opslab.ports import Clock
 from opslab.reconciliation.result import State
-from opslab.runs.paper.engine_session import EngineLife
-from opslab.runs.paper.feed_stats import FeedTimes
-from opslab.runs.paper.reconciler import Finished
+from opslab.runs.paper.engine_session import EngineSession
+from opslab.runs.paper.feed_stats import FeedStats
+from opslab.runs.paper.reconciler import FinishedReconciliation
 from opslab.runs.paper.results import PaperCounts
 from opslab.runs.planning.plan import PaperPlan
 from opslab.store.runs.engine_order_log import EngineOrders
@@ -39,7 +39,7 @@ class _Marks:
     left: float | None = None
 
 
-class PaperStory:
+class RunTelemetry:
     def __init__(self, plan: PaperPlan, clock: Clock, orders: EngineOrders) -> None:
         """orders: takes what the engines say of theirs."""
         self._plan = plan
@@ -51,7 +51,7 @@ class PaperStory:
         self.denials: Counter[str] = Counter()
         self.peak_memory_bytes = 0
         self._marks = _Marks(clock.monotonic_s())
-        self._feeds: dict[FeedName, FeedTimes] = {name: FeedTimes() for name in FEEDS}
+        self._feeds: dict[FeedName, FeedStats] = {name: FeedStats() for name in FEEDS}
         self._messages: Counter[FeedName] = Counter()
         self._messages_before: Counter[FeedName] = Counter()
         """Of engines that have ended."""
@@ -65,15 +65,15 @@ class PaperStory:
         self._trips_ms = array("d")
         """Of orders, from their making to the venue's acceptance."""
         self._rate: float | None = None
-        self._last: tuple[float, Beat] | None = None
-        self.statement: VenueStatement | None = None
+        self._last: tuple[float, EngineHeartbeat] | None = None
+        self.statement: AccountSnapshot | None = None
         """The venue's last word."""
         self._reconciliations: Counter[str] = Counter()
         self._last_state: str | None = None
         self.final: State | None = None
         """State of the last reconciliation."""
         self._restart_seconds: list[float] = []
-        self._why: str | None = None
+        self._reason: StopReason | None = None
         self._by: str | None = None
 
     def _now(self) -> float:
@@ -84,17 +84,17 @@ class PaperStory:
     def order_event(self, payload: Mapping[str, Any]) -> None:
         self.orders.order_event(payload)
 
-    def stands(self, statement: VenueStatement | None) -> None:
+    def stands(self, statement: AccountSnapshot | None) -> None:
         """What the venue says now; None: it did not answer."""
         self.statement = statement or self.statement
 
-    def beat(self, beat: Beat, statement: VenueStatement | None) -> None:
+    def beat(self, beat: EngineHeartbeat, statement: AccountSnapshot | None) -> None:
         now_s = self._now()
         self._beats += 1
         self.peak_memory_bytes = max(self.peak_memory_bytes, beat.memory_bytes)
         if beat.event_lag_ms is not None:
             self._lag_ms = max(self._lag_ms or 0.0, beat.event_lag_ms)
-        self._trips_ms.extend(beat.order_trips_ms)
+        self._trips_ms.extend(beat.order_round_trips_ms)
         self.stands(statement)
         if self._marks.first_beat is None:
             self._marks.first_beat = now_s
@@ -115,12 +115,12 @@ class PaperStory:
     def venue_lost(self) -> None:
         self._venue_losses += 1
 
-    def stopping(self, why: str) -> None:
-        self._why = why
+    def stopping(self, reason: StopReason) -> None:
+        self._reason = reason
         self._marks.asked_to_stop = self._marks.asked_to_stop or self._now()
 
-    def gate_closed(self, why: str) -> None:
-        self._why = self._why or why
+    def gate_closed(self, reason: StopReason) -> None:
+        self._reason = self._reason or reason
         self._marks.gate = self._marks.gate or self._now()
 
     def left(self, by: str) -> None:
@@ -133,28 +133,28 @@ class PaperStory:
         """Whether an engine has left the account as it is to be left."""
         return self._by is not None
 
-    def engine_ended(self, life: EngineLife, failure: Failure | None) -> None:
-        self._bars_before += life.bars
+    def engine_ended(self, session: EngineSession, failure: Failure | None) -> None:
+        self._bars_before += session.bars
         self._messages_before = self._messages.copy()
         self._last = None
-        self._dropped += life.dropped
-        self._actions = max(self._actions, life.actions)
-        if life.counters:
-            self.counters.append(life.counters)
-        self.denials.update(life.denial_reasons)
+        self._dropped += session.dropped_messages
+        self._actions = max(self._actions, session.actions)
+        if session.counters:
+            self.counters.append(session.counters)
+        self.denials.update(session.denial_reasons)
         if failure:
             self._marks.lost = self._now()
         self._engines.append(
             EngineFacts(
-                number=life.number,
-                started_at=life.started_at,
+                number=session.number,
+                started_at=session.started_at,
                 ended_at=iso(self._clock.now_ns()),
-                ended_by=life.ended_by,
+                ended_by=session.ended_by,
                 failure=f"{failure.kind}: {failure.message}" if failure else None,
             )
         )
 
-    def reconciled(self, finished: Finished) -> None:
+    def reconciled(self, finished: FinishedReconciliation) -> None:
         state = finished.result.state
         self._last_state = state
         if finished.occasion == "final":
@@ -179,19 +179,23 @@ class PaperStory:
     def elapsed_seconds(self) -> float:
         return round(self._now() - self._marks.began, 6)
 
-    def bars(self, life: EngineLife | None) -> int:
-        return self._bars_before + (life.bars if life else 0)
+    def bars(self, session: EngineSession | None) -> int:
+        return self._bars_before + (session.bars if session else 0)
 
-    def live(self, life: EngineLife | None, phase: Phase) -> PaperLive:
-        beat, statement = life.beat if life else None, self.statement
+    def live(self, session: EngineSession | None, phase: Phase) -> PaperStatus:
+        beat, statement = session.beat if session else None, self.statement
         account = statement.account if statement else None
         held = next((one for one in (account.positions or ()) if one.side != "FLAT"), None) if account else None
-        return PaperLive(
+        return PaperStatus(
             phase=phase,
-            engine=life.number if life else len(self._engines),
-            beat_age_seconds=round(self._now() - life.last_beat_s, 3) if life and life.last_beat_s else None,
+            engine=session.number if session else len(self._engines),
+            heartbeat_age_seconds=round(self._now() - session.last_beat_s, 3)
+            if session and session.last_beat_s
+            else None,
             feeds={
-                name: FeedNow(state=beat.feeds[name], seen=self._messages[name], age_seconds=beat.ages_seconds[name])
+                name: FeedStatus(
+                    state=beat.feeds[name], messages=self._messages[name], age_seconds=beat.ages_seconds[name]
+                )
                 for name in FEEDS
             }
             if beat
@@ -207,7 +211,7 @@ class PaperStory:
             reconciliation=self._last_state,
         )
 
-    def facts(self, statement: VenueStatement | None, minutes: int | None, counts: PaperCounts) -> PaperFacts:
+    def facts(self, statement: AccountSnapshot | None, minutes: int | None, counts: PaperCounts) -> PaperFacts:
         """statement: the venue's word on the account as the run left it. minutes: candles that the venue had closed."""
         marks, on_stop = self._marks, self._plan.spec.paper.on_stop
         return PaperFacts(
@@ -217,13 +221,13 @@ class PaperStory:
             bars_seen=self._bars_before,
             bars_missed=None if minutes is None else max(0, minutes - self._bars_before),
             heartbeats=self._beats,
-            dropped_beats=self._dropped,
+            dropped_heartbeats=self._dropped,
             feeds={name: feed.facts(self._messages[name], self._now()) for name, feed in self._feeds.items()},
             reconciliations=Reconciliations(**self._reconciliations),
             final_reconciliation=self.final,
-            account_at_end=account_at_end(statement) if statement else None,
+            final_account=final_account(statement) if statement else None,
             stop=StopFacts(
-                why=self._why or "failure",
+                reason=self._reason or "failure",
                 on_stop=on_stop,
                 seconds_to_gate=_between(marks.asked_to_stop, marks.gate),
                 seconds_to_flat=(
@@ -243,21 +247,21 @@ class PaperStory:
         )
 
 
-def account_at_end(statement: VenueStatement) -> AccountAtEnd:
+def final_account(statement: AccountSnapshot) -> AccountFacts:
     held = [one for one in statement.account.positions or () if one.side != "FLAT"]
-    return AccountAtEnd(
+    return AccountFacts(
         open_orders=len(statement.account.open_orders or ()),
         position=held[0].signed_quantity if held else "0",
         flat=is_flat(statement),
     )
 
 
-def is_flat(statement: VenueStatement) -> bool:
+def is_flat(statement: AccountSnapshot) -> bool:
     """No open order and no position."""
     return not statement.account.open_orders and all(one.side == "FLAT" for one in statement.account.positions or ())
 
 
-def _messages(beat: Beat) -> int:
+def _messages(beat: EngineHeartbeat) -> int:
     return beat.bars + beat.quotes + beat.trades
 
 

@@ -36,7 +36,7 @@ def code_parts(own: Mapping[str, Path]) -> CodeParts:
     return CodeParts(
         package=package_files(Path(opslab.__file__).parent),
         distributions=installed(),
-        own={name: file_digest(path) for name, path in sorted(own.items())},
+        strategy={name: file_digest(path) for name, path in sorted(own.items())},
     )
 
 

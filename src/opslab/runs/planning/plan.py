@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from opslab.datasets.dataset_records import check_playable, record_of, verify_files
+from opslab.datasets.dataset_records import check_playable, read_record, verify_files
 from opslab.errors import DataChanged, Usage
 from opslab.model.market.dataset import DatasetRecord
 from opslab.model.market.instrument import instrument_of
@@ -14,8 +14,8 @@ from opslab.model.messages.engine_messages import (
     EngineLimits,
     EnginePlan,
     LivePlan,
-    OwnStrategyPlan,
     ScenarioPlan,
+    UserStrategyPlan,
     money,
 )
 from opslab.model.messages.venue_messages import VenueAccount, VenueEndpoints, VenueKey, VenueLimits, VenuePlan
@@ -24,13 +24,13 @@ from opslab.model.primitives.instant import iso, parse_minute
 from opslab.model.run.code_inputs import CodeParts
 from opslab.model.run.metadata import Git, Identity, RunDataset
 from opslab.model.spec.risk_profile import PROFILES
-from opslab.model.spec.run_spec import BacktestSpec, Mode, OwnStrategy, PaperSpec, RunSpec, StrategyRef
+from opslab.model.spec.run_spec import BacktestSpec, Mode, PaperSpec, RunSpec, StrategyRef, UserStrategyRef
 from opslab.ports import Clock
 from opslab.resources import exchange_info_symbol
 from opslab.runs.planning.data_window import Window, last_close_ns, window_of
 from opslab.runs.planning.identity import code_parts, git_state, identity_of, input_digest
-from opslab.runs.planning.strategy_files import TooMuch, own_files
-from opslab.runs.planning.strategy_inspection import Inspected, inspect_strategy, own_plan
+from opslab.runs.planning.strategy_files import TooMuch, collect_strategy_files
+from opslab.runs.planning.strategy_inspection import Inspected, inspect_strategy, user_strategy_plan
 from opslab.specs.load import LoadedSpec
 from opslab.store.layout import Layout
 
@@ -80,7 +80,7 @@ class BacktestPlan(_Head):
 @dataclass(frozen=True, slots=True)
 class PaperPlan(_Head):
     spec: PaperSpec
-    strategy: ScenarioPlan | OwnStrategyPlan
+    strategy: ScenarioPlan | UserStrategyPlan
     symbol: dict[str, Any]
     """The instrument's entry of exchangeInfo."""
     rows: int
@@ -245,7 +245,7 @@ def _find(
 ) -> _Found:
     spec = loaded.spec
     dataset = DatasetId(spec.data.dataset)
-    record = record_of(layout, dataset)
+    record = read_record(layout, dataset)
     wanted = spec.data.fingerprint
     if wanted is not None and wanted != record.fingerprint:
         raise DataChanged(
@@ -273,7 +273,7 @@ def _own_files(layout: Layout, loaded: LoadedSpec, spec_folder: Path, inspected:
         return {}
     labs = [layout.home / name for name in ("data", "artifacts", "runtime")]
     try:
-        return own_files(spec_folder, inspected.places, labs)
+        return collect_strategy_files(spec_folder, inspected.places, labs)
     except TooMuch as much:
         message = f"the spec's folder or the strategy's package {much}"
         hint = "give spec and strategy a folder of their own"
@@ -287,9 +287,9 @@ def made_run_id(layout: Layout, spec: RunSpec, clock: Clock, suffix: str) -> Run
     return RunId(f"{plain}-{suffix}") if layout.run(plain).exists() else plain
 
 
-def _kebab(strategy: StrategyRef | OwnStrategy) -> str:
+def _kebab(strategy: StrategyRef | UserStrategyRef) -> str:
     """`ops-smoke-demo` of a scenario, `moving-average-cross` of a class MovingAverageCross."""
-    name = strategy.path.rpartition(":")[2] if isinstance(strategy, OwnStrategy) else strategy.name
+    name = strategy.path.rpartition(":")[2] if isinstance(strategy, UserStrategyRef) else strategy.name
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|_+", "-", name).strip("-").lower()
     return words[:40].strip("-") or "own"
 
@@ -319,9 +319,9 @@ def _engine_plan(layout: Layout, spec: BacktestSpec, run_id: RunId, found: _Foun
     )
 
 
-def _strategy_plan(spec: RunSpec, spec_folder: Path) -> ScenarioPlan | OwnStrategyPlan:
-    if isinstance(spec.strategy, OwnStrategy):
-        return own_plan(spec.strategy, spec_folder)
+def _strategy_plan(spec: RunSpec, spec_folder: Path) -> ScenarioPlan | UserStrategyPlan:
+    if isinstance(spec.strategy, UserStrategyRef):
+        return user_strategy_plan(spec.strategy, spec_folder)
     return ScenarioPlan(name=spec.strategy.name, version=spec.strategy.version)
 
 

@@ -17,17 +17,24 @@ class TooMuch(Exception):
     """More files than a strategy has; the text says what and how much."""
 
 
-def own_files(folder: Path, places: Iterable[Path], left_out: Iterable[Path]) -> dict[str, Path]:
+def collect_strategy_files(
+    folder: Path,
+    places: Iterable[Path],
+    left_out: Iterable[Path],
+    *,
+    max_files: int = MAX_FILES,
+    max_looked_at: int = MAX_LOOKED_AT,
+) -> dict[str, Path]:
     """All `*.py` below the spec's folder, and all files of the packages at `places`.
 
     By name: relative to the spec's folder, or `installed:` and the path below the folder it is installed in.
     left_out: folders that are the lab's own. Raises TooMuch.
     """
-    return _bounded(_files(folder, places, set(left_out)))
+    return _bounded(_files(folder, places, set(left_out), max_looked_at), max_files)
 
 
-def _files(folder: Path, places: Iterable[Path], left_out: set[Path]) -> Iterator[tuple[str, Path]]:
-    for path in _below(folder, left_out):
+def _files(folder: Path, places: Iterable[Path], left_out: set[Path], max_looked_at: int) -> Iterator[tuple[str, Path]]:
+    for path in _below(folder, left_out, max_looked_at):
         if path.suffix == ".py":
             yield path.relative_to(folder).as_posix(), path
     for place in places:
@@ -35,18 +42,18 @@ def _files(folder: Path, places: Iterable[Path], left_out: set[Path]) -> Iterato
         prefix = "" if base == folder else INSTALLED
         if place.name in _COVERED:
             continue
-        for path in [place] if place.is_file() else _below(place, left_out):
+        for path in [place] if place.is_file() else _below(place, left_out, max_looked_at):
             yield f"{prefix}{path.relative_to(base).as_posix()}", path
 
 
-def _below(folder: Path, left_out: set[Path]) -> Iterator[Path]:
+def _below(folder: Path, left_out: set[Path], max_looked_at: int) -> Iterator[Path]:
     """Every file below `folder`, links followed once; no dot-folders, caches or virtual environments."""
     seen: set[tuple[int, int]] = set()
     looked_at = 0
     for here, folders, files in os.walk(folder, followlinks=True):
         looked_at += len(folders) + len(files)
-        if looked_at > MAX_LOOKED_AT:
-            raise TooMuch(f"has more than {MAX_LOOKED_AT:,} files and folders below it")
+        if looked_at > max_looked_at:
+            raise TooMuch(f"has more than {max_looked_at:,} files and folders below it")
         kept = []
         for name in sorted(folders):
             path = Path(here, name)
@@ -63,7 +70,7 @@ def _is_source(path: Path) -> bool:
     return not (path.name.startswith(".") or path.name == "__pycache__" or (path / "pyvenv.cfg").exists())
 
 
-def _bounded(files: Iterable[tuple[str, Path]]) -> dict[str, Path]:
+def _bounded(files: Iterable[tuple[str, Path]], max_files: int) -> dict[str, Path]:
     found: dict[str, Path] = {}
     size = 0
     for name, path in files:
@@ -71,6 +78,6 @@ def _bounded(files: Iterable[tuple[str, Path]]) -> dict[str, Path]:
             continue
         found[name] = path
         size += path.stat().st_size
-        if len(found) > MAX_FILES or size > MAX_BYTES:
-            raise TooMuch(f"has more than {MAX_FILES:,} files or {MAX_BYTES >> 20} MB of source")
+        if len(found) > max_files or size > MAX_BYTES:
+            raise TooMuch(f"has more than {max_files:,} files or {MAX_BYTES >> 20} MB of source")
     return found

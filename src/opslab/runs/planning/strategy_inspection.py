@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any, Self
 
 from opslab.errors import Environment
-from opslab.model.messages.engine_messages import OwnStrategyPlan
+from opslab.model.messages.engine_messages import UserStrategyPlan
 from opslab.model.primitives.exact_json import exact_json
 from opslab.model.primitives.redact import PathRedactor
-from opslab.model.spec.run_spec import OwnStrategy
+from opslab.model.spec.run_spec import UserStrategyRef
 from opslab.ports import Clock
 from opslab.settings import child_environment
 from opslab.specs.load import LoadedSpec
@@ -40,8 +40,8 @@ class Inspected:
     """Files and folders that hold its modules."""
 
 
-def own_plan(strategy: OwnStrategy, folder: Path) -> OwnStrategyPlan:
-    return OwnStrategyPlan(
+def user_strategy_plan(strategy: UserStrategyRef, folder: Path) -> UserStrategyPlan:
+    return UserStrategyPlan(
         folder=str(folder),
         path=strategy.path,
         config_path=strategy.config_path,
@@ -59,9 +59,9 @@ def inspect_strategy(
 ) -> Inspected | None:
     """Load the spec's strategy as a run would; None when it is the lab's own. Raises InvalidSpec with all mistakes."""
     strategy = loaded.spec.strategy
-    if not isinstance(strategy, OwnStrategy):
+    if not isinstance(strategy, UserStrategyRef):
         return None
-    with _Inspection(own_plan(strategy, folder), clock, command) as inspection:
+    with _Inspection(user_strategy_plan(strategy, folder), clock, command) as inspection:
         in_time = inspection.listen(seconds)
     answer = inspection.answer()
     if answer is None:
@@ -81,7 +81,7 @@ def inspect_strategy(
 class _Inspection:
     """One inspection child: everything it says is kept in bounded size, and nothing of it outlives the block."""
 
-    def __init__(self, plan: OwnStrategyPlan, clock: Clock, command: Sequence[str]) -> None:
+    def __init__(self, plan: UserStrategyPlan, clock: Clock, command: Sequence[str]) -> None:
         self._plan = plan
         self._clock = clock
         self._command = command

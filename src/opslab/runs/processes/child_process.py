@@ -107,7 +107,7 @@ class ChildProcess:
             self._patience = seconds
         self.stop()
 
-    def collecting(self) -> None:
+    def wait_for_results(self) -> None:
         """The run has ended, its results are on their way: a stop waits for them."""
         self._patience = COLLECT_SECONDS
         if self._deadline:
@@ -121,7 +121,7 @@ class ChildProcess:
         except (OSError, IndexError):
             return None
 
-    def tell_where_it_is(self) -> None:
+    def dump_stacks(self) -> None:
         """Let it print where each of its threads stands: of an engine that does not answer, before it is killed."""
         self._signal(signal.SIGUSR1)
 
@@ -134,7 +134,7 @@ class ChildProcess:
         with suppress(ProcessLookupError):
             signal.pidfd_send_signal(self._process, number)
 
-    def frames(self) -> Iterator[list[dict[str, Any]]]:
+    def messages(self) -> Iterator[list[dict[str, Any]]]:
         """What the child sends, in batches as they arrive; an empty batch when nothing came for a while.
 
         Ends when the child does, also when something that it started holds on to its descriptors.
@@ -211,12 +211,12 @@ class ChildProcess:
             return None
         return f"exit {code}" if code > 0 else signal.Signals(-code).name
 
-    def failure(self, clean: Callable[[str], str]) -> Failure | None:
+    def failure(self, redact: Callable[[str], str]) -> Failure | None:
         """Why it ended other than by itself; None when it did end by itself. Call after `close`."""
         code = self._child.returncode
         if code == 0:
             return None
-        tail = clean(self._tail())
+        tail = redact(self._tail())
         kind: Literal["engine", "lab"] = "engine" if self._name == "engine" else "lab"
         panic = list(_PANIC.finditer(tail))
         if panic:

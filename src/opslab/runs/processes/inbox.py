@@ -7,42 +7,42 @@ from typing import Any
 
 from opslab.runs.processes.child_process import ChildProcess
 
-Frames = list[dict[str, Any]]
+Messages = list[dict[str, Any]]
 
 
 class Inbox:
     """Each child is listened to by a thread of its own; everything is taken from here by one."""
 
     def __init__(self) -> None:
-        self._queue: queue.SimpleQueue[tuple[str, Frames | None]] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[tuple[str, Messages | None]] = queue.SimpleQueue()
         self._threads: dict[str, threading.Thread] = {}
 
-    def listen(self, who: str, child: ChildProcess) -> None:
-        thread = threading.Thread(target=self._listen, args=(who, child), name=f"inbox {who}", daemon=True)
-        self._threads[who] = thread
+    def listen(self, source: str, child: ChildProcess) -> None:
+        thread = threading.Thread(target=self._listen, args=(source, child), name=f"inbox {source}", daemon=True)
+        self._threads[source] = thread
         thread.start()
 
-    def put(self, who: str, frame: Mapping[str, Any]) -> None:
+    def put(self, source: str, message: Mapping[str, Any]) -> None:
         """Safe in a signal handler."""
-        self._queue.put((who, [dict(frame)]))
+        self._queue.put((source, [dict(message)]))
 
-    def take(self, seconds: float) -> tuple[str, Frames | None] | None:
+    def take(self, seconds: float) -> tuple[str, Messages | None] | None:
         """(who, what); what is None once and last, when the child has ended. None: nothing came in time."""
         try:
             return self._queue.get(timeout=seconds)
         except queue.Empty:
             return None
 
-    def leave(self, who: str) -> None:
+    def leave(self, source: str) -> None:
         """Wait until nobody reads from that child any more, so that it can be closed. It must have ended."""
-        thread = self._threads.pop(who, None)
+        thread = self._threads.pop(source, None)
         if thread:
             thread.join()
 
-    def _listen(self, who: str, child: ChildProcess) -> None:
+    def _listen(self, source: str, child: ChildProcess) -> None:
         try:
-            for frames in child.frames():
-                if frames:
-                    self._queue.put((who, frames))
+            for messages in child.messages():
+                if messages:
+                    self._queue.put((source, messages))
         finally:
-            self._queue.put((who, None))
+            self._queue.put((source, None))

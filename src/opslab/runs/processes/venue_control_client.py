@@ -1,4 +1,4 @@
-"""The control door of a venue that is served, from outside."""
+"""Client of the control socket of a served venue."""
 
 import os
 import socket
@@ -8,9 +8,10 @@ from typing import Any
 
 from pydantic_core import from_json, to_json
 
-from opslab.errors import Corrupt, Environment, LabError, NotFound, Usage
-from opslab.model.messages.venue_messages import DOOR_SOCKET
+from opslab.errors import Environment, NotFound
+from opslab.model.messages.venue_messages import CONTROL_SOCKET
 from opslab.model.primitives.ids import VenueId, nearest
+from opslab.runs.processes.venue_error import venue_error
 from opslab.store.files import folder_names
 from opslab.store.layout import Layout
 from opslab.store.venues.venue_files import read_token, read_venue
@@ -18,17 +19,17 @@ from opslab.store.venues.venue_files import read_token, read_venue
 TIMEOUT_SECONDS = 10.0
 
 
-class DoorClient:
-    """One connection to a venue's control door. `with` closes it; faults that last while it is open end then."""
+class ControlClient:
+    """One connection to a venue's control socket. `with` closes it; faults tied to the connection end then."""
 
     def __init__(self, folder: Path, token: str, hint: str | None = None, seconds: float = TIMEOUT_SECONDS) -> None:
-        """hint: what to do when nobody is there, which raises Environment. seconds: how long an answer may take."""
+        """hint: of the Environment raised when the venue is not served. seconds: time allowed for an answer."""
         self._token = token
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.settimeout(seconds)
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            self._socket.connect(f"/proc/self/fd/{descriptor}/{DOOR_SOCKET}")
+            self._socket.connect(f"/proc/self/fd/{descriptor}/{CONTROL_SOCKET}")
         except OSError:
             self._socket.close()
             raise Environment(f"venue {folder.name} is not served", hint=hint) from None
@@ -36,7 +37,7 @@ class DoorClient:
             os.close(descriptor)
         self._stream = self._socket.makefile("rb")
 
-    def __enter__(self) -> "DoorClient":
+    def __enter__(self) -> "ControlClient":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -47,33 +48,32 @@ class DoorClient:
             self._stream.close()
             self._socket.close()
 
-    def give(self, seconds: float) -> None:
-        """So long the next answers may take."""
+    def set_timeout(self, seconds: float) -> None:
+        """Set the time allowed for each answer from now on."""
         self._socket.settimeout(seconds)
 
-    def ask(self, do: str, **more: Any) -> Any:
-        """What the venue answers. Raises what it refuses with."""
+    def request(self, do: str, **params: Any) -> Any:
+        """Send one command; the venue's answer. Raises the venue's error, Environment when no answer comes."""
         try:
-            self._socket.sendall(to_json({"token": self._token, "do": do, **more}) + b"\n")
+            self._socket.sendall(to_json({"token": self._token, "do": do, **params}) + b"\n")
             line = self._stream.readline()
         except OSError as error:
             raise Environment(f"the venue does not answer: {error}") from None
         if not line:
-            raise Environment("the venue closed its control door")
+            raise Environment("the venue closed the control connection")
         answer = from_json(line)
         if "error" in answer:
-            kinds: dict[int, type[LabError]] = {2: Usage, 5: Environment, 6: Corrupt}
-            raise kinds.get(answer["exit_code"], Environment)(answer["error"], hint=answer["hint"])
+            raise venue_error(answer["exit_code"], answer["error"], answer["hint"])
         return answer["ok"]
 
 
-def open_door(layout: Layout, name: str) -> DoorClient:
-    """Raises BadId, NotFound, Environment."""
+def open_control(layout: Layout, name: str) -> ControlClient:
+    """Connect to the venue of this name. Raises BadId, NotFound, Environment."""
     folder = layout.venue(VenueId(name))
     record = read_venue(folder)
     if record is None:
         close = nearest(name, folder_names(layout.venues))
         guess = f" (did you mean {', '.join(close)}?)" if close else ""
-        raise NotFound(f"venue {name} not found{guess}", hint="tc venue serve --name NAME makes one")
-    hint = f"tc venue serve --name {name} serves it" if record.run_id is None else f"tc run show {record.run_id}"
-    return DoorClient(folder, read_token(folder), hint)
+        raise NotFound(f"venue {name} not found{guess}", hint="tc venue serve --name NAME creates one")
+    hint = f"tc venue serve --name {name}" if record.run_id is None else f"tc run show {record.run_id}"
+    return ControlClient(folder, read_token(folder), hint)

@@ -1,4 +1,4 @@
-"""The venue that a run has to itself: made before it is served, kept with the run when it has ended.
+"""The venue of a paper run: its folder is created before the first start and copied into the run at the end.
 
 While the run lasts it is a venue like any other, named as the run: `tc venue fault` finds it.
 """
@@ -18,14 +18,14 @@ from opslab.store.venues.venue_files import keep_events, keep_ledger, new_venue,
 
 
 def prepare_run_venue(layout: Layout, plan: VenuePlan) -> Path:
-    """Make the folder that `plan.ledger` names, its owner's alone, with what the venue is and the token of its door.
+    """Create the folder `plan.ledger`, accessible to its owner only, with the venue's record and its control token.
 
-    Before its first start only: to be served again it needs nothing, and a new token is written by the venue itself.
-    Raises AlreadyExists for a name that another venue has, BadId.
+    Before the first start only: a restart needs no preparation, the venue itself writes its new token.
+    Raises AlreadyExists when another venue has the name, BadId.
     """
     folder = layout.venue(VenueId(plan.name))
     if Path(plan.ledger) != folder:
-        raise ValueError(f"the ledger of venue {plan.name} belongs into its folder")
+        raise ValueError(f"the ledger of venue {plan.name} must be in the venue's folder")
     try:
         new_venue(folder, _record(plan), plan.token)
     except AlreadyExists:
@@ -35,8 +35,8 @@ def prepare_run_venue(layout: Layout, plan: VenuePlan) -> Path:
     return folder
 
 
-def is_served(layout: Layout, run_id: RunId) -> bool:
-    """Whether the run's venue is there, also one that has outlived its control, or that does not listen yet."""
+def is_venue_running(layout: Layout, run_id: RunId) -> bool:
+    """Whether the run's venue is running, also without its control process, or before it listens."""
     folder = layout.venue(VenueId(run_id))
     if is_held(folder):
         return True
@@ -47,35 +47,35 @@ def is_served(layout: Layout, run_id: RunId) -> bool:
         return True
 
 
-def own_venue(layout: Layout, run_id: RunId) -> Path | None:
-    """Where the run's venue is as long as it is not put away. Raises Corrupt when nobody can tell whose it is."""
+def run_venue_folder(layout: Layout, run_id: RunId) -> Path | None:
+    """The folder of the run's venue, until `drop_venue` removes it. Raises Corrupt when its record is unreadable."""
     folder = layout.venue(VenueId(run_id))
     record = read_venue(folder)
     return folder if record is not None and record.run_id == run_id else None
 
 
-def keep_venue(folder: Path, run_folder: Path, clean: Callable[[str], str]) -> None:
+def keep_venue(folder: Path, run_folder: Path, redact: Callable[[str], str]) -> None:
     """Copy the ledger to `venue/ledger.jsonl` and the event log to `logs/venue-events.jsonl` of the run's folder.
 
-    Nothing else: no token, no socket. clean: takes this machine's paths out of a text. May be done again.
+    Nothing else: no token, no socket. redact: removes this machine's paths from a text. Safe to repeat.
     Raises Environment while the venue is served.
     """
     with at_rest(folder):
         keep_ledger(folder, run_folder)
-        keep_events(folder, run_folder, clean)
+        keep_events(folder, run_folder, redact)
 
 
 def drop_venue(layout: Layout, run_id: RunId) -> None:
-    """Remove the folder of the run's venue, all of it at once; one of another run, or served alone, is left alone.
+    """Remove the folder of the run's venue atomically; a venue of another run, or without a run, is not removed.
 
-    Raises Environment while the venue is served, Corrupt when nobody can tell whose it is.
+    Raises Environment while the venue is served, Corrupt when its record is unreadable.
     """
     folder = layout.venue(VenueId(run_id))
-    if own_venue(layout, run_id):
+    if run_venue_folder(layout, run_id):
         with at_rest(folder):
             discard_folder(folder)
     elif not folder.exists():
-        discard_folder(folder)  # what was left of it by a process that died over this
+        discard_folder(folder)  # leftovers of a process that died during this call
 
 
 def _record(plan: VenuePlan) -> VenueRecord:

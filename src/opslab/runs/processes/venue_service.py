@@ -1,14 +1,13 @@
-"""A venue served alone, for any client; and a look at what its ledger says."""
+"""Serve a venue without a run, for any client; audit a venue's ledger."""
 
-import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Protocol
 
-from opslab.datasets.dataset_records import check_playable, record_of, verify_files
-from opslab.errors import AlreadyExists, Corrupt, Environment, LabError, NotFound, Usage
+from opslab.datasets.dataset_records import check_playable, read_record, verify_files
+from opslab.errors import AlreadyExists, Corrupt, Environment, NotFound
 from opslab.model.messages.ledger_events import LedgerEvent, event_of
 from opslab.model.messages.venue_messages import (
     Start,
@@ -26,20 +25,21 @@ from opslab.model.primitives.instant import iso
 from opslab.ports import Clock
 from opslab.resources import exchange_info_symbol
 from opslab.runs.processes.child_process import VENUE_COMMAND, ChildProcess
+from opslab.runs.processes.venue_error import venue_error
 from opslab.store.files import folder_names, make_folder, writing
 from opslab.store.layout import Layout
 from opslab.store.venues.ledger import read_ledger
-from opslab.store.venues.venue_files import KEPT, read_venue, write_venue
+from opslab.store.venues.venue_files import VENUE_FOLDER, read_venue, write_venue
 from opslab.venue.account.audit import Audit, audit
 
 LOG = "venue.log"
 DEFAULT_TICKS = 30
-"""Trades drawn in a minute."""
+"""Simulated trades per minute."""
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """What a venue is to be served with. None: what it was first started with, or the default."""
+class VenueOptions:
+    """The options of `tc venue serve`. None: the value of its first start, or the default."""
 
     dataset: str
     instrument: str
@@ -56,115 +56,116 @@ class Asked:
     leverage: int | None
 
 
-class Audience(Protocol):
-    """Who is told of a venue that is served."""
+class VenueObserver(Protocol):
+    """Receives the messages of a served venue."""
 
-    def listening(self, name: str, endpoints: VenueEndpoints, goes_on: bool) -> None: ...
+    def listening(self, name: str, endpoints: VenueEndpoints, resumes: bool) -> None: ...
 
     def progress(self, progress: VenueProgress) -> None: ...
 
-    def log(self, what: str, more: dict[str, Any]) -> None: ...
+    def log(self, event: str, fields: dict[str, Any]) -> None: ...
 
 
-def plan_venue(layout: Layout, asked: Asked, clock: Clock) -> tuple[VenuePlan, bool]:
-    """(plan, whether an account goes on). Everything that can be refused before a process starts is refused here.
+def plan_venue(layout: Layout, options: VenueOptions, clock: Clock) -> tuple[VenuePlan, bool]:
+    """(plan, whether it resumes an account). Checks everything that can be checked before a process starts.
 
-    Raises NotFound, DataChanged, BadData; AlreadyExists for a name that was started with something else.
+    Raises NotFound, DataChanged, BadData; AlreadyExists for a name whose first start had other options.
     """
-    dataset = DatasetId(asked.dataset)
-    record = record_of(layout, dataset)
+    dataset = DatasetId(options.dataset)
+    record = read_record(layout, dataset)
     verify_files(layout, record)
     check_playable(record)
-    name = VenueId(asked.name) if asked.name is not None else _made_name(layout, dataset, clock)
+    name = VenueId(options.name) if options.name is not None else _generated_name(layout, dataset, clock)
     folder = layout.venue(name)
     before = read_venue(folder)
-    wanted = VenueRecord(
+    requested = VenueRecord(
         name=name,
-        symbol=asked.instrument,
+        symbol=options.instrument,
         dataset=dataset,
         fingerprint=record.fingerprint,
         start=None,
         end=None,
-        ticks_per_minute=asked.ticks_per_minute or (before.ticks_per_minute if before else DEFAULT_TICKS),
-        account=_account(asked, before),
+        ticks_per_minute=options.ticks_per_minute or (before.ticks_per_minute if before else DEFAULT_TICKS),
+        account=_account(options, before),
     )
     if before is None:
-        write_venue(folder, wanted)
+        write_venue(folder, requested)
     elif before.run_id is not None:
         raise AlreadyExists(
-            f"venue {name} is that of run {before.run_id}",
-            hint=f"take another name; tc run show {before.run_id} says what became of the run",
+            f"venue {name} belongs to run {before.run_id}",
+            hint=f"choose another name; tc run show {before.run_id} shows the run",
         )
-    elif before != wanted:
-        found = differences(before.model_dump(mode="json"), wanted.model_dump(mode="json"))
+    elif before != requested:
+        changes = differences(before.model_dump(mode="json"), requested.model_dump(mode="json"))
         raise AlreadyExists(
-            f"venue {name} was started with something else",
-            differences=[difference.model_dump() for difference in found],
-            hint="take another name, or serve what it was started with",
+            f"venue {name} exists with other options",
+            differences=[change.model_dump() for change in changes],
+            hint="choose another name, or serve it with the options of its first start",
         )
     plan = VenuePlan(
         name=name,
         key=new_key(),
-        token=secrets.token_hex(32),
-        host=asked.host,
-        port=asked.port,
-        symbol=exchange_info_symbol(asked.instrument),
+        token=random_token(),
+        host=options.host,
+        port=options.port,
+        symbol=exchange_info_symbol(options.instrument),
         dataset=dataset,
         fingerprint=record.fingerprint,
         home=str(layout.home),
         ledger=str(folder),
         start_ms=None,
         end_ms=None,
-        max_bars=asked.max_bars,
-        speed=asked.speed,
-        pace="drained" if asked.speed is None else "clock",
-        start=asked.start,
-        ticks_per_minute=wanted.ticks_per_minute,
-        latency_ms=asked.latency_ms,
-        account=wanted.account,
+        max_bars=options.max_bars,
+        speed=options.speed,
+        pace="drained" if options.speed is None else "clock",
+        start=options.start,
+        ticks_per_minute=requested.ticks_per_minute,
+        latency_ms=options.latency_ms,
+        account=requested.account,
         limits=VenueLimits(),
     )
     return plan, before is not None
 
 
-def _account(asked: Asked, before: VenueRecord | None) -> VenueAccount:
-    found = (
+def _account(options: VenueOptions, before: VenueRecord | None) -> VenueAccount:
+    account = (
         before.account
         if before
         else VenueAccount(
             balance=Decimal(100_000), leverage=10, maker_fee=Decimal("0.0002"), taker_fee=Decimal("0.0005")
         )
     )
-    return found.model_copy(
+    return account.model_copy(
         update={
-            **({"balance": asked.balance} if asked.balance is not None else {}),
-            **({"leverage": asked.leverage} if asked.leverage is not None else {}),
+            **({"balance": options.balance} if options.balance is not None else {}),
+            **({"leverage": options.leverage} if options.leverage is not None else {}),
         }
     )
 
 
 def new_key() -> VenueKey:
-    """Throw-away: nobody else ever had it."""
-    return VenueKey(api_key=secrets.token_hex(32), api_secret=secrets.token_hex(32))
+    """A throw-away key, generated for this start."""
+    return VenueKey(api_key=random_token(), api_secret=random_token())
 
 
-def _made_name(layout: Layout, dataset: DatasetId, clock: Clock) -> VenueId:
+def _generated_name(layout: Layout, dataset: DatasetId, clock: Clock) -> VenueId:
     stamp = iso(clock.now_ns())[:19].replace("-", "").replace(":", "").replace("T", "-")
     plain = VenueId(f"{stamp}-{dataset}"[:58].rstrip("."))
-    return VenueId(f"{plain}-{secrets.token_hex(2)}") if layout.venue(plain).exists() else plain
+    return VenueId(f"{plain}-{random_suffix()}") if layout.venue(plain).exists() else plain
 
 
 def serve(
     plan: VenuePlan,
-    goes_on: bool,
+    resumes: bool,
     clock: Clock,
     on_signal: Callable[[Callable[[int], None]], None],
-    audience: Audience,
-    clean: Callable[[str], str],
+    observer: VenueObserver,
+    redact: Callable[[str], str],
 ) -> VenueProgress | None:
-    """Serve until the child ends. on_signal: given what to call when a signal comes. How far it came.
+    """Serve until the child ends; its last progress.
 
-    Raises what the venue refused to serve for; Environment when it died.
+    on_signal: called with the handler for signals. Raises the venue's error when it could not serve; Environment when
+    it died.
     """
     folder = Path(plan.ledger)
     with writing("make the venue's folder"):
@@ -174,18 +175,18 @@ def serve(
     ended: VenueProgress | None = None
     refused: dict[str, Any] | None = None
     try:
-        for frames in child.frames():
-            for frame in frames:
-                if "listening" in frame:
-                    audience.listening(plan.name, VenueEndpoints.model_validate(frame["listening"]), goes_on)
-                elif "progress" in frame:
-                    audience.progress(VenueProgress.model_validate(frame["progress"]))
-                elif "log" in frame:
-                    audience.log(frame["log"].pop("what"), frame["log"])
-                elif "refused" in frame:
-                    refused = frame["refused"]
-                elif "ended" in frame:
-                    ended = VenueProgress.model_validate(frame["ended"])
+        for messages in child.messages():
+            for message in messages:
+                if "listening" in message:
+                    observer.listening(plan.name, VenueEndpoints.model_validate(message["listening"]), resumes)
+                elif "progress" in message:
+                    observer.progress(VenueProgress.model_validate(message["progress"]))
+                elif "log" in message:
+                    observer.log(message["log"].pop("event"), message["log"])
+                elif "refused" in message:
+                    refused = message["refused"]
+                elif "ended" in message:
+                    ended = VenueProgress.model_validate(message["ended"])
     except BaseException:
         child.stop()
         raise
@@ -193,22 +194,17 @@ def serve(
         on_signal(lambda _count: None)
         child.close()
     if refused:
-        raise _refusal(refused)
-    failure = child.failure(clean)
+        raise venue_error(refused["exit_code"], refused["message"], refused["hint"])
+    failure = child.failure(redact)
     if failure:
-        raise Environment(failure.message, hint=f"what it printed is in {folder / LOG}; the account is in its ledger")
+        raise Environment(failure.message, hint=f"its output is in {folder / LOG}; the account is in its ledger")
     return ended
 
 
-def _refusal(refused: dict[str, Any]) -> LabError:
-    kinds: dict[int, type[LabError]] = {2: Usage, 5: Environment, 6: Corrupt}
-    return kinds.get(refused["exit_code"], Environment)(refused["message"], hint=refused["hint"])
-
-
 def audit_venue(layout: Layout, name: str) -> Audit:
-    """Prove from the ledger alone that no money and no quantity came from nowhere.
+    """Prove from the ledger alone that every amount of money and every quantity has a source.
 
-    name: of a venue, or of a paper run, whose ledger is in its folder once it has ended. Raises NotFound, Corrupt.
+    name: of a venue, or of a paper run that has ended: its ledger is in the run's folder. Raises NotFound, Corrupt.
     """
     folder = _ledger_folder(layout, VenueId(name))
     return audit(_events(transaction.number, transaction.events) for transaction in read_ledger(folder, name))
@@ -218,16 +214,16 @@ def _ledger_folder(layout: Layout, venue: VenueId) -> Path:
     folder = layout.venue(venue)
     if read_venue(folder) is not None:
         return folder
-    kept = layout.run(RunId(venue)) / KEPT
-    if kept.is_dir():
-        return kept
+    run_copy = layout.run(RunId(venue)) / VENUE_FOLDER
+    if run_copy.is_dir():
+        return run_copy
     close = nearest(venue, folder_names(layout.venues))
     guess = f" (did you mean {', '.join(close)}?)" if close else ""
-    raise NotFound(f"venue {venue} not found{guess}", hint="tc venue serve --name NAME makes one; a paper run has one")
+    raise NotFound(f"venue {venue} not found{guess}", hint="tc venue serve --name NAME creates one; a paper run has one")
 
 
 def _events(line: int, events: tuple[dict[str, Any], ...]) -> list[LedgerEvent]:
     try:
         return [event_of(event) for event in events]
     except ValueError:
-        raise Corrupt(f"the venue's ledger, line {line}: holds what is no event") from None
+        raise Corrupt(f"the venue's ledger, line {line}: invalid event") from None

@@ -4,27 +4,27 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from opslab.model.checks.check_kind import CHECKS, CheckKind, last_artifact
-from opslab.model.run.manifest import Finding
+from opslab.model.run.manifest import SealFinding
 from opslab.model.run.metadata import RunMetadata
 from opslab.store.files import remove_file, write_whole, writing
 
 
-def write_plain(folder: Path, kind: CheckKind, artifact: str) -> None:
+def write_copy(folder: Path, kind: CheckKind, artifact: str) -> None:
     with writing(f"write {kind.plain}"):
         write_whole(folder / kind.plain, (folder / artifact).read_bytes())
 
 
-def write_plain_copies(folder: Path, metadata: RunMetadata) -> None:
+def write_latest_copies(folder: Path, metadata: RunMetadata) -> None:
     """One that is of no check goes: its process died before it could tell of it."""
     last = dict(_last(metadata))
     for kind in CHECKS:
         if kind in last:
-            write_plain(folder, kind, last[kind])
+            write_copy(folder, kind, last[kind])
         elif (folder / kind.plain).is_file():
             remove_file(folder / kind.plain)
 
 
-def plain_findings(folder: Path, metadata: RunMetadata) -> Iterator[Finding]:
+def copy_findings(folder: Path, metadata: RunMetadata) -> Iterator[SealFinding]:
     """Copies that are not what the metadata says; one that is missing is none."""
     last = dict(_last(metadata))
     for kind in CHECKS:
@@ -32,9 +32,9 @@ def plain_findings(folder: Path, metadata: RunMetadata) -> Iterator[Finding]:
         if not copy.is_file():
             continue
         if kind not in last:
-            yield Finding(kind="added", file=kind.plain, message="was added: the run has no such check")
+            yield SealFinding(kind="added", file=kind.plain, message="was added: the run has no such check")
         elif copy.read_bytes() != (folder / last[kind]).read_bytes():
-            yield Finding(kind="changed", file=kind.plain, message=f"is not {last[kind]}, of which it is a copy")
+            yield SealFinding(kind="changed", file=kind.plain, message=f"is not {last[kind]}, of which it is a copy")
 
 
 def _last(metadata: RunMetadata) -> Iterator[tuple[CheckKind, str]]:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from opslab.model.primitives.ids import RunId
 from opslab.model.primitives.instant import iso
-from opslab.model.run.live_status import Live, PaperLive
+from opslab.model.run.live_status import LiveStatus, PaperStatus
 from opslab.model.run.metadata import Owner
 from opslab.ports import Clock
 from opslab.store.layout import Layout
@@ -13,7 +13,7 @@ from opslab.store.runs.live_files import write_live
 BEAT_SECONDS = 1.0
 
 
-class Heart:
+class LiveStatusWriter:
     """Writes the run's live values, at most once a second."""
 
     def __init__(
@@ -23,7 +23,7 @@ class Heart:
         run_id: RunId,
         owner: Owner,
         bars_total: int,
-        on_live: Callable[[Live], None] = lambda _live: None,
+        on_live: Callable[[LiveStatus], None] = lambda _live: None,
     ) -> None:
         """on_live: called with what was written."""
         self._layout = layout
@@ -34,13 +34,13 @@ class Heart:
         self._on_live = on_live
         self._next_s = clock.monotonic_s()
 
-    def beat(self, bars_seen: int, paper: Callable[[], PaperLive] | None = None) -> None:
+    def beat(self, bars_seen: int, paper: Callable[[], PaperStatus] | None = None) -> None:
         """paper: more of a paper run, asked for when it is time."""
         now_s = self._clock.monotonic_s()
         if now_s < self._next_s:
             return
         self._next_s = now_s + BEAT_SECONDS
-        live = Live(
+        live = LiveStatus(
             run_id=self._run_id,
             owner=self._owner,
             heartbeat_at=iso(self._clock.now_ns()),

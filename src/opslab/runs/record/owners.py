@@ -33,7 +33,9 @@ def refuse_unless_gone(metadata: RunMetadata, me: Owner, gone_host: str | None) 
     if owner is None or owner.host == me.host or owner.boot_id == me.boot_id or owner.host == gone_host:
         return
     settle = f"tc run recover {metadata.run_id} --gone-host {owner.host}"
+    brief = f"is owned by process {owner.pid} on {owner.host}, which cannot be asked from here"
     raise Environment(
-        f"run {metadata.run_id} is owned by process {owner.pid} on {owner.host}, which cannot be asked from here",
+        f"run {metadata.run_id} {brief}",
+        brief=brief,
         hint=f"recover it there; if that machine is gone for good: {settle}",
     )

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from opslab.model.run.paper_summary import AccountAtEnd, PaperFacts
+from opslab.model.run.paper_summary import AccountFacts, PaperFacts
 
 Rows = list[tuple[str, Any]]
 
@@ -15,19 +15,19 @@ def paper_sections(facts: PaperFacts) -> list[tuple[str, Rows]]:
         ("Engines", _engines(facts)),
         ("Feeds", _feeds(facts)),
         ("Reconciliations", [*facts.reconciliations.model_dump().items(), ("final", facts.final_reconciliation)]),
-        (f"Account at the end, {said_by(facts.account_at_end)}", account_rows(facts)),
+        (f"Account at the end, {source(facts.final_account)}", account_rows(facts)),
         ("Orders, beyond the counters", _orders(facts)),
         ("Latencies", list(facts.latencies.model_dump().items())),
     ]
 
 
-def said_by(account: AccountAtEnd | None) -> str:
+def source(account: AccountFacts | None) -> str:
     """For people."""
-    return "as the venue's ledger has it" if account and account.said_by == "ledger" else "as the venue said"
+    return "as the venue's ledger has it" if account and account.source == "ledger" else "as the venue said"
 
 
 def account_rows(facts: PaperFacts) -> Rows:
-    account = facts.account_at_end
+    account = facts.final_account
     if account is None:
         return [("account", "not known: the venue could not be asked")]
     return [("open orders", account.open_orders), ("position", account.position), ("flat", yes_or_no(account.flat))]
@@ -42,7 +42,7 @@ def _ending(facts: PaperFacts) -> Rows:
     if stop is None:
         return [("why", "not known")]
     return [
-        ("why", stop.why),
+        ("why", stop.reason),
         ("on stop", stop.on_stop),
         ("seconds to gate closed", stop.seconds_to_gate),
         ("seconds to flat", stop.seconds_to_flat),
@@ -55,7 +55,7 @@ def _bars(facts: PaperFacts) -> Rows:
         ("seen", facts.bars_seen),
         ("missed", facts.bars_missed),
         ("heartbeats", facts.heartbeats),
-        ("heartbeats dropped", facts.dropped_beats),
+        ("heartbeats dropped", facts.dropped_heartbeats),
     ]
 
 

@@ -8,7 +8,7 @@ whether the files are still those.
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from opslab.errors import Corrupt, LabError
+from opslab.errors import Corrupt, LabError, OtherFormat
 from opslab.runs.record.selection import OWNER_GONE, Row
 from opslab.store.layout import Layout
 from opslab.store.runs.list_index import (
@@ -29,7 +29,7 @@ _METADATA = "metadata.json"
 _JOURNAL = "journal.jsonl"
 
 
-class Found(NamedTuple):
+class RegistryEntry(NamedTuple):
     """What is on disk of a run, and the files that say so, as they were just before they were read."""
 
     metadata: "RunMetadata"
@@ -54,7 +54,7 @@ def list_runs(layout: Layout, processes: "Processes", clock: "Clock") -> list[Ro
             try:
                 found = find(Path(folder), processes)
             except LabError as error:
-                rows.append(Row(name, error=error.message))
+                rows.append(Row(name, error=error.message, error_brief=error.brief))
                 continue
             entry, row = _entry(found), row_as_seen(summary(found.metadata), found.lives)
         rows.append(row)
@@ -75,26 +75,27 @@ def show_run(layout: Layout, run_id: str, processes: "Processes") -> "tuple[RunM
     return found.metadata if found.lives else as_seen(found.metadata, processes), folder
 
 
-def find(folder: Path, processes: "Processes") -> Found:
+def find(folder: Path, processes: "Processes") -> RegistryEntry:
     """What the files in `folder` say of the run. Raises Corrupt when neither metadata.json nor the journal can tell."""
     from opslab.model.run.metadata import FINAL
 
     metadata_file, metadata, problem = _read_metadata(folder)
+    if isinstance(problem, OtherFormat):
+        raise problem
     if metadata is not None:
         lives = _lives(metadata, processes)
         if lives or metadata.status in FINAL:
-            return Found(metadata, metadata_file, None, lives)
+            return RegistryEntry(metadata, metadata_file, None, lives)
     try:
         journal_file, told, lives = _read_journal(folder, processes)
     except Corrupt as error:
         if metadata is None:
-            also = error.message.removeprefix(f"run {folder.name}: ")
-            raise Corrupt(f"{problem.message}; {also}" if problem else error.message) from None
+            raise _both(problem, error) if problem else error from None
         journal_file, told, lives = [], None, False
     run = told or metadata
     if run is None:
-        raise problem or Corrupt(f"run {folder.name}: neither metadata.json nor a journal to read")
-    return Found(run, metadata_file, journal_file, lives)
+        raise problem or _unreadable(folder, "neither metadata.json nor a journal to read")
+    return RegistryEntry(run, metadata_file, journal_file, lives)
 
 
 def row_as_seen(row: Row, lives: bool) -> Row:
@@ -122,7 +123,7 @@ def summary(run: "RunMetadata") -> Row:
     )
 
 
-def _entry(found: Found) -> Entry:
+def _entry(found: RegistryEntry) -> Entry:
     run = found.metadata
     owner = run.owner.model_dump() if run.owner and run.status == "running" else None
     return Entry(found.metadata_file, found.journal_file, owner, list(summary(run)))
@@ -185,11 +186,20 @@ def _project(folder: Path) -> "RunMetadata | None":
         if told is not None:  # the fold takes an event's fields as they come
             told = RunMetadata.model_validate_json(told.model_dump_json(warnings=False))
     except ValueError:
-        raise Corrupt(f"run {folder.name}: what its journal tells is not a run") from None
+        raise _unreadable(folder, "its journal describes no run") from None
     return _of_run(folder, told, "journal")
 
 
 def _of_run(folder: Path, metadata: "RunMetadata | None", source: str) -> "RunMetadata | None":
     if metadata is not None and metadata.run_id != folder.name:
-        raise Corrupt(f"run {folder.name}: its {source} is of run {metadata.run_id}")
+        raise _unreadable(folder, f"its {source} is of run {metadata.run_id}")
     return metadata
+
+
+def _unreadable(folder: Path, brief: str) -> Corrupt:
+    return Corrupt(f"run {folder.name}: {brief}", brief=brief)
+
+
+def _both(first: Corrupt, second: Corrupt) -> Corrupt:
+    """One error for two files of the same run."""
+    return Corrupt(f"{first.message}; {second.brief}", brief=f"{first.brief}; {second.brief}")

@@ -9,7 +9,7 @@ from opslab.model.primitives.instant import iso
 from opslab.model.run.event import Event
 from opslab.model.run.metadata import RunMetadata
 from opslab.ports import Clock
-from opslab.runs.record.latest_copies import write_plain_copies
+from opslab.runs.record.latest_copies import write_latest_copies
 from opslab.runs.record.report import write_reports
 from opslab.runs.record.state import apply
 from opslab.store.runs.journal import Journal
@@ -17,20 +17,20 @@ from opslab.store.runs.run_folders import write_metadata
 from opslab.store.runs.seal import seal
 
 
-class RunLog:
+class RunJournal:
     """Every lifecycle event that says something of the run as a whole renews `metadata.json`."""
 
-    def __init__(self, folder: Path, journal: Journal, begun: RunMetadata) -> None:
+    def __init__(self, folder: Path, journal: Journal, metadata: RunMetadata) -> None:
         """begun: what the journal says so far."""
         self._folder = folder
         self._journal = journal
-        self.metadata = begun
+        self.metadata = metadata
 
     def tell(self, name: str, payload: Mapping[str, Any]) -> RunMetadata:
         """Append one lifecycle event, durable before this returns; the metadata with it."""
         return self._renew(self._journal.append(name, payload))
 
-    def tell_alone(self, make: Callable[[], tuple[str, Mapping[str, Any]]]) -> RunMetadata:
+    def append_alone(self, make: Callable[[], tuple[str, Mapping[str, Any]]]) -> RunMetadata:
         """As `tell`, of what `make` returns, which is called while nobody else can append."""
         return self._renew(self._journal.append_alone(make))
 
@@ -43,7 +43,7 @@ class RunLog:
             write_metadata(self._folder, self.metadata)
         return self.metadata
 
-    def tell_many(self, events: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
+    def append_many(self, events: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
         """Append events of high rate; durable with the next lifecycle event."""
         self._journal.append_many(events)
 
@@ -52,7 +52,7 @@ def finish(
     folder: Path, metadata: RunMetadata, clock: Clock, *, reports: bool, by: Literal["run", "recover", "check"] = "run"
 ) -> None:
     """Seal a run that has ended, then render what is derived from it."""
-    write_plain_copies(folder, metadata)
+    write_latest_copies(folder, metadata)
     seal(folder, metadata.status, by, iso(clock.now_ns()), opslab.__version__)
     if reports:
         write_reports(folder, metadata)

@@ -44,6 +44,8 @@ class Row(NamedTuple):
     result_digest: str | None = None
     bars_seen: int | None = None
     error: str | None = None
+    error_brief: str | None = None
+    """`error` without the name of the run."""
 
     @property
     def duration_seconds(self) -> float | None:

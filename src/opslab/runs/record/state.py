@@ -4,9 +4,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from opslab.errors import Corrupt
+from opslab.errors import Corrupt, OtherFormat
 from opslab.model.checks.check_kind import CHECK_EVENTS, section_of
-from opslab.model.run.event import HIGH_RATE, Event
+from opslab.model.run.event import HIGH_RATE, RUN_FORMAT, Event
 from opslab.model.run.halt_summary import HaltFacts
 from opslab.model.run.metadata import (
     EngineCost,
@@ -55,7 +55,7 @@ def project(events: Iterable[Event]) -> RunMetadata | None:
     return metadata
 
 
-def told(folder: Path) -> RunMetadata:
+def read_state(folder: Path) -> RunMetadata:
     """What the journal of a run says, which is the truth. Raises Corrupt when it says nothing of this run."""
     try:
         metadata = project(read_lifecycle(folder))
@@ -64,7 +64,7 @@ def told(folder: Path) -> RunMetadata:
     except ValueError:
         raise _broken(folder, "tells of no run") from None
     if metadata is None:
-        raise _broken(folder, "is missing or says nothing")
+        raise _broken(folder, "is missing or says nothing", is_missing=True)
     if metadata.run_id != folder.name:
         raise _broken(folder, f"is of run {metadata.run_id}")
     return metadata
@@ -87,8 +87,8 @@ def _stage(metadata: RunMetadata) -> int:
     return {"initialized": 0, "running": 1}.get(metadata.status, 2)
 
 
-def _broken(folder: Path, what: str) -> Corrupt:
-    return Corrupt(f"run {folder.name}: {JOURNAL} {what}", file=JOURNAL, what=what)
+def _broken(folder: Path, what: str, *, is_missing: bool = False) -> Corrupt:
+    return Corrupt(f"run {folder.name}: {JOURNAL} {what}", file=JOURNAL, what=what, is_missing=is_missing)
 
 
 def apply(metadata: RunMetadata | None, event: Event) -> RunMetadata:
@@ -96,6 +96,9 @@ def apply(metadata: RunMetadata | None, event: Event) -> RunMetadata:
     if metadata is None:
         if event.event != "run_initialized":
             raise Corrupt(f"the journal begins with {event.event} instead of run_initialized")
+        recorded = event.payload.get("format", 1)
+        if recorded != RUN_FORMAT:
+            raise OtherFormat(str(event.payload.get("run_id")), JOURNAL, recorded, RUN_FORMAT)
         return RunMetadata.model_validate(
             {**_known(event.payload), "status": "initialized", "initialized_at": event.time}
         )

@@ -3,14 +3,14 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from opslab.errors import Corrupt, LabError
+from opslab.errors import Corrupt, LabError, OtherFormat
 from opslab.model.primitives.difference import differences
 from opslab.model.primitives.ids import RunId
-from opslab.model.run.manifest import Finding, Kind, Manifest, Verification
+from opslab.model.run.manifest import Kind, Manifest, SealFinding, Verification
 from opslab.model.run.metadata import FINAL, Status
 from opslab.ports import Processes
-from opslab.runs.record.latest_copies import plain_findings
-from opslab.runs.record.state import as_seen, refuse_behind, told
+from opslab.runs.record.latest_copies import copy_findings
+from opslab.runs.record.state import as_seen, read_state, refuse_behind
 from opslab.store.layout import Layout
 from opslab.store.runs.journal import NAME as JOURNAL
 from opslab.store.runs.journal import read_events
@@ -18,7 +18,7 @@ from opslab.store.runs.owner import is_held
 from opslab.store.runs.run_folders import METADATA, read_metadata
 from opslab.store.runs.seal import NAME as MANIFEST
 from opslab.store.runs.seal import hold_against, read_manifest
-from opslab.store.runs.unsealed_tail import behind_seal
+from opslab.store.runs.unsealed_tail import unsealed_tail
 
 EXIT_CODES = {"whole": 0, "changed": 6, "unsealed": 3}
 
@@ -44,7 +44,7 @@ def verify(layout: Layout, run_id: RunId, processes: Processes, tick: Callable[[
     findings = hold_against(folder, manifest, tick)
     status: Status | None = manifest.status
     of_journal = [finding for finding in findings if finding.file == JOURNAL]
-    if not _changes(of_journal) and not behind_seal(folder, manifest).checks:  # of these they may not tell yet
+    if not _changes(of_journal) and not unsealed_tail(folder, manifest).checks:  # of these they may not tell yet
         findings += _derived(folder)
     return _verification(folder, manifest, status, findings)
 
@@ -52,14 +52,16 @@ def verify(layout: Layout, run_id: RunId, processes: Processes, tick: Callable[[
 def _unsealed(folder: Path, processes: Processes) -> Verification:
     """Without a seal only the journal can prove itself; and a run that has ended must have one."""
     try:
-        metadata = as_seen(told(folder), processes)
+        metadata = as_seen(read_state(folder), processes)
         check_journal(folder)
     except Corrupt as broken:
         return _verification(folder, None, None, [_finding(broken)])
     has_ended = metadata.status in FINAL and (metadata.ended_by != "owner_gone" or metadata.recovered_at)
     if has_ended and not is_held(folder):
         message = f"is missing, and the run has ended as {metadata.status}"
-        return _verification(folder, None, metadata.status, [Finding(kind="missing", file=MANIFEST, message=message)])
+        return _verification(
+            folder, None, metadata.status, [SealFinding(kind="missing", file=MANIFEST, message=message)]
+        )
     return _verification(folder, None, metadata.status, [])
 
 
@@ -67,10 +69,10 @@ def check_journal(folder: Path) -> None:
     """Walk the chain from end to end. Raises Corrupt where it breaks, or when the journal was cut."""
     for _event in read_events(folder):
         pass
-    refuse_behind(folder, told(folder))
+    refuse_behind(folder, read_state(folder))
 
 
-def refuse_changed(folder: Path, findings: list[Finding]) -> None:
+def refuse_changed(folder: Path, findings: list[SealFinding]) -> None:
     """Raises Corrupt for the first of a run's findings that no process left behind."""
     changes = _changes(findings)
     if not changes:
@@ -86,10 +88,10 @@ def refuse_changed(folder: Path, findings: list[Finding]) -> None:
     )
 
 
-def _derived(folder: Path) -> Iterator[Finding]:
+def _derived(folder: Path) -> Iterator[SealFinding]:
     """`metadata.json` may be missing, but what it says is read by every command, so that it must be true."""
-    wanted = told(folder)
-    yield from plain_findings(folder, wanted)
+    wanted = read_state(folder)
+    yield from copy_findings(folder, wanted)
     try:
         found = read_metadata(folder)
     except Corrupt as broken:
@@ -101,11 +103,11 @@ def _derived(folder: Path) -> Iterator[Finding]:
     if differing:
         first = differing[0]
         message = f"says {first.field} is {first.after}, the journal says {first.before}"
-        yield Finding(kind="changed", file=METADATA, message=message)
+        yield SealFinding(kind="changed", file=METADATA, message=message)
 
 
 def _verification(
-    folder: Path, manifest: Manifest | None, status: Status | None, findings: list[Finding]
+    folder: Path, manifest: Manifest | None, status: Status | None, findings: list[SealFinding]
 ) -> Verification:
     sealed = manifest.files if manifest else ()
     return Verification(
@@ -121,11 +123,11 @@ def _verification(
     )
 
 
-def _changes(findings: list[Finding]) -> list[Finding]:
-    return [finding for finding in findings if finding.kind != "left_behind"]
+def _changes(findings: list[SealFinding]) -> list[SealFinding]:
+    return [finding for finding in findings if finding.kind != "leftover"]
 
 
-def _message(manifest: Manifest | None, status: Status | None, findings: list[Finding]) -> str:
+def _message(manifest: Manifest | None, status: Status | None, findings: list[SealFinding]) -> str:
     changes = _changes(findings)
     if changes:
         first, more = changes[0], len(changes) - 1
@@ -154,6 +156,9 @@ def hint(verification: Verification) -> str | None:
     return None
 
 
-def _finding(broken: Corrupt) -> Finding:
-    kind: Kind = "missing" if broken.what.startswith("is missing") else "changed"
-    return Finding(kind=kind, file=broken.file or "", line=broken.line, byte=broken.byte, message=broken.what)
+def _finding(broken: Corrupt) -> SealFinding:
+    if isinstance(broken, OtherFormat):
+        kind: Kind = "unreadable"
+    else:
+        kind = "missing" if broken.is_missing else "changed"
+    return SealFinding(kind=kind, file=broken.file or "", line=broken.line, byte=broken.byte, message=broken.what)

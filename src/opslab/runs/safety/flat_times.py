@@ -7,7 +7,7 @@ from decimal import Decimal
 from opslab.errors import Corrupt
 from opslab.model.messages.ledger_events import Accepted, Amended, Canceled, Expired, Filled, LedgerEvent, event_of
 from opslab.model.primitives.instant import NS_PER_SECOND, parse_iso
-from opslab.store.venues.ledger import Transaction
+from opslab.store.venues.ledger import LedgerEntry
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,7 @@ class FlatTimes:
     """Since when there is neither an open order nor a position."""
 
 
-def flat_times(ledger: Iterable[Transaction]) -> FlatTimes:
+def flat_times(ledger: Iterable[LedgerEntry]) -> FlatTimes:
     """Raises Corrupt for what is no ledger of an account."""
     fold = _Fold()
     for transaction in ledger:

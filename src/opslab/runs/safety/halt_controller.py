@@ -16,7 +16,7 @@ from opslab.model.primitives.ids import RunId
 from opslab.model.primitives.instant import iso
 from opslab.model.run.halt_summary import HaltFacts, SwitchState
 from opslab.ports import Clock
-from opslab.runs.record.run_journal import RunLog
+from opslab.runs.record.run_journal import RunJournal
 from opslab.runs.safety.flat_times import FlatTimes, seconds_between, seconds_to
 from opslab.runs.safety.start_gate import safety_of
 from opslab.store.layout import Layout
@@ -36,7 +36,7 @@ Escalation = Literal["none", "sigterm", "sigkill"]
 
 
 @dataclass(frozen=True, slots=True)
-class Pressed:
+class HaltProgress:
     """How far a halt is, as control sees it."""
 
     seconds: float
@@ -45,30 +45,32 @@ class Pressed:
     done: Escalation
 
 
-def next_step(pressed: Pressed, is_flat: Callable[[], bool]) -> Escalation:
+def next_escalation(progress: HaltProgress, is_flat: Callable[[], bool]) -> Escalation:
     """What is due now; `none`: nothing. is_flat: asks the venue; only called when it matters."""
-    seconds = pressed.seconds
-    if pressed.done == "sigkill":
+    seconds = progress.seconds
+    if progress.done == "sigkill":
         return "none"
-    if seconds >= END_SECONDS or (not pressed.gate_closed and seconds >= NO_GATE_SECONDS):
+    if seconds >= END_SECONDS or (not progress.gate_closed and seconds >= NO_GATE_SECONDS):
         return "sigkill"
     if seconds >= FLAT_SECONDS and not is_flat():
         return "sigkill"
-    if pressed.done == "none" and not pressed.gate_closed and seconds >= GATE_SECONDS:
+    if progress.done == "none" and not progress.gate_closed and seconds >= GATE_SECONDS:
         return "sigterm"
     return "none"
 
 
-class HaltOfRun:
+class HaltController:
     """One run's. `begin` when anybody saw that its switch is active; what is asked for later is known by then."""
 
-    def __init__(self, layout: Layout, run_id: RunId, clock: Clock, clean: Callable[[str], str], log: RunLog) -> None:
+    def __init__(
+        self, layout: Layout, run_id: RunId, clock: Clock, redact: Callable[[str], str], log: RunJournal
+    ) -> None:
         self._layout = layout
         self._run_id = run_id
         self._clock = clock
-        self._clean = clean
+        self._redact = redact
         self._log = log
-        self._began_s: float | None = None
+        self._started_s: float | None = None
         self._switch: Switch | None = None
         self._seen_at = ""
         self._states: tuple[SwitchState, SwitchState] = ("absent", "absent")
@@ -85,7 +87,7 @@ class HaltOfRun:
         return self._gate_closed_at is not None
 
     @property
-    def word(self) -> dict[str, Any]:
+    def command(self) -> dict[str, Any]:
         """For an engine."""
         assert self._switch
         return {"halt": asdict(self._switch)}
@@ -94,23 +96,23 @@ class HaltOfRun:
         """tell: is given the switch's fields, from another thread."""
         return SwitchWatch(self._layout, self._run_id, lambda switch: tell(asdict(switch)))
 
-    def begin(self, switch: Mapping[str, Any], gate_closed_at: str | None = None) -> bool:
+    def start(self, switch: Mapping[str, Any], gate_closed_at: str | None = None) -> bool:
         """Whether it was not known before. gate_closed_at: by the engine's own word."""
         is_new = self._switch is None
         if is_new:
-            self._saw(switch)
+            self._record_switch(switch)
         if gate_closed_at:
-            self.closed(gate_closed_at, "engine")
+            self.gate_closed_by(gate_closed_at, "engine")
         return is_new
 
-    def _saw(self, switch: Mapping[str, Any]) -> None:
-        self._switch = found = Switch(**switch)
-        self._began_s, self._seen_at = self._clock.monotonic_s(), iso(self._clock.now_ns())
+    def _record_switch(self, switch: Mapping[str, Any]) -> None:
+        self._switch = current = Switch(**switch)
+        self._started_s, self._seen_at = self._clock.monotonic_s(), iso(self._clock.now_ns())
         own, every = read_switch(self._layout, self._run_id), read_switch(self._layout, None)
         self._states = own.state, every.state
-        self._log.tell("kill_switch_observed", safety_of(found, "watch", self._clock, self._clean).model_dump())
+        self._log.tell("kill_switch_observed", safety_of(current, "watch", self._clock, self._redact).model_dump())
 
-    def closed(self, at: str, by: str) -> None:
+    def gate_closed_by(self, at: str, by: str) -> None:
         """No order can pass any more. by: `engine`, or why that is so without it."""
         assert self._switch
         if self._gate_closed_at is None:
@@ -129,30 +131,30 @@ class HaltOfRun:
                 },
             )
 
-    def closed_now(self, by: str) -> None:
-        self.closed(iso(self._clock.now_ns()), by)
+    def gate_closed_now(self, by: str) -> None:
+        self.gate_closed_by(iso(self._clock.now_ns()), by)
 
-    def due(self, is_flat: Callable[[], bool]) -> Escalation:
+    def next_step(self, is_flat: Callable[[], bool]) -> Escalation:
         """What is to be done to the engine now; it is taken for done."""
-        assert self._began_s is not None
-        passed = self._clock.monotonic_s() - self._began_s
-        step = next_step(Pressed(passed, self.gate_closed, self.escalation), is_flat)
+        assert self._started_s is not None
+        passed = self._clock.monotonic_s() - self._started_s
+        step = next_escalation(HaltProgress(passed, self.gate_closed, self.escalation), is_flat)
         if step != "none":
             self.escalation = step
         return step
 
-    def facts(self, gated: int) -> HaltFacts:
+    def summary(self, gated: int) -> HaltFacts:
         """gated: orders of the strategy that were kept back."""
         assert self._switch
-        closed = self._gate_closed_at
+        gate_closed_by = self._gate_closed_at
         return HaltFacts(
             scope=self._switch.scope,
             run_switch=self._states[0],
             all_switch=self._states[1],
             activated_at=self._switch.activated_at,
             seen_at=self._seen_at,
-            gate_closed_at=closed,
-            seconds_to_gate=None if closed is None else self._since(closed),
+            gate_closed_at=gate_closed_by,
+            seconds_to_gate=None if gate_closed_by is None else self._since(gate_closed_by),
             escalation=self.escalation,
             orders_gated=gated,
         )

@@ -11,7 +11,7 @@ from opslab.runs.safety.flat_times import FlatTimes, seconds_to
 
 
 @dataclass(slots=True)
-class HaltTold:
+class HaltSummary:
     """The events of a journal, taken in one after the other."""
 
     seen: Safety | None = None
@@ -52,8 +52,8 @@ class HaltTold:
         )
 
 
-def halt_told_by(events: Iterable[Event]) -> HaltTold:
-    told = HaltTold()
+def summarize_halt(events: Iterable[Event]) -> HaltSummary:
+    told = HaltSummary()
     for event in events:
         told.take(event)
     return told

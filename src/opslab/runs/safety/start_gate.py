@@ -16,7 +16,7 @@ from opslab.model.run.metadata import FINAL, RunMetadata, Safety
 from opslab.ports import Clock, Processes
 from opslab.runs.record.concurrent_append import HasEnded, append_beside_owner
 from opslab.runs.record.registry import list_runs
-from opslab.runs.record.state import as_seen, refuse_behind, told
+from opslab.runs.record.state import as_seen, read_state, refuse_behind
 from opslab.store.layout import Layout
 from opslab.store.runs.journal import Journal
 from opslab.store.runs.owner import owned
@@ -24,7 +24,7 @@ from opslab.store.runs.run_folders import write_metadata
 from opslab.store.runs.seal import NAME as MANIFEST
 
 if TYPE_CHECKING:  # it takes jinja2 to load
-    from opslab.runs.record.run_journal import RunLog
+    from opslab.runs.record.run_journal import RunJournal
 
 Clean = Callable[[str], str]
 """Takes this machine's paths out of a text."""
@@ -34,14 +34,14 @@ _START_SECONDS = 1.0
 _POLL_SECONDS = 0.02
 
 
-def may_start(layout: Layout, log: "RunLog", clock: Clock, clean: Clean) -> bool:
+def may_start(layout: Layout, log: "RunJournal", clock: Clock, redact: Clean) -> bool:
     """Ask the kill switch before anything of the engine starts, and write down what it said.
 
     When it is active, the run's end is in the journal, and it is to be sealed.
     """
     run_id = RunId(log.metadata.run_id)
     prepare(layout)
-    safety = safety_of(effective(layout, run_id), "start_gate", clock, clean)
+    safety = safety_of(effective(layout, run_id), "start_gate", clock, redact)
     paper = log.metadata.mode == "paper"
     log.tell("paper_safety_checked" if paper else "kill_switch_observed", safety.model_dump())
     if safety.state != "active":
@@ -80,20 +80,20 @@ def blocked_by(run: RunMetadata) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class TellSurroundings:
+class SwitchContext:
     layout: Layout
     clock: Clock
     processes: Processes
-    clean: Clean
+    redact: Clean
 
 
-def tell_runs(around: TellSurroundings, run_id: RunId | None, patience_seconds: float) -> list[str]:
+def tell_runs(context: SwitchContext, run_id: RunId | None, patience_seconds: float) -> list[str]:
     """Tell the journal of a run, or of all, what its kill switch says now; what went wrong, and what goes on running.
 
     A run that has ended is not touched. Gives up after `patience_seconds`, whatever the disk does.
     """
     notes: list[str] = []
-    worker = Thread(target=lambda: notes.extend(_notes(around, run_id)), daemon=True)
+    worker = Thread(target=lambda: notes.extend(_notes(context, run_id)), daemon=True)
     worker.start()
     worker.join(patience_seconds)
     if worker.is_alive():
@@ -101,47 +101,47 @@ def tell_runs(around: TellSurroundings, run_id: RunId | None, patience_seconds: 
     return notes
 
 
-def _notes(around: TellSurroundings, run_id: RunId | None) -> Iterator[str]:
+def _notes(context: SwitchContext, run_id: RunId | None) -> Iterator[str]:
     try:
-        for name in [run_id] if run_id else _not_ended(around):
-            note = _tell_run(around, name)
+        for name in [run_id] if run_id else _not_ended(context):
+            note = _tell_run(context, name)
             if note:
                 yield note
     except (LabError, OSError) as error:
         yield f"the runs could not be told: {error}"
 
 
-def _not_ended(around: TellSurroundings) -> list[RunId]:
-    rows = list_runs(around.layout, around.processes, around.clock)
+def _not_ended(context: SwitchContext) -> list[RunId]:
+    rows = list_runs(context.layout, context.processes, context.clock)
     return [RunId(row.run_id) for row in rows if row.status in ("initialized", "running")]
 
 
-def _tell_run(around: TellSurroundings, run_id: RunId) -> str | None:
-    folder = around.layout.run(run_id)
+def _tell_run(context: SwitchContext, run_id: RunId) -> str | None:
+    folder = context.layout.run(run_id)
     if not folder.is_dir():
         return None
-    deadline = around.clock.monotonic_s() + _START_SECONDS
+    deadline = context.clock.monotonic_s() + _START_SECONDS
     while True:
         try:
-            metadata = as_seen(told(folder), around.processes)
+            metadata = as_seen(read_state(folder), context.processes)
             if metadata.status in FINAL or (folder / MANIFEST).exists():
                 return None
-            safety = safety_of(effective(around.layout, run_id), "command", around.clock, around.clean)
+            safety = safety_of(effective(context.layout, run_id), "command", context.clock, context.redact)
             if metadata.status == "running":
-                return _beside_its_owner(folder, around, metadata, safety)
-            _in_our_hands(folder, around, safety)
+                return _beside_its_owner(folder, context, metadata, safety)
+            _in_our_hands(folder, context, safety)
             return None
         except Environment as error:  # somebody holds it: it starts, and its own gate tells what it found
-            if type(error) is not Environment or around.clock.monotonic_s() > deadline:
+            if type(error) is not Environment or context.clock.monotonic_s() > deadline:
                 return f"run {run_id} could not be told: {error.message}"
             time.sleep(_POLL_SECONDS)
         except (LabError, OSError) as error:
             return f"run {run_id} could not be told: {error}"
 
 
-def _beside_its_owner(folder: Path, around: TellSurroundings, metadata: RunMetadata, safety: Safety) -> str | None:
+def _beside_its_owner(folder: Path, context: SwitchContext, metadata: RunMetadata, safety: Safety) -> str | None:
     try:
-        append_beside_owner(folder, around.clock, lambda: ("kill_switch_observed", safety.model_dump()))
+        append_beside_owner(folder, context.clock, lambda: ("kill_switch_observed", safety.model_dump()))
     except HasEnded:
         return f"run {metadata.run_id} was running, and has ended" if safety.state == "active" else None
     if safety.state != "active":
@@ -150,19 +150,19 @@ def _beside_its_owner(folder: Path, around: TellSurroundings, metadata: RunMetad
     return f"run {metadata.run_id} is running, and is being stopped{pid}"
 
 
-def _in_our_hands(folder: Path, around: TellSurroundings, safety: Safety) -> None:
+def _in_our_hands(folder: Path, context: SwitchContext, safety: Safety) -> None:
     with owned(folder):
-        metadata = told(folder)
+        metadata = read_state(folder)
         if metadata.status != "initialized":
             raise Environment("it was started in the meantime")
         refuse_behind(folder, metadata)
-        with Journal(folder, around.clock) as journal:
+        with Journal(folder, context.clock) as journal:
             journal.append("kill_switch_observed", safety.model_dump())
-        write_metadata(folder, told(folder))
+        write_metadata(folder, read_state(folder))
 
 
-def safety_of(switch: Switch, by: Literal["start_gate", "command", "watch"], clock: Clock, clean: Clean) -> Safety:
+def safety_of(switch: Switch, by: Literal["start_gate", "command", "watch"], clock: Clock, redact: Clean) -> Safety:
     said = {name: value for name, value in asdict(switch).items() if name != "run_id"}
     for name in ("reason", "clear_reason", "problem"):
-        said[name] = clean(said[name]) if said[name] else said[name]
+        said[name] = redact(said[name]) if said[name] else said[name]
     return Safety(**said, observed_by=by, checked_at=iso(clock.now_ns()))

@@ -42,7 +42,7 @@ create index if not exists by_ts_made on told (ts_made);
 
 
 @dataclass(frozen=True, slots=True)
-class ToldOrder:
+class ReportedOrder:
     """An order as its engine told of it."""
 
     client_order_id: str
@@ -131,12 +131,12 @@ class EngineOrders:
         if row is not None:
             self._file.execute("update told set at_venue = 1 where number = ?", (row[0],))
 
-    def told_of(self, venue_order_id: str, client_order_id: str) -> ToldOrder | None:
+    def told_of(self, venue_order_id: str, client_order_id: str) -> ReportedOrder | None:
         """What was told of an order of the ledger; None: nothing."""
         row = self._row(venue_order_id, client_order_id)
         return None if row is None else _told(row)
 
-    def never_at_venue(self) -> Iterator[ToldOrder]:
+    def never_at_venue(self) -> Iterator[ReportedOrder]:
         """Orders that the ledger does not have, by when they were made; to be asked when all of it was gone through."""
         rows = self._file.execute(f"select {_COLUMNS} from told where not at_venue order by ts_made, number")
         yield from map(_told, rows)
@@ -155,9 +155,9 @@ class EngineOrders:
 _COLUMNS = "number, client_order_id, made, ts_made, last_known, ts_last, reason"
 
 
-def _told(row: tuple[Any, ...]) -> ToldOrder:
+def _told(row: tuple[Any, ...]) -> ReportedOrder:
     _, name, made, ts_made, last_known, ts_last, reason = row
-    return ToldOrder(name, from_json(made), ts_made, last_known, ts_last, reason)
+    return ReportedOrder(name, from_json(made), ts_made, last_known, ts_last, reason)
 
 
 @contextmanager

@@ -194,13 +194,13 @@ def cut_torn_end(folder: Path) -> None:
             os.close(file)
 
 
-def read_events(folder: Path) -> Iterator[Event]:
+def read_events(folder: Path, *, max_line_bytes: int = MAX_LINE_BYTES) -> Iterator[Event]:
     """Every whole line, in order, the chain checked on the way; a torn end is left out.
 
     Streams: memory does not grow with the journal. Raises Corrupt, naming line and byte, where the chain breaks.
     """
     prev: str | None = None
-    for number, start, line in _whole_lines(folder):
+    for number, start, line in _whole_lines(folder, max_line_bytes):
         event = _event(folder, line, number, start)
         if event.seq != number:
             raise _broken(folder, f"has seq {event.seq} where {number} belongs", number, start)
@@ -257,16 +257,16 @@ def last_event(folder: Path) -> Event | None:
     return _event(folder, last) if last else None
 
 
-def _whole_lines(folder: Path) -> Iterator[tuple[int, int, bytes]]:
+def _whole_lines(folder: Path, max_line_bytes: int = MAX_LINE_BYTES) -> Iterator[tuple[int, int, bytes]]:
     """(line number, offset, line); nothing when there is no journal."""
     start = 0
     try:
         with open_journal(folder) as stream:
             number = 0
-            while line := stream.readline(MAX_LINE_BYTES):
+            while line := stream.readline(max_line_bytes):
                 number += 1
                 if not line.endswith(b"\n"):
-                    if len(line) == MAX_LINE_BYTES:
+                    if len(line) == max_line_bytes:
                         raise _broken(folder, "never ends", number, start)
                     return
                 yield number, start, line
@@ -294,9 +294,9 @@ def _known_by(folder: Path, line: bytes) -> tuple[int, str]:
 def _broken(folder: Path, what: str, number: int | None, start: int | None) -> Corrupt:
     byte = "" if start is None else f" (byte {start})"
     place = "the last line" if number is None else f"line {number}{byte}"
-    return Corrupt(
-        f"run {folder.name}: {NAME}, {place} {what}", file=NAME, line=number, byte=start, what=f"{place} {what}"
-    )
+    what = f"{place} {what}"
+    brief = f"{NAME}, {what}"
+    return Corrupt(f"run {folder.name}: {brief}", file=NAME, line=number, byte=start, what=what, brief=brief)
 
 
 def _last_lines(file: int, size: int) -> bytes:

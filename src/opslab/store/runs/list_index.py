@@ -66,9 +66,9 @@ def signature(folder: str, name: str) -> Signature:
     except FileNotFoundError:
         return []
     except OSError as error:
-        raise Corrupt(f"run {os.path.basename(folder)}: {name} cannot be read: {error.strerror}") from None  # noqa: PTH119
+        raise _unreadable(folder, f"{name} cannot be read: {error.strerror}") from None
     if not stat.S_ISREG(found.st_mode):
-        raise Corrupt(f"run {os.path.basename(folder)}: {name} is not a file")  # noqa: PTH119
+        raise _unreadable(folder, f"{name} is not a file")
     return [found.st_size, found.st_ino, found.st_mtime_ns, found.st_ctime_ns]
 
 
@@ -111,3 +111,7 @@ def _is_run_id(name: str) -> bool:
     except BadId:
         return False
     return True
+
+
+def _unreadable(folder: str, brief: str) -> Corrupt:
+    return Corrupt(f"run {os.path.basename(folder)}: {brief}", brief=brief)  # noqa: PTH119

@@ -5,12 +5,12 @@ from contextlib import suppress
 from pydantic import ValidationError
 
 from opslab.model.primitives.ids import RunId
-from opslab.model.run.live_status import Live
+from opslab.model.run.live_status import LiveStatus
 from opslab.store.files import make_folder, write_whole
 from opslab.store.layout import Layout
 
 
-def write_live(layout: Layout, live: Live) -> None:
+def write_live(layout: Layout, live: LiveStatus) -> None:
     """Quietly does nothing where it cannot be written: no run ends because nobody can watch it."""
     path = layout.live(RunId(live.run_id))
     with suppress(OSError):
@@ -18,10 +18,10 @@ def write_live(layout: Layout, live: Live) -> None:
         write_whole(path, live.model_dump_json().encode(), durable=False)
 
 
-def read_live(layout: Layout, run_id: RunId) -> Live | None:
+def read_live(layout: Layout, run_id: RunId) -> LiveStatus | None:
     """None when there are none, or none that can be read."""
     try:
-        return Live.model_validate_json(layout.live(run_id).read_bytes())
+        return LiveStatus.model_validate_json(layout.live(run_id).read_bytes())
     except (OSError, ValidationError):
         return None
 

@@ -18,7 +18,9 @@ _PATIENCE_SECONDS = 1.0
 def owned(folder: Path, take: Callable[[int, float], bool] = take_lock) -> Iterator[None]:
     """Hold the run in `folder` alone. Raises Environment when a living process holds it; Unwritable without locks."""
     hint = f"wait for it to end, or stop it; look at it with: tc run show {folder.name}"
-    with held(folder, Environment(f"run {folder.name} is in the hands of another process", hint=hint), take):
+    brief = "is locked by another process"
+    locked = Environment(f"run {folder.name} {brief}", hint=hint, brief=brief)
+    with held(folder, locked, take):
         yield
 
 

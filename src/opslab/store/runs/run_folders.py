@@ -29,7 +29,7 @@ from opslab.store.files import (
     writing,
 )
 from opslab.store.layout import Layout
-from opslab.store.venues.venue_files import KEPT
+from opslab.store.venues.venue_files import VENUE_FOLDER
 
 SPEC = "run_spec.yaml"
 METADATA = "metadata.json"
@@ -37,7 +37,7 @@ METRICS = "metrics.json"
 INPUTS = "inputs"
 CODE = "code.json"
 PARTIAL = "partial-"
-_FILLED = ("logs", KEPT)
+_FILLED = ("logs", VENUE_FOLDER)
 """Folders of a run in which files are written whole."""
 _LOOK_BYTES = 1 << 16
 

@@ -19,11 +19,11 @@ from pydantic import ValidationError
 from opslab.errors import Corrupt
 from opslab.model.checks.check_kind import PLAIN_NAMES, is_numbered
 from opslab.model.primitives.canonical import DIGEST_PREFIX
-from opslab.model.run.manifest import Finding, Manifest, SealedFile
+from opslab.model.run.manifest import Manifest, SealedFile, SealFinding
 from opslab.model.run.metadata import Status
 from opslab.store.files import file_digest, json_bytes, write_whole, writing
 from opslab.store.runs.journal import NAME as JOURNAL
-from opslab.store.runs.unsealed_tail import behind_seal
+from opslab.store.runs.unsealed_tail import unsealed_tail
 
 NAME = "manifest.json"
 DERIVED = frozenset({"metadata.json", "report.md", "report.html"}) | PLAIN_NAMES
@@ -119,7 +119,7 @@ def left_behind(folder: Path, manifest: Manifest) -> dict[str, str]:
         for relative, mode in _entries(folder, known_folders=frozenset())
         if stat.S_ISREG(mode) and (what := _left(folder, manifest, relative))
     }
-    if behind := behind_seal(folder, manifest).says():
+    if behind := unsealed_tail(folder, manifest).says():
         found[JOURNAL] = behind
     return found
 
@@ -160,7 +160,7 @@ def _line_checks_before(folder: Path, manifest: Manifest) -> str | None:
         return None
 
 
-def hold_against(folder: Path, manifest: Manifest, tick: Callable[[int], None]) -> list[Finding]:
+def hold_against(folder: Path, manifest: Manifest, tick: Callable[[int], None]) -> list[SealFinding]:
     """Every file that is not what was sealed: changed and missing ones by name, then added ones, then leftovers.
 
     tick: called with the bytes read since the last call.
@@ -175,43 +175,43 @@ def hold_against(folder: Path, manifest: Manifest, tick: Callable[[int], None]) 
     ]
     findings += of_checks
     findings += [
-        Finding(kind="added", file=name, message=what) for name, what in _added(folder, manifest) if name not in left
+        SealFinding(kind="added", file=name, message=what) for name, what in _added(folder, manifest) if name not in left
     ]
     return findings + [
-        Finding(kind="left_behind", file=name, message=f"is {what}, left by a process that died")
+        SealFinding(kind="leftover", file=name, message=f"is {what}, left by a process that died")
         for name, what in sorted(left.items())
     ]
 
 
 def _look_at(
     folder: Path, manifest: Manifest, file: SealedFile, checked: bool, tick: Callable[[int], None]
-) -> Finding | None:
+) -> SealFinding | None:
     """checked: whether the line checks can be relied on."""
     path = folder / file.path
     try:
         state = path.lstat()
         if not stat.S_ISREG(state.st_mode):
-            return Finding(kind="changed", file=file.path, message=f"is {_kind(state.st_mode)} now, and was a file")
+            return SealFinding(kind="changed", file=file.path, message=f"is {_kind(state.st_mode)} now, and was a file")
         if state.st_size == file.size_bytes and _digest(path, tick) == file.digest:
             return None
         return _locate(folder, manifest, file, checked)
     except (FileNotFoundError, NotADirectoryError):
-        return Finding(kind="missing", file=file.path, message="is missing")
+        return SealFinding(kind="missing", file=file.path, message="is missing")
     except OSError as error:
-        return Finding(kind="unreadable", file=file.path, message=f"cannot be read: {error.strerror}")
+        return SealFinding(kind="unreadable", file=file.path, message=f"cannot be read: {error.strerror}")
 
 
-def _locate(folder: Path, manifest: Manifest, file: SealedFile, checked: bool) -> Finding:
+def _locate(folder: Path, manifest: Manifest, file: SealedFile, checked: bool) -> SealFinding:
     """Where a file first differs from what was sealed: the line, and the byte at which that line begins."""
     path = folder / file.path
     size, found = path.stat().st_size, _digest(path, lambda _size: None)
     held = next((other.path for other in manifest.files if other.digest == found), None)
     if held and size:
         message = f"holds what {held} held"
-        return Finding(kind="changed", file=file.path, line=1, byte=0, message=message)
+        return SealFinding(kind="changed", file=file.path, line=1, byte=0, message=message)
     if not checked:
         message = f"was changed; without {lines_name(manifest.number)} nobody can say where"
-        return Finding(kind="changed", file=file.path, message=message)
+        return SealFinding(kind="changed", file=file.path, message=message)
     wanted = _kept_checks(folder, manifest, file)
     line, start, ended = 0, 0, True
     for check, length, ended in _line_checks(path):
@@ -221,24 +221,24 @@ def _locate(folder: Path, manifest: Manifest, file: SealedFile, checked: bool) -
         line += 1
         if check != want:
             what = "was changed" if ended or size >= file.size_bytes else "is cut off"
-            return Finding(kind="changed", file=file.path, line=line, byte=start, message=f"line {line} {what}")
+            return SealFinding(kind="changed", file=file.path, line=line, byte=start, message=f"line {line} {what}")
         start += length
     if line < file.lines:
         missing = file.lines - line
         if not ended:
             message = f"line {line} lost its newline, and {missing} of {file.lines} lines are missing"
-            return Finding(kind="changed", file=file.path, line=line, byte=size, message=message)
+            return SealFinding(kind="changed", file=file.path, line=line, byte=size, message=message)
         message = f"ends after {line} of {file.lines} lines: {missing} missing"
-        return Finding(kind="changed", file=file.path, line=line + 1, byte=size, message=message)
+        return SealFinding(kind="changed", file=file.path, line=line + 1, byte=size, message=message)
     if size < file.size_bytes:
         message = f"line {line} lost its newline"
-        return Finding(kind="changed", file=file.path, line=max(line, 1), byte=size, message=message)
+        return SealFinding(kind="changed", file=file.path, line=max(line, 1), byte=size, message=message)
     if size == file.size_bytes:
-        return Finding(kind="changed", file=file.path, message="was changed in several places, the first not known")
+        return SealFinding(kind="changed", file=file.path, message="was changed in several places, the first not known")
     message = f"{size - file.size_bytes} bytes were added behind its end"
     newline_was_missing = start > file.size_bytes  # the last line was open, and was closed or lengthened
     at = line if newline_was_missing else line + 1
-    return Finding(kind="changed", file=file.path, line=at, byte=file.size_bytes, message=message)
+    return SealFinding(kind="changed", file=file.path, line=at, byte=file.size_bytes, message=message)
 
 
 def _kept_checks(folder: Path, manifest: Manifest, file: SealedFile) -> Iterator[int]:
@@ -257,18 +257,18 @@ def _kept_checks(folder: Path, manifest: Manifest, file: SealedFile) -> Iterator
             yield from checks
 
 
-def _line_checks_finding(folder: Path, manifest: Manifest) -> list[Finding]:
+def _line_checks_finding(folder: Path, manifest: Manifest) -> list[SealFinding]:
     name = lines_name(manifest.number)
     try:
         if not stat.S_ISREG((folder / name).lstat().st_mode):
-            return [Finding(kind="changed", file=name, message="is not a file any more")]
+            return [SealFinding(kind="changed", file=name, message="is not a file any more")]
         if file_digest(folder / name) == manifest.line_checks:
             return []
-        return [Finding(kind="changed", file=name, message="is not what was sealed")]
+        return [SealFinding(kind="changed", file=name, message="is not what was sealed")]
     except FileNotFoundError:
-        return [Finding(kind="missing", file=name, message="is missing")]
+        return [SealFinding(kind="missing", file=name, message="is missing")]
     except OSError as error:
-        return [Finding(kind="unreadable", file=name, message=f"cannot be read: {error.strerror}")]
+        return [SealFinding(kind="unreadable", file=name, message=f"cannot be read: {error.strerror}")]
 
 
 def _measure(folder: Path, relative: str) -> Measured:

@@ -21,7 +21,7 @@ _CHUNK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Behind:
+class UnsealedTail:
     """Whole checks, then the beginning of one more."""
 
     checks: tuple[Event, ...] = ()
@@ -36,23 +36,23 @@ class Behind:
         return "longer by checks that were not sealed any more, and by the torn end of one"
 
 
-def behind_seal(folder: Path, manifest: Manifest) -> Behind:
+def unsealed_tail(folder: Path, manifest: Manifest) -> UnsealedTail:
     """What checks left behind the seal; nothing, too, when anything else stands there."""
     sealed = next((file for file in manifest.files if file.path == JOURNAL), None)
     if sealed is None:
-        return Behind()
+        return UnsealedTail()
     try:
         with open_journal(folder) as stream:
             if os.fstat(stream.fileno()).st_size <= sealed.size_bytes or _digest_of(stream, sealed) != sealed.digest:
-                return Behind()
+                return UnsealedTail()
         tail = events_behind(folder, sealed.size_bytes)
         if not all(_is_check(folder, manifest, event) for event in tail.events):
-            return Behind()
+            return UnsealedTail()
     except (OSError, Corrupt):
-        return Behind()
+        return UnsealedTail()
     if tail.torn and not could_begin(tail.torn, CHECK_EVENTS, tail.next_seq, tail.next_prev):
-        return Behind()
-    return Behind(tuple(tail.events), tail.torn)
+        return UnsealedTail()
+    return UnsealedTail(tuple(tail.events), tail.torn)
 
 
 def _is_check(folder: Path, manifest: Manifest, event: Event) -> bool:

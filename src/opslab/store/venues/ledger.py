@@ -7,7 +7,7 @@ sync, which a killed process survives, and a power cut may set it back: the ledg
 import fcntl
 import hashlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,9 +31,12 @@ MAX_LINE_BYTES = 16 << 20
 _POSITION = b"%11d %11d\n"
 _POSITION_BYTES = 24
 
+Flock = Callable[[int, int], None]
+"""`fcntl.flock`."""
+
 
 @dataclass(frozen=True, slots=True)
-class Transaction:
+class LedgerEntry:
     """One line: events that took place together, and where the replay then was."""
 
     number: int
@@ -45,7 +48,7 @@ class Transaction:
 class LedgerFile:
     """Implements `ports.Ledger` in a folder. Held by one process at a time; `with` lets it go."""
 
-    def __init__(self, folder: Path, clock: Clock) -> None:
+    def __init__(self, folder: Path, clock: Clock, flock: Flock = fcntl.flock) -> None:
         self._clock = clock
         with writing("open the venue's ledger"):
             make_folder(folder)
@@ -59,6 +62,7 @@ class LedgerFile:
                     f"the ledger of {folder.name} is in use by another venue",
                     hint="stop that one, or take another name",
                 ),
+                flock,
             )
             self.torn_bytes = _cut_torn_end(folder, self._file)
             """Of a line that a crash left unfinished: it was acknowledged to nobody."""
@@ -86,7 +90,7 @@ class LedgerFile:
             with suppress(OSError):
                 os.close(file)
 
-    def history(self) -> Iterator[Transaction]:
+    def history(self) -> Iterator[LedgerEntry]:
         """Everything so far. To be read to its end, once, before anything is appended."""
         for transaction, digest, end in _read(self._folder, self._folder.name):
             self._number, self._prev, self._size = transaction.number, digest, end
@@ -163,7 +167,7 @@ def _keep_last_room(folder: Path) -> None:
 
 
 @contextmanager
-def at_rest(folder: Path) -> Iterator[None]:
+def at_rest(folder: Path, flock: Flock = fcntl.flock) -> Iterator[None]:
     """Nobody writes the ledger of this folder, and nobody begins to while the block lasts. Raises Environment."""
     try:
         file = os.open(folder / NAME, os.O_RDONLY)
@@ -171,40 +175,42 @@ def at_rest(folder: Path) -> Iterator[None]:
         yield
         return
     try:
-        _lock(file, Environment(f"venue {folder.name} is still served", hint="try again when it has ended"))
+        _lock(file, Environment(f"venue {folder.name} is still served", hint="try again when it has ended"), flock)
         yield
     finally:
         os.close(file)
 
 
-def _lock(file: int, taken: Environment) -> None:
+def _lock(file: int, taken: Environment, flock: Flock) -> None:
     """Raises `taken` when another process has it, Unwritable where there are no locks."""
     with writing("lock the venue's ledger"):
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise taken from None
 
 
-def read_ledger(folder: Path, name: str | None = None) -> Iterator[Transaction]:
+def read_ledger(
+    folder: Path, name: str | None = None, *, max_line_bytes: int = MAX_LINE_BYTES
+) -> Iterator[LedgerEntry]:
     """Every whole line, in order, the chain checked on the way; it needs nothing but that file.
 
     name: whose ledger it is; None: the folder's. Raises Corrupt, naming line and byte.
     """
-    for transaction, _, _ in _read(folder, name or folder.name):
+    for transaction, _, _ in _read(folder, name or folder.name, max_line_bytes):
         yield transaction
 
 
-def _read(folder: Path, name: str) -> Iterator[tuple[Transaction, str, int]]:
+def _read(folder: Path, name: str, max_line_bytes: int = MAX_LINE_BYTES) -> Iterator[tuple[LedgerEntry, str, int]]:
     """(transaction, digest of its line, offset behind it)."""
     prev: str | None = None
     start, number = 0, 0
     try:
         with open(folder / NAME, "rb") as stream:
-            while line := stream.readline(MAX_LINE_BYTES):
+            while line := stream.readline(max_line_bytes):
                 number += 1
                 if not line.endswith(b"\n"):
-                    if len(line) == MAX_LINE_BYTES:
+                    if len(line) == max_line_bytes:
                         raise _broken(name, "never ends", number, start)
                     return
                 transaction, before = _transaction(name, line, number, start)
@@ -221,13 +227,13 @@ def _read(folder: Path, name: str) -> Iterator[tuple[Transaction, str, int]]:
         raise Corrupt(f"ledger of {name}: {NAME} cannot be read: {error.strerror}", file=NAME) from None
 
 
-def _transaction(name: str, line: bytes, number: int, start: int) -> tuple[Transaction, str | None]:
+def _transaction(name: str, line: bytes, number: int, start: int) -> tuple[LedgerEntry, str | None]:
     try:
         found = from_json(line)
         at = Moment(found["minute"], found["tick"])
         if not all(isinstance(number, int) for number in (found["seq"], *at)):
             raise ValueError(at)
-        return Transaction(found["seq"], found["time"], at, tuple(found["events"])), found["prev"]
+        return LedgerEntry(found["seq"], found["time"], at, tuple(found["events"])), found["prev"]
     except (ValueError, KeyError, TypeError):
         raise _broken(name, "is not a transaction", number, start) from None
 

@@ -15,9 +15,9 @@ from opslab.store.venues.venue_log import NAME as EVENTS
 
 RECORD = "venue.json"
 TOKEN = "control.token"
-KEPT = "venue"
+VENUE_FOLDER = "venue"
 """Folder of a run with the ledger of its venue."""
-KEPT_EVENTS = "logs/venue-events.jsonl"
+VENUE_LOG_NAME = "logs/venue-events.jsonl"
 _CHUNK_BYTES = 1 << 20
 
 
@@ -68,14 +68,14 @@ def keep_ledger(folder: Path, run_folder: Path) -> None:
     if not (folder / LEDGER).is_file():
         return
     with writing(f"keep the ledger of venue {folder.name}"), open(folder / LEDGER, "rb") as stream:
-        make_folder(run_folder / KEPT)
-        write_lines(run_folder / KEPT / LEDGER, iter(lambda: stream.read(_CHUNK_BYTES), b""))
+        make_folder(run_folder / VENUE_FOLDER)
+        write_lines(run_folder / VENUE_FOLDER / LEDGER, iter(lambda: stream.read(_CHUNK_BYTES), b""))
 
 
 def keep_events(folder: Path, run_folder: Path, clean: Callable[[str], str]) -> None:
     """Copy the event log, its older part first, into the run's logs; nothing when there is none."""
     with writing(f"keep the event log of venue {folder.name}"):
-        target = run_folder / KEPT_EVENTS
+        target = run_folder / VENUE_LOG_NAME
         make_folder(target.parent)
         if any((folder / name).is_file() for name in (BEFORE, EVENTS)):
             write_lines(target, (clean(line.decode(errors="replace")).encode() for line in _event_lines(folder)))

@@ -26,9 +26,11 @@ MAX_COMINGS_A_SECOND = 20
 class VenueLog:
     """Appends lines. What was left out, or cannot be written, is counted, and told with the next line."""
 
-    def __init__(self, folder: Path, clock: Clock) -> None:
+    def __init__(self, folder: Path, clock: Clock, max_bytes: int = MAX_BYTES) -> None:
+        """max_bytes: of one file."""
         self._folder = folder
         self._clock = clock
+        self._max_bytes = max_bytes
         self._second = 0
         self._comings = 0
         self._left_out = 0
@@ -45,7 +47,7 @@ class VenueLog:
         note = {"left_out": self._left_out} if self._left_out else {}
         line = to_json({**stamp, "event": what, **more, **note}) + b"\n"
         try:
-            if self._size + len(line) > MAX_BYTES:
+            if self._size + len(line) > self._max_bytes:
                 self._turn_over()
             self._size += os.write(self._file, line)
             self._left_out = 0

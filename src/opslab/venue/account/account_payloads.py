@@ -9,7 +9,7 @@ from typing import Any
 
 from opslab.venue.account.account import ZERO, Account, Trade
 from opslab.venue.account.margin import MAINTENANCE, MOST_LEVERAGE, MOST_NOTIONAL, Margin, margin_of
-from opslab.venue.account.number_format import Texts, money_text
+from opslab.venue.account.number_format import NumberFormat, money_text
 
 Payload = dict[str, Any]
 ALIAS = "opslab"
@@ -25,7 +25,7 @@ _CONFIG: Payload = {
 _MOST_NOTIONAL = f"{MOST_NOTIONAL:f}"
 
 
-def account_v2(account: Account, mark: Decimal, texts: Texts) -> Payload:
+def account_v2(account: Account, mark: Decimal, texts: NumberFormat) -> Payload:
     """`GET /fapi/v2/account`."""
     found = margin_of(account, mark)
     asset = _asset(account, found) | {"marginAvailable": True}
@@ -52,7 +52,7 @@ def account_v2(account: Account, mark: Decimal, texts: Texts) -> Payload:
     return _CONFIG | {"feeBurn": False} | _totals(account, found) | {"assets": [asset], "positions": [position]}
 
 
-def account_v3(account: Account, mark: Decimal, texts: Texts) -> Payload:
+def account_v3(account: Account, mark: Decimal, texts: NumberFormat) -> Payload:
     """`GET /fapi/v3/account`: a position is told of when there is one, or an open order."""
     found = margin_of(account, mark)
     position = {
@@ -90,7 +90,7 @@ def balance(account: Account, mark: Decimal) -> list[Payload]:
     ]
 
 
-def position_risk_v2(account: Account, mark: Decimal, texts: Texts) -> list[Payload]:
+def position_risk_v2(account: Account, mark: Decimal, texts: NumberFormat) -> list[Payload]:
     """`GET /fapi/v2/positionRisk`: the symbol, with a position or without one."""
     return [
         _position(account, mark, texts)
@@ -104,7 +104,7 @@ def position_risk_v2(account: Account, mark: Decimal, texts: Texts) -> list[Payl
     ]
 
 
-def position_risk_v3(account: Account, mark: Decimal, texts: Texts) -> list[Payload]:
+def position_risk_v3(account: Account, mark: Decimal, texts: NumberFormat) -> list[Payload]:
     """`GET /fapi/v3/positionRisk`: nothing without a position or an open order."""
     if not _concerned(account):
         return []
@@ -196,7 +196,7 @@ def commission_rate(account: Account) -> Payload:
     }
 
 
-def _position(account: Account, mark: Decimal, texts: Texts) -> Payload:
+def _position(account: Account, mark: Decimal, texts: NumberFormat) -> Payload:
     """What both versions of positionRisk share. There is no liquidation here, so there is no price of it."""
     holding = account.holding
     return {

@@ -32,7 +32,7 @@ MOST_FINDINGS = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class AuditFinding:
     """One thing that cannot be. `line`: the transaction, from 1."""
 
     line: int
@@ -47,7 +47,7 @@ class Finding:
 class Audit:
     """What the ledger holds, and what is wrong with it: the first `MOST_FINDINGS` findings, and how many there were."""
 
-    findings: tuple[Finding, ...]
+    findings: tuple[AuditFinding, ...]
     found: int
     transactions: int
     orders: int
@@ -100,13 +100,13 @@ class _Books:
     wallet: Decimal = _NOTHING
     position: Decimal = _NOTHING
     cost: Decimal = _NOTHING
-    findings: list[Finding] = field(default_factory=list)
+    findings: list[AuditFinding] = field(default_factory=list)
     found: int = 0
 
     def fault(self, rule: str, detail: str) -> None:
         self.found += 1
         if len(self.findings) < MOST_FINDINGS:
-            self.findings.append(Finding(self.line, rule, detail))
+            self.findings.append(AuditFinding(self.line, rule, detail))
 
     def must(self, rule: str, stated: Decimal, computed: Decimal, what: str) -> None:
         if stated != computed:

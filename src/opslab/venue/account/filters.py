@@ -6,7 +6,7 @@ from typing import Self
 
 from opslab.model.market.instrument import Instrument
 from opslab.model.messages.ledger_events import OrderType, Side
-from opslab.venue.api_error import Refusal
+from opslab.venue.api_error import ApiError
 
 TRADING = "TRADING"
 
@@ -60,44 +60,44 @@ class Filters:
 
     def check_price(self, price: Decimal) -> None:
         if price <= 0:
-            raise Refusal.of(-4001)
+            raise ApiError.of(-4001)
         if price > self.max_price:
-            raise Refusal.of(-4002)
+            raise ApiError.of(-4002)
         if price < self.min_price:
-            raise Refusal.of(-4013)
+            raise ApiError.of(-4013)
         if _too_precise(price, self.price_decimals):
-            raise Refusal.of(-1111)
+            raise ApiError.of(-1111)
         if price % self.tick:
-            raise Refusal.of(-4014)
+            raise ApiError.of(-4014)
 
     def check_quantity(self, quantity: Decimal, kind: OrderType) -> None:
         lot = self.lot[kind]
         if quantity <= 0:
-            raise Refusal.of(-4003)
+            raise ApiError.of(-4003)
         if quantity > lot.largest:
-            raise Refusal.of(-4005)
+            raise ApiError.of(-4005)
         if _too_precise(quantity, self.size_decimals):
-            raise Refusal.of(-1111)
+            raise ApiError.of(-1111)
         if quantity < lot.smallest:
-            raise Refusal.of(-4004)
+            raise ApiError.of(-4004)
         if quantity % lot.step:
-            raise Refusal.of(-4023)
+            raise ApiError.of(-4023)
 
     def check_percent(self, side: Side, price: Decimal, mark: Decimal) -> None:
         """A limit price against the mark price: what is too dear to buy or too cheap to sell."""
         if side == "BUY":
             cap = self._on_grid(mark * self.multiplier_up, ROUND_DOWN)
             if price > cap:
-                raise Refusal.of(-4016, f"{cap:f}")
+                raise ApiError.of(-4016, f"{cap:f}")
         else:
             floor = self._on_grid(mark * self.multiplier_down, ROUND_UP)
             if price < floor:
-                raise Refusal.of(-4024, f"{floor:f}")
+                raise ApiError.of(-4024, f"{floor:f}")
 
     def check_counterparty(self, side: Side, best: Decimal, mark: Decimal) -> None:
         """A market order against the best price it would trade at."""
         if best > mark * self.multiplier_up if side == "BUY" else best < mark * self.multiplier_down:
-            raise Refusal.of(-4131)
+            raise ApiError.of(-4131)
 
     def market_limit(self, side: Side, mark: Decimal) -> Decimal:
         """The worst price that a market order takes."""
@@ -106,11 +106,11 @@ class Filters:
     def check_notional(self, notional: Decimal, code: int = -4164) -> None:
         """code: an amendment has its own."""
         if notional < self.min_notional:
-            raise Refusal.of(code, f"{self.min_notional:f}")
+            raise ApiError.of(code, f"{self.min_notional:f}")
 
     def check_room(self, open_orders: int) -> None:
         if open_orders >= self.max_orders:
-            raise Refusal.of(-2025)
+            raise ApiError.of(-2025)
 
     def _on_grid(self, price: Decimal, rounding: str) -> Decimal:
         return price.quantize(Decimal(1).scaleb(-self.price_decimals), rounding)
@@ -119,7 +119,7 @@ class Filters:
 def check_status(status: str, code: int = -4108) -> None:
     """code: an amendment has its own."""
     if status != TRADING:
-        raise Refusal.of(code)
+        raise ApiError.of(code)
 
 
 def _lot_size(found: dict[str, str]) -> LotSize:

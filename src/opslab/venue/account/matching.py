@@ -40,7 +40,7 @@ class MarketView(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class LevelFill:
     """Part of a level, taken by an order."""
 
     price: Decimal
@@ -48,22 +48,22 @@ class Taken:
 
 
 @dataclass(frozen=True, slots=True)
-class Touched:
+class RestingFill:
     """A resting order, and how much of it the market has filled at its own price."""
 
     order: Order
     quantity: Decimal
 
 
-def take(side: Side, quantity: Decimal, limit: Decimal | None, levels: Iterable[Level]) -> list[Taken]:
+def take(side: Side, quantity: Decimal, limit: Decimal | None, levels: Iterable[Level]) -> list[LevelFill]:
     """Sweep levels until the quantity is met, the limit is passed or the levels end. limit: None takes any price."""
-    taken: list[Taken] = []
+    taken: list[LevelFill] = []
     for price, size in levels:
         if quantity <= 0 or (limit is not None and not reaches(side, limit, price)):
             break
         if size > 0:
             part = min(quantity, size)
-            taken.append(Taken(price, part))
+            taken.append(LevelFill(price, part))
             quantity -= part
     return taken
 
@@ -80,13 +80,13 @@ def rest(
     bid: Decimal,
     ask: Decimal,
     position: Decimal,
-) -> list[Touched]:
+) -> list[RestingFill]:
     """What a tick of the market fills of open orders, in the order in which it does.
 
     trade: price of the tick's trade, None when it is a quote alone. position: the account's before the tick; a
     reduce-only order is filled by no more than what is then left of it.
     """
-    touched: list[Touched] = []
+    touched: list[RestingFill] = []
     left = size
     for order in sorted(orders, key=_priority):
         price = order.price
@@ -105,7 +105,7 @@ def rest(
         if not through:
             left -= quantity
         position += quantity if order.side == "BUY" else -quantity
-        touched.append(Touched(order, quantity))
+        touched.append(RestingFill(order, quantity))
     return touched
 
 

@@ -11,32 +11,32 @@ from opslab.model.messages.venue_messages import FLATTEN_PREFIX
 from opslab.venue.account.account import ZERO, Account, Order
 from opslab.venue.account.filters import Filters, check_status
 from opslab.venue.account.margin import MOST_LEVERAGE, MOST_NOTIONAL, margin, resting
-from opslab.venue.account.matching import MarketView, Taken, rest, take
+from opslab.venue.account.matching import MarketView, LevelFill, rest, take
 from opslab.venue.account.order_requests import Amendment, NewOrder, OrderRef
 from opslab.venue.account.transaction import Draft
-from opslab.venue.api_error import Refusal
+from opslab.venue.api_error import ApiError
 
 Events = list[LedgerEvent]
 
 
-class Desk:
+class MatchingEngine:
     """Decides for one instrument. Holds no state."""
 
     def __init__(self, instrument: Instrument) -> None:
         self.filters = Filters.of(instrument)
 
     def place(self, account: Account, view: MarketView, new: NewOrder, now_ms: int) -> Events:
-        """Accept an order, with what it takes at once. Raises Refusal, and then nothing took place."""
+        """Accept an order, with what it takes at once. Raises ApiError, and then nothing took place."""
         self._check_new(account, view, new)
         reducible = account.holding.reducible(new.side)
         if new.reduce_only and not reducible:
-            raise Refusal.of(-2022)
+            raise ApiError.of(-2022)
         wanted = min(new.quantity, reducible) if new.reduce_only else new.quantity
         taken = take(new.side, wanted, self._limit(new, view.mark), view.levels(new.side))
         if new.time_in_force == "GTX" and taken:
-            raise Refusal.of(-5022)
+            raise ApiError.of(-5022)
         if new.time_in_force == "FOK" and _sum(taken) < new.quantity:
-            raise Refusal.of(-5021)
+            raise ApiError.of(-5021)
         draft = Draft(account, now_ms)
         number = draft.accept(new)
         for part in taken:
@@ -57,7 +57,7 @@ class Desk:
         """Give an open order another price or quantity, at the end of the queue of its price.
 
         As at the venue, the order is canceled where it was filled up to its new quantity already, and where it may
-        only wait but would trade. Raises Refusal, and then the order stays as it was.
+        only wait but would trade. Raises ApiError, and then the order stays as it was.
         """
         order = _open_order(account, wanted.ref, -2013)
         self._check_amendment(order, view, wanted)
@@ -81,7 +81,7 @@ class Desk:
         return draft.events
 
     def cancel(self, account: Account, ref: OrderRef, now_ms: int) -> Events:
-        """Raises Refusal when there is no such open order."""
+        """Raises ApiError when there is no such open order."""
         draft = Draft(account, now_ms)
         draft.cancel(_open_order(account, ref, -2011).order_id)
         return draft.events
@@ -125,15 +125,15 @@ class Desk:
         return draft.events
 
     def set_leverage(self, account: Account, leverage: int, mark: Decimal, now_ms: int) -> Events:
-        """Nothing when it is that already. Raises Refusal when the account could not bear it."""
+        """Nothing when it is that already. Raises ApiError when the account could not bear it."""
         if not 1 <= leverage <= MOST_LEVERAGE:
-            raise Refusal.of(-4028, leverage)
+            raise ApiError.of(-4028, leverage)
         if leverage == account.leverage:
             return []
         if leverage < account.leverage:
             after = margin(account.holding, resting(account), mark, leverage)
             if after.initial and after.available < 0:
-                raise Refusal.of(-2028)
+                raise ApiError.of(-2028)
         return [LeverageSet(leverage=leverage, time_ms=now_ms)]
 
     def on_tick(
@@ -175,7 +175,7 @@ class Desk:
         if not new.reduce_only:
             filters.check_notional(new.quantity * (view.mark if new.price is None else new.price))
         if new.client_order_id in account.open_by_client:
-            raise Refusal.of(-4116)
+            raise ApiError.of(-4116)
         if new.type == "LIMIT":
             filters.check_room(len(account.open))
 
@@ -183,30 +183,30 @@ class Desk:
         filters = self.filters
         check_status(view.status, -5024)
         if wanted.side != order.side:
-            raise Refusal.of(-1117)
+            raise ApiError.of(-1117)
         filters.check_quantity(wanted.quantity, "LIMIT")
         filters.check_price(wanted.price)
         filters.check_percent(wanted.side, wanted.price, view.mark)
         if not order.reduce_only:
             filters.check_notional(wanted.quantity * wanted.price, -5029)
         if wanted.quantity == order.quantity and wanted.price == order.price:
-            raise Refusal.of(-5027)
+            raise ApiError.of(-5027)
         if order.amendments >= filters.max_amendments:
-            raise Refusal.of(-5026)
+            raise ApiError.of(-5026)
 
 
 def _check_margin(draft: Draft, mark: Decimal) -> None:
     """What an order that may increase the position has to leave behind."""
     if draft.margin(mark).available < 0:
-        raise Refusal.of(-2019)
+        raise ApiError.of(-2019)
     if draft.exposure(mark) > MOST_NOTIONAL:
-        raise Refusal.of(-2027)
+        raise ApiError.of(-2027)
 
 
 def _open_order(account: Account, ref: OrderRef, otherwise: int) -> Order:
     order = account.find(ref.order_id, ref.client_order_id)
     if order is None or order.order_id not in account.open:
-        raise Refusal.of(otherwise)
+        raise ApiError.of(otherwise)
     return order
 
 
@@ -222,5 +222,5 @@ def _open(account: Account, side: Side, but: int | None = None) -> Decimal:
     )
 
 
-def _sum(taken: list[Taken]) -> Decimal:
+def _sum(taken: list[LevelFill]) -> Decimal:
     return sum((part.quantity for part in taken), ZERO)

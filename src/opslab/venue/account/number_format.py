@@ -13,7 +13,7 @@ def money_text(amount: Decimal) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Texts:
+class NumberFormat:
     """Writes one instrument's numbers."""
 
     symbol: str

@@ -5,13 +5,13 @@ from typing import Any
 
 from opslab.model.messages.ledger_events import Accepted
 from opslab.venue.account.account import ZERO, Account, Order, Trade
-from opslab.venue.account.number_format import Texts, money_text
+from opslab.venue.account.number_format import NumberFormat, money_text
 from opslab.venue.account.order_requests import HistoryQuery
 
 Payload = dict[str, Any]
 
 
-def order_answer(order: Order, texts: Texts) -> Payload:
+def order_answer(order: Order, texts: NumberFormat) -> Payload:
     """An order as placing, amending and canceling answer it."""
     executed = texts.size(order.executed)
     return {
@@ -42,7 +42,7 @@ def order_answer(order: Order, texts: Texts) -> Payload:
     }
 
 
-def accepted_answer(event: Accepted, texts: Texts) -> Payload:
+def accepted_answer(event: Accepted, texts: NumberFormat) -> Payload:
     """The answer for a client that asked for word of the order's arrival alone: as if nothing had traded yet."""
     order = Order(
         order_id=event.order_id,
@@ -60,16 +60,16 @@ def accepted_answer(event: Accepted, texts: Texts) -> Payload:
     return order_answer(order, texts)
 
 
-def order_row(order: Order, texts: Texts) -> Payload:
+def order_row(order: Order, texts: NumberFormat) -> Payload:
     """An order as queries have it."""
     return order_answer(order, texts) | {"time": order.time_ms}
 
 
-def open_orders(account: Account, texts: Texts) -> list[Payload]:
+def open_orders(account: Account, texts: NumberFormat) -> list[Payload]:
     return [order_row(order, texts) for order in account.open.values()]
 
 
-def all_orders(account: Account, query: HistoryQuery, texts: Texts) -> list[Payload]:
+def all_orders(account: Account, query: HistoryQuery, texts: NumberFormat) -> list[Payload]:
     """Ascending; the latest ones unless the query says where to begin."""
     found = [
         order for order in account.orders() if order.order_id >= (query.from_id or 0) and _within(order.time_ms, query)
@@ -77,7 +77,7 @@ def all_orders(account: Account, query: HistoryQuery, texts: Texts) -> list[Payl
     return [order_row(order, texts) for order in _cut(found, query)]
 
 
-def user_trades(account: Account, query: HistoryQuery, texts: Texts) -> list[Payload]:
+def user_trades(account: Account, query: HistoryQuery, texts: NumberFormat) -> list[Payload]:
     """Ascending; the latest ones unless the query says where to begin."""
     found = [
         trade
@@ -89,7 +89,7 @@ def user_trades(account: Account, query: HistoryQuery, texts: Texts) -> list[Pay
     return [_trade_row(trade, account.opened.asset, texts) for trade in _cut(found, query)]
 
 
-def _trade_row(trade: Trade, asset: str, texts: Texts) -> Payload:
+def _trade_row(trade: Trade, asset: str, texts: NumberFormat) -> Payload:
     return {
         "symbol": texts.symbol,
         "id": trade.trade_id,

@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Any, Literal, cast
 
 from opslab.model.messages.ledger_events import OrderType, Side, TimeInForce
-from opslab.venue.api_error import Refusal
+from opslab.venue.api_error import ApiError
 
 Params = Mapping[str, Any]
 Answer = Literal["ACK", "RESULT"]
@@ -90,22 +90,22 @@ def new_order(params: Params, symbol: str) -> NewOrder:
     side = _side(params)
     kind = _type(params)
     if (_text(params, "positionSide") or "BOTH") != "BOTH":
-        raise Refusal.of(-4061)
+        raise ApiError.of(-4061)
     for name in _CONDITIONAL:
         if name in params:
-            raise Refusal.not_required(name)
+            raise ApiError.not_required(name)
     for name in ("closePosition", "priceProtect"):
-        if _flag(params, name, Refusal.invalid(name)):
-            raise Refusal.not_required(name)
+        if _flag(params, name, ApiError.invalid(name)):
+            raise ApiError.not_required(name)
     if (_text(params, "workingType") or "CONTRACT_PRICE") not in ("CONTRACT_PRICE", "MARK_PRICE"):
-        raise Refusal.invalid("workingType")
+        raise ApiError.invalid("workingType")
     if (_text(params, "priceMatch") or "NONE") != "NONE":
-        raise Refusal.of(-5037)
+        raise ApiError.of(-5037)
     if (_text(params, "selfTradePreventionMode") or "NONE") != "NONE":
-        raise Refusal.of(-5039)
+        raise ApiError.of(-5039)
     answer = _text(params, "newOrderRespType") or "ACK"
     if answer not in ("ACK", "RESULT"):
-        raise Refusal.of(-1136)
+        raise ApiError.of(-1136)
     time_in_force, price = _limit_terms(params) if kind == "LIMIT" else _market_terms(params)
     return NewOrder(
         side=side,
@@ -113,7 +113,7 @@ def new_order(params: Params, symbol: str) -> NewOrder:
         time_in_force=time_in_force,
         quantity=_number(params, "quantity"),
         price=price,
-        reduce_only=_flag(params, "reduceOnly", Refusal.of(-4062)),
+        reduce_only=_flag(params, "reduceOnly", ApiError.of(-4062)),
         client_order_id=_client_id(params, "newClientOrderId"),
         answer=cast(Answer, answer),
     )
@@ -124,11 +124,11 @@ def amendment(params: Params, symbol: str) -> Amendment:
     _check_known(params, _MODIFY)
     check_symbol(params, symbol)
     if (_text(params, "origType") or "LIMIT") != "LIMIT":
-        raise Refusal.of(-5025)
+        raise ApiError.of(-5025)
     if (_text(params, "positionSide") or "BOTH") != "BOTH":
-        raise Refusal.of(-4061)
+        raise ApiError.of(-4061)
     if (_text(params, "priceMatch") or "NONE") != "NONE":
-        raise Refusal.of(-5037)
+        raise ApiError.of(-5037)
     return Amendment(_reference(params), _side(params), _number(params, "quantity"), _number(params, "price"))
 
 
@@ -152,7 +152,7 @@ def trade_history(params: Params, symbol: str) -> HistoryQuery:
     check_symbol(params, symbol)
     from_id, (start_ms, end_ms) = _whole(params, "fromId"), _span(params)
     if from_id is not None and (start_ms is not None or end_ms is not None):
-        raise Refusal.of(-1128)
+        raise ApiError.of(-1128)
     return HistoryQuery(_whole(params, "orderId"), from_id, start_ms, end_ms, _limit(params))
 
 
@@ -162,7 +162,7 @@ def leverage(params: Params, symbol: str) -> int:
     check_symbol(params, symbol)
     found = _whole(params, "leverage")
     if found is None:
-        raise Refusal.missing("leverage")
+        raise ApiError.missing("leverage")
     return found
 
 
@@ -172,7 +172,7 @@ def margin_type(params: Params, symbol: str) -> Literal["CROSSED", "ISOLATED"]:
     check_symbol(params, symbol)
     found = _required(params, "marginType")
     if found not in ("CROSSED", "ISOLATED"):
-        raise Refusal.invalid("marginType")
+        raise ApiError.invalid("marginType")
     return cast(Literal["CROSSED", "ISOLATED"], found)
 
 
@@ -180,46 +180,46 @@ def dual_side(params: Params) -> bool:
     """Read `POST /fapi/v1/positionSide/dual`."""
     _check_known(params, frozenset({"dualSidePosition"}))
     _required(params, "dualSidePosition")
-    return _flag(params, "dualSidePosition", Refusal.invalid("dualSidePosition"))
+    return _flag(params, "dualSidePosition", ApiError.invalid("dualSidePosition"))
 
 
 def check_symbol(params: Params, symbol: str, *, required: bool = True) -> bool:
     """Whether the request names the symbol, in any letters; another is refused, and none at all when it is required."""
     found = _text(params, "symbol")
     if found is None and required:
-        raise Refusal.missing("symbol")
+        raise ApiError.missing("symbol")
     if found is not None and found.upper() != symbol:
-        raise Refusal.of(-1121)
+        raise ApiError.of(-1121)
     return found is not None
 
 
 def _limit_terms(params: Params) -> tuple[TimeInForce, Decimal]:
     in_force = _required(params, "timeInForce")
     if in_force not in ("GTC", "IOC", "FOK", "GTX"):
-        raise Refusal.of(-1115)
+        raise ApiError.of(-1115)
     return cast(TimeInForce, in_force), _number(params, "price")
 
 
 def _market_terms(params: Params) -> tuple[TimeInForce, None]:
     for name in ("timeInForce", "price"):
         if name in params:
-            raise Refusal.not_required(name)
+            raise ApiError.not_required(name)
     return "GTC", None
 
 
 def _side(params: Params) -> Side:
     found = _required(params, "side")
     if found not in ("BUY", "SELL"):
-        raise Refusal.of(-1117)
+        raise ApiError.of(-1117)
     return cast(Side, found)
 
 
 def _type(params: Params) -> OrderType:
     found = _required(params, "type")
     if found in ELSEWHERE:
-        raise Refusal.of(-4120)
+        raise ApiError.of(-4120)
     if found not in ("LIMIT", "MARKET"):
-        raise Refusal.of(-1116)
+        raise ApiError.of(-1116)
     return cast(OrderType, found)
 
 
@@ -227,7 +227,7 @@ def _reference(params: Params) -> OrderRef:
     order_id = _whole(params, "orderId")
     client_order_id = _client_id(params, "origClientOrderId")
     if order_id is None and client_order_id is None:
-        raise Refusal.neither("origClientOrderId", "orderId")
+        raise ApiError.neither("origClientOrderId", "orderId")
     return OrderRef(order_id, client_order_id)
 
 
@@ -236,16 +236,16 @@ def _client_id(params: Params, name: str) -> str | None:
     if found is None:
         return None
     if len(found) > LONGEST_CLIENT_ID:
-        raise Refusal.of(-4015)
+        raise ApiError.of(-4015)
     if not _fits(CLIENT_ID, found):
-        raise Refusal.illegal(name, CLIENT_ID)
+        raise ApiError.illegal(name, CLIENT_ID)
     return found
 
 
 def _span(params: Params) -> tuple[int | None, int | None]:
     start_ms, end_ms = _whole(params, "startTime"), _whole(params, "endTime")
     if start_ms is not None and end_ms is not None and start_ms > end_ms:
-        raise Refusal.of(-1023)
+        raise ApiError.of(-1023)
     return start_ms, end_ms
 
 
@@ -254,7 +254,7 @@ def _limit(params: Params) -> int:
     if found is None:
         return DEFAULT_ROWS
     if not 0 < found <= MOST_ROWS:
-        raise Refusal.invalid("limit")
+        raise ApiError.invalid("limit")
     return found
 
 
@@ -262,7 +262,7 @@ def _number(params: Params, name: str) -> Decimal:
     """A decimal, signs and exponents refused."""
     found = _required(params, name)
     if not _fits(NUMBER, found):
-        raise Refusal.illegal(name, NUMBER)
+        raise ApiError.illegal(name, NUMBER)
     return Decimal(found)
 
 
@@ -271,11 +271,11 @@ def _whole(params: Params, name: str) -> int | None:
     if found is None:
         return None
     if not _fits(WHOLE, found):
-        raise Refusal.illegal(name, WHOLE)
+        raise ApiError.illegal(name, WHOLE)
     return int(found)
 
 
-def _flag(params: Params, name: str, otherwise: Refusal) -> bool:
+def _flag(params: Params, name: str, otherwise: ApiError) -> bool:
     found = (_text(params, name) or "false").lower()
     if found not in ("true", "false"):
         raise otherwise
@@ -285,12 +285,12 @@ def _flag(params: Params, name: str, otherwise: Refusal) -> bool:
 def _required(params: Params, name: str) -> str:
     found = _text(params, name)
     if found is None:
-        raise Refusal.missing(name)
+        raise ApiError.missing(name)
     return found
 
 
 def _text(params: Params, name: str) -> str | None:
-    """As a query would have it; None when it is not there. Raises Refusal when it is there and says nothing."""
+    """As a query would have it; None when it is not there. Raises ApiError when it is there and says nothing."""
     if name not in params:
         return None
     found = params[name]
@@ -299,9 +299,9 @@ def _text(params: Params, name: str) -> str | None:
     if isinstance(found, (int, float, Decimal)):
         return str(found)
     if not isinstance(found, str):
-        raise Refusal.malformed(name)
+        raise ApiError.malformed(name)
     if not found:
-        raise Refusal.of(-1105, name)
+        raise ApiError.of(-1105, name)
     return found
 
 
@@ -312,4 +312,4 @@ def _fits(pattern: str, text: str) -> bool:
 def _check_known(params: Params, known: frozenset[str]) -> None:
     read = len(params.keys() & (known | _REQUEST))
     if read < len(params):
-        raise Refusal.of(-1104, read, len(params))
+        raise ApiError.of(-1104, read, len(params))

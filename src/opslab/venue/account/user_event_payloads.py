@@ -5,7 +5,7 @@ from typing import Any
 
 from opslab.model.messages.ledger_events import Accepted, Amended, Canceled, Expired, Filled, LedgerEvent, LeverageSet
 from opslab.venue.account.account import ZERO, Account, Order
-from opslab.venue.account.number_format import Texts, money_text
+from opslab.venue.account.number_format import NumberFormat, money_text
 
 Payload = dict[str, Any]
 _EXECUTION = {
@@ -18,7 +18,7 @@ _EXECUTION = {
 _EXPIRE_REASON = {None: "0", "ioc": "2", "reduce_only": "4", "market": "9"}
 
 
-def pushes(account: Account, event: LedgerEvent, mark: Decimal, now_ms: int, texts: Texts) -> list[Payload]:
+def pushes(account: Account, event: LedgerEvent, mark: Decimal, now_ms: int, texts: NumberFormat) -> list[Payload]:
     """What to push of an event, in this order, once the account has it and before it has the next one."""
     match event:
         case Filled():
@@ -33,7 +33,7 @@ def pushes(account: Account, event: LedgerEvent, mark: Decimal, now_ms: int, tex
 
 
 def _order_update(
-    account: Account, event: Accepted | Filled | Canceled | Expired | Amended, now_ms: int, texts: Texts
+    account: Account, event: Accepted | Filled | Canceled | Expired | Amended, now_ms: int, texts: NumberFormat
 ) -> Payload:
     order = account.open.get(event.order_id) or account.closed[event.order_id]
     fill = event if isinstance(event, Filled) else None
@@ -77,7 +77,7 @@ def _order_update(
     return {"e": "ORDER_TRADE_UPDATE", "E": now_ms, "T": event.time_ms, "o": row}
 
 
-def _account_update(account: Account, event: Filled, mark: Decimal, now_ms: int, texts: Texts) -> Payload:
+def _account_update(account: Account, event: Filled, mark: Decimal, now_ms: int, texts: NumberFormat) -> Payload:
     holding = account.holding
     wallet = money_text(holding.wallet)
     position = {
@@ -101,7 +101,7 @@ def _account_update(account: Account, event: Filled, mark: Decimal, now_ms: int,
     }
 
 
-def _notional(account: Account, side: str, texts: Texts) -> str:
+def _notional(account: Account, side: str, texts: NumberFormat) -> str:
     """Of the account's open orders of a side."""
     open_of_side = (order for order in account.open.values() if order.side == side)
     return texts.fine(sum((_open_notional(order) for order in open_of_side), ZERO))

@@ -19,7 +19,7 @@ orders, at the mark price as it stands, and free is the rest. What a node shows 
   of the venue 244.44 locked, of the node 826.56, which is 407.40 + 168.00 + 244.44 + 6.72.
 """
 
-from opslab.model.messages.paper_messages import AccountNow, BalanceNow, OrderNow, PositionNow, VenueStatement
+from opslab.model.messages.paper_messages import AccountState, AccountSnapshot, BalanceState, OrderState, PositionState
 from opslab.model.messages.venue_messages import VenueProgress
 from opslab.model.primitives.instant import iso
 from opslab.venue.account.account import Account, Order, Status
@@ -31,11 +31,11 @@ _STATUSES: dict[Status, str] = {"NEW": "ACCEPTED"}
 """In the engine's words, where they are others."""
 
 
-def statement(exchange: Exchange, progress: VenueProgress, now_ns: int) -> VenueStatement:
+def statement(exchange: Exchange, progress: VenueProgress, now_ns: int) -> AccountSnapshot:
     """A flat instrument is not listed. now_ns: the true clock."""
     account = exchange.account
-    return VenueStatement(
-        account=AccountNow(
+    return AccountSnapshot(
+        account=AccountState(
             as_of=iso(now_ns),
             positions=tuple(_positions(exchange)),
             open_orders=tuple(_order(exchange, order) for order in account.open.values()),
@@ -51,12 +51,12 @@ def statement(exchange: Exchange, progress: VenueProgress, now_ns: int) -> Venue
     )
 
 
-def _positions(exchange: Exchange) -> list[PositionNow]:
+def _positions(exchange: Exchange) -> list[PositionState]:
     holding, texts = exchange.account.holding, exchange.texts
     if not holding.position:
         return []
     return [
-        PositionNow(
+        PositionState(
             instrument=texts.symbol,
             side="LONG" if holding.position > 0 else "SHORT",
             signed_quantity=texts.size(holding.position),
@@ -65,9 +65,9 @@ def _positions(exchange: Exchange) -> list[PositionNow]:
     ]
 
 
-def _order(exchange: Exchange, order: Order) -> OrderNow:
+def _order(exchange: Exchange, order: Order) -> OrderState:
     texts = exchange.texts
-    return OrderNow(
+    return OrderState(
         client_order_id=order.client_order_id,
         instrument=texts.symbol,
         side=order.side,
@@ -79,10 +79,10 @@ def _order(exchange: Exchange, order: Order) -> OrderNow:
     )
 
 
-def _balance(exchange: Exchange) -> BalanceNow:
+def _balance(exchange: Exchange) -> BalanceState:
     account: Account = exchange.account
     total, locked = account.holding.wallet, margin_of(account, exchange.view.mark).initial
-    return BalanceNow(
+    return BalanceState(
         asset=account.opened.asset,
         total=money_text(total),
         free=money_text(total - locked),

@@ -15,11 +15,11 @@ from typing import Any
 from pydantic_core import from_json, to_json
 
 from opslab.errors import Environment, LabError, Usage
-from opslab.model.messages.paper_messages import VenueStatement
+from opslab.model.messages.paper_messages import AccountSnapshot
 from opslab.model.messages.venue_messages import DOOR_SOCKET
 from opslab.venue.control.flatten import Flattener
-from opslab.venue.faults.catalog import listing
-from opslab.venue.faults.controller import MAX_SECONDS, Faults, Held
+from opslab.venue.faults.catalog import fault_catalog
+from opslab.venue.faults.controller import MAX_SECONDS, FaultController, ActiveFault
 
 MAX_LINE_BYTES = 64 << 10
 MAX_OPEN = 16
@@ -27,13 +27,13 @@ MAX_WHY = 200
 DEFAULT_SECONDS = 30.0
 
 
-class Door:
+class ControlSocket:
     def __init__(
         self,
-        faults: Faults,
+        faults: FaultController,
         token: str,
         look: Callable[[], dict[str, Any]],
-        state: Callable[[], VenueStatement],
+        state: Callable[[], AccountSnapshot],
         flattener: Flattener,
     ) -> None:
         """look: how the venue stands, for `status`. state: what it says of the account, for `statement`."""
@@ -109,7 +109,7 @@ class Door:
             return {"error": error.message, "hint": error.hint, "exit_code": error.exit_code}
 
     async def _list(self, _asked: dict[str, Any], _owner: object) -> Any:
-        return listing()
+        return fault_catalog()
 
     async def _start(self, asked: dict[str, Any], owner: object) -> Any:
         terms, seconds = asked.get("terms", {}), asked.get("seconds", DEFAULT_SECONDS)
@@ -140,9 +140,9 @@ class Door:
         return self._state().model_dump()
 
     async def _flatten(self, asked: dict[str, Any], _owner: object) -> Any:
-        why, hold = asked.get("why"), asked.get("hold", False)
+        why, hold = asked.get("reason"), asked.get("hold", False)
         if not isinstance(why, str) or not 0 < len(why) <= MAX_WHY or not isinstance(hold, bool):
-            raise Usage(f"why is a text of at most {MAX_WHY} characters, hold is true or false")
+            raise Usage(f"reason is a text of at most {MAX_WHY} characters, hold is true or false")
         done = await self._flattener.flatten(why, hold=hold)
         return {
             "canceled": done.canceled,
@@ -155,11 +155,11 @@ async def _closing(_asked: dict[str, Any], _owner: object) -> Any:
     raise Environment("the venue is closing")
 
 
-def _told(held: Held) -> dict[str, Any]:
-    left = held.left_seconds()
+def _told(held: ActiveFault) -> dict[str, Any]:
+    left = held.remaining_seconds()
     return {
         "number": held.number,
         "fault": held.name,
         "terms": held.terms,
-        "left_seconds": None if left is None else round(left, 3),
+        "remaining_seconds": None if left is None else round(left, 3),
     }

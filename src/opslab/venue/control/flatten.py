@@ -11,8 +11,8 @@ from decimal import Decimal
 from opslab.errors import Environment
 from opslab.model.messages.venue_messages import FLATTEN_SECONDS
 from opslab.venue.account.account import ZERO
-from opslab.venue.api_error import Refusal
-from opslab.venue.event_log import Say
+from opslab.venue.api_error import ApiError
+from opslab.venue.event_log import EventLogger
 from opslab.venue.exchange import Exchange
 
 DEPTH_SECONDS = 0.02
@@ -20,19 +20,19 @@ DEPTH_SECONDS = 0.02
 
 
 @dataclass(frozen=True, slots=True)
-class Flattened:
+class FlattenResult:
     canceled: int
     closed: Decimal
     """The position that was closed: negative when that was short."""
 
 
 class Flattener:
-    def __init__(self, exchange: Exchange, say: Say) -> None:
+    def __init__(self, exchange: Exchange, log_event: EventLogger) -> None:
         self._exchange = exchange
-        self._say = say
+        self._log_event = log_event
         self._one = asyncio.Lock()
 
-    async def flatten(self, why: str, *, hold: bool) -> Flattened:
+    async def flatten(self, why: str, *, hold: bool) -> FlattenResult:
         """Cancel every open order and close the position; done when the account is flat.
 
         hold: from now on, until the venue ends, no order is taken that might open a position, those on their way
@@ -50,19 +50,19 @@ class Flattener:
                     while not exchange.is_flat:
                         canceled += self._cancel()
                         orders += await self._close()
-            except (Refusal, TimeoutError) as error:
+            except (ApiError, TimeoutError) as error:
                 left = exchange.account
                 more = {"position": f"{left.holding.position:f}", "open_orders": len(left.open)}
-                reason = "its ledger cannot be written" if isinstance(error, Refusal) else "it took too long"
-                self._say("account not flattened", {"why": why, "reason": reason, **more})
+                reason = "its ledger cannot be written" if isinstance(error, ApiError) else "it took too long"
+                self._log_event("account not flattened", {"reason": why, "error": reason, **more})
                 raise Environment(
                     f"the venue could not flatten the account: {reason}; the position is {more['position']}, "
                     f"open orders {more['open_orders']}",
                     hint="ask again: it goes on with what is left",
                 ) from None
-            done = Flattened(canceled, position - exchange.account.holding.position)
+            done = FlattenResult(canceled, position - exchange.account.holding.position)
             told = {"canceled": done.canceled, "closed": f"{done.closed:f}", "orders": orders}
-            self._say("account flattened", {"why": why, "hold": exchange.only_reducing, **told})
+            self._log_event("account flattened", {"reason": why, "hold": exchange.only_reducing, **told})
             return done
 
     def _cancel(self) -> int:

@@ -17,10 +17,10 @@ from opslab.venue.account.order_payloads import (
     order_row,
     user_trades,
 )
-from opslab.venue.api_error import Refusal
+from opslab.venue.api_error import ApiError
 from opslab.venue.exchange import Exchange
-from opslab.venue.transport.endpoint import Endpoint, Params, Table, optional_whole, whole
-from opslab.venue.transport.user_data_stream import UserStream
+from opslab.venue.transport.endpoint import Endpoint, Params, EndpointTable, parse_optional_integer, parse_integer
+from opslab.venue.transport.user_data_stream import UserDataStream
 
 MOST_IN_A_BATCH = 5
 MOST_CANCELED_IN_A_BATCH = 10
@@ -40,7 +40,7 @@ Answer = Callable[[Params], Any]
 
 
 class AccountEndpoints:
-    def __init__(self, exchange: Exchange, users: UserStream) -> None:
+    def __init__(self, exchange: Exchange, users: UserDataStream) -> None:
         self._exchange = exchange
         self._users = users
         self._symbol = exchange.instrument.symbol
@@ -52,10 +52,10 @@ class AccountEndpoints:
     def _account(self) -> Account:
         return self._exchange.account
 
-    def table(self) -> Table:
+    def table(self) -> EndpointTable:
         return {**self._orders(), **self._state(), **self._settings(), **self._listen_key()}
 
-    def _orders(self) -> Table:
+    def _orders(self) -> EndpointTable:
         order, batch = "/fapi/v1/order", "/fapi/v1/batchOrders"
         return {
             ("POST", order): _trade(self.place, 0, orders=1),
@@ -82,7 +82,7 @@ class AccountEndpoints:
             ("DELETE", "/fapi/v1/algoOpenOrders"): _trade(_canceled_all, 1),
         }
 
-    def _state(self) -> Table:
+    def _state(self) -> EndpointTable:
         exchange, texts = self._exchange, self._texts
         return {
             ("GET", "/fapi/v2/account"): _signed(
@@ -99,7 +99,7 @@ class AccountEndpoints:
             ("GET", "/fapi/v1/apiTradingStatus"): _signed(self.trading_status, _by_symbol(1, 10)),
         }
 
-    def _settings(self) -> Table:
+    def _settings(self) -> EndpointTable:
         return {
             ("POST", "/fapi/v1/leverage"): _signed(self.set_leverage, 1),
             ("GET", "/fapi/v1/leverageBracket"): _signed(self.leverage_bracket, 1),
@@ -116,7 +116,7 @@ class AccountEndpoints:
             ("GET", "/fapi/v1/accountConfig"): _signed(lambda _params: told.account_config(), 5),
         }
 
-    def _listen_key(self) -> Table:
+    def _listen_key(self) -> EndpointTable:
         path = "/fapi/v1/listenKey"
         return {
             ("POST", path): Endpoint(lambda _params: {"listenKey": self._users.issue()}, 1, "key"),
@@ -143,7 +143,7 @@ class AccountEndpoints:
     def open_order(self, params: Params) -> Any:
         found = self._exchange.find(orders.order_ref(params, self._symbol))
         if found.order_id not in self._account.open:
-            raise Refusal.of(-2013)
+            raise ApiError.of(-2013)
         return order_row(found, self._texts)
 
     def open_orders(self, params: Params) -> Any:
@@ -171,9 +171,9 @@ class AccountEndpoints:
     def _one_of_batch(self, answer: Callable[[Any], Any], params: Any) -> Any:
         try:
             if not isinstance(params, dict):
-                raise Refusal.malformed("batchOrders")
+                raise ApiError.malformed("batchOrders")
             return answer(params)
-        except Refusal as refusal:
+        except ApiError as refusal:
             return refusal.body()
 
     def cancel_all(self, params: Params) -> Any:
@@ -184,9 +184,9 @@ class AccountEndpoints:
     def count_down(self, params: Params) -> Any:
         """Cancel all open orders after a while, unless asked again before; 0: not any more."""
         orders.check_symbol(params, self._symbol)
-        wait_ms = optional_whole(params, "countdownTime")
+        wait_ms = parse_optional_integer(params, "countdownTime")
         if wait_ms is None:
-            raise Refusal.missing("countdownTime")
+            raise ApiError.missing("countdownTime")
         if self._countdown:
             self._countdown.cancel()
         self._countdown = self._over_in(wait_ms / 1000) if wait_ms else None
@@ -199,7 +199,7 @@ class AccountEndpoints:
         self._countdown = None
         try:
             self._exchange.cancel_all()
-        except Refusal:
+        except ApiError:
             self._countdown = self._over_in(RETRY_SECONDS)
 
     def all_orders(self, params: Params) -> Any:
@@ -213,11 +213,11 @@ class AccountEndpoints:
         orders.check_symbol(params, self._symbol, required=False)
         kind = params.get("incomeType")
         if kind is not None and kind not in INCOME_TYPES:
-            raise Refusal.invalid("incomeType")
-        start, end = optional_whole(params, "startTime"), optional_whole(params, "endTime")
+            raise ApiError.invalid("incomeType")
+        start, end = parse_optional_integer(params, "startTime"), parse_optional_integer(params, "endTime")
         if start is not None and end is not None and start > end:
-            raise Refusal.of(-1023)
-        limit, page = whole(params, "limit", 100, 1, 1000), whole(params, "page", 1, 1, 10**6)
+            raise ApiError.of(-1023)
+        limit, page = parse_integer(params, "limit", 100, 1, 1000), parse_integer(params, "page", 1, 1, 10**6)
         found = [
             row
             for row in told.income(self._account)
@@ -241,17 +241,17 @@ class AccountEndpoints:
 
     def set_margin_type(self, params: Params) -> Any:
         if orders.margin_type(params, self._symbol) == "CROSSED":
-            raise Refusal.of(-4046)
-        raise Refusal.of(-4084)
+            raise ApiError.of(-4046)
+        raise ApiError.of(-4084)
 
     def change_margin(self, params: Params) -> Any:
         """Of an isolated position, which there never is."""
         orders.check_symbol(params, self._symbol)
         for name in ("amount", "type"):
             if not params.get(name):
-                raise Refusal.missing(name)
-        adds = whole(params, "type", 1, 1, 2) == 1
-        raise Refusal.of(-4054 if adds else -4051)
+                raise ApiError.missing(name)
+        adds = parse_integer(params, "type", 1, 1, 2) == 1
+        raise ApiError.of(-4054 if adds else -4051)
 
     def commission_rate(self, params: Params) -> Any:
         orders.check_symbol(params, self._symbol)
@@ -259,7 +259,7 @@ class AccountEndpoints:
 
     def renew_listen_key(self, _params: Params) -> Any:
         if not self._users.renew():
-            raise Refusal.of(-1125)
+            raise ApiError.of(-1125)
         return {"listenKey": self._users.issue()}
 
     def close_listen_key(self, _params: Params) -> Any:
@@ -294,14 +294,14 @@ def _by_symbol(one: int, every: int) -> Callable[[Params], int]:
 
 
 def _no_algo_orders(_params: Params) -> Any:
-    raise Refusal.of(-1116)
+    raise ApiError.of(-1116)
 
 
 def _no_such_algo_order(code: int) -> Answer:
     def answer(params: Params) -> Any:
         if not (params.get("algoId") or params.get("clientAlgoId")):
-            raise Refusal.neither("algoId", "clientAlgoId")
-        raise Refusal.of(code)
+            raise ApiError.neither("algoId", "clientAlgoId")
+        raise ApiError.of(code)
 
     return answer
 
@@ -312,29 +312,29 @@ def _canceled_all(_params: Params) -> Any:
 
 def _set_dual_side(params: Params) -> Any:
     if orders.dual_side(params):
-        raise Refusal.of(-4084)
-    raise Refusal.of(-4059)
+        raise ApiError.of(-4084)
+    raise ApiError.of(-4059)
 
 
 def _set_multi_assets(params: Params) -> Any:
     asked = params.get("multiAssetsMargin", "").lower()
     if not asked:
-        raise Refusal.missing("multiAssetsMargin")
+        raise ApiError.missing("multiAssetsMargin")
     if asked not in ("true", "false"):
-        raise Refusal.invalid("multiAssetsMargin")
-    raise Refusal.of(-4084 if asked == "true" else -4171)
+        raise ApiError.invalid("multiAssetsMargin")
+    raise ApiError.of(-4084 if asked == "true" else -4171)
 
 
 def _listed(params: Params, name: str, most: int) -> list[Any]:
     """A parameter that is a JSON list of 1 to `most`."""
     if not params.get(name):
-        raise Refusal.missing(name)
+        raise ApiError.missing(name)
     try:
         found = from_json(params[name])
     except ValueError:
-        raise Refusal.malformed(name) from None
+        raise ApiError.malformed(name) from None
     if not isinstance(found, list):
-        raise Refusal.malformed(name)
+        raise ApiError.malformed(name)
     if not 0 < len(found) <= most:
-        raise Refusal.of(-4082)
+        raise ApiError.of(-4082)
     return found

@@ -5,12 +5,12 @@ from typing import Any
 
 from opslab.model.messages.venue_messages import VenueLimits
 from opslab.venue.account.order_requests import check_symbol
-from opslab.venue.api_error import Refusal
+from opslab.venue.api_error import ApiError
 from opslab.venue.market.klines import INTERVALS, Kline
-from opslab.venue.market.market import Market, Trade
+from opslab.venue.market.market import Market, MarketTrade
 from opslab.venue.market.payloads import MarketPayloads
-from opslab.venue.transport.endpoint import Endpoint, Params, Table, optional_whole, whole
-from opslab.venue.transport.rate_limits import rate_limits
+from opslab.venue.transport.endpoint import Endpoint, Params, EndpointTable, parse_optional_integer, parse_integer
+from opslab.venue.transport.rate_limits import exchange_info_limits
 
 DEPTH_LIMITS = {5: 2, 10: 2, 20: 2, 50: 2, 100: 5, 500: 10, 1000: 20}
 """Limit to weight; no others are taken."""
@@ -33,7 +33,7 @@ class MarketEndpoints:
         self._status = status
         self._symbol = market.instrument.symbol
 
-    def table(self) -> Table:
+    def table(self) -> EndpointTable:
         path = "/fapi/v1/"
         return {
             ("GET", path + "ping"): Endpoint(lambda _params: {}),
@@ -65,20 +65,20 @@ class MarketEndpoints:
             "timezone": "UTC",
             "serverTime": self._now_ms(),
             "futuresType": "U_MARGINED",
-            "rateLimits": rate_limits(self._limits),
+            "rateLimits": exchange_info_limits(self._limits),
             "exchangeFilters": [],
             "assets": [{"asset": entry["marginAsset"], "marginAvailable": True, "autoAssetExchange": "0"}],
             "symbols": [{**entry, **served, "status": self._status()}],
         }
 
     def order_limits(self, _params: Params) -> Any:
-        return [limit for limit in rate_limits(self._limits) if limit["rateLimitType"] == "ORDERS"]
+        return [limit for limit in exchange_info_limits(self._limits) if limit["rateLimitType"] == "ORDERS"]
 
     def depth(self, params: Params) -> Any:
         check_symbol(params, self._symbol)
-        limit = whole(params, "limit", 500, 0, 10**6)
+        limit = parse_integer(params, "limit", 500, 0, 10**6)
         if limit not in DEPTH_LIMITS:
-            raise Refusal.of(-4021, limit)
+            raise ApiError.of(-4021, limit)
         return self._payloads.rest_depth(self._market.book.snapshot(limit), self._now_ms())
 
     @staticmethod
@@ -88,21 +88,21 @@ class MarketEndpoints:
 
     def trades(self, params: Params) -> Any:
         check_symbol(params, self._symbol)
-        return self._payloads.rest_trades(self._market.trades(whole(params, "limit", 500, 1, 1000)))
+        return self._payloads.rest_trades(self._market.trades(parse_integer(params, "limit", 500, 1, 1000)))
 
     def historical_trades(self, params: Params) -> Any:
         check_symbol(params, self._symbol)
-        limit = whole(params, "limit", 500, 1, 1000)
-        return self._payloads.rest_trades(self._market.trades(limit, optional_whole(params, "fromId")))
+        limit = parse_integer(params, "limit", 500, 1, 1000)
+        return self._payloads.rest_trades(self._market.trades(limit, parse_optional_integer(params, "fromId")))
 
     def agg_trades(self, params: Params) -> Any:
         check_symbol(params, self._symbol)
-        found: list[Trade] = list(
+        found: list[MarketTrade] = list(
             self._market.trades(
-                whole(params, "limit", 500, 1, 1000),
-                optional_whole(params, "fromId"),
-                optional_whole(params, "startTime"),
-                optional_whole(params, "endTime"),
+                parse_integer(params, "limit", 500, 1, 1000),
+                parse_optional_integer(params, "fromId"),
+                parse_optional_integer(params, "startTime"),
+                parse_optional_integer(params, "endTime"),
             )
         )
         return self._payloads.rest_agg_trades(found)
@@ -114,9 +114,9 @@ class MarketEndpoints:
     def continuous_klines(self, params: Params) -> Any:
         self._check_pair(params)
         if not params.get("contractType"):
-            raise Refusal.missing("contractType")
+            raise ApiError.missing("contractType")
         if params["contractType"] != "PERPETUAL":
-            raise Refusal.invalid("contractType")
+            raise ApiError.invalid("contractType")
         return self._payloads.rest_klines(self._klines(params))
 
     def mark_price_klines(self, params: Params) -> Any:
@@ -130,20 +130,20 @@ class MarketEndpoints:
     def _check_pair(self, params: Params) -> None:
         """A perpetual contract's pair has the name of its symbol."""
         if not params.get("pair"):
-            raise Refusal.missing("pair")
+            raise ApiError.missing("pair")
         if params["pair"].upper() != self._symbol:
-            raise Refusal.of(-4144)
+            raise ApiError.of(-4144)
 
     def _klines(self, params: Params) -> Sequence[Kline]:
         interval = params.get("interval")
         if not interval:
-            raise Refusal.missing("interval")
+            raise ApiError.missing("interval")
         if interval not in INTERVALS:
-            raise Refusal.of(-1120)
-        start, end = optional_whole(params, "startTime"), optional_whole(params, "endTime")
+            raise ApiError.of(-1120)
+        start, end = parse_optional_integer(params, "startTime"), parse_optional_integer(params, "endTime")
         if start is not None and end is not None and start > end:
-            raise Refusal.of(-1023)
-        limit = whole(params, "limit", 500, 1, MOST_KLINES)
+            raise ApiError.of(-1023)
+        limit = parse_integer(params, "limit", 500, 1, MOST_KLINES)
         return self._market.klines.rows(interval, limit, start, end)
 
     def book_ticker(self, params: Params) -> Any:

@@ -5,15 +5,15 @@ from typing import Any
 from opslab.venue.faults.registry import FAULTS
 
 
-def listing() -> list[dict[str, Any]]:
+def fault_catalog() -> list[dict[str, Any]]:
     """Name, what it does, and its terms with defaults and meaning; ready for JSON."""
     return [
         {
             "name": fault.name,
             "summary": fault.summary,
-            "at_once": fault.at_once,
+            "immediate": fault.is_immediate,
             "terms": {
-                name: {"default": field.default, "means": field.description or ""}
+                name: {"default": field.default, "description": field.description or ""}
                 for name, field in fault.terms.model_fields.items()
             },
         }

@@ -12,8 +12,8 @@ from pydantic_core import from_json
 
 from opslab.errors import NotFound, Usage
 from opslab.model.primitives.ids import nearest, shown
-from opslab.venue.event_log import Say
-from opslab.venue.faults.fault import Fault, OfMessages, Stage
+from opslab.venue.event_log import EventLogger
+from opslab.venue.faults.fault import Fault, MessageTerms, FaultTarget
 from opslab.venue.faults.registry import FAULTS
 from opslab.venue.transport.market_streams import is_served
 
@@ -22,7 +22,7 @@ MAX_HELD = 100
 
 
 @dataclass(slots=True)
-class Held:
+class ActiveFault:
     """A fault that is there."""
 
     number: int
@@ -35,48 +35,48 @@ class Held:
     block: AsyncExitStack
     timer: asyncio.TimerHandle | None = None
 
-    def left_seconds(self) -> float | None:
+    def remaining_seconds(self) -> float | None:
         return None if self.until is None else max(0.0, self.until - asyncio.get_running_loop().time())
 
 
-class Faults:
+class FaultController:
     """All that are held in one venue. Each begin and end is said, stamped by who writes it down."""
 
-    def __init__(self, stage: Stage, say: Say) -> None:
-        self._stage = stage
-        self._say = say
-        self._held: dict[int, Held] = {}
+    def __init__(self, target: FaultTarget, log_event: EventLogger) -> None:
+        self._target = target
+        self._log_event = log_event
+        self._held: dict[int, ActiveFault] = {}
         self._last = 0
         self._ending: set[asyncio.Task[None]] = set()
 
-    async def start(self, name: str, terms: Mapping[str, Any], seconds: float, owner: object | None) -> Held:
+    async def start(self, name: str, terms: Mapping[str, Any], seconds: float, owner: object | None) -> ActiveFault:
         """Begin one. It ends by `stop`, with its owner, or after `seconds`. Raises Usage."""
         fault = known(name)
         if not 0 < seconds <= MAX_SECONDS:
             raise Usage(f"a fault lasts above 0 and at most {MAX_SECONDS:.0f} s, not {seconds}")
         if len(self._held) >= MAX_HELD:
             raise Usage(f"{MAX_HELD} faults are held already", hint="stop some of them")
-        found = read_terms(fault, terms)
+        found = validate_terms(fault, terms)
         self._check_stream(name, found)
         self._last += 1
         number = self._last
         block = AsyncExitStack()
-        self._say("fault begun", {"fault": name, "number": number, "terms": found.model_dump()})
+        self._log_event("fault begun", {"fault": name, "number": number, "terms": found.model_dump()})
         try:
-            await block.enter_async_context(fault.hold(self._stage, found))
+            await block.enter_async_context(fault.hold(self._target, found))
         except BaseException:
-            self._say("fault ended", {"fault": name, "number": number, "why": "it could not begin"})
+            self._log_event("fault ended", {"fault": name, "number": number, "reason": "it could not begin"})
             raise
         loop = asyncio.get_running_loop()
-        until = None if fault.at_once else loop.time() + seconds
-        held = self._held[number] = Held(number, name, found.model_dump(), owner, until, block)
+        until = None if fault.is_immediate else loop.time() + seconds
+        held = self._held[number] = ActiveFault(number, name, found.model_dump(), owner, until, block)
         if until is None:
             await self._end(held, "it is over at once")
         else:
             held.timer = loop.call_at(until, self._expire, held)
         return held
 
-    async def stop(self, number: int) -> Held:
+    async def stop(self, number: int) -> ActiveFault:
         """Raises NotFound."""
         held = self._held.get(number)
         if held is None:
@@ -96,21 +96,21 @@ class Faults:
         for held in [held for held in self._held.values() if held.owner is owner]:
             await self._end(held, "who asked is gone")
 
-    def held(self) -> list[Held]:
+    def held(self) -> list[ActiveFault]:
         return list(self._held.values())
 
     def _check_stream(self, name: str, terms: Any) -> None:
         """A stream that is not served would be waited for in vain. Raises Usage."""
-        stream = terms.stream if isinstance(terms, OfMessages) else None
-        if stream is not None and not is_served(stream, self._stage.exchange.instrument.symbol):
+        stream = terms.stream if isinstance(terms, MessageTerms) else None
+        if stream is not None and not is_served(stream, self._target.exchange.instrument.symbol):
             raise Usage(f"fault {name}: stream {shown(stream)} is not served", hint="such as btcusdt@kline_1m")
 
-    def _expire(self, held: Held) -> None:
+    def _expire(self, held: ActiveFault) -> None:
         task = asyncio.ensure_future(self._end(held, "its time is over"))
         self._ending.add(task)
         task.add_done_callback(self._ending.discard)
 
-    async def _end(self, held: Held, why: str) -> None:
+    async def _end(self, held: ActiveFault, why: str) -> None:
         if self._held.pop(held.number, None) is None:
             return
         if held.timer:
@@ -118,8 +118,8 @@ class Faults:
         try:
             await held.block.aclose()
         except Exception as bug:  # noqa: BLE001  (the others must end all the same)
-            self._say("bug", {"traceback": "".join(traceback.format_exception(bug))})
-        self._say("fault ended", {"fault": held.name, "number": held.number, "why": why})
+            self._log_event("bug", {"traceback": "".join(traceback.format_exception(bug))})
+        self._log_event("fault ended", {"fault": held.name, "number": held.number, "reason": why})
 
 
 def known(name: str) -> Fault[Any]:
@@ -132,7 +132,7 @@ def known(name: str) -> Fault[Any]:
     return found
 
 
-def terms_of_texts(name: str, texts: Mapping[str, str]) -> dict[str, Any]:
+def parse_terms(name: str, texts: Mapping[str, str]) -> dict[str, Any]:
     """A fault's terms, each given as text. Raises Usage."""
     fault = known(name)
     given: dict[str, Any] = dict(texts)
@@ -146,7 +146,7 @@ def terms_of_texts(name: str, texts: Mapping[str, str]) -> dict[str, Any]:
     except ValidationError as error:
         for place in {error["loc"][0] for error in error.errors()} & given.keys():
             given[str(place)] = _value(given[str(place)])
-    return dict(read_terms(fault, given).model_dump())
+    return dict(validate_terms(fault, given).model_dump())
 
 
 def _value(text: str) -> Any:
@@ -157,7 +157,7 @@ def _value(text: str) -> Any:
         return text
 
 
-def read_terms(fault: Fault[Any], given: Mapping[str, Any]) -> Any:
+def validate_terms(fault: Fault[Any], given: Mapping[str, Any]) -> Any:
     """Raises Usage."""
     try:
         return fault.terms.model_validate(dict(given))

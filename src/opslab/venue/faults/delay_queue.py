@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from opslab.venue.fault_hooks import Message, MessageHook, Receiver, Seams
+from opslab.venue.fault_hooks import Message, MessageHook, Receiver, FaultHooks
 
 MAX_BYTES = 64 << 20
 """What may wait for one connection; one for which more waits is let go."""
@@ -20,18 +20,18 @@ class _Lane:
     timer: asyncio.TimerHandle | None = None
 
 
-class Lanes:
+class DelayQueues:
     """One for each connection. What leaves a lane goes on to the faults that began later, and then to the client."""
 
-    def __init__(self, seams: Seams) -> None:
-        self._seams = seams
+    def __init__(self, hooks: FaultHooks) -> None:
+        self._hooks = hooks
         self._lanes: dict[Receiver, _Lane] = {}
 
     @contextmanager
     def behind(self, hook: MessageHook) -> Iterator[None]:
         """The hook is held while the block lasts; then nothing is held back any more."""
         self._hook = hook
-        with self._seams.held(self._seams.messages, hook):
+        with self._hooks.held(self._hooks.messages, hook):
             try:
                 yield
             finally:
@@ -71,7 +71,7 @@ class Lanes:
         while lane.waiting and (until is None or lane.waiting[0][0] <= until):
             _, message = lane.waiting.popleft()
             lane.size_bytes -= len(message.text)
-            self._seams.send_on(message, self._hook)
+            self._hooks.resume(message, self._hook)
         if lane.waiting:
             self._wake(lane)
         else:

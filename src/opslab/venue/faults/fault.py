@@ -13,11 +13,11 @@ from pydantic_core import from_json
 
 from opslab.model.primitives.record import Record
 from opslab.venue.exchange import Exchange
-from opslab.venue.fault_hooks import Message, Receiver, Seams
+from opslab.venue.fault_hooks import Message, Receiver, FaultHooks
 from opslab.venue.transport.server import Server
 from opslab.venue.transport.sessions import Connection
 
-Which = Literal["all", "market", "user", "trading"]
+ConnectionSelector = Literal["all", "market", "user", "trading"]
 Share = Annotated[float, Field(gt=0, le=1)]
 """Of the messages that are meant, chosen by the seed."""
 Milliseconds = Annotated[int, Field(ge=1, le=600_000)]
@@ -25,34 +25,34 @@ Count = Annotated[int, Field(ge=1, le=1_000_000)]
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class FaultTarget:
     """What a fault can take hold of."""
 
-    seams: Seams
+    hooks: FaultHooks
     server: Server
     exchange: Exchange
 
-    def connections(self, which: Which) -> Iterator[Connection]:
+    def connections(self, which: ConnectionSelector) -> Iterator[Connection]:
         for connection in list(self.server.clients):
             if which in ("all", connection.kind):
                 yield connection
 
 
-class OfConnections(Record):
+class ConnectionTerms(Record):
     """Terms of a fault that befalls connections."""
 
-    which: Which = Field(default="all", description="connections: all, market, user or trading")
+    which: ConnectionSelector = Field(default="all", description="connections: all, market, user or trading")
 
 
-class OfMessages(Record):
+class MessageTerms(Record):
     """Terms of a fault that befalls messages on their way to clients."""
 
-    which: Which = Field(default="all", description="connections: all, market, user or trading")
+    which: ConnectionSelector = Field(default="all", description="connections: all, market, user or trading")
     stream: str | None = Field(default=None, description="of this stream alone, such as btcusdt@kline_1m")
     share: Share = Field(default=1.0, description="share of the messages, chosen by the seed")
     seed: int = Field(default=1, description="what is chosen depends on it")
 
-    def chooser(self) -> Callable[[Message], bool]:
+    def selector(self) -> Callable[[Message], bool]:
         """Whether a message is meant."""
         dice = self.dice("share")
 
@@ -109,7 +109,7 @@ class Fault[Terms: Record]:
     name: str
     summary: str
     terms: type[Terms]
-    hold: Callable[[Stage, Terms], AbstractAsyncContextManager[None]]
+    hold: Callable[[FaultTarget, Terms], AbstractAsyncContextManager[None]]
     """The fault is there while the block lasts; one that is over at once has done its work when the block begins."""
-    at_once: bool = False
+    is_immediate: bool = False
     """It happens once, and there is nothing to undo."""

@@ -1,4 +1,4 @@
-"""Prices and sizes as whole units, as Decimal and as the venue's text."""
+"""Convert prices and sizes between whole units, Decimal and the venue's text."""
 
 from collections.abc import Callable
 from decimal import Decimal
@@ -9,28 +9,28 @@ from opslab.model.market.instrument import Instrument
 
 
 def exact_units(value: Decimal, decimals: int) -> int:
-    """How many units of 10**-decimals. Raises ValueError for a value between two units."""
+    """Convert to units of 10**-decimals. Raises ValueError for a value between two units."""
     numerator, denominator = value.as_integer_ratio()
     scaled: int = numerator * 10**decimals
-    units, rest = divmod(scaled, denominator)
-    if rest:
+    units, remainder = divmod(scaled, denominator)
+    if remainder:
         raise ValueError(f"{value} has more than {decimals} decimals")
     return units
 
 
 def exact_decimal(units: int, decimals: int) -> Decimal:
-    """Units of 10**-decimals, all decimals written: no context rounds it."""
+    """Convert units of 10**-decimals, with all decimals: no decimal context rounds it."""
     return Decimal(f"{units}E-{decimals}")
 
 
 def rounded(numerator: int, denominator: int) -> int:
-    """The nearest whole quotient, halves away from zero. The denominator is above zero."""
-    size = (2 * abs(numerator) + denominator) // (2 * denominator)
-    return size if numerator >= 0 else -size
+    """The quotient rounded to the nearest integer, halves away from zero. The denominator must be positive."""
+    magnitude = (2 * abs(numerator) + denominator) // (2 * denominator)
+    return magnitude if numerator >= 0 else -magnitude
 
 
 def decimal_writer(decimals: int) -> Callable[[int], str]:
-    """A function that writes units of 10**-decimals with exactly that many decimals."""
+    """Return a function that formats units of 10**-decimals with exactly `decimals` decimals."""
     if not decimals:
         return str
     scale = 10**decimals
@@ -46,22 +46,22 @@ def decimal_writer(decimals: int) -> Callable[[int], str]:
 
 
 class Units:
-    """The units of one instrument."""
+    """Conversions for one instrument."""
 
     def __init__(self, instrument: Instrument) -> None:
-        """Raises ValueError for a step that is not the last decimal: sizes are counted in steps."""
+        """Raises ValueError if the step is not one unit of the last decimal: sizes are counted in steps."""
         self.price_decimals = instrument.price_decimals
         self.size_decimals = instrument.size_decimals
         self.tick = exact_units(instrument.tick, instrument.price_decimals)
         if exact_units(instrument.step, instrument.size_decimals) != 1:
             raise ValueError(f"{instrument.symbol}: step {instrument.step} is not one unit of its last decimal")
-        # The same few prices and sizes are written again and again.
+        # Cached: the same few prices and sizes occur again and again.
         self.price_text = lru_cache(maxsize=4096)(decimal_writer(instrument.price_decimals))
         self.size_text = lru_cache(maxsize=4096)(decimal_writer(instrument.size_decimals))
         self.price = lru_cache(maxsize=4096)(partial(exact_decimal, decimals=instrument.price_decimals))
         self.size = lru_cache(maxsize=4096)(partial(exact_decimal, decimals=instrument.size_decimals))
         self.volume_text = decimal_writer(instrument.size_decimals)
-        """Sizes that hardly ever come again: not kept."""
+        """Not cached: these sizes rarely repeat."""
         self.quote_text = decimal_writer(instrument.price_decimals + instrument.size_decimals)
         """Price times size."""
 
@@ -74,6 +74,6 @@ class Units:
     def candle(
         self, open_ms: int, open_: Decimal, high: Decimal, low: Decimal, close: Decimal, volume: Decimal
     ) -> Candle:
-        """A dataset's row. Raises ValueError for one that is no candle, or has more decimals than the instrument."""
+        """Convert a dataset row. Raises ValueError if it is no candle, or has more decimals than the instrument."""
         price = self.price_units
         return Candle(open_ms, price(open_), price(high), price(low), price(close), self.size_units(volume))

@@ -1,8 +1,8 @@
-"""Klines of every interval, from one-minute candles and the trades drawn from them.
+"""Klines of every interval, built from one-minute candles and the trades simulated from them.
 
-A closed minute has its candle's open, high, low, close and volume to the last unit, whatever was drawn; quote volume,
-buyers' volume, count and ids are those of the trades. Longer intervals are sums of minutes. All times are the
-dataset's. Prices and sizes are whole units; their products are in units of both decimals together.
+A closed minute has the open, high, low, close and volume of its candle to the last unit, whatever was simulated; quote
+volume, taker buy volume, count and ids are those of the trades. Longer intervals are sums of minutes. All times are
+dataset times. Prices and sizes are whole units; a product has the decimals of both.
 """
 
 from collections import deque
@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 from opslab.model.market.candle import MINUTE_MS, Candle
 
-HISTORY = 1500
-"""Closed klines kept of each interval: as many as one request may ask for."""
+MAX_CLOSED_KLINES = 1500
+"""Closed klines kept per interval: the limit of one request."""
 
 MINUTE = "1m"
 INTERVALS: dict[str, int] = {
@@ -23,16 +23,16 @@ INTERVALS: dict[str, int] = {
         "1h": 60, "2h": 120, "4h": 240, "6h": 360, "8h": 480, "12h": 720, "1d": 1440,
     }.items()
 }  # fmt: skip
-"""Length in ms of each interval that is served. All begin at multiples of their length, UTC."""
+"""Length in ms of each supported interval. Klines start at multiples of their length, UTC."""
 
 
 class Kline(NamedTuple):
-    """One kline, closed or as it stands."""
+    """One kline, closed or still open."""
 
     interval: str
     open_ms: int
     close_ms: int
-    """Its last millisecond."""
+    """The last millisecond of the kline."""
     open: int
     high: int
     low: int
@@ -42,40 +42,40 @@ class Kline(NamedTuple):
     """Sum of price times size."""
     trades: int
     buyer_volume: int
-    """Of the trades whose taker bought."""
+    """Volume of the trades where the taker bought."""
     buyer_quote: int
     first_id: int
     last_id: int
-    """Trade ids; -1 without trades, as the venue writes it."""
+    """Trade ids; -1 without trades, as Binance writes it."""
     closed: bool
 
 
 class Klines:
     def __init__(self) -> None:
-        self._closed: dict[str, deque[Kline]] = {name: deque(maxlen=HISTORY) for name in INTERVALS}
+        self._closed: dict[str, deque[Kline]] = {name: deque(maxlen=MAX_CLOSED_KLINES) for name in INTERVALS}
         self._parts: dict[str, Kline] = {}
-        """The closed minutes of each longer interval that is not complete."""
+        """For each longer interval: the sum of the closed minutes of the incomplete kline."""
         self._candle: Candle | None = None
-        """Of the open minute."""
+        """The candle of the open minute."""
         self._open = self._high = self._low = self._close = 0
         self._volume = self._quote = self._trades = self._buyer_volume = self._buyer_quote = 0
         self._first_id = self._last_id = -1
 
-    def begin(self, candle: Candle, standing: int) -> tuple[Kline, ...]:
-        """Open a minute. standing: the price until a trade says otherwise.
+    def open_minute(self, candle: Candle, reference_price: int) -> tuple[Kline, ...]:
+        """Open a minute. reference_price: the price before the first trade.
 
-        Returns the longer klines that end only now, their last minutes being missing: closed, to be told.
+        Returns the longer klines that close only now because their last minutes are missing: closed, to be published.
         Raises: ValueError if the last minute is still open, or is not before this one.
         """
         last = self._closed[MINUTE][-1].open_ms if self._closed[MINUTE] else -MINUTE_MS
         if self._candle is not None or candle.open_ms <= last:
-            raise ValueError(f"minute {candle.open_ms} cannot begin after {last}")
-        late = tuple(self._complete(part) for part in list(self._parts.values()) if part.close_ms < candle.open_ms)
+            raise ValueError(f"minute {candle.open_ms} cannot start after {last}")
+        overdue = tuple(self._complete(part) for part in list(self._parts.values()) if part.close_ms < candle.open_ms)
         self._candle = candle
-        self._reset(standing)
-        return late
+        self._reset(reference_price)
+        return overdue
 
-    def trade(self, trade_id: int, price: int, size: int, buyer: bool) -> None:
+    def add_trade(self, trade_id: int, price: int, size: int, buyer: bool) -> None:
         """Add a trade to the open minute."""
         if not self._trades:
             self._open = self._high = self._low = price
@@ -94,60 +94,60 @@ class Klines:
             self._buyer_volume += size
             self._buyer_quote += quote
 
-    def close(self) -> tuple[Kline, ...]:
-        """Close the open minute with its candle's values. Returns the klines that end with it, the minute first."""
-        candle = self._opened()
+    def close_minute(self) -> tuple[Kline, ...]:
+        """Close the open minute with the values of its candle. Returns the klines that close now, the minute first."""
+        candle = self._open_candle()
         self._candle = None
         minute = self._minute(candle)._replace(
             open=candle.open, high=candle.high, low=candle.low, close=candle.close, volume=candle.volume, closed=True
         )
         self._closed[MINUTE].append(minute)
-        done = [minute]
+        closed = [minute]
         for name, length_ms in INTERVALS.items():
             if name == MINUTE:
                 continue
-            part = self._parts[name] = _joined(self._parts.get(name), minute, name, length_ms)
+            part = self._parts[name] = _merged(self._parts.get(name), minute, name, length_ms)
             if part.close_ms == minute.close_ms:
-                done.append(self._complete(part))
-        return tuple(done)
+                closed.append(self._complete(part))
+        return tuple(closed)
 
     def current(self, interval: str) -> Kline | None:
-        """The kline as it stands with the open minute; between minutes, the last one; None before the first.
+        """The kline including the open minute; between minutes, the last kline; None before the first minute.
 
-        Raises: KeyError for an interval that is not served.
+        Raises: KeyError for an unsupported interval.
         """
         length_ms = INTERVALS[interval]
         if self._candle is None:
             closed = self._closed[interval]
             return self._parts.get(interval) or (closed[-1] if closed else None)
         minute = self._minute(self._candle)
-        return minute if interval == MINUTE else _joined(self._parts.get(interval), minute, interval, length_ms)
+        return minute if interval == MINUTE else _merged(self._parts.get(interval), minute, interval, length_ms)
 
     def rows(
         self, interval: str, limit: int, start_ms: int | None = None, end_ms: int | None = None
     ) -> Sequence[Kline]:
-        """Klines that open from `start_ms` to `end_ms`, oldest first, the open one last.
+        """Klines that open from `start_ms` to `end_ms`, oldest first, the open kline last.
 
-        The first `limit` of them if there is a start, otherwise the last. Raises: KeyError as `current`.
+        With a start the first `limit` of them, otherwise the last `limit`. Raises: KeyError as `current`.
         """
         closed = self._closed[interval]
         current = self.current(interval)
         extra = [current] if current and not current.closed else []
         if start_ms is None and end_ms is None:
             return [*islice(closed, max(0, len(closed) - limit + len(extra)), None), *extra][-limit:]
-        found: Iterable[Kline] = (
+        matching: Iterable[Kline] = (
             kline
             for kline in (*closed, *extra)
             if (start_ms is None or kline.open_ms >= start_ms) and (end_ms is None or kline.open_ms <= end_ms)
         )
-        return list(islice(found, limit)) if start_ms is not None else list(found)[-limit:]
+        return list(islice(matching, limit)) if start_ms is not None else list(matching)[-limit:]
 
-    def _reset(self, standing: int) -> None:
-        self._open = self._high = self._low = self._close = standing
+    def _reset(self, reference_price: int) -> None:
+        self._open = self._high = self._low = self._close = reference_price
         self._volume = self._quote = self._trades = self._buyer_volume = self._buyer_quote = 0
         self._first_id = self._last_id = -1
 
-    def _opened(self) -> Candle:
+    def _open_candle(self) -> Candle:
         if self._candle is None:
             raise ValueError("no minute is open")
         return self._candle
@@ -165,8 +165,8 @@ class Klines:
         return closed
 
 
-def _joined(part: Kline | None, minute: Kline, interval: str, length_ms: int) -> Kline:
-    """The longer kline with one more minute, not closed."""
+def _merged(part: Kline | None, minute: Kline, interval: str, length_ms: int) -> Kline:
+    """Add one minute to the longer kline, not closed."""
     if part is None:
         open_ms = minute.open_ms // length_ms * length_ms
         return minute._replace(interval=interval, open_ms=open_ms, close_ms=open_ms + length_ms - 1, closed=False)

@@ -1,29 +1,29 @@
-"""The market as it stands: quote, depth, last trades, klines, the last 24 hours.
+"""The current market: quote, depth, recent trades, klines, the last 24 hours.
 
-Minutes come in with `begin`, ticks move it, `close` ends the minute. Klines and the 24 hours run on the dataset's
-time; trades and changes of the book are stamped with the wall clock they are given. Nothing an account does shows
-in trades or klines: those are the candles' own. What it takes shows in the depth until the next tick.
+`open_minute` starts a minute, `apply_tick` moves the market, `close_minute` ends the minute. Klines and the 24 hours
+use dataset time; trades and book changes are stamped with the wall clock passed in. Fills of the account do not appear
+in trades or klines: those come from the candles only. The liquidity that the account takes is missing from the depth
+until the next tick.
 """
 
 from collections import deque
 from collections.abc import Sequence
-from itertools import islice
 from typing import NamedTuple
 
 from opslab.model.market.candle import Candle
 from opslab.model.market.instrument import Instrument
-from opslab.venue.market.candle_path import Tick, draw, quotes
+from opslab.venue.market.candle_path import Tick, quotes, simulate_ticks
 from opslab.venue.market.fixed_point import Units
 from opslab.venue.market.klines import MINUTE, Kline, Klines
-from opslab.venue.market.order_book import Book, BookSide
-from opslab.venue.market.rolling_24h import Day, DayFigures
+from opslab.venue.market.order_book import BookSide, OrderBook
+from opslab.venue.market.rolling_24h import Rolling24h, Statistics24h
 
-RECENT_TRADES = 1000
-"""As many as one request may ask for."""
+MAX_RECENT_TRADES = 1000
+"""The limit of one request."""
 
 
-class Trade(NamedTuple):
-    """One trade, which is an aggregate trade of its own under the same id."""
+class MarketTrade(NamedTuple):
+    """One trade; it is also one aggregate trade with the same id."""
 
     trade_id: int
     price: int
@@ -36,129 +36,125 @@ class Trade(NamedTuple):
 
 class Market:
     def __init__(self, instrument: Instrument, ticks_per_minute: int, seed: int = 0, first_update_id: int = 1) -> None:
-        """first_update_id: where the ids of the book begin; see `Book`."""
+        """first_update_id: the first id of the book; see `OrderBook`."""
         self.instrument = instrument
         self.units = Units(instrument)
         self.ticks_per_minute = ticks_per_minute
         self.seed = seed
-        self.book = Book(self.units.tick, seed, first_update_id)
+        self.book = OrderBook(self.units.tick, seed, first_update_id)
         self.klines = Klines()
-        self.last_trade: Trade | None = None
-        """None until there was one since the start: remembered minutes have no wall clock."""
+        self.last_trade: MarketTrade | None = None
+        """None until the first trade after the start: past minutes have no wall clock."""
         self.last_price = 0
-        """Of the last trade; before the first, where the market opens. 0: not open yet."""
+        """Price of the last trade; before the first trade, the open. 0: no candle yet."""
         self.last_size = 0
         self.changed_ms = 0
         """Wall clock of the last change of the book."""
-        self._day = Day()
-        self._trades: deque[Trade] = deque(maxlen=RECENT_TRADES)
+        self._rolling_24h = Rolling24h()
+        self._trades: deque[MarketTrade] = deque(maxlen=MAX_RECENT_TRADES)
         self._index = -1
         self._trade_id = 0
-        """The last one used; up to `_end_id` in this minute."""
+        """The last id used; at most `_end_id` in this minute."""
         self._end_id = 0
 
     @property
     def mark_price(self) -> int:
-        """The last price: funding and an index are not simulated."""
+        """The last price: funding and an index price are not simulated."""
         return self.last_price
 
-    def draw(self, candle: Candle) -> tuple[Tick, ...]:
-        """The minute's ticks in this market."""
-        return draw(candle, self.units.tick, self.ticks_per_minute, self.seed)
+    def simulate_ticks(self, candle: Candle) -> tuple[Tick, ...]:
+        """The ticks of the minute in this market."""
+        return simulate_ticks(candle, self.units.tick, self.ticks_per_minute, self.seed)
 
-    def open_at(self, candle: Candle, now_ms: int) -> None:
-        """Stand at the open of a candle that has not begun: quotes and depth are there, nothing has traded."""
-        self.book.move(*quotes(candle.open, self.units.tick, buyer=False))
+    def start_at_open(self, candle: Candle, now_ms: int) -> None:
+        """Set quote and depth at the open of a candle that has not started; no trade."""
+        self.book.set_quote(*quotes(candle.open, self.units.tick, buyer=False))
         self.changed_ms = now_ms
         self.last_price = self.last_price or candle.open
 
-    def remember(self, candle: Candle, index: int) -> None:
-        """Let a whole minute have happened before the start: klines and 24 hours as if it had been played."""
-        self.begin(candle, index)
-        for tick in self.draw(candle):
-            self.recall(tick)
-        self.close()
+    def apply_past_minute(self, candle: Candle, index: int) -> None:
+        """Apply a whole minute from before the start: klines and 24 hours are the same as after a replay of it."""
+        self.open_minute(candle, index)
+        for tick in self.simulate_ticks(candle):
+            self.apply_past_tick(tick)
+        self.close_minute()
 
-    def begin(self, candle: Candle, index: int) -> tuple[Kline, ...]:
-        """Open the minute of row `index` of the dataset; its trades are numbered by it.
+    def open_minute(self, candle: Candle, index: int) -> tuple[Kline, ...]:
+        """Open the minute of row `index` of the dataset; the trade ids follow from the index.
 
-        Returns the longer klines that a hole in the data ends only now, to be told.
+        Returns the longer klines that close only now because of a gap in the data, to be published.
         Raises: ValueError for an index or a minute that is not after the last one.
         """
         if index <= self._index:
             raise ValueError(f"minute {index} after minute {self._index}")
-        late = self.klines.begin(candle, self.last_price or candle.open)
-        self._day.slide(candle.open_ms)
+        overdue = self.klines.open_minute(candle, self.last_price or candle.open)
+        self._rolling_24h.evict_before(candle.open_ms)
         self._index = index
         self._trade_id = index * self.ticks_per_minute
         self._end_id = self._trade_id + self.ticks_per_minute
         self.last_price = self.last_price or candle.open
-        return late
+        return overdue
 
-    def tick(self, tick: Tick, now_ms: int) -> Trade | None:
-        """Apply a tick of the open minute. Returns its trade; None for a quote alone."""
-        self.book.move(tick.bid, tick.ask)
+    def apply_tick(self, tick: Tick, now_ms: int) -> MarketTrade | None:
+        """Apply a tick of the open minute. Returns its trade; None for a quote without a trade."""
+        self.book.set_quote(tick.bid, tick.ask)
         self.changed_ms = now_ms
         if not tick.size:
             return None
-        trade = Trade(self._count(tick), tick.price, tick.size, tick.buyer, now_ms)
+        trade = MarketTrade(self._record_trade(tick), tick.price, tick.size, tick.buyer, now_ms)
         self.last_trade = trade
         self._trades.append(trade)
         return trade
 
-    def recall(self, tick: Tick) -> None:
-        """Apply a tick that was told before the start: counted, but not among the trades that are told again."""
-        self.book.move(tick.bid, tick.ask)
+    def apply_past_tick(self, tick: Tick) -> None:
+        """Apply a tick published before the start: it counts in klines and 24 hours, not in the recent trades."""
+        self.book.set_quote(tick.bid, tick.ask)
         if tick.size:
-            self._count(tick)
+            self._record_trade(tick)
 
-    def close(self) -> tuple[Kline, ...]:
-        """End the minute. Returns the klines that end with it, the minute's own first."""
-        done = self.klines.close()
-        self._day.add(done[0])
-        self.last_price = done[0].close
-        return done
+    def close_minute(self) -> tuple[Kline, ...]:
+        """Close the minute. Returns the klines that close with it, the minute first."""
+        closed = self.klines.close_minute()
+        self._rolling_24h.add(closed[0])
+        self.last_price = closed[0].close
+        return closed
 
-    def take(self, side: BookSide, price: int, size: int, now_ms: int) -> None:
-        """Take from the depth what an account's order was filled with; see `Book.take`."""
-        self.book.take(side, price, size)
+    def consume_depth(self, side: BookSide, price: int, size: int, now_ms: int) -> None:
+        """Remove the fill of an account's order from the depth; see `OrderBook.consume`."""
+        self.book.consume(side, price, size)
         self.changed_ms = now_ms
 
-    def restore(self, now_ms: int) -> None:
-        """Let what was taken from the depth come back before the next tick does it."""
+    def restore_depth(self, now_ms: int) -> None:
+        """Restore the consumed liquidity before the next tick."""
         self.book.restore()
         self.changed_ms = now_ms
 
-    def day(self) -> DayFigures:
-        """The last 24 hours; at the last price before anything has traded."""
-        figures = self._day.figures(self.klines.current(MINUTE))
-        if figures.open:
-            return figures
-        return figures._replace(open=self.last_price, high=self.last_price, low=self.last_price)
-
-    def recent(self, limit: int) -> Sequence[Trade]:
-        """The last trades, oldest first."""
-        return list(islice(self._trades, max(0, len(self._trades) - limit), None))
+    def statistics_24h(self) -> Statistics24h:
+        """Statistics of the last 24 hours; before the first trade all prices are the last price."""
+        statistics = self._rolling_24h.statistics(self.klines.current(MINUTE))
+        if statistics.open:
+            return statistics
+        return statistics._replace(open=self.last_price, high=self.last_price, low=self.last_price)
 
     def trades(
         self, limit: int, from_id: int | None = None, start_ms: int | None = None, end_ms: int | None = None
-    ) -> Sequence[Trade]:
-        """Recent trades within bounds, oldest first: the first `limit` after a start, otherwise the last."""
-        found = [
+    ) -> Sequence[MarketTrade]:
+        """Recent trades within bounds, oldest first: with a start the first `limit`, otherwise the last `limit`."""
+        matching = [
             trade
             for trade in self._trades
             if (from_id is None or trade.trade_id >= from_id)
             and (start_ms is None or trade.time_ms >= start_ms)
             and (end_ms is None or trade.time_ms <= end_ms)
         ]
-        return found[-limit:] if from_id is None and start_ms is None else found[:limit]
+        return matching[-limit:] if from_id is None and start_ms is None else matching[:limit]
 
-    def _count(self, tick: Tick) -> int:
-        """Number a trade and add it to what is summed up."""
+    def _record_trade(self, tick: Tick) -> int:
+        """Assign the next trade id and add the trade to the klines."""
         if self._trade_id >= self._end_id:
             raise ValueError(f"more than {self.ticks_per_minute} trades in minute {self._index}")
         self._trade_id += 1
         self.last_price = tick.price
         self.last_size = tick.size
-        self.klines.trade(self._trade_id, tick.price, tick.size, tick.buyer)
+        self.klines.add_trade(self._trade_id, tick.price, tick.size, tick.buyer)
         return self._trade_id

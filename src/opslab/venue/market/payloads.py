@@ -1,8 +1,8 @@
-"""Market data as the venue writes it: stream events and REST answers, ready for JSON.
+"""Market data payloads: stream events and REST responses, ready for JSON.
 
-Numbers are texts with the instrument's decimals. `E` is when an event is told, `T` when it happened, both on the wall
-clock; a kline's `t` and `T` are the dataset's. The events of every tick exist as JSON text too, written directly:
-the same as `json.dumps` of the dict, without spaces.
+Numbers are strings with the instrument's decimals. `E` is the time an event is sent, `T` the time it occurred, both on
+the wall clock; `t` and `T` of a kline are dataset times. The events of every tick are also written as JSON text
+directly: equal to `json.dumps` of the dict, without spaces.
 """
 
 from collections.abc import Iterable
@@ -10,7 +10,7 @@ from typing import Any
 
 from opslab.venue.market.fixed_point import decimal_writer, rounded
 from opslab.venue.market.klines import Kline
-from opslab.venue.market.market import Market, Trade
+from opslab.venue.market.market import Market, MarketTrade
 from opslab.venue.market.order_book import Depth
 
 Payload = dict[str, Any]
@@ -19,7 +19,7 @@ FUNDING_MS = 8 * 3_600_000
 DAY_MS = 86_400_000
 _NO_RATE = "0.00000000"
 _PERCENT = 3
-"""Decimals of a change in percent."""
+"""Decimals of a percent change."""
 _MARK = 8
 """Decimals of mark and index prices."""
 
@@ -65,7 +65,7 @@ class MarketPayloads:
             f'"E":{now_ms},"st":1}}'
         )
 
-    def agg_trade(self, trade: Trade, now_ms: int) -> Payload:
+    def agg_trade(self, trade: MarketTrade, now_ms: int) -> Payload:
         size = self._size(trade.size)
         return {
             "e": "aggTrade",
@@ -82,7 +82,7 @@ class MarketPayloads:
             "st": 1,
         }
 
-    def agg_trade_json(self, trade: Trade, now_ms: int) -> str:
+    def agg_trade_json(self, trade: MarketTrade, now_ms: int) -> str:
         trade_id, price, size, buyer, time_ms = trade
         text = self._size(size)
         return (
@@ -91,7 +91,7 @@ class MarketPayloads:
             f'"m":{"false" if buyer else "true"},"st":1}}'
         )
 
-    def trade(self, trade: Trade, now_ms: int) -> Payload:
+    def trade(self, trade: MarketTrade, now_ms: int) -> Payload:
         return {
             "e": "trade",
             "E": now_ms,
@@ -104,7 +104,7 @@ class MarketPayloads:
             "m": not trade.buyer,
         }
 
-    def trade_json(self, trade: Trade, now_ms: int) -> str:
+    def trade_json(self, trade: MarketTrade, now_ms: int) -> str:
         trade_id, price, size, buyer, time_ms = trade
         return (
             f'{{"e":"trade","E":{now_ms},"T":{time_ms},"s":"{self._symbol}","t":{trade_id},'
@@ -152,7 +152,7 @@ class MarketPayloads:
         )
 
     def depth_update(self, depth: Depth, now_ms: int) -> Payload:
-        """A push of a chain: what changed, or the best levels of a `depth5`, `depth10` or `depth20` stream."""
+        """One message of a depth stream: the changes, or the best levels of `depth5`, `depth10` and `depth20`."""
         return {
             "e": "depthUpdate",
             "E": now_ms,
@@ -181,46 +181,46 @@ class MarketPayloads:
         }
 
     def ticker(self, now_ms: int) -> Payload:
-        told = self.rest_ticker(now_ms)
+        ticker = self.rest_ticker(now_ms)
         return {
             "e": "24hrTicker",
             "E": now_ms,
             "s": self._symbol,
-            "p": told["priceChange"],
-            "P": told["priceChangePercent"],
-            "w": told["weightedAvgPrice"],
-            "c": told["lastPrice"],
-            "Q": told["lastQty"],
-            "o": told["openPrice"],
-            "h": told["highPrice"],
-            "l": told["lowPrice"],
-            "v": told["volume"],
-            "q": told["quoteVolume"],
-            "O": told["openTime"],
-            "C": told["closeTime"],
-            "F": told["firstId"],
-            "L": told["lastId"],
-            "n": told["count"],
+            "p": ticker["priceChange"],
+            "P": ticker["priceChangePercent"],
+            "w": ticker["weightedAvgPrice"],
+            "c": ticker["lastPrice"],
+            "Q": ticker["lastQty"],
+            "o": ticker["openPrice"],
+            "h": ticker["highPrice"],
+            "l": ticker["lowPrice"],
+            "v": ticker["volume"],
+            "q": ticker["quoteVolume"],
+            "O": ticker["openTime"],
+            "C": ticker["closeTime"],
+            "F": ticker["firstId"],
+            "L": ticker["lastId"],
+            "n": ticker["count"],
         }
 
     def mini_ticker(self, now_ms: int) -> Payload:
-        told = self.rest_ticker(now_ms)
+        ticker = self.rest_ticker(now_ms)
         return {
             "e": "24hrMiniTicker",
             "E": now_ms,
             "s": self._symbol,
-            "c": told["lastPrice"],
-            "o": told["openPrice"],
-            "h": told["highPrice"],
-            "l": told["lowPrice"],
-            "v": told["volume"],
-            "q": told["quoteVolume"],
+            "c": ticker["lastPrice"],
+            "o": ticker["openPrice"],
+            "h": ticker["highPrice"],
+            "l": ticker["lowPrice"],
+            "v": ticker["volume"],
+            "q": ticker["quoteVolume"],
         }
 
     # REST.
 
     def rest_depth(self, depth: Depth, now_ms: int) -> Payload:
-        """depth: a snapshot of the book."""
+        """depth: a snapshot of the order book."""
         return {
             "lastUpdateId": depth.last_id,
             "E": now_ms,
@@ -229,7 +229,7 @@ class MarketPayloads:
             "asks": self._levels(depth.asks),
         }
 
-    def rest_trades(self, trades: Iterable[Trade]) -> list[Payload]:
+    def rest_trades(self, trades: Iterable[MarketTrade]) -> list[Payload]:
         return [
             {
                 "id": trade.trade_id,
@@ -242,9 +242,9 @@ class MarketPayloads:
             for trade in trades
         ]
 
-    def rest_agg_trades(self, trades: Iterable[Trade]) -> list[Payload]:
-        told = ("a", "p", "q", "nq", "f", "l", "T", "m")
-        return [{key: event[key] for key in told} for event in (self.agg_trade(trade, 0) for trade in trades)]
+    def rest_agg_trades(self, trades: Iterable[MarketTrade]) -> list[Payload]:
+        keys = ("a", "p", "q", "nq", "f", "l", "T", "m")
+        return [{key: event[key] for key in keys} for event in (self.agg_trade(trade, 0) for trade in trades)]
 
     def rest_klines(self, klines: Iterable[Kline]) -> list[list[Any]]:
         return [
@@ -266,7 +266,7 @@ class MarketPayloads:
         ]
 
     def rest_price_klines(self, klines: Iterable[Kline]) -> list[list[Any]]:
-        """Of mark or index, which are the last price: nothing is traded at them, so that they have prices alone."""
+        """Klines of the mark or index price, which is the last price: prices only, no volume."""
         return [
             [
                 kline.open_ms,
@@ -283,27 +283,29 @@ class MarketPayloads:
         ]
 
     def rest_ticker(self, now_ms: int) -> Payload:
-        """The last 24 hours of the market's own time, told as those before `now_ms`."""
-        market, day = self._market, self._market.day()
+        """The last 24 hours of dataset time, presented as the 24 hours before `now_ms`."""
+        market, statistics = self._market, self._market.statistics_24h()
         last = market.last_price
-        change = last - day.open
+        change = last - statistics.open
         return {
             "symbol": self._symbol,
             "priceChange": self._price(change),
-            "priceChangePercent": self._percent(rounded(change * 10 ** (2 + _PERCENT), day.open) if day.open else 0),
-            "weightedAvgPrice": self._price(rounded(day.quote, day.volume) if day.volume else 0),
+            "priceChangePercent": self._percent(
+                rounded(change * 10 ** (2 + _PERCENT), statistics.open) if statistics.open else 0
+            ),
+            "weightedAvgPrice": self._price(rounded(statistics.quote, statistics.volume) if statistics.volume else 0),
             "lastPrice": self._price(last),
             "lastQty": self._size(market.last_size),
-            "openPrice": self._price(day.open),
-            "highPrice": self._price(day.high),
-            "lowPrice": self._price(day.low),
-            "volume": self._volume(day.volume),
-            "quoteVolume": self._money(day.quote),
+            "openPrice": self._price(statistics.open),
+            "highPrice": self._price(statistics.high),
+            "lowPrice": self._price(statistics.low),
+            "volume": self._volume(statistics.volume),
+            "quoteVolume": self._money(statistics.quote),
             "openTime": now_ms - DAY_MS,
             "closeTime": now_ms,
-            "firstId": day.first_id,
-            "lastId": day.last_id,
-            "count": day.trades,
+            "firstId": statistics.first_id,
+            "lastId": statistics.last_id,
+            "count": statistics.trades,
         }
 
     def rest_price(self, now_ms: int) -> Payload:
@@ -341,10 +343,10 @@ class MarketPayloads:
         return self._price(self._market.mark_price) + self._mark_zeros
 
     def _money(self, quote: int) -> str:
-        """Price times size, in the decimals of a price."""
+        """Format price times size with the decimals of a price."""
         return self._price(rounded(quote, self._size_scale))
 
 
 def _next_funding_ms(now_ms: int) -> int:
-    """Funding is not simulated; its clock is."""
+    """The next funding time. The funding schedule is simulated, the funding itself is not."""
     return now_ms // FUNDING_MS * FUNDING_MS + FUNDING_MS

@@ -1,4 +1,4 @@
-"""What happened in the last 24 hours of the market, by its own clock."""
+"""Statistics of the last 24 hours, in dataset time."""
 
 from collections import deque
 from typing import NamedTuple
@@ -9,8 +9,8 @@ from opslab.venue.market.klines import Kline
 DAY_MINUTES = 1440
 
 
-class DayFigures(NamedTuple):
-    """The open minute included. Prices 0 when nothing has happened yet; ids -1 without trades."""
+class Statistics24h(NamedTuple):
+    """The open minute is included. Prices are 0 before the first minute; ids are -1 without trades."""
 
     open: int
     high: int
@@ -22,21 +22,21 @@ class DayFigures(NamedTuple):
     last_id: int
 
 
-class Day:
-    """A window of closed minutes that slides. Adding one and asking take the same time however full it is."""
+class Rolling24h:
+    """A sliding window of closed minutes. Adding a minute and reading the statistics take constant time."""
 
     def __init__(self) -> None:
         self._minutes: deque[Kline] = deque()
         self._highs: deque[tuple[int, int]] = deque()
-        """(open_ms, high), falling: each the highest of all that come after it."""
+        """(open_ms, high), decreasing: each is the highest of all later minutes."""
         self._lows: deque[tuple[int, int]] = deque()
         self._volume = self._quote = self._trades = 0
         self._traded: deque[tuple[int, int, int]] = deque()
-        """(open_ms, first id, last id) of the minutes with trades."""
+        """(open_ms, first trade id, last trade id) of the minutes with trades."""
 
     def add(self, minute: Kline) -> None:
-        """A closed minute, later than all before."""
-        self.slide(minute.open_ms)
+        """Add a closed minute, later than all before."""
+        self.evict_before(minute.open_ms)
         self._minutes.append(minute)
         self._volume += minute.volume
         self._quote += minute.quote
@@ -50,31 +50,31 @@ class Day:
         if minute.trades:
             self._traded.append((minute.open_ms, minute.first_id, minute.last_id))
 
-    def slide(self, open_ms: int) -> None:
-        """Forget what is not in the day that ends with the minute of `open_ms`."""
+    def evict_before(self, open_ms: int) -> None:
+        """Drop the minutes outside the 24 hours that end with the minute of `open_ms`."""
         first_ms = open_ms - (DAY_MINUTES - 1) * MINUTE_MS
         while self._minutes and self._minutes[0].open_ms < first_ms:
-            gone = self._minutes.popleft()
-            self._volume -= gone.volume
-            self._quote -= gone.quote
-            self._trades -= gone.trades
-        for stamped in (self._highs, self._lows):
-            while stamped and stamped[0][0] < first_ms:
-                stamped.popleft()
+            evicted = self._minutes.popleft()
+            self._volume -= evicted.volume
+            self._quote -= evicted.quote
+            self._trades -= evicted.trades
+        for extremes in (self._highs, self._lows):
+            while extremes and extremes[0][0] < first_ms:
+                extremes.popleft()
         while self._traded and self._traded[0][0] < first_ms:
             self._traded.popleft()
 
-    def figures(self, current: Kline | None) -> DayFigures:
-        """current: the open minute, if there is one; it counts once it has a trade."""
+    def statistics(self, current: Kline | None) -> Statistics24h:
+        """current: the open minute, None if there is none; it counts once it has a trade."""
         minutes, traded = self._minutes, self._traded
         if current is None or current.closed or not current.trades:
             if not minutes:
-                return DayFigures(0, 0, 0, 0, 0, 0, -1, -1)
+                return Statistics24h(0, 0, 0, 0, 0, 0, -1, -1)
             ids = (traded[0][1], traded[-1][2]) if traded else (-1, -1)
-            return DayFigures(
+            return Statistics24h(
                 minutes[0].open, self._highs[0][1], self._lows[0][1], self._volume, self._quote, self._trades, *ids
             )
-        return DayFigures(
+        return Statistics24h(
             minutes[0].open if minutes else current.open,
             max(self._highs[0][1], current.high) if minutes else current.high,
             min(self._lows[0][1], current.low) if minutes else current.low,

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from opslab.venue.api_error import Refusal
+from opslab.venue.api_error import ApiError
 
 Params = Mapping[str, str]
 Security = Literal["none", "key", "signed"]
@@ -13,7 +13,7 @@ Security = Literal["none", "key", "signed"]
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """`answer` takes the request's parameters and gives what is sent back, ready for JSON. It raises Refusal."""
+    """`answer` takes the request's parameters and gives what is sent back, ready for JSON. It raises ApiError."""
 
     answer: Callable[[Params], Any]
     weight: int | Callable[[Params], int] = 1
@@ -27,22 +27,22 @@ class Endpoint:
         return self.weight if isinstance(self.weight, int) else self.weight(params)
 
 
-Table = Mapping[tuple[str, str], Endpoint]
+EndpointTable = Mapping[tuple[str, str], Endpoint]
 """(method, path) to endpoint."""
 
 
-def whole(params: Params, name: str, default: int, least: int, most: int) -> int:
-    """A whole number within bounds. Raises Refusal."""
+def parse_integer(params: Params, name: str, default: int, least: int, most: int) -> int:
+    """A whole number within bounds. Raises ApiError."""
     text = params.get(name)
     if text is None:
         return default
     if not (text.isascii() and text.isdigit() and len(text) <= 18):
-        raise Refusal.malformed(name)
+        raise ApiError.malformed(name)
     if not least <= int(text) <= most:
-        raise Refusal.invalid(name)
+        raise ApiError.invalid(name)
     return int(text)
 
 
-def optional_whole(params: Params, name: str) -> int | None:
-    """Raises Refusal for what is no whole number."""
-    return whole(params, name, 0, 0, 10**18) if name in params else None
+def parse_optional_integer(params: Params, name: str) -> int | None:
+    """Raises ApiError for what is no whole number."""
+    return parse_integer(params, name, 0, 0, 10**18) if name in params else None

@@ -13,19 +13,19 @@ from random import sample
 from pydantic_core import to_json
 
 from opslab.errors import Environment
-from opslab.venue.api_error import Refusal
-from opslab.venue.counters import Tally
+from opslab.venue.api_error import ApiError
+from opslab.venue.counters import Counters
 
 MAX_CONNECTIONS = 512
-FIRST_SECONDS = 10.0
+FIRST_REQUEST_SECONDS = 10.0
 """From a connection's begin to its first request."""
-NEXT_SECONDS = 90.0
+NEXT_REQUEST_SECONDS = 90.0
 """From the end of a request's work to the next request; taking its answer counts in."""
 BACKLOG = 512
-LEAST_PORT = 10_000
+MIN_PORT = 10_000
 TRIES = 20
 _CLIENT_PORTS = Path("/proc/sys/net/ipv4/ip_local_port_range")
-_FULL = to_json(Refusal.of(-1008).body())
+_FULL = to_json(ApiError.of(-1008).body())
 _FULL_HEAD = f"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: {len(_FULL)}\r\n\r\n".encode()
 
 
@@ -43,11 +43,11 @@ class _Visit:
     """When it is cut; None while its request is at work, or it has become a socket that has rules of its own."""
 
 
-class Front:
-    def __init__(self, inner: Callable[[], asyncio.Protocol], tally: Tally) -> None:
+class Listener:
+    def __init__(self, inner: Callable[[], asyncio.Protocol], counters: Counters) -> None:
         """inner: makes the protocol that serves one connection."""
         self._inner = inner
-        self._tally = tally
+        self._counters = counters
         self._visits: dict[asyncio.BaseTransport, _Visit] = {}
         self._expected = 0
         self._place = ("", 0)
@@ -71,7 +71,7 @@ class Front:
         self._place = (host, self._listener.sockets[0].getsockname()[1])
         return self._place[1]
 
-    async def go_deaf(self) -> None:
+    async def stop_listening(self) -> None:
         """Stop listening: who connects is refused. Connections that are open stay. Counted: see `hear_again`."""
         self._deaf += 1
         if self._listener is None:
@@ -83,7 +83,7 @@ class Front:
         self._kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self._kept.bind(self._place)
 
-    async def hear_again(self) -> None:
+    async def resume_listening(self) -> None:
         """Listen again, at the same place, when as many have asked for it as for silence."""
         self._deaf -= 1
         if self._deaf == 0 and self._kept is not None:
@@ -104,14 +104,14 @@ class Front:
 
     def done(self, transport: asyncio.BaseTransport | None) -> None:
         """It may take its answer, and ask again."""
-        self._set(transport, asyncio.get_running_loop().time() + NEXT_SECONDS)
+        self._set(transport, asyncio.get_running_loop().time() + NEXT_REQUEST_SECONDS)
 
-    def cut_late(self) -> None:
+    def reset_expired(self) -> None:
         """Cut those that have taken too long. Called now and then."""
         now = asyncio.get_running_loop().time()
         for transport, visit in list(self._visits.items()):
             if visit.until is not None and now > visit.until:
-                self._tally.count("slow connections")
+                self._counters.count("slow connections")
                 assert isinstance(transport, asyncio.Transport)
                 cut(transport)
 
@@ -132,7 +132,7 @@ class Front:
 
     def _visitor(self) -> asyncio.Protocol:
         if self._expected >= MAX_CONNECTIONS:
-            self._tally.count("too many connections")
+            self._counters.count("too many connections")
             return _TurnedAway()
         self._expected += 1
         return _Visitor(self, self._inner())
@@ -142,7 +142,7 @@ class Front:
             visit.until = until
 
     def came(self, transport: asyncio.BaseTransport) -> None:
-        self._visits[transport] = _Visit(asyncio.get_running_loop().time() + FIRST_SECONDS)
+        self._visits[transport] = _Visit(asyncio.get_running_loop().time() + FIRST_REQUEST_SECONDS)
 
     def left(self, transport: asyncio.BaseTransport | None) -> None:
         self._expected -= 1
@@ -155,22 +155,22 @@ def _own_ports() -> range:
     and nobody could listen there until it lets go."""
     with suppress(OSError, ValueError):
         first = int(_CLIENT_PORTS.read_text().split()[0])
-        if first >= 2 * LEAST_PORT:
-            return range(LEAST_PORT, first)
-    return range(LEAST_PORT, 2 * LEAST_PORT)
+        if first >= 2 * MIN_PORT:
+            return range(MIN_PORT, first)
+    return range(MIN_PORT, 2 * MIN_PORT)
 
 
 class _Visitor(asyncio.Protocol):
     """One connection, on its way to the protocol that serves it."""
 
-    def __init__(self, front: Front, inner: asyncio.Protocol) -> None:
-        self._front = front
+    def __init__(self, listener: Listener, inner: asyncio.Protocol) -> None:
+        self._port_listener = listener
         self._transport: asyncio.BaseTransport | None = None
         self._inner = inner
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
-        self._front.came(transport)
+        self._port_listener.came(transport)
         self._inner.connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
@@ -186,7 +186,7 @@ class _Visitor(asyncio.Protocol):
         self._inner.resume_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._front.left(self._transport)
+        self._port_listener.left(self._transport)
         self._inner.connection_lost(exc)
 
 

@@ -9,7 +9,7 @@ from pydantic_core import from_json, to_json
 
 from opslab.venue.market.klines import INTERVALS
 from opslab.venue.transport.sessions import Connection
-from opslab.venue.transport.user_data_stream import UserStream
+from opslab.venue.transport.user_data_stream import UserDataStream
 
 MAX_STREAMS = 1024
 """Of one connection: Binance's own figure."""
@@ -21,7 +21,7 @@ _UNKNOWN_METHOD = (
 )
 
 
-def depth_terms(kind: str) -> tuple[int | None, int] | None:
+def parse_depth_stream(kind: str) -> tuple[int | None, int] | None:
     """(levels, None for the changes; milliseconds between pushes) of `depth`, `depth5@100ms` and the like."""
     found = _DEPTH.fullmatch(kind)
     return (int(found[1]) if found[1] else None, int(found[2] or 250)) if found else None
@@ -37,7 +37,7 @@ def is_served(name: str, symbol: str) -> bool:
     if kind.startswith("kline_"):
         return kind.removeprefix("kline_") in INTERVALS
     plain = ("bookTicker", "aggTrade", "trade", "markPrice", "markPrice@1s", "ticker", "miniTicker")
-    return kind in plain or depth_terms(kind) is not None
+    return kind in plain or parse_depth_stream(kind) is not None
 
 
 class Subscriber:
@@ -54,24 +54,24 @@ class Subscriber:
         """Listen keys that it chose by message."""
 
 
-class Streams:
+class MarketStreams:
     """`publish` hands a message to those who asked for its stream."""
 
-    def __init__(self, symbol: str, users: UserStream | None = None) -> None:
+    def __init__(self, symbol: str, users: UserDataStream | None = None) -> None:
         """users: whose key can be chosen like a stream's name."""
         self._symbol = symbol
         self._users = users
         self._by_name: dict[str, set[Subscriber]] = {}
-        self.candles_wanted = asyncio.Event()
+        self.candles_requested = asyncio.Event()
         """Somebody has subscribed to candles, once."""
-        self.candles_followed = asyncio.Event()
+        self.candles_subscribed = asyncio.Event()
         """Somebody subscribes to candles now."""
         self._candles: set[str] = set()
         """Streams of candles that somebody follows."""
-        self.anything_wanted = asyncio.Event()
-        self.on_first: Callable[[str, Callable[[str], None]], None] = lambda _name, _send: None
+        self.any_requested = asyncio.Event()
+        self.on_subscribe: Callable[[str, Callable[[str], None]], None] = lambda _name, _send: None
         """Called with a stream somebody just subscribed to, and how to send to that one alone."""
-        self.on_last: Callable[[str], None] = lambda _name: None
+        self.on_unused: Callable[[str], None] = lambda _name: None
         """Called with a stream that nobody follows any more."""
 
     def wanted(self, name: str) -> bool:
@@ -100,16 +100,16 @@ class Streams:
                 continue
             subscriber.names.add(name)
             self._by_name.setdefault(name, set()).add(subscriber)
-            self.anything_wanted.set()
+            self.any_requested.set()
             if "@kline_" in name:
                 self._candles.add(name)
-                self.candles_wanted.set()
-                self.candles_followed.set()
+                self.candles_requested.set()
+                self.candles_subscribed.set()
 
             def send(text: str, name: str = name) -> None:
                 subscriber.connection.send(_wrapped(name, text) if subscriber.combined else text, name)
 
-            self.on_first(name, send)
+            self.on_subscribe(name, send)
 
     def unsubscribe(self, subscriber: Subscriber, names: Iterable[str]) -> None:
         for name in list(names):
@@ -121,8 +121,8 @@ class Streams:
                     del self._by_name[name]
                     self._candles.discard(name)
                     if not self._candles:
-                        self.candles_followed.clear()
-                    self.on_last(name)
+                        self.candles_subscribed.clear()
+                    self.on_unused(name)
 
     def leave(self, subscriber: Subscriber) -> None:
         self.unsubscribe(subscriber, list(subscriber.names))

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from opslab.model.messages.venue_messages import VenueLimits
-from opslab.venue.api_error import Refusal
+from opslab.venue.api_error import ApiError
 
 MINUTE_MS = 60_000
 TEN_SECONDS_MS = 10_000
@@ -42,7 +42,7 @@ class _Address:
     last_ban_ms: int = 0
 
 
-class Limiter:
+class RateLimiter:
     """Counts what each address has asked for."""
 
     def __init__(self, limits: VenueLimits) -> None:
@@ -50,7 +50,7 @@ class Limiter:
         self._addresses: dict[str, _Address] = {}
 
     def charge(self, address: str, weight: int, now_ms: int) -> dict[str, str]:
-        """Headers for the answer. Raises Refusal with 429, or 418 once 429 was ignored."""
+        """Headers for the answer. Raises ApiError with 429, or 418 once 429 was ignored."""
         found = self._of(address)
         if now_ms < found.banned_until_ms:
             raise _banned(found, now_ms)
@@ -67,14 +67,14 @@ class Limiter:
                 "per minute. Please use the websocket for live updates to avoid polling the API."
             )
             headers = {"Retry-After": str(seconds), **_weight_header(found)}
-            raise Refusal(-1003, message, http_status=429, headers=headers)
+            raise ApiError(-1003, message, http_status=429, headers=headers)
         if found.weight.used == 0:
             found.ignored = 0
         found.weight.used = used
         return _weight_header(found)
 
     def order(self, address: str, now_ms: int) -> dict[str, str]:
-        """Count one new order. Raises Refusal with 429."""
+        """Count one new order. Raises ApiError with 429."""
         found = self._of(address)
         limits = (
             (found.orders_10s, self._limits.orders_per_10_seconds),
@@ -84,7 +84,7 @@ class Limiter:
             if window.at(now_ms) >= limit:
                 message = f"Too many new orders; current limit is {limit} orders per {_name(window)}."
                 headers = {"Retry-After": str(_seconds(window.left_ms(now_ms))), **_order_headers(found)}
-                raise Refusal(-1015, message, http_status=429, headers=headers)
+                raise ApiError(-1015, message, http_status=429, headers=headers)
         for window, _ in limits:
             window.used += 1
         return _order_headers(found)
@@ -112,7 +112,7 @@ class Limiter:
         return found
 
 
-def rate_limits(limits: VenueLimits) -> list[dict[str, object]]:
+def exchange_info_limits(limits: VenueLimits) -> list[dict[str, object]]:
     """As exchangeInfo tells them."""
     return [
         {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": limits.weight_per_minute},
@@ -121,13 +121,13 @@ def rate_limits(limits: VenueLimits) -> list[dict[str, object]]:
     ]
 
 
-def _banned(found: _Address, now_ms: int) -> Refusal:
+def _banned(found: _Address, now_ms: int) -> ApiError:
     message = (
         f"Way too many requests; IP banned until {found.banned_until_ms}. "
         "Please use the websocket for live updates to avoid bans."
     )
     headers = {"Retry-After": str(_seconds(found.banned_until_ms - now_ms))}
-    return Refusal(-1003, message, http_status=418, headers=headers)
+    return ApiError(-1003, message, http_status=418, headers=headers)
 
 
 def _weight_header(found: _Address) -> dict[str, str]:

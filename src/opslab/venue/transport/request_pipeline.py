@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from opslab.model.messages.venue_messages import VenueKey
-from opslab.venue.api_error import Refusal
-from opslab.venue.counters import Tally
-from opslab.venue.event_log import Say
-from opslab.venue.fault_hooks import Call, Seams
+from opslab.venue.api_error import ApiError
+from opslab.venue.counters import Counters
+from opslab.venue.event_log import EventLogger
+from opslab.venue.fault_hooks import Call, FaultHooks
 from opslab.venue.transport.endpoint import Endpoint
-from opslab.venue.transport.rate_limits import Limiter
+from opslab.venue.transport.rate_limits import RateLimiter
 from opslab.venue.transport.signing import check_key, check_signature, check_time
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class Credentials:
     """What a request gives to say who it is from."""
 
     address: str
@@ -27,32 +27,32 @@ class Claim:
     signature: str | None
 
 
-class Gate:
+class RequestPipeline:
     def __init__(
         self,
         key: VenueKey,
-        limiter: Limiter,
+        limiter: RateLimiter,
         latency_ms: int,
         now_ms: Callable[[], int],
         true_ms: Callable[[], int],
-        say: Say,
-        seams: Seams,
-        tally: Tally,
+        log_event: EventLogger,
+        hooks: FaultHooks,
+        counters: Counters,
     ) -> None:
         """now_ms: the clock that clients are told. true_ms: one that no fault sets, by which requests are counted."""
         self._key = key
-        self.seams = seams
+        self.hooks = hooks
         self._latency_ms = latency_ms
         self.now_ms = now_ms
         self._true_ms = true_ms
         self._limiter = limiter
-        self._say = say
-        self.tally = tally
+        self._log_event = log_event
+        self.counters = counters
 
     async def answer(
-        self, call: Call, endpoint: Endpoint, params: Mapping[str, Any], claim: Claim, headers: dict[str, str]
+        self, call: Call, endpoint: Endpoint, params: Mapping[str, Any], claim: Credentials, headers: dict[str, str]
     ) -> Any:
-        """The endpoint's answer. headers: filled with what the limits have to say. Raises Refusal."""
+        """The endpoint's answer. headers: filled with what the limits have to say. Raises ApiError."""
         try:
             headers.update(self.charge(claim.address, endpoint.cost(params)))
             self._check(endpoint, params, claim)
@@ -61,17 +61,17 @@ class Gate:
             if endpoint.slow and self._latency_ms:
                 await asyncio.sleep(self._latency_ms / 1000)
             if endpoint.slow:
-                for order_hook in list(self.seams.orders):
+                for order_hook in list(self.hooks.orders):
                     order_hook(call)
-            found = self.seams.answered(call, self._asked(endpoint, params))
-            await self.seams.behind(call)
+            found = self.hooks.answered(call, self._asked(endpoint, params))
+            await self.hooks.behind(call)
             return found
-        except Refusal as refusal:
+        except ApiError as refusal:
             headers.update(refusal.headers)
             raise
 
     def charge(self, address: str, weight: int) -> dict[str, str]:
-        """Headers for the answer. Raises Refusal."""
+        """Headers for the answer. Raises ApiError."""
         return self._limiter.charge(address, weight, self._true_ms())
 
     def counts(self, address: str) -> list[dict[str, object]]:
@@ -81,13 +81,13 @@ class Gate:
     def _asked(self, endpoint: Endpoint, params: Mapping[str, Any]) -> Any:
         try:
             return endpoint.answer(params)
-        except Refusal:
+        except ApiError:
             raise
         except Exception as bug:  # noqa: BLE001  (one request must not end the venue; its log says what happened)
-            self._say("bug", {"traceback": "".join(traceback.format_exception(bug))})
-            raise Refusal.of(-1000) from None
+            self._log_event("bug", {"traceback": "".join(traceback.format_exception(bug))})
+            raise ApiError.of(-1000) from None
 
-    def _check(self, endpoint: Endpoint, params: Mapping[str, Any], claim: Claim) -> None:
+    def _check(self, endpoint: Endpoint, params: Mapping[str, Any], claim: Credentials) -> None:
         if endpoint.security == "none":
             return
         check_key(self._key, claim.api_key)

@@ -7,11 +7,11 @@ from aiohttp import web
 from aiohttp.http import HttpProcessingError
 from pydantic_core import to_json
 
-from opslab.venue.api_error import Refusal
-from opslab.venue.fault_hooks import Call, Unanswered
-from opslab.venue.transport.endpoint import Table
-from opslab.venue.transport.request_pipeline import Claim, Gate
-from opslab.venue.transport.signing import signed_of_query
+from opslab.venue.api_error import ApiError
+from opslab.venue.fault_hooks import Call, AnswerWithheld
+from opslab.venue.transport.endpoint import EndpointTable
+from opslab.venue.transport.request_pipeline import Credentials, RequestPipeline
+from opslab.venue.transport.signing import query_signature
 
 MAX_BODY_BYTES = 64 << 10
 MAX_PARAMS = 100
@@ -19,14 +19,14 @@ BODY_SECONDS = 10.0
 
 
 class Rest:
-    def __init__(self, table: Table, gate: Gate) -> None:
+    def __init__(self, table: EndpointTable, pipeline: RequestPipeline) -> None:
         self._table = table
-        self._gate = gate
+        self._pipeline = pipeline
 
     async def handle(self, request: web.Request) -> web.Response:
         headers: dict[str, str] = {}
         call = Call(request.method, request.path, "rest")
-        reply = await self._gate.seams.before(call)
+        reply = await self._pipeline.hooks.before(call)
         if reply is not None:
             return web.Response(
                 status=reply.status, body=reply.body, headers=reply.headers, content_type=reply.content_type
@@ -34,10 +34,10 @@ class Rest:
         try:
             found = await self._answer(call, request, headers)
             return _response(200, found, headers)
-        except Refusal as refusal:
-            self._gate.tally.count_refusal(refusal.code)
+        except ApiError as refusal:
+            self._pipeline.counters.count_api_error(refusal.code)
             return _response(refusal.http_status, refusal.body(), {**headers, **refusal.headers})
-        except Unanswered:
+        except AnswerWithheld:
             if request.transport:
                 request.transport.abort()
             return web.Response()  # to nobody
@@ -45,12 +45,12 @@ class Rest:
     async def _answer(self, call: Call, request: web.Request, headers: dict[str, str]) -> object:
         endpoint = self._table.get((request.method, request.path))
         if endpoint is None:
-            headers.update(self._gate.charge(_address(request), 1))
-            raise Refusal(-5000, f"Path {request.path[:100]}, Method {request.method} is invalid", http_status=404)
+            headers.update(self._pipeline.charge(_address(request), 1))
+            raise ApiError(-5000, f"Path {request.path[:100]}, Method {request.method} is invalid", http_status=404)
         query, body = request.rel_url.raw_query_string, await _body(request)
-        signed, signature = signed_of_query(query, body)
-        claim = Claim(_address(request), request.headers.get("X-MBX-APIKEY"), signed, signature)
-        return await self._gate.answer(call, endpoint, _params(query, body), claim, headers)
+        signed, signature = query_signature(query, body)
+        claim = Credentials(_address(request), request.headers.get("X-MBX-APIKEY"), signed, signature)
+        return await self._pipeline.answer(call, endpoint, _params(query, body), claim, headers)
 
 
 def _address(request: web.Request) -> str:
@@ -58,26 +58,26 @@ def _address(request: web.Request) -> str:
 
 
 async def _body(request: web.Request) -> str:
-    """Raises Refusal for what is no text."""
+    """Raises ApiError for what is no text."""
     if not request.can_read_body:
         return ""
     try:
         async with asyncio.timeout(BODY_SECONDS):
             data = await request.read()  # bounded by the server
     except TimeoutError:
-        raise Refusal(-1007, "Timeout waiting for the request's body.", http_status=408) from None
+        raise ApiError(-1007, "Timeout waiting for the request's body.", http_status=408) from None
     except ConnectionError:
-        raise Unanswered from None  # who asked is gone
+        raise AnswerWithheld from None  # who asked is gone
     except (HttpProcessingError, web.RequestPayloadError):
-        raise Refusal(-1000, "The request's body cannot be read.") from None
+        raise ApiError(-1000, "The request's body cannot be read.") from None
     try:
         return data.decode("ascii")
     except UnicodeDecodeError:
-        raise Refusal.illegal("body", "[ -~]*") from None
+        raise ApiError.illegal("body", "[ -~]*") from None
 
 
 def _params(query: str, body: str) -> dict[str, str]:
-    """Of query and form. Raises Refusal for one that comes twice, or for too many."""
+    """Of query and form. Raises ApiError for one that comes twice, or for too many."""
     try:
         pairs = [
             pair
@@ -85,10 +85,10 @@ def _params(query: str, body: str) -> dict[str, str]:
             for pair in parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=MAX_PARAMS)
         ]
     except ValueError:
-        raise Refusal.of(-1101 if f"{query}&{body}".count("&") > MAX_PARAMS else -1130, "query") from None
+        raise ApiError.of(-1101 if f"{query}&{body}".count("&") > MAX_PARAMS else -1130, "query") from None
     params = dict(pairs)
     if len(params) < len(pairs):
-        raise Refusal.of(-1101)
+        raise ApiError.of(-1101)
     return params
 
 

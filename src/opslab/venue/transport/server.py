@@ -13,18 +13,18 @@ from aiohttp.http import HttpProcessingError
 from pydantic_core import to_json
 
 from opslab.errors import Usage
-from opslab.venue.api_error import Refusal
-from opslab.venue.counters import Tally
-from opslab.venue.event_log import Say
-from opslab.venue.fault_hooks import Kind, Seams
-from opslab.venue.transport.endpoint import Table
-from opslab.venue.transport.listener import Front
-from opslab.venue.transport.market_streams import Streams, Subscriber, is_served
-from opslab.venue.transport.request_pipeline import Gate
+from opslab.venue.api_error import ApiError
+from opslab.venue.counters import Counters
+from opslab.venue.event_log import EventLogger
+from opslab.venue.fault_hooks import ConnectionKind, FaultHooks
+from opslab.venue.transport.endpoint import EndpointTable
+from opslab.venue.transport.listener import Listener
+from opslab.venue.transport.market_streams import MarketStreams, Subscriber, is_served
+from opslab.venue.transport.request_pipeline import RequestPipeline
 from opslab.venue.transport.rest import MAX_BODY_BYTES, Rest
-from opslab.venue.transport.sessions import Clients, Connection, serve_socket
+from opslab.venue.transport.sessions import Clients, Connection, serve_websocket
 from opslab.venue.transport.trading_socket import TradingSocket
-from opslab.venue.transport.user_data_stream import UserStream
+from opslab.venue.transport.user_data_stream import UserDataStream
 
 ROUTES = ("", "/market", "/public", "/private")
 """Prefixes under which the market's and the account's streams are all found."""
@@ -43,32 +43,32 @@ HEADER_BYTES = 16 << 10
 class Server:
     def __init__(
         self,
-        table: Table,
-        gate: Gate,
-        streams: Streams,
-        users: UserStream,
+        table: EndpointTable,
+        pipeline: RequestPipeline,
+        streams: MarketStreams,
+        users: UserDataStream,
         symbol: str,
-        say: Say,
-        seams: Seams,
-        tally: Tally,
+        log_event: EventLogger,
+        hooks: FaultHooks,
+        counters: Counters,
     ) -> None:
-        self.clients = Clients(tally)
-        self._tally = tally
+        self.clients = Clients(counters)
+        self._counters = counters
         self._table = table
-        self._gate = gate
+        self._pipeline = pipeline
         self._streams = streams
         self._users = users
         self._symbol = symbol
-        self._say = say
-        self._seams = seams
+        self._log_event = log_event
+        self._hooks = hooks
         self._runner: web.AppRunner | None = None
-        self.front: Front | None = None
+        self.listener: Listener | None = None
 
     async def listen(self, host: str, port: int) -> int:
         """Begin to serve; the port, which was free when `port` is 0. Raises Usage for an address of elsewhere."""
         if not is_loopback(host):
             raise Usage(f"the venue serves loopback addresses only, and {host} is none", hint="127.0.0.1, or ::1")
-        rest = Rest(self._table, self._gate)
+        rest = Rest(self._table, self._pipeline)
         app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[self._as_json])
         for route in ROUTES:
             app.router.add_get(f"{route}/ws", self._stream)
@@ -80,7 +80,7 @@ class Server:
         self._runner = web.AppRunner(
             app,
             access_log=None,
-            logger=_logger(self._tally, self._say),
+            logger=_logger(self._counters, self._log_event),
             max_line_size=HEADER_BYTES,
             max_field_size=HEADER_BYTES,
             shutdown_timeout=CLOSE_SECONDS,
@@ -89,9 +89,9 @@ class Server:
         )
         await self._runner.setup()
         assert self._runner.server is not None
-        self.front = Front(self._runner.server, self._tally)
+        self.listener = Listener(self._runner.server, self._counters)
         try:
-            return await self.front.listen(host, port)
+            return await self.listener.listen(host, port)
         except BaseException:
             await self._runner.cleanup()
             raise
@@ -99,17 +99,17 @@ class Server:
     @property
     def connections(self) -> int:
         """Open ones, of every kind."""
-        return len(self.front) if self.front else 0
+        return len(self.listener) if self.listener else 0
 
-    def cut_late(self) -> None:
+    def reset_expired(self) -> None:
         """Cut connections that have taken too long. Called now and then."""
-        if self.front:
-            self.front.cut_late()
+        if self.listener:
+            self.listener.reset_expired()
 
     async def stop(self) -> None:
         """Say goodbye to everybody, and close."""
-        if self.front:
-            self.front.close()
+        if self.listener:
+            self.listener.close()
         leaving = [connection.close(GOING_AWAY, "the venue is closing") for connection in list(self.clients)]
         if leaving:
             with suppress(TimeoutError):
@@ -127,7 +127,7 @@ class Server:
         keys = [name for name in names if _LISTEN_KEY.fullmatch(name)]
         keys += request.query.getall("listenKey", [])
         if any(not self._users.knows(key) for key in keys):
-            raise Refusal.of(-1125)
+            raise ApiError.of(-1125)
         self._let_in("user" if keys else "market")
         subscribers: list[Subscriber] = []
 
@@ -140,11 +140,11 @@ class Server:
             self._told("connected", connection, "user stream" if keys else "market streams")
 
         try:
-            socket, connection = await serve_socket(
+            socket, connection = await serve_websocket(
                 request,
                 self.clients,
                 "user" if keys else "market",
-                self._seams,
+                self._hooks,
                 lambda _, text: self._streams.heard(subscribers[0], text),
                 opened,
             )
@@ -160,12 +160,12 @@ class Server:
         sockets: list[TradingSocket] = []
 
         def opened(connection: Connection) -> None:
-            sockets.append(TradingSocket(self._table, self._gate, connection))
+            sockets.append(TradingSocket(self._table, self._pipeline, connection))
             self._told("connected", connection, "trading socket")
 
         try:
-            socket, connection = await serve_socket(
-                request, self.clients, "trading", self._seams, lambda _, text: sockets[0].heard(text), opened
+            socket, connection = await serve_websocket(
+                request, self.clients, "trading", self._hooks, lambda _, text: sockets[0].heard(text), opened
             )
         finally:
             for found in sockets:
@@ -178,59 +178,59 @@ class Server:
         self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
         """Answers for who is here; and refusals of the server itself in the venue's form."""
-        assert self.front
+        assert self.listener
         transport = request.transport
-        self.front.at_work(transport)
+        self.listener.at_work(transport)
         try:
             if not is_loopback(_host(request)):  # a page of elsewhere that made a name point here
-                self._tally.count("hosts of elsewhere")
-                raise Refusal(-1000, "This host is not served here.", http_status=403)
+                self._counters.count("hosts of elsewhere")
+                raise ApiError(-1000, "This host is not served here.", http_status=403)
             return await handler(request)
-        except Refusal as refusal:
-            self._tally.count_refusal(refusal.code)
+        except ApiError as refusal:
+            self._counters.count_api_error(refusal.code)
             return _refused(refusal.http_status, refusal.body())
         except web.HTTPException as error:
-            self._tally.count(_HTTP_KINDS.get(error.status, "other requests"))
+            self._counters.count(_HTTP_KINDS.get(error.status, "other requests"))
             return _refused(error.status, {"code": -1000, "msg": error.reason})
         finally:
-            self.front.done(transport)
+            self.listener.done(transport)
 
-    def _let_in(self, kind: Kind) -> None:
-        """Raises Refusal when there are too many, or while a fault turns connections of this kind away."""
+    def _let_in(self, kind: ConnectionKind) -> None:
+        """Raises ApiError when there are too many, or while a fault turns connections of this kind away."""
         if len(self.clients) >= MAX_SOCKETS:
-            self._tally.count("too many sockets")
-            raise Refusal.of(-1008)
-        if any(refused(kind) for refused in self._seams.refused):
-            raise Refusal.of(-1008)
+            self._counters.count("too many sockets")
+            raise ApiError.of(-1008)
+        if any(refused(kind) for refused in self._hooks.refused):
+            raise ApiError.of(-1008)
 
     def _told(self, what: str, connection: Connection, kind: str) -> None:
         more: dict[str, object] = {"kind": kind, "clients": len(self.clients)}
-        if connection.dropped_for:
-            what, more["why"] = "disconnected", connection.dropped_for
-        self._say(what, more)
+        if connection.drop_reason:
+            what, more["reason"] = "disconnected", connection.drop_reason
+        self._log_event(what, more)
 
 
 class _Errors(logging.Handler):
     """What the HTTP library cannot read is counted; what it did not expect is said."""
 
-    def __init__(self, tally: Tally, say: Say) -> None:
+    def __init__(self, counters: Counters, log_event: EventLogger) -> None:
         super().__init__()
-        self._tally = tally
-        self._say = say
+        self._counters = counters
+        self._log_event = log_event
 
     def emit(self, record: logging.LogRecord) -> None:
         error = record.exc_info[1] if record.exc_info else None
         if isinstance(error, HttpProcessingError | web.RequestPayloadError):
-            self._tally.count("malformed HTTP")
+            self._counters.count("malformed HTTP")
         elif record.levelno >= logging.WARNING:
-            self._tally.count("bugs")
+            self._counters.count("bugs")
             text = "".join(traceback.format_exception(error)) if error else ""
-            self._say("bug", {"message": record.getMessage(), "traceback": text})
+            self._log_event("bug", {"message": record.getMessage(), "traceback": text})
 
 
-def _logger(tally: Tally, say: Say) -> logging.Logger:
+def _logger(counters: Counters, log_event: EventLogger) -> logging.Logger:
     logger = logging.Logger("venue", logging.DEBUG)
-    logger.addHandler(_Errors(tally, say))
+    logger.addHandler(_Errors(counters, log_event))
     return logger
 
 

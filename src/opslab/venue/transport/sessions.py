@@ -12,8 +12,8 @@ from contextlib import suppress
 
 from aiohttp import WebSocketError, WSMsgType, web
 
-from opslab.venue.counters import Tally
-from opslab.venue.fault_hooks import Kind, Message, Seams
+from opslab.venue.counters import Counters
+from opslab.venue.fault_hooks import ConnectionKind, Message, FaultHooks
 from opslab.venue.transport.listener import cut
 
 MAX_WAITING_BYTES = 8 << 20
@@ -27,7 +27,7 @@ PING_SECONDS = 180.0
 PONG_SECONDS = 600.0
 POLICY = 1008
 """Close code of a client that breaks the rules."""
-UNREAD = "it does not read"
+NOT_READING = "it does not read"
 
 
 class Connection:
@@ -37,19 +37,19 @@ class Connection:
         self,
         socket: web.WebSocketResponse,
         transport: asyncio.Transport,
-        kind: Kind,
-        seams: Seams,
+        kind: ConnectionKind,
+        hooks: FaultHooks,
         clients: "Clients",
     ) -> None:
         peer = transport.get_extra_info("peername")
         self.address: str = peer[0] if peer else ""
         self.kind = kind
         self.sent = 0
-        self.dropped_for: str | None = None
+        self.drop_reason: str | None = None
         """Why it was let go, when it was."""
         self._socket = socket
         self._transport = transport
-        self._seams = seams
+        self._hooks = hooks
         self._clients = clients
         self._ended = False
         self._waiting: deque[str] = deque()
@@ -67,8 +67,8 @@ class Connection:
 
     def send(self, text: str, stream: str = "") -> None:
         """Queue a message. A connection that has too much waiting is cut off."""
-        if self._seams.messages:
-            for message in self._seams.let_through(Message(self, self.kind, stream, text)):
+        if self._hooks.messages:
+            for message in self._hooks.pass_through(Message(self, self.kind, stream, text)):
                 message.to.deliver(message)
         else:
             self._queue(text)
@@ -78,19 +78,19 @@ class Connection:
         self._queue(message.text)
 
     def _queue(self, text: str) -> None:
-        if self.dropped_for is not None or self._ended:
+        if self.drop_reason is not None or self._ended:
             return
         self._waiting.append(text)
         self._waiting_bytes += len(text)
         self._empty.clear()
         self._wake.set()
-        self._clients.more_waits(len(text))
+        self._clients.add_waiting_bytes(len(text))
         if self._waiting_bytes > MAX_WAITING_BYTES:
-            self.drop(UNREAD)
+            self.drop(NOT_READING)
 
     def drop(self, why: str) -> None:
         """Cut it off at once, whatever waits."""
-        self.dropped_for = self.dropped_for or why
+        self.drop_reason = self.drop_reason or why
         self._forget()
         cut(self._transport)
         self._wake.set()
@@ -122,7 +122,7 @@ class Connection:
                 await self._socket.ping()
                 await self.ponged.wait()
 
-    def may_speak(self, now: float) -> bool:
+    def allow_message(self, now: float) -> bool:
         """Count a message from the client; False when it sends more than it may."""
         over = len(self._heard) == MESSAGES_A_SECOND and now - self._heard[0] < 1.0
         self._heard.append(now)
@@ -132,24 +132,24 @@ class Connection:
         """Send what is queued, until the connection ends."""
         socket = self._socket
         try:
-            while self.dropped_for is None:
+            while self.drop_reason is None:
                 while self._waiting:
                     text = self._waiting.popleft()
                     self._waiting_bytes -= len(text)
-                    self._clients.more_waits(-len(text))
+                    self._clients.add_waiting_bytes(-len(text))
                     await socket.send_str(text)
                     self.sent += 1
                 self._empty.set()
                 self._wake.clear()
                 await self._wake.wait()
         except (ConnectionError, RuntimeError):
-            self.dropped_for = self.dropped_for or "it is gone"
+            self.drop_reason = self.drop_reason or "it is gone"
         finally:
             self._forget()
             self._empty.set()
 
     def _forget(self) -> None:
-        self._clients.more_waits(-self._waiting_bytes)
+        self._clients.add_waiting_bytes(-self._waiting_bytes)
         self._waiting.clear()
         self._waiting_bytes = 0
 
@@ -159,7 +159,7 @@ class Connection:
             async with asyncio.timeout(PONG_WAIT_SECONDS):
                 await self._socket.pong(data)
         except TimeoutError:
-            self.drop(UNREAD)
+            self.drop(NOT_READING)
 
     async def pinging(self) -> None:
         """Ping it now and then; one that never answers is let go."""
@@ -176,8 +176,8 @@ class Connection:
 class Clients:
     """All connections that are open."""
 
-    def __init__(self, tally: Tally) -> None:
-        self._tally = tally
+    def __init__(self, counters: Counters) -> None:
+        self._counters = counters
         self._waiting_bytes = 0
         self._open: set[Connection] = set()
         self.sent_before = 0
@@ -200,15 +200,15 @@ class Clients:
         self._open.discard(connection)
         self.sent_before += connection.sent
         connection.end()
-        if connection.dropped_for:
-            self._tally.count(f"clients let go: {connection.dropped_for}")
+        if connection.drop_reason:
+            self._counters.count(f"clients let go: {connection.drop_reason}")
 
-    def more_waits(self, more_bytes: int) -> None:
+    def add_waiting_bytes(self, more_bytes: int) -> None:
         """Called with what is queued, and with minus what is sent."""
         self._waiting_bytes += more_bytes
         if self._waiting_bytes > MAX_WAITING_IN_ALL_BYTES:
             for worst in heapq.nlargest(1, self._open, key=lambda connection: connection.waiting_bytes):
-                worst.drop(UNREAD)
+                worst.drop(NOT_READING)
 
     async def drained(self, seconds: float) -> None:
         """Wait until everybody has taken what was sent. Who takes longer than `seconds` is let go."""
@@ -222,14 +222,14 @@ class Clients:
             task.cancel()
         for connection in slow if late else ():
             if connection.waiting_bytes:
-                connection.drop(UNREAD)
+                connection.drop(NOT_READING)
 
 
-async def serve_socket(
+async def serve_websocket(
     request: web.Request,
     clients: Clients,
-    kind: Kind,
-    seams: Seams,
+    kind: ConnectionKind,
+    hooks: FaultHooks,
     heard: Callable[[Connection, str], None],
     opened: Callable[[Connection], None],
 ) -> tuple[web.WebSocketResponse, Connection]:
@@ -238,30 +238,30 @@ async def serve_socket(
     assert isinstance(transport, asyncio.Transport)
     answer = web.WebSocketResponse(autoping=False, compress=False, max_msg_size=64 << 10)
     await answer.prepare(request)
-    connection = Connection(answer, transport, kind, seams, clients)
+    connection = Connection(answer, transport, kind, hooks, clients)
     clients.add(connection)
     tasks = [asyncio.ensure_future(connection.sending()), asyncio.ensure_future(connection.pinging())]
     loop = asyncio.get_running_loop()
     try:
         opened(connection)
         async for message in answer:
-            if kind != "trading" and not connection.may_speak(loop.time()):
-                connection.dropped_for = "it sends too many messages"
+            if kind != "trading" and not connection.allow_message(loop.time()):
+                connection.drop_reason = "it sends too many messages"
                 await connection.close(POLICY, "Too many requests")
                 break
             if message.type is WSMsgType.TEXT:
                 heard(connection, message.data)
             elif message.type is WSMsgType.PING:
-                if not any(mute(kind) for mute in seams.mute):
+                if not any(mute(kind) for mute in hooks.mute):
                     await connection.pong(message.data)
             elif message.type is WSMsgType.PONG:
                 connection.last_pong = loop.time()
                 connection.ponged.set()
     except (ConnectionError, RuntimeError):
-        connection.dropped_for = connection.dropped_for or "it is gone"
+        connection.drop_reason = connection.drop_reason or "it is gone"
     finally:
-        if isinstance(answer.exception(), WebSocketError) and not connection.dropped_for:
-            connection.dropped_for = "it sends malformed frames"
+        if isinstance(answer.exception(), WebSocketError) and not connection.drop_reason:
+            connection.drop_reason = "it sends malformed frames"
         clients.remove(connection)
         for task in tasks:
             task.cancel()

@@ -7,12 +7,12 @@ from typing import Any
 
 from pydantic_core import from_json, to_json
 
-from opslab.venue.api_error import Refusal
-from opslab.venue.fault_hooks import Call, Unanswered
-from opslab.venue.transport.endpoint import Table
-from opslab.venue.transport.request_pipeline import Claim, Gate
+from opslab.venue.api_error import ApiError
+from opslab.venue.fault_hooks import Call, AnswerWithheld
+from opslab.venue.transport.endpoint import EndpointTable
+from opslab.venue.transport.request_pipeline import Credentials, RequestPipeline
 from opslab.venue.transport.sessions import Connection
-from opslab.venue.transport.signing import signed_of_params
+from opslab.venue.transport.signing import params_signature
 
 MAX_AT_WORK = 1_000
 """Requests of one connection that wait for their answers."""
@@ -42,9 +42,9 @@ METHODS: Mapping[str, tuple[str, str]] = {
 class TradingSocket:
     """One client's socket."""
 
-    def __init__(self, table: Table, gate: Gate, connection: Connection) -> None:
+    def __init__(self, table: EndpointTable, pipeline: RequestPipeline, connection: Connection) -> None:
         self._table = table
-        self._gate = gate
+        self._pipeline = pipeline
         self._connection = connection
         self._at_work: set[asyncio.Task[None]] = set()
 
@@ -73,51 +73,51 @@ class TradingSocket:
             endpoint = self._table[(method, path)]
             if path.endswith("/listenKey"):
                 endpoint = replace(endpoint, security="key")
-            signed, signature = signed_of_params(params)
-            claim = Claim(address, params.get("apiKey"), signed, signature)
+            signed, signature = params_signature(params)
+            claim = Credentials(address, params.get("apiKey"), signed, signature)
             with_limits = params.get("returnRateLimits") != "false"
             kept = {name: value for name, value in params.items() if name not in ("apiKey", "returnRateLimits")}
-            found = await self._gate.answer(call, endpoint, kept, claim, {})
+            found = await self._pipeline.answer(call, endpoint, kept, claim, {})
             answer: dict[str, Any] = {"id": number, "status": 200, "result": found}
-        except Refusal as refusal:
-            self._gate.tally.count_refusal(refusal.code)
+        except ApiError as refusal:
+            self._pipeline.counters.count_api_error(refusal.code)
             error: dict[str, Any] = refusal.body()
             if "Retry-After" in refusal.headers:
-                now_ms = self._gate.now_ms()
+                now_ms = self._pipeline.now_ms()
                 error["data"] = {
                     "serverTime": now_ms,
                     "retryAfter": now_ms + int(refusal.headers["Retry-After"]) * 1000,
                 }
             answer = {"id": refusal.number if isinstance(refusal, _Unread) else number, "status": refusal.http_status}
             answer["error"] = error
-        except Unanswered:
+        except AnswerWithheld:
             return
         if with_limits:
-            answer["rateLimits"] = self._gate.counts(address)
+            answer["rateLimits"] = self._pipeline.counts(address)
         self._connection.send(to_json(answer).decode())
 
     async def _turned_away(self, call: Call) -> None:
-        """Raises Refusal with what a fault answers instead."""
-        reply = await self._gate.seams.before(call)
+        """Raises ApiError with what a fault answers instead."""
+        reply = await self._pipeline.hooks.before(call)
         if reply is not None:
             try:
                 said = from_json(reply.body)
                 code, msg = int(said["code"]), str(said["msg"])
             except (ValueError, KeyError, TypeError):
                 code, msg = -1000, reply.body.decode(errors="replace")
-            raise Refusal(code, msg, http_status=reply.status, headers=reply.headers)
+            raise ApiError(code, msg, http_status=reply.status, headers=reply.headers)
 
     def _read(self, text: str) -> tuple[Any, tuple[str, str], dict[str, str]]:
-        """(id, method and path of the endpoint, parameters). Raises Refusal."""
+        """(id, method and path of the endpoint, parameters). Raises ApiError."""
         try:
             asked = from_json(text, allow_inf_nan=False)
         except ValueError:
-            raise Refusal(-1135, "Invalid JSON in request body.") from None
+            raise ApiError(-1135, "Invalid JSON in request body.") from None
         if not isinstance(asked, dict):
-            raise Refusal(-1135, "Invalid JSON in request body.")
+            raise ApiError(-1135, "Invalid JSON in request body.")
         number = asked.get("id")
         if not (number is None or isinstance(number, int | str)) or isinstance(number, bool):
-            raise Refusal(-1135, "Invalid 'id' in JSON request; expected an integer, a string or null.")
+            raise ApiError(-1135, "Invalid 'id' in JSON request; expected an integer, a string or null.")
         method, params = asked.get("method"), asked.get("params", {})
         if not isinstance(method, str) or method not in METHODS:
             raise _Unread(-1000, f"Unknown method '{str(method)[:60]}'.", number)
@@ -131,7 +131,7 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else to_json(value).decode()
 
 
-class _Unread(Refusal):
+class _Unread(ApiError):
     """Of a request whose id is known, and no more."""
 
     def __init__(self, code: int, msg: str, number: Any) -> None:

@@ -11,7 +11,7 @@ VALID_MS = 60 * 60_000
 """A listen key dies when it was not asked for or renewed for so long."""
 
 
-class UserStream:
+class UserDataStream:
     def __init__(self, key: str, now_ms: Callable[[], int]) -> None:
         """key: the one there is; the same after a restart with the same API key."""
         self._key = key

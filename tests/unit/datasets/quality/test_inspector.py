@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from opslab.datasets.candles import CANDLES, NUMBER, Chunk
 from opslab.datasets.fingerprint import Fingerprint
-from opslab.datasets.quality.findings import KEPT_PER_RULE, Consecutive, Findings
+from opslab.datasets.quality.findings import MAX_LISTED_PER_RULE, ConsecutiveRows, QualityFindings
 from opslab.datasets.quality.inspector import Inspector
-from opslab.datasets.quality.rules import ALLOWABLE, RULES, STRETCH
+from opslab.datasets.quality.rules import ALLOWABLE, MIN_ZERO_VOLUME_CANDLES, RULES
 from opslab.datasets.sources.repairs import IdenticalDropper, in_time_order
 from opslab.model.market.instrument import instrument_of
 from opslab.resources import exchange_info_symbol
@@ -35,11 +35,11 @@ def batch(rows: list[Row]) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays([pa.array(columns[0], pa.int64()), *values], schema=CANDLES)
 
 
-def inspected(rows: list[Row], cuts: tuple[int, ...] = ()) -> Findings:
+def inspected(rows: list[Row], cuts: tuple[int, ...] = ()) -> QualityFindings:
     inspector = Inspector(INSTRUMENT)
     whole, begin = batch(rows), 0
     for end in [*sorted(cuts), len(rows)]:
-        inspector.inspect(Chunk(whole.slice(begin, end - begin), Consecutive("f.csv", 2 + begin)))
+        inspector.inspect(Chunk(whole.slice(begin, end - begin), ConsecutiveRows("f.csv", 2 + begin)))
         begin = end
     return inspector.end()
 
@@ -78,12 +78,12 @@ def test_sound_candles_have_no_findings() -> None:
 def test_findings_are_capped_and_counted() -> None:
     findings = inspected([candle(n, volume="-1") for n in range(100)])
     assert findings.counts == {"negative_volume": 100}
-    assert len(findings.kept) == KEPT_PER_RULE
+    assert len(findings.kept) == MAX_LISTED_PER_RULE
 
 
 def test_zero_volume_is_told_when_it_lasts() -> None:
-    short = [candle(n, volume="0" if 3 <= n < 3 + STRETCH - 1 else "1") for n in range(40)]
-    long = [candle(n, volume="0" if 3 <= n < 3 + STRETCH else "1") for n in range(40)]
+    short = [candle(n, volume="0" if 3 <= n < 3 + MIN_ZERO_VOLUME_CANDLES - 1 else "1") for n in range(40)]
+    long = [candle(n, volume="0" if 3 <= n < 3 + MIN_ZERO_VOLUME_CANDLES else "1") for n in range(40)]
     assert inspected(short).counts == {}
     for cuts in ((), (5,), (3, 13), (4, 6, 9), tuple(range(40))):
         findings = inspected(long, cuts)
@@ -113,7 +113,7 @@ TIMES = st.lists(st.integers(0, 8), min_size=1, max_size=25)
 def test_sorting_keeps_every_candle_and_its_place(minutes: list[int], data: st.DataObject) -> None:
     rows = [candle(minute, volume=str(place + 1)) for place, minute in enumerate(minutes)]
     cut = data.draw(st.integers(0, len(rows)))
-    parts = [Chunk(batch(rows[:cut]), Consecutive("a", 1)), Chunk(batch(rows[cut:]), Consecutive("b", 1))]
+    parts = [Chunk(batch(rows[:cut]), ConsecutiveRows("a", 1)), Chunk(batch(rows[cut:]), ConsecutiveRows("b", 1))]
     done = list(in_time_order([part for part in parts if part.batch.num_rows]))
     seen = []
     for chunk in done:
@@ -132,7 +132,7 @@ def test_only_what_repeats_the_candle_before_is_dropped(cells: list[tuple[int, s
     cuts = sorted(data.draw(st.lists(st.integers(0, len(rows)), max_size=3)))
     whole, begin, parts = batch(rows), 0, []
     for end in [*cuts, len(rows)]:
-        parts.append(Chunk(whole.slice(begin, end - begin), Consecutive("f", 1 + begin)))
+        parts.append(Chunk(whole.slice(begin, end - begin), ConsecutiveRows("f", 1 + begin)))
         begin = end
     dropper = IdenticalDropper()
     kept = [
@@ -185,7 +185,7 @@ def test_every_cell_and_their_order_change_a_fingerprint() -> None:
     seen = {fingerprint(rows), fingerprint(rows[:2]), fingerprint([rows[1], rows[0], rows[2]])}
     for column in range(6):
         changed = list(rows[1])
-        changed[column] = rows[1][0] + 1 if column == 0 else "10.1"  # type: ignore[operator]
+        changed[column] = rows[1][0] + 1 if column == 0 else "10.1"
         seen.add(fingerprint([rows[0], tuple(changed), rows[2]]))  # type: ignore[list-item]
     assert len(seen) == 9
 

@@ -18,7 +18,7 @@ def test_what_the_source_raises_comes_after_what_it_gave() -> None:
         yield 2
         raise ValueError("broken")
 
-    seen = []
+    seen: list[int] = []
     with pytest.raises(ValueError, match="broken"):
         seen.extend(read_ahead(source()))
     items = read_ahead(source())

@@ -12,14 +12,14 @@ from opslab.runs.record.state import project
 FACTS: dict[str, Any] = {
     "engines": [
         {"number": 1, "started_at": "10:00", "ended_at": "10:05", "ended_by": "crash", "failure": "engine: panicked"},
-        {"number": 2, "started_at": "10:05", "ended_at": "10:30", "ended_by": "asked"},
+        {"number": 2, "started_at": "10:05", "ended_at": "10:30", "ended_by": "stopped"},
     ],
     "restarts": 1,
     "bars_expected": 500,
     "bars_seen": 488,
     "bars_missed": 12,
     "heartbeats": 1700,
-    "dropped_beats": 0,
+    "dropped_heartbeats": 0,
     "feeds": {
         "bars": {
             "messages": 488,
@@ -31,8 +31,8 @@ FACTS: dict[str, Any] = {
     },
     "reconciliations": {"ok": 170, "warning": 1, "mismatch": 0, "unknown": 2},
     "final_reconciliation": "ok",
-    "account_at_end": {"open_orders": 0, "position": "0.000", "flat": True, "said_by": "venue"},
-    "stop": {"why": "max_bars", "on_stop": "flatten", "seconds_to_gate": 0.01, "seconds_to_flat": 0.2},
+    "final_account": {"open_orders": 0, "position": "0.000", "flat": True, "source": "venue"},
+    "stop": {"reason": "max_bars", "on_stop": "flatten", "seconds_to_gate": 0.01, "seconds_to_flat": 0.2},
     "latencies": {"start_to_first_bar_seconds": 1.2, "event_lag_ms_max": 4.0},
 }
 NOTHING: dict[str, Any] = {
@@ -42,11 +42,11 @@ NOTHING: dict[str, Any] = {
     "bars_seen": None,
     "bars_missed": None,
     "heartbeats": 0,
-    "dropped_beats": None,
+    "dropped_heartbeats": None,
     "feeds": {},
     "reconciliations": {},
     "final_reconciliation": None,
-    "account_at_end": None,
+    "final_account": None,
     "stop": None,
     "latencies": {},
 }
@@ -117,14 +117,14 @@ def test_show_says_it_in_lines() -> None:
         "stopped for": "max_bars",
         "bars": "488 of 500, 12 missed",
         "engines": "2, 1 restarts",
-        "last engine": "asked",
+        "last engine": "stopped",
         "feed bars": "silent 12.0 s, disconnected 3.5 s",
         "final reconciliation": "ok",
         "account at the end": "flat, as the venue said",
     }
-    held = {**FACTS, "account_at_end": {"open_orders": 2, "position": "-0.010", "flat": False}}
-    shown = dict(paper_fields(ended(held).paper))
-    assert shown["account at the end"] == "position -0.010, 2 open orders, as the venue said"
+    held = {**FACTS, "final_account": {"open_orders": 2, "position": "-0.010", "flat": False}}
+    fields = dict(paper_fields(ended(held).paper))
+    assert fields["account at the end"] == "position -0.010, 2 open orders, as the venue said"
 
 
 def test_a_backtest_has_none_of_it() -> None:

@@ -1,10 +1,17 @@
 """The states of a feed, and what a change says. Seconds are given."""
 
+from typing import Any
+
 import pytest
 
 from opslab.nautilus.live.feed_state import Feed, FeedChange, judge
 
 SILENT_AFTER = 2.0
+
+
+def near(seconds: float) -> Any:
+    """Equal to that number of seconds, as floating point has it."""
+    return pytest.approx(seconds)
 
 
 @pytest.mark.parametrize(
@@ -31,7 +38,7 @@ def test_the_state_follows_from_connection_and_last_message(
 def feed_that_lives() -> Feed:
     feed = Feed(SILENT_AFTER, began_at=0.0)
     feed.message(0.5)
-    assert feed.look(0.51) == FeedChange("recovering", "live", pytest.approx(0.01), pytest.approx(0.01))
+    assert feed.look(0.51) == FeedChange("recovering", "live", near(0.01), near(0.01))
     return feed
 
 
@@ -48,12 +55,12 @@ def test_a_feed_begins_recovering_and_nothing_is_told_twice() -> None:
 def test_silence_is_noticed_from_the_last_message_on() -> None:
     feed = feed_that_lives()
     assert feed.look(2.5) is None
-    assert feed.look(2.6) == FeedChange("live", "silent", pytest.approx(2.1), pytest.approx(2.1))
+    assert feed.look(2.6) == FeedChange("live", "silent", near(2.1), near(2.1))
 
 
 def test_a_feed_that_never_said_anything_has_no_age() -> None:
     feed = Feed(SILENT_AFTER, began_at=0.0)
-    assert feed.look(2.5) == FeedChange("recovering", "silent", pytest.approx(2.5), None)
+    assert feed.look(2.5) == FeedChange("recovering", "silent", near(2.5), None)
 
 
 def test_life_is_noticed_from_the_first_message_on_not_the_last() -> None:
@@ -61,19 +68,19 @@ def test_life_is_noticed_from_the_first_message_on_not_the_last() -> None:
     feed.look(3.0)
     feed.message(4.0)
     feed.message(4.3)
-    assert feed.look(4.4) == FeedChange("silent", "live", pytest.approx(0.4), pytest.approx(0.1))
+    assert feed.look(4.4) == FeedChange("silent", "live", near(0.4), near(0.1))
 
 
 def test_a_connection_that_is_lost_and_comes_back_is_seen_whole() -> None:
     feed = feed_that_lives()
     feed.disconnected(1.0)
-    assert feed.look(1.05) == FeedChange("live", "disconnected", pytest.approx(0.05), pytest.approx(0.55))
+    assert feed.look(1.05) == FeedChange("live", "disconnected", near(0.05), near(0.55))
     assert feed.look(9.0) is None, "it does not fall silent meanwhile"
     feed.connected(9.1)
-    assert feed.look(9.2) == FeedChange("disconnected", "recovering", pytest.approx(0.1), pytest.approx(8.7))
+    assert feed.look(9.2) == FeedChange("disconnected", "recovering", near(0.1), near(8.7))
     assert feed.look(11.0) is None, "the threshold begins anew with the connection"
     feed.message(11.05)
-    assert feed.look(11.06) == FeedChange("recovering", "live", pytest.approx(0.01), pytest.approx(0.01))
+    assert feed.look(11.06) == FeedChange("recovering", "live", near(0.01), near(0.01))
 
 
 def test_a_new_connection_that_says_nothing_falls_silent() -> None:
@@ -83,7 +90,7 @@ def test_a_new_connection_that_says_nothing_falls_silent() -> None:
     feed.connected(1.2)
     feed.look(1.2)
     change = feed.look(3.3)
-    assert change == FeedChange("recovering", "silent", pytest.approx(2.1), pytest.approx(2.8))
+    assert change == FeedChange("recovering", "silent", near(2.1), near(2.8))
 
 
 def test_a_message_from_before_the_loss_is_no_sign_of_life() -> None:
@@ -105,4 +112,4 @@ def test_the_same_word_of_a_socket_twice_changes_nothing() -> None:
     feed.disconnected(5.0)
     change = feed.look(6.0)
     assert change is not None
-    assert change.noticed_after_seconds == pytest.approx(5.0)
+    assert change.noticed_after_seconds == near(5.0)

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from opslab.model.messages.paper_messages import Flattened
-from opslab.nautilus.live.bar_tracker import LAST_SECONDS, PATIENCE_SECONDS, Bars, OutOfOrder
+from opslab.nautilus.live.bar_tracker import LAST_SECONDS, PATIENCE_SECONDS, BarTracker, OutOfOrderBar
 from opslab.nautilus.live.engine_flatten import LIMIT_SECONDS, PAST_ENGINE_ROUND, ROUND_SECONDS, Flatten
-from opslab.nautilus.live.heartbeat import Pulse, Vitals
-from opslab.nautilus.live.venue_rest_client import Standing
-from opslab.nautilus.strategy.inflight_orders import YOUNG_SECONDS, Answers
+from opslab.nautilus.live.heartbeat import HeartbeatTimer, EngineVitals
+from opslab.nautilus.live.venue_rest_client import AccountState
+from opslab.nautilus.strategy.inflight_orders import YOUNG_SECONDS, InFlightOrders
 
 # Orders that wait.
 
@@ -34,10 +34,10 @@ def fill(name: str, quantity: str) -> dict[str, Any]:
 
 
 def waiting_after(*events: dict[str, Any]) -> list[str]:
-    answers = Answers()
+    answers = InFlightOrders()
     for at, one in enumerate(events):
         answers.saw(one, float(at))
-    assert answers.none_waits() == (not answers.orders())
+    assert answers.is_empty() == (not answers.orders())
     return [name for name, _ in answers.orders()]
 
 
@@ -79,7 +79,7 @@ def test_an_order_waits_until_it_is_answered(events: list[dict[str, Any]], waits
 
 
 def test_what_waits_is_told_with_its_age_and_fills_while_they_are_young() -> None:
-    answers = Answers()
+    answers = InFlightOrders()
     answers.saw(initialized("a", "MARKET"), 100.0)
     answers.saw(fill("a", "1"), 101.0)
     answers.saw(initialized("b"), 103.0)
@@ -97,7 +97,7 @@ class Waits:
     def __init__(self) -> None:
         self.none = True
         self.told: list[int] = []
-        self.bars = Bars(last_close_ns=300, none_waits=lambda: self.none, tell=self.told.append)
+        self.bars = BarTracker(last_close_ns=300, is_empty=lambda: self.none, tell=self.told.append)
 
 
 def test_a_bar_is_told_when_its_handler_returned_and_its_orders_are_answered() -> None:
@@ -130,7 +130,7 @@ def test_a_bar_is_never_stuck() -> None:
 def test_a_bar_that_is_not_newer_is_not_counted(late: int) -> None:
     run = Waits()
     assert run.bars.saw(200, 1.0) is None
-    assert run.bars.saw(late, 1.1) == OutOfOrder(ts_event=late, newest=200)
+    assert run.bars.saw(late, 1.1) == OutOfOrderBar(ts_event=late, newest=200)
     assert run.bars.count == 1
     assert run.bars.saw(201, 1.2) is None
     assert run.bars.count == 2
@@ -157,7 +157,7 @@ def test_the_run_is_over_with_its_last_bar_and_that_one_has_its_time() -> None:
 
 
 def test_a_beat_that_is_missed_stays_missed() -> None:
-    pulse = Pulse(10.0)
+    pulse = HeartbeatTimer(10.0)
     assert pulse.late_seconds(10.0) == 0.0
     assert pulse.late_seconds(10.9) is None
     assert pulse.late_seconds(11.01) == pytest.approx(0.01)
@@ -168,7 +168,7 @@ def test_a_beat_that_is_missed_stays_missed() -> None:
 
 
 def test_the_longest_lag_since_the_last_beat_is_told_once() -> None:
-    vitals = Vitals()
+    vitals = EngineVitals()
     assert vitals.take_lag_ms() is None
     vitals.saw_lag(2_000_000)
     vitals.saw_lag(1_000_000)
@@ -182,16 +182,16 @@ def test_the_longest_lag_since_the_last_beat_is_told_once() -> None:
 class Stage:
     """A venue that answers what a test says, and counts what is asked of the engine."""
 
-    def __init__(self, *standings: Standing | None, late_steps: int = 0) -> None:
+    def __init__(self, *standings: AccountState | None, late_steps: int = 0) -> None:
         """late_steps: how long an answer takes."""
-        self.answers: SimpleQueue[Standing | None] = SimpleQueue()
+        self.answers: SimpleQueue[AccountState | None] = SimpleQueue()
         self._under_way: deque[int] = deque()
         self._late_steps = late_steps
         self.calm = True
         self.closed = 0
         self.asked: list[bool] = []
         self.at = 100.0
-        self._standings: deque[Standing | None] = deque(standings)
+        self._standings: deque[AccountState | None] = deque(standings)
         self._flatten = Flatten(self, self._close, lambda: self.calm, self.at)  # type: ignore[arg-type]
 
     def ask(self, end_it: bool) -> None:
@@ -214,7 +214,7 @@ class Stage:
         return next(found for found in self.steps() if found is not None)
 
 
-OPEN, NOTHING = Standing(1, Decimal("0.5")), Standing(0, Decimal(0))
+OPEN, NOTHING = AccountState(1, Decimal("0.5")), AccountState(0, Decimal(0))
 
 
 def test_flat_is_what_the_venue_says() -> None:

@@ -13,7 +13,7 @@ from nautilus_trader.trading import StrategyConfig
 
 from opslab.model.primitives.exact_json import exact_json, from_exact_json
 from opslab.nautilus.strategy.config_values import BASE_KEYS, converted, fit, keys_of
-from opslab.runs.planning import strategy_files as own_files
+from opslab.runs.planning import strategy_files as collect_strategy_files
 from opslab.runs.planning.identity import code_parts
 from opslab.runs.planning.strategy_files import TooMuch
 from opslab.store.logs import BoundedLog
@@ -140,7 +140,7 @@ def put(folder: Path, *names: str) -> None:
 
 
 def digests(folder: Path, places: Sequence[Path], left_out: Sequence[Path]) -> str:
-    return code_parts(own_files.own_files(folder, places, left_out)).digest()
+    return code_parts(collect_strategy_files.collect_strategy_files(folder, places, left_out)).digest()
 
 
 def test_what_is_not_a_strategys_source_does_not_count(tmp_path: Path) -> None:
@@ -160,7 +160,7 @@ def test_an_installed_package_counts_whole_and_where_it_is_does_not(tmp_path: Pa
         put(place, "__init__.py", "model.bin")
     found = {digests(folder, [place], []) for place in (one, two)}
     assert len(found) == 1
-    assert set(own_files.own_files(folder, [one], [])) == {
+    assert set(collect_strategy_files.collect_strategy_files(folder, [one], [])) == {
         "a.py",
         "installed:pack/__init__.py",
         "installed:pack/model.bin",
@@ -178,14 +178,12 @@ def test_links_are_followed_once(tmp_path: Path) -> None:
     assert digests(tmp_path / "f", [], []) != before
 
 
-def test_too_much_is_refused_and_not_walked_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_much_is_refused_and_not_walked_for_ever(tmp_path: Path) -> None:
     put(tmp_path, *(f"d{n}/x.txt" for n in range(5)), "a.py", "b.py", "c.py")
-    monkeypatch.setattr(own_files, "MAX_FILES", 2)
     with pytest.raises(TooMuch, match="more than 2 files"):
-        own_files.own_files(tmp_path, [], [])
-    monkeypatch.setattr(own_files, "MAX_LOOKED_AT", 7)
+        collect_strategy_files.collect_strategy_files(tmp_path, [], [], max_files=2)
     with pytest.raises(TooMuch, match="more than 7 files and folders"):
-        own_files.own_files(tmp_path, [], [])
+        collect_strategy_files.collect_strategy_files(tmp_path, [], [], max_looked_at=7)
 
 
 @pytest.mark.parametrize("size", [0, 5, 10, 15, 20, 21, 5000])

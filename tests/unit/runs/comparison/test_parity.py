@@ -10,7 +10,7 @@ import pytest
 
 from opslab.model.checks.parity import Parity
 from opslab.ports import Moment
-from opslab.runs.comparison.parity.parity import Run, parity
+from opslab.runs.comparison.parity.parity import ComparedRun, parity
 from opslab.store.layout import Layout
 from tests.drivers.tc import Tc
 from tests.unit.runs.comparison.twin import Twist, backtest, twin
@@ -34,7 +34,7 @@ def home(sample_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def bt(home: Path) -> Run:
+def bt(home: Path) -> ComparedRun:
     return backtest(home, "bt")
 
 
@@ -45,10 +45,10 @@ def compared(home: Path, tmp_path: Path, count: int = BARS, **twists: Any) -> Pa
 
 def found(result: Parity) -> set[tuple[str, str, str]]:
     """(order, what, cause)."""
-    return {(each.b, each.what, each.cause) for each in result.fills.differences}
+    return {(each.b, each.field, each.cause) for each in result.fills.differences}
 
 
-def close_of(bt: Run, number: int) -> Decimal:
+def close_of(bt: ComparedRun, number: int) -> Decimal:
     """The price at which the backtest filled that order: the close of its bar, or the limit."""
     line = (bt.folder / "orders.jsonl").read_text().splitlines()[number]
     return Decimal(json.loads(line)["avg_px"])
@@ -66,7 +66,7 @@ def test_a_twin_is_the_same_in_everything(home: Path, tmp_path: Path) -> None:
     assert (result.first_bar, result.last_bar) == ("2024-01-01T00:00:59.999000Z", "2024-01-01T00:29:59.999000Z")
 
 
-def test_either_may_be_named_first(home: Path, tmp_path: Path, bt: Run) -> None:
+def test_either_may_be_named_first(home: Path, tmp_path: Path, bt: ComparedRun) -> None:
     paper = twin(bt, home, tmp_path / "paper", BARS, Twist())
     assert parity(Layout(home), paper, bt).verdict == "pass"
 
@@ -93,7 +93,7 @@ def test_what_is_filled_behind_the_last_bar_is_not_compared(home: Path, tmp_path
     assert compared(home, tmp_path, count=13, fills={FILLED_LIMIT: []}).fills.outcome == "same"
 
 
-def test_an_order_of_the_last_bar_that_came_late_is_compared(home: Path, tmp_path: Path, bt: Run) -> None:
+def test_an_order_of_the_last_bar_that_came_late_is_compared(home: Path, tmp_path: Path, bt: ComparedRun) -> None:
     price = close_of(bt, ENTRY)
     part = {"price": f"{price:f}", "quantity": "0.005", "fee": fee(price, "0.005")}
     result = compared(home, tmp_path, count=1, fills={ENTRY: [part]}, late={ENTRY: Moment(0, 3)})
@@ -101,7 +101,7 @@ def test_an_order_of_the_last_bar_that_came_late_is_compared(home: Path, tmp_pat
 
 
 def test_bars_behind_an_early_end_are_not_missing(home: Path, tmp_path: Path) -> None:
-    facts = {"bars_expected": 60, "stop": {"why": "max_seconds", "on_stop": "flatten"}}
+    facts = {"bars_expected": 60, "stop": {"reason": "max_seconds", "on_stop": "flatten"}}
     assert compared(home, tmp_path, facts=facts).verdict == "pass"
 
 
@@ -120,12 +120,12 @@ def test_a_bar_with_another_value_is_shown_field_by_field(home: Path, tmp_path: 
     assert (result.verdict, result.bars[0].different) == ("fail", 1)
 
 
-def test_a_bar_that_comes_twice_is_out_of_place(home: Path, tmp_path: Path, bt: Run) -> None:
+def test_a_bar_that_comes_twice_is_out_of_place(home: Path, tmp_path: Path, bt: ComparedRun) -> None:
     paper = twin(bt, home, tmp_path / "paper", BARS, Twist())
     lines = (paper.folder / "bars.jsonl").read_text().splitlines()
     (paper.folder / "bars.jsonl").write_text("\n".join([*lines[:5], lines[3], *lines[5:], ""]))
     result = parity(Layout(home), bt, paper)
-    assert (result.bars[0].out_of_place, result.bars[0].same, result.verdict) == (1, BARS, "fail")
+    assert (result.bars[0].unexpected, result.bars[0].same, result.verdict) == (1, BARS, "fail")
 
 
 @pytest.mark.parametrize(
@@ -163,11 +163,11 @@ def test_the_same_decision_at_another_bar_is_another_decision(home: Path, tmp_pa
 
 
 def test_orders_that_end_the_run_are_no_decisions(home: Path, tmp_path: Path) -> None:
-    result = compared(home, tmp_path, made={44: {"made_by": "on_stop"}})
-    assert result.decisions.left_out.by_the_lab == 1
+    result = compared(home, tmp_path, made={44: {"origin": "on_stop"}})
+    assert result.decisions.left_out.lab_orders == 1
 
 
-def test_a_price_of_the_book_is_explained(home: Path, tmp_path: Path, bt: Run) -> None:
+def test_a_price_of_the_book_is_explained(home: Path, tmp_path: Path, bt: ComparedRun) -> None:
     price = close_of(bt, ENTRY) + Decimal("0.10")
     fills = {ENTRY: [{"price": f"{price:f}", "quantity": "0.005", "fee": fee(price, "0.005")}]}
     result = compared(home, tmp_path, fills=fills)
@@ -175,7 +175,7 @@ def test_a_price_of_the_book_is_explained(home: Path, tmp_path: Path, bt: Run) -
     assert (result.verdict, result.fills.outcome, result.fills.different) == ("pass", "explained", 1)
 
 
-def test_a_price_that_no_book_could_show_is_unexplained(home: Path, tmp_path: Path, bt: Run) -> None:
+def test_a_price_that_no_book_could_show_is_unexplained(home: Path, tmp_path: Path, bt: ComparedRun) -> None:
     price = close_of(bt, ENTRY) + Decimal("20.10")  # 201 levels
     fills = {ENTRY: [{"price": f"{price:f}", "quantity": "0.005", "fee": fee(price, "0.005")}]}
     result = compared(home, tmp_path, fills=fills)
@@ -183,27 +183,27 @@ def test_a_price_that_no_book_could_show_is_unexplained(home: Path, tmp_path: Pa
     assert result.verdict == "fail"
 
 
-def test_a_price_beyond_the_limit_is_unexplained(home: Path, tmp_path: Path, bt: Run) -> None:
+def test_a_price_beyond_the_limit_is_unexplained(home: Path, tmp_path: Path, bt: ComparedRun) -> None:
     price = close_of(bt, FILLED_LIMIT) + Decimal("0.10")
     part = {"price": f"{price:f}", "quantity": "0.005", "fee": fee(price, "0.005", "0.0002"), "maker": True}
     result = compared(home, tmp_path, fills={FILLED_LIMIT: [part | {"minute": 13, "tick": 9}]})
     assert (f"P-{FILLED_LIMIT}", "price", "unexplained") in found(result)
 
 
-def test_an_order_that_came_late_has_the_price_of_then(home: Path, tmp_path: Path, bt: Run) -> None:
+def test_an_order_that_came_late_has_the_price_of_then(home: Path, tmp_path: Path, bt: ComparedRun) -> None:
     price = close_of(bt, ENTRY) + Decimal("0.10")
     part = {"price": f"{price:f}", "quantity": "0.005", "fee": fee(price, "0.005")}
     result = compared(home, tmp_path, fills={ENTRY: [part]}, late={ENTRY: Moment(0, 3)})
     assert found(result) == {("P-0", "price", "latency"), ("P-0", "fee", "fee")}
 
 
-def test_a_fee_that_is_not_the_runs_rate_is_unexplained(home: Path, tmp_path: Path, bt: Run) -> None:
+def test_a_fee_that_is_not_the_runs_rate_is_unexplained(home: Path, tmp_path: Path, bt: ComparedRun) -> None:
     price = close_of(bt, ENTRY)
     fills = {ENTRY: [{"price": f"{price:f}", "quantity": "0.005", "fee": "0.10500977"}]}
     assert found(compared(home, tmp_path, fills=fills)) == {("P-0", "fee", "unexplained")}
 
 
-def test_a_fill_in_parts_is_partial(home: Path, tmp_path: Path, bt: Run) -> None:
+def test_a_fill_in_parts_is_partial(home: Path, tmp_path: Path, bt: ComparedRun) -> None:
     price = close_of(bt, ENTRY)
     parts = [{"price": f"{price:f}", "quantity": size, "fee": fee(price, size)} for size in ("0.002", "0.003")]
     result = compared(home, tmp_path, fills={ENTRY: parts})
@@ -263,14 +263,14 @@ def test_a_run_that_did_not_complete_is_unknown_when_nothing_differs(home: Path,
     assert "paper is interrupted" in result.message
 
 
-def test_other_candles_are_no_basis(home: Path, tmp_path: Path, bt: Run) -> None:
+def test_other_candles_are_no_basis(home: Path, tmp_path: Path, bt: ComparedRun) -> None:
     assert bt.metadata.dataset
     other = bt.metadata.dataset.model_copy(update={"fingerprint": "sha256:" + "1" * 64})
     result = compared(home, tmp_path, metadata={"dataset": other})
-    assert (result.verdict, result.message) == ("fail", "the two ran on other candles")
+    assert (result.verdict, result.message) == ("fail", "the two runs used different candles")
 
 
-def test_two_paper_runs_have_one_book_and_so_one_price(home: Path, tmp_path: Path, bt: Run) -> None:
+def test_two_paper_runs_have_one_book_and_so_one_price(home: Path, tmp_path: Path, bt: ComparedRun) -> None:
     price = close_of(bt, ENTRY) + Decimal("0.10")
     fills = {ENTRY: [{"price": f"{price:f}", "quantity": "0.005", "fee": fee(price, "0.005")}]}
     one = twin(bt, home, tmp_path / "one", BARS, Twist())

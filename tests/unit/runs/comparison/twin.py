@@ -17,14 +17,14 @@ from opslab.model.run.paper_summary import Latencies, PaperFacts, Reconciliation
 from opslab.model.spec.run_spec import AccountSpec
 from opslab.ports import Moment
 from opslab.resources import exchange_info_symbol
-from opslab.runs.comparison.parity.parity import Run
+from opslab.runs.comparison.parity.parity import ComparedRun
 from opslab.runs.paper.results import paper_results
 from opslab.store.layout import Layout
 from opslab.store.runs.engine_order_log import EngineOrders
 from opslab.store.runs.journal import Journal
 from opslab.store.runs.run_folders import RowsFile, read_metadata
 from opslab.store.venues.ledger import LedgerFile
-from opslab.store.venues.venue_files import KEPT
+from opslab.store.venues.venue_files import VENUE_FOLDER
 from opslab.system import SystemClock
 
 INSTRUMENT = instrument_of(exchange_info_symbol("BTCUSDT"))
@@ -55,14 +55,14 @@ class Twist:
     decisions_kept: bool = True
 
 
-def backtest(home: Path, run_id: str) -> Run:
+def backtest(home: Path, run_id: str) -> ComparedRun:
     folder = Layout(home).runs / run_id
     metadata = read_metadata(folder)
     assert metadata
-    return Run(folder, metadata, AccountSpec(), decisions_kept=True, drawn=None)
+    return ComparedRun(folder, metadata, AccountSpec(), decisions_kept=True, drawn=None)
 
 
-def twin(of: Run, home: Path, folder: Path, bars: int, twist: Twist) -> Run:
+def twin(of: ComparedRun, home: Path, folder: Path, bars: int, twist: Twist) -> ComparedRun:
     """bars: how many of the backtest's the paper run saw."""
     folder.mkdir()
     (folder / "work").mkdir()
@@ -76,14 +76,14 @@ def twin(of: Run, home: Path, folder: Path, bars: int, twist: Twist) -> Run:
         for payload in _told(of, candles, bars, twist):
             told.order_event(payload)
             journal.append_many([("order_event", payload)])
-    with LedgerFile(folder / KEPT, SystemClock()) as ledger:
+    with LedgerFile(folder / VENUE_FOLDER, SystemClock()) as ledger:
         list(ledger.history())
         for at, events in _transactions(of, candles, bars, twist):
             ledger.append(events, at)
-    paper_results(folder / KEPT, told, lambda name, row: rows[name].add(row), INSTRUMENT)
+    paper_results(folder / VENUE_FOLDER, told, lambda name, row: rows[name].add(row), INSTRUMENT)
     for file in rows.values():
         file.commit()
-    return Run(folder, _metadata(of.metadata, bars, twist), of.account, twist.decisions_kept, drawn=30)
+    return ComparedRun(folder, _metadata(of.metadata, bars, twist), of.account, twist.decisions_kept, drawn=30)
 
 
 def _metadata(of: RunMetadata, bars: int, twist: Twist) -> RunMetadata:
@@ -94,12 +94,12 @@ def _metadata(of: RunMetadata, bars: int, twist: Twist) -> RunMetadata:
         "bars_seen": bars,
         "bars_missed": 0,
         "heartbeats": 0,
-        "dropped_beats": 0,
+        "dropped_heartbeats": 0,
         "feeds": {},
         "reconciliations": Reconciliations(),
         "final_reconciliation": "ok",
-        "account_at_end": None,
-        "stop": StopFacts(why="max_bars", on_stop="flatten"),
+        "final_account": None,
+        "stop": StopFacts(reason="max_bars", on_stop="flatten"),
         "latencies": Latencies(),
         **twist.facts,
     }
@@ -112,7 +112,7 @@ def _bar(candle: Candle) -> Row:
     return {"ts_event": close_ns(candle.open_ms), **prices, "volume": f"{Decimal(candle.volume) / 1000:.3f}"}
 
 
-def _orders(of: Run, candles: list[Candle], bars: int, twist: Twist) -> Iterator[tuple[int, int, Row]]:
+def _orders(of: ComparedRun, candles: list[Candle], bars: int, twist: Twist) -> Iterator[tuple[int, int, Row]]:
     """(number, index of its bar, row) of the orders that are made."""
     first_ns = close_ns(candles[0].open_ms)
     for number, line in enumerate((of.folder / "orders.jsonl").read_text().splitlines()):
@@ -122,7 +122,7 @@ def _orders(of: Run, candles: list[Candle], bars: int, twist: Twist) -> Iterator
             yield number, index, row
 
 
-def _told(of: Run, candles: list[Candle], bars: int, twist: Twist) -> Iterator[Row]:
+def _told(of: ComparedRun, candles: list[Candle], bars: int, twist: Twist) -> Iterator[Row]:
     for number, index, row in _orders(of, candles, bars, twist):
         name = f"P-{number}"
         base = {"client_order_id": name, "strategy_id": "LAB-001", "ts_event": (WALL_MS + index) * 10**6}
@@ -143,7 +143,9 @@ def _told(of: Run, candles: list[Candle], bars: int, twist: Twist) -> Iterator[R
             yield {"type": "OrderAccepted", **base, "venue_order_id": str(number + 1)}
 
 
-def _transactions(of: Run, candles: list[Candle], bars: int, twist: Twist) -> Iterator[tuple[Moment, list[Row]]]:
+def _transactions(
+    of: ComparedRun, candles: list[Candle], bars: int, twist: Twist
+) -> Iterator[tuple[Moment, list[Row]]]:
     opened = {"kind": "opened", "asset": "USDT", "symbol": "BTCUSDT", "balance": "100000", "leverage": 10}
     opened |= {"maker_fee": "0.0002", "taker_fee": "0.0005", "dataset": "sha256:" + "0" * 64, "time_ms": WALL_MS}
     yield Moment(0, 0), [opened]

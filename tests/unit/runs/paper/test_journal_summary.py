@@ -5,8 +5,8 @@ from typing import Any
 from opslab.model.primitives.instant import NS_PER_SECOND, iso
 from opslab.model.run.event import Event
 from opslab.model.run.paper_summary import PaperFacts
-from opslab.runs.paper.feed_stats import FeedTimes
-from opslab.runs.paper.journal_summary import Told, told_by
+from opslab.runs.paper.feed_stats import FeedStats
+from opslab.runs.paper.journal_summary import JournalSummary, summarize
 from opslab.runs.paper.results import PaperCounts
 
 BEGIN_S = 1_700_000_000
@@ -14,9 +14,9 @@ LOST = {"kind": "engine", "message": "the engine process died of SIGKILL", "deta
 Line = tuple[float, str, dict[str, Any]]
 
 
-def told(*lines: Line) -> Told:
+def told(*lines: Line) -> JournalSummary:
     """Of events so many seconds behind the run's beginning."""
-    return told_by(
+    return summarize(
         Event(seq=seq, time=at(seconds), event=name, payload=payload, prev=None)
         for seq, (seconds, name, payload) in enumerate(((0.0, "run_started", {}), *lines), 1)
     )
@@ -27,15 +27,21 @@ def at(seconds: float) -> str:
 
 
 def beat(engine: int, bars: int, **more: Any) -> dict[str, Any]:
-    known = {"quotes": 10 * bars, "trades": 5 * bars, "memory_bytes": 100, "order_trips_ms": [], "event_lag_ms": None}
-    return {"engine": engine, "beat": {"bars": bars, **known, **more}, "venue": None}
+    known = {
+        "quotes": 10 * bars,
+        "trades": 5 * bars,
+        "memory_bytes": 100,
+        "order_round_trips_ms": [],
+        "event_lag_ms": None,
+    }
+    return {"engine_number": engine, "heartbeat": {"bars": bars, **known, **more}, "venue": None}
 
 
 def feed(name: str, to: str, noticed: float | None = None) -> dict[str, Any]:
     return {"feed": name, "from": "recovering", "to": to, "noticed_after_seconds": noticed, "age_seconds": None}
 
 
-def facts(found: Told, counts: PaperCounts | None = None) -> PaperFacts:
+def facts(found: JournalSummary, counts: PaperCounts | None = None) -> PaperFacts:
     return found.facts(bars_expected=60, bars_seen=7, account=None, stop=None, counts=counts)
 
 
@@ -43,7 +49,7 @@ def test_of_a_run_that_died_at_once_hardly_anything_is_known() -> None:
     found = told()
     known = facts(found)
     assert (known.engines, known.restarts, known.heartbeats) == ((), 0, 0)
-    assert (known.bars_missed, known.dropped_beats, known.final_reconciliation) == (None, None, None)
+    assert (known.bars_missed, known.dropped_heartbeats, known.final_reconciliation) == (None, None, None)
     assert (known.orders_unknown, known.orders_lost, known.orders_by_venue) == (None, None, None)
     assert known.latencies.start_to_first_bar_seconds is None
     assert (found.venue_listened, found.elapsed_seconds) == (False, 0.0)
@@ -52,10 +58,10 @@ def test_of_a_run_that_died_at_once_hardly_anything_is_known() -> None:
 def test_each_engine_with_what_is_known_of_its_end() -> None:
     known = facts(
         told(
-            (1, "venue_started", {"start": 1}),
+            (1, "venue_started", {"start_number": 1}),
             (2, "engine_started", {"engine": "nautilus", "version": "2"}),
-            (5, "engine_lost", {"number": 1, "ended_by": "SIGKILL", "failure": LOST, "bars": 3}),
-            (5, "engine_restarted", {"number": 2, "of": 4}),
+            (5, "engine_lost", {"engine_number": 1, "ended_by": "SIGKILL", "failure": LOST, "bars": 3}),
+            (5, "engine_restarted", {"engine_number": 2, "max_engines": 4}),
             (6, "engine_started", {"engine": "nautilus", "version": "2", "engine_number": 2}),
         )
     )
@@ -67,7 +73,7 @@ def test_each_engine_with_what_is_known_of_its_end() -> None:
 
 
 def test_an_engine_that_was_never_heard_of_is_not_among_them() -> None:
-    known = facts(told((1, "venue_started", {"start": 1}), (2, "venue_started", {"start": 2})))
+    known = facts(told((1, "venue_started", {"start_number": 1}), (2, "venue_started", {"start_number": 2})))
     assert known.engines == ()
 
 
@@ -75,8 +81,8 @@ def test_messages_are_those_of_all_engines_by_their_last_beats() -> None:
     known = facts(
         told(
             (1, "paper_heartbeat", beat(1, 0)),
-            (2, "paper_heartbeat", beat(1, 4, memory_bytes=900, event_lag_ms=7.0, order_trips_ms=[3.0, 5.0])),
-            (3, "paper_heartbeat", beat(2, 1, order_trips_ms=[1.0])),
+            (2, "paper_heartbeat", beat(1, 4, memory_bytes=900, event_lag_ms=7.0, order_round_trips_ms=[3.0, 5.0])),
+            (3, "paper_heartbeat", beat(2, 1, order_round_trips_ms=[1.0])),
         )
     )
     assert known.heartbeats == 3
@@ -92,7 +98,7 @@ def test_reconciliations_of_the_run_itself_are_counted_and_no_others() -> None:
             (1, "reconciliation_checked", {"occasion": "startup", "state": "ok"}),
             (2, "reconciliation_checked", {"occasion": "periodic", "state": "warning"}),
             (3, "reconciliation_checked", {"state": "mismatch"}),
-            (4, "engine_lost", {"number": 1, "ended_by": "hang", "failure": LOST, "bars": 3}),
+            (4, "engine_lost", {"engine_number": 1, "ended_by": "hang", "failure": LOST, "bars": 3}),
             (6, "reconciliation_checked", {"occasion": "startup", "state": "ok"}),
             (9, "reconciliation_checked", {"occasion": "final", "state": "ok"}),
         )
@@ -103,16 +109,16 @@ def test_reconciliations_of_the_run_itself_are_counted_and_no_others() -> None:
 
 
 def test_how_long_its_end_took_is_told_as_far_as_it_came() -> None:
-    begun = told((3, "run_stopping", {"why": "SIGTERM"}))
+    begun = told((3, "run_stopping", {"reason": "SIGTERM"}))
     assert (begun.stopping_why, begun.seconds_to_gate, begun.seconds_to_flat) == ("SIGTERM", None, None)
     done = told(
-        (3, "run_stopping", {"why": "SIGTERM"}),
-        (3.5, "gate_closed", {"why": "SIGTERM"}),
+        (3, "run_stopping", {"reason": "SIGTERM"}),
+        (3.5, "gate_closed", {"reason": "SIGTERM"}),
         (4, "positions_flattened", {"flat": True}),
     )
     assert (done.seconds_to_gate, done.seconds_to_flat) == (0.5, 1.0)
-    not_flat = told((3, "gate_closed", {"why": "last bar handled"}), (4, "positions_flattened", {"flat": False}))
-    assert (not_flat.gate_why, not_flat.seconds_to_flat) == ("last bar handled", None)
+    not_flat = told((3, "gate_closed", {"reason": "last_bar"}), (4, "positions_flattened", {"flat": False}))
+    assert (not_flat.gate_why, not_flat.seconds_to_flat) == ("last_bar", None)
 
 
 def test_counts_of_orders_are_the_ledgers() -> None:
@@ -126,7 +132,7 @@ def test_feeds_until_the_last_word_of_control() -> None:
             (1, "feed_state_changed", feed("trades", "live", 0.1)),
             (3, "feed_state_changed", feed("trades", "silent", 2.5)),
             (4, "feed_state_changed", feed("trades", "disconnected", 0.2)),
-            (10, "run_stopping", {"why": "max_seconds"}),
+            (10, "run_stopping", {"reason": "max_seconds"}),
         )
     )
     trades = known.feeds["trades"]
@@ -136,7 +142,7 @@ def test_feeds_until_the_last_word_of_control() -> None:
 
 
 def test_time_before_the_first_change_is_in_no_state() -> None:
-    times = FeedTimes()
+    times = FeedStats()
     assert times.facts(0, 50.0).disconnected_seconds == 0
     times.changed("disconnected", None, 60.0)
     assert times.facts(0, 61.0).disconnected_seconds == 1.0

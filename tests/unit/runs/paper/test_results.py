@@ -17,7 +17,7 @@ from opslab.store.runs.engine_order_log import EngineOrders
 from opslab.store.runs.journal import Journal
 from opslab.store.venues.ledger import LedgerFile
 from opslab.system import SystemClock
-from opslab.venue.api_error import Refusal
+from opslab.venue.api_error import ApiError
 from tests.fakes.account_at_price import INSTRUMENT, NOW_MS, Scene
 
 Row = dict[str, Any]
@@ -314,7 +314,7 @@ def _step(scene: Scene, dice: random.Random, number: int) -> None:
         else:
             bid = 30000 + dice.randint(-80, 80) / 10
             scene.tick(f"{bid:.1f}", f"{bid + 0.1:.1f}", f"{bid:.1f}", "0.020")
-    except Refusal:
+    except ApiError:
         pass
 
 

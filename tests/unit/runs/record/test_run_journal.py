@@ -3,12 +3,12 @@
 import json
 from pathlib import Path
 
-from opslab.runs.record.run_journal import RunLog
-from opslab.runs.record.state import told
+from opslab.runs.record.run_journal import RunJournal
+from opslab.runs.record.state import read_state
 from opslab.store.runs.journal import Journal, read_events
 from opslab.store.runs.run_folders import write_metadata
 from opslab.system import SystemClock
-from tests.unit.runs.record.test_state import INTENT, OWNER
+from tests.fakes.run_payloads import INTENT, OWNER
 
 SAFETY = {
     "state": "absent",
@@ -31,9 +31,9 @@ def test_an_event_that_changes_nothing_of_the_run_leaves_its_metadata_alone(tmp_
     folder.mkdir()
     with Journal(folder, SystemClock()) as journal:
         journal.append("run_initialized", INTENT)
-        begun = told(folder)
+        begun = read_state(folder)
         write_metadata(folder, begun)
-        log = RunLog(folder, journal, begun)
+        log = RunJournal(folder, journal, begun)
         log.tell("run_started", {"owner": OWNER})
         before = (folder / "metadata.json").stat()
         assert json.loads((folder / "metadata.json").read_text())["status"] == "running"

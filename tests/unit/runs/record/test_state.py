@@ -9,17 +9,7 @@ from opslab.model.run.event import Event
 from opslab.model.run.metadata import Failure, Owner, ScenarioCounters
 from opslab.runs.backtest.run import Heard, verdict_on
 from opslab.runs.record.state import as_seen, project
-
-OWNER = {"host": "h", "boot_id": "b", "pid": 7, "process_start": 9}
-INTENT = {
-    "run_id": "r1",
-    "mode": "backtest",
-    "strategy": {"name": "ops_smoke_demo", "version": "v1"},
-    "venue": "binance",
-    "instrument": "BTCUSDT",
-    "risk_profile": "tiny",
-    "lab_version": "0.1.0",
-}
+from tests.fakes.run_payloads import INTENT, OWNER
 
 
 def events(*told: tuple[str, dict[str, Any]]) -> list[Event]:
@@ -42,7 +32,7 @@ class Table:
         return owner == self._alive
 
 
-STARTED = [("run_initialized", INTENT), ("run_started", {"owner": OWNER})]
+STARTED: list[tuple[str, dict[str, Any]]] = [("run_initialized", INTENT), ("run_started", {"owner": OWNER})]
 
 
 @pytest.mark.parametrize(

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from opslab.errors import Corrupt
-from opslab.nautilus.live.rest_flatten import Hunt
-from opslab.nautilus.live.venue_rest_client import Standing, Unanswered
+from opslab.nautilus.live.rest_flatten import RestFlattener
+from opslab.nautilus.live.venue_rest_client import AccountState, VenueUnreachable
 from opslab.nautilus.strategy.denied_orders import asked
 from opslab.ports import Moment
-from opslab.runs.safety.flat_times import flat_times
-from opslab.runs.safety.halt_controller import Escalation, Pressed, next_step, seconds_between
-from opslab.store.venues.ledger import Transaction
+from opslab.runs.safety.flat_times import flat_times, seconds_between
+from opslab.runs.safety.halt_controller import Escalation, HaltProgress, next_escalation
+from opslab.store.venues.ledger import LedgerEntry
 from opslab.system import SystemClock
 from tests.drivers.tc import wait_until
 
@@ -37,20 +37,20 @@ from tests.drivers.tc import wait_until
 def test_an_engine_is_pressed_by_deadlines(
     seconds: float, gate_closed: bool, done: Escalation, flat: bool, step: Escalation
 ) -> None:
-    assert next_step(Pressed(seconds, gate_closed, done), lambda: flat) == step
+    assert next_escalation(HaltProgress(seconds, gate_closed, done), lambda: flat) == step
 
 
 def test_the_venue_is_asked_only_when_it_matters() -> None:
     def never() -> bool:
         raise AssertionError("asked")
 
-    assert next_step(Pressed(1.0, True, "none"), never) == "none"
+    assert next_escalation(HaltProgress(1.0, True, "none"), never) == "none"
 
 
-def transactions(*events: list[dict[str, Any]]) -> list[Transaction]:
+def transactions(*events: list[dict[str, Any]]) -> list[LedgerEntry]:
     """One a second."""
     return [
-        Transaction(n, f"2026-01-01T00:00:{n:02d}.000000Z", Moment(0, 0), tuple(found))
+        LedgerEntry(n, f"2026-01-01T00:00:{n:02d}.000000Z", Moment(0, 0), tuple(found))
         for n, found in enumerate(events, 1)
     ]
 
@@ -116,12 +116,12 @@ class Account:
         self.orders, self.position, self.silent = orders, Decimal(position), silent
         self.asked: list[str] = []
 
-    def standing(self) -> Standing:
+    def standing(self) -> AccountState:
         self.asked.append("standing")
         if self.silent:
             self.silent -= 1
-            raise Unanswered("no")
-        return Standing(self.orders, self.position)
+            raise VenueUnreachable("no")
+        return AccountState(self.orders, self.position)
 
     def cancel_all(self) -> None:
         self.asked.append("cancel")
@@ -132,8 +132,8 @@ class Account:
         self.position -= position
 
 
-def hunt(account: Account) -> Hunt:
-    return Hunt(account, SystemClock())  # type: ignore[arg-type]
+def hunt(account: Account) -> RestFlattener:
+    return RestFlattener(account, SystemClock())  # type: ignore[arg-type]
 
 
 def test_the_hunt_closes_before_it_cancels_and_is_not_settled_while_orders_are_on_their_way() -> None:
@@ -144,7 +144,7 @@ def test_the_hunt_closes_before_it_cancels_and_is_not_settled_while_orders_are_o
     assert account.asked[:3] == ["standing", "reduce", "cancel"]
     assert not found.settled, "nobody has said that nothing is on its way"
     done = found.finish()
-    assert (done.flat, account.orders, account.position) == (True, 0, 0)
+    assert (done.flat, account.orders, account.position) == (True, 0, Decimal(0))
 
 
 def test_the_hunt_goes_after_what_comes_to_be_an_order_later() -> None:
@@ -163,7 +163,7 @@ def test_a_venue_that_does_not_answer_is_asked_again() -> None:
     assert account.orders == 0
 
 
-def settled_with(found: Hunt, holds: Callable[[], bool]) -> None:
+def settled_with(found: RestFlattener, holds: Callable[[], bool]) -> None:
     """The engine's word, given again and again as its thread does."""
 
     def turn() -> bool:

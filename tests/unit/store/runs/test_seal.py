@@ -4,6 +4,7 @@ import errno
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from opslab.errors import Corrupt, Environment, Unwritable
 from opslab.model.primitives.difference import differences
-from opslab.model.run.manifest import Finding
+from opslab.model.run.manifest import SealFinding
 from opslab.store.runs.owner import is_held, owned
 from opslab.store.runs.run_folders import RowsFile, tidy
 from opslab.store.runs.seal import hold_against, read_manifest, seal
@@ -34,7 +35,7 @@ def sealed(folder: Path, files: dict[str, bytes]) -> Path:
     return folder
 
 
-def findings(folder: Path) -> list[Finding]:
+def findings(folder: Path) -> list[SealFinding]:
     manifest = read_manifest(folder)
     assert manifest is not None
     return hold_against(folder, manifest, lambda _size: None)
@@ -86,7 +87,7 @@ def test_what_is_no_longer_that_file_is_named(tmp_path: Path, spoil: str) -> Non
     copy = Path(shutil.copy(victim, tmp_path / "copy"))
     if spoil in ("missing", "link", "folder", "fifo"):
         victim.unlink()
-    actions = {
+    actions: dict[str, Callable[[], object]] = {
         "link": lambda: victim.symlink_to(copy),
         "folder": lambda: victim.mkdir(),
         "fifo": lambda: os.mkfifo(victim),
@@ -94,7 +95,8 @@ def test_what_is_no_longer_that_file_is_named(tmp_path: Path, spoil: str) -> Non
         "hidden": lambda: put(folder, {".x.tmp": b""}),
         "empty folder": lambda: (folder / "more").mkdir(),
     }
-    actions.get(spoil, lambda: None)()
+    if spoil in actions:
+        actions[spoil]()
     (found,) = findings(folder)
     names = {"added": ("added", "logs/c.txt"), "hidden": ("added", ".x.tmp"), "empty folder": ("added", "more")}
     kinds = {"missing": "missing"}
@@ -133,7 +135,7 @@ def test_derived_files_are_outside_and_what_is_left_of_writing_them_is_named_as_
     folder = sealed(tmp_path / "r1", {"a.txt": b"a\n", "report.md": b"x", "metadata.json": b"{}"})
     (folder / "report.md").unlink()
     put(folder, {"report.html": b"y", ".metadata.json.123.tmp": b"", "metadata.json": b"[]"})
-    assert [(found.kind, found.file) for found in findings(folder)] == [("left_behind", ".metadata.json.123.tmp")]
+    assert [(found.kind, found.file) for found in findings(folder)] == [("leftover", ".metadata.json.123.tmp")]
 
 
 def test_only_what_an_unfinished_seal_can_leave_is_left_behind(tmp_path: Path) -> None:
@@ -143,16 +145,16 @@ def test_only_what_an_unfinished_seal_can_leave_is_left_behind(tmp_path: Path) -
     second = (folder / "manifest.json").read_bytes()
     put(folder, {"manifest-1.lines": first_lines, "manifest-2.json": second, "manifest-3.lines": b""})
     assert {(found.kind, found.file) for found in findings(folder)} == {
-        ("left_behind", "manifest-1.lines"),
-        ("left_behind", "manifest-2.json"),
-        ("left_behind", "manifest-3.lines"),
+        ("leftover", "manifest-1.lines"),
+        ("leftover", "manifest-2.json"),
+        ("leftover", "manifest-3.lines"),
     }
     put(folder, {"manifest-1.lines": b"more", "manifest-2.json": first, "manifest-4.lines": b""})
     assert {(found.kind, found.file) for found in findings(folder)} == {
         ("added", "manifest-1.lines"),
         ("added", "manifest-2.json"),
         ("added", "manifest-4.lines"),
-        ("left_behind", "manifest-3.lines"),
+        ("leftover", "manifest-3.lines"),
     }
 
 
@@ -163,8 +165,8 @@ def test_a_result_is_left_behind_until_it_is_sealed(tmp_path: Path) -> None:
     assert {(found.kind, found.file) for found in findings(folder)} == {
         ("added", ".connectivity_probe-1.json.7.tmp"),
         ("added", ".connectivity_probe-2.txt.7.tmp"),
-        ("left_behind", ".connectivity_probe-2.json.7.tmp"),
-        ("left_behind", "connectivity_probe-2.json"),
+        ("leftover", ".connectivity_probe-2.json.7.tmp"),
+        ("leftover", "connectivity_probe-2.json"),
     }
 
 

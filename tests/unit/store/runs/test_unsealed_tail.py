@@ -15,7 +15,7 @@ from opslab.model.checks.check_kind import PROBE, RECONCILIATION
 from opslab.model.primitives.ids import RunId
 from opslab.model.run.manifest import Verification
 from opslab.runs.record.run_journal import finish
-from opslab.runs.record.state import told
+from opslab.runs.record.state import read_state
 from opslab.settings import Settings
 from opslab.store.runs.journal import Journal
 from opslab.store.runs.run_folders import write_metadata
@@ -87,7 +87,7 @@ def sealed(tmp_path: Path) -> Path:
     with Journal(folder, SystemClock()) as journal:
         for name, payload in (("run_initialized", INTENT), ("run_started", {}), ("run_completed", {})):
             journal.append(name, payload)
-    write_metadata(folder, told(folder))
+    write_metadata(folder, read_state(folder))
     seal(folder, "completed", "run", "2026-01-01T00:00:00.000000Z", "0")
     assert verify(home).findings == ()
     return home
@@ -129,7 +129,7 @@ def test_death_at_every_byte_of_a_checks_event_leaves_a_run_that_is_whole_and_re
         found = verify(home)
         assert found.verdict == "whole", (at, found)
         says = {one.file: one.message for one in found.findings}
-        assert {one.kind for one in found.findings} == {"left_behind"}
+        assert {one.kind for one in found.findings} == {"leftover"}
         wanted = TORN if 0 < at < len(line) else LONGER if at else None
         assert (says.get("journal.jsonl"), artifact in says) == (wanted, True), at
         with pytest.raises(Environment) as refused:
@@ -137,7 +137,7 @@ def test_death_at_every_byte_of_a_checks_event_leaves_a_run_that_is_whole_and_re
         assert (refused.value.exit_code, refused.value.hint) == (5, "tc run recover r1, then again")
         assert recover(home) == ("sealed" if at == len(line) else "rendered")
         assert verify(home).findings == ()
-        assert recover(home) == "nothing"
+        assert recover(home) == "unchanged"
         if at < len(line):  # it is the run that was sealed, to the byte
             assert files(home) == before
             assert verify(home).seal == seal_before
@@ -165,7 +165,7 @@ def test_behind_checks_that_were_not_sealed_a_torn_end_goes_and_they_are_sealed(
         assert recover(home) == "sealed"
         assert (run_of(home) / "journal.jsonl").read_bytes() == whole
         assert verify(home).findings == ()
-    assert told(run_of(home)).connectivity_probe is not None
+    assert read_state(run_of(home)).connectivity_probe is not None
 
 
 GARBAGE = {
@@ -264,6 +264,6 @@ def test_a_check_that_died_beside_a_running_run_leaves_no_copy_of_a_result_that_
         stream.write(b'{"seq":3,"time":"2026')
     with Journal(folder, SystemClock()) as journal:
         journal.append("run_completed", {})
-    finish(folder, told(folder), SystemClock(), reports=False)
+    finish(folder, read_state(folder), SystemClock(), reports=False)
     assert verify(tmp_path).findings == ()
     assert not (folder / PROBE.plain).exists()

@@ -7,7 +7,7 @@ import multiprocessing
 import os
 import resource
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
@@ -17,7 +17,7 @@ import pytest
 
 from opslab.errors import Corrupt, Environment, Unwritable
 from opslab.ports import Moment
-from opslab.store.venues.ledger import LedgerFile, Transaction, at_rest, read_ledger
+from opslab.store.venues.ledger import Flock, LedgerEntry, LedgerFile, at_rest, read_ledger
 from opslab.system import SystemClock
 
 LEDGER = "ledger.jsonl"
@@ -78,7 +78,7 @@ def test_a_transaction_is_read_as_it_was_written(tmp_path: Path) -> None:
     with opened(tmp_path) as ledger:
         ledger.append(events, Moment(7, 3))
     [found] = read_ledger(tmp_path)
-    assert found == Transaction(1, found.time, Moment(7, 3), tuple(events))
+    assert found == LedgerEntry(1, found.time, Moment(7, 3), tuple(events))
     assert (tmp_path / LEDGER).read_bytes().count(b"\n") == 1
 
 
@@ -154,13 +154,12 @@ def test_a_line_that_is_no_transaction_is_named(tmp_path: Path, line: bytes) -> 
     assert (found.value.line, found.value.byte) == (2, size)
 
 
-def test_a_line_that_never_ends_is_not_read_into_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_line_that_never_ends_is_not_read_into_memory(tmp_path: Path) -> None:
     append(tmp_path, "one")
-    monkeypatch.setattr("opslab.store.venues.ledger.MAX_LINE_BYTES", 1000)
     with open(tmp_path / LEDGER, "ab") as stream:
         stream.write(b"x" * 5000)
     with pytest.raises(Corrupt) as found:
-        list(read_ledger(tmp_path))
+        list(read_ledger(tmp_path, max_line_bytes=1000))
     assert found.value.line == 2
 
 
@@ -370,13 +369,19 @@ def test_room_for_the_last_entries_is_kept_until_it_is_used(tmp_path: Path) -> N
     assert names(tmp_path) == ["one", "two"]
 
 
-@pytest.mark.parametrize("take", [opened, lambda folder: at_rest(folder).__enter__()], ids=["to write", "at rest"])
-def test_a_file_system_without_locks_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, take: Any) -> None:
+@pytest.mark.parametrize(
+    "lock_it",
+    [
+        lambda folder, flock: LedgerFile(folder, SystemClock(), flock),
+        lambda folder, flock: at_rest(folder, flock).__enter__(),
+    ],
+    ids=["to write", "at rest"],
+)
+def test_a_file_system_without_locks_is_named(tmp_path: Path, lock_it: Callable[[Path, Flock], object]) -> None:
     opened(tmp_path).close()
 
     def refuse(_file: int, _how: int) -> None:
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr("opslab.store.venues.ledger.fcntl.flock", refuse)
     with pytest.raises(Unwritable, match="No locks available"):
-        take(tmp_path)
+        lock_it(tmp_path, refuse)

@@ -4,9 +4,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-from opslab.store.venues import venue_log
 from opslab.store.venues.venue_log import BEFORE, MAX_COMINGS_A_SECOND, NAME, VenueLog
 
 
@@ -52,9 +49,8 @@ def test_a_flood_of_connections_is_left_out_and_counted_and_nothing_else_is(tmp_
     assert "left_out" not in found[-1]
 
 
-def test_a_file_that_is_full_becomes_the_one_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(venue_log, "MAX_BYTES", 2_000)
-    log = VenueLog(tmp_path, Hands())
+def test_a_file_that_is_full_becomes_the_one_before(tmp_path: Path) -> None:
+    log = VenueLog(tmp_path, Hands(), max_bytes=2_000)
     for number in range(100):
         log.write("fault begun", {"number": number})
     log.close()

@@ -7,7 +7,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from opslab.errors import Corrupt
-from opslab.model.messages.ledger_events import Accepted, Amended, Canceled, Filled, LeverageSet, event_of, written
+from opslab.model.messages.ledger_events import (
+    Accepted,
+    Amended,
+    Canceled,
+    Filled,
+    LedgerEvent,
+    LeverageSet,
+    Side,
+    event_of,
+    written,
+)
 from opslab.venue.account.account import Account, Holding
 from tests.fakes.account_at_price import NOW_MS, Scene, kinds, opened
 
@@ -15,7 +25,7 @@ D = Decimal
 EMPTY = Holding(D(1000), D(0), D(0))
 
 
-def traded(*trades: tuple[str, str, str], fee: str = "0") -> tuple[Holding, list[Decimal]]:
+def traded(*trades: tuple[Side, str, str], fee: str = "0") -> tuple[Holding, list[Decimal]]:
     holding, realized = EMPTY, []
     for side, price, quantity in trades:
         holding, profit = holding.traded(side, D(price), D(quantity), D(fee))
@@ -46,7 +56,7 @@ def test_a_third_of_a_cost_is_rounded_once_and_the_rest_stays() -> None:
     assert realized[-1] == D("-0.00000667")
     assert holding.cost == D("0.02001333")
     holding, last = holding.traded("SELL", D("10.00"), D("0.002"), D(0))
-    assert (holding.position, holding.cost) == (0, 0)
+    assert (holding.position, holding.cost) == (D(0), D(0))
     assert realized[-1] + last == D("-0.00002")
 
 
@@ -179,7 +189,7 @@ def fill(**change: object) -> Filled:
         (fill(quantity=D("0.011"), position=D("0.011"), cost=D(330)), "cannot follow"),
     ],
 )
-def test_an_event_that_cannot_be_is_not_applied(event: object, words: str) -> None:
+def test_an_event_that_cannot_be_is_not_applied(event: LedgerEvent, words: str) -> None:
     account = Account.replay([opened(), accepted()])
     before = Account.replay([opened(), accepted()])
     with pytest.raises(Corrupt, match=words):

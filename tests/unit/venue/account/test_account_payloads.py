@@ -6,7 +6,7 @@ from typing import Any
 
 from opslab.model.messages.ledger_events import Accepted, LedgerEvent
 from opslab.venue.account import account_payloads as told
-from opslab.venue.account.number_format import Texts
+from opslab.venue.account.number_format import NumberFormat
 from opslab.venue.account.order_payloads import (
     accepted_answer,
     all_orders,
@@ -19,7 +19,7 @@ from opslab.venue.account.order_requests import HistoryQuery
 from opslab.venue.account.user_event_payloads import pushes
 from tests.fakes.account_at_price import INSTRUMENT, NOW_MS, Scene
 
-TEXTS = Texts.of(INSTRUMENT)
+TEXTS = NumberFormat.of(INSTRUMENT)
 MARK = Decimal("30050.00")
 EVERYTHING = HistoryQuery(None, None, None, None, 500)
 
@@ -222,7 +222,7 @@ def test_each_event_says_what_it_did_and_how_the_order_stands() -> None:
         ]
 
     scene.market.depth = 1
-    scene.keep = lambda events: events  # decided, and not yet kept
+    scene.keep = lambda events: events  # type: ignore[method-assign]  # decided, and not yet kept
     assert said(scene.place("BUY", "1.200")) == [
         ("NEW", "NEW", "0"),
         ("ACCOUNT_UPDATE",),

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from opslab.model.messages.ledger_events import Amended, Canceled, Expired, Filled, LedgerEvent, LeverageSet
-from opslab.venue.account.audit import MOST_FINDINGS, Audit, audit
+from opslab.model.messages.ledger_events import Accepted, Amended, Canceled, Expired, Filled, LedgerEvent, LeverageSet
+from opslab.venue.account.audit import MAX_FINDINGS, Audit, audit
 from tests.fakes.account_at_price import NOW_MS, Scene, kinds, opened
-from tests.unit.venue.account.test_conservation import Walk
+from tests.fakes.random_walk import Walk
 
 D = Decimal
 Ledger = list[list[LedgerEvent]]
@@ -47,6 +47,16 @@ def changed(lines: Ledger, line: int, place: int, **change: Any) -> Ledger:
     return lines
 
 
+def accepted(event: LedgerEvent) -> Accepted:
+    assert isinstance(event, Accepted)
+    return event
+
+
+def filled(event: LedgerEvent) -> Filled:
+    assert isinstance(event, Filled)
+    return event
+
+
 def test_a_true_ledger_is_proven() -> None:
     lines = ledger()
     assert [kinds(events) for events in lines[1:]] == [
@@ -78,7 +88,7 @@ FORGERIES: dict[str, tuple[str, int, Callable[[Ledger], Ledger]]] = {
     "two open orders of one name": (
         "client_order_id",
         4,
-        lambda lines: changed(lines, 4, 0, client_order_id=lines[2][0].client_order_id),
+        lambda lines: changed(lines, 4, 0, client_order_id=accepted(lines[2][0]).client_order_id),
     ),
     "an order for nothing": ("terms", 3, lambda lines: changed(lines, 3, 0, quantity=D(0))),
     "a market order with a price": ("terms", 2, lambda lines: changed(lines, 2, 0, price=D("30000.1"))),
@@ -107,7 +117,7 @@ FORGERIES: dict[str, tuple[str, int, Callable[[Ledger], Ledger]]] = {
         2,
         lambda lines: changed(lines, 2, 0, type="LIMIT", time_in_force="GTX", price=D(40_000)),
     ),
-    "a fee too low": ("fee", 2, lambda lines: changed(lines, 2, 1, fee=lines[1][1].fee - D("0.00000001"))),
+    "a fee too low": ("fee", 2, lambda lines: changed(lines, 2, 1, fee=filled(lines[1][1]).fee - D("0.00000001"))),
     "a profit too high": ("realized", 6, lambda lines: changed(lines, 6, 0, realized=D("999"))),
     "a profit of an opening trade": ("realized", 2, lambda lines: changed(lines, 2, 1, realized=D("0.00000001"))),
     "money from nowhere": ("wallet", 6, lambda lines: changed(lines, 6, 0, wallet=D("1000001"))),
@@ -185,7 +195,7 @@ def test_any_number_of_any_trade_that_is_a_little_off_is_noticed() -> None:
 def test_findings_are_counted_beyond_those_that_are_kept() -> None:
     lines = ledger()
     found = audit([*lines, *([lines[10]] * 80)])
-    assert (len(found.findings), found.found) == (MOST_FINDINGS, 160)
+    assert (len(found.findings), found.finding_count) == (MAX_FINDINGS, 160)
     assert found.findings[0].text() == "line 12: order: canceled of order 2, which has ended"
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from opslab.model.messages.ledger_events import OrderType, Side
 from opslab.venue.account.filters import Filters, check_status
-from opslab.venue.api_error import Refusal
+from opslab.venue.api_error import ApiError
 from tests.fakes.account_at_price import INSTRUMENT
 
 FILTERS = Filters.of(INSTRUMENT)
@@ -32,7 +32,7 @@ def test_a_price_on_the_grid_is_taken(price: str) -> None:
     ],
 )
 def test_a_price_is_refused(price: str, code: int) -> None:
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(ApiError) as caught:
         FILTERS.check_price(Decimal(price))
     assert caught.value.code == code
 
@@ -54,7 +54,7 @@ def test_a_quantity_is_checked(quantity: str, kind: OrderType, code: int | None)
     if code is None:
         FILTERS.check_quantity(Decimal(quantity), kind)
         return
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(ApiError) as caught:
         FILTERS.check_quantity(Decimal(quantity), kind)
     assert caught.value.code == code
 
@@ -67,7 +67,7 @@ def test_a_coarser_lot_has_its_own_codes() -> None:
     ]
     coarse = Filters.of(replace(INSTRUMENT, entry=entry))
     for quantity, code in (("0.009", -4004), ("0.012", -4023)):
-        with pytest.raises(Refusal) as caught:
+        with pytest.raises(ApiError) as caught:
             coarse.check_quantity(Decimal(quantity), "LIMIT")
         assert caught.value.code == code
 
@@ -87,7 +87,7 @@ def test_a_limit_price_is_held_near_the_mark_price(side: Side, price: str, words
     if words is None:
         FILTERS.check_percent(side, Decimal(price), MARK)
         return
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(ApiError) as caught:
         FILTERS.check_percent(side, Decimal(price), MARK)
     assert caught.value.body() == {"code": -4016 if side == "BUY" else -4024, "msg": words}
 
@@ -95,33 +95,34 @@ def test_a_limit_price_is_held_near_the_mark_price(side: Side, price: str, words
 def test_a_market_order_meets_a_best_price_near_the_mark_price() -> None:
     FILTERS.check_counterparty("BUY", Decimal("31500"), MARK)
     FILTERS.check_counterparty("SELL", Decimal("28500"), MARK)
-    for side, best in (("BUY", "31500.10"), ("SELL", "28499.90")):
-        with pytest.raises(Refusal) as caught:
+    too_far: tuple[tuple[Side, str], ...] = (("BUY", "31500.10"), ("SELL", "28499.90"))
+    for side, best in too_far:
+        with pytest.raises(ApiError) as caught:
             FILTERS.check_counterparty(side, Decimal(best), MARK)
         assert caught.value.code == -4131
 
 
 def test_the_notional_has_a_least() -> None:
     FILTERS.check_notional(Decimal("100.00000"))
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(ApiError) as caught:
         FILTERS.check_notional(Decimal("99.99999"))
     assert caught.value.body() == {
         "code": -4164,
         "msg": "Order's notional must be no smaller than 100 (unless you choose reduce only).",
     }
-    with pytest.raises(Refusal, match="-5029 Order's notional must be no smaller than 100"):
+    with pytest.raises(ApiError, match="-5029 Order's notional must be no smaller than 100"):
         FILTERS.check_notional(Decimal(1), -5029)
 
 
 def test_open_orders_have_a_most() -> None:
     FILTERS.check_room(199)
-    with pytest.raises(Refusal, match="-2025 Reach max open order limit"):
+    with pytest.raises(ApiError, match="-2025 Reach max open order limit"):
         FILTERS.check_room(200)
 
 
 @pytest.mark.parametrize("status", ["BREAK", "SETTLING", "PRE_SETTLE", "CLOSE", "PENDING_TRADING"])
 def test_a_symbol_that_does_not_trade_takes_nothing(status: str) -> None:
     check_status("TRADING")
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(ApiError) as caught:
         check_status(status)
     assert caught.value.code == -4108

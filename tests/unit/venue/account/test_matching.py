@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from opslab.model.messages.ledger_events import Side
 from opslab.venue.account.account import Order
-from opslab.venue.account.matching import Level, Taken, rest, take
+from opslab.venue.account.matching import Level, LevelFill, rest, take
 
 ASKS: list[Level] = [
     (Decimal("100.0"), Decimal("1")),
@@ -46,14 +46,14 @@ def filled(
 
 def test_a_taker_sweeps_the_levels_best_first() -> None:
     assert take("BUY", Decimal("2.5"), None, ASKS) == [
-        Taken(Decimal("100.0"), Decimal("1")),
-        Taken(Decimal("100.2"), Decimal("1.5")),
+        LevelFill(Decimal("100.0"), Decimal("1")),
+        LevelFill(Decimal("100.2"), Decimal("1.5")),
     ]
 
 
 def test_a_taker_stops_at_its_limit() -> None:
-    assert take("BUY", Decimal(9), Decimal("100.1"), ASKS) == [Taken(Decimal("100.0"), Decimal("1"))]
-    assert take("SELL", Decimal(9), Decimal("99.9"), BIDS) == [Taken(Decimal("99.9"), Decimal("1"))]
+    assert take("BUY", Decimal(9), Decimal("100.1"), ASKS) == [LevelFill(Decimal("100.0"), Decimal("1"))]
+    assert take("SELL", Decimal(9), Decimal("99.9"), BIDS) == [LevelFill(Decimal("99.9"), Decimal("1"))]
     assert take("BUY", Decimal(9), Decimal("99.9"), ASKS) == []
 
 
@@ -161,7 +161,9 @@ def test_a_tick_fills_no_more_than_there_is(
             assert running * signed < 0
             assert abs(signed) <= abs(running)
         running += signed
-        beyond = bid + 1 < touched.order.price if touched.order.side == "BUY" else bid > touched.order.price
-        if touched.order.price == price and not beyond:
+        limit = touched.order.price
+        assert limit is not None
+        beyond = bid + 1 < limit if touched.order.side == "BUY" else bid > limit
+        if limit == price and not beyond:
             at_the_trade += touched.quantity
     assert at_the_trade <= size

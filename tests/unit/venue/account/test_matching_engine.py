@@ -8,7 +8,7 @@ import pytest
 from opslab.model.messages.ledger_events import Expired, Filled, LedgerEvent
 from opslab.venue.account.margin import margin_of
 from opslab.venue.account.order_requests import OrderRef
-from opslab.venue.api_error import Refusal
+from opslab.venue.api_error import ApiError
 from tests.fakes.account_at_price import Market, Scene, kinds, opened
 
 D = Decimal
@@ -29,7 +29,7 @@ def reasons(events: list[LedgerEvent]) -> list[tuple[int, str]]:
 
 def refused(code: int, scene: Scene, *asked: Any, **more: Any) -> None:
     lines = len(scene.ledger)
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(ApiError) as caught:
         scene.place(*asked, **more)
     assert caught.value.code == code
     assert len(scene.ledger) == lines
@@ -158,7 +158,7 @@ def test_a_symbol_that_does_not_trade_lets_orders_out_and_none_in() -> None:
     scene.place("BUY", "0.010", "29000.00")
     scene.market.status = "SETTLING"
     refused(-4108, scene, "BUY", "0.010", "29000.00")
-    with pytest.raises(Refusal, match="-5024"):
+    with pytest.raises(ApiError, match="-5024"):
         scene.modify(1, "BUY", "0.020", "29000.00")
     assert kinds(scene.cancel(1)) == ["canceled"]
 
@@ -253,7 +253,7 @@ def test_an_amendment_cancels_where_the_venue_says_so() -> None:
 def test_a_refused_amendment_leaves_the_order_as_it_was(asked: tuple[int, str, str, str], code: int) -> None:
     scene = rich()
     scene.place("BUY", "0.100", "29990.00")
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(ApiError) as caught:
         scene.modify(*asked)
     assert caught.value.code == code
     order = scene.order(1)
@@ -264,7 +264,7 @@ def test_an_order_is_amended_so_often_and_no_more() -> None:
     scene = rich()
     scene.place("BUY", "0.100", "29990.00")
     scene.order(1).amendments = 10_000
-    with pytest.raises(Refusal, match="-5026"):
+    with pytest.raises(ApiError, match="-5026"):
         scene.modify(1, "BUY", "0.100", "29980.00")
 
 
@@ -276,7 +276,7 @@ def test_only_an_open_order_can_be_canceled() -> None:
     scene.place("BUY", "0.010", "29000.00", newClientOrderId="a")
     scene.place("BUY", "0.010", newClientOrderId="b")
     for ref in (OrderRef(2, None), OrderRef(9, None), OrderRef(None, "b"), OrderRef(None, "c")):
-        with pytest.raises(Refusal) as caught:
+        with pytest.raises(ApiError) as caught:
             scene.desk.cancel(scene.account, ref, scene.now_ms)
         assert caught.value.body() == {"code": -2011, "msg": "Unknown order sent."}
     scene.keep(scene.desk.cancel(scene.account, OrderRef(None, "a"), scene.now_ms))
@@ -327,11 +327,11 @@ def test_an_amendment_that_lessens_is_taken_whatever_is_available() -> None:
     scene = Scene(market=Market(size=D(9)))
     scene.place("BUY", "1.000")
     scene.place("BUY", "0.500", "29000.00")
-    with pytest.raises(Refusal, match="-2019"):
+    with pytest.raises(ApiError, match="-2019"):
         scene.modify(2, "BUY", "1.500", "29000.00")
     scene.market.mark = D("28000.00")
     assert margin_of(scene.account, scene.market.mark).available < 0
-    with pytest.raises(Refusal, match="-2019"):
+    with pytest.raises(ApiError, match="-2019"):
         scene.modify(2, "BUY", "0.500", "29000.10")
     assert kinds(scene.modify(2, "BUY", "0.400", "28000.00")) == ["amended"]
     assert kinds(scene.modify(2, "BUY", "0.400", "27000.00")) == ["amended"]
@@ -344,21 +344,21 @@ def test_an_amendment_needs_margin_for_what_is_left_of_it() -> None:
     scene.tick("29000.00", "29000.10", "29000.00", "0.800")
     assert kinds(scene.modify(1, "BUY", "1.650", "29000.00")) == ["amended"]
     assert margin_of(scene.account, scene.market.mark).initial == D(9570)
-    with pytest.raises(Refusal, match="-2019"):
+    with pytest.raises(ApiError, match="-2019"):
         scene.modify(1, "BUY", "1.750", "29000.00")
 
 
 def test_leverage_has_bounds_and_follows_the_margin() -> None:
     scene = Scene(market=Market(size=D(9)))
     for leverage in (0, 126):
-        with pytest.raises(Refusal, match=f"-4028 Leverage {leverage} is not valid"):
+        with pytest.raises(ApiError, match=f"-4028 Leverage {leverage} is not valid"):
             scene.leverage(leverage)
     assert scene.leverage(5) == []
     assert kinds(scene.leverage(1)) == ["leverage_set"]
     assert kinds(scene.leverage(20)) == ["leverage_set"]
     scene.place("BUY", "3.000")
     assert kinds(scene.leverage(10)) == ["leverage_set"]
-    with pytest.raises(Refusal, match="-2028"):
+    with pytest.raises(ApiError, match="-2028"):
         scene.leverage(5)
     assert scene.account.leverage == 10
 

@@ -19,7 +19,7 @@ from opslab.venue.account.order_requests import (
     order_ref,
     trade_history,
 )
-from opslab.venue.api_error import HTTP_STATUS, MESSAGES, Refusal
+from opslab.venue.api_error import HTTP_STATUS, MESSAGES, ApiError
 
 SIGNED = {"timestamp": "1800000000000", "recvWindow": "5000", "signature": "ab", "apiKey": "k"}
 LIMIT = {
@@ -115,7 +115,7 @@ for _kind in ("STOP", "STOP_MARKET", "TAKE_PROFIT", "TAKE_PROFIT_MARKET", "TRAIL
 
 @pytest.mark.parametrize(("params", "code", "words"), [row[1:] for row in REFUSED], ids=[row[0] for row in REFUSED])
 def test_an_order_is_refused_with(params: dict[str, Any], code: int, words: str) -> None:
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(ApiError) as caught:
         new_order(params, "BTCUSDT")
     assert caught.value.code == code
     assert words in caught.value.msg
@@ -147,7 +147,7 @@ def test_an_amendment_is_read() -> None:
 )
 def test_an_amendment_is_refused(change: dict[str, Any], code: int) -> None:
     params = {key: value for key, value in (MODIFY | change).items() if value is not None}
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(ApiError) as caught:
         amendment(params, "BTCUSDT")
     assert caught.value.code == code
 
@@ -155,7 +155,7 @@ def test_an_amendment_is_refused(change: dict[str, Any], code: int) -> None:
 def test_an_order_is_named_by_either_id() -> None:
     assert order_ref({"symbol": "BTCUSDT", "orderId": 12}, "BTCUSDT") == OrderRef(12, None)
     assert order_ref({"symbol": "BTCUSDT", "origClientOrderId": "a.1"}, "BTCUSDT") == OrderRef(None, "a.1")
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(ApiError) as caught:
         order_ref({"symbol": "BTCUSDT"}, "BTCUSDT")
     assert caught.value.body() == {
         "code": -1102,
@@ -184,7 +184,7 @@ def test_a_history_is_asked_for() -> None:
     ],
 )
 def test_a_history_is_refused(more: dict[str, str], code: int) -> None:
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(ApiError) as caught:
         trade_history({"symbol": "BTCUSDT"} | more, "BTCUSDT")
     assert caught.value.code == code
 
@@ -202,13 +202,13 @@ def test_settings_are_read() -> None:
         (lambda: dual_side({}), -1102),
         (lambda: dual_side({"dualSidePosition": "1"}), -1130),
     ):
-        with pytest.raises(Refusal) as caught:
+        with pytest.raises(ApiError) as caught:
             act()
         assert caught.value.code == code
 
 
 def test_every_status_is_of_a_message() -> None:
     assert HTTP_STATUS.keys() <= MESSAGES.keys()
-    assert Refusal.of(-2015).http_status == 401
-    assert Refusal(-1003, "words", http_status=418, headers={"Retry-After": "2"}).headers == {"Retry-After": "2"}
-    assert Refusal(-9999, "words").http_status == 400
+    assert ApiError.of(-2015).http_status == 401
+    assert ApiError(-1003, "words", http_status=418, headers={"Retry-After": "2"}).headers == {"Retry-After": "2"}
+    assert ApiError(-9999, "words").http_status == 400

@@ -95,7 +95,7 @@ def test_no_fault_of_the_venue_touches_it() -> None:
     book = Book()
     book.place("BUY", "0.050")
     before = statement(book.exchange, PROGRESS, AT_NS)
-    with book.seams.held(book.seams.statuses, "HALT"), book.seams.held(book.seams.skews_ms, 3_600_000):
+    with book.hooks.held(book.hooks.statuses, "HALT"), book.hooks.held(book.hooks.skews_ms, 3_600_000):
         assert statement(book.exchange, PROGRESS, AT_NS) == before
 
 

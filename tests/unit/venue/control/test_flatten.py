@@ -7,21 +7,21 @@ from decimal import Decimal
 import pytest
 
 from opslab.errors import Environment
-from opslab.venue.api_error import Refusal
-from opslab.venue.control.flatten import Flattened, Flattener
+from opslab.venue.api_error import ApiError
+from opslab.venue.control.flatten import Flattener, FlattenResult
 from tests.fakes import virtual_time
 from tests.fakes.memory_exchange import Book
 
 
-def flatten(book: Book, *, hold: bool = False) -> Flattened:
-    return virtual_time.run(Flattener(book.exchange, book.say).flatten("a test", hold=hold))
+def flatten(book: Book, *, hold: bool = False) -> FlattenResult:
+    return virtual_time.run(Flattener(book.exchange, book.log_event).flatten("a test", hold=hold))
 
 
 def play(scene: Callable[[], Awaitable[None]]) -> None:
-    async def whole() -> None:
+    async def parse_integer() -> None:
         await scene()
 
-    virtual_time.run(whole())
+    virtual_time.run(parse_integer())
 
 
 @pytest.mark.parametrize(("side", "signed"), [("BUY", "0.050"), ("SELL", "-0.050")])
@@ -49,15 +49,15 @@ def test_open_orders_are_canceled_and_the_position_is_closed(side: str, signed: 
 
 def test_flat_is_flat_and_nothing_is_written() -> None:
     book = Book()
-    assert flatten(book) == Flattened(0, Decimal(0))
+    assert flatten(book) == FlattenResult(0, Decimal(0))
     assert book.ledger.transactions == 1
 
 
 def test_a_market_that_is_halted_is_no_obstacle() -> None:
     book = Book()
     book.place("BUY", "0.050")
-    with book.seams.held(book.seams.statuses, "HALT"):
-        with pytest.raises(Refusal, match="-4108"):
+    with book.hooks.held(book.hooks.statuses, "HALT"):
+        with pytest.raises(ApiError, match="-4108"):
             book.place("SELL", "0.050", reduceOnly="true")
         assert flatten(book).closed == Decimal("0.050")
 
@@ -113,12 +113,12 @@ def test_held_flat_stays_flat() -> None:
     book.place("BUY", "0.050")
     flatten(book, hold=True)
     for more in ({}, {"price": "41000.0"}):
-        with pytest.raises(Refusal, match="-4087 User can only place reduce only order"):
+        with pytest.raises(ApiError, match="-4087 User can only place reduce only order"):
             book.place("BUY", "0.010", **more)
-    with pytest.raises(Refusal, match="-2022"):
+    with pytest.raises(ApiError, match="-2022"):
         book.place("BUY", "0.010", reduceOnly="true")
     flatten(book)  # a later one without hold does not let go
-    with pytest.raises(Refusal, match="-4087"):
+    with pytest.raises(ApiError, match="-4087"):
         book.place("SELL", "0.010")
     assert book.exchange.is_flat
 
@@ -136,11 +136,11 @@ def test_while_it_closes_nothing_can_be_opened_if_it_is_to_hold() -> None:
         book = Book(balance="100000000")
         for _ in range(3):
             book.place("BUY", "120")
-        closing = asyncio.ensure_future(Flattener(book.exchange, book.say).flatten("a test", hold=True))
+        closing = asyncio.ensure_future(Flattener(book.exchange, book.log_event).flatten("a test", hold=True))
         while book.position == 360:
             await asyncio.sleep(0)
         assert book.position > 0
-        with pytest.raises(Refusal, match="-4087"):
+        with pytest.raises(ApiError, match="-4087"):
             book.place("BUY", "0.010")
         await closing
         assert book.exchange.is_flat
@@ -158,7 +158,7 @@ def test_a_ledger_that_cannot_be_written_is_said_and_asking_again_goes_on() -> N
     assert (book.position, len(book.exchange.account.open)) == (Decimal("0.050"), 1)
     assert book.said[-1][0] == "account not flattened"
     book.ledger.full = False
-    assert flatten(book) == Flattened(1, Decimal("0.050"))
+    assert flatten(book) == FlattenResult(1, Decimal("0.050"))
 
 
 def test_two_at_once_close_it_once() -> None:
@@ -166,9 +166,9 @@ def test_two_at_once_close_it_once() -> None:
         book = Book(balance="100000000")
         for _ in range(3):
             book.place("BUY", "120")
-        flattener = Flattener(book.exchange, book.say)
+        flattener = Flattener(book.exchange, book.log_event)
         first, second = await asyncio.gather(*(flattener.flatten(why, hold=False) for why in ("one", "two")))
-        assert (first.closed, second.closed) == (360, 0)
+        assert (first.closed, second.closed) == (Decimal(360), Decimal(0))
         assert [more["orders"] for what, more in book.said if what == "account flattened"] == [3, 0]
 
     play(scene)

@@ -11,26 +11,26 @@ from opslab.venue.account.account import Account
 from opslab.venue.endpoints.account import AccountEndpoints
 from opslab.venue.endpoints.market import MarketEndpoints
 from opslab.venue.exchange import Exchange
-from opslab.venue.fault_hooks import Seams
+from opslab.venue.fault_hooks import FaultHooks
 from opslab.venue.market.market import Market
 from opslab.venue.market.payloads import MarketPayloads
-from opslab.venue.market_publisher import Broadcast
-from opslab.venue.transport.endpoint import Table
-from opslab.venue.transport.market_streams import Streams
+from opslab.venue.market_publisher import MarketPublisher
+from opslab.venue.transport.endpoint import EndpointTable
+from opslab.venue.transport.market_streams import MarketStreams
 from opslab.venue.transport.trading_socket import METHODS
-from opslab.venue.transport.user_data_stream import UserStream
+from opslab.venue.transport.user_data_stream import UserDataStream
 from tests.fakes.account_at_price import opened
 
 PAGE = (Path(__file__).parents[4] / "docs" / "venue.md").read_text(encoding="utf-8")
 
 
-def tables() -> tuple[Table, Table]:
+def tables() -> tuple[EndpointTable, EndpointTable]:
     market = Market(instrument_of(exchange_info_symbol("BTCUSDT")), 30)
     payloads = MarketPayloads(market)
-    broadcast = Broadcast(market, payloads, Streams("BTCUSDT"), lambda: 0)
-    exchange = Exchange(market, Account.begin(opened()), NoLedger(), broadcast, lambda: 0, Moment(0, 0), Seams())
+    broadcast = MarketPublisher(market, payloads, MarketStreams("BTCUSDT"), lambda: 0)
+    exchange = Exchange(market, Account.begin(opened()), NoLedger(), broadcast, lambda: 0, Moment(0, 0), FaultHooks())
     market_table = MarketEndpoints(market, payloads, VenueLimits(), lambda: 0, lambda: "TRADING").table()
-    return market_table, AccountEndpoints(exchange, UserStream("key", lambda: 0)).table()
+    return market_table, AccountEndpoints(exchange, UserDataStream("key", lambda: 0)).table()
 
 
 class NoLedger:
@@ -40,6 +40,9 @@ class NoLedger:
         raise AssertionError("nothing is asked of it here")
 
     def mark(self, at: Moment) -> None:
+        raise AssertionError("nothing is asked of it here")
+
+    def use_last_room(self) -> None:
         raise AssertionError("nothing is asked of it here")
 
 

@@ -7,11 +7,11 @@ import pytest
 
 from opslab.venue.faults.controller import MAX_HELD, MAX_SECONDS
 from opslab.venue.faults.delay_queue import MAX_BYTES
-from opslab.venue.faults.fault import OfMessages
+from opslab.venue.faults.fault import MessageTerms
 from opslab.venue.faults.registry import FAULTS
 
 PAGE = (Path(__file__).parents[4] / "docs" / "venue-faults.md").read_text(encoding="utf-8")
-ROWS = re.findall(r"^\| `([a-z-]+)` \|(.*?)\|(.*?)\|(.*?)\|$", PAGE.partition("## What a node sees")[2], re.MULTILINE)
+ROWS = re.findall(r"^\| `([a-z-]+)` \|(.*?)\|(.*?)\|(.*?)\|$", PAGE.partition("## Effects on a node")[2], re.MULTILINE)
 
 
 def shown(terms: dict[str, object]) -> dict[str, str]:
@@ -27,22 +27,22 @@ def test_the_page_has_one_row_for_each_fault() -> None:
 def test_a_row_has_the_terms_and_their_defaults(name: str, cell: str) -> None:
     found = dict(re.findall(r"`([a-z_]+)=([^`]*)`", cell))
     if "*messages*" in cell:
-        found |= shown(OfMessages().model_dump())
+        found |= shown(MessageTerms().model_dump())
     assert found == shown(FAULTS[name].terms().model_dump())
 
 
 def test_the_page_says_what_messages_stand_for() -> None:
-    for name, value in shown(OfMessages().model_dump()).items():
+    for name, value in shown(MessageTerms().model_dump()).items():
         assert f"`{name}={value}`" in PAGE
 
 
 def test_the_page_has_the_limits() -> None:
     assert f"{MAX_SECONDS:.0f} s at most" in PAGE
-    assert f"up to {MAX_HELD} hold" in PAGE
+    assert f"up to {MAX_HELD} can be active" in PAGE
     assert f"{MAX_BYTES >> 20} MiB held back" in PAGE
 
 
 def test_the_page_says_what_is_over_at_once() -> None:
-    names = [name for name, fault in FAULTS.items() if fault.at_once]
-    assert "`close`, `reset` and `external-trade` happen once" in PAGE
+    names = [name for name, fault in FAULTS.items() if fault.is_immediate]
+    assert "`close`, `reset` and `external-trade` take effect once" in PAGE
     assert names == ["close", "reset", "external-trade"]

@@ -17,18 +17,18 @@ from opslab.model.messages.ledger_events import Opened
 from opslab.ports import Moment
 from opslab.resources import exchange_info_symbol
 from opslab.venue.account.account import Account
-from opslab.venue.api_error import Refusal
+from opslab.venue.api_error import ApiError
 from opslab.venue.exchange import Exchange
-from opslab.venue.fault_hooks import Call, Kind, Message, Seams, Unanswered
+from opslab.venue.fault_hooks import AnswerWithheld, Call, ConnectionKind, FaultHooks, Message
 from opslab.venue.faults import delay_queue as lane
-from opslab.venue.faults.controller import MAX_HELD, MAX_SECONDS, Faults, Held, terms_of_texts
-from opslab.venue.faults.fault import Stage
+from opslab.venue.faults.controller import MAX_HELD, MAX_SECONDS, ActiveFault, FaultController, parse_terms
+from opslab.venue.faults.fault import FaultTarget
 from opslab.venue.faults.kinds.close import GOODBYE_SECONDS
 from opslab.venue.faults.registry import FAULTS
 from opslab.venue.market.market import Market
 from opslab.venue.market.payloads import MarketPayloads
-from opslab.venue.market_publisher import Broadcast
-from opslab.venue.transport.market_streams import Streams
+from opslab.venue.market_publisher import MarketPublisher
+from opslab.venue.transport.market_streams import MarketStreams
 from opslab.venue.transport.server import Server
 from tests.fakes import virtual_time
 from tests.fakes.account_at_price import opened
@@ -45,14 +45,14 @@ POST, GET, DEPTH_CALL = (
     Call("GET", "/fapi/v1/time", "rest"),
     Call("GET", "/fapi/v1/depth", "rest"),
 )
-LASTING = [name for name, fault in FAULTS.items() if not fault.at_once]
+LASTING = [name for name, fault in FAULTS.items() if not fault.is_immediate]
 
 
 @dataclass(eq=False)
 class Client:
     """Implements `seams.Receiver`, and as much of a connection as faults take hold of."""
 
-    kind: Kind
+    kind: ConnectionKind
     got: list[tuple[float, str]] = field(default_factory=list)
     goodbyes: list[int] = field(default_factory=list)
     polite: bool = True
@@ -82,13 +82,13 @@ class Client:
 
 
 @dataclass
-class Front:
+class Listener:
     deaf: int = 0
 
-    async def go_deaf(self) -> None:
+    async def stop_listening(self) -> None:
         self.deaf += 1
 
-    async def hear_again(self) -> None:
+    async def resume_listening(self) -> None:
         self.deaf -= 1
 
 
@@ -97,7 +97,7 @@ class House:
     """As much of a server as faults take hold of."""
 
     clients: list[Client] = field(default_factory=list)
-    front: Front = field(default_factory=Front)
+    listener: Listener = field(default_factory=Listener)
 
 
 class Ledger:
@@ -109,16 +109,18 @@ class Ledger:
 
     def mark(self, _at: Moment) -> None: ...
 
+    def use_last_room(self) -> None: ...
+
 
 class Scene:
     """A venue's seams, its faults, and clients; on a clock that jumps."""
 
     def __init__(self) -> None:
-        self.seams = Seams()
+        self.hooks = FaultHooks()
         self.said: list[tuple[str, dict[str, Any]]] = []
         self.house = House([Client("market"), Client("user"), Client("trading")])
-        self.exchange = _exchange(self.seams)
-        self.faults = Faults(Stage(self.seams, cast(Server, self.house), self.exchange), self._say)
+        self.exchange = _exchange(self.hooks)
+        self.faults = FaultController(FaultTarget(self.hooks, cast(Server, self.house), self.exchange), self._say)
         self._sent = 0
 
     def _say(self, what: str, more: dict[str, object]) -> None:
@@ -132,13 +134,13 @@ class Scene:
     def user(self) -> Client:
         return self.house.clients[1]
 
-    async def start(self, name: str, seconds: float = 60.0, owner: object | None = None, **terms: Any) -> Held:
+    async def start(self, name: str, seconds: float = 60.0, owner: object | None = None, **terms: Any) -> ActiveFault:
         return await self.faults.start(name, terms, seconds, owner)
 
     def send(self, text: str, stream: str = "", to: Client | None = None) -> None:
         """As a connection sends."""
         client = to or self.market
-        for message in self.seams.let_through(Message(client, client.kind, stream, text)):
+        for message in self.hooks.pass_through(Message(client, client.kind, stream, text)):
             message.to.deliver(message)
 
     def trades(self, first: int, count: int, to: Client | None = None) -> None:
@@ -157,25 +159,25 @@ class Scene:
 
     async def request(self, call: Call = POST) -> object:
         """As the gate asks the seams; what the client gets."""
-        reply = await self.seams.before(call)
+        reply = await self.hooks.before(call)
         if reply is not None:
             return reply.status
         try:
             if call.method != "GET":
-                for hook in list(self.seams.orders):
+                for hook in list(self.hooks.orders):
                     hook(call)
-            found = self.seams.answered(call, {"lastUpdateId": 5_000_000})
-            await self.seams.behind(call)
-        except Refusal as refusal:
+            found = self.hooks.answered(call, {"lastUpdateId": 5_000_000})
+            await self.hooks.behind(call)
+        except ApiError as refusal:
             return refusal.code
-        except Unanswered:
+        except AnswerWithheld:
             return None
         return found
 
     def assert_clean(self) -> None:
         """As if there had never been a fault."""
-        assert self.seams == Seams()
-        assert self.house.front.deaf == 0
+        assert self.hooks == FaultHooks()
+        assert self.house.listener.deaf == 0
         assert self.faults.held() == []
         assert self.exchange.view.status == "TRADING"
         assert [what for what, _ in self.said if what == "bug"] == []
@@ -189,19 +191,19 @@ class Scene:
         assert [text for client in self.house.clients for text in client.texts] == sent
 
 
-def _exchange(seams: Seams) -> Exchange:
+def _exchange(hooks: FaultHooks) -> Exchange:
     market = Market(instrument_of(exchange_info_symbol("BTCUSDT")), 30)
-    market.open_at(Candle(0, 4_200_000, 4_200_000, 4_200_000, 4_200_000, 1_000), 0)
-    broadcast = Broadcast(market, MarketPayloads(market), Streams("BTCUSDT"), lambda: 0)
+    market.start_at_open(Candle(0, 4_200_000, 4_200_000, 4_200_000, 4_200_000, 1_000), 0)
+    broadcast = MarketPublisher(market, MarketPayloads(market), MarketStreams("BTCUSDT"), lambda: 0)
     account: Opened = opened()
-    return Exchange(market, Account.begin(account), Ledger(), broadcast, lambda: 1, Moment(0, 0), seams)
+    return Exchange(market, Account.begin(account), Ledger(), broadcast, lambda: 1, Moment(0, 0), hooks)
 
 
 def play(scene: Callable[[Scene], Awaitable[None]]) -> None:
-    async def whole() -> None:
+    async def parse_integer() -> None:
         await asyncio.wait_for(scene(Scene()), 1e6)
 
-    virtual_time.run(whole())
+    virtual_time.run(parse_integer())
 
 
 @contextmanager
@@ -223,7 +225,7 @@ def test_a_fault_that_has_ended_leaves_nothing_behind(name: str) -> None:
             waiting = [asyncio.ensure_future(scene.request(call)) for call in (POST, GET, DEPTH_CALL)]
             scene.traffic()
             await asyncio.sleep(0.01)
-            if FAULTS[name].at_once:
+            if FAULTS[name].is_immediate:
                 why = "it is over at once"
             elif why == "stopped":
                 await scene.faults.stop(held.number)
@@ -233,7 +235,7 @@ def test_a_fault_that_has_ended_leaves_nothing_behind(name: str) -> None:
                 assert await scene.faults.stop_all(why) == 1
             else:
                 await asyncio.sleep(5.0)
-            assert scene.said[-1] == ("fault ended", {"fault": name, "number": held.number, "why": why})
+            assert scene.said[-1] == ("fault ended", {"fault": name, "number": held.number, "reason": why})
             await asyncio.wait_for(asyncio.gather(*waiting), 0.1)
             scene.assert_clean()
             assert await scene.request() == {"lastUpdateId": 5_000_000}
@@ -277,7 +279,7 @@ def test_any_stack_of_faults_ended_in_any_order_leaves_nothing_behind() -> None:
 def test_many_stacks_one_after_another_on_one_venue() -> None:
     async def scene(scene: Scene) -> None:
         dice = random.Random(0)
-        held: list[Held] = []
+        held: list[ActiveFault] = []
         for _ in range(2_000):
             held = [one for one in held if one in scene.faults.held()]
             if len(held) < 6 and dice.random() < 0.5:
@@ -317,7 +319,7 @@ def test_a_fault_that_cannot_begin_has_ended() -> None:
         await scene.faults.stop(halt.number)
         with refused("the venue refuses the trade: -2019"):
             await scene.start("external-trade", quantity="9.000")
-        assert scene.said[-1][1]["why"] == "it could not begin"
+        assert scene.said[-1][1]["reason"] == "it could not begin"
         scene.assert_clean()
 
     play(scene)
@@ -416,8 +418,8 @@ def test_what_is_held_back_meets_the_faults_that_began_later() -> None:
 @pytest.mark.parametrize("envelope", ["%s", '{"stream":"k","data":%s}'])
 def test_word_of_a_fill_is_known_by_what_it_says_on_whatever_connection(envelope: str) -> None:
     """A listen key can be chosen by message, on a connection to the market streams."""
-    news = '{"e":"ORDER_TRADE_UPDATE","o":{"x":"NEW","t":0}}'
-    others = [envelope % text for text in (TRADE % 1, news, '{"e":"TRADE_LITE","x":"TRADE"}')]
+    new_order = '{"e":"ORDER_TRADE_UPDATE","o":{"x":"NEW","t":0}}'
+    others = [envelope % text for text in (TRADE % 1, new_order, '{"e":"TRADE_LITE","x":"TRADE"}')]
     fill = envelope % FILL % 2
 
     async def scene(scene: Scene) -> None:
@@ -472,13 +474,13 @@ def test_two_that_refuse_refuse_until_both_have_ended() -> None:
     async def scene(scene: Scene) -> None:
         one, two = await scene.start("refuse"), await scene.start("refuse")
         await scene.faults.stop(one.number)
-        assert scene.house.front.deaf == 1
+        assert scene.house.listener.deaf == 1
         await scene.faults.stop(two.number)
-        assert scene.house.front.deaf == 0
+        assert scene.house.listener.deaf == 0
         one, two = await scene.start("refuse", which="user"), await scene.start("refuse", which="user")
         await scene.faults.stop(two.number)
-        assert [hook("user") for hook in scene.seams.refused] == [True]
-        assert not any(hook("market") for hook in scene.seams.refused)
+        assert [hook("user") for hook in scene.hooks.refused] == [True]
+        assert not any(hook("market") for hook in scene.hooks.refused)
         await scene.faults.stop(one.number)
         scene.assert_clean()
 
@@ -489,9 +491,9 @@ def test_clocks_that_are_off_add_up() -> None:
     async def scene(scene: Scene) -> None:
         one = await scene.start("clock-skew", ms=1_000)
         await scene.start("clock-skew", ms=-300)
-        assert scene.seams.skew_ms == 700
+        assert scene.hooks.skew_ms == 700
         await scene.faults.stop(one.number)
-        assert scene.seams.skew_ms == -300
+        assert scene.hooks.skew_ms == -300
 
     play(scene)
 
@@ -691,14 +693,14 @@ def test_terms_that_are_refused(name: str, terms: dict[str, Any], message: str) 
 
 def test_terms_given_as_text_become_what_they_are() -> None:
     wanted = {"status": 429, "path": "/fapi/", "method": "POST", "retry_after": 2, "count": None}
-    assert terms_of_texts("http", {"status": "429", "retry_after": "2", "method": "POST"}) == wanted
-    assert terms_of_texts("silence", {"pongs": "false", "share": "0.5"})["pongs"] is False
-    assert terms_of_texts("garbage", {"text": "123"})["text"] == "123"
+    assert parse_terms("http", {"status": "429", "retry_after": "2", "method": "POST"}) == wanted
+    assert parse_terms("silence", {"pongs": "false", "share": "0.5"})["pongs"] is False
+    assert parse_terms("garbage", {"text": "123"})["text"] == "123"
     with refused("fault delay: ms:"):
-        terms_of_texts("delay", {"ms": "soon"})
+        parse_terms("delay", {"ms": "soon"})
     for texts in ({"text": "\udcff"}, {"\udcff": "x"}):
         with refused("not UTF-8"):
-            terms_of_texts("garbage", texts)
+            parse_terms("garbage", texts)
 
 
 @pytest.mark.parametrize("name", FAULTS)

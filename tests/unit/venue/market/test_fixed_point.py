@@ -1,4 +1,4 @@
-"""Units, Decimals and the venue's texts are the same numbers."""
+"""Units, Decimals and the venue's text are the same numbers."""
 
 from dataclasses import replace
 from decimal import Decimal
@@ -38,7 +38,7 @@ def test_units_of_the_instrument() -> None:
     assert (candle.open, candle.high, candle.low, candle.close, candle.volume) == (200, 400, 101, 300, 500)
 
 
-def test_what_lies_between_two_units_is_refused() -> None:
+def test_a_value_between_two_units_is_refused() -> None:
     with pytest.raises(ValueError, match="more than 2 decimals"):
         Units(btcusdt()).price_units(Decimal("1.005"))
     with pytest.raises(ValueError, match="step"):

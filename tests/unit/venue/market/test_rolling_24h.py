@@ -1,14 +1,14 @@
-"""The last 24 hours are those, whatever slid out of them."""
+"""The statistics are those of the last 24 hours, whatever left the window."""
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from opslab.model.market.candle import MINUTE_MS
 from opslab.venue.market.klines import MINUTE, Kline
-from opslab.venue.market.rolling_24h import DAY_MINUTES, Day, DayFigures
+from opslab.venue.market.rolling_24h import DAY_MINUTES, Rolling24h, Statistics24h
 from tests.fakes.candles import OPEN_MS
 
-NOTHING = DayFigures(0, 0, 0, 0, 0, 0, -1, -1)
+EMPTY = Statistics24h(0, 0, 0, 0, 0, 0, -1, -1)
 
 
 def minute(k: int, low: int, trades: int, *, closed: bool = True) -> Kline:
@@ -20,15 +20,15 @@ def minute(k: int, low: int, trades: int, *, closed: bool = True) -> Kline:
     )  # fmt: skip
 
 
-def plain(minutes: list[Kline]) -> DayFigures:
-    traded = [found for found in minutes if found.trades]
-    return DayFigures(
+def expected_statistics(minutes: list[Kline]) -> Statistics24h:
+    traded = [kline for kline in minutes if kline.trades]
+    return Statistics24h(
         minutes[0].open,
-        max(found.high for found in minutes),
-        min(found.low for found in minutes),
-        sum(found.volume for found in minutes),
-        sum(found.quote for found in minutes),
-        sum(found.trades for found in minutes),
+        max(kline.high for kline in minutes),
+        min(kline.low for kline in minutes),
+        sum(kline.volume for kline in minutes),
+        sum(kline.quote for kline in minutes),
+        sum(kline.trades for kline in minutes),
         traded[0].first_id if traded else -1,
         traded[-1].last_id if traded else -1,
     )
@@ -42,20 +42,21 @@ def plain(minutes: list[Kline]) -> DayFigures:
         max_size=25,
     )
 )
-def test_figures_are_those_of_the_minutes_within_a_day(steps: list[tuple[int, int, int]]) -> None:
-    day, minutes, k = Day(), [], 0
+def test_statistics_are_those_of_the_minutes_within_24_hours(steps: list[tuple[int, int, int]]) -> None:
+    window, k = Rolling24h(), 0
+    minutes: list[Kline] = []
     for step, low, trades in steps:
         k += step
-        open_one = minute(k, low, trades, closed=False)
-        day.slide(open_one.open_ms)
-        within = [found for found in minutes if found.open_ms > open_one.open_ms - DAY_MINUTES * MINUTE_MS]
-        counted = [*within, open_one] if trades else within
-        assert day.figures(open_one) == (plain(counted) if counted else NOTHING)
+        open_minute = minute(k, low, trades, closed=False)
+        window.evict_before(open_minute.open_ms)
+        within = [kline for kline in minutes if kline.open_ms > open_minute.open_ms - DAY_MINUTES * MINUTE_MS]
+        counted = [*within, open_minute] if trades else within
+        assert window.statistics(open_minute) == (expected_statistics(counted) if counted else EMPTY)
         closed = minute(k, low, trades)
-        day.add(closed)
+        window.add(closed)
         minutes = [*within, closed]
-        assert day.figures(closed) == plain(minutes)
+        assert window.statistics(closed) == expected_statistics(minutes)
 
 
-def test_before_the_first_minute_there_is_nothing() -> None:
-    assert Day().figures(None) == NOTHING
+def test_before_the_first_minute_the_statistics_are_empty() -> None:
+    assert Rolling24h().statistics(None) == EMPTY

@@ -14,10 +14,10 @@ from opslab.model.market.candle import Candle
 from opslab.venue.market.klines import INTERVALS
 from opslab.venue.market.market import Market
 from opslab.venue.market.payloads import MarketPayloads
-from opslab.venue.market_publisher import Broadcast
-from opslab.venue.transport.market_streams import MAX_STREAMS, Streams, Subscriber, depth_terms, is_served
+from opslab.venue.market_publisher import MarketPublisher
+from opslab.venue.transport.market_streams import MAX_STREAMS, MarketStreams, Subscriber, is_served, parse_depth_stream
 from opslab.venue.transport.sessions import Connection
-from opslab.venue.transport.user_data_stream import VALID_MS, UserStream
+from opslab.venue.transport.user_data_stream import VALID_MS, UserDataStream
 from tests.fakes import virtual_time
 from tests.fakes.candles import OPEN_MS, btcusdt
 
@@ -68,17 +68,17 @@ def test_not_served(name: str) -> None:
 
 
 def test_depth_is_of_levels_and_of_a_speed() -> None:
-    assert depth_terms("depth") == (None, 250)
-    assert depth_terms("depth@0ms") == (None, 0)
-    assert depth_terms("depth20@500ms") == (20, 500)
-    assert depth_terms("aggTrade") is None
+    assert parse_depth_stream("depth") == (None, 250)
+    assert parse_depth_stream("depth@0ms") == (None, 0)
+    assert parse_depth_stream("depth20@500ms") == (20, 500)
+    assert parse_depth_stream("aggTrade") is None
 
 
 # Who gets what.
 
 
 def test_a_message_goes_to_those_who_asked_for_it_in_the_form_they_asked_for() -> None:
-    streams = Streams(SYMBOL)
+    streams = MarketStreams(SYMBOL)
     (plain, one), (wrapped, other), (_, third) = subscriber(), subscriber(True), subscriber()
     streams.subscribe(plain, ["btcusdt@trade"])
     streams.subscribe(wrapped, ["btcusdt@trade"])
@@ -101,7 +101,7 @@ def test_a_message_goes_to_those_who_asked_for_it_in_the_form_they_asked_for() -
 )
 def test_whoever_comes_and_goes_the_streams_know_who_follows_what(steps: list[tuple[int, str, list[str]]]) -> None:
     """First and last followers are told of, in turn; nobody gets what they do not follow."""
-    streams = Streams(SYMBOL)
+    streams = MarketStreams(SYMBOL)
     people = [subscriber() for _ in range(4)]
     followed: set[str] = set()
 
@@ -109,8 +109,8 @@ def test_whoever_comes_and_goes_the_streams_know_who_follows_what(steps: list[tu
         assert name in followed
         followed.discard(name)
 
-    streams.on_first = lambda name, _send: followed.add(name)
-    streams.on_last = last
+    streams.on_subscribe = lambda name, _send: followed.add(name)
+    streams.on_unused = last
     wanted: list[set[str]] = [set() for _ in people]
     for who, what, names in steps:
         person, _ = people[who]
@@ -131,13 +131,13 @@ def test_whoever_comes_and_goes_the_streams_know_who_follows_what(steps: list[tu
 
 
 def test_candles_are_waited_for_apart_from_anything_else() -> None:
-    streams = Streams(SYMBOL)
+    streams = MarketStreams(SYMBOL)
     someone, _ = subscriber()
-    assert not streams.anything_wanted.is_set()
+    assert not streams.any_requested.is_set()
     streams.subscribe(someone, ["btcusdt@trade"])
-    assert (streams.anything_wanted.is_set(), streams.candles_wanted.is_set()) == (True, False)
+    assert (streams.any_requested.is_set(), streams.candles_requested.is_set()) == (True, False)
     streams.subscribe(someone, ["btcusdt@kline_1m"])
-    assert streams.candles_wanted.is_set()
+    assert streams.candles_requested.is_set()
 
 
 VALUES = st.recursive(
@@ -148,7 +148,7 @@ VALUES = st.recursive(
 
 @given(VALUES)
 def test_whatever_is_asked_is_answered_with_one_object(asked: Any) -> None:
-    streams = Streams(SYMBOL)
+    streams = MarketStreams(SYMBOL)
     someone, heard = subscriber()
     streams.heard(someone, json.dumps(asked))
     [answer] = heard.messages
@@ -157,7 +157,7 @@ def test_whatever_is_asked_is_answered_with_one_object(asked: Any) -> None:
 
 
 def test_more_names_than_a_connection_may_have_are_refused_together() -> None:
-    streams = Streams(SYMBOL)
+    streams = MarketStreams(SYMBOL)
     someone, heard = subscriber()
     names = [f"btcusdt@x{number}" for number in range(MAX_STREAMS + 1)]
     streams.heard(someone, json.dumps({"method": "SUBSCRIBE", "params": names, "id": 1}))
@@ -175,17 +175,17 @@ def told_in(seconds: float, names: list[str], moves: bool = True) -> Counter[str
         loop = asyncio.get_running_loop()
         market = Market(btcusdt(), 60_000)
         candle = Candle(OPEN_MS, 4_200_000, 4_200_500, 4_199_500, 4_200_100, 10**6)
-        market.open_at(candle, NOW_MS)
-        market.begin(candle, 0)
-        streams = Streams(SYMBOL)
-        broadcast = Broadcast(market, MarketPayloads(market), streams, lambda: NOW_MS + int(loop.time() * 1000))
+        market.start_at_open(candle, NOW_MS)
+        market.open_minute(candle, 0)
+        streams = MarketStreams(SYMBOL)
+        broadcast = MarketPublisher(market, MarketPayloads(market), streams, lambda: NOW_MS + int(loop.time() * 1000))
         someone, heard = subscriber(True)
         streams.subscribe(someone, names)
         clock = asyncio.ensure_future(broadcast.by_clock())
-        for tick in market.draw(candle)[: int(seconds * 1000)]:
+        for tick in market.simulate_ticks(candle)[: int(seconds * 1000)]:
             await asyncio.sleep(0.001)
             if moves:
-                broadcast.tick(market.tick(tick, NOW_MS), NOW_MS)
+                broadcast.tick(market.apply_tick(tick, NOW_MS), NOW_MS)
         clock.cancel()
         return Counter(message["stream"] for message in heard.messages)
 
@@ -236,9 +236,9 @@ def test_a_clock_that_was_held_up_tells_once_what_came_due_often() -> None:
         loop = asyncio.get_running_loop()
         assert isinstance(loop, virtual_time.TimeLapse)
         market = Market(btcusdt(), 60)
-        market.open_at(Candle(OPEN_MS, 4_200_000, 4_200_000, 4_200_000, 4_200_000, 10), NOW_MS)
-        streams = Streams(SYMBOL)
-        broadcast = Broadcast(market, MarketPayloads(market), streams, lambda: NOW_MS)
+        market.start_at_open(Candle(OPEN_MS, 4_200_000, 4_200_000, 4_200_000, 4_200_000, 10), NOW_MS)
+        streams = MarketStreams(SYMBOL)
+        broadcast = MarketPublisher(market, MarketPayloads(market), streams, lambda: NOW_MS)
         someone, heard = subscriber()
         streams.subscribe(someone, ["btcusdt@markPrice@1s"])
         clock = asyncio.ensure_future(broadcast.by_clock())
@@ -253,17 +253,17 @@ def test_a_clock_that_was_held_up_tells_once_what_came_due_often() -> None:
 
 def test_a_chain_of_changes_ends_with_its_last_follower() -> None:
     market = Market(btcusdt(), 60)
-    market.open_at(Candle(OPEN_MS, 4_200_000, 4_200_000, 4_200_000, 4_200_000, 10), NOW_MS)
-    streams = Streams(SYMBOL)
-    Broadcast(market, MarketPayloads(market), streams, lambda: NOW_MS)
+    market.start_at_open(Candle(OPEN_MS, 4_200_000, 4_200_000, 4_200_000, 4_200_000, 10), NOW_MS)
+    streams = MarketStreams(SYMBOL)
+    MarketPublisher(market, MarketPayloads(market), streams, lambda: NOW_MS)
     (one, _), (other, _) = subscriber(), subscriber()
     for someone in (one, other):
         streams.subscribe(someone, ["btcusdt@depth@100ms"])
-    chain = market.book.chain("btcusdt@depth@100ms")
+    chain = market.book.diff_stream("btcusdt@depth@100ms")
     streams.leave(one)
-    assert market.book.chain("btcusdt@depth@100ms") is chain
+    assert market.book.diff_stream("btcusdt@depth@100ms") is chain
     streams.leave(other)
-    assert market.book.chain("btcusdt@depth@100ms") is not chain
+    assert market.book.diff_stream("btcusdt@depth@100ms") is not chain
 
 
 # The user-data stream.
@@ -271,7 +271,7 @@ def test_a_chain_of_changes_ends_with_its_last_follower() -> None:
 
 def test_a_listen_key_lives_for_an_hour_from_when_it_was_last_asked_for() -> None:
     now_ms = NOW_MS
-    users = UserStream("key", lambda: now_ms)
+    users = UserDataStream("key", lambda: now_ms)
     heard = Heard()
     users.join(cast(Connection, heard))
     assert users.knows("key")
@@ -296,8 +296,8 @@ def test_a_listen_key_lives_for_an_hour_from_when_it_was_last_asked_for() -> Non
 
 
 def test_a_listen_key_is_chosen_by_message_as_a_stream_is() -> None:
-    users = UserStream("key", lambda: NOW_MS)
-    streams = Streams(SYMBOL, users)
+    users = UserDataStream("key", lambda: NOW_MS)
+    streams = MarketStreams(SYMBOL, users)
     who, heard = subscriber(combined=True)
 
     def ask(method: str, params: Any = None) -> Any:

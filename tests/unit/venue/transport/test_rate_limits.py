@@ -3,14 +3,14 @@
 import pytest
 
 from opslab.model.messages.venue_messages import VenueLimits
-from opslab.venue.api_error import Refusal
+from opslab.venue.api_error import ApiError
 from opslab.venue.transport.rate_limits import (
     FIRST_BAN_MS,
     IGNORED_BEFORE_BAN,
     KEPT_ADDRESSES,
     LONGEST_BAN_MS,
-    Limiter,
-    rate_limits,
+    RateLimiter,
+    exchange_info_limits,
 )
 
 MINUTE_MS = 60_000
@@ -19,13 +19,13 @@ LIMITS = VenueLimits(weight_per_minute=100, orders_per_10_seconds=3, orders_per_
 HERE = "127.0.0.1"
 
 
-def refusal(limiter: Limiter, weight: int, now_ms: int, address: str = HERE) -> Refusal:
-    with pytest.raises(Refusal) as refused:
+def refusal(limiter: RateLimiter, weight: int, now_ms: int, address: str = HERE) -> ApiError:
+    with pytest.raises(ApiError) as refused:
         limiter.charge(address, weight, now_ms)
     return refused.value
 
 
-def ignore(limiter: Limiter, now_ms: int) -> Refusal:
+def ignore(limiter: RateLimiter, now_ms: int) -> ApiError:
     """Go on asking until barred."""
     for _ in range(IGNORED_BEFORE_BAN):
         assert refusal(limiter, 1_000, now_ms).http_status == 429
@@ -33,7 +33,7 @@ def ignore(limiter: Limiter, now_ms: int) -> Refusal:
 
 
 def test_weight_adds_up_to_the_limit_and_begins_anew_with_the_minute_of_the_clock() -> None:
-    limiter = Limiter(LIMITS)
+    limiter = RateLimiter(LIMITS)
     used = [limiter.charge(HERE, weight, BEGIN_MS + 30_000)["X-MBX-USED-WEIGHT-1M"] for weight in (1, 40, 59)]
     assert used == ["1", "41", "100"]
     over = refusal(limiter, 1, BEGIN_MS + MINUTE_MS - 1)
@@ -43,7 +43,7 @@ def test_weight_adds_up_to_the_limit_and_begins_anew_with_the_minute_of_the_cloc
 
 
 def test_a_request_that_was_refused_for_its_weight_is_not_counted() -> None:
-    limiter = Limiter(LIMITS)
+    limiter = RateLimiter(LIMITS)
     limiter.charge(HERE, 90, BEGIN_MS)
     assert refusal(limiter, 20, BEGIN_MS).headers["X-MBX-USED-WEIGHT-1M"] == "90"
     limiter.charge(HERE, 10, BEGIN_MS)
@@ -51,11 +51,11 @@ def test_a_request_that_was_refused_for_its_weight_is_not_counted() -> None:
 
 @pytest.mark.parametrize(("at_ms", "seconds"), [(0, 60), (1, 60), (999, 60), (1_000, 59), (59_999, 1)])
 def test_retry_after_is_when_the_minute_is_over(at_ms: int, seconds: int) -> None:
-    assert refusal(Limiter(LIMITS), 101, BEGIN_MS + at_ms).headers["Retry-After"] == str(seconds)
+    assert refusal(RateLimiter(LIMITS), 101, BEGIN_MS + at_ms).headers["Retry-After"] == str(seconds)
 
 
 def test_who_ignores_it_is_barred_longer_each_time() -> None:
-    limiter = Limiter(LIMITS)
+    limiter = RateLimiter(LIMITS)
     now_ms, lengths = BEGIN_MS, []
     for _ in range(14):
         barred = ignore(limiter, now_ms)
@@ -70,7 +70,7 @@ def test_who_ignores_it_is_barred_longer_each_time() -> None:
 
 
 def test_who_waits_for_the_next_minute_has_ignored_nothing() -> None:
-    limiter = Limiter(LIMITS)
+    limiter = RateLimiter(LIMITS)
     for minute in range(5):
         now_ms = BEGIN_MS + minute * MINUTE_MS
         limiter.charge(HERE, 100, now_ms)
@@ -79,7 +79,7 @@ def test_who_waits_for_the_next_minute_has_ignored_nothing() -> None:
 
 
 def test_addresses_are_counted_apart_and_few_of_them_are_kept() -> None:
-    limiter = Limiter(LIMITS)
+    limiter = RateLimiter(LIMITS)
     limiter.charge(HERE, 100, BEGIN_MS)
     assert limiter.charge("127.0.0.2", 1, BEGIN_MS)["X-MBX-USED-WEIGHT-1M"] == "1"
     for number in range(KEPT_ADDRESSES + 10):
@@ -88,34 +88,34 @@ def test_addresses_are_counted_apart_and_few_of_them_are_kept() -> None:
 
 
 def test_orders_are_counted_in_ten_seconds_and_in_a_minute() -> None:
-    limiter = Limiter(LIMITS)
+    limiter = RateLimiter(LIMITS)
     told = [limiter.order(HERE, BEGIN_MS) for _ in range(3)]
     assert [counts["X-MBX-ORDER-COUNT-10S"] for counts in told] == ["1", "2", "3"]
-    with pytest.raises(Refusal) as refused:
+    with pytest.raises(ApiError) as refused:
         limiter.order(HERE, BEGIN_MS + 9_999)
     assert (refused.value.code, refused.value.http_status) == (-1015, 429)
     assert refused.value.headers == {"Retry-After": "1", "X-MBX-ORDER-COUNT-10S": "3", "X-MBX-ORDER-COUNT-1M": "3"}
     for _ in range(2):
         counts = limiter.order(HERE, BEGIN_MS + 10_000)
     assert counts == {"X-MBX-ORDER-COUNT-10S": "2", "X-MBX-ORDER-COUNT-1M": "5"}
-    with pytest.raises(Refusal) as refused:
+    with pytest.raises(ApiError) as refused:
         limiter.order(HERE, BEGIN_MS + 20_000)
     assert refused.value.headers["Retry-After"] == "40"
     limiter.order(HERE, BEGIN_MS + MINUTE_MS)
 
 
 def test_an_order_that_was_refused_is_counted_in_no_window() -> None:
-    limiter = Limiter(VenueLimits(orders_per_10_seconds=3, orders_per_minute=2))
+    limiter = RateLimiter(VenueLimits(orders_per_10_seconds=3, orders_per_minute=2))
     for _ in range(2):
         limiter.order(HERE, BEGIN_MS)
     for _ in range(3):
-        with pytest.raises(Refusal):
+        with pytest.raises(ApiError):
             limiter.order(HERE, BEGIN_MS)
     assert [row["count"] for row in limiter.counts(HERE, BEGIN_MS)] == [0, 2, 2]
 
 
 def test_what_is_used_is_told_by_the_window_that_is_open() -> None:
-    limiter = Limiter(LIMITS)
+    limiter = RateLimiter(LIMITS)
     limiter.charge(HERE, 7, BEGIN_MS)
     limiter.order(HERE, BEGIN_MS)
     assert [row["count"] for row in limiter.counts(HERE, BEGIN_MS)] == [7, 1, 1]
@@ -126,7 +126,7 @@ def test_what_is_used_is_told_by_the_window_that_is_open() -> None:
 
 def test_the_limits_are_told_as_exchange_info_does() -> None:
     assert {
-        (row["rateLimitType"], row["interval"], row["intervalNum"], row["limit"]) for row in rate_limits(LIMITS)
+        (row["rateLimitType"], row["interval"], row["intervalNum"], row["limit"]) for row in exchange_info_limits(LIMITS)
     } == {
         ("REQUEST_WEIGHT", "MINUTE", 1, 100),
         ("ORDERS", "MINUTE", 1, 5),

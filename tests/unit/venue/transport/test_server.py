@@ -10,11 +10,11 @@ from aiohttp import web
 
 from opslab.errors import Usage
 from opslab.model.messages.venue_messages import VenueKey, VenueLimits
-from opslab.venue.counters import Tally
-from opslab.venue.fault_hooks import Seams
-from opslab.venue.transport.market_streams import Streams
-from opslab.venue.transport.rate_limits import Limiter
-from opslab.venue.transport.request_pipeline import Gate
+from opslab.venue.counters import Counters
+from opslab.venue.fault_hooks import FaultHooks
+from opslab.venue.transport.market_streams import MarketStreams
+from opslab.venue.transport.rate_limits import RateLimiter
+from opslab.venue.transport.request_pipeline import RequestPipeline
 from opslab.venue.transport.server import Server, is_loopback
 from opslab.venue.transport.sessions import (
     MAX_WAITING_BYTES,
@@ -25,7 +25,7 @@ from opslab.venue.transport.sessions import (
     Clients,
     Connection,
 )
-from opslab.venue.transport.user_data_stream import UserStream
+from opslab.venue.transport.user_data_stream import UserDataStream
 from tests.fakes import virtual_time
 
 KEY = VenueKey(api_key="k", api_secret="s")
@@ -59,12 +59,12 @@ def test_not_loopback(host: str) -> None:
 
 
 def test_a_server_listens_to_loopback_only() -> None:
-    tally = Tally()
-    gate = Gate(KEY, Limiter(VenueLimits()), 0, lambda: 0, lambda: 0, lambda _what, _more: None, Seams(), tally)
+    counters = Counters()
+    pipeline = RequestPipeline(KEY, RateLimiter(VenueLimits()), 0, lambda: 0, lambda: 0, lambda _what, _more: None, FaultHooks(), counters)
 
     async def listen(host: str) -> None:
-        streams, users = Streams("BTCUSDT"), UserStream("key", lambda: 0)
-        server = Server({}, gate, streams, users, "BTCUSDT", lambda _what, _more: None, Seams(), tally)
+        streams, users = MarketStreams("BTCUSDT"), UserDataStream("key", lambda: 0)
+        server = Server({}, pipeline, streams, users, "BTCUSDT", lambda _what, _more: None, FaultHooks(), counters)
         try:
             await server.listen(host, 0)
         finally:
@@ -111,8 +111,8 @@ def connected(
     wire = Wire()
     if reads:
         wire.open.set()
-    among = Clients(Tally()) if clients is None else clients
-    connection = Connection(cast(web.WebSocketResponse, wire), cast(asyncio.Transport, wire), "market", Seams(), among)
+    among = Clients(Counters()) if clients is None else clients
+    connection = Connection(cast(web.WebSocketResponse, wire), cast(asyncio.Transport, wire), "market", FaultHooks(), among)
     return wire, connection, [asyncio.ensure_future(connection.sending()), asyncio.ensure_future(connection.pinging())]
 
 
@@ -138,7 +138,7 @@ def test_what_waits_is_bounded_and_who_lets_more_wait_is_cut_off() -> None:
     async def scene() -> None:
         wire, connection, _ = connected(reads=False)
         text = "x" * 1000
-        while connection.dropped_for is None:
+        while connection.drop_reason is None:
             assert connection.waiting_bytes <= MAX_WAITING_BYTES
             connection.send(text)
             await asyncio.sleep(0)
@@ -153,7 +153,7 @@ def test_what_waits_is_bounded_and_who_lets_more_wait_is_cut_off() -> None:
 
 def test_everybody_is_waited_for_and_who_takes_nothing_is_let_go() -> None:
     async def scene() -> None:
-        clients = Clients(Tally())
+        clients = Clients(Counters())
         (reader, one, _), (deaf, other, _) = connected(), connected(reads=False)
         for connection in (one, other):
             clients.add(connection)
@@ -163,8 +163,8 @@ def test_everybody_is_waited_for_and_who_takes_nothing_is_let_go() -> None:
         await clients.drained(10.0)
         assert 10 <= asyncio.get_running_loop().time() - before < 11
         assert len(reader.sent) == 3
-        assert (one.dropped_for, deaf.aborted) == (None, True)
-        assert other.dropped_for
+        assert (one.drop_reason, deaf.aborted) == (None, True)
+        assert other.drop_reason
         before = asyncio.get_running_loop().time()
         await clients.drained(10.0)
         assert asyncio.get_running_loop().time() == before
@@ -174,7 +174,7 @@ def test_everybody_is_waited_for_and_who_takes_nothing_is_let_go() -> None:
 
 def test_who_takes_its_time_is_waited_for_no_longer_than_that() -> None:
     async def scene() -> None:
-        clients = Clients(Tally())
+        clients = Clients(Counters())
         wire, connection, _ = connected(reads=False)
         clients.add(connection)
         for _ in range(3):
@@ -182,14 +182,14 @@ def test_who_takes_its_time_is_waited_for_no_longer_than_that() -> None:
         asyncio.get_running_loop().call_later(4, wire.open.set)
         await clients.drained(10.0)
         assert 4 <= asyncio.get_running_loop().time() < 5
-        assert (connection.dropped_for, len(wire.sent)) == (None, 3)
+        assert (connection.drop_reason, len(wire.sent)) == (None, 3)
 
     play(scene)
 
 
 def test_messages_are_counted_over_connections_that_have_gone() -> None:
     async def scene() -> None:
-        clients = Clients(Tally())
+        clients = Clients(Counters())
         for _ in range(3):
             _, connection, _ = connected()
             clients.add(connection)
@@ -206,7 +206,7 @@ def test_who_answers_no_ping_is_let_go_and_who_does_is_not() -> None:
     async def scene() -> None:
         loop = asyncio.get_running_loop()
         (silent, gone, _), (lively, here, tasks) = connected(), connected()
-        while gone.dropped_for is None:
+        while gone.drop_reason is None:
             assert loop.time() < 3600
             await asyncio.sleep(PING_SECONDS / 2)
             if lively.pings:
@@ -226,18 +226,18 @@ def test_who_answers_no_ping_is_let_go_and_who_does_is_not() -> None:
 def test_a_client_may_say_so_much_in_a_second() -> None:
     async def scene() -> None:
         _, connection, _ = connected()
-        assert all(connection.may_speak(number / 1000) for number in range(MESSAGES_A_SECOND))
-        assert not connection.may_speak(0.999)
+        assert all(connection.allow_message(number / 1000) for number in range(MESSAGES_A_SECOND))
+        assert not connection.allow_message(0.999)
         _, other, _ = connected()
-        assert all(other.may_speak(number / 8) for number in range(100))
+        assert all(other.allow_message(number / 8) for number in range(100))
 
     play(scene)
 
 
 def test_what_waits_for_all_of_them_is_bounded_and_the_one_for_whom_most_waits_is_let_go() -> None:
     async def scene() -> None:
-        tally = Tally()
-        clients = Clients(tally)
+        counters = Counters()
+        clients = Clients(counters)
         crowd = [connected(reads=False, clients=clients)[1] for _ in range(30)]
         for connection in crowd:
             clients.add(connection)
@@ -246,24 +246,24 @@ def test_what_waits_for_all_of_them_is_bounded_and_the_one_for_whom_most_waits_i
             for number, connection in enumerate(crowd):
                 connection.send(text if number else text * 2)
             assert sum(connection.waiting_bytes for connection in crowd) <= MAX_WAITING_IN_ALL_BYTES
-        dropped = [number for number, connection in enumerate(crowd) if connection.dropped_for]
+        dropped = [number for number, connection in enumerate(crowd) if connection.drop_reason]
         assert dropped[0] == 0
         assert len(dropped) < len(crowd)
         for connection in crowd:
             clients.remove(connection)
-        assert list(tally.counts().values()) == [len(dropped)]
+        assert list(counters.counts().values()) == [len(dropped)]
 
     play(scene)
 
 
 def test_what_waited_for_those_that_have_gone_counts_no_more() -> None:
     async def scene() -> None:
-        clients = Clients(Tally())
+        clients = Clients(Counters())
         for _ in range(3 * MAX_WAITING_IN_ALL_BYTES // (1 << 20)):
             _, connection, tasks = connected(reads=False, clients=clients)
             clients.add(connection)
             connection.send("x" * (1 << 20))
-            assert connection.dropped_for is None
+            assert connection.drop_reason is None
             clients.remove(connection)
             connection.send("x" * (1 << 20))
             for task in tasks:

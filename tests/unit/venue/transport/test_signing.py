@@ -9,14 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from opslab.model.messages.venue_messages import VenueKey
-from opslab.venue.api_error import Refusal
+from opslab.venue.api_error import ApiError
 from opslab.venue.transport.signing import (
     check_key,
     check_signature,
     check_time,
     listen_key,
-    signed_of_params,
-    signed_of_query,
+    params_signature,
+    query_signature,
 )
 
 NOW_MS = 1_800_000_000_000
@@ -50,18 +50,18 @@ SOCKET_PARAMS = {
 SOCKET_SIGNATURE = "cc15477742bd704c29492d96c7ead9414dfd8e0ec4a00f947bb5bb454ddbd08a"
 
 
-def code_of(refused: pytest.ExceptionInfo[Refusal]) -> int:
+def code_of(refused: pytest.ExceptionInfo[ApiError]) -> int:
     return refused.value.code
 
 
 def test_the_documented_examples_are_signed_well() -> None:
-    signed, signature = signed_of_query(f"{FUTURES_QUERY}&signature={FUTURES_SIGNATURE}", "")
+    signed, signature = query_signature(f"{FUTURES_QUERY}&signature={FUTURES_SIGNATURE}", "")
     check_signature(FUTURES, signed, signature)
-    signed, signature = signed_of_query("", f"{FUTURES_QUERY}&signature={FUTURES_SIGNATURE}")
+    signed, signature = query_signature("", f"{FUTURES_QUERY}&signature={FUTURES_SIGNATURE}")
     check_signature(FUTURES, signed, signature)
-    signed, signature = signed_of_query(SPOT_QUERY, f"{SPOT_BODY}&signature={SPOT_SIGNATURE}")
+    signed, signature = query_signature(SPOT_QUERY, f"{SPOT_BODY}&signature={SPOT_SIGNATURE}")
     check_signature(SPOT, signed, signature)
-    signed, signature = signed_of_params({**SOCKET_PARAMS, "signature": SOCKET_SIGNATURE})
+    signed, signature = params_signature({**SOCKET_PARAMS, "signature": SOCKET_SIGNATURE})
     check_signature(SPOT, signed, signature)
 
 
@@ -69,8 +69,8 @@ def test_the_documented_examples_are_signed_well() -> None:
 def test_a_change_of_any_character_is_noticed(place: int, bits: int) -> None:
     changed = chr(ord(FUTURES_QUERY[place]) ^ bits)
     text = FUTURES_QUERY[:place] + changed + FUTURES_QUERY[place + 1 :]
-    signed, signature = signed_of_query(f"{text}&signature={FUTURES_SIGNATURE}", "")
-    with pytest.raises(Refusal) as refused:
+    signed, signature = query_signature(f"{text}&signature={FUTURES_SIGNATURE}", "")
+    with pytest.raises(ApiError) as refused:
         check_signature(FUTURES, signed, signature)
     assert code_of(refused) == -1022
 
@@ -80,20 +80,20 @@ def test_a_sockets_parameters_may_be_signed_escaped_or_as_they_are(params: dict[
     pairs = sorted(params.items())
     for text in (urlencode(pairs), "&".join(f"{name}={value}" for name, value in pairs)):
         digest = hmac.new(SPOT.api_secret.encode(), text.encode(), hashlib.sha256).hexdigest()
-        signed, signature = signed_of_params({**params, "signature": digest})
+        signed, signature = params_signature({**params, "signature": digest})
         check_signature(SPOT, signed, signature)
 
 
 @pytest.mark.parametrize("signature", ["", None])
 def test_a_signature_has_to_be_there(signature: str | None) -> None:
-    with pytest.raises(Refusal) as refused:
+    with pytest.raises(ApiError) as refused:
         check_signature(SPOT, (b"",), signature)
     assert code_of(refused) == -1102
 
 
 @pytest.mark.parametrize("signature", ["x", "é", "\ud800", "0" * 64])
 def test_a_wrong_signature_is_refused_whatever_it_is_made_of(signature: str) -> None:
-    with pytest.raises(Refusal) as refused:
+    with pytest.raises(ApiError) as refused:
         check_signature(SPOT, (b"",), signature.encode(errors="ignore").decode())
     assert code_of(refused) in (-1022, -1102)
 
@@ -102,7 +102,7 @@ def test_a_wrong_signature_is_refused_whatever_it_is_made_of(signature: str) -> 
     ("given", "code"), [(None, -2014), ("", -2014), ("x", -2015), ("é", -2015), ("\udcff\udcfe", -2015)]
 )
 def test_keys_refused(given: str | None, code: int) -> None:
-    with pytest.raises(Refusal) as refused:
+    with pytest.raises(ApiError) as refused:
         check_key(SPOT, given)
     assert (code_of(refused), refused.value.http_status) == (code, 401)
     check_key(SPOT, SPOT.api_key)
@@ -131,14 +131,14 @@ def test_a_time_is_good_within_its_window(offset_ms: int, window: str | None, co
     if code is None:
         check_time(params, NOW_MS)
         return
-    with pytest.raises(Refusal) as refused:
+    with pytest.raises(ApiError) as refused:
         check_time(params, NOW_MS)
     assert code_of(refused) == code
 
 
 @pytest.mark.parametrize("timestamp", [None, "", "soon", "-1", "1e3", "9" * 19, "１"])
 def test_a_time_that_is_none_is_refused(timestamp: str | None) -> None:
-    with pytest.raises(Refusal) as refused:
+    with pytest.raises(ApiError) as refused:
         check_time({} if timestamp is None else {"timestamp": timestamp}, NOW_MS)
     assert code_of(refused) == -1102
 

@@ -12,7 +12,7 @@ from opslab.runs.comparison.parity.candles import FIELDS, Candles
 
 
 @dataclass(slots=True)
-class Seen:
+class BarsSeen:
     """Which candles a run's strategy saw."""
 
     marks: bytearray
@@ -21,30 +21,30 @@ class Seen:
     """Behind the last of them."""
     same: int = 0
     different: int = 0
-    out_of_place: int = 0
+    unexpected: int = 0
     first: BarDifference | None = None
     missing: list[BarRange] = field(default_factory=list)
     missing_bars: int = 0
 
 
-def everything(candles: Candles, first: int, count: int) -> Seen:
+def everything(candles: Candles, first: int, count: int) -> BarsSeen:
     """A backtest sees all: it is `failed` otherwise."""
     marks = bytearray(len(candles))
     end = min(first + count, len(candles))
     marks[first:end] = b"\1" * max(0, end - first)
-    return Seen(marks, end)
+    return BarsSeen(marks, end)
 
 
-def look(rows: Iterable[Mapping[str, Any]], candles: Candles, first: int, expected: int | None) -> Seen:
+def look(rows: Iterable[Mapping[str, Any]], candles: Candles, first: int, expected: int | None) -> BarsSeen:
     """Hold what was seen against the candles from `first` on.
 
     expected: how many there should be; None: nobody can say, as of a run that was ended early.
     """
-    seen = Seen(bytearray(len(candles)), first)
+    seen = BarsSeen(bytearray(len(candles)), first)
     for row in rows:
         index = candles.at(row["ts_event"])
         if index < seen.end or candles.ts_ns(index) != row["ts_event"]:
-            seen.out_of_place += 1
+            seen.unexpected += 1
             continue
         _note_missing(seen, candles, index)
         seen.marks[index] = 1
@@ -61,11 +61,11 @@ def look(rows: Iterable[Mapping[str, Any]], candles: Candles, first: int, expect
     return seen
 
 
-def _note_missing(seen: Seen, candles: Candles, index: int) -> None:
+def _note_missing(seen: BarsSeen, candles: Candles, index: int) -> None:
     _list_missing(seen, candles, seen.end, index)
 
 
-def _list_missing(seen: Seen, candles: Candles, first: int, end: int) -> None:
+def _list_missing(seen: BarsSeen, candles: Candles, first: int, end: int) -> None:
     if first >= end:
         return
     seen.missing_bars += end - first
@@ -90,8 +90,8 @@ def _is(text: Any, wanted: Decimal) -> bool:
         return False
 
 
-def bars_parity(run: str, seen: Seen) -> BarsParity:
-    differ = seen.missing_bars or seen.different or seen.out_of_place
+def bars_parity(run: str, seen: BarsSeen) -> BarsParity:
+    differ = seen.missing_bars or seen.different or seen.unexpected
     return BarsParity(
         run=run,
         outcome="differ" if differ else "same" if seen.same else "unknown",
@@ -100,22 +100,22 @@ def bars_parity(run: str, seen: Seen) -> BarsParity:
         missing=seen.missing_bars,
         missing_ranges=tuple(seen.missing),
         different=seen.different,
-        out_of_place=seen.out_of_place,
+        unexpected=seen.unexpected,
         first=seen.first,
     )
 
 
 def unknown_bars(run: str, why: str) -> BarsParity:
-    return bars_parity(run, Seen(bytearray())).model_copy(update={"message": why})
+    return bars_parity(run, BarsSeen(bytearray())).model_copy(update={"message": why})
 
 
-def _message(seen: Seen) -> str:
+def _message(seen: BarsSeen) -> str:
     wrong = [
         f"{count:,} {what}"
         for count, what in (
             (seen.missing_bars, "missing"),
             (seen.different, "with other values"),
-            (seen.out_of_place, "out of place"),
+            (seen.unexpected, "out of place"),
         )
         if count
     ]

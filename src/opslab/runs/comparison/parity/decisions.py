@@ -16,10 +16,10 @@ from opslab.model.checks.parity import (
 )
 from opslab.model.primitives.difference import differences
 from opslab.model.primitives.instant import iso
-from opslab.runs.comparison.parity.bars import Seen
+from opslab.runs.comparison.parity.bars import BarsSeen
 from opslab.runs.comparison.parity.candles import Candles
-from opslab.runs.comparison.parity.fills import Found, Judge, Pair
-from opslab.runs.comparison.parity.orders import Decided, Orders
+from opslab.runs.comparison.parity.fills import DetectedDifference, FillJudge, Pair
+from opslab.runs.comparison.parity.orders import OrderDecision, Orders
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Stretch:
 
 
 @dataclass(slots=True)
-class Tally:
+class ParityCounts:
     """Everything that was found so far."""
 
     same: int = 0
@@ -81,10 +81,10 @@ class Tally:
 
 
 def side_by_side(
-    candles: Candles, stretch: Stretch, a: Orders, b: Orders, seen: tuple[Seen, Seen], judge: Judge
-) -> Tally:
+    candles: Candles, stretch: Stretch, a: Orders, b: Orders, seen: tuple[BarsSeen, BarsSeen], judge: FillJudge
+) -> ParityCounts:
     """seen: by each of the two."""
-    tally = Tally()
+    tally = ParityCounts()
     ones = groupby(_compared(a, candles, stretch, seen[1], tally), key=lambda order: order.index)
     twos = groupby(_compared(b, candles, stretch, seen[0], tally), key=lambda order: order.index)
     one, two = next(ones, None), next(twos, None)
@@ -98,15 +98,17 @@ def side_by_side(
     return tally
 
 
-def _compared(orders: Orders, candles: Candles, stretch: Stretch, other: Seen, tally: Tally) -> Iterator[Decided]:
+def _compared(
+    orders: Orders, candles: Candles, stretch: Stretch, other: BarsSeen, tally: ParityCounts
+) -> Iterator[OrderDecision]:
     """Those that the other run can have made too."""
     for order in orders.decided():
         if order.by_lab:
-            tally.left_out["by_the_lab"] += 1
+            tally.left_out["lab_orders"] += 1
         elif order.index < 0:
-            tally.left_out["without_bar"] += 1
+            tally.left_out["before_first_bar"] += 1
         elif not stretch.first <= order.index < stretch.end:
-            tally.left_out["out_of_reach"] += 1
+            tally.left_out["outside_window"] += 1
         elif not other.marks[order.index]:
             tally.left_out["at_missing_bars"] += 1
         else:
@@ -117,10 +119,10 @@ def _at_bar(
     candles: Candles,
     stretch: Stretch,
     index: int,
-    found: tuple[list[Decided], list[Decided]],
+    found: tuple[list[OrderDecision], list[OrderDecision]],
     orders: tuple[Orders, Orders],
-    judge: Judge,
-    tally: Tally,
+    judge: FillJudge,
+    tally: ParityCounts,
 ) -> None:
     """Behind the first decision of a bar that is not the same, the others of that bar cannot be told apart."""
     for number, (one, two) in enumerate(zip_longest(*found)):
@@ -136,7 +138,7 @@ def _at_bar(
 
 
 def _difference(
-    candles: Candles, index: int, one: Decided | None, two: Decided | None, number: int
+    candles: Candles, index: int, one: OrderDecision | None, two: OrderDecision | None, number: int
 ) -> DecisionDifference:
     both = one is not None and two is not None
     return DecisionDifference(
@@ -150,7 +152,7 @@ def _difference(
     )
 
 
-def _note(tally: Tally, found: list[Found], one: Decided, two: Decided) -> None:
+def _note(tally: ParityCounts, found: list[DetectedDifference], one: OrderDecision, two: OrderDecision) -> None:
     if not found:
         tally.fills_same += 1
         return
@@ -160,9 +162,9 @@ def _note(tally: Tally, found: list[Found], one: Decided, two: Decided) -> None:
         into = tally.unexplained if each.cause == "unexplained" else tally.listed
         if len(into) < LISTED:
             names = {"a": one.shown.client_order_id, "b": two.shown.client_order_id}
-            values = {"what": each.what, "before": each.before, "after": each.after}
+            values = {"field": each.what, "before": each.before, "after": each.after}
             into.append(
                 FillDifference.model_validate(
-                    {"bar": one.shown.bar, **names, **values, "cause": each.cause, "why": each.why}
+                    {"bar": one.shown.bar, **names, **values, "cause": each.cause, "detail": each.why}
                 )
             )

@@ -12,16 +12,16 @@ from opslab.model.checks.parity import Cause, Decision
 from opslab.model.primitives.canonical import decimal_text
 from opslab.ports import Moment
 from opslab.runs.comparison.parity.candles import Candles
-from opslab.runs.comparison.parity.orders import Outcome
+from opslab.runs.comparison.parity.orders import OrderOutcome
 from opslab.runs.comparison.parity.prefetch import Part
-from opslab.venue.market.order_book import DEPTH
+from opslab.venue.market.order_book import MAX_LEVELS
 
 CENT_OF_A_CENT = Decimal("0.00000001")
 """The smallest amount of money: every fill's fee was rounded to it once."""
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class FeeTerms:
     """What is known of one of the two runs."""
 
     venue: bool
@@ -32,7 +32,7 @@ class Terms:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class DetectedDifference:
     """One thing that differs."""
 
     what: str
@@ -49,16 +49,16 @@ class Pair:
     index: int
     """The bar at which both made it."""
     order: Decision
-    a: Outcome
-    b: Outcome
+    a: OrderOutcome
+    b: OrderOutcome
     closing: bool
     """Both took all that was open."""
 
 
-class Judge:
+class FillJudge:
     """Explains pair after pair; remembers why the positions of the two are not the same."""
 
-    def __init__(self, candles: Candles, end: int, a: Terms, b: Terms, *, one_source: bool) -> None:
+    def __init__(self, candles: Candles, end: int, a: FeeTerms, b: FeeTerms, *, one_source: bool) -> None:
         """end: the candle behind the last that is compared. one_source: both filled on the same book."""
         self._candles = candles
         self._end = end
@@ -67,13 +67,17 @@ class Judge:
         self._drift: Cause | None = None
         """Why the one has more open than the other."""
 
-    def differences(self, pair: Pair) -> list[Found]:
+    def differences(self, pair: Pair) -> list[DetectedDifference]:
         """Nothing when it came out the same."""
         a, b = pair.a, pair.b
         if a.refused or b.refused or a.reached is None or b.reached is None:
             if (a.status, a.reached) == (b.status, b.reached) or (a.refused and b.refused):
                 return []
-            return [Found("status", a.status, b.status, "unexplained", "one of the two never came to its market")]
+            return [
+                DetectedDifference(
+                    "status", a.status, b.status, "unexplained", "one of the orders never reached its market"
+                )
+            ]
         found = [*self._quantity(pair), *self._price(pair), *self._liquidity(pair), *self._fee(pair)]
         found += self._canceled(pair)
         if pair.closing:
@@ -88,17 +92,17 @@ class Judge:
                 return f"{name} at {_at(pair.index, one)} and {_at(pair.index, two)} behind the bar"
         return None
 
-    def _quantity(self, pair: Pair) -> list[Found]:
+    def _quantity(self, pair: Pair) -> list[DetectedDifference]:
         a, b = pair.a, pair.b
         if a.filled == b.filled:
             if len(a.parts) == len(b.parts):
                 return []
             why = "the book had less at its best price than the order wanted"
-            return [Found("fills", str(len(a.parts)), str(len(b.parts)), "partial", why)]
+            return [DetectedDifference("fills", str(len(a.parts)), str(len(b.parts)), "partial", why)]
         cause, why = self._why_quantity(pair)
         if not pair.closing:
             self._drift = cause
-        return [Found("quantity", decimal_text(a.filled), decimal_text(b.filled), cause, why)]
+        return [DetectedDifference("quantity", decimal_text(a.filled), decimal_text(b.filled), cause, why)]
 
     def _why_quantity(self, pair: Pair) -> tuple[Cause, str]:
         if pair.closing and self._drift is not None:
@@ -126,12 +130,12 @@ class Judge:
             return self._candles.value("low", minute) <= price
         return self._candles.value("high", minute) >= price
 
-    def _price(self, pair: Pair) -> list[Found]:
+    def _price(self, pair: Pair) -> list[DetectedDifference]:
         a, b = pair.a, pair.b
         if a.average is None or b.average is None or a.average == b.average:
             return []
         cause, why = self._why_price(pair)
-        return [Found("price", decimal_text(a.average), decimal_text(b.average), cause, why)]
+        return [DetectedDifference("price", decimal_text(a.average), decimal_text(b.average), cause, why)]
 
     def _why_price(self, pair: Pair) -> tuple[Cause, str]:
         for outcome, terms in zip((pair.a, pair.b), self._terms, strict=True):
@@ -147,11 +151,11 @@ class Judge:
             return "partial", "the book had less at its best price than the order wanted"
         return "unexplained", "the same book at the same moment has one price"
 
-    def _strange(self, order: Decision, outcome: Outcome) -> str | None:
+    def _strange(self, order: Decision, outcome: OrderOutcome) -> str | None:
         """In words, when a fill has a price that the venue's book could not show."""
         for part in outcome.parts:
             low, high = self._range(part.moment)
-            reach = 0 if part.maker else DEPTH * self._candles.tick
+            reach = 0 if part.maker else MAX_LEVELS * self._candles.tick
             if not low - reach <= part.price <= high + reach:
                 return f"a fill at {part.price:f}, where the market was from {low:f} to {high:f}"
             if order.price is not None and _beyond(order, part):
@@ -166,16 +170,16 @@ class Judge:
             return before, before
         return min(before, candles.value("low", minute)), max(before, candles.value("high", minute))
 
-    def _liquidity(self, pair: Pair) -> list[Found]:
+    def _liquidity(self, pair: Pair) -> list[DetectedDifference]:
         a, b = pair.a.liquidity, pair.b.liquidity
         if a is None or b is None or a == b:
             return []
         late = self._late(pair)
         cause: Cause = "latency" if late else "unexplained" if self._one_source else "price_source"
         why = late or "whether an order finds its price on arrival is the market's, and the two markets differ"
-        return [Found("liquidity", a, b, cause, why)]
+        return [DetectedDifference("liquidity", a, b, cause, why)]
 
-    def _fee(self, pair: Pair) -> list[Found]:
+    def _fee(self, pair: Pair) -> list[DetectedDifference]:
         a, b = pair.a, pair.b
         if a.fee == b.fee:
             return []
@@ -184,10 +188,10 @@ class Judge:
                 due = part.price * part.quantity * (terms.maker if part.maker else terms.taker)
                 if abs(part.fee - due) > CENT_OF_A_CENT:
                     why = f"a fee of {part.fee:f}, where the run's own rate gives {due:f}"
-                    return [Found("fee", f"{a.fee:f}", f"{b.fee:f}", "unexplained", why)]
-        return [Found("fee", f"{a.fee:f}", f"{b.fee:f}", "fee", "each is its own run's rate of its own fills")]
+                    return [DetectedDifference("fee", f"{a.fee:f}", f"{b.fee:f}", "unexplained", why)]
+        return [DetectedDifference("fee", f"{a.fee:f}", f"{b.fee:f}", "fee", "each follows its own run's fee rate")]
 
-    def _canceled(self, pair: Pair) -> list[Found]:
+    def _canceled(self, pair: Pair) -> list[DetectedDifference]:
         """An order that is still there when the other run has taken it back. Behind the end nothing is compared."""
         a, b = pair.a, pair.b
         if a.canceled == b.canceled or a.filled != b.filled:
@@ -197,8 +201,16 @@ class Judge:
             return []
         before, after = (None if moment is None else _at(pair.index, moment) for moment in (a.canceled, b.canceled))
         if a.canceled and b.canceled and self._may_be_late(pair):
-            return [Found("canceled", before, after, "latency", "the word that took it back came at another moment")]
-        return [Found("canceled", before, after, "unexplained", "the one took it back, and the other did not by then")]
+            return [
+                DetectedDifference(
+                    "canceled", before, after, "latency", "the word that took it back came at another moment"
+                )
+            ]
+        return [
+            DetectedDifference(
+                "canceled", before, after, "unexplained", "the one took it back, and the other did not by then"
+            )
+        ]
 
     def _may_be_late(self, pair: Pair) -> bool:
         """A word cannot come to a venue before a backtest has it."""

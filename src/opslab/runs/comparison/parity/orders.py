@@ -15,7 +15,7 @@ from opslab.model.primitives.canonical import decimal_text
 from opslab.model.primitives.instant import iso
 from opslab.ports import Moment
 from opslab.runs.comparison.parity.candles import Candles
-from opslab.runs.comparison.parity.prefetch import Part, Rows, Stories
+from opslab.runs.comparison.parity.prefetch import OrderHistories, Part, RowReader
 from opslab.store.runs.journal import read_said
 from opslab.store.runs.run_folders import read_rows
 
@@ -23,7 +23,7 @@ REFUSED = frozenset({"DENIED", "REJECTED"})
 
 
 @dataclass(frozen=True, slots=True)
-class Decided:
+class OrderDecision:
     """An order at the bar at which it was made: an index of the candles, -1 before the first."""
 
     index: int
@@ -39,7 +39,7 @@ class Decided:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class OrderOutcome:
     """What became of an order up to the end of what is compared."""
 
     status: str
@@ -73,11 +73,11 @@ class Outcome:
 class Orders(Protocol):
     """The orders of one run."""
 
-    def decided(self) -> Iterator[Decided]:
+    def decided(self) -> Iterator[OrderDecision]:
         """In the order of their making."""
         ...
 
-    def outcome(self, order: Decided, end: int) -> Outcome:
+    def outcome(self, order: OrderDecision, end: int) -> OrderOutcome:
         """end: the candle behind the last that is compared."""
         ...
 
@@ -88,23 +88,23 @@ class BacktestOrders:
     def __init__(self, folder: Path, candles: Candles) -> None:
         self._folder = folder
         self._candles = candles
-        self._fills = Rows(folder, "fills", "client_order_id")
+        self._fills = RowReader(folder, "fills", "client_order_id")
         self._closing = closing_orders(folder)
 
-    def decided(self) -> Iterator[Decided]:
+    def decided(self) -> Iterator[OrderDecision]:
         for _, line in read_rows(self._folder, "orders"):
             row = from_json(line)
             index = self._candles.at(row["ts_init"])
-            yield Decided(index, False, _shown(row, index, self._candles, self._closing), row)
+            yield OrderDecision(index, False, _shown(row, index, self._candles, self._closing), row)
 
-    def outcome(self, order: Decided, end: int) -> Outcome:
+    def outcome(self, order: OrderDecision, end: int) -> OrderOutcome:
         row = order.row or {}
         parts, wanted = [], Decimal(row["filled_qty"])
         while wanted > 0 and (fill := self._fills.take(row["client_order_id"])):
             wanted -= Decimal(fill["last_qty"])
             parts.append(_part(fill, self._moment(fill["ts_event"])))
         ended = self._moment(row["ts_last"])
-        return Outcome(
+        return OrderOutcome(
             status=row["status"],
             reached=Moment(order.index + 1, 0) if row["venue_order_id"] is not None else None,
             parts=tuple(part for part in parts if part.moment.minute <= end),
@@ -121,11 +121,11 @@ class PaperOrders:
     def __init__(self, folder: Path, ledger: Path, candles: Candles, first: int) -> None:
         self._folder = folder
         self._candles = candles
-        self._rows = Rows(folder, "orders", "client_order_id")
-        self._stories = Stories(ledger, first)
+        self._rows = RowReader(folder, "orders", "client_order_id")
+        self._stories = OrderHistories(ledger, first)
         self._closing = closing_orders(folder)
 
-    def decided(self) -> Iterator[Decided]:
+    def decided(self) -> Iterator[OrderDecision]:
         for _, line in read_said(self._folder, ("order_event",)):
             told = from_json(line)["payload"]
             if told["type"] != "OrderInitialized" or told.get("reconciliation"):
@@ -139,17 +139,17 @@ class PaperOrders:
                 "is_reduce_only": told.get("reduce_only", False),
                 "is_post_only": told.get("post_only", False),
             }
-            yield Decided(index, "made_by" in told, _shown(row, index, self._candles, self._closing), None)
+            yield OrderDecision(index, "origin" in told, _shown(row, index, self._candles, self._closing), None)
 
-    def outcome(self, order: Decided, end: int) -> Outcome:
+    def outcome(self, order: OrderDecision, end: int) -> OrderOutcome:
         row = self._rows.take(order.shown.client_order_id)
         if row is None:
-            return Outcome(status="NOT_IN_THE_RESULTS", reached=None)
+            return OrderOutcome(status="NOT_IN_THE_RESULTS", reached=None)
         number = row["venue_order_id"]
         story = self._stories.take(int(number)) if number is not None else None
         if story is None:
-            return Outcome(status=row["status"], reached=None)
-        return Outcome(
+            return OrderOutcome(status=row["status"], reached=None)
+        return OrderOutcome(
             status=row["status"],
             reached=story.accepted,
             parts=tuple(part for part in story.parts if part.moment <= (end, 0) or part.moment == story.accepted),

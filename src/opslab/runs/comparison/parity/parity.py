@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic_core import from_json
 
@@ -20,10 +20,10 @@ from opslab.model.primitives.instant import close_ns, iso, parse_minute
 from opslab.model.run.metadata import RunMetadata
 from opslab.model.spec.run_spec import AccountSpec
 from opslab.resources import exchange_info_symbol
-from opslab.runs.comparison.parity.bars import Seen, bars_parity, everything, look, unknown_bars
+from opslab.runs.comparison.parity.bars import BarsSeen, bars_parity, everything, look, unknown_bars
 from opslab.runs.comparison.parity.candles import Candles
 from opslab.runs.comparison.parity.decisions import Stretch, side_by_side
-from opslab.runs.comparison.parity.fills import Judge, Terms
+from opslab.runs.comparison.parity.fills import FeeTerms, FillJudge
 from opslab.runs.comparison.parity.orders import BacktestOrders, Orders, PaperOrders
 from opslab.store.layout import Layout
 from opslab.store.runs.run_folders import read_rows
@@ -35,7 +35,7 @@ ALL_SEEN = frozenset({"max_bars", "end_of_data"})
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class ComparedRun:
     """One of the two."""
 
     folder: Path
@@ -60,13 +60,16 @@ class Run:
         facts = self.metadata.paper
         if facts is None or self.metadata.status != "completed":
             return None
-        return facts.bars_expected if facts.stop and facts.stop.why in ALL_SEEN else None
+        return facts.bars_expected if facts.stop and facts.stop.reason in ALL_SEEN else None
 
 
-def parity(layout: Layout, a: Run, b: Run) -> Parity:
+def parity(layout: Layout, a: ComparedRun, b: ComparedRun) -> Parity:
     """At least one of them is a paper run. Raises Corrupt for broken data or a broken ledger."""
+    fingerprints = {run.metadata.dataset.fingerprint for run in (a, b) if run.metadata.dataset}
+    if len(fingerprints) != 1:
+        return _nothing(a, b, "the two runs used different candles", verdict="fail")
     try:
-        data = _data(layout, a, b)
+        data = _data(layout, fingerprints.pop())
     except LabError as error:
         return _nothing(a, b, error.message)
     instrument = instrument_of(exchange_info_symbol(a.metadata.instrument))
@@ -75,14 +78,15 @@ def parity(layout: Layout, a: Run, b: Run) -> Parity:
     bars = [found for found, _ in looks if found]
     first, end = max(_first(run, candles) for run in (a, b)), min(seen.end for _, seen in looks)
     if first >= end:
-        return _nothing(a, b, "there is no bar that both saw", tuple(bars))
+        differ = any(each.outcome == "differ" for each in bars)
+        return _nothing(a, b, "no bar was seen by both", tuple(bars), verdict="fail" if differ else "unknown")
     silent = [run.name for run in (a, b) if run.paper and not run.decisions_kept and _has_orders(run)]
     if silent:
         why = f"{' and '.join(silent)} kept no orders in its journal (observability.journal: false)"
         decisions, fills = _unknown(why)
     else:
-        terms = [Terms(run.paper, run.account.fees.maker, run.account.fees.taker) for run in (a, b)]
-        judge = Judge(candles, end, terms[0], terms[1], one_source=a.paper and b.paper and a.drawn == b.drawn)
+        terms = [FeeTerms(run.paper, run.account.fees.maker, run.account.fees.taker) for run in (a, b)]
+        judge = FillJudge(candles, end, terms[0], terms[1], one_source=a.paper and b.paper and a.drawn == b.drawn)
         orders = [_orders(run, candles) for run in (a, b)]
         seen = (looks[0][1], looks[1][1])
         tally = side_by_side(candles, Stretch(first, end), orders[0], orders[1], seen, judge)
@@ -91,20 +95,18 @@ def parity(layout: Layout, a: Run, b: Run) -> Parity:
     return _judged(a, b, tuple(bars), decisions, fills, span)
 
 
-def _data(layout: Layout, a: Run, b: Run) -> DatasetId:
-    """The dataset with the candles of both, under whatever name. Raises NotFound, DataChanged, Corrupt."""
-    wanted = {run.metadata.dataset.fingerprint for run in (a, b) if run.metadata.dataset}
-    if len(wanted) != 1:
-        raise NotFound("the two ran on other candles")
-    (fingerprint,) = wanted
+def _data(layout: Layout, fingerprint: str) -> DatasetId:
+    """The dataset with that fingerprint, under whatever name. Raises NotFound, DataChanged, Corrupt."""
     for name, record in list_datasets(layout):
         if isinstance(record, DatasetRecord) and record.fingerprint == fingerprint:
             verify_files(layout, record)
             return DatasetId(name)
-    raise NotFound(f"no dataset here has the candles of then ({fingerprint})")
+    raise NotFound(f"no dataset here has the candles of the two runs ({fingerprint})")
 
 
-def _candles(layout: Layout, data: DatasetId, instrument: Instrument, a: Run, b: Run) -> Iterator[Candle]:
+def _candles(
+    layout: Layout, data: DatasetId, instrument: Instrument, a: ComparedRun, b: ComparedRun
+) -> Iterator[Candle]:
     """From the earlier start to somewhat behind the last bar that a paper run saw or should have seen."""
     starts = [_start_ms(run) for run in (a, b)]
     start_ms = None if None in starts else min(start for start in starts if start is not None)
@@ -119,25 +121,25 @@ def _candles(layout: Layout, data: DatasetId, instrument: Instrument, a: Run, b:
                 return
 
 
-def _start_ms(run: Run) -> int | None:
+def _start_ms(run: ComparedRun) -> int | None:
     data = run.metadata.dataset
     return parse_minute(data.start) if data and data.start else None
 
 
-def _first(run: Run, candles: Candles) -> int:
+def _first(run: ComparedRun, candles: Candles) -> int:
     start_ms = _start_ms(run)
     return 0 if start_ms is None else candles.from_on(close_ns(start_ms))
 
 
-def _bars(run: Run) -> Iterator[dict[str, Any]]:
+def _bars(run: ComparedRun) -> Iterator[dict[str, Any]]:
     return (from_json(line) for _, line in read_rows(run.folder, BARS))
 
 
-def _last_ns(run: Run) -> int:
+def _last_ns(run: ComparedRun) -> int:
     return max((row["ts_event"] for row in _bars(run)), default=0)
 
 
-def _seen(run: Run, candles: Candles) -> tuple[BarsParity | None, Seen]:
+def _seen(run: ComparedRun, candles: Candles) -> tuple[BarsParity | None, BarsSeen]:
     first = _first(run, candles)
     if not run.paper:
         return None, everything(candles, first, run.metadata.dataset.rows if run.metadata.dataset else 0)
@@ -145,11 +147,11 @@ def _seen(run: Run, candles: Candles) -> tuple[BarsParity | None, Seen]:
     return bars_parity(run.name, seen), seen
 
 
-def _has_orders(run: Run) -> bool:
+def _has_orders(run: ComparedRun) -> bool:
     return next(read_rows(run.folder, "orders"), None) is not None
 
 
-def _orders(run: Run, candles: Candles) -> Orders:
+def _orders(run: ComparedRun, candles: Candles) -> Orders:
     if run.paper:
         return PaperOrders(run.folder, run.folder, candles, _first(run, candles))
     return BacktestOrders(run.folder, candles)
@@ -162,12 +164,18 @@ def _unknown(why: str) -> tuple[DecisionsParity, FillsParity]:
     )
 
 
-def _nothing(a: Run, b: Run, why: str, bars: tuple[BarsParity, ...] | None = None) -> Parity:
+def _nothing(
+    a: ComparedRun,
+    b: ComparedRun,
+    why: str,
+    bars: tuple[BarsParity, ...] | None = None,
+    *,
+    verdict: Literal["fail", "unknown"] = "unknown",
+) -> Parity:
     found = bars if bars is not None else tuple(unknown_bars(run.name, why) for run in (a, b) if run.paper)
     decisions, fills = _unknown(why)
-    parted = why.startswith("the two ran") or any(each.outcome == "differ" for each in found)
     return Parity(
-        verdict="fail" if parted else "unknown",
+        verdict=verdict,
         message=why,
         first_bar=None,
         last_bar=None,
@@ -178,8 +186,8 @@ def _nothing(a: Run, b: Run, why: str, bars: tuple[BarsParity, ...] | None = Non
 
 
 def _judged(
-    a: Run,
-    b: Run,
+    a: ComparedRun,
+    b: ComparedRun,
     bars: tuple[BarsParity, ...],
     decisions: DecisionsParity,
     fills: FillsParity,

@@ -12,7 +12,7 @@ from opslab.model.messages.ledger_events import Accepted, Canceled, Expired, Fil
 from opslab.ports import Moment
 from opslab.store.runs.run_folders import read_rows
 from opslab.store.venues.ledger import read_ledger
-from opslab.store.venues.venue_files import KEPT
+from opslab.store.venues.venue_files import VENUE_FOLDER
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Part:
     moment: Moment
 
 
-class Rows:
+class RowReader:
     """The rows of a result by one of their fields. Keeps what it read past, until that is asked for."""
 
     def __init__(self, folder: Path, name: str, key: str) -> None:
@@ -48,7 +48,7 @@ class Rows:
 
 
 @dataclass(slots=True)
-class Story:
+class OrderHistory:
     """What a ledger has of one order."""
 
     accepted: Moment
@@ -59,16 +59,16 @@ class Story:
     over: bool = False
 
 
-class Stories:
+class OrderHistories:
     """Orders of a venue's ledger, by the venue's number."""
 
     def __init__(self, folder: Path, first: int) -> None:
         """first: the candle, of those compared, that is the venue's first."""
-        self._lines = read_ledger(folder / KEPT)
+        self._lines = read_ledger(folder / VENUE_FOLDER)
         self._first = first
-        self._past: dict[int, Story] = {}
+        self._past: dict[int, OrderHistory] = {}
 
-    def take(self, order_id: int) -> Story | None:
+    def take(self, order_id: int) -> OrderHistory | None:
         """All of it; reads on until the order is over, to the end for one that never was."""
         while (story := self._past.get(order_id)) is None or not story.over:
             line = next(self._lines, None)
@@ -81,7 +81,7 @@ class Stories:
 
     def _note(self, event: Any, at: Moment) -> None:
         if isinstance(event, Accepted):
-            self._past[event.order_id] = Story(accepted=at, left=event.quantity)
+            self._past[event.order_id] = OrderHistory(accepted=at, left=event.quantity)
             return
         story = self._past.get(getattr(event, "order_id", 0))
         if story is None:

@@ -9,7 +9,7 @@ from pydantic_core import to_json
 
 from opslab.model.primitives.record import Record
 from opslab.venue.fault_hooks import Message
-from opslab.venue.faults.fault import Count, Fault, Stage, document_of, number_of
+from opslab.venue.faults.fault import Count, Fault, FaultTarget, document_of, number_of
 
 
 class Terms(Record):
@@ -17,7 +17,7 @@ class Terms(Record):
 
 
 @asynccontextmanager
-async def _hold(stage: Stage, terms: Terms) -> AsyncIterator[None]:
+async def _hold(target: FaultTarget, terms: Terms) -> AsyncIterator[None]:
     left = terms.count
 
     def broken(message: Message) -> list[Message]:
@@ -31,9 +31,9 @@ async def _hold(stage: Stage, terms: Terms) -> AsyncIterator[None]:
             return [message]
         left -= 1
         kline["h"] = type(kline["l"])(low - 1)  # text or number, as another fault may have made it
-        return [message.saying(to_json(document).decode())]
+        return [message.with_text(to_json(document).decode())]
 
-    with stage.seams.held(stage.seams.messages, broken):
+    with target.hooks.held(target.hooks.messages, broken):
         yield
 
 

@@ -7,20 +7,20 @@ from typing import Annotated
 
 from pydantic import Field
 
-from opslab.venue.faults.fault import Fault, OfConnections, Stage
+from opslab.venue.faults.fault import Fault, ConnectionTerms, FaultTarget
 from opslab.venue.transport.sessions import Connection
 
 GOODBYE_SECONDS = 2.0
 """From the close frame to the client's own."""
 
 
-class Terms(OfConnections):
+class Terms(ConnectionTerms):
     code: Annotated[int, Field(ge=1000, le=4999)] = Field(default=1001, description="close code")
 
 
 @asynccontextmanager
-async def _hold(stage: Stage, terms: Terms) -> AsyncIterator[None]:
-    await asyncio.gather(*(_closed(connection, terms.code) for connection in stage.connections(terms.which)))
+async def _hold(target: FaultTarget, terms: Terms) -> AsyncIterator[None]:
+    await asyncio.gather(*(_closed(connection, terms.code) for connection in target.connections(terms.which)))
     yield
 
 
@@ -33,4 +33,4 @@ async def _closed(connection: Connection, code: int) -> None:
         connection.drop("closed on demand")
 
 
-FAULT = Fault("close", "connections are closed, with a goodbye", Terms, _hold, at_once=True)
+FAULT = Fault("close", "connections are closed, with a goodbye", Terms, _hold, is_immediate=True)

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from opslab.model.primitives.record import Record
 from opslab.venue.fault_hooks import Message, Receiver
-from opslab.venue.faults.fault import Count, Fault, Stage
+from opslab.venue.faults.fault import Count, Fault, FaultTarget
 
 
 class Terms(Record):
@@ -17,7 +17,7 @@ class Terms(Record):
 
 
 @asynccontextmanager
-async def _hold(stage: Stage, terms: Terms) -> AsyncIterator[None]:
+async def _hold(target: FaultTarget, terms: Terms) -> AsyncIterator[None]:
     lost: WeakKeyDictionary[Receiver, Counter[str]] = WeakKeyDictionary()
 
     def gap(message: Message) -> list[Message]:
@@ -27,7 +27,7 @@ async def _hold(stage: Stage, terms: Terms) -> AsyncIterator[None]:
         streams[message.stream] += 1
         return [] if streams[message.stream] <= terms.count else [message]
 
-    with stage.seams.held(stage.seams.messages, gap):
+    with target.hooks.held(target.hooks.messages, gap):
         yield
 
 

@@ -6,16 +6,16 @@ from contextlib import asynccontextmanager
 from pydantic import Field
 
 from opslab.venue.fault_hooks import Message
-from opslab.venue.faults.fault import Count, Fault, OfMessages, Stage
+from opslab.venue.faults.fault import Count, Fault, MessageTerms, FaultTarget
 
 
-class Terms(OfMessages):
+class Terms(MessageTerms):
     count: Count = Field(default=1, description="messages to lose")
 
 
 @asynccontextmanager
-async def _hold(stage: Stage, terms: Terms) -> AsyncIterator[None]:
-    meant, left = terms.chooser(), terms.count
+async def _hold(target: FaultTarget, terms: Terms) -> AsyncIterator[None]:
+    meant, left = terms.selector(), terms.count
 
     def lost(message: Message) -> list[Message]:
         nonlocal left
@@ -24,7 +24,7 @@ async def _hold(stage: Stage, terms: Terms) -> AsyncIterator[None]:
             return []
         return [message]
 
-    with stage.seams.held(stage.seams.messages, lost):
+    with target.hooks.held(target.hooks.messages, lost):
         yield
 
 

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 from opslab.model.primitives.record import Record
 from opslab.venue.fault_hooks import Message
-from opslab.venue.faults.fault import Fault, Stage, is_fill
+from opslab.venue.faults.fault import Fault, FaultTarget, is_fill
 
 
 class Terms(Record):
@@ -13,11 +13,11 @@ class Terms(Record):
 
 
 @asynccontextmanager
-async def _hold(stage: Stage, _terms: Terms) -> AsyncIterator[None]:
+async def _hold(target: FaultTarget, _terms: Terms) -> AsyncIterator[None]:
     def twice(message: Message) -> list[Message]:
         return [message, message] if is_fill(message) else [message]
 
-    with stage.seams.held(stage.seams.messages, twice):
+    with target.hooks.held(target.hooks.messages, twice):
         yield
 
 

@@ -9,8 +9,8 @@ from pydantic import Field
 from opslab.errors import Usage
 from opslab.model.primitives.record import Record
 from opslab.venue.account.order_requests import new_order
-from opslab.venue.api_error import Refusal
-from opslab.venue.faults.fault import Fault, Stage
+from opslab.venue.api_error import ApiError
+from opslab.venue.faults.fault import Fault, FaultTarget
 
 
 class Terms(Record):
@@ -21,14 +21,14 @@ class Terms(Record):
 
 
 @asynccontextmanager
-async def _hold(stage: Stage, terms: Terms) -> AsyncIterator[None]:
-    exchange = stage.exchange
+async def _hold(target: FaultTarget, terms: Terms) -> AsyncIterator[None]:
+    exchange = target.exchange
     order = {"symbol": exchange.instrument.symbol, "side": terms.side, "type": "MARKET", "quantity": terms.quantity}
     try:
         exchange.place(new_order(order, exchange.instrument.symbol))
-    except Refusal as refusal:
+    except ApiError as refusal:
         raise Usage(f"the venue refuses the trade: {refusal.code} {refusal.msg}") from None
     yield
 
 
-FAULT = Fault("external-trade", "a market order that no client placed is filled", Terms, _hold, at_once=True)
+FAULT = Fault("external-trade", "a market order that no client placed is filled", Terms, _hold, is_immediate=True)

@@ -7,21 +7,21 @@ from typing import Annotated
 from pydantic import Field
 
 from opslab.venue.fault_hooks import Message
-from opslab.venue.faults.fault import Fault, OfMessages, Stage
+from opslab.venue.faults.fault import Fault, MessageTerms, FaultTarget
 
 
-class Terms(OfMessages):
+class Terms(MessageTerms):
     text: Annotated[str, Field(max_length=10_000)] = Field(default='{"e":"bookTicker",', description="what arrives")
 
 
 @asynccontextmanager
-async def _hold(stage: Stage, terms: Terms) -> AsyncIterator[None]:
-    meant = terms.chooser()
+async def _hold(target: FaultTarget, terms: Terms) -> AsyncIterator[None]:
+    meant = terms.selector()
 
     def garbled(message: Message) -> list[Message]:
-        return [message.saying(terms.text)] if meant(message) else [message]
+        return [message.with_text(terms.text)] if meant(message) else [message]
 
-    with stage.seams.held(stage.seams.messages, garbled):
+    with target.hooks.held(target.hooks.messages, garbled):
         yield
 
 

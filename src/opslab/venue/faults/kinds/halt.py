@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from opslab.model.primitives.record import Record
-from opslab.venue.faults.fault import Fault, Stage
+from opslab.venue.faults.fault import Fault, FaultTarget
 
 
 class Terms(Record):
@@ -15,8 +15,8 @@ class Terms(Record):
 
 
 @asynccontextmanager
-async def _hold(stage: Stage, terms: Terms) -> AsyncIterator[None]:
-    with stage.seams.held(stage.seams.statuses, terms.status):
+async def _hold(target: FaultTarget, terms: Terms) -> AsyncIterator[None]:
+    with target.hooks.held(target.hooks.statuses, terms.status):
         yield
 
 

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from opslab.model.primitives.record import Record
 from opslab.venue.fault_hooks import Call, Reply
-from opslab.venue.faults.fault import Fault, Stage
+from opslab.venue.faults.fault import Fault, FaultTarget
 
 
 class Terms(Record):
@@ -16,7 +16,7 @@ class Terms(Record):
 
 
 @asynccontextmanager
-async def _hold(stage: Stage, terms: Terms) -> AsyncIterator[None]:
+async def _hold(target: FaultTarget, terms: Terms) -> AsyncIterator[None]:
     over = asyncio.Event()
 
     async def waits(call: Call) -> Reply | None:
@@ -24,7 +24,7 @@ async def _hold(stage: Stage, terms: Terms) -> AsyncIterator[None]:
             await over.wait()
         return None
 
-    with stage.seams.held(stage.seams.calls, waits):
+    with target.hooks.held(target.hooks.calls, waits):
         try:
             yield
         finally:

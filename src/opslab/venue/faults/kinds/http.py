@@ -9,7 +9,7 @@ from pydantic_core import to_json
 
 from opslab.model.primitives.record import Record
 from opslab.venue.fault_hooks import Call, Reply
-from opslab.venue.faults.fault import Count, Fault, Stage
+from opslab.venue.faults.fault import Count, Fault, FaultTarget
 
 _MESSAGES = {
     429: (-1003, "Too many requests; current limit is 2400 requests per minute."),
@@ -29,7 +29,7 @@ class Terms(Record):
 
 
 @asynccontextmanager
-async def _hold(stage: Stage, terms: Terms) -> AsyncIterator[None]:
+async def _hold(target: FaultTarget, terms: Terms) -> AsyncIterator[None]:
     left = terms.count
     code, msg = _MESSAGES.get(terms.status, _BROKEN)
     headers = {} if terms.retry_after is None else {"Retry-After": str(terms.retry_after)}
@@ -42,7 +42,7 @@ async def _hold(stage: Stage, terms: Terms) -> AsyncIterator[None]:
         left = None if left is None else left - 1
         return reply
 
-    with stage.seams.held(stage.seams.calls, turned_away):
+    with target.hooks.held(target.hooks.calls, turned_away):
         yield
 
 

@@ -7,8 +7,8 @@ from pydantic import Field
 
 from opslab.model.primitives.record import Record
 from opslab.venue.fault_hooks import Message
-from opslab.venue.faults.delay_queue import Lanes
-from opslab.venue.faults.fault import Fault, Milliseconds, Stage, is_fill
+from opslab.venue.faults.delay_queue import DelayQueues
+from opslab.venue.faults.fault import Fault, Milliseconds, FaultTarget, is_fill
 
 
 class Terms(Record):
@@ -16,8 +16,8 @@ class Terms(Record):
 
 
 @asynccontextmanager
-async def _hold(stage: Stage, terms: Terms) -> AsyncIterator[None]:
-    lanes = Lanes(stage.seams)
+async def _hold(target: FaultTarget, terms: Terms) -> AsyncIterator[None]:
+    lanes = DelayQueues(target.hooks)
 
     def late(message: Message) -> list[Message]:
         return lanes.hold(message, terms.ms / 1000) if is_fill(message) else [message]

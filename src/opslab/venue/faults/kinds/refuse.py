@@ -3,32 +3,32 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from opslab.venue.fault_hooks import Kind
-from opslab.venue.faults.fault import Fault, OfConnections, Stage
+from opslab.venue.fault_hooks import ConnectionKind
+from opslab.venue.faults.fault import Fault, ConnectionTerms, FaultTarget
 
 
 @asynccontextmanager
-async def _hold(stage: Stage, terms: OfConnections) -> AsyncIterator[None]:
+async def _hold(target: FaultTarget, terms: ConnectionTerms) -> AsyncIterator[None]:
     if terms.which == "all":
-        front = stage.server.front
-        assert front is not None
-        await front.go_deaf()
+        listener = target.server.listener
+        assert listener is not None
+        await listener.stop_listening()
         try:
             yield
         finally:
-            await front.hear_again()
+            await listener.resume_listening()
         return
 
-    def refused(kind: Kind) -> bool:
+    def refused(kind: ConnectionKind) -> bool:
         return kind == terms.which
 
-    with stage.seams.held(stage.seams.refused, refused):
+    with target.hooks.held(target.hooks.refused, refused):
         yield
 
 
 FAULT = Fault(
     "refuse",
     "new connections are refused: all of them by the port, REST too; of one kind with HTTP 503",
-    OfConnections,
+    ConnectionTerms,
     _hold,
 )

@@ -7,9 +7,9 @@ from typing import Literal
 from pydantic import Field
 
 from opslab.model.primitives.record import Record
-from opslab.venue.api_error import Refusal
+from opslab.venue.api_error import ApiError
 from opslab.venue.fault_hooks import Call
-from opslab.venue.faults.fault import Fault, Stage
+from opslab.venue.faults.fault import Fault, FaultTarget
 
 
 class Terms(Record):
@@ -17,12 +17,12 @@ class Terms(Record):
 
 
 @asynccontextmanager
-async def _hold(stage: Stage, terms: Terms) -> AsyncIterator[None]:
+async def _hold(target: FaultTarget, terms: Terms) -> AsyncIterator[None]:
     def refuse(call: Call) -> None:
         if call.method == "POST":
-            raise Refusal(-2010, "NEW_ORDER_REJECTED") if terms.code == -2010 else Refusal.of(terms.code)
+            raise ApiError(-2010, "NEW_ORDER_REJECTED") if terms.code == -2010 else ApiError.of(terms.code)
 
-    with stage.seams.held(stage.seams.orders, refuse):
+    with target.hooks.held(target.hooks.orders, refuse):
         yield
 
 

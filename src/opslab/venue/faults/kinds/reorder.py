@@ -4,12 +4,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from opslab.venue.fault_hooks import Message, Receiver
-from opslab.venue.faults.fault import Fault, OfMessages, Stage
+from opslab.venue.faults.fault import Fault, MessageTerms, FaultTarget
 
 
 @asynccontextmanager
-async def _hold(stage: Stage, terms: OfMessages) -> AsyncIterator[None]:
-    meant = terms.chooser()
+async def _hold(target: FaultTarget, terms: MessageTerms) -> AsyncIterator[None]:
+    meant = terms.selector()
     waiting: dict[tuple[Receiver, str], Message] = {}
 
     def swapped(message: Message) -> list[Message]:
@@ -23,12 +23,12 @@ async def _hold(stage: Stage, terms: OfMessages) -> AsyncIterator[None]:
             return []
         return [message]
 
-    with stage.seams.held(stage.seams.messages, swapped):
+    with target.hooks.held(target.hooks.messages, swapped):
         try:
             yield
         finally:
             for message in waiting.values():
-                stage.seams.send_on(message, swapped)
+                target.hooks.resume(message, swapped)
 
 
-FAULT = Fault("reorder", "neighbouring messages of a stream change places", OfMessages, _hold)
+FAULT = Fault("reorder", "neighbouring messages of a stream change places", MessageTerms, _hold)

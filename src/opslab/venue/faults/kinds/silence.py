@@ -5,25 +5,25 @@ from contextlib import asynccontextmanager
 
 from pydantic import Field
 
-from opslab.venue.fault_hooks import Kind, Message
-from opslab.venue.faults.fault import Fault, OfMessages, Stage
+from opslab.venue.fault_hooks import ConnectionKind, Message
+from opslab.venue.faults.fault import Fault, MessageTerms, FaultTarget
 
 
-class Terms(OfMessages):
+class Terms(MessageTerms):
     pongs: bool = Field(default=True, description="whether pings are answered all the same")
 
 
 @asynccontextmanager
-async def _hold(stage: Stage, terms: Terms) -> AsyncIterator[None]:
-    meant = terms.chooser()
+async def _hold(target: FaultTarget, terms: Terms) -> AsyncIterator[None]:
+    meant = terms.selector()
 
     def silenced(message: Message) -> list[Message]:
         return [] if meant(message) else [message]
 
-    def mute(kind: Kind) -> bool:
+    def mute(kind: ConnectionKind) -> bool:
         return not terms.pongs and terms.which in ("all", kind)
 
-    with stage.seams.held(stage.seams.messages, silenced), stage.seams.held(stage.seams.mute, mute):
+    with target.hooks.held(target.hooks.messages, silenced), target.hooks.held(target.hooks.mute, mute):
         yield
 
 

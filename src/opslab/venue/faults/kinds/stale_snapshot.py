@@ -8,7 +8,7 @@ from pydantic import Field
 
 from opslab.model.primitives.record import Record
 from opslab.venue.fault_hooks import Call
-from opslab.venue.faults.fault import Fault, Stage
+from opslab.venue.faults.fault import Fault, FaultTarget
 
 
 class Terms(Record):
@@ -16,13 +16,13 @@ class Terms(Record):
 
 
 @asynccontextmanager
-async def _hold(stage: Stage, terms: Terms) -> AsyncIterator[None]:
+async def _hold(target: FaultTarget, terms: Terms) -> AsyncIterator[None]:
     def stale(call: Call, payload: Any) -> Any:
         if call.path == "/fapi/v1/depth" and isinstance(payload, dict):
             return {**payload, "lastUpdateId": payload["lastUpdateId"] - terms.behind}
         return payload
 
-    with stage.seams.held(stage.seams.answers, stale):
+    with target.hooks.held(target.hooks.answers, stale):
         yield
 
 

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from opslab.model.primitives.record import Record
 from opslab.venue.fault_hooks import Call
-from opslab.venue.faults.fault import Fault, Stage
+from opslab.venue.faults.fault import Fault, FaultTarget
 
 _PATHS = ("/fapi/v1/order", "/fapi/v1/batchOrders", "/fapi/v1/allOpenOrders")
 
@@ -21,7 +21,7 @@ class Terms(Record):
 
 
 @asynccontextmanager
-async def _hold(stage: Stage, terms: Terms) -> AsyncIterator[None]:
+async def _hold(target: FaultTarget, terms: Terms) -> AsyncIterator[None]:
     over = asyncio.Event()
 
     async def swallowed(call: Call) -> bool:
@@ -30,7 +30,7 @@ async def _hold(stage: Stage, terms: Terms) -> AsyncIterator[None]:
         await over.wait()
         return True
 
-    with stage.seams.held(stage.seams.acks, swallowed):
+    with target.hooks.held(target.hooks.acks, swallowed):
         try:
             yield
         finally:

@@ -8,22 +8,22 @@ from typing import Any
 from pydantic_core import to_json
 
 from opslab.venue.fault_hooks import Message
-from opslab.venue.faults.fault import Fault, OfMessages, Stage, document_of
+from opslab.venue.faults.fault import Fault, MessageTerms, FaultTarget, document_of
 
 _NUMBER = re.compile(r"-?[0-9]{1,30}(\.[0-9]{1,30})?")
 
 
 @asynccontextmanager
-async def _hold(stage: Stage, terms: OfMessages) -> AsyncIterator[None]:
-    meant = terms.chooser()
+async def _hold(target: FaultTarget, terms: MessageTerms) -> AsyncIterator[None]:
+    meant = terms.selector()
 
     def turned(message: Message) -> list[Message]:
         if not meant(message):
             return [message]
         document = document_of(message.text)
-        return [message if document is None else message.saying(to_json(_other(document)).decode())]
+        return [message if document is None else message.with_text(to_json(_other(document)).decode())]
 
-    with stage.seams.held(stage.seams.messages, turned):
+    with target.hooks.held(target.hooks.messages, turned):
         yield
 
 
@@ -42,4 +42,4 @@ def _other(value: Any) -> Any:
     return value
 
 
-FAULT = Fault("wrong-types", "numbers arrive as text and text as numbers", OfMessages, _hold)
+FAULT = Fault("wrong-types", "numbers arrive as text and text as numbers", MessageTerms, _hold)

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from opslab.model.primitives.record import Record
 from opslab.venue.fault_hooks import Message
-from opslab.venue.faults.fault import Count, Fault, Stage
+from opslab.venue.faults.fault import Count, Fault, FaultTarget
 
 _QUANTITY = re.compile(r'"q":("?)[0-9][0-9.eE+-]*\1')
 """Text or number, as another fault may have made it."""
@@ -19,7 +19,7 @@ class Terms(Record):
 
 
 @asynccontextmanager
-async def _hold(stage: Stage, terms: Terms) -> AsyncIterator[None]:
+async def _hold(target: FaultTarget, terms: Terms) -> AsyncIterator[None]:
     left = terms.count
 
     def emptied(message: Message) -> list[Message]:
@@ -28,9 +28,9 @@ async def _hold(stage: Stage, terms: Terms) -> AsyncIterator[None]:
             return [message]
         text, found = _QUANTITY.subn(r'"q":\g<1>0\1', message.text, count=1)
         left -= found
-        return [message.saying(text)]
+        return [message.with_text(text)]
 
-    with stage.seams.held(stage.seams.messages, emptied):
+    with target.hooks.held(target.hooks.messages, emptied):
         yield
 
 

@@ -1,4 +1,4 @@
-"""Snapshot documents for tests: one that is whole, any that could be, and what a comparison makes of two."""
+"""Snapshot documents for tests: a complete one, arbitrary valid and corrupted ones, and their comparison."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from opslab.model.primitives.instant import parse_iso
 from opslab.reconciliation.compare import compare
-from opslab.reconciliation.result import Finding, Limits, ReconciliationResult, conclude
+from opslab.reconciliation.result import Limits, ReconciliationFinding, ReconciliationResult, conclude
 from opslab.reconciliation.snapshot import ORDER_STATUSES, Snapshot, read_snapshot
 
 INSTRUMENT = "BTCUSDT"
@@ -18,7 +18,7 @@ AS_OF = "2025-05-04T12:00:00.000000Z"
 NOW_NS = parse_iso(AS_OF) + 1_000_000_000
 Document = dict[str, Any]
 
-WHOLE: Document = {
+COMPLETE_DOCUMENT: Document = {
     "snapshot_version": "v1",
     "as_of": AS_OF,
     "positions": [
@@ -50,26 +50,26 @@ WHOLE: Document = {
 }
 
 
-def whole(**changes: Any) -> Document:
-    return {**deepcopy(WHOLE), **changes}
+def complete_document(**changes: Any) -> Document:
+    return {**deepcopy(COMPLETE_DOCUMENT), **changes}
 
 
-def with_value(path: Sequence[str | int], value: Any) -> Document:
-    """The whole document with one value changed."""
-    document: Any = whole()
-    at = document
+def document_with(path: Sequence[str | int], value: Any) -> Document:
+    """The complete document with one value changed."""
+    document: Any = complete_document()
+    container = document
     for part in path[:-1]:
-        at = at[part]
-    at[path[-1]] = value
+        container = container[part]
+    container[path[-1]] = value
     return document  # type: ignore[no-any-return]
 
 
-def without(path: Sequence[str | int]) -> Document:
-    document: Any = whole()
-    at = document
+def document_without(path: Sequence[str | int]) -> Document:
+    document: Any = complete_document()
+    container = document
     for part in path[:-1]:
-        at = at[part]
-    del at[path[-1]]
+        container = container[part]
+    del container[path[-1]]
     return document  # type: ignore[no-any-return]
 
 
@@ -78,42 +78,42 @@ def encoded(document: object) -> bytes:
 
 
 def snapshot(document: object) -> Snapshot:
-    found, mistakes = read_snapshot(encoded(document))
-    assert found, [mistake.as_dict() for mistake in mistakes]
-    return found
+    result, mistakes = read_snapshot(encoded(document))
+    assert result, [mistake.as_dict() for mistake in mistakes]
+    return result
 
 
 def is_snapshot(document: object) -> bool:
     return read_snapshot(encoded(document))[0] is not None
 
 
-def compared(
+def compare_documents(
     expected: object, observed: object, *, instrument: str = INSTRUMENT, now_ns: int = NOW_NS, **limits: Any
-) -> list[Finding]:
+) -> list[ReconciliationFinding]:
     return compare(snapshot(expected), snapshot(observed), instrument, Limits(**limits), now_ns)
 
 
-def concluded(findings: Sequence[Finding]) -> ReconciliationResult:
-    one = snapshot(WHOLE).summary()
+def conclude_findings(findings: Sequence[ReconciliationFinding]) -> ReconciliationResult:
+    summary = snapshot(COMPLETE_DOCUMENT).summary()
     return conclude(
         findings,
         run_id="r1",
         instrument=INSTRUMENT,
         checked_at=AS_OF,
-        expected=one,
-        observed=one,
+        expected=summary,
+        observed=summary,
         limits=Limits(),
     )
 
 
-def told(findings: Sequence[Finding]) -> list[tuple[str, str, str, str]]:
-    """(part, subject, field, reason) of all that is not ok, worst first."""
-    ordered = concluded(findings).findings
-    return [(one.part, one.subject, one.field, one.reason) for one in ordered if one.state != "ok"]
+def problems(findings: Sequence[ReconciliationFinding]) -> list[tuple[str, str, str, str]]:
+    """(part, subject, field, reason) of each finding that is not ok, worst first."""
+    ordered = conclude_findings(findings).findings
+    return [(row.part, row.subject, row.field, row.reason) for row in ordered if row.state != "ok"]
 
 
-def state(findings: Sequence[Finding]) -> str:
-    return concluded(findings).state
+def state_of(findings: Sequence[ReconciliationFinding]) -> str:
+    return conclude_findings(findings).state
 
 
 def _text(value: Decimal) -> str:
@@ -160,8 +160,8 @@ def balances(draw: st.DrawFn, asset: str) -> Document:
 
 
 @st.composite
-def documents(draw: st.DrawFn) -> Document:
-    """Any snapshot in good order."""
+def valid_documents(draw: st.DrawFn) -> Document:
+    """Any valid snapshot."""
     order_ids = draw(st.lists(ids, unique=True, max_size=4))
     assets = draw(st.lists(st.sampled_from(["USDT", "BNB", "BTC"]), unique=True, min_size=1))
     return {
@@ -173,7 +173,7 @@ def documents(draw: st.DrawFn) -> Document:
     }
 
 
-wild = st.recursive(
+arbitrary_json = st.recursive(
     st.none()
     | st.booleans()
     | st.integers()
@@ -185,8 +185,8 @@ wild = st.recursive(
 )
 
 
-def leaves(document: Mapping[str, Any]) -> list[tuple[str | int, ...]]:
-    """Paths of all values of rows."""
+def value_paths(document: Mapping[str, Any]) -> list[tuple[str | int, ...]]:
+    """Paths of the values of all rows."""
     return [
         (part, index, name)
         for part in ("positions", "open_orders", "balances")
@@ -196,18 +196,18 @@ def leaves(document: Mapping[str, Any]) -> list[tuple[str | int, ...]]:
 
 
 @st.composite
-def spoiled(draw: st.DrawFn) -> Document:
-    """A snapshot of which some values, rows or parts are something else, or gone."""
-    document = draw(documents())
-    for path in draw(st.lists(st.sampled_from([("as_of",), ("positions",), ("balances",), *leaves(document)]))):
-        at: Any = document
+def corrupted_documents(draw: st.DrawFn) -> Document:
+    """A snapshot with some values, rows or parts replaced or removed."""
+    document = draw(valid_documents())
+    for path in draw(st.lists(st.sampled_from([("as_of",), ("positions",), ("balances",), *value_paths(document)]))):
+        container: Any = document
         try:
             for part in path[:-1]:
-                at = at[part]
+                container = container[part]
             if draw(st.booleans()):
-                at[path[-1]] = draw(wild)
+                container[path[-1]] = draw(arbitrary_json)
             else:
-                del at[path[-1]]
-        except (KeyError, IndexError, TypeError):  # its parent was spoiled before
+                del container[path[-1]]
+        except (KeyError, IndexError, TypeError):  # its parent was corrupted before
             continue
     return document

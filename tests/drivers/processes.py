@@ -1,4 +1,4 @@
-"""Processes that an experiment starts, and what they leave behind. Ended by pid, never by name."""
+"""Processes that a test starts, and those they leave running. Ended by pid, never by name."""
 
 import ctypes
 import os
@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from tests.drivers.tc import Tc
 
@@ -37,11 +38,11 @@ def _prctl(option: int, value: int) -> None:
     ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0)
 
 
-def start(tc: Tc, log: Path, *words: str) -> Process:
+def start(tc: Tc, log: Path, *arguments: str) -> Process:
     """Begin a `tc` command in a session of its own; what it says goes to `<log>.out` and `<log>.err`."""
     with open(f"{log}.out", "wb") as out, open(f"{log}.err", "wb") as err:
         return subprocess.Popen(
-            [*TC, *words],
+            [*TC, *arguments],
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=err,
@@ -51,7 +52,7 @@ def start(tc: Tc, log: Path, *words: str) -> Process:
         )
 
 
-def stays_for(process: Process, seconds: float) -> bool:
+def runs_for(process: Process, seconds: float) -> bool:
     """Whether it is still there after so many seconds; comes back at once when it has ended."""
     try:
         process.wait(max(0.0, seconds))
@@ -93,7 +94,7 @@ def engine_of(pid: int) -> int | None:
     return None
 
 
-def wait_for_engine(process: Process) -> int | None:
+def wait_for_engine(process: subprocess.Popen[Any]) -> int | None:
     """The engine child of a `tc` process, as soon as there is one; None when it ends without, or takes too long."""
     deadline = time.monotonic() + _ENGINE_SECONDS
     while process.poll() is None and time.monotonic() < deadline:
@@ -117,7 +118,7 @@ def orphans_after(seconds: float, known: Sequence[int] = ()) -> list[int]:
         time.sleep(_POLL_SECONDS)
 
 
-def end_everything_below() -> None:
+def kill_descendants() -> None:
     """Kill our children, then what they leave to us, until nothing is there."""
     while left := children(os.getpid()):
         for pid in left:

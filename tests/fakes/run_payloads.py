@@ -1,0 +1,12 @@
+"""Payloads of the first events of a run."""
+
+OWNER = {"host": "h", "boot_id": "b", "pid": 7, "process_start": 9}
+INTENT = {
+    "run_id": "r1",
+    "mode": "backtest",
+    "strategy": {"name": "ops_smoke_demo", "version": "v1"},
+    "venue": "binance",
+    "instrument": "BTCUSDT",
+    "risk_profile": "tiny",
+    "lab_version": "0.1.0",
+}
