@@ -1,5 +1,6 @@
 """What several tests need: a `tc` to call, a home with the sample in it, a dataset that takes a while."""
 
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 
 from tests.drivers.shared import made_once
 from tests.drivers.tc import Tc, forks_of_tc, long_candles
+from tests.schedule import arrange
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -59,3 +61,8 @@ def long_tc(long_home: Path, tmp_path: Path) -> Callable[[], Tc]:
     home.mkdir()
     (home / "data").symlink_to(long_home / "data")
     return lambda: Tc(home)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    arrange(items, longest_first="PYTEST_XDIST_WORKER" in os.environ)

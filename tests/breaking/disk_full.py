@@ -55,6 +55,8 @@ def attempts(context: ExperimentContext) -> Iterator[Attempt]:
 
 @cache
 def can_mount() -> bool:
+    if shutil.which("mount") is None or shutil.which("unshare") is None:
+        return False
     return subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False).returncode == 0
 
 

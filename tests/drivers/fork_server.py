@@ -1,7 +1,7 @@
 """`tc` from a fork server: a process of its own for each command, without the 0.4 s of imports.
 
-The server has imported `opslab.cli.app` and what its commands use, and has one thread. Each command is a fork of it that
-gets its own arguments, environment, folder, umask, descriptors and signal handlers, and ends by itself. What an
+The server has imported `opslab.cli.app` and what its commands use, and has one thread. Each command is a fork of it
+that gets its own arguments, environment, folder, umask, descriptors and signal handlers, and ends by itself. What an
 interpreter reads only as it starts (`PYTHON*`, the locale, the time zone) must be as the server found it: `can_run`.
 """
 
@@ -112,7 +112,7 @@ def _text(data: bytes) -> str:
 
 
 def _read_all(readings: Sequence[int], seconds: float, words: Sequence[str]) -> list[bytes]:
-    """What comes on each until its end. The last one begins with a process id, which is killed after so many seconds."""
+    """What comes on each until its end. The last one begins with a process id; it is killed after so many seconds."""
     found = {reading: bytearray() for reading in readings}
     deadline = time.monotonic() + seconds
     with selectors.DefaultSelector() as selector:
@@ -245,9 +245,8 @@ def _stream(number: int) -> io.TextIOWrapper:
     """As an interpreter makes it."""
     before = (sys.stdin, sys.stdout, sys.stderr)[number]
     binary = open(number, "wb" if number else "rb", closefd=False)  # noqa: SIM115
-    return io.TextIOWrapper(
-        binary, encoding=before.encoding, errors="backslashreplace" if number == 2 else "strict", line_buffering=number == 2
-    )
+    errors = "backslashreplace" if number == 2 else "strict"
+    return io.TextIOWrapper(binary, encoding=before.encoding, errors=errors, line_buffering=number == 2)
 
 
 def _exit_code(main: Any) -> int:
@@ -260,7 +259,7 @@ def _exit_code(main: Any) -> int:
         if code is not None and not isinstance(code, int):
             print(code, file=sys.stderr)
             code = 1
-    except BaseException:
+    except BaseException:  # noqa: BLE001  (an interpreter shows it, whatever it is)
         traceback.print_exc()
         code = 1
     threading._shutdown()  # type: ignore[attr-defined]

@@ -1,7 +1,7 @@
 """`tc` as a user calls it: a process, its exit code, what it printed.
 
-In the tests that process is a fork of one that has the imports behind it, `fork_server.py`, where the start of a process
-is not what a test is about. `Tc.process` and `Tc.start` make one from nothing.
+In the tests that process is a fork of one that has the imports behind it, `fork_server.py`, where the start of a
+process is not what a test is about. `Tc.process` and `Tc.start` make one from nothing.
 """
 
 import json
@@ -31,7 +31,7 @@ _servers: list[ForkServer] = []
 @contextmanager
 def forks_of_tc() -> Iterator[None]:
     """Meanwhile `run_tc` forks. Not to be used where orphans are adopted: the server is a child of this process."""
-    global _forks  # noqa: PLW0603  (of this process, as its children are)
+    global _forks
     _forks = True
     try:
         yield

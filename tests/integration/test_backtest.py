@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -304,7 +305,7 @@ def test_a_killed_tc_is_shown_as_interrupted_and_leaves_no_engine(
 
 def test_a_killed_engine_makes_the_run_failed(running: tuple[Tc, str, subprocess.Popen[str]]) -> None:
     tc, run_id, process = running
-    subprocess.run(["kill", "-9", str(engine_of(process))], check=True)
+    os.kill(engine_of(process), signal.SIGKILL)
     _, err = process.communicate(timeout=30)
     assert process.returncode == 1
     run = tc.json("run", "show", run_id)

@@ -28,8 +28,7 @@ from pydantic import BaseModel
 from opslab import errors
 from opslab.cli.app import app
 from opslab.datasets.quality.rules import RULES
-from opslab.killswitch.state import KillSwitchRecord
-from opslab.killswitch.state import State, Switch
+from opslab.killswitch.state import KillSwitchRecord, State, Switch
 from opslab.model.checks.check_kind import PLAIN_NAMES
 from opslab.model.checks.comparison import Comparison, FirstDifference
 from opslab.model.checks.connectivity import ProbeReason, ProbeResult, ProbeState, ReadinessResult, ReadinessState

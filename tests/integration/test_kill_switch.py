@@ -23,6 +23,7 @@ from opslab.store.layout import Layout
 from opslab.store.runs.journal import Journal
 from opslab.system import SystemClock
 from tests.drivers.tc import Answer, Tc, wait_until
+from tests.drivers.tools import need_tools
 
 SAFETY = {
     "state", "scope", "file", "reason", "actor", "activated_at", "cleared_at", "cleared_by", "clear_reason", "problem",
@@ -259,6 +260,7 @@ def test_a_run_that_is_not_there_is_named_with_those_that_are_and_will_be_blocke
 @contextmanager
 def read_only(path: Path) -> Iterator[None]:
     """By a mount: modes do not bind root, and whoever owns a folder can change them."""
+    need_tools("mount", "umount")
     for words in (["--bind", str(path), str(path)], ["-o", "remount,ro,bind", str(path)]):
         if subprocess.run(["mount", *words], capture_output=True, check=False).returncode:
             pytest.skip("no right to mount")

@@ -30,7 +30,7 @@ KEYS = {
 }
 LETS_ALL_THROUGH = """
 import os, sys
-import opslab.runs.child_process as child
+import opslab.runs.processes.child_process as child
 from opslab.cli.app import main
 child.child_environment = lambda: dict(os.environ)
 main()
