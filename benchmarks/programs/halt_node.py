@@ -19,7 +19,7 @@ from benchmarks.programs.bare_paper import node_of
 LOOK_NS = 5_000_000
 
 
-class Stopper(DataActor):
+class StopActor(DataActor):
     told: threading.Event
     strategy: Any
 
@@ -40,7 +40,7 @@ def main(way: str, case: str, folder: str, endpoints_path: str) -> None:
     node = node_of(endpoints)
     strategy = halt_strategies.CASES[case]()
     node.add_strategy(strategy)
-    stopper = Stopper()
+    stopper = StopActor()
     stopper.told, stopper.strategy = threading.Event(), strategy
     node.add_actor(stopper)
     handle = node.handle()

@@ -19,7 +19,7 @@ from opslab.model.primitives.canonical import DIGEST_PREFIX
 from opslab.store.venues.ledger import NAME
 from opslab.venue.account.account import Account
 from opslab.venue.account.matching_engine import MatchingEngine
-from opslab.venue.account.order_requests import new_order
+from opslab.venue.account.order_requests import parse_new_order
 
 BEGIN_MS = 1_704_067_200_000
 PRICES = {"BUY": Decimal("42000.10"), "SELL": Decimal("42000.00")}
@@ -50,12 +50,12 @@ def transactions(plan: VenuePlan, count: int) -> Iterator[Sequence[LedgerEvent]]
         time_ms=BEGIN_MS,
     )
     yield [opened]
-    account, desk, view = Account.begin(opened), MatchingEngine(instrument), Still()
+    account, engine, view = Account.from_opened(opened), MatchingEngine(instrument), Still()
     for number in range(count - 1):
         side = "SELL" if number & 1 else "BUY"
         asked_for = {"symbol": instrument.symbol, "side": side, "type": "MARKET", "quantity": "0.010"}
-        new = new_order({**asked_for, "newClientOrderId": f"long-{number}"}, instrument.symbol)
-        events = desk.place(account, view, new, BEGIN_MS + number)
+        new_order = parse_new_order({**asked_for, "newClientOrderId": f"long-{number}"}, instrument.symbol)
+        events = engine.place(account, view, new_order, BEGIN_MS + number)
         for event in events:
             account.apply(event)
         yield events

@@ -17,8 +17,8 @@ from opslab.system import StopSignals, SystemClock, SystemProcesses, random_suff
 
 if TYPE_CHECKING:
     from opslab.datasets.catalog import FingerprintCheck
+    from opslab.datasets.check import QualityReport
     from opslab.datasets.prepare import ImportOptions, PreparedDataset
-    from opslab.datasets.quality.check import QualityReport
     from opslab.datasets.sources.source import SourceOptions
     from opslab.errors import LabError
     from opslab.killswitch.switch import Change
@@ -72,12 +72,12 @@ class Lab:
         return import_files(self.layout, dataset, paths, _instrument(), self._clock, tick, options)
 
     def check_files(self, paths: Sequence[Path], reading: "SourceOptions", tick: "Progress") -> "QualityReport":
-        from opslab.datasets.quality.check import check_files
+        from opslab.datasets.check import check_files
 
         return check_files(paths, reading, _instrument(), tick)
 
     def check_dataset(self, dataset: DatasetId, tick: "Progress") -> "QualityReport":
-        from opslab.datasets.quality.check import check_dataset
+        from opslab.datasets.check import check_dataset
 
         return check_dataset(self.layout, dataset, _instrument(), tick)
 
@@ -253,10 +253,16 @@ class Lab:
         return sum(size_to_verify(self.layout, run_id) for run_id in runs)
 
     def verify(self, run_id: RunId, tick: Callable[[int], None]) -> "Verification":
-        """tick: called with the bytes read since the last call."""
+        """tick: called with the bytes read since the last call. Raises OtherFormat."""
         from opslab.runs.record.verify import verify
 
         return verify(self.layout, run_id, self._processes, tick)
+
+    def verify_all(self, runs: Sequence[RunId], tick: Callable[[int], None]) -> "list[Verification]":
+        """As `verify`; a run in another format is a finding."""
+        from opslab.runs.record.verify import verify_one_of_many
+
+        return [verify_one_of_many(self.layout, run_id, self._processes, tick) for run_id in runs]
 
     def recover(self, run_id: RunId, gone_host: str | None) -> "Recovered":
         """gone_host: a machine that will not come back. Raises Environment when it lives, Corrupt when it is broken."""

@@ -29,6 +29,11 @@ def random_suffix() -> str:
     return secrets.token_hex(2)
 
 
+def random_token() -> str:
+    """64 hex digits that cannot be guessed: a key or a token."""
+    return secrets.token_hex(32)
+
+
 class SystemProcesses:
     """Reads `/proc`.
 

@@ -1,1 +1,1 @@
-"""Breaks runs on purpose, many times over, and checks what is left: `python -m tests.breaking`."""
+"""Failure experiments: inject failures into runs many times and check the results: `python -m tests.breaking`."""

@@ -1,4 +1,4 @@
-"""A strategy that opens at its first bar and does not come back from its third: nothing in its engine does, then."""
+"""A strategy that opens a position at its first bar and blocks in its third, which blocks the whole engine."""
 
 import time
 

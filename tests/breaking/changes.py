@@ -1,4 +1,4 @@
-"""Ways to change a finished run behind the lab's back."""
+"""Changes to the files of a finished run, made without the lab."""
 
 import json
 import os
@@ -17,7 +17,7 @@ LEFTOVERS = (
     ".metadata.json.1.tmp", ".manifest-2.lines.1.tmp", "manifest-2.lines", ".connectivity_probe-1.json.1.tmp",
     "connectivity_probe-1.json",
 )  # fmt: skip
-"""What a process leaves of a derived file, of a check or of a next seal, when it dies over it."""
+"""Leftovers of a process that died while it wrote a derived file, a check or the next seal."""
 JOURNAL = "journal.jsonl"
 _CHECK = b'","event":"connectivity_probe_evaluated","payload":{"state":"probe_ok","of":{"n":1'
 Edit = Callable[[bytes, random.Random], bytes]
@@ -25,20 +25,20 @@ Edit = Callable[[bytes, random.Random], bytes]
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """`make` changes a run's folder. `file` must then be named, unless `found` is false: then all is well.
+    """`apply` changes a run's folder. A finding must name `file`; without `is_finding` the run must stay whole.
 
-    harmless: it is named, and the run is whole: a dead process can have left it.
+    is_harmless: a finding names it, and the run is whole: a dead process may have left it.
     """
 
     name: str
     file: str
-    make: Callable[[Path, random.Random], None]
-    found: bool = True
-    harmless: bool = False
-    located: bool = False
+    apply: Callable[[Path, random.Random], None]
+    is_finding: bool = True
+    is_harmless: bool = False
+    is_located: bool = False
     """The finding must give the right line and byte."""
-    times: bool = False
-    """It depends on chance, and is made as often as is wanted."""
+    is_random: bool = False
+    """It is random, and is repeated for the requested number of trials."""
 
 
 def flip(data: bytes, rng: random.Random) -> bytes:
@@ -71,13 +71,13 @@ def repeat_line(data: bytes, rng: random.Random) -> bytes:
 
 def exchange_lines(data: bytes, rng: random.Random) -> bytes:
     lines = data.splitlines(keepends=True)
-    one, other = rng.randrange(len(lines)), rng.randrange(len(lines))
-    lines[one], lines[other] = lines[other], lines[one]
+    index, other_index = rng.randrange(len(lines)), rng.randrange(len(lines))
+    lines[index], lines[other_index] = lines[other_index], lines[index]
     return b"".join(lines)
 
 
 def append_byte(data: bytes, rng: random.Random) -> bytes:
-    """Any but the one with which a check's event begins: that a dying process can have left, see `_behind_journal`."""
+    """Any byte except the first of a check's event: a dead process may have left that, see `_appended_to_journal`."""
     return data + bytes([rng.choice([byte for byte in range(256) if byte != ord("{")])])
 
 
@@ -98,7 +98,7 @@ EDITS: dict[str, Edit] = {
 
 
 def edited(folder: Path, file: str, edit: Edit, rng: random.Random) -> None:
-    """Edit a file; where chance changed nothing, a byte is flipped. An empty file gets something to hold."""
+    """Edit a file; if the random edit changed nothing, flip a byte. An empty file gets one byte."""
     path = folder / file
     before = path.read_bytes()
     after = edit(before, rng) if before else b"x"
@@ -106,41 +106,41 @@ def edited(folder: Path, file: str, edit: Edit, rng: random.Random) -> None:
 
 
 def changes_of(run: Path) -> Iterator[Change]:
-    """Everything that can be done to the files of this run."""
+    """All changes of the files of this run."""
     names = sorted(path.relative_to(run).as_posix() for path in run.rglob("*") if path.is_file())
     lines_file = next(name for name in names if name.startswith("manifest") and name.endswith(".lines"))
     for name in names:
         if name not in DERIVED:
-            yield from _of_any(run, name, located=name not in (MANIFEST, lines_file))
-            yield from _of_kinds(name)
+            yield from _content_changes(run, name, is_located=name not in (MANIFEST, lines_file))
+            yield from _file_type_changes(name)
     for name in DERIVED:
-        yield Change(f"delete {name}", name, _deleting(name), found=False)
-        yield from _of_kinds(name)
+        yield Change(f"delete {name}", name, _deleting(name), is_finding=False)
+        yield from _file_type_changes(name)
     for name in DERIVED[1:]:
-        yield Change(f"edit {name}", name, _editing(name, append_line), found=False)
-    yield from _of_metadata(json.loads((run / "metadata.json").read_bytes()))
-    yield from _added()
-    yield from _behind_journal(len((run / JOURNAL).read_bytes().splitlines()) + 1)
-    yield from _of_folders(sorted({Path(name).parent.as_posix() for name in names} - {"."}))
-    yield Change("whitespace in manifest.json", MANIFEST, _respace, times=True)
+        yield Change(f"edit {name}", name, _editing(name, append_line), is_finding=False)
+    yield from _metadata_changes(json.loads((run / "metadata.json").read_bytes()))
+    yield from _added_entries()
+    yield from _appended_to_journal(len((run / JOURNAL).read_bytes().splitlines()) + 1)
+    yield from _folder_changes(sorted({Path(name).parent.as_posix() for name in names} - {"."}))
+    yield Change("whitespace in manifest.json", MANIFEST, _respace, is_random=True)
     yield Change("forge the journal, its chain whole", JOURNAL, lambda folder, _rng: _forge(folder))
 
 
-def _of_any(run: Path, name: str, located: bool) -> Iterator[Change]:
+def _content_changes(run: Path, name: str, is_located: bool) -> Iterator[Change]:
     for title, edit in EDITS.items():
-        yield Change(f"{title} of {name}", name, _editing(name, edit), located=located, times=True)
+        yield Change(f"{title} of {name}", name, _editing(name, edit), is_located=is_located, is_random=True)
     yield Change(f"delete {name}", name, _deleting(name))
-    other = "metrics.json" if name != "metrics.json" else JOURNAL
-    if (run / other).read_bytes() != (run / name).read_bytes():
+    other_name = "metrics.json" if name != "metrics.json" else JOURNAL
+    if (run / other_name).read_bytes() != (run / name).read_bytes():
         yield Change(
-            f"{name} gets what {other} holds",
+            f"{name} gets what {other_name} holds",
             name,
-            lambda folder, _rng: _put(folder, name, (folder / other).read_bytes()),
+            lambda folder, _rng: _put(folder, name, (folder / other_name).read_bytes()),
         )
 
 
-def _of_kinds(name: str) -> Iterator[Change]:
-    """Something else than a file in its place."""
+def _file_type_changes(name: str) -> Iterator[Change]:
+    """Replace the file by something else."""
 
     def link(folder: Path, _rng: random.Random) -> None:
         copy = folder.parent.parent / "copy"
@@ -148,7 +148,7 @@ def _of_kinds(name: str) -> Iterator[Change]:
         (folder / name).unlink()
         (folder / name).symlink_to(copy)
 
-    def make(maker: Callable[[Path], Any]) -> Callable[[Path, random.Random], None]:
+    def replacement(maker: Callable[[Path], Any]) -> Callable[[Path, random.Random], None]:
         def replace(folder: Path, _rng: random.Random) -> None:
             (folder / name).unlink()
             maker(folder / name)
@@ -156,44 +156,44 @@ def _of_kinds(name: str) -> Iterator[Change]:
         return replace
 
     yield Change(f"a link to an equal copy as {name}", name, link)
-    yield Change(f"a link to nothing as {name}", name, make(lambda path: path.symlink_to("nothing")))
-    yield Change(f"a folder as {name}", name, make(Path.mkdir))
-    yield Change(f"a pipe as {name}", name, make(os.mkfifo))
+    yield Change(f"a link to nothing as {name}", name, replacement(lambda path: path.symlink_to("nothing")))
+    yield Change(f"a folder as {name}", name, replacement(Path.mkdir))
+    yield Change(f"a pipe as {name}", name, replacement(os.mkfifo))
 
 
 def _editing(name: str, edit: Edit) -> Callable[[Path, random.Random], None]:
     return lambda folder, rng: edited(folder, name, edit, rng)
 
 
-def _of_metadata(document: dict[str, Any]) -> Iterator[Change]:
-    """Each value in it, changed to another of its kind; and what is no metadata at all."""
-    for place in _leaves(document, ()):
-        yield Change(f"metadata says another {'.'.join(map(str, place))}", DERIVED[0], _saying(place))
+def _metadata_changes(document: dict[str, Any]) -> Iterator[Change]:
+    """Each value changed to another of its type; and content that is not metadata at all."""
+    for key_path in _leaf_paths(document, ()):
+        yield Change(f"metadata says another {'.'.join(map(str, key_path))}", DERIVED[0], _setting(key_path))
     for title, data in (("empty", b""), ("no JSON", b"{"), ("another shape", b"[]\n"), ("binary", b"\xff\x00")):
         yield Change(f"metadata is {title}", DERIVED[0], _putting(DERIVED[0], data))
 
 
-def _leaves(value: Any, place: tuple[str | int, ...]) -> Iterator[tuple[str | int, ...]]:
+def _leaf_paths(value: Any, key_path: tuple[str | int, ...]) -> Iterator[tuple[str | int, ...]]:
     if isinstance(value, dict) and value:
         for key, below in value.items():
-            yield from _leaves(below, (*place, key))
+            yield from _leaf_paths(below, (*key_path, key))
     else:
-        yield place
+        yield key_path
 
 
-def _saying(place: tuple[str | int, ...]) -> Callable[[Path, random.Random], None]:
+def _setting(key_path: tuple[str | int, ...]) -> Callable[[Path, random.Random], None]:
     def change(folder: Path, _rng: random.Random) -> None:
         document = json.loads((folder / DERIVED[0]).read_bytes())
-        holder = document
-        for key in place[:-1]:
-            holder = holder[key]
-        holder[place[-1]] = _another(holder[place[-1]])
+        container = document
+        for key in key_path[:-1]:
+            container = container[key]
+        container[key_path[-1]] = _other_value(container[key_path[-1]])
         _put(folder, DERIVED[0], (json.dumps(document, indent=2) + "\n").encode())
 
     return change
 
 
-def _another(value: Any) -> Any:
+def _other_value(value: Any) -> Any:
     if isinstance(value, bool):
         return not value
     if isinstance(value, int | float):
@@ -223,16 +223,16 @@ def _put(folder: Path, name: str, data: bytes) -> None:
     (folder / name).write_bytes(data)
 
 
-def _added() -> Iterator[Change]:
-    """Files of any name, those too that look like the lab's own."""
+def _added_entries() -> Iterator[Change]:
+    """Files of any name, including names that look like the lab's own."""
     for name in (
         "extra.txt", ".hidden", "extra.jsonl", "logs/extra.log", "inputs/extra.py", "inputs/.hidden",
-        "manifest.json.bak", "manifest-99.json", "manifest-99.lines", "manifest-1.json", *LEFTOVERS, ".orders.jsonl.tmp",
-        "journal-torn-at-1.bin", "partial-orders.jsonl", "report.txt", "new/deep/file",
+        "manifest.json.bak", "manifest-99.json", "manifest-99.lines", "manifest-1.json", *LEFTOVERS,
+        ".orders.jsonl.tmp", "journal-torn-at-1.bin", "partial-orders.jsonl", "report.txt", "new/deep/file",
     ):  # fmt: skip
-        harmless = name in LEFTOVERS
-        yield Change(f"add {name}", name, _putting(name, b"x\n"), harmless=harmless)
-        yield Change(f"add an empty {name}", name, _putting(name, b""), harmless=harmless)
+        is_harmless = name in LEFTOVERS
+        yield Change(f"add {name}", name, _putting(name, b"x\n"), is_harmless=is_harmless)
+        yield Change(f"add an empty {name}", name, _putting(name, b""), is_harmless=is_harmless)
     yield Change("add a folder", "extra", lambda folder, _rng: (folder / "extra").mkdir())
     yield Change("add a hidden folder", ".extra", lambda folder, _rng: (folder / ".extra").mkdir())
     yield Change("add a folder in logs", "logs/extra", lambda folder, _rng: (folder / "logs" / "extra").mkdir())
@@ -240,39 +240,39 @@ def _added() -> Iterator[Change]:
     yield Change("add a pipe", "extra", lambda folder, _rng: os.mkfifo(folder / "extra"))
 
 
-def _behind_journal(number: int) -> Iterator[Change]:
-    """Bytes without a newline: the beginning of a check's event is of one that died, anything else a change.
+def _appended_to_journal(number: int) -> Iterator[Change]:
+    """Append bytes without a newline: the start of a check's event is a leftover, anything else is a change.
 
-    number: of the next line.
+    number: number of the next line.
     """
-    begun = b'{"seq":%d,"time":"2026-01-01T00:00:00.000000Z' % number + _CHECK
-    for length in (1, 8, 30, 60, 100, len(begun)):
-        yield _lengthening(f"the first {length} bytes of a check's event", begun[:length], harmless=True)
+    event_start = b'{"seq":%d,"time":"2026-01-01T00:00:00.000000Z' % number + _CHECK
+    for length in (1, 8, 30, 60, 100, len(event_start)):
+        yield _appending(f"the first {length} bytes of a check's event", event_start[:length], is_harmless=True)
     for title, data in (
-        ("a space and the beginning of a check's event", b" " + begun),
-        ("the beginning of a check's event with another number", begun.replace(b'"seq":', b'"seq":1')),
-        ("the beginning of another event", begun.replace(b"connectivity_probe_evaluated", b"order_event")),
-        ("the beginning of a check's event, spaced", begun.replace(b'":', b'": ')),
-        ("a check's event that is no line's beginning", begun + b"}}}"),
-        ("a check's event behind another line", begun + b'}},"prev":"sha256:' + b"0" * 64 + b'"}'),
+        ("a space and the beginning of a check's event", b" " + event_start),
+        ("the beginning of a check's event with another number", event_start.replace(b'"seq":', b'"seq":1')),
+        ("the beginning of another event", event_start.replace(b"connectivity_probe_evaluated", b"order_event")),
+        ("the beginning of a check's event, spaced", event_start.replace(b'":', b'": ')),
+        ("a check's event that is no line's beginning", event_start + b"}}}"),
+        ("a check's event after another line", event_start + b'}},"prev":"sha256:' + b"0" * 64 + b'"}'),
         ("zeros", b"\x00" * 512),
-        ("the beginning of a check's event and zeros", begun + b"\x00" * 512),
+        ("the beginning of a check's event and zeros", event_start + b"\x00" * 512),
     ):
-        yield _lengthening(title, data, harmless=False)
+        yield _appending(title, data, is_harmless=False)
 
     def cut(data: bytes, rng: random.Random) -> bytes:
         lines = data.splitlines(keepends=True)
         return data + lines[rng.randrange(len(lines))][: rng.randrange(12, 60)]
 
-    yield Change("the journal gets the beginning of one of its lines", JOURNAL, _editing(JOURNAL, cut), times=True)
+    yield Change("the journal gets the beginning of one of its lines", JOURNAL, _editing(JOURNAL, cut), is_random=True)
 
 
-def _lengthening(title: str, data: bytes, harmless: bool) -> Change:
+def _appending(title: str, data: bytes, is_harmless: bool) -> Change:
     change = _editing(JOURNAL, lambda before, _rng: before + data)
-    return Change(f"the journal gets {title}", JOURNAL, change, harmless=harmless, located=not harmless)
+    return Change(f"the journal gets {title}", JOURNAL, change, is_harmless=is_harmless, is_located=not is_harmless)
 
 
-def _of_folders(names: list[str]) -> Iterator[Change]:
+def _folder_changes(names: list[str]) -> Iterator[Change]:
     for name in names:
 
         def link(folder: Path, _rng: random.Random, name: str = name) -> None:
@@ -286,7 +286,7 @@ def _of_folders(names: list[str]) -> Iterator[Change]:
 
 
 def _respace(folder: Path, rng: random.Random) -> None:
-    """Another manifest of the same meaning."""
+    """A manifest with other bytes and the same content."""
     data = (folder / MANIFEST).read_bytes()
     at = rng.choice([number for number, byte in enumerate(data) if byte == ord(" ") and data[number - 1] in b" \n"])
     _put(folder, MANIFEST, data[:at] + b"\t" + data[at + 1 :])

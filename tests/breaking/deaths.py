@@ -1,4 +1,4 @@
-"""A process that dies in the middle of its work, exactly where it is told to. Cheap: a fork of this one."""
+"""Processes that die at an exact point of their work. Cheap: forks of this process."""
 
 import gc
 import os
@@ -10,20 +10,20 @@ from types import FrameType
 from typing import Any
 
 Work = Callable[[Callable[[], None]], None]
-"""Something to do; it calls its argument each time when something has been promised to its caller."""
+"""Work under test; it calls its argument each time it has acknowledged something to its caller."""
 
 XFSZ, KILLED = -signal.SIGXFSZ, -signal.SIGKILL
-"""How those end who die at a byte, and at a step."""
-_DONE, _RAISED = 0, 9
+"""Exit codes of a death at a byte, and at a step."""
+_COMPLETED, _RAISED = 0, 9
 _LIFTED = 1 << 40
 _OUTSIDE = ("posix", "fcntl", "_io")
 """Modules whose functions reach the kernel."""
 
 
 def dies_at_byte(work: Work, size_bytes: int) -> tuple[int, int]:
-    """Do it where no file may grow past a size: the kernel writes up to there, then ends the process.
+    """Run work with a limit on file sizes: the kernel writes up to the limit, then ends the process.
 
-    Returns how it ended, negative for a signal, and how many promises were made before.
+    Returns the exit code (negative for a signal) and the number of acknowledgements before.
     """
 
     def limit() -> None:
@@ -34,7 +34,7 @@ def dies_at_byte(work: Work, size_bytes: int) -> tuple[int, int]:
 
 
 def fails_at_byte(work: Work, size_bytes: int) -> tuple[int, int]:
-    """As `dies_at_byte`, and the process lives on to see the error, as with a full disk. The limit is then lifted."""
+    """As `dies_at_byte`, but the process survives and gets the error, as with a full disk. Then the limit is lifted."""
 
     def limit() -> None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -44,41 +44,41 @@ def fails_at_byte(work: Work, size_bytes: int) -> tuple[int, int]:
 
 
 def dies_at_step(work: Work, step: int) -> tuple[int, int]:
-    """Do it, and kill it as it is about to call the step-th function that may reach the kernel, from 0."""
-    left = iter(range(step))
+    """Run work, and kill it before the `step`-th call (from 0) of a function that may reach the kernel."""
+    remaining_steps = iter(range(step))
 
-    def look() -> None:
-        if next(left, None) is None:
+    def on_call() -> None:
+        if next(remaining_steps, None) is None:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    return _run_in_fork(work, lambda: _profile_calls(look))
+    return _run_in_fork(work, lambda: _profile_calls(on_call))
 
 
 def count_steps(work: Work) -> int:
-    """Do it; how many steps `dies_at_step` can tell apart in it."""
+    """Run work; return the number of steps that `dies_at_step` can distinguish."""
 
     def counted(acknowledge: Callable[[], None]) -> None:
         _profile_calls(acknowledge)
         work(lambda: None)
 
     code, steps = _run_in_fork(counted, lambda: None)
-    assert code == _DONE, code
+    assert code == _COMPLETED, code
     return steps
 
 
-def evenly_spread(places: Sequence[int], count: int | None) -> list[int]:
-    """All of them, or `count` evenly spread, the first and the last among them."""
-    if count is None or count >= len(places):
-        return list(places)
+def evenly_spread(positions: Sequence[int], count: int | None) -> list[int]:
+    """All positions, or `count` of them evenly spread, including the first and the last."""
+    if count is None or count >= len(positions):
+        return list(positions)
     if count == 1:
-        return [places[len(places) // 2]]
-    return sorted({places[round(number * (len(places) - 1) / (count - 1))] for number in range(count)})
+        return [positions[len(positions) // 2]]
+    return sorted({positions[round(number * (len(positions) - 1) / (count - 1))] for number in range(count)})
 
 
-def _profile_calls(look: Callable[[], None]) -> None:
-    def profile(_frame: FrameType, what: str, function: Any) -> None:
-        if what == "c_call" and _is_system_call(function):
-            look()
+def _profile_calls(on_call: Callable[[], None]) -> None:
+    def profile(_frame: FrameType, kind: str, function: Any) -> None:
+        if kind == "c_call" and _is_system_call(function):
+            on_call()
 
     sys.setprofile(profile)
 
@@ -113,14 +113,14 @@ def _run_and_exit(work: Work, limit: Callable[[], None], sending: int) -> None:
     try:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         limit()
-        work(lambda: _promise(sending))
+        work(lambda: _acknowledge(sending))
         sys.setprofile(None)
-    except BaseException as error:  # noqa: BLE001  (nothing of this process may go on in the parent's code)
+    except BaseException as error:  # noqa: BLE001  (this process must never continue in the parent's code)
         sys.setprofile(None)
         os.write(2, f"tests.breaking: a forked process ended with {error!r}\n".encode())
         os._exit(_RAISED)
-    os._exit(_DONE)
+    os._exit(_COMPLETED)
 
 
-def _promise(sending: int) -> None:
+def _acknowledge(sending: int) -> None:
     os.write(sending, b"!")

@@ -1,4 +1,4 @@
-"""A disk that fills up, at every size: one clear error, and with room again the run can be settled."""
+"""Full disks of every size: `tc` reports one clear error, and with free space the run can be settled."""
 
 import os
 import re
@@ -12,7 +12,15 @@ from functools import cache, partial
 
 from tests.breaking.aftermath import claim_can_run, claim_no_leftovers, claim_whole, settle
 from tests.breaking.chain import journal_bytes
-from tests.breaking.context import ORDERS_SAMPLE, ORDERS_TINY, RUN, ExperimentContext, RunKind, RunProfile, life
+from tests.breaking.context import (
+    ORDERS_SAMPLE,
+    ORDERS_TINY,
+    RUN,
+    ExperimentContext,
+    RunKind,
+    RunProfile,
+    undisturbed_profile,
+)
 from tests.breaking.deaths import evenly_spread
 from tests.breaking.trial import Attempt, Trial
 from tests.drivers.processes import TC
@@ -20,34 +28,37 @@ from tests.drivers.tc import Tc
 
 FULL = 120
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
-_ROOMY = "1g"
+_LARGE_SIZE = "1g"
 _END_SECONDS = 120.0
 _SMALL_BYTES = 16_384
-"""Up to here every record is cut off by a limit somewhere; half of the limits lie below."""
-_SPARE_PAGES = 40
-"""What temporary files take besides what stays."""
+"""Below this size, limits cut off every record; half of the limits are below it."""
+_EXTRA_PAGES = 40
+"""Space of temporary files in addition to the final files."""
 _CAUSE = re.compile(r"No space left on device|File too large|Disk quota exceeded")
 _EXITS = (1, 5)
 CANNOT_MOUNT = "small disks: no right to mount a tmpfs"
 
 
-def skipped_reasons(_scene: ExperimentContext) -> list[str]:
+def skipped_reasons(_context: ExperimentContext) -> list[str]:
     return [] if can_mount() else [CANNOT_MOUNT]
 
 
 def attempts(context: ExperimentContext) -> Iterator[Attempt]:
-    tiny = life(context, ORDERS_TINY)
+    tiny = undisturbed_profile(context, ORDERS_TINY)
     big_kind = context.orders if context.scale == "small" else ORDERS_SAMPLE
-    big = life(context, big_kind)
+    big = undisturbed_profile(context, big_kind)
     if can_mount():
-        pages = range(1, tiny.size_bytes // _PAGE_BYTES + _SPARE_PAGES)
+        pages = range(1, tiny.size_bytes // _PAGE_BYTES + _EXTRA_PAGES)
         for size in evenly_spread(pages, context.count):
             yield _disk(context, ORDERS_TINY, tiny, size)
-        pages = range(1, int(big.size_bytes * 1.1) // _PAGE_BYTES + _SPARE_PAGES)
+        pages = range(1, int(big.size_bytes * 1.1) // _PAGE_BYTES + _EXTRA_PAGES)
         for size in evenly_spread(pages, context.trial_count(FULL) // 2):
             yield _disk(context, big_kind, big, size)
     count = context.trial_count(FULL)
-    limits = {*evenly_spread(range(_SMALL_BYTES), count - count // 2), *evenly_spread(range(big.largest_bytes + 2), count // 2)}
+    limits = {
+        *evenly_spread(range(_SMALL_BYTES), count - count // 2),
+        *evenly_spread(range(big.largest_bytes + 2), count // 2),
+    }
     for size in sorted(limits):
         attempt = partial(_limited, context=context, kind=big_kind, profile=big, size_bytes=size)
         yield Attempt(f"disk-full-limit-{size}", attempt)
@@ -67,44 +78,44 @@ def _disk(context: ExperimentContext, kind: RunKind, profile: RunProfile, pages:
 
 @dataclass(frozen=True, slots=True)
 class LimitedHome:
-    """A home that is short of room. `limit` is for the `tc` process; `make_room` ends it."""
+    """A home with limited space. `limit` applies in the `tc` process; `free_space` removes the limit."""
 
     tc: Tc
     spec: str
     limit: Callable[[], None] | None
-    make_room: Callable[[], None]
+    free_space: Callable[[], None]
 
 
 def _limited(trial: Trial, context: ExperimentContext, kind: RunKind, profile: RunProfile, size_bytes: int) -> None:
-    """No file may grow past a size."""
+    """No file may exceed a size."""
 
     def limit() -> None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, size_bytes))
 
     limited = LimitedHome(context.home(trial), kind.spec(trial.folder), limit, lambda: None)
-    _run_out(trial, limited, profile)
+    _run_without_space(trial, limited, profile)
 
 
 def _small_disk(trial: Trial, context: ExperimentContext, kind: RunKind, profile: RunProfile, pages: int) -> None:
-    """The home is a file system of so many pages, seen by this worker and what it starts only."""
-    leave_the_shared_mounts(os.getpid())
+    """The home is a file system of `pages` pages, visible only to this worker and its children."""
+    unshare_mounts(os.getpid())
     home = trial.folder / "home"
     home.mkdir()
     mount("-t", "tmpfs", "-o", f"size={pages * _PAGE_BYTES}", "tmpfs", str(home))
     try:
         spec = kind.spec(trial.folder)
-        roomy = partial(mount, "-o", f"remount,size={_ROOMY}", str(home))
-        _run_out(trial, LimitedHome(context.home_in(home), spec, None, roomy), profile)
-        if trial.broken:
+        enlarge = partial(mount, "-o", f"remount,size={_LARGE_SIZE}", str(home))
+        _run_without_space(trial, LimitedHome(context.home_in(home), spec, None, enlarge), profile)
+        if trial.violations:
             shutil.copytree(home, trial.folder / "kept", symlinks=True)
     finally:
         subprocess.run(["umount", "--lazy", str(home)], check=True)
 
 
 @cache
-def leave_the_shared_mounts(_worker: int) -> None:
-    """Once in each worker. When it ends, however it does, its mounts are gone."""
+def unshare_mounts(_worker: int) -> None:
+    """Give the worker its own mount namespace, once per worker. Its mounts end with it, however it ends."""
     os.unshare(os.CLONE_NEWNS)
     mount("--make-rprivate", "/")
 
@@ -113,22 +124,22 @@ def mount(*arguments: str) -> None:
     subprocess.run(["mount", *arguments], check=True, capture_output=True)
 
 
-def _run_out(trial: Trial, limited: LimitedHome, profile: RunProfile) -> None:
+def _run_without_space(trial: Trial, limited: LimitedHome, profile: RunProfile) -> None:
     tc = limited.tc
     arguments = ("run", "backtest", "--spec", limited.spec, "--run-id", RUN, "--home", str(tc.home))
     code, err = _run_to_its_end(tc, arguments, limited.limit)
     (trial.folder / "tc.err").write_text(err)
     trial.observe("exit", code)
-    _claim_said(trial, code, err)
+    _claim_error(trial, code, err)
     before = journal_bytes(tc.run_folder(RUN))
-    limited.make_room()
+    limited.free_space()
     claim_no_leftovers(trial, tc)
     if not tc.run_folder(RUN).exists():
-        trial.observe("found", "no run")
+        trial.observe("phase", "no run")
         trial.claim(code == 5, f"exit {code} without a run")
         claim_can_run(trial, tc, RUN, limited.spec, profile.expected)
     elif code == 0:
-        trial.observe("found", "completed")
+        trial.observe("phase", "completed")
         metadata = claim_whole(trial, tc, RUN, profile.expected)
         trial.claim(metadata["status"] == "completed", f"exit 0 and {metadata['status']}")
     elif settle(trial, tc, RUN, before, profile.expected) == "initialized":
@@ -136,8 +147,8 @@ def _run_out(trial: Trial, limited: LimitedHome, profile: RunProfile) -> None:
 
 
 def _run_to_its_end(tc: Tc, arguments: Sequence[str], limit: Callable[[], None] | None) -> tuple[int, str]:
-    """Exit code, and what it said through a pipe: a limit on files is none on that."""
-    done = subprocess.run(
+    """Exit code and stderr, read through a pipe: a limit on file sizes does not apply to it."""
+    completed = subprocess.run(
         [*TC, *arguments],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
@@ -148,10 +159,10 @@ def _run_to_its_end(tc: Tc, arguments: Sequence[str], limit: Callable[[], None] 
         timeout=_END_SECONDS,
         check=False,
     )
-    return done.returncode, done.stderr.decode(errors="replace")
+    return completed.returncode, completed.stderr.decode(errors="replace")
 
 
-def _claim_said(trial: Trial, code: int, err: str) -> None:
+def _claim_error(trial: Trial, code: int, err: str) -> None:
     """One error with its cause, and no traceback."""
     trial.claim(code == 0 or code in _EXITS, f"exit {code}: {err[-500:]}")
     trial.claim("Traceback" not in err, f"a traceback: {err[-500:]}")
@@ -159,5 +170,5 @@ def _claim_said(trial: Trial, code: int, err: str) -> None:
     if code == 0:
         trial.claim(not errors, f"exit 0 with an error: {errors}")
     elif trial.claim(len(errors) == 1, f"{len(errors)} errors: {err[-500:]}"):
-        trial.observe("said", "the cause" if _CAUSE.search(errors[0]) else "no cause")
+        trial.observe("error", "with its cause" if _CAUSE.search(errors[0]) else "without a cause")
         trial.claim(bool(_CAUSE.search(errors[0])), f"an error without its cause: {errors[0]}")

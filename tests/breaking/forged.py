@@ -1,4 +1,4 @@
-"""Small runs to break many times: one real run, and what a death would have left of it at other moments."""
+"""Small runs for many trials: one real run, and the files that a death at other times would have left of it."""
 
 import json
 import shutil
@@ -19,8 +19,8 @@ ROWS = ("orders", "fills", "positions")
 _MADE_AT_THE_END = ("manifest*", "report.*", "metrics.json")
 
 
-class StillClock:
-    """So that two processes write the same bytes."""
+class FixedClock:
+    """A clock with a fixed time, so that two processes write the same bytes."""
 
     def now_ns(self) -> int:
         return 1_704_067_200_000_000_000
@@ -31,7 +31,7 @@ class StillClock:
 
 @cache
 def finished(context: ExperimentContext, kind: RunKind = ORDERS_TINY, run_id: str = RUN) -> Path:
-    """The folder of a completed, sealed run. Not to be changed: copy it."""
+    """Folder of a completed, sealed run. Copy it; do not change it."""
     context.prepare_dataset(kind.dataset)
     home = context.work / "finished" / f"{kind.title}-{run_id}"
     shutil.rmtree(home, ignore_errors=True)
@@ -41,7 +41,7 @@ def finished(context: ExperimentContext, kind: RunKind = ORDERS_TINY, run_id: st
 
 
 def copy_into(tc: Tc, run: Path, run_id: str = RUN) -> Path:
-    """Put a copy of a run's folder into a home; the copy."""
+    """Copy a run's folder into a home; return the copy."""
     target = tc.run_folder(run_id)
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copytree(run, target, symlinks=True)
@@ -49,16 +49,16 @@ def copy_into(tc: Tc, run: Path, run_id: str = RUN) -> Path:
 
 
 def unseal(folder: Path) -> None:
-    """As if its owner had died between the end and the seal."""
+    """Make the state of a run whose owner died between the end and the seal."""
     for pattern in ("manifest*", "report.*"):
         for path in folder.glob(pattern):
             path.unlink()
 
 
 def cut_off(folder: Path, share: float = 0.6, torn_bytes: int = 40) -> None:
-    """As if its owner had died in the middle: rows half written, the journal torn, the metadata one event behind.
+    """Make the state of a run whose owner died in the middle: rows half written, journal torn, metadata missing.
 
-    share: of the journal's lines that were written.
+    share: share of the journal's lines that were written.
     """
     for pattern in _MADE_AT_THE_END:
         for path in folder.glob(pattern):
@@ -68,22 +68,22 @@ def cut_off(folder: Path, share: float = 0.6, torn_bytes: int = 40) -> None:
         (folder / f".{name}.jsonl.tmp").write_bytes(rows[: int(len(rows) * share)])
         (folder / f"{name}.jsonl").unlink()
     lines = whole_lines(journal_bytes(folder))
-    kept = lines[: max(3, int(len(lines) * share))]
-    (folder / "journal.jsonl").write_bytes(b"".join(kept) + lines[len(kept)][:torn_bytes])
+    kept_lines = lines[: max(3, int(len(lines) * share))]
+    (folder / "journal.jsonl").write_bytes(b"".join(kept_lines) + lines[len(kept_lines)][:torn_bytes])
     (folder / "metadata.json").unlink()
     (folder / ".metadata.json.4194304.tmp").write_bytes(b'{"metadata_version"')
 
 
 def check_unsealed(folder: Path, torn_bytes: int = 0) -> None:
-    """As if a check of a sealed run had died before it could seal.
+    """Make the state of a sealed run whose check died before it could seal.
 
-    torn_bytes: so many of its event's last ones were not written.
+    torn_bytes: number of missing bytes at the end of the check's event.
     """
     document = json_bytes({"version": 1, "state": "probe_ok"})
     write_whole(folder / PROBE.numbered(1), document)
-    with Journal(folder, StillClock()) as journal:
-        about = {"artifact": PROBE.numbered(1), "digest": digest_bytes(document)}
-        journal.append(PROBE.event, {"state": "probe_ok", **about})
+    with Journal(folder, FixedClock()) as journal:
+        reference = {"artifact": PROBE.numbered(1), "digest": digest_bytes(document)}
+        journal.append(PROBE.event, {"state": "probe_ok", **reference})
     if torn_bytes:
         (folder / "journal.jsonl").write_bytes(journal_bytes(folder)[:-torn_bytes])
 
@@ -93,7 +93,7 @@ def check_torn(folder: Path) -> None:
 
 
 def rewrite_journal(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
-    """Change events as a forger would: the chain holds again."""
+    """Change events as a forger would, with a valid chain."""
     events = [json.loads(line) for line in whole_lines(journal_bytes(folder))]
     for event in events:
         change(event)

@@ -1,4 +1,4 @@
-"""Death at every byte of a journal append, by the kernel: what was told is there, the torn end is kept aside."""
+"""Death at every byte of a journal append, by the kernel: acknowledged events exist, the torn end is kept aside."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from tests.breaking.deaths import (
     fails_at_byte,
     lift_limit,
 )
-from tests.breaking.forged import StillClock
+from tests.breaking.forged import FixedClock
 from tests.breaking.trial import Attempt, Trial
 
 _TORN = b'{"seq":3,"time":"2024-01-01T00:00:00.000000Z","event":"run_comp'
@@ -30,16 +30,16 @@ _TORN_NAME = "journal-torn-at-{}.bin"
 
 @dataclass(frozen=True, slots=True)
 class Append:
-    """What is being appended when death comes; `torn` if somebody else died there before."""
+    """Events being appended at the time of death; `torn_bytes`: the torn end that an earlier death left."""
 
     name: str
     events: tuple[tuple[tuple[str, dict[str, Any]], ...], ...]
-    """One group for each call: a single event goes to `append`, several to `append_many`."""
-    torn: bytes = b""
+    """One group for each call: a single event uses `append`, several use `append_many`."""
+    torn_bytes: bytes = b""
 
     def work(self, folder: Path) -> Work:
-        def do(acknowledge: Callable[[], None]) -> None:
-            with Journal(folder, StillClock()) as journal:
+        def append_all(acknowledge: Callable[[], None]) -> None:
+            with Journal(folder, FixedClock()) as journal:
                 for group in self.events:
                     if len(group) == 1:
                         journal.append(*group[0])
@@ -47,16 +47,16 @@ class Append:
                     else:
                         journal.append_many(group)
 
-        return do
+        return append_all
 
     def prepare(self, folder: Path) -> bytes:
-        """A journal with something in it; its bytes."""
+        """Create a journal with two events; return its bytes."""
         folder.mkdir(parents=True, exist_ok=True)
-        with Journal(folder, StillClock()) as journal:
+        with Journal(folder, FixedClock()) as journal:
             journal.append("run_initialized", {"run_id": "r1"})
             journal.append("run_started", {"owner": None})
         with open(folder / "journal.jsonl", "ab") as stream:
-            stream.write(self.torn)
+            stream.write(self.torn_bytes)
         return journal_bytes(folder)
 
 
@@ -65,25 +65,25 @@ def _order(number: int) -> tuple[str, dict[str, Any]]:
 
 
 _END = ("run_completed", {"metrics": {"bars_seen": 30}})
-_WARNED = ("data_verified", {"dataset": "größer als ein Zeichen"})
+_NON_ASCII = ("data_verified", {"dataset": "größer als ein Zeichen"})
 APPENDS = (
-    Append("single", ((_WARNED,), (("engine_started", {}),), (_END,))),
+    Append("single", ((_NON_ASCII,), (("engine_started", {}),), (_END,))),
     Append("batch", (tuple(_order(number) for number in range(5)), (_END,))),
     Append("long", ((("scenario_registered", {"text": "x" * 9_000}),), (_END,))),
-    Append("torn-before", ((_WARNED,), (_END,)), torn=_TORN),
+    Append("torn-before", ((_NON_ASCII,), (_END,)), torn_bytes=_TORN),
 )
 
 
 def attempts(context: ExperimentContext) -> Iterator[Attempt]:
-    """Every byte and step of every kind of append; with a count, so many of each, evenly spread."""
+    """Every byte and step of every kind of append; with a count, that number of each, evenly spread."""
     for append in APPENDS:
         base = context.work / "journal-bytes" / f"of-{append.name}"
         before = append.prepare(base / "done")
         append.work(base / "done")(lambda: None)
         full = journal_bytes(base / "done")
-        for at in evenly_spread(range(0 if append.torn else len(before), len(full) + 1), context.count):
-            attempt = partial(_at_byte, append=append, at=at, full=full)
-            yield Attempt(f"journal-bytes-{append.name}-{at}", attempt)
+        for position in evenly_spread(range(0 if append.torn_bytes else len(before), len(full) + 1), context.count):
+            attempt = partial(_try_byte, append=append, position=position, full=full)
+            yield Attempt(f"journal-bytes-{append.name}-{position}", attempt)
         append.prepare(base / "counted")
         steps = count_steps(append.work(base / "counted"))
         for step in evenly_spread(range(steps + 1), context.count):
@@ -91,22 +91,22 @@ def attempts(context: ExperimentContext) -> Iterator[Attempt]:
             yield Attempt(f"journal-bytes-{append.name}-step-{step}", attempt)
 
 
-def _at_byte(trial: Trial, append: Append, full: bytes, at: int) -> None:
-    _die(trial, append, full, at)
-    _fail(trial, append, full, at)
+def _try_byte(trial: Trial, append: Append, full: bytes, position: int) -> None:
+    _die_at_byte(trial, append, full, position)
+    _fail_at_byte(trial, append, full, position)
 
 
-def _die(trial: Trial, append: Append, full: bytes, at: int) -> None:
+def _die_at_byte(trial: Trial, append: Append, full: bytes, position: int) -> None:
     folder = trial.folder / "dies"
     append.prepare(folder)
-    code, acknowledged = dies_at_byte(append.work(folder), at)
+    code, acknowledged = dies_at_byte(append.work(folder), position)
     trial.observe("death at a byte", "by the kernel" if code == XFSZ else f"none, exit {code}")
-    trial.claim(code == (XFSZ if at < len(full) else 0), f"ended with {code} at byte {at} of {len(full)}")
-    if not append.torn:
-        found = journal_bytes(folder)
-        trial.claim(found == full[:at], f"the journal holds {len(found)} bytes, and not the first {at}")
+    trial.claim(code == (XFSZ if position < len(full) else 0), f"ended with {code} at byte {position} of {len(full)}")
+    if not append.torn_bytes:
+        content = journal_bytes(folder)
+        trial.claim(content == full[:position], f"the journal has {len(content)} bytes, not the first {position}")
     _claim_nothing_lost(trial, folder, append, full, acknowledged)
-    _claim_goes_on(trial, folder)
+    _claim_next_writer(trial, folder)
 
 
 def _die_at_step(trial: Trial, append: Append, full: bytes, step: int) -> None:
@@ -116,58 +116,66 @@ def _die_at_step(trial: Trial, append: Append, full: bytes, step: int) -> None:
     trial.observe("death at a step", "killed" if code == KILLED else f"none, exit {code}")
     trial.claim(code in (KILLED, 0), f"ended with {code} at step {step}")
     _claim_nothing_lost(trial, folder, append, full, acknowledged)
-    _claim_goes_on(trial, folder)
+    _claim_next_writer(trial, folder)
 
 
 def _claim_nothing_lost(trial: Trial, folder: Path, append: Append, full: bytes, acknowledged: int) -> None:
-    """What is there is what was to be there, up to some point, and no less than what was promised."""
+    """The journal is a prefix of the full one, and contains every acknowledged event."""
     lines, expected_lines = whole_lines(journal_bytes(folder)), whole_lines(full)
-    trial.claim(lines == expected_lines[: len(lines)], "the whole lines are not the first of those that were written")
-    promised = [group[0][0] for group in append.events if len(group) == 1][:acknowledged]
+    trial.claim(lines == expected_lines[: len(lines)], "the whole lines are not a prefix of the written ones")
+    acknowledged_events = [group[0][0] for group in append.events if len(group) == 1][:acknowledged]
     events_written = [event["event"] for event in lifecycle(b"".join(lines))]
-    trial.claim([name for name in events_written if name in promised] == promised, f"told of {promised}, the journal has {events_written}")
-    if append.torn:
-        kept = [path.read_bytes() for path in folder.glob("journal-torn-*.bin")]
-        is_kept = kept == [append.torn] or journal_bytes(folder).endswith(b"\n" + append.torn)
-        trial.claim(is_kept, f"the end that was torn before is neither in the journal nor kept aside: {kept}")
-    read = [event.seq for event in read_events(folder)]
-    trial.claim(read == list(range(1, len(lines) + 1)), f"a reader sees events {read} of {len(lines)} whole lines")
+    trial.claim(
+        [name for name in events_written if name in acknowledged_events] == acknowledged_events,
+        f"acknowledged {acknowledged_events}, the journal has {events_written}",
+    )
+    if append.torn_bytes:
+        torn_files = [path.read_bytes() for path in folder.glob("journal-torn-*.bin")]
+        is_kept = torn_files == [append.torn_bytes] or journal_bytes(folder).endswith(b"\n" + append.torn_bytes)
+        trial.claim(is_kept, f"the earlier torn end is neither in the journal nor kept aside: {torn_files}")
+    sequence = [event.seq for event in read_events(folder)]
+    trial.claim(
+        sequence == list(range(1, len(lines) + 1)), f"a reader reads events {sequence} of {len(lines)} whole lines"
+    )
 
 
-def _claim_goes_on(trial: Trial, folder: Path) -> None:
-    """The next writer, a process of its own, keeps a torn end aside, says so, and the chain holds."""
+def _claim_next_writer(trial: Trial, folder: Path) -> None:
+    """The next writer, another process, keeps a torn end aside, records that, and the chain holds."""
     before = journal_bytes(folder)
     lines = b"".join(whole_lines(before))
-    torn, at = before[len(lines) :], len(lines)
+    torn_bytes, position = before[len(lines) :], len(lines)
 
     def next_writer(acknowledge: Callable[[], None]) -> None:
-        with Journal(folder, StillClock()) as journal:
+        with Journal(folder, FixedClock()) as journal:
             journal.append("run_interrupted", {"ended_by": "owner_gone"})
         acknowledge()
 
     code, acknowledged = fails_at_byte(next_writer, 1 << 30)
     trial.claim((code, acknowledged) == (0, 1), f"the next writer ended with {code}")
     after = journal_bytes(folder)
-    trial.claim(after.startswith(lines), "the next writer changed lines that stood there")
+    trial.claim(after.startswith(lines), "the next writer changed existing lines")
     for fault in chain_faults(after):
         trial.claim(False, fault)
     added = [event["event"] for event in lifecycle(after[len(lines) :])]
-    trial.observe("torn end", "kept aside" if torn else "none")
+    trial.observe("torn end", "kept aside" if torn_bytes else "none")
     trial.claim(
-        added == [*(["journal_torn_end_kept"] if torn else []), "run_interrupted"], f"the next writer told {added}"
+        added == [*(["journal_torn_end_kept"] if torn_bytes else []), "run_interrupted"],
+        f"the next writer wrote {added}",
     )
-    if torn:
-        kept = folder / _TORN_NAME.format(at)
-        trial.claim(kept.is_file() and kept.read_bytes() == torn, f"{kept.name} does not hold the torn end")
+    if torn_bytes:
+        torn_file = folder / _TORN_NAME.format(position)
+        trial.claim(
+            torn_file.is_file() and torn_file.read_bytes() == torn_bytes, f"{torn_file.name} does not have the torn end"
+        )
 
 
-def _fail(trial: Trial, append: Append, full: bytes, at: int) -> None:
-    """A write that fails is told to the caller and leaves no trace; with room again the same journal goes on."""
+def _fail_at_byte(trial: Trial, append: Append, full: bytes, position: int) -> None:
+    """A failed write raises and leaves no trace; with free space the same journal continues."""
     folder = trial.folder / "fails"
     base = append.prepare(folder)
 
     def work(acknowledge: Callable[[], None]) -> None:
-        with Journal(folder, StillClock()) as journal:
+        with Journal(folder, FixedClock()) as journal:
             for group in append.events:
                 try:
                     journal.append_many(group)
@@ -176,12 +184,14 @@ def _fail(trial: Trial, append: Append, full: bytes, at: int) -> None:
                     lift_limit()
                     journal.append_many(group)
 
-    code, acknowledged = fails_at_byte(work, at)
-    trial.observe("failed write", "told, then repeated" if acknowledged < len(append.events) else "none")
-    trial.claim(code == 0, f"ended with {code} after a write that failed at byte {at}")
-    if append.torn:
+    code, acknowledged = fails_at_byte(work, position)
+    trial.observe("failed write", "raised, then repeated" if acknowledged < len(append.events) else "none")
+    trial.claim(code == 0, f"ended with {code} after a write that failed at byte {position}")
+    if append.torn_bytes:
         for fault in chain_faults(journal_bytes(folder)):
             trial.claim(False, fault)
     else:
-        trial.claim(journal_bytes(folder) == full, f"the journal differs after a write that failed at byte {at}")
-    trial.claim(journal_bytes(folder).startswith(base[: len(base) - len(append.torn)]), "older lines were changed")
+        trial.claim(journal_bytes(folder) == full, f"the journal differs after a write that failed at byte {position}")
+    trial.claim(
+        journal_bytes(folder).startswith(base[: len(base) - len(append.torn_bytes)]), "older lines were changed"
+    )

@@ -1,4 +1,4 @@
-"""kill -9 of `tc` at any moment of a run: nothing that was told is lost, and the run can be settled."""
+"""kill -9 of `tc` at any time of a run: no recorded event is lost, and the run can be settled."""
 
 import os
 import time
@@ -15,13 +15,13 @@ from tests.drivers.tc import Tc
 
 FULL = 500
 _AIMED = 10
-"""So many trials make one more, aimed at a narrow place: just after the folder appeared, or the run told its end."""
+"""Every `_AIMED`-th trial adds one with a narrow condition: just after the folder appeared, or the end was recorded."""
 _AIMED_SECONDS = 0.04
 _POLL_SECONDS = 0.0005
 _END_BYTES = 16_384
-"""Enough of a journal's end to see its last event."""
+"""Bytes at a journal's end that contain its last event."""
 _SAMPLE = 5
-"""Every so many trials the next run in the same home is looked at as well."""
+"""Every `_SAMPLE`-th trial also checks the next run in the same home."""
 
 
 def attempts(context: ExperimentContext) -> Iterator[Attempt]:
@@ -35,7 +35,7 @@ def attempts(context: ExperimentContext) -> Iterator[Attempt]:
 
 
 def _kill(trial: Trial, slot: TrialSlot, condition: Callable[[Path], bool] | None = None) -> None:
-    """place: kill just after this holds of the run's folder, instead of at the turn's moment."""
+    """condition: kill just after it is true for the run's folder, instead of at the kill time of the slot."""
     tc = slot.context.home(trial)
     folder = tc.run_folder(RUN)
     process = start(tc, trial.folder / "tc", "run", "backtest", "--spec", slot.kind.spec(tc.home), "--run-id", RUN)
@@ -45,13 +45,13 @@ def _kill(trial: Trial, slot: TrialSlot, condition: Callable[[Path], bool] | Non
     process.kill()
     code = process.wait()
     trial.observe("exit", code)
-    trial.observe("aimed", "at one place" if condition else "anywhere")
-    trial.observe("engine", "killed beside a living engine" if engine else "no engine at that moment")
+    trial.observe("aimed", "at a condition" if condition else "anywhere")
+    trial.observe("engine", "killed with a living engine" if engine else "no engine at that time")
     if folder.is_dir():
         if settle(trial, tc, RUN, before, slot.profile.expected) == "initialized":
             claim_can_run(trial, tc, RUN, slot.kind.spec(tc.home), slot.profile.expected)
     else:
-        trial.observe("found", phase_of(folder))
+        trial.observe("phase", phase_of(folder))
     _claim_engine_gone(trial, engine)
     if slot.number % _SAMPLE == 0:
         _claim_next_run_works(trial, tc)
@@ -64,7 +64,7 @@ def _reach(trial: Trial, process: Process, condition: Callable[[Path], bool], fo
 
 
 def _has_ended(folder: Path) -> bool:
-    """Whether the journal's last event is the run's end; cheap, however long it is."""
+    """Whether the journal's last event is the run's end; cheap for a journal of any length."""
     try:
         with open(folder / "journal.jsonl", "rb") as stream:
             stream.seek(max(0, stream.seek(0, os.SEEK_END) - _END_BYTES))
@@ -75,12 +75,14 @@ def _has_ended(folder: Path) -> bool:
 
 def _claim_engine_gone(trial: Trial, engine: int | None) -> None:
     orphans = orphans_after(GONE_SECONDS)
-    gone = engine is None or not is_living(engine)
-    trial.claim(gone and not orphans, f"the engine child lives on {GONE_SECONDS:.0f} s after its tc: {engine}, {orphans}")
+    has_ended = engine is None or not is_living(engine)
+    trial.claim(
+        has_ended and not orphans, f"the engine child is alive {GONE_SECONDS:.0f} s after its tc: {engine}, {orphans}"
+    )
 
 
 def _claim_next_run_works(trial: Trial, tc: Tc) -> None:
-    """In the same home, under the same name if that is free; it sweeps up what the killed one left."""
+    """In the same home, under the same run id if that is free; it removes the leftovers of the killed run."""
     run_id = "next" if tc.run_folder(RUN).exists() else RUN
     answer = tc("run", "backtest", "--spec", SMOKE_TINY.spec(tc.home), "--run-id", run_id)
     trial.claim(answer.code == 0, f"the next run exits {answer.code}: {answer.err.strip()}")

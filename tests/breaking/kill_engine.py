@@ -1,4 +1,4 @@
-"""kill -9 of the engine child at any moment of its life: `tc` says so, and ends with a sealed run."""
+"""kill -9 of the engine child at any time: `tc` reports it, and ends with a sealed run."""
 
 import os
 import signal
@@ -24,7 +24,7 @@ def _kill(trial: Trial, slot: TrialSlot) -> None:
     process = start(tc, trial.folder / "tc", "run", "backtest", "--spec", slot.kind.spec(tc.home), "--run-id", RUN)
     engine = slot.reach_in_engine(trial, process)
     if engine is None:
-        trial.claim(False, "no engine child was seen")
+        trial.claim(False, "no engine child was found")
         return
     hit = engine_of(process.pid) == engine
     if hit:

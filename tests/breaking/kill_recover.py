@@ -1,4 +1,4 @@
-"""Death of `recover` itself, at every byte and every step: the next recover finishes the work."""
+"""Death of `recover` itself, at every byte and every step: the next recover completes the work."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -22,7 +22,7 @@ _DEATHS: dict[str, Callable[[Path], None]] = {
     "check-unsealed": check_unsealed,
     "check-torn": check_torn,
 }
-"""What is to be recovered."""
+"""States to recover."""
 
 
 def attempts(context: ExperimentContext) -> Iterator[Attempt]:
@@ -30,9 +30,9 @@ def attempts(context: ExperimentContext) -> Iterator[Attempt]:
         base = context.work / "kill-recover" / f"of-{name}"
         dead = copy_into(Tc(base / "before"), finished(context))
         kill(dead)
-        done = copy_into(Tc(base / "done"), dead)
+        undisturbed = copy_into(Tc(base / "done"), dead)
         _recover(base / "done", lambda: None)
-        for at in evenly_spread(_sizes(dead, done), context.count):
+        for at in evenly_spread(_sizes(dead, undisturbed), context.count):
             yield Attempt(f"kill-recover-{name}-{at}", partial(_at_byte, dead=dead, at=at))
         copy_into(Tc(base / "counted"), dead)
         steps = count_steps(partial(_recover, base / "counted"))
@@ -40,11 +40,11 @@ def attempts(context: ExperimentContext) -> Iterator[Attempt]:
             yield Attempt(f"kill-recover-{name}-step-{step}", partial(_at_step, dead=dead, step=step))
 
 
-def _sizes(dead: Path, done: Path) -> list[int]:
-    """Every size that a file has on its way from before to after."""
+def _sizes(dead: Path, undisturbed: Path) -> list[int]:
+    """Every size of a file between its state before and after the recover."""
     sizes: set[int] = set()
-    for path in done.rglob("*"):
-        before = dead / path.relative_to(done)
+    for path in undisturbed.rglob("*"):
+        before = dead / path.relative_to(undisturbed)
         if path.is_file() and not (before.is_file() and before.read_bytes() == path.read_bytes()):
             if path.name == "journal.jsonl":
                 sizes.update(range(before.stat().st_size, path.stat().st_size + 1))
@@ -53,7 +53,7 @@ def _sizes(dead: Path, done: Path) -> list[int]:
     return sorted(sizes)
 
 
-def _recover(home: Path, _promise: Callable[[], None]) -> None:
+def _recover(home: Path, _acknowledge: Callable[[], None]) -> None:
     _lab(home).recover(RunId(RUN), None)
 
 
@@ -82,7 +82,7 @@ def _claim_recovered(trial: Trial, dead: Path) -> None:
     try:
         action = lab.recover(RunId(RUN), None).action
     except LabError as error:
-        trial.claim(False, f"the next recover cannot: {error.message}")
+        trial.claim(False, f"the next recover fails: {error.message}")
         return
     trial.observe("the next recover", action)
     verification = lab.verify(RunId(RUN), lambda _size: None)
@@ -91,19 +91,19 @@ def _claim_recovered(trial: Trial, dead: Path) -> None:
     for fault in chain_faults(journal_bytes(folder)):
         trial.claim(False, fault)
     endings = [event["event"] for event in lifecycle(journal_bytes(folder)) if event["event"] in ENDINGS]
-    trial.claim(len(endings) == 1, f"the journal tells {len(endings)} ends: {endings}")
+    trial.claim(len(endings) == 1, f"the journal has {len(endings)} ends: {endings}")
     hidden = [name for name in folder_entries(folder) if Path(name).name.startswith(".")]
     trial.claim(not hidden, f"temporary files are left: {hidden}")
     _claim_rows_kept(trial, dead, folder)
-    trial.claim(not list((lab.layout.runtime / "live").glob("*")), "live values of a dead run are left")
+    trial.claim(not list((lab.layout.runtime / "live").glob("*")), "live values of a dead run are left over")
 
 
 def _claim_rows_kept(trial: Trial, dead: Path, folder: Path) -> None:
-    """Every whole row is still there, under a name that tells whether they are all."""
+    """Every whole row still exists, under a name that shows whether the rows are complete."""
     for name in ROWS:
         for written, settled in ((f".{name}.jsonl.tmp", f"partial-{name}.jsonl"), (f"{name}.jsonl", f"{name}.jsonl")):
             if (dead / written).exists():
                 data = (dead / written).read_bytes()
-                whole = data[: data.rfind(b"\n") + 1]
+                whole_rows = data[: data.rfind(b"\n") + 1]
                 settled_rows = (folder / settled).read_bytes() if (folder / settled).exists() else b""
-                trial.claim(settled_rows == whole, f"{settled} has {len(settled_rows)} bytes of {len(whole)}")
+                trial.claim(settled_rows == whole_rows, f"{settled} has {len(settled_rows)} bytes of {len(whole_rows)}")

@@ -1,4 +1,4 @@
-"""Paper runs whose venue breaks, whose strategy misbehaves, or that are told to end: nothing lost, nothing made up."""
+"""Paper runs with venue faults, misbehaving strategies or stop signals: no order or fill is lost or invented."""
 
 import os
 import shutil
@@ -14,7 +14,7 @@ from typing import Any
 
 from tests.breaking.context import ExperimentContext
 from tests.breaking.deaths import evenly_spread
-from tests.breaking.disk_full import CANNOT_MOUNT, can_mount, leave_the_shared_mounts, mount
+from tests.breaking.disk_full import CANNOT_MOUNT, can_mount, mount, unshare_mounts
 from tests.breaking.stop_signals import claim_no_run
 from tests.breaking.trial import Attempt, Trial
 from tests.drivers.paper_run import PaperRun, living_in, with_fields
@@ -28,7 +28,7 @@ _DATASET = "btcusdt-sample"
 _ROOM = "64m"
 _AT_BAR = 5
 _LIFE_SECONDS = 7.0
-"""Of an undisturbed run of `_SHORT`; signals are spread over it."""
+"""Duration of an undisturbed run of `_SHORT`; signals are spread over it."""
 _END_SECONDS = 120.0
 _SHORT = {"speed": 240, "max_bars": 16}
 _LONG = {"speed": 60, "reconcile_every_seconds": 4}
@@ -41,20 +41,20 @@ End = tuple[str, int]
 @dataclass(frozen=True, slots=True)
 class Case:
     name: str
-    ends: tuple[End, ...]
-    """As which it may end."""
-    do: Callable[[PaperRun, Trial], None] = lambda _run, _trial: None
-    """What is done to the run, from its fifth bar on."""
+    allowed_ends: tuple[End, ...]
+    """Accepted final statuses."""
+    disturb: Callable[[PaperRun, Trial], None] = lambda _run, _trial: None
+    """Applied to the run after its fifth bar."""
     paper: Mapping[str, Any] = field(default_factory=lambda: _SHORT)
     strategy: str | None = None
-    """One of the unruly ones; else the demo."""
+    """Name of an unruly strategy; None for the demo."""
 
 
 def cases() -> Iterator[Case]:
     yield Case("zero-quantity", (_DEAD,), lambda run, _: run.fault("zero-quantity"), {"speed": 240})
     yield Case("broken-ohlc", (_DEAD,), lambda run, _: run.fault("broken-ohlc"), {"speed": 240})
-    again = {"speed": 240, "max_bars": 40, "restart": "on_failure"}
-    yield Case("broken-ohlc-restart", (_DONE,), lambda run, _: run.fault("broken-ohlc"), again)
+    restarting = {"speed": 240, "max_bars": 40, "restart": "on_failure"}
+    yield Case("broken-ohlc-restart", (_DONE,), lambda run, _: run.fault("broken-ohlc"), restarting)
     for seconds in (1, 10, 60):
         for which in ("market", "user", "trading", "all"):
             long = {**_LONG, "max_bars": 20 + seconds}
@@ -68,9 +68,9 @@ def cases() -> Iterator[Case]:
     for number in range(KILLS):
         yield Case(f"kill-venue-{number}", (_DONE,), _kill_venue, {"speed": 240, "max_bars": 30})
     yield Case("kill-venue-often", (_DEAD,), _kill_venue_often, {"speed": 240})
-    yield Case("venue-hangs", (_STOPPED,), partial(_stop_and_end, names=("venue",)), {"speed": 240})
-    yield Case("engine-hangs", (_STOPPED,), partial(_stop_and_end, names=("engine",)), {"speed": 240})
-    yield Case("both-hang", (_STOPPED,), partial(_stop_and_end, names=("engine", "venue")), {"speed": 240})
+    yield Case("venue-hangs", (_STOPPED,), partial(_stop_processes, names=("venue",)), {"speed": 240})
+    yield Case("engine-hangs", (_STOPPED,), partial(_stop_processes, names=("engine",)), {"speed": 240})
+    yield Case("both-hang", (_STOPPED,), partial(_stop_processes, names=("engine", "venue")), {"speed": 240})
     yield Case("too-fast", (_WRONG,), paper={"speed": 3000, "max_bars": 600})
     yield from strategies()
 
@@ -91,24 +91,28 @@ def strategies() -> Iterator[Case]:
         yield Case(name, (_DONE,), paper=_SHORT, strategy=name)
 
 
-def skipped_reasons(_scene: ExperimentContext) -> list[str]:
+def skipped_reasons(_context: ExperimentContext) -> list[str]:
     return [] if can_mount() else [CANNOT_MOUNT]
 
 
 def attempts(context: ExperimentContext) -> Iterator[Attempt]:
     context.prepare_dataset(_DATASET)
-    found = [
-        *(Attempt(f"paper-signal-{number}", partial(_signal, context=context, number=number)) for number in range(SIGNALS)),
-        *((Attempt(f"paper-disk-{how}", partial(_no_room, context=context, how=how)) for how in ("full", "read-only"))
-          if can_mount() else ()),
-        *(Attempt(f"paper-{case.name}", partial(_try, context=context, case=case)) for case in cases()),
-    ]  # fmt: skip
-    found.append(found.pop(next(place for place, one in enumerate(found) if one.label == "paper-broken-ohlc")))
-    for place in evenly_spread(range(len(found)), context.count):
-        yield found[place]
+    signals = [
+        Attempt(f"paper-signal-{number}", partial(_signal, context=context, number=number)) for number in range(SIGNALS)
+    ]
+    disks = [
+        Attempt(f"paper-disk-{condition}", partial(_without_space, context=context, condition=condition))
+        for condition in ("full", "read-only")
+    ]
+    broken = [Attempt(f"paper-{case.name}", partial(_run_case, context=context, case=case)) for case in cases()]
+    all_attempts = [*signals, *(disks if can_mount() else ()), *broken]
+    (ohlc_index,) = (index for index, attempt in enumerate(all_attempts) if attempt.label == "paper-broken-ohlc")
+    all_attempts.append(all_attempts.pop(ohlc_index))
+    for index in evenly_spread(range(len(all_attempts)), context.count):
+        yield all_attempts[index]
 
 
-# One case.
+# Cases.
 
 
 def _spec(tc: Tc, case: Case) -> str:
@@ -120,31 +124,31 @@ def _spec(tc: Tc, case: Case) -> str:
     return tc.own_spec(folder, {"path": f"unruly:{case.strategy}"}, mode="paper", paper=dict(case.paper))
 
 
-def _try(trial: Trial, context: ExperimentContext, case: Case) -> None:
+def _run_case(trial: Trial, context: ExperimentContext, case: Case) -> None:
     tc = context.home(trial)
     with PaperRun(tc, _spec(tc, case)) as run:
         if case.strategy is None and case.paper.get("speed") != 3000:
             run.wait_for_bars(_AT_BAR)
-            case.do(run, trial)
+            case.disturb(run, trial)
         at = time.monotonic()
         code = run.end(_END_SECONDS).code
-        ended = (_claim_true(trial, run, code), code)
+        ended = (_claim_truth(trial, run, code), code)
         trial.observe("ended", f"{ended[0]}, exit {ended[1]}")
-        trial.observe(case.name, f"{ended[0]}, {_bucket(run.ended_s - at)}")
-        trial.claim(ended in case.ends, f"it ended as {ended}, and not as one of {case.ends}")
+        trial.observe(case.name, f"{ended[0]}, {_time_bucket(run.ended_s - at)}")
+        trial.claim(ended in case.allowed_ends, f"it ended as {ended}, not as one of {case.allowed_ends}")
 
 
-def _claim_true(trial: Trial, run: PaperRun, code: int) -> str:
-    for what in untruths(run.tc, run.run_id, code):
-        trial.claim(False, what)
+def _claim_truth(trial: Trial, run: PaperRun, code: int) -> str:
+    for untruth in untruths(run.tc, run.run_id, code):
+        trial.claim(False, untruth)
     metadata = run.tc.json("run", "show", run.run_id)
     account = (metadata["paper"] or {}).get("final_account")
-    trial.claim(account is not None and account["flat"], f"the account at the end: {account}")
-    trial.claim(bool(run.told("positions_flattened")), "nobody told that it was flattened")
+    trial.claim(account is not None and account["flat"], f"the final account: {account}")
+    trial.claim(bool(run.told("positions_flattened")), "the journal has no positions_flattened")
     return str(metadata["status"])
 
 
-def _bucket(seconds: float) -> str:
+def _time_bucket(seconds: float) -> str:
     limit = next((limit for limit in (1, 2, 3, 5, 10, 15, 20, 30, 60) if seconds < limit), None)
     return f"within {limit} s" if limit else "later"
 
@@ -152,89 +156,93 @@ def _bucket(seconds: float) -> str:
 def _cut(run: PaperRun, trial: Trial, which: str, seconds: float) -> None:
     at = run.events[-1]["seq"]
     run.cut(which, seconds)
-    lost = run.wait_for("socket_state_changed", lambda told: told["to"] == "disconnected", after=at)
-    back = run.wait_for("socket_state_changed", lambda told: told["to"] == "connected", after=lost["seq"], seconds=90)
-    trial.observe("connections lost, noticed", _bucket(lost["payload"]["noticed_after_seconds"]))
-    trial.observe(f"cut for {seconds:g} s, back", _bucket(_apart(lost, back) - seconds))
+    loss = run.wait_for("socket_state_changed", lambda payload: payload["to"] == "disconnected", after=at)
+    back = run.wait_for(
+        "socket_state_changed", lambda payload: payload["to"] == "connected", after=loss["seq"], seconds=90
+    )
+    trial.observe("connections lost, detected", _time_bucket(loss["payload"]["noticed_after_seconds"]))
+    trial.observe(f"cut for {seconds:g} s, reconnected", _time_bucket(_seconds_between(loss, back) - seconds))
 
 
-def _apart(one: Mapping[str, Any], other: Mapping[str, Any]) -> float:
+def _seconds_between(earlier: Mapping[str, Any], later: Mapping[str, Any]) -> float:
     def seconds(event: Mapping[str, Any]) -> float:
         hours, minutes, rest = event["time"].partition("T")[2].rstrip("Z").split(":")
         return int(hours) * 3600 + int(minutes) * 60 + float(rest)
 
-    return (seconds(other) - seconds(one)) % 86_400
+    return (seconds(later) - seconds(earlier)) % 86_400
 
 
 def _silence(run: PaperRun, trial: Trial, seconds: float = 10, **terms: str) -> None:
     at = run.events[-1]["seq"]
     run.fault("silence", seconds=seconds, **terms)
     if terms.get("which") == "user":
-        found = run.wait_for("reconciliation_checked", lambda told: told["state"] == "mismatch", after=at)
-        trial.observe("silent user stream, found by", f"{found['payload']['occasion']} reconciliation")
+        all_attempts = run.wait_for("reconciliation_checked", lambda payload: payload["state"] == "mismatch", after=at)
+        trial.observe("silent user stream, detected by", f"{all_attempts['payload']['occasion']} reconciliation")
         return
-    silent = run.wait_for("feed_state_changed", lambda told: told["to"] == "silent", after=at)["payload"]
-    trial.observe(f"{silent['feed']} silent, noticed", f"{silent['noticed_after_seconds']:.1f} s")
-    run.wait_for("feed_state_changed", lambda told: (told["feed"], told["to"]) == (silent["feed"], "live"), after=at)
+    silent = run.wait_for("feed_state_changed", lambda payload: payload["to"] == "silent", after=at)["payload"]
+    trial.observe(f"{silent['feed']} silent, detected after", f"{silent['noticed_after_seconds']:.1f} s")
+    run.wait_for(
+        "feed_state_changed", lambda payload: (payload["feed"], payload["to"]) == (silent["feed"], "live"), after=at
+    )
 
 
 def _kill_venue(run: PaperRun, trial: Trial) -> None:
     time.sleep(trial.rng.uniform(0, 3))
     run.kill_child("venue")
-    lost = run.wait_for("venue_lost")
-    again = run.wait_for("venue_started", after=lost["seq"])
-    trial.observe("venue killed, serves again", _bucket(_apart(lost, again)))
+    loss = run.wait_for("venue_lost")
+    restarted = run.wait_for("venue_started", after=loss["seq"])
+    trial.observe("venue killed, restarted", _time_bucket(_seconds_between(loss, restarted)))
 
 
 def _kill_venue_often(run: PaperRun, trial: Trial) -> None:
     start = 1
-    with suppress(AssertionError):  # the run gives up
+    with suppress(AssertionError):  # the run ends
         while True:
             run.kill_child("venue")
             start += 1
             run.wait_for("venue_started", with_fields(start=start))
-    trial.observe("venue started before it was given up", start - 1)
+    trial.observe("venue starts before the run ended", start - 1)
 
 
-def _stop_and_end(run: PaperRun, _trial: Trial, names: tuple[str, ...]) -> None:
+def _stop_processes(run: PaperRun, _trial: Trial, names: tuple[str, ...]) -> None:
     for name in names:
         os.kill(run.wait_for_child(name), signal.SIGSTOP)
     run.signal(signal.SIGINT)
 
 
 def _signal(trial: Trial, context: ExperimentContext, number: int) -> None:
-    """At moments that are spread evenly over a run's life; every fifth is followed by another."""
+    """Signals at times that are spread evenly over a run; every fifth trial sends a second one."""
     tc = context.home(trial)
-    which = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)[number % 3]
+    signal_number = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)[number % 3]
     moment = (number + trial.rng.random()) / SIGNALS * _LIFE_SECONDS
-    twice = number % 5 == 4
+    is_twice = number % 5 == 4
     with PaperRun(tc, tc.spec(strategy="order_lifecycle_demo", mode="paper", paper=_SHORT)) as run:
         with suppress(subprocess.TimeoutExpired):
             run.process.wait(moment)
-        at = run.signal(which)
-        if twice:
+        at = run.signal(signal_number)
+        if is_twice:
             with suppress(subprocess.TimeoutExpired):
                 run.process.wait(trial.rng.uniform(0, 1))
-            run.signal(which)
+            run.signal(signal_number)
         answer = run.end(_END_SECONDS)
-        trial.observe("signals", "two" if twice else "one")
+        trial.observe("signals", "two" if is_twice else "one")
         if not run.folder.is_dir():
             trial.observe("ended", "before the run existed")
-            claim_no_run(trial, answer.code, answer.err, which)
+            claim_no_run(trial, answer.code, answer.err, signal_number)
             return
-        code = answer.code if answer.code >= 0 else None  # a Python that is shutting down is ended as such
-        status = _claim_true(trial, run, code) if code is not None else "too late"
+        code = answer.code if answer.code >= 0 else None  # a signal during Python's own shutdown ends the process
+        status = _claim_truth(trial, run, code) if code is not None else "too late"
         trial.observe("ended", f"{status}, exit {answer.code}")
-        trial.observe("from the signal to the end", _bucket(run.ended_s - at))
+        trial.observe("from the signal to the end", _time_bucket(run.ended_s - at))
         trial.claim(status in ("interrupted", "completed", "too late"), f"it is {status}")
 
 
-# No room.
+# Full and read-only disks.
 
 
-def _no_room(trial: Trial, context: ExperimentContext, how: str) -> None:
-    """The home is a file system of its own, which fills up, or whose artifacts can be written no more."""
-    leave_the_shared_mounts(os.getpid())
+def _without_space(trial: Trial, context: ExperimentContext, condition: str) -> None:
+    """The home is a file system of its own, which becomes full, or whose artifacts become read-only."""
+    unshare_mounts(os.getpid())
     home = trial.folder / "home"
     home.mkdir()
     mount("-t", "tmpfs", "-o", f"size={_ROOM}", "tmpfs", str(home))
@@ -242,15 +250,15 @@ def _no_room(trial: Trial, context: ExperimentContext, how: str) -> None:
         tc = context.home_in(home)
         with PaperRun(tc, tc.spec(strategy="order_lifecycle_demo", mode="paper", paper={"speed": 240})) as run:
             run.wait_for_bars(_AT_BAR)
-            make_room = _fill(home) if how == "full" else _forbid(home / "artifacts")
+            free_space = _fill_disk(home) if condition == "full" else _make_read_only(home / "artifacts")
             at = time.monotonic()
             answer = run.end(_END_SECONDS)
-            trial.observe("ended", f"without room, exit {answer.code}")
-            trial.observe(f"disk {how}", _bucket(run.ended_s - at))
+            trial.observe("ended", f"without space, exit {answer.code}")
+            trial.observe(f"disk {condition}", _time_bucket(run.ended_s - at))
             trial.claim(answer.code == 5, f"exit {answer.code}: {answer.err[-500:]}")
-            trial.claim("tc: error: cannot " in answer.err, f"it does not say why: {answer.err[-500:]}")
+            trial.claim("tc: error: cannot " in answer.err, f"the error has no cause: {answer.err[-500:]}")
             trial.claim(not living_in(home), f"processes are left: {living_in(home)}")
-            make_room()
+            free_space()
         recovered = tc("run", "recover", "pp")
         trial.claim(recovered.code == 0, f"recover exits {recovered.code}: {recovered.err}")
         verified = tc("run", "verify", "pp")
@@ -261,7 +269,7 @@ def _no_room(trial: Trial, context: ExperimentContext, how: str) -> None:
         subprocess.run(["umount", "--lazy", str(home)], check=True)
 
 
-def _fill(home: Path) -> Callable[[], None]:
+def _fill_disk(home: Path) -> Callable[[], None]:
     filler = home / "filler"
     with open(filler, "wb", buffering=0) as stream, suppress(OSError):
         while True:
@@ -269,11 +277,11 @@ def _fill(home: Path) -> Callable[[], None]:
     return filler.unlink
 
 
-def _forbid(folder: Path) -> Callable[[], None]:
+def _make_read_only(folder: Path) -> Callable[[], None]:
     mount("--bind", str(folder), str(folder))
     mount("-o", "remount,bind,ro", str(folder))
 
-    def allow() -> None:
+    def make_writable() -> None:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
-    return allow
+    return make_writable

@@ -1,7 +1,7 @@
-"""The kill switch of a paper run, activated at any moment of its life, alone and beside something else that breaks.
+"""The kill switch of a paper run, activated at any time, alone and combined with another failure.
 
-Whatever else happens: the run ends, everything that it says is true, its account is flat by the venue's ledger though
-`on_stop` is `leave`, and behind the gate the ledger takes nothing of the strategy but what was on its way.
+In every case: the run ends, its record is true, its account is flat by the venue's ledger although `on_stop` is
+`leave`, and after the gate the ledger accepts no order of the strategy except orders in flight.
 """
 
 import json
@@ -16,7 +16,7 @@ from typing import Any
 
 from opslab.model.primitives.ids import RunId
 from opslab.model.primitives.instant import NS_PER_SECOND, parse_iso
-from opslab.runs.processes.venue_folder import is_served
+from opslab.runs.processes.venue_folder import is_venue_running
 from opslab.store.layout import Layout
 from tests.breaking.context import RUN, ExperimentContext
 from tests.breaking.trial import Attempt, Trial
@@ -27,13 +27,13 @@ from tests.oracles.paper_truth import untruths
 FULL = 60
 SAMPLE = "btcusdt-sample"
 _LIFE_SECONDS = 9.0
-"""Of an undisturbed run."""
+"""Duration of an undisturbed run."""
 _PAPER = {"speed": 240, "max_bars": 24, "on_stop": "leave", "restart": "on_failure"}
 _END_SECONDS = 60.0
 _GONE_SECONDS = 40.0
-_ON_ITS_WAY_SECONDS = 0.5
+_IN_FLIGHT_SECONDS = 0.5
 _STOPPED_SECONDS = 3.0
-"""For so long control is stopped."""
+"""Time for which control is stopped."""
 
 
 def attempts(context: ExperimentContext) -> Iterator[Attempt]:
@@ -41,17 +41,17 @@ def attempts(context: ExperimentContext) -> Iterator[Attempt]:
     count = context.trial_count(FULL)
     for number in range(count):
         name = list(ACTIONS)[number % len(ACTIONS)]
-        attempt = partial(_halt, context=context, name=name, part=number / count)
+        attempt = partial(_halt, context=context, name=name, progress=number / count)
         yield Attempt(f"paper-halt-{number}-{name.replace(' ', '-')}", attempt, 240.0)
 
 
-def _halt(trial: Trial, context: ExperimentContext, name: str, part: float) -> None:
-    """part: of the run's life that is over, about."""
+def _halt(trial: Trial, context: ExperimentContext, name: str, progress: float) -> None:
+    """progress: approximate share of the run's duration at the activation."""
     tc = context.home(trial)
     spec = tc.spec(mode="paper", strategy="order_lifecycle_demo", paper=_PAPER)
     with PaperRun(tc, spec, RUN) as run:
         with suppress(subprocess.TimeoutExpired):
-            run.process.wait((part + trial.rng.uniform(0, 0.1)) * _LIFE_SECONDS)
+            run.process.wait((progress + trial.rng.uniform(0, 0.1)) * _LIFE_SECONDS)
         if not run.folder.is_dir():
             wait_until(lambda: run.folder.is_dir() or run.process.poll() is not None, "the run")
         ACTIONS[name](trial, run)
@@ -70,13 +70,13 @@ def _alone(_trial: Trial, run: PaperRun) -> None:
 
 
 def _engine_killed(trial: Trial, run: PaperRun) -> None:
-    """Killed shortly before: a new one may be on its way; or shortly after."""
-    before = trial.rng.random() < 0.5
-    if not before:
+    """Kill the engine shortly before the activation (a new one may be starting), or shortly after it."""
+    kill_first = trial.rng.random() < 0.5
+    if not kill_first:
         _activate(run)
     time.sleep(trial.rng.uniform(0, 0.02))
     _send_signal(run, "engine", signal.SIGKILL)
-    if before:
+    if kill_first:
         time.sleep(trial.rng.uniform(0, 0.5))
         _activate(run)
 
@@ -106,7 +106,7 @@ def _control_killed(trial: Trial, run: PaperRun) -> None:
 
 
 def _engine_stopped(_trial: Trial, run: PaperRun) -> None:
-    """No thread of it does anything any more."""
+    """No thread of the engine runs any more."""
     _send_signal(run, "engine", signal.SIGSTOP)
     _activate(run)
 
@@ -119,7 +119,7 @@ ACTIONS: dict[str, Callable[[Trial, PaperRun], None]] = {
     "control killed": _control_killed,
     "engine stopped": _engine_stopped,
 }
-"""What is done, the activation included."""
+"""Actions of a trial, including the activation."""
 
 
 def _send_signal(run: PaperRun, child: str, number: signal.Signals) -> None:
@@ -130,9 +130,9 @@ def _send_signal(run: PaperRun, child: str, number: signal.Signals) -> None:
 
 
 def _settle(trial: Trial, tc: Tc) -> None:
-    wait_until(lambda: not is_served(Layout(tc.home), RunId(RUN)), "the venue to end", _GONE_SECONDS)
-    [found] = tc.json("run", "recover", RUN)["runs"]
-    trial.observe("recover", found["action"])
+    wait_until(lambda: not is_venue_running(Layout(tc.home), RunId(RUN)), "the venue to end", _GONE_SECONDS)
+    [recovered] = tc.json("run", "recover", RUN)["runs"]
+    trial.observe("recover", recovered["action"])
 
 
 def _claim(trial: Trial, run: PaperRun, code: int | None) -> None:
@@ -151,35 +151,35 @@ def _claim(trial: Trial, run: PaperRun, code: int | None) -> None:
     if status != "halted":
         return
     account = metadata["paper"]["final_account"]
-    trial.claim(halt["flat"] is True and account["flat"], f"the account at the end: {account}")
-    trial.observe("to gate", _bucket(halt["seconds_to_gate"]))
-    trial.observe("to flat", _bucket(halt["seconds_to_flat"]))
+    trial.claim(halt["flat"] is True and account["flat"], f"the final account: {account}")
+    trial.observe("to gate", _time_bucket(halt["seconds_to_gate"]))
+    trial.observe("to flat", _time_bucket(halt["seconds_to_flat"]))
     trial.observe("flattened by", halt["flattened_by"])
     trial.observe("escalation", halt["escalation"])
     if halt["gate_closed_at"]:
         late = list(_accepted_after_gate(run, parse_iso(halt["gate_closed_at"])))
-        trial.claim(not late, f"behind the gate the venue took {late[:3]}")
+        trial.claim(not late, f"after the gate the venue accepted {late[:3]}")
 
 
 def _had_ended(run: PaperRun, metadata: dict[str, Any]) -> bool:
-    """Whether it had come to its end by itself when the switch was activated."""
+    """Whether the run had ended by itself when the switch was activated."""
     state = json.loads((run.tc.home / "runtime" / "kill_switch" / f"{RUN}.state.json").read_text())
     closed = [event["time"] for event in run.events if event["event"] in ("gate_closed", "run_stopping")]
     return bool(closed and closed[0] <= state["activated_at"]) or metadata["ended_at"] <= state["activated_at"]
 
 
 def _accepted_after_gate(run: PaperRun, gate_ns: int) -> Iterator[dict[str, Any]]:
-    """Orders that might open something, and that cannot have been on their way when the gate closed."""
+    """Orders that may open a position, and that were not in flight when the gate closed."""
     for line in (run.folder / "venue" / "ledger.jsonl").read_bytes().splitlines():
         transaction = json.loads(line)
-        passed = (parse_iso(transaction["time"]) - gate_ns) / NS_PER_SECOND
+        seconds_after_gate = (parse_iso(transaction["time"]) - gate_ns) / NS_PER_SECOND
         for event in transaction["events"]:
-            opens = event["kind"] == "accepted" and not event["reduce_only"]
-            if opens and passed > _ON_ITS_WAY_SECONDS:
+            may_open = event["kind"] == "accepted" and not event["reduce_only"]
+            if may_open and seconds_after_gate > _IN_FLIGHT_SECONDS:
                 yield event
 
 
-def _bucket(seconds: float | None) -> str:
+def _time_bucket(seconds: float | None) -> str:
     if seconds is None:
         return "not known"
     limit = next((limit for limit in (0.005, 0.015, 0.05, 0.5, 1, 2, 5, 15) if seconds < limit), None)

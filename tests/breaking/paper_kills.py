@@ -1,8 +1,8 @@
-"""kill -9 of the engine of a paper run, and of its control, which leaves engine and venue to end by themselves.
+"""kill -9 of the engine of a paper run, and of its control, after which engine and venue end by themselves.
 
-Of the engine: a new one takes over what the venue has, and nothing is done twice. Of control: the account is left as
-`on_stop` wants within a bounded time, nothing lives on, and the run is settled from the venue's ledger. Whatever a run
-says of itself is held against that ledger.
+Engine: a new one recovers the state of the venue, and no order is made twice. Control: the account is left as
+`on_stop` requires within a bounded time, no process stays alive, and the run is settled from the venue's ledger. The
+record of a run is compared with that ledger.
 """
 
 import math
@@ -32,9 +32,9 @@ from tests.oracles.paper_truth import ledger_of, untruths
 FULL = 20
 SAMPLE = "btcusdt-sample"
 FLAT_SECONDS = 16.0
-"""From the death of control: what the engine does not end, the venue does when 15 s are over."""
+"""From the death of control: the venue flattens after 15 s if the engine does not."""
 GONE_SECONDS = 25.0
-"""Engine and venue give themselves 20 s."""
+"""Engine and venue end within 20 s by themselves."""
 _STARTING_SECONDS = 1.2
 _WRITING_SECONDS = 0.03
 _ORDER_SECONDS = 0.004
@@ -46,7 +46,7 @@ _BLOCKS = Path(__file__).with_name("blocks.py")
 
 @dataclass(slots=True)
 class KillSession:
-    """A paper run that goes on, in a home of its own."""
+    """A running paper run, in a home of its own."""
 
     trial: Trial
     run: PaperRun
@@ -62,21 +62,21 @@ class KillSession:
         return self.run.tc.home / "runtime" / "venues" / RUN
 
     def wait(self, condition: Callable[[], bool], what: str) -> None:
-        """Also over when the run is."""
+        """Returns also when the run has ended."""
         wait_until(lambda: condition() or self.run.process.poll() is not None, what, _WAIT_SECONDS)
 
     def wait_for_trade(self) -> None:
-        self.run.wait_for("order_event", lambda told: told["type"] == "OrderFilled")
+        self.run.wait_for("order_event", lambda payload: payload["type"] == "OrderFilled")
 
     def wait_until_open(self) -> None:
         """A position and an open order."""
         self.wait(lambda: all(open_now(self.venue)), "a position and an open order")
 
-    def stay(self, seconds: float) -> None:
+    def sleep_up_to(self, seconds: float) -> None:
         time.sleep(self.rng.uniform(0, seconds))
 
     def kill(self, *names: str) -> None:
-        """Children of that name, and control when there is none such; at once, one after the other."""
+        """Kill the named children, and control if named, one immediately after the other."""
         pids = [self.run.child(name) for name in names if name != "control"]
         self.trial.observe("open at the kill", _open_items(*open_now(self.venue)))
         self.killed_ns = time.time_ns()
@@ -91,10 +91,12 @@ class KillSession:
 
 
 Moment = Callable[[KillSession], None]
-"""Comes back when it is there."""
+"""Returns when the moment has come."""
 
 
-def _attempts(name: str, context: ExperimentContext, moments: Sequence[str], run: Callable[..., None]) -> Iterator[Attempt]:
+def _attempts(
+    name: str, context: ExperimentContext, moments: Sequence[str], run: Callable[..., None]
+) -> Iterator[Attempt]:
     context.prepare_dataset(SAMPLE)
     for number in range(context.trial_count(FULL)):
         moment = moments[number % len(moments)]
@@ -111,51 +113,51 @@ def _spec(tc: Tc, **paper: Any) -> str:
 
 def _open(session: KillSession) -> None:
     session.wait_until_open()
-    session.stay(0.6 * session.minute_seconds)
+    session.sleep_up_to(0.6 * session.minute_seconds)
 
 
 def _anywhere(session: KillSession) -> None:
     session.wait_for_trade()
-    session.stay(5 * session.minute_seconds)
+    session.sleep_up_to(5 * session.minute_seconds)
 
 
 def _at_an_order(session: KillSession) -> None:
     session.wait_for_trade()
-    session.stay(3 * session.minute_seconds)
-    seen = session.run.events[-1]["seq"]
-    session.run.wait_for("order_event", lambda told: told["type"] == "OrderSubmitted", after=seen)
-    session.stay(_ORDER_SECONDS)
+    session.sleep_up_to(3 * session.minute_seconds)
+    sequence = session.run.events[-1]["seq"]
+    session.run.wait_for("order_event", lambda payload: payload["type"] == "OrderSubmitted", after=sequence)
+    session.sleep_up_to(_ORDER_SECONDS)
 
 
 def _as_venue_starts(session: KillSession) -> None:
     session.run.wait_for_child("venue")
-    session.stay(_STARTING_SECONDS)
+    session.sleep_up_to(_STARTING_SECONDS)
 
 
 def _as_engine_starts(session: KillSession) -> None:
     session.run.wait_for_child("engine")
-    session.stay(_STARTING_SECONDS)
+    session.sleep_up_to(_STARTING_SECONDS)
 
 
 def _as_it_stops(session: KillSession) -> None:
     session.run.wait_for("gate_closed")
-    session.stay(10 * _WRITING_SECONDS)
+    session.sleep_up_to(10 * _WRITING_SECONDS)
 
 
 def _as_results_are_written(session: KillSession) -> None:
     session.wait((session.run.folder / "venue" / "ledger.jsonl").exists, "the ledger to be kept")
-    session.stay(_WRITING_SECONDS)
+    session.sleep_up_to(_WRITING_SECONDS)
 
 
 def _as_venue_is_put_away(session: KillSession) -> None:
     session.wait(session.venue.exists, "the venue")
-    session.wait(lambda: not session.venue.exists(), "the venue to be put away")
-    session.stay(_WRITING_SECONDS / 3)
+    session.wait(lambda: not session.venue.exists(), "the venue's folder to be removed")
+    session.sleep_up_to(_WRITING_SECONDS / 3)
 
 
 def _as_it_is_sealed(session: KillSession) -> None:
     session.wait(lambda: _has_ended(session.run.folder), "its end")
-    session.stay(_WRITING_SECONDS)
+    session.sleep_up_to(_WRITING_SECONDS)
 
 
 def _has_ended(folder: Path) -> bool:
@@ -163,9 +165,9 @@ def _has_ended(folder: Path) -> bool:
 
 
 def _in_a_handler(session: KillSession) -> None:
-    """Its strategy holds the engine's thread, with a position, and does not let go of it any more."""
+    """Its strategy blocks the engine's thread, with an open position, and never returns."""
     bars = session.run.folder / ".bars.jsonl.tmp"
-    session.wait(lambda: bars.exists() and bars.read_bytes().count(b"\n") >= _BLOCKS_AT, "the bar that is not handled")
+    session.wait(lambda: bars.exists() and bars.read_bytes().count(b"\n") >= _BLOCKS_AT, "the bar whose handler blocks")
 
 
 # The engine.
@@ -178,15 +180,15 @@ ENGINE_MOMENTS: dict[str, Moment] = {
     "again and again": _open,
 }
 _OPEN = "with position and orders"
-_ENGINE_TURNS = (_OPEN, "anywhere", "again and again", _OPEN, "at an order", _OPEN, "as it starts")
+_ENGINE_ORDER = (_OPEN, "anywhere", "again and again", _OPEN, "at an order", _OPEN, "as it starts")
 
 
 def engine_attempts(context: ExperimentContext) -> Iterator[Attempt]:
-    yield from _attempts("paper-kill-engine", context, _ENGINE_TURNS, _kill_engine)
+    yield from _attempts("paper-kill-engine", context, _ENGINE_ORDER, _kill_engine)
 
 
 def _kill_engine(trial: Trial, context: ExperimentContext, moment: str, *, is_repeat: bool) -> None:
-    """again: whether it is not the first time for that moment."""
+    """is_repeat: whether an earlier trial had the same moment."""
     tc, speed = context.home(trial), 120 if is_repeat else 60
     is_repeated_kill = moment == "again and again"
     bars = 100 if is_repeated_kill else 16
@@ -207,32 +209,36 @@ def _kill_engine(trial: Trial, context: ExperimentContext, moment: str, *, is_re
 
 
 def _claim_engine_record(trial: Trial, run: PaperRun, bars: int, *, is_repeated_kill: bool) -> None:
-    """The end of each engine, what was missed, and that nothing of all of it is untrue."""
+    """The record has the end of each engine and the missed bars, and contains nothing untrue."""
     for untruth in untruths(run.tc, RUN, run.process.returncode):
         trial.claim(False, untruth)
     metadata = run.tc.json("run", "show", RUN)
-    facts = metadata["paper"]
+    summary = metadata["paper"]
     status, kills = ("failed", _RESTARTS + 1) if is_repeated_kill else ("completed", 1)
     trial.claim(metadata["status"] == status, f"its status is {metadata['status']}")
-    ends = [engine["ended_by"] for engine in facts["engines"]]
+    ends = [engine["ended_by"] for engine in summary["engines"]]
     expected_ends = ["SIGKILL"] * kills + ([] if is_repeated_kill else ["stopped"])
     trial.claim(ends == expected_ends, f"its engines ended by {ends}")
-    trial.claim(facts["restarts"] == len(expected_ends) - 1, f"{facts['restarts']} restarts of {len(expected_ends)} engines")
-    trial.claim(facts["final_account"]["flat"], f"the account at the end is {facts['final_account']}")
+    trial.claim(
+        summary["restarts"] == len(expected_ends) - 1, f"{summary['restarts']} restarts of {len(expected_ends)} engines"
+    )
+    trial.claim(summary["final_account"]["flat"], f"the final account is {summary['final_account']}")
     for loss in [event for event in run.events if event["event"] == "engine_lost"]:
         if loss["payload"]["engine_number"] < len(expected_ends):
             for untruth in not_taken_over(run.folder, run.events, loss):
                 trial.claim(False, untruth)
     if not is_repeated_kill:
-        seen, missed = facts["bars_seen"], facts["bars_missed"]
-        trial.claim(seen + missed == bars, f"{seen} bars seen and {missed} missed of {bars}")
-        trial.claim(facts["final_reconciliation"] == "ok", f"at last {facts['final_reconciliation']}")
+        bars_seen, missed = summary["bars_seen"], summary["bars_missed"]
+        trial.claim(bars_seen + missed == bars, f"{bars_seen} bars seen and {missed} missed of {bars}")
+        trial.claim(
+            summary["final_reconciliation"] == "ok", f"the final reconciliation is {summary['final_reconciliation']}"
+        )
         trial.observe("bars missed", missed)
-    restart_seconds = facts["latencies"]["restart_to_reconciled_seconds_max"]
-    if trial.claim(restart_seconds is not None, "nobody knows how long it took to be reconciled again"):
+    restart_seconds = summary["latencies"]["restart_to_reconciled_seconds_max"]
+    if trial.claim(restart_seconds is not None, "the time from restart to reconciled is missing"):
         trial.observe("reconciled again", _time_bucket(restart_seconds))
-    trial.observe("orders told and not at the venue", facts["orders_lost"])
-    trial.observe("orders at the venue and not told", facts["orders_unknown"])
+    trial.observe("orders reported, not at the venue", summary["orders_lost"])
+    trial.observe("orders at the venue, not reported", summary["orders_unknown"])
 
 
 # Control.
@@ -249,7 +255,7 @@ CONTROL_MOMENTS: dict[str, tuple[Moment, tuple[str, ...]]] = {
     "with its engine": (_open, ("control", "engine")),
     "beside a handler that blocks": (_in_a_handler, ("control",)),
 }
-"""With what is killed."""
+"""Moment and killed processes."""
 
 
 def control_attempts(context: ExperimentContext) -> Iterator[Attempt]:
@@ -257,13 +263,13 @@ def control_attempts(context: ExperimentContext) -> Iterator[Attempt]:
 
 
 def _kill_control(trial: Trial, context: ExperimentContext, moment: str, *, is_repeat: bool) -> None:
-    """again: whether it is not the first time for that moment; then nobody tries to settle the run at once."""
+    """is_repeat: whether an earlier trial had the same moment; then no recover is tried at once."""
     tc = context.home(trial)
-    reach, victims = CONTROL_MOMENTS[moment]
+    wait_for_moment, victims = CONTROL_MOMENTS[moment]
     on_stop = trial.rng.choice(("flatten", "flatten", "leave"))
     with PaperRun(tc, _control_spec(tc, trial, moment, on_stop), RUN) as run:
         session = KillSession(trial, run, 60 / 120)
-        reach(session)
+        wait_for_moment(session)
         before = journal_bytes(run.folder)
         session.kill(*victims)
         trial.observe("moment", moment)
@@ -274,7 +280,7 @@ def _kill_control(trial: Trial, context: ExperimentContext, moment: str, *, is_r
         _claim_processes_ended(trial, session)
         if settle(trial, tc, RUN, before, Expected(None)) == "initialized":
             return
-        if not (run.folder / "report.md").exists():  # its owner died behind the seal: reports are derived
+        if not (run.folder / "report.md").exists():  # its owner died after the seal: reports are derived
             tc.ok("run", "report", RUN)
         for untruth in untruths(tc, RUN, None):
             trial.claim(False, untruth)
@@ -291,24 +297,24 @@ def _control_spec(tc: Tc, trial: Trial, moment: str, on_stop: str) -> str:
 
 
 def _claim_first_recover(trial: Trial, session: KillSession) -> None:
-    """At once: nobody takes the run from a venue that still sees to the account."""
+    """A recover at once is refused while the venue still settles the account."""
     answer = session.run.tc("run", "recover", RUN)
     trial.observe("recover at once", answer.code)
     if answer.code == 5:
-        trial.claim("its venue still lives" in answer.err, f"recover at once says {answer_text(answer)}")
+        trial.claim("its venue still lives" in answer.err, f"recover at once reports {answer_text(answer)}")
     else:
         trial.claim(answer.code == 0, f"recover at once exits {answer.code}: {answer_text(answer)}")
 
 
 def _claim_processes_ended(trial: Trial, session: KillSession) -> None:
-    left = orphans_after(GONE_SECONDS)
+    orphans = orphans_after(GONE_SECONDS)
     seconds = (time.time_ns() - session.killed_ns) / NS_PER_SECOND
-    trial.claim(not left, f"{left} live on {GONE_SECONDS:.0f} s after control")
-    trial.observe("all gone", _time_bucket(seconds))
+    trial.claim(not orphans, f"{orphans} are alive {GONE_SECONDS:.0f} s after control")
+    trial.observe("all processes ended", _time_bucket(seconds))
 
 
 def _claim_account(trial: Trial, session: KillSession, on_stop: str) -> None:
-    """As `on_stop` wants it, and in time."""
+    """The account is as `on_stop` requires, in time."""
     venue_folder = session.run.folder / "venue"
     if not (venue_folder / "ledger.jsonl").exists():
         trial.observe("account", "never opened")
@@ -321,17 +327,19 @@ def _claim_account(trial: Trial, session: KillSession, on_stop: str) -> None:
     ]
     if on_stop == "leave":
         trial.observe("account", "left")
-        by_venue = [order for order in state.orders.values() if str(order["client_order_id"]).startswith("opslab-flatten")]
-        trial.claim(not by_venue, f"it was to be left, and was flattened: {by_venue}")
+        by_venue = [
+            order for order in state.orders.values() if str(order["client_order_id"]).startswith("opslab-flatten")
+        ]
+        trial.claim(not by_venue, f"with on_stop: leave, it was flattened: {by_venue}")
         return
     trial.observe("account", "flat" if not state.open and not state.position else "not flat")
     trial.claim(not state.open and not state.position, f"left with {state.position} and {state.open}")
-    trial.claim(not late or late[-1] < FLAT_SECONDS, f"flat only {late[-1:]} s after control's death")
+    trial.claim(not late or late[-1] < FLAT_SECONDS, f"flat only {late[-1:]} s after the death of control")
     trial.observe("flat", _time_bucket(late[-1]) if late else "before")
 
 
 def _open_items(position: bool, orders: bool) -> str:
-    return " and ".join(word for word, is_open in (("position", position), ("orders", orders)) if is_open) or "nothing"
+    return " and ".join(name for name, is_open in (("position", position), ("orders", orders)) if is_open) or "nothing"
 
 
 def _time_bucket(seconds: float) -> str:

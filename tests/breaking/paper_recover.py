@@ -1,4 +1,4 @@
-"""Death of the `recover` of a paper run at any step: the next one ends it, with the results of an undisturbed one."""
+"""Death of the `recover` of a paper run at any step: the next one completes it, with the undisturbed results."""
 
 import shutil
 import time
@@ -41,7 +41,7 @@ def attempts(context: ExperimentContext) -> Iterator[Attempt]:
 
 
 def _dead(context: ExperimentContext, home: Path) -> Path:
-    """A home with a run whose control was killed while it traded, and whose venue has ended."""
+    """A home with a run whose control was killed while it was trading, and whose venue has ended."""
     context.prepare_dataset(SAMPLE)
     shutil.rmtree(home, ignore_errors=True)
     tc = context.home_in(home)
@@ -62,7 +62,7 @@ def _copy(home: Path, to: Path) -> Path:
     return Path(shutil.copytree(home, to, symlinks=True))
 
 
-def _recover(home: Path, _promise: Callable[[], None]) -> None:
+def _recover(home: Path, _acknowledge: Callable[[], None]) -> None:
     _lab(home).recover(RunId(RUN), None)
 
 
@@ -75,23 +75,23 @@ def _at_step(trial: Trial, dead: Path, undisturbed: Path, step: int) -> None:
     code, _ = dies_at_step(partial(_recover, home), step)
     trial.observe("death at a step", "killed" if code == KILLED else f"none, exit {code}")
     trial.claim(code in (KILLED, 0), f"recover ended with {code} at step {step}")
-    trial.observe("left", _stage(home))
+    trial.observe("stage", _stage_of(home))
     started_s = time.monotonic()
     lab, folder = _lab(home), Tc(home).run_folder(RUN)
     try:
         action = lab.recover(RunId(RUN), None).action
     except LabError as error:
-        trial.claim(False, f"the next recover cannot: {error.message}")
+        trial.claim(False, f"the next recover fails: {error.message}")
         return
     trial.observe("the next recover", action)
-    trial.claim(time.monotonic() - started_s < _GONE_SECONDS, "the next recover takes for ever")
+    trial.claim(time.monotonic() - started_s < _GONE_SECONDS, "the next recover takes too long")
     verification = lab.verify(RunId(RUN), lambda _size: None)
     trial.claim(verification.verdict == "whole", f"verify afterwards: {verification.verdict}, {verification.message}")
     trial.claim(verification.status in FINAL, f"its status is {verification.status}")
     for fault in chain_faults(journal_bytes(folder)):
         trial.claim(False, fault)
     endings = [event["event"] for event in lifecycle(journal_bytes(folder)) if event["event"] in ENDINGS]
-    trial.claim(endings == ["run_interrupted"], f"the journal tells the ends {endings}")
+    trial.claim(endings == ["run_interrupted"], f"the journal has the ends {endings}")
     hidden = [name for name in folder_entries(folder) if Path(name).name.startswith(".")]
     trial.claim(not hidden, f"temporary files are left: {hidden}")
     _claim_same_results(trial, folder, Tc(undisturbed).run_folder(RUN))
@@ -100,26 +100,26 @@ def _at_step(trial: Trial, dead: Path, undisturbed: Path, step: int) -> None:
         trial.claim(not remaining, f"runtime/{name} has {remaining}")
 
 
-def _stage(home: Path) -> str:
-    """How far the one that died had come."""
+def _stage_of(home: Path) -> str:
+    """Stage that the dead recover had reached."""
     folder, venue = Tc(home).run_folder(RUN), home / "runtime" / "venues" / RUN
     if (folder / "manifest.json").exists():
         return "sealed"
     if any(event["event"] in ENDINGS for event in lifecycle(journal_bytes(folder))):
         return "ended"
     if not venue.exists():
-        return "venue put away"
-    return "ledger kept" if (folder / "venue" / "ledger.jsonl").exists() else "as it was"
+        return "venue folder removed"
+    return "ledger kept" if (folder / "venue" / "ledger.jsonl").exists() else "unchanged"
 
 
 def _claim_same_results(trial: Trial, folder: Path, reference: Path) -> None:
     for name in _KEPT:
-        rows, reference_rows = ((place / f"{name}.jsonl").read_bytes() for place in (folder, reference))
-        trial.claim(rows == reference_rows, f"{name}.jsonl is not that of an undisturbed recover")
-    ledgers = [(place / "venue" / "ledger.jsonl").read_bytes() for place in (folder, reference)]
-    trial.claim(ledgers[0] == ledgers[1], "the ledger is not what it was")
+        rows, reference_rows = ((run_folder / f"{name}.jsonl").read_bytes() for run_folder in (folder, reference))
+        trial.claim(rows == reference_rows, f"{name}.jsonl differs from that of an undisturbed recover")
+    ledgers = [(run_folder / "venue" / "ledger.jsonl").read_bytes() for run_folder in (folder, reference)]
+    trial.claim(ledgers[0] == ledgers[1], "the ledger has changed")
     ends: list[object] = []
-    for place in (folder, reference):
-        payload = lifecycle(journal_bytes(place))[-1]["payload"]
+    for run_folder in (folder, reference):
+        payload = lifecycle(journal_bytes(run_folder))[-1]["payload"]
         ends.append({name: value for name, value in payload.items() if name != "recovered_at"})
-    trial.claim(ends[0] == ends[1], f"the end is told as {ends[0]}, and not as {ends[1]}")
+    trial.claim(ends[0] == ends[1], f"the end is recorded as {ends[0]}, expected {ends[1]}")

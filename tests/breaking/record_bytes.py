@@ -1,6 +1,6 @@
-"""Death at every byte and every step of a record's write: the record is the old one or the new one, and whole.
+"""Death at every byte and every step of a record's write: the record is the old or the new one, and whole.
 
-And of a check behind a seal: the run is whole, and `recover` ends it.
+Also of a check after a seal: the run is whole, and `recover` settles the check.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -33,26 +33,26 @@ _SEALED_AT = "2024-01-01T00:00:00.000000Z"
 
 @dataclass(frozen=True, slots=True)
 class BeforeAndAfter:
-    """The run's folder before a write, and after one that nothing disturbed."""
+    """The run's folder before a write, and after an undisturbed one."""
 
     before: Path
-    done: Path
+    undisturbed: Path
 
 
 @dataclass(frozen=True, slots=True)
-class Write:
-    """`do` writes into a run's folder; `claim` looks at what a death in the middle of it left."""
+class RecordWrite:
+    """`perform` writes into a run's folder; `claim` checks the folder after a death during the write."""
 
     name: str
     prepare: Callable[[Path], None]
-    do: Callable[[Path], None]
+    perform: Callable[[Path], None]
     claim: Callable[[Trial, "BeforeAndAfter", Path], None]
-    """Called with the folder as death left it."""
-    places: Callable[["BeforeAndAfter"], Sequence[int]]
-    """Sizes at which no file may grow any more."""
+    """Called with the folder as the death left it."""
+    positions: Callable[["BeforeAndAfter"], Sequence[int]]
+    """Limits on the file size to try."""
 
 
-def _as_it_is(_folder: Path) -> None:
+def _unchanged(_folder: Path) -> None:
     pass
 
 
@@ -77,40 +77,47 @@ def _seal(folder: Path) -> None:
 
 
 def _claim_old_or_new(trial: Trial, folders: BeforeAndAfter, after: Path, name: str) -> None:
-    old, new, found = (
+    old, new, content = (
         (folder / name).read_bytes() if (folder / name).exists() else None
-        for folder in (folders.before, folders.done, after)
+        for folder in (folders.before, folders.undisturbed, after)
     )
-    trial.observe("record", "old" if found == old else "new")
-    trial.claim(found in (old, new), f"{name} is neither the old nor the new one: {len(found or b'')} bytes")
+    trial.observe("record", "old" if content == old else "new")
+    trial.claim(content in (old, new), f"{name} is neither the old nor the new record: {len(content or b'')} bytes")
 
 
 def _claim_rows(trial: Trial, folders: BeforeAndAfter, after: Path) -> None:
-    """All rows under their name, or the first of them under the name of what is not whole."""
+    """All rows under their name, or the first rows under the name of partial ones."""
     _claim_old_or_new(trial, folders, after, "more.jsonl")
     tidy(after)
     partial_rows = after / "partial-more.jsonl"
     if partial_rows.exists():
-        whole, found = (folders.done / "more.jsonl").read_bytes(), partial_rows.read_bytes()
-        trial.claim(whole.startswith(found) and found.endswith(b"\n"), "partial rows are not the first whole ones")
+        whole_rows, content = (folders.undisturbed / "more.jsonl").read_bytes(), partial_rows.read_bytes()
+        trial.claim(
+            whole_rows.startswith(content) and content.endswith(b"\n"), "partial rows are not the first whole ones"
+        )
         trial.claim(not (after / "more.jsonl").exists(), "there are whole rows and partial ones")
     _claim_tidy(trial, after)
 
 
-def _claim_sealed(trial: Trial, _sides: BeforeAndAfter, after: Path) -> None:
-    """The old seal, a new one, or none: what there is holds; and it can be sealed again."""
+def _claim_sealed(trial: Trial, _before_and_after: BeforeAndAfter, after: Path) -> None:
+    """The old seal, a new one, or none: an existing seal matches; and the run can be sealed again."""
     manifest = read_manifest(after)
     trial.observe("seal", "none" if manifest is None else f"number {manifest.number}")
     if manifest is not None:
-        findings = [one for one in hold_against(after, manifest, lambda _size: None) if one.kind != "leftover"]
-        trial.claim(not findings, f"under seal {manifest.number}: {[f'{one.file} {one.message}' for one in findings]}")
+        findings = [
+            finding for finding in hold_against(after, manifest, lambda _size: None) if finding.kind != "leftover"
+        ]
+        trial.claim(
+            not findings,
+            f"under seal {manifest.number}: {[f'{finding.file} {finding.message}' for finding in findings]}",
+        )
     tidy(after)
     _seal(after)
     manifest = read_manifest(after)
     findings = hold_against(after, manifest, lambda _size: None) if manifest else []
     trial.claim(
         manifest is not None and not findings,
-        f"sealed again: {[f'{one.file} {one.message}' for one in findings]}",
+        f"sealed again: {[f'{finding.file} {finding.message}' for finding in findings]}",
     )
     _claim_tidy(trial, after)
 
@@ -129,46 +136,50 @@ def _lab(folder: Path) -> Lab:
 
 
 def _claim_checked(trial: Trial, folders: BeforeAndAfter, after: Path) -> None:
-    """The run is whole at once, and no check is taken until `recover` has ended this one: it is kept, or never was."""
+    """The run is whole at once, and no check is accepted until `recover` has settled this one: kept or removed."""
     lab, run_id = _lab(after), RunId(after.name)
-    sealed, found = journal_bytes(folders.before), journal_bytes(after)
-    behind = found.removeprefix(sealed)
+    sealed, content = journal_bytes(folders.before), journal_bytes(after)
+    appended = content.removeprefix(sealed)
     verified = lab.verify(run_id, lambda _size: None)
-    says = [f"{one.kind}: {one.file} {one.message}" for one in verified.findings]
-    trial.claim(verified.verdict == "whole", f"verify at once: {verified.verdict}, {says}")
-    trial.claim(all(one.kind == "leftover" for one in verified.findings), f"verify at once: {says}")
-    kept = behind.endswith(b"\n")
-    end = "none" if not behind else "torn" if not kept else "whole"
-    trial.observe("check behind the seal", end if verified.findings else "settled" if kept else "none")
+    texts = [f"{finding.kind}: {finding.file} {finding.message}" for finding in verified.findings]
+    trial.claim(verified.verdict == "whole", f"verify at once: {verified.verdict}, {texts}")
+    trial.claim(all(finding.kind == "leftover" for finding in verified.findings), f"verify at once: {texts}")
+    is_kept = appended.endswith(b"\n")
+    end = "none" if not appended else "torn" if not is_kept else "whole"
+    trial.observe("check after the seal", end if verified.findings else "settled" if is_kept else "none")
     if end == "torn":
-        trial.claim(any("journal.jsonl" in one for one in says), f"verify does not name the torn end: {says}")
+        trial.claim(any("journal.jsonl" in finding for finding in texts), f"verify does not name the torn end: {texts}")
     if verified.findings:
         try:
             _check(after)
-        except Environment as refused:
+        except Environment as refusal:
             hint = f"tc run recover {run_id}, then again"
-            trial.claim((refused.exit_code, refused.hint) == (5, hint), f"a new check is told {refused.hint}")
+            trial.claim((refusal.exit_code, refusal.hint) == (5, hint), f"the hint of a new check is {refusal.hint}")
         else:
-            trial.claim(False, "a new check is taken before the last one was settled")
+            trial.claim(False, "a new check is accepted before the last one was settled")
     action = lab.recover(run_id, None).action
     trial.observe("recover", action)
-    trial.claim((action == "unchanged") == (not verified.findings), f"recover: {action}, of {says}")
-    _claim_settled_check(trial, folders, after, kept)
+    trial.claim((action == "unchanged") == (not verified.findings), f"recover: {action}, of {texts}")
+    _claim_settled_check(trial, folders, after, is_kept)
 
 
-def _claim_settled_check(trial: Trial, folders: BeforeAndAfter, after: Path, kept: bool) -> None:
+def _claim_settled_check(trial: Trial, folders: BeforeAndAfter, after: Path, is_kept: bool) -> None:
     lab, run_id = _lab(after), RunId(after.name)
     verified = lab.verify(run_id, lambda _size: None)
     trial.claim(not verified.findings, f"verify afterwards: {verified.verdict}, {verified.message}")
-    trial.claim(lab.recover(run_id, None).action == "unchanged", "a second recover did something")
+    trial.claim(lab.recover(run_id, None).action == "unchanged", "a second recover had an effect")
     for fault in chain_faults(journal_bytes(after)):
         trial.claim(False, fault)
-    if kept:
+    if is_kept:
         count = len(whole_lines(journal_bytes(after))) - len(whole_lines(journal_bytes(folders.before)))
         trial.claim(count == 1, f"the journal has {count} more lines")
-    else:  # it is the run that was sealed, to the byte
-        was, now = folder_entries(folders.before), folder_entries(after)
-        differ = sorted(name for name in was.keys() | now.keys() if was.get(name) != now.get(name))
+    else:  # it is the sealed run, byte for byte
+        entries_before, entries_after = folder_entries(folders.before), folder_entries(after)
+        differ = sorted(
+            name
+            for name in entries_before.keys() | entries_after.keys()
+            if entries_before.get(name) != entries_after.get(name)
+        )
         trial.claim(not differ, f"the check is not in the journal, and changed {differ}")
     _check(after)
     verified = lab.verify(run_id, lambda _size: None)
@@ -176,83 +187,90 @@ def _claim_settled_check(trial: Trial, folders: BeforeAndAfter, after: Path, kep
     _claim_tidy(trial, after)
 
 
-def _places_of_check(folders: BeforeAndAfter) -> list[int]:
-    """Every byte of its result, and every byte of its event, which is behind what was sealed."""
-    result = max(path.stat().st_size for path in folders.done.glob("connectivity_probe-*.json"))
-    before, done = (len(journal_bytes(folder)) for folder in (folders.before, folders.done))
-    return sorted({*range(result), *range(before, done + 1)})
+def _positions_of_check(folders: BeforeAndAfter) -> list[int]:
+    """Every byte of its result, and every byte of its event after the sealed journal."""
+    result = max(path.stat().st_size for path in folders.undisturbed.glob("connectivity_probe-*.json"))
+    before, undisturbed = (len(journal_bytes(folder)) for folder in (folders.before, folders.undisturbed))
+    return sorted({*range(result), *range(before, undisturbed + 1)})
 
 
-def _up_to(*names: str) -> Callable[[BeforeAndAfter], Sequence[int]]:
-    """Of the files it writes."""
-    return lambda folders: range(max(path.stat().st_size for name in names for path in folders.done.glob(name)) + 1)
+def _up_to_size_of(*names: str) -> Callable[[BeforeAndAfter], Sequence[int]]:
+    """Every size up to the largest of the written files."""
+    return lambda folders: range(
+        max(path.stat().st_size for name in names for path in folders.undisturbed.glob(name)) + 1
+    )
 
 
 WRITES = (
-    Write(
+    RecordWrite(
         "metadata",
-        _as_it_is,
+        _unchanged,
         _metadata,
         partial(_claim_old_or_new, name="metadata.json"),
-        _up_to("metadata.json"),
+        _up_to_size_of("metadata.json"),
     ),
-    Write("metrics", _as_it_is, _metrics, partial(_claim_old_or_new, name="metrics.json"), _up_to("metrics.json")),
-    Write(
+    RecordWrite(
+        "metrics", _unchanged, _metrics, partial(_claim_old_or_new, name="metrics.json"), _up_to_size_of("metrics.json")
+    ),
+    RecordWrite(
         "new-file",
-        _as_it_is,
+        _unchanged,
         lambda folder: write_whole(folder / "new.bin", _TEXT),
         partial(_claim_old_or_new, name="new.bin"),
-        _up_to("new.bin"),
+        _up_to_size_of("new.bin"),
     ),
-    Write("rows", _as_it_is, _rows, _claim_rows, _up_to("more.jsonl")),
-    Write("seal", unseal, _seal, _claim_sealed, _up_to("manifest*")),
-    Write("seal-again", _as_it_is, _seal, _claim_sealed, _up_to("manifest*")),
-    Write("check", _as_it_is, _check, _claim_checked, _places_of_check),
-    Write("check-again", _check, _check, _claim_checked, _places_of_check),
+    RecordWrite("rows", _unchanged, _rows, _claim_rows, _up_to_size_of("more.jsonl")),
+    RecordWrite("seal", unseal, _seal, _claim_sealed, _up_to_size_of("manifest*")),
+    RecordWrite("seal-again", _unchanged, _seal, _claim_sealed, _up_to_size_of("manifest*")),
+    RecordWrite("check", _unchanged, _check, _claim_checked, _positions_of_check),
+    RecordWrite("check-again", _check, _check, _claim_checked, _positions_of_check),
 )
 
 
 def attempts(context: ExperimentContext) -> Iterator[Attempt]:
     for write in WRITES:
         base = context.work / "record-bytes" / f"of-{write.name}"
-        folders = _sides(write, finished(context), base)
-        for at in evenly_spread(write.places(folders), context.count):
-            yield Attempt(f"record-bytes-{write.name}-{at}", partial(_at_byte, write=write, folders=folders, at=at))
+        folders = _before_and_after(write, finished(context), base)
+        for position in evenly_spread(write.positions(folders), context.count):
+            yield Attempt(
+                f"record-bytes-{write.name}-{position}",
+                partial(_at_byte, write=write, folders=folders, position=position),
+            )
         counted = _copy(folders.before, base / "counted")
-        steps = count_steps(partial(_do, write, counted))
+        steps = count_steps(partial(_perform, write, counted))
         for step in evenly_spread(range(steps + 1), context.count):
             attempt = partial(_at_step, write=write, folders=folders, step=step)
             yield Attempt(f"record-bytes-{write.name}-step-{step}", attempt)
 
 
-def _sides(write: Write, run: Path, base: Path) -> BeforeAndAfter:
+def _before_and_after(write: RecordWrite, run: Path, base: Path) -> BeforeAndAfter:
     before = _copy(run, base / "before")
     write.prepare(before)
-    done = _copy(before, base / "done")
-    write.do(done)
-    return BeforeAndAfter(before, done)
+    undisturbed = _copy(before, base / "done")
+    write.perform(undisturbed)
+    return BeforeAndAfter(before, undisturbed)
 
 
 def _copy(run: Path, home: Path) -> Path:
-    """A copy under the run's own name, as a seal wants it."""
+    """A copy under the run's own name, as the seal requires."""
     return copy_into(Tc(home), run)
 
 
-def _do(write: Write, folder: Path, _promise: Callable[[], None]) -> None:
-    write.do(folder)
+def _perform(write: RecordWrite, folder: Path, _acknowledge: Callable[[], None]) -> None:
+    write.perform(folder)
 
 
-def _at_byte(trial: Trial, write: Write, folders: BeforeAndAfter, at: int) -> None:
+def _at_byte(trial: Trial, write: RecordWrite, folders: BeforeAndAfter, position: int) -> None:
     after = _copy(folders.before, trial.folder)
-    code, _ = dies_at_byte(partial(_do, write, after), at)
+    code, _ = dies_at_byte(partial(_perform, write, after), position)
     trial.observe("death at a byte", "by the kernel" if code == XFSZ else f"none, exit {code}")
-    trial.claim(code in (XFSZ, 0), f"ended with {code} at byte {at}")
+    trial.claim(code in (XFSZ, 0), f"ended with {code} at byte {position}")
     write.claim(trial, folders, after)
 
 
-def _at_step(trial: Trial, write: Write, folders: BeforeAndAfter, step: int) -> None:
+def _at_step(trial: Trial, write: RecordWrite, folders: BeforeAndAfter, step: int) -> None:
     after = _copy(folders.before, trial.folder)
-    code, _ = dies_at_step(partial(_do, write, after), step)
+    code, _ = dies_at_step(partial(_perform, write, after), step)
     trial.observe("death at a step", "killed" if code == KILLED else f"none, exit {code}")
     trial.claim(code in (KILLED, 0), f"ended with {code} at step {step}")
     write.claim(trial, folders, after)

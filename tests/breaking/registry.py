@@ -1,4 +1,4 @@
-"""The experiments there are, by name, in the order in which they run."""
+"""All experiments by name, in the order in which they run."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -26,13 +26,13 @@ from tests.breaking.context import ExperimentContext
 from tests.breaking.trial import Attempt
 
 
-def nothing_skipped(_scene: ExperimentContext) -> list[str]:
+def nothing_skipped(_context: ExperimentContext) -> list[str]:
     return []
 
 
 @dataclass(frozen=True, slots=True)
 class Experiment:
-    """`attempts` gives its trials; `missing` says what of it this machine does not allow."""
+    """`attempts` yields its trials; `skipped_reasons` lists parts that cannot run on this machine."""
 
     attempts: Callable[[ExperimentContext], Iterable[Attempt]]
     skipped_reasons: Callable[[ExperimentContext], list[str]] = nothing_skipped

@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C at any moment: `tc` ends by itself, and a run that has begun is sealed as interrupted."""
+"""SIGTERM and Ctrl-C at any time: `tc` ends by itself, and a started run is sealed as interrupted."""
 
 import signal
 import subprocess
@@ -15,7 +15,7 @@ from tests.drivers.processes import GONE_SECONDS, runs_for, start
 FULL = 100
 _INTERRUPTED = 130
 _TWICE = 0.2
-"""Share of the trials in which the signal comes once more."""
+"""Share of the trials with a second signal."""
 _TWICE_SECONDS = 0.5
 
 
@@ -34,46 +34,46 @@ def _attempts(name: str, context: ExperimentContext, which: signal.Signals) -> I
 def _stop(trial: Trial, slot: TrialSlot, which: signal.Signals) -> None:
     tc = slot.context.home(trial)
     process = start(tc, trial.folder / "tc", "run", "backtest", "--spec", slot.kind.spec(tc.home), "--run-id", RUN)
-    in_time = slot.reach(trial, process)
+    is_in_time = slot.reach(trial, process)
     process.send_signal(which)
-    twice = trial.rng.random() < _TWICE
-    if twice and runs_for(process, trial.rng.uniform(0, _TWICE_SECONDS)):
+    is_twice = trial.rng.random() < _TWICE
+    if is_twice and runs_for(process, trial.rng.uniform(0, _TWICE_SECONDS)):
         process.send_signal(which)
     with suppress(subprocess.TimeoutExpired):
         process.wait(GONE_SECONDS)
     if not trial.claim(process.poll() is not None, f"tc still runs {GONE_SECONDS:.0f} s after {which.name}"):
         return
-    trial.observe("signals", "two" if twice else "one")
+    trial.observe("signals", "two" if is_twice else "one")
     trial.observe("exit", process.returncode)
     err = (trial.folder / "tc.err").read_text(errors="replace")
     if tc.run_folder(RUN).is_dir():
-        trial.observe("found", "in time" if in_time else "too late")
+        trial.observe("phase", "in time" if is_in_time else "too late")
         trial.claim("Traceback" not in err, f"tc printed a traceback: {err[-500:]}")
         metadata = claim_whole(trial, tc, RUN, slot.profile.expected)
-        _claim_said(trial, metadata, process.returncode, which, twice)
+        _claim_exit_code(trial, metadata, process.returncode, which, is_twice)
     else:
-        trial.observe("found", "before the run existed")
+        trial.observe("phase", "before the run existed")
         claim_no_run(trial, process.returncode, err, which)
     claim_no_leftovers(trial, tc)
 
 
-def _claim_said(trial: Trial, metadata: dict[str, Any], code: int, which: signal.Signals, twice: bool) -> None:
-    """The exit code tells the status; but a signal to a Python that is shutting down, all done, ends it as such."""
+def _claim_exit_code(trial: Trial, metadata: dict[str, Any], code: int, which: signal.Signals, is_twice: bool) -> None:
+    """The exit code matches the status; but a signal during Python's own shutdown ends the process by that signal."""
     status, ended_by = metadata["status"], metadata["ended_by"]
     allowed = {("interrupted", _INTERRUPTED), ("completed", 0), ("completed", -which)}
-    if twice:
+    if is_twice:
         allowed.add(("interrupted", -which))
     trial.claim((status, code) in allowed, f"tc exits {code} with a run that is {status}")
     if status == "interrupted":
-        trial.claim(ended_by == which.name, f"ended by {ended_by}, and not {which.name}")
+        trial.claim(ended_by == which.name, f"ended by {ended_by}, expected {which.name}")
 
 
 def claim_no_run(trial: Trial, code: int, err: str, which: signal.Signals) -> None:
-    """While Python itself is starting, `tc` has no say: the signal ends it, and of Ctrl-C Python prints a traceback."""
+    """During Python's own start the signal ends the process before `tc` runs; for Ctrl-C Python prints a traceback."""
     if code == _INTERRUPTED:
         trial.claim("Traceback" not in err, f"tc printed a traceback: {err[-500:]}")
         return
     in_python = code == -which or err.rstrip().endswith("KeyboardInterrupt")
     trial.claim(in_python, f"tc exits {code} without a run: {err[-300:]}")
     if "Traceback" in err:
-        trial.observe("said", "traceback of Python, before tc began")
+        trial.observe("output", "traceback of Python, before tc started")

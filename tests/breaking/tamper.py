@@ -1,4 +1,4 @@
-"""Changes to a finished run: `verify` finds each of them, and says where it is."""
+"""Changes to a finished run: `verify` finds each of them and its location."""
 
 import json
 from collections.abc import Iterator
@@ -20,9 +20,9 @@ from tests.breaking.trial import Attempt, Trial
 from tests.drivers.tc import Tc
 
 FULL = 40
-"""Of each change that depends on chance."""
+"""Trials of each random change."""
 _BY_COMMAND = 40
-"""Every so many trials the command is asked, else the library: that is forty times as fast."""
+"""Every `_BY_COMMAND`-th trial uses the command, all others the library: that is forty times as fast."""
 _LIMIT_SECONDS = 15.0
 OTHER = "r2"
 
@@ -33,64 +33,67 @@ class VerifyAnswer:
     findings: list[dict[str, Any]]
     text: str
 
-    def of(self, file: str) -> dict[str, Any] | None:
-        """The finding that names a file, or the folder it stands in."""
+    def finding_of(self, file: str) -> dict[str, Any] | None:
+        """The finding that names a file, or its folder."""
         parts = {file, *(parent.as_posix() for parent in Path(file).parents)}
-        below = [row for row in self.findings if row["file"] in parts or row["file"].startswith(f"{file}/")]
-        return min(below, key=lambda row: row["file"] != file) if below else None
+        matching = [row for row in self.findings if row["file"] in parts or row["file"].startswith(f"{file}/")]
+        return min(matching, key=lambda row: row["file"] != file) if matching else None
 
 
 def attempts(context: ExperimentContext) -> Iterator[Attempt]:
-    run, other = finished(context), finished(context, SMOKE_TINY, OTHER)
+    run, other_run = finished(context), finished(context, SMOKE_TINY, OTHER)
     number = 0
     for change in changes_of(run):
-        for slot in range(context.trial_count(FULL) if change.times else 1):
+        for repetition in range(context.trial_count(FULL) if change.is_random else 1):
             by_command = number % _BY_COMMAND == 0
-            label = f"tamper-{change.name.replace('/', '_').replace(' ', '-')}-{slot}"
+            label = f"tamper-{change.name.replace('/', '_').replace(' ', '-')}-{repetition}"
             yield Attempt(label, partial(_tamper, run=run, change=change, by_command=by_command), _LIMIT_SECONDS)
             number += 1
-    yield Attempt("tamper-exchange-manifests", partial(_exchange, run=run, other=other))
+    yield Attempt("tamper-exchange-manifests", partial(_exchange, run=run, other_run=other_run))
     yield Attempt("tamper-another-name", partial(_rename, run=run))
     yield Attempt("tamper-nothing", partial(_nothing, run=run))
 
 
 def _tamper(trial: Trial, run: Path, change: Change, by_command: bool) -> None:
     folder = copy_into(Tc(trial.folder), run)
-    change.make(folder, trial.rng)
-    found = _look(trial, by_command)
-    trial.observe("asked", "the command" if by_command else "the library")
-    trial.observe("verify", found.code)
-    if not change.found:
-        trial.claim(found.code == WHOLE, f"{change.name}: exit {found.code}: {found.text}")
+    change.apply(folder, trial.rng)
+    answer = _verify(trial, by_command)
+    trial.observe("interface", "command" if by_command else "library")
+    trial.observe("verify", answer.code)
+    if not change.is_finding:
+        trial.claim(answer.code == WHOLE, f"{change.name}: exit {answer.code}: {answer.text}")
         return
-    expected_code = WHOLE if change.harmless else CHANGED
-    trial.claim(found.code == expected_code, f"{change.name}: exit {found.code}: {found.text}")
-    finding = found.of(change.file)
-    if trial.claim(finding is not None, f"{change.name}: {change.file} is not named: {found.text}") and change.located:
+    expected_code = WHOLE if change.is_harmless else CHANGED
+    trial.claim(answer.code == expected_code, f"{change.name}: exit {answer.code}: {answer.text}")
+    finding = answer.finding_of(change.file)
+    if (
+        trial.claim(finding is not None, f"{change.name}: {change.file} is not named: {answer.text}")
+        and change.is_located
+    ):
         assert finding is not None
         _claim_located(trial, change, finding, (run / change.file).read_bytes(), (folder / change.file).read_bytes())
 
 
 def _claim_located(trial: Trial, change: Change, finding: dict[str, Any], before: bytes, after: bytes) -> None:
-    """The line of the first byte that differs, and a byte in that line that is not behind it."""
+    """The finding has the line of the first changed byte, and a byte in that line at or before the change."""
     at = next((n for n, (old, new) in enumerate(zip(before, after, strict=False)) if old != new), None)
     at = min(len(before), len(after)) if at is None else at
     line, start = before.count(b"\n", 0, at) + 1, before.rfind(b"\n", 0, at) + 1
-    answer_text = (finding["line"], finding["byte"])
-    right = answer_text[0] == line and answer_text[1] is not None and start <= answer_text[1] <= at
-    trial.observe("place", "right" if right else "wrong")
+    reported = (finding["line"], finding["byte"])
+    is_right = reported[0] == line and reported[1] is not None and start <= reported[1] <= at
+    trial.observe("location", "right" if is_right else "wrong")
     trial.claim(
-        right,
+        is_right,
         f"{change.name}: first change at byte {at}, which is in line {line} from byte {start}; "
-        f"said line {answer_text[0]}, byte {answer_text[1]}: {finding['message']}",
+        f"reported line {reported[0]}, byte {reported[1]}: {finding['message']}",
     )
 
 
-def _exchange(trial: Trial, run: Path, other: Path) -> None:
+def _exchange(trial: Trial, run: Path, other_run: Path) -> None:
     tc = Tc(trial.folder)
-    row, other_copy = copy_into(tc, run), copy_into(tc, other, OTHER)
-    manifest, other_manifest = (row / MANIFEST).read_bytes(), (other_copy / MANIFEST).read_bytes()
-    (row / MANIFEST).write_bytes(other_manifest)
+    copy, other_copy = copy_into(tc, run), copy_into(tc, other_run, OTHER)
+    manifest, other_manifest = (copy / MANIFEST).read_bytes(), (other_copy / MANIFEST).read_bytes()
+    (copy / MANIFEST).write_bytes(other_manifest)
     (other_copy / MANIFEST).write_bytes(manifest)
     for run_id in (RUN, OTHER):
         _claim_changed(trial, tc, run_id, MANIFEST)
@@ -103,11 +106,11 @@ def _rename(trial: Trial, run: Path) -> None:
 
 
 def _nothing(trial: Trial, run: Path) -> None:
-    """The control: an untouched copy is whole, so that a verify which always complains would be noticed."""
+    """Control: an unchanged copy is whole, so that a verify which always reports a change is detected."""
     copy_into(Tc(trial.folder), run)
     for by_command in (False, True):
-        found = _look(trial, by_command)
-        trial.claim(found.code == WHOLE, f"an untouched copy: exit {found.code}: {found.text}")
+        answer = _verify(trial, by_command)
+        trial.claim(answer.code == WHOLE, f"an unchanged copy: exit {answer.code}: {answer.text}")
 
 
 def _claim_changed(trial: Trial, tc: Tc, run_id: str, file: str) -> None:
@@ -116,14 +119,15 @@ def _claim_changed(trial: Trial, tc: Tc, run_id: str, file: str) -> None:
     trial.claim(file in answer.out, f"verify {run_id} does not name {file}: {answer.out}")
 
 
-def _look(trial: Trial, by_command: bool) -> VerifyAnswer:
+def _verify(trial: Trial, by_command: bool) -> VerifyAnswer:
     if by_command:
-        answer = Tc(trial.folder)("run", "verify", RUN, "--json")
-        text = answer_text(answer)
-        document = json.loads(answer.out) if answer.out.startswith("{") else {}
-        return VerifyAnswer(answer.code, document.get("findings", []), text)
+        output = Tc(trial.folder)("run", "verify", RUN, "--json")
+        document = json.loads(output.out) if output.out.startswith("{") else {}
+        return VerifyAnswer(output.code, document.get("findings", []), answer_text(output))
     try:
-        found = Lab(Settings(trial.folder, "--home")).verify(RunId(RUN), lambda _size: None)
+        verification = Lab(Settings(trial.folder, "--home")).verify(RunId(RUN), lambda _size: None)
     except LabError as error:
         return VerifyAnswer(error.exit_code, [], error.message)
-    return VerifyAnswer(EXIT_CODES[found.verdict], found.model_dump(mode="json")["findings"], found.message)
+    return VerifyAnswer(
+        EXIT_CODES[verification.verdict], verification.model_dump(mode="json")["findings"], verification.message
+    )

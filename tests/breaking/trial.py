@@ -1,4 +1,4 @@
-"""One trial: something is broken once, and every claim about what is left is looked at."""
+"""One trial: inject one failure, then check every claim about the result."""
 
 import random
 from collections.abc import Callable
@@ -8,17 +8,17 @@ from pathlib import Path
 
 @dataclass(slots=True)
 class Trial:
-    """What one trial works with and what it notes. Claims that do not hold are collected, not raised."""
+    """State and observations of one trial. Violated claims are collected, not raised."""
 
     label: str
     folder: Path
-    """Its own; kept when a claim did not hold."""
+    """Folder of this trial; kept after a violation."""
     rng: random.Random
     observations: list[tuple[str, str]] = field(default_factory=list)
     violations: list[str] = field(default_factory=list)
 
     def observe(self, name: str, value: object) -> None:
-        """Count `value` under `what` in the table."""
+        """Count `value` under `name` in the summary."""
         self.observations.append((name, str(value)))
 
     def claim(self, is_true: bool, violation: str) -> bool:
@@ -29,17 +29,17 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """A trial to come. `label` names it, and with the seed decides every random choice in it."""
+    """A planned trial. `label` names it, and with the seed determines every random choice in it."""
 
     label: str
     run: Callable[[Trial], None]
     limit_seconds: float = 300.0
-    """After that long something hangs."""
+    """Time limit; a longer trial counts as hung."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrialResult:
-    """A trial that is over; crosses from a worker to the program."""
+    """Result of an ended trial; sent from a worker to the program."""
 
     label: str
     folder: str

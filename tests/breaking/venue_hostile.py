@@ -1,4 +1,4 @@
-"""Hostile input on the venue's port, by the thousand, beside a client in good order which must not notice."""
+"""Thousands of hostile requests on the venue's port, while a well-behaved client must not be affected."""
 
 import random
 import resource
@@ -15,11 +15,11 @@ from tests.drivers.venue_process import SAMPLE
 
 ROUNDS = 3
 FULL = ROUNDS * len(ATTACKS)
-MORE = 10
-"""As often as in a test, those that cost little."""
-CROWD = 4_000
+FACTOR = 10
+"""Factor for cheap attacks, relative to their number in a test."""
+CROWD_SIZE = 4_000
 AT_FULL_SPEED = ("streams-unread",)
-AS_OFTEN = (
+UNSCALED = (
     "huge-headers",
     "huge-bodies",
     "streams-unread",
@@ -28,7 +28,7 @@ AS_OFTEN = (
     "ping-flood",
     "a-crowd-of-sockets",
 )
-_PATIENCE_SECONDS = 240.0
+_LIMIT_SECONDS = 240.0
 
 
 def attempts(context: ExperimentContext) -> Iterator[Attempt]:
@@ -36,28 +36,30 @@ def attempts(context: ExperimentContext) -> Iterator[Attempt]:
     names = list(ATTACKS)
     for number in range(context.trial_count(FULL)):
         name = names[number % len(names)]
-        yield Attempt(f"venue-hostile-{number}-{name}", partial(_attack, context=context, name=name), _PATIENCE_SECONDS)
+        yield Attempt(f"venue-hostile-{number}-{name}", partial(_attack, context=context, name=name), _LIMIT_SECONDS)
 
 
 def _attack(trial: Trial, context: ExperimentContext, name: str) -> None:
     run, count = ATTACKS[name]
     if name == "a-crowd":
-        count = CROWD
-        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, CROWD + 200), most))
-    elif name not in AS_OFTEN:
-        count *= MORE
+        count = CROWD_SIZE
+        _, hard_limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard_limit, CROWD_SIZE + 200), hard_limit))
+    elif name not in UNSCALED:
+        count *= FACTOR
     at_full_speed = name in AT_FULL_SPEED
-    with attacked(context.candles, trial.folder, at_full_speed=at_full_speed) as (at, venue, onlooker):
-        # at full speed the onlooker does not read in time either
-        with nullcontext(list[str]()) if at_full_speed else onlooker.beside(name) as complaints:
+    with attacked(context.candles, trial.folder, at_full_speed=at_full_speed) as (address, venue, bystander):
+        # at full speed the bystander does not read in time either
+        with nullcontext(list[str]()) if at_full_speed else bystander.beside(name) as complaints:
             started_s = time.monotonic()
-            run(at, random.Random(trial.rng.randrange(1 << 30)), count)
+            run(address, random.Random(trial.rng.randrange(1 << 30)), count)
             trial.observe(name, f"within {10 * (int((time.monotonic() - started_s) / 10) + 1)} s")
             newcomer(venue)
         for complaint in complaints:
             trial.claim(False, complaint)
         trial.observe("peak", f"below {16 * (venue.memory_kb('VmHWM') // (16 << 10) + 1)} MB")
         venue.stop()
-        found = venue.audit()
-        trial.claim(found.proven, f"the ledger's audit: {[finding.text() for finding in found.findings]}")
+        audit_result = venue.audit()
+        trial.claim(
+            audit_result.proven, f"audit of the ledger: {[finding.text() for finding in audit_result.findings]}"
+        )

@@ -1,4 +1,4 @@
-"""Trials, several at a time: each worker is a process of its own, and takes the next attempt when one is done."""
+"""Parallel trials: each worker is a process of its own and takes the next attempt when one is done."""
 
 import os
 import random
@@ -16,13 +16,13 @@ from tests.breaking.trial import Attempt, Trial, TrialResult
 from tests.drivers.processes import GONE_SECONDS, adopt_orphans, end_with_parent, kill_descendants, orphans_after
 
 _FORK = get_context("fork")
-"""An attempt holds functions; a fork hands them on as they are."""
+"""An attempt contains functions; a fork inherits them without pickling."""
 _END_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
 class TrialFactory:
-    """Where trials take place, and with which seed."""
+    """Creates trials below a work folder, with random generators from a seed."""
 
     work: Path
     seed: int
@@ -35,13 +35,13 @@ class TrialFactory:
 
 
 def run_trials(factory: TrialFactory, attempts: Sequence[Attempt], workers: int) -> Iterator[TrialResult]:
-    """Run all attempts; what came of each, in the order in which they end. Leaves no process, however it ends."""
-    slot = _FORK.Value("i", 0)
+    """Run all attempts; yield their results in the order in which they end. Leaves no process, however it ends."""
+    next_index = _FORK.Value("i", 0)
     links, processes = [], []
     try:
         for _ in range(min(workers, len(attempts))):
             receiving, sending = _FORK.Pipe(duplex=False)
-            process = _FORK.Process(target=_work, args=(factory, attempts, slot, sending))
+            process = _FORK.Process(target=_run_worker, args=(factory, attempts, next_index, sending))
             process.start()
             sending.close()
             processes.append(process)
@@ -65,51 +65,53 @@ def run_trials(factory: TrialFactory, attempts: Sequence[Attempt], workers: int)
             process.join(_END_SECONDS)
 
 
-def _work(factory: TrialFactory, attempts: Sequence[Attempt], slot: "Synchronized[int]", sending: connection.Connection) -> None:
+def _run_worker(
+    factory: TrialFactory, attempts: Sequence[Attempt], next_index: "Synchronized[int]", sending: connection.Connection
+) -> None:
     end_with_parent()
     adopt_orphans()
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _leave)
-    signal.signal(signal.SIGALRM, _give_up)
-    while (attempt := _next(attempts, slot)) is not None:
-        sending.send(_try(factory, attempt))
+        signal.signal(number, _exit_on_signal)
+    signal.signal(signal.SIGALRM, _raise_on_timeout)
+    while (attempt := _take_next(attempts, next_index)) is not None:
+        sending.send(_run_trial(factory, attempt))
 
 
 class _HangsError(BaseException):
-    """No Exception: nothing that is tried may take it for one of its own, such as an OSError, and go on."""
+    """Not an Exception: the code of a trial must not catch it as one of its own, such as an OSError, and continue."""
 
 
-def _leave(_number: int, _frame: FrameType | None) -> None:
+def _exit_on_signal(_number: int, _frame: FrameType | None) -> None:
     kill_descendants()
     os._exit(0)
 
 
-def _give_up(_number: int, _frame: FrameType | None) -> None:
-    raise _HangsError("for too long")
+def _raise_on_timeout(_number: int, _frame: FrameType | None) -> None:
+    raise _HangsError("time limit exceeded")
 
 
-def _next(attempts: Sequence[Attempt], slot: "Synchronized[int]") -> Attempt | None:
-    with slot.get_lock():
-        number = slot.value
-        slot.value += 1
+def _take_next(attempts: Sequence[Attempt], next_index: "Synchronized[int]") -> Attempt | None:
+    with next_index.get_lock():
+        number = next_index.value
+        next_index.value += 1
     return attempts[number] if number < len(attempts) else None
 
 
-def _try(factory: TrialFactory, attempt: Attempt) -> TrialResult:
+def _run_trial(factory: TrialFactory, attempt: Attempt) -> TrialResult:
     started_s = time.monotonic()
     trial = factory.trial(attempt)
     signal.setitimer(signal.ITIMER_REAL, attempt.limit_seconds)
     try:
         attempt.run(trial)
-    except (Exception, _HangsError) as error:  # noqa: BLE001  (whatever keeps a trial from its end is a claim that does not hold)
-        trial.claim(False, f"the trial broke off: {type(error).__name__}: {error}")
+    except (Exception, _HangsError) as error:  # noqa: BLE001  (any error that ends a trial early is a violation)
+        trial.claim(False, f"the trial ended early: {type(error).__name__}: {error}")
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
-    left = orphans_after(GONE_SECONDS)
-    trial.claim(not left, f"processes left behind: {left}")
+    orphans = orphans_after(GONE_SECONDS)
+    trial.claim(not orphans, f"processes left behind: {orphans}")
     kill_descendants()
     if trial.violations:
-        (trial.folder / "broken.txt").write_text("\n".join(trial.violations) + "\n")
+        (trial.folder / "violations.txt").write_text("\n".join(trial.violations) + "\n")
     else:
         shutil.rmtree(trial.folder, ignore_errors=True)
     seconds = time.monotonic() - started_s

@@ -20,7 +20,7 @@ import pytest
 
 from opslab.runs.processes.venue_control_client import ControlClient
 from opslab.venue.faults.registry import FAULTS
-from tests.drivers.control_client import TOKEN, holding
+from tests.drivers.control_client import TOKEN, active_fault
 from tests.drivers.node_process import Line, NodeProcess
 from tests.drivers.tc import wait_until
 from tests.drivers.venue_client import VenueChild
@@ -87,10 +87,10 @@ class Seen:
 class StrategyRecorder:
     """A node at a venue of its own."""
 
-    def __init__(self, node: NodeProcess, door: ControlClient, seen: dict[str, Seen]) -> None:
+    def __init__(self, node: NodeProcess, venue_control: ControlClient, seen: dict[str, Seen]) -> None:
         """seen: gets what is watched."""
         self.node = node
-        self.door = door
+        self.venue_control = venue_control
         self._seen = seen
 
     @contextmanager
@@ -112,13 +112,13 @@ class Take:
         self._watch = watch
 
     @contextmanager
-    def holding(self, fault: str, **terms: Any) -> Iterator[None]:
-        with holding(self._watch.door, fault, 120.0, **terms):
+    def active_fault(self, fault: str, **terms: Any) -> Iterator[None]:
+        with active_fault(self._watch.venue_control, fault, 120.0, **terms):
             yield
             self.ended = time()
 
     def at_once(self, fault: str, **terms: Any) -> None:
-        self._watch.door.ask("start", fault=fault, terms=terms)
+        self._watch.venue_control.request("start", fault=fault, terms=terms)
         self.ended = time()
 
     def wait(self, what: str, count: int = 1, seconds: float = 30.0, **more: Any) -> Line:
@@ -167,36 +167,36 @@ def lost_and_found(watch: StrategyRecorder) -> None:
             take.wait("deltas", first="CLEAR")
             take.flows()
     with watch.watching("refuse") as take:
-        with take.holding("refuse"):
-            watch.door.ask("start", fault="close")
+        with take.active_fault("refuse"):
+            watch.venue_control.request("start", fault="close")
             take.warned("Reconnect attempt 4 failed")
         for endpoint in SOCKETS:
             take.wait("socket", endpoint=endpoint, state="CONNECTED")
         take.flows()
     with watch.watching("silence") as take:
-        with take.holding("silence"):
-            minutes = watch.door.ask("status")["minutes"]
+        with take.active_fault("silence"):
+            minutes = watch.venue_control.request("status")["minutes"]
             wait_for_minutes(watch, minutes + 6)
         take.flows()
     with watch.watching("silence: one stream") as take:
-        with take.holding("silence", stream=TRADES):
+        with take.active_fault("silence", stream=TRADES):
             take.wait("bar", count=6)
         take.flows()
     with watch.watching("drop") as take:
         take.wait("trade")
-        with take.holding("drop", stream=TRADES, count=20):
+        with take.active_fault("drop", stream=TRADES, count=20):
             take.wait("bar", count=6)
         take.flows()
     with watch.watching("garbage") as take:
-        with take.holding("garbage"):
+        with take.active_fault("garbage"):
             take.warned("Failed to parse JSON message", count=300)
         take.flows()
     with watch.watching("garbage: null") as take:
-        with take.holding("garbage", text="null"):
-            wait_for_minutes(watch, watch.door.ask("status")["minutes"] + 3)
+        with take.active_fault("garbage", text="null"):
+            wait_for_minutes(watch, watch.venue_control.request("status")["minutes"] + 3)
         take.flows()
     with watch.watching("wrong-types") as take:
-        with take.holding("wrong-types"):
+        with take.active_fault("wrong-types"):
             for kind, count in {"book ticker": 150, "aggregate trade": 150, "depth update": 40, "kline": 8}.items():
                 take.warned(f"Failed to parse {kind}", count)
         take.flows()
@@ -206,52 +206,52 @@ def late_and_double(watch: StrategyRecorder) -> None:
     """What comes late, twice, or not in its turn; and the book's chain."""
     for name in ("delay", "jitter"):
         with watch.watching(name) as take:
-            with take.holding(name, ms=1_500):
+            with take.active_fault(name, ms=1_500):
                 watch.node.wait_for(lambda line: late_ms(line) > 1_200, "a message that is late", after=take.first)
                 take.wait_anew("trade", count=120)
             take.flows()
-    with watch.watching("depth-gap") as take, take.holding("depth-gap"):
+    with watch.watching("depth-gap") as take, take.active_fault("depth-gap"):
         take.wait("deltas", first="CLEAR")
         take.wait("deltas", count=20)
     with watch.watching("stale-snapshot") as take:
-        with take.holding("stale-snapshot"), holding(watch.door, "depth-gap"):
+        with take.active_fault("stale-snapshot"), active_fault(watch.venue_control, "depth-gap"):
             take.warned("Book sequence gap")
             take.wait_anew("bar", count=6)
         take.wait("deltas", first="CLEAR")
         take.flows()
     terms = {"status": 429, "path": "/fapi/v1/depth", "retry_after": 2, "count": 1}
-    with watch.watching("http: the book") as take, take.holding("http", **terms), holding(watch.door, "depth-gap"):
+    with watch.watching("http: the book") as take, take.active_fault("http", **terms), active_fault(watch.venue_control, "depth-gap"):
         take.wait("deltas", first="CLEAR")
     with watch.watching("hang: the book") as take:
-        with take.holding("hang", path="/fapi/v1/depth"), holding(watch.door, "depth-gap"):
+        with take.active_fault("hang", path="/fapi/v1/depth"), active_fault(watch.venue_control, "depth-gap"):
             take.warned("Book sequence gap")
             take.wait_anew("bar", count=4)
         take.wait("deltas", first="CLEAR")
     for name in ("duplicate", "reorder"):
         with watch.watching(name) as take:
-            with take.holding(name):
+            with take.active_fault(name):
                 take.wait("bar", count=12)
             take.flows()
 
 
 def orders_over_the_socket(watch: StrategyRecorder) -> None:
     """What befalls orders, and the account."""
-    with watch.watching("reject-orders") as take, take.holding("reject-orders"):
+    with watch.watching("reject-orders") as take, take.active_fault("reject-orders"):
         watch.node.place("REFUSED", "BUY", "0.010")
         take.until("REFUSED", "OrderRejected")
-    with watch.watching("reject-orders: overloaded") as take, take.holding("reject-orders", code=-1008):
+    with watch.watching("reject-orders: overloaded") as take, take.active_fault("reject-orders", code=-1008):
         watch.node.place("IN-DOUBT", "BUY", "0.010")
         take.until("IN-DOUBT", "OrderSubmitted")
         take.warned("Ambiguous WS submit failure for IN-DOUBT")
     with watch.watching("halt") as take:
-        with take.holding("halt"):
+        with take.active_fault("halt"):
             watch.node.place("HALTED", "BUY", "0.010")
             take.until("HALTED", "OrderRejected")
             take.wait("status", action="HALT")
             take.wait_anew("bar", count=4)
         take.wait("status", action="TRADING")
     for name, terms in {"late-fill": {"ms": 1_500}, "duplicate-fill": {}}.items():
-        with watch.watching(name) as take, take.holding(name, **terms):
+        with watch.watching(name) as take, take.active_fault(name, **terms):
             watch.node.place(name, "BUY", "0.010")
             take.until(name, "OrderFilled")
             take.wait_anew("bar", count=2)
@@ -261,17 +261,17 @@ def orders_over_the_socket(watch: StrategyRecorder) -> None:
         take.wait("order", event="OrderFilled")
         watch.node.state()
     for ms in (10_000, -10_000, 2_000):
-        with watch.watching(f"clock-skew: {ms}") as take, take.holding("clock-skew", ms=ms):
+        with watch.watching(f"clock-skew: {ms}") as take, take.active_fault("clock-skew", ms=ms):
             watch.node.place(f"SKEW{ms}", "BUY", "0.010")
             take.until(f"SKEW{ms}", "OrderFilled" if ms == 2_000 else "OrderRejected")
     with watch.watching("hang") as take:
-        with take.holding("hang"):
+        with take.active_fault("hang"):
             watch.node.place("HANGS", "BUY", "0.010")
             take.until("HANGS", "OrderSubmitted")
             take.wait_anew("bar", count=4)
         take.until("HANGS", "OrderFilled")
     with watch.watching("swallow-ack") as take:
-        with take.holding("swallow-ack"):
+        with take.active_fault("swallow-ack"):
             move_about(watch, take, "SWALLOWED")
             take.wait_anew("bar", count=2)
         take.wait_anew("bar", count=2)
@@ -280,11 +280,11 @@ def orders_over_the_socket(watch: StrategyRecorder) -> None:
 def orders_over_http(watch: StrategyRecorder) -> None:
     """Orders whose outcome the node is not told: it waits for half a minute."""
     with watch.watching("http") as take:
-        with take.holding("http", status=503, method="POST", path="/fapi/v1/order", count=1):
+        with take.active_fault("http", status=503, method="POST", path="/fapi/v1/order", count=1):
             watch.node.place("LOST", "BUY", "0.010")
             take.warned("Ambiguous submit failure for LOST")
         with watch.watching("swallow-ack: over http") as other:
-            with other.holding("swallow-ack"):
+            with other.active_fault("swallow-ack"):
                 move_about(watch, other, "SWALLOWED")
             for what in ("submit", "modify", "cancel"):
                 other.warned(f"Ambiguous {what} failure for SWALLOWED")
@@ -296,9 +296,9 @@ def unheard(watch: StrategyRecorder) -> None:
     """Connections that are silent for a minute: with pongs nobody notices, without them they are opened anew."""
     with watch.watching("silence: no pongs") as take:
         with (
-            take.holding("silence", which="market", pongs=False),
+            take.active_fault("silence", which="market", pongs=False),
             watch.watching("silence: a fill") as other,
-            other.holding("silence", which="user"),
+            other.active_fault("silence", which="user"),
         ):
             watch.node.place("UNTOLD", "BUY", "0.010")
             other.until("UNTOLD", "OrderFilled", seconds=40)
@@ -324,7 +324,7 @@ def late_ms(line: Line) -> float:
 
 
 def wait_for_minutes(watch: StrategyRecorder, minutes: int) -> None:
-    wait_until(lambda: watch.door.ask("status")["minutes"] >= minutes, f"{minutes} minutes of the market")
+    wait_until(lambda: watch.venue_control.request("status")["minutes"] >= minutes, f"{minutes} minutes of the market")
 
 
 SCENES: dict[Scene, dict[str, Any]] = {
@@ -351,15 +351,15 @@ def killed(venue: VenueChild, folder: Path, name: str) -> End:
     with NodeProcess(venue.endpoints, folder / f"{name}.log") as node:
         node.wait("bar")
         begun = time()
-        with ControlClient(venue.ledger, TOKEN) as door, holding(door, name):
+        with ControlClient(venue.ledger, TOKEN) as venue_control, active_fault(venue_control, name):
             return End(node.death(), time() - begun, node.printed, node.lines)
 
 
 def starting(venue: VenueChild, folder: Path, name: str, **terms: Any) -> End:
     """A node that is started while requests for the instruments are answered with an error."""
     with (
-        ControlClient(venue.ledger, TOKEN) as door,
-        holding(door, "http", method="GET", path="/fapi/v1/exchangeInfo", **terms),
+        ControlClient(venue.ledger, TOKEN) as venue_control,
+        active_fault(venue_control, "http", method="GET", path="/fapi/v1/exchangeInfo", **terms),
         NodeProcess(venue.endpoints, folder / f"{name}.log", connect_seconds=10, all_data=False) as node,
     ):
         begun = time()
@@ -398,11 +398,11 @@ class Theatre:
         with (
             self._venue(scene.__name__) as venue,
             NodeProcess(venue.endpoints, self._folder / f"{scene.__name__}.log", **setup) as node,
-            ControlClient(venue.ledger, TOKEN) as door,
+            ControlClient(venue.ledger, TOKEN) as venue_control,
         ):
             node.wait("ready")
             node.wait("bar")
-            scene(StrategyRecorder(node, door, self._seen))
+            scene(StrategyRecorder(node, venue_control, self._seen))
             node.stop()
 
     def _end(self) -> dict[str, End]:

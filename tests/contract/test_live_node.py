@@ -16,7 +16,7 @@ import pytest
 from opslab.model.messages.engine_messages import UserStrategyPlan
 from opslab.model.messages.paper_messages import EngineHeartbeat, FeedName, Flattened, NodeSnapshot
 from opslab.runs.processes.venue_control_client import ControlClient
-from tests.drivers.control_client import TOKEN, holding
+from tests.drivers.control_client import TOKEN, active_fault
 from tests.drivers.engine_process import EngineProcess, PacedVenue
 from tests.drivers.tc import wait_until
 from tests.drivers.venue_process import VenueProcess
@@ -58,7 +58,7 @@ def engine(venue: VenueProcess, tmp_path: Path, stack: ExitStack) -> Stage:
 
 
 @pytest.fixture
-def door(venue: VenueProcess, stack: ExitStack) -> ControlClient:
+def venue_control(venue: VenueProcess, stack: ExitStack) -> ControlClient:
     return stack.enter_context(ControlClient(venue.ledger, TOKEN))
 
 
@@ -183,10 +183,10 @@ def changes(node: EngineProcess, feed: FeedName) -> list[tuple[str, str]]:
     return [(one["from"], one["to"]) for one in node.events("feed_state_changed") if one["feed"] == feed]
 
 
-def test_a_stream_that_is_silent_is_noticed_and_only_that(engine: Stage, door: ControlClient) -> None:
+def test_a_stream_that_is_silent_is_noticed_and_only_that(engine: Stage, venue_control: ControlClient) -> None:
     node = engine("Holds", silent_after={"bars": 60.0, "quotes": 60.0, "trades": 1.0})
     node.wait("heartbeat", lambda beat: set(beat["feeds"].values()) == {"live"})
-    with holding(door, "silence", stream="btcusdt@aggTrade"):
+    with active_fault(venue_control, "silence", stream="btcusdt@aggTrade"):
         noticed = node.wait_event("feed_state_changed", lambda one: one["to"] == "silent")
         assert noticed["feed"] == "trades"
         assert 1.0 < noticed["noticed_after_seconds"] < 1.3
@@ -197,11 +197,11 @@ def test_a_stream_that_is_silent_is_noticed_and_only_that(engine: Stage, door: C
     assert changes(node, "quotes") == [("recovering", "live")]
 
 
-def test_a_lost_connection_is_noticed_and_so_is_its_return(engine: Stage, door: ControlClient) -> None:
+def test_a_lost_connection_is_noticed_and_so_is_its_return(engine: Stage, venue_control: ControlClient) -> None:
     node = engine("Holds")
     node.wait("heartbeat", lambda beat: set(beat["feeds"].values()) == {"live"})
-    with holding(door, "refuse", which="market"):
-        door.ask("start", fault="close", terms={"which": "market"})
+    with active_fault(venue_control, "refuse", which="market"):
+        venue_control.request("start", fault="close", terms={"which": "market"})
         for feed in (*DATA, "quotes"):
 
             def is_disconnection(change: dict[str, Any], feed: str = feed) -> bool:
@@ -222,12 +222,12 @@ def test_a_lost_connection_is_noticed_and_so_is_its_return(engine: Stage, door: 
 
 
 def test_what_was_filled_while_nobody_could_tell_is_known_again(
-    venue: VenueProcess, engine: Stage, door: ControlClient
+    venue: VenueProcess, engine: Stage, venue_control: ControlClient
 ) -> None:
     node = engine("Near")
     node.wait_event("order_event", lambda event: event["type"] == "OrderAccepted")
-    with holding(door, "refuse", which="user"):
-        door.ask("start", fault="close", terms={"which": "user"})
+    with active_fault(venue_control, "refuse", which="user"):
+        venue_control.request("start", fault="close", terms={"which": "user"})
         wait_until(lambda: open_at(venue) == (Decimal("0.010"), 0), "the venue to fill it", 30)
     wallet = str(venue.standing().wallet.normalize())
 
@@ -256,8 +256,8 @@ def test_a_venue_that_was_killed_is_found_again(venue: VenueProcess, engine: Sta
     assert open_at(venue) == FLAT
 
 
-def test_a_connection_that_says_nothing_becomes_silent(engine: Stage, door: ControlClient) -> None:
-    with holding(door, "silence", stream="btcusdt@kline_1m"):
+def test_a_connection_that_says_nothing_becomes_silent(engine: Stage, venue_control: ControlClient) -> None:
+    with active_fault(venue_control, "silence", stream="btcusdt@kline_1m"):
         node = engine("Holds", silent_after={"bars": 1.0, "quotes": 60.0, "trades": 60.0})
         noticed = node.wait_event("feed_state_changed", lambda one: one["to"] == "silent")
         assert (noticed["feed"], noticed["from"], noticed["age_seconds"]) == ("bars", "recovering", None)
@@ -277,10 +277,10 @@ def test_a_blocked_handler_means_no_beats_and_then_one_again(engine: Stage) -> N
 # Bars.
 
 
-def test_a_bar_that_comes_twice_is_told_and_neither_counted_nor_acted_on(engine: Stage, door: ControlClient) -> None:
+def test_a_bar_that_comes_twice_is_told_and_neither_counted_nor_acted_on(engine: Stage, venue_control: ControlClient) -> None:
     node = engine("TellsBars")
     node.wait("heartbeat", lambda beat: beat["bars"] >= 2)
-    with holding(door, "duplicate", which="market"):
+    with active_fault(venue_control, "duplicate", which="market"):
         twice = node.wait_event("bar_out_of_order")
         assert twice == {"ts_event": twice["newest"], "newest": twice["newest"], "skipped": True}
     node.say(stop="enough")
@@ -291,11 +291,11 @@ def test_a_bar_that_comes_twice_is_told_and_neither_counted_nor_acted_on(engine:
 
 
 def test_a_user_s_strategy_gets_a_bar_twice_as_the_engine_gives_it(
-    engine: Stage, door: ControlClient, tmp_path: Path
+    engine: Stage, venue_control: ControlClient, tmp_path: Path
 ) -> None:
     node = engine(own=user_strategy(tmp_path, "print('saw', bar.ts_event, flush=True)"))
     node.wait("heartbeat", lambda beat: beat["bars"] >= 2)
-    with holding(door, "duplicate", which="market"):
+    with active_fault(venue_control, "duplicate", which="market"):
         twice = node.wait_event("bar_out_of_order")
         assert twice["skipped"] is False
     node.say(stop="enough")
@@ -512,9 +512,9 @@ def test_a_strategy_that_claims_by_itself_keeps_its_way_and_the_account_is_flat_
     assert not [event for event in second.events("order_event") if "-001-001-" in event["client_order_id"]]
 
 
-def test_what_somebody_else_opened_is_closed_too(venue: VenueProcess, engine: Stage, door: ControlClient) -> None:
+def test_what_somebody_else_opened_is_closed_too(venue: VenueProcess, engine: Stage, venue_control: ControlClient) -> None:
     node = holding_all(engine("Holds"))
-    door.ask("start", fault="external-trade", terms={"side": "SELL", "quantity": "0.050"})
+    venue_control.request("start", fault="external-trade", terms={"side": "SELL", "quantity": "0.050"})
     node.say(stop="enough")
     assert node.end() is None
     assert flattened(node).flat
@@ -574,10 +574,10 @@ def test_it_goes_nowhere_but_to_this_machine(venue: VenueProcess, engine: Stage)
     assert "not a loopback URL" in failure["message"]
 
 
-def test_a_panic_is_printed(venue: VenueProcess, engine: Stage, door: ControlClient) -> None:
+def test_a_panic_is_printed(venue: VenueProcess, engine: Stage, venue_control: ControlClient) -> None:
     node = engine("Holds")
     node.wait("heartbeat", lambda beat: beat["bars"] >= 1)
-    with holding(door, "broken-ohlc"):
+    with active_fault(venue_control, "broken-ohlc"):
         failure = node.end()
     assert failure is not None
     assert "the engine panicked" in failure.message

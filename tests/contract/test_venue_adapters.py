@@ -16,7 +16,7 @@ from tests.drivers.forwarder import Forwarder
 from tests.drivers.node_process import Line, NodeProcess
 from tests.drivers.tc import wait_until
 from tests.drivers.venue_process import VenueProcess
-from tests.oracles.ledger_state import Standing, differences, plain, standing
+from tests.oracles.ledger_state import LedgerState, differences, ledger_state, plain
 
 MINUTES = 20
 TICKS = 30
@@ -58,8 +58,8 @@ class Talk:
         return [line["event"] for line in self.told("order", client_order_id=id)]
 
     @property
-    def ledger(self) -> Standing:
-        return standing(self.events)
+    def ledger(self) -> LedgerState:
+        return ledger_state(self.events)
 
     def kept(self, id: str) -> dict[str, Any]:
         """The order as the ledger has it."""

@@ -21,13 +21,13 @@ from urllib.parse import urlencode
 import pytest
 
 from opslab.errors import Environment, LabError, Usage
-from opslab.model.messages.venue_messages import DOOR_SOCKET
+from opslab.model.messages.venue_messages import CONTROL_SOCKET
 from opslab.runs.processes.venue_control_client import ControlClient
 from opslab.store.venues.venue_files import TOKEN as TOKEN_FILE
 from opslab.store.venues.venue_files import read_token
-from opslab.venue.control.control_socket import MAX_LINE_BYTES, MAX_OPEN
+from opslab.venue.control.control_socket import MAX_REQUEST_BYTES, MAX_CONTROL_CONNECTIONS
 from opslab.venue.faults.registry import FAULTS
-from tests.drivers.control_client import TOKEN, AccountPoller, EventLog, RawDoor, holding
+from tests.drivers.control_client import TOKEN, FaultOwnerProcess, EventLog, RawControlClient, active_fault
 from tests.drivers.tc import Tc, wait_until
 from tests.drivers.venue_client import (
     LISTEN_KEY,
@@ -58,7 +58,7 @@ class Stand:
     """A venue whose market runs, its door, and a client of it."""
 
     venue: VenueChild
-    door: ControlClient
+    venue_control: ControlClient
     client: VenueClient
     log: EventLog
     before: dict[str, Any]
@@ -66,8 +66,8 @@ class Stand:
 
     def market_moves(self) -> None:
         """Comes back when a minute has been closed that was not before."""
-        before = self.door.ask("status")["minutes"]
-        wait_until(lambda: self.door.ask("status")["minutes"] > before + 1, "the market to move on")
+        before = self.venue_control.request("status")["minutes"]
+        wait_until(lambda: self.venue_control.request("status")["minutes"] > before + 1, "the market to move on")
 
 
 @pytest.fixture(scope="module")
@@ -95,10 +95,10 @@ def log(venue: VenueChild) -> EventLog:
 
 @pytest.fixture
 def stand(venue: VenueChild, log: EventLog, before: dict[str, Any]) -> Iterator[Stand]:
-    with ControlClient(venue.ledger, TOKEN) as door, venue.client() as client:
+    with ControlClient(venue.ledger, TOKEN) as venue_control, venue.client() as client:
         client.get("/fapi/v1/ping")  # its connection is open from here on
-        yield Stand(venue, door, client, log, before)
-        door.ask("stop_all")
+        yield Stand(venue, venue_control, client, log, before)
+        venue_control.request("stop_all")
 
 
 # The effect of each while it is held.
@@ -106,20 +106,20 @@ def stand(venue: VenueChild, log: EventLog, before: dict[str, Any]) -> Iterator[
 
 def closes(stand: Stand) -> None:
     sockets = three_sockets(stand.client)
-    stand.door.ask("start", fault="close", terms={"which": "user", "code": 4001})
+    stand.venue_control.request("start", fault="close", terms={"which": "user", "code": 4001})
     assert sockets["user"].closed() == 4001
     assert all(answers_ping(sockets[kind]) for kind in ("market", "trading"))
-    stand.door.ask("start", fault="close")
+    stand.venue_control.request("start", fault="close")
     assert [sockets[kind].closed() for kind in ("market", "trading")] == [1001, 1001]
 
 
 def resets(stand: Stand) -> None:
     sockets = three_sockets(stand.client)
-    stand.door.ask("start", fault="reset", terms={"which": "trading"})
+    stand.venue_control.request("start", fault="reset", terms={"which": "trading"})
     with pytest.raises(ConnectionResetError):
         read_to_the_end(sockets["trading"])
     assert all(answers_ping(sockets[kind]) for kind in ("market", "user"))
-    stand.door.ask("start", fault="reset")
+    stand.venue_control.request("start", fault="reset")
     for kind in ("market", "user"):
         with pytest.raises(ConnectionResetError):
             read_to_the_end(sockets[kind])
@@ -127,14 +127,14 @@ def resets(stand: Stand) -> None:
 
 def refuses(stand: Stand) -> None:
     sockets = three_sockets(stand.client)
-    with holding(stand.door, "refuse", which="user"):
+    with active_fault(stand.venue_control, "refuse", which="user"):
         with pytest.raises(Refused) as refused:
             stand.client.user_stream()
         assert (refused.value.status, refused.value.body["code"]) == (503, -1008)
         stand.client.stream(TRADES).event("aggTrade")
         assert stand.client.trading().call("ping")["status"] == 200
-    with holding(stand.door, "refuse"), holding(stand.door, "refuse", seconds=0.05) as shorter:
-        stand.log.ended(shorter)
+    with active_fault(stand.venue_control, "refuse"), active_fault(stand.venue_control, "refuse", seconds=0.05) as shorter:
+        stand.log.fault_end(shorter)
         for _ in range(3):
             with pytest.raises(ConnectionRefusedError):
                 stand.client.stream(TRADES)
@@ -145,18 +145,18 @@ def refuses(stand: Stand) -> None:
 def is_silent(stand: Stand) -> None:
     sockets = three_sockets(stand.client)
     market = sockets["market"]
-    with holding(stand.door, "silence"):
+    with active_fault(stand.venue_control, "silence"):
         until_pong(market)
         stand.market_moves()
         market.ping(b"once more")
         assert market.frame() == Frame(PONG, b"once more")
     assert market.event("aggTrade")
-    with holding(stand.door, "silence", stream=TRADES):
+    with active_fault(stand.venue_control, "silence", stream=TRADES):
         until_pong(market)
         found = Counter(event["e"] for event in islice(iter(market.next, None), 100))
         assert found["aggTrade"] == 0
         assert min(found["bookTicker"], found["kline"]) > 0
-    with holding(stand.door, "silence", pongs=False, which="market"):
+    with active_fault(stand.venue_control, "silence", pongs=False, which="market"):
         time_of_silence(market)
         market.ping(b"unheard")
         stand.market_moves()
@@ -168,7 +168,7 @@ def is_silent(stand: Stand) -> None:
 def is_late(stand: Stand) -> None:
     late = stand.client.stream(TRADES, QUOTES)
     late.event("aggTrade")
-    with holding(stand.door, "delay", ms=1_500), holding(stand.door, "delay", ms=700, which="market"):
+    with active_fault(stand.venue_control, "delay", ms=1_500), active_fault(stand.venue_control, "delay", ms=700, which="market"):
         begun = now_ms()
         found = [event for event in timed(late, 200) if event["E"] > begun]
         assert all(event["late_ms"] >= 2_200 for event in found)
@@ -179,7 +179,7 @@ def is_late(stand: Stand) -> None:
 def jitters(stand: Stand) -> None:
     socket = stand.client.stream(TRADES)
     trade = socket.event("aggTrade")["a"]
-    with holding(stand.door, "jitter", ms=2_000):
+    with active_fault(stand.venue_control, "jitter", ms=2_000):
         found = timed(socket, 200)
         assert [event["a"] for event in found] == list(range(trade + 1, trade + 201))
         late = [event["late_ms"] for event in found]
@@ -190,7 +190,7 @@ def jitters(stand: Stand) -> None:
 def duplicates(stand: Stand) -> None:
     socket = stand.client.stream(TRADES)
     socket.event("aggTrade")
-    with holding(stand.door, "duplicate"):
+    with active_fault(stand.venue_control, "duplicate"):
         until_pong(socket)
         numbers = [socket.next()["a"] for _ in range(20)]
         assert numbers == sorted([*range(numbers[0], numbers[0] + 10)] * 2)
@@ -199,7 +199,7 @@ def duplicates(stand: Stand) -> None:
 def reorders(stand: Stand) -> None:
     socket = stand.client.stream(TRADES)
     trade = socket.event("aggTrade")["a"]
-    with holding(stand.door, "reorder"):
+    with active_fault(stand.venue_control, "reorder"):
         numbers = [trade]
         while numbers[-1] >= trade:
             trade = numbers[-1]
@@ -213,7 +213,7 @@ def reorders(stand: Stand) -> None:
 def drops(stand: Stand) -> None:
     socket = stand.client.stream(TRADES)
     first = socket.event("aggTrade")["a"]
-    with holding(stand.door, "drop", stream=TRADES, count=7):
+    with active_fault(stand.venue_control, "drop", stream=TRADES, count=7):
         numbers = [first, *(socket.next()["a"] for _ in range(60))]
     assert sorted(after - before for before, after in pairwise(numbers))[-2:] == [1, 8]
 
@@ -221,7 +221,7 @@ def drops(stand: Stand) -> None:
 def breaks_the_chain(stand: Stand) -> None:
     sockets = [stand.client.stream(DEPTH), stand.client.stream("btcusdt@depth@100ms")]
     chain = [[socket.event("depthUpdate")] for socket in sockets]
-    with holding(stand.door, "depth-gap", count=3):
+    with active_fault(stand.venue_control, "depth-gap", count=3):
         for socket, found in zip(sockets, chain, strict=True):
             found += [socket.next() for _ in range(20)]
             assert [before["u"] == after["pu"] for before, after in pairwise(found)].count(False) == 1
@@ -236,16 +236,16 @@ def is_stale(stand: Stand) -> None:
         return int(stand.client.get("/fapi/v1/depth", symbol="BTCUSDT", limit=5)["lastUpdateId"] - pushed)
 
     assert ahead() >= 0
-    with holding(stand.door, "stale-snapshot", behind=10_000_000):
+    with active_fault(stand.venue_control, "stale-snapshot", behind=10_000_000):
         assert ahead() < -5_000_000
 
 
 def garbles(stand: Stand) -> None:
     sockets = three_sockets(stand.client)
-    with holding(stand.door, "garbage"):
+    with active_fault(stand.venue_control, "garbage"):
         until_pong(sockets["market"])
         assert {sockets["market"].frame() for _ in range(20)} == {Frame(TEXT, b'{"e":"bookTicker",')}
-    with holding(stand.door, "garbage", which="user", text="<html>"):
+    with active_fault(stand.venue_control, "garbage", which="user", text="<html>"):
         stand.client.place("BUY", "0.010").assert_ok()
         assert sockets["user"].frame() == Frame(TEXT, b"<html>")
         assert json.loads(stand.client.stream(TRADES).frame().data)["e"] == "aggTrade"
@@ -254,7 +254,7 @@ def garbles(stand: Stand) -> None:
 def turns_types(stand: Stand) -> None:
     socket = stand.client.stream(TRADES)
     plain = socket.event("aggTrade")
-    with holding(stand.door, "wrong-types"):
+    with active_fault(stand.venue_control, "wrong-types"):
         until_pong(socket)
         turned = socket.next()
     assert turned.keys() == plain.keys()
@@ -264,7 +264,7 @@ def turns_types(stand: Stand) -> None:
 def breaks_candles(stand: Stand) -> None:
     for combined in (False, True):
         socket = stand.client.combined(BARS) if combined else stand.client.stream(BARS)
-        with holding(stand.door, "broken-ohlc"):
+        with active_fault(stand.venue_control, "broken-ohlc"):
             klines = (message.get("data", message)["k"] for message in iter(socket.next, None))
             closed = list(islice((kline for kline in klines if kline["x"]), 12))
         assert [Decimal(kline["h"]) < Decimal(kline["l"]) for kline in closed].count(True) == 1
@@ -275,7 +275,7 @@ def breaks_candles(stand: Stand) -> None:
 def empties_trades(stand: Stand) -> None:
     for name in (TRADES, "btcusdt@trade"):
         socket = stand.client.stream(name)
-        with holding(stand.door, "zero-quantity", count=2):
+        with active_fault(stand.venue_control, "zero-quantity", count=2):
             quantities = [socket.next()["q"] for _ in range(30)]
         assert quantities.count("0") == 2
         assert min(Decimal(text) for text in quantities if text != "0") > 0
@@ -286,24 +286,24 @@ def answers_with_a_status(stand: Stand) -> None:
     client = stand.client
     trading = client.trading()
     for status, code in {429: -1003, 418: -1003, 500: -1000, 502: -1000, 503: -1000, 504: -1000}.items():
-        with holding(stand.door, "http", status=status, path="/fapi/v1/time", retry_after=7):
+        with active_fault(stand.venue_control, "http", status=status, path="/fapi/v1/time", retry_after=7):
             answer = client.ask("GET", "/fapi/v1/time")
             assert (answer.refused, answer.headers["retry-after"]) == ((status, code), "7")
             assert client.ask("GET", "/fapi/v1/ping").status == 200
             told = trading.call("time")
             assert (told["status"], told["error"]["code"]) == (status, code)
             assert told["error"]["data"]["retryAfter"] - told["error"]["data"]["serverTime"] == 7_000
-    with holding(stand.door, "http", status=503, method="POST", path=ORDER, count=2):
+    with active_fault(stand.venue_control, "http", status=503, method="POST", path=ORDER, count=2):
         assert client.ask("GET", "/fapi/v1/time").status == 200
         assert [client.place("BUY", "0.010").status for _ in range(3)] == [503, 503, 200]
-    with holding(stand.door, "http", status=503):
+    with active_fault(stand.venue_control, "http", status=503):
         answer = client.ask("GET", "/fapi/v1/ping")
         assert (answer.status, "retry-after" in answer.headers) == (503, False)
 
 
 def hangs(stand: Stand) -> None:
     with stand.venue.client() as other:
-        with holding(stand.door, "hang", path="/fapi/v1/order"):
+        with active_fault(stand.venue_control, "hang", path="/fapi/v1/order"):
             asked = ask_only(other, "POST", ORDER, **order("BUY", "0.010", "30000.0", newClientOrderId="hangs"))
             trading = stand.client.trading()
             trading.request("order.place", **order("BUY", "0.010", "30000.0", newClientOrderId="hangs-too"))
@@ -320,7 +320,7 @@ def hangs(stand: Stand) -> None:
 def is_skewed(stand: Stand) -> None:
     client, socket = stand.client, stand.client.stream(TRADES)
     for ms in (60_000, -60_000):
-        with holding(stand.door, "clock-skew", ms=ms + 1_000), holding(stand.door, "clock-skew", ms=-1_000):
+        with active_fault(stand.venue_control, "clock-skew", ms=ms + 1_000), active_fault(stand.venue_control, "clock-skew", ms=-1_000):
             assert abs(client.get("/fapi/v1/time")["serverTime"] - now_ms() - ms) < LATE_MS
             until_pong(socket)
             assert abs(socket.next()["E"] - now_ms() - ms) < LATE_MS
@@ -334,12 +334,12 @@ def rejects(stand: Stand) -> None:
     resting = client.place("BUY", "0.010", "30000.0").found["orderId"]
     trading = client.trading()
     for code, status in {-2010: 400, -2019: 400, -2027: 400, -4108: 400, -1008: 503}.items():
-        with holding(stand.door, "reject-orders", code=code):
+        with active_fault(stand.venue_control, "reject-orders", code=code):
             assert client.place("BUY", "0.010").refused == (status, code)
             told = trading.call("order.place", **order("BUY", "0.010"))
             assert (told["status"], told["error"]["code"]) == (status, code)
             client.modify(resting, "BUY", "0.010", f"{30000 + code % 97}.0").assert_ok()
-    with holding(stand.door, "reject-orders"):
+    with active_fault(stand.venue_control, "reject-orders"):
         client.cancel(resting).assert_ok()
     assert client.position()["positionAmt"] == "0.000"
 
@@ -348,7 +348,7 @@ def swallows(stand: Stand) -> None:
     client, user = stand.client, stand.client.user_stream()
     trading = client.trading()
     with stand.venue.client() as other:
-        with holding(stand.door, "swallow-ack", method="POST"):
+        with active_fault(stand.venue_control, "swallow-ack", method="POST"):
             asked = ask_only(other, "POST", ORDER, **order("BUY", "0.010", "30000.0", newClientOrderId="unanswered"))
             user.event("ORDER_TRADE_UPDATE", c="unanswered", x="NEW")
             trading.request("order.place", **order("BUY", "0.010", "30000.0", newClientOrderId="unanswered-too"))
@@ -366,7 +366,7 @@ def swallows(stand: Stand) -> None:
 
 def tells_late(stand: Stand) -> None:
     client, user, chosen = stand.client, stand.client.user_stream(), keys_chosen(stand.client)
-    with holding(stand.door, "late-fill", ms=1_200):
+    with active_fault(stand.venue_control, "late-fill", ms=1_200):
         taken = client.place("BUY", "0.010", newOrderRespType="RESULT").found
         assert taken["status"] == "FILLED"
         later = client.place("BUY", "0.010", "30000.0").found["orderId"]
@@ -376,14 +376,14 @@ def tells_late(stand: Stand) -> None:
         assert now_ms() - events[-1]["E"] >= 1_200
         for opened in chosen:
             assert [(order["i"], order["x"]) for order in orders_until(opened, taken["orderId"], "TRADE")] == told
-    with holding(stand.door, "late-fill", ms=600_000):
+    with active_fault(stand.venue_control, "late-fill", ms=600_000):
         taken = client.place("SELL", "0.010", newOrderRespType="RESULT").found
     user.event("ORDER_TRADE_UPDATE", i=taken["orderId"], x="TRADE")
 
 
 def tells_twice(stand: Stand) -> None:
     client, user, chosen = stand.client, stand.client.user_stream(), keys_chosen(stand.client)
-    with holding(stand.door, "duplicate-fill"):
+    with active_fault(stand.venue_control, "duplicate-fill"):
         number = client.place("BUY", "0.010").found["orderId"]
         last = client.place("BUY", "0.010", "30000.0", newClientOrderId="last").found["orderId"]
         for opened in chosen:
@@ -400,25 +400,25 @@ def tells_twice(stand: Stand) -> None:
 
 def trades_elsewhere(stand: Stand) -> None:
     client, user = stand.client, stand.client.user_stream()
-    stand.door.ask("start", fault="external-trade", terms={"side": "SELL", "quantity": "0.025"})
+    stand.venue_control.request("start", fault="external-trade", terms={"side": "SELL", "quantity": "0.025"})
     events = user.until(lambda event: event["e"] == "ORDER_TRADE_UPDATE" and event["o"]["X"] == "FILLED")
     told, account = events[-1]["o"], [event for event in events if event["e"] == "ACCOUNT_UPDATE"]
     assert (told["S"], told["q"], told["o"]) == ("SELL", "0.025", "MARKET")
     assert account[-1]["a"]["P"][0]["pa"] == "-0.025"
     assert client.position()["positionAmt"] == "-0.025"
-    with pytest.raises(Usage, match="the venue refuses the trade: -2019"):
-        stand.door.ask("start", fault="external-trade", terms={"quantity": "90.000"})
+    with pytest.raises(Usage, match="the venue rejects the trade: -2019"):
+        stand.venue_control.request("start", fault="external-trade", terms={"quantity": "90.000"})
 
 
 def halts(stand: Stand) -> None:
     client, socket = stand.client, stand.client.stream(TRADES)
     resting = client.place("BUY", "0.010", "30000.0").found["orderId"]
     for status in ("HALT", "BREAK", "SETTLING", "CLOSE"):
-        with holding(stand.door, "halt", status=status):
+        with active_fault(stand.venue_control, "halt", status=status):
             assert client.get("/fapi/v1/exchangeInfo")["symbols"][0]["status"] == status
             assert client.place("BUY", "0.010").refused[1] == -4108
             assert socket.event("aggTrade")
-    with holding(stand.door, "halt"):
+    with active_fault(stand.venue_control, "halt"):
         client.cancel(resting).assert_ok()
 
 
@@ -458,7 +458,7 @@ def test_every_fault_is_expected_to_do_something() -> None:
 def test_a_fault_has_its_effect_while_it_is_held_and_none_afterwards(stand: Stand, name: str) -> None:
     stand.client.flatten()
     EFFECTS[name](stand)
-    assert stand.door.ask("held") == []
+    assert stand.venue_control.request("held") == []
     assert transcript(stand.venue) == stand.before
 
 
@@ -640,40 +640,40 @@ def _streams(client: VenueClient) -> dict[str, Any]:
 
 
 def by_stopping(stand: Stand, name: str) -> int:
-    number = int(stand.door.ask("start", fault=name)["number"])
+    number = int(stand.venue_control.request("start", fault=name)["number"])
     disturb(stand)
-    assert stand.door.ask("stop", number=number)["fault"] == name
+    assert stand.venue_control.request("stop", number=number)["fault"] == name
     return number
 
 
 def by_its_time(stand: Stand, name: str) -> int:
-    number = int(stand.door.ask("start", fault=name, seconds=0.1)["number"])
+    number = int(stand.venue_control.request("start", fault=name, seconds=0.1)["number"])
     disturb(stand)
     return number
 
 
 def with_the_connection(stand: Stand, name: str) -> int:
-    with ControlClient(stand.venue.ledger, TOKEN) as door:
-        number = int(door.ask("start", fault=name, **{"while": "connected"})["number"])
-        assert [held["number"] for held in stand.door.ask("held")] == [number]
+    with ControlClient(stand.venue.ledger, TOKEN) as venue_control:
+        number = int(venue_control.request("start", fault=name, **{"while": "connected"})["number"])
+        assert [held["number"] for held in stand.venue_control.request("held")] == [number]
         disturb(stand)
     return number
 
 
 def with_the_process(stand: Stand, name: str) -> int:
-    with AccountPoller(stand.venue.ledger, name) as asker:
+    with FaultOwnerProcess(stand.venue.ledger, name) as asker:
         number = int(asker.answer["ok"]["number"])
         disturb(stand)
-        assert [held["number"] for held in stand.door.ask("held")] == [number]
+        assert [held["number"] for held in stand.venue_control.request("held")] == [number]
         asker.kill()
     return number
 
 
 WAYS = {
     "stopped": by_stopping,
-    "its time is over": by_its_time,
-    "who asked is gone": with_the_connection,
-    "who asked was killed": with_the_process,
+    "expired": by_its_time,
+    "client disconnected": with_the_connection,
+    "client killed": with_the_process,
 }
 
 
@@ -691,8 +691,8 @@ def test_however_a_fault_ends_the_venue_is_as_before(stand: Stand, name: str, wh
         witness = client.stream(TRADES)
         witness.event("aggTrade")
         number = WAYS[why](stand, name)
-        assert stand.log.ended(number)["reason"] == ("who asked is gone" if "who asked" in why else why)
-        assert stand.door.ask("held") == []
+        assert stand.log.fault_end(number)["reason"] == ("client disconnected" if "client" in why else why)
+        assert stand.venue_control.request("held") == []
         until_pong(witness)
         in_order(witness)
     assert transcript(stand.venue) == expected
@@ -700,11 +700,11 @@ def test_however_a_fault_ends_the_venue_is_as_before(stand: Stand, name: str, wh
 
 @pytest.mark.parametrize("name", AT_ONCE)
 def test_what_is_over_at_once_is_over_whoever_asked(stand: Stand, name: str) -> None:
-    with AccountPoller(stand.venue.ledger, name) as asker:
+    with FaultOwnerProcess(stand.venue.ledger, name) as asker:
         told = asker.answer["ok"]
     assert told["remaining_seconds"] is None
-    assert stand.log.ended(told["number"])["reason"] == "it is over at once"
-    assert stand.door.ask("held") == []
+    assert stand.log.fault_end(told["number"])["reason"] == "immediate"
+    assert stand.venue_control.request("held") == []
     assert transcript(stand.venue) == stand.before
 
 
@@ -718,7 +718,7 @@ def test_a_hundred_stacks_of_faults_leave_nothing_behind(stand: Stand) -> None:
             restless.enter_context(Restless(stand.venue, habit))
         for seed in range(STACKS):
             _stack(stand, random.Random(seed))
-            assert stand.door.ask("held") == []
+            assert stand.venue_control.request("held") == []
     assert stand.log.of("bug") == []
     assert transcript(stand.venue) == expected
 
@@ -730,16 +730,16 @@ def _stack(stand: Stand, dice: random.Random) -> None:
             name = dice.choice(list(FAULTS))
             more: dict[str, Any] = {"while": "connected"} if dice.random() < 0.3 else {"seconds": 30.0}
             with suppress(Usage):  # a trade while the symbol is halted
-                mine.append(owner.ask("start", fault=name, **more)["number"])
+                mine.append(owner.request("start", fault=name, **more)["number"])
             pause(dice)
         dice.shuffle(mine)
         for number in mine[: dice.randint(0, len(mine))]:
             with suppress(LabError):  # over at once
-                owner.ask("stop", number=number)
+                owner.request("stop", number=number)
             pause(dice)
-    stand.door.ask("stop_all")
+    stand.venue_control.request("stop_all")
     for number in mine:
-        stand.log.ended(number)
+        stand.log.fault_end(number)
 
 
 def pause(dice: random.Random) -> None:
@@ -796,9 +796,9 @@ def test_effects_add_up(stand: Stand) -> None:
     socket = stand.client.stream(TRADES, QUOTES)
     socket.event("aggTrade")
     with (
-        holding(stand.door, "delay", ms=1_200),
-        holding(stand.door, "duplicate", stream=TRADES),
-        holding(stand.door, "silence", stream=QUOTES),
+        active_fault(stand.venue_control, "delay", ms=1_200),
+        active_fault(stand.venue_control, "duplicate", stream=TRADES),
+        active_fault(stand.venue_control, "silence", stream=QUOTES),
     ):
         begun = now_ms()
         found = [event for event in timed(socket, 150) if event["E"] > begun]
@@ -809,10 +809,10 @@ def test_effects_add_up(stand: Stand) -> None:
         assert numbers == sorted(numbers)
         assert Counter(numbers).most_common(1)[0][1] == 2
     socket = stand.client.stream(BARS)
-    with holding(stand.door, "wrong-types"), holding(stand.door, "broken-ohlc"):
+    with active_fault(stand.venue_control, "wrong-types"), active_fault(stand.venue_control, "broken-ohlc"):
         broken = socket.until(lambda event: event["k"]["h"] < event["k"]["l"])[-1]["k"]
         assert (type(broken["h"]), broken["x"]) == (float, 1)
-    with holding(stand.door, "garbage", text="null"), holding(stand.door, "wrong-types"):
+    with active_fault(stand.venue_control, "garbage", text="null"), active_fault(stand.venue_control, "wrong-types"):
         until_pong(socket)
         assert socket.frame() == Frame(TEXT, b"null")
 
@@ -826,11 +826,11 @@ def test_the_seed_chooses(sample_home: Path, tmp_path: Path) -> None:
         folder = tmp_path / str(next(lives))
         with (
             VenueChild(sample_home, folder, ticks=20) as venue,
-            ControlClient(venue.ledger, TOKEN) as door,
+            ControlClient(venue.ledger, TOKEN) as venue_control,
             venue.client() as client,
             venue.client() as other,
         ):
-            door.ask("start", fault="garbage", terms={"seed": seed, "share": 0.5, "stream": TRADES, "text": "0"})
+            venue_control.request("start", fault="garbage", terms={"seed": seed, "share": 0.5, "stream": TRADES, "text": "0"})
             sockets = [client.stream(TRADES), other.stream(TRADES, QUOTES)]
             sockets[0].ask("LIST_SUBSCRIPTIONS")
             sockets[1].ask("LIST_SUBSCRIPTIONS")
@@ -862,13 +862,13 @@ def test_the_event_log_has_the_begin_and_the_end_of_every_fault(stand: Stand) ->
     }
     begun = time.time()
     numbers = {
-        name: stand.door.ask("start", fault=name, terms=given.get(name, {}), seconds=60)["number"] for name in FAULTS
+        name: stand.venue_control.request("start", fault=name, terms=given.get(name, {}), seconds=60)["number"] for name in FAULTS
     }
-    held = stand.door.ask("held")
+    held = stand.venue_control.request("held")
     assert [one["fault"] for one in held] == LASTING
     assert all(59 < one["remaining_seconds"] <= 60 for one in held)
     for name in reversed(LASTING):
-        stand.door.ask("stop", number=numbers[name])
+        stand.venue_control.request("stop", number=numbers[name])
     lines = [line for line in stand.log.lines()[before:] if line["event"].startswith("fault ")]
     for name, number in numbers.items():
         first, last = [line for line in lines if line["number"] == number]
@@ -878,7 +878,7 @@ def test_the_event_log_has_the_begin_and_the_end_of_every_fault(stand: Stand) ->
         assert (first["event"], last["event"]) == ("fault begun", "fault ended")
         assert (first["fault"], last["fault"]) == (name, name)
         assert first["terms"] == FAULTS[name].terms(**given.get(name, {})).model_dump()
-        assert last["reason"] == ("it is over at once" if name in AT_ONCE else "stopped")
+        assert last["reason"] == ("immediate" if name in AT_ONCE else "stopped")
         assert first["monotonic_s"] <= last["monotonic_s"]
     assert [line["monotonic_s"] for line in lines] == sorted(line["monotonic_s"] for line in lines)
     assert sorted(numbers.values()) == list(numbers.values())
@@ -894,8 +894,8 @@ def test_the_event_log_has_the_begin_and_the_end_of_every_fault(stand: Stand) ->
     ("request_", "error"),
     [
         ({"fault": "clsoe"}, "fault 'clsoe' is not known; did you mean close"),
-        ({"fault": None}, "is not known"),
-        ({"fault": "x" * 60_000}, "is not known"),
+        ({"fault": None}, "unknown fault"),
+        ({"fault": "x" * 60_000}, "unknown fault"),
         ({"fault": "delay", "terms": {"ms": 0}}, "fault delay: ms:"),
         ({"fault": "delay", "terms": {"ms": 10**30}}, "fault delay: ms:"),
         ({"fault": "delay", "terms": {"more": 1}}, "fault delay has no term 'more'"),
@@ -907,39 +907,39 @@ def test_the_event_log_has_the_begin_and_the_end_of_every_fault(stand: Stand) ->
         ({"fault": "delay", "seconds": 3601}, "a fault lasts above 0"),
         ({"fault": "delay", "seconds": float("nan")}, "a fault lasts above 0"),
         ({"fault": "delay", "seconds": float("inf")}, "a fault lasts above 0"),
-        ({"do": "stop", "number": 10**9}, "fault 1000000000 is not held"),
+        ({"do": "stop", "number": 10**9}, "fault 1000000000 is not active"),
         ({"do": "stop"}, "number is that of a fault"),
         ({"do": "stop", "number": "1"}, "number is that of a fault"),
-        ({"do": "restart"}, "not known"),
-        ({"do": None}, "not known"),
-        ({"do": ["held"]}, "not known"),
-        ({"do": "held", "token": ""}, "the token is not this venue's"),
-        ({"do": "held", "token": TOKEN + "x"}, "the token is not this venue's"),
-        ({"do": "held", "token": TOKEN[:-1]}, "the token is not this venue's"),
-        ({"do": "held", "token": None}, "the token is not this venue's"),
-        ({"do": "held", "token": [TOKEN]}, "the token is not this venue's"),
-        ({"do": "held", "token": "\u00e4" * 10}, "the token is not this venue's"),
+        ({"do": "restart"}, "unknown command"),
+        ({"do": None}, "unknown command"),
+        ({"do": ["held"]}, "unknown command"),
+        ({"do": "held", "token": ""}, "wrong token"),
+        ({"do": "held", "token": TOKEN + "x"}, "wrong token"),
+        ({"do": "held", "token": TOKEN[:-1]}, "wrong token"),
+        ({"do": "held", "token": None}, "wrong token"),
+        ({"do": "held", "token": [TOKEN]}, "wrong token"),
+        ({"do": "held", "token": "\u00e4" * 10}, "wrong token"),
     ],
 )
 def test_the_door_says_what_is_wrong_and_stays_open(stand: Stand, request_: dict[str, Any], error: str) -> None:
-    with RawDoor(stand.venue.ledger) as door:
-        answer = door.ask(**{"do": "start", **request_})
+    with RawControlClient(stand.venue.ledger) as venue_control:
+        answer = venue_control.request(**{"do": "start", **request_})
         assert sorted(answer) == ["error", "exit_code", "hint"]
         assert error in answer["error"]
         assert answer["exit_code"] == (5 if "token" in error or "not held" in error else 2)
-        assert door.ask("held") == {"ok": []}
+        assert venue_control.request("held") == {"ok": []}
 
 
 def test_without_a_token_nothing_is_said(stand: Stand) -> None:
-    with RawDoor(stand.venue.ledger) as door:
+    with RawControlClient(stand.venue.ledger) as venue_control:
         for request in ({}, {"do": "list"}, {"do": "nonsense"}, {"do": "start", "fault": "nonsense"}):
-            door.put(json.dumps(request).encode() + b"\n")
-            assert door.answer()["error"] == "the token is not this venue's"
+            venue_control.send(json.dumps(request).encode() + b"\n")
+            assert venue_control.answer()["error"] == "wrong token"
     with (
-        pytest.raises(Environment, match="the token is not this venue's"),
+        pytest.raises(Environment, match="wrong token"),
         ControlClient(stand.venue.ledger, "wrong") as stranger,
     ):
-        stranger.ask("held")
+        stranger.request("held")
 
 
 @pytest.mark.parametrize(
@@ -950,52 +950,52 @@ def test_without_a_token_nothing_is_said(stand: Stand) -> None:
     ],
 )
 def test_a_line_that_is_no_request_is_answered(stand: Stand, line: bytes) -> None:
-    with RawDoor(stand.venue.ledger) as door:
-        door.put(line + b"\n")
-        assert door.answer()["error"] in ("a request is a JSON object", "the token is not this venue's")
-        assert door.ask("held") == {"ok": []}
+    with RawControlClient(stand.venue.ledger) as venue_control:
+        venue_control.send(line + b"\n")
+        assert venue_control.answer()["error"] in ("a request is a JSON object", "wrong token")
+        assert venue_control.request("held") == {"ok": []}
 
 
 def test_a_line_without_an_end_closes_the_connection_and_nothing_else(stand: Stand) -> None:
-    for data in (b"x" * (1 << 20), b'{"a":"' + b"x" * (1 << 20) + b'"}\n', b"x" * (MAX_LINE_BYTES + 1)):
-        with RawDoor(stand.venue.ledger) as door:
-            door.put(data)
-            assert door.answer() is None
-    with RawDoor(stand.venue.ledger) as door:
-        door.put(b'{"token":"contract","do":"he')
-        door.half_close()
-        assert (door.answer() or {"error": None})["error"] in (None, "a request is a JSON object")
-    with RawDoor(stand.venue.ledger) as door:
+    for data in (b"x" * (1 << 20), b'{"a":"' + b"x" * (1 << 20) + b'"}\n', b"x" * (MAX_REQUEST_BYTES + 1)):
+        with RawControlClient(stand.venue.ledger) as venue_control:
+            venue_control.send(data)
+            assert venue_control.answer() is None
+    with RawControlClient(stand.venue.ledger) as venue_control:
+        venue_control.send(b'{"token":"contract","do":"he')
+        venue_control.half_close()
+        assert (venue_control.answer() or {"error": None})["error"] in (None, "a request is a JSON object")
+    with RawControlClient(stand.venue.ledger) as venue_control:
         request = json.dumps({"token": TOKEN, "do": "held"}).encode() + b"\n"
         for at in range(len(request)):
-            door.put(request[at : at + 1])
-        assert door.answer() == {"ok": []}
-        door.put(request * 100)
-        assert [door.answer() for _ in range(100)] == [{"ok": []}] * 100
+            venue_control.send(request[at : at + 1])
+        assert venue_control.answer() == {"ok": []}
+        venue_control.send(request * 100)
+        assert [venue_control.answer() for _ in range(100)] == [{"ok": []}] * 100
     assert transcript(stand.venue) == stand.before
 
 
 def test_too_many_at_the_door_are_turned_away_and_those_who_are_in_stay(stand: Stand) -> None:
     with ExitStack() as stack:
-        inside = [_let_in(stack, stand) for _ in range(MAX_OPEN - 1)]
-        number = inside[0].ask("start", fault="drop", **{"while": "connected"})["ok"]["number"]
-        assert all("ok" in door.ask() for door in inside)
+        inside = [_let_in(stack, stand) for _ in range(MAX_CONTROL_CONNECTIONS - 1)]
+        number = inside[0].request("start", fault="drop", **{"while": "connected"})["ok"]["number"]
+        assert all("ok" in venue_control.request() for venue_control in inside)
         for _ in range(50):
-            outside = stack.enter_context(RawDoor(stand.venue.ledger))
+            outside = stack.enter_context(RawControlClient(stand.venue.ledger))
             assert outside.answer() is None
-        assert all([held["number"] for held in door.ask()["ok"]] == [number] for door in inside)
-    stand.log.ended(number)
-    wait_until(lambda: stand.door.ask("held") == [], "the door to have room again")
+        assert all([held["number"] for held in venue_control.request()["ok"]] == [number] for venue_control in inside)
+    stand.log.fault_end(number)
+    wait_until(lambda: stand.venue_control.request("held") == [], "the door to have room again")
 
 
-def _let_in(stack: ExitStack, stand: Stand) -> RawDoor:
+def _let_in(stack: ExitStack, stand: Stand) -> RawControlClient:
     """A connection that is answered, as soon as those of before have been seen to be gone."""
-    found: list[RawDoor] = []
+    found: list[RawControlClient] = []
 
     def comes_in() -> bool:
-        door = stack.enter_context(RawDoor(stand.venue.ledger))
-        found.append(door)
-        return "ok" in (door.ask() or {})
+        venue_control = stack.enter_context(RawControlClient(stand.venue.ledger))
+        found.append(venue_control)
+        return "ok" in (venue_control.request() or {})
 
     wait_until(comes_in, "room at the door")
     return found[-1]
@@ -1023,7 +1023,7 @@ def test_the_door_cannot_be_reached_by_the_exchanges_port(stand: Stand) -> None:
         raw.sendall(json.dumps(asked).encode() + b"\n\r\n\r\n")
         raw.settimeout(10)
         assert raw.recv(1 << 16).startswith(b"HTTP/1.")
-    assert stand.door.ask("held") == []
+    assert stand.venue_control.request("held") == []
 
 
 def test_nobody_else_may_enter_and_the_token_is_nowhere_to_be_read(tc: Tc) -> None:
@@ -1032,21 +1032,21 @@ def test_nobody_else_may_enter_and_the_token_is_nowhere_to_be_read(tc: Tc) -> No
         assert serving.stdout
         assert json.loads(serving.stdout.readline())["rest_url"]
         folder = tc.home / "runtime" / "venues" / "closed"
-        modes = {path.name: path.stat().st_mode & 0o777 for path in (folder, folder / DOOR_SOCKET, folder / TOKEN_FILE)}
-        assert modes == {"closed": 0o700, DOOR_SOCKET: 0o600, TOKEN_FILE: 0o600}
+        modes = {path.name: path.stat().st_mode & 0o777 for path in (folder, folder / CONTROL_SOCKET, folder / TOKEN_FILE)}
+        assert modes == {"closed": 0o700, CONTROL_SOCKET: 0o600, TOKEN_FILE: 0o600}
         token = read_token(folder)
         assert len(token) == 64
         for process in (serving.pid, *_children(serving.pid)):
             for name in ("cmdline", "environ"):
                 assert token not in Path(f"/proc/{process}/{name}").read_text(errors="replace")
         assert all(token not in path.read_text() for path in (folder / "events.jsonl", folder / "venue.json"))
-        with ControlClient(folder, token) as door:
-            assert door.ask("held") == []
+        with ControlClient(folder, token) as venue_control:
+            assert venue_control.request("held") == []
     finally:
         serving.terminate()
         serving.communicate(timeout=30)
     assert serving.returncode == 0
-    assert not (folder / DOOR_SOCKET).exists()
+    assert not (folder / CONTROL_SOCKET).exists()
     with pytest.raises(Environment, match="venue closed is not served"):
         ControlClient(folder, token)
 
@@ -1058,29 +1058,29 @@ def _children(pid: int) -> list[int]:
 def test_a_venue_that_was_killed_comes_back_without_its_faults(sample_home: Path, tmp_path: Path) -> None:
     with VenueChild(sample_home, tmp_path, speed=SPEED, ticks=TICKS, start="now", pace="clock") as venue:
         expected = transcript(venue)
-        with ControlClient(venue.ledger, TOKEN) as door:
+        with ControlClient(venue.ledger, TOKEN) as venue_control:
             for name in LASTING:
-                door.ask("start", fault=name)
+                venue_control.request("start", fault=name)
             venue.kill()
             with pytest.raises(Environment):
-                door.ask("held")
+                venue_control.request("held")
         with pytest.raises(Environment, match="is not served"):
             ControlClient(venue.ledger, TOKEN)
         venue.start()
-        with ControlClient(venue.ledger, TOKEN) as door:
-            assert door.ask("held") == []
-            assert door.ask("start", fault="halt")["number"] == 1
-            door.ask("stop", number=1)
+        with ControlClient(venue.ledger, TOKEN) as venue_control:
+            assert venue_control.request("held") == []
+            assert venue_control.request("start", fault="halt")["number"] == 1
+            venue_control.request("stop", number=1)
         assert transcript(venue) == expected
         venue.stop()
 
 
 def test_a_venue_that_is_stopped_ends_its_faults_first(sample_home: Path, tmp_path: Path) -> None:
     with VenueChild(sample_home, tmp_path, speed=SPEED, ticks=TICKS, start="now", pace="clock") as venue:
-        with ControlClient(venue.ledger, TOKEN) as door, venue.client() as client:
+        with ControlClient(venue.ledger, TOKEN) as venue_control, venue.client() as client:
             client.get("/fapi/v1/ping")
             for name in LASTING:
-                door.ask("start", fault=name)
+                venue_control.request("start", fault=name)
             ask_only(client, "GET", "/fapi/v1/account")
             venue.stop()
         ended = EventLog(venue.ledger).of("fault ended")

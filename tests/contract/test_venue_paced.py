@@ -9,14 +9,14 @@ import pytest
 
 from opslab.model.market.candle import MINUTE_MS
 from opslab.runs.processes.venue_control_client import ControlClient
-from tests.drivers.control_client import TOKEN, EventLog, holding
+from tests.drivers.control_client import TOKEN, EventLog, active_fault
 from tests.drivers.node_process import NodeProcess
 from tests.drivers.tc import wait_until
 from tests.drivers.venue_client import VenueChild
 from tests.oracles.ledger_state import differences
 
 MINUTE_NS = MINUTE_MS * 1_000_000
-WENT_ON = "went on without word of a candle"
+NOT_ACKNOWLEDGED = "candle not acknowledged"
 
 
 def first_close_ns(venue: VenueChild) -> int:
@@ -44,7 +44,7 @@ class Control:
 
     def tell(self, number: int) -> None:
         assert self.venue._child is not None
-        self.venue._child.tell({"handled": number})
+        self.venue._child.send({"handled": number})
 
 
 def paced(home: Path, folder: Path, **changes: Any) -> VenueChild:
@@ -56,19 +56,19 @@ def test_a_candle_waits_for_word_of_the_one_before(sample_home: Path, tmp_path: 
     with paced(sample_home, tmp_path) as venue, NodeProcess(venue.endpoints, tmp_path / "node.log") as node:
         control = Control(venue, node)
         control.reach(50)
-        with ControlClient(venue.ledger, TOKEN) as door:
+        with ControlClient(venue.ledger, TOKEN) as venue_control:
             node.wait("bar", ts_event=first_close_ns(venue) + 50 * MINUTE_NS)
-            assert door.ask("statement")["minutes"] == 51  # 50 are dealt with, and the one behind has closed
+            assert venue_control.request("statement")["minutes"] == 51  # 50 are dealt with, and the one behind has closed
             assert control.numbers() == list(range(1, 52))
             node.kill()
-            wait_until(lambda: door.ask("status")["clients"] == 0, "the node to be gone")
+            wait_until(lambda: venue_control.request("status")["clients"] == 0, "the node to be gone")
             control.tell(51)
-            assert door.ask("statement")["minutes"] == 51  # nobody follows
+            assert venue_control.request("statement")["minutes"] == 51  # nobody follows
             with NodeProcess(venue.endpoints, tmp_path / "next.log") as fresh:
                 Control(venue, fresh).reach(60)
                 assert Control(venue, fresh).numbers()[0] == 52
                 fresh.stop()
-    assert EventLog(venue.ledger).of(WENT_ON) == []
+    assert EventLog(venue.ledger).of(NOT_ACKNOWLEDGED) == []
 
 
 def test_a_lost_candle_holds_the_market_up_for_its_time_only(sample_home: Path, tmp_path: Path) -> None:
@@ -79,12 +79,12 @@ def test_a_lost_candle_holds_the_market_up_for_its_time_only(sample_home: Path, 
         control = Control(venue, node)
         control.reach(5)
         node.wait("bar", ts_event=first_close_ns(venue) + 5 * MINUTE_NS)
-        with ControlClient(venue.ledger, TOKEN) as door, holding(door, "drop", count=1, stream="btcusdt@kline_1m"):
+        with ControlClient(venue.ledger, TOKEN) as venue_control, active_fault(venue_control, "drop", count=1, stream="btcusdt@kline_1m"):
             control.tell(6)
             control.reach(12)
         assert [number for number in range(1, 13) if number not in control.numbers()] == [7]
-        (line,) = EventLog(venue.ledger).of(WENT_ON)
-        assert (line["minutes"], line["acknowledged"], line["reason"]) == (7, 6, "none came within 0.5 s")
+        (line,) = EventLog(venue.ledger).of(NOT_ACKNOWLEDGED)
+        assert (line["minutes"], line["acknowledged"], line["reason"]) == (7, 6, "none arrived within 0.5 s")
         node.stop()
 
 
@@ -105,8 +105,8 @@ def test_a_venue_that_was_killed_comes_back_and_the_node_by_itself(sample_home: 
             assert venue.start() == before
             control.tell(max(control.numbers()))
             control.reach(max(control.numbers()) + 20)
-            with ControlClient(venue.ledger, TOKEN) as door:
-                assert door.ask("statement")["minutes"] - max(control.numbers()) <= 1  # word counts over the restart
+            with ControlClient(venue.ledger, TOKEN) as venue_control:
+                assert venue_control.request("statement")["minutes"] - max(control.numbers()) <= 1  # word counts over the restart
             numbers = control.numbers()
             lost = [after - before - 1 for before, after in pairwise(numbers)]
             assert all(number >= 0 for number in lost)
@@ -126,7 +126,7 @@ def test_the_node_learns_that_the_venue_has_made_it_flat(
     with (
         VenueChild(sample_home, tmp_path, speed=60.0, pace="clock") as venue,
         NodeProcess(venue.endpoints, tmp_path / "node.log") as node,
-        ControlClient(venue.ledger, TOKEN) as door,
+        ControlClient(venue.ledger, TOKEN) as venue_control,
     ):
         node.wait("ready")
         node.place("RESTS", "BUY", "0.010", kind="limit", off=0.9)
@@ -134,8 +134,8 @@ def test_the_node_learns_that_the_venue_has_made_it_flat(
         node.place("OPENS", "BUY", "0.050")
         node.wait("order", client_order_id="OPENS", event="OrderFilled")
         for fault in faults:
-            door.ask("start", fault=fault)
-        done = door.ask("flatten", reason="a test", hold=True)
+            venue_control.request("start", fault=fault)
+        done = venue_control.request("flatten", reason="a test", hold=True)
         assert (done["canceled"], done["closed"]) == (1, "0.050")
         assert (done["statement"]["account"]["positions"], done["statement"]["account"]["open_orders"]) == ([], [])
         node.wait("order", client_order_id="RESTS", event="OrderCanceled")
@@ -144,7 +144,7 @@ def test_the_node_learns_that_the_venue_has_made_it_flat(
         told = node.state()
         assert (told["open"], told["positions"]) == ({}, [])
         assert Decimal(told["balance"]) == Decimal(done["statement"]["account"]["balances"][0]["total"])
-        door.ask("stop_all")
+        venue_control.request("stop_all")
         node.place("AGAIN", "BUY", "0.050")
         assert "code=-4087" in node.wait("order", client_order_id="AGAIN", event="OrderRejected")["reason"]
         node.place("REDUCES", "SELL", "0.050", reduce_only=True)
@@ -158,11 +158,11 @@ def test_of_balances_a_node_and_the_venue_share_the_total_alone(sample_home: Pat
     """What `venue/control/account_snapshot.py` says of the two: should the engine change, that text has to."""
     with (
         VenueChild(sample_home, tmp_path, speed=60.0, pace="clock") as venue,
-        ControlClient(venue.ledger, TOKEN) as door,
+        ControlClient(venue.ledger, TOKEN) as venue_control,
     ):
 
         def said() -> tuple[Decimal, Decimal]:
-            (row,) = door.ask("statement")["account"]["balances"]
+            (row,) = venue_control.request("statement")["account"]["balances"]
             return Decimal(row["total"]), Decimal(row["free"])
 
         with NodeProcess(venue.endpoints, tmp_path / "node.log") as node:

@@ -32,7 +32,7 @@ class PacedVenue(VenueProcess):
 
     def handled(self, bars: int) -> None:
         assert self._child is not None
-        self._child.tell({"handled": bars})
+        self._child.send({"handled": bars})
 
 
 def closes(venue: VenueProcess, rows: int) -> list[int]:
@@ -96,7 +96,7 @@ class EngineProcess:
             self._child.close()
 
     def say(self, **word: Any) -> None:
-        self._child.tell(word)
+        self._child.send(word)
 
     def signal(self, number: signal.Signals) -> None:
         self._child._signal(number)

@@ -6,12 +6,12 @@ from contextlib import suppress
 from pathlib import Path
 
 from opslab.model.messages.ledger_events import LedgerEvent, event_of
-from tests.oracles.ledger_state import Standing, standing
+from tests.oracles.ledger_state import LedgerState, ledger_state
 
 
-def standing_now(folder: Path) -> Standing:
+def standing_now(folder: Path) -> LedgerState:
     """Of the ledger in a folder, as far as it is written; nothing when there is none."""
-    return standing(_events(folder / "ledger.jsonl"))
+    return ledger_state(_events(folder / "ledger.jsonl"))
 
 
 def open_now(folder: Path) -> tuple[bool, bool]:

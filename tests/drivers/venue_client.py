@@ -58,7 +58,7 @@ class VenueChild(VenueProcess):
         """Let so many minutes be played behind those that were; the first one needs no leave but a subscription."""
         assert self._child is not None
         self._played += minutes
-        self._child.tell({"handled": self._played})
+        self._child.send({"handled": self._played})
 
     def client(self) -> "VenueClient":
         return VenueClient(self.endpoints)

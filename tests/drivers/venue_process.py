@@ -37,7 +37,7 @@ from opslab.store.venues.ledger import read_ledger
 from opslab.system import SystemClock
 from opslab.venue.account.audit import Audit, audit
 from tests.drivers.tc import wait_until
-from tests.oracles.ledger_state import Standing, standing
+from tests.oracles.ledger_state import LedgerState, ledger_state
 
 SAMPLE = "btcusdt-sample"
 SYMBOL = exchange_info_symbol("BTCUSDT")
@@ -207,8 +207,8 @@ class VenueProcess:
     def events(self) -> list[LedgerEvent]:
         return [event for events in self.transactions() for event in events]
 
-    def standing(self) -> Standing:
-        return standing(self.events())
+    def standing(self) -> LedgerState:
+        return ledger_state(self.events())
 
     def audit(self) -> Audit:
         return audit(self.transactions())

@@ -1,4 +1,4 @@
-"""An account at a venue whose market stands where the test puts it."""
+"""An account at a venue whose market prices the test sets."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ NOW_MS = 1_800_000_000_000
 
 @dataclass
 class Market:
-    """Implements `matching.MarketView`: levels of one size, a tick apart."""
+    """Implements `matching.MarketView`: levels of equal size, one tick apart."""
 
     bid: Decimal = Decimal("30000.00")
     ask: Decimal = Decimal("30000.10")
@@ -49,65 +49,67 @@ def opened(balance: str = "10000", leverage: int = 5) -> Opened:
 
 @dataclass
 class Scene:
-    """Decides, keeps and applies as the venue does; every transaction stays in `ledger`."""
+    """Decides and applies transactions as the venue does, and keeps them in `ledger`."""
 
     start: Opened = field(default_factory=opened)
     market: Market = field(default_factory=Market)
     now_ms: int = NOW_MS
 
     def __post_init__(self) -> None:
-        self.desk = MatchingEngine(INSTRUMENT)
+        self.engine = MatchingEngine(INSTRUMENT)
         self.account = Account.from_opened(self.start)
         self.ledger: list[list[LedgerEvent]] = [[self.start]]
 
-    def keep(self, events: list[LedgerEvent]) -> list[LedgerEvent]:
+    def commit(self, events: list[LedgerEvent]) -> list[LedgerEvent]:
         if events:
             self.ledger.append(events)
             for event in events:
                 self.account.apply(event)
         return events
 
-    def place(self, side: str, quantity: str, price: str | None = None, **more: Any) -> list[LedgerEvent]:
-        """A market order without a price, else a limit order, GTC unless said otherwise."""
+    def place(self, side: str, quantity: str, price: str | None = None, **extra: Any) -> list[LedgerEvent]:
+        """Place a market order (without price) or a limit order, GTC by default."""
         params: dict[str, Any] = {"symbol": "BTCUSDT", "side": side, "quantity": quantity, "type": "MARKET"}
         if price is not None:
             params |= {"type": "LIMIT", "price": price, "timeInForce": "GTC"}
-        new = parse_new_order(params | more, "BTCUSDT")
-        return self.keep(self.desk.place(self.account, self.market, new, self.now_ms))
+        new_order = parse_new_order(params | extra, "BTCUSDT")
+        return self.commit(self.engine.place(self.account, self.market, new_order, self.now_ms))
 
-    def modify(self, number: int, side: str, quantity: str, price: str) -> list[LedgerEvent]:
-        params = {"symbol": "BTCUSDT", "orderId": str(number), "side": side, "quantity": quantity, "price": price}
-        return self.keep(self.desk.modify(self.account, self.market, parse_amendment(params, "BTCUSDT"), self.now_ms))
+    def modify(self, order_id: int, side: str, quantity: str, price: str) -> list[LedgerEvent]:
+        params = {"symbol": "BTCUSDT", "orderId": str(order_id), "side": side, "quantity": quantity, "price": price}
+        return self.commit(
+            self.engine.modify(self.account, self.market, parse_amendment(params, "BTCUSDT"), self.now_ms)
+        )
 
-    def cancel(self, number: int) -> list[LedgerEvent]:
-        ref = parse_order_ref({"symbol": "BTCUSDT", "orderId": str(number)}, "BTCUSDT")
-        return self.keep(self.desk.cancel(self.account, ref, self.now_ms))
+    def cancel(self, order_id: int) -> list[LedgerEvent]:
+        ref = parse_order_ref({"symbol": "BTCUSDT", "orderId": str(order_id)}, "BTCUSDT")
+        return self.commit(self.engine.cancel(self.account, ref, self.now_ms))
 
     def cancel_all(self) -> list[LedgerEvent]:
-        return self.keep(self.desk.cancel_all(self.account, self.now_ms))
+        return self.commit(self.engine.cancel_all(self.account, self.now_ms))
 
     def leverage(self, leverage: int) -> list[LedgerEvent]:
-        return self.keep(self.desk.set_leverage(self.account, leverage, self.market.mark, self.now_ms))
+        return self.commit(self.engine.set_leverage(self.account, leverage, self.market.mark, self.now_ms))
 
     def tick(
         self, bid: str, ask: str, trade: str | None = None, size: str = "0", *, mark: bool = True
     ) -> list[LedgerEvent]:
-        """The market moves; the mark price goes with a trade, unless told not to."""
+        """Move the market. mark: the mark price follows (the trade, or the bid without one)."""
         self.market.bid, self.market.ask = Decimal(bid), Decimal(ask)
         price = None if trade is None else Decimal(trade)
         if mark:
             self.market.mark = self.market.bid if price is None else price
-        return self.keep(
-            self.desk.on_tick(self.account, price, Decimal(size), self.market.bid, self.market.ask, self.now_ms)
+        return self.commit(
+            self.engine.on_tick(self.account, price, Decimal(size), self.market.bid, self.market.ask, self.now_ms)
         )
 
     def events(self) -> list[LedgerEvent]:
         return [event for transaction in self.ledger for event in transaction]
 
-    def order(self, number: int) -> Order:
-        found = self.account.find(number, None)
-        assert found is not None
-        return found
+    def order(self, order_id: int) -> Order:
+        order = self.account.find(order_id, None)
+        assert order is not None
+        return order
 
 
 def kinds(events: Sequence[LedgerEvent]) -> list[str]:

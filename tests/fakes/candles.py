@@ -1,4 +1,4 @@
-"""Candles for the venue's tests: random ones of every kind, and the real month where it is at hand."""
+"""Candles for the tests of the venue: random ones of every kind, and a real month if it is available."""
 
 import csv
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ def btcusdt() -> Instrument:
 
 @st.composite
 def candles(draw: st.DrawFn) -> Candle:
-    """Flat and huge, on the grid and off it, near zero, without volume or with more than a float can count."""
+    """Flat and wide, on and off the grid, near zero, without volume or with more than a float can represent."""
     step = draw(st.sampled_from([1, 1, 10, 100]))
     span = draw(st.sampled_from([0, 1, 5, 300, 10**6, 10**12]))
     base = draw(st.integers(1, 10) | st.integers(1, 10**7))
@@ -42,18 +42,18 @@ def candles(draw: st.DrawFn) -> Candle:
 
 @st.composite
 def minutes(draw: st.DrawFn) -> list[Candle]:
-    """Some minutes in order, with holes."""
-    found = draw(st.lists(candles(), min_size=1, max_size=12))
-    steps = draw(st.lists(st.sampled_from([1, 1, 1, 2, 7, 200]), min_size=len(found), max_size=len(found)))
+    """Consecutive minutes with gaps."""
+    drawn = draw(st.lists(candles(), min_size=1, max_size=12))
+    steps = draw(st.lists(st.sampled_from([1, 1, 1, 2, 7, 200]), min_size=len(drawn), max_size=len(drawn)))
     open_ms, row = OPEN_MS, []
-    for candle, step in zip(found, steps, strict=True):
+    for candle, step in zip(drawn, steps, strict=True):
         open_ms += step * MINUTE_MS
         row.append(Candle(open_ms, candle.open, candle.high, candle.low, candle.close, candle.volume))
     return row
 
 
 def real_candles() -> Iterator[Candle]:
-    """The real month; skips the test where it is not at hand."""
+    """The real month; skips the test if it is not available."""
     if not REAL.exists():
         pytest.skip("no real candles: ../shared/data is absent")
     units = Units(btcusdt())

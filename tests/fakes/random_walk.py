@@ -1,4 +1,4 @@
-"""A client and a market that act at random from a seed, and sums of what the events say to hold the account against."""
+"""A random client and a random market from a seed, and sums of the events to compare the account with."""
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
@@ -16,13 +16,13 @@ FIRST = Decimal("30000.00")
 
 @dataclass
 class Sums:
-    """What the events say, added up."""
+    """Sums computed from the events."""
 
     start: Decimal
     net_traded: Decimal = Decimal(0)
     """Signed quantity."""
     paid: Decimal = Decimal(0)
-    """For what was bought, less what was got for what was sold."""
+    """Value of all buys minus value of all sells."""
     realized: Decimal = Decimal(0)
     fees: Decimal = Decimal(0)
     sides: dict[int, str] = field(default_factory=dict)
@@ -41,14 +41,16 @@ class Sums:
         elif isinstance(event, Filled):
             signed = event.quantity if self.sides[event.order_id] == "BUY" else -event.quantity
             if event.order_id in self.reducing:
-                assert self.net_traded * signed < 0, "a reduce-only order met no position of the other side"
-                assert abs(signed) <= abs(self.net_traded), "a reduce-only order went through the position"
+                assert self.net_traded * signed < 0, "a reduce-only order filled without a position to reduce"
+                assert abs(signed) <= abs(self.net_traded), "a reduce-only order reversed the position"
             self.net_traded += signed
             self.paid += signed * event.price
             self.realized += event.realized
             self.fees += event.fee
             self.filled[event.order_id] += event.quantity
-            assert self.filled[event.order_id] <= self.quantity[event.order_id], "more was filled than ordered"
+            assert self.filled[event.order_id] <= self.quantity[event.order_id], (
+                "more was filled than the order quantity"
+            )
 
 
 class Walk:
@@ -60,44 +62,44 @@ class Walk:
         self.scene = Scene(start=opened("2500", self.random.choice((1, 3, 20))), market=market)
         self.sums = Sums(self.scene.start.balance)
         self.done: Counter[str] = Counter()
-        self.told = 1
+        self.checked_count = 1
 
     def step(self) -> None:
         scene = self.scene
         scene.now_ms += self.random.randrange(3)
-        name, act = self.random.choices(self._ACTS, self._WEIGHTS)[0]
-        before = scene.account.holding
+        name, action = self.random.choices(self._ACTIONS, self._WEIGHTS)[0]
+        previous = scene.account.holding
         try:
-            act(self)
-        except ApiError as refusal:
-            self.done[f"{name} {refusal.code}"] += 1
-            assert len(scene.ledger) == self.told, "a refusal left something behind"
-            assert scene.account.holding == before
+            action(self)
+        except ApiError as error:
+            self.done[f"{name} {error.code}"] += 1
+            assert len(scene.ledger) == self.checked_count, "a rejected request has an event"
+            assert scene.account.holding == previous
         else:
             self.done[name] += 1
-        for events in scene.ledger[self.told :]:
+        for events in scene.ledger[self.checked_count :]:
             for event in events:
                 self.sums.add(event)
-        self.told = len(scene.ledger)
+        self.checked_count = len(scene.ledger)
         check(scene, self.sums)
 
     def place(self) -> None:
         random, scene, account = self.random, self.scene, self.scene.account
         side: Side = random.choice(("BUY", "SELL"))
         quantity = f"0.{random.choice((1, 4, 8, 25, 90, 300)) + random.randrange(5):03}"
-        more: dict[str, object] = {"reduceOnly": "true"} if random.random() < 0.3 else {}
+        extra: dict[str, object] = {"reduceOnly": "true"} if random.random() < 0.3 else {}
         price = None
         if random.random() < 0.75:
             away = random.choice((0, 0, 1, 2, 5, 30))
             passive = random.random() < 0.6
             best = scene.market.bid if (side == "BUY") == passive else scene.market.ask
             price = f"{best - away * TICK if (side == 'BUY') == passive else best + away * TICK}"
-            more["timeInForce"] = random.choices(("GTC", "GTX", "IOC", "FOK"), (5, 2, 1, 1))[0]
+            extra["timeInForce"] = random.choices(("GTC", "GTX", "IOC", "FOK"), (5, 2, 1, 1))[0]
         reducible = account.holding.reducible(side)
-        events = scene.place(side, quantity, price, **more)
-        if "reduceOnly" not in more and Decimal(quantity) > reducible:
-            found = margin_of(account, scene.market.mark)
-            assert found.available >= 0, "an order was accepted that the account cannot bear"
+        events = scene.place(side, quantity, price, **extra)
+        if "reduceOnly" not in extra and Decimal(quantity) > reducible:
+            margin = margin_of(account, scene.market.mark)
+            assert margin.available >= 0, "an order was accepted without sufficient margin"
         self.done["fills"] += sum(event.kind == "filled" for event in events)
 
     def modify(self) -> None:
@@ -114,7 +116,7 @@ class Walk:
         if order is not None:
             self.scene.cancel(order.order_id)
 
-    def cancel_ended(self) -> None:
+    def cancel_closed(self) -> None:
         if self.scene.account.closed:
             self.scene.cancel(self.random.choice(list(self.scene.account.closed)[-50:]))
 
@@ -137,20 +139,21 @@ class Walk:
         self.done["resting fills"] += sum(event.kind == "filled" for event in events)
 
     def restart(self) -> None:
-        """The account is what its ledger says, read again from text."""
-        self.scene.account = again(self.scene)
+        """Replace the account by a replay of its ledger, read again from text."""
+        self.scene.account = replayed(self.scene)
 
     def _any_open(self) -> Order | None:
-        found = self.scene.account.open
-        return found[self.random.choice(list(found))] if found else None
+        orders = self.scene.account.open
+        return orders[self.random.choice(list(orders))] if orders else None
 
-    _ACTS = tuple(
-        (act.__name__, act) for act in (place, tick, modify, cancel, cancel_ended, cancel_all, leverage, restart)
+    _ACTIONS = tuple(
+        (action.__name__, action)
+        for action in (place, tick, modify, cancel, cancel_closed, cancel_all, leverage, restart)
     )
     _WEIGHTS = (40, 40, 12, 5, 0.5, 0.7, 1, 0.02)
 
 
-def again(scene: Scene) -> Account:
+def replayed(scene: Scene) -> Account:
     return Account.replay(event_of(written(event)) for event in scene.events())
 
 
@@ -165,7 +168,7 @@ def check(scene: Scene, sums: Sums) -> None:
     for order in account.open.values():
         assert order.remaining > 0
         assert not order.reduce_only or holding.reducible(order.side) > 0
-    found = margin_of(account, scene.market.mark)
-    assert found.position >= 0
-    assert found.orders >= 0
+    margin = margin_of(account, scene.market.mark)
+    assert margin.position >= 0
+    assert margin.orders >= 0
     assert len(account.open) == len(account.open_by_client) <= 200

@@ -29,33 +29,33 @@ CALLS = (
     {"paper-faults": 2, "paper-halt": 6},
 )
 ON_SMALL_DISKS = {"disk-full", "paper-faults"}
-# What must have been seen, for the experiment to have tested anything.
-SEEN = {
+# Observations without which an experiment has tested nothing.
+OBSERVED = {
     "journal-bytes": {"death at a byte": "by the kernel", "death at a step": "killed", "torn end": "kept aside"},
     "record-bytes": {
         "death at a byte": "by the kernel",
         "death at a step": "killed",
         "seal": "none",
-        "check behind the seal": "torn",
+        "check after the seal": "torn",
     },
     "kill-recover": {"death at a byte": "by the kernel", "death at a step": "killed", "the next recover": "settled"},
-    "kill-control": {"exit": "-9", "found": "while running", "recover": "settled"},
+    "kill-control": {"exit": "-9", "phase": "while running", "recover": "settled"},
     "kill-engine": {"killed": "a living engine", "status": "failed"},
     "sigterm": {"exit": "130", "status": "interrupted"},
     "ctrl-c": {"exit": "130", "status": "interrupted"},
-    "disk-full": {"exit": "5", "said": "the cause"},
+    "disk-full": {"exit": "5", "error": "with its cause"},
     "race": {"to recover": "exits [0, 0]", "status": "completed"},
-    "owner": {"found": "while running", "recover of what lives": "5"},
-    "venue-kill-node": {"what the new node starts with": "what the venue has", "moment": "at an order"},
+    "owner": {"phase": "while running", "recover of a living run": "5"},
+    "venue-kill-node": {"first state of the new node": "as at the venue", "moment": "at an order"},
     "venue-kill-venue": {"candles missing from the stream": "0", "moment": "at a close"},
-    "venue-ledger": {"killed": "at a request", "candles told": "some"},
+    "venue-ledger": {"killed": "at a request", "candles received": "some"},
     "venue-hostile": {"malformed-http": "within 10 s"},
     "paper-kill-engine": {"moment": "with position and orders", "exit": "0"},
-    "paper-kill-control": {"found": "while running", "recover": "settled", "status": "interrupted"},
-    "paper-recover": {"death at a step": "killed", "the next recover": "settled", "left": "ledger kept"},
+    "paper-kill-control": {"phase": "while running", "recover": "settled", "status": "interrupted"},
+    "paper-recover": {"death at a step": "killed", "the next recover": "settled", "stage": "ledger kept"},
     "paper-faults": {"signals": "one", "ended": "failed, exit 1"},
     "paper-halt": {"status": "halted", "recover": "settled"},
-    "tamper": {"verify": "6", "place": "right", "asked": "the command"},
+    "tamper": {"verify": "6", "location": "right", "interface": "command"},
 }
 
 
@@ -97,18 +97,18 @@ def found(work: Path) -> Callable[[str], dict[str, Any]]:
 
 
 def test_every_experiment_is_here() -> None:
-    assert SEEN.keys() == EXPERIMENTS.keys() == {name for call in CALLS for name in call}
+    assert OBSERVED.keys() == EXPERIMENTS.keys() == {name for call in CALLS for name in call}
 
 
-@pytest.mark.parametrize("name", SEEN)
+@pytest.mark.parametrize("name", OBSERVED)
 def test_every_claim_holds(found: Callable[[str], dict[str, Any]], name: str) -> None:
     if name in ON_SMALL_DISKS:
         need_tools("mount", "umount", "unshare")
     document = found(name)
     assert document["violations"] == []
     assert document["trials"] > 0
-    for what, value in SEEN[name].items():
-        assert value in document["seen"].get(what, {}), (what, document["seen"])
+    for what, value in OBSERVED[name].items():
+        assert value in document["observed"].get(what, {}), (what, document["observed"])
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,7 @@ from opslab.reconciliation import result as reconciliation
 from opslab.reconciliation.result import Reason, ReconciliationResult, Tolerances
 from opslab.reconciliation.snapshot import KEYS, ROWS
 from opslab.runs.comparison.reproduce import Reproduction
-from opslab.runs.processes.venue_folder import is_served
+from opslab.runs.processes.venue_folder import is_venue_running
 from opslab.runs.record.selection import Row
 from opslab.runs.recovery import Action
 from opslab.store.layout import Layout
@@ -171,7 +171,7 @@ def runs_whose_owner_is_gone(folder: Path) -> None:
         run.process.kill()
         run.process.wait()
         venue = Layout(run.tc.home)
-        wait_until(lambda: not is_served(venue, RunId("paper-1")), "the venue to end")
+        wait_until(lambda: not is_venue_running(venue, RunId("paper-1")), "the venue to end")
 
 
 def paper_run(folder: Path, run_id: str, **paper: Any) -> PaperRun:
@@ -454,7 +454,7 @@ KILL_SWITCH_ANSWER = {field.name for field in dataclasses.fields(Switch)} - {"fi
         ("manifest.md", "manifest.json", set(Manifest.model_fields)),
         ("manifest.md", "A sealed file", set(SealedFile.model_fields)),
         ("manifest.md", "Findings of verify", words_of(Kind)),
-        ("json.md", "A row of the list", (set(Row._fields) | {"folder"}) - {"error"}),
+        ("json.md", "A row of the list", (set(Row._fields) | {"folder"}) - {"error", "error_brief"}),
         ("json.md", "A verification", set(Verification.model_fields) | set(SealFinding.model_fields) | {"hint"}),
         ("paper-results.md", "Comparison with another run", words_of(Cause) | fields_words(Parity, "verdict")),
         ("json.md", "A parity", set(Parity.model_fields) | set(FillDifference.model_fields)),

@@ -20,7 +20,7 @@ from opslab.model.primitives.instant import parse_iso
 from opslab.runs.lifecycle import RunContext
 from opslab.runs.paper.run import run_paper
 from opslab.runs.processes.venue_control_client import open_control
-from opslab.runs.processes.venue_folder import is_served
+from opslab.runs.processes.venue_folder import is_venue_running
 from opslab.runs.safety.flat_times import flat_times
 from opslab.settings import Settings
 from opslab.store.layout import Layout
@@ -60,8 +60,8 @@ class Running:
 
     def statement(self) -> Any:
         """The venue's own; None while it cannot be asked."""
-        with suppress(LabError, OSError), open_control(Layout(self.tc.home), RUN) as door:
-            return door.ask("statement")
+        with suppress(LabError, OSError), open_control(Layout(self.tc.home), RUN) as venue_control:
+            return venue_control.request("statement")
         return None
 
     def rests(self, orders: int = 20) -> None:
@@ -346,7 +346,7 @@ def test_control_that_is_killed_over_a_halt(tc: Tc) -> None:
 
 def recovered(tc: Tc) -> str:
     """What `tc run recover` says of it, once its venue has ended."""
-    wait_until(lambda: not is_served(Layout(tc.home), RunId(RUN)), "the venue to end", 60)
+    wait_until(lambda: not is_venue_running(Layout(tc.home), RunId(RUN)), "the venue to end", 60)
     [found] = tc.json("run", "recover", RUN)["runs"]
     assert found["action"] == "settled"
     return str(found["message"])

@@ -51,7 +51,7 @@ class Own:
         return section
 
     def end(self) -> None:
-        self.log.tell("run_completed", {"ended_by": "max_bars"})
+        self.log.append("run_completed", {"ended_by": "max_bars"})
         finish(self.folder, self.log.metadata, SystemClock(), reports=True)
 
     @property

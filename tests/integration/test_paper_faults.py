@@ -117,7 +117,7 @@ def test_a_venue_that_is_killed_is_started_again_with_its_account_and_the_node_c
         run.kill_child("venue")
         lost = run.wait_for("venue_lost")
         before = ledger.read_bytes()
-        assert lost["payload"]["reason"] == "the venue process died of SIGKILL (by somebody else, or out of memory)"
+        assert lost["payload"]["reason"] == "the venue process died of SIGKILL (killed from outside, or out of memory)"
         again = run.wait_for("venue_started", lambda told: told["start_number"] == 2)
         first = run.told("venue_started")[0]
         assert again["payload"]["rest_url"] == first["rest_url"]

@@ -86,7 +86,7 @@ def test_at_full_speed_the_venue_waits_for_the_new_engine(tc: Tc) -> None:
     assert facts.bars_missed <= 1
     assert facts.bars_seen + facts.bars_missed == 60
     said = (run.folder / "logs" / "venue-events.jsonl").read_text()
-    assert "none came within" not in said  # it did not wait for word of the dead
+    assert "none arrived within" not in said  # it did not wait for word of the dead
     assert killed["payload"]["bars"] < 60
 
 

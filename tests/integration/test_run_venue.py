@@ -12,7 +12,7 @@ from opslab.cli.app import app
 from opslab.errors import AlreadyExists, Corrupt, Environment, NotFound
 from opslab.model.messages.venue_messages import VenuePlan
 from opslab.model.primitives.ids import RunId, VenueId
-from opslab.runs.processes.venue_folder import drop_venue, is_served, keep_venue, prepare_run_venue
+from opslab.runs.processes.venue_folder import drop_venue, is_venue_running, keep_venue, prepare_run_venue
 from opslab.store.layout import Layout
 from opslab.store.venues.ledger import read_ledger
 from tests.drivers.tc import Tc
@@ -172,7 +172,7 @@ def test_the_event_log_is_kept_with_its_older_part_and_without_this_machines_pat
 
 def test_nothing_is_kept_or_dropped_while_it_is_served(served: RunVenue) -> None:
     run_folder = served.layout.run(RUN)
-    assert is_served(served.layout, RUN)
+    assert is_venue_running(served.layout, RUN)
     with pytest.raises(Environment, match=f"venue {RUN} is still served"):
         keep_venue(served.ledger, run_folder, plain)
     with pytest.raises(Environment, match="is still served"):
@@ -180,7 +180,7 @@ def test_nothing_is_kept_or_dropped_while_it_is_served(served: RunVenue) -> None
     assert not run_folder.exists()
     assert {path.name for path in served.ledger.iterdir()} >= FILES
     served.stop()
-    assert not is_served(served.layout, RUN)
+    assert not is_venue_running(served.layout, RUN)
 
 
 def test_a_venue_that_is_not_the_runs_is_not_dropped(venue: RunVenue, home: Path) -> None:

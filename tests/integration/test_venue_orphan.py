@@ -13,7 +13,7 @@ from opslab.model.primitives.ids import RunId
 from opslab.runs.processes.venue_control_client import ControlClient
 from opslab.store.layout import Layout
 from opslab.system import SystemClock
-from tests.drivers.control_client import TOKEN, EventLog, RawDoor
+from tests.drivers.control_client import TOKEN, EventLog, RawControlClient
 from tests.drivers.venue_client import Closed, Socket, VenueChild, VenueClient
 from tests.drivers.venue_owner import Control
 
@@ -79,9 +79,9 @@ def test_what_its_clients_do_not_flatten_it_flattens_at_the_deadline(sample_home
     with orphan(sample_home, tmp_path, on_orphan="flatten", orphan_seconds=1.0) as found:
         found.trade()
         user = found.client.user_stream()
-        with ControlClient(found.venue.ledger, TOKEN) as door:
+        with ControlClient(found.venue.ledger, TOKEN) as venue_control:
             for fault in ("halt", "http"):
-                door.ask("start", fault=fault)
+                venue_control.request("start", fault=fault)
             found.control.die()
             assert not found.control.venue_ended(0.5)
             assert found.control.venue_ended(SOON)
@@ -97,7 +97,7 @@ def test_what_its_clients_do_not_flatten_it_flattens_at_the_deadline(sample_home
         assert (gone["on_orphan"], gone["seconds"]) == ("flatten", 1.0)
         assert (flat["canceled"], flat["closed"], flat["hold"]) == (2, "0.050", True)
         assert (ended["reason"], ended["position"], ended["open_orders"]) == (
-            "the time for its clients is over",
+            "the time for clients is over",
             "0.000",
             0,
         )
@@ -114,7 +114,7 @@ def test_it_serves_on_until_its_clients_are_flat_and_gone(sample_home: Path, tmp
         assert found.control.venue_ended(SOON)
         assert found.stands() == ("0.000", 0)
         assert found.events()["account flattened"]["canceled"] == 0
-        assert found.events()["ended without control"]["reason"] == "the account is flat, and its clients are gone"
+        assert found.events()["ended without control"]["reason"] == "the account is flat and no client is connected"
 
 
 def test_it_waits_for_a_client_that_may_come_back_to_flatten(sample_home: Path, tmp_path: Path) -> None:
@@ -138,7 +138,7 @@ def test_left_alone_it_leaves_the_account_as_it_is_and_goes_with_its_clients(sam
         assert found.control.venue_ended(SOON)
         assert found.stands() == ("0.050", 2)
         ended = found.events()["ended without control"]
-        assert (ended["reason"], ended["position"], ended["open_orders"]) == ("its clients are gone", "0.050", 2)
+        assert (ended["reason"], ended["position"], ended["open_orders"]) == ("no client is connected", "0.050", 2)
 
 
 def test_clients_that_stay_are_left_at_the_deadline(sample_home: Path, tmp_path: Path) -> None:
@@ -171,7 +171,7 @@ def test_a_signal_ends_it_at_once_as_it_was_to_end(
         found.control.ask_venue_to_end()
         assert found.control.venue_ended(SOON)
         assert found.stands() == stands
-        assert found.events()["ended without control"]["reason"] == "it was asked to"
+        assert found.events()["ended without control"]["reason"] == "stop requested"
 
 
 def test_a_signal_while_control_lives_ends_it_without_more(sample_home: Path, tmp_path: Path) -> None:
@@ -190,13 +190,13 @@ def test_no_order_of_its_clients_reopens_what_it_has_flattened(sample_home: Path
         trading.call("order.place", **order)
         on_its_way = trading.request("order.place", **order)
         deadline = time.monotonic() + SOON
-        with ControlClient(found.venue.ledger, TOKEN) as door:
-            done = door.ask("flatten", reason="a test", hold=True)
+        with ControlClient(found.venue.ledger, TOKEN) as venue_control:
+            done = venue_control.request("flatten", reason="a test", hold=True)
             assert (done["canceled"], done["closed"]) == (0, "0.050")
             assert done["statement"]["account"]["positions"] == []
             answer = trading.until(lambda message: message.get("id") == on_its_way, deadline - time.monotonic())[-1]
             assert (answer["status"], answer["error"]["code"]) == (400, -4087)
-            assert door.ask("statement")["account"]["positions"] == []
+            assert venue_control.request("statement")["account"]["positions"] == []
 
 
 @pytest.mark.parametrize("torn", [b"", b'{"handled": ', b'["handled"]\n', b'{"handled": "many"}\n', b"\xff\n"])
@@ -216,13 +216,13 @@ def test_a_control_that_dies_in_the_middle_of_a_word_is_missed_all_the_same(
 
 
 def test_the_door_asks_for_a_reason(sample_home: Path, tmp_path: Path) -> None:
-    with VenueChild(sample_home, tmp_path, start="now") as venue, RawDoor(venue.ledger) as door:
+    with VenueChild(sample_home, tmp_path, start="now") as venue, RawControlClient(venue.ledger) as venue_control:
         for wrong in ({}, {"reason": ""}, {"reason": 3}, {"reason": "x" * 201}, {"reason": "x", "hold": "yes"}):
-            answer = door.ask("flatten", **wrong)
+            answer = venue_control.request("flatten", **wrong)
             assert (answer["exit_code"], answer["error"]) == (
                 2, "why is a text of at most 200 characters, hold is true or false",
             )  # fmt: skip
-        assert door.ask("flatten", reason="x")["ok"]["closed"] == "0"
+        assert venue_control.request("flatten", reason="x")["ok"]["closed"] == "0"
 
 
 @pytest.mark.parametrize("when", ["before", "behind"])

@@ -21,6 +21,7 @@ from opslab.nautilus.strategy.guarded import StrategyRecorder
 from opslab.nautilus.strategy.scenarios import OrderLifecycleDemo, make
 from opslab.runs.planning.plan import BacktestPlan
 from opslab.settings import Settings
+from opslab.store.files import link_folder
 
 
 class Silent:
@@ -50,6 +51,7 @@ def ran(home: str, spec: str, scenario: type[OrderLifecycleDemo]) -> tuple[dict[
     instrument = instrument_of(plan.symbol)
     with tempfile.TemporaryDirectory() as work:
         plan = plan.model_copy(update={"work_path": work})
+        link_folder(backtest.bars_link(plan), Path(plan.bars_path))
         backtest._overlay(plan)
         node = BacktestNode([backtest._config(plan, instrument)])
         node.build()

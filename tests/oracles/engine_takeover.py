@@ -9,7 +9,7 @@ from typing import Any
 
 from opslab.model.messages.ledger_events import Accepted, Filled, LedgerEvent, event_of
 from opslab.model.primitives.instant import NS_PER_MINUTE, NS_PER_MS, parse_iso
-from tests.oracles.ledger_state import standing
+from tests.oracles.ledger_state import ledger_state
 from tests.oracles.paper_truth import rows_of
 
 Event = dict[str, Any]
@@ -62,8 +62,8 @@ def _unclaimed(folder: Path, events: Iterable[Event], lost: Event) -> Iterator[s
         return
     until, lost_ms = odd + 2, parse_iso(lost["time"]) // NS_PER_MS
     ledger = list(_ledger(folder))
-    before = standing(event for _, event in ledger if event.time_ms <= lost_ms)
-    then = standing(event for minute, event in ledger if minute <= until)
+    before = ledger_state(event for _, event in ledger if event.time_ms <= lost_ms)
+    then = ledger_state(event for minute, event in ledger if minute <= until)
     left = set(before.open) & set(then.open)
     if left:
         yield f"orders of the lost engine that nobody canceled until minute {until}: {sorted(left)}"

@@ -1,4 +1,4 @@
-"""What a venue's ledger comes to, as a reader of its own adds it up, and whether a node says the same."""
+"""Account state computed independently from a venue's ledger, and its comparison with the state of a node."""
 
 from collections.abc import Iterable, Set
 from dataclasses import dataclass, field
@@ -10,22 +10,22 @@ from nautilus_trader.adapters.binance import decode_binance_futures_client_order
 from opslab.model.messages.ledger_events import Accepted, Amended, Canceled, Expired, Filled, LedgerEvent, Opened
 
 CLAIMS = "S-001"
-"""The strategy that the node gives what it finds at the venue."""
-_ENTRY_OFF = 1e-9
-"""As far as a price that the engine keeps in a float may be off, relatively."""
+"""The strategy to which the node assigns orders and positions found at the venue."""
+_ENTRY_TOLERANCE = 1e-9
+"""Maximum relative difference of an entry price: the engine keeps it in a float."""
 
 
 def plain(client_order_id: str) -> str:
-    """As the engine knows it: the adapter puts something before it on its way to the venue."""
+    """The client order id of the engine, without the prefix that the adapter adds."""
     return decode_binance_futures_client_order_id(client_order_id)
 
 
 @dataclass(slots=True)
-class Standing:
-    """What a ledger's events come to, as a reader of its own adds them up."""
+class LedgerState:
+    """The state after the events of a ledger, computed without the code of the venue."""
 
     orders: dict[int, dict[str, Any]] = field(default_factory=dict)
-    """All that were accepted, by number, with what became of them."""
+    """All accepted orders by order id, with their current state."""
     trades: dict[int, Filled] = field(default_factory=dict)
     wallet: Decimal = Decimal(0)
     position: Decimal = Decimal(0)
@@ -40,68 +40,68 @@ class Standing:
 
     @property
     def entry(self) -> Decimal | None:
-        """Price that the position was entered at, on average."""
+        """Average entry price of the position."""
         return self.cost / self.position if self.position else None
 
 
-def standing(events: Iterable[LedgerEvent]) -> Standing:
-    found = Standing()
+def ledger_state(events: Iterable[LedgerEvent]) -> LedgerState:
+    state = LedgerState()
     for event in events:
         match event:
             case Opened():
-                found.wallet = event.balance
+                state.wallet = event.balance
             case Accepted():
-                found.orders[event.order_id] = {**event.model_dump(), "filled": Decimal(0), "status": "NEW"}
+                state.orders[event.order_id] = {**event.model_dump(), "filled": Decimal(0), "status": "NEW"}
             case Filled():
-                order = found.orders[event.order_id]
+                order = state.orders[event.order_id]
                 order["filled"] += event.quantity
                 order["status"] = "FILLED" if order["filled"] == order["quantity"] else "PARTIALLY_FILLED"
-                found.trades[event.trade_id] = event
-                found.wallet, found.position, found.cost = event.wallet, event.position, event.cost
-                found.fees += event.fee
+                state.trades[event.trade_id] = event
+                state.wallet, state.position, state.cost = event.wallet, event.position, event.cost
+                state.fees += event.fee
             case Amended():
-                found.orders[event.order_id] |= {"quantity": event.quantity, "price": event.price}
+                state.orders[event.order_id] |= {"quantity": event.quantity, "price": event.price}
             case Canceled():
-                found.orders[event.order_id]["status"] = "CANCELED"
+                state.orders[event.order_id]["status"] = "CANCELED"
             case Expired():
-                found.orders[event.order_id]["status"] = "EXPIRED"
-    return found
+                state.orders[event.order_id]["status"] = "EXPIRED"
+    return state
 
 
 def differences(
-    told: dict[str, Any], stands: Standing, *, entry_off: float = _ENTRY_OFF, given_up: Set[str] = frozenset()
+    node: dict[str, Any], ledger: LedgerState, *, entry_off: float = _ENTRY_TOLERANCE, given_up: Set[str] = frozenset()
 ) -> list[str]:
-    """Where what a node told of its cache is not what the ledger says; empty when all of it is the same.
+    """Differences between the reported cache of a node and the ledger; empty if there are none.
 
-    given_up: ids of orders that the ledger may have open while the node has them canceled.
+    given_up: ids of orders that may be open in the ledger while the node has them as canceled.
     """
-    found = []
-    ours = {
+    differing = []
+    node_orders = {
         int(order["venue_order_id"]): (id, order["side"], order["quantity"], order["filled"], order["price"])
-        for id, order in told["open"].items()
+        for id, order in node["open"].items()
     }
-    theirs = {
+    ledger_orders = {
         number: (plain(order["client_order_id"]), order["side"], order["quantity"], order["filled"], order["price"])
-        for number, order in stands.open.items()
-        if not ((id := plain(order["client_order_id"])) in given_up and told["closed"].get(id) == "CANCELED")
+        for number, order in ledger.open.items()
+        if not ((id := plain(order["client_order_id"])) in given_up and node["closed"].get(id) == "CANCELED")
     }
-    for number in ours.keys() | theirs.keys():
-        one, other = ours.get(number), theirs.get(number)
-        same = one and other and one[:2] == other[:2] and [Decimal(text) for text in one[2:]] == list(other[2:])
+    for number in node_orders.keys() | ledger_orders.keys():
+        ours, theirs = node_orders.get(number), ledger_orders.get(number)
+        same = ours and theirs and ours[:2] == theirs[:2] and [Decimal(text) for text in ours[2:]] == list(theirs[2:])
         if not same:
-            found.append(f"order {number}: the node has {one}, the ledger {other}")
-    if told["in_flight"]:
-        found.append(f"in flight: {told['in_flight']}")
-    strangers = {each["strategy"] for each in (*told["open"].values(), *told["positions"])} - {CLAIMS}
-    if strangers:
-        found.append(f"not the strategy's own: {strangers}")
-    position = sum((Decimal(each["quantity"]) for each in told["positions"]), Decimal(0))
-    if position != stands.position or len(told["positions"]) > 1:
-        found.append(f"position: the node has {told['positions']}, the ledger {stands.position}")
-    elif stands.entry is not None:
-        entry = told["positions"][0]["entry"]
-        if abs(entry / float(stands.entry) - 1) > entry_off:
-            found.append(f"entry: the node has {entry}, the ledger {stands.entry}")
-    if told["balance"] is None or Decimal(told["balance"]) != stands.wallet:
-        found.append(f"balance: the node has {told['balance']}, the ledger {stands.wallet}")
-    return found
+            differing.append(f"order {number}: the node has {ours}, the ledger {theirs}")
+    if node["in_flight"]:
+        differing.append(f"in flight: {node['in_flight']}")
+    foreign = {each["strategy"] for each in (*node["open"].values(), *node["positions"])} - {CLAIMS}
+    if foreign:
+        differing.append(f"foreign strategies: {foreign}")
+    position = sum((Decimal(each["quantity"]) for each in node["positions"]), Decimal(0))
+    if position != ledger.position or len(node["positions"]) > 1:
+        differing.append(f"position: the node has {node['positions']}, the ledger {ledger.position}")
+    elif ledger.entry is not None:
+        entry = node["positions"][0]["entry"]
+        if abs(entry / float(ledger.entry) - 1) > entry_off:
+            differing.append(f"entry: the node has {entry}, the ledger {ledger.entry}")
+    if node["balance"] is None or Decimal(node["balance"]) != ledger.wallet:
+        differing.append(f"balance: the node has {node['balance']}, the ledger {ledger.wallet}")
+    return differing

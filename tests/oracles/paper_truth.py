@@ -13,7 +13,7 @@ from opslab.model.primitives.ids import RunId
 from opslab.settings import Settings
 from tests.drivers.paper_run import END_SECONDS, PaperRun, living_in
 from tests.drivers.tc import Tc
-from tests.oracles.ledger_state import Standing, plain, standing
+from tests.oracles.ledger_state import LedgerState, ledger_state, plain
 
 ENDINGS = ("run_completed", "run_failed", "run_interrupted", "run_halted")
 EXITS = {"failed": 1, "halted": 4, "interrupted": 130, "safety_blocked": 4}
@@ -60,9 +60,9 @@ def _untruths(tc: Tc, run_id: str, code: int | None) -> Iterator[str]:
     yield from _account(folder, shown, stands)
 
 
-def ledger_of(folder: Path) -> Standing:
+def ledger_of(folder: Path) -> LedgerState:
     """What the ledger in a run's folder comes to."""
-    return standing(_ledger(folder))
+    return ledger_state(_ledger(folder))
 
 
 def _ledger(folder: Path) -> Iterator[LedgerEvent]:
@@ -98,7 +98,7 @@ def rows_of(folder: Path, name: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / f"{name}.jsonl").read_text().splitlines()]
 
 
-def _rows(folder: Path, stands: Standing) -> Iterator[str]:
+def _rows(folder: Path, stands: LedgerState) -> Iterator[str]:
     """Nothing lost, nothing invented: the rows are the ledger's, and what never came there says so."""
     fills = [
         (int(row["trade_id"]), int(row["venue_order_id"]), Decimal(row["last_px"]), Decimal(row["last_qty"]))
@@ -128,7 +128,7 @@ def _rows(folder: Path, stands: Standing) -> Iterator[str]:
         yield "an order has two rows"
 
 
-def _told(events: list[dict[str, Any]], stands: Standing) -> Iterator[str]:
+def _told(events: list[dict[str, Any]], stands: LedgerState) -> Iterator[str]:
     """Whatever an engine was told of its orders is in the ledger."""
     names = {plain(one["client_order_id"]) for one in stands.orders.values()}
     for event in events:
@@ -140,7 +140,7 @@ def _told(events: list[dict[str, Any]], stands: Standing) -> Iterator[str]:
             yield f"an engine was told {told['type']} of {told['client_order_id']}, which the ledger does not have"
 
 
-def _account(folder: Path, shown: dict[str, Any], stands: Standing) -> Iterator[str]:
+def _account(folder: Path, shown: dict[str, Any], stands: LedgerState) -> Iterator[str]:
     counters = shown["metrics"]
     kept = next((name for name in ("bars", "partial-bars") if (folder / f"{name}.jsonl").exists()), None)
     bars = {row["ts_event"] for row in rows_of(folder, kept)} if kept else set()

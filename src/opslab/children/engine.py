@@ -44,6 +44,7 @@ from opslab.nautilus.strategy import user_strategy as own
 from opslab.nautilus.strategy.guarded import Guarded, StrategyRecorder, bind
 from opslab.nautilus.strategy.live_recorder import LiveStrategyRecorder
 from opslab.nautilus.strategy.scenarios import SCENARIOS, Scenario, make
+from opslab.store.files import link_folder
 from opslab.system import SystemClock
 
 _PROGRESS_SECONDS = 0.25
@@ -67,19 +68,27 @@ def main(scenarios: dict[tuple[str, str], type[Scenario]], descriptor: int, *, p
     if isinstance(plan, LivePlan):  # before there is a second thread, so that no thread can be hit
         signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     frames = MessagePipe(descriptor)
-    clean = redactor(plan.strategy.folder if isinstance(plan.strategy, UserStrategyPlan) else None)
+    redact = redactor(plan.strategy.folder if isinstance(plan.strategy, UserStrategyPlan) else None)
     ended = threading.Event()
     if isinstance(plan, LivePlan):
-        return _live(plan, scenarios, frames, orders, clean, ended, polls_switch)
+        return _live(plan, scenarios, frames, orders, redact, ended, polls_switch)
     results = Results(lambda file, row: frames.send({"row": row, "file": file}))
-    watch = StrategyRecorder(frames=frames, results=results, order_events=plan.order_events, clean=clean)
+    watch = StrategyRecorder(frames=frames, results=results, order_events=plan.order_events, redact=redact)
     threading.excepthook = _thread_raised(watch)
     for number in _SIGNALS:
         signal.signal(number, _stopper(watch))
     threading.Thread(target=_leave_with_parent, args=(watch, orders), name="parent", daemon=True).start()
     threading.Thread(target=_tell_progress, args=(watch, ended), name="progress", daemon=True).start()
     watch_switch(plan, backtest_halt(watch), polls=polls_switch)
-    return _ended(watch, frames, ended, lambda: backtest.run(plan, _strategy(plan, scenarios, watch), watch))
+    return _ended(watch, frames, ended, lambda: _backtest(plan, scenarios, watch))
+
+
+def _backtest(
+    plan: EnginePlan, scenarios: dict[tuple[str, str], type[Scenario]], watch: StrategyRecorder
+) -> backtest.EngineOutcome:
+    strategy = _strategy(plan, scenarios, watch)
+    link_folder(backtest.bars_link(plan), Path(plan.bars_path))
+    return backtest.run(plan, strategy, watch)
 
 
 def _live(
@@ -87,7 +96,7 @@ def _live(
     scenarios: dict[tuple[str, str], type[Scenario]],
     frames: MessagePipe,
     orders: BinaryIO,
-    clean: PathRedactor,
+    redact: PathRedactor,
     ended: threading.Event,
     polls_switch: bool,
 ) -> int:
@@ -95,7 +104,7 @@ def _live(
         frames=frames,
         results=Results(_no_row, at_once=True),
         order_events=plan.order_events,
-        clean=clean,
+        redact=redact,
         clock=SystemClock(),
         bar_type=plan.bar_type,
         skips_stale_bars=isinstance(plan.strategy, ScenarioPlan),
@@ -134,12 +143,12 @@ def _ended(
     try:
         outcome = run()
     except own.Unusable as unusable:  # it was inspected before: its files have changed, or it depends on chance
-        failure = Failure(kind="strategy", message=watch.clean(str(unusable)))
+        failure = Failure(kind="strategy", message=watch.redact(str(unusable)))
         frames.send({"failure": failure.model_dump()})
     except Exception as error:  # noqa: BLE001  (anything that kept the engine from running)
         text = "".join(traceback.format_exception(error))
-        message = watch.clean(f"{type(error).__name__}: {error}")
-        failure = Failure(kind="engine", message=message, detail=watch.clean(text))
+        message = watch.redact(f"{type(error).__name__}: {error}")
+        failure = Failure(kind="engine", message=message, detail=watch.redact(text))
         frames.send({"failure": failure.model_dump()})
     else:
         cost = EngineCost(

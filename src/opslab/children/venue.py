@@ -1,7 +1,7 @@
-"""The venue child: one exchange, until it is told to stop. Started as `python -P -m opslab.children.venue FD`.
+"""The venue process: serves one exchange until it is stopped. Started as `python -P -m opslab.children.venue FD`.
 
-Reads a `VenuePlan` from standard input, which stays open as long as control lives; sends frames to descriptor FD.
-SIGTERM and SIGINT stop it cleanly; so does the end of standard input, after what the plan says of control's death.
+Reads a `VenuePlan` from standard input, which stays open as long as control lives; sends messages to descriptor FD.
+SIGTERM and SIGINT stop it cleanly; the end of standard input does so too, after the plan's orphan policy.
 """
 
 import asyncio
@@ -35,78 +35,80 @@ from opslab.venue.account.account import Account
 from opslab.venue.venue import Venue
 
 _PROGRESS_SECONDS = 0.5
-REMEMBERED = 1_500
-"""Minutes before the one that the replay goes on with which clients can ask for."""
+HISTORY_MINUTES = 1_500
+"""Minutes before the replay's position that clients can request."""
 
 
 def main(descriptor: int) -> int:
-    """Serve the plan on standard input. Exit 0 when it was stopped, 5 when it could not serve."""
+    """Serve the plan on standard input. Exit code 0 when it was stopped, else that of the error."""
     os.set_inheritable(descriptor, False)
-    frames = MessagePipe(descriptor)
+    pipe = MessagePipe(descriptor)
     stream = os.fdopen(os.dup(0), "rb")
     plan = VenuePlan.model_validate_json(stream.readline())
     try:
         with ExitStack() as stack:
-            asyncio.run(_serve(plan, stream, frames, stack))
+            asyncio.run(_serve(plan, stream, pipe, stack))
     except LabError as refused:
-        frames.send({"refused": {"message": refused.message, "hint": refused.hint, "exit_code": refused.exit_code}})
-        frames.close()
+        pipe.send({"refused": {"message": refused.message, "hint": refused.hint, "exit_code": refused.exit_code}})
+        pipe.close()
         return refused.exit_code
-    frames.close()
+    pipe.close()
     return 0
 
 
-async def _serve(plan: VenuePlan, stream: BinaryIO, frames: MessagePipe, stack: ExitStack) -> None:
+async def _serve(plan: VenuePlan, stream: BinaryIO, pipe: MessagePipe, stack: ExitStack) -> None:
     clock = SystemClock()
     instrument = instrument_of(plan.symbol)
     ledger = stack.enter_context(LedgerFile(Path(plan.ledger), clock))
-    write_token(Path(plan.ledger), plan.token)  # only now: another venue of the name may be served with its own
+    write_token(Path(plan.ledger), plan.token)  # after the lock: a running venue of this name has its own token
     account = _account(plan, instrument, ledger, clock.now_ns() // NS_PER_MS)
-    begin = ledger.moment()
+    position = ledger.moment()
     log = VenueLog(Path(plan.ledger), clock)
     stack.callback(log.close)
 
-    def log_event(what: str, more: dict[str, object]) -> None:
-        if log.write(what, more):
-            frames.offer({"log": {"event": what, **more}})
+    def log_event(event: str, fields: dict[str, object]) -> None:
+        if log.write(event, fields):
+            pipe.offer({"log": {"event": event, **fields}})
 
-    venue = Venue(plan, instrument, account, ledger, clock, begin, log_event)
+    venue = Venue(plan, instrument, account, ledger, clock, position, log_event)
     if ledger.torn_bytes:
-        log_event("torn end of the ledger kept aside", {"bytes": ledger.torn_bytes})
-    candles = _stand_at(venue, _candles(plan, instrument, begin.minute), begin.minute, clock.now_ns() // NS_PER_MS)
+        log_event("torn end of the ledger moved aside", {"bytes": ledger.torn_bytes})
+    candles = _apply_history(
+        venue, _candles(plan, instrument, position.minute), position.minute, clock.now_ns() // NS_PER_MS
+    )
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, venue.stop)
-    threading.Thread(target=_listen_to_parent, args=(stream, plan, venue, loop), name="parent", daemon=True).start()
-    telling = asyncio.ensure_future(_tell_progress(venue, frames))
+    threading.Thread(target=_read_control, args=(stream, plan, venue, loop), name="parent", daemon=True).start()
+    progress = asyncio.ensure_future(_send_progress(venue, pipe))
     try:
-        await venue.run(plan.host, Path(plan.ledger), candles, lambda endpoints: _listening(frames, endpoints))
+        await venue.run(plan.host, Path(plan.ledger), candles, lambda endpoints: _listening(pipe, endpoints))
     finally:
-        telling.cancel()
-        frames.send({"ended": venue.progress().model_dump()})
+        progress.cancel()
+        pipe.send({"ended": venue.progress().model_dump()})
 
 
 def _account(plan: VenuePlan, instrument: Instrument, ledger: LedgerFile, now_ms: int) -> Account:
-    """As its ledger has it; opened now when that is empty. Raises Corrupt."""
+    """The account from its ledger; a new one when the ledger is empty. Raises Corrupt."""
 
     def history() -> Iterator[LedgerEvent]:
         for transaction in ledger.history():
             try:
                 yield from map(event_of, transaction.events)
             except ValueError:
-                raise Corrupt(f"the venue's ledger, line {transaction.number}: holds what is no event") from None
+                raise Corrupt(f"the venue's ledger, line {transaction.number}: invalid event") from None
 
     events = history()
     first = next(events, None)
     if first is None:
-        asked = plan.account
+        account = plan.account
         opened = Opened(
             asset=plan.symbol["marginAsset"],
             symbol=instrument.symbol,
-            balance=asked.balance,
-            leverage=asked.leverage,
-            maker_fee=asked.maker_fee,
-            taker_fee=asked.taker_fee,
+            balance=account.balance,
+            leverage=account.leverage,
+            maker_fee=account.maker_fee,
+            taker_fee=account.taker_fee,
             dataset=plan.fingerprint,
             time_ms=now_ms,
         )
@@ -121,33 +123,33 @@ def _chained(first: LedgerEvent, others: Iterator[LedgerEvent]) -> Iterator[Ledg
 
 
 def _candles(plan: VenuePlan, instrument: Instrument, minute: int) -> Iterator[tuple[int, Candle]]:
-    """(row, candle), from so far before `minute` that clients find a history."""
+    """(row, candle), from HISTORY_MINUTES before `minute` on."""
     return playback(
         Layout(Path(plan.home)),
         DatasetId(plan.dataset),
         instrument,
-        first_row=max(0, minute - REMEMBERED),
+        first_row=max(0, minute - HISTORY_MINUTES),
         start_ms=plan.start_ms,
         end_ms=plan.end_ms,
     )
 
 
-def _stand_at(venue: Venue, rows: Iterator[tuple[int, Candle]], minute: int, now_ms: int) -> Iterator[Candle]:
-    """Let the minutes before have happened, and stand at the open of the one to go on with."""
-    found: tuple[int, Candle] | None = None
-    for found in rows:
-        row, candle = found
+def _apply_history(venue: Venue, rows: Iterator[tuple[int, Candle]], minute: int, now_ms: int) -> Iterator[Candle]:
+    """Apply the minutes before `minute` and open the market at that one; the candles from there on."""
+    last: Candle | None = None
+    for row, candle in rows:
+        last = candle
         if row >= minute:
             venue.market.start_at_open(candle, now_ms)
             return _from(candle, rows)
         venue.market.apply_past_minute(candle, row)
-    if found is not None:  # the dataset has been played to its end
-        venue.market.start_at_open(_flat_behind(found[1]), now_ms)
+    if last is not None:  # the dataset has been replayed to its end
+        venue.market.start_at_open(_flat_after(last), now_ms)
     return iter(())
 
 
-def _flat_behind(candle: Candle) -> Candle:
-    """Where the market stands once the candle has closed."""
+def _flat_after(candle: Candle) -> Candle:
+    """A flat candle at the close of this one, a minute later."""
     close = candle.close
     return Candle(candle.open_ms + MINUTE_MS, close, close, close, close, 0)
 
@@ -158,34 +160,34 @@ def _from(first: Candle, rows: Iterator[tuple[int, Candle]]) -> Iterator[Candle]
         yield candle
 
 
-def _listening(frames: MessagePipe, endpoints: VenueEndpoints) -> None:
-    frames.send({"listening": endpoints.model_dump()})
+def _listening(pipe: MessagePipe, endpoints: VenueEndpoints) -> None:
+    pipe.send({"listening": endpoints.model_dump()})
 
 
-async def _tell_progress(venue: Venue, frames: MessagePipe) -> None:
+async def _send_progress(venue: Venue, pipe: MessagePipe) -> None:
     while True:
         await asyncio.sleep(_PROGRESS_SECONDS)
-        frames.offer({"progress": venue.progress().model_dump()})
+        pipe.offer({"progress": venue.progress().model_dump()})
 
 
-def _listen_to_parent(stream: BinaryIO, plan: VenuePlan, venue: Venue, loop: asyncio.AbstractEventLoop) -> None:
-    """Words of control, until it is gone; what it was about to say when it died is no word.
+def _read_control(stream: BinaryIO, plan: VenuePlan, venue: Venue, loop: asyncio.AbstractEventLoop) -> None:
+    """Read control's messages until its process ends; an incomplete last line is ignored.
 
-    From then on the venue of a run looks at its kill switch itself: an engine that hangs has nobody else left.
+    From then on the venue of a run watches the kill switch itself: no other process is left to stop a hanging engine.
     """
     with suppress(RuntimeError):  # the venue has ended meanwhile
         for line in stream:
             with suppress(ValueError, KeyError, TypeError):
-                told = from_json(line)["handled"]
-                loop.call_soon_threadsafe(venue.handled, None if told == "all" else int(told))
-        loop.call_soon_threadsafe(venue.orphaned)
+                minutes = from_json(line)["handled"]
+                loop.call_soon_threadsafe(venue.bars_done, None if minutes == "all" else int(minutes))
+        loop.call_soon_threadsafe(venue.control_lost)
         if plan.on_orphan != "end":
-            SwitchWatch(Layout(Path(plan.home)), RunId(plan.name), lambda _: _halted(venue, loop)).start()
+            SwitchWatch(Layout(Path(plan.home)), RunId(plan.name), lambda _: _kill_switch_active(venue, loop)).start()
 
 
-def _halted(venue: Venue, loop: asyncio.AbstractEventLoop) -> None:
+def _kill_switch_active(venue: Venue, loop: asyncio.AbstractEventLoop) -> None:
     with suppress(RuntimeError):
-        loop.call_soon_threadsafe(venue.halted)
+        loop.call_soon_threadsafe(venue.kill_switch_active)
 
 
 if __name__ == "__main__":

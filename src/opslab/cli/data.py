@@ -10,8 +10,8 @@ from opslab.cli.output import note, result, result_fields, result_json, result_t
 from opslab.model.primitives.ids import DatasetId, shown
 
 if TYPE_CHECKING:
+    from opslab.datasets.check import QualityReport
     from opslab.datasets.prepare import PreparedDataset
-    from opslab.datasets.quality.check import QualityReport
     from opslab.datasets.sources.source import SourceOptions
 
 app = typer.Typer(help="Prepare candles to run on.", no_args_is_help=True)

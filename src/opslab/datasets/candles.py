@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from opslab.datasets.quality.findings import Origin
+from opslab.datasets.origin import Origin
 from opslab.model.market.instrument import Instrument
 from opslab.model.primitives.instant import BAR_CLOSE_OFFSET_NS, NS_PER_MS
 

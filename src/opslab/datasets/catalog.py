@@ -12,14 +12,14 @@ import pyarrow.parquet as pq
 from opslab.datasets.candles import VALUES, Chunk, catalog_schema, from_catalog, to_catalog
 from opslab.datasets.dataset_records import read_record, recorded_fingerprint
 from opslab.datasets.fingerprint import Fingerprint
-from opslab.datasets.quality.findings import ConsecutiveRows
+from opslab.datasets.origin import ConsecutiveRows
 from opslab.errors import Corrupt
 from opslab.model.market.dataset import DataFile, DatasetRecord
 from opslab.model.market.instrument import Instrument
 from opslab.model.primitives.ids import DatasetId
 from opslab.model.primitives.instant import catalog_instant, close_ns
 from opslab.ports import Progress
-from opslab.store.files import file_digest
+from opslab.store.files import file_digest, make_folder
 from opslab.store.layout import Layout
 
 ROW_GROUP = 100_000
@@ -36,7 +36,7 @@ class CatalogWriter:
     def __init__(self, folder: Path, instrument: Instrument) -> None:
         self._folder = folder
         self._bars = folder / "data" / "bars" / instrument.bar_type
-        self._bars.mkdir(parents=True)
+        make_folder(self._bars)
         self._open = self._bars / "open.parquet"
         self._schema = catalog_schema(instrument)
         self._writer = pq.ParquetWriter(

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from opslab.datasets.candles import Chunk
 from opslab.datasets.catalog import CatalogWriter
+from opslab.datasets.check import estimated_rows
 from opslab.datasets.dataset_records import read_record, verify_files, write_fingerprint, write_record
 from opslab.datasets.fingerprint import Fingerprint
-from opslab.datasets.quality.check import estimated_rows
 from opslab.datasets.quality.findings import MAX_LISTED_PER_RULE, QualityFindings, summary
 from opslab.datasets.quality.inspector import Inspector
 from opslab.datasets.quality.rules import ALLOWABLE, RULES

@@ -57,7 +57,7 @@ def run(plan: EnginePlan, strategy: Guarded, watch: StrategyRecorder) -> EngineO
         node.run()
     except Exception as error:  # noqa: BLE001  (the engine raises plain RuntimeErrors, also for what on_start raised)
         if watch.failure is None:
-            watch.failure = Failure(kind="engine", message=watch.clean(str(error)))
+            watch.failure = Failure(kind="engine", message=watch.redact(str(error)))
     seconds = time.perf_counter() - began
     if "on_stop" in strategy._opslab_handlers:
         watch.catch_up(node.get_engine_cache(_NODE).orders())
@@ -82,12 +82,14 @@ def engine_version() -> str:
     return version("nautilus-trader")
 
 
+def bars_link(plan: EnginePlan) -> Path:
+    """Where the engine looks for the dataset's bars: a link to them, to be made before `run`."""
+    return Path(plan.work_path, "data", "bars")
+
+
 def _overlay(plan: EnginePlan) -> None:
     """A catalog of the instrument beside the dataset's bars: one source of the instrument, and no copy of the bars."""
-    root = Path(plan.work_path)
-    (root / "data").mkdir(parents=True, exist_ok=True)
-    ParquetDataCatalog(str(root)).write_instruments([perpetual(plan.symbol)])
-    (root / "data" / "bars").symlink_to(plan.bars_path, target_is_directory=True)
+    ParquetDataCatalog(plan.work_path).write_instruments([perpetual(plan.symbol)])
 
 
 def _config(plan: EnginePlan, instrument: Instrument) -> BacktestRunConfig:

@@ -1,1 +1,1 @@
-"""Two account snapshots held against each other: pure functions of them and of an instant."""
+"""Compare two account snapshots: pure functions of the snapshots and of a time."""

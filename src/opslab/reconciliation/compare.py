@@ -1,4 +1,4 @@
-"""Two snapshots, part by part. Each function returns at least one finding: silence is no agreement."""
+"""Compare two snapshots, part by part. Each function returns at least one finding: an empty result proves nothing."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,11 +16,11 @@ type Value = Judged[Decimal | str | None]
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What the two can know at all."""
+    """What both sides can know."""
 
     balance_fields: tuple[str, ...] = ("total", "free", "locked")
     rounding: Decimal = ZERO
-    """How far two averages of the same prices may be apart that were computed in two ways: they are equal."""
+    """Maximum distance of two averages of the same prices, computed in two ways, that still counts as equal."""
 
 
 EVERYTHING = Scope()
@@ -29,9 +29,9 @@ EVERYTHING = Scope()
 def compare(
     expected: Snapshot, observed: Snapshot, instrument: str, limits: Limits, now_ns: int, scope: Scope = EVERYTHING
 ) -> list[ReconciliationFinding]:
-    """Every finding, in no particular order.
+    """Return every finding, in no particular order.
 
-    instrument: the run's own, as the venue writes it; any other is a finding. now_ns: wall clock.
+    instrument: the run's, as the venue writes it; any other is a finding. now_ns: wall clock.
     """
     return [
         *compare_positions(expected.positions, observed.positions, instrument, limits.tolerances, scope),
@@ -48,24 +48,24 @@ def compare_positions(
     tolerances: Tolerances,
     scope: Scope = EVERYTHING,
 ) -> list[ReconciliationFinding]:
-    """By instrument; one that is not listed is flat."""
+    """By instrument; an instrument that is not listed is flat."""
     part: Part = "positions"
     if isinstance(expected, Unjudged) or isinstance(observed, Unjudged):
-        return _missing(part, expected, observed)
-    found = _defects(part, expected, observed)
-    for key in _keys(expected, observed, {instrument}):
-        pair = expected.by_key.get(key), observed.by_key.get(key)
+        return _missing_part(part, expected, observed)
+    findings = _defects(part, expected, observed)
+    for key in _comparable_keys(expected, observed, {instrument}):
+        rows = expected.by_key.get(key), observed.by_key.get(key)
         if key != instrument:
-            found.append(_other(part, key, "instrument", *(key if one else None for one in pair)))
-        unnamed = _unnamed(part, key, "instrument", pair, expected, observed)
+            findings.append(_other_instrument(part, key, "instrument", *(key if row else None for row in rows)))
+        unnamed = _maybe_unnamed(part, key, "instrument", rows, expected, observed)
         if unnamed:
-            found += unnamed
+            findings += unnamed
             continue
-        one, two = (one or Position(key, "FLAT", ZERO, None) for one in pair)
-        found += _judged_alone(part, key, "side", one.side, two.side)
-        found += _field(part, key, "signed_quantity", one.signed_quantity, two.signed_quantity)
-        found += _entry_prices(key, one, two, tolerances.average_entry_price, scope.rounding)
-    return found
+        left, right = (row or Position(key, "FLAT", ZERO, None) for row in rows)
+        findings += _unjudged_sides(part, key, "side", left.side, right.side)
+        findings += _field(part, key, "signed_quantity", left.signed_quantity, right.signed_quantity)
+        findings += _entry_prices(key, left, right, tolerances.average_entry_price, scope.rounding)
+    return findings
 
 
 def compare_open_orders(
@@ -74,26 +74,27 @@ def compare_open_orders(
     """By client order id, every field exactly."""
     part: Part = "open_orders"
     if isinstance(expected, Unjudged) or isinstance(observed, Unjudged):
-        return _missing(part, expected, observed)
-    found = _defects(part, expected, observed)
+        return _missing_part(part, expected, observed)
+    findings = _defects(part, expected, observed)
     if not expected.size and not observed.size:
         return [make_finding("equal", part, "", part, "0", "0", difference="0", tolerance="0")]
-    for key in _keys(expected, observed):
-        one, two = expected.by_key.get(key), observed.by_key.get(key)
-        foreign = [order.instrument if order and order.instrument != instrument else None for order in (one, two)]
+    for key in _comparable_keys(expected, observed):
+        left, right = expected.by_key.get(key), observed.by_key.get(key)
+        foreign = [order.instrument if order and order.instrument != instrument else None for order in (left, right)]
         if any(isinstance(name, str) for name in foreign):
             names = [name if isinstance(name, str) else None for name in foreign]
-            found.append(_other(part, key, "instrument", *names))
-        unnamed = _unnamed(part, key, "client_order_id", (one, two), expected, observed)
+            findings.append(_other_instrument(part, key, "instrument", *names))
+        unnamed = _maybe_unnamed(part, key, "client_order_id", (left, right), expected, observed)
         if unnamed:
-            found += unnamed
-        elif one and two:
-            found += _order(key, one, two)
+            findings += unnamed
+        elif left and right:
+            findings += _order(key, left, right)
         else:
-            reason: Reason = "only_expected" if one else "only_observed"
-            found.append(make_finding(reason, part, key, "client_order_id", key if one else None, key if two else None))
-            found += _alone(key, one, "expected") + _alone(key, two, "observed")
-    return found
+            reason: Reason = "only_expected" if left else "only_observed"
+            sides = key if left else None, key if right else None
+            findings.append(make_finding(reason, part, key, "client_order_id", *sides))
+            findings += _unjudged_fields(key, left, "expected") + _unjudged_fields(key, right, "observed")
+    return findings
 
 
 def compare_balances(
@@ -102,48 +103,48 @@ def compare_balances(
     tolerances: Tolerances,
     scope: Scope = EVERYTHING,
 ) -> list[ReconciliationFinding]:
-    """By asset; one that is not listed is zero."""
+    """By asset; an asset that is not listed is zero."""
     part: Part = "balances"
     if isinstance(expected, Unjudged) or isinstance(observed, Unjudged):
-        return _missing(part, expected, observed)
-    found = _defects(part, expected, observed)
-    for key in _keys(expected, observed):
-        pair = expected.by_key.get(key), observed.by_key.get(key)
-        unnamed = _unnamed(part, key, "asset", pair, expected, observed)
+        return _missing_part(part, expected, observed)
+    findings = _defects(part, expected, observed)
+    for key in _comparable_keys(expected, observed):
+        rows = expected.by_key.get(key), observed.by_key.get(key)
+        unnamed = _maybe_unnamed(part, key, "asset", rows, expected, observed)
         if unnamed:
-            found += unnamed
+            findings += unnamed
             continue
-        one, two = (one or Balance(key, ZERO, ZERO, ZERO) for one in pair)
+        left, right = (row or Balance(key, ZERO, ZERO, ZERO) for row in rows)
         for field in scope.balance_fields:
-            values = getattr(one, field), getattr(two, field)
-            found += _field(part, key, field, *values, getattr(tolerances, field))
-    return found
+            values = getattr(left, field), getattr(right, field)
+            findings += _field(part, key, field, *values, getattr(tolerances, field))
+    return findings
 
 
 def compare_freshness(
     expected: Snapshot, observed: Snapshot, limits: Limits, now_ns: int
 ) -> list[ReconciliationFinding]:
-    """How old each is, and how far apart the two were taken."""
+    """The age of each snapshot, and the time between them."""
     part: Part = "freshness"
-    pairs: tuple[tuple[Side, Snapshot], ...] = (("expected", expected), ("observed", observed))
-    found: list[ReconciliationFinding] = []
-    for side, one in pairs:
-        if isinstance(one.as_of_ns, Unjudged):
-            found.append(_unjudged(part, "", "as_of", side, one.as_of_ns))
+    snapshots: tuple[tuple[Side, Snapshot], ...] = (("expected", expected), ("observed", observed))
+    findings: list[ReconciliationFinding] = []
+    for side, snapshot in snapshots:
+        if isinstance(snapshot.as_of_ns, Unjudged):
+            findings.append(_unjudged(part, "", "as_of", side, snapshot.as_of_ns))
             continue
-        age_ns = now_ns - one.as_of_ns
-        reason, limit = _age(age_ns, limits)
-        found.append(_times(reason, "age", expected, observed, age_ns, limit, side))
+        age_ns = now_ns - snapshot.as_of_ns
+        reason, limit_seconds = _judge_age(age_ns, limits)
+        findings.append(_time_finding(reason, "age", expected, observed, age_ns, limit_seconds, side))
     if isinstance(expected.as_of_ns, int) and isinstance(observed.as_of_ns, int):
         apart_ns = observed.as_of_ns - expected.as_of_ns
-        is_far = abs(apart_ns) > limits.max_apart_seconds * NS_PER_SECOND
-        reason = "too_far_apart" if is_far else "within_limit"
-        found.append(_times(reason, "apart", expected, observed, apart_ns, limits.max_apart_seconds, None))
-    return found
+        limit_seconds = limits.max_apart_seconds
+        reason = "too_far_apart" if abs(apart_ns) > limit_seconds * NS_PER_SECOND else "within_limit"
+        findings.append(_time_finding(reason, "apart", expected, observed, apart_ns, limit_seconds, None))
+    return findings
 
 
-def _age(age_ns: int, limits: Limits) -> tuple[Reason, int]:
-    """What an age amounts to, and the limit that it was held against, in seconds."""
+def _judge_age(age_ns: int, limits: Limits) -> tuple[Reason, int]:
+    """(reason, the limit that applies, in seconds)."""
     if age_ns >= 0:
         is_old = age_ns > limits.max_age_seconds * NS_PER_SECOND
         return ("stale" if is_old else "within_limit"), limits.max_age_seconds
@@ -151,10 +152,16 @@ def _age(age_ns: int, limits: Limits) -> tuple[Reason, int]:
     return ("in_future" if is_early else "clock_ahead"), limits.ahead_seconds
 
 
-def _times(
-    reason: Reason, subject: str, expected: Snapshot, observed: Snapshot, span_ns: int, limit: int, side: Side | None
+def _time_finding(
+    reason: Reason,
+    subject: str,
+    expected: Snapshot,
+    observed: Snapshot,
+    span_ns: int,
+    limit_seconds: int,
+    side: Side | None,
 ) -> ReconciliationFinding:
-    """side: the one snapshot that it is about; None: both."""
+    """side: the snapshot that the finding is about; None: both."""
     return make_finding(
         reason,
         "freshness",
@@ -163,35 +170,38 @@ def _times(
         None if side == "observed" else expected.as_of,
         None if side == "expected" else observed.as_of,
         difference=seconds_text(span_ns),
-        tolerance=str(limit),
+        tolerance=str(limit_seconds),
         snapshot=side,
     )
 
 
 def _entry_prices(
-    key: str, one: Position, two: Position, tolerance: Decimal, rounding: Decimal
+    key: str, left: Position, right: Position, tolerance: Decimal, rounding: Decimal
 ) -> list[ReconciliationFinding]:
-    """Compared while both hold something: between flat and not flat the quantity says it."""
-    a, b = one.average_entry_price, two.average_entry_price
-    if a is None or b is None:
-        return _judged_alone("positions", key, "average_entry_price", a, b)
-    if isinstance(a, Decimal) and isinstance(b, Decimal):
-        apart = difference(a, b)
-        if apart and apart.copy_abs() <= rounding:
-            found = _field("positions", key, "average_entry_price", a, b, rounding)
-            return [one.model_copy(update={"reason": "within_rounding", "state": "ok"}) for one in found]
-    return _field("positions", key, "average_entry_price", a, b, tolerance)
+    """Compared only while neither side is flat; otherwise the quantity shows the difference."""
+    field = "average_entry_price"
+    left_price, right_price = left.average_entry_price, right.average_entry_price
+    if left_price is None or right_price is None:
+        return _unjudged_sides("positions", key, field, left_price, right_price)
+    if isinstance(left_price, Decimal) and isinstance(right_price, Decimal):
+        distance = difference(left_price, right_price)
+        if distance and distance.copy_abs() <= rounding:
+            findings = _field("positions", key, field, left_price, right_price, rounding)
+            equal = {"reason": "within_rounding", "state": "ok"}
+            return [finding.model_copy(update=equal) for finding in findings]
+    return _field("positions", key, field, left_price, right_price, tolerance)
 
 
-def _order(key: str, one: OpenOrder, two: OpenOrder) -> list[ReconciliationFinding]:
-    found: list[ReconciliationFinding] = []
-    for field, a, b in zip(_ORDER_FIELDS, _order_values(one), _order_values(two), strict=True):
-        found += _field("open_orders", key, field, a, b)
-    return found
+def _order(key: str, left: OpenOrder, right: OpenOrder) -> list[ReconciliationFinding]:
+    findings: list[ReconciliationFinding] = []
+    values = zip(_ORDER_FIELDS, _order_values(left), _order_values(right), strict=True)
+    for field, left_value, right_value in values:
+        findings += _field("open_orders", key, field, left_value, right_value)
+    return findings
 
 
-def _alone(key: str, order: OpenOrder | None, side: Side) -> list[ReconciliationFinding]:
-    """What cannot be judged of an order that the other snapshot does not have."""
+def _unjudged_fields(key: str, order: OpenOrder | None, side: Side) -> list[ReconciliationFinding]:
+    """The invalid values of an order that the other snapshot does not have."""
     if order is None:
         return []
     values = zip(_ORDER_FIELDS, _order_values(order), strict=True)
@@ -214,75 +224,89 @@ def _order_values(order: OpenOrder) -> tuple[Value, ...]:
 
 
 def _field(
-    part: Part, subject: str, field: str, a: Value, b: Value, tolerance: Decimal = ZERO
+    part: Part, subject: str, field: str, left: Value, right: Value, tolerance: Decimal = ZERO
 ) -> list[ReconciliationFinding]:
-    """One field on both sides: one finding, or one for each side that cannot be judged."""
-    if isinstance(a, Unjudged) or isinstance(b, Unjudged):
-        return _judged_alone(part, subject, field, a, b)
-    if isinstance(a, Decimal) and isinstance(b, Decimal):
-        apart = difference(a, b)
-        reason: Reason = "equal" if not apart else "differs" if apart.copy_abs() > tolerance else "within_tolerance"
-        shown = text(apart), text(tolerance)
-        return [make_finding(reason, part, subject, field, text(a), text(b), difference=shown[0], tolerance=shown[1])]
-    return [make_finding("equal" if a == b else "differs", part, subject, field, _text(a), _text(b))]
+    """Compare one field: one finding, or one for each side with an invalid value."""
+    if isinstance(left, Unjudged) or isinstance(right, Unjudged):
+        return _unjudged_sides(part, subject, field, left, right)
+    if isinstance(left, Decimal) and isinstance(right, Decimal):
+        distance = difference(left, right)
+        is_outside = distance.copy_abs() > tolerance
+        reason: Reason = "equal" if not distance else "differs" if is_outside else "within_tolerance"
+        distance_text, tolerance_text = text(distance), text(tolerance)
+        return [
+            make_finding(
+                reason,
+                part,
+                subject,
+                field,
+                text(left),
+                text(right),
+                difference=distance_text,
+                tolerance=tolerance_text,
+            )
+        ]
+    return [make_finding("equal" if left == right else "differs", part, subject, field, _text(left), _text(right))]
 
 
-def _judged_alone(part: Part, subject: str, field: str, a: Value, b: Value) -> list[ReconciliationFinding]:
-    """A finding for each side that cannot be judged, with what the other one says."""
-    found: list[ReconciliationFinding] = []
-    if isinstance(a, Unjudged):
-        found.append(_unjudged(part, subject, field, "expected", a, b))
-    if isinstance(b, Unjudged):
-        found.append(_unjudged(part, subject, field, "observed", b, a))
-    return found
+def _unjudged_sides(part: Part, subject: str, field: str, left: Value, right: Value) -> list[ReconciliationFinding]:
+    """One finding for each side with an invalid value, with the value of the other side."""
+    findings: list[ReconciliationFinding] = []
+    if isinstance(left, Unjudged):
+        findings.append(_unjudged(part, subject, field, "expected", left, right))
+    if isinstance(right, Unjudged):
+        findings.append(_unjudged(part, subject, field, "observed", right, left))
+    return findings
 
 
 def _unjudged(
-    part: Part, subject: str, field: str, side: Side, why: Unjudged, other: Value = None
+    part: Part, subject: str, field: str, side: Side, value: Unjudged, other: Value = None
 ) -> ReconciliationFinding:
-    across = None if isinstance(other, Unjudged) else _text(other)
-    values = (why.shown, across) if side == "expected" else (across, why.shown)
-    return make_finding(why.reason, part, subject, field, *values, snapshot=side)
+    other_text = None if isinstance(other, Unjudged) else _text(other)
+    values = (value.shown, other_text) if side == "expected" else (other_text, value.shown)
+    return make_finding(value.reason, part, subject, field, *values, snapshot=side)
 
 
-def _other(part: Part, key: str, field: str, expected: str | None, observed: str | None) -> ReconciliationFinding:
+def _other_instrument(
+    part: Part, key: str, field: str, expected: str | None, observed: str | None
+) -> ReconciliationFinding:
     side: Side | None = None if expected and observed else "expected" if expected else "observed"
     return make_finding("other_instrument", part, key, field, expected, observed, snapshot=side)
 
 
-def _missing[T](part: Part, expected: Judged[Rows[T]], observed: Judged[Rows[T]]) -> list[ReconciliationFinding]:
+def _missing_part[T](part: Part, expected: Judged[Rows[T]], observed: Judged[Rows[T]]) -> list[ReconciliationFinding]:
     sides: tuple[tuple[Side, Judged[Rows[T]]], ...] = (("expected", expected), ("observed", observed))
-    found = [_unjudged(part, "", part, side, rows) for side, rows in sides if isinstance(rows, Unjudged)]
-    for side, rows in sides:  # the part that is there has its own defects
+    findings = [_unjudged(part, "", part, side, rows) for side, rows in sides if isinstance(rows, Unjudged)]
+    for side, rows in sides:  # the side that has the part may have defects
         if isinstance(rows, Rows):
-            found += _defects_of(part, side, rows)
-    return found
+            findings += _defects_of_side(part, side, rows)
+    return findings
 
 
 def _defects[T](part: Part, expected: Rows[T], observed: Rows[T]) -> list[ReconciliationFinding]:
-    return [*_defects_of(part, "expected", expected), *_defects_of(part, "observed", observed)]
+    return [*_defects_of_side(part, "expected", expected), *_defects_of_side(part, "observed", observed)]
 
 
-def _defects_of[T](part: Part, side: Side, rows: Rows[T]) -> list[ReconciliationFinding]:
-    return [_unjudged(part, defect.subject, defect.field, side, defect.why) for defect in rows.defects]
+def _defects_of_side[T](part: Part, side: Side, rows: Rows[T]) -> list[ReconciliationFinding]:
+    return [_unjudged(part, defect.subject, defect.field, side, defect.value) for defect in rows.defects]
 
 
-def _keys[T](expected: Rows[T], observed: Rows[T], always: set[str] | None = None) -> Iterator[str]:
-    """That can be compared: those of several rows cannot."""
+def _comparable_keys[T](expected: Rows[T], observed: Rows[T], always: set[str] | None = None) -> Iterator[str]:
+    """Sorted; without keys that a side has in several rows."""
     keys = expected.by_key.keys() | observed.by_key.keys() | (always or set())
     return iter(sorted(keys - expected.duplicates - observed.duplicates))
 
 
-def _unnamed[T](
+def _maybe_unnamed[T](
     part: Part, key: str, field: str, pair: Sequence[T | None], expected: Rows[T], observed: Rows[T]
 ) -> list[ReconciliationFinding]:
-    """For each side on which the row is not there, and a row without a name may be it."""
-    names = [key if one else None for one in pair]
+    """One finding for each side that lacks the row but has a row without a key, which may be this one."""
+    keys = [key if row else None for row in pair]
     sides: tuple[tuple[Side, Rows[T]], ...] = (("expected", expected), ("observed", observed))
     return [
-        make_finding("unnamed_row", part, key, field, *names, snapshot=side)
-        for (side, rows), one in zip(sides, pair, strict=True)
-        if one is None and rows.unnamed
+        make_finding("unnamed_row", part, key, field, *keys, snapshot=side)
+        for (side, rows), row in zip(sides, pair, strict=True)
+        if row is None and rows.has_unnamed
     ]
 
 

@@ -1,4 +1,4 @@
-"""Strict JSON as a tree: every duplicate key and every number stays as it was written."""
+"""Parse strict JSON to a tree that keeps every duplicate key and every number as written."""
 
 import json
 from collections import Counter
@@ -18,15 +18,15 @@ Path = tuple[str | int, ...]
 
 
 class JsonObject(dict[str, Any]):
-    """An object, and the keys that it has more than once."""
+    """An object, and its duplicate keys."""
 
-    __slots__ = ("repeated",)
+    __slots__ = ("duplicates",)
 
     def __init__(self, pairs: list[tuple[str, Any]]) -> None:
         super().__init__(pairs)
-        self.repeated: tuple[str, ...] = ()
+        self.duplicates: tuple[str, ...] = ()
         if len(self) < len(pairs):
-            self.repeated = tuple(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+            self.duplicates = tuple(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
 
 
 class NotJson(str):
@@ -36,19 +36,19 @@ class NotJson(str):
 
 
 def parse(data: bytes) -> tuple[Any, list[Mistake]]:
-    """(tree, mistakes): numbers are NumberText, objects JsonObject. The tree is None when there is none."""
+    """(tree, mistakes): numbers are NumberText, objects JsonObject. The tree is None if parsing failed."""
     if len(data) > MAX_BYTES:
         return None, [Mistake(f"is longer than {MAX_BYTES} bytes")]
     if data.count(b",") > MAX_VALUES:  # before a tree of them is built
         return None, [Mistake(f"has more than {MAX_VALUES} values")]
     try:
-        written = data.decode("utf-8-sig")
+        text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         return None, [Mistake(f"byte {error.start + 1} is not UTF-8; save the file as UTF-8", line=line)]
     try:
         tree = json.loads(
-            written,
+            text,
             parse_float=NumberText,
             parse_int=NumberText,
             parse_constant=NotJson,
@@ -63,29 +63,29 @@ def parse(data: bytes) -> tuple[Any, list[Mistake]]:
 
 
 def _mistakes(tree: Any) -> Iterator[Mistake]:
-    """What JSON allows, or Python's reader does, and a document that people rely on must not have."""
-    waiting: list[tuple[Path, Any]] = [((), tree)]
-    while waiting:
-        path, found = waiting.pop()
+    """Constructs that JSON or Python's parser accepts, and a snapshot must not have."""
+    unvisited: list[tuple[Path, Any]] = [((), tree)]
+    while unvisited:
+        path, value = unvisited.pop()
         if len(path) > MAX_DEPTH:
             yield Mistake(f"is nested deeper than {MAX_DEPTH} levels", field=dotted(path))
-        elif isinstance(found, JsonObject):
-            for key in found.repeated:
-                yield Mistake("key is given twice; keep one", field=dotted((*path, key)))
-            waiting += [((*path, key), value) for key, value in reversed(found.items())]
-        elif isinstance(found, list):
-            waiting += [((*path, index), value) for index, value in reversed(list(enumerate(found)))]
-        elif isinstance(found, NotJson):
-            yield Mistake(f"{found} is not JSON; a value that is not known is null", field=dotted(path))
+        elif isinstance(value, JsonObject):
+            for key in value.duplicates:
+                yield Mistake("duplicate key; keep one", field=dotted((*path, key)))
+            unvisited += [((*path, key), child) for key, child in reversed(value.items())]
+        elif isinstance(value, list):
+            unvisited += [((*path, index), child) for index, child in reversed(list(enumerate(value)))]
+        elif isinstance(value, NotJson):
+            yield Mistake(f"{value} is not JSON; write null for an unknown value", field=dotted(path))
 
 
 def dotted(path: Path) -> str:
-    """`positions[0].side`; keys that are not plain words are quoted."""
+    """`positions[0].side`; keys that are not identifiers are quoted."""
     text = ""
     for part in path:
         if isinstance(part, int):
             text += f"[{part}]"
         else:
-            word = part if part.isascii() and part.isidentifier() and len(part) <= 64 else shown(part, 40)
-            text += f".{word}" if text else word
+            key = part if part.isascii() and part.isidentifier() and len(part) <= 64 else shown(part, 40)
+            text += f".{key}" if text else key
     return text

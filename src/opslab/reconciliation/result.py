@@ -1,4 +1,4 @@
-"""What a reconciliation finds: its words, its findings, and the one result that they amount to."""
+"""Result of a reconciliation: states, reasons, findings, and the one result that they add up to."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,9 +10,9 @@ from opslab.model.primitives.record import Record
 State = Literal["ok", "warning", "mismatch", "unknown"]
 Part = Literal["positions", "open_orders", "balances", "freshness"]
 Side = Literal["expected", "observed"]
-"""Which of the two snapshots."""
+"""One of the two snapshots."""
 Occasion = Literal["startup", "periodic", "final", "heartbeat"]
-"""Of a run: when its node was held against its venue; `heartbeat`: afterwards, as a heartbeat of its journal has it."""
+"""When a run's node was compared with its venue; `heartbeat`: later, from a heartbeat in its journal."""
 Reason = Literal[
     "equal",
     "within_limit",
@@ -69,21 +69,21 @@ STATE_OF: dict[Reason, State] = {
     "too_far_apart": "unknown",
 }
 WORST_FIRST: tuple[State, ...] = ("mismatch", "unknown", "warning", "ok")
-"""A difference that was seen stays one, whatever else could not be seen; what could not be seen is never fine."""
+"""A mismatch stays one, whatever else is unknown; what is unknown is never ok."""
 EXIT_CODES: dict[State, int] = {"ok": 0, "warning": 0, "mismatch": 1, "unknown": 3}
 
 MAX_AGE_SECONDS = 300
 MAX_APART_SECONDS = 60
 AHEAD_SECONDS = 5
 MAX_FINDINGS = 1_000
-"""That are listed, worst first; all are counted."""
+"""Findings that are listed, worst first; all are counted."""
 MAX_IN_FLIGHT = 100
 
 _PARTS: tuple[Part, ...] = ("positions", "open_orders", "balances", "freshness")
 
 
 class Tolerances(Record):
-    """How far two amounts may be apart, absolute; every other field is compared exactly."""
+    """Maximum absolute difference of two amounts; every other field is compared exactly."""
 
     average_entry_price: Exact
     total: Exact
@@ -97,31 +97,31 @@ DEFAULT_TOLERANCES = {
     "free": "0.00000001",
     "locked": "0.00000001",
 }
-"""What a venue's own rounding can make of a number: an average is written with five decimals, money with eight."""
+"""The rounding of a venue: it writes an average price with five decimals, an amount of money with eight."""
 
 
 class Limits(Record):
     max_age_seconds: int = MAX_AGE_SECONDS
-    """How old a snapshot may be."""
+    """Maximum age of a snapshot."""
     max_apart_seconds: int = MAX_APART_SECONDS
-    """How far apart the two may have been taken."""
+    """Maximum time between the two snapshots."""
     ahead_seconds: int = AHEAD_SECONDS
-    """How far a snapshot may be ahead of our clock."""
+    """Maximum time that a snapshot may be ahead of this machine's clock."""
     tolerances: Tolerances = Tolerances.model_validate(DEFAULT_TOLERANCES)
 
 
 class EarlierDifference(Record):
-    """A difference as an earlier look saw it."""
+    """A difference as an earlier comparison found it."""
 
     age_seconds: str
-    """How long before the look that this result tells of."""
+    """Time before the comparison that this result describes."""
     expected: str | None
     observed: str | None
     difference: str | None
 
 
 class ReconciliationFinding(Record):
-    """One comparison, or one thing that cannot be compared. Numbers are text."""
+    """One comparison, or one value that cannot be compared. Numbers are text."""
 
     state: State
     part: Part
@@ -131,20 +131,20 @@ class ReconciliationFinding(Record):
     expected: str | None
     observed: str | None
     difference: str | None
-    """`observed` less `expected`; of times, in seconds."""
+    """`observed` minus `expected`; in seconds for times."""
     tolerance: str | None
-    """What `difference` was held against; None: nothing could be, or only equality counts."""
+    """The limit for `difference`; None: not compared, or only equality counts."""
     reason: Reason
     snapshot: Side | None
-    """The one that the reason is about; None: both."""
+    """The snapshot that the reason is about; None: both."""
     first_comparison: EarlierDifference | None = None
 
 
 class SnapshotSummary(Record):
-    """Which snapshot it was. Counts are of rows; None: that part is missing."""
+    """Identity of a snapshot. Counts are numbers of rows; None: that part is missing."""
 
     digest: str | None
-    """None: there was no snapshot, nobody answered."""
+    """None: there was no snapshot, the side did not answer."""
     as_of: str | None
     positions: int | None
     open_orders: int | None
@@ -152,7 +152,7 @@ class SnapshotSummary(Record):
 
 
 class InFlightItem(Record):
-    """An order that waits for its answer, or a fill that just took place."""
+    """An order that waits for its answer, or a recent fill."""
 
     kind: Literal["order", "fill"]
     instrument: str
@@ -172,20 +172,20 @@ class ReconciliationResult(Record):
     observed: SnapshotSummary
     limits: Limits
     counts: dict[State, int]
-    """State to number of findings, those that are not listed included."""
+    """State to number of findings, including those that are not listed."""
     findings: tuple[ReconciliationFinding, ...]
     in_flight: tuple[InFlightItem, ...] = ()
     occasion: Occasion | None = None
-    """None: of two files."""
+    """None: two files were compared."""
     comparisons: int = 1
-    """How often the two were looked at until this was known."""
+    """Number of comparisons until this result."""
     heartbeat: int | None = None
     """`seq` of the heartbeat in the run's journal."""
     not_compared: tuple[str, ...] = ()
-    """Fields that one side cannot know, `part.field`: no finding is of them."""
+    """Fields that one side cannot know, as `part.field`; they have no finding."""
 
     def summary(self) -> dict[str, Any]:
-        """What the journal, the metadata and the report say of it."""
+        """Summary for the journal, the metadata and the report."""
         first = self.findings[0] if self.state != "ok" and self.findings else None
         counts: Mapping[Any, int] = self.counts
         live: dict[str, Any] = {"occasion": self.occasion, "comparisons": self.comparisons} if self.occasion else {}
@@ -215,7 +215,7 @@ def make_finding(
     tolerance: str | None = None,
     snapshot: Side | None = None,
 ) -> ReconciliationFinding:
-    """A finding, with the state that its reason stands for."""
+    """A finding, with the state of its reason."""
     return ReconciliationFinding(
         state=STATE_OF[reason],
         part=part,
@@ -232,8 +232,8 @@ def make_finding(
 
 def worst(states: Iterable[State]) -> State:
     """`unknown` when there are none: nothing was compared."""
-    found = set(states)
-    return next((state for state in WORST_FIRST if state in found), "unknown")
+    present = set(states)
+    return next((state for state in WORST_FIRST if state in present), "unknown")
 
 
 def conclude(
@@ -251,8 +251,8 @@ def conclude(
     """The result: worst state, counts, and the worst findings. more: `occasion`, `comparisons`, `heartbeat`,
     `not_compared`.
     """
-    counted = Counter(one.state for one in findings)
-    ordered = sorted(findings, key=_place)
+    counted = Counter(finding.state for finding in findings)
+    ordered = sorted(findings, key=_rank)
     return ReconciliationResult(
         run_id=run_id,
         instrument=instrument,
@@ -268,15 +268,22 @@ def conclude(
     )
 
 
-def sentence(one: ReconciliationFinding) -> str:
+def sentence(finding: ReconciliationFinding) -> str:
     """`positions BTCUSDT signed_quantity: differs, expected 0.005, observed 0.007`."""
-    place = " ".join(word for word in (one.part, one.subject, one.field) if word)
-    about = f" in {one.snapshot}" if one.snapshot else ""
-    sides = [f"{name} {value}" for name, value in (("expected", one.expected), ("observed", one.observed)) if value]
-    return f"{place}: {', '.join([f'{one.reason}{about}', *sides])}"
+    location = " ".join(name for name in (finding.part, finding.subject, finding.field) if name)
+    reason = f"{finding.reason} in {finding.snapshot}" if finding.snapshot else finding.reason
+    values = (("expected", finding.expected), ("observed", finding.observed))
+    return f"{location}: {', '.join([reason, *(f'{side} {value}' for side, value in values if value)])}"
 
 
-def _place(one: ReconciliationFinding) -> tuple[int, int, str, str, str, str, str]:
-    """Worst first, then by part; the rest settles the order of rows."""
-    values = (one.expected or "", one.observed or "")
-    return (WORST_FIRST.index(one.state), _PARTS.index(one.part), one.subject, one.field, one.snapshot or "", *values)
+def _rank(finding: ReconciliationFinding) -> tuple[int, int, str, str, str, str, str]:
+    """Worst first, then by part; the other fields make the order of rows unique."""
+    return (
+        WORST_FIRST.index(finding.state),
+        _PARTS.index(finding.part),
+        finding.subject,
+        finding.field,
+        finding.snapshot or "",
+        finding.expected or "",
+        finding.observed or "",
+    )

@@ -1,4 +1,4 @@
-"""The JSON Schema of a snapshot, for whoever writes one."""
+"""JSON Schema of a snapshot, for programs that write one."""
 
 from typing import Any
 
@@ -18,11 +18,11 @@ Schema = dict[str, Any]
 
 
 def snapshot_schema() -> Schema:
-    """JSON Schema (draft 2020-12) of a whole snapshot. What it lets through is compared; what it does not may be too,
-    with findings of state `unknown`.
+    """JSON Schema (draft 2020-12) of a complete snapshot. A valid document is compared; an invalid one may be compared
+    too, with findings of state `unknown`.
     """
     parts: Schema = {part: _rows(part, names) for part, names in ROWS.items()}
-    as_of = {"type": "string", "pattern": f"^{TIME_PATTERN}$", "description": "when the account was so, UTC"}
+    as_of = {"type": "string", "pattern": f"^{TIME_PATTERN}$", "description": "time of this state of the account, UTC"}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Account snapshot v1",
@@ -32,11 +32,11 @@ def snapshot_schema() -> Schema:
 
 def _rows(part: str, names: tuple[str, ...]) -> Schema:
     known = {name: _FIELDS.get(f"{part}.{name}") or _FIELDS[name] for name in names}
-    smallest = {"minItems": 1} if part == "balances" else {}
+    minimum = {"minItems": 1} if part == "balances" else {}
     return {
         "type": "array",
         "maxItems": MAX_ROWS,
-        **smallest,
+        **minimum,
         "description": _PARTS[part],
         "items": _object(known, names),
     }
@@ -53,13 +53,13 @@ def _object(properties: Schema, required: tuple[str, ...]) -> Schema:
 
 def _number(description: str, sign: str = "-?", *, null: bool = False) -> Schema:
     digits = f"[0-9]{{1,{MAX_DIGITS}}}(\\.[0-9]{{1,{MAX_DIGITS}}})?"
-    kinds: list[Schema] = [{"type": "string", "pattern": f"^{sign}{digits}$"}, {"type": "number"}]
+    types: list[Schema] = [{"type": "string", "pattern": f"^{sign}{digits}$"}, {"type": "number"}]
     if not sign:
-        kinds[1]["minimum"] = 0
-    return {"description": description, "anyOf": [*kinds, {"type": "null"}] if null else kinds}
+        types[1]["minimum"] = 0
+    return {"description": description, "anyOf": [*types, {"type": "null"}] if null else types}
 
 
-def _word(description: str, known: tuple[str, ...]) -> Schema:
+def _choice(description: str, known: tuple[str, ...]) -> Schema:
     return {"enum": list(known), "description": description}
 
 
@@ -68,24 +68,24 @@ def _name(description: str) -> Schema:
 
 
 _PARTS = {
-    "positions": "one row for each instrument; one that is not listed is flat",
-    "open_orders": "one row for each order that is open",
-    "balances": "one row for each asset; one that is not listed is zero",
+    "positions": "one row for each instrument; an instrument that is not listed is flat",
+    "open_orders": "one row for each open order",
+    "balances": "one row for each asset; an asset that is not listed is zero",
 }
 _FIELDS: dict[str, Schema] = {
     "instrument": _name("as the venue writes it, such as BTCUSDT"),
-    "client_order_id": _name("as the client gave it"),
+    "client_order_id": _name("as the client assigned it"),
     "asset": _name("such as USDT"),
-    "positions.side": _word("with the sign of signed_quantity", POSITION_SIDES),
-    "signed_quantity": _number("negative of a short position, 0 when flat"),
+    "positions.side": _choice("with the sign of signed_quantity", POSITION_SIDES),
+    "signed_quantity": _number("negative for a short position, 0 when flat"),
     "average_entry_price": _number("null when flat", "", null=True),
-    "side": _word("what the order does", ORDER_SIDES),
-    "type": _word("of the order", ORDER_TYPES),
-    "quantity": _number("of the whole order, what was filled included", ""),
-    "filled_quantity": _number("less than quantity: the order is open", ""),
-    "price": _number("null of a market order", "", null=True),
-    "status": _word("in the engine's words; a venue's NEW is ACCEPTED", ORDER_STATUSES),
-    "total": _number("free and locked together"),
-    "free": _number("what can be used"),
-    "locked": _number("what positions and orders hold", ""),
+    "side": _choice("side of the order", ORDER_SIDES),
+    "type": _choice("type of the order", ORDER_TYPES),
+    "quantity": _number("of the whole order, including the filled quantity", ""),
+    "filled_quantity": _number("less than quantity, because the order is open", ""),
+    "price": _number("null for a market order", "", null=True),
+    "status": _choice("the engine's status; a venue's NEW is ACCEPTED", ORDER_STATUSES),
+    "total": _number("sum of free and locked"),
+    "free": _number("available balance"),
+    "locked": _number("balance reserved by positions and orders", ""),
 }

@@ -1,7 +1,7 @@
-"""An account at an instant, as somebody says it was: positions, open orders, balances.
+"""Account snapshot: positions, open orders and balances at one time.
 
-A document that is no snapshot is refused, with every mistake. One that is may still lack parts or hold values that
-cannot be compared: an `Unjudged` then stands in their place, and nothing is ever filled in.
+A document that is not a snapshot is refused with every mistake. A snapshot may still lack parts or have values that
+cannot be compared: each of them is an `Unjudged`, and nothing is ever filled in.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -14,27 +14,27 @@ from opslab.model.primitives.canonical import digest_bytes
 from opslab.model.primitives.ids import nearest
 from opslab.reconciliation.document import dotted, parse
 from opslab.reconciliation.result import Part, SnapshotSummary
-from opslab.reconciliation.values import Judged, Unjudged, instant, name, number, shown, text, total, word
+from opslab.reconciliation.values import Judged, Unjudged, choice, exact_sum, instant, name, number, shown, text
 
 VERSION = "v1"
 MAX_ROWS = 10_000
 MAX_MISTAKES = 100
-"""That are listed, of both files together; all are counted."""
+"""Mistakes that are listed, of both files together; all are counted."""
 POSITION_SIDES = ("LONG", "SHORT", "FLAT")
 ORDER_SIDES = ("BUY", "SELL")
 ORDER_TYPES = ("LIMIT", "MARKET")
 ORDER_STATUSES = ("SUBMITTED", "ACCEPTED", "PARTIALLY_FILLED", "PENDING_UPDATE", "PENDING_CANCEL")
-"""Of an open order, in the engine's words; a venue's NEW is ACCEPTED."""
+"""The engine's statuses of an open order; a venue's NEW is ACCEPTED."""
 
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """One-way: one for each instrument. An instrument that is not listed is flat."""
+    """One-way mode: one position for each instrument. An instrument that is not listed is flat."""
 
     instrument: str
     side: Judged[str]
     signed_quantity: Judged[Decimal]
-    """Negative is short."""
+    """Negative for a short position."""
     average_entry_price: Judged[Decimal | None]
     """None: flat."""
 
@@ -46,7 +46,7 @@ class OpenOrder:
     side: Judged[str]
     type: Judged[str]
     quantity: Judged[Decimal]
-    """The whole of it, what was filled included."""
+    """Of the whole order, including the filled quantity."""
     filled_quantity: Judged[Decimal]
     price: Judged[Decimal | None]
     """None: a market order."""
@@ -55,7 +55,7 @@ class OpenOrder:
 
 @dataclass(frozen=True, slots=True)
 class Balance:
-    """Of one asset. `total` is `free` and `locked` together. An asset that is not listed is zero."""
+    """Balance of one asset. `total` is the sum of `free` and `locked`. An asset that is not listed is zero."""
 
     asset: str
     total: Judged[Decimal]
@@ -65,24 +65,24 @@ class Balance:
 
 @dataclass(frozen=True, slots=True)
 class Defect:
-    """Something in a part that cannot be judged, and is no value of a row that is compared."""
+    """An invalid value in a part, outside of the rows that are compared."""
 
     subject: str
     field: str
-    why: Unjudged
+    value: Unjudged
 
 
 @dataclass(frozen=True, slots=True)
 class Rows[T]:
-    """One part. `size`: rows of the document, those left out of `by_key` included."""
+    """One part. `size`: rows in the document, including those that `by_key` leaves out."""
 
     by_key: Mapping[str, T]
     size: int
     defects: tuple[Defect, ...] = ()
     duplicates: frozenset[str] = frozenset()
-    """Keys of several rows, which are in none of `by_key`."""
-    unnamed: bool = False
-    """Whether there are rows whose key cannot be told: any key may be one of theirs."""
+    """Keys that several rows have; `by_key` leaves these rows out."""
+    has_unnamed: bool = False
+    """Whether there are rows without a valid key: each may be the row of any key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,14 +105,17 @@ class Snapshot:
 
 
 class InvalidSnapshots(Usage):
-    """Files that are no snapshots, each with what is wrong: field path and reason."""
+    """Files that are not snapshots, with every mistake: field path and reason."""
 
     def __init__(self, mistakes: Mapping[str, Sequence[Mistake]]) -> None:
-        """mistakes: by the name of the file."""
-        every = [(file, mistake) for file, found in mistakes.items() for mistake in found]
+        """mistakes: file name to its mistakes."""
+        every = [(file, mistake) for file, in_file in mistakes.items() for mistake in in_file]
         count = f"{len(every)} mistake{'s' if len(every) != 1 else ''}"
-        wrong = [file for file, found in mistakes.items() if found]
-        super().__init__(f"{' and '.join(wrong)}: {count}: no snapshot", hint="tc reconcile schema prints every field")
+        invalid = [file for file, in_file in mistakes.items() if in_file]
+        plural = "s" if len(invalid) > 1 else ""
+        super().__init__(
+            f"{' and '.join(invalid)}: {count} in the snapshot{plural}", hint="tc reconcile schema prints every field"
+        )
         self.count = len(every)
         self.mistakes = every[:MAX_MISTAKES]
         self.lines = tuple(_line(file, mistake) for file, mistake in self.mistakes)
@@ -123,16 +126,17 @@ class InvalidSnapshots(Usage):
 
 
 def read_snapshots(expected: tuple[str, bytes], observed: tuple[str, bytes]) -> tuple[Snapshot, Snapshot]:
-    """The two, from (name of the file, its bytes). Raises InvalidSnapshots with every mistake of both."""
-    (one, one_mistakes), (two, two_mistakes) = read_snapshot(expected[1]), read_snapshot(observed[1])
-    if one is None or two is None:
-        mistakes = {f"{expected[0]} (expected)": one_mistakes, f"{observed[0]} (observed)": two_mistakes}
+    """Both snapshots, each from (file name, bytes). Raises InvalidSnapshots with every mistake of both."""
+    left, left_mistakes = read_snapshot(expected[1])
+    right, right_mistakes = read_snapshot(observed[1])
+    if left is None or right is None:
+        mistakes = {f"{expected[0]} (expected)": left_mistakes, f"{observed[0]} (observed)": right_mistakes}
         raise InvalidSnapshots(mistakes)
-    return one, two
+    return left, right
 
 
 def read_snapshot(data: bytes) -> tuple[Snapshot | None, list[Mistake]]:
-    """The snapshot that a JSON document is, or every mistake that keeps it from being one."""
+    """The snapshot in a JSON document, or every mistake of the document."""
     tree, mistakes = parse(data)
     if tree is not None or not mistakes:
         mistakes += shape_mistakes(tree)
@@ -142,7 +146,7 @@ def read_snapshot(data: bytes) -> tuple[Snapshot | None, list[Mistake]]:
 
 
 def snapshot_of(document: Mapping[str, Any], digest: str) -> Snapshot:
-    """Judge the values of a document without shape mistakes. Numbers are text, Decimal or int."""
+    """Read the values of a document that has no shape mistakes. Numbers are text, Decimal or int."""
     as_of = document.get("as_of")
     judged = instant(as_of)
     return Snapshot(
@@ -156,32 +160,32 @@ def snapshot_of(document: Mapping[str, Any], digest: str) -> Snapshot:
 
 
 def _rows[T](
-    found: Any, key: str, read: Callable[[str, Mapping[str, Any]], tuple[T, tuple[Defect, ...]]]
+    rows: Any, key: str, read_row: Callable[[str, Mapping[str, Any]], tuple[T, tuple[Defect, ...]]]
 ) -> Judged[Rows[T]]:
-    if found is None:
+    if rows is None:
         return Unjudged("missing", None)
     by_key: dict[str, T] = {}
     defects: list[Defect] = []
     duplicates: set[str] = set()
-    unnamed = False
-    for row in found:
-        named = name(row.get(key))
-        if isinstance(named, Unjudged):
-            unnamed = True
-            defects.append(Defect("", key, named))
-        elif named in by_key or named in duplicates:
-            duplicates.add(named)
-            by_key.pop(named, None)
+    has_unnamed = False
+    for row in rows:
+        row_key = name(row.get(key))
+        if isinstance(row_key, Unjudged):
+            has_unnamed = True
+            defects.append(Defect("", key, row_key))
+        elif row_key in by_key or row_key in duplicates:
+            duplicates.add(row_key)
+            by_key.pop(row_key, None)
         else:
-            by_key[named], more = read(named, row)
-            defects += more
+            by_key[row_key], row_defects = read_row(row_key, row)
+            defects += row_defects
     defects = [defect for defect in defects if defect.subject not in duplicates]
-    defects += [Defect(named, key, Unjudged("duplicate", named)) for named in sorted(duplicates)]
-    return Rows(by_key, len(found), tuple(defects), frozenset(duplicates), unnamed)
+    defects += [Defect(row_key, key, Unjudged("duplicate", row_key)) for row_key in sorted(duplicates)]
+    return Rows(by_key, len(rows), tuple(defects), frozenset(duplicates), has_unnamed)
 
 
 def _position(instrument: str, row: Mapping[str, Any]) -> tuple[Position, tuple[Defect, ...]]:
-    side = word(row.get("side"), POSITION_SIDES)
+    side = choice(row.get("side"), POSITION_SIDES)
     quantity = number(row.get("signed_quantity"))
     if isinstance(side, str) and isinstance(quantity, Decimal) and side != _side_of(quantity):
         side = Unjudged("contradiction", f"{side} with {text(quantity)}")
@@ -195,60 +199,60 @@ def _side_of(signed: Decimal) -> str:
 
 
 def _entry_price(row: Mapping[str, Any], side: Judged[str]) -> Judged[Decimal | None]:
-    """A flat position has none; null or zero, as venues write it."""
+    """A flat position has none: null, or zero as venues write it."""
     if "average_entry_price" not in row:
         return Unjudged("missing", None)
-    found = row["average_entry_price"]
+    value = row["average_entry_price"]
     if side == "FLAT" or isinstance(side, Unjudged):
-        price = Decimal(0) if found is None else number(found, "not_negative")
+        price = Decimal(0) if value is None else number(value, "not_negative")
         if isinstance(price, Unjudged) or not price:
             return price or None
-        return Unjudged("contradiction", f"{text(price)} though flat") if side == "FLAT" else price
-    return number(found, "positive")
+        return Unjudged("contradiction", f"{text(price)} of a flat position") if side == "FLAT" else price
+    return number(value, "positive")
 
 
 def _open_order(client_order_id: str, row: Mapping[str, Any]) -> tuple[OpenOrder, tuple[Defect, ...]]:
-    kind = word(row.get("type"), ORDER_TYPES)
+    kind = choice(row.get("type"), ORDER_TYPES)
     quantity = number(row.get("quantity"), "positive")
     filled = number(row.get("filled_quantity"), "not_negative")
     if isinstance(quantity, Decimal) and isinstance(filled, Decimal) and filled >= quantity:
-        quantity = filled = Unjudged("contradiction", f"{text(filled)} of {text(quantity)} filled, and open")
+        quantity = filled = Unjudged("contradiction", f"{text(filled)} of {text(quantity)} filled, but open")
     return OpenOrder(
         client_order_id=client_order_id,
         instrument=name(row.get("instrument")),
-        side=word(row.get("side"), ORDER_SIDES),
+        side=choice(row.get("side"), ORDER_SIDES),
         type=kind,
         quantity=quantity,
         filled_quantity=filled,
         price=_order_price(row, kind),
-        status=word(row.get("status"), ORDER_STATUSES),
+        status=choice(row.get("status"), ORDER_STATUSES),
     ), ()
 
 
 def _order_price(row: Mapping[str, Any], kind: Judged[str]) -> Judged[Decimal | None]:
-    found = row.get("price")
-    if found is None and "price" in row and kind != "LIMIT":
+    value = row.get("price")
+    if value is None and "price" in row and kind != "LIMIT":
         return None
-    price = number(found, "positive")
+    price = number(value, "positive")
     if kind == "MARKET" and isinstance(price, Decimal):
         return Unjudged("contradiction", f"{text(price)} of a market order")
     return price
 
 
-def _balances(found: Any) -> Judged[Rows[Balance]]:
-    """No account is without a balance: an empty list says as little as none."""
-    return Unjudged("missing", shown(found)) if not found else _rows(found, "asset", _balance)
+def _balances(rows: Any) -> Judged[Rows[Balance]]:
+    """Every account has a balance: an empty list is as incomplete as a missing one."""
+    return Unjudged("missing", shown(rows)) if not rows else _rows(rows, "asset", _balance)
 
 
 def _balance(asset: str, row: Mapping[str, Any]) -> tuple[Balance, tuple[Defect, ...]]:
-    """A sum that does not add up is a defect, and leaves the three to be compared."""
-    whole, free, locked = number(row.get("total")), number(row.get("free")), number(row.get("locked"), "not_negative")
-    balance = Balance(asset, whole, free, locked)
-    if isinstance(whole, Unjudged) or isinstance(free, Unjudged) or isinstance(locked, Unjudged):
+    """A wrong sum is a defect; the three values are still compared."""
+    total, free, locked = number(row.get("total")), number(row.get("free")), number(row.get("locked"), "not_negative")
+    balance = Balance(asset, total, free, locked)
+    if isinstance(total, Unjudged) or isinstance(free, Unjudged) or isinstance(locked, Unjudged):
         return balance, ()
-    if whole == total(free, locked):
+    if total == exact_sum(free, locked):
         return balance, ()
-    sums = f"{text(whole)} is not {text(free)} and {text(locked)}"
+    sums = f"{text(total)} is not {text(free)} + {text(locked)}"
     return balance, (Defect(asset, "total", Unjudged("contradiction", sums)),)
 
 
@@ -261,25 +265,25 @@ KEYS = ("snapshot_version", "as_of", *ROWS)
 
 
 def shape_mistakes(tree: Any) -> list[Mistake]:
-    """Why a document is no snapshot: its version, its keys, the kinds of its parts. Values are not looked at."""
+    """Mistakes in the version, the keys and the types of the parts. Values are not checked."""
     if not isinstance(tree, Mapping):
-        return [Mistake("is not an object; a snapshot begins with 'snapshot_version'")]
+        return [Mistake("is not an object; a snapshot starts with 'snapshot_version'")]
     mistakes = [_unknown(key, KEYS, (key,)) for key in tree if key not in KEYS]
     version = tree.get("snapshot_version")
     if version != VERSION or not isinstance(version, str):
         got = f", got {shown(version)}" if "snapshot_version" in tree else ""
         mistakes.append(Mistake(f"must be {VERSION!r}{got}", field="snapshot_version"))
     for part, known in ROWS.items():
-        found = tree.get(part)
-        if found is None:
+        rows = tree.get(part)
+        if rows is None:
             continue
-        if not isinstance(found, (list, tuple)):
-            mistakes.append(Mistake("must be a list of rows, or null when it is not known", field=part))
+        if not isinstance(rows, (list, tuple)):
+            mistakes.append(Mistake("must be a list of rows, or null if unknown", field=part))
             continue
-        if len(found) > MAX_ROWS:
-            mistakes.append(Mistake(f"has {len(found)} rows; at most {MAX_ROWS} are compared", field=part))
+        if len(rows) > MAX_ROWS:
+            mistakes.append(Mistake(f"has {len(rows)} rows; the maximum is {MAX_ROWS}", field=part))
             continue
-        for index, row in enumerate(found):
+        for index, row in enumerate(rows):
             if isinstance(row, Mapping):
                 mistakes += [_unknown(key, known, (part, index, key)) for key in row if key not in known]
             else:
@@ -294,9 +298,9 @@ def _unknown(key: str, known: Sequence[str], path: tuple[str | int, ...]) -> Mis
 
 
 def _line(file: str, mistake: Mistake) -> str:
-    place = ":".join(str(part) for part in (file, mistake.line, mistake.column) if part is not None)
+    location = ":".join(str(part) for part in (file, mistake.line, mistake.column) if part is not None)
     field = f"{mistake.field}: " if mistake.field else ""
-    return f"{place}: {field}{mistake.message}"
+    return f"{location}: {field}{mistake.message}"
 
 
 def _size(rows: Judged[Rows[Any]]) -> int | None:

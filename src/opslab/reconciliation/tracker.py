@@ -159,7 +159,7 @@ class Tracker:
         self._history.add(_venue_state(snapshot, at_ns), newest_needed_ns - self._tolerances.grace_ns)
 
     def compare(self, pair: SnapshotPair, now_ns: int, wall_ns: int) -> ComparisonResult:
-        """Compare once, after `add_venue_snapshot` of the venue's snapshots. wall_ns: wall clock, to judge freshness."""
+        """Compare once, after `add_venue_snapshot` of the venue's snapshots. wall_ns: wall clock, for freshness."""
         node = snapshot_of_node(pair.node)
         in_flight = [_in_flight(item, pair, self._instrument) for item in pair.node.in_flight]
         findings, venue = self._closest_findings(pair, node, wall_ns)

@@ -49,6 +49,18 @@ def make_folder(path: Path) -> None:
     path.mkdir(parents=True, exist_ok=True)
 
 
+def copy_file(source: Path, target: Path) -> None:
+    """The bytes alone; makes the folders above `target`."""
+    make_folder(target.parent)
+    shutil.copyfile(source, target)
+
+
+def link_folder(link: Path, target: Path) -> None:
+    """A symbolic link to a folder; makes the folders above `link`."""
+    make_folder(link.parent)
+    link.symlink_to(target, target_is_directory=True)
+
+
 def sync_folder(path: Path) -> None:
     """Make renames and new names in `path` durable."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)

@@ -1,7 +1,7 @@
-"""What the venue refuses, in its own words: the one table of codes and messages.
+"""API errors of the venue: the table of Binance's error codes and messages.
 
-Numbers and sentences are those of the USD-M futures documentation, or, where the documentation gives a name alone,
-those that the venue is known to answer with. `{}` stands for a value.
+Codes and messages are those of the USD-M futures documentation or, where the documentation has a name only, those that
+Binance is known to return. `{}` stands for a value.
 """
 
 from collections.abc import Mapping
@@ -96,11 +96,11 @@ MESSAGES: dict[int, str] = {
 }
 
 HTTP_STATUS: dict[int, int] = {-1000: 500, -1003: 429, -1008: 503, -1015: 429, -1016: 503, -2014: 401, -2015: 401}
-"""Of the codes that are not a plain 400."""
+"""HTTP status of the codes whose status is not 400."""
 
 
 class ApiError(Exception):
-    """An answer of the venue to its client; not an error of the lab."""
+    """An error response of the venue to its client; not an error of the lab."""
 
     def __init__(
         self, code: int, msg: str, *, http_status: int | None = None, headers: Mapping[str, str] | None = None
@@ -113,39 +113,39 @@ class ApiError(Exception):
 
     @classmethod
     def of(cls, code: int, *values: object) -> "ApiError":
-        """With the message of the table, `values` in its gaps."""
+        """Create the error with the message of the table, formatted with `values`."""
         return cls(code, MESSAGES[code].format(*values))
 
     @classmethod
     def missing(cls, name: str) -> "ApiError":
-        """A parameter that has to be there is not."""
+        """A required parameter is missing."""
         return cls.of(-1102, name)
 
     @classmethod
     def malformed(cls, name: str) -> "ApiError":
-        """A parameter cannot be read; the venue's words are those for one that is missing."""
+        """A parameter cannot be parsed; Binance sends the same message as for a missing one."""
         return cls.of(-1102, name)
 
     @classmethod
     def neither(cls, first: str, second: str) -> "ApiError":
-        """One of two parameters has to be there."""
+        """Both of two parameters are missing; one is required."""
         return cls(-1102, f"Param '{first}' or '{second}' must be sent, but both were empty/null!")
 
     @classmethod
     def illegal(cls, name: str, legal: str) -> "ApiError":
-        """legal: the venue's regular expression of it."""
+        """A parameter has illegal characters. legal: Binance's regular expression for it."""
         return cls.of(-1100, name, legal)
 
     @classmethod
     def not_required(cls, name: str) -> "ApiError":
-        """A parameter that this order must not have; the venue writes its name in small letters."""
+        """A parameter is not allowed for this order; Binance writes its name in lower case."""
         return cls.of(-1106, name.lower())
 
     @classmethod
     def invalid(cls, name: str) -> "ApiError":
-        """A parameter of the right form with a value that it cannot have."""
+        """A well-formed parameter has an invalid value."""
         return cls.of(-1130, name)
 
     def body(self) -> dict[str, object]:
-        """The answer's JSON."""
+        """The JSON body of the response."""
         return {"code": self.code, "msg": self.msg}

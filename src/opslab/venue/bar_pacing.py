@@ -1,7 +1,7 @@
-"""At full speed, paced by the engine: the next candle begins when control has said that the one before is dealt with.
+"""Bar pacing at full speed: the next candle starts when control has acknowledged that the one before is processed.
 
-It never waits for word that cannot come. Of a candle that closed while nobody followed candles there is none; of one
-that a lost connection cost there is none either, and after a while the market goes on without.
+It never waits for an acknowledgement that cannot arrive. A candle that closed without a subscriber has none. A candle
+that was lost with a connection has none either: after a timeout the market continues without it.
 """
 
 import asyncio
@@ -11,49 +11,52 @@ from opslab.venue.event_log import EventLogger
 
 
 class BarPacing:
-    def __init__(self, minutes: int, followed: asyncio.Event, seconds: float, log_event: EventLogger) -> None:
-        """minutes: candles closed so far. followed: set while somebody follows candles. seconds: for word to come."""
-        self._through = minutes
-        self._followed = followed
+    def __init__(self, minutes: int, subscribed: asyncio.Event, timeout_seconds: float, log_event: EventLogger) -> None:
+        """minutes: candles closed so far. subscribed: set while a client subscribes to candles."""
+        self._done_minutes = minutes
+        self._subscribed = subscribed
         self._log_event = log_event
-        self._word = asyncio.Event()
-        self._patience = seconds
-        self._sent_at: float | None = None
-        """When the last candle was sent, by the loop's clock; None when that was to nobody."""
+        self._acknowledged = asyncio.Event()
+        self._timeout_seconds = timeout_seconds
+        self._sent_at_seconds: float | None = None
+        """Loop time at which the last candle was sent; None if it had no subscriber."""
 
-    def told(self, minutes: int) -> None:
-        """Control's word: of the candles closed, so many are dealt with."""
-        if minutes > self._through:
-            self._through = minutes
-            self._word.set()
+    def bar_done(self, minutes: int) -> None:
+        """Acknowledge from control: the first `minutes` closed candles are processed."""
+        if minutes > self._done_minutes:
+            self._done_minutes = minutes
+            self._acknowledged.set()
 
-    def closed(self) -> None:
-        """A candle has closed, and was sent to whoever follows."""
-        self._sent_at = asyncio.get_running_loop().time() if self._followed.is_set() else None
+    def bar_closed(self) -> None:
+        """A candle has closed and was sent to its subscribers."""
+        self._sent_at_seconds = asyncio.get_running_loop().time() if self._subscribed.is_set() else None
 
-    def wait_on(self) -> None:
-        """Control is gone: no word comes any more, and no candle begins for want of it."""
-        self._patience = inf
-        self._word.set()
+    def disable_timeout(self) -> None:
+        """Control has exited: no acknowledgement arrives any more, and no candle starts without one."""
+        self._timeout_seconds = inf
+        self._acknowledged.set()
 
-    async def before(self, minutes: int) -> None:
-        """Wait for leave to begin the candle behind `minutes` others. While nobody follows candles there is none."""
+    async def wait_for_bar(self, minutes: int) -> None:
+        """Wait until the candle after `minutes` others may start. Without a subscription to candles none starts."""
         while True:
-            await self._followed.wait()
-            if self._through >= minutes:
+            await self._subscribed.wait()
+            if self._done_minutes >= minutes:
                 return
-            if self._sent_at is None:
-                self._go_on(minutes, "nobody followed candles when it closed")
+            if self._sent_at_seconds is None:
+                self._continue(minutes, "no client subscribed to candles when it closed")
                 return
-            self._word.clear()
+            self._acknowledged.clear()
             try:
-                async with asyncio.timeout_at(self._sent_at + self._patience):
-                    await self._word.wait()
+                async with asyncio.timeout_at(self._sent_at_seconds + self._timeout_seconds):
+                    await self._acknowledged.wait()
             except TimeoutError:
-                if self._followed.is_set():
-                    self._go_on(minutes, f"none came within {self._patience:g} s")
+                if self._subscribed.is_set():
+                    self._continue(minutes, f"none arrived within {self._timeout_seconds:g} s")
                     return
 
-    def _go_on(self, minutes: int, why: str) -> None:
-        self._log_event("went on without word of a candle", {"minutes": minutes, "told": self._through, "why": why})
-        self._through = minutes
+    def _continue(self, minutes: int, reason: str) -> None:
+        self._log_event(
+            "candle not acknowledged",
+            {"minutes": minutes, "acknowledged": self._done_minutes, "reason": reason},
+        )
+        self._done_minutes = minutes

@@ -1,4 +1,4 @@
-"""What the venue turned away, counted by kind. Kinds are few and our own: no client can make the count grow."""
+"""Counters of rejected requests and lost clients, by kind. The kinds are fixed: no client can make the table grow."""
 
 from collections import Counter
 
@@ -6,7 +6,7 @@ from collections import Counter
 class Counters:
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()
-        self._told = 0
+        self._reported_total = 0
 
     def count(self, kind: str) -> None:
         self._counts[kind] += 1
@@ -18,9 +18,9 @@ class Counters:
         return dict(self._counts)
 
     def changed_counts(self) -> dict[str, int] | None:
-        """All counts, when they have changed since this was last asked."""
+        """All counts; None when none changed since the last call."""
         total = self._counts.total()
-        if total == self._told:
+        if total == self._reported_total:
             return None
-        self._told = total
+        self._reported_total = total
         return self.counts()

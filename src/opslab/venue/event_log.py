@@ -1,6 +1,6 @@
-"""How the venue says what an operator may want to know."""
+"""The type of the function that writes an event into the venue's event log."""
 
 from collections.abc import Callable
 
 EventLogger = Callable[[str, dict[str, object]], None]
-"""Called with what happened, and more about it."""
+"""Called with the event's name and its fields."""

@@ -1,7 +1,7 @@
 """The exchange: market, account and ledger together.
 
-Whatever changes the account is decided first, then in the ledger, durable, then applied, and only then told: to the
-one who asked, and to the user stream.
+Each change of the account is first decided, then written durably to the ledger, then applied, and only then published:
+in the response to the client, and on the user stream.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,8 +18,9 @@ from opslab.venue.account.matching import Level
 from opslab.venue.account.matching_engine import MatchingEngine
 from opslab.venue.account.number_format import NumberFormat
 from opslab.venue.account.order_requests import Amendment, NewOrder, OrderRef
-from opslab.venue.account.user_event_payloads import pushes
+from opslab.venue.account.user_event_payloads import user_data_events
 from opslab.venue.api_error import ApiError
+from opslab.venue.counters import Counters
 from opslab.venue.fault_hooks import FaultHooks
 from opslab.venue.market.candle_path import Tick
 from opslab.venue.market.market import Market
@@ -28,8 +29,8 @@ from opslab.venue.market_publisher import MarketPublisher
 Payload = dict[str, Any]
 
 
-class View:
-    """Implements `matching.MarketView` on the market as it stands."""
+class CurrentMarketView:
+    """Implements `matching.MarketView` on the current market."""
 
     def __init__(self, market: Market, hooks: FaultHooks) -> None:
         self._market = market
@@ -37,8 +38,8 @@ class View:
 
     @property
     def status(self) -> str:
-        own: str = self._market.instrument.entry["status"]
-        return self._hooks.statuses[-1] if self._hooks.statuses else own
+        status: str = self._market.instrument.entry["status"]
+        return self._hooks.statuses[-1] if self._hooks.statuses else status
 
     @property
     def bid(self) -> Decimal:
@@ -54,40 +55,40 @@ class View:
 
     def levels(self, side: Side) -> Sequence[Level]:
         units = self._market.units
-        found = self._market.book.levels("asks" if side == "BUY" else "bids")
-        return [(units.price(price), units.size(size)) for price, size in found]
+        levels = self._market.book.levels("asks" if side == "BUY" else "bids")
+        return [(units.price(price), units.size(size)) for price, size in levels]
 
 
 class Exchange:
-    """Everything that a client can do to the account, and everything that the market does to it."""
+    """All changes of the account: by clients, by the venue itself and by the market."""
 
     def __init__(
         self,
         market: Market,
         account: Account,
         ledger: Ledger,
-        broadcast: MarketPublisher,
+        publisher: MarketPublisher,
         now_ms: Callable[[], int],
-        at: Moment,
+        moment: Moment,
         hooks: FaultHooks,
+        counters: Counters,
     ) -> None:
-        """at: where the replay is."""
+        """moment: position of the replay."""
         self.market = market
         self.account = account
-        self.view = View(market, hooks)
-        self.texts = NumberFormat.of(market.instrument)
-        self.at = at
+        self.view = CurrentMarketView(market, hooks)
+        self.number_format = NumberFormat.of(market.instrument)
+        self._moment = moment
         self.only_reducing = False
-        """Orders that might open a position are refused."""
-        self.refused_writes = 0
-        """Times that the ledger could not be written."""
-        self.tell: Callable[[list[Payload]], None] = lambda _events: None
-        """Called with what the user stream is to be told, in order."""
-        self.closed: Callable[[], None] = lambda: None
-        """Called when a minute has closed."""
-        self._desk = MatchingEngine(market.instrument)
+        """True: orders that might open a position are rejected."""
+        self.on_user_events: Callable[[list[Payload]], None] = lambda _events: None
+        """Called with the events of the user stream, in order."""
+        self.on_bar_closed: Callable[[], None] = lambda: None
+        """Called after a minute has closed."""
+        self._matching_engine = MatchingEngine(market.instrument)
         self._ledger = ledger
-        self._broadcast = broadcast
+        self._publisher = publisher
+        self._counters = counters
         self._now_ms = now_ms
 
     @property
@@ -96,52 +97,52 @@ class Exchange:
 
     @property
     def transactions(self) -> int:
-        """In the ledger."""
+        """Number of transactions in the ledger."""
         return self._ledger.transactions
 
     def use_last_room(self) -> None:
         self._ledger.use_last_room()
 
-    # What clients ask.
+    # Requests of clients.
 
     def place(self, new: NewOrder) -> tuple[Accepted, Order]:
-        """How the order was accepted, and what it is after what it took at once. Raises ApiError."""
+        """Place an order. Returns its acceptance, and the order after its immediate fills. Raises ApiError."""
         if self.only_reducing and not new.reduce_only:
             raise ApiError.of(-4087)
         now_ms = self._now_ms()
-        events = self._desk.place(self.account, self.view, new, now_ms)
+        events = self._matching_engine.place(self.account, self.view, new, now_ms)
         self._transact(events, now_ms)
         accepted = next(event for event in events if isinstance(event, Accepted))
         return accepted, self._order(accepted.order_id)
 
-    def modify(self, wanted: Amendment) -> Order:
-        order = self._known(wanted.ref, -2013)
+    def modify(self, amendment: Amendment) -> Order:
+        order = self._find_known(amendment.ref, -2013)
         now_ms = self._now_ms()
-        self._transact(self._desk.modify(self.account, self.view, wanted, now_ms), now_ms)
+        self._transact(self._matching_engine.modify(self.account, self.view, amendment, now_ms), now_ms)
         return self._order(order.order_id)
 
     def cancel(self, ref: OrderRef) -> Order:
-        order = self._known(ref, -2011)
+        order = self._find_known(ref, -2011)
         now_ms = self._now_ms()
-        self._transact(self._desk.cancel(self.account, ref, now_ms), now_ms)
+        self._transact(self._matching_engine.cancel(self.account, ref, now_ms), now_ms)
         return self._order(order.order_id)
 
     def cancel_all(self) -> None:
         now_ms = self._now_ms()
-        self._transact(self._desk.cancel_all(self.account, now_ms), now_ms)
+        self._transact(self._matching_engine.cancel_all(self.account, now_ms), now_ms)
 
     def set_leverage(self, leverage: int) -> None:
         now_ms = self._now_ms()
-        events = self._desk.set_leverage(self.account, leverage, self.view.mark, now_ms)
+        events = self._matching_engine.set_leverage(self.account, leverage, self.view.mark, now_ms)
         self._transact(events, now_ms)
 
     def find(self, ref: OrderRef) -> Order:
-        return self._known(ref, -2013)
+        return self._find_known(ref, -2013)
 
-    def _known(self, ref: OrderRef, otherwise: int) -> Order:
+    def _find_known(self, ref: OrderRef, error_code: int) -> Order:
         order = self.account.find(ref.order_id, ref.client_order_id)
         if order is None:
-            raise ApiError.of(otherwise)
+            raise ApiError.of(error_code)
         return order
 
     def _order(self, order_id: int) -> Order:
@@ -149,50 +150,50 @@ class Exchange:
         assert order is not None, order_id
         return order
 
-    # What the venue does by itself.
+    # Actions of the venue itself.
 
     @property
     def is_flat(self) -> bool:
-        """No position, and no open order."""
+        """Whether there is no position and no open order."""
         return not self.account.holding.position and not self.account.open
 
-    def close_part(self) -> bool:
-        """Close of the position what the displayed book has; whether that was anything. Raises ApiError."""
+    def reduce_position(self) -> bool:
+        """Close as much of the position as the displayed book has. Returns whether anything was. Raises ApiError."""
         now_ms = self._now_ms()
-        events = self._desk.close_part(self.account, self.view, now_ms)
+        events = self._matching_engine.reduce_position(self.account, self.view, now_ms)
         self._transact(events, now_ms)
         return bool(events)
 
     def restore_depth(self) -> None:
-        """Let what was taken from the depth come back."""
+        """Restore the consumed liquidity of the depth."""
         now_ms = self._now_ms()
         self.market.restore_depth(now_ms)
-        self._broadcast.quote(now_ms)
+        self._publisher.publish_quote(now_ms)
 
-    # What the market does: `replay.Stage`.
+    # Replay of the market: `replay.ReplaySink`.
 
-    def begin(self, candle: Candle, index: int) -> None:
-        self._broadcast.closed(self.market.open_minute(candle, index), self._now_ms())
+    def open_minute(self, candle: Candle, index: int) -> None:
+        self._publisher.publish_closed(self.market.open_minute(candle, index), self._now_ms())
 
-    def tick(self, tick: Tick, at: Moment) -> None:
-        """Noted before it is told; and what it fills is in the ledger before anybody sees the trade."""
+    def apply_tick(self, tick: Tick, moment: Moment) -> None:
+        """The position is stored and the fills are in the ledger before the trade is published."""
         now_ms = self._now_ms()
-        self._ledger.mark(at)
-        self.at = at
+        self._ledger.mark(moment)
+        self._moment = moment
         trade = self.market.apply_tick(tick, now_ms)
         if self.account.open:
             self._fill_resting(tick, now_ms)
-        self._broadcast.tick(trade, now_ms)
+        self._publisher.publish_tick(trade, now_ms)
 
-    def close(self, at: Moment) -> None:
-        self._ledger.mark(at)
-        self.at = at
-        self._broadcast.closed(self.market.close_minute(), self._now_ms())
-        self.closed()
+    def close_minute(self, moment: Moment) -> None:
+        self._ledger.mark(moment)
+        self._moment = moment
+        self._publisher.publish_closed(self.market.close_minute(), self._now_ms())
+        self.on_bar_closed()
 
     def _fill_resting(self, tick: Tick, now_ms: int) -> None:
         units = self.market.units
-        events = self._desk.on_tick(
+        events = self._matching_engine.on_tick(
             self.account,
             units.price(tick.price) if tick.size else None,
             units.size(tick.size),
@@ -203,20 +204,20 @@ class Exchange:
         if events:
             try:
                 self._transact(events, now_ms)
-            except ApiError:  # counted; the market will come again
+            except ApiError:  # counted; a later tick fills the orders
                 return
 
     def _transact(self, events: Sequence[LedgerEvent], now_ms: int) -> None:
-        """Durable, then applied, then told. Raises ApiError when the ledger cannot be written; nothing happened then."""
+        """Write durably, apply, publish. Raises ApiError if the ledger cannot be written; nothing is changed then."""
         if not events:
             return
         try:
-            self._ledger.append([written(event) for event in events], self.at)
+            self._ledger.append([written(event) for event in events], self._moment)
         except LabError:
-            self.refused_writes += 1
+            self._counters.count("failed ledger writes")
             raise ApiError.of(-1008) from None
-        told: list[Payload] = []
-        took = False
+        user_events: list[Payload] = []
+        is_depth_changed = False
         for event in events:
             self.account.apply(event)
             if event.kind == "filled" and not event.maker:
@@ -224,8 +225,8 @@ class Exchange:
                 units = self.market.units
                 price, size = units.price_units(event.price), units.size_units(event.quantity)
                 self.market.consume_depth("asks" if side == "BUY" else "bids", price, size, now_ms)
-                took = True
-            told += pushes(self.account, event, self.view.mark, now_ms, self.texts)
-        self.tell(told)
-        if took:
-            self._broadcast.quote(now_ms)
+                is_depth_changed = True
+            user_events += user_data_events(self.account, event, self.view.mark, now_ms, self.number_format)
+        self.on_user_events(user_events)
+        if is_depth_changed:
+            self._publisher.publish_quote(now_ms)

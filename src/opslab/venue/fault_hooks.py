@@ -1,7 +1,7 @@
-"""Where a fault can take hold of the venue. Without faults every seam is empty, and costs a look at an empty list.
+"""Fault injection points of the venue. Without faults every list of hooks is empty and costs one check.
 
-A fault adds a hook while it lasts, and takes that very hook away again: any number of them hold at the same time, in
-the order in which they began.
+A fault adds its hook while it is active, and removes that same hook. Any number of faults can be active at the same
+time; their hooks run in the order in which the faults started.
 """
 
 from collections.abc import Awaitable, Callable, Iterator
@@ -10,29 +10,29 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
 ConnectionKind = Literal["market", "user", "trading"]
-"""Of a connection: market streams, the user-data stream, the trading socket."""
+"""A connection to the market streams, to the user-data stream or to the trading socket."""
 
 
 class Receiver(Protocol):
-    """A client's connection, as a message knows it."""
+    """A client's connection, as a message sees it."""
 
     def deliver(self, message: "Message") -> None:
-        """Send it as it is, past the faults."""
+        """Send the message unchanged, without applying faults."""
         ...
 
-    def drop(self, why: str) -> None:
-        """Cut the connection off."""
+    def drop(self, reason: str) -> None:
+        """Reset the connection."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """On its way to one client."""
+    """An outgoing message to one client."""
 
-    to: "Receiver"
+    receiver: "Receiver"
     kind: ConnectionKind
     stream: str
-    """Its stream's name; empty of answers, and of the user stream."""
+    """Stream name; empty for answers and for the user-data stream."""
     text: str
 
     def with_text(self, text: str) -> "Message":
@@ -41,16 +41,16 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A request to the REST side, or to the trading socket, where `path` and `method` are those of its endpoint."""
+    """A request over REST, or over the trading socket, where `path` and `method` are those of its endpoint."""
 
     method: str
     path: str
-    over: Literal["rest", "trading"]
+    channel: Literal["rest", "trading"]
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer that takes the venue's place."""
+    """An answer that replaces the venue's own."""
 
     status: int
     body: bytes
@@ -59,19 +59,19 @@ class Reply:
 
 
 MessageHook = Callable[[Message], list[Message]]
-"""What becomes of a message: nothing, itself, others."""
+"""Returns the messages to send instead: none, the same one, or others."""
 CallHook = Callable[[Call], Awaitable[Reply | None]]
-"""Before a request is looked at; it may wait. A reply ends it there."""
+"""Runs before a request is checked; it may wait. A reply ends the request there."""
 AnswerHook = Callable[[Call, Any], Any]
-"""What becomes of an answer."""
+"""Returns the answer to send instead."""
 AckHook = Callable[[Call], Awaitable[bool]]
-"""Behind a request that was carried out, before its answer leaves; it may wait. True: the answer never leaves."""
+"""Runs after a request was executed, before its answer is sent; it may wait. True: the answer is never sent."""
 OrderHook = Callable[[Call], None]
-"""Before an order, a change or a cancel is carried out. It may raise ApiError."""
+"""Runs before an order, an amendment or a cancel is executed. It may raise ApiError."""
 
 
 class AnswerWithheld(Exception):
-    """A request that was carried out, and is not answered."""
+    """No answer is sent: a fault withholds that of an executed request, or the client is disconnected."""
 
 
 @dataclass(slots=True)
@@ -82,69 +82,74 @@ class FaultHooks:
     acks: list[AckHook] = field(default_factory=list)
     orders: list[OrderHook] = field(default_factory=list)
     refused: list[Callable[[ConnectionKind], bool]] = field(default_factory=list)
-    """Whether a new connection of a kind is turned away."""
+    """Whether a new connection of a kind is refused."""
     mute: list[Callable[[ConnectionKind], bool]] = field(default_factory=list)
-    """Whether pings on a connection of a kind get no answer."""
+    """Whether pings on a connection of a kind get no pong."""
     skews_ms: list[int] = field(default_factory=list)
-    """How far the venue's clock is off, one for each fault that says so."""
+    """Offsets of the venue's clock, one for each active fault that shifts it."""
     statuses: list[str] = field(default_factory=list)
-    """Of the symbol, instead of its own: the last counts."""
+    """Symbol statuses that replace the symbol's own; the last one applies."""
 
-    _begun: dict[int, list[object]] = field(default_factory=dict, repr=False, compare=False)
-    """For each list, by its id, a mark for each of its hooks: equal hooks are told apart."""
+    _markers: dict[int, list[object]] = field(default_factory=dict, repr=False, compare=False)
+    """For each list, by its id, one marker for each hook: equal hooks can be told apart."""
 
     @contextmanager
-    def held[Hook](self, hooks: list[Hook], hook: Hook) -> Iterator[None]:
-        """The hook is in its list while the block lasts."""
-        marks = self._begun.setdefault(id(hooks), [])
-        mark = object()
+    def installed[Hook](self, hooks: list[Hook], hook: Hook) -> Iterator[None]:
+        """Keep the hook in its list while the block lasts."""
+        markers = self._markers.setdefault(id(hooks), [])
+        marker = object()
         hooks.append(hook)
-        marks.append(mark)
+        markers.append(marker)
         try:
             yield
         finally:
-            at = marks.index(mark)
-            del hooks[at], marks[at]
+            index = markers.index(marker)
+            del hooks[index], markers[index]
 
-    def pass_through(self, message: Message, behind: MessageHook | None = None) -> list[Message]:
-        """What becomes of a message. behind: of one that this hook had held back, and lets go now."""
-        first = 0 if behind is None else self.messages.index(behind) + 1
-        found = [message]
+    def pass_through(self, message: Message, after: MessageHook | None = None) -> list[Message]:
+        """Apply the message hooks; the messages to send.
+
+        after: only the hooks after this one, for a message that it has held back and now releases.
+        """
+        first = 0 if after is None else self.messages.index(after) + 1
+        messages = [message]
         for hook in self.messages[first:]:
-            found = [after for before in found for after in hook(before)]
-        return found
+            messages = [output for each in messages for output in hook(each)]
+        return messages
 
-    def resume(self, message: Message, behind: MessageHook) -> None:
-        """Send what the hook had held back."""
-        for found in self.pass_through(message, behind):
-            found.to.deliver(found)
+    def resume(self, message: Message, after: MessageHook) -> None:
+        """Send a message that the hook `after` has held back."""
+        for output in self.pass_through(message, after):
+            output.receiver.deliver(output)
 
     @property
     def skew_ms(self) -> int:
         return sum(self.skews_ms)
 
-    async def before(self, call: Call) -> Reply | None:
-        for hook in _as_they_hold(self.calls):
+    async def before_request(self, call: Call) -> Reply | None:
+        """Run the call hooks; a reply that one of them gives ends the request."""
+        for hook in _installed_in_order(self.calls):
             reply = await hook(call)
             if reply is not None:
                 return reply
         return None
 
-    async def behind(self, call: Call) -> None:
-        """Raises Unanswered."""
-        for hook in _as_they_hold(self.acks):
+    async def after_request(self, call: Call) -> None:
+        """Run the ack hooks. Raises AnswerWithheld."""
+        for hook in _installed_in_order(self.acks):
             if await hook(call):
                 raise AnswerWithheld
 
-    def answered(self, call: Call, payload: Any) -> Any:
+    def change_answer(self, call: Call, payload: Any) -> Any:
+        """Apply the answer hooks; the answer to send."""
         for hook in list(self.answers):
             payload = hook(call, payload)
         return payload
 
 
-def _as_they_hold[Hook](hooks: list[Hook]) -> Iterator[Hook]:
-    """Each once, in their order; those that begin while another waits come too, those that end do not."""
+def _installed_in_order[Hook](hooks: list[Hook]) -> Iterator[Hook]:
+    """Each hook once, in order. Hooks added while one of them waits are included, hooks removed meanwhile are not."""
     done: list[Hook] = []
-    while (hook := next((one for one in hooks if one not in done), None)) is not None:
+    while (hook := next((each for each in hooks if each not in done), None)) is not None:
         done.append(hook)
         yield hook

@@ -1,7 +1,7 @@
-"""What the market tells its streams: with every tick, with every closed candle, and by the clock.
+"""Publishes the market to its streams: with every tick, with every closed candle, and by the clock.
 
-Quotes and trades go out with the tick that made them. Depth, mark price and a candle that is still open go out by the
-wall clock, at the intervals their streams are named after, however fast the market runs.
+Quotes and trades are sent with their tick. Depth, mark price and the open candle are sent by the wall clock, at the
+intervals in the names of their streams, however fast the market runs.
 """
 
 import asyncio
@@ -16,98 +16,101 @@ from opslab.venue.market.payloads import MarketPayloads
 from opslab.venue.transport.market_streams import MARK_SPEEDS_MS, MarketStreams, parse_depth_stream
 
 OPEN_KLINE_MS = 250
-BEAT_MS = 50
-"""The clock's step: every interval is a multiple of it."""
-DAY_MS = 1000
-"""Between two tellings of the last 24 hours."""
+CLOCK_STEP_MS = 50
+"""Every interval is a multiple of it."""
+TICKER_MS = 1000
+"""Interval of the 24-hour tickers."""
 
 
 class MarketPublisher:
-    def __init__(self, market: Market, payloads: MarketPayloads, streams: MarketStreams, now_ms: Callable[[], int]) -> None:
+    def __init__(
+        self, market: Market, payloads: MarketPayloads, streams: MarketStreams, now_ms: Callable[[], int]
+    ) -> None:
         self._market = market
         self._payloads = payloads
         self._streams = streams
         self._now_ms = now_ms
-        self._who = market.instrument.symbol.lower()
+        self._symbol = market.instrument.symbol.lower()
         self._changed = False
-        """The market moved since open candles were last told."""
-        streams.on_subscribe = self._greet
-        streams.on_unused = self._forget
+        """Whether the market moved since the open candles were last sent."""
+        streams.on_subscribe = self._on_subscribe
+        streams.on_unused = self._on_unused
 
-    def tick(self, trade: MarketTrade | None, now_ms: int) -> None:
-        """Tell what one tick did."""
+    def publish_tick(self, trade: MarketTrade | None, now_ms: int) -> None:
+        """Publish trade and quote of one tick."""
         self._changed = True
-        publish, wanted, payloads, who = self._streams.publish, self._streams.wanted, self._payloads, self._who
+        publish, is_subscribed = self._streams.publish, self._streams.is_subscribed
+        payloads, symbol = self._payloads, self._symbol
         if trade is not None:
-            if wanted(name := f"{who}@aggTrade"):
+            if is_subscribed(name := f"{symbol}@aggTrade"):
                 publish(name, payloads.agg_trade_json(trade, now_ms))
-            if wanted(name := f"{who}@trade"):
+            if is_subscribed(name := f"{symbol}@trade"):
                 publish(name, payloads.trade_json(trade, now_ms))
-        self.quote(now_ms)
+        self.publish_quote(now_ms)
 
-    def quote(self, now_ms: int) -> None:
-        """Tell the best bid and ask."""
-        for name in (f"{self._who}@bookTicker", "!bookTicker"):
-            if self._streams.wanted(name):
+    def publish_quote(self, now_ms: int) -> None:
+        """Publish the best bid and ask."""
+        for name in (f"{self._symbol}@bookTicker", "!bookTicker"):
+            if self._streams.is_subscribed(name):
                 self._streams.publish(name, self._payloads.book_ticker_json(now_ms))
 
-    def closed(self, klines: Iterable[Kline], now_ms: int) -> None:
-        """Tell candles that have closed."""
+    def publish_closed(self, klines: Iterable[Kline], now_ms: int) -> None:
+        """Publish candles that have closed."""
         for kline in klines:
-            name = f"{self._who}@kline_{kline.interval}"
-            if self._streams.wanted(name):
+            name = f"{self._symbol}@kline_{kline.interval}"
+            if self._streams.is_subscribed(name):
                 self._streams.publish(name, self._payloads.kline_json(kline, now_ms))
 
-    async def by_clock(self) -> None:
-        """Tell, for as long as it runs, what goes by the clock."""
+    async def run(self) -> None:
+        """Publish the clock-driven streams until canceled."""
         loop = asyncio.get_running_loop()
-        beat, begin = 0, loop.time()
+        step, start = 0, loop.time()
         while True:
-            last, beat = beat, beat + 1
-            await asyncio.sleep(max(0.0, begin + beat * BEAT_MS / 1000 - loop.time()))
-            beat = max(beat, int((loop.time() - begin) * 1000) // BEAT_MS)
-            self._beat(last * BEAT_MS, beat * BEAT_MS)
+            previous, step = step, step + 1
+            await asyncio.sleep(max(0.0, start + step * CLOCK_STEP_MS / 1000 - loop.time()))
+            step = max(step, int((loop.time() - start) * 1000) // CLOCK_STEP_MS)
+            self._publish_due(previous * CLOCK_STEP_MS, step * CLOCK_STEP_MS)
 
-    def _beat(self, from_ms: int, to_ms: int) -> None:
-        """Tell once what has come due in between, however often it did."""
+    def _publish_due(self, from_ms: int, to_ms: int) -> None:
+        """Publish each stream that was due in the interval once, even if it was due several times."""
         now_ms = self._now_ms()
 
         def due(every_ms: int) -> bool:
             return from_ms // every_ms < to_ms // every_ms
 
-        for name in list(self._streams.names()):
-            who, _, kind = name.partition("@")
-            depth = parse_depth_stream(kind) if who == self._who else None
+        for name in list(self._streams.subscribed_names()):
+            symbol, _, kind = name.partition("@")
+            depth = parse_depth_stream(kind) if symbol == self._symbol else None
             if depth is not None:
-                if due(max(depth[1], BEAT_MS)):
-                    self._depth(name, depth[0], now_ms)
+                if due(max(depth[1], CLOCK_STEP_MS)):
+                    self._publish_depth(name, depth[0], now_ms)
             elif kind.startswith("kline_"):
                 if self._changed and due(OPEN_KLINE_MS):
-                    self._open_kline(name, kind.removeprefix("kline_"), now_ms)
+                    self._publish_open_kline(name, kind.removeprefix("kline_"), now_ms)
             else:
-                self._figures(name, kind, due, now_ms)
+                self._publish_ticker(name, kind, due, now_ms)
         if due(OPEN_KLINE_MS):
             self._changed = False
 
-    def _depth(self, name: str, levels: int | None, now_ms: int) -> None:
-        chain = self._market.book.diff_stream(name)
-        depth = chain.next_diff() if levels is None else chain.next_top(levels)
+    def _publish_depth(self, name: str, levels: int | None, now_ms: int) -> None:
+        stream = self._market.book.diff_stream(name)
+        depth = stream.next_diff() if levels is None else stream.next_top(levels)
         if depth is not None:
             self._publish(name, self._payloads.depth_update(depth, now_ms))
 
-    def _open_kline(self, name: str, interval: str, now_ms: int) -> None:
+    def _publish_open_kline(self, name: str, interval: str, now_ms: int) -> None:
         kline = self._market.klines.current(interval) if interval in INTERVALS else None
         if kline is not None and not kline.closed:
             self._streams.publish(name, self._payloads.kline_json(kline, now_ms))
 
-    def _figures(self, name: str, kind: str, due: Callable[[int], bool], now_ms: int) -> None:
-        mark = kind.removeprefix("markPrice") if kind.startswith("markPrice") else None
+    def _publish_ticker(self, name: str, kind: str, due: Callable[[int], bool], now_ms: int) -> None:
+        mark_speed = kind.removeprefix("markPrice") if kind.startswith("markPrice") else None
         if name.startswith("!markPrice@arr"):
-            mark = name.removeprefix("!markPrice@arr")
+            mark_speed = name.removeprefix("!markPrice@arr")
         payload: Any = None
-        if mark in MARK_SPEEDS_MS and due(MARK_SPEEDS_MS[mark]):
+        if mark_speed in MARK_SPEEDS_MS and due(MARK_SPEEDS_MS[mark_speed]):
             payload = self._payloads.mark_price(now_ms)
-        elif due(DAY_MS):
+        elif due(TICKER_MS):
             if kind == "ticker" or name == "!ticker@arr":
                 payload = self._payloads.ticker(now_ms)
             elif kind == "miniTicker" or name == "!miniTicker@arr":
@@ -118,17 +121,18 @@ class MarketPublisher:
     def _publish(self, name: str, payload: Any) -> None:
         self._streams.publish(name, to_json(payload).decode())
 
-    def _greet(self, name: str, send: Callable[[str], None]) -> None:
-        """Who subscribes to quotes learns of the one that stands; a chain of changes begins with its first follower."""
+    def _on_subscribe(self, name: str, send: Callable[[str], None]) -> None:
+        """Send the current quote to a new subscriber of quotes; start a diff stream with its first subscriber."""
         now_ms = self._now_ms()
-        who, _, kind = name.partition("@")
+        symbol, _, kind = name.partition("@")
         if kind == "bookTicker" or name == "!bookTicker":
             send(self._payloads.book_ticker_json(now_ms))
-        elif who == self._who and parse_depth_stream(kind) is not None:
+        elif symbol == self._symbol and parse_depth_stream(kind) is not None:
             self._market.book.diff_stream(name)
-            self._market.book.update_id += 1  # a client asks for the book once it has seen a change, be it an empty one
+            # Clients request the snapshot only after the first diff, so that an empty diff must follow.
+            self._market.book.update_id += 1
 
-    def _forget(self, name: str) -> None:
+    def _on_unused(self, name: str) -> None:
         _, _, kind = name.partition("@")
         if parse_depth_stream(kind) is not None:
             self._market.book.drop_diff_stream(name)

@@ -1,4 +1,4 @@
-"""A market at full speed waits for the engine, and for nobody who cannot answer."""
+"""A market at full speed waits for acknowledgements of the engine, but not for ones that cannot arrive."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -7,163 +7,165 @@ from typing import Any
 from opslab.venue.bar_pacing import BarPacing
 from tests.fakes import virtual_time
 
-SECONDS = 10.0
+TIMEOUT_SECONDS = 10.0
 
 
-class Scene:
+class PacingCase:
     def __init__(self, minutes: int = 0) -> None:
-        self.followed = asyncio.Event()
-        self.said: list[tuple[str, dict[str, Any]]] = []
-        self.pace = BarPacing(minutes, self.followed, SECONDS, lambda what, more: self.said.append((what, more)))
+        self.subscribed = asyncio.Event()
+        self.events: list[tuple[str, dict[str, Any]]] = []
+        self.pacing = BarPacing(
+            minutes, self.subscribed, TIMEOUT_SECONDS, lambda event, details: self.events.append((event, details))
+        )
 
-    async def waits(self, minutes: int) -> float:
-        """For how long leave was waited for."""
+    async def wait_seconds(self, minutes: int) -> float:
+        """The time until the candle after `minutes` others may start."""
         loop = asyncio.get_running_loop()
-        began = loop.time()
-        await self.pace.before(minutes)
-        return loop.time() - began
+        start = loop.time()
+        await self.pacing.wait_for_bar(minutes)
+        return loop.time() - start
 
 
-def play(scene: Callable[[Scene], Awaitable[None]], minutes: int = 0) -> None:
-    async def whole() -> None:
-        await asyncio.wait_for(scene(Scene(minutes)), 1e6)
+def play(scene: Callable[[PacingCase], Awaitable[None]], minutes: int = 0) -> None:
+    async def run() -> None:
+        await asyncio.wait_for(scene(PacingCase(minutes)), 1e6)
 
-    virtual_time.run(whole())
+    virtual_time.run(run())
 
 
-async def turns() -> None:
+async def yield_to_tasks() -> None:
     for _ in range(5):
         await asyncio.sleep(0)
 
 
-def test_the_first_candle_needs_somebody_who_follows_and_no_word() -> None:
-    async def scene(at: Scene) -> None:
-        waiting = asyncio.ensure_future(at.waits(0))
+def test_the_first_candle_needs_a_subscription_and_no_acknowledgement() -> None:
+    async def scene(case: PacingCase) -> None:
+        waiting = asyncio.ensure_future(case.wait_seconds(0))
         await asyncio.sleep(3600)
         assert not waiting.done()
-        at.followed.set()
+        case.subscribed.set()
         assert await waiting == 3600
-        assert at.said == []
+        assert case.events == []
 
     play(scene)
 
 
-def test_a_candle_begins_when_as_many_are_dealt_with_as_have_closed() -> None:
-    async def scene(at: Scene) -> None:
-        at.followed.set()
-        at.pace.closed()
-        waiting = asyncio.ensure_future(at.waits(3))
-        at.pace.told(2)
+def test_a_candle_starts_when_all_closed_candles_are_acknowledged() -> None:
+    async def scene(case: PacingCase) -> None:
+        case.subscribed.set()
+        case.pacing.bar_closed()
+        waiting = asyncio.ensure_future(case.wait_seconds(3))
+        case.pacing.bar_done(2)
         await asyncio.sleep(5)
         assert not waiting.done()
-        at.pace.told(3)
+        case.pacing.bar_done(3)
         assert await waiting == 5
-        assert await at.waits(2) == 0
-        assert at.said == []
+        assert await case.wait_seconds(2) == 0
+        assert case.events == []
 
     play(scene)
 
 
-def test_word_counts_absolutely_and_what_was_before_the_start_is_told() -> None:
-    async def scene(at: Scene) -> None:
-        at.followed.set()
-        assert await at.waits(40) == 0
-        at.pace.closed()
-        at.pace.told(1)  # of an engine that counts from its own begin: falls behind what is known
-        waiting = asyncio.ensure_future(at.waits(41))
-        await turns()
+def test_acknowledgements_count_all_candles_those_before_the_start_included() -> None:
+    async def scene(case: PacingCase) -> None:
+        case.subscribed.set()
+        assert await case.wait_seconds(40) == 0
+        case.pacing.bar_closed()
+        case.pacing.bar_done(1)  # of an engine that counts from its own start: below the known count, ignored
+        waiting = asyncio.ensure_future(case.wait_seconds(41))
+        await yield_to_tasks()
         assert not waiting.done()
-        at.pace.told(41)
+        case.pacing.bar_done(41)
         await waiting
 
     play(scene, minutes=40)
 
 
-def test_a_candle_that_was_lost_costs_its_time_and_is_said() -> None:
-    async def scene(at: Scene) -> None:
-        at.followed.set()
-        at.pace.closed()
-        assert await at.waits(1) == SECONDS
-        assert at.said == [
+def test_a_lost_candle_costs_the_timeout_and_is_logged() -> None:
+    async def scene(case: PacingCase) -> None:
+        case.subscribed.set()
+        case.pacing.bar_closed()
+        assert await case.wait_seconds(1) == TIMEOUT_SECONDS
+        assert case.events == [
             (
-                "went on without word of a candle",
-                {"minutes": 1, "told": 0, "why": "none came within 10 s"},
+                "candle not acknowledged",
+                {"minutes": 1, "acknowledged": 0, "reason": "none arrived within 10 s"},
             )
         ]
-        at.pace.closed()
-        at.pace.told(2)
-        assert await at.waits(2) == 0
-        assert len(at.said) == 1
+        case.pacing.bar_closed()
+        case.pacing.bar_done(2)
+        assert await case.wait_seconds(2) == 0
+        assert len(case.events) == 1
 
     play(scene)
 
 
-def test_the_time_runs_from_the_candle_and_not_from_who_comes_later() -> None:
-    async def scene(at: Scene) -> None:
-        at.followed.set()
-        at.pace.closed()
-        at.followed.clear()
-        waiting = asyncio.ensure_future(at.waits(1))
+def test_the_timeout_runs_from_the_candle_and_not_from_a_later_subscription() -> None:
+    async def scene(case: PacingCase) -> None:
+        case.subscribed.set()
+        case.pacing.bar_closed()
+        case.subscribed.clear()
+        waiting = asyncio.ensure_future(case.wait_seconds(1))
         await asyncio.sleep(4)
-        at.followed.set()
-        assert await waiting == SECONDS
+        case.subscribed.set()
+        assert await waiting == TIMEOUT_SECONDS
 
     play(scene)
 
 
-def test_while_nobody_follows_it_holds_however_long_and_goes_on_at_once_behind() -> None:
-    async def scene(at: Scene) -> None:
-        at.followed.set()
-        at.pace.closed()
-        at.followed.clear()
-        waiting = asyncio.ensure_future(at.waits(1))
+def test_without_a_subscription_the_market_holds_and_continues_at_once_after_it() -> None:
+    async def scene(case: PacingCase) -> None:
+        case.subscribed.set()
+        case.pacing.bar_closed()
+        case.subscribed.clear()
+        waiting = asyncio.ensure_future(case.wait_seconds(1))
         await asyncio.sleep(3600)
         assert not waiting.done()
-        assert at.said == []
-        at.followed.set()
+        assert case.events == []
+        case.subscribed.set()
         assert await waiting == 3600
-        assert [what for what, _ in at.said] == ["went on without word of a candle"]
+        assert [event for event, _ in case.events] == ["candle not acknowledged"]
 
     play(scene)
 
 
-def test_word_that_came_while_nobody_followed_is_good() -> None:
-    async def scene(at: Scene) -> None:
-        at.followed.set()
-        at.pace.closed()
-        at.followed.clear()
-        waiting = asyncio.ensure_future(at.waits(1))
-        await turns()
-        at.pace.told(1)
+def test_an_acknowledgement_without_a_subscription_counts() -> None:
+    async def scene(case: PacingCase) -> None:
+        case.subscribed.set()
+        case.pacing.bar_closed()
+        case.subscribed.clear()
+        waiting = asyncio.ensure_future(case.wait_seconds(1))
+        await yield_to_tasks()
+        case.pacing.bar_done(1)
         await asyncio.sleep(60)
         assert not waiting.done()
-        at.followed.set()
+        case.subscribed.set()
         await waiting
-        assert at.said == []
+        assert case.events == []
 
     play(scene)
 
 
-def test_a_candle_that_closed_before_nobody_is_not_waited_for() -> None:
-    async def scene(at: Scene) -> None:
-        at.pace.closed()
-        at.followed.set()
-        assert await at.waits(1) == 0
-        assert at.said[0][1]["why"] == "nobody followed candles when it closed"
+def test_a_candle_that_closed_without_a_subscriber_needs_no_acknowledgement() -> None:
+    async def scene(case: PacingCase) -> None:
+        case.pacing.bar_closed()
+        case.subscribed.set()
+        assert await case.wait_seconds(1) == 0
+        assert case.events[0][1]["reason"] == "no client subscribed to candles when it closed"
 
     play(scene)
 
 
-def test_without_control_no_candle_begins_for_want_of_word() -> None:
-    async def scene(at: Scene) -> None:
-        at.followed.set()
-        at.pace.closed()
-        waiting = asyncio.ensure_future(at.waits(1))
+def test_without_control_no_candle_starts_by_timeout() -> None:
+    async def scene(case: PacingCase) -> None:
+        case.subscribed.set()
+        case.pacing.bar_closed()
+        waiting = asyncio.ensure_future(case.wait_seconds(1))
         await asyncio.sleep(5)
-        at.pace.wait_on()
+        case.pacing.disable_timeout()
         await asyncio.sleep(3600)
         assert not waiting.done()
-        assert at.said == []
+        assert case.events == []
         waiting.cancel()
 
     play(scene)

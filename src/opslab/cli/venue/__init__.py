@@ -1,1 +1,1 @@
-"""`tc venue`: serve the venue, inject faults into it."""
+"""`tc venue`: serve the venue, inject faults into it, audit its ledger."""

@@ -1,4 +1,4 @@
-"""`tc venue`: the loopback exchange, for any client."""
+"""`tc venue`: serve the loopback exchange for any client, and audit its ledger."""
 
 import sys
 from decimal import Decimal, InvalidOperation
@@ -16,7 +16,12 @@ from opslab.model.primitives.ids import shown
 if TYPE_CHECKING:
     from opslab.model.messages.venue_messages import Start, VenueEndpoints, VenueProgress
 
-app = typer.Typer(help="Serve a loopback exchange that clients take for Binance USD-M futures.", no_args_is_help=True)
+app = typer.Typer(
+    help="""Serve and audit a loopback exchange.
+
+    It has the interface of Binance USD-M futures; clients connect to it as to Binance.""",
+    no_args_is_help=True,
+)
 
 app.add_typer(venue_fault.app, name="fault")
 
@@ -28,46 +33,53 @@ MAX_SPEED = 1_000_000
 def serve(
     dataset: Dataset,
     speed: Annotated[
-        str, typer.Option("--speed", metavar="N|max", help="Minutes of the market in a minute; max: as fast as read.")
+        str,
+        typer.Option("--speed", metavar="N|max", help="Market minutes per minute; max: as fast as the clients read."),
     ] = "1",
     name: Annotated[
         str | None,
-        typer.Option("--name", metavar="NAME", help="Name of the account; one that exists goes on [default: made]."),
+        typer.Option(
+            "--name", metavar="NAME", help="Account name; an existing account is resumed [default: generated]"
+        ),
     ] = None,
-    port: Annotated[int, typer.Option("--port", metavar="N", min=0, max=65535, help="0 is any free port.")] = 0,
-    host: Annotated[str, typer.Option("--host", metavar="ADDRESS", help="A loopback address.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", metavar="N", min=0, max=65535, help="Port; 0: any free port.")] = 0,
+    host: Annotated[str, typer.Option("--host", metavar="ADDRESS", help="Loopback address.")] = "127.0.0.1",
     start: Annotated[
         str,
         typer.Option(
-            "--start", metavar="|".join(STARTS), help="What the replay waits for: candles or any stream subscribed to."
+            "--start",
+            metavar="|".join(STARTS),
+            help="Replay start: first candle subscription, first subscription to any stream, or at once.",
         ),
     ] = "kline",
     max_bars: Annotated[
-        int | None, typer.Option("--max-bars", metavar="N", min=1, help="Close so many candles, then stand still.")
+        int | None,
+        typer.Option("--max-bars", metavar="N", min=1, help="Number of candles after which the market stops."),
     ] = None,
     ticks: Annotated[
         int | None,
-        typer.Option("--ticks", metavar="N", min=4, max=60_000, help="Trades drawn in a minute [default: 30]."),
+        typer.Option("--ticks", metavar="N", min=4, max=60_000, help="Simulated trades per minute [default: 30]"),
     ] = None,
-    latency: Annotated[
-        int, typer.Option("--latency-ms", metavar="MS", min=0, max=60_000, help="How long an order is on its way.")
-    ] = 0,
+    latency: Annotated[int, typer.Option("--latency-ms", metavar="MS", min=0, max=60_000, help="Order latency.")] = 0,
     balance: Annotated[
-        str | None, typer.Option("--balance", metavar="USDT", help="What the account opens with [default: 100000].")
+        str | None, typer.Option("--balance", metavar="USDT", help="Opening balance [default: 100000]")
     ] = None,
     leverage: Annotated[
-        int | None, typer.Option("--leverage", metavar="N", min=1, max=125, help="Of the account [default: 10].")
+        int | None, typer.Option("--leverage", metavar="N", min=1, max=125, help="Leverage [default: 10]")
     ] = None,
     home: Home = None,
     as_json: Json = False,
 ) -> None:
-    """Serve until Ctrl-C or SIGTERM. Prints where it is, and a throw-away key."""
+    """Serve the venue until Ctrl-C or SIGTERM.
+
+    Prints its URLs and a throw-away API key.
+    """
     from opslab.lab import open_lab
     from opslab.runs.processes.venue_service import VenueOptions
     from opslab.system import StopSignals
 
     lab = open_lab(home)
-    asked = VenueOptions(
+    options = VenueOptions(
         dataset=dataset,
         instrument=lab.instrument,
         name=name,
@@ -83,11 +95,11 @@ def serve(
     )
     with StopSignals() as signals:
         signals.announce = lambda signal, count: note_at_once(
-            f"{signal}: {'closing the venue; again to kill it' if count == 1 else 'killing the venue'}"
+            f"{signal}: {'closing the venue; a second signal kills it' if count == 1 else 'killing the venue'}"
         )
-        ended = lab.serve_venue(asked, signals, _Terminal(as_json))
-    if ended:
-        note(f"closed after {ended.minutes:,} candles; position {ended.position}, {ended.open_orders} open orders")
+        last = lab.serve_venue(options, signals, _TerminalObserver(as_json))
+    if last:
+        note(f"closed after {last.minutes:,} candles; position {last.position}, {last.open_orders} open orders")
 
 
 @app.command("audit")
@@ -98,69 +110,74 @@ def audit_(
     home: Home = None,
     as_json: Json = False,
 ) -> None:
-    """Prove from a venue's ledger alone that no money and no quantity came from nowhere."""
+    """Audit a venue's ledger.
+
+    Proves from the ledger alone that every amount of money and every quantity has a source.
+    """
     from opslab.lab import open_lab
 
-    found = open_lab(home).audit_venue(name)
+    audit = open_lab(home).audit_venue(name)
     document: dict[str, Any] = {
         "venue": name,
-        "proven": found.proven,
-        "transactions": found.transactions,
-        "orders": found.orders,
-        "open_orders": found.open_orders,
-        "trades": found.trades,
-        "start": f"{found.start:f}",
-        "wallet": f"{found.wallet:f}",
-        "position": f"{found.position:f}",
-        "cost": f"{found.cost:f}",
-        "fees": f"{found.fees:f}",
-        "finding_count": found.finding_count,
-        "findings": [{"line": one.line, "rule": one.rule, "detail": one.detail} for one in found.findings],
+        "proven": audit.proven,
+        "transactions": audit.transactions,
+        "orders": audit.orders,
+        "open_orders": audit.open_orders,
+        "trades": audit.trades,
+        "start": f"{audit.start:f}",
+        "wallet": f"{audit.wallet:f}",
+        "position": f"{audit.position:f}",
+        "cost": f"{audit.cost:f}",
+        "fees": f"{audit.fees:f}",
+        "finding_count": audit.finding_count,
+        "findings": [
+            {"line": finding.line, "rule": finding.rule, "detail": finding.detail} for finding in audit.findings
+        ],
     }
     if as_json:
         result_json(document)
     else:
-        shown = {**document, "proven": "yes" if found.proven else f"no, {found.finding_count} findings"}
+        rows = {**document, "proven": "yes" if audit.proven else f"no, {audit.finding_count} findings"}
         result_fields(
-            (key.replace("_", " "), value) for key, value in shown.items() if key not in ("findings", "finding_count")
+            (key.replace("_", " "), value) for key, value in rows.items() if key not in ("findings", "finding_count")
         )
-        for one in found.findings:
-            result(one.text())
-    raise typer.Exit(0 if found.proven else 6)
+        for finding in audit.findings:
+            result(finding.text())
+    raise typer.Exit(0 if audit.proven else 6)
 
 
-class _Terminal:
-    """What is printed of a venue: the endpoints on stdout, everything else on stderr."""
+class _TerminalObserver:
+    """Prints the endpoints on stdout, progress and log events on stderr."""
 
     def __init__(self, as_json: bool) -> None:
         self._as_json = as_json
         self._state: str | None = None
 
-    def listening(self, name: str, endpoints: "VenueEndpoints", goes_on: bool) -> None:
-        told = endpoints.model_dump()
+    def listening(self, name: str, endpoints: "VenueEndpoints", resumes: bool) -> None:
+        urls_and_key = endpoints.model_dump()
         if self._as_json:
             import json
 
-            result(json.dumps(told))
+            result(json.dumps(urls_and_key))
         else:
-            result_fields(told.items())
+            result_fields(urls_and_key.items())
         sys.stdout.flush()
-        note(f"venue {name} {'goes on' if goes_on else 'is open'}; --name {name} goes on with this account later")
+        note(f"venue {name} {'resumes its account' if resumes else 'is open'}; --name {name} resumes it later")
 
     def progress(self, progress: "VenueProgress") -> None:
         if progress.state == self._state:
             return
         self._state = progress.state
-        words = {
-            "holding": "the market stands still until somebody subscribes",
-            "replaying": "the replay has begun",
+        texts = {
+            "holding": "the market waits for the first subscription",
+            "replaying": "the replay has started",
             "ended": f"the replay has ended at {progress.last_open}; orders are still served",
         }
-        note(words[progress.state])
+        note(texts[progress.state])
 
-    def log(self, what: str, more: dict[str, Any]) -> None:
-        told = {key: terms_text(value) if isinstance(value, dict) else value for key, value in more.items()}
-        note(f"{what}: {', '.join(f'{key} {value}' for key, value in told.items())}")
+    def log(self, event: str, fields: dict[str, Any]) -> None:
+        texts = {key: terms_text(value) if isinstance(value, dict) else value for key, value in fields.items()}
+        note(f"{event}: {', '.join(f'{key} {value}' for key, value in texts.items())}")
 
 
 def _speed(text: str) -> float | None:
@@ -171,7 +188,7 @@ def _speed(text: str) -> float | None:
     except ValueError:
         speed = 0.0
     if not 1 <= speed <= MAX_SPEED:
-        raise Usage(f"--speed {shown(text)} is not a speed", hint=f"a number from 1 to {MAX_SPEED:,}, or max")
+        raise Usage(f"--speed {shown(text)} is invalid", hint=f"a number from 1 to {MAX_SPEED:,}, or max")
     return speed
 
 
@@ -179,7 +196,7 @@ def _start(text: str) -> "Start":
     for known in STARTS:
         if text == known:
             return known  # type: ignore[return-value]
-    raise Usage(f"--start {shown(text)} is not known", hint=f"one of {', '.join(STARTS)}")
+    raise Usage(f"--start {shown(text)} is invalid", hint=f"one of {', '.join(STARTS)}")
 
 
 def _host(text: str) -> str:
@@ -191,7 +208,8 @@ def _host(text: str) -> str:
         loopback = False
     if not loopback:
         raise Usage(
-            f"--host {shown(text)} is no loopback address", hint="127.0.0.1 or ::1; the venue never leaves this machine"
+            f"--host {shown(text)} is not a loopback address",
+            hint="127.0.0.1 or ::1; the venue serves this machine only",
         )
     return "127.0.0.1" if text == "localhost" else text
 
@@ -205,5 +223,5 @@ def _balance(text: str | None) -> Decimal | None:
         amount = Decimal(0)
     exponent = amount.as_tuple().exponent
     if not (amount.is_finite() and 0 < amount <= 10**12 and isinstance(exponent, int) and -8 <= exponent <= 12):
-        raise Usage(f"--balance {shown(text)} is not an amount", hint="above 0, at most 8 decimals, such as 100000")
+        raise Usage(f"--balance {shown(text)} is invalid", hint="above 0, at most 8 decimals, for example 100000")
     return amount

@@ -1,5 +1,6 @@
-"""`tc venue fault`: break a venue that is served, on purpose."""
+"""`tc venue fault`: inject faults into a served venue."""
 
+from collections.abc import Iterator
 from typing import Annotated, Any
 
 import typer
@@ -9,7 +10,12 @@ from opslab.cli.output import note, result_fields, result_json, result_table
 from opslab.errors import Usage
 from opslab.model.primitives.ids import shown
 
-app = typer.Typer(help="Faults of a venue that is served: begun, ended, and ended by themselves.", no_args_is_help=True)
+app = typer.Typer(
+    help="""Inject faults into a served venue.
+
+    A fault ends by `stop`, after its time, or with the venue.""",
+    no_args_is_help=True,
+)
 
 Name = Annotated[str, typer.Option("--name", metavar="NAME", help="Name of the venue.", show_default=False)]
 
@@ -17,40 +23,47 @@ Name = Annotated[str, typer.Option("--name", metavar="NAME", help="Name of the v
 @app.command("list")
 def list_(
     name: Annotated[
-        str | None, typer.Option("--name", metavar="NAME", help="A served venue: list what is held there instead.")
+        str | None, typer.Option("--name", metavar="NAME", help="Name of a served venue: list its active faults.")
     ] = None,
     home: Home = None,
     as_json: Json = False,
 ) -> None:
-    """List the faults there are, with their terms; or those that a venue holds."""
+    """List all faults, or a venue's active ones.
+
+    A parameter is set by `--term` of `tc venue fault start`; the list shows the defaults.
+    """
     from opslab.lab import open_lab
 
     lab = open_lab(home)
     if name is not None:
-        held = lab.venue_control(name, "held")
+        active = lab.venue_control(name, "held")
         if as_json:
-            result_json(held)
-        elif held:
+            result_json(active)
+        elif active:
             result_table(
-                ("NUMBER", "FAULT", "LEFT", "TERMS"),
+                ("NUMBER", "FAULT", "REMAINING", "PARAMETERS"),
                 [
-                    (str(one["number"]), one["fault"], f"{one['remaining_seconds']:.1f} s", terms_text(one["terms"]))
-                    for one in held
+                    (str(row["number"]), row["fault"], f"{row['remaining_seconds']:.1f} s", terms_text(row["terms"]))
+                    for row in active
                 ],
                 right=(0, 2),
             )
         else:
-            note(f"venue {name} holds no fault")
+            note(f"venue {name} has no active fault")
         return
-    known = lab.faults()
+    faults = lab.faults()
     if as_json:
-        result_json(known)
+        result_json(faults)
         return
     result_table(
-        ("FAULT", "TERMS", "DOES"),
+        ("FAULT", "PARAMETERS", "EFFECT"),
         [
-            (one["name"], terms_text({k: v["default"] for k, v in one["terms"].items()}), one["summary"])
-            for one in known
+            (
+                fault["name"],
+                terms_text({term: field["default"] for term, field in fault["terms"].items()}),
+                fault["summary"],
+            )
+            for fault in faults
         ],
     )
 
@@ -60,53 +73,56 @@ def start(
     fault: Annotated[str, typer.Argument(metavar="FAULT", help="Name of the fault.", show_default=False)],
     name: Name,
     term: Annotated[
-        list[str] | None, typer.Option("--term", metavar="KEY=VALUE", help="A term of the fault. Repeatable.")
+        list[str] | None, typer.Option("--term", metavar="KEY=VALUE", help="Parameter of the fault; repeatable.")
     ] = None,
-    seconds: Annotated[
-        float, typer.Option("--seconds", metavar="S", help="When it ends by itself, at most 3600.")
-    ] = 30.0,
+    seconds: Annotated[float, typer.Option("--seconds", metavar="S", help="Duration, at most 3600.")] = 30.0,
     home: Home = None,
     as_json: Json = False,
 ) -> None:
-    """Begin a fault. It ends by `stop`, after --seconds, or with the venue."""
+    """Start a fault.
+
+    It ends by `stop`, after --seconds, or with the venue.
+    """
     from opslab.lab import open_lab
 
-    held = open_lab(home).start_fault(name, fault, _terms(term or []), seconds)
+    active = open_lab(home).start_fault(name, fault, _terms(term or []), seconds)
     if as_json:
-        result_json(held)
+        result_json(active)
     else:
-        left = held["remaining_seconds"]
-        result_fields(
-            (
-                ("number", held["number"]),
-                ("fault", held["fault"]),
-                ("terms", terms_text(held["terms"])),
-                ("ends", "it is over at once" if left is None else f"in {left:.1f} s"),
-            )
-        )
+        result_fields(_fault_fields(active))
 
 
 @app.command()
 def stop(
     name: Name,
     number: Annotated[
-        int | None, typer.Argument(metavar="NUMBER", help="Of the fault, as `start` told it.", show_default=False)
+        int | None,
+        typer.Argument(metavar="NUMBER", help="Number of the fault, printed by `start`.", show_default=False),
     ] = None,
-    every: Annotated[bool, typer.Option("--all", help="All that are held.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Stop all active faults.")] = False,
     home: Home = None,
     as_json: Json = False,
 ) -> None:
-    """End a fault, or all that are held."""
+    """Stop one active fault, or all."""
     from opslab.lab import open_lab
 
     if (number is None) != every:
-        raise Usage("give the number of a fault, or --all", hint=f"tc venue fault list --name {shown(name)}")
+        raise Usage("needs the number of a fault, or --all", hint=f"tc venue fault list --name {shown(name)}")
     lab = open_lab(home)
     answer = lab.venue_control(name, "stop_all") if number is None else lab.venue_control(name, "stop", number=number)
     if as_json:
         result_json(answer)
     else:
-        result_fields((key, terms_text(value) if isinstance(value, dict) else value) for key, value in answer.items())
+        result_fields(answer.items() if number is None else _fault_fields(answer))
+
+
+def _fault_fields(fault: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Rows of one fault; `ends` is the time that it had or has left."""
+    remaining_seconds = fault["remaining_seconds"]
+    yield "number", fault["number"]
+    yield "fault", fault["fault"]
+    yield "parameters", terms_text(fault["terms"])
+    yield "ends", "immediately" if remaining_seconds is None else f"in {remaining_seconds:.1f} s"
 
 
 def _terms(given: list[str]) -> dict[str, str]:
@@ -114,7 +130,7 @@ def _terms(given: list[str]) -> dict[str, str]:
     for pair in given:
         key, equals, value = pair.partition("=")
         if not equals or not key:
-            raise Usage(f"--term {shown(pair)} is no KEY=VALUE", hint="such as --term stream=btcusdt@kline_1m")
+            raise Usage(f"--term {shown(pair)} is not KEY=VALUE", hint="example: --term stream=btcusdt@kline_1m")
         terms[key.replace("-", "_")] = value
     return terms
 

@@ -2,30 +2,10 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from opslab.datasets.quality.rules import RULES, Severity
 
 MAX_LISTED_PER_RULE = 20
-
-
-class Origin(Protocol):
-    """Where the rows of a batch came from."""
-
-    def place(self, row: int) -> tuple[str, int]:
-        """File name and line (row number in columnar files), both as a person counts them."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class ConsecutiveRows:
-    """Rows that stand one after the other in one file."""
-
-    file: str
-    first_line: int
-
-    def place(self, row: int) -> tuple[str, int]:
-        return self.file, self.first_line + row
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from opslab.datasets.candles import NUMBER, PRICES, VALUES, Chunk
-from opslab.datasets.quality.findings import Origin, QualityFinding, QualityFindings
+from opslab.datasets.origin import Origin
+from opslab.datasets.quality.findings import QualityFinding, QualityFindings
 from opslab.datasets.quality.rules import JUMP_FRACTION, MIN_ZERO_VOLUME_CANDLES, RULES
 from opslab.model.market.instrument import Instrument
 from opslab.model.primitives.canonical import decimal_text

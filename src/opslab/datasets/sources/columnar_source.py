@@ -11,7 +11,8 @@ import pyarrow.feather as feather
 import pyarrow.parquet as pq
 
 from opslab.datasets.candles import CANDLES, NUMBER, VALUES, Chunk
-from opslab.datasets.quality.findings import MAX_LISTED_PER_RULE, ConsecutiveRows, QualityFinding
+from opslab.datasets.origin import ConsecutiveRows
+from opslab.datasets.quality.findings import MAX_LISTED_PER_RULE, QualityFinding
 from opslab.datasets.sources.source import (
     CLOSE_TIME,
     MalformedSource,

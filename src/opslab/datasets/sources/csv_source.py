@@ -15,7 +15,8 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 
 from opslab.datasets.candles import CANDLES, NUMBER, VALUES, Chunk
-from opslab.datasets.quality.findings import ConsecutiveRows, QualityFinding
+from opslab.datasets.origin import ConsecutiveRows
+from opslab.datasets.quality.findings import QualityFinding
 from opslab.datasets.sources.csv_diagnosis import diagnose, salvaged
 from opslab.datasets.sources.source import (
     CLOSE_TIME,

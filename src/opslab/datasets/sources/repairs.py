@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from opslab.datasets.candles import CANDLES, Chunk
-from opslab.datasets.quality.findings import Origin
+from opslab.datasets.origin import Origin
 from opslab.datasets.quality.inspector import same_as_before
 
 _SLICE_ROWS = 100_000

@@ -10,7 +10,7 @@ from decimal import Decimal
 import pyarrow as pa
 
 from opslab.datasets.candles import CANDLES, NUMBER, Chunk
-from opslab.datasets.quality.findings import ConsecutiveRows
+from opslab.datasets.origin import ConsecutiveRows
 from opslab.model.primitives.instant import MINUTE_MS
 
 _MASK = (1 << 64) - 1

@@ -9,7 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from opslab.datasets.candles import CANDLES, VALUES, Chunk
-from opslab.datasets.quality.findings import Origin, QualityFinding
+from opslab.datasets.origin import Origin
+from opslab.datasets.quality.findings import QualityFinding
 from opslab.errors import BadData
 from opslab.model.primitives.ids import shown
 from opslab.model.primitives.instant import MINUTE_MS

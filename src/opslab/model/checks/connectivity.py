@@ -5,8 +5,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
+from opslab.model.primitives.mistakes import mistakes_at
 from opslab.model.primitives.record import Record
-from opslab.model.spec.spec_values import mistakes_at
 
 ReadinessState = Literal["disabled", "configured", "missing_credentials", "invalid_config", "unknown"]
 Presence = Literal["set", "missing", "unreadable", "unchecked"]

@@ -28,9 +28,9 @@ FLATTEN_PREFIX = "opslab-flatten-"
 
 ORPHAN_SECONDS = 15.0
 """What a plan says where nobody asked for another: see `VenuePlan.orphan_seconds`."""
-FLATTEN_SECONDS = 8.0
+FLATTEN_TIMEOUT_SECONDS = 8.0
 """How long a venue may take to make the account flat by itself: shorter than who asks through the door waits."""
-DOOR_SOCKET = "control.sock"
+CONTROL_SOCKET = "control.sock"
 """The control door, in the venue's folder."""
 
 Pace = Literal["clock", "drained", "handled"]

@@ -13,6 +13,7 @@ from opslab.model.checks.connectivity import ConnectivityReadiness
 from opslab.model.messages.paper_messages import FEEDS, FeedName, OnStop
 from opslab.model.primitives.canonical import digest
 from opslab.model.primitives.exact_json import exact_json
+from opslab.model.primitives.mistakes import mistakes_at
 from opslab.model.primitives.record import Record
 from opslab.model.spec.risk_profile import RiskProfile
 from opslab.model.spec.spec_values import (
@@ -24,7 +25,6 @@ from opslab.model.spec.spec_values import (
     MinuteText,
     RunName,
     Speed,
-    mistakes_at,
 )
 
 Mode = Literal["backtest", "paper"]

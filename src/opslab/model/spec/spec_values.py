@@ -4,12 +4,10 @@ Each refuses in words that a spec's mistakes can quote, and says for editors wha
 """
 
 import re
-from collections.abc import Iterable
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, PlainSerializer, ValidationError, WithJsonSchema
-from pydantic_core import InitErrorDetails
+from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 
 from opslab.errors import BadId
 from opslab.model.primitives.canonical import decimal_text
@@ -23,18 +21,6 @@ _NUMBER = re.compile(r"[-+]?\d{1,18}(\.\d{1,12})?", re.ASCII)
 _CLASS_PATH = re.compile(r"([A-Za-z_]\w{0,99}\.){0,9}[A-Za-z_]\w{0,99}:[A-Za-z_]\w{0,99}", re.ASCII)
 _MINUTE = re.compile(r"\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}(:00)?Z)?", re.ASCII)
 _FINGERPRINT = re.compile(r"sha256:[0-9a-f]{64}", re.ASCII)
-
-
-def mistakes_at(mistakes: Iterable[tuple[tuple[int | str, ...], str]]) -> ValidationError:
-    """To be raised by a validator: mistakes with their places below it, and with nothing of the input.
-
-    A reader of errors would repeat what it finds there.
-    """
-    lines = [
-        InitErrorDetails(type="value_error", loc=place, input={}, ctx={"error": ValueError(message)})
-        for place, message in mistakes
-    ]
-    return ValidationError.from_exception_data("spec", lines)
 
 
 def _exact(value: Any) -> Any:

@@ -64,7 +64,7 @@ def _run(
     folder: Path, plan: BacktestPlan, log: RunJournal, context: RunContext, on_bars: Callable[[int], None]
 ) -> None:
     layout, signals = context.layout, context.signals
-    heart = LiveStatusWriter(layout, context.clock, plan.run_id, start(plan, log, context), plan.engine.rows)
+    live_writer = LiveStatusWriter(layout, context.clock, plan.run_id, start(plan, log, context), plan.engine.rows)
     _make_work_folder(layout, plan.run_id)
     rows = {name: RowsFile(folder, name) for name in RESULT_FILES}
     engine = ChildProcess("engine", plan.engine, folder / "logs" / ENGINE_LOG, context.clock, context.command)
@@ -84,7 +84,7 @@ def _run(
                 engine.stop()
             if _take(messages, log, rows, heard, halt):
                 engine.wait_for_results()
-            heart.beat(heard.bars)
+            live_writer.write(heard.bars)
             on_bars(heard.bars)
     except BaseException:
         engine.kill()
@@ -119,7 +119,7 @@ def _take(
             log.append_many(batch)
             batch = []
         if "event" in message:
-            log.tell(message["event"], message["payload"])
+            log.append(message["event"], message["payload"])
         elif "halted" in message:
             halt.start_halt(**message["halted"])
         elif "ended" in message:
@@ -170,14 +170,14 @@ def _end(
     failure = heard.failure or verdict_on(heard, death, every_bar, stopped_by)
     if halt.is_on and not whole:
         facts = halt.summary(heard.denial_reasons).model_dump(mode="json")
-        log.tell("run_halted", {**payload, "ended_by": "kill_switch", "halt": facts})
+        log.append("run_halted", {**payload, "ended_by": "kill_switch", "halt": facts})
     elif failure:
-        log.tell("run_failed", {**payload, "failure": failure.model_dump()})
+        log.append("run_failed", {**payload, "failure": failure.model_dump()})
     elif stopped_by and not whole:
-        log.tell("run_interrupted", {**payload, "ended_by": stopped_by})
+        log.append("run_interrupted", {**payload, "ended_by": stopped_by})
     else:
         results = {"metrics": payload["metrics"], "artifacts": payload["artifacts"]}
-        log.tell("run_completed", {**payload, "result_digest": digest(results)})
+        log.append("run_completed", {**payload, "result_digest": digest(results)})
 
 
 def _commit(rows: Mapping[str, RowsFile]) -> dict[str, str]:

@@ -19,7 +19,7 @@ from opslab.runs.lifecycle import RunContext
 from opslab.runs.planning.plan import BacktestPlan, plan_backtest
 from opslab.runs.planning.strategy_files import INSTALLED
 from opslab.specs.load import LoadedSpec, load_spec
-from opslab.store.files import make_folder, scratch_folder, writing
+from opslab.store.files import copy_file, scratch_folder, writing
 from opslab.store.layout import Layout
 from opslab.store.runs.run_folders import SPEC, discard_run, stored_own_files
 

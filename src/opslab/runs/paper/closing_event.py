@@ -13,27 +13,27 @@ from opslab.runs.record.run_journal import metrics_document
 from opslab.store.runs.run_folders import METRICS, write_record
 
 
-def bound(limits: PaperLimits, rows: int) -> StopReason:
+def bound_reached(limits: PaperLimits, rows: int) -> StopReason:
     """What a run that saw all its bars was ended by."""
     return "max_bars" if limits.max_bars == rows else "end_of_data"
 
 
-def actions(told: int, counts: PaperCounts, strategy: Mapping[str, str]) -> int:
+def action_count(reported: int, counts: PaperCounts, strategy: Mapping[str, str]) -> int:
     """How often a scenario did what it is to do: as engines told, which one that was killed did not always.
 
     strategy: by name. One that acts by orders has acted when it made one; a user's own has no such action.
     """
     if "path" in strategy:
         return 0
-    return told or int(counts.orders_submitted + counts.orders_denied > 0)
+    return reported or int(counts.orders_submitted + counts.orders_denied > 0)
 
 
-def closing(
+def closing_payload(
     folder: Path,
     counters: ScenarioCounters,
     denials: Mapping[str, int],
     artifacts: Mapping[str, str],
-    facts: PaperFacts,
+    summary: PaperFacts,
     *,
     elapsed_seconds: float,
     peak_memory_bytes: int,
@@ -51,7 +51,7 @@ def closing(
         "engine_cost": cost.model_dump(),
         "denial_reasons": dict(denials),
         "artifacts": dict(artifacts),
-        "paper": facts.model_dump(mode="json"),
+        "paper": summary.model_dump(mode="json"),
     }
     if metrics:
         write_record(folder, METRICS, metrics_document(payload["metrics"], payload["engine_cost"], denials))

@@ -1,4 +1,4 @@
-"""The engine of a paper run from control's side: started, asked, killed, and its end explained."""
+"""Supervise the engine child of a paper run: start, query, stop, kill, classify its end."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from opslab.runs.paper.engine_session import (
     Complaint,
     EngineSession,
     EngineObservation,
-    cause,
+    failure_of,
     complaint,
     engine_end_code,
 )
@@ -21,7 +21,7 @@ from opslab.runs.processes.child_process import ChildProcess
 from opslab.runs.processes.inbox import Inbox
 
 STOP_TIMEOUT_SECONDS = 20.0
-"""From being asked to end to being killed: flattening, a last reconciliation, goodbye to the venue."""
+"""From the stop request to SIGKILL: time to flatten, reconcile once more and disconnect."""
 
 
 class EngineSupervisor:
@@ -29,7 +29,7 @@ class EngineSupervisor:
         limits = plan.spec.paper
         self.bounds = Bounds(float(limits.hang_after_seconds), limits.max_memory_mb << 20)
         self.session: EngineSession | None = None
-        """The one that there is now."""
+        """The running engine."""
         self._plan = plan
         self._logs = logs
         self._context = context
@@ -42,38 +42,38 @@ class EngineSupervisor:
         plan = self._plan.live(endpoints, number, self._context.layout.home)
         child = ChildProcess("engine", plan, log, self._clock, self._context.command, STOP_TIMEOUT_SECONDS)
         self.session = EngineSession(number, child, self._clock.monotonic_s(), iso(self._clock.now_ns()))
-        self._inbox.listen(self.session.source, child)
+        self._inbox.register(self.session.source, child)
 
     def request_snapshot(self, number: int) -> None:
-        """For a snapshot, which comes back with that number."""
+        """The snapshot carries the number."""
         if self.session:
-            self.session.child.tell({"snapshot": number})
+            self.session.child.send({"snapshot": number})
 
     def stop(self, reason: StopReason) -> None:
         if self.session:
-            self.session.child.tell({"stop": reason})
+            self.session.child.send({"stop": reason})
             self.session.child.stop()
 
     def complaint(self, now_s: float) -> Complaint | None:
-        """What is wrong with it now, and was not before; nothing of one that has told its result."""
+        """A complaint that is new. None for an engine that has sent its result."""
         session = self.session
         if session is None or session.killed_for is not None or session.counters:
             return None
-        signs = EngineObservation(session.started_s, session.last_beat_s, session.child.memory_bytes())
-        session.killed_for = complaint(signs, self.bounds, now_s)
+        observed = EngineObservation(session.started_s, session.last_heartbeat_s, session.child.memory_bytes())
+        session.killed_for = complaint(observed, self.bounds, now_s)
         return session.killed_for
 
     def on_ended(self, session: EngineSession) -> Failure | None:
-        """Its end was heard: why it ended, None when it did as it was asked."""
-        self._inbox.leave(session.source)
+        """The process has ended. Returns why; None when it ended as requested."""
+        self._inbox.unregister(session.source)
         session.child.close()
-        failure = cause(session, session.child.failure(self._context.redact), self.bounds)
+        failure = failure_of(session, session.child.failure(self._context.redact), self.bounds)
         session.ended_by = engine_end_code(session, failure)
         self.session = None
         return failure
 
     def kill(self) -> None:
-        """Now, and wait until it is gone. For when nobody listens any more."""
+        """Kill the process and wait for its end, without reading its messages."""
         if self.session:
             self.session.child.kill()
             self.session.child.close()

@@ -26,7 +26,7 @@ class FeedStats:
             self.noticed_after = max(self.noticed_after or 0.0, noticed_after_seconds)
         self.changes += 1
 
-    def facts(self, messages: int, now_s: float) -> FeedFacts:
+    def summary(self, messages: int, now_s: float) -> FeedFacts:
         self._pass(now_s)
         return FeedFacts(
             messages=messages,

@@ -1,4 +1,4 @@
-"""The halt of a paper run: its engine pressed to end, and the venue asked, and told, until the account is flat."""
+"""The halt of a paper run: escalate against the engine, then flatten through the venue."""
 
 from opslab.model.messages.engine_messages import StopReason
 from opslab.model.messages.paper_messages import AccountSnapshot
@@ -15,7 +15,7 @@ KILL_SWITCH: StopReason = "kill_switch"
 
 
 def escalate(halt: HaltController, session: EngineSession, venue: VenueSupervisor) -> None:
-    """What is due by now."""
+    """Apply the escalation that is due."""
 
     def flat() -> bool:
         statement = venue.statement()
@@ -31,23 +31,23 @@ def escalate(halt: HaltController, session: EngineSession, venue: VenueSuperviso
 def flatten_halted(
     halt: HaltController, venue: VenueSupervisor, log: RunJournal, telemetry: RunTelemetry
 ) -> FinalAccount:
-    """The engine is gone. The venue ends what there is, takes no more, and says how the account stands.
+    """After the end of the engine: the venue cancels, flattens, accepts no more orders and reports the account.
 
-    It is told so in any case: what the engine sent last may be on its way.
+    Always requested, because the engine's last orders may still be in transit.
     """
     halt.gate_closed_now("engine_ended")
-    done = venue.flatten(KILL_SWITCH)
-    statement = AccountSnapshot.model_validate(done["statement"], strict=False) if done else venue.statement()
-    nothing_left = done is not None and not done["canceled"] and done["closed"].strip("-0.") == ""
+    result = venue.flatten(KILL_SWITCH)
+    statement = AccountSnapshot.model_validate(result["statement"], strict=False) if result else venue.statement()
+    nothing_left = result is not None and not result["canceled"] and result["closed"].strip("-0.") == ""
     by = "engine" if nothing_left else "venue"
     flat = statement is not None and is_flat(statement)
     seconds = halt.seconds_to(flat_times(read_ledger(venue.folder)) if flat else FlatTimes(None, None), flat=flat)
-    more = {} if done is None else {"canceled": done["canceled"], "closed": done["closed"]}
+    more = {} if result is None else {"canceled": result["canceled"], "closed": result["closed"]}
     record_final_account(log, statement, by, KILL_SWITCH, **more, **seconds)
     if by == "venue":
-        telemetry.left("venue")
+        telemetry.on_settled("venue")
     gated = telemetry.gated().get("KILL_SWITCH", 0)
-    facts = halt.summary(gated).model_copy(
+    summary = halt.summary(gated).model_copy(
         update={**seconds, "flat": None if statement is None else flat, "flattened_by": by if flat else None}
     )
-    return FinalAccount(statement, facts)
+    return FinalAccount(statement, summary)

@@ -58,7 +58,7 @@ class JournalSummary:
     _first_bar_s: float | None = None
     _lost_s: float | None = None
     _restart_seconds: list[float] = field(default_factory=list)
-    _trips_ms: list[float] = field(default_factory=list)
+    _round_trips_ms: list[float] = field(default_factory=list)
     _lag_ms: float | None = None
 
     def take(self, event: Event) -> None:
@@ -111,7 +111,7 @@ class JournalSummary:
         self.heartbeats += 1
         self._messages[number] = {name: beat[name] for name in FEEDS}
         self.peak_memory_bytes = max(self.peak_memory_bytes, beat["memory_bytes"])
-        self._trips_ms += beat.get("order_round_trips_ms", ())
+        self._round_trips_ms += beat.get("order_round_trips_ms", ())
         if beat["event_lag_ms"] is not None:
             self._lag_ms = max(self._lag_ms or 0.0, beat["event_lag_ms"])
         if beat["bars"] and self._first_bar_s is None:
@@ -140,7 +140,7 @@ class JournalSummary:
     def seconds_to_flat(self) -> float | None:
         return _between(self._stopping_s or self._gate_s, self._flat_s)
 
-    def facts(
+    def summary(
         self,
         *,
         bars_expected: int,
@@ -165,8 +165,8 @@ class JournalSummary:
             stop=stop,
             latencies=Latencies(
                 start_to_first_bar_seconds=_between(self.began_s, self._first_bar_s),
-                order_round_trip_ms_median=round(median(self._trips_ms), 3) if self._trips_ms else None,
-                order_round_trip_ms_max=max(self._trips_ms, default=None),
+                order_round_trip_ms_median=round(median(self._round_trips_ms), 3) if self._round_trips_ms else None,
+                order_round_trip_ms_max=max(self._round_trips_ms, default=None),
                 event_lag_ms_max=self._lag_ms,
                 restart_to_reconciled_seconds_max=max((round(one, 3) for one in self._restart_seconds), default=None),
             ),
@@ -176,7 +176,7 @@ class JournalSummary:
         )
 
     def _feed(self, name: FeedName) -> FeedFacts:
-        return self._feeds[name].facts(sum(each[name] for each in self._messages.values()), self.last_s)
+        return self._feeds[name].summary(sum(each[name] for each in self._messages.values()), self.last_s)
 
 
 def summarize(events: Iterable[Event]) -> JournalSummary:

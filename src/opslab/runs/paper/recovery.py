@@ -22,7 +22,7 @@ from opslab.model.run.metadata import RunMetadata, ScenarioCounters
 from opslab.model.run.paper_summary import AccountFacts, StopFacts
 from opslab.model.spec.run_spec import PaperLimits, PaperSpec
 from opslab.resources import exchange_info_symbol
-from opslab.runs.paper.closing_event import actions, bound, closing
+from opslab.runs.paper.closing_event import action_count, bound_reached, closing_payload
 from opslab.runs.paper.journal_summary import JournalSummary, summarize
 from opslab.runs.paper.results import PaperCounts, ledger_events, told_in_journal, write_results
 from opslab.runs.processes.venue_folder import drop_venue, is_venue_running, keep_venue, run_venue_folder
@@ -96,26 +96,26 @@ def settle_paper(
         with _told_orders(layout, run_id, folder, reliable=reliable) as orders:
             instrument = instrument_of(exchange_info_symbol(metadata.instrument))
             counts, artifacts = write_results(folder, orders, instrument)
-        counters = counts.counters(bars_seen=bars_seen, actions=actions(told.actions, counts, metadata.strategy))
+        counters = counts.counters(bars_seen=bars_seen, actions=action_count(told.actions, counts, metadata.strategy))
         denials = counts.denial_reasons
     if (folder / f"{BARS}.jsonl").is_file():
         artifacts[f"{BARS}.jsonl"] = file_digest(folder / f"{BARS}.jsonl")
     drop_venue(layout, run_id)
     account = _account(folder)
     bars_expected = metadata.dataset.rows if metadata.dataset else 0
-    facts = told.facts(
+    summary = told.summary(
         bars_expected=bars_expected,
         bars_seen=bars_seen,
         account=account,
         stop=_stop(folder, told, spec.paper, bars_expected, account, reason) if spec else None,
         counts=counts,
     )
-    payload = closing(
+    payload = closing_payload(
         folder,
         counters,
         denials,
         artifacts,
-        facts,
+        summary,
         elapsed_seconds=told.elapsed_seconds,
         peak_memory_bytes=told.peak_memory_bytes,
         metrics=spec is None or spec.observability.metrics,
@@ -171,7 +171,7 @@ def _stop(
     folder: Path, told: JournalSummary, limits: PaperLimits, rows: int, account: AccountFacts | None, reason: StopReason
 ) -> StopFacts:
     """why: where the journal says nothing of one."""
-    gate_why = bound(limits, rows) if told.gate_why == "last_bar" else told.gate_why
+    gate_why = bound_reached(limits, rows) if told.gate_why == "last_bar" else told.gate_why
     seconds_to_flat = told.seconds_to_flat
     if seconds_to_flat is None and account and account.flat:
         seconds_to_flat = _alone_seconds(folder)

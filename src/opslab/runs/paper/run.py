@@ -17,7 +17,7 @@ from opslab.model.run.live_status import LiveStatus, PaperStatus
 from opslab.model.run.metadata import Failure, RunMetadata
 from opslab.runs.lifecycle import RunContext, execute, start
 from opslab.runs.paper.account_shutdown import AccountShutdown
-from opslab.runs.paper.closing_event import bound
+from opslab.runs.paper.closing_event import bound_reached
 from opslab.runs.paper.engine_session import (
     SIGNALS,
     EngineSession,
@@ -92,7 +92,11 @@ class PaperRun:
         self._venue = VenueSupervisor(context.layout, plan, folder / "logs", context.clock, self._inbox, venue_command)
         self._telemetry = RunTelemetry(plan, context.clock, EngineOrders(context.layout.work(plan.run_id)))
         self._reconciler = LiveReconciler(
-            plan.run_id, plan.spec.instrument, self._engine_supervisor.request_snapshot, self._venue.statement, context.clock
+            plan.run_id,
+            plan.spec.instrument,
+            self._engine_supervisor.request_snapshot,
+            self._venue.statement,
+            context.clock,
         )
         self._halt = HaltController(context.layout, plan.run_id, context.clock, context.redact, log)
         self._account = AccountShutdown(plan, self._venue, self._halt, context.clock, log, self._telemetry)
@@ -136,7 +140,7 @@ class PaperRun:
 
     def _receive(self, seconds: float) -> None:
         """Wait for the next messages of any source, and handle them."""
-        if received := self._inbox.take(seconds):
+        if received := self._inbox.receive(seconds):
             self._dispatch(*received)
 
     def _dispatch(self, source: str, messages: Messages | None) -> None:
@@ -177,13 +181,13 @@ class PaperRun:
     def _on_venue_listening(self, endpoints: VenueEndpoints) -> None:
         self._venue.on_listening(endpoints)
         shown = endpoints.model_dump(include={"rest_url", "ws_url", "ws_trading_url"})
-        self._log.tell("venue_started", {"start_number": self._venue.start_count, **shown})
+        self._log.append("venue_started", {"start_number": self._venue.start_count, **shown})
         self._replayed_s = None
         if self._engine is None and not self._reason:
             self._engine_supervisor.start(1, endpoints)
 
     def _on_venue_lost(self, reason: str) -> None:
-        self._log.tell("venue_lost", {"start_number": self._venue.start_count, "reason": reason})
+        self._log.append("venue_lost", {"start_number": self._venue.start_count, "reason": reason})
         self._telemetry.venue_lost()
         if self._engine is None and self._reason:
             self._is_done = True
@@ -236,12 +240,12 @@ class PaperRun:
     def _on_engine_event(self, session: EngineSession, name: str, payload: Mapping[str, Any]) -> None:
         if name == "gate_closed" and self._reason:  # a command and a signal request it; either may arrive first
             payload = {**payload, "reason": self._reason}
-        self._log.tell(name, {**payload, "engine_number": session.number} if session.number > 1 else payload)
+        self._log.append(name, {**payload, "engine_number": session.number} if session.number > 1 else payload)
         session.remember(name, payload)
         if name == "feed_state_changed":
             self._telemetry.feed_changed(payload)
         elif name == "scenario_action_triggered":
-            self._telemetry.acted += 1
+            self._telemetry.reported_actions += 1
         elif name == "gate_closed":
             session.ending = True
             if self._reason is None and payload["reason"] in SIGNALS:
@@ -249,25 +253,27 @@ class PaperRun:
                 return
             if self._reason is None:
                 self._reason = (
-                    bound(self._limits, self._plan.rows) if payload["reason"] == "last_bar" else payload["reason"]
+                    bound_reached(self._limits, self._plan.rows)
+                    if payload["reason"] == "last_bar"
+                    else payload["reason"]
                 )
-                self._account.count_minutes()
+                self._account.record_closed_minutes()
             self._telemetry.gate_closed(self._reason)
 
     # Engine.
 
-    def _on_heartbeat(self, session: EngineSession, beat: EngineHeartbeat) -> None:
-        session.beat, session.beats = beat, session.beats + 1
-        session.last_beat_s = self._clock.monotonic_s()
+    def _on_heartbeat(self, session: EngineSession, heartbeat: EngineHeartbeat) -> None:
+        session.heartbeat, session.heartbeats = heartbeat, session.heartbeats + 1
+        session.last_heartbeat_s = self._clock.monotonic_s()
         statement = self._venue.statement()
         if statement:
             self._reconciler.add_venue_snapshot(statement)
         venue = statement.model_dump() if statement else None
-        payload = {"engine_number": session.number, "heartbeat": beat.model_dump(), "venue": venue}
+        payload = {"engine_number": session.number, "heartbeat": heartbeat.model_dump(), "venue": venue}
         self._log.append_many([("paper_heartbeat", payload)])
-        self._telemetry.beat(beat, statement)
-        if session.first_beat_s is None:
-            session.first_beat_s = session.last_beat_s
+        self._telemetry.heartbeat(heartbeat, statement)
+        if session.first_heartbeat_s is None:
+            session.first_heartbeat_s = session.last_heartbeat_s
             self._start_reconciliation("startup")
             if session.number > 1:  # the lost engine never acknowledges its last candle
                 self._venue.acknowledge_all()
@@ -295,7 +301,7 @@ class PaperRun:
         if now_s > self._out_of_time_s:
             self._stop("max_seconds")
         elif last_bar_overdue(session, self._replayed_s, now_s):
-            self._stop(bound(self._limits, self._plan.rows))
+            self._stop(bound_reached(self._limits, self._plan.rows))
         elif self._next_reconciliation_s is not None and now_s > self._next_reconciliation_s:
             self._start_reconciliation("periodic")
 
@@ -311,9 +317,9 @@ class PaperRun:
         """Have the engine close its gate, apply `on_stop` to the account, and end."""
         if self._reason is None:
             self._reason = reason
-            self._log.tell("run_stopping", {"reason": reason, "on_stop": self._limits.on_stop})
-            self._telemetry.stopping(reason)
-            self._account.count_minutes()
+            self._log.append("run_stopping", {"reason": reason, "on_stop": self._limits.on_stop})
+            self._telemetry.stop_requested(reason)
+            self._account.record_closed_minutes()
         if self._engine is None:
             self._is_done = True
         else:
@@ -323,10 +329,10 @@ class PaperRun:
         """The kill switch is active, seen by control or reported by the engine. The run cannot continue after this."""
         if self._halt.start(switch, gate_closed_at):
             self._reason = KILL_SWITCH
-            self._telemetry.stopping(KILL_SWITCH)
-            self._account.count_minutes()
+            self._telemetry.stop_requested(KILL_SWITCH)
+            self._account.record_closed_minutes()
         if self._engine:
-            self._engine.child.tell(self._halt.command)
+            self._engine.child.send(self._halt.command)
         else:
             self._halt.gate_closed_now("no_engine")
             self._is_done = True
@@ -336,7 +342,7 @@ class PaperRun:
         session.ending = True
         session.flattened = done
         statement = self._venue.statement()
-        self._telemetry.left("engine")
+        self._telemetry.on_settled("engine")
         if self._limits.on_stop == "flatten" and not self._halt.is_on:
             record_final_account(
                 self._log, statement, "engine", self._reason or "engine_ended", rounds=done.rounds, seconds=done.seconds
@@ -353,14 +359,14 @@ class PaperRun:
         self._reconciler.node_stopped()
         self._telemetry.engine_ended(session, failure)
         if failure and self._halt.is_on:
-            self._log.tell("engine_lost", loss_payload(session, failure))
+            self._log.append("engine_lost", loss_payload(session, failure))
         if failure is None or self._signal or self._halt.is_on:
             self._reason = self._reason or "engine_ended"
             self._is_done = True
             return
-        self._log.tell("engine_lost", loss_payload(session, failure))
+        self._log.append("engine_lost", loss_payload(session, failure))
         if self._reason is None and self._venue.is_running and may_restart(session, failure, self._limits):
-            self._log.tell(
+            self._log.append(
                 "engine_restarted", {"engine_number": session.number + 1, "max_engines": self._limits.max_restarts + 1}
             )
             self._next_reconciliation_s = None
@@ -370,8 +376,8 @@ class PaperRun:
             self._failure = self._failure or failure
             if self._reason is None:
                 self._reason = "engine_lost"
-                self._telemetry.stopping(self._reason)
-                self._account.count_minutes()
+                self._telemetry.stop_requested(self._reason)
+                self._account.record_closed_minutes()
             self._is_done = True
 
     # Reconciliation.
@@ -389,11 +395,11 @@ class PaperRun:
     # Live status, and the end.
 
     def _update_live_status(self) -> None:
-        self._live_writer.beat(self._telemetry.bars(self._engine), self._live_status)
+        self._live_writer.write(self._telemetry.bars(self._engine), self._live_status)
 
     def _live_status(self) -> PaperStatus:
         if self._reason:  # a blocked or ended engine sends no heartbeat that would trigger the query
-            self._telemetry.stands(self._venue.statement())
+            self._telemetry.set_account(self._venue.statement())
         return self._telemetry.live(self._engine, phase_of(self._engine, self._reason is not None))
 
     def _finish(self) -> None:
@@ -406,7 +412,7 @@ class PaperRun:
         end_run(self._plan, self._folder, self._context, self._log, self._telemetry, end, self._bars)
 
     def _final_account(self) -> FinalAccount:
-        return self._account.leave(self._reason or "engine_lost", self._receive)
+        return self._account.settle(self._reason or "engine_lost", self._receive)
 
     def _abandon(self) -> None:
         """After an exception in control: stop every child; the venue flattens the account."""

@@ -1,4 +1,4 @@
-"""The end of a paper run: the account left as wanted, the results made from the venue's ledger, the last word."""
+"""The end of a paper run: apply `on_stop`, build the results from the venue's ledger, write the closing event."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,7 @@ from opslab.model.primitives.ids import VenueId
 from opslab.model.run.halt_summary import HaltFacts
 from opslab.model.run.metadata import Failure
 from opslab.runs.lifecycle import RunContext
-from opslab.runs.paper.closing_event import actions, closing
+from opslab.runs.paper.closing_event import action_count, closing_payload
 from opslab.runs.paper.results import write_results
 from opslab.runs.paper.telemetry import RunTelemetry, is_flat
 from opslab.runs.paper.venue_supervisor import VenueSupervisor
@@ -23,54 +23,54 @@ from opslab.store.runs.run_folders import RowsFile
 
 @dataclass(frozen=True, slots=True)
 class FinalAccount:
-    """How the account was left."""
+    """The account at the end of the run."""
 
     statement: AccountSnapshot | None
-    """The venue's last word on it."""
+    """As the venue last reported it."""
     halt: HaltFacts | None = None
-    """Of a run that the kill switch stopped."""
+    """Set for a run that the kill switch stopped."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunEnd:
-    """How it came to its end."""
+    """How the run ended."""
 
     reason: StopReason
     failure: Failure | None
     signal: str | None
-    left: FinalAccount
+    account: FinalAccount
     minutes: int | None
-    """Candles that the venue had closed when it came to its end; None: it could not be asked."""
+    """Candles that the venue had closed when the run began to end; None: the venue did not answer."""
 
 
 def record_final_account(
     log: RunJournal, statement: AccountSnapshot | None, by: str, reason: StopReason, **more: Any
 ) -> None:
-    """What the venue says of the account once it was flattened, whoever did it."""
+    """Record the account as the venue reports it after flattening, by engine or venue."""
     account = statement.account if statement else None
-    said = account.model_dump() if account else None
+    reported = account.model_dump() if account else None
     orders = len(account.open_orders or ()) if account else None
-    log.tell("orders_canceled", {"by": by, "reason": reason, "open_orders": orders, **more})
+    log.append("orders_canceled", {"by": by, "reason": reason, "open_orders": orders, **more})
     flat = is_flat(statement) if statement else None
-    log.tell("positions_flattened", {"by": by, "reason": reason, "flat": flat, "venue": said})
+    log.append("positions_flattened", {"by": by, "reason": reason, "flat": flat, "venue": reported})
 
 
 def apply_on_stop(
     plan: PaperPlan, venue: VenueSupervisor, log: RunJournal, telemetry: RunTelemetry, reason: StopReason
 ) -> AccountSnapshot | None:
-    """The engine is gone. What it left behind against `on_stop: flatten`, the venue ends; its word on the account.
+    """After the end of the engine: the venue closes what the engine left open against `on_stop: flatten`.
 
-    Where no engine could say that it was flat, the venue does, even if nothing was open.
+    Without a report from an engine the venue confirms flat, even if nothing was open. Returns the account.
     """
     statement = venue.statement()
-    if plan.spec.paper.on_stop == "leave" or statement is None or (telemetry.was_left and is_flat(statement)):
+    if plan.spec.paper.on_stop == "leave" or statement is None or (telemetry.is_settled and is_flat(statement)):
         return statement
-    done = venue.flatten(reason)
-    if done is None:
+    result = venue.flatten(reason)
+    if result is None:
         return venue.statement()
-    statement = AccountSnapshot.model_validate(done["statement"], strict=False)
-    record_final_account(log, statement, "venue", reason, canceled=done["canceled"], closed=done["closed"])
-    telemetry.left("venue")
+    statement = AccountSnapshot.model_validate(result["statement"], strict=False)
+    record_final_account(log, statement, "venue", reason, canceled=result["canceled"], closed=result["closed"])
+    telemetry.on_settled("venue")
     return statement
 
 
@@ -83,45 +83,46 @@ def end_run(
     end: RunEnd,
     bars: RowsFile,
 ) -> None:
-    """Write what there is and say how it ended. The venue has stopped: its ledger is whole."""
+    """Write results and the closing event. The venue has stopped: its ledger is complete."""
     keep_venue(context.layout.venue(VenueId(plan.run_id)), folder, context.redact)
     counts, artifacts = write_results(folder, telemetry.orders, instrument_of(plan.symbol))
     artifacts[bars.name] = bars.commit()
     drop_venue(context.layout, plan.run_id)
-    payload = closing(
+    payload = closing_payload(
         folder,
         counts.counters(
-            bars_seen=telemetry.bars(None), actions=actions(telemetry.actions(), counts, plan.spec.strategy.named())
+            bars_seen=telemetry.bars(None),
+            actions=action_count(telemetry.actions(), counts, plan.spec.strategy.named()),
         ),
         {**counts.denial_reasons, **telemetry.gated()},
         artifacts,
-        telemetry.facts(end.left.statement, end.minutes, counts),
+        telemetry.summary(end.account.statement, end.minutes, counts),
         elapsed_seconds=telemetry.elapsed_seconds(),
         peak_memory_bytes=telemetry.peak_memory_bytes,
         metrics=plan.spec.observability.metrics,
     )
-    halt = end.left.halt
+    halt = end.account.halt
     if halt:
         payload["halt"] = halt.model_dump(mode="json")
-    failure = (None if halt else end.failure) or _not_left(plan, end.left)
+    failure = (None if halt else end.failure) or _account_failure(plan, end.account)
     if failure:
         reason = {"ended_by": end.reason} if halt else {}
-        log.tell("run_failed", {**payload, **reason, "failure": failure.model_dump()})
+        log.append("run_failed", {**payload, **reason, "failure": failure.model_dump()})
     elif halt:
-        log.tell("run_halted", {**payload, "ended_by": end.reason, "result_digest": None})
+        log.append("run_halted", {**payload, "ended_by": end.reason, "result_digest": None})
     elif end.signal:
-        log.tell("run_interrupted", {**payload, "ended_by": end.signal})
+        log.append("run_interrupted", {**payload, "ended_by": end.signal})
     else:
-        log.tell("run_completed", {**payload, "ended_by": end.reason, "result_digest": None})
+        log.append("run_completed", {**payload, "ended_by": end.reason, "result_digest": None})
 
 
-def _not_left(plan: PaperPlan, left: FinalAccount) -> Failure | None:
-    """A run that was to leave nothing behind, and did, has failed, however well it went."""
-    statement = left.statement
-    if plan.spec.paper.on_stop == "leave" and not left.halt:
+def _account_failure(plan: PaperPlan, account: FinalAccount) -> Failure | None:
+    """A run that must end flat and does not, has failed."""
+    statement = account.statement
+    if plan.spec.paper.on_stop == "leave" and not account.halt:
         return None
     if statement is None:
-        return Failure(kind="lab", message="nobody could say whether the account was flat: the venue did not answer")
+        return Failure(kind="lab", message="the final account is unknown: the venue did not answer")
     if not is_flat(statement):
-        return Failure(kind="lab", message="the venue still has open orders or a position, and could not end them")
+        return Failure(kind="lab", message="the venue still has open orders or a position and could not close them")
     return None

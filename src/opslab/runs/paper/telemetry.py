@@ -1,4 +1,4 @@
-"""What happened in a paper run, gathered while it goes on: for its live view, its closing event, its report."""
+"""Counters, gauges and latencies of a running paper run: for live status, closing event and report."""
 
 from array import array
 from collections import Counter
@@ -23,90 +23,90 @@ from opslab.runs.planning.plan import PaperPlan
 from opslab.store.runs.engine_order_log import EngineOrders
 
 GATED = ("RUN_IS_ENDING", "KILL_SWITCH")
-"""Why the gate keeps orders back, as engines count them."""
+"""Denial reasons of the closed gate, as engines count them."""
 
 
 @dataclass(slots=True)
 class _Marks:
-    """Moments on the monotonic clock; None: it did not come to that."""
+    """Moments on the monotonic clock; None: not reached."""
 
     began: float
     first_bar: float | None = None
-    first_beat: float | None = None
+    first_heartbeat: float | None = None
     lost: float | None = None
-    asked_to_stop: float | None = None
-    gate: float | None = None
-    left: float | None = None
+    stop_requested: float | None = None
+    gate_closed: float | None = None
+    settled: float | None = None
 
 
 class RunTelemetry:
     def __init__(self, plan: PaperPlan, clock: Clock, orders: EngineOrders) -> None:
-        """orders: takes what the engines say of theirs."""
+        """orders: receives the order events of the engines."""
         self._plan = plan
         self._clock = clock
         self.orders = orders
         self.counters: list[ScenarioCounters] = []
-        self.acted = 0
-        """Actions that were told when they took place."""
+        self.reported_actions = 0
+        """Actions reported as events when they took place."""
         self.denials: Counter[str] = Counter()
         self.peak_memory_bytes = 0
         self._marks = _Marks(clock.monotonic_s())
         self._feeds: dict[FeedName, FeedStats] = {name: FeedStats() for name in FEEDS}
         self._messages: Counter[FeedName] = Counter()
         self._messages_before: Counter[FeedName] = Counter()
-        """Of engines that have ended."""
+        """Of ended engines."""
         self._engines: list[EngineFacts] = []
         self._bars_before = 0
         self._actions = 0
-        self._beats = 0
-        self._dropped = 0
+        self._heartbeats = 0
+        self._dropped_messages = 0
         self._venue_losses = 0
         self._lag_ms: float | None = None
-        self._trips_ms = array("d")
-        """Of orders, from their making to the venue's acceptance."""
-        self._rate: float | None = None
-        self._last: tuple[float, EngineHeartbeat] | None = None
+        self._round_trips_ms = array("d")
+        """From order creation to acceptance by the venue."""
+        self._messages_per_second: float | None = None
+        self._last_heartbeat: tuple[float, EngineHeartbeat] | None = None
         self.statement: AccountSnapshot | None = None
-        """The venue's last word."""
+        """The last account snapshot of the venue."""
         self._reconciliations: Counter[str] = Counter()
         self._last_state: str | None = None
         self.final: State | None = None
         """State of the last reconciliation."""
         self._restart_seconds: list[float] = []
         self._reason: StopReason | None = None
-        self._by: str | None = None
+        self._settled_by: str | None = None
 
     def _now(self) -> float:
         return self._clock.monotonic_s()
 
-    # While it goes on.
+    # During the run.
 
     def order_event(self, payload: Mapping[str, Any]) -> None:
         self.orders.order_event(payload)
 
-    def stands(self, statement: AccountSnapshot | None) -> None:
-        """What the venue says now; None: it did not answer."""
+    def set_account(self, statement: AccountSnapshot | None) -> None:
+        """Keep the venue's snapshot; None: the venue did not answer."""
         self.statement = statement or self.statement
 
-    def beat(self, beat: EngineHeartbeat, statement: AccountSnapshot | None) -> None:
+    def heartbeat(self, heartbeat: EngineHeartbeat, statement: AccountSnapshot | None) -> None:
         now_s = self._now()
-        self._beats += 1
-        self.peak_memory_bytes = max(self.peak_memory_bytes, beat.memory_bytes)
-        if beat.event_lag_ms is not None:
-            self._lag_ms = max(self._lag_ms or 0.0, beat.event_lag_ms)
-        self._trips_ms.extend(beat.order_round_trips_ms)
-        self.stands(statement)
-        if self._marks.first_beat is None:
-            self._marks.first_beat = now_s
-        if beat.bars and self._marks.first_bar is None:
+        self._heartbeats += 1
+        self.peak_memory_bytes = max(self.peak_memory_bytes, heartbeat.memory_bytes)
+        if heartbeat.event_lag_ms is not None:
+            self._lag_ms = max(self._lag_ms or 0.0, heartbeat.event_lag_ms)
+        self._round_trips_ms.extend(heartbeat.order_round_trips_ms)
+        self.set_account(statement)
+        if self._marks.first_heartbeat is None:
+            self._marks.first_heartbeat = now_s
+        if heartbeat.bars and self._marks.first_bar is None:
             self._marks.first_bar = now_s
-        if self._last and self._last[1].number < beat.number:
-            before_s, before = self._last
-            took = _messages(beat) - _messages(before)
-            self._rate = took / (now_s - before_s) if now_s > before_s else None
-        self._last = (now_s, beat)
+        if self._last_heartbeat and self._last_heartbeat[1].number < heartbeat.number:
+            before_s, before = self._last_heartbeat
+            received = _messages(heartbeat) - _messages(before)
+            self._messages_per_second = received / (now_s - before_s) if now_s > before_s else None
+        self._last_heartbeat = (now_s, heartbeat)
         self._messages = self._messages_before + Counter(
-            {"bars": beat.bars, "quotes": beat.quotes, "trades": beat.trades}
+            {"bars": heartbeat.bars, "quotes": heartbeat.quotes, "trades": heartbeat.trades}
         )
 
     def feed_changed(self, payload: Mapping[str, Any]) -> None:
@@ -115,29 +115,29 @@ class RunTelemetry:
     def venue_lost(self) -> None:
         self._venue_losses += 1
 
-    def stopping(self, reason: StopReason) -> None:
+    def stop_requested(self, reason: StopReason) -> None:
         self._reason = reason
-        self._marks.asked_to_stop = self._marks.asked_to_stop or self._now()
+        self._marks.stop_requested = self._marks.stop_requested or self._now()
 
     def gate_closed(self, reason: StopReason) -> None:
         self._reason = self._reason or reason
-        self._marks.gate = self._marks.gate or self._now()
+        self._marks.gate_closed = self._marks.gate_closed or self._now()
 
-    def left(self, by: str) -> None:
-        """The account is as it is to be left."""
-        self._by = by
-        self._marks.left = self._now()
+    def on_settled(self, by: str) -> None:
+        """The account is in the state that `on_stop` requires."""
+        self._settled_by = by
+        self._marks.settled = self._now()
 
     @property
-    def was_left(self) -> bool:
-        """Whether an engine has left the account as it is to be left."""
-        return self._by is not None
+    def is_settled(self) -> bool:
+        """Whether `on_stop` has been applied to the account."""
+        return self._settled_by is not None
 
     def engine_ended(self, session: EngineSession, failure: Failure | None) -> None:
         self._bars_before += session.bars
         self._messages_before = self._messages.copy()
-        self._last = None
-        self._dropped += session.dropped_messages
+        self._last_heartbeat = None
+        self._dropped_messages += session.dropped_messages
         self._actions = max(self._actions, session.actions)
         if session.counters:
             self.counters.append(session.counters)
@@ -165,15 +165,15 @@ class RunTelemetry:
             self._restart_seconds.append(self._now() - self._marks.lost)
             self._marks.lost = None
 
-    # What it amounts to.
+    # Summaries.
 
     def actions(self) -> int:
-        """Of the engine that counted most: what an earlier one did is not done again."""
+        """The highest count of any engine: a later engine does not repeat an earlier one's actions."""
         counted = max((one.deterministic_action_triggered for one in self.counters), default=0)
-        return max(counted, self.acted, self._actions)
+        return max(counted, self.reported_actions, self._actions)
 
     def gated(self) -> dict[str, int]:
-        """What the gate kept back while a run ended."""
+        """Orders that the closed gate denied, by reason."""
         return {name: count for name, count in self.denials.items() if name in GATED}
 
     def elapsed_seconds(self) -> float:
@@ -183,36 +183,36 @@ class RunTelemetry:
         return self._bars_before + (session.bars if session else 0)
 
     def live(self, session: EngineSession | None, phase: Phase) -> PaperStatus:
-        beat, statement = session.beat if session else None, self.statement
+        heartbeat, statement = session.heartbeat if session else None, self.statement
         account = statement.account if statement else None
         held = next((one for one in (account.positions or ()) if one.side != "FLAT"), None) if account else None
         return PaperStatus(
             phase=phase,
             engine=session.number if session else len(self._engines),
-            heartbeat_age_seconds=round(self._now() - session.last_beat_s, 3)
-            if session and session.last_beat_s
+            heartbeat_age_seconds=round(self._now() - session.last_heartbeat_s, 3)
+            if session and session.last_heartbeat_s
             else None,
             feeds={
                 name: FeedStatus(
-                    state=beat.feeds[name], messages=self._messages[name], age_seconds=beat.ages_seconds[name]
+                    state=heartbeat.feeds[name], messages=self._messages[name], age_seconds=heartbeat.ages_seconds[name]
                 )
                 for name in FEEDS
             }
-            if beat
+            if heartbeat
             else {},
-            sockets=beat.sockets if beat else {},
-            queue=beat.queue if beat else None,
-            messages_per_second=round(self._rate, 1) if self._rate is not None else None,
-            event_lag_ms=beat.event_lag_ms if beat else None,
-            memory_bytes=beat.memory_bytes if beat else None,
+            sockets=heartbeat.sockets if heartbeat else {},
+            queue=heartbeat.queue if heartbeat else None,
+            messages_per_second=round(self._messages_per_second, 1) if self._messages_per_second is not None else None,
+            event_lag_ms=heartbeat.event_lag_ms if heartbeat else None,
+            memory_bytes=heartbeat.memory_bytes if heartbeat else None,
             open_orders=len(account.open_orders or ()) if account else None,
             position_side=(held.side if held else "FLAT") if account else None,
             position=(held.signed_quantity if held else "0") if account else None,
             reconciliation=self._last_state,
         )
 
-    def facts(self, statement: AccountSnapshot | None, minutes: int | None, counts: PaperCounts) -> PaperFacts:
-        """statement: the venue's word on the account as the run left it. minutes: candles that the venue had closed."""
+    def summary(self, statement: AccountSnapshot | None, minutes: int | None, counts: PaperCounts) -> PaperFacts:
+        """statement: the final account. minutes: candles that the venue had closed."""
         marks, on_stop = self._marks, self._plan.spec.paper.on_stop
         return PaperFacts(
             engines=tuple(self._engines),
@@ -220,25 +220,25 @@ class RunTelemetry:
             bars_expected=self._plan.rows,
             bars_seen=self._bars_before,
             bars_missed=None if minutes is None else max(0, minutes - self._bars_before),
-            heartbeats=self._beats,
-            dropped_heartbeats=self._dropped,
-            feeds={name: feed.facts(self._messages[name], self._now()) for name, feed in self._feeds.items()},
+            heartbeats=self._heartbeats,
+            dropped_heartbeats=self._dropped_messages,
+            feeds={name: feed.summary(self._messages[name], self._now()) for name, feed in self._feeds.items()},
             reconciliations=Reconciliations(**self._reconciliations),
             final_reconciliation=self.final,
             final_account=final_account(statement) if statement else None,
             stop=StopFacts(
                 reason=self._reason or "failure",
                 on_stop=on_stop,
-                seconds_to_gate=_between(marks.asked_to_stop, marks.gate),
+                seconds_to_gate=_between(marks.stop_requested, marks.gate_closed),
                 seconds_to_flat=(
-                    _between(marks.asked_to_stop or marks.gate, marks.left) if on_stop == "flatten" else None
+                    _between(marks.stop_requested or marks.gate_closed, marks.settled) if on_stop == "flatten" else None
                 ),
             ),
             latencies=Latencies(
                 start_to_first_bar_seconds=_between(marks.began, marks.first_bar),
                 event_lag_ms_max=self._lag_ms,
-                order_round_trip_ms_median=round(median(self._trips_ms), 3) if self._trips_ms else None,
-                order_round_trip_ms_max=max(self._trips_ms, default=None),
+                order_round_trip_ms_median=round(median(self._round_trips_ms), 3) if self._round_trips_ms else None,
+                order_round_trip_ms_max=max(self._round_trips_ms, default=None),
                 restart_to_reconciled_seconds_max=max((round(one, 3) for one in self._restart_seconds), default=None),
             ),
             orders_unknown=counts.unknown,
@@ -261,8 +261,8 @@ def is_flat(statement: AccountSnapshot) -> bool:
     return not statement.account.open_orders and all(one.side == "FLAT" for one in statement.account.positions or ())
 
 
-def _messages(beat: EngineHeartbeat) -> int:
-    return beat.bars + beat.quotes + beat.trades
+def _messages(heartbeat: EngineHeartbeat) -> int:
+    return heartbeat.bars + heartbeat.quotes + heartbeat.trades
 
 
 def _between(one: float | None, two: float | None) -> float | None:

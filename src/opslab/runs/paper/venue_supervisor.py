@@ -1,4 +1,4 @@
-"""The venue of a paper run from control's side: started, asked, started again when it dies, and put away."""
+"""Supervise the venue child of a paper run: start, query, restart after its death, stop."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,18 +17,19 @@ from opslab.runs.processes.venue_folder import prepare_run_venue
 from opslab.runs.processes.venue_service import new_key
 from opslab.store.layout import Layout
 from opslab.store.runs.owner import held
+from opslab.system import random_token
 
 MAX_VENUE_STARTS = 6
-"""How often a venue may be started in one run."""
+"""Maximum number of venue starts in one run."""
 END_SECONDS = 60.0
-"""It is killed long before."""
+"""Deadline for the end of the venue; it is killed long before."""
 REQUEST_SECONDS = 1.0
-"""How long control waits for the venue's word; it answers in a few milliseconds."""
+"""Timeout of a request to the venue, which answers in a few milliseconds."""
 FLATTEN_REQUEST_SECONDS = 10.0
-"""It gives up flattening before."""
+"""Timeout of a flatten request; the venue gives up earlier."""
 MAX_REASON_CHARACTERS = 200
 RETRY_BACKOFF_SECONDS = 5.0
-"""It is not asked again for so long after it did not answer."""
+"""No request for this long after one without an answer."""
 
 
 class VenueSupervisor:
@@ -57,7 +58,7 @@ class VenueSupervisor:
 
     @property
     def source(self) -> str:
-        """Its name in the inbox, a new one with each start."""
+        """Source name in the inbox, new with each start."""
         return f"venue {self.start_count}"
 
     @property
@@ -65,15 +66,15 @@ class VenueSupervisor:
         return self._logs / ("venue.log" if self.start_count == 1 else f"venue-{self.start_count}.log")
 
     def start(self) -> None:
-        """Again: with the same account, on the same port, with the same key, so that clients come back by themselves.
+        """Start or restart. A restart keeps account, port and key, so that clients reconnect.
 
         Raises Environment when no process can be started.
         """
         self.start_count += 1
         another = Environment(f"venue {self.folder.name} is served already")
-        with held(self.folder, another) as hold:  # by the child from its first moment on: `run_venue.is_served`
+        with held(self.folder, another) as hold:  # inherited by the child: see `venue_folder.is_served`
             self._child = ChildProcess("venue", self._plan, self.log, self._clock, self._command, inherits=(hold,))
-        self._inbox.listen(self.source, self._child)
+        self._inbox.register(self.source, self._child)
 
     def on_listening(self, endpoints: VenueEndpoints) -> None:
         self.is_listening = True
@@ -83,17 +84,17 @@ class VenueSupervisor:
         self._retry_at_s = 0.0
 
     def acknowledge_all(self) -> None:
-        """The engine is through with every candle that was closed so far."""
+        """The engine has handled every candle that was closed so far."""
         if self._child:
-            self._child.tell({"handled": "all"})
+            self._child.send({"handled": "all"})
 
     def statement(self) -> AccountSnapshot | None:
-        """What it says of the account; None when it does not answer."""
+        """The account as the venue reports it; None without an answer."""
         answer = self._ask("statement")
         return AccountSnapshot.model_validate(answer, strict=False) if answer is not None else None
 
     def flatten(self, reason: str) -> dict[str, Any] | None:
-        """Let the venue itself end every order and the position, and take no more; what it did."""
+        """Have the venue cancel every order, close the position and accept no more orders. Returns what it did."""
         self._retry_at_s = 0.0
         found: dict[str, Any] | None = self._ask(
             "flatten", FLATTEN_REQUEST_SECONDS, reason=reason[:MAX_REASON_CHARACTERS], hold=True
@@ -115,10 +116,10 @@ class VenueSupervisor:
             return None
 
     def on_ended(self, redact: Callable[[str], str]) -> str:
-        """After its end was heard: why, for people."""
+        """The process has ended. Returns why, as text."""
         assert self._child
         self.is_listening = False
-        self._inbox.leave(self.source)
+        self._inbox.unregister(self.source)
         self._child.close()
         self._close_control()
         failure = self._child.failure(redact)
@@ -126,13 +127,13 @@ class VenueSupervisor:
         return failure.message if failure else "the venue process ended"
 
     def end(self, redact: Callable[[str], str]) -> VenueProgress | None:
-        """Stop it, and wait until it has; how far it came. Nobody else says anything any more. Raises Environment."""
+        """Stop the venue and wait for its end, when no other child sends. Its last progress. Raises Environment."""
         self.stop()
         progress: VenueProgress | None = None
         while self.is_running:
-            received = self._inbox.take(END_SECONDS)
+            received = self._inbox.receive(END_SECONDS)
             if received is None:
-                raise Environment("the venue does not end", hint=f"what it printed is in logs/{self.log.name}")
+                raise Environment("the venue does not end", hint=f"its output is in logs/{self.log.name}")
             source, messages = received
             for message in messages or ():
                 if source == self.source and "ended" in message:

@@ -1,4 +1,4 @@
-"""A child from control's side, engine or venue: started, listened to, stopped, and its death explained."""
+"""A child process of control, engine or venue: start it, read its messages, stop it, classify its end."""
 
 import fcntl
 import os
@@ -24,9 +24,9 @@ from opslab.store.logs import BoundedLog
 ENGINE_COMMAND = (sys.executable, "-P", "-m", "opslab.children.engine")
 VENUE_COMMAND = (sys.executable, "-P", "-m", "opslab.children.venue")
 STOP_SECONDS = 10.0
-"""How long a child may take to end its run after it was asked to."""
+"""Time for a child to end its run after a stop request."""
 COLLECT_SECONDS = 120.0
-"""How long it may then take to send its results, which is long when there are many orders."""
+"""Time to send its results after that; long, because there may be many orders."""
 _POLL_MS = 200
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _READ_BYTES = 1 << 18
@@ -36,7 +36,7 @@ _PANIC = re.compile(r"^thread .* panicked at .*$", re.MULTILINE)
 
 
 class ChildProcess:
-    """One child. `frames()` yields what it sends until it ends; then `failure()` says whether it died."""
+    """One child. `messages()` yields what it sends until it ends; then `failure()` classifies its end."""
 
     def __init__(
         self,
@@ -48,9 +48,9 @@ class ChildProcess:
         patience: float = STOP_SECONDS,
         inherits: Sequence[int] = (),
     ) -> None:
-        """plan: what it is told first. log: gets what it prints. patience: seconds it may take to end when asked to.
+        """plan: the first line on its standard input. log: file for its output. patience: seconds to end after a stop.
 
-        inherits: descriptors that are open in it, too, for as long as it lives.
+        inherits: descriptors that stay open in the child.
         """
         self._name = name
         self._clock = clock
@@ -60,7 +60,7 @@ class ChildProcess:
         self._killed = False
         self._patience = patience
         receiving, sending = os.pipe()
-        with suppress(OSError):  # a roomy pipe, so that neither side wakes the other all the time
+        with suppress(OSError):  # a large pipe: fewer wake-ups on both sides
             fcntl.fcntl(sending, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
         try:
             self._child = subprocess.Popen(
@@ -83,18 +83,20 @@ class ChildProcess:
         self._printing = self._child.stdout.fileno()
         os.set_blocking(self._printing, False)
         self._process = os.pidfd_open(self._child.pid)
-        self.tell(plan)
+        self.send(plan)
 
-    def tell(self, word: Record | Mapping[str, Any]) -> None:
-        """One line down. The pipe stays open: its end tells the child that control is gone."""
+    def send(self, message: Record | Mapping[str, Any]) -> None:
+        """Send one line. The pipe stays open: end of file tells the child that control has ended."""
         pipe = self._child.stdin
         assert pipe is not None
-        with suppress(BrokenPipeError):  # it died at once; its exit code and log say why
-            pipe.write((word.model_dump_json().encode() if isinstance(word, Record) else to_json(word)) + b"\n")
+        with suppress(BrokenPipeError):  # the child died at once; its exit code and log have the reason
+            pipe.write(
+                (message.model_dump_json().encode() if isinstance(message, Record) else to_json(message)) + b"\n"
+            )
             pipe.flush()
 
     def stop(self, count: int = 1) -> None:
-        """Ask it to end; the second time, or when its patience is over, it is killed. Safe in a signal handler."""
+        """Request the end; the second request, or an expired deadline, kills. Safe in a signal handler."""
         if count > 1:
             self.kill()
         else:
@@ -102,19 +104,19 @@ class ChildProcess:
             self._signal(signal.SIGTERM)
 
     def stop_within(self, seconds: float) -> None:
-        """As `stop`, with less patience. Results that are on their way are waited for all the same."""
+        """As `stop`, with a shorter deadline. Results in transit are still waited for."""
         if self._patience != COLLECT_SECONDS:
             self._patience = seconds
         self.stop()
 
     def wait_for_results(self) -> None:
-        """The run has ended, its results are on their way: a stop waits for them."""
+        """The run has ended and its results are in transit: a stop waits for them."""
         self._patience = COLLECT_SECONDS
         if self._deadline:
             self._deadline = self._clock.monotonic_s() + COLLECT_SECONDS
 
     def memory_bytes(self) -> int | None:
-        """What it has in memory; None when it has ended."""
+        """Resident memory; None when the process has ended."""
         try:
             with open(f"/proc/{self._child.pid}/statm", "rb") as table:
                 return int(table.read().split()[1]) * _PAGE_BYTES
@@ -122,7 +124,7 @@ class ChildProcess:
             return None
 
     def dump_stacks(self) -> None:
-        """Let it print where each of its threads stands: of an engine that does not answer, before it is killed."""
+        """Have the process print the stack of each thread: for a hanging engine, before it is killed."""
         self._signal(signal.SIGUSR1)
 
     def kill(self) -> None:
@@ -130,14 +132,14 @@ class ChildProcess:
         self._signal(signal.SIGKILL)
 
     def _signal(self, number: signal.Signals) -> None:
-        """To that very process, never to another that got its pid; nothing when it has ended."""
+        """By pidfd: never reaches another process that got the pid; no effect after the end."""
         with suppress(ProcessLookupError):
             signal.pidfd_send_signal(self._process, number)
 
     def messages(self) -> Iterator[list[dict[str, Any]]]:
-        """What the child sends, in batches as they arrive; an empty batch when nothing came for a while.
+        """The child's messages in batches as they arrive; an empty batch when nothing arrived for a while.
 
-        Ends when the child does, also when something that it started holds on to its descriptors.
+        Ends with the child, even if a process that the child started keeps its descriptors open.
         """
         poll = select.poll()
         for descriptor in (self._receiving, self._printing, self._process):
@@ -151,7 +153,7 @@ class ChildProcess:
             if self._printing in ready and not self._keep_printed():
                 poll.unregister(self._printing)
             if self._receiving not in ready:
-                if self._process in ready:  # it was looked at after it ended: nothing more can come
+                if self._process in ready:  # read after its end: nothing more can arrive
                     break
                 yield []
                 continue
@@ -162,7 +164,7 @@ class ChildProcess:
             yield [from_json(line) for line in lines]
 
     def _keep_printed(self) -> bool:
-        """Take what was printed; False at the end of it."""
+        """Store printed output; False at end of file."""
         try:
             data = os.read(self._printing, _READ_BYTES)
         except BlockingIOError:
@@ -171,12 +173,12 @@ class ChildProcess:
         return bool(data)
 
     def close(self) -> None:
-        """Make sure that nothing of it is left, nor of what it started in its session."""
+        """End the process and everything it started in its session."""
         if not self._ends_within(STOP_SECONDS):
             self.kill()
             self._ends_within(STOP_SECONDS)
         with suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._child.pid, signal.SIGKILL)  # before it is reaped, so that the number is still its own
+            os.killpg(self._child.pid, signal.SIGKILL)  # before it is reaped: the number is still its own
         self._child.wait()
         with suppress(BlockingIOError):
             while data := os.read(self._printing, _READ_BYTES):
@@ -190,13 +192,13 @@ class ChildProcess:
                     pipe.close()
 
     def _ends_within(self, seconds: float) -> bool:
-        """Wait for the process itself, and keep what it prints meanwhile, so that it is not held up."""
+        """Wait for the process and keep draining its output, so that it cannot block."""
         poll = select.poll()
         poll.register(self._process, select.POLLIN)
         poll.register(self._printing, select.POLLIN)
         deadline = self._clock.monotonic_s() + seconds
-        while (left := deadline - self._clock.monotonic_s()) > 0:
-            ready = {descriptor for descriptor, _ in poll.poll(left * 1000)}
+        while (remaining_s := deadline - self._clock.monotonic_s()) > 0:
+            ready = {descriptor for descriptor, _ in poll.poll(remaining_s * 1000)}
             if self._process in ready:
                 return True
             if self._printing in ready and not self._keep_printed():
@@ -205,14 +207,14 @@ class ChildProcess:
 
     @property
     def ended_with(self) -> str | None:
-        """In a word; None when it ended by itself. After `close`."""
+        """`exit N` or a signal name; None for exit code 0. After `close`."""
         code: int | None = self._child.returncode
         if not code:
             return None
         return f"exit {code}" if code > 0 else signal.Signals(-code).name
 
     def failure(self, redact: Callable[[str], str]) -> Failure | None:
-        """Why it ended other than by itself; None when it did end by itself. Call after `close`."""
+        """Why it ended; None for exit code 0. Call after `close`."""
         code = self._child.returncode
         if code == 0:
             return None
@@ -224,7 +226,7 @@ class ChildProcess:
             return Failure(kind=kind, message=f"the {self._name} panicked: {_headline(text)}", detail=text)
         if code < 0:
             name = signal.Signals(-code).name
-            why = "stopped by tc after it did not end" if self._killed else "by somebody else, or out of memory"
+            why = "killed by tc because it did not end" if self._killed else "killed from outside, or out of memory"
             reason = f"({why})" if code == -signal.SIGKILL else ""
             return Failure(kind=kind, message=f"the {self._name} process died of {name} {reason}".strip(), detail=tail)
         return Failure(kind=kind, message=f"the {self._name} process ended with exit code {code}", detail=tail)
@@ -237,6 +239,6 @@ class ChildProcess:
 
 
 def _headline(text: str) -> str:
-    """The sentence of a panic: the line behind `panicked at <place>:`, or that line itself."""
+    """The sentence of a panic: the line after `panicked at <location>:`, or that line itself."""
     lines = text.splitlines()
     return " ".join(lines[1:2] or lines[:1]).strip()

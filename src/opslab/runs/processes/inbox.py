@@ -1,4 +1,4 @@
-"""What the children of a run say, and what happens besides, in one place and in the order it came."""
+"""One queue for the messages of a run's children and for other events, in order of arrival."""
 
 import queue
 import threading
@@ -11,14 +11,14 @@ Messages = list[dict[str, Any]]
 
 
 class Inbox:
-    """Each child is listened to by a thread of its own; everything is taken from here by one."""
+    """One reader thread per child; a single consumer."""
 
     def __init__(self) -> None:
         self._queue: queue.SimpleQueue[tuple[str, Messages | None]] = queue.SimpleQueue()
         self._threads: dict[str, threading.Thread] = {}
 
-    def listen(self, source: str, child: ChildProcess) -> None:
-        thread = threading.Thread(target=self._listen, args=(source, child), name=f"inbox {source}", daemon=True)
+    def register(self, source: str, child: ChildProcess) -> None:
+        thread = threading.Thread(target=self._read, args=(source, child), name=f"inbox {source}", daemon=True)
         self._threads[source] = thread
         thread.start()
 
@@ -26,20 +26,20 @@ class Inbox:
         """Safe in a signal handler."""
         self._queue.put((source, [dict(message)]))
 
-    def take(self, seconds: float) -> tuple[str, Messages | None] | None:
-        """(who, what); what is None once and last, when the child has ended. None: nothing came in time."""
+    def receive(self, seconds: float) -> tuple[str, Messages | None] | None:
+        """(source, messages); messages is None once, last, when the child has ended. None: nothing arrived in time."""
         try:
             return self._queue.get(timeout=seconds)
         except queue.Empty:
             return None
 
-    def leave(self, source: str) -> None:
-        """Wait until nobody reads from that child any more, so that it can be closed. It must have ended."""
+    def unregister(self, source: str) -> None:
+        """Wait for the child's reader thread to end, so that the child can be closed. The child must have ended."""
         thread = self._threads.pop(source, None)
         if thread:
             thread.join()
 
-    def _listen(self, source: str, child: ChildProcess) -> None:
+    def _read(self, source: str, child: ChildProcess) -> None:
         try:
             for messages in child.messages():
                 if messages:

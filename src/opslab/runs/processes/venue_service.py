@@ -30,6 +30,7 @@ from opslab.store.files import folder_names, make_folder, writing
 from opslab.store.layout import Layout
 from opslab.store.venues.ledger import read_ledger
 from opslab.store.venues.venue_files import VENUE_FOLDER, read_venue, write_venue
+from opslab.system import random_suffix, random_token
 from opslab.venue.account.audit import Audit, audit
 
 LOG = "venue.log"
@@ -219,7 +220,9 @@ def _ledger_folder(layout: Layout, venue: VenueId) -> Path:
         return run_copy
     close = nearest(venue, folder_names(layout.venues))
     guess = f" (did you mean {', '.join(close)}?)" if close else ""
-    raise NotFound(f"venue {venue} not found{guess}", hint="tc venue serve --name NAME creates one; a paper run has one")
+    raise NotFound(
+        f"venue {venue} not found{guess}", hint="tc venue serve --name NAME creates one; a paper run has one"
+    )
 
 
 def _events(line: int, events: tuple[dict[str, Any], ...]) -> list[LedgerEvent]:

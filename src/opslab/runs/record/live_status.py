@@ -34,7 +34,7 @@ class LiveStatusWriter:
         self._on_live = on_live
         self._next_s = clock.monotonic_s()
 
-    def beat(self, bars_seen: int, paper: Callable[[], PaperStatus] | None = None) -> None:
+    def write(self, bars_seen: int, paper: Callable[[], PaperStatus] | None = None) -> None:
         """paper: more of a paper run, asked for when it is time."""
         now_s = self._clock.monotonic_s()
         if now_s < self._next_s:

@@ -1,4 +1,4 @@
-"""The journal of a run and what is made of it, moving together."""
+"""Append to the journal of a run and keep its projection, `metadata.json`, current."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -18,20 +18,20 @@ from opslab.store.runs.seal import seal
 
 
 class RunJournal:
-    """Every lifecycle event that says something of the run as a whole renews `metadata.json`."""
+    """Each lifecycle event that changes the metadata rewrites `metadata.json`."""
 
     def __init__(self, folder: Path, journal: Journal, metadata: RunMetadata) -> None:
-        """begun: what the journal says so far."""
+        """metadata: the projection of the journal so far."""
         self._folder = folder
         self._journal = journal
         self.metadata = metadata
 
-    def tell(self, name: str, payload: Mapping[str, Any]) -> RunMetadata:
-        """Append one lifecycle event, durable before this returns; the metadata with it."""
+    def append(self, name: str, payload: Mapping[str, Any]) -> RunMetadata:
+        """Append one lifecycle event, durable before this returns. Returns the new metadata."""
         return self._renew(self._journal.append(name, payload))
 
     def append_alone(self, make: Callable[[], tuple[str, Mapping[str, Any]]]) -> RunMetadata:
-        """As `tell`, of what `make` returns, which is called while nobody else can append."""
+        """As `append`, for what `make` returns; `make` is called under the journal's append lock."""
         return self._renew(self._journal.append_alone(make))
 
     def _renew(self, event: Event) -> RunMetadata:
@@ -44,14 +44,14 @@ class RunJournal:
         return self.metadata
 
     def append_many(self, events: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
-        """Append events of high rate; durable with the next lifecycle event."""
+        """Append high-rate events; durable with the next lifecycle event."""
         self._journal.append_many(events)
 
 
 def finish(
     folder: Path, metadata: RunMetadata, clock: Clock, *, reports: bool, by: Literal["run", "recover", "check"] = "run"
 ) -> None:
-    """Seal a run that has ended, then render what is derived from it."""
+    """Seal a run that has ended, then render its derived files."""
     write_latest_copies(folder, metadata)
     seal(folder, metadata.status, by, iso(clock.now_ns()), opslab.__version__)
     if reports:
@@ -61,5 +61,5 @@ def finish(
 def metrics_document(
     counters: Mapping[str, Any], cost: Mapping[str, Any], denials: Mapping[str, int]
 ) -> dict[str, Any]:
-    """`metrics.json`: what the run's closing event says of them."""
+    """`metrics.json`, from the closing event."""
     return {"scenario": dict(counters), "engine": dict(cost), "denial_reasons": dict(denials)}

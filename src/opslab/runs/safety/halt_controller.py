@@ -1,8 +1,7 @@
-"""The halt of a run from control's side: the switch watched here as well, the engine pressed, the account seen to.
+"""The halt of a run as control drives it: watch the switch, escalate against the engine, secure the account.
 
-Control depends on nothing that the engine does, as the engine depends on nothing that control does. Whoever sees the
-switch first tells the other. What the engine does not do by a deadline is done to it: a signal, then the end of its
-process; and then the venue itself ends what is open.
+Control and engine watch the switch independently; the first to see it informs the other. At each missed deadline
+control escalates: SIGTERM, then SIGKILL. Finally the venue itself cancels and flattens.
 """
 
 from collections.abc import Callable, Mapping
@@ -22,31 +21,31 @@ from opslab.runs.safety.start_gate import safety_of
 from opslab.store.layout import Layout
 
 GATE_SECONDS = 0.5
-"""An engine that has not said by then that its gate is closed gets a signal,"""
+"""Deadline for the engine to report a closed gate; after it the engine gets SIGTERM."""
 NO_GATE_SECONDS = 1.5
-"""and is killed then."""
+"""Deadline for the closed gate after which the engine is killed."""
 FLAT_SECONDS = 2.5
-"""When the account is open at the venue still, the engine is killed: the venue can end it sooner."""
+"""When the account is still open at the venue, the engine is killed: the venue can flatten it sooner."""
 END_SECONDS = 8.0
-"""How long an engine may take to end: a handler that blocks it may return until then."""
+"""Deadline for the engine to end; a blocking handler may return until then."""
 
 SWITCH = "kill switch"
-"""Who says it, in an inbox."""
+"""Source name in the inbox."""
 Escalation = Literal["none", "sigterm", "sigkill"]
 
 
 @dataclass(frozen=True, slots=True)
 class HaltProgress:
-    """How far a halt is, as control sees it."""
+    """State of a halt as control sees it."""
 
     seconds: float
-    """Since control knows of it."""
+    """Since control first saw the active switch."""
     gate_closed: bool
     done: Escalation
 
 
 def next_escalation(progress: HaltProgress, is_flat: Callable[[], bool]) -> Escalation:
-    """What is due now; `none`: nothing. is_flat: asks the venue; only called when it matters."""
+    """The escalation that is due now. is_flat: queries the venue; called only when the answer matters."""
     seconds = progress.seconds
     if progress.done == "sigkill":
         return "none"
@@ -60,7 +59,7 @@ def next_escalation(progress: HaltProgress, is_flat: Callable[[], bool]) -> Esca
 
 
 class HaltController:
-    """One run's. `begin` when anybody saw that its switch is active; what is asked for later is known by then."""
+    """The halt of one run. `start` when the switch was first seen active; the other methods need that."""
 
     def __init__(
         self, layout: Layout, run_id: RunId, clock: Clock, redact: Callable[[str], str], log: RunJournal
@@ -88,16 +87,16 @@ class HaltController:
 
     @property
     def command(self) -> dict[str, Any]:
-        """For an engine."""
+        """The command for an engine."""
         assert self._switch
         return {"halt": asdict(self._switch)}
 
-    def watch(self, tell: Callable[[dict[str, Any]], None]) -> SwitchWatch:
-        """tell: is given the switch's fields, from another thread."""
-        return SwitchWatch(self._layout, self._run_id, lambda switch: tell(asdict(switch)))
+    def watch(self, notify: Callable[[dict[str, Any]], None]) -> SwitchWatch:
+        """notify: called from another thread with the fields of the switch."""
+        return SwitchWatch(self._layout, self._run_id, lambda switch: notify(asdict(switch)))
 
     def start(self, switch: Mapping[str, Any], gate_closed_at: str | None = None) -> bool:
-        """Whether it was not known before. gate_closed_at: by the engine's own word."""
+        """Whether the halt is new. gate_closed_at: as the engine reported it."""
         is_new = self._switch is None
         if is_new:
             self._record_switch(switch)
@@ -110,14 +109,14 @@ class HaltController:
         self._started_s, self._seen_at = self._clock.monotonic_s(), iso(self._clock.now_ns())
         own, every = read_switch(self._layout, self._run_id), read_switch(self._layout, None)
         self._states = own.state, every.state
-        self._log.tell("kill_switch_observed", safety_of(current, "watch", self._clock, self._redact).model_dump())
+        self._log.append("kill_switch_observed", safety_of(current, "watch", self._clock, self._redact).model_dump())
 
     def gate_closed_by(self, at: str, by: str) -> None:
-        """No order can pass any more. by: `engine`, or why that is so without it."""
+        """No order can pass after this. by: `engine`, `no_engine` or `engine_ended`."""
         assert self._switch
         if self._gate_closed_at is None:
             self._gate_closed_at = at
-            self._log.tell(
+            self._log.append(
                 "trading_halted",
                 {
                     "scope": self._switch.scope,
@@ -135,7 +134,7 @@ class HaltController:
         self.gate_closed_by(iso(self._clock.now_ns()), by)
 
     def next_step(self, is_flat: Callable[[], bool]) -> Escalation:
-        """What is to be done to the engine now; it is taken for done."""
+        """The next escalation against the engine, recorded as applied."""
         assert self._started_s is not None
         passed = self._clock.monotonic_s() - self._started_s
         step = next_escalation(HaltProgress(passed, self.gate_closed, self.escalation), is_flat)
@@ -144,7 +143,7 @@ class HaltController:
         return step
 
     def summary(self, gated: int) -> HaltFacts:
-        """gated: orders of the strategy that were kept back."""
+        """gated: orders of the strategy that the closed gate denied."""
         assert self._switch
         gate_closed_by = self._gate_closed_at
         return HaltFacts(
@@ -160,7 +159,7 @@ class HaltController:
         )
 
     def seconds_to(self, times: FlatTimes, *, flat: bool) -> dict[str, float | None]:
-        """flat: by the venue's last word. What an account never had, it had not."""
+        """flat: as the venue last reported."""
         if not flat:
             return {"seconds_to_no_orders": None, "seconds_to_flat": None}
         assert self._switch

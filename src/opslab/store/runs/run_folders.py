@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import shutil
 import stat
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -16,6 +15,7 @@ from opslab.model.primitives.canonical import DIGEST_PREFIX, canonical_json
 from opslab.model.primitives.ids import RunId, nearest
 from opslab.model.run.metadata import RunMetadata
 from opslab.store.files import (
+    copy_file,
     discard_folder,
     folder_names,
     make_folder,
@@ -29,6 +29,7 @@ from opslab.store.files import (
     writing,
 )
 from opslab.store.layout import Layout
+from opslab.store.runs.run_format import refuse_other_format
 from opslab.store.venues.venue_files import VENUE_FOLDER
 
 SPEC = "run_spec.yaml"
@@ -94,12 +95,14 @@ def read_metadata(folder: Path) -> RunMetadata | None:
     try:
         if not stat.S_ISREG(path.stat().st_mode):  # a pipe would hold its reader for ever
             raise _broken(folder, "is no plain file")
-        return RunMetadata.model_validate_json(path.read_bytes())
+        document = path.read_bytes()
+        return RunMetadata.model_validate_json(document)
     except FileNotFoundError:
         return None
     except OSError as error:
         raise _broken(folder, f"cannot be read: {error.strerror}") from None
     except ValidationError:
+        refuse_other_format(folder, METADATA, document, "metadata_version")
         raise _broken(folder, "is not what was written") from None
 
 
@@ -189,9 +192,7 @@ def write_inputs(folder: Path, code: Mapping[str, Any], own: Mapping[str, Path])
             remove_folder(left)
         make_folder(staging)
         for name, path in own.items():
-            copy = staging / _stored_name(name)
-            make_folder(copy.parent)
-            shutil.copyfile(path, copy)
+            copy_file(path, staging / _stored_name(name))
         write_json(staging / CODE, code)
         sync_tree(staging)
         os.rename(staging, folder / INPUTS)  # noqa: PTH104

@@ -1,6 +1,6 @@
-"""The account as the venue answers it: its field names, its texts.
+"""REST payloads of the account, with Binance's field names and number formats.
 
-mark: the mark price, at which a position is worth what is said of it.
+mark: the mark price, at which the position is valued.
 """
 
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from opslab.venue.account.account import ZERO, Account, Trade
-from opslab.venue.account.margin import MAINTENANCE, MOST_LEVERAGE, MOST_NOTIONAL, Margin, margin_of
+from opslab.venue.account.margin import MAINTENANCE, MAX_LEVERAGE, MAX_NOTIONAL, Margin, margin_of
 from opslab.venue.account.number_format import NumberFormat, money_text
 
 Payload = dict[str, Any]
@@ -22,58 +22,58 @@ _CONFIG: Payload = {
     "multiAssetsMargin": False,
     "tradeGroupId": -1,
 }
-_MOST_NOTIONAL = f"{MOST_NOTIONAL:f}"
+_MAX_NOTIONAL_TEXT = f"{MAX_NOTIONAL:f}"
 
 
-def account_v2(account: Account, mark: Decimal, texts: NumberFormat) -> Payload:
+def account_v2(account: Account, mark: Decimal, fmt: NumberFormat) -> Payload:
     """`GET /fapi/v2/account`."""
-    found = margin_of(account, mark)
-    asset = _asset(account, found) | {"marginAvailable": True}
+    margin = margin_of(account, mark)
+    asset = _asset(account, margin) | {"marginAvailable": True}
     position = {
-        "symbol": texts.symbol,
-        "initialMargin": money_text(found.initial),
-        "maintMargin": money_text(found.maintenance),
-        "unrealizedProfit": money_text(found.unrealized),
-        "positionInitialMargin": money_text(found.position),
-        "openOrderInitialMargin": money_text(found.orders),
+        "symbol": fmt.symbol,
+        "initialMargin": money_text(margin.initial),
+        "maintMargin": money_text(margin.maintenance),
+        "unrealizedProfit": money_text(margin.unrealized),
+        "positionInitialMargin": money_text(margin.position),
+        "openOrderInitialMargin": money_text(margin.orders),
         "leverage": str(account.leverage),
         "isolated": False,
-        "entryPrice": texts.fine(account.holding.entry),
+        "entryPrice": fmt.precise(account.holding.entry_price),
         "breakEvenPrice": "0",
-        "maxNotional": _MOST_NOTIONAL,
+        "maxNotional": _MAX_NOTIONAL_TEXT,
         "positionSide": "BOTH",
-        "positionAmt": texts.size(account.holding.position),
+        "positionAmt": fmt.size(account.holding.position),
         "notional": money_text(account.holding.position * mark),
         "isolatedWallet": "0",
         "updateTime": account.update_ms,
         "bidNotional": "0",
         "askNotional": "0",
     }
-    return _CONFIG | {"feeBurn": False} | _totals(account, found) | {"assets": [asset], "positions": [position]}
+    return _CONFIG | {"feeBurn": False} | _totals(account, margin) | {"assets": [asset], "positions": [position]}
 
 
-def account_v3(account: Account, mark: Decimal, texts: NumberFormat) -> Payload:
-    """`GET /fapi/v3/account`: a position is told of when there is one, or an open order."""
-    found = margin_of(account, mark)
+def account_v3(account: Account, mark: Decimal, fmt: NumberFormat) -> Payload:
+    """`GET /fapi/v3/account`: includes the position if there is one, or an open order."""
+    margin = margin_of(account, mark)
     position = {
-        "symbol": texts.symbol,
+        "symbol": fmt.symbol,
         "positionSide": "BOTH",
-        "positionAmt": texts.size(account.holding.position),
-        "unrealizedProfit": money_text(found.unrealized),
+        "positionAmt": fmt.size(account.holding.position),
+        "unrealizedProfit": money_text(margin.unrealized),
         "isolatedMargin": "0",
         "notional": money_text(account.holding.position * mark),
         "isolatedWallet": "0",
-        "initialMargin": money_text(found.initial),
-        "maintMargin": money_text(found.maintenance),
+        "initialMargin": money_text(margin.initial),
+        "maintMargin": money_text(margin.maintenance),
         "updateTime": account.update_ms,
     }
-    rows = {"assets": [_asset(account, found)], "positions": [position] if _concerned(account) else []}
-    return _totals(account, found) | rows
+    rows = {"assets": [_asset(account, margin)], "positions": [position] if _has_position_or_orders(account) else []}
+    return _totals(account, margin) | rows
 
 
 def balance(account: Account, mark: Decimal) -> list[Payload]:
-    """`GET /fapi/v2/balance` and `/fapi/v3/balance`, which are alike."""
-    found = margin_of(account, mark)
+    """`GET /fapi/v2/balance` and `/fapi/v3/balance`: equal payloads."""
+    margin = margin_of(account, mark)
     wallet = money_text(account.holding.wallet)
     return [
         {
@@ -81,22 +81,22 @@ def balance(account: Account, mark: Decimal) -> list[Payload]:
             "asset": account.opened.asset,
             "balance": wallet,
             "crossWalletBalance": wallet,
-            "crossUnPnl": money_text(found.unrealized),
-            "availableBalance": _available(found),
-            "maxWithdrawAmount": _withdrawable(account, found),
+            "crossUnPnl": money_text(margin.unrealized),
+            "availableBalance": _available(margin),
+            "maxWithdrawAmount": _withdrawable(account, margin),
             "marginAvailable": True,
             "updateTime": account.update_ms,
         }
     ]
 
 
-def position_risk_v2(account: Account, mark: Decimal, texts: NumberFormat) -> list[Payload]:
-    """`GET /fapi/v2/positionRisk`: the symbol, with a position or without one."""
+def position_risk_v2(account: Account, mark: Decimal, fmt: NumberFormat) -> list[Payload]:
+    """`GET /fapi/v2/positionRisk`: one row for the symbol, with or without a position."""
     return [
-        _position(account, mark, texts)
+        _position(account, mark, fmt)
         | {
             "leverage": str(account.leverage),
-            "maxNotionalValue": _MOST_NOTIONAL,
+            "maxNotionalValue": _MAX_NOTIONAL_TEXT,
             "marginType": "cross",
             "isolatedMargin": money_text(ZERO),
             "isAutoAddMargin": "false",
@@ -104,20 +104,20 @@ def position_risk_v2(account: Account, mark: Decimal, texts: NumberFormat) -> li
     ]
 
 
-def position_risk_v3(account: Account, mark: Decimal, texts: NumberFormat) -> list[Payload]:
-    """`GET /fapi/v3/positionRisk`: nothing without a position or an open order."""
-    if not _concerned(account):
+def position_risk_v3(account: Account, mark: Decimal, fmt: NumberFormat) -> list[Payload]:
+    """`GET /fapi/v3/positionRisk`: empty without a position or an open order."""
+    if not _has_position_or_orders(account):
         return []
-    found = margin_of(account, mark)
+    margin = margin_of(account, mark)
     return [
-        _position(account, mark, texts)
+        _position(account, mark, fmt)
         | {
             "isolatedMargin": "0",
             "marginAsset": account.opened.asset,
-            "initialMargin": money_text(found.initial),
-            "maintMargin": money_text(found.maintenance),
-            "positionInitialMargin": money_text(found.position),
-            "openOrderInitialMargin": money_text(found.orders),
+            "initialMargin": money_text(margin.initial),
+            "maintMargin": money_text(margin.maintenance),
+            "positionInitialMargin": money_text(margin.position),
+            "openOrderInitialMargin": money_text(margin.orders),
             "adl": 0,
             "bidNotional": "0",
             "askNotional": "0",
@@ -126,16 +126,16 @@ def position_risk_v3(account: Account, mark: Decimal, texts: NumberFormat) -> li
 
 
 def leverage(account: Account) -> Payload:
-    """The answer to `POST /fapi/v1/leverage`."""
-    return {"leverage": account.leverage, "maxNotionalValue": _MOST_NOTIONAL, "symbol": account.opened.symbol}
+    """The response to `POST /fapi/v1/leverage`."""
+    return {"leverage": account.leverage, "maxNotionalValue": _MAX_NOTIONAL_TEXT, "symbol": account.opened.symbol}
 
 
 def leverage_bracket(symbol: str) -> Payload:
-    """`GET /fapi/v1/leverageBracket` of a symbol: one bracket, for every notional that can be held."""
+    """`GET /fapi/v1/leverageBracket` of a symbol: one bracket for every notional."""
     bracket = {
         "bracket": 1,
-        "initialLeverage": MOST_LEVERAGE,
-        "notionalCap": int(MOST_NOTIONAL),
+        "initialLeverage": MAX_LEVERAGE,
+        "notionalCap": int(MAX_NOTIONAL),
         "notionalFloor": 0,
         "maintMarginRatio": float(MAINTENANCE),
         "cum": 0.0,
@@ -144,13 +144,13 @@ def leverage_bracket(symbol: str) -> Payload:
 
 
 def symbol_config(account: Account) -> Payload:
-    """`GET /fapi/v1/symbolConfig`: one row of it."""
+    """`GET /fapi/v1/symbolConfig`: one row."""
     return {
         "symbol": account.opened.symbol,
         "marginType": "CROSSED",
         "isAutoAddMargin": "false",
         "leverage": account.leverage,
-        "maxNotionalValue": _MOST_NOTIONAL,
+        "maxNotionalValue": _MAX_NOTIONAL_TEXT,
     }
 
 
@@ -160,7 +160,7 @@ def account_config() -> Payload:
 
 
 def income(account: Account) -> Iterator[Payload]:
-    """`GET /fapi/v1/income`: what each trade cost, and what it realized; oldest first."""
+    """`GET /fapi/v1/income`: commission and realized profit of each trade, oldest first."""
     for trade in account.trades:
         if trade.fee:
             yield _income(account, "COMMISSION", -trade.fee, trade)
@@ -196,14 +196,14 @@ def commission_rate(account: Account) -> Payload:
     }
 
 
-def _position(account: Account, mark: Decimal, texts: NumberFormat) -> Payload:
-    """What both versions of positionRisk share. There is no liquidation here, so there is no price of it."""
+def _position(account: Account, mark: Decimal, fmt: NumberFormat) -> Payload:
+    """Fields of both versions of positionRisk. No liquidation is simulated: the liquidation price is 0."""
     holding = account.holding
     return {
-        "symbol": texts.symbol,
+        "symbol": fmt.symbol,
         "positionSide": "BOTH",
-        "positionAmt": texts.size(holding.position),
-        "entryPrice": texts.fine(holding.entry),
+        "positionAmt": fmt.size(holding.position),
+        "entryPrice": fmt.precise(holding.entry_price),
         "breakEvenPrice": "0",
         "markPrice": money_text(mark),
         "unRealizedProfit": money_text(holding.unrealized(mark)),
@@ -214,51 +214,51 @@ def _position(account: Account, mark: Decimal, texts: NumberFormat) -> Payload:
     }
 
 
-def _concerned(account: Account) -> bool:
+def _has_position_or_orders(account: Account) -> bool:
     return bool(account.holding.position or account.open)
 
 
-def _available(found: Margin) -> str:
-    """The venue shows nothing below zero."""
-    return money_text(max(ZERO, found.available))
+def _available(margin: Margin) -> str:
+    """Available balance; Binance shows no negative value."""
+    return money_text(max(ZERO, margin.available))
 
 
-def _withdrawable(account: Account, found: Margin) -> str:
-    """Profit that is not realized cannot be taken out."""
-    return money_text(max(ZERO, min(found.available, account.holding.wallet)))
+def _withdrawable(account: Account, margin: Margin) -> str:
+    """Withdrawable amount: without unrealized profit."""
+    return money_text(max(ZERO, min(margin.available, account.holding.wallet)))
 
 
-def _totals(account: Account, found: Margin) -> Payload:
+def _totals(account: Account, margin: Margin) -> Payload:
     wallet = money_text(account.holding.wallet)
     return {
-        "totalInitialMargin": money_text(found.initial),
-        "totalMaintMargin": money_text(found.maintenance),
+        "totalInitialMargin": money_text(margin.initial),
+        "totalMaintMargin": money_text(margin.maintenance),
         "totalWalletBalance": wallet,
-        "totalUnrealizedProfit": money_text(found.unrealized),
-        "totalMarginBalance": money_text(found.balance),
-        "totalPositionInitialMargin": money_text(found.position),
-        "totalOpenOrderInitialMargin": money_text(found.orders),
+        "totalUnrealizedProfit": money_text(margin.unrealized),
+        "totalMarginBalance": money_text(margin.balance),
+        "totalPositionInitialMargin": money_text(margin.position),
+        "totalOpenOrderInitialMargin": money_text(margin.orders),
         "totalCrossWalletBalance": wallet,
-        "totalCrossUnPnl": money_text(found.unrealized),
-        "availableBalance": _available(found),
-        "maxWithdrawAmount": _withdrawable(account, found),
+        "totalCrossUnPnl": money_text(margin.unrealized),
+        "availableBalance": _available(margin),
+        "maxWithdrawAmount": _withdrawable(account, margin),
     }
 
 
-def _asset(account: Account, found: Margin) -> Payload:
+def _asset(account: Account, margin: Margin) -> Payload:
     wallet = money_text(account.holding.wallet)
     return {
         "asset": account.opened.asset,
         "walletBalance": wallet,
-        "unrealizedProfit": money_text(found.unrealized),
-        "marginBalance": money_text(found.balance),
-        "maintMargin": money_text(found.maintenance),
-        "initialMargin": money_text(found.initial),
-        "positionInitialMargin": money_text(found.position),
-        "openOrderInitialMargin": money_text(found.orders),
+        "unrealizedProfit": money_text(margin.unrealized),
+        "marginBalance": money_text(margin.balance),
+        "maintMargin": money_text(margin.maintenance),
+        "initialMargin": money_text(margin.initial),
+        "positionInitialMargin": money_text(margin.position),
+        "openOrderInitialMargin": money_text(margin.orders),
         "crossWalletBalance": wallet,
-        "crossUnPnl": money_text(found.unrealized),
-        "availableBalance": _available(found),
-        "maxWithdrawAmount": _withdrawable(account, found),
+        "crossUnPnl": money_text(margin.unrealized),
+        "availableBalance": _available(margin),
+        "maxWithdrawAmount": _withdrawable(account, margin),
         "updateTime": account.update_ms,
     }

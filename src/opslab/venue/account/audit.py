@@ -1,13 +1,13 @@
-"""An independent reader of the ledger: proves from its events alone that no money and no quantity came from nowhere.
+"""Audit of the ledger: prove from its events alone that every amount and every quantity has a source.
 
-It shares nothing with the code that decides and the code that keeps the account. Where that keeps the cost of a
-position and rounds a share of it, this keeps sums: of everything bought and sold, of profits, of fees. At every trade
+The audit shares no code with the matching engine and the account. The account keeps the cost of a position and rounds
+the share of a closed part; the audit keeps sums: of everything bought and sold, of profits, of fees. At every trade
 
-    wallet   == balance at the start + profits - fees
+    wallet   == start balance + profits - fees
     position == bought - sold
-    cost     == paid for what was bought - got for what was sold + profits
+    cost     == paid for buys - received for sells + profits
 
-must hold to the last digit, and a trade's fee and profit must be what its price and quantity make of them.
+must hold to the last digit, and the fee and the profit of a trade must follow from its price and quantity.
 """
 
 from collections.abc import Iterable, Sequence
@@ -26,14 +26,14 @@ from opslab.model.messages.ledger_events import (
 )
 
 _HALF = Decimal("0.000000005")
-"""As far as a rounded amount may be from the exact one."""
-_NOTHING = Decimal(0)
-MOST_FINDINGS = 100
+"""Maximum difference between a rounded amount and the exact one."""
+_ZERO = Decimal(0)
+MAX_FINDINGS = 100
 
 
 @dataclass(frozen=True, slots=True)
 class AuditFinding:
-    """One thing that cannot be. `line`: the transaction, from 1."""
+    """One violation of a rule. `line`: number of the transaction, from 1."""
 
     line: int
     rule: str
@@ -45,10 +45,10 @@ class AuditFinding:
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """What the ledger holds, and what is wrong with it: the first `MOST_FINDINGS` findings, and how many there were."""
+    """Totals of the ledger, the first `MAX_FINDINGS` findings, and the number of all findings."""
 
     findings: tuple[AuditFinding, ...]
-    found: int
+    finding_count: int
     transactions: int
     orders: int
     open_orders: int
@@ -62,22 +62,22 @@ class Audit:
 
     @property
     def proven(self) -> bool:
-        return self.found == 0
+        return self.finding_count == 0
 
 
 @dataclass(slots=True)
-class _Paper:
-    """An open order, on paper."""
+class _OpenOrder:
+    """An open order, as the ledger states it."""
 
     terms: Accepted
     quantity: Decimal
     price: Decimal | None
-    filled: Decimal = _NOTHING
+    filled: Decimal = _ZERO
 
 
 @dataclass(slots=True)
-class _Books:
-    """The sums, and what was stated last."""
+class _Sums:
+    """The sums so far, and the last stated wallet, position and cost."""
 
     opened: Opened | None = None
     line: int = 0
@@ -86,247 +86,254 @@ class _Books:
     last_order: int = 0
     last_trade: int = 0
     last_ms: int = 0
-    open: dict[int, _Paper] = field(default_factory=dict)
+    open: dict[int, _OpenOrder] = field(default_factory=dict)
     clients: set[str] = field(default_factory=set)
-    """Ids that the client gave its open orders."""
-    watched: set[int] = field(default_factory=set)
-    """Open orders that may not be left open whatever happens."""
-    bought: Decimal = _NOTHING
-    sold: Decimal = _NOTHING
-    paid: Decimal = _NOTHING
-    got: Decimal = _NOTHING
-    realized: Decimal = _NOTHING
-    fees: Decimal = _NOTHING
-    wallet: Decimal = _NOTHING
-    position: Decimal = _NOTHING
-    cost: Decimal = _NOTHING
+    """Client order ids of the open orders."""
+    must_close: set[int] = field(default_factory=set)
+    """Open orders that may have to close within a transaction: reduce-only and immediate orders."""
+    bought: Decimal = _ZERO
+    sold: Decimal = _ZERO
+    paid: Decimal = _ZERO
+    received: Decimal = _ZERO
+    realized: Decimal = _ZERO
+    fees: Decimal = _ZERO
+    wallet: Decimal = _ZERO
+    position: Decimal = _ZERO
+    cost: Decimal = _ZERO
     findings: list[AuditFinding] = field(default_factory=list)
-    found: int = 0
+    finding_count: int = 0
 
-    def fault(self, rule: str, detail: str) -> None:
-        self.found += 1
-        if len(self.findings) < MOST_FINDINGS:
+    def report(self, rule: str, detail: str) -> None:
+        self.finding_count += 1
+        if len(self.findings) < MAX_FINDINGS:
             self.findings.append(AuditFinding(self.line, rule, detail))
 
-    def must(self, rule: str, stated: Decimal, computed: Decimal, what: str) -> None:
+    def require_equal(self, rule: str, stated: Decimal, computed: Decimal, subject: str) -> None:
         if stated != computed:
-            self.fault(rule, f"{what}: {stated:f} stated, {computed:f} computed")
+            self.report(rule, f"{subject}: stated {stated:f}, computed {computed:f}")
 
 
 def audit(transactions: Iterable[Sequence[LedgerEvent]]) -> Audit:
-    """Read a whole ledger, in order. Memory grows with its open orders, not with its length."""
-    books = _Books()
+    """Audit a whole ledger, in order. Memory grows with the number of open orders, not with the length."""
+    sums = _Sums()
     for line, events in enumerate(transactions, start=1):
-        books.line = line
+        sums.line = line
         if not events:
-            books.fault("transaction", "holds no event")
+            sums.report("transaction", "has no event")
         for event in events:
-            _time(books, event)
-            _read(books, event)
-        _left_open(books)
-    if books.opened is None:
-        books.fault("opening", "the account was never opened")
+            _check_time(sums, event)
+            _apply(sums, event)
+        _check_left_open(sums)
+    if sums.opened is None:
+        sums.report("opening", "the account was never opened")
     return Audit(
-        findings=tuple(books.findings),
-        found=books.found,
-        transactions=books.line,
-        orders=books.orders,
-        open_orders=len(books.open),
-        trades=books.trades,
-        start=books.opened.balance if books.opened else _NOTHING,
-        wallet=books.wallet,
-        position=books.position,
-        cost=books.cost,
-        realized=books.realized,
-        fees=books.fees,
+        findings=tuple(sums.findings),
+        finding_count=sums.finding_count,
+        transactions=sums.line,
+        orders=sums.orders,
+        open_orders=len(sums.open),
+        trades=sums.trades,
+        start=sums.opened.balance if sums.opened else _ZERO,
+        wallet=sums.wallet,
+        position=sums.position,
+        cost=sums.cost,
+        realized=sums.realized,
+        fees=sums.fees,
     )
 
 
-def _read(books: _Books, event: LedgerEvent) -> None:
-    if books.opened is None and not isinstance(event, Opened):
-        books.fault("opening", f"{event.kind} before the account was opened")
+def _apply(sums: _Sums, event: LedgerEvent) -> None:
+    if sums.opened is None and not isinstance(event, Opened):
+        sums.report("opening", f"{event.kind} before the account was opened")
         return
     match event:
         case Filled():
-            _trade(books, event)
+            _apply_fill(sums, event)
         case Accepted():
-            _order(books, event)
+            _apply_accepted(sums, event)
         case Canceled() | Expired():
-            paper = _paper(books, event.order_id, event.kind)
-            if paper is not None:
-                _ending(books, event, paper)
-                _close(books, event.order_id)
+            order = _find_open(sums, event.order_id, event.kind)
+            if order is not None:
+                _check_expiry(sums, event, order)
+                _close_order(sums, event.order_id)
         case Amended():
-            _amendment(books, event)
+            _apply_amended(sums, event)
         case LeverageSet():
             if event.leverage < 1:
-                books.fault("leverage", f"is {event.leverage}")
+                sums.report("leverage", f"leverage is {event.leverage}")
         case Opened():
-            _opening(books, event)
+            _apply_opened(sums, event)
 
 
-def _opening(books: _Books, event: Opened) -> None:
-    if books.opened is not None:
-        books.fault("opening", "the account is opened twice")
+def _apply_opened(sums: _Sums, event: Opened) -> None:
+    if sums.opened is not None:
+        sums.report("opening", "the account is opened twice")
         return
-    books.opened = event
-    books.wallet = event.balance
+    sums.opened = event
+    sums.wallet = event.balance
     if event.balance < 0 or event.leverage < 1:
-        books.fault("opening", f"with {event.balance:f} {event.asset} at leverage {event.leverage}")
-
-
-def _time(books: _Books, event: LedgerEvent) -> None:
-    """The wall clock may be set back; a day is beyond any correction."""
-    if event.time_ms < books.last_ms - 86_400_000:
-        books.fault("time", f"{event.kind} at {event.time_ms}, after {books.last_ms}")
-    books.last_ms = max(books.last_ms, event.time_ms)
-
-
-def _order(books: _Books, event: Accepted) -> None:
-    number = event.order_id
-    if number <= books.last_order:
-        books.fault("order_id", f"order {number} comes after order {books.last_order}")
-    if event.client_order_id in books.clients:
-        books.fault("client_order_id", f"order {number} has that of an open order, {event.client_order_id}")
-    if event.quantity <= 0 or (event.price is not None and event.price <= 0):
-        books.fault("terms", f"order {number} is for {event.quantity:f} at {event.price}")
-    if (event.type == "MARKET") != (event.price is None):
-        books.fault("terms", f"order {number} is a {event.type.lower()} order with price {event.price}")
-    if event.reduce_only and not _opposes(event.side, books.position):
-        books.fault("reduce_only", f"order {number} has nothing to reduce: the position is {books.position:f}")
-    books.last_order = max(books.last_order, number)
-    books.orders += 1
-    books.open[number] = _Paper(event, event.quantity, event.price)
-    books.clients.add(event.client_order_id)
-    if event.reduce_only or _at_once(event):
-        books.watched.add(number)
-
-
-def _amendment(books: _Books, event: Amended) -> None:
-    paper = _paper(books, event.order_id, event.kind)
-    if paper is None:
-        return
-    if event.quantity <= paper.filled or event.price <= 0 or paper.price is None:
-        books.fault(
-            "amended", f"order {event.order_id}, filled {paper.filled:f}, to {event.quantity:f} at {event.price:f}"
+        sums.report(
+            "opening", f"the account is opened with {event.balance:f} {event.asset} at leverage {event.leverage}"
         )
-    paper.quantity, paper.price = event.quantity, event.price
 
 
-def _ending(books: _Books, event: Canceled | Expired, paper: _Paper) -> None:
+def _check_time(sums: _Sums, event: LedgerEvent) -> None:
+    """The wall clock may be set back, but no correction is as large as one day."""
+    if event.time_ms < sums.last_ms - 86_400_000:
+        sums.report("time", f"{event.kind} at {event.time_ms}, after {sums.last_ms}")
+    sums.last_ms = max(sums.last_ms, event.time_ms)
+
+
+def _apply_accepted(sums: _Sums, event: Accepted) -> None:
+    order_id = event.order_id
+    if order_id <= sums.last_order:
+        sums.report("order_id", f"order {order_id} is accepted after order {sums.last_order}")
+    if event.client_order_id in sums.clients:
+        sums.report(
+            "client_order_id", f"order {order_id} has the client order id of an open order, {event.client_order_id}"
+        )
+    if event.quantity <= 0 or (event.price is not None and event.price <= 0):
+        sums.report("terms", f"order {order_id} has quantity {event.quantity:f} and price {event.price}")
+    if (event.type == "MARKET") != (event.price is None):
+        sums.report("terms", f"order {order_id} is a {event.type.lower()} order with price {event.price}")
+    if event.reduce_only and not _opposes(event.side, sums.position):
+        sums.report("reduce_only", f"order {order_id} cannot reduce the position {sums.position:f}")
+    sums.last_order = max(sums.last_order, order_id)
+    sums.orders += 1
+    sums.open[order_id] = _OpenOrder(event, event.quantity, event.price)
+    sums.clients.add(event.client_order_id)
+    if event.reduce_only or _is_immediate(event):
+        sums.must_close.add(order_id)
+
+
+def _apply_amended(sums: _Sums, event: Amended) -> None:
+    order = _find_open(sums, event.order_id, event.kind)
+    if order is None:
+        return
+    if event.quantity <= order.filled or event.price <= 0 or order.price is None:
+        sums.report(
+            "amended",
+            f"order {event.order_id}, executed {order.filled:f}, is amended to {event.quantity:f} at {event.price:f}",
+        )
+    order.quantity, order.price = event.quantity, event.price
+
+
+def _check_expiry(sums: _Sums, event: Canceled | Expired, order: _OpenOrder) -> None:
     if not isinstance(event, Expired):
         return
-    terms = paper.terms
-    fits = {
+    terms = order.terms
+    allowed = {
         "market": terms.type == "MARKET",
-        "ioc": terms.time_in_force in ("IOC", "FOK") and paper.filled < paper.quantity,
-        "reduce_only": terms.reduce_only and not _opposes(terms.side, books.position),
+        "ioc": terms.time_in_force in ("IOC", "FOK") and order.filled < order.quantity,
+        "reduce_only": terms.reduce_only and not _opposes(terms.side, sums.position),
     }
-    if not fits[event.reason]:
-        books.fault("expired", f"order {event.order_id} cannot expire for {event.reason}")
+    if not allowed[event.reason]:
+        sums.report("expired", f"order {event.order_id} cannot expire with reason {event.reason}")
 
 
-def _trade(books: _Books, event: Filled) -> None:
-    if event.trade_id <= books.last_trade:
-        books.fault("trade_id", f"trade {event.trade_id} comes after trade {books.last_trade}")
-    books.last_trade = max(books.last_trade, event.trade_id)
-    books.trades += 1
-    paper = _paper(books, event.order_id, event.kind)
-    if paper is None:
+def _apply_fill(sums: _Sums, event: Filled) -> None:
+    if event.trade_id <= sums.last_trade:
+        sums.report("trade_id", f"trade {event.trade_id} follows trade {sums.last_trade}")
+    sums.last_trade = max(sums.last_trade, event.trade_id)
+    sums.trades += 1
+    order = _find_open(sums, event.order_id, event.kind)
+    if order is None:
         return
     if event.price <= 0 or event.quantity <= 0:
-        books.fault("trade", f"trade {event.trade_id} of {event.quantity:f} at {event.price:f}")
+        sums.report("trade", f"trade {event.trade_id} has quantity {event.quantity:f} and price {event.price:f}")
         return
-    _terms_kept(books, event, paper)
-    _money(books, event, paper.terms.side)
-    paper.filled += event.quantity
-    if paper.filled >= paper.quantity:
-        _close(books, event.order_id)
+    _check_terms(sums, event, order)
+    _apply_money(sums, event, order.terms.side)
+    order.filled += event.quantity
+    if order.filled >= order.quantity:
+        _close_order(sums, event.order_id)
 
 
-def _terms_kept(books: _Books, event: Filled, paper: _Paper) -> None:
-    """The trade is one that its order allows."""
-    terms, what = paper.terms, f"trade {event.trade_id} of order {event.order_id}"
-    if paper.filled + event.quantity > paper.quantity:
-        books.fault("overfilled", f"{what}: {paper.filled:f} and {event.quantity:f} of {paper.quantity:f}")
-    if paper.price is not None:
-        worse = event.price > paper.price if terms.side == "BUY" else event.price < paper.price
-        if worse or (event.maker and event.price != paper.price):
-            books.fault("price", f"{what}: at {event.price:f}, its price is {paper.price:f}")
-    if event.maker and _at_once(terms):
-        books.fault("maker", f"{what}: it never rested")
+def _check_terms(sums: _Sums, event: Filled, order: _OpenOrder) -> None:
+    """Check that the order allows the trade."""
+    terms, subject = order.terms, f"trade {event.trade_id} of order {event.order_id}"
+    if order.filled + event.quantity > order.quantity:
+        sums.report("overfilled", f"{subject}: {order.filled:f} + {event.quantity:f} exceeds {order.quantity:f}")
+    if order.price is not None:
+        worse = event.price > order.price if terms.side == "BUY" else event.price < order.price
+        if worse or (event.maker and event.price != order.price):
+            sums.report("price", f"{subject}: price {event.price:f}, order price {order.price:f}")
+    if event.maker and _is_immediate(terms):
+        sums.report("maker", f"{subject}: maker, but the order cannot rest")
     if not event.maker and terms.time_in_force == "GTX":
-        books.fault("maker", f"{what}: it may only rest")
-    if terms.reduce_only and (not _opposes(terms.side, books.position) or event.quantity > abs(books.position)):
-        books.fault("reduce_only", f"{what}: {event.quantity:f} of a position of {books.position:f}")
+        sums.report("maker", f"{subject}: taker, but the order is post-only")
+    if terms.reduce_only and (not _opposes(terms.side, sums.position) or event.quantity > abs(sums.position)):
+        sums.report("reduce_only", f"{subject}: quantity {event.quantity:f}, position {sums.position:f}")
 
 
-def _money(books: _Books, event: Filled, side: str) -> None:
-    """The sums, against what the trade states."""
-    opened = books.opened
+def _apply_money(sums: _Sums, event: Filled, side: str) -> None:
+    """Add the trade to the sums and compare them with its stated values."""
+    opened = sums.opened
     assert opened is not None
-    what = f"trade {event.trade_id}"
+    subject = f"trade {event.trade_id}"
     notional = event.price * event.quantity
     rate = opened.maker_fee if event.maker else opened.taker_fee
     if abs(event.fee - notional * rate) > _HALF:
-        books.fault("fee", f"{what}: {event.fee:f} stated, {notional * rate:f} is due")
-    _profit(books, event, side)
+        sums.report("fee", f"{subject}: stated {event.fee:f}, computed {notional * rate:f}")
+    _check_profit(sums, event, side)
     if side == "BUY":
-        books.bought += event.quantity
-        books.paid += notional
+        sums.bought += event.quantity
+        sums.paid += notional
     else:
-        books.sold += event.quantity
-        books.got += notional
-    books.realized += event.realized
-    books.fees += event.fee
-    books.must("wallet", event.wallet, opened.balance + books.realized - books.fees, what)
-    books.must("position", event.position, books.bought - books.sold, what)
-    books.must("cost", event.cost, books.paid - books.got + books.realized, what)
+        sums.sold += event.quantity
+        sums.received += notional
+    sums.realized += event.realized
+    sums.fees += event.fee
+    sums.require_equal("wallet", event.wallet, opened.balance + sums.realized - sums.fees, subject)
+    sums.require_equal("position", event.position, sums.bought - sums.sold, subject)
+    sums.require_equal("cost", event.cost, sums.paid - sums.received + sums.realized, subject)
     if event.position == 0 and event.cost != 0:
-        books.fault("cost", f"{what}: {event.cost:f} for no position")
-    books.wallet, books.position, books.cost = event.wallet, event.position, event.cost
+        sums.report("cost", f"{subject}: cost {event.cost:f} without a position")
+    sums.wallet, sums.position, sums.cost = event.wallet, event.position, event.cost
 
 
-def _profit(books: _Books, event: Filled, side: str) -> None:
-    """What was closed, at the trade's price, against its share of what the position was bought for."""
-    closed = min(abs(books.position), event.quantity) if _opposes(side, books.position) else _NOTHING
+def _check_profit(sums: _Sums, event: Filled, side: str) -> None:
+    """Check the profit: value of the closed quantity at the trade price minus its share of the cost."""
+    closed = min(abs(sums.position), event.quantity) if _opposes(side, sums.position) else _ZERO
     if not closed:
-        due = _NOTHING
+        expected = _ZERO
     else:
-        long = 1 if books.position > 0 else -1
-        due = long * closed * event.price - books.cost * closed / abs(books.position)
-    if abs(event.realized - due) > (_HALF if closed else _NOTHING):
-        books.fault("realized", f"trade {event.trade_id}: {event.realized:f} stated, {due:f} is due")
+        direction = 1 if sums.position > 0 else -1
+        expected = direction * closed * event.price - sums.cost * closed / abs(sums.position)
+    if abs(event.realized - expected) > (_HALF if closed else _ZERO):
+        sums.report("realized", f"trade {event.trade_id}: stated {event.realized:f}, computed {expected:f}")
 
 
-def _left_open(books: _Books) -> None:
-    """No transaction leaves a reduce-only order open that could reduce nothing, or an order that had to end in it."""
-    for number in sorted(books.watched):
-        terms = books.open[number].terms
-        if terms.reduce_only and not _opposes(terms.side, books.position):
-            books.fault("reduce_only", f"order {number} is left open with nothing to reduce")
-        if _at_once(terms):
-            books.fault("resting", f"order {number} is left open, a {terms.type} {terms.time_in_force}")
+def _check_left_open(sums: _Sums) -> None:
+    """No transaction may leave open a reduce-only order that cannot reduce, or an immediate order."""
+    for order_id in sorted(sums.must_close):
+        terms = sums.open[order_id].terms
+        if terms.reduce_only and not _opposes(terms.side, sums.position):
+            sums.report("reduce_only", f"order {order_id} stays open but cannot reduce the position")
+        if _is_immediate(terms):
+            sums.report(
+                "resting", f"order {order_id} stays open, type {terms.type}, time in force {terms.time_in_force}"
+            )
 
 
-def _close(books: _Books, number: int) -> None:
-    books.clients.discard(books.open.pop(number).terms.client_order_id)
-    books.watched.discard(number)
+def _close_order(sums: _Sums, order_id: int) -> None:
+    sums.clients.discard(sums.open.pop(order_id).terms.client_order_id)
+    sums.must_close.discard(order_id)
 
 
-def _at_once(terms: Accepted) -> bool:
-    """Whether the order trades when it comes, or not at all."""
+def _is_immediate(terms: Accepted) -> bool:
+    """Whether the order never rests: it fills at once or expires."""
     return terms.type == "MARKET" or terms.time_in_force in ("IOC", "FOK")
 
 
-def _paper(books: _Books, number: int, kind: str) -> _Paper | None:
-    paper = books.open.get(number)
-    if paper is None:
-        state = "has ended" if number <= books.last_order else "was never accepted"
-        books.fault("order", f"{kind} of order {number}, which {state}")
-    return paper
+def _find_open(sums: _Sums, order_id: int, kind: str) -> _OpenOrder | None:
+    order = sums.open.get(order_id)
+    if order is None:
+        state = "is closed" if order_id <= sums.last_order else "was never accepted"
+        sums.report("order", f"{kind} for order {order_id}, which {state}")
+    return order
 
 
 def _opposes(side: str, position: Decimal) -> bool:
-    """Whether an order of this side would make the position smaller."""
+    """Whether an order of this side would reduce the position."""
     return position < 0 if side == "BUY" else position > 0

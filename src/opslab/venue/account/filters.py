@@ -1,4 +1,4 @@
-"""The symbol's filters: what an order's numbers have to be before anything else is asked of it."""
+"""The symbol's filters: checks of price and quantity before any other check of an order."""
 
 from dataclasses import dataclass
 from decimal import ROUND_DOWN, ROUND_UP, Decimal
@@ -13,14 +13,14 @@ TRADING = "TRADING"
 
 @dataclass(frozen=True, slots=True)
 class LotSize:
-    smallest: Decimal
-    largest: Decimal
+    min_quantity: Decimal
+    max_quantity: Decimal
     step: Decimal
 
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """Read from the symbol's entry of exchangeInfo."""
+    """Read from the exchangeInfo entry of the symbol."""
 
     price_decimals: int
     size_decimals: int
@@ -31,17 +31,17 @@ class Filters:
     max_orders: int
     min_notional: Decimal
     multiplier_up: Decimal
-    """A buy's price may be up to this many times the mark price."""
+    """Maximum buy price as a multiple of the mark price."""
     multiplier_down: Decimal
-    """A sell's price must be at least this many times the mark price."""
+    """Minimum sell price as a multiple of the mark price."""
     market_bound: Decimal
-    """A market order goes no further from the mark price than this part of it."""
+    """Maximum distance of a market order from the mark price, as a fraction of the mark price."""
     max_amendments: int
 
     @classmethod
     def of(cls, instrument: Instrument) -> Self:
         entry = instrument.entry
-        filters = {found["filterType"]: found for found in entry["filters"]}
+        filters = {row["filterType"]: row for row in entry["filters"]}
         percent = filters["PERCENT_PRICE"]
         return cls(
             price_decimals=int(entry["pricePrecision"]),
@@ -74,17 +74,17 @@ class Filters:
         lot = self.lot[kind]
         if quantity <= 0:
             raise ApiError.of(-4003)
-        if quantity > lot.largest:
+        if quantity > lot.max_quantity:
             raise ApiError.of(-4005)
         if _too_precise(quantity, self.size_decimals):
             raise ApiError.of(-1111)
-        if quantity < lot.smallest:
+        if quantity < lot.min_quantity:
             raise ApiError.of(-4004)
         if quantity % lot.step:
             raise ApiError.of(-4023)
 
     def check_percent(self, side: Side, price: Decimal, mark: Decimal) -> None:
-        """A limit price against the mark price: what is too dear to buy or too cheap to sell."""
+        """Check a limit price against the mark price: too high to buy, too low to sell."""
         if side == "BUY":
             cap = self._on_grid(mark * self.multiplier_up, ROUND_DOWN)
             if price > cap:
@@ -95,20 +95,20 @@ class Filters:
                 raise ApiError.of(-4024, f"{floor:f}")
 
     def check_counterparty(self, side: Side, best: Decimal, mark: Decimal) -> None:
-        """A market order against the best price it would trade at."""
+        """Check the best price that a market order would trade at."""
         if best > mark * self.multiplier_up if side == "BUY" else best < mark * self.multiplier_down:
             raise ApiError.of(-4131)
 
     def market_limit(self, side: Side, mark: Decimal) -> Decimal:
-        """The worst price that a market order takes."""
+        """The worst price at which a market order may trade."""
         return mark * (1 + self.market_bound) if side == "BUY" else mark * (1 - self.market_bound)
 
     def check_notional(self, notional: Decimal, code: int = -4164) -> None:
-        """code: an amendment has its own."""
+        """code: error code; amendments have a different one."""
         if notional < self.min_notional:
             raise ApiError.of(code, f"{self.min_notional:f}")
 
-    def check_room(self, open_orders: int) -> None:
+    def check_order_count(self, open_orders: int) -> None:
         if open_orders >= self.max_orders:
             raise ApiError.of(-2025)
 
@@ -117,15 +117,15 @@ class Filters:
 
 
 def check_status(status: str, code: int = -4108) -> None:
-    """code: an amendment has its own."""
+    """code: error code; amendments have a different one."""
     if status != TRADING:
         raise ApiError.of(code)
 
 
-def _lot_size(found: dict[str, str]) -> LotSize:
-    return LotSize(Decimal(found["minQty"]), Decimal(found["maxQty"]), Decimal(found["stepSize"]))
+def _lot_size(row: dict[str, str]) -> LotSize:
+    return LotSize(Decimal(row["minQty"]), Decimal(row["maxQty"]), Decimal(row["stepSize"]))
 
 
 def _too_precise(value: Decimal, decimals: int) -> bool:
-    """Zeros at the end do not count."""
+    """Trailing zeros do not count."""
     return value != value.quantize(Decimal(1).scaleb(-decimals), ROUND_DOWN)

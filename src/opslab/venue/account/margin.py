@@ -1,10 +1,10 @@
-"""What an account must hold as margin: one asset, crossed, one position.
+"""Margin requirement of an account: one asset, cross margin, one position.
 
-Orders are counted as Binance does, against the position they would meet. Those of the position's own side add to it:
-their notional is needed on top of the position's. Those of the other side first close it, in the order in which the
-market would come to them; what is left of them would be a new position, and takes the old one's place. The dearer of
-the two cases is needed; what it needs above the position alone is the margin of the open orders, never negative.
-Reduce-only orders need none.
+Open orders count as at Binance, relative to the position. Orders on the side of the position add their notional to the
+notional of the position. Orders on the other side first close the position, in the order in which the market would
+reach them; their remainder would open a new position that replaces the old one. The larger of the two cases is
+required; its excess over the position alone is the margin of the open orders, never negative. Reduce-only orders
+require no margin.
 """
 
 from collections.abc import Iterable
@@ -15,32 +15,32 @@ from opslab.model.messages.ledger_events import Side
 from opslab.venue.account.account import ZERO, Account, Holding, money
 
 MAINTENANCE = Decimal("0.004")
-"""Of the notional: the first bracket's, which is the only one here."""
-MOST_LEVERAGE = 125
-MOST_NOTIONAL = Decimal(1_000_000_000)
-"""Of position and orders; the venue's brackets in between are not."""
+"""Maintenance margin rate, as a fraction of the notional: that of the first bracket, the only one here."""
+MAX_LEVERAGE = 125
+MAX_NOTIONAL = Decimal(1_000_000_000)
+"""Maximum notional of position and orders; Binance's brackets between are not simulated."""
 
 
 @dataclass(frozen=True, slots=True)
-class Resting:
-    """What is open of an order."""
+class RestingOrder:
+    """The open quantity of an order."""
 
     side: Side
     price: Decimal
     quantity: Decimal
-    turn: int
+    priority: int
 
 
 @dataclass(frozen=True, slots=True)
 class Margin:
-    """What the account needs, and what it has left. In the account's asset."""
+    """Required and available margin, in the asset of the account."""
 
     position: Decimal
     orders: Decimal
     maintenance: Decimal
     unrealized: Decimal
     balance: Decimal
-    """Wallet and unrealized profit."""
+    """Wallet plus unrealized profit."""
 
     @property
     def initial(self) -> Decimal:
@@ -48,56 +48,56 @@ class Margin:
 
     @property
     def available(self) -> Decimal:
-        """Negative when the market has eaten into it; the venue then shows 0."""
+        """Negative after a loss on the position that exceeds the free margin; the venue then shows 0."""
         return self.balance - self.position - self.orders
 
 
-def resting(account: Account) -> list[Resting]:
-    """The open orders that count."""
+def resting_orders(account: Account) -> list[RestingOrder]:
+    """The open orders that require margin."""
     return [
-        Resting(order.side, order.price, order.remaining, order.turn)
+        RestingOrder(order.side, order.price, order.remaining, order.priority)
         for order in account.open.values()
         if order.price is not None and not order.reduce_only
     ]
 
 
-def margin(holding: Holding, orders: Iterable[Resting], mark: Decimal, leverage: int) -> Margin:
-    held = money(abs(holding.position) * mark)
-    needed = exposure(holding.position, orders, mark)
+def margin(holding: Holding, orders: Iterable[RestingOrder], mark: Decimal, leverage: int) -> Margin:
+    position_notional = money(abs(holding.position) * mark)
+    required = exposure(holding.position, orders, mark)
     unrealized = holding.unrealized(mark)
-    position = money(held / leverage)
+    position = money(position_notional / leverage)
     return Margin(
         position=position,
-        orders=money(needed / leverage) - position,
-        maintenance=money(held * MAINTENANCE),
+        orders=money(required / leverage) - position,
+        maintenance=money(position_notional * MAINTENANCE),
         unrealized=unrealized,
         balance=holding.wallet + unrealized,
     )
 
 
 def margin_of(account: Account, mark: Decimal) -> Margin:
-    return margin(account.holding, resting(account), mark, account.leverage)
+    return margin(account.holding, resting_orders(account), mark, account.leverage)
 
 
-def exposure(position: Decimal, orders: Iterable[Resting], mark: Decimal) -> Decimal:
-    """The notional for which margin is needed, of position and open orders together."""
-    sides: dict[Side, list[Resting]] = {"BUY": [], "SELL": []}
+def exposure(position: Decimal, orders: Iterable[RestingOrder], mark: Decimal) -> Decimal:
+    """The notional of position and open orders together that requires margin."""
+    sides: dict[Side, list[RestingOrder]] = {"BUY": [], "SELL": []}
     for order in orders:
         sides[order.side].append(order)
-    bought = _beyond(sides["BUY"], max(ZERO, -position))
-    sold = _beyond(sides["SELL"], max(ZERO, position))
-    held = money(abs(position) * mark)
+    bought = _opening_notional(sides["BUY"], max(ZERO, -position))
+    sold = _opening_notional(sides["SELL"], max(ZERO, position))
+    position_notional = money(abs(position) * mark)
     if position > 0:
-        return max(held + bought, sold)
+        return max(position_notional + bought, sold)
     if position < 0:
-        return max(held + sold, bought)
+        return max(position_notional + sold, bought)
     return max(bought, sold)
 
 
-def _beyond(orders: list[Resting], closing: Decimal) -> Decimal:
-    """Notional of what is left of a side's orders when the first `closing` of them have closed the position."""
+def _opening_notional(orders: list[RestingOrder], closing: Decimal) -> Decimal:
+    """Notional of the orders of one side after the first `closing` of their quantity closed the position."""
     if closing:
-        orders.sort(key=lambda order: (-order.price if order.side == "BUY" else order.price, order.turn))
+        orders.sort(key=lambda order: (-order.price if order.side == "BUY" else order.price, order.priority))
     notional = ZERO
     for order in orders:
         closes = min(order.quantity, closing)

@@ -1,8 +1,8 @@
-"""Who trades with whom, at which price, how much: pure.
+"""Matching rules: which order fills, at which price, for how much. Pure.
 
-An order that takes sweeps the displayed levels, best first. An order that rests is filled by the market's own ticks:
-wholly once the market has gone through its price, by no more than a trade's size when the market trades at it. The
-account's orders stand first in the queue of their price, and do not meet one another.
+A taker order sweeps the displayed levels, best first. A resting order is filled by the ticks of the market: completely
+when the market trades through its price, by at most the size of the trade when the market trades at its price. The
+account's orders are first in the queue at their price, and do not match each other.
 """
 
 from collections.abc import Iterable, Sequence
@@ -18,7 +18,7 @@ Level = tuple[Decimal, Decimal]
 
 
 class MarketView(Protocol):
-    """The market as an order meets it."""
+    """The market data that matching needs."""
 
     @property
     def bid(self) -> Decimal: ...
@@ -31,17 +31,17 @@ class MarketView(Protocol):
 
     @property
     def status(self) -> str:
-        """Of the symbol: orders are taken while it is `TRADING`."""
+        """Status of the symbol: orders are accepted while it is `TRADING`."""
         ...
 
     def levels(self, side: Side) -> Sequence[Level]:
-        """What an order of this side can take, best first: the other side's displayed book."""
+        """Levels that an order of this side can trade with, best first: the displayed book of the other side."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class LevelFill:
-    """Part of a level, taken by an order."""
+    """The fill of a taker order at one level."""
 
     price: Decimal
     quantity: Decimal
@@ -49,31 +49,31 @@ class LevelFill:
 
 @dataclass(frozen=True, slots=True)
 class RestingFill:
-    """A resting order, and how much of it the market has filled at its own price."""
+    """The fill of a resting order by the market, at the order's price."""
 
     order: Order
     quantity: Decimal
 
 
-def take(side: Side, quantity: Decimal, limit: Decimal | None, levels: Iterable[Level]) -> list[LevelFill]:
-    """Sweep levels until the quantity is met, the limit is passed or the levels end. limit: None takes any price."""
-    taken: list[LevelFill] = []
+def sweep(side: Side, quantity: Decimal, limit: Decimal | None, levels: Iterable[Level]) -> list[LevelFill]:
+    """Sweep levels until the quantity is filled, the limit is passed or the levels end. limit: None is any price."""
+    fills: list[LevelFill] = []
     for price, size in levels:
-        if quantity <= 0 or (limit is not None and not reaches(side, limit, price)):
+        if quantity <= 0 or (limit is not None and not crosses(side, limit, price)):
             break
         if size > 0:
-            part = min(quantity, size)
-            taken.append(LevelFill(price, part))
-            quantity -= part
-    return taken
+            filled = min(quantity, size)
+            fills.append(LevelFill(price, filled))
+            quantity -= filled
+    return fills
 
 
-def reaches(side: Side, limit: Decimal, price: Decimal) -> bool:
+def crosses(side: Side, limit: Decimal, price: Decimal) -> bool:
     """Whether an order with this limit would trade at the price."""
     return price <= limit if side == "BUY" else price >= limit
 
 
-def rest(
+def match_resting(
     orders: Iterable[Order],
     trade: Decimal | None,
     size: Decimal,
@@ -81,13 +81,13 @@ def rest(
     ask: Decimal,
     position: Decimal,
 ) -> list[RestingFill]:
-    """What a tick of the market fills of open orders, in the order in which it does.
+    """Fills of open orders by one tick of the market, in the order of execution.
 
-    trade: price of the tick's trade, None when it is a quote alone. position: the account's before the tick; a
-    reduce-only order is filled by no more than what is then left of it.
+    trade: price of the tick's trade, None for a quote without a trade. position: the position before the tick; a
+    reduce-only order fills at most what then remains of the position.
     """
-    touched: list[RestingFill] = []
-    left = size
+    fills: list[RestingFill] = []
+    available = size
     for order in sorted(orders, key=_priority):
         price = order.price
         if price is None:
@@ -97,20 +97,20 @@ def rest(
         if not through:
             if trade is None or trade != price:
                 continue
-            quantity = min(quantity, left)
+            quantity = min(quantity, available)
         if order.reduce_only:
             quantity = min(quantity, _reducible(position, order.side))
         if quantity <= 0:
             continue
         if not through:
-            left -= quantity
+            available -= quantity
         position += quantity if order.side == "BUY" else -quantity
-        touched.append(RestingFill(order, quantity))
-    return touched
+        fills.append(RestingFill(order, quantity))
+    return fills
 
 
 def _through(side: Side, price: Decimal, trade: Decimal | None, bid: Decimal, ask: Decimal) -> bool:
-    """Whether the market is beyond an order's price, so that the order cannot still be waiting."""
+    """Whether the market traded or quotes through the price of an order, so that it cannot still rest."""
     if side == "BUY":
         return ask < price or (trade is not None and trade < price)
     return bid > price or (trade is not None and trade > price)
@@ -121,6 +121,6 @@ def _reducible(position: Decimal, side: Side) -> Decimal:
 
 
 def _priority(order: Order) -> tuple[Decimal, int]:
-    """Best price first, then the one that has waited longest."""
+    """Best price first, then the oldest order."""
     price = order.price or ZERO
-    return (-price if order.side == "BUY" else price, order.turn)
+    return (-price if order.side == "BUY" else price, order.priority)

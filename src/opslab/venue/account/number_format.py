@@ -1,4 +1,4 @@
-"""How the venue writes numbers: as text, with as many decimals as the instrument has."""
+"""Format numbers as the venue does: text with the decimals of the instrument."""
 
 from dataclasses import dataclass
 from decimal import Decimal
@@ -8,13 +8,13 @@ from opslab.model.market.instrument import Instrument
 
 
 def money_text(amount: Decimal) -> str:
-    """Eight decimals."""
+    """Format an amount with eight decimals."""
     return f"{amount:.8f}"
 
 
 @dataclass(frozen=True, slots=True)
 class NumberFormat:
-    """Writes one instrument's numbers."""
+    """Formats the numbers of one instrument."""
 
     symbol: str
     price_decimals: int
@@ -30,6 +30,6 @@ class NumberFormat:
     def size(self, size: Decimal) -> str:
         return f"{size:.{self.size_decimals}f}"
 
-    def fine(self, amount: Decimal) -> str:
-        """A price times a size, and averages: the decimals of both."""
+    def precise(self, amount: Decimal) -> str:
+        """Format price times size, or an average price, with the decimals of price and size together."""
         return f"{amount:.{self.price_decimals + self.size_decimals}f}"

@@ -1,4 +1,4 @@
-"""Orders and trades as the venue answers them: its field names, its texts."""
+"""REST payloads of orders and trades, with Binance's field names and number formats."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,27 +11,27 @@ from opslab.venue.account.order_requests import HistoryQuery
 Payload = dict[str, Any]
 
 
-def order_answer(order: Order, texts: NumberFormat) -> Payload:
-    """An order as placing, amending and canceling answer it."""
-    executed = texts.size(order.executed)
+def order_answer(order: Order, fmt: NumberFormat) -> Payload:
+    """An order in the response to placing, amending and canceling."""
+    executed = fmt.size(order.executed)
     return {
         "orderId": order.order_id,
-        "symbol": texts.symbol,
+        "symbol": fmt.symbol,
         "status": order.status,
         "clientOrderId": order.client_order_id,
-        "price": texts.price(order.price or ZERO),
-        "avgPrice": texts.fine(order.average),
-        "origQty": texts.size(order.quantity),
+        "price": fmt.price(order.price or ZERO),
+        "avgPrice": fmt.precise(order.average_price),
+        "origQty": fmt.size(order.quantity),
         "executedQty": executed,
         "cumQty": executed,
-        "cumQuote": texts.fine(order.quote),
+        "cumQuote": fmt.precise(order.quote),
         "timeInForce": order.time_in_force,
         "type": order.type,
         "reduceOnly": order.reduce_only,
         "closePosition": False,
         "side": order.side,
         "positionSide": "BOTH",
-        "stopPrice": texts.price(ZERO),
+        "stopPrice": fmt.price(ZERO),
         "workingType": "CONTRACT_PRICE",
         "priceProtect": False,
         "origType": order.type,
@@ -42,8 +42,8 @@ def order_answer(order: Order, texts: NumberFormat) -> Payload:
     }
 
 
-def accepted_answer(event: Accepted, texts: NumberFormat) -> Payload:
-    """The answer for a client that asked for word of the order's arrival alone: as if nothing had traded yet."""
+def accepted_answer(event: Accepted, fmt: NumberFormat) -> Payload:
+    """The response for `newOrderRespType=ACK`: the order before any fill."""
     order = Order(
         order_id=event.order_id,
         client_order_id=event.client_order_id,
@@ -55,51 +55,51 @@ def accepted_answer(event: Accepted, texts: NumberFormat) -> Payload:
         reduce_only=event.reduce_only,
         time_ms=event.time_ms,
         update_ms=event.time_ms,
-        turn=0,
+        priority=0,
     )
-    return order_answer(order, texts)
+    return order_answer(order, fmt)
 
 
-def order_row(order: Order, texts: NumberFormat) -> Payload:
-    """An order as queries have it."""
-    return order_answer(order, texts) | {"time": order.time_ms}
+def order_row(order: Order, fmt: NumberFormat) -> Payload:
+    """An order in the response to a query."""
+    return order_answer(order, fmt) | {"time": order.time_ms}
 
 
-def open_orders(account: Account, texts: NumberFormat) -> list[Payload]:
-    return [order_row(order, texts) for order in account.open.values()]
+def open_orders(account: Account, fmt: NumberFormat) -> list[Payload]:
+    return [order_row(order, fmt) for order in account.open.values()]
 
 
-def all_orders(account: Account, query: HistoryQuery, texts: NumberFormat) -> list[Payload]:
-    """Ascending; the latest ones unless the query says where to begin."""
-    found = [
+def all_orders(account: Account, query: HistoryQuery, fmt: NumberFormat) -> list[Payload]:
+    """Ascending; the latest rows unless the query has a start."""
+    orders = [
         order for order in account.orders() if order.order_id >= (query.from_id or 0) and _within(order.time_ms, query)
     ]
-    return [order_row(order, texts) for order in _cut(found, query)]
+    return [order_row(order, fmt) for order in _limited(orders, query)]
 
 
-def user_trades(account: Account, query: HistoryQuery, texts: NumberFormat) -> list[Payload]:
-    """Ascending; the latest ones unless the query says where to begin."""
-    found = [
+def user_trades(account: Account, query: HistoryQuery, fmt: NumberFormat) -> list[Payload]:
+    """Ascending; the latest rows unless the query has a start."""
+    trades = [
         trade
         for trade in account.trades
         if trade.trade_id >= (query.from_id or 0)
         and query.order_id in (None, trade.order_id)
         and _within(trade.time_ms, query)
     ]
-    return [_trade_row(trade, account.opened.asset, texts) for trade in _cut(found, query)]
+    return [_trade_row(trade, account.opened.asset, fmt) for trade in _limited(trades, query)]
 
 
-def _trade_row(trade: Trade, asset: str, texts: NumberFormat) -> Payload:
+def _trade_row(trade: Trade, asset: str, fmt: NumberFormat) -> Payload:
     return {
-        "symbol": texts.symbol,
+        "symbol": fmt.symbol,
         "id": trade.trade_id,
         "orderId": trade.order_id,
         "side": trade.side,
-        "price": texts.price(trade.price),
-        "qty": texts.size(trade.quantity),
+        "price": fmt.price(trade.price),
+        "qty": fmt.size(trade.quantity),
         "realizedPnl": money_text(trade.realized),
         "marginAsset": asset,
-        "quoteQty": texts.fine(trade.price * trade.quantity),
+        "quoteQty": fmt.precise(trade.price * trade.quantity),
         "commission": money_text(trade.fee),
         "commissionAsset": asset,
         "time": trade.time_ms,
@@ -113,8 +113,8 @@ def _within(time_ms: int, query: HistoryQuery) -> bool:
     return (query.start_ms or 0) <= time_ms and (query.end_ms is None or time_ms <= query.end_ms)
 
 
-def _cut[Row](found: Sequence[Row], query: HistoryQuery) -> Sequence[Row]:
-    """No more than the limit: the first ones behind a stated beginning, else the last."""
+def _limited[Row](rows: Sequence[Row], query: HistoryQuery) -> Sequence[Row]:
+    """At most `query.limit` rows: the first ones if the query has a start, otherwise the last."""
     if query.from_id is not None or query.start_ms is not None:
-        return found[: query.limit]
-    return found[-query.limit :]
+        return rows[: query.limit]
+    return rows[-query.limit :]

@@ -1,7 +1,7 @@
-"""What a client asks of its orders: text becomes a type here, once, or is refused in the venue's words.
+"""Parse the parameters of order requests: text becomes a type here, once, or is rejected with Binance's error.
 
-Parameters come from a query, a form or a JSON message; names are the venue's. What concerns the request and not the
-order (`timestamp`, `recvWindow`, `signature`, `apiKey`) has been dealt with before and is passed over.
+Parameters come from a query, a form or a JSON message; names are Binance's. Parameters of the request itself
+(`timestamp`, `recvWindow`, `signature`, `apiKey`) are checked elsewhere before and ignored here.
 """
 
 import re
@@ -14,15 +14,15 @@ from opslab.model.messages.ledger_events import OrderType, Side, TimeInForce
 from opslab.venue.api_error import ApiError
 
 Params = Mapping[str, Any]
-Answer = Literal["ACK", "RESULT"]
+ResponseType = Literal["ACK", "RESULT"]
 
 CLIENT_ID = r"^[\.A-Z\:/a-z0-9_-]{1,36}$"
 NUMBER = r"^([0-9]{1,20})(\.[0-9]{1,20})?$"
-WHOLE = r"^[0-9]{1,20}$"
-LONGEST_CLIENT_ID = 36
-ELSEWHERE = ("STOP", "STOP_MARKET", "TAKE_PROFIT", "TAKE_PROFIT_MARKET", "TRAILING_STOP_MARKET")
-"""Order types that the venue takes at another endpoint only."""
-_MATCHES = {name: re.compile(name) for name in (CLIENT_ID, NUMBER, WHOLE)}
+INTEGER = r"^[0-9]{1,20}$"
+MAX_CLIENT_ID_LENGTH = 36
+ALGO_ORDER_TYPES = ("STOP", "STOP_MARKET", "TAKE_PROFIT", "TAKE_PROFIT_MARKET", "TRAILING_STOP_MARKET")
+"""Order types that Binance accepts at another endpoint only."""
+_COMPILED = {pattern: re.compile(pattern) for pattern in (CLIENT_ID, NUMBER, INTEGER)}
 _REQUEST = frozenset({"timestamp", "recvWindow", "signature", "apiKey"})
 _PLACE = frozenset(
     {
@@ -32,18 +32,18 @@ _PLACE = frozenset(
     }
 )
 _CONDITIONAL = ("stopPrice", "activationPrice", "callbackRate", "goodTillDate")
-"""Of orders that wait for a price or a date; none of those are taken here."""
+"""Parameters of conditional orders; these orders are not supported."""
 _REFERENCE = frozenset({"symbol", "orderId", "origClientOrderId"})
 _MODIFY = _REFERENCE | {"side", "quantity", "price", "priceMatch", "positionSide", "origType"}
 _ORDERS = frozenset({"symbol", "orderId", "startTime", "endTime", "limit"})
 _TRADES = _ORDERS | {"fromId"}
-MOST_ROWS = 1000
+MAX_ROWS = 1000
 DEFAULT_ROWS = 500
 
 
 @dataclass(frozen=True, slots=True)
 class NewOrder:
-    """An order that may be placed. `price` is None of a market order and of no other."""
+    """A parsed new order. `price` is None for a market order only."""
 
     side: Side
     type: OrderType
@@ -52,13 +52,13 @@ class NewOrder:
     price: Decimal | None
     reduce_only: bool
     client_order_id: str | None
-    """None: the venue gives it one."""
-    answer: Answer
+    """None: the venue generates one."""
+    response_type: ResponseType
 
 
 @dataclass(frozen=True, slots=True)
 class OrderRef:
-    """Which order is meant. At least one is there; the number counts when both are."""
+    """Reference to one order. At least one id is set; with both, `order_id` decides."""
 
     order_id: int | None
     client_order_id: str | None
@@ -74,7 +74,7 @@ class Amendment:
 
 @dataclass(frozen=True, slots=True)
 class HistoryQuery:
-    """Which rows of a history: of one order, from an id or a time on, no more than `limit`. Times in ms, inclusive."""
+    """Filter of a history: one order, start id, time range in ms (inclusive), and at most `limit` rows."""
 
     order_id: int | None
     from_id: int | None
@@ -83,19 +83,19 @@ class HistoryQuery:
     limit: int
 
 
-def new_order(params: Params, symbol: str) -> NewOrder:
-    """Read `POST /fapi/v1/order` and `order.place`."""
+def parse_new_order(params: Params, symbol: str) -> NewOrder:
+    """Parse `POST /fapi/v1/order` and `order.place`."""
     _check_known(params, _PLACE)
     check_symbol(params, symbol)
     side = _side(params)
-    kind = _type(params)
+    order_type = _order_type(params)
     if (_text(params, "positionSide") or "BOTH") != "BOTH":
         raise ApiError.of(-4061)
     for name in _CONDITIONAL:
         if name in params:
             raise ApiError.not_required(name)
     for name in ("closePosition", "priceProtect"):
-        if _flag(params, name, ApiError.invalid(name)):
+        if _boolean(params, name, ApiError.invalid(name)):
             raise ApiError.not_required(name)
     if (_text(params, "workingType") or "CONTRACT_PRICE") not in ("CONTRACT_PRICE", "MARK_PRICE"):
         raise ApiError.invalid("workingType")
@@ -103,24 +103,24 @@ def new_order(params: Params, symbol: str) -> NewOrder:
         raise ApiError.of(-5037)
     if (_text(params, "selfTradePreventionMode") or "NONE") != "NONE":
         raise ApiError.of(-5039)
-    answer = _text(params, "newOrderRespType") or "ACK"
-    if answer not in ("ACK", "RESULT"):
+    response_type = _text(params, "newOrderRespType") or "ACK"
+    if response_type not in ("ACK", "RESULT"):
         raise ApiError.of(-1136)
-    time_in_force, price = _limit_terms(params) if kind == "LIMIT" else _market_terms(params)
+    time_in_force, price = _limit_terms(params) if order_type == "LIMIT" else _market_terms(params)
     return NewOrder(
         side=side,
-        type=kind,
+        type=order_type,
         time_in_force=time_in_force,
         quantity=_number(params, "quantity"),
         price=price,
-        reduce_only=_flag(params, "reduceOnly", ApiError.of(-4062)),
+        reduce_only=_boolean(params, "reduceOnly", ApiError.of(-4062)),
         client_order_id=_client_id(params, "newClientOrderId"),
-        answer=cast(Answer, answer),
+        response_type=cast(ResponseType, response_type),
     )
 
 
-def amendment(params: Params, symbol: str) -> Amendment:
-    """Read `PUT /fapi/v1/order` and `order.modify`."""
+def parse_amendment(params: Params, symbol: str) -> Amendment:
+    """Parse `PUT /fapi/v1/order` and `order.modify`."""
     _check_known(params, _MODIFY)
     check_symbol(params, symbol)
     if (_text(params, "origType") or "LIMIT") != "LIMIT":
@@ -132,72 +132,72 @@ def amendment(params: Params, symbol: str) -> Amendment:
     return Amendment(_reference(params), _side(params), _number(params, "quantity"), _number(params, "price"))
 
 
-def order_ref(params: Params, symbol: str) -> OrderRef:
-    """Read what names one order: to cancel it, or to ask for it."""
+def parse_order_ref(params: Params, symbol: str) -> OrderRef:
+    """Parse the reference to one order, to cancel or to query it."""
     _check_known(params, _REFERENCE)
     check_symbol(params, symbol)
     return _reference(params)
 
 
-def order_history(params: Params, symbol: str) -> HistoryQuery:
-    """Read `GET /fapi/v1/allOrders`: an order's id there is where to begin."""
+def parse_order_history(params: Params, symbol: str) -> HistoryQuery:
+    """Parse `GET /fapi/v1/allOrders`: `orderId` is the start of the rows."""
     _check_known(params, _ORDERS)
     check_symbol(params, symbol)
-    return HistoryQuery(None, _whole(params, "orderId"), *_span(params), _limit(params))
+    return HistoryQuery(None, _integer(params, "orderId"), *_time_range(params), _limit(params))
 
 
-def trade_history(params: Params, symbol: str) -> HistoryQuery:
-    """Read `GET /fapi/v1/userTrades`."""
+def parse_trade_history(params: Params, symbol: str) -> HistoryQuery:
+    """Parse `GET /fapi/v1/userTrades`."""
     _check_known(params, _TRADES)
     check_symbol(params, symbol)
-    from_id, (start_ms, end_ms) = _whole(params, "fromId"), _span(params)
+    from_id, (start_ms, end_ms) = _integer(params, "fromId"), _time_range(params)
     if from_id is not None and (start_ms is not None or end_ms is not None):
         raise ApiError.of(-1128)
-    return HistoryQuery(_whole(params, "orderId"), from_id, start_ms, end_ms, _limit(params))
+    return HistoryQuery(_integer(params, "orderId"), from_id, start_ms, end_ms, _limit(params))
 
 
-def leverage(params: Params, symbol: str) -> int:
-    """Read `POST /fapi/v1/leverage`; whether it is one that the venue gives is not looked at here."""
+def parse_leverage(params: Params, symbol: str) -> int:
+    """Parse `POST /fapi/v1/leverage`; the matching engine checks the limit."""
     _check_known(params, frozenset({"symbol", "leverage"}))
     check_symbol(params, symbol)
-    found = _whole(params, "leverage")
-    if found is None:
+    leverage = _integer(params, "leverage")
+    if leverage is None:
         raise ApiError.missing("leverage")
-    return found
+    return leverage
 
 
-def margin_type(params: Params, symbol: str) -> Literal["CROSSED", "ISOLATED"]:
-    """Read `POST /fapi/v1/marginType`."""
+def parse_margin_type(params: Params, symbol: str) -> Literal["CROSSED", "ISOLATED"]:
+    """Parse `POST /fapi/v1/marginType`."""
     _check_known(params, frozenset({"symbol", "marginType"}))
     check_symbol(params, symbol)
-    found = _required(params, "marginType")
-    if found not in ("CROSSED", "ISOLATED"):
+    margin_type = _required(params, "marginType")
+    if margin_type not in ("CROSSED", "ISOLATED"):
         raise ApiError.invalid("marginType")
-    return cast(Literal["CROSSED", "ISOLATED"], found)
+    return cast(Literal["CROSSED", "ISOLATED"], margin_type)
 
 
-def dual_side(params: Params) -> bool:
-    """Read `POST /fapi/v1/positionSide/dual`."""
+def parse_dual_side(params: Params) -> bool:
+    """Parse `POST /fapi/v1/positionSide/dual`."""
     _check_known(params, frozenset({"dualSidePosition"}))
     _required(params, "dualSidePosition")
-    return _flag(params, "dualSidePosition", ApiError.invalid("dualSidePosition"))
+    return _boolean(params, "dualSidePosition", ApiError.invalid("dualSidePosition"))
 
 
 def check_symbol(params: Params, symbol: str, *, required: bool = True) -> bool:
-    """Whether the request names the symbol, in any letters; another is refused, and none at all when it is required."""
-    found = _text(params, "symbol")
-    if found is None and required:
+    """Whether the request names the symbol, in any case. Another symbol, or a missing required one, is an error."""
+    named = _text(params, "symbol")
+    if named is None and required:
         raise ApiError.missing("symbol")
-    if found is not None and found.upper() != symbol:
+    if named is not None and named.upper() != symbol:
         raise ApiError.of(-1121)
-    return found is not None
+    return named is not None
 
 
 def _limit_terms(params: Params) -> tuple[TimeInForce, Decimal]:
-    in_force = _required(params, "timeInForce")
-    if in_force not in ("GTC", "IOC", "FOK", "GTX"):
+    time_in_force = _required(params, "timeInForce")
+    if time_in_force not in ("GTC", "IOC", "FOK", "GTX"):
         raise ApiError.of(-1115)
-    return cast(TimeInForce, in_force), _number(params, "price")
+    return cast(TimeInForce, time_in_force), _number(params, "price")
 
 
 def _market_terms(params: Params) -> tuple[TimeInForce, None]:
@@ -208,23 +208,23 @@ def _market_terms(params: Params) -> tuple[TimeInForce, None]:
 
 
 def _side(params: Params) -> Side:
-    found = _required(params, "side")
-    if found not in ("BUY", "SELL"):
+    side = _required(params, "side")
+    if side not in ("BUY", "SELL"):
         raise ApiError.of(-1117)
-    return cast(Side, found)
+    return cast(Side, side)
 
 
-def _type(params: Params) -> OrderType:
-    found = _required(params, "type")
-    if found in ELSEWHERE:
+def _order_type(params: Params) -> OrderType:
+    order_type = _required(params, "type")
+    if order_type in ALGO_ORDER_TYPES:
         raise ApiError.of(-4120)
-    if found not in ("LIMIT", "MARKET"):
+    if order_type not in ("LIMIT", "MARKET"):
         raise ApiError.of(-1116)
-    return cast(OrderType, found)
+    return cast(OrderType, order_type)
 
 
 def _reference(params: Params) -> OrderRef:
-    order_id = _whole(params, "orderId")
+    order_id = _integer(params, "orderId")
     client_order_id = _client_id(params, "origClientOrderId")
     if order_id is None and client_order_id is None:
         raise ApiError.neither("origClientOrderId", "orderId")
@@ -232,84 +232,84 @@ def _reference(params: Params) -> OrderRef:
 
 
 def _client_id(params: Params, name: str) -> str | None:
-    found = _text(params, name)
-    if found is None:
+    client_id = _text(params, name)
+    if client_id is None:
         return None
-    if len(found) > LONGEST_CLIENT_ID:
+    if len(client_id) > MAX_CLIENT_ID_LENGTH:
         raise ApiError.of(-4015)
-    if not _fits(CLIENT_ID, found):
+    if not _matches(CLIENT_ID, client_id):
         raise ApiError.illegal(name, CLIENT_ID)
-    return found
+    return client_id
 
 
-def _span(params: Params) -> tuple[int | None, int | None]:
-    start_ms, end_ms = _whole(params, "startTime"), _whole(params, "endTime")
+def _time_range(params: Params) -> tuple[int | None, int | None]:
+    start_ms, end_ms = _integer(params, "startTime"), _integer(params, "endTime")
     if start_ms is not None and end_ms is not None and start_ms > end_ms:
         raise ApiError.of(-1023)
     return start_ms, end_ms
 
 
 def _limit(params: Params) -> int:
-    found = _whole(params, "limit")
-    if found is None:
+    limit = _integer(params, "limit")
+    if limit is None:
         return DEFAULT_ROWS
-    if not 0 < found <= MOST_ROWS:
+    if not 0 < limit <= MAX_ROWS:
         raise ApiError.invalid("limit")
-    return found
+    return limit
 
 
 def _number(params: Params, name: str) -> Decimal:
-    """A decimal, signs and exponents refused."""
-    found = _required(params, name)
-    if not _fits(NUMBER, found):
+    """A decimal without sign and exponent."""
+    text = _required(params, name)
+    if not _matches(NUMBER, text):
         raise ApiError.illegal(name, NUMBER)
-    return Decimal(found)
+    return Decimal(text)
 
 
-def _whole(params: Params, name: str) -> int | None:
-    found = _text(params, name)
-    if found is None:
+def _integer(params: Params, name: str) -> int | None:
+    text = _text(params, name)
+    if text is None:
         return None
-    if not _fits(WHOLE, found):
-        raise ApiError.illegal(name, WHOLE)
-    return int(found)
+    if not _matches(INTEGER, text):
+        raise ApiError.illegal(name, INTEGER)
+    return int(text)
 
 
-def _flag(params: Params, name: str, otherwise: ApiError) -> bool:
-    found = (_text(params, name) or "false").lower()
-    if found not in ("true", "false"):
-        raise otherwise
-    return found == "true"
+def _boolean(params: Params, name: str, error: ApiError) -> bool:
+    text = (_text(params, name) or "false").lower()
+    if text not in ("true", "false"):
+        raise error
+    return text == "true"
 
 
 def _required(params: Params, name: str) -> str:
-    found = _text(params, name)
-    if found is None:
+    text = _text(params, name)
+    if text is None:
         raise ApiError.missing(name)
-    return found
+    return text
 
 
 def _text(params: Params, name: str) -> str | None:
-    """As a query would have it; None when it is not there. Raises ApiError when it is there and says nothing."""
+    """The value as query text; None if the parameter is absent. Raises ApiError if it is present but empty."""
     if name not in params:
         return None
-    found = params[name]
-    if isinstance(found, bool):
-        return "true" if found else "false"
-    if isinstance(found, (int, float, Decimal)):
-        return str(found)
-    if not isinstance(found, str):
+    value = params[name]
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (int, float, Decimal)):
+        return str(value)
+    if not isinstance(value, str):
         raise ApiError.malformed(name)
-    if not found:
+    if not value:
         raise ApiError.of(-1105, name)
-    return found
+    return value
 
 
-def _fits(pattern: str, text: str) -> bool:
-    return _MATCHES[pattern].fullmatch(text) is not None
+def _matches(pattern: str, text: str) -> bool:
+    return _COMPILED[pattern].fullmatch(text) is not None
 
 
 def _check_known(params: Params, known: frozenset[str]) -> None:
-    read = len(params.keys() & (known | _REQUEST))
-    if read < len(params):
-        raise ApiError.of(-1104, read, len(params))
+    read_count = len(params.keys() & (known | _REQUEST))
+    if read_count < len(params):
+        raise ApiError.of(-1104, read_count, len(params))

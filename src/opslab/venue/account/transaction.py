@@ -1,7 +1,7 @@
-"""A transaction in the making: the events so far, and the account as they would leave it.
+"""A transaction in progress: its events so far, and the resulting holding and open orders.
 
-Nothing of the account is touched. A decision drafts what would happen, looks at where that leads, and either hands
-the events over or throws the draft away.
+The account itself is not changed. The matching engine adds events, checks the result, and then returns the events or
+discards the transaction.
 """
 
 from dataclasses import dataclass
@@ -19,46 +19,46 @@ from opslab.model.messages.ledger_events import (
     Side,
 )
 from opslab.venue.account.account import Account, money
-from opslab.venue.account.margin import Margin, Resting, exposure, margin
+from opslab.venue.account.margin import Margin, RestingOrder, exposure, margin
 from opslab.venue.account.order_requests import NewOrder
 
 
 @dataclass(slots=True)
-class _Working:
-    """An open order as the draft has it."""
+class _OpenOrder:
+    """An open order within the transaction."""
 
     side: Side
     price: Decimal | None
     quantity: Decimal
-    """What is open of it."""
+    """Remaining quantity."""
     reduce_only: bool
-    turn: int
+    priority: int
 
 
-class Draft:
-    """Events that take place together, at one moment."""
+class Transaction:
+    """Events that are applied together, at one moment."""
 
     def __init__(self, account: Account, now_ms: int) -> None:
         self._account = account
         self._now_ms = now_ms
-        self._working = {
-            number: _Working(order.side, order.price, order.remaining, order.reduce_only, order.turn)
-            for number, order in account.open.items()
+        self._open_orders = {
+            order_id: _OpenOrder(order.side, order.price, order.remaining, order.reduce_only, order.priority)
+            for order_id, order in account.open.items()
         }
         self._trade_id = account.last_trade_id
-        self._turn = account.last_turn
+        self._priority = account.last_priority
         self.holding = account.holding
         self.events: list[LedgerEvent] = []
 
     def accept(self, new: NewOrder) -> int:
-        """The order's number."""
-        number = self._account.last_order_id + 1
-        self._turn += 1
-        self._working[number] = _Working(new.side, new.price, new.quantity, new.reduce_only, self._turn)
+        """Add a new order. Returns its id."""
+        order_id = self._account.last_order_id + 1
+        self._priority += 1
+        self._open_orders[order_id] = _OpenOrder(new.side, new.price, new.quantity, new.reduce_only, self._priority)
         self.events.append(
             Accepted(
-                order_id=number,
-                client_order_id=new.client_order_id or _own_client_id(self._account, number),
+                order_id=order_id,
+                client_order_id=new.client_order_id or _generated_client_id(self._account, order_id),
                 side=new.side,
                 type=new.type,
                 time_in_force=new.time_in_force,
@@ -68,23 +68,23 @@ class Draft:
                 time_ms=self._now_ms,
             )
         )
-        return number
+        return order_id
 
-    def amend(self, number: int, quantity: Decimal, price: Decimal) -> None:
-        """quantity: the whole of it, what was filled included."""
-        order, executed = self._working[number], self._account.open[number].executed
-        self._turn += 1
-        order.quantity, order.price, order.turn = quantity - executed, price, self._turn
-        self.events.append(Amended(order_id=number, quantity=quantity, price=price, time_ms=self._now_ms))
+    def amend(self, order_id: int, quantity: Decimal, price: Decimal) -> None:
+        """quantity: the total quantity, the executed part included."""
+        order, executed = self._open_orders[order_id], self._account.open[order_id].executed
+        self._priority += 1
+        order.quantity, order.price, order.priority = quantity - executed, price, self._priority
+        self.events.append(Amended(order_id=order_id, quantity=quantity, price=price, time_ms=self._now_ms))
 
-    def fill(self, number: int, price: Decimal, quantity: Decimal, *, maker: bool) -> None:
-        order, opened = self._working[number], self._account.opened
+    def fill(self, order_id: int, price: Decimal, quantity: Decimal, *, maker: bool) -> None:
+        order, opened = self._open_orders[order_id], self._account.opened
         fee = money(price * quantity * (opened.maker_fee if maker else opened.taker_fee))
-        self.holding, realized = self.holding.traded(order.side, price, quantity, fee)
+        self.holding, realized = self.holding.after_trade(order.side, price, quantity, fee)
         self._trade_id += 1
         self.events.append(
             Filled(
-                order_id=number,
+                order_id=order_id,
                 trade_id=self._trade_id,
                 price=price,
                 quantity=quantity,
@@ -99,50 +99,50 @@ class Draft:
         )
         order.quantity -= quantity
         if not order.quantity:
-            del self._working[number]
+            del self._open_orders[order_id]
 
-    def cancel(self, number: int) -> None:
-        del self._working[number]
-        self.events.append(Canceled(order_id=number, time_ms=self._now_ms))
+    def cancel(self, order_id: int) -> None:
+        del self._open_orders[order_id]
+        self.events.append(Canceled(order_id=order_id, time_ms=self._now_ms))
 
-    def expire(self, number: int, reason: ExpireReason) -> None:
-        del self._working[number]
-        self.events.append(Expired(order_id=number, reason=reason, time_ms=self._now_ms))
+    def expire(self, order_id: int, reason: ExpireReason) -> None:
+        del self._open_orders[order_id]
+        self.events.append(Expired(order_id=order_id, reason=reason, time_ms=self._now_ms))
 
-    def settle(self) -> None:
-        """Let reduce-only orders expire that have nothing left to reduce."""
+    def expire_idle_reduce_only(self) -> None:
+        """Expire the reduce-only orders that cannot reduce the position any more."""
         idle = [
-            number
-            for number, order in self._working.items()
+            order_id
+            for order_id, order in self._open_orders.items()
             if order.reduce_only and not self.holding.reducible(order.side)
         ]
-        for number in idle:
-            self.expire(number, "reduce_only")
+        for order_id in idle:
+            self.expire(order_id, "reduce_only")
 
-    def is_open(self, number: int) -> bool:
-        return number in self._working
+    def is_open(self, order_id: int) -> bool:
+        return order_id in self._open_orders
 
     def margin(self, mark: Decimal) -> Margin:
-        return margin(self.holding, self._resting(), mark, self._account.leverage)
+        return margin(self.holding, self._resting_orders(), mark, self._account.leverage)
 
     def exposure(self, mark: Decimal) -> Decimal:
-        return exposure(self.holding.position, self._resting(), mark)
+        return exposure(self.holding.position, self._resting_orders(), mark)
 
-    def _resting(self) -> list[Resting]:
+    def _resting_orders(self) -> list[RestingOrder]:
         return [
-            Resting(order.side, order.price, order.quantity, order.turn)
-            for order in self._working.values()
-            if _counts(order.price) and not order.reduce_only
+            RestingOrder(order.side, order.price, order.quantity, order.priority)
+            for order in self._open_orders.values()
+            if _has_price(order.price) and not order.reduce_only
         ]
 
 
-def _counts(price: Decimal | None) -> TypeGuard[Decimal]:
+def _has_price(price: Decimal | None) -> TypeGuard[Decimal]:
     return price is not None
 
 
-def _own_client_id(account: Account, number: int) -> str:
-    """For an order whose client gave it none."""
-    found = f"venue_{number}"
-    while found in account.open_by_client:
-        found += "_"
-    return found
+def _generated_client_id(account: Account, order_id: int) -> str:
+    """A client order id for an order without one."""
+    generated = f"venue_{order_id}"
+    while generated in account.open_by_client:
+        generated += "_"
+    return generated

@@ -1,4 +1,4 @@
-"""What the user-data stream says of an event: `ORDER_TRADE_UPDATE`, `ACCOUNT_UPDATE`, `ACCOUNT_CONFIG_UPDATE`."""
+"""User-data stream events: `ORDER_TRADE_UPDATE`, `ACCOUNT_UPDATE`, `ACCOUNT_CONFIG_UPDATE`."""
 
 from decimal import Decimal
 from typing import Any
@@ -18,45 +18,47 @@ _EXECUTION = {
 _EXPIRE_REASON = {None: "0", "ioc": "2", "reduce_only": "4", "market": "9"}
 
 
-def pushes(account: Account, event: LedgerEvent, mark: Decimal, now_ms: int, texts: NumberFormat) -> list[Payload]:
-    """What to push of an event, in this order, once the account has it and before it has the next one."""
+def user_data_events(
+    account: Account, event: LedgerEvent, mark: Decimal, now_ms: int, fmt: NumberFormat
+) -> list[Payload]:
+    """Build the stream events of one ledger event, in sending order. Call it directly after applying the event."""
     match event:
         case Filled():
-            return [_account_update(account, event, mark, now_ms, texts), _order_update(account, event, now_ms, texts)]
+            return [_account_update(account, event, mark, now_ms, fmt), _order_update(account, event, now_ms, fmt)]
         case Accepted() | Canceled() | Expired() | Amended():
-            return [_order_update(account, event, now_ms, texts)]
+            return [_order_update(account, event, now_ms, fmt)]
         case LeverageSet():
-            config = {"s": texts.symbol, "l": event.leverage}
+            config = {"s": fmt.symbol, "l": event.leverage}
             return [{"e": "ACCOUNT_CONFIG_UPDATE", "E": now_ms, "T": event.time_ms, "ac": config}]
         case _:
             return []
 
 
 def _order_update(
-    account: Account, event: Accepted | Filled | Canceled | Expired | Amended, now_ms: int, texts: NumberFormat
+    account: Account, event: Accepted | Filled | Canceled | Expired | Amended, now_ms: int, fmt: NumberFormat
 ) -> Payload:
     order = account.open.get(event.order_id) or account.closed[event.order_id]
     fill = event if isinstance(event, Filled) else None
     row: Payload = {
-        "s": texts.symbol,
+        "s": fmt.symbol,
         "c": order.client_order_id,
         "S": order.side,
         "o": order.type,
         "f": order.time_in_force,
-        "q": texts.size(order.quantity),
-        "p": texts.price(order.price or ZERO),
-        "ap": texts.fine(order.average),
-        "sp": texts.price(ZERO),
+        "q": fmt.size(order.quantity),
+        "p": fmt.price(order.price or ZERO),
+        "ap": fmt.precise(order.average_price),
+        "sp": fmt.price(ZERO),
         "x": _EXECUTION[event.kind],
         "X": order.status,
         "i": order.order_id,
-        "l": texts.size(fill.quantity if fill else ZERO),
-        "z": texts.size(order.executed),
-        "L": texts.price(fill.price if fill else ZERO),
+        "l": fmt.size(fill.quantity if fill else ZERO),
+        "z": fmt.size(order.executed),
+        "L": fmt.price(fill.price if fill else ZERO),
         "T": event.time_ms,
         "t": fill.trade_id if fill else 0,
-        "b": _notional(account, "BUY", texts),
-        "a": _notional(account, "SELL", texts),
+        "b": _notional(account, "BUY", fmt),
+        "a": _notional(account, "SELL", fmt),
         "m": fill.maker if fill else False,
         "R": order.reduce_only,
         "wt": "CONTRACT_PRICE",
@@ -70,20 +72,20 @@ def _order_update(
         "V": "NONE",
         "pm": "NONE",
         "gtd": 0,
-        "er": _EXPIRE_REASON[order.expired],
+        "er": _EXPIRE_REASON[order.expire_reason],
     }
     if fill:
         row |= {"N": account.opened.asset, "n": money_text(fill.fee)}
     return {"e": "ORDER_TRADE_UPDATE", "E": now_ms, "T": event.time_ms, "o": row}
 
 
-def _account_update(account: Account, event: Filled, mark: Decimal, now_ms: int, texts: NumberFormat) -> Payload:
+def _account_update(account: Account, event: Filled, mark: Decimal, now_ms: int, fmt: NumberFormat) -> Payload:
     holding = account.holding
     wallet = money_text(holding.wallet)
     position = {
-        "s": texts.symbol,
-        "pa": texts.size(holding.position),
-        "ep": texts.fine(holding.entry),
+        "s": fmt.symbol,
+        "pa": fmt.size(holding.position),
+        "ep": fmt.precise(holding.entry_price),
         "bep": "0",
         "cr": money_text(account.realized),
         "up": money_text(holding.unrealized(mark)),
@@ -101,10 +103,10 @@ def _account_update(account: Account, event: Filled, mark: Decimal, now_ms: int,
     }
 
 
-def _notional(account: Account, side: str, texts: NumberFormat) -> str:
-    """Of the account's open orders of a side."""
+def _notional(account: Account, side: str, fmt: NumberFormat) -> str:
+    """Notional of the open orders of one side."""
     open_of_side = (order for order in account.open.values() if order.side == side)
-    return texts.fine(sum((_open_notional(order) for order in open_of_side), ZERO))
+    return fmt.precise(sum((_open_notional(order) for order in open_of_side), ZERO))
 
 
 def _open_notional(order: Order) -> Decimal:

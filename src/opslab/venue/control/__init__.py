@@ -1,1 +1,1 @@
-"""The control socket and what it offers: snapshot, flatten, orphan policy."""
+"""Control side of the venue: control socket, account snapshot, flatten, orphan policy."""

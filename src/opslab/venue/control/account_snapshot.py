@@ -1,25 +1,25 @@
-"""What the venue says of the account, from its own book: no fault, no limit and no clock of clients comes in between.
+"""Account snapshot from the venue's own book: no fault, no rate limit and no clock of clients affects it.
 
-Of this and of what a node says, these can be compared: positions, open orders, and of balances the total.
+These can be compared with a node's account: positions, open orders, and the total of each balance.
 
-total is the wallet: what was paid in, with realized profit and less fees. NautilusTrader 2.0.0rc7's Binance adapter
-shows that very number, to the last digit: at the connect (`/fapi/v2/account`) and after each fill (ACCOUNT_UPDATE).
+total is the wallet: the deposit, plus realized profit, less fees. NautilusTrader 2.0.0rc7's Binance adapter shows the
+same number, to the last digit: at the connect (`/fapi/v2/account`) and after each fill (ACCOUNT_UPDATE).
 
-free and locked cannot be compared, and none of the two is wrong. Here locked is the margin of the position and of open
-orders, at the mark price as it stands, and free is the rest. What a node shows instead, measured:
+free and locked cannot be compared, and neither side is wrong. Here locked is the margin of the position and of the open
+orders at the current mark price, and free is the rest. A node shows instead (measured):
 
-- From a fill on, until it connects anew: locked 0, free all of the total, whatever is open. ACCOUNT_UPDATE names the
-  wallet alone.
-- An order placed, changed or canceled, and a mark price that moves, change neither: nothing but a fill is told of the
-  account, and the account is asked for at the connect alone.
-- At the connect the event has free = `availableBalance`, which unrealized profit is part of, and locked = the rest of
-  the wallet. When there is an open order or a position, the engine then puts a sum of its own in their place: the
-  margins that it computes for the instrument's open orders and position, and on top of them the two that the venue
-  told of the whole account. With a position of -0.040 and a resting order over 0.100 at about 42,000 and leverage 10:
-  of the venue 244.44 locked, of the node 826.56, which is 407.40 + 168.00 + 244.44 + 6.72.
+- From a fill on, until it reconnects: locked 0, free equal to the total, whatever is open. ACCOUNT_UPDATE has the
+  wallet only.
+- An order placed, amended or canceled, or a change of the mark price, changes neither: the venue sends account updates
+  for fills only, and the adapter requests the account at the connect only.
+- At the connect the event has free = `availableBalance`, which includes unrealized profit, and locked = the rest of
+  the wallet. If there is an open order or a position, the engine then replaces them by a sum of its own: the margins
+  that it computes for the instrument's open orders and position, plus the two that the venue sent for the whole
+  account. With a position of -0.040 and a resting order over 0.100 at about 42,000 and leverage 10: locked is 244.44
+  at the venue and 826.56 at the node, which is 407.40 + 168.00 + 244.44 + 6.72.
 """
 
-from opslab.model.messages.paper_messages import AccountState, AccountSnapshot, BalanceState, OrderState, PositionState
+from opslab.model.messages.paper_messages import AccountSnapshot, AccountState, BalanceState, OrderState, PositionState
 from opslab.model.messages.venue_messages import VenueProgress
 from opslab.model.primitives.instant import iso
 from opslab.venue.account.account import Account, Order, Status
@@ -28,10 +28,10 @@ from opslab.venue.account.number_format import money_text
 from opslab.venue.exchange import Exchange
 
 _STATUSES: dict[Status, str] = {"NEW": "ACCEPTED"}
-"""In the engine's words, where they are others."""
+"""The engine's status words, where they differ."""
 
 
-def statement(exchange: Exchange, progress: VenueProgress, now_ns: int) -> AccountSnapshot:
+def account_snapshot(exchange: Exchange, progress: VenueProgress, now_ns: int) -> AccountSnapshot:
     """A flat instrument is not listed. now_ns: the true clock."""
     account = exchange.account
     return AccountSnapshot(
@@ -52,29 +52,29 @@ def statement(exchange: Exchange, progress: VenueProgress, now_ns: int) -> Accou
 
 
 def _positions(exchange: Exchange) -> list[PositionState]:
-    holding, texts = exchange.account.holding, exchange.texts
+    holding, formats = exchange.account.holding, exchange.number_format
     if not holding.position:
         return []
     return [
         PositionState(
-            instrument=texts.symbol,
+            instrument=formats.symbol,
             side="LONG" if holding.position > 0 else "SHORT",
-            signed_quantity=texts.size(holding.position),
-            average_entry_price=texts.fine(holding.entry),
+            signed_quantity=formats.size(holding.position),
+            average_entry_price=formats.precise(holding.entry_price),
         )
     ]
 
 
 def _order(exchange: Exchange, order: Order) -> OrderState:
-    texts = exchange.texts
+    formats = exchange.number_format
     return OrderState(
         client_order_id=order.client_order_id,
-        instrument=texts.symbol,
+        instrument=formats.symbol,
         side=order.side,
         type=order.type,
-        quantity=texts.size(order.quantity),
-        filled_quantity=texts.size(order.executed),
-        price=None if order.price is None else texts.price(order.price),
+        quantity=formats.size(order.quantity),
+        filled_quantity=formats.size(order.executed),
+        price=None if order.price is None else formats.price(order.price),
         status=_STATUSES.get(order.status, order.status),
     )
 

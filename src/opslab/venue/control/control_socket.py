@@ -1,7 +1,8 @@
-"""The control door: a Unix socket in a folder of the owner's alone, and a token. No client of the exchange gets here.
+"""The venue's control socket: a Unix socket in a folder that only its owner can access, protected by a token.
 
-One JSON object a line each way. A request names the token and what to `do`; an answer has `ok`, or `error` and `hint`.
-A fault begun with `"while": "connected"` ends with the connection that asked for it, whatever became of its process.
+No client of the exchange can reach it. Requests and answers are JSON objects, one a line. A request names the token and
+in `do` the command; an answer has `ok`, or `error`, `hint` and `exit_code`. A fault started with `"while": "connected"`
+ends with the connection that started it, however its process ends.
 """
 
 import asyncio
@@ -16,15 +17,17 @@ from pydantic_core import from_json, to_json
 
 from opslab.errors import Environment, LabError, Usage
 from opslab.model.messages.paper_messages import AccountSnapshot
-from opslab.model.messages.venue_messages import DOOR_SOCKET
+from opslab.model.messages.venue_messages import CONTROL_SOCKET
 from opslab.venue.control.flatten import Flattener
 from opslab.venue.faults.catalog import fault_catalog
-from opslab.venue.faults.controller import MAX_SECONDS, FaultController, ActiveFault
+from opslab.venue.faults.controller import MAX_FAULT_SECONDS, ActiveFault, FaultController
 
-MAX_LINE_BYTES = 64 << 10
-MAX_OPEN = 16
-MAX_WHY = 200
-DEFAULT_SECONDS = 30.0
+MAX_REQUEST_BYTES = 64 << 10
+MAX_CONTROL_CONNECTIONS = 16
+MAX_REASON_CHARACTERS = 200
+DEFAULT_FAULT_SECONDS = 30.0
+
+Request = dict[str, Any]
 
 
 class ControlSocket:
@@ -32,20 +35,20 @@ class ControlSocket:
         self,
         faults: FaultController,
         token: str,
-        look: Callable[[], dict[str, Any]],
-        state: Callable[[], AccountSnapshot],
+        status: Callable[[], dict[str, Any]],
+        account_snapshot: Callable[[], AccountSnapshot],
         flattener: Flattener,
     ) -> None:
-        """look: how the venue stands, for `status`. state: what it says of the account, for `statement`."""
+        """status: answers the command `status`. account_snapshot: answers the command `statement`."""
         self._faults = faults
-        self._state = state
-        self._flattener = flattener
         self._token = token
-        self._look = look
-        self._open = 0
+        self._status_now = status
+        self._account_snapshot = account_snapshot
+        self._flattener = flattener
+        self._connections = 0
         self._server: asyncio.Server | None = None
         self._folder: int | None = None
-        self._do: dict[str, Callable[[dict[str, Any], object], Awaitable[Any]]] = {
+        self._commands: dict[str, Callable[[Request, object], Awaitable[Any]]] = {
             "list": self._list,
             "start": self._start,
             "stop": self._stop,
@@ -57,109 +60,110 @@ class ControlSocket:
         }
 
     async def open(self, folder: Path) -> None:
-        """Listen in `folder`, which nobody else may enter."""
+        """Listen in `folder`, which only its owner can access."""
         self._folder = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        # a socket's path may be 107 bytes, a folder's may be longer
-        place = f"/proc/self/fd/{self._folder}/{DOOR_SOCKET}"
+        # a socket's path may have 107 bytes, that of a folder may be longer
+        path = f"/proc/self/fd/{self._folder}/{CONTROL_SOCKET}"
         with suppress(FileNotFoundError):
-            os.unlink(place)  # noqa: PTH108  (of a venue that was killed; the ledger's lock says that it is gone)
-        self._server = await asyncio.start_unix_server(self._serve, place, limit=MAX_LINE_BYTES)
-        os.chmod(place, 0o600)  # noqa: PTH101
+            os.unlink(path)  # noqa: PTH108  (left by a killed venue: this one holds the ledger's lock)
+        self._server = await asyncio.start_unix_server(self._serve, path, limit=MAX_REQUEST_BYTES)
+        os.chmod(path, 0o600)  # noqa: PTH101
 
     async def close(self) -> None:
         if self._server:
             self._server.close()
-        self._do["start"] = _closing
+        self._commands["start"] = _refuse_start
         await self._faults.stop_all("the venue is closing")
         if self._folder is not None:
             with suppress(OSError):
-                os.unlink(f"/proc/self/fd/{self._folder}/{DOOR_SOCKET}")  # noqa: PTH108
+                os.unlink(f"/proc/self/fd/{self._folder}/{CONTROL_SOCKET}")  # noqa: PTH108
             os.close(self._folder)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         owner = object()
-        self._open += 1
+        self._connections += 1
         try:
-            while self._open <= MAX_OPEN and (line := await reader.readline()):
+            while self._connections <= MAX_CONTROL_CONNECTIONS and (line := await reader.readline()):
                 writer.write(to_json(await self._answer(line, owner)) + b"\n")
                 await writer.drain()
-        except (ConnectionError, ValueError):  # ValueError: a line without an end
+        except (ConnectionError, ValueError):  # ValueError: a line that exceeds the limit
             pass
         finally:
-            self._open -= 1
-            await self._faults.leave(owner)
+            self._connections -= 1
+            await self._faults.stop_owned_by(owner)
             writer.close()
 
     async def _answer(self, line: bytes, owner: object) -> dict[str, Any]:
         try:
-            asked = from_json(line)
-            if not isinstance(asked, dict):
+            request = from_json(line)
+            if not isinstance(request, dict):
                 raise ValueError
         except ValueError:
             return {"error": "a request is a JSON object", "hint": None, "exit_code": Usage.exit_code}
-        token = asked.get("token")
+        token = request.get("token")
         if not (isinstance(token, str) and hmac.compare_digest(token.encode(errors="replace"), self._token.encode())):
-            return {"error": "the token is not this venue's", "hint": None, "exit_code": 5}
-        do = self._do.get(str(asked.get("do")))
-        if do is None:
-            return {"error": "not known", "hint": f"known: {', '.join(self._do)}", "exit_code": Usage.exit_code}
+            return {"error": "wrong token", "hint": None, "exit_code": Environment.exit_code}
+        command = self._commands.get(str(request.get("do")))
+        if command is None:
+            hint = f"known: {', '.join(self._commands)}"
+            return {"error": "unknown command", "hint": hint, "exit_code": Usage.exit_code}
         try:
-            return {"ok": await do(asked, owner)}
+            return {"ok": await command(request, owner)}
         except LabError as error:
             return {"error": error.message, "hint": error.hint, "exit_code": error.exit_code}
 
-    async def _list(self, _asked: dict[str, Any], _owner: object) -> Any:
+    async def _list(self, _request: Request, _owner: object) -> Any:
         return fault_catalog()
 
-    async def _start(self, asked: dict[str, Any], owner: object) -> Any:
-        terms, seconds = asked.get("terms", {}), asked.get("seconds", DEFAULT_SECONDS)
+    async def _start(self, request: Request, owner: object) -> Any:
+        terms, seconds = request.get("terms", {}), request.get("seconds", DEFAULT_FAULT_SECONDS)
         if not isinstance(terms, dict) or isinstance(seconds, bool) or not isinstance(seconds, int | float):
-            raise Usage("terms are an object, seconds a number")
-        connected = asked.get("while") == "connected"
-        held = await self._faults.start(
-            str(asked.get("fault")), terms, MAX_SECONDS if connected else seconds, owner if connected else None
+            raise Usage("terms must be an object, seconds a number")
+        connected = request.get("while") == "connected"
+        active = await self._faults.start(
+            str(request.get("fault")), terms, MAX_FAULT_SECONDS if connected else seconds, owner if connected else None
         )
-        return _told(held)
+        return _fault_row(active)
 
-    async def _stop(self, asked: dict[str, Any], _owner: object) -> Any:
-        number = asked.get("number")
+    async def _stop(self, request: Request, _owner: object) -> Any:
+        number = request.get("number")
         if not isinstance(number, int) or isinstance(number, bool):
-            raise Usage("number is that of a fault that is held")
-        return _told(await self._faults.stop(number))
+            raise Usage("number must be that of an active fault")
+        return _fault_row(await self._faults.stop(number))
 
-    async def _stop_all(self, _asked: dict[str, Any], _owner: object) -> Any:
+    async def _stop_all(self, _request: Request, _owner: object) -> Any:
         return {"stopped": await self._faults.stop_all("stopped")}
 
-    async def _held(self, _asked: dict[str, Any], _owner: object) -> Any:
-        return [_told(held) for held in self._faults.held()]
+    async def _held(self, _request: Request, _owner: object) -> Any:
+        return [_fault_row(active) for active in self._faults.active_faults()]
 
-    async def _status(self, _asked: dict[str, Any], _owner: object) -> Any:
-        return self._look()
+    async def _status(self, _request: Request, _owner: object) -> Any:
+        return self._status_now()
 
-    async def _statement(self, _asked: dict[str, Any], _owner: object) -> Any:
-        return self._state().model_dump()
+    async def _statement(self, _request: Request, _owner: object) -> Any:
+        return self._account_snapshot().model_dump()
 
-    async def _flatten(self, asked: dict[str, Any], _owner: object) -> Any:
-        why, hold = asked.get("reason"), asked.get("hold", False)
-        if not isinstance(why, str) or not 0 < len(why) <= MAX_WHY or not isinstance(hold, bool):
-            raise Usage(f"reason is a text of at most {MAX_WHY} characters, hold is true or false")
-        done = await self._flattener.flatten(why, hold=hold)
+    async def _flatten(self, request: Request, _owner: object) -> Any:
+        reason, hold = request.get("reason"), request.get("hold", False)
+        if not isinstance(reason, str) or not 0 < len(reason) <= MAX_REASON_CHARACTERS or not isinstance(hold, bool):
+            raise Usage(f"reason must have 1 to {MAX_REASON_CHARACTERS} characters, hold must be true or false")
+        result = await self._flattener.flatten(reason, hold=hold)
         return {
-            "canceled": done.canceled,
-            "closed": f"{done.closed:f}",
-            "statement": self._state().model_dump(),
+            "canceled": result.canceled,
+            "closed": f"{result.closed:f}",
+            "statement": self._account_snapshot().model_dump(),
         }
 
 
-async def _closing(_asked: dict[str, Any], _owner: object) -> Any:
+async def _refuse_start(_request: Request, _owner: object) -> Any:
     raise Environment("the venue is closing")
 
 
-def _told(held: ActiveFault) -> dict[str, Any]:
-    left = held.remaining_seconds()
+def _fault_row(active: ActiveFault) -> dict[str, Any]:
+    remaining_seconds = active.remaining_seconds()
     return {
-        "number": held.number,
-        "fault": held.name,
-        "terms": held.terms,
-        "remaining_seconds": None if left is None else round(left, 3),
+        "number": active.number,
+        "fault": active.name,
+        "terms": active.terms,
+        "remaining_seconds": None if remaining_seconds is None else round(remaining_seconds, 3),
     }

@@ -1,21 +1,21 @@
-"""A venue whose control is gone: how long it serves on, and how it leaves the account."""
+"""The end of an orphaned venue: one whose control process has ended."""
 
 from opslab.model.messages.venue_messages import OnOrphan
 
-LOOK_SECONDS = 0.05
-TRIES = 3
-TRY_SECONDS = 1.0
-TELL_SECONDS = 1.0
-"""For clients to hear of the end that the account took."""
+ORPHAN_POLL_SECONDS = 0.05
+FLATTEN_ATTEMPTS = 3
+FLATTEN_RETRY_SECONDS = 1.0
+FINAL_UPDATE_SECONDS = 1.0
+"""Time allowed for clients to receive the last account updates."""
 
 
-def over(rule: OnOrphan, *, flat: bool, connections: int, late: bool, asked: bool) -> str | None:
-    """Why it is time to end; None: it is not.
+def end_reason(policy: OnOrphan, *, flat: bool, connections: int, timed_out: bool, stop_requested: bool) -> str | None:
+    """The reason to end now; None: serve on.
 
-    connections: of clients, of every kind. late: their time is over. asked: somebody wants it to end.
+    connections: number of client connections of every kind. timed_out: the time that clients have is over.
     """
-    if asked:
-        return "it was asked to"
-    if not connections and (rule == "leave" or flat):
-        return "its clients are gone" if rule == "leave" else "the account is flat, and its clients are gone"
-    return "the time for its clients is over" if late else None
+    if stop_requested:
+        return "stop requested"
+    if not connections and (policy == "leave" or flat):
+        return "no client is connected" if policy == "leave" else "the account is flat and no client is connected"
+    return "the time for clients is over" if timed_out else None

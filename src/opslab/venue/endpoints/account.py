@@ -6,8 +6,7 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from opslab.venue.account import account_payloads as told
-from opslab.venue.account import order_requests as orders
+from opslab.venue.account import account_payloads, order_requests
 from opslab.venue.account.account import Account
 from opslab.venue.account.order_payloads import (
     accepted_answer,
@@ -19,11 +18,11 @@ from opslab.venue.account.order_payloads import (
 )
 from opslab.venue.api_error import ApiError
 from opslab.venue.exchange import Exchange
-from opslab.venue.transport.endpoint import Endpoint, Params, EndpointTable, parse_optional_integer, parse_integer
+from opslab.venue.transport.endpoint import Endpoint, EndpointTable, Params, parse_integer, parse_optional_integer
 from opslab.venue.transport.user_data_stream import UserDataStream
 
-MOST_IN_A_BATCH = 5
-MOST_CANCELED_IN_A_BATCH = 10
+MAX_BATCH_ORDERS = 5
+MAX_BATCH_CANCELS = 10
 INCOME_TYPES = frozenset(
     {
         *("TRANSFER", "WELCOME_BONUS", "REALIZED_PNL", "FUNDING_FEE", "COMMISSION", "INSURANCE_CLEAR"),
@@ -33,10 +32,10 @@ INCOME_TYPES = frozenset(
         *("STRATEGY_UMFUTURES_TRANSFER", "FEE_RETURN", "BFUSD_REWARD", "SPECIAL_FUNDING_FEE"),
     }
 )
-"""Those that the venue knows; of two of them there is something here."""
+"""The types that Binance knows; the venue has rows of two of them."""
 RETRY_SECONDS = 1.0
-"""Until a countdown's cancel is tried again that could not be written."""
-Answer = Callable[[Params], Any]
+"""Delay before the cancel of a countdown is retried after a failed ledger write."""
+Handler = Callable[[Params], Any]
 
 
 class AccountEndpoints:
@@ -44,9 +43,9 @@ class AccountEndpoints:
         self._exchange = exchange
         self._users = users
         self._symbol = exchange.instrument.symbol
-        self._texts = exchange.texts
+        self._format = exchange.number_format
         self._countdown: asyncio.TimerHandle | None = None
-        """To the cancel of all open orders, where a client has asked for it."""
+        """Timer of the cancel of all open orders; None without a countdown."""
 
     @property
     def _account(self) -> Account:
@@ -62,8 +61,8 @@ class AccountEndpoints:
             ("PUT", order): _trade(self.modify, 1, orders=1),
             ("DELETE", order): _trade(self.cancel, 1),
             ("GET", order): _signed(self.query, 1),
-            ("POST", batch): _trade(self.place_batch, 5, orders=MOST_IN_A_BATCH),
-            ("PUT", batch): _trade(self.modify_batch, 5, orders=MOST_IN_A_BATCH),
+            ("POST", batch): _trade(self.place_batch, 5, orders=MAX_BATCH_ORDERS),
+            ("PUT", batch): _trade(self.modify_batch, 5, orders=MAX_BATCH_ORDERS),
             ("DELETE", batch): _trade(self.cancel_batch, 1),
             ("DELETE", "/fapi/v1/allOpenOrders"): _trade(self.cancel_all, 1),
             ("POST", "/fapi/v1/countdownCancelAll"): _trade(self.count_down, 10),
@@ -71,9 +70,9 @@ class AccountEndpoints:
             ("GET", "/fapi/v1/openOrders"): _signed(self.open_orders, _by_symbol(1, 40)),
             ("GET", "/fapi/v1/allOrders"): _signed(self.all_orders, 5),
             ("GET", "/fapi/v1/userTrades"): _signed(self.user_trades, 5),
-            # Nothing is liquidated.
+            # No liquidation is simulated.
             ("GET", "/fapi/v1/forceOrders"): _signed(self._none_of_symbol(required=False), _by_symbol(20, 50)),
-            # Conditional orders are not taken, so that there never is one.
+            # Conditional orders are not supported, so that none exists.
             ("POST", "/fapi/v1/algoOrder"): _trade(_no_algo_orders, 1),
             ("GET", "/fapi/v1/algoOrder"): _signed(_no_such_algo_order(-2013), 1),
             ("DELETE", "/fapi/v1/algoOrder"): _trade(_no_such_algo_order(-2011), 1),
@@ -83,18 +82,22 @@ class AccountEndpoints:
         }
 
     def _state(self) -> EndpointTable:
-        exchange, texts = self._exchange, self._texts
+        exchange, texts = self._exchange, self._format
         return {
             ("GET", "/fapi/v2/account"): _signed(
-                lambda _params: told.account_v2(self._account, exchange.view.mark, texts), 5
+                lambda _params: account_payloads.account_v2(self._account, exchange.view.mark, texts), 5
             ),
             ("GET", "/fapi/v3/account"): _signed(
-                lambda _params: told.account_v3(self._account, exchange.view.mark, texts), 5
+                lambda _params: account_payloads.account_v3(self._account, exchange.view.mark, texts), 5
             ),
-            ("GET", "/fapi/v2/balance"): _signed(lambda _params: told.balance(self._account, exchange.view.mark), 5),
-            ("GET", "/fapi/v3/balance"): _signed(lambda _params: told.balance(self._account, exchange.view.mark), 5),
-            ("GET", "/fapi/v2/positionRisk"): _signed(self._of_symbol(told.position_risk_v2), 5),
-            ("GET", "/fapi/v3/positionRisk"): _signed(self._of_symbol(told.position_risk_v3), 5),
+            ("GET", "/fapi/v2/balance"): _signed(
+                lambda _params: account_payloads.balance(self._account, exchange.view.mark), 5
+            ),
+            ("GET", "/fapi/v3/balance"): _signed(
+                lambda _params: account_payloads.balance(self._account, exchange.view.mark), 5
+            ),
+            ("GET", "/fapi/v2/positionRisk"): _signed(self._of_symbol(account_payloads.position_risk_v2), 5),
+            ("GET", "/fapi/v3/positionRisk"): _signed(self._of_symbol(account_payloads.position_risk_v3), 5),
             ("GET", "/fapi/v1/income"): _signed(self.income, 30),
             ("GET", "/fapi/v1/apiTradingStatus"): _signed(self.trading_status, _by_symbol(1, 10)),
         }
@@ -112,8 +115,10 @@ class AccountEndpoints:
             ("POST", "/fapi/v1/multiAssetsMargin"): _signed(_set_multi_assets, 1),
             ("GET", "/fapi/v1/feeBurn"): _signed(lambda _params: {"feeBurn": False}, 30),
             ("GET", "/fapi/v1/commissionRate"): _signed(self.commission_rate, 20),
-            ("GET", "/fapi/v1/symbolConfig"): _signed(lambda _params: [told.symbol_config(self._account)], 5),
-            ("GET", "/fapi/v1/accountConfig"): _signed(lambda _params: told.account_config(), 5),
+            ("GET", "/fapi/v1/symbolConfig"): _signed(
+                lambda _params: [account_payloads.symbol_config(self._account)], 5
+            ),
+            ("GET", "/fapi/v1/accountConfig"): _signed(lambda _params: account_payloads.account_config(), 5),
         }
 
     def _listen_key(self) -> EndpointTable:
@@ -125,92 +130,92 @@ class AccountEndpoints:
         }
 
     def place(self, params: Mapping[str, Any]) -> Any:
-        new = orders.new_order(params, self._symbol)
+        new = order_requests.parse_new_order(params, self._symbol)
         accepted, order = self._exchange.place(new)
-        if new.answer == "ACK":
-            return accepted_answer(accepted, self._texts)
-        return order_answer(order, self._texts)
+        if new.response_type == "ACK":
+            return accepted_answer(accepted, self._format)
+        return order_answer(order, self._format)
 
     def modify(self, params: Params) -> Any:
-        return order_answer(self._exchange.modify(orders.amendment(params, self._symbol)), self._texts)
+        return order_answer(self._exchange.modify(order_requests.parse_amendment(params, self._symbol)), self._format)
 
     def cancel(self, params: Params) -> Any:
-        return order_answer(self._exchange.cancel(orders.order_ref(params, self._symbol)), self._texts)
+        return order_answer(self._exchange.cancel(order_requests.parse_order_ref(params, self._symbol)), self._format)
 
     def query(self, params: Params) -> Any:
-        return order_row(self._exchange.find(orders.order_ref(params, self._symbol)), self._texts)
+        return order_row(self._exchange.find(order_requests.parse_order_ref(params, self._symbol)), self._format)
 
     def open_order(self, params: Params) -> Any:
-        found = self._exchange.find(orders.order_ref(params, self._symbol))
-        if found.order_id not in self._account.open:
+        order = self._exchange.find(order_requests.parse_order_ref(params, self._symbol))
+        if order.order_id not in self._account.open:
             raise ApiError.of(-2013)
-        return order_row(found, self._texts)
+        return order_row(order, self._format)
 
     def open_orders(self, params: Params) -> Any:
-        orders.check_symbol(params, self._symbol, required=False)
-        return open_orders(self._account, self._texts)
+        order_requests.check_symbol(params, self._symbol, required=False)
+        return open_orders(self._account, self._format)
 
     def place_batch(self, params: Params) -> Any:
-        asked = _listed(params, "batchOrders", MOST_IN_A_BATCH)
-        return [self._one_of_batch(self.place, found) for found in asked]
+        batch = _parse_list(params, "batchOrders", MAX_BATCH_ORDERS)
+        return [self._batch_item(self.place, item) for item in batch]
 
     def modify_batch(self, params: Params) -> Any:
-        asked = _listed(params, "batchOrders", MOST_IN_A_BATCH)
-        return [self._one_of_batch(self.modify, found) for found in asked]
+        batch = _parse_list(params, "batchOrders", MAX_BATCH_ORDERS)
+        return [self._batch_item(self.modify, item) for item in batch]
 
     def cancel_batch(self, params: Params) -> Any:
-        orders.check_symbol(params, self._symbol)
-        # The venue takes these two names in small letters too, and some clients write them so.
+        order_requests.check_symbol(params, self._symbol)
+        # Binance accepts these two names in lower case too, and some clients send them so.
         names = {name.lower(): name for name in ("orderIdList", "origClientOrderIdList")}
         params = {names.get(name, name): value for name, value in params.items()}
         by_id = "orderIdList" in params
-        asked = _listed(params, "orderIdList" if by_id else "origClientOrderIdList", MOST_CANCELED_IN_A_BATCH)
+        ids = _parse_list(params, "orderIdList" if by_id else "origClientOrderIdList", MAX_BATCH_CANCELS)
         key = "orderId" if by_id else "origClientOrderId"
-        return [self._one_of_batch(self.cancel, {"symbol": self._symbol, key: str(found)}) for found in asked]
+        return [self._batch_item(self.cancel, {"symbol": self._symbol, key: str(order_id)}) for order_id in ids]
 
-    def _one_of_batch(self, answer: Callable[[Any], Any], params: Any) -> Any:
+    def _batch_item(self, handler: Callable[[Any], Any], params: Any) -> Any:
         try:
             if not isinstance(params, dict):
                 raise ApiError.malformed("batchOrders")
-            return answer(params)
-        except ApiError as refusal:
-            return refusal.body()
+            return handler(params)
+        except ApiError as error:
+            return error.body()
 
     def cancel_all(self, params: Params) -> Any:
-        orders.check_symbol(params, self._symbol)
+        order_requests.check_symbol(params, self._symbol)
         self._exchange.cancel_all()
         return _canceled_all(params)
 
     def count_down(self, params: Params) -> Any:
-        """Cancel all open orders after a while, unless asked again before; 0: not any more."""
-        orders.check_symbol(params, self._symbol)
+        """Start a countdown to the cancel of all open orders; a new request restarts it, 0 ends it."""
+        order_requests.check_symbol(params, self._symbol)
         wait_ms = parse_optional_integer(params, "countdownTime")
         if wait_ms is None:
             raise ApiError.missing("countdownTime")
         if self._countdown:
             self._countdown.cancel()
-        self._countdown = self._over_in(wait_ms / 1000) if wait_ms else None
+        self._countdown = self._start_countdown(wait_ms / 1000) if wait_ms else None
         return {"symbol": self._symbol, "countdownTime": str(wait_ms)}
 
-    def _over_in(self, seconds: float) -> asyncio.TimerHandle:
-        return asyncio.get_running_loop().call_later(seconds, self._counted_down)
+    def _start_countdown(self, seconds: float) -> asyncio.TimerHandle:
+        return asyncio.get_running_loop().call_later(seconds, self._on_countdown)
 
-    def _counted_down(self) -> None:
+    def _on_countdown(self) -> None:
         self._countdown = None
         try:
             self._exchange.cancel_all()
         except ApiError:
-            self._countdown = self._over_in(RETRY_SECONDS)
+            self._countdown = self._start_countdown(RETRY_SECONDS)
 
     def all_orders(self, params: Params) -> Any:
-        return all_orders(self._account, orders.order_history(params, self._symbol), self._texts)
+        return all_orders(self._account, order_requests.parse_order_history(params, self._symbol), self._format)
 
     def user_trades(self, params: Params) -> Any:
-        return user_trades(self._account, orders.trade_history(params, self._symbol), self._texts)
+        return user_trades(self._account, order_requests.parse_trade_history(params, self._symbol), self._format)
 
     def income(self, params: Params) -> Any:
-        """Ascending; the latest rows unless the request says where to begin, or for which page."""
-        orders.check_symbol(params, self._symbol, required=False)
+        """Ascending; the latest rows unless the request has a start time or a page."""
+        order_requests.check_symbol(params, self._symbol, required=False)
         kind = params.get("incomeType")
         if kind is not None and kind not in INCOME_TYPES:
             raise ApiError.invalid("incomeType")
@@ -218,35 +223,35 @@ class AccountEndpoints:
         if start is not None and end is not None and start > end:
             raise ApiError.of(-1023)
         limit, page = parse_integer(params, "limit", 100, 1, 1000), parse_integer(params, "page", 1, 1, 10**6)
-        found = [
+        rows = [
             row
-            for row in told.income(self._account)
+            for row in account_payloads.income(self._account)
             if kind in (None, row["incomeType"])
             and (start is None or row["time"] >= start)
             and (end is None or row["time"] <= end)
         ]
-        return found[-limit:] if start is None and "page" not in params else found[limit * (page - 1) : limit * page]
+        return rows[-limit:] if start is None and "page" not in params else rows[limit * (page - 1) : limit * page]
 
     def trading_status(self, params: Params) -> Any:
-        orders.check_symbol(params, self._symbol, required=False)
-        return told.trading_status(self._account)
+        order_requests.check_symbol(params, self._symbol, required=False)
+        return account_payloads.trading_status(self._account)
 
     def set_leverage(self, params: Params) -> Any:
-        self._exchange.set_leverage(orders.leverage(params, self._symbol))
-        return told.leverage(self._account)
+        self._exchange.set_leverage(order_requests.parse_leverage(params, self._symbol))
+        return account_payloads.leverage(self._account)
 
     def leverage_bracket(self, params: Params) -> Any:
-        orders.check_symbol(params, self._symbol, required=False)
-        return [told.leverage_bracket(self._symbol)]
+        order_requests.check_symbol(params, self._symbol, required=False)
+        return [account_payloads.leverage_bracket(self._symbol)]
 
     def set_margin_type(self, params: Params) -> Any:
-        if orders.margin_type(params, self._symbol) == "CROSSED":
+        if order_requests.parse_margin_type(params, self._symbol) == "CROSSED":
             raise ApiError.of(-4046)
         raise ApiError.of(-4084)
 
     def change_margin(self, params: Params) -> Any:
-        """Of an isolated position, which there never is."""
-        orders.check_symbol(params, self._symbol)
+        """For isolated positions only, which never exist here."""
+        order_requests.check_symbol(params, self._symbol)
         for name in ("amount", "type"):
             if not params.get(name):
                 raise ApiError.missing(name)
@@ -254,8 +259,8 @@ class AccountEndpoints:
         raise ApiError.of(-4054 if adds else -4051)
 
     def commission_rate(self, params: Params) -> Any:
-        orders.check_symbol(params, self._symbol)
-        return told.commission_rate(self._account)
+        order_requests.check_symbol(params, self._symbol)
+        return account_payloads.commission_rate(self._account)
 
     def renew_listen_key(self, _params: Params) -> Any:
         if not self._users.renew():
@@ -263,47 +268,47 @@ class AccountEndpoints:
         return {"listenKey": self._users.issue()}
 
     def close_listen_key(self, _params: Params) -> Any:
-        self._users.close()
+        self._users.revoke()
         return {}
 
-    def _none_of_symbol(self, *, required: bool) -> Answer:
-        def answer(params: Params) -> Any:
-            orders.check_symbol(params, self._symbol, required=required)
+    def _none_of_symbol(self, *, required: bool) -> Handler:
+        def handler(params: Params) -> Any:
+            order_requests.check_symbol(params, self._symbol, required=required)
             return []
 
-        return answer
+        return handler
 
-    def _of_symbol(self, build: Callable[..., Any]) -> Answer:
-        def answer(params: Params) -> Any:
-            orders.check_symbol(params, self._symbol, required=False)
-            return build(self._account, self._exchange.view.mark, self._texts)
+    def _of_symbol(self, build: Callable[..., Any]) -> Handler:
+        def handler(params: Params) -> Any:
+            order_requests.check_symbol(params, self._symbol, required=False)
+            return build(self._account, self._exchange.view.mark, self._format)
 
-        return answer
-
-
-def _signed(answer: Answer, weight: int | Callable[[Params], int]) -> Endpoint:
-    return Endpoint(answer, weight, "signed")
+        return handler
 
 
-def _trade(answer: Answer, weight: int, orders: int = 0) -> Endpoint:
-    return Endpoint(answer, weight, "signed", orders=orders, slow=True)
+def _signed(handler: Handler, weight: int | Callable[[Params], int]) -> Endpoint:
+    return Endpoint(handler, weight, "signed")
 
 
-def _by_symbol(one: int, every: int) -> Callable[[Params], int]:
-    return lambda params: one if "symbol" in params else every
+def _trade(handler: Handler, weight: int, orders: int = 0) -> Endpoint:
+    return Endpoint(handler, weight, "signed", orders=orders, slow=True)
+
+
+def _by_symbol(symbol_weight: int, all_weight: int) -> Callable[[Params], int]:
+    return lambda params: symbol_weight if "symbol" in params else all_weight
 
 
 def _no_algo_orders(_params: Params) -> Any:
     raise ApiError.of(-1116)
 
 
-def _no_such_algo_order(code: int) -> Answer:
-    def answer(params: Params) -> Any:
+def _no_such_algo_order(code: int) -> Handler:
+    def handler(params: Params) -> Any:
         if not (params.get("algoId") or params.get("clientAlgoId")):
             raise ApiError.neither("algoId", "clientAlgoId")
         raise ApiError.of(code)
 
-    return answer
+    return handler
 
 
 def _canceled_all(_params: Params) -> Any:
@@ -311,30 +316,30 @@ def _canceled_all(_params: Params) -> Any:
 
 
 def _set_dual_side(params: Params) -> Any:
-    if orders.dual_side(params):
+    if order_requests.parse_dual_side(params):
         raise ApiError.of(-4084)
     raise ApiError.of(-4059)
 
 
 def _set_multi_assets(params: Params) -> Any:
-    asked = params.get("multiAssetsMargin", "").lower()
-    if not asked:
+    requested = params.get("multiAssetsMargin", "").lower()
+    if not requested:
         raise ApiError.missing("multiAssetsMargin")
-    if asked not in ("true", "false"):
+    if requested not in ("true", "false"):
         raise ApiError.invalid("multiAssetsMargin")
-    raise ApiError.of(-4084 if asked == "true" else -4171)
+    raise ApiError.of(-4084 if requested == "true" else -4171)
 
 
-def _listed(params: Params, name: str, most: int) -> list[Any]:
-    """A parameter that is a JSON list of 1 to `most`."""
+def _parse_list(params: Params, name: str, max_items: int) -> list[Any]:
+    """Parse a parameter that is a JSON list of 1 to `max_items` items."""
     if not params.get(name):
         raise ApiError.missing(name)
     try:
-        found = from_json(params[name])
+        items = from_json(params[name])
     except ValueError:
         raise ApiError.malformed(name) from None
-    if not isinstance(found, list):
+    if not isinstance(items, list):
         raise ApiError.malformed(name)
-    if not 0 < len(found) <= most:
+    if not 0 < len(items) <= max_items:
         raise ApiError.of(-4082)
-    return found
+    return items

@@ -1,4 +1,4 @@
-"""REST endpoints that tell of the market. Weights are Binance's."""
+"""REST endpoints of the market. Weights are Binance's."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -9,12 +9,12 @@ from opslab.venue.api_error import ApiError
 from opslab.venue.market.klines import INTERVALS, Kline
 from opslab.venue.market.market import Market, MarketTrade
 from opslab.venue.market.payloads import MarketPayloads
-from opslab.venue.transport.endpoint import Endpoint, Params, EndpointTable, parse_optional_integer, parse_integer
+from opslab.venue.transport.endpoint import Endpoint, EndpointTable, Params, parse_integer, parse_optional_integer
 from opslab.venue.transport.rate_limits import exchange_info_limits
 
 DEPTH_LIMITS = {5: 2, 10: 2, 20: 2, 50: 2, 100: 5, 500: 10, 1000: 20}
-"""Limit to weight; no others are taken."""
-MOST_KLINES = 1500
+"""Weight of each allowed limit."""
+MAX_KLINES = 1500
 
 
 class MarketEndpoints:
@@ -47,14 +47,16 @@ class MarketEndpoints:
             ("GET", path + "continuousKlines"): Endpoint(self.continuous_klines, _klines_weight),
             ("GET", path + "markPriceKlines"): Endpoint(self.mark_price_klines, _klines_weight),
             ("GET", path + "indexPriceKlines"): Endpoint(self.index_price_klines, _klines_weight),
-            ("GET", path + "ticker/24hr"): Endpoint(self._each("rest_ticker"), _by_symbol(1, 40)),
-            ("GET", path + "ticker/price"): Endpoint(self._each("rest_price"), _by_symbol(1, 2)),
-            ("GET", "/fapi/v2/ticker/price"): Endpoint(self._each("rest_price"), _by_symbol(1, 2)),
+            ("GET", path + "ticker/24hr"): Endpoint(self._ticker(self._payloads.rest_ticker), _by_symbol(1, 40)),
+            ("GET", path + "ticker/price"): Endpoint(self._ticker(self._payloads.rest_price), _by_symbol(1, 2)),
+            ("GET", "/fapi/v2/ticker/price"): Endpoint(self._ticker(self._payloads.rest_price), _by_symbol(1, 2)),
             ("GET", path + "ticker/bookTicker"): Endpoint(self.book_ticker, _by_symbol(2, 5)),
-            # Funding is not simulated, so that none was ever due.
+            # Funding is not simulated, so that these lists are empty.
             ("GET", path + "fundingRate"): Endpoint(lambda _params: []),
             ("GET", path + "fundingInfo"): Endpoint(lambda _params: []),
-            ("GET", path + "premiumIndex"): Endpoint(self._each("rest_premium_index"), _by_symbol(1, 10)),
+            ("GET", path + "premiumIndex"): Endpoint(
+                self._ticker(self._payloads.rest_premium_index), _by_symbol(1, 10)
+            ),
             ("GET", path + "rateLimit/order"): Endpoint(self.order_limits, 1, "signed"),
         }
 
@@ -97,7 +99,7 @@ class MarketEndpoints:
 
     def agg_trades(self, params: Params) -> Any:
         check_symbol(params, self._symbol)
-        found: list[MarketTrade] = list(
+        trades: list[MarketTrade] = list(
             self._market.trades(
                 parse_integer(params, "limit", 500, 1, 1000),
                 parse_optional_integer(params, "fromId"),
@@ -105,7 +107,7 @@ class MarketEndpoints:
                 parse_optional_integer(params, "endTime"),
             )
         )
-        return self._payloads.rest_agg_trades(found)
+        return self._payloads.rest_agg_trades(trades)
 
     def klines(self, params: Params) -> Any:
         check_symbol(params, self._symbol)
@@ -128,7 +130,7 @@ class MarketEndpoints:
         return self._payloads.rest_price_klines(self._klines(params))
 
     def _check_pair(self, params: Params) -> None:
-        """A perpetual contract's pair has the name of its symbol."""
+        """The pair of a perpetual contract has the name of its symbol."""
         if not params.get("pair"):
             raise ApiError.missing("pair")
         if params["pair"].upper() != self._symbol:
@@ -143,28 +145,27 @@ class MarketEndpoints:
         start, end = parse_optional_integer(params, "startTime"), parse_optional_integer(params, "endTime")
         if start is not None and end is not None and start > end:
             raise ApiError.of(-1023)
-        limit = parse_integer(params, "limit", 500, 1, MOST_KLINES)
+        limit = parse_integer(params, "limit", 500, 1, MAX_KLINES)
         return self._market.klines.rows(interval, limit, start, end)
 
     def book_ticker(self, params: Params) -> Any:
-        named = check_symbol(params, self._symbol, required=False)
-        found = self._payloads.rest_book_ticker()
-        return found if named else [found]
+        is_named = check_symbol(params, self._symbol, required=False)
+        ticker = self._payloads.rest_book_ticker()
+        return ticker if is_named else [ticker]
 
-    def _each(self, name: str) -> Callable[[Params], Any]:
-        """One object for the symbol that is named; a list of all there are, which is one, without."""
-        build: Callable[[int], Any] = getattr(self._payloads, name)
+    def _ticker(self, build: Callable[[int], Any]) -> Callable[[Params], Any]:
+        """With a symbol in the request one object, otherwise a list of one: there is one symbol."""
 
-        def answer(params: Params) -> Any:
-            named = check_symbol(params, self._symbol, required=False)
-            found = build(self._now_ms())
-            return found if named else [found]
+        def handler(params: Params) -> Any:
+            is_named = check_symbol(params, self._symbol, required=False)
+            ticker = build(self._now_ms())
+            return ticker if is_named else [ticker]
 
-        return answer
+        return handler
 
 
-def _by_symbol(one: int, every: int) -> Callable[[Params], int]:
-    return lambda params: one if "symbol" in params else every
+def _by_symbol(symbol_weight: int, all_weight: int) -> Callable[[Params], int]:
+    return lambda params: symbol_weight if "symbol" in params else all_weight
 
 
 def _klines_weight(params: Params) -> int:

@@ -1,1 +1,1 @@
-"""Faults on demand: one a file, named in `registry.py`, held and let go by `faults.py`."""
+"""Fault injection: one module per fault in `kinds/`, listed in `registry.py`, started and ended by `controller.py`."""

@@ -1,4 +1,4 @@
-"""The faults there are, as they are told."""
+"""The list of all faults, as `tc venue fault list` and the control socket give it."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from opslab.venue.faults.registry import FAULTS
 
 
 def fault_catalog() -> list[dict[str, Any]]:
-    """Name, what it does, and its terms with defaults and meaning; ready for JSON."""
+    """Each fault's name, summary and terms, with their defaults and descriptions; ready for JSON."""
     return [
         {
             "name": fault.name,

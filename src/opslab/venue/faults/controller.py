@@ -1,4 +1,4 @@
-"""Faults that are held: begun, ended, and ended by themselves when nobody is left to do it."""
+"""Start and stop faults. A fault ends on request, with its owner, after its time, or with the venue."""
 
 import asyncio
 import traceback
@@ -13,25 +13,23 @@ from pydantic_core import from_json
 from opslab.errors import NotFound, Usage
 from opslab.model.primitives.ids import nearest, shown
 from opslab.venue.event_log import EventLogger
-from opslab.venue.faults.fault import Fault, MessageTerms, FaultTarget
+from opslab.venue.faults.fault import Fault, FaultTarget, MessageTerms
 from opslab.venue.faults.registry import FAULTS
 from opslab.venue.transport.market_streams import is_served
 
-MAX_SECONDS = 3_600.0
-MAX_HELD = 100
+MAX_FAULT_SECONDS = 3_600.0
+MAX_ACTIVE_FAULTS = 100
 
 
 @dataclass(slots=True)
 class ActiveFault:
-    """A fault that is there."""
-
     number: int
     name: str
     terms: dict[str, Any]
     owner: object | None
-    """With whom it ends."""
+    """The fault ends when this is given to `stop_owned_by`; None: it has no owner."""
     until: float | None
-    """When it ends by itself, by the loop's clock; None for what is over at once."""
+    """Loop time at which it ends by itself; None for an immediate fault."""
     block: AsyncExitStack
     timer: asyncio.TimerHandle | None = None
 
@@ -40,131 +38,131 @@ class ActiveFault:
 
 
 class FaultController:
-    """All that are held in one venue. Each begin and end is said, stamped by who writes it down."""
+    """The active faults of one venue. Each start and end is logged; the event log adds the time."""
 
     def __init__(self, target: FaultTarget, log_event: EventLogger) -> None:
         self._target = target
         self._log_event = log_event
-        self._held: dict[int, ActiveFault] = {}
-        self._last = 0
+        self._active: dict[int, ActiveFault] = {}
+        self._last_number = 0
         self._ending: set[asyncio.Task[None]] = set()
 
     async def start(self, name: str, terms: Mapping[str, Any], seconds: float, owner: object | None) -> ActiveFault:
-        """Begin one. It ends by `stop`, with its owner, or after `seconds`. Raises Usage."""
-        fault = known(name)
-        if not 0 < seconds <= MAX_SECONDS:
-            raise Usage(f"a fault lasts above 0 and at most {MAX_SECONDS:.0f} s, not {seconds}")
-        if len(self._held) >= MAX_HELD:
-            raise Usage(f"{MAX_HELD} faults are held already", hint="stop some of them")
-        found = validate_terms(fault, terms)
-        self._check_stream(name, found)
-        self._last += 1
-        number = self._last
+        """Start a fault. It ends by `stop`, with its owner, or after `seconds`. Raises Usage."""
+        fault = find_fault(name)
+        if not 0 < seconds <= MAX_FAULT_SECONDS:
+            raise Usage(f"a fault lasts more than 0 and at most {MAX_FAULT_SECONDS:.0f} s, not {seconds}")
+        if len(self._active) >= MAX_ACTIVE_FAULTS:
+            raise Usage(f"{MAX_ACTIVE_FAULTS} faults are active already", hint="stop some of them")
+        valid_terms = validate_terms(fault, terms)
+        self._check_stream(name, valid_terms)
+        self._last_number += 1
+        number = self._last_number
         block = AsyncExitStack()
-        self._log_event("fault begun", {"fault": name, "number": number, "terms": found.model_dump()})
+        self._log_event("fault begun", {"fault": name, "number": number, "terms": valid_terms.model_dump()})
         try:
-            await block.enter_async_context(fault.hold(self._target, found))
+            await block.enter_async_context(fault.inject(self._target, valid_terms))
         except BaseException:
-            self._log_event("fault ended", {"fault": name, "number": number, "reason": "it could not begin"})
+            self._log_event("fault ended", {"fault": name, "number": number, "reason": "failed to start"})
             raise
         loop = asyncio.get_running_loop()
         until = None if fault.is_immediate else loop.time() + seconds
-        held = self._held[number] = ActiveFault(number, name, found.model_dump(), owner, until, block)
+        active = self._active[number] = ActiveFault(number, name, valid_terms.model_dump(), owner, until, block)
         if until is None:
-            await self._end(held, "it is over at once")
+            await self._end(active, "immediate")
         else:
-            held.timer = loop.call_at(until, self._expire, held)
-        return held
+            active.timer = loop.call_at(until, self._expire, active)
+        return active
 
     async def stop(self, number: int) -> ActiveFault:
         """Raises NotFound."""
-        held = self._held.get(number)
-        if held is None:
-            raise NotFound(f"fault {number} is not held")
-        await self._end(held, "stopped")
-        return held
+        active = self._active.get(number)
+        if active is None:
+            raise NotFound(f"fault {number} is not active")
+        await self._end(active, "stopped")
+        return active
 
-    async def stop_all(self, why: str) -> int:
-        """How many there were."""
-        found = list(self._held.values())
-        for held in reversed(found):
-            await self._end(held, why)
-        return len(found)
+    async def stop_all(self, reason: str) -> int:
+        """Stop every fault; the number of faults stopped."""
+        faults = list(self._active.values())
+        for active in reversed(faults):
+            await self._end(active, reason)
+        return len(faults)
 
-    async def leave(self, owner: object) -> None:
-        """Who asked is gone, and so are the faults that were to last as long."""
-        for held in [held for held in self._held.values() if held.owner is owner]:
-            await self._end(held, "who asked is gone")
+    async def stop_owned_by(self, owner: object) -> None:
+        """Stop the faults of a client that has disconnected."""
+        for active in [active for active in self._active.values() if active.owner is owner]:
+            await self._end(active, "client disconnected")
 
-    def held(self) -> list[ActiveFault]:
-        return list(self._held.values())
+    def active_faults(self) -> list[ActiveFault]:
+        return list(self._active.values())
 
     def _check_stream(self, name: str, terms: Any) -> None:
-        """A stream that is not served would be waited for in vain. Raises Usage."""
+        """Raises Usage for a stream that is not served: the fault would never have an effect."""
         stream = terms.stream if isinstance(terms, MessageTerms) else None
         if stream is not None and not is_served(stream, self._target.exchange.instrument.symbol):
-            raise Usage(f"fault {name}: stream {shown(stream)} is not served", hint="such as btcusdt@kline_1m")
+            raise Usage(f"fault {name}: stream {shown(stream)} is not served", hint="example: btcusdt@kline_1m")
 
-    def _expire(self, held: ActiveFault) -> None:
-        task = asyncio.ensure_future(self._end(held, "its time is over"))
+    def _expire(self, active: ActiveFault) -> None:
+        task = asyncio.ensure_future(self._end(active, "expired"))
         self._ending.add(task)
         task.add_done_callback(self._ending.discard)
 
-    async def _end(self, held: ActiveFault, why: str) -> None:
-        if self._held.pop(held.number, None) is None:
+    async def _end(self, active: ActiveFault, reason: str) -> None:
+        if self._active.pop(active.number, None) is None:
             return
-        if held.timer:
-            held.timer.cancel()
+        if active.timer:
+            active.timer.cancel()
         try:
-            await held.block.aclose()
-        except Exception as bug:  # noqa: BLE001  (the others must end all the same)
+            await active.block.aclose()
+        except Exception as bug:  # noqa: BLE001  (the other faults must end nevertheless)
             self._log_event("bug", {"traceback": "".join(traceback.format_exception(bug))})
-        self._log_event("fault ended", {"fault": held.name, "number": held.number, "reason": why})
+        self._log_event("fault ended", {"fault": active.name, "number": active.number, "reason": reason})
 
 
-def known(name: str) -> Fault[Any]:
-    """Raises Usage with the nearest names."""
-    found = FAULTS.get(name)
-    if found is None:
+def find_fault(name: str) -> Fault[Any]:
+    """Raises Usage, with the nearest names, for an unknown fault."""
+    fault = FAULTS.get(name)
+    if fault is None:
         close = nearest(name, FAULTS)
         guess = f"; did you mean {', '.join(close)}?" if close else ""
-        raise Usage(f"fault {shown(name)} is not known{guess}", hint=f"known: {', '.join(FAULTS)}")
-    return found
+        raise Usage(f"unknown fault {shown(name)}{guess}", hint=f"known: {', '.join(FAULTS)}")
+    return fault
 
 
 def parse_terms(name: str, texts: Mapping[str, str]) -> dict[str, Any]:
     """A fault's terms, each given as text. Raises Usage."""
-    fault = known(name)
-    given: dict[str, Any] = dict(texts)
+    fault = find_fault(name)
+    values: dict[str, Any] = dict(texts)
     for term, text in texts.items():
         try:
             f"{term}{text}".encode()
         except UnicodeEncodeError:
             raise Usage(f"fault {name}: {shown(term)}: not UTF-8") from None
     try:
-        fault.terms.model_validate(given)
+        fault.terms.model_validate(values)
     except ValidationError as error:
-        for place in {error["loc"][0] for error in error.errors()} & given.keys():
-            given[str(place)] = _value(given[str(place)])
-    return dict(validate_terms(fault, given).model_dump())
+        for location in {error["loc"][0] for error in error.errors()} & values.keys():
+            values[str(location)] = _parse_value(values[str(location)])
+    return dict(validate_terms(fault, values).model_dump())
 
 
-def _value(text: str) -> Any:
-    """What is no text by its type."""
+def _parse_value(text: str) -> Any:
+    """The JSON value of a term that is not of text type."""
     try:
         return from_json(text)
     except ValueError:
         return text
 
 
-def validate_terms(fault: Fault[Any], given: Mapping[str, Any]) -> Any:
-    """Raises Usage."""
+def validate_terms(fault: Fault[Any], values: Mapping[str, Any]) -> Any:
+    """The fault's terms, with defaults filled in. Raises Usage."""
     try:
-        return fault.terms.model_validate(dict(given))
+        return fault.terms.model_validate(dict(values))
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or "terms"
+        term = ".".join(str(part) for part in first["loc"]) or "terms"
         names = ", ".join(fault.terms.model_fields) or "none"
         if first["type"] == "extra_forbidden":
-            raise Usage(f"fault {fault.name} has no term {shown(place)}", hint=f"its terms: {names}") from None
-        raise Usage(f"fault {fault.name}: {place}: {first['msg']}", hint=f"its terms: {names}") from None
+            raise Usage(f"fault {fault.name} has no term {shown(term)}", hint=f"its terms: {names}") from None
+        raise Usage(f"fault {fault.name}: {term}: {first['msg']}", hint=f"its terms: {names}") from None

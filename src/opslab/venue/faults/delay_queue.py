@@ -1,4 +1,4 @@
-"""Messages that a fault holds back: in their order, bounded, and all of them let go when it is over."""
+"""Bounded queues for messages that a fault delays. Order is kept; all messages are released when the fault ends."""
 
 import asyncio
 from collections import deque
@@ -6,78 +6,81 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from opslab.venue.fault_hooks import Message, MessageHook, Receiver, FaultHooks
+from opslab.venue.fault_hooks import FaultHooks, Message, MessageHook, Receiver
 
-MAX_BYTES = 64 << 20
-"""What may wait for one connection; one for which more waits is let go."""
+MAX_DELAYED_BYTES = 64 << 20
+"""Per connection; a connection with more delayed bytes is reset."""
 
 
 @dataclass(slots=True)
-class _Lane:
+class _DelayQueue:
     waiting: deque[tuple[float, Message]] = field(default_factory=deque)
-    """With when each is due, by the loop's clock."""
+    """(loop time at which it is due, message)."""
     size_bytes: int = 0
     timer: asyncio.TimerHandle | None = None
 
 
 class DelayQueues:
-    """One for each connection. What leaves a lane goes on to the faults that began later, and then to the client."""
+    """One queue per connection. A released message goes on to the faults that started later, then to the client."""
 
     def __init__(self, hooks: FaultHooks) -> None:
         self._hooks = hooks
-        self._lanes: dict[Receiver, _Lane] = {}
+        self._queues: dict[Receiver, _DelayQueue] = {}
 
     @contextmanager
-    def behind(self, hook: MessageHook) -> Iterator[None]:
-        """The hook is held while the block lasts; then nothing is held back any more."""
+    def installed(self, hook: MessageHook) -> Iterator[None]:
+        """Keep the hook installed while the block lasts; then release every delayed message."""
         self._hook = hook
-        with self._hooks.held(self._hooks.messages, hook):
+        with self._hooks.installed(self._hooks.messages, hook):
             try:
                 yield
             finally:
-                for lane in list(self._lanes.values()):
-                    self._let_go(lane, until=None)
+                for queue in list(self._queues.values()):
+                    self._release(queue, until=None)
 
-    def hold(self, message: Message, seconds: float) -> list[Message]:
-        """For a hook to return: the message itself when it need not wait. None overtakes another in its lane."""
-        lane = self._lanes.get(message.to)
-        if lane is None:
+    def delay(self, message: Message, seconds: float) -> list[Message]:
+        """The result for a hook to return: the message itself when it need not wait, else nothing.
+
+        A message with less delay does not overtake an earlier one of its connection.
+        """
+        queue = self._queues.get(message.receiver)
+        if queue is None:
             if seconds <= 0:
                 return [message]
-            lane = self._lanes[message.to] = _Lane()
+            queue = self._queues[message.receiver] = _DelayQueue()
         loop = asyncio.get_running_loop()
-        last = lane.waiting[-1][0] if lane.waiting else 0.0
-        lane.waiting.append((max(last, loop.time() + seconds), message))
-        lane.size_bytes += len(message.text)
-        if lane.size_bytes > MAX_BYTES:
-            self._forget(message.to)
-            message.to.drop("too much was held back")
-        elif lane.timer is None:
-            self._wake(lane)
+        last_due = queue.waiting[-1][0] if queue.waiting else 0.0
+        queue.waiting.append((max(last_due, loop.time() + seconds), message))
+        queue.size_bytes += len(message.text)
+        if queue.size_bytes > MAX_DELAYED_BYTES:
+            self._discard(message.receiver)
+            message.receiver.drop("too many delayed bytes")
+        elif queue.timer is None:
+            self._schedule(queue)
         return []
 
-    def _wake(self, lane: _Lane) -> None:
+    def _schedule(self, queue: _DelayQueue) -> None:
         loop = asyncio.get_running_loop()
-        lane.timer = loop.call_at(lane.waiting[0][0], self._let_go_due, lane)
+        queue.timer = loop.call_at(queue.waiting[0][0], self._release_due, queue)
 
-    def _let_go_due(self, lane: _Lane) -> None:
-        self._let_go(lane, until=lane.waiting[0][0])
+    def _release_due(self, queue: _DelayQueue) -> None:
+        self._release(queue, until=queue.waiting[0][0])
 
-    def _let_go(self, lane: _Lane, until: float | None) -> None:
-        if lane.timer:
-            lane.timer.cancel()
-            lane.timer = None
-        receiver = lane.waiting[0][1].to
-        while lane.waiting and (until is None or lane.waiting[0][0] <= until):
-            _, message = lane.waiting.popleft()
-            lane.size_bytes -= len(message.text)
+    def _release(self, queue: _DelayQueue, until: float | None) -> None:
+        if queue.timer:
+            queue.timer.cancel()
+            queue.timer = None
+        receiver = queue.waiting[0][1].receiver
+        while queue.waiting and (until is None or queue.waiting[0][0] <= until):
+            _, message = queue.waiting.popleft()
+            queue.size_bytes -= len(message.text)
             self._hooks.resume(message, self._hook)
-        if lane.waiting:
-            self._wake(lane)
+        if queue.waiting:
+            self._schedule(queue)
         else:
-            self._forget(receiver)
+            self._discard(receiver)
 
-    def _forget(self, receiver: Receiver) -> None:
-        lane = self._lanes.pop(receiver, None)
-        if lane and lane.timer:
-            lane.timer.cancel()
+    def _discard(self, receiver: Receiver) -> None:
+        queue = self._queues.pop(receiver, None)
+        if queue and queue.timer:
+            queue.timer.cancel()

@@ -1,4 +1,4 @@
-"""What a fault is: a name, its terms, and a block that holds it."""
+"""The definition of a fault: a name, its terms, and a context manager during which it is active."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager
@@ -13,20 +13,20 @@ from pydantic_core import from_json
 
 from opslab.model.primitives.record import Record
 from opslab.venue.exchange import Exchange
-from opslab.venue.fault_hooks import Message, Receiver, FaultHooks
+from opslab.venue.fault_hooks import FaultHooks, Message, Receiver
 from opslab.venue.transport.server import Server
 from opslab.venue.transport.sessions import Connection
 
 ConnectionSelector = Literal["all", "market", "user", "trading"]
 Share = Annotated[float, Field(gt=0, le=1)]
-"""Of the messages that are meant, chosen by the seed."""
+"""Share of the matching messages; the seed decides which of them."""
 Milliseconds = Annotated[int, Field(ge=1, le=600_000)]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 
 
 @dataclass(frozen=True, slots=True)
 class FaultTarget:
-    """What a fault can take hold of."""
+    """The parts of the venue that a fault can change."""
 
     hooks: FaultHooks
     server: Server
@@ -39,69 +39,69 @@ class FaultTarget:
 
 
 class ConnectionTerms(Record):
-    """Terms of a fault that befalls connections."""
+    """Terms of a fault that affects connections."""
 
     which: ConnectionSelector = Field(default="all", description="connections: all, market, user or trading")
 
 
 class MessageTerms(Record):
-    """Terms of a fault that befalls messages on their way to clients."""
+    """Terms of a fault that affects outgoing messages."""
 
     which: ConnectionSelector = Field(default="all", description="connections: all, market, user or trading")
-    stream: str | None = Field(default=None, description="of this stream alone, such as btcusdt@kline_1m")
-    share: Share = Field(default=1.0, description="share of the messages, chosen by the seed")
-    seed: int = Field(default=1, description="what is chosen depends on it")
+    stream: str | None = Field(default=None, description="only this stream, such as btcusdt@kline_1m")
+    share: Share = Field(default=1.0, description="share of the messages, selected by the seed")
+    seed: int = Field(default=1, description="seed of the random selection")
 
     def selector(self) -> Callable[[Message], bool]:
-        """Whether a message is meant."""
-        dice = self.dice("share")
+        """A function that tells whether the fault affects a message."""
+        random_number = self.random_numbers("share")
 
-        def meant(message: Message) -> bool:
+        def is_selected(message: Message) -> bool:
             if self.which not in ("all", message.kind) or self.stream not in (None, message.stream):
                 return False
-            return self.share == 1.0 or dice(message) < self.share
+            return self.share == 1.0 or random_number(message) < self.share
 
-        return meant
+        return is_selected
 
-    def dice(self, what: str) -> Callable[[Message], float]:
-        """A number from 0 to 1 for each message.
+    def random_numbers(self, purpose: str) -> Callable[[Message], float]:
+        """A function that draws a number from 0 to 1 for each message.
 
-        It depends on the seed, `what`, and how many messages of its stream were sent on its connection before: not on
-        what other clients do.
+        The number depends on the seed, on `purpose`, and on how many messages of its stream were sent on its connection
+        before; not on other clients.
         """
-        randoms: WeakKeyDictionary[Receiver, dict[str, Random]] = WeakKeyDictionary()
+        generators: WeakKeyDictionary[Receiver, dict[str, Random]] = WeakKeyDictionary()
 
-        def number(message: Message) -> float:
-            streams = randoms.setdefault(message.to, {})
+        def draw(message: Message) -> float:
+            streams = generators.setdefault(message.receiver, {})
             if message.stream not in streams:
-                streams[message.stream] = Random(f"{self.seed} {what} {message.kind} {message.stream}")
+                streams[message.stream] = Random(f"{self.seed} {purpose} {message.kind} {message.stream}")
             return streams[message.stream].random()
 
-        return number
+        return draw
 
 
 def is_fill(message: Message) -> bool:
-    """Whether it is word of a fill; a listen key that was chosen by message brings it to a market connection too."""
+    """Whether it reports a fill. A market connection gets such messages too when it subscribed to a listen key."""
     return '"e":"ORDER_TRADE_UPDATE"' in message.text and '"x":"TRADE"' in message.text
 
 
-def document_of(text: str) -> Any:
-    """Of a message; None when it is no JSON, as another fault may have made it."""
+def parse_document(text: str) -> Any:
+    """A message's JSON document; None when it is not JSON, which another fault can cause."""
     try:
         return from_json(text)
     except ValueError:
         return None
 
 
-def number_of(value: Any) -> Decimal | None:
-    """Of a field of a message, text or number; None when it is neither."""
+def parse_number(value: Any) -> Decimal | None:
+    """The number in a message's field, which may be text or number; None when it is neither."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
     try:
-        found = Decimal(str(value))
+        number = Decimal(str(value))
     except ArithmeticError:
         return None
-    return found if found.is_finite() else None
+    return number if number.is_finite() else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +109,7 @@ class Fault[Terms: Record]:
     name: str
     summary: str
     terms: type[Terms]
-    hold: Callable[[FaultTarget, Terms], AbstractAsyncContextManager[None]]
-    """The fault is there while the block lasts; one that is over at once has done its work when the block begins."""
+    inject: Callable[[FaultTarget, Terms], AbstractAsyncContextManager[None]]
+    """The fault is active while the block lasts; an immediate one has taken effect when the block begins."""
     is_immediate: bool = False
-    """It happens once, and there is nothing to undo."""
+    """It takes effect once, and there is nothing to undo."""

@@ -1,4 +1,4 @@
-"""The faults there are."""
+"""The registry of all faults."""
 
 from typing import Any
 

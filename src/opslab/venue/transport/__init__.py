@@ -1,1 +1,1 @@
-"""Sockets: listener, sessions, limits, signatures, streams. The home of aiohttp."""
+"""Network side of the venue: listener, sessions, rate limits, signatures, streams. The only user of aiohttp."""

@@ -1,4 +1,4 @@
-"""What an endpoint is: what it costs, who may ask, and what answers."""
+"""An endpoint: its weight, its security level and the function that answers."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -8,22 +8,23 @@ from opslab.venue.api_error import ApiError
 
 Params = Mapping[str, str]
 Security = Literal["none", "key", "signed"]
-"""`key`: the API key alone; `signed`: key, time and signature."""
+"""`key`: the API key alone; `signed`: key, timestamp and signature."""
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """`answer` takes the request's parameters and gives what is sent back, ready for JSON. It raises ApiError."""
+    """`answer` takes the request's parameters and returns the answer, ready for JSON. It raises ApiError."""
 
     answer: Callable[[Params], Any]
     weight: int | Callable[[Params], int] = 1
     security: Security = "none"
     orders: int = 0
-    """New orders that it counts as."""
+    """The number of new orders it counts as."""
     slow: bool = False
-    """It takes the venue's latency, where one was asked for."""
+    """Whether the venue's order latency applies to it."""
 
     def cost(self, params: Params) -> int:
+        """The request weight."""
         return self.weight if isinstance(self.weight, int) else self.weight(params)
 
 
@@ -31,18 +32,18 @@ EndpointTable = Mapping[tuple[str, str], Endpoint]
 """(method, path) to endpoint."""
 
 
-def parse_integer(params: Params, name: str, default: int, least: int, most: int) -> int:
-    """A whole number within bounds. Raises ApiError."""
+def parse_integer(params: Params, name: str, default: int, minimum: int, maximum: int) -> int:
+    """An integer within bounds, both included. Raises ApiError."""
     text = params.get(name)
     if text is None:
         return default
     if not (text.isascii() and text.isdigit() and len(text) <= 18):
         raise ApiError.malformed(name)
-    if not least <= int(text) <= most:
+    if not minimum <= int(text) <= maximum:
         raise ApiError.invalid(name)
     return int(text)
 
 
 def parse_optional_integer(params: Params, name: str) -> int | None:
-    """Raises ApiError for what is no whole number."""
+    """None when the parameter is absent. Raises ApiError when it is not an integer."""
     return parse_integer(params, name, 0, 0, 10**18) if name in params else None

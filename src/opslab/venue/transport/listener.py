@@ -1,4 +1,4 @@
-"""The port: how many may be connected, how long each may take to say what it wants, and when nobody is let in."""
+"""The venue's port: connection limit, request deadlines, and a pause during which connections are refused."""
 
 import asyncio
 import os
@@ -18,19 +18,21 @@ from opslab.venue.counters import Counters
 
 MAX_CONNECTIONS = 512
 FIRST_REQUEST_SECONDS = 10.0
-"""From a connection's begin to its first request."""
+"""Time allowed from the connect to the first request."""
 NEXT_REQUEST_SECONDS = 90.0
-"""From the end of a request's work to the next request; taking its answer counts in."""
+"""Time allowed from the end of a request's execution to the next request; it includes reading the answer."""
 BACKLOG = 512
 MIN_PORT = 10_000
-TRIES = 20
-_CLIENT_PORTS = Path("/proc/sys/net/ipv4/ip_local_port_range")
-_FULL = to_json(ApiError.of(-1008).body())
-_FULL_HEAD = f"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: {len(_FULL)}\r\n\r\n".encode()
+PORT_ATTEMPTS = 20
+_EPHEMERAL_PORTS = Path("/proc/sys/net/ipv4/ip_local_port_range")
+_OVERLOADED = to_json(ApiError.of(-1008).body())
+_OVERLOADED_HEAD = (
+    f"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: {len(_OVERLOADED)}\r\n\r\n".encode()
+)
 
 
-def cut(transport: asyncio.Transport) -> None:
-    """End a connection by a reset: for who takes nothing, the kernel would keep what it holds for long."""
+def reset_transport(transport: asyncio.Transport) -> None:
+    """Close a connection by a TCP reset; the kernel would keep the unread data of a client that reads nothing."""
     sock = transport.get_extra_info("socket")
     if sock is not None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -38,139 +40,140 @@ def cut(transport: asyncio.Transport) -> None:
 
 
 @dataclass(slots=True)
-class _Visit:
-    until: float | None
-    """When it is cut; None while its request is at work, or it has become a socket that has rules of its own."""
+class _Deadline:
+    at: float | None
+    """Loop time of the reset; None while a request is executed, or once the connection is a WebSocket: that has rules
+    of its own."""
 
 
 class Listener:
-    def __init__(self, inner: Callable[[], asyncio.Protocol], counters: Counters) -> None:
-        """inner: makes the protocol that serves one connection."""
-        self._inner = inner
+    def __init__(self, make_protocol: Callable[[], asyncio.Protocol], counters: Counters) -> None:
+        """make_protocol: makes the protocol that serves one connection."""
+        self._make_protocol = make_protocol
         self._counters = counters
-        self._visits: dict[asyncio.BaseTransport, _Visit] = {}
-        self._expected = 0
-        self._place = ("", 0)
-        self._listener: asyncio.Server | None = None
-        self._kept: socket.socket | None = None
-        """Keeps the port while nobody listens."""
-        self._deaf = 0
+        self._deadlines: dict[asyncio.BaseTransport, _Deadline] = {}
+        self._connections = 0
+        self._address = ("", 0)
+        self._server: asyncio.Server | None = None
+        self._reserved: socket.socket | None = None
+        """A bound socket that reserves the port while the listener is paused."""
+        self._pauses = 0
 
     def __len__(self) -> int:
-        return self._expected
+        return self._connections
 
     async def listen(self, host: str, port: int) -> int:
-        """The port, which was free when `port` is 0. Raises Environment."""
+        """Listen; returns the port, a free one when `port` is 0. Raises Environment."""
         try:
-            self._listener = await self._anywhere(host) if port == 0 else await self._at(host, port)
+            self._server = await self._listen_on_free_port(host) if port == 0 else await self._listen_at(host, port)
         except OSError as error:
             raise Environment(
                 f"cannot listen on {host}:{port}: {os.strerror(error.errno or 0).lower()}",
-                hint="take another port, or 0 for any free one",
+                hint="choose another port, or 0 for any free port",
             ) from None
-        self._place = (host, self._listener.sockets[0].getsockname()[1])
-        return self._place[1]
+        self._address = (host, self._server.sockets[0].getsockname()[1])
+        return self._address[1]
 
     async def stop_listening(self) -> None:
-        """Stop listening: who connects is refused. Connections that are open stay. Counted: see `hear_again`."""
-        self._deaf += 1
-        if self._listener is None:
+        """Refuse new connections; open connections stay. Calls are counted: see `resume_listening`."""
+        self._pauses += 1
+        if self._server is None:
             return
-        family = self._listener.sockets[0].family
-        self._listener.close()
-        self._listener = None
-        self._kept = socket.socket(family)
-        self._kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self._kept.bind(self._place)
+        family = self._server.sockets[0].family
+        self._server.close()
+        self._server = None
+        self._reserved = socket.socket(family)
+        self._reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._reserved.bind(self._address)
 
     async def resume_listening(self) -> None:
-        """Listen again, at the same place, when as many have asked for it as for silence."""
-        self._deaf -= 1
-        if self._deaf == 0 and self._kept is not None:
-            kept, self._kept = self._kept, None
-            self._listener = await self._listening()  # a port that is merely kept can be listened to by another socket
-            kept.close()
+        """Listen again at the same address, once every `stop_listening` has been matched by a call of this."""
+        self._pauses -= 1
+        if self._pauses == 0 and self._reserved is not None:
+            reserved, self._reserved = self._reserved, None
+            self._server = await self._create_server()  # another socket can listen on a port that is merely bound
+            reserved.close()
 
     def close(self) -> None:
-        """Let nobody in any more."""
-        for found in (self._listener, self._kept):
-            if found is not None:
-                found.close()
-        self._listener = self._kept = None
+        """Accept no more connections."""
+        for server in (self._server, self._reserved):
+            if server is not None:
+                server.close()
+        self._server = self._reserved = None
 
-    def at_work(self, transport: asyncio.BaseTransport | None) -> None:
-        """Its request is being dealt with."""
-        self._set(transport, None)
+    def request_started(self, transport: asyncio.BaseTransport | None) -> None:
+        """A request of the connection is being executed: no deadline applies."""
+        self._set_deadline(transport, None)
 
-    def done(self, transport: asyncio.BaseTransport | None) -> None:
-        """It may take its answer, and ask again."""
-        self._set(transport, asyncio.get_running_loop().time() + NEXT_REQUEST_SECONDS)
+    def request_finished(self, transport: asyncio.BaseTransport | None) -> None:
+        """The connection may read its answer and send the next request."""
+        self._set_deadline(transport, asyncio.get_running_loop().time() + NEXT_REQUEST_SECONDS)
 
     def reset_expired(self) -> None:
-        """Cut those that have taken too long. Called now and then."""
+        """Reset the connections whose deadline has passed. Called periodically."""
         now = asyncio.get_running_loop().time()
-        for transport, visit in list(self._visits.items()):
-            if visit.until is not None and now > visit.until:
+        for transport, deadline in list(self._deadlines.items()):
+            if deadline.at is not None and now > deadline.at:
                 self._counters.count("slow connections")
                 assert isinstance(transport, asyncio.Transport)
-                cut(transport)
+                reset_transport(transport)
 
-    async def _anywhere(self, host: str) -> asyncio.Server:
-        """At a port that the kernel gives to no client, so that it is still there for a venue that comes back."""
-        for port in sample(_own_ports(), TRIES):
+    async def _listen_on_free_port(self, host: str) -> asyncio.Server:
+        """On a port that the kernel assigns to no client, so that it is still free when the venue is restarted."""
+        for port in sample(_listening_ports(), PORT_ATTEMPTS):
             with suppress(OSError):
-                return await self._at(host, port)
-        return await self._at(host, 0)
+                return await self._listen_at(host, port)
+        return await self._listen_at(host, 0)
 
-    async def _at(self, host: str, port: int) -> asyncio.Server:
-        self._place = (host, port)
-        return await self._listening()
+    async def _listen_at(self, host: str, port: int) -> asyncio.Server:
+        self._address = (host, port)
+        return await self._create_server()
 
-    async def _listening(self) -> asyncio.Server:
+    async def _create_server(self) -> asyncio.Server:
         loop = asyncio.get_running_loop()
-        return await loop.create_server(self._visitor, *self._place, backlog=BACKLOG, reuse_address=True)
+        return await loop.create_server(self._new_connection, *self._address, backlog=BACKLOG, reuse_address=True)
 
-    def _visitor(self) -> asyncio.Protocol:
-        if self._expected >= MAX_CONNECTIONS:
+    def _new_connection(self) -> asyncio.Protocol:
+        if self._connections >= MAX_CONNECTIONS:
             self._counters.count("too many connections")
-            return _TurnedAway()
-        self._expected += 1
-        return _Visitor(self, self._inner())
+            return _RejectedConnection()
+        self._connections += 1
+        return _ClientConnection(self, self._make_protocol())
 
-    def _set(self, transport: asyncio.BaseTransport | None, until: float | None) -> None:
-        if transport is not None and (visit := self._visits.get(transport)):
-            visit.until = until
+    def _set_deadline(self, transport: asyncio.BaseTransport | None, at: float | None) -> None:
+        if transport is not None and (deadline := self._deadlines.get(transport)):
+            deadline.at = at
 
-    def came(self, transport: asyncio.BaseTransport) -> None:
-        self._visits[transport] = _Visit(asyncio.get_running_loop().time() + FIRST_REQUEST_SECONDS)
+    def connection_opened(self, transport: asyncio.BaseTransport) -> None:
+        self._deadlines[transport] = _Deadline(asyncio.get_running_loop().time() + FIRST_REQUEST_SECONDS)
 
-    def left(self, transport: asyncio.BaseTransport | None) -> None:
-        self._expected -= 1
+    def connection_closed(self, transport: asyncio.BaseTransport | None) -> None:
+        self._connections -= 1
         if transport is not None:
-            self._visits.pop(transport, None)
+            self._deadlines.pop(transport, None)
 
 
-def _own_ports() -> range:
-    """Below those that clients are given. Who knocks while nobody listens would now and then be given the port itself,
-    and nobody could listen there until it lets go."""
+def _listening_ports() -> range:
+    """The ports below the ephemeral range. A client that connects while nothing listens could be assigned the venue's
+    own port as its local port, and the venue could not listen there until that client closes."""
     with suppress(OSError, ValueError):
-        first = int(_CLIENT_PORTS.read_text().split()[0])
-        if first >= 2 * MIN_PORT:
-            return range(MIN_PORT, first)
+        first_ephemeral = int(_EPHEMERAL_PORTS.read_text().split()[0])
+        if first_ephemeral >= 2 * MIN_PORT:
+            return range(MIN_PORT, first_ephemeral)
     return range(MIN_PORT, 2 * MIN_PORT)
 
 
-class _Visitor(asyncio.Protocol):
-    """One connection, on its way to the protocol that serves it."""
+class _ClientConnection(asyncio.Protocol):
+    """One accepted connection: reports its begin and end to the listener, passes everything else on."""
 
     def __init__(self, listener: Listener, inner: asyncio.Protocol) -> None:
-        self._port_listener = listener
+        self._listener = listener
         self._transport: asyncio.BaseTransport | None = None
         self._inner = inner
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
-        self._port_listener.came(transport)
+        self._listener.connection_opened(transport)
         self._inner.connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
@@ -186,12 +189,14 @@ class _Visitor(asyncio.Protocol):
         self._inner.resume_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._port_listener.left(self._transport)
+        self._listener.connection_closed(self._transport)
         self._inner.connection_lost(exc)
 
 
-class _TurnedAway(asyncio.Protocol):
+class _RejectedConnection(asyncio.Protocol):
+    """A connection beyond the limit: it gets a 503 and is closed."""
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
-        transport.write(_FULL_HEAD + _FULL)
+        transport.write(_OVERLOADED_HEAD + _OVERLOADED)
         transport.close()

@@ -1,4 +1,4 @@
-"""Market streams: who gets which, and the messages by which a client chooses."""
+"""Market streams: subscriptions by path or message, and delivery of each message to the subscribers of its stream."""
 
 import asyncio
 import re
@@ -12,7 +12,7 @@ from opslab.venue.transport.sessions import Connection
 from opslab.venue.transport.user_data_stream import UserDataStream
 
 MAX_STREAMS = 1024
-"""Of one connection: Binance's own figure."""
+"""Per connection; Binance's own limit."""
 MARK_SPEEDS_MS = {"": 3000, "@1s": 1000}
 _DEPTH = re.compile(r"depth(5|10|20)?(?:@(0|100|250|500)ms)?")
 _UNKNOWN_METHOD = (
@@ -22,17 +22,20 @@ _UNKNOWN_METHOD = (
 
 
 def parse_depth_stream(kind: str) -> tuple[int | None, int] | None:
-    """(levels, None for the changes; milliseconds between pushes) of `depth`, `depth5@100ms` and the like."""
-    found = _DEPTH.fullmatch(kind)
-    return (int(found[1]) if found[1] else None, int(found[2] or 250)) if found else None
+    """(levels, interval in ms) of `depth`, `depth5@100ms` and the like; levels is None for a stream of changes.
+
+    None when `kind` is not a depth stream.
+    """
+    match = _DEPTH.fullmatch(kind)
+    return (int(match[1]) if match[1] else None, int(match[2] or 250)) if match else None
 
 
 def is_served(name: str, symbol: str) -> bool:
-    """Whether this is the name of a stream of the venue."""
+    """Whether the venue serves a stream of this name."""
     if name in ("!bookTicker", "!markPrice@arr", "!markPrice@arr@1s", "!ticker@arr", "!miniTicker@arr"):
         return True
-    who, at, kind = name.partition("@")
-    if not at or who != symbol.lower():
+    prefix, at, kind = name.partition("@")
+    if not at or prefix != symbol.lower():
         return False
     if kind.startswith("kline_"):
         return kind.removeprefix("kline_") in INTERVALS
@@ -48,37 +51,38 @@ class Subscriber:
     def __init__(self, connection: Connection, combined: bool) -> None:
         self.connection = connection
         self.combined = combined
-        """Messages come in an envelope that names their stream."""
+        """Whether messages are sent in an envelope that names their stream."""
         self.names: set[str] = set()
         self.keys: set[str] = set()
-        """Listen keys that it chose by message."""
+        """Listen keys subscribed to by message."""
 
 
 class MarketStreams:
-    """`publish` hands a message to those who asked for its stream."""
+    """`publish` sends a message to the subscribers of its stream."""
 
-    def __init__(self, symbol: str, users: UserDataStream | None = None) -> None:
-        """users: whose key can be chosen like a stream's name."""
+    def __init__(self, symbol: str, user_stream: UserDataStream | None = None) -> None:
+        """user_stream: its listen key can be subscribed to like a stream's name."""
         self._symbol = symbol
-        self._users = users
+        self._user_stream = user_stream
         self._by_name: dict[str, set[Subscriber]] = {}
         self.candles_requested = asyncio.Event()
-        """Somebody has subscribed to candles, once."""
+        """Set with the first subscription to candles; it stays set."""
         self.candles_subscribed = asyncio.Event()
-        """Somebody subscribes to candles now."""
+        """Set while candles have a subscriber."""
         self._candles: set[str] = set()
-        """Streams of candles that somebody follows."""
+        """Candle streams that have a subscriber."""
         self.any_requested = asyncio.Event()
+        """Set with the first subscription to any stream; it stays set."""
         self.on_subscribe: Callable[[str, Callable[[str], None]], None] = lambda _name, _send: None
-        """Called with a stream somebody just subscribed to, and how to send to that one alone."""
+        """Called with each new subscription's stream, and a function that sends to that subscriber alone."""
         self.on_unused: Callable[[str], None] = lambda _name: None
-        """Called with a stream that nobody follows any more."""
+        """Called with a stream that has lost its last subscriber."""
 
-    def wanted(self, name: str) -> bool:
+    def is_subscribed(self, name: str) -> bool:
         return name in self._by_name
 
-    def names(self) -> Iterable[str]:
-        """Streams that somebody follows."""
+    def subscribed_names(self) -> Iterable[str]:
+        """Streams that have a subscriber."""
         return self._by_name.keys()
 
     def publish(self, name: str, text: str) -> None:
@@ -124,71 +128,74 @@ class MarketStreams:
                         self.candles_subscribed.clear()
                     self.on_unused(name)
 
-    def leave(self, subscriber: Subscriber) -> None:
+    def remove(self, subscriber: Subscriber) -> None:
+        """End all of its subscriptions."""
         self.unsubscribe(subscriber, list(subscriber.names))
 
-    def heard(self, subscriber: Subscriber, text: str) -> None:
-        """A client's message; the answer goes back to it."""
+    def receive(self, subscriber: Subscriber, text: str) -> None:
+        """Execute a client's message and send the answer."""
         subscriber.connection.send(to_json(self._answer(subscriber, text)).decode())
 
     def _answer(self, subscriber: Subscriber, text: str) -> dict[str, Any]:
         try:
-            asked = from_json(text)
+            request = from_json(text)
         except ValueError:
-            return _refused(3, "Invalid JSON: expected value at line 1 column 1")
-        if not isinstance(asked, dict):
-            return _refused(2, "Invalid request: request must be an object")
-        number = asked.get("id")
-        if not (number is None or isinstance(number, int | str)) or isinstance(number, bool):
-            return _refused(2, "Invalid request: request ID must be an unsigned integer")
-        method, params = asked.get("method"), asked.get("params", [])
+            return _error(3, "Invalid JSON: expected value at line 1 column 1")
+        if not isinstance(request, dict):
+            return _error(2, "Invalid request: request must be an object")
+        request_id = request.get("id")
+        if not (request_id is None or isinstance(request_id, int | str)) or isinstance(request_id, bool):
+            return _error(2, "Invalid request: request ID must be an unsigned integer")
+        method, params = request.get("method"), request.get("params", [])
         if method in ("SUBSCRIBE", "UNSUBSCRIBE"):
-            return self._choose(subscriber, method, params, number)
+            return self._change_subscriptions(subscriber, method, params, request_id)
         if method == "LIST_SUBSCRIPTIONS":
-            return {"result": sorted(subscriber.names | subscriber.keys), "id": number}
+            return {"result": sorted(subscriber.names | subscriber.keys), "id": request_id}
         if method == "SET_PROPERTY":
             if not (isinstance(params, list) and len(params) == 2 and params[0] == "combined"):
-                return _refused(0, "Unknown property", number)
+                return _error(0, "Unknown property", request_id)
             if not isinstance(params[1], bool):
-                return _refused(1, "Invalid value type: expected Boolean", number)
+                return _error(1, "Invalid value type: expected Boolean", request_id)
             subscriber.combined = params[1]
-            return {"result": None, "id": number}
+            return {"result": None, "id": request_id}
         if method == "GET_PROPERTY":
             if params != ["combined"]:
-                return _refused(0, "Unknown property", number)
-            return {"result": subscriber.combined, "id": number}
-        return _refused(2, _UNKNOWN_METHOD.format(str(method)[:60]), number)
+                return _error(0, "Unknown property", request_id)
+            return {"result": subscriber.combined, "id": request_id}
+        return _error(2, _UNKNOWN_METHOD.format(str(method)[:60]), request_id)
 
-    def _choose(self, subscriber: Subscriber, method: str, params: Any, number: int | str | None) -> dict[str, Any]:
+    def _change_subscriptions(
+        self, subscriber: Subscriber, method: str, params: Any, request_id: int | str | None
+    ) -> dict[str, Any]:
         if not (isinstance(params, list) and all(isinstance(name, str) for name in params)):
-            return _refused(2, "Invalid request: params must be an array of stream names", number)
+            return _error(2, "Invalid request: params must be an array of stream names", request_id)
         if method == "UNSUBSCRIBE":
-            self._forget_keys(subscriber, params)
+            self._remove_keys(subscriber, params)
             self.unsubscribe(subscriber, params)
-            return {"result": None, "id": number}
+            return {"result": None, "id": request_id}
         if len(subscriber.names | set(params)) > MAX_STREAMS:
-            return _refused(4, "Too many subscriptions", number)
-        keys = [name for name in params if self._users is not None and self._users.knows(name)]
+            return _error(4, "Too many subscriptions", request_id)
+        keys = [name for name in params if self._user_stream is not None and self._user_stream.is_valid(name)]
         names = [name for name in params if name not in keys]
-        strange = next((name for name in names if not is_served(name, self._symbol)), None)
-        if strange is not None:
-            return _refused(2, f"Invalid request: invalid stream {strange[:80]}", number)
-        if keys and self._users is not None:
+        invalid = next((name for name in names if not is_served(name, self._symbol)), None)
+        if invalid is not None:
+            return _error(2, f"Invalid request: invalid stream {invalid[:80]}", request_id)
+        if keys and self._user_stream is not None:
             subscriber.keys.update(keys)
-            self._users.join(subscriber.connection, lambda: subscriber.combined)
+            self._user_stream.add(subscriber.connection, lambda: subscriber.combined)
         self.subscribe(subscriber, names)
-        return {"result": None, "id": number}
+        return {"result": None, "id": request_id}
 
-    def _forget_keys(self, subscriber: Subscriber, names: Iterable[str]) -> None:
-        gone = subscriber.keys.intersection(names)
-        subscriber.keys -= gone
-        if gone and not subscriber.keys and self._users is not None:
-            self._users.leave(subscriber.connection)
+    def _remove_keys(self, subscriber: Subscriber, names: Iterable[str]) -> None:
+        removed = subscriber.keys.intersection(names)
+        subscriber.keys -= removed
+        if removed and not subscriber.keys and self._user_stream is not None:
+            self._user_stream.remove(subscriber.connection)
 
 
 def _wrapped(name: str, text: str) -> str:
     return f'{{"stream":"{name}","data":{text}}}'
 
 
-def _refused(code: int, msg: str, number: int | str | None = None) -> dict[str, Any]:
-    return {"error": {"code": code, "msg": msg}, "id": number}
+def _error(code: int, msg: str, request_id: int | str | None = None) -> dict[str, Any]:
+    return {"error": {"code": code, "msg": msg}, "id": request_id}

@@ -1,4 +1,4 @@
-"""One request on its way in, over HTTP or a socket: limits, key, time, signature, then the answer."""
+"""The steps of one request, over HTTP or a socket: rate limits, API key, timestamp, signature, then the endpoint."""
 
 import asyncio
 import traceback
@@ -18,12 +18,12 @@ from opslab.venue.transport.signing import check_key, check_signature, check_tim
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What a request gives to say who it is from."""
+    """The identity that a request claims."""
 
     address: str
     api_key: str | None
-    signed: tuple[bytes, ...]
-    """What the client may have signed."""
+    signed_texts: tuple[bytes, ...]
+    """The texts that the client may have signed."""
     signature: str | None
 
 
@@ -39,7 +39,7 @@ class RequestPipeline:
         hooks: FaultHooks,
         counters: Counters,
     ) -> None:
-        """now_ms: the clock that clients are told. true_ms: one that no fault sets, by which requests are counted."""
+        """now_ms: the clock that clients see. true_ms: the clock that no fault shifts; it counts requests."""
         self._key = key
         self.hooks = hooks
         self._latency_ms = latency_ms
@@ -50,47 +50,52 @@ class RequestPipeline:
         self.counters = counters
 
     async def answer(
-        self, call: Call, endpoint: Endpoint, params: Mapping[str, Any], claim: Credentials, headers: dict[str, str]
+        self,
+        call: Call,
+        endpoint: Endpoint,
+        params: Mapping[str, Any],
+        credentials: Credentials,
+        headers: dict[str, str],
     ) -> Any:
-        """The endpoint's answer. headers: filled with what the limits have to say. Raises ApiError."""
+        """The endpoint's answer. headers: filled with the headers of the rate limits. Raises ApiError."""
         try:
-            headers.update(self.charge(claim.address, endpoint.cost(params)))
-            self._check(endpoint, params, claim)
+            headers.update(self.charge(credentials.address, endpoint.cost(params)))
+            self._check(endpoint, params, credentials)
             for _ in range(endpoint.orders):
-                headers.update(self._limiter.order(claim.address, self._true_ms()))
+                headers.update(self._limiter.count_order(credentials.address, self._true_ms()))
             if endpoint.slow and self._latency_ms:
                 await asyncio.sleep(self._latency_ms / 1000)
             if endpoint.slow:
                 for order_hook in list(self.hooks.orders):
                     order_hook(call)
-            found = self.hooks.answered(call, self._asked(endpoint, params))
-            await self.hooks.behind(call)
-            return found
-        except ApiError as refusal:
-            headers.update(refusal.headers)
+            answer = self.hooks.change_answer(call, self._call_endpoint(endpoint, params))
+            await self.hooks.after_request(call)
+            return answer
+        except ApiError as error:
+            headers.update(error.headers)
             raise
 
     def charge(self, address: str, weight: int) -> dict[str, str]:
         """Headers for the answer. Raises ApiError."""
         return self._limiter.charge(address, weight, self._true_ms())
 
-    def counts(self, address: str) -> list[dict[str, object]]:
-        """What the address has used of its limits."""
-        return self._limiter.counts(address, self._true_ms())
+    def usage(self, address: str) -> list[dict[str, object]]:
+        """The address's usage of its limits."""
+        return self._limiter.usage(address, self._true_ms())
 
-    def _asked(self, endpoint: Endpoint, params: Mapping[str, Any]) -> Any:
+    def _call_endpoint(self, endpoint: Endpoint, params: Mapping[str, Any]) -> Any:
         try:
             return endpoint.answer(params)
         except ApiError:
             raise
-        except Exception as bug:  # noqa: BLE001  (one request must not end the venue; its log says what happened)
+        except Exception as bug:  # noqa: BLE001  (one request must not end the venue; its event log has the traceback)
             self._log_event("bug", {"traceback": "".join(traceback.format_exception(bug))})
             raise ApiError.of(-1000) from None
 
-    def _check(self, endpoint: Endpoint, params: Mapping[str, Any], claim: Credentials) -> None:
+    def _check(self, endpoint: Endpoint, params: Mapping[str, Any], credentials: Credentials) -> None:
         if endpoint.security == "none":
             return
-        check_key(self._key, claim.api_key)
+        check_key(self._key, credentials.api_key)
         if endpoint.security == "signed":
             check_time(params, self.now_ms())
-            check_signature(self._key, claim.signed, claim.signature)
+            check_signature(self._key, credentials.signed_texts, credentials.signature)

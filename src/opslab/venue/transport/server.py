@@ -1,4 +1,4 @@
-"""The server: loopback addresses only, every path of the venue, one event loop."""
+"""The venue's HTTP and WebSocket server: every path of the venue on one loopback address, one event loop."""
 
 import asyncio
 import ipaddress
@@ -27,16 +27,16 @@ from opslab.venue.transport.trading_socket import TradingSocket
 from opslab.venue.transport.user_data_stream import UserDataStream
 
 ROUTES = ("", "/market", "/public", "/private")
-"""Prefixes under which the market's and the account's streams are all found."""
+"""Path prefixes; the market streams and the user-data stream are served under each."""
 _LISTEN_KEY = re.compile(r"[A-Za-z0-9]{60,}")
-"""Other names in a path that are no stream's are passed over, as the venue does: some clients number their sockets."""
+"""Other names in a path that name no stream are ignored, as Binance does: some clients number their sockets."""
 GOING_AWAY = 1001
 CLOSE_SECONDS = 2.0
 _HTTP_KINDS = {400: "malformed HTTP", 404: "unknown paths", 413: "large bodies"}
 MAX_SOCKETS = 300
-"""Fewer than the port lets in: requests find room beside them."""
+"""Fewer than the listener's MAX_CONNECTIONS, so that REST requests still find a connection."""
 LINGERING_SECONDS = 1.0
-"""How long a body is read on that nobody wants, so that its sender gets the answer."""
+"""Time an unread request body is read on, so that its sender gets the answer."""
 HEADER_BYTES = 16 << 10
 
 
@@ -46,7 +46,7 @@ class Server:
         table: EndpointTable,
         pipeline: RequestPipeline,
         streams: MarketStreams,
-        users: UserDataStream,
+        user_stream: UserDataStream,
         symbol: str,
         log_event: EventLogger,
         hooks: FaultHooks,
@@ -57,7 +57,7 @@ class Server:
         self._table = table
         self._pipeline = pipeline
         self._streams = streams
-        self._users = users
+        self._user_stream = user_stream
         self._symbol = symbol
         self._log_event = log_event
         self._hooks = hooks
@@ -65,11 +65,12 @@ class Server:
         self.listener: Listener | None = None
 
     async def listen(self, host: str, port: int) -> int:
-        """Begin to serve; the port, which was free when `port` is 0. Raises Usage for an address of elsewhere."""
+        """Start to serve; returns the port, a free one when `port` is 0. Raises Usage for any other than a loopback
+        address."""
         if not is_loopback(host):
-            raise Usage(f"the venue serves loopback addresses only, and {host} is none", hint="127.0.0.1, or ::1")
+            raise Usage(f"the venue serves loopback addresses only, not {host}", hint="127.0.0.1 or ::1")
         rest = Rest(self._table, self._pipeline)
-        app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[self._as_json])
+        app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[self._json_errors])
         for route in ROUTES:
             app.router.add_get(f"{route}/ws", self._stream)
             app.router.add_get(f"{route}/ws/{{names:.*}}", self._stream)
@@ -98,46 +99,46 @@ class Server:
 
     @property
     def connections(self) -> int:
-        """Open ones, of every kind."""
+        """The number of open connections of every kind."""
         return len(self.listener) if self.listener else 0
 
     def reset_expired(self) -> None:
-        """Cut connections that have taken too long. Called now and then."""
+        """Reset the connections whose deadline has passed. Called periodically."""
         if self.listener:
             self.listener.reset_expired()
 
     async def stop(self) -> None:
-        """Say goodbye to everybody, and close."""
+        """Close every connection, with a close frame, and the port."""
         if self.listener:
             self.listener.close()
-        leaving = [connection.close(GOING_AWAY, "the venue is closing") for connection in list(self.clients)]
-        if leaving:
+        closing = [connection.close(GOING_AWAY, "the venue is closing") for connection in list(self.clients)]
+        if closing:
             with suppress(TimeoutError):
                 async with asyncio.timeout(CLOSE_SECONDS):
-                    await asyncio.gather(*leaving, return_exceptions=True)
+                    await asyncio.gather(*closing, return_exceptions=True)
         for connection in list(self.clients):
             connection.drop("the venue is closing")
         if self._runner:
             await self._runner.cleanup()
 
     async def _stream(self, request: web.Request) -> web.StreamResponse:
-        """Market streams and the user-data stream, chosen by path, query or message."""
+        """Serve the market streams and the user-data stream, subscribed to by path, query or message."""
         names = [name for name in request.match_info.get("names", "").split("/") if name]
         names += [name for name in request.query.get("streams", "").split("/") if name]
         keys = [name for name in names if _LISTEN_KEY.fullmatch(name)]
         keys += request.query.getall("listenKey", [])
-        if any(not self._users.knows(key) for key in keys):
+        if any(not self._user_stream.is_valid(key) for key in keys):
             raise ApiError.of(-1125)
-        self._let_in("user" if keys else "market")
+        self._admit("user" if keys else "market")
         subscribers: list[Subscriber] = []
 
-        def opened(connection: Connection) -> None:
+        def on_open(connection: Connection) -> None:
             subscriber = Subscriber(connection, request.path.endswith("/stream"))
             subscribers.append(subscriber)
             if keys:
-                self._users.join(connection)
+                self._user_stream.add(connection)
             self._streams.subscribe(subscriber, [name for name in names if is_served(name, self._symbol)])
-            self._told("connected", connection, "user stream" if keys else "market streams")
+            self._log_connection("connected", connection, "user stream" if keys else "market streams")
 
         try:
             socket, connection = await serve_websocket(
@@ -145,73 +146,73 @@ class Server:
                 self.clients,
                 "user" if keys else "market",
                 self._hooks,
-                lambda _, text: self._streams.heard(subscribers[0], text),
-                opened,
+                lambda _, text: self._streams.receive(subscribers[0], text),
+                on_open,
             )
         finally:
             for subscriber in subscribers:
-                self._streams.leave(subscriber)
-                self._users.leave(subscriber.connection)
-        self._told("left", connection, "user stream" if keys else "market streams")
+                self._streams.remove(subscriber)
+                self._user_stream.remove(subscriber.connection)
+        self._log_connection("left", connection, "user stream" if keys else "market streams")
         return socket
 
     async def _trading(self, request: web.Request) -> web.StreamResponse:
-        self._let_in("trading")
+        self._admit("trading")
         sockets: list[TradingSocket] = []
 
-        def opened(connection: Connection) -> None:
+        def on_open(connection: Connection) -> None:
             sockets.append(TradingSocket(self._table, self._pipeline, connection))
-            self._told("connected", connection, "trading socket")
+            self._log_connection("connected", connection, "trading socket")
 
         try:
             socket, connection = await serve_websocket(
-                request, self.clients, "trading", self._hooks, lambda _, text: sockets[0].heard(text), opened
+                request, self.clients, "trading", self._hooks, lambda _, text: sockets[0].receive(text), on_open
             )
         finally:
-            for found in sockets:
-                found.leave()
-        self._told("left", connection, "trading socket")
+            for trading_socket in sockets:
+                trading_socket.cancel_pending()
+        self._log_connection("left", connection, "trading socket")
         return socket
 
     @web.middleware
-    async def _as_json(
+    async def _json_errors(
         self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
-        """Answers for who is here; and refusals of the server itself in the venue's form."""
+        """Refuse foreign Host headers, and answer errors of the server itself in the venue's JSON form."""
         assert self.listener
         transport = request.transport
-        self.listener.at_work(transport)
+        self.listener.request_started(transport)
         try:
-            if not is_loopback(_host(request)):  # a page of elsewhere that made a name point here
-                self._counters.count("hosts of elsewhere")
+            if not is_loopback(_host(request)):  # DNS rebinding: a foreign web page whose host name resolves to here
+                self._counters.count("foreign hosts")
                 raise ApiError(-1000, "This host is not served here.", http_status=403)
             return await handler(request)
         except ApiError as refusal:
             self._counters.count_api_error(refusal.code)
-            return _refused(refusal.http_status, refusal.body())
+            return _error_response(refusal.http_status, refusal.body())
         except web.HTTPException as error:
             self._counters.count(_HTTP_KINDS.get(error.status, "other requests"))
-            return _refused(error.status, {"code": -1000, "msg": error.reason})
+            return _error_response(error.status, {"code": -1000, "msg": error.reason})
         finally:
-            self.listener.done(transport)
+            self.listener.request_finished(transport)
 
-    def _let_in(self, kind: ConnectionKind) -> None:
-        """Raises ApiError when there are too many, or while a fault turns connections of this kind away."""
+    def _admit(self, kind: ConnectionKind) -> None:
+        """Raises ApiError beyond MAX_SOCKETS, or while a fault refuses connections of this kind."""
         if len(self.clients) >= MAX_SOCKETS:
             self._counters.count("too many sockets")
             raise ApiError.of(-1008)
         if any(refused(kind) for refused in self._hooks.refused):
             raise ApiError.of(-1008)
 
-    def _told(self, what: str, connection: Connection, kind: str) -> None:
-        more: dict[str, object] = {"kind": kind, "clients": len(self.clients)}
+    def _log_connection(self, event: str, connection: Connection, kind: str) -> None:
+        fields: dict[str, object] = {"kind": kind, "clients": len(self.clients)}
         if connection.drop_reason:
-            what, more["reason"] = "disconnected", connection.drop_reason
-        self._log_event(what, more)
+            event, fields["reason"] = "disconnected", connection.drop_reason
+        self._log_event(event, fields)
 
 
-class _Errors(logging.Handler):
-    """What the HTTP library cannot read is counted; what it did not expect is said."""
+class _ErrorHandler(logging.Handler):
+    """Counts requests that the HTTP library cannot parse; writes its unexpected errors into the event log."""
 
     def __init__(self, counters: Counters, log_event: EventLogger) -> None:
         super().__init__()
@@ -230,16 +231,16 @@ class _Errors(logging.Handler):
 
 def _logger(counters: Counters, log_event: EventLogger) -> logging.Logger:
     logger = logging.Logger("venue", logging.DEBUG)
-    logger.addHandler(_Errors(counters, log_event))
+    logger.addHandler(_ErrorHandler(counters, log_event))
     return logger
 
 
-def _refused(status: int, body: dict[str, object]) -> web.Response:
+def _error_response(status: int, body: dict[str, object]) -> web.Response:
     return web.Response(status=status, body=to_json(body), content_type="application/json")
 
 
 def _host(request: web.Request) -> str:
-    """Without its port, and without the brackets of an IPv6 address."""
+    """The Host header without its port, and without the brackets of an IPv6 address."""
     host = request.host
     if host.startswith("["):
         return host[1:].partition("]")[0]
@@ -247,7 +248,7 @@ def _host(request: web.Request) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """`localhost`, dotted 127.x.x.x or ::1; nothing else, however it is spelled."""
+    """Whether it is `localhost`, dotted 127.x.x.x or ::1; no other spelling counts."""
     if host == "localhost":
         return True
     try:

@@ -1,7 +1,7 @@
-"""Connections of clients: what waits to be sent to each is bounded, and one that does not read is let go.
+"""WebSocket connections of clients: bounded send queues; a client that does not read is disconnected.
 
-A message that many get is encoded once. Each connection has a task of its own that sends, so that a slow reader holds
-up nobody else.
+A message for many clients is encoded once. Each connection has its own sending task, so that a slow reader delays no
+other client.
 """
 
 import asyncio
@@ -13,21 +13,22 @@ from contextlib import suppress
 from aiohttp import WebSocketError, WSMsgType, web
 
 from opslab.venue.counters import Counters
-from opslab.venue.fault_hooks import ConnectionKind, Message, FaultHooks
-from opslab.venue.transport.listener import cut
+from opslab.venue.fault_hooks import ConnectionKind, FaultHooks, Message
+from opslab.venue.transport.listener import reset_transport
 
 MAX_WAITING_BYTES = 8 << 20
-"""What may wait for one connection, what the kernel holds left out."""
-MAX_WAITING_IN_ALL_BYTES = 64 << 20
-"""What may wait for all of them together; beyond, the one for whom most waits is let go."""
-MESSAGES_A_SECOND = 10
-"""Binance's own figure for what a client may send on a market stream."""
+"""Queue limit of one connection, without what the kernel holds."""
+MAX_TOTAL_WAITING_BYTES = 64 << 20
+"""Queue limit of all connections together; beyond it the connection with the longest queue is reset."""
+MAX_MESSAGES_PER_SECOND = 10
+"""Binance's own limit of what a client may send on a market stream."""
 PONG_WAIT_SECONDS = 10.0
 PING_SECONDS = 180.0
 PONG_SECONDS = 600.0
-POLICY = 1008
-"""Close code of a client that breaks the rules."""
-NOT_READING = "it does not read"
+POLICY_VIOLATION = 1008
+"""Close code for a client that exceeds the message limit."""
+NOT_READING = "not reading"
+CONNECTION_LOST = "connection lost"
 
 
 class Connection:
@@ -46,18 +47,18 @@ class Connection:
         self.kind = kind
         self.sent = 0
         self.drop_reason: str | None = None
-        """Why it was let go, when it was."""
+        """Why the venue ended it; None while it lasts, and when the client closed it."""
         self._socket = socket
         self._transport = transport
         self._hooks = hooks
         self._clients = clients
-        self._ended = False
+        self._closed = False
         self._waiting: deque[str] = deque()
         self._waiting_bytes = 0
         self._wake = asyncio.Event()
         self._empty = asyncio.Event()
         self._empty.set()
-        self._heard: deque[float] = deque(maxlen=MESSAGES_A_SECOND)
+        self._received_at: deque[float] = deque(maxlen=MAX_MESSAGES_PER_SECOND)
         self.last_pong = asyncio.get_running_loop().time()
         self.ponged = asyncio.Event()
 
@@ -66,19 +67,19 @@ class Connection:
         return self._waiting_bytes
 
     def send(self, text: str, stream: str = "") -> None:
-        """Queue a message. A connection that has too much waiting is cut off."""
+        """Queue a message. A connection whose queue exceeds the limit is reset."""
         if self._hooks.messages:
             for message in self._hooks.pass_through(Message(self, self.kind, stream, text)):
-                message.to.deliver(message)
+                message.receiver.deliver(message)
         else:
             self._queue(text)
 
     def deliver(self, message: Message) -> None:
-        """Queue it, past the faults."""
+        """Queue the message without applying faults."""
         self._queue(message.text)
 
     def _queue(self, text: str) -> None:
-        if self.drop_reason is not None or self._ended:
+        if self.drop_reason is not None or self._closed:
             return
         self._waiting.append(text)
         self._waiting_bytes += len(text)
@@ -88,48 +89,48 @@ class Connection:
         if self._waiting_bytes > MAX_WAITING_BYTES:
             self.drop(NOT_READING)
 
-    def drop(self, why: str) -> None:
-        """Cut it off at once, whatever waits."""
-        self.drop_reason = self.drop_reason or why
-        self._forget()
-        cut(self._transport)
+    def drop(self, reason: str) -> None:
+        """Reset the connection at once and discard its queue."""
+        self.drop_reason = self.drop_reason or reason
+        self._discard_queue()
+        reset_transport(self._transport)
         self._wake.set()
         self._empty.set()
 
-    def end(self) -> None:
-        """It is closed: nothing is queued any more."""
-        self._ended = True
-        self._forget()
+    def mark_closed(self) -> None:
+        """The connection is closed: queue nothing any more."""
+        self._closed = True
+        self._discard_queue()
 
     def reset(self) -> None:
-        """As if the network had cut it: the peer sees a reset, and no goodbye."""
+        """As if the network had failed: the peer gets a TCP reset and no close frame."""
         self.drop("reset")
 
     async def close(self, code: int, reason: str) -> None:
         with suppress(ConnectionError, RuntimeError):
             await self._socket.close(code=code, message=reason.encode(), drain=False)
 
-    async def drained(self) -> None:
-        """Everything that was queued has been handed to the kernel, or the connection is gone."""
+    async def wait_drained(self) -> None:
+        """Wait until the queue has been written to the kernel, or the connection has ended."""
         await self._empty.wait()
 
-    async def read(self, seconds: float) -> None:
-        """Its client has read everything that was sent, for it answers a ping behind that; or it takes too long."""
+    async def wait_read(self, seconds: float) -> None:
+        """Wait until the client has read everything, proven by its pong to a later ping; at most `seconds`."""
         with suppress(TimeoutError, ConnectionError, RuntimeError):
             async with asyncio.timeout(seconds):
-                await self.drained()
+                await self.wait_drained()
                 self.ponged.clear()
                 await self._socket.ping()
                 await self.ponged.wait()
 
     def allow_message(self, now: float) -> bool:
-        """Count a message from the client; False when it sends more than it may."""
-        over = len(self._heard) == MESSAGES_A_SECOND and now - self._heard[0] < 1.0
-        self._heard.append(now)
+        """Count a message from the client; False when it exceeds the limit."""
+        over = len(self._received_at) == MAX_MESSAGES_PER_SECOND and now - self._received_at[0] < 1.0
+        self._received_at.append(now)
         return not over
 
-    async def sending(self) -> None:
-        """Send what is queued, until the connection ends."""
+    async def send_queued(self) -> None:
+        """Send queued messages until the connection ends."""
         socket = self._socket
         try:
             while self.drop_reason is None:
@@ -143,45 +144,44 @@ class Connection:
                 self._wake.clear()
                 await self._wake.wait()
         except (ConnectionError, RuntimeError):
-            self.drop_reason = self.drop_reason or "it is gone"
+            self.drop_reason = self.drop_reason or CONNECTION_LOST
         finally:
-            self._forget()
+            self._discard_queue()
             self._empty.set()
 
-    def _forget(self) -> None:
+    def _discard_queue(self) -> None:
         self._clients.add_waiting_bytes(-self._waiting_bytes)
         self._waiting.clear()
         self._waiting_bytes = 0
 
     async def pong(self, data: bytes) -> None:
-        """Answer a ping; whoever pings and does not read is let go."""
+        """Answer a ping; a client that sends pings and does not read is disconnected."""
         try:
             async with asyncio.timeout(PONG_WAIT_SECONDS):
                 await self._socket.pong(data)
         except TimeoutError:
             self.drop(NOT_READING)
 
-    async def pinging(self) -> None:
-        """Ping it now and then; one that never answers is let go."""
+    async def ping_periodically(self) -> None:
+        """Ping every PING_SECONDS; a client without a pong for PONG_SECONDS is disconnected."""
         loop = asyncio.get_running_loop()
         with suppress(ConnectionError, RuntimeError):
             while True:
                 await asyncio.sleep(PING_SECONDS)
                 if loop.time() - self.last_pong > PONG_SECONDS:
-                    self.drop("it answers no ping")
+                    self.drop("no pong")
                     return
                 await self._socket.ping()
 
 
 class Clients:
-    """All connections that are open."""
+    """All open WebSocket connections."""
 
     def __init__(self, counters: Counters) -> None:
         self._counters = counters
         self._waiting_bytes = 0
         self._open: set[Connection] = set()
-        self.sent_before = 0
-        """To those that have gone."""
+        self._sent_to_closed = 0
 
     def __len__(self) -> int:
         return len(self._open)
@@ -191,32 +191,33 @@ class Clients:
 
     @property
     def messages(self) -> int:
-        return self.sent_before + sum(connection.sent for connection in self._open)
+        """The number of messages sent since the start."""
+        return self._sent_to_closed + sum(connection.sent for connection in self._open)
 
     def add(self, connection: Connection) -> None:
         self._open.add(connection)
 
     def remove(self, connection: Connection) -> None:
         self._open.discard(connection)
-        self.sent_before += connection.sent
-        connection.end()
+        self._sent_to_closed += connection.sent
+        connection.mark_closed()
         if connection.drop_reason:
-            self._counters.count(f"clients let go: {connection.drop_reason}")
+            self._counters.count(f"clients disconnected: {connection.drop_reason}")
 
-    def add_waiting_bytes(self, more_bytes: int) -> None:
-        """Called with what is queued, and with minus what is sent."""
-        self._waiting_bytes += more_bytes
-        if self._waiting_bytes > MAX_WAITING_IN_ALL_BYTES:
-            for worst in heapq.nlargest(1, self._open, key=lambda connection: connection.waiting_bytes):
-                worst.drop(NOT_READING)
+    def add_waiting_bytes(self, size_bytes: int) -> None:
+        """Called with the size of a queued message, and with the negative size of a sent one."""
+        self._waiting_bytes += size_bytes
+        if self._waiting_bytes > MAX_TOTAL_WAITING_BYTES:
+            for longest in heapq.nlargest(1, self._open, key=lambda connection: connection.waiting_bytes):
+                longest.drop(NOT_READING)
 
-    async def drained(self, seconds: float) -> None:
-        """Wait until everybody has taken what was sent. Who takes longer than `seconds` is let go."""
+    async def wait_drained(self, seconds: float) -> None:
+        """Wait until all queues are written. A connection that takes longer than `seconds` is reset."""
         slow = [connection for connection in self._open if connection.waiting_bytes]
         if not slow:
             return
         _, late = await asyncio.wait(
-            {asyncio.ensure_future(connection.drained()): connection for connection in slow}, timeout=seconds
+            {asyncio.ensure_future(connection.wait_drained()): connection for connection in slow}, timeout=seconds
         )
         for task in late:
             task.cancel()
@@ -230,27 +231,27 @@ async def serve_websocket(
     clients: Clients,
     kind: ConnectionKind,
     hooks: FaultHooks,
-    heard: Callable[[Connection, str], None],
-    opened: Callable[[Connection], None],
+    on_message: Callable[[Connection, str], None],
+    on_open: Callable[[Connection], None],
 ) -> tuple[web.WebSocketResponse, Connection]:
-    """Talk to one client until it goes. heard: called with every text message."""
+    """Serve one client until it disconnects. on_message: called with every text message."""
     transport = request.transport
     assert isinstance(transport, asyncio.Transport)
-    answer = web.WebSocketResponse(autoping=False, compress=False, max_msg_size=64 << 10)
-    await answer.prepare(request)
-    connection = Connection(answer, transport, kind, hooks, clients)
+    socket = web.WebSocketResponse(autoping=False, compress=False, max_msg_size=64 << 10)
+    await socket.prepare(request)
+    connection = Connection(socket, transport, kind, hooks, clients)
     clients.add(connection)
-    tasks = [asyncio.ensure_future(connection.sending()), asyncio.ensure_future(connection.pinging())]
+    tasks = [asyncio.ensure_future(connection.send_queued()), asyncio.ensure_future(connection.ping_periodically())]
     loop = asyncio.get_running_loop()
     try:
-        opened(connection)
-        async for message in answer:
+        on_open(connection)
+        async for message in socket:
             if kind != "trading" and not connection.allow_message(loop.time()):
-                connection.drop_reason = "it sends too many messages"
-                await connection.close(POLICY, "Too many requests")
+                connection.drop_reason = "too many messages"
+                await connection.close(POLICY_VIOLATION, "Too many requests")
                 break
             if message.type is WSMsgType.TEXT:
-                heard(connection, message.data)
+                on_message(connection, message.data)
             elif message.type is WSMsgType.PING:
                 if not any(mute(kind) for mute in hooks.mute):
                     await connection.pong(message.data)
@@ -258,11 +259,11 @@ async def serve_websocket(
                 connection.last_pong = loop.time()
                 connection.ponged.set()
     except (ConnectionError, RuntimeError):
-        connection.drop_reason = connection.drop_reason or "it is gone"
+        connection.drop_reason = connection.drop_reason or CONNECTION_LOST
     finally:
-        if isinstance(answer.exception(), WebSocketError) and not connection.drop_reason:
-            connection.drop_reason = "it sends malformed frames"
+        if isinstance(socket.exception(), WebSocketError) and not connection.drop_reason:
+            connection.drop_reason = "malformed frames"
         clients.remove(connection)
         for task in tasks:
             task.cancel()
-    return answer, connection
+    return socket, connection

@@ -1,4 +1,4 @@
-"""The trading socket: requests and answers as JSON messages, each signed by itself."""
+"""The trading socket: signed requests and their answers as JSON messages over a WebSocket."""
 
 import asyncio
 from collections.abc import Mapping
@@ -8,13 +8,13 @@ from typing import Any
 from pydantic_core import from_json, to_json
 
 from opslab.venue.api_error import ApiError
-from opslab.venue.fault_hooks import Call, AnswerWithheld
+from opslab.venue.fault_hooks import AnswerWithheld, Call
 from opslab.venue.transport.endpoint import EndpointTable
 from opslab.venue.transport.request_pipeline import Credentials, RequestPipeline
 from opslab.venue.transport.sessions import Connection
 from opslab.venue.transport.signing import params_signature
 
-MAX_AT_WORK = 1_000
+MAX_PENDING_REQUESTS = 1_000
 """Requests of one connection that wait for their answers."""
 METHODS: Mapping[str, tuple[str, str]] = {
     "ping": ("GET", "/fapi/v1/ping"),
@@ -36,7 +36,7 @@ METHODS: Mapping[str, tuple[str, str]] = {
     "userDataStream.ping": ("PUT", "/fapi/v1/listenKey"),
     "userDataStream.stop": ("DELETE", "/fapi/v1/listenKey"),
 }
-"""Method to the REST endpoint that answers alike."""
+"""Method to the REST endpoint with the same answer."""
 
 
 class TradingSocket:
@@ -46,39 +46,39 @@ class TradingSocket:
         self._table = table
         self._pipeline = pipeline
         self._connection = connection
-        self._at_work: set[asyncio.Task[None]] = set()
+        self._pending: set[asyncio.Task[None]] = set()
 
-    def heard(self, text: str) -> None:
-        """Answer a request. Without latency that is done before this returns, so that requests are taken in turn."""
-        if len(self._at_work) >= MAX_AT_WORK:
-            self._connection.drop("it asks faster than it is answered")
+    def receive(self, text: str) -> None:
+        """Answer a request. Without latency it is executed before this returns: requests are executed in order."""
+        if len(self._pending) >= MAX_PENDING_REQUESTS:
+            self._connection.drop("too many unanswered requests")
             return
         task = asyncio.eager_task_factory(asyncio.get_running_loop(), self._serve(text))
         if not task.done():
-            self._at_work.add(task)
-            task.add_done_callback(self._at_work.discard)
+            self._pending.add(task)
+            task.add_done_callback(self._pending.discard)
 
-    def leave(self) -> None:
-        for task in self._at_work:
+    def cancel_pending(self) -> None:
+        for task in self._pending:
             task.cancel()
 
     async def _serve(self, text: str) -> None:
-        number: Any = None
+        request_id: Any = None
         with_limits = True
         address = self._connection.address
         try:
-            number, (method, path), params = self._read(text)
+            request_id, (method, path), params = self._parse(text)
             call = Call(method, path, "trading")
-            await self._turned_away(call)
+            await self._apply_call_hooks(call)
             endpoint = self._table[(method, path)]
             if path.endswith("/listenKey"):
                 endpoint = replace(endpoint, security="key")
-            signed, signature = params_signature(params)
-            claim = Credentials(address, params.get("apiKey"), signed, signature)
+            signed_texts, signature = params_signature(params)
+            credentials = Credentials(address, params.get("apiKey"), signed_texts, signature)
             with_limits = params.get("returnRateLimits") != "false"
-            kept = {name: value for name, value in params.items() if name not in ("apiKey", "returnRateLimits")}
-            found = await self._pipeline.answer(call, endpoint, kept, claim, {})
-            answer: dict[str, Any] = {"id": number, "status": 200, "result": found}
+            own_params = {name: value for name, value in params.items() if name not in ("apiKey", "returnRateLimits")}
+            result = await self._pipeline.answer(call, endpoint, own_params, credentials, {})
+            answer: dict[str, Any] = {"id": request_id, "status": 200, "result": result}
         except ApiError as refusal:
             self._pipeline.counters.count_api_error(refusal.code)
             error: dict[str, Any] = refusal.body()
@@ -88,52 +88,55 @@ class TradingSocket:
                     "serverTime": now_ms,
                     "retryAfter": now_ms + int(refusal.headers["Retry-After"]) * 1000,
                 }
-            answer = {"id": refusal.number if isinstance(refusal, _Unread) else number, "status": refusal.http_status}
-            answer["error"] = error
+            if isinstance(refusal, _InvalidRequest):
+                request_id = refusal.request_id
+            answer = {"id": request_id, "status": refusal.http_status, "error": error}
         except AnswerWithheld:
             return
         if with_limits:
-            answer["rateLimits"] = self._pipeline.counts(address)
+            answer["rateLimits"] = self._pipeline.usage(address)
         self._connection.send(to_json(answer).decode())
 
-    async def _turned_away(self, call: Call) -> None:
-        """Raises ApiError with what a fault answers instead."""
-        reply = await self._pipeline.hooks.before(call)
+    async def _apply_call_hooks(self, call: Call) -> None:
+        """Raises ApiError with the answer that a fault gives instead."""
+        reply = await self._pipeline.hooks.before_request(call)
         if reply is not None:
             try:
-                said = from_json(reply.body)
-                code, msg = int(said["code"]), str(said["msg"])
+                body = from_json(reply.body)
+                code, msg = int(body["code"]), str(body["msg"])
             except (ValueError, KeyError, TypeError):
                 code, msg = -1000, reply.body.decode(errors="replace")
             raise ApiError(code, msg, http_status=reply.status, headers=reply.headers)
 
-    def _read(self, text: str) -> tuple[Any, tuple[str, str], dict[str, str]]:
+    def _parse(self, text: str) -> tuple[Any, tuple[str, str], dict[str, str]]:
         """(id, method and path of the endpoint, parameters). Raises ApiError."""
         try:
-            asked = from_json(text, allow_inf_nan=False)
+            request = from_json(text, allow_inf_nan=False)
         except ValueError:
             raise ApiError(-1135, "Invalid JSON in request body.") from None
-        if not isinstance(asked, dict):
+        if not isinstance(request, dict):
             raise ApiError(-1135, "Invalid JSON in request body.")
-        number = asked.get("id")
-        if not (number is None or isinstance(number, int | str)) or isinstance(number, bool):
+        request_id = request.get("id")
+        if not (request_id is None or isinstance(request_id, int | str)) or isinstance(request_id, bool):
             raise ApiError(-1135, "Invalid 'id' in JSON request; expected an integer, a string or null.")
-        method, params = asked.get("method"), asked.get("params", {})
+        method, params = request.get("method"), request.get("params", {})
         if not isinstance(method, str) or method not in METHODS:
-            raise _Unread(-1000, f"Unknown method '{str(method)[:60]}'.", number)
+            raise _InvalidRequest(-1000, f"Unknown method '{str(method)[:60]}'.", request_id)
         if not isinstance(params, dict):
-            raise _Unread(-1102, "Mandatory parameter 'params' was not sent, was empty/null, or malformed.", number)
-        return number, METHODS[method], {name: _text(value) for name, value in params.items()}
+            raise _InvalidRequest(
+                -1102, "Mandatory parameter 'params' was not sent, was empty/null, or malformed.", request_id
+            )
+        return request_id, METHODS[method], {name: _text(value) for name, value in params.items()}
 
 
 def _text(value: Any) -> str:
-    """As a query would have it."""
+    """The value as a query string would have it."""
     return value if isinstance(value, str) else to_json(value).decode()
 
 
-class _Unread(ApiError):
-    """Of a request whose id is known, and no more."""
+class _InvalidRequest(ApiError):
+    """A request that has a valid id and is invalid otherwise."""
 
-    def __init__(self, code: int, msg: str, number: Any) -> None:
+    def __init__(self, code: int, msg: str, request_id: Any) -> None:
         super().__init__(code, msg, http_status=400)
-        self.number = number
+        self.request_id = request_id

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from opslab.datasets.candles import CANDLES, NUMBER, Chunk
 from opslab.datasets.fingerprint import Fingerprint
-from opslab.datasets.quality.findings import MAX_LISTED_PER_RULE, ConsecutiveRows, QualityFindings
+from opslab.datasets.origin import ConsecutiveRows
+from opslab.datasets.quality.findings import MAX_LISTED_PER_RULE, QualityFindings
 from opslab.datasets.quality.inspector import Inspector
 from opslab.datasets.quality.rules import ALLOWABLE, MIN_ZERO_VOLUME_CANDLES, RULES
 from opslab.datasets.sources.repairs import IdenticalDropper, in_time_order

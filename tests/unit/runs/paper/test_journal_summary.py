@@ -41,13 +41,13 @@ def feed(name: str, to: str, noticed: float | None = None) -> dict[str, Any]:
     return {"feed": name, "from": "recovering", "to": to, "noticed_after_seconds": noticed, "age_seconds": None}
 
 
-def facts(found: JournalSummary, counts: PaperCounts | None = None) -> PaperFacts:
-    return found.facts(bars_expected=60, bars_seen=7, account=None, stop=None, counts=counts)
+def summary(found: JournalSummary, counts: PaperCounts | None = None) -> PaperFacts:
+    return found.summary(bars_expected=60, bars_seen=7, account=None, stop=None, counts=counts)
 
 
 def test_of_a_run_that_died_at_once_hardly_anything_is_known() -> None:
     found = told()
-    known = facts(found)
+    known = summary(found)
     assert (known.engines, known.restarts, known.heartbeats) == ((), 0, 0)
     assert (known.bars_missed, known.dropped_heartbeats, known.final_reconciliation) == (None, None, None)
     assert (known.orders_unknown, known.orders_lost, known.orders_by_venue) == (None, None, None)
@@ -56,7 +56,7 @@ def test_of_a_run_that_died_at_once_hardly_anything_is_known() -> None:
 
 
 def test_each_engine_with_what_is_known_of_its_end() -> None:
-    known = facts(
+    known = summary(
         told(
             (1, "venue_started", {"start_number": 1}),
             (2, "engine_started", {"engine": "nautilus", "version": "2"}),
@@ -73,12 +73,12 @@ def test_each_engine_with_what_is_known_of_its_end() -> None:
 
 
 def test_an_engine_that_was_never_heard_of_is_not_among_them() -> None:
-    known = facts(told((1, "venue_started", {"start_number": 1}), (2, "venue_started", {"start_number": 2})))
+    known = summary(told((1, "venue_started", {"start_number": 1}), (2, "venue_started", {"start_number": 2})))
     assert known.engines == ()
 
 
 def test_messages_are_those_of_all_engines_by_their_last_beats() -> None:
-    known = facts(
+    known = summary(
         told(
             (1, "paper_heartbeat", beat(1, 0)),
             (2, "paper_heartbeat", beat(1, 4, memory_bytes=900, event_lag_ms=7.0, order_round_trips_ms=[3.0, 5.0])),
@@ -93,7 +93,7 @@ def test_messages_are_those_of_all_engines_by_their_last_beats() -> None:
 
 
 def test_reconciliations_of_the_run_itself_are_counted_and_no_others() -> None:
-    known = facts(
+    known = summary(
         told(
             (1, "reconciliation_checked", {"occasion": "startup", "state": "ok"}),
             (2, "reconciliation_checked", {"occasion": "periodic", "state": "warning"}),
@@ -122,12 +122,12 @@ def test_how_long_its_end_took_is_told_as_far_as_it_came() -> None:
 
 
 def test_counts_of_orders_are_the_ledgers() -> None:
-    known = facts(told(), PaperCounts(unknown=1, lost=2, by_venue=3))
+    known = summary(told(), PaperCounts(unknown=1, lost=2, by_venue=3))
     assert (known.orders_unknown, known.orders_lost, known.orders_by_venue) == (1, 2, 3)
 
 
 def test_feeds_until_the_last_word_of_control() -> None:
-    known = facts(
+    known = summary(
         told(
             (1, "feed_state_changed", feed("trades", "live", 0.1)),
             (3, "feed_state_changed", feed("trades", "silent", 2.5)),
@@ -143,7 +143,7 @@ def test_feeds_until_the_last_word_of_control() -> None:
 
 def test_time_before_the_first_change_is_in_no_state() -> None:
     times = FeedStats()
-    assert times.facts(0, 50.0).disconnected_seconds == 0
+    assert times.summary(0, 50.0).disconnected_seconds == 0
     times.changed("disconnected", None, 60.0)
-    assert times.facts(0, 61.0).disconnected_seconds == 1.0
-    assert times.facts(0, 63.0).disconnected_seconds == 3.0
+    assert times.summary(0, 61.0).disconnected_seconds == 1.0
+    assert times.summary(0, 63.0).disconnected_seconds == 3.0

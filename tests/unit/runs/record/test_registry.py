@@ -12,6 +12,7 @@ import pytest
 from opslab.cli.run.listing import duration_text
 from opslab.errors import Corrupt, Usage
 from opslab.model.primitives.instant import iso, parse_iso
+from opslab.model.run.event import RUN_FORMAT
 from opslab.model.run.metadata import Owner, RunMetadata, Status
 from opslab.runs.record.registry import find, list_runs, row_as_seen, show_run, summary
 from opslab.runs.record.selection import (
@@ -34,6 +35,7 @@ LATER_NS = 1 << 62
 """A clock for which every file has been at rest for long."""
 OWNER = {"host": "h", "boot_id": "b", "pid": 7, "process_start": 9}
 INTENT = {
+    "format": RUN_FORMAT,
     "run_id": "r1",
     "mode": "backtest",
     "strategy": {"name": "ops_smoke_demo", "version": "v1"},

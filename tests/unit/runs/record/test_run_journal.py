@@ -34,13 +34,13 @@ def test_an_event_that_changes_nothing_of_the_run_leaves_its_metadata_alone(tmp_
         begun = read_state(folder)
         write_metadata(folder, begun)
         log = RunJournal(folder, journal, begun)
-        log.tell("run_started", {"owner": OWNER})
+        log.append("run_started", {"owner": OWNER})
         before = (folder / "metadata.json").stat()
         assert json.loads((folder / "metadata.json").read_text())["status"] == "running"
-        log.tell("feed_state_changed", {"feed": "bars", "from": "recovering", "to": "live"})
+        log.append("feed_state_changed", {"feed": "bars", "from": "recovering", "to": "live"})
         assert (folder / "metadata.json").stat().st_ino == before.st_ino
         with Journal(folder, SystemClock()) as other:
             other.append("kill_switch_observed", SAFETY)
-        log.tell("feed_state_changed", {"feed": "bars", "from": "live", "to": "silent"})
+        log.append("feed_state_changed", {"feed": "bars", "from": "live", "to": "silent"})
         assert json.loads((folder / "metadata.json").read_text())["safety"]["state"] == "absent"
     assert [event.seq for event in read_events(folder)] == [1, 2, 3, 4, 5]

@@ -1,4 +1,4 @@
-"""What events make of an account, and which ones it does not believe."""
+"""Events change the account, and impossible events are rejected."""
 
 from decimal import Decimal
 
@@ -25,37 +25,39 @@ D = Decimal
 EMPTY = Holding(D(1000), D(0), D(0))
 
 
-def traded(*trades: tuple[Side, str, str], fee: str = "0") -> tuple[Holding, list[Decimal]]:
+def holding_after(*trades: tuple[Side, str, str], fee: str = "0") -> tuple[Holding, list[Decimal]]:
     holding, realized = EMPTY, []
     for side, price, quantity in trades:
-        holding, profit = holding.traded(side, D(price), D(quantity), D(fee))
+        holding, profit = holding.after_trade(side, D(price), D(quantity), D(fee))
         realized.append(profit)
     return holding, realized
 
 
 def test_a_position_is_averaged_closed_and_flipped() -> None:
-    holding, realized = traded(("BUY", "100", "1"), ("BUY", "110", "3"))
-    assert (holding.position, holding.cost, holding.entry) == (D(4), D(430), D("107.5"))
-    holding, realized = traded(("BUY", "100", "1"), ("BUY", "110", "3"), ("SELL", "120", "1"))
+    holding, realized = holding_after(("BUY", "100", "1"), ("BUY", "110", "3"))
+    assert (holding.position, holding.cost, holding.entry_price) == (D(4), D(430), D("107.5"))
+    holding, realized = holding_after(("BUY", "100", "1"), ("BUY", "110", "3"), ("SELL", "120", "1"))
     assert (realized[-1], holding.cost, holding.wallet) == (D("12.5"), D("322.5"), D("1012.5"))
-    holding, realized = traded(("BUY", "100", "1"), ("SELL", "90", "3"))
-    assert (realized[-1], holding.position, holding.cost, holding.entry) == (D(-10), D(-2), D(-180), D(90))
-    holding, realized = traded(("SELL", "100", "2"), ("BUY", "90", "2"))
-    assert (realized[-1], holding.position, holding.cost, holding.entry) == (D(20), D(0), D(0), D(0))
+    holding, realized = holding_after(("BUY", "100", "1"), ("SELL", "90", "3"))
+    assert (realized[-1], holding.position, holding.cost, holding.entry_price) == (D(-10), D(-2), D(-180), D(90))
+    holding, realized = holding_after(("SELL", "100", "2"), ("BUY", "90", "2"))
+    assert (realized[-1], holding.position, holding.cost, holding.entry_price) == (D(20), D(0), D(0), D(0))
 
 
 def test_a_fee_leaves_the_wallet_and_not_the_profit() -> None:
-    holding, realized = traded(("BUY", "100", "1"), ("SELL", "101", "1"), fee="0.05")
+    holding, realized = holding_after(("BUY", "100", "1"), ("SELL", "101", "1"), fee="0.05")
     assert (sum(realized), holding.wallet) == (D(1), D("1000.9"))
 
 
-def test_a_third_of_a_cost_is_rounded_once_and_the_rest_stays() -> None:
-    holding, realized = traded(("BUY", "100.00", "0.003"), ("SELL", "100.01", "0.001"), ("SELL", "100.01", "0.001"))
+def test_the_cost_of_a_closed_part_is_rounded_once_and_the_remainder_stays() -> None:
+    holding, realized = holding_after(
+        ("BUY", "100.00", "0.003"), ("SELL", "100.01", "0.001"), ("SELL", "100.01", "0.001")
+    )
     assert realized[1:] == [D("0.00001"), D("0.00001")]
-    holding, realized = traded(("BUY", "10.00", "0.001"), ("BUY", "10.01", "0.002"), ("SELL", "10.00", "0.001"))
+    holding, realized = holding_after(("BUY", "10.00", "0.001"), ("BUY", "10.01", "0.002"), ("SELL", "10.00", "0.001"))
     assert realized[-1] == D("-0.00000667")
     assert holding.cost == D("0.02001333")
-    holding, last = holding.traded("SELL", D("10.00"), D("0.002"), D(0))
+    holding, last = holding.after_trade("SELL", D("10.00"), D("0.002"), D(0))
     assert (holding.position, holding.cost) == (D(0), D(0))
     assert realized[-1] + last == D("-0.00002")
 
@@ -67,11 +69,11 @@ def test_a_third_of_a_cost_is_rounded_once_and_the_rest_stays() -> None:
         max_size=30,
     )
 )
-def test_nothing_is_lost_in_any_row_of_trades(trades: list[tuple[bool, int, int, int]]) -> None:
+def test_no_money_is_lost_in_any_sequence_of_trades(trades: list[tuple[bool, int, int, int]]) -> None:
     holding, realized, paid, fees, signed_sum = EMPTY, D(0), D(0), D(0), D(0)
     for buys, cents, steps, fee_units in trades:
         price, quantity, fee = D(cents) / 100, D(steps) / 1000, D(fee_units) / 10**8
-        holding, profit = holding.traded("BUY" if buys else "SELL", price, quantity, fee)
+        holding, profit = holding.after_trade("BUY" if buys else "SELL", price, quantity, fee)
         signed = quantity if buys else -quantity
         realized, paid, fees, signed_sum = realized + profit, paid + signed * price, fees + fee, signed_sum + signed
         assert holding.position == signed_sum
@@ -81,7 +83,7 @@ def test_nothing_is_lost_in_any_row_of_trades(trades: list[tuple[bool, int, int,
         assert holding.cost * holding.position >= 0
 
 
-def scene_with_everything() -> Scene:
+def scene_with_every_event() -> Scene:
     scene = Scene()
     scene.place("BUY", "0.500", newClientOrderId="first")
     scene.place("BUY", "0.100", "29990.00")
@@ -94,8 +96,8 @@ def scene_with_everything() -> Scene:
     return scene
 
 
-def test_the_account_is_what_its_ledger_says() -> None:
-    scene = scene_with_everything()
+def test_the_account_replayed_from_its_ledger_is_equal() -> None:
+    scene = scene_with_every_event()
     assert set(kinds(scene.events())) == {
         "opened",
         "accepted",
@@ -105,21 +107,21 @@ def test_the_account_is_what_its_ledger_says() -> None:
         "expired",
         "canceled",
     }
-    again = Account.replay(event_of(written(event)) for event in scene.events())
-    assert again == scene.account
-    assert again is not scene.account
+    replayed = Account.replay(event_of(written(event)) for event in scene.events())
+    assert replayed == scene.account
+    assert replayed is not scene.account
 
 
-def test_orders_are_found_by_either_id_and_while_they_last() -> None:
-    scene = scene_with_everything()
+def test_orders_are_found_by_either_id_while_they_are_kept() -> None:
+    scene = scene_with_every_event()
     account = scene.account
     assert [order.order_id for order in account.orders()] == [1, 2, 3, 4]
-    found = account.find(None, "first")
-    assert found is not None
-    assert (found.order_id, found.status, found.executed, found.average) == (1, "FILLED", D("0.5"), D("30000.1"))
-    assert account.find(1, "out") is found
+    order = account.find(None, "first")
+    assert order is not None
+    assert (order.order_id, order.status, order.executed, order.average_price) == (1, "FILLED", D("0.5"), D("30000.1"))
+    assert account.find(1, "out") is order
     assert account.find(99, None) is None
-    assert account.find(None, "nobody") is None
+    assert account.find(None, "unknown") is None
     assert account.find(None, None) is None
     scene.place("BUY", "0.010", "29000.00", newClientOrderId="first")
     reused = account.find(None, "first")
@@ -127,9 +129,9 @@ def test_orders_are_found_by_either_id_and_while_they_last() -> None:
     assert reused.order_id == 5
 
 
-def test_what_ended_is_forgotten_in_its_turn() -> None:
+def test_the_oldest_closed_orders_are_dropped_first() -> None:
     scene = Scene()
-    scene.account = Account.begin(scene.start, kept=3)
+    scene.account = Account.from_opened(scene.start, max_history=3)
     for _ in range(5):
         scene.place("BUY", "0.010", "29000.00", newClientOrderId="same")
         scene.cancel(scene.account.last_order_id)
@@ -173,34 +175,34 @@ def fill(**change: object) -> Filled:
 
 
 @pytest.mark.parametrize(
-    ("event", "words"),
+    ("event", "message"),
     [
         (opened(), "twice"),
         (accepted(1, "b"), "after order 1"),
-        (accepted(2, "a"), "client's id"),
+        (accepted(2, "a"), "client order id"),
         (Canceled(order_id=2, time_ms=NOW_MS), "order 2 is not open"),
-        (Amended(order_id=1, quantity=D(0), price=D(1), time_ms=NOW_MS), "less than was filled"),
+        (Amended(order_id=1, quantity=D(0), price=D(1), time_ms=NOW_MS), "less than its executed quantity"),
         (fill(order_id=9), "order 9 is not open"),
-        (fill(wallet=D(10_000)), "does not lead to"),
-        (fill(position=D("0.005")), "does not lead to"),
-        (fill(cost=D(121)), "does not lead to"),
-        (fill(realized=D(1)), "does not lead to"),
-        (fill(trade_id=0), "cannot follow"),
-        (fill(quantity=D("0.011"), position=D("0.011"), cost=D(330)), "cannot follow"),
+        (fill(wallet=D(10_000)), "does not result in"),
+        (fill(position=D("0.005")), "does not result in"),
+        (fill(cost=D(121)), "does not result in"),
+        (fill(realized=D(1)), "does not result in"),
+        (fill(trade_id=0), "does not follow"),
+        (fill(quantity=D("0.011"), position=D("0.011"), cost=D(330)), "does not follow"),
     ],
 )
-def test_an_event_that_cannot_be_is_not_applied(event: LedgerEvent, words: str) -> None:
+def test_an_impossible_event_is_not_applied(event: LedgerEvent, message: str) -> None:
     account = Account.replay([opened(), accepted()])
     before = Account.replay([opened(), accepted()])
-    with pytest.raises(Corrupt, match=words):
+    with pytest.raises(Corrupt, match=message):
         account.apply(event)
     assert account == before
 
 
-def test_a_ledger_begins_with_its_opening() -> None:
+def test_a_ledger_starts_with_its_opening() -> None:
     with pytest.raises(Corrupt, match="empty"):
         Account.replay([])
-    with pytest.raises(Corrupt, match="begins with leverage_set"):
+    with pytest.raises(Corrupt, match="starts with leverage_set"):
         Account.replay([LeverageSet(leverage=3, time_ms=NOW_MS)])
 
 
@@ -214,6 +216,6 @@ def test_an_event_goes_through_text_unchanged() -> None:
 @pytest.mark.parametrize(
     "change", [{"fee": 0.024}, {"fee": "NaN"}, {"fee": "1e3"}, {"kind": "other"}, {"extra": 1}, {"maker": "true"}]
 )
-def test_text_that_is_no_event_is_refused(change: dict[str, object]) -> None:
+def test_invalid_event_text_is_refused(change: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="validation error"):
         event_of(written(fill()) | change)

@@ -1,11 +1,11 @@
-"""The account in the venue's words: names, texts and types as its documentation and its captured messages have them."""
+"""Account payloads have the names, number formats and types of Binance's documentation and captured messages."""
 
 import json
 from decimal import Decimal
 from typing import Any
 
 from opslab.model.messages.ledger_events import Accepted, LedgerEvent
-from opslab.venue.account import account_payloads as told
+from opslab.venue.account import account_payloads
 from opslab.venue.account.number_format import NumberFormat
 from opslab.venue.account.order_payloads import (
     accepted_answer,
@@ -16,15 +16,15 @@ from opslab.venue.account.order_payloads import (
     user_trades,
 )
 from opslab.venue.account.order_requests import HistoryQuery
-from opslab.venue.account.user_event_payloads import pushes
+from opslab.venue.account.user_event_payloads import user_data_events
 from tests.fakes.account_at_price import INSTRUMENT, NOW_MS, Scene
 
-TEXTS = NumberFormat.of(INSTRUMENT)
+FORMAT = NumberFormat.of(INSTRUMENT)
 MARK = Decimal("30050.00")
-EVERYTHING = HistoryQuery(None, None, None, None, 500)
+ALL_ROWS = HistoryQuery(None, None, None, None, 500)
 
 
-def traded() -> Scene:
+def traded_scene() -> Scene:
     """Long 0.3 from 30000.1, one order partly filled and open, one resting."""
     scene = Scene()
     scene.place("BUY", "0.200", newClientOrderId="in")
@@ -35,19 +35,19 @@ def traded() -> Scene:
     return scene
 
 
-def told_of(scene: Scene, events: list[LedgerEvent]) -> list[dict[str, Any]]:
-    """What is pushed, event by event, as the account takes them."""
+def stream_events(scene: Scene, events: list[LedgerEvent]) -> list[dict[str, Any]]:
+    """Apply the events one by one and collect the stream events."""
     scene.ledger.append(events)
-    found = []
+    stream = []
     for event in events:
         scene.account.apply(event)
-        found += pushes(scene.account, event, MARK, NOW_MS + 9, TEXTS)
-    return found
+        stream += user_data_events(scene.account, event, MARK, NOW_MS + 9, FORMAT)
+    return stream
 
 
 def test_an_order() -> None:
-    scene = traded()
-    assert order_row(scene.order(2), TEXTS) == {
+    scene = traded_scene()
+    assert order_row(scene.order(2), FORMAT) == {
         "orderId": 2,
         "symbol": "BTCUSDT",
         "status": "PARTIALLY_FILLED",
@@ -74,7 +74,7 @@ def test_an_order() -> None:
         "updateTime": NOW_MS + 5,
         "time": NOW_MS,
     }
-    market = order_answer(scene.order(1), TEXTS)
+    market = order_answer(scene.order(1), FORMAT)
     assert "time" not in market
     assert [market[name] for name in ("type", "price", "avgPrice", "timeInForce", "status")] == [
         "MARKET",
@@ -85,13 +85,13 @@ def test_an_order() -> None:
     ]
 
 
-def test_an_order_that_has_only_arrived_is_new_whatever_it_took() -> None:
-    scene = traded()
+def test_an_acknowledged_order_is_new_despite_its_fills() -> None:
+    scene = traded_scene()
     accepted = next(event for event in scene.events() if isinstance(event, Accepted))
-    answer = accepted_answer(accepted, TEXTS)
-    done = order_answer(scene.order(1), TEXTS)
-    assert answer.keys() == done.keys()
-    assert {name for name in answer if answer[name] != done[name]} == {
+    answer = accepted_answer(accepted, FORMAT)
+    result = order_answer(scene.order(1), FORMAT)
+    assert answer.keys() == result.keys()
+    assert {name for name in answer if answer[name] != result[name]} == {
         "status",
         "avgPrice",
         "executedQty",
@@ -101,25 +101,25 @@ def test_an_order_that_has_only_arrived_is_new_whatever_it_took() -> None:
     assert (answer["status"], answer["executedQty"], answer["avgPrice"]) == ("NEW", "0.000", "0.00000")
 
 
-def test_histories_are_ascending_and_begin_where_they_are_asked_to() -> None:
-    scene = traded()
+def test_histories_are_ascending_and_start_at_the_requested_id_or_time() -> None:
+    scene = traded_scene()
     account = scene.account
 
     def orders(**change: Any) -> list[int]:
-        query = HistoryQuery(**{name: change.get(name, getattr(EVERYTHING, name)) for name in EVERYTHING.__slots__})
-        return [row["orderId"] for row in all_orders(account, query, TEXTS)]
+        query = HistoryQuery(**{name: change.get(name, getattr(ALL_ROWS, name)) for name in ALL_ROWS.__slots__})
+        return [row["orderId"] for row in all_orders(account, query, FORMAT)]
 
     assert orders() == [1, 2, 3]
     assert orders(limit=2) == [2, 3]
     assert orders(from_id=1, limit=2) == [1, 2]
     assert orders(start_ms=NOW_MS + 1) == [3]
     assert orders(end_ms=NOW_MS) == [1, 2]
-    assert [row["orderId"] for row in open_orders(account, TEXTS)] == [2, 3]
-    rows = user_trades(account, EVERYTHING, TEXTS)
+    assert [row["orderId"] for row in open_orders(account, FORMAT)] == [2, 3]
+    rows = user_trades(account, ALL_ROWS, FORMAT)
     assert [(row["id"], row["orderId"]) for row in rows] == [(1, 1), (2, 2)]
-    assert user_trades(account, HistoryQuery(2, None, None, None, 500), TEXTS) == rows[1:]
-    assert user_trades(account, HistoryQuery(None, 1, None, None, 1), TEXTS) == rows[:1]
-    assert user_trades(account, HistoryQuery(None, None, None, None, 1), TEXTS) == rows[1:]
+    assert user_trades(account, HistoryQuery(2, None, None, None, 500), FORMAT) == rows[1:]
+    assert user_trades(account, HistoryQuery(None, 1, None, None, 1), FORMAT) == rows[:1]
+    assert user_trades(account, HistoryQuery(None, None, None, None, 1), FORMAT) == rows[1:]
     assert rows[1] == {
         "symbol": "BTCUSDT",
         "id": 2,
@@ -140,11 +140,11 @@ def test_histories_are_ascending_and_begin_where_they_are_asked_to() -> None:
 
 
 def test_a_trade_is_pushed_with_the_account_it_leads_to() -> None:
-    scene = traded()
-    events = scene.desk.on_tick(
+    scene = traded_scene()
+    events = scene.engine.on_tick(
         scene.account, Decimal("30101"), Decimal(1), Decimal("30100.90"), Decimal("30101"), NOW_MS + 7
     )
-    account_update, order_update = told_of(scene, events)
+    account_update, order_update = stream_events(scene, events)
     assert account_update == {
         "e": "ACCOUNT_UPDATE",
         "E": NOW_MS + 9,
@@ -212,58 +212,61 @@ def test_a_trade_is_pushed_with_the_account_it_leads_to() -> None:
     }
 
 
-def test_each_event_says_what_it_did_and_how_the_order_stands() -> None:
+def test_each_event_has_its_execution_type_and_order_status() -> None:
     scene = Scene()
 
-    def said(events: list[LedgerEvent]) -> list[tuple[str, ...]]:
+    def executions(events: list[LedgerEvent]) -> list[tuple[str, ...]]:
         return [
             (push["o"]["x"], push["o"]["X"], push["o"]["er"]) if "o" in push else (push["e"],)
-            for push in told_of(scene, events)
+            for push in stream_events(scene, events)
         ]
 
     scene.market.depth = 1
-    scene.keep = lambda events: events  # type: ignore[method-assign]  # decided, and not yet kept
-    assert said(scene.place("BUY", "1.200")) == [
+    scene.commit = lambda events: events  # type: ignore[method-assign]  # decided, but not applied
+    assert executions(scene.place("BUY", "1.200")) == [
         ("NEW", "NEW", "0"),
         ("ACCOUNT_UPDATE",),
         ("TRADE", "PARTIALLY_FILLED", "0"),
         ("EXPIRED", "EXPIRED", "9"),
     ]
-    assert said(scene.place("SELL", "1.100", "30000.00", timeInForce="IOC"))[-1] == ("EXPIRED", "EXPIRED", "2")
-    assert said(scene.place("BUY", "0.100", "29000.00")) == [("NEW", "NEW", "0")]
-    assert said(scene.modify(3, "BUY", "0.200", "29000.00")) == [("AMENDMENT", "NEW", "0")]
-    assert said(scene.cancel(3)) == [("CANCELED", "CANCELED", "0")]
-    assert said(scene.place("BUY", "0.010")) == [
+    assert executions(scene.place("SELL", "1.100", "30000.00", timeInForce="IOC"))[-1] == ("EXPIRED", "EXPIRED", "2")
+    assert executions(scene.place("BUY", "0.100", "29000.00")) == [("NEW", "NEW", "0")]
+    assert executions(scene.modify(3, "BUY", "0.200", "29000.00")) == [("AMENDMENT", "NEW", "0")]
+    assert executions(scene.cancel(3)) == [("CANCELED", "CANCELED", "0")]
+    assert executions(scene.place("BUY", "0.010")) == [
         ("NEW", "NEW", "0"),
         ("ACCOUNT_UPDATE",),
         ("TRADE", "FILLED", "0"),
     ]
-    assert said(scene.place("SELL", "0.100", reduceOnly="true"))[-1] == ("EXPIRED", "EXPIRED", "4")
-    assert pushes(scene.account, scene.start, MARK, NOW_MS, TEXTS) == []
+    assert executions(scene.place("SELL", "0.100", reduceOnly="true"))[-1] == ("EXPIRED", "EXPIRED", "4")
+    assert user_data_events(scene.account, scene.start, MARK, NOW_MS, FORMAT) == []
 
 
-def test_no_commission_is_told_of_where_there_is_none() -> None:
+def test_an_event_without_a_fill_has_no_commission() -> None:
     scene = Scene()
-    push = told_of(scene, scene.desk.cancel_all(scene.account, NOW_MS))
-    assert push == []
+    assert stream_events(scene, scene.engine.cancel_all(scene.account, NOW_MS)) == []
     events = scene.place("BUY", "0.010", "29000.00")
-    order = pushes(scene.account, events[0], MARK, NOW_MS, TEXTS)[0]["o"]
+    order = user_data_events(scene.account, events[0], MARK, NOW_MS, FORMAT)[0]["o"]
     assert not {"n", "N"} & order.keys()
     assert (order["t"], order["l"], order["L"], order["rp"]) == (0, "0.000", "0.00", "0.00000000")
 
 
-def test_leverage_is_a_change_of_configuration() -> None:
+def test_leverage_is_a_configuration_update() -> None:
     scene = Scene()
-    assert told_of(scene, scene.desk.set_leverage(scene.account, 20, MARK, NOW_MS)) == [
+    assert stream_events(scene, scene.engine.set_leverage(scene.account, 20, MARK, NOW_MS)) == [
         {"e": "ACCOUNT_CONFIG_UPDATE", "E": NOW_MS + 9, "T": NOW_MS, "ac": {"s": "BTCUSDT", "l": 20}}
     ]
-    assert told.leverage(scene.account) == {"leverage": 20, "maxNotionalValue": "1000000000", "symbol": "BTCUSDT"}
+    assert account_payloads.leverage(scene.account) == {
+        "leverage": 20,
+        "maxNotionalValue": "1000000000",
+        "symbol": "BTCUSDT",
+    }
 
 
 def test_the_account() -> None:
-    """Long 0.3, worth 9015 at the mark and bought for 8999.02; 0.05 more wanted at 29990; leverage 5."""
-    scene = traded()
-    found = told.account_v2(scene.account, MARK, TEXTS)
+    """Long 0.3, worth 9015 at the mark, cost 8999.02; an open buy of 0.05 at 29990; leverage 5."""
+    scene = traded_scene()
+    payload = account_payloads.account_v2(scene.account, MARK, FORMAT)
     totals = {
         "totalInitialMargin": "2102.90000000",
         "totalMaintMargin": "36.06000000",
@@ -277,9 +280,9 @@ def test_the_account() -> None:
         "availableBalance": "7909.48019000",
         "maxWithdrawAmount": "7909.48019000",
     }
-    assert totals.items() <= found.items()
+    assert totals.items() <= payload.items()
     head = {"feeTier", "feeBurn", "canTrade", "canDeposit", "canWithdraw", "updateTime", "multiAssetsMargin"}
-    assert found.keys() == totals.keys() | head | {"tradeGroupId", "assets", "positions"}
+    assert payload.keys() == totals.keys() | head | {"tradeGroupId", "assets", "positions"}
     asset = {
         "asset": "USDT",
         "walletBalance": "9996.40019000",
@@ -295,10 +298,10 @@ def test_the_account() -> None:
         "maxWithdrawAmount": "7909.48019000",
         "updateTime": NOW_MS + 5,
     }
-    assert found["assets"] == [asset | {"marginAvailable": True}]
-    [position] = found["positions"]
+    assert payload["assets"] == [asset | {"marginAvailable": True}]
+    [position] = payload["positions"]
     assert (position["positionAmt"], position["entryPrice"], position["leverage"]) == ("0.300", "29996.73333", "5")
-    third = told.account_v3(scene.account, MARK, TEXTS)
+    third = account_payloads.account_v3(scene.account, MARK, FORMAT)
     assert third == totals | {
         "assets": [asset],
         "positions": [
@@ -316,7 +319,7 @@ def test_the_account() -> None:
             }
         ],
     }
-    assert told.balance(scene.account, MARK) == [
+    assert account_payloads.balance(scene.account, MARK) == [
         {
             "accountAlias": "opslab",
             "asset": "USDT",
@@ -332,7 +335,7 @@ def test_the_account() -> None:
 
 
 def test_the_position() -> None:
-    scene = traded()
+    scene = traded_scene()
     shared = {
         "symbol": "BTCUSDT",
         "positionSide": "BOTH",
@@ -364,33 +367,33 @@ def test_the_position() -> None:
         "bidNotional": "0",
         "askNotional": "0",
     }
-    assert told.position_risk_v2(scene.account, MARK, TEXTS) == [shared | second]
-    assert told.position_risk_v3(scene.account, MARK, TEXTS) == [shared | third]
+    assert account_payloads.position_risk_v2(scene.account, MARK, FORMAT) == [shared | second]
+    assert account_payloads.position_risk_v3(scene.account, MARK, FORMAT) == [shared | third]
 
 
-def test_what_the_newer_version_leaves_out_the_older_one_shows() -> None:
+def test_version_2_shows_empty_positions_and_version_3_does_not() -> None:
     scene = Scene()
-    assert told.position_risk_v3(scene.account, MARK, TEXTS) == []
-    assert told.account_v3(scene.account, MARK, TEXTS)["positions"] == []
-    [row] = told.position_risk_v2(scene.account, MARK, TEXTS)
+    assert account_payloads.position_risk_v3(scene.account, MARK, FORMAT) == []
+    assert account_payloads.account_v3(scene.account, MARK, FORMAT)["positions"] == []
+    [row] = account_payloads.position_risk_v2(scene.account, MARK, FORMAT)
     assert (row["positionAmt"], row["entryPrice"], row["notional"]) == ("0.000", "0.00000", "0.00000000")
-    assert len(told.account_v2(scene.account, MARK, TEXTS)["positions"]) == 1
+    assert len(account_payloads.account_v2(scene.account, MARK, FORMAT)["positions"]) == 1
     scene.place("BUY", "0.010", "29000.00")
-    assert len(told.position_risk_v3(scene.account, MARK, TEXTS)) == 1
+    assert len(account_payloads.position_risk_v3(scene.account, MARK, FORMAT)) == 1
 
 
-def test_nothing_is_available_below_zero() -> None:
+def test_the_available_balance_is_never_negative() -> None:
     scene = Scene()
     scene.market.size = Decimal(9)
     scene.place("BUY", "1.600")
     low = Decimal("27000")
-    assert told.balance(scene.account, low)[0]["availableBalance"] == "0.00000000"
-    assert told.account_v2(scene.account, low, TEXTS)["maxWithdrawAmount"] == "0.00000000"
+    assert account_payloads.balance(scene.account, low)[0]["availableBalance"] == "0.00000000"
+    assert account_payloads.account_v2(scene.account, low, FORMAT)["maxWithdrawAmount"] == "0.00000000"
 
 
 def test_settings() -> None:
     scene = Scene()
-    assert told.leverage_bracket("BTCUSDT") == {
+    assert account_payloads.leverage_bracket("BTCUSDT") == {
         "symbol": "BTCUSDT",
         "brackets": [
             {
@@ -403,25 +406,25 @@ def test_settings() -> None:
             }
         ],
     }
-    assert told.symbol_config(scene.account)["marginType"] == "CROSSED"
-    assert told.account_config()["dualSidePosition"] is False
-    assert told.commission_rate(scene.account) == {
+    assert account_payloads.symbol_config(scene.account)["marginType"] == "CROSSED"
+    assert account_payloads.account_config()["dualSidePosition"] is False
+    assert account_payloads.commission_rate(scene.account) == {
         "symbol": "BTCUSDT",
         "makerCommissionRate": "0.0002",
         "takerCommissionRate": "0.0005",
     }
 
 
-def test_everything_is_json_without_more_ado() -> None:
-    scene = traded()
+def test_all_payloads_are_json() -> None:
+    scene = traded_scene()
     account = scene.account
-    for found in (
-        told.account_v2(account, MARK, TEXTS),
-        told.account_v3(account, MARK, TEXTS),
-        told.balance(account, MARK),
-        told.position_risk_v2(account, MARK, TEXTS),
-        told.position_risk_v3(account, MARK, TEXTS),
-        open_orders(account, TEXTS),
-        user_trades(account, EVERYTHING, TEXTS),
+    for payload in (
+        account_payloads.account_v2(account, MARK, FORMAT),
+        account_payloads.account_v3(account, MARK, FORMAT),
+        account_payloads.balance(account, MARK),
+        account_payloads.position_risk_v2(account, MARK, FORMAT),
+        account_payloads.position_risk_v3(account, MARK, FORMAT),
+        open_orders(account, FORMAT),
+        user_trades(account, ALL_ROWS, FORMAT),
     ):
-        assert json.loads(json.dumps(found)) == found
+        assert json.loads(json.dumps(payload)) == payload

@@ -1,4 +1,4 @@
-"""The symbol's filters, each with its code."""
+"""Each filter of the symbol rejects with its error code."""
 
 from dataclasses import replace
 from decimal import Decimal
@@ -15,7 +15,7 @@ MARK = Decimal("30000.00")
 
 
 @pytest.mark.parametrize("price", ["556.80", "556.8", "4529764", "30000.1000000000"])
-def test_a_price_on_the_grid_is_taken(price: str) -> None:
+def test_a_price_on_the_grid_is_accepted(price: str) -> None:
     FILTERS.check_price(Decimal(price))
 
 
@@ -62,8 +62,8 @@ def test_a_quantity_is_checked(quantity: str, kind: OrderType, code: int | None)
 def test_a_coarser_lot_has_its_own_codes() -> None:
     entry = dict(INSTRUMENT.entry)
     entry["filters"] = [
-        found | {"minQty": "0.010", "stepSize": "0.005"} if found["filterType"] == "LOT_SIZE" else found
-        for found in entry["filters"]
+        row | {"minQty": "0.010", "stepSize": "0.005"} if row["filterType"] == "LOT_SIZE" else row
+        for row in entry["filters"]
     ]
     coarse = Filters.of(replace(INSTRUMENT, entry=entry))
     for quantity, code in (("0.009", -4004), ("0.012", -4023)):
@@ -73,7 +73,7 @@ def test_a_coarser_lot_has_its_own_codes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("side", "price", "words"),
+    ("side", "price", "message"),
     [
         ("BUY", "31500.00", None),
         ("BUY", "31500.10", "Limit price can't be higher than 31500.00."),
@@ -83,16 +83,16 @@ def test_a_coarser_lot_has_its_own_codes() -> None:
         ("SELL", "90000.00", None),
     ],
 )
-def test_a_limit_price_is_held_near_the_mark_price(side: Side, price: str, words: str | None) -> None:
-    if words is None:
+def test_a_limit_price_must_be_near_the_mark_price(side: Side, price: str, message: str | None) -> None:
+    if message is None:
         FILTERS.check_percent(side, Decimal(price), MARK)
         return
     with pytest.raises(ApiError) as caught:
         FILTERS.check_percent(side, Decimal(price), MARK)
-    assert caught.value.body() == {"code": -4016 if side == "BUY" else -4024, "msg": words}
+    assert caught.value.body() == {"code": -4016 if side == "BUY" else -4024, "msg": message}
 
 
-def test_a_market_order_meets_a_best_price_near_the_mark_price() -> None:
+def test_a_market_order_needs_a_best_price_near_the_mark_price() -> None:
     FILTERS.check_counterparty("BUY", Decimal("31500"), MARK)
     FILTERS.check_counterparty("SELL", Decimal("28500"), MARK)
     too_far: tuple[tuple[Side, str], ...] = (("BUY", "31500.10"), ("SELL", "28499.90"))
@@ -102,7 +102,7 @@ def test_a_market_order_meets_a_best_price_near_the_mark_price() -> None:
         assert caught.value.code == -4131
 
 
-def test_the_notional_has_a_least() -> None:
+def test_the_notional_has_a_minimum() -> None:
     FILTERS.check_notional(Decimal("100.00000"))
     with pytest.raises(ApiError) as caught:
         FILTERS.check_notional(Decimal("99.99999"))
@@ -114,14 +114,14 @@ def test_the_notional_has_a_least() -> None:
         FILTERS.check_notional(Decimal(1), -5029)
 
 
-def test_open_orders_have_a_most() -> None:
-    FILTERS.check_room(199)
+def test_open_orders_have_a_maximum() -> None:
+    FILTERS.check_order_count(199)
     with pytest.raises(ApiError, match="-2025 Reach max open order limit"):
-        FILTERS.check_room(200)
+        FILTERS.check_order_count(200)
 
 
 @pytest.mark.parametrize("status", ["BREAK", "SETTLING", "PRE_SETTLE", "CLOSE", "PENDING_TRADING"])
-def test_a_symbol_that_does_not_trade_takes_nothing(status: str) -> None:
+def test_a_symbol_that_is_not_trading_accepts_no_orders(status: str) -> None:
     check_status("TRADING")
     with pytest.raises(ApiError) as caught:
         check_status(status)

@@ -1,4 +1,4 @@
-"""What becomes of an order, an amendment, a tick: the events, and the refusals that leave none."""
+"""Events of orders, amendments and ticks; a rejected request has no event."""
 
 from decimal import Decimal
 from typing import Any
@@ -15,7 +15,7 @@ D = Decimal
 BID, ASK = "30000.00", "30000.10"
 
 
-def rich() -> Scene:
+def rich_scene() -> Scene:
     return Scene(start=opened("1000000", 10))
 
 
@@ -27,16 +27,16 @@ def reasons(events: list[LedgerEvent]) -> list[tuple[int, str]]:
     return [(event.order_id, event.reason) for event in events if isinstance(event, Expired)]
 
 
-def refused(code: int, scene: Scene, *asked: Any, **more: Any) -> None:
+def assert_rejected(code: int, scene: Scene, *args: Any, **extra: Any) -> None:
     lines = len(scene.ledger)
     with pytest.raises(ApiError) as caught:
-        scene.place(*asked, **more)
+        scene.place(*args, **extra)
     assert caught.value.code == code
     assert len(scene.ledger) == lines
 
 
-def test_a_market_order_sweeps_what_is_displayed() -> None:
-    scene = rich()
+def test_a_market_order_sweeps_the_displayed_levels() -> None:
+    scene = rich_scene()
     events = scene.place("BUY", "2.500")
     assert kinds(events) == ["accepted", "filled", "filled", "filled"]
     assert fills(events) == [
@@ -51,7 +51,7 @@ def test_a_market_order_sweeps_what_is_displayed() -> None:
 
 
 def test_a_market_order_beyond_the_book_expires() -> None:
-    scene = rich()
+    scene = rich_scene()
     events = scene.place("SELL", "10.500")
     assert (kinds(events)[-1], reasons(events)) == ("expired", [(1, "market")])
     assert (scene.order(1).status, scene.order(1).executed) == ("EXPIRED", D(10))
@@ -59,8 +59,8 @@ def test_a_market_order_beyond_the_book_expires() -> None:
     assert kinds(scene.place("SELL", "0.500")) == ["accepted", "expired"]
 
 
-def test_a_market_order_stops_at_the_venues_bound() -> None:
-    scene = rich()
+def test_a_market_order_stops_at_its_price_bound() -> None:
+    scene = rich_scene()
     scene.market.mark = D("28600.00")
     events = scene.place("BUY", "9.000")
     assert len(fills(events)) == 9
@@ -69,23 +69,23 @@ def test_a_market_order_stops_at_the_venues_bound() -> None:
     assert fills(events) == [("1.000", "30000.10", False)]
     assert reasons(events) == [(2, "market")]
     scene.market.mark = D("28500.00")
-    refused(-4131, scene, "BUY", "1.000")
+    assert_rejected(-4131, scene, "BUY", "1.000")
 
 
-def test_in_force_says_what_becomes_of_the_rest() -> None:
-    scene = rich()
+def test_time_in_force_decides_about_the_remainder() -> None:
+    scene = rich_scene()
     assert kinds(scene.place("BUY", "1.500", ASK)) == ["accepted", "filled"]
     assert scene.order(1).status == "PARTIALLY_FILLED"
     assert reasons(scene.place("BUY", "1.500", ASK, timeInForce="IOC")) == [(2, "ioc")]
-    refused(-5021, scene, "BUY", "1.001", ASK, timeInForce="FOK")
+    assert_rejected(-5021, scene, "BUY", "1.001", ASK, timeInForce="FOK")
     assert fills(scene.place("BUY", "1.000", ASK, timeInForce="FOK")) == [("1.000", ASK, False)]
-    refused(-5022, scene, "BUY", "0.010", ASK, timeInForce="GTX")
+    assert_rejected(-5022, scene, "BUY", "0.010", ASK, timeInForce="GTX")
     assert kinds(scene.place("BUY", "0.010", BID, timeInForce="GTX")) == ["accepted"]
     assert [order.order_id for order in scene.account.open.values()] == [1, 4]
 
 
 def test_a_resting_order_pays_the_makers_fee_at_its_own_price() -> None:
-    scene = rich()
+    scene = rich_scene()
     scene.place("BUY", "0.100", "29990.00")
     events = scene.tick("29980.00", "29980.10", "29980.00", "0.001")
     assert fills(events) == [("0.100", "29990.00", True)]
@@ -94,18 +94,18 @@ def test_a_resting_order_pays_the_makers_fee_at_its_own_price() -> None:
     assert last.fee == D("0.5998")
 
 
-def test_a_tick_that_reaches_nobody_makes_no_event() -> None:
-    scene = rich()
+def test_a_tick_that_reaches_no_order_has_no_event() -> None:
+    scene = rich_scene()
     assert scene.tick("29000.00", "29000.10", "29000.00", "1") == []
     scene.place("BUY", "0.100", "28990.00")
     scene.place("SELL", "0.100", "29010.00")
     assert scene.tick("29000.00", "29000.10", "29000.10", "1") == []
-    assert scene.tick("28990.00", "28990.10", "28990.00", "0") == []  # a quote, whatever price comes with it
+    assert scene.tick("28990.00", "28990.10", "28990.00", "0") == []  # a quote, whatever its price
     assert len(scene.ledger) == 3
 
 
 @pytest.mark.parametrize(
-    ("asked", "more", "code"),
+    ("args", "extra", "code"),
     [
         (("BUY", "0.003", "29000.00"), {}, -4164),
         (("BUY", "0.003"), {}, -4164),
@@ -118,46 +118,46 @@ def test_a_tick_that_reaches_nobody_makes_no_event() -> None:
         (("BUY", "40"), {}, -2019),
     ],
 )
-def test_a_refusal_leaves_nothing(asked: tuple[str, ...], more: dict[str, str], code: int) -> None:
-    refused(code, Scene(), *asked, **more)
+def test_a_rejected_order_has_no_event(args: tuple[str, ...], extra: dict[str, str], code: int) -> None:
+    assert_rejected(code, Scene(), *args, **extra)
 
 
 def test_a_reduce_only_order_may_be_small() -> None:
-    scene = rich()
+    scene = rich_scene()
     scene.place("BUY", "1.000")
     assert kinds(scene.place("SELL", "0.001", reduceOnly="true")) == ["accepted", "filled"]
     assert kinds(scene.place("SELL", "0.001", "30100.00", reduceOnly="true")) == ["accepted"]
 
 
-def test_a_clients_id_is_taken_while_its_order_is_open() -> None:
-    scene = rich()
+def test_a_client_order_id_is_in_use_while_its_order_is_open() -> None:
+    scene = rich_scene()
     scene.place("BUY", "0.010", "29000.00", newClientOrderId="mine")
-    refused(-4116, scene, "BUY", "0.010", "29000.00", newClientOrderId="mine")
+    assert_rejected(-4116, scene, "BUY", "0.010", "29000.00", newClientOrderId="mine")
     scene.cancel(1)
     scene.place("BUY", "0.010", "29000.00", newClientOrderId="mine")
     assert scene.account.open_by_client == {"mine": 2}
 
 
-def test_an_order_without_a_clients_id_is_given_one_that_is_free() -> None:
-    scene = rich()
+def test_an_order_without_a_client_order_id_gets_an_unused_one() -> None:
+    scene = rich_scene()
     scene.place("BUY", "0.010", "29000.00", newClientOrderId="venue_2")
     scene.place("BUY", "0.010", "29000.00")
     assert list(scene.account.open_by_client) == ["venue_2", "venue_2_"]
 
 
-def test_open_orders_have_a_most_and_market_orders_do_not_count() -> None:
-    scene = rich()
+def test_open_orders_have_a_maximum_and_market_orders_do_not_count() -> None:
+    scene = rich_scene()
     for _ in range(200):
         scene.place("BUY", "0.010", "29000.00")
-    refused(-2025, scene, "BUY", "0.010", "29000.00")
+    assert_rejected(-2025, scene, "BUY", "0.010", "29000.00")
     assert kinds(scene.place("BUY", "0.010")) == ["accepted", "filled"]
 
 
-def test_a_symbol_that_does_not_trade_lets_orders_out_and_none_in() -> None:
-    scene = rich()
+def test_a_symbol_that_is_not_trading_allows_cancels_only() -> None:
+    scene = rich_scene()
     scene.place("BUY", "0.010", "29000.00")
     scene.market.status = "SETTLING"
-    refused(-4108, scene, "BUY", "0.010", "29000.00")
+    assert_rejected(-4108, scene, "BUY", "0.010", "29000.00")
     with pytest.raises(ApiError, match="-5024"):
         scene.modify(1, "BUY", "0.020", "29000.00")
     assert kinds(scene.cancel(1)) == ["canceled"]
@@ -167,7 +167,7 @@ def test_a_symbol_that_does_not_trade_lets_orders_out_and_none_in() -> None:
 
 
 def test_a_reduce_only_order_stops_at_the_position() -> None:
-    scene = rich()
+    scene = rich_scene()
     scene.place("BUY", "0.400")
     events = scene.place("SELL", "1.000", reduceOnly="true")
     assert (fills(events), reasons(events)) == ([("0.400", BID, False)], [(2, "reduce_only")])
@@ -176,15 +176,15 @@ def test_a_reduce_only_order_stops_at_the_position() -> None:
 
 
 def test_a_resting_reduce_only_order_stops_at_the_position() -> None:
-    scene = rich()
+    scene = rich_scene()
     scene.place("BUY", "0.400")
     scene.place("SELL", "1.000", "30100.00", reduceOnly="true")
     events = scene.tick("30200.00", "30200.10")
     assert (fills(events), reasons(events)) == ([("0.400", "30100.00", True)], [(2, "reduce_only")])
 
 
-def test_reduce_only_orders_end_with_the_position_they_would_reduce() -> None:
-    scene = rich()
+def test_reduce_only_orders_expire_with_their_position() -> None:
+    scene = rich_scene()
     scene.place("BUY", "0.400")
     scene.place("SELL", "0.400", "30100.00", reduceOnly="true")
     scene.place("SELL", "0.100", "30200.00", reduceOnly="true")
@@ -194,17 +194,17 @@ def test_reduce_only_orders_end_with_the_position_they_would_reduce() -> None:
     assert not scene.account.open
 
 
-def test_a_reduce_only_order_that_cannot_be_filled_whole_is_no_fok() -> None:
-    scene = rich()
+def test_a_fok_reduce_only_order_larger_than_the_position_is_rejected() -> None:
+    scene = rich_scene()
     scene.place("BUY", "0.400")
-    refused(-5021, scene, "SELL", "0.500", BID, timeInForce="FOK", reduceOnly="true")
+    assert_rejected(-5021, scene, "SELL", "0.500", BID, timeInForce="FOK", reduceOnly="true")
 
 
 # Amendments.
 
 
-def test_an_amendment_keeps_what_was_filled_and_goes_to_the_end_of_the_queue() -> None:
-    scene = rich()
+def test_an_amendment_keeps_fills_and_moves_to_the_end_of_the_queue() -> None:
+    scene = rich_scene()
     scene.place("BUY", "0.100", "29990.00")
     scene.place("BUY", "0.100", "29990.00")
     scene.tick("29990.00", "29990.10", "29990.00", "0.040")
@@ -218,16 +218,16 @@ def test_an_amendment_keeps_what_was_filled_and_goes_to_the_end_of_the_queue() -
     ]
 
 
-def test_an_amendment_can_take() -> None:
-    scene = rich()
+def test_an_amendment_can_fill_at_once() -> None:
+    scene = rich_scene()
     scene.place("BUY", "0.100", "29990.00")
     events = scene.modify(1, "BUY", "0.100", ASK)
     assert kinds(events) == ["amended", "filled"]
     assert fills(events) == [("0.100", ASK, False)]
 
 
-def test_an_amendment_cancels_where_the_venue_says_so() -> None:
-    scene = rich()
+def test_an_amendment_cancels_where_binance_does() -> None:
+    scene = rich_scene()
     scene.place("BUY", "0.100", "29990.00")
     scene.tick("29990.00", "29990.10", "29990.00", "0.040")
     assert kinds(scene.modify(1, "BUY", "0.040", "29990.00")) == ["canceled"]
@@ -237,7 +237,7 @@ def test_an_amendment_cancels_where_the_venue_says_so() -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "code"),
+    ("args", "code"),
     [
         ((9, "BUY", "0.100", "29990.00"), -2013),
         ((1, "SELL", "0.100", "29990.00"), -1117),
@@ -250,18 +250,18 @@ def test_an_amendment_cancels_where_the_venue_says_so() -> None:
         ((1, "BUY", "900", "29990.00"), -2019),
     ],
 )
-def test_a_refused_amendment_leaves_the_order_as_it_was(asked: tuple[int, str, str, str], code: int) -> None:
-    scene = rich()
+def test_a_rejected_amendment_leaves_the_order_unchanged(args: tuple[int, str, str, str], code: int) -> None:
+    scene = rich_scene()
     scene.place("BUY", "0.100", "29990.00")
     with pytest.raises(ApiError) as caught:
-        scene.modify(*asked)
+        scene.modify(*args)
     assert caught.value.code == code
     order = scene.order(1)
-    assert (order.quantity, order.price, order.turn, len(scene.ledger)) == (D("0.1"), D("29990.00"), 1, 2)
+    assert (order.quantity, order.price, order.priority, len(scene.ledger)) == (D("0.1"), D("29990.00"), 1, 2)
 
 
-def test_an_order_is_amended_so_often_and_no_more() -> None:
-    scene = rich()
+def test_amendments_of_an_order_have_a_maximum() -> None:
+    scene = rich_scene()
     scene.place("BUY", "0.100", "29990.00")
     scene.order(1).amendments = 10_000
     with pytest.raises(ApiError, match="-5026"):
@@ -272,19 +272,19 @@ def test_an_order_is_amended_so_often_and_no_more() -> None:
 
 
 def test_only_an_open_order_can_be_canceled() -> None:
-    scene = rich()
+    scene = rich_scene()
     scene.place("BUY", "0.010", "29000.00", newClientOrderId="a")
     scene.place("BUY", "0.010", newClientOrderId="b")
     for ref in (OrderRef(2, None), OrderRef(9, None), OrderRef(None, "b"), OrderRef(None, "c")):
         with pytest.raises(ApiError) as caught:
-            scene.desk.cancel(scene.account, ref, scene.now_ms)
+            scene.engine.cancel(scene.account, ref, scene.now_ms)
         assert caught.value.body() == {"code": -2011, "msg": "Unknown order sent."}
-    scene.keep(scene.desk.cancel(scene.account, OrderRef(None, "a"), scene.now_ms))
+    scene.commit(scene.engine.cancel(scene.account, OrderRef(None, "a"), scene.now_ms))
     assert scene.order(1).status == "CANCELED"
 
 
-def test_all_are_canceled_in_one_transaction() -> None:
-    scene = rich()
+def test_all_orders_are_canceled_in_one_transaction() -> None:
+    scene = rich_scene()
     assert scene.cancel_all() == []
     for _ in range(3):
         scene.place("BUY", "0.010", "29000.00")
@@ -295,9 +295,9 @@ def test_all_are_canceled_in_one_transaction() -> None:
 # Margin.
 
 
-def test_an_order_needs_its_notional_by_the_leverage_and_its_fee() -> None:
-    """1.666 x 30000.10 / 5 is 9996.03, and the fee 24.99: more than 10,000. 1.662 needs 9997.04 in all."""
-    refused(-2019, Scene(market=Market(size=D(9))), "BUY", "1.666")
+def test_an_order_needs_its_notional_divided_by_leverage_and_its_fee() -> None:
+    """1.666 x 30000.10 / 5 is 9996.03, and the fee 24.99: more than 10,000. 1.662 needs 9997.04 in total."""
+    assert_rejected(-2019, Scene(market=Market(size=D(9))), "BUY", "1.666")
     scene = Scene(market=Market(size=D(9)))
     scene.place("BUY", "1.662")
     assert 0 <= margin_of(scene.account, scene.market.mark).available < 5
@@ -306,24 +306,24 @@ def test_an_order_needs_its_notional_by_the_leverage_and_its_fee() -> None:
 def test_resting_orders_need_margin_and_the_two_sides_share_it() -> None:
     scene = Scene()
     scene.place("BUY", "1.600", "29000.00")
-    refused(-2019, scene, "BUY", "0.200", "29000.00")
+    assert_rejected(-2019, scene, "BUY", "0.200", "29000.00")
     assert kinds(scene.place("SELL", "1.600", "31000.00")) == ["accepted"]
 
 
-def test_what_only_reduces_is_taken_whatever_is_available() -> None:
+def test_reducing_orders_need_no_available_margin() -> None:
     scene = Scene(market=Market(size=D(9)))
     scene.place("BUY", "1.600")
     scene.tick("27000.00", "27000.10")
     assert margin_of(scene.account, scene.market.mark).available < 0
-    refused(-2019, scene, "BUY", "0.010")
-    refused(-2019, scene, "SELL", "2.700")
+    assert_rejected(-2019, scene, "BUY", "0.010")
+    assert_rejected(-2019, scene, "SELL", "2.700")
     assert kinds(scene.place("SELL", "0.600")) == ["accepted", "filled"]
     assert kinds(scene.place("SELL", "1.000", "27100.00")) == ["accepted"]
     assert kinds(scene.place("SELL", "1.000", "27100.00", reduceOnly="true")) == ["accepted"]
     assert kinds(scene.place("SELL", "1.000")) == ["accepted", "filled", "expired"]
 
 
-def test_an_amendment_that_lessens_is_taken_whatever_is_available() -> None:
+def test_a_reducing_amendment_needs_no_available_margin() -> None:
     scene = Scene(market=Market(size=D(9)))
     scene.place("BUY", "1.000")
     scene.place("BUY", "0.500", "29000.00")
@@ -337,8 +337,8 @@ def test_an_amendment_that_lessens_is_taken_whatever_is_available() -> None:
     assert kinds(scene.modify(2, "BUY", "0.400", "27000.00")) == ["amended"]
 
 
-def test_an_amendment_needs_margin_for_what_is_left_of_it() -> None:
-    """0.8 held and 0.85 open at 29000 are 9570 at leverage 5; with the filled part counted twice it would be 14210."""
+def test_an_amendment_needs_margin_for_its_remaining_quantity() -> None:
+    """0.8 in the position and 0.85 open at 29000 need 9570 at leverage 5; counting the fill twice would need 14210."""
     scene = Scene()
     scene.place("BUY", "1.600", "29000.00")
     scene.tick("29000.00", "29000.10", "29000.00", "0.800")
@@ -363,8 +363,8 @@ def test_leverage_has_bounds_and_follows_the_margin() -> None:
     assert scene.account.leverage == 10
 
 
-def test_position_and_orders_have_a_most_in_notional() -> None:
+def test_position_and_orders_have_a_maximum_notional() -> None:
     scene = Scene(start=opened("900000000000", 125), market=Market(size=D(10_000)))
     for _ in range(33):
         scene.place("BUY", "1000", "30000.00")
-    refused(-2027, scene, "BUY", "1000", "30000.00")
+    assert_rejected(-2027, scene, "BUY", "1000", "30000.00")

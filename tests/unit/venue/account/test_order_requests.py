@@ -1,4 +1,4 @@
-"""What may be asked, and in which words the venue refuses the rest."""
+"""Valid order requests are parsed, and invalid ones are rejected with Binance's error."""
 
 from decimal import Decimal
 from typing import Any
@@ -10,14 +10,14 @@ from opslab.venue.account.order_requests import (
     HistoryQuery,
     NewOrder,
     OrderRef,
-    amendment,
-    dual_side,
-    leverage,
-    margin_type,
-    new_order,
-    order_history,
-    order_ref,
-    trade_history,
+    parse_amendment,
+    parse_dual_side,
+    parse_leverage,
+    parse_margin_type,
+    parse_new_order,
+    parse_order_history,
+    parse_order_ref,
+    parse_trade_history,
 )
 from opslab.venue.api_error import HTTP_STATUS, MESSAGES, ApiError
 
@@ -38,25 +38,27 @@ def without(params: dict[str, Any], name: str) -> dict[str, Any]:
     return {key: value for key, value in params.items() if key != name}
 
 
-def test_a_limit_order_is_read() -> None:
-    read = new_order(LIMIT | SIGNED | {"newClientOrderId": "x-aHRE4BCj-1:2/3.4", "reduceOnly": "true"}, "BTCUSDT")
-    assert read == NewOrder(
+def test_a_limit_order_is_parsed() -> None:
+    parsed = parse_new_order(
+        LIMIT | SIGNED | {"newClientOrderId": "x-aHRE4BCj-1:2/3.4", "reduceOnly": "true"}, "BTCUSDT"
+    )
+    assert parsed == NewOrder(
         "BUY", "LIMIT", "GTC", Decimal("0.010"), Decimal("30000.10"), True, "x-aHRE4BCj-1:2/3.4", "ACK"
     )
 
 
-def test_a_market_order_has_no_price_and_is_shown_as_gtc() -> None:
-    read = new_order(MARKET | {"newOrderRespType": "RESULT"}, "BTCUSDT")
-    assert read == NewOrder("SELL", "MARKET", "GTC", Decimal("0.010"), None, False, None, "RESULT")
+def test_a_market_order_has_no_price_and_time_in_force_gtc() -> None:
+    parsed = parse_new_order(MARKET | {"newOrderRespType": "RESULT"}, "BTCUSDT")
+    assert parsed == NewOrder("SELL", "MARKET", "GTC", Decimal("0.010"), None, False, None, "RESULT")
 
 
-def test_parameters_of_a_json_message_need_not_be_text() -> None:
-    read = new_order(LIMIT | {"quantity": 0.01, "price": 30000, "reduceOnly": False, "timestamp": 1}, "BTCUSDT")
-    assert (read.quantity, read.price, read.reduce_only) == (Decimal("0.01"), Decimal(30000), False)
+def test_parameters_of_a_json_message_may_have_json_types() -> None:
+    parsed = parse_new_order(LIMIT | {"quantity": 0.01, "price": 30000, "reduceOnly": False, "timestamp": 1}, "BTCUSDT")
+    assert (parsed.quantity, parsed.price, parsed.reduce_only) == (Decimal("0.01"), Decimal(30000), False)
 
 
-def test_what_says_no_more_than_the_default_is_taken() -> None:
-    said = {
+def test_parameters_equal_to_the_default_are_accepted() -> None:
+    defaults = {
         "positionSide": "BOTH",
         "closePosition": "false",
         "priceProtect": "FALSE",
@@ -64,10 +66,10 @@ def test_what_says_no_more_than_the_default_is_taken() -> None:
         "priceMatch": "NONE",
         "selfTradePreventionMode": "NONE",
     }
-    assert new_order(LIMIT | said, "BTCUSDT") == new_order(LIMIT, "BTCUSDT")
+    assert parse_new_order(LIMIT | defaults, "BTCUSDT") == parse_new_order(LIMIT, "BTCUSDT")
 
 
-REFUSED: list[tuple[str, dict[str, Any], int, str]] = [
+REJECTED: list[tuple[str, dict[str, Any], int, str]] = [
     ("no symbol", without(LIMIT, "symbol"), -1102, "'symbol'"),
     ("another symbol", LIMIT | {"symbol": "ETHUSDT"}, -1121, "Invalid symbol."),
     ("an empty symbol", LIMIT | {"symbol": ""}, -1105, "'symbol'"),
@@ -87,7 +89,7 @@ REFUSED: list[tuple[str, dict[str, Any], int, str]] = [
     ("a small float", LIMIT | {"quantity": 0.00001}, -1100, "'quantity'"),
     ("not a number", LIMIT | {"price": "NaN"}, -1100, "'price'"),
     ("arabic digits", LIMIT | {"price": "٣"}, -1100, "'price'"),
-    ("a line's end", LIMIT | {"price": "3\n"}, -1100, "'price'"),
+    ("a line break", LIMIT | {"price": "3\n"}, -1100, "'price'"),
     ("21 digits", LIMIT | {"price": "1" * 21}, -1100, "'price'"),
     ("a list", LIMIT | {"price": ["3"]}, -1102, "'price'"),
     ("nothing", LIMIT | {"price": None}, -1102, "'price'"),
@@ -95,37 +97,39 @@ REFUSED: list[tuple[str, dict[str, Any], int, str]] = [
     ("a good-till date", LIMIT | {"goodTillDate": "1"}, -1106, "'goodtilldate'"),
     ("an activation price", MARKET | {"activationPrice": "1"}, -1106, "'activationprice'"),
     ("a callback rate", MARKET | {"callbackRate": "1"}, -1106, "'callbackrate'"),
-    ("closing all", MARKET | {"closePosition": "true"}, -1106, "'closeposition'"),
+    ("a close-position order", MARKET | {"closePosition": "true"}, -1106, "'closeposition'"),
     ("price protection", LIMIT | {"priceProtect": "TRUE"}, -1106, "'priceprotect'"),
     ("a market price", MARKET | {"price": "1"}, -1106, "'price'"),
     ("a market time in force", MARKET | {"timeInForce": "GTC"}, -1106, "'timeinforce'"),
     ("an unknown working type", LIMIT | {"workingType": "X"}, -1130, "'workingType'"),
     ("a price match", without(LIMIT, "price") | {"priceMatch": "QUEUE"}, -5037, "price match"),
     ("self-trade prevention", LIMIT | {"selfTradePreventionMode": "EXPIRE_TAKER"}, -5039, "self trade"),
-    ("an unknown answer", LIMIT | {"newOrderRespType": "FULL"}, -1136, "newOrderRespType"),
-    ("a client's id of 37", LIMIT | {"newClientOrderId": "a" * 37}, -4015, "36 chars"),
-    ("a client's id with a space", LIMIT | {"newClientOrderId": "a b"}, -1100, "'newClientOrderId'"),
-    ("an empty client's id", LIMIT | {"newClientOrderId": ""}, -1105, "'newClientOrderId'"),
-    ("half reduce-only", LIMIT | {"reduceOnly": "yes"}, -4062, "reduceOnly"),
-    ("something unheard of", LIMIT | {"colour": "red"}, -1104, "read '6' parameter(s) but was sent '7'"),
+    ("an unknown response type", LIMIT | {"newOrderRespType": "FULL"}, -1136, "newOrderRespType"),
+    ("a client order id of 37", LIMIT | {"newClientOrderId": "a" * 37}, -4015, "36 chars"),
+    ("a client order id with a space", LIMIT | {"newClientOrderId": "a b"}, -1100, "'newClientOrderId'"),
+    ("an empty client order id", LIMIT | {"newClientOrderId": ""}, -1105, "'newClientOrderId'"),
+    ("an invalid reduce-only", LIMIT | {"reduceOnly": "yes"}, -4062, "reduceOnly"),
+    ("an unknown parameter", LIMIT | {"colour": "red"}, -1104, "read '6' parameter(s) but was sent '7'"),
 ]
 for _kind in ("STOP", "STOP_MARKET", "TAKE_PROFIT", "TAKE_PROFIT_MARKET", "TRAILING_STOP_MARKET"):
-    REFUSED.append((f"a {_kind}", MARKET | {"type": _kind, "stopPrice": "1"}, -4120, "Algo Order API"))
+    REJECTED.append((f"a {_kind}", MARKET | {"type": _kind, "stopPrice": "1"}, -4120, "Algo Order API"))
 
 
-@pytest.mark.parametrize(("params", "code", "words"), [row[1:] for row in REFUSED], ids=[row[0] for row in REFUSED])
-def test_an_order_is_refused_with(params: dict[str, Any], code: int, words: str) -> None:
+@pytest.mark.parametrize(("params", "code", "message"), [row[1:] for row in REJECTED], ids=[row[0] for row in REJECTED])
+def test_an_invalid_order_is_rejected(params: dict[str, Any], code: int, message: str) -> None:
     with pytest.raises(ApiError) as caught:
-        new_order(params, "BTCUSDT")
+        parse_new_order(params, "BTCUSDT")
     assert caught.value.code == code
-    assert words in caught.value.msg
+    assert message in caught.value.msg
     assert caught.value.http_status == 400
     assert caught.value.body() == {"code": code, "msg": caught.value.msg}
 
 
-def test_an_amendment_is_read() -> None:
-    read = amendment(MODIFY | SIGNED | {"origType": "LIMIT", "priceMatch": "NONE", "positionSide": "BOTH"}, "BTCUSDT")
-    assert read == Amendment(OrderRef(7, None), "BUY", Decimal("0.02"), Decimal("29999.9"))
+def test_an_amendment_is_parsed() -> None:
+    parsed = parse_amendment(
+        MODIFY | SIGNED | {"origType": "LIMIT", "priceMatch": "NONE", "positionSide": "BOTH"}, "BTCUSDT"
+    )
+    assert parsed == Amendment(OrderRef(7, None), "BUY", Decimal("0.02"), Decimal("29999.9"))
 
 
 @pytest.mark.parametrize(
@@ -145,35 +149,35 @@ def test_an_amendment_is_read() -> None:
         ({"timeInForce": "GTC"}, -1104),
     ],
 )
-def test_an_amendment_is_refused(change: dict[str, Any], code: int) -> None:
+def test_an_invalid_amendment_is_rejected(change: dict[str, Any], code: int) -> None:
     params = {key: value for key, value in (MODIFY | change).items() if value is not None}
     with pytest.raises(ApiError) as caught:
-        amendment(params, "BTCUSDT")
+        parse_amendment(params, "BTCUSDT")
     assert caught.value.code == code
 
 
 def test_an_order_is_named_by_either_id() -> None:
-    assert order_ref({"symbol": "BTCUSDT", "orderId": 12}, "BTCUSDT") == OrderRef(12, None)
-    assert order_ref({"symbol": "BTCUSDT", "origClientOrderId": "a.1"}, "BTCUSDT") == OrderRef(None, "a.1")
+    assert parse_order_ref({"symbol": "BTCUSDT", "orderId": 12}, "BTCUSDT") == OrderRef(12, None)
+    assert parse_order_ref({"symbol": "BTCUSDT", "origClientOrderId": "a.1"}, "BTCUSDT") == OrderRef(None, "a.1")
     with pytest.raises(ApiError) as caught:
-        order_ref({"symbol": "BTCUSDT"}, "BTCUSDT")
+        parse_order_ref({"symbol": "BTCUSDT"}, "BTCUSDT")
     assert caught.value.body() == {
         "code": -1102,
         "msg": "Param 'origClientOrderId' or 'orderId' must be sent, but both were empty/null!",
     }
 
 
-def test_a_history_is_asked_for() -> None:
+def test_a_history_query_is_parsed() -> None:
     symbol = {"symbol": "BTCUSDT"}
-    assert order_history(symbol, "BTCUSDT") == HistoryQuery(None, None, None, None, 500)
-    assert order_history(symbol | {"orderId": "5", "limit": "1000"}, "BTCUSDT").from_id == 5
-    asked = symbol | {"orderId": "5", "startTime": "10", "endTime": "10", "limit": "1"}
-    assert trade_history(asked, "BTCUSDT") == HistoryQuery(5, None, 10, 10, 1)
-    assert trade_history(symbol | {"fromId": "9"}, "BTCUSDT").from_id == 9
+    assert parse_order_history(symbol, "BTCUSDT") == HistoryQuery(None, None, None, None, 500)
+    assert parse_order_history(symbol | {"orderId": "5", "limit": "1000"}, "BTCUSDT").from_id == 5
+    params = symbol | {"orderId": "5", "startTime": "10", "endTime": "10", "limit": "1"}
+    assert parse_trade_history(params, "BTCUSDT") == HistoryQuery(5, None, 10, 10, 1)
+    assert parse_trade_history(symbol | {"fromId": "9"}, "BTCUSDT").from_id == 9
 
 
 @pytest.mark.parametrize(
-    ("more", "code"),
+    ("extra", "code"),
     [
         ({"startTime": "11", "endTime": "10"}, -1023),
         ({"fromId": "1", "startTime": "10"}, -1128),
@@ -183,32 +187,32 @@ def test_a_history_is_asked_for() -> None:
         ({"recent": "1"}, -1104),
     ],
 )
-def test_a_history_is_refused(more: dict[str, str], code: int) -> None:
+def test_an_invalid_history_query_is_rejected(extra: dict[str, str], code: int) -> None:
     with pytest.raises(ApiError) as caught:
-        trade_history({"symbol": "BTCUSDT"} | more, "BTCUSDT")
+        parse_trade_history({"symbol": "BTCUSDT"} | extra, "BTCUSDT")
     assert caught.value.code == code
 
 
-def test_settings_are_read() -> None:
+def test_settings_are_parsed() -> None:
     symbol = {"symbol": "BTCUSDT"}
-    assert leverage(symbol | {"leverage": "20"}, "BTCUSDT") == 20
-    assert margin_type(symbol | {"marginType": "ISOLATED"}, "BTCUSDT") == "ISOLATED"
-    assert dual_side({"dualSidePosition": "false"}) is False
-    assert dual_side({"dualSidePosition": True}) is True
-    for act, code in (
-        (lambda: leverage(symbol, "BTCUSDT"), -1102),
-        (lambda: leverage(symbol | {"leverage": "2.5"}, "BTCUSDT"), -1100),
-        (lambda: margin_type(symbol | {"marginType": "X"}, "BTCUSDT"), -1130),
-        (lambda: dual_side({}), -1102),
-        (lambda: dual_side({"dualSidePosition": "1"}), -1130),
+    assert parse_leverage(symbol | {"leverage": "20"}, "BTCUSDT") == 20
+    assert parse_margin_type(symbol | {"marginType": "ISOLATED"}, "BTCUSDT") == "ISOLATED"
+    assert parse_dual_side({"dualSidePosition": "false"}) is False
+    assert parse_dual_side({"dualSidePosition": True}) is True
+    for parse, code in (
+        (lambda: parse_leverage(symbol, "BTCUSDT"), -1102),
+        (lambda: parse_leverage(symbol | {"leverage": "2.5"}, "BTCUSDT"), -1100),
+        (lambda: parse_margin_type(symbol | {"marginType": "X"}, "BTCUSDT"), -1130),
+        (lambda: parse_dual_side({}), -1102),
+        (lambda: parse_dual_side({"dualSidePosition": "1"}), -1130),
     ):
         with pytest.raises(ApiError) as caught:
-            act()
+            parse()
         assert caught.value.code == code
 
 
-def test_every_status_is_of_a_message() -> None:
+def test_every_http_status_has_a_message() -> None:
     assert HTTP_STATUS.keys() <= MESSAGES.keys()
     assert ApiError.of(-2015).http_status == 401
-    assert ApiError(-1003, "words", http_status=418, headers={"Retry-After": "2"}).headers == {"Retry-After": "2"}
-    assert ApiError(-9999, "words").http_status == 400
+    assert ApiError(-1003, "text", http_status=418, headers={"Retry-After": "2"}).headers == {"Retry-After": "2"}
+    assert ApiError(-9999, "text").http_status == 400

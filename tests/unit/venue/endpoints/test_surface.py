@@ -1,4 +1,4 @@
-"""The venue's page names what is served, no more and no less."""
+"""The documentation lists exactly the endpoints and methods that are served."""
 
 import re
 from pathlib import Path
@@ -8,6 +8,7 @@ from opslab.model.messages.venue_messages import VenueLimits
 from opslab.ports import Moment
 from opslab.resources import exchange_info_symbol
 from opslab.venue.account.account import Account
+from opslab.venue.counters import Counters
 from opslab.venue.endpoints.account import AccountEndpoints
 from opslab.venue.endpoints.market import MarketEndpoints
 from opslab.venue.exchange import Exchange
@@ -27,8 +28,9 @@ PAGE = (Path(__file__).parents[4] / "docs" / "venue.md").read_text(encoding="utf
 def tables() -> tuple[EndpointTable, EndpointTable]:
     market = Market(instrument_of(exchange_info_symbol("BTCUSDT")), 30)
     payloads = MarketPayloads(market)
-    broadcast = MarketPublisher(market, payloads, MarketStreams("BTCUSDT"), lambda: 0)
-    exchange = Exchange(market, Account.begin(opened()), NoLedger(), broadcast, lambda: 0, Moment(0, 0), FaultHooks())
+    publisher = MarketPublisher(market, payloads, MarketStreams("BTCUSDT"), lambda: 0)
+    account = Account.from_opened(opened())
+    exchange = Exchange(market, account, NoLedger(), publisher, lambda: 0, Moment(0, 0), FaultHooks(), Counters())
     market_table = MarketEndpoints(market, payloads, VenueLimits(), lambda: 0, lambda: "TRADING").table()
     return market_table, AccountEndpoints(exchange, UserDataStream("key", lambda: 0)).table()
 
@@ -37,19 +39,19 @@ class NoLedger:
     transactions = 0
 
     def append(self, events: object, at: Moment) -> None:
-        raise AssertionError("nothing is asked of it here")
+        raise AssertionError("unexpected call")
 
     def mark(self, at: Moment) -> None:
-        raise AssertionError("nothing is asked of it here")
+        raise AssertionError("unexpected call")
 
     def use_last_room(self) -> None:
-        raise AssertionError("nothing is asked of it here")
+        raise AssertionError("unexpected call")
 
 
 def section(heading: str) -> str:
-    found = re.search(rf"^### {heading}$(.*?)(?=^##|\Z)", PAGE, re.MULTILINE | re.DOTALL)
-    assert found
-    return found[1]
+    match = re.search(rf"^### {heading}$(.*?)(?=^##|\Z)", PAGE, re.MULTILINE | re.DOTALL)
+    assert match
+    return match[1]
 
 
 def endpoints(heading: str) -> set[tuple[str, str]]:

@@ -1,12 +1,12 @@
-"""The page of faults names those that there are, with their terms and defaults, and what the door does."""
+"""docs/venue-faults.md lists all faults with their terms and defaults, and the limits."""
 
 import re
 from pathlib import Path
 
 import pytest
 
-from opslab.venue.faults.controller import MAX_HELD, MAX_SECONDS
-from opslab.venue.faults.delay_queue import MAX_BYTES
+from opslab.venue.faults.controller import MAX_ACTIVE_FAULTS, MAX_FAULT_SECONDS
+from opslab.venue.faults.delay_queue import MAX_DELAYED_BYTES
 from opslab.venue.faults.fault import MessageTerms
 from opslab.venue.faults.registry import FAULTS
 
@@ -20,29 +20,29 @@ def shown(terms: dict[str, object]) -> dict[str, str]:
 
 def test_the_page_has_one_row_for_each_fault() -> None:
     assert [name for name, *_ in ROWS] == list(FAULTS)
-    assert all(cell.strip() for _, _, sees, when in ROWS for cell in (sees, when))
+    assert all(cell.strip() for _, _, effect, time in ROWS for cell in (effect, time))
 
 
 @pytest.mark.parametrize(("name", "cell"), [(name, cell) for name, cell, *_ in ROWS])
 def test_a_row_has_the_terms_and_their_defaults(name: str, cell: str) -> None:
-    found = dict(re.findall(r"`([a-z_]+)=([^`]*)`", cell))
+    documented = dict(re.findall(r"`([a-z_]+)=([^`]*)`", cell))
     if "*messages*" in cell:
-        found |= shown(MessageTerms().model_dump())
-    assert found == shown(FAULTS[name].terms().model_dump())
+        documented |= shown(MessageTerms().model_dump())
+    assert documented == shown(FAULTS[name].terms().model_dump())
 
 
-def test_the_page_says_what_messages_stand_for() -> None:
+def test_the_page_defines_messages() -> None:
     for name, value in shown(MessageTerms().model_dump()).items():
         assert f"`{name}={value}`" in PAGE
 
 
 def test_the_page_has_the_limits() -> None:
-    assert f"{MAX_SECONDS:.0f} s at most" in PAGE
-    assert f"up to {MAX_HELD} can be active" in PAGE
-    assert f"{MAX_BYTES >> 20} MiB held back" in PAGE
+    assert f"{MAX_FAULT_SECONDS:.0f} s at most" in PAGE
+    assert f"up to {MAX_ACTIVE_FAULTS} can be active" in PAGE
+    assert f"{MAX_DELAYED_BYTES >> 20} MiB held back" in PAGE
 
 
-def test_the_page_says_what_is_over_at_once() -> None:
+def test_the_page_lists_the_immediate_faults() -> None:
     names = [name for name, fault in FAULTS.items() if fault.is_immediate]
     assert "`close`, `reset` and `external-trade` take effect once" in PAGE
     assert names == ["close", "reset", "external-trade"]

@@ -1,4 +1,4 @@
-"""Faults hold together and end one by one: whatever is begun and ended, in any order, nothing is left behind."""
+"""Faults are combined, started and ended in any order: each works as alone, and nothing remains after its end."""
 
 import asyncio
 import json
@@ -18,12 +18,19 @@ from opslab.ports import Moment
 from opslab.resources import exchange_info_symbol
 from opslab.venue.account.account import Account
 from opslab.venue.api_error import ApiError
+from opslab.venue.counters import Counters
 from opslab.venue.exchange import Exchange
 from opslab.venue.fault_hooks import AnswerWithheld, Call, ConnectionKind, FaultHooks, Message
-from opslab.venue.faults import delay_queue as lane
-from opslab.venue.faults.controller import MAX_HELD, MAX_SECONDS, ActiveFault, FaultController, parse_terms
+from opslab.venue.faults import delay_queue
+from opslab.venue.faults.controller import (
+    MAX_ACTIVE_FAULTS,
+    MAX_FAULT_SECONDS,
+    ActiveFault,
+    FaultController,
+    parse_terms,
+)
 from opslab.venue.faults.fault import FaultTarget
-from opslab.venue.faults.kinds.close import GOODBYE_SECONDS
+from opslab.venue.faults.kinds.close import CLOSE_SECONDS
 from opslab.venue.faults.registry import FAULTS
 from opslab.venue.market.market import Market
 from opslab.venue.market.payloads import MarketPayloads
@@ -50,58 +57,58 @@ LASTING = [name for name, fault in FAULTS.items() if not fault.is_immediate]
 
 @dataclass(eq=False)
 class Client:
-    """Implements `seams.Receiver`, and as much of a connection as faults take hold of."""
+    """Implements `fault_hooks.Receiver`, and the part of a connection that faults use."""
 
     kind: ConnectionKind
-    got: list[tuple[float, str]] = field(default_factory=list)
-    goodbyes: list[int] = field(default_factory=list)
-    polite: bool = True
-    cut: str | None = None
+    received: list[tuple[float, str]] = field(default_factory=list)
+    close_codes: list[int] = field(default_factory=list)
+    answers_close: bool = True
+    drop_reason: str | None = None
 
     def deliver(self, message: Message) -> None:
-        self.got.append((asyncio.get_running_loop().time(), message.text))
+        self.received.append((asyncio.get_running_loop().time(), message.text))
 
-    def drop(self, why: str) -> None:
-        self.cut = why
+    def drop(self, reason: str) -> None:
+        self.drop_reason = reason
 
     def reset(self) -> None:
-        self.cut = "reset"
+        self.drop_reason = "reset"
 
     async def close(self, code: int, _reason: str) -> None:
-        self.goodbyes.append(code)
-        if not self.polite:
+        self.close_codes.append(code)
+        if not self.answers_close:
             await asyncio.Event().wait()
 
     @property
     def texts(self) -> list[str]:
-        return [text for _, text in self.got]
+        return [text for _, text in self.received]
 
     def numbers(self, field: str) -> list[int]:
-        """Of the messages that can be read, in the order in which they came."""
+        """The values of a field, in the order in which the messages arrived."""
         return [json.loads(text)[field] for text in self.texts]
 
 
 @dataclass
-class Listener:
-    deaf: int = 0
+class FakeListener:
+    pauses: int = 0
 
     async def stop_listening(self) -> None:
-        self.deaf += 1
+        self.pauses += 1
 
     async def resume_listening(self) -> None:
-        self.deaf -= 1
+        self.pauses -= 1
 
 
 @dataclass
-class House:
-    """As much of a server as faults take hold of."""
+class FakeServer:
+    """The part of a server that faults use."""
 
     clients: list[Client] = field(default_factory=list)
-    listener: Listener = field(default_factory=Listener)
+    listener: FakeListener = field(default_factory=FakeListener)
 
 
 class Ledger:
-    """Implements `ports.Ledger`, and keeps nothing."""
+    """Implements `ports.Ledger` and stores nothing."""
 
     transactions = 0
 
@@ -112,45 +119,47 @@ class Ledger:
     def use_last_room(self) -> None: ...
 
 
-class Scene:
-    """A venue's seams, its faults, and clients; on a clock that jumps."""
+class FaultedVenue:
+    """A venue's fault hooks, its fault controller, and clients; on a virtual clock."""
 
     def __init__(self) -> None:
         self.hooks = FaultHooks()
-        self.said: list[tuple[str, dict[str, Any]]] = []
-        self.house = House([Client("market"), Client("user"), Client("trading")])
+        self.logged: list[tuple[str, dict[str, Any]]] = []
+        self.server = FakeServer([Client("market"), Client("user"), Client("trading")])
         self.exchange = _exchange(self.hooks)
-        self.faults = FaultController(FaultTarget(self.hooks, cast(Server, self.house), self.exchange), self._say)
+        self.faults = FaultController(
+            FaultTarget(self.hooks, cast(Server, self.server), self.exchange), self._log_event
+        )
         self._sent = 0
 
-    def _say(self, what: str, more: dict[str, object]) -> None:
-        self.said.append((what, more))
+    def _log_event(self, event: str, fields: dict[str, object]) -> None:
+        self.logged.append((event, fields))
 
     @property
     def market(self) -> Client:
-        return self.house.clients[0]
+        return self.server.clients[0]
 
     @property
     def user(self) -> Client:
-        return self.house.clients[1]
+        return self.server.clients[1]
 
     async def start(self, name: str, seconds: float = 60.0, owner: object | None = None, **terms: Any) -> ActiveFault:
         return await self.faults.start(name, terms, seconds, owner)
 
-    def send(self, text: str, stream: str = "", to: Client | None = None) -> None:
-        """As a connection sends."""
-        client = to or self.market
+    def send(self, text: str, stream: str = "", receiver: Client | None = None) -> None:
+        """Send as a connection does."""
+        client = receiver or self.market
         for message in self.hooks.pass_through(Message(client, client.kind, stream, text)):
-            message.to.deliver(message)
+            message.receiver.deliver(message)
 
-    def trades(self, first: int, count: int, to: Client | None = None) -> None:
+    def trades(self, first: int, count: int, receiver: Client | None = None) -> None:
         for number in range(first, first + count):
-            self.send(TRADE % number, "btcusdt@aggTrade", to)
+            self.send(TRADE % number, "btcusdt@aggTrade", receiver)
 
     def traffic(self) -> list[str]:
-        """A message of each kind to everybody; what was sent, in order of the clients."""
+        """Send a message of each kind to each client; the texts sent, in the order of the clients."""
         sent = []
-        for client in self.house.clients:
+        for client in self.server.clients:
             for stream, text in STREAMS.items() if client.kind == "market" else [("", FILL), ("", ANSWER)]:
                 self._sent += 1
                 sent.append(text % self._sent)
@@ -158,468 +167,470 @@ class Scene:
         return sent
 
     async def request(self, call: Call = POST) -> object:
-        """As the gate asks the seams; what the client gets."""
-        reply = await self.hooks.before(call)
+        """Run a request through the hooks as the request pipeline does; what the client gets."""
+        reply = await self.hooks.before_request(call)
         if reply is not None:
             return reply.status
         try:
             if call.method != "GET":
                 for hook in list(self.hooks.orders):
                     hook(call)
-            found = self.hooks.answered(call, {"lastUpdateId": 5_000_000})
-            await self.hooks.behind(call)
+            answer = self.hooks.change_answer(call, {"lastUpdateId": 5_000_000})
+            await self.hooks.after_request(call)
         except ApiError as refusal:
             return refusal.code
         except AnswerWithheld:
             return None
-        return found
+        return answer
 
-    def assert_clean(self) -> None:
-        """As if there had never been a fault."""
+    def assert_no_fault_remains(self) -> None:
+        """Assert that the venue behaves as if no fault had ever been active."""
         assert self.hooks == FaultHooks()
-        assert self.house.listener.deaf == 0
-        assert self.faults.held() == []
+        assert self.server.listener.pauses == 0
+        assert self.faults.active_faults() == []
         assert self.exchange.view.status == "TRADING"
-        assert [what for what, _ in self.said if what == "bug"] == []
-        begun = [more["number"] for what, more in self.said if what == "fault begun"]
-        ended = [more["number"] for what, more in self.said if what == "fault ended"]
+        assert [event for event, _ in self.logged if event == "bug"] == []
+        begun = [fields["number"] for event, fields in self.logged if event == "fault begun"]
+        ended = [fields["number"] for event, fields in self.logged if event == "fault ended"]
         assert begun == list(range(1, len(begun) + 1))
         assert sorted(ended) == begun
-        for client in self.house.clients:
-            client.got.clear()
+        for client in self.server.clients:
+            client.received.clear()
         sent = self.traffic()
-        assert [text for client in self.house.clients for text in client.texts] == sent
+        assert [text for client in self.server.clients for text in client.texts] == sent
 
 
 def _exchange(hooks: FaultHooks) -> Exchange:
     market = Market(instrument_of(exchange_info_symbol("BTCUSDT")), 30)
     market.start_at_open(Candle(0, 4_200_000, 4_200_000, 4_200_000, 4_200_000, 1_000), 0)
-    broadcast = MarketPublisher(market, MarketPayloads(market), MarketStreams("BTCUSDT"), lambda: 0)
+    publisher = MarketPublisher(market, MarketPayloads(market), MarketStreams("BTCUSDT"), lambda: 0)
     account: Opened = opened()
-    return Exchange(market, Account.begin(account), Ledger(), broadcast, lambda: 1, Moment(0, 0), hooks)
+    return Exchange(
+        market, Account.from_opened(account), Ledger(), publisher, lambda: 1, Moment(0, 0), hooks, Counters()
+    )
 
 
-def play(scene: Callable[[Scene], Awaitable[None]]) -> None:
-    async def parse_integer() -> None:
-        await asyncio.wait_for(scene(Scene()), 1e6)
+def run(scenario: Callable[[FaultedVenue], Awaitable[None]]) -> None:
+    async def with_timeout() -> None:
+        await asyncio.wait_for(scenario(FaultedVenue()), 1e6)
 
-    virtual_time.run(parse_integer())
+    virtual_time.run(with_timeout())
 
 
 @contextmanager
 def refused(text: str) -> Iterator[None]:
-    with pytest.raises(Usage) as found:
+    with pytest.raises(Usage) as error:
         yield
-    assert text in found.value.message
+    assert text in error.value.message
 
 
-# Ending.
+# The end of a fault.
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_a_fault_that_has_ended_leaves_nothing_behind(name: str) -> None:
-    async def scene(scene: Scene) -> None:
-        for why in ("stopped", "its time is over", "who asked is gone", "everything is stopped"):
+def test_nothing_remains_of_a_fault_that_has_ended(name: str) -> None:
+    async def scenario(venue: FaultedVenue) -> None:
+        for reason in ("stopped", "expired", "client disconnected", "everything is stopped"):
             owner = object()
-            held = await scene.start(name, 5.0, owner)
-            waiting = [asyncio.ensure_future(scene.request(call)) for call in (POST, GET, DEPTH_CALL)]
-            scene.traffic()
+            active = await venue.start(name, 5.0, owner)
+            waiting = [asyncio.ensure_future(venue.request(call)) for call in (POST, GET, DEPTH_CALL)]
+            venue.traffic()
             await asyncio.sleep(0.01)
             if FAULTS[name].is_immediate:
-                why = "it is over at once"
-            elif why == "stopped":
-                await scene.faults.stop(held.number)
-            elif why == "who asked is gone":
-                await scene.faults.leave(owner)
-            elif why == "everything is stopped":
-                assert await scene.faults.stop_all(why) == 1
+                reason = "immediate"
+            elif reason == "stopped":
+                await venue.faults.stop(active.number)
+            elif reason == "client disconnected":
+                await venue.faults.stop_owned_by(owner)
+            elif reason == "everything is stopped":
+                assert await venue.faults.stop_all(reason) == 1
             else:
                 await asyncio.sleep(5.0)
-            assert scene.said[-1] == ("fault ended", {"fault": name, "number": held.number, "reason": why})
+            assert venue.logged[-1] == ("fault ended", {"fault": name, "number": active.number, "reason": reason})
             await asyncio.wait_for(asyncio.gather(*waiting), 0.1)
-            scene.assert_clean()
-            assert await scene.request() == {"lastUpdateId": 5_000_000}
+            venue.assert_no_fault_remains()
+            assert await venue.request() == {"lastUpdateId": 5_000_000}
             with pytest.raises(NotFound):
-                await scene.faults.stop(held.number)
+                await venue.faults.stop(active.number)
 
-    play(scene)
+    run(scenario)
 
 
-def test_any_stack_of_faults_ended_in_any_order_leaves_nothing_behind() -> None:
-    async def stack(scene: Scene, dice: random.Random) -> None:
-        owner, mine, waiting = object(), [], []
-        for _ in range(dice.randint(2, 6)):
-            seconds, who = dice.choice((0.05, 60.0)), dice.choice((owner, None))
+def test_nothing_remains_of_any_stack_of_faults_ended_in_any_order() -> None:
+    async def stack(venue: FaultedVenue, generator: random.Random) -> None:
+        owner, started, waiting = object(), [], []
+        for _ in range(generator.randint(2, 6)):
+            seconds, fault_owner = generator.choice((0.05, 60.0)), generator.choice((owner, None))
             with suppress(Usage):  # a trade while the symbol is halted
-                mine.append(await scene.start(dice.choice(list(FAULTS)), seconds, who))
-            for _ in range(dice.randint(0, 3)):
-                scene.traffic()
-                waiting.append(asyncio.ensure_future(scene.request(dice.choice((POST, GET, DEPTH_CALL)))))
-                await asyncio.sleep(dice.choice((0.0, 0.01, 0.3)))
-        dice.shuffle(mine)
-        for held in mine:
-            scene.traffic()
-            way = dice.random()
-            if way < 0.1:
-                await scene.faults.leave(owner)
-            elif way < 0.2:
+                started.append(await venue.start(generator.choice(list(FAULTS)), seconds, fault_owner))
+            for _ in range(generator.randint(0, 3)):
+                venue.traffic()
+                waiting.append(asyncio.ensure_future(venue.request(generator.choice((POST, GET, DEPTH_CALL)))))
+                await asyncio.sleep(generator.choice((0.0, 0.01, 0.3)))
+        generator.shuffle(started)
+        for active in started:
+            venue.traffic()
+            choice = generator.random()
+            if choice < 0.1:
+                await venue.faults.stop_owned_by(owner)
+            elif choice < 0.2:
                 await asyncio.sleep(60.0)
-            if held in scene.faults.held():
-                await scene.faults.stop(held.number)
+            if active in venue.faults.active_faults():
+                await venue.faults.stop(active.number)
         await asyncio.wait_for(asyncio.gather(*waiting), 0.1)
         await asyncio.sleep(0.001)
         assert asyncio.all_tasks() == {asyncio.current_task()}
-        scene.assert_clean()
+        venue.assert_no_fault_remains()
 
     for seed in range(STACKS):
-        dice = random.Random(seed)
-        play(lambda scene, dice=dice: stack(scene, dice))  # type: ignore[misc]
+        generator = random.Random(seed)
+        run(lambda venue, generator=generator: stack(venue, generator))  # type: ignore[misc]
 
 
-def test_many_stacks_one_after_another_on_one_venue() -> None:
-    async def scene(scene: Scene) -> None:
-        dice = random.Random(0)
-        held: list[ActiveFault] = []
+def test_many_overlapping_faults_on_one_venue() -> None:
+    async def scenario(venue: FaultedVenue) -> None:
+        generator = random.Random(0)
+        faults: list[ActiveFault] = []
         for _ in range(2_000):
-            held = [one for one in held if one in scene.faults.held()]
-            if len(held) < 6 and dice.random() < 0.5:
-                held.append(await scene.start(dice.choice(LASTING)))
-            elif held:
-                await scene.faults.stop(held.pop(dice.randrange(len(held))).number)
-            scene.traffic()
-            if dice.random() < 0.1:
+            faults = [active for active in faults if active in venue.faults.active_faults()]
+            if len(faults) < 6 and generator.random() < 0.5:
+                faults.append(await venue.start(generator.choice(LASTING)))
+            elif faults:
+                await venue.faults.stop(faults.pop(generator.randrange(len(faults))).number)
+            venue.traffic()
+            if generator.random() < 0.1:
                 await asyncio.sleep(0.1)
-        await scene.faults.stop_all("the end")
-        scene.assert_clean()
+        await venue.faults.stop_all("the end")
+        venue.assert_no_fault_remains()
 
-    play(scene)
-
-
-def test_equal_faults_are_told_apart() -> None:
-    async def scene(scene: Scene) -> None:
-        one = await scene.start("halt", status="HALT")
-        two = await scene.start("halt", status="BREAK")
-        three = await scene.start("halt", status="HALT")
-        assert scene.exchange.view.status == "HALT"
-        await scene.faults.stop(three.number)
-        assert scene.exchange.view.status == "BREAK"
-        await scene.faults.stop(one.number)
-        assert scene.exchange.view.status == "BREAK"
-        await scene.faults.stop(two.number)
-        scene.assert_clean()
-
-    play(scene)
+    run(scenario)
 
 
-def test_a_fault_that_cannot_begin_has_ended() -> None:
-    async def scene(scene: Scene) -> None:
-        halt = await scene.start("halt")
-        with refused("the venue refuses the trade"):
-            await scene.start("external-trade")
-        await scene.faults.stop(halt.number)
-        with refused("the venue refuses the trade: -2019"):
-            await scene.start("external-trade", quantity="9.000")
-        assert scene.said[-1][1]["reason"] == "it could not begin"
-        scene.assert_clean()
+def test_equal_faults_are_distinguished() -> None:
+    async def scenario(venue: FaultedVenue) -> None:
+        first = await venue.start("halt", status="HALT")
+        second = await venue.start("halt", status="BREAK")
+        third = await venue.start("halt", status="HALT")
+        assert venue.exchange.view.status == "HALT"
+        await venue.faults.stop(third.number)
+        assert venue.exchange.view.status == "BREAK"
+        await venue.faults.stop(first.number)
+        assert venue.exchange.view.status == "BREAK"
+        await venue.faults.stop(second.number)
+        venue.assert_no_fault_remains()
 
-    play(scene)
-
-
-def test_how_long_and_how_many() -> None:
-    async def scene(scene: Scene) -> None:
-        for seconds in (0, -1, MAX_SECONDS + 1, float("nan"), float("inf")):
-            with refused("a fault lasts above 0"):
-                await scene.start("drop", seconds)
-        for _ in range(MAX_HELD):
-            await scene.start("drop", MAX_SECONDS)
-        with refused("100 faults are held already"):
-            await scene.start("drop")
-        await scene.faults.stop_all("the end")
-        scene.assert_clean()
-
-    play(scene)
+    run(scenario)
 
 
-# Together.
+def test_a_fault_that_fails_to_start_is_logged_as_ended() -> None:
+    async def scenario(venue: FaultedVenue) -> None:
+        halt = await venue.start("halt")
+        with refused("the venue rejects the trade"):
+            await venue.start("external-trade")
+        await venue.faults.stop(halt.number)
+        with refused("the venue rejects the trade: -2019"):
+            await venue.start("external-trade", quantity="9.000")
+        assert venue.logged[-1][1]["reason"] == "failed to start"
+        venue.assert_no_fault_remains()
+
+    run(scenario)
 
 
-def test_delays_add_up_and_duplicates_come_behind_them() -> None:
-    async def scene(scene: Scene) -> None:
-        await scene.start("delay", ms=500)
-        await scene.start("duplicate")
-        await scene.start("delay", ms=300)
-        scene.trades(1, 3)
+def test_the_duration_and_the_number_of_faults_are_limited() -> None:
+    async def scenario(venue: FaultedVenue) -> None:
+        for seconds in (0, -1, MAX_FAULT_SECONDS + 1, float("nan"), float("inf")):
+            with refused("a fault lasts more than 0"):
+                await venue.start("drop", seconds)
+        for _ in range(MAX_ACTIVE_FAULTS):
+            await venue.start("drop", MAX_FAULT_SECONDS)
+        with refused("100 faults are active already"):
+            await venue.start("drop")
+        await venue.faults.stop_all("the end")
+        venue.assert_no_fault_remains()
+
+    run(scenario)
+
+
+# Faults combined.
+
+
+def test_delays_add_up_and_duplicates_are_made_between_them() -> None:
+    async def scenario(venue: FaultedVenue) -> None:
+        await venue.start("delay", ms=500)
+        await venue.start("duplicate")
+        await venue.start("delay", ms=300)
+        venue.trades(1, 3)
         await asyncio.sleep(1)
-        assert scene.market.numbers("a") == [1, 1, 2, 2, 3, 3]
-        assert {round(at, 3) for at, _ in scene.market.got} == {0.8}
-        await scene.faults.stop_all("the end")
-        scene.assert_clean()
+        assert venue.market.numbers("a") == [1, 1, 2, 2, 3, 3]
+        assert {round(at, 3) for at, _ in venue.market.received} == {0.8}
+        await venue.faults.stop_all("the end")
+        venue.assert_no_fault_remains()
 
-    play(scene)
+    run(scenario)
 
 
-def test_what_is_held_back_comes_at_once_when_the_fault_ends_in_its_order() -> None:
-    async def scene(scene: Scene) -> None:
+def test_delayed_messages_are_released_in_order_when_the_fault_ends() -> None:
+    async def scenario(venue: FaultedVenue) -> None:
         for name in ("delay", "jitter"):
-            scene.market.got.clear()
-            held = await scene.start(name, ms=600_000)
-            scene.trades(1, 50)
+            venue.market.received.clear()
+            active = await venue.start(name, ms=600_000)
+            venue.trades(1, 50)
             await asyncio.sleep(0.001)
-            await scene.faults.stop(held.number)
-            assert scene.market.numbers("a") == list(range(1, 51))
-            scene.assert_clean()
+            await venue.faults.stop(active.number)
+            assert venue.market.numbers("a") == list(range(1, 51))
+            venue.assert_no_fault_remains()
 
-    play(scene)
+    run(scenario)
 
 
 def test_no_message_overtakes_another_of_its_connection() -> None:
-    async def scene(scene: Scene) -> None:
-        await scene.start("jitter", ms=1_000)
-        await scene.start("delay", ms=100, stream="btcusdt@depth@0ms")
+    async def scenario(venue: FaultedVenue) -> None:
+        await venue.start("jitter", ms=1_000)
+        await venue.start("delay", ms=100, stream="btcusdt@depth@0ms")
         sent = 0
         for _ in range(200):
             for stream in STREAMS:
                 sent += 1
-                scene.send(json.dumps({"n": sent}), stream)
+                venue.send(json.dumps({"n": sent}), stream)
             await asyncio.sleep(0.01)
         await asyncio.sleep(2)
-        assert scene.market.numbers("n") == list(range(1, sent + 1))
-        assert len({at for at, _ in scene.market.got}) > 20
+        assert venue.market.numbers("n") == list(range(1, sent + 1))
+        assert len({at for at, _ in venue.market.received}) > 20
 
-    play(scene)
-
-
-def test_other_connections_do_not_wait() -> None:
-    async def scene(scene: Scene) -> None:
-        await scene.start("delay", ms=5_000, which="user")
-        scene.send(FILL % 1, to=scene.user)
-        scene.trades(1, 1)
-        assert (len(scene.market.got), len(scene.user.got)) == (1, 0)
-
-    play(scene)
+    run(scenario)
 
 
-def test_what_is_held_back_meets_the_faults_that_began_later() -> None:
-    async def scene(scene: Scene) -> None:
+def test_other_connections_are_not_delayed() -> None:
+    async def scenario(venue: FaultedVenue) -> None:
+        await venue.start("delay", ms=5_000, which="user")
+        venue.send(FILL % 1, receiver=venue.user)
+        venue.trades(1, 1)
+        assert (len(venue.market.received), len(venue.user.received)) == (1, 0)
+
+    run(scenario)
+
+
+def test_a_released_message_passes_the_faults_that_started_later() -> None:
+    async def scenario(venue: FaultedVenue) -> None:
         for name, terms in {"delay": {"ms": 500}, "reorder": {}, "late-fill": {"ms": 500}}.items():
-            client = scene.user if name == "late-fill" else scene.market
-            client.got.clear()
-            held = await scene.start(name, **terms)
-            silence = await scene.start("silence")
-            scene.send(FILL % 1, "a", client)
-            await scene.faults.stop(held.number)
-            assert client.got == []
-            await scene.faults.stop(silence.number)
-            scene.assert_clean()
+            client = venue.user if name == "late-fill" else venue.market
+            client.received.clear()
+            active = await venue.start(name, **terms)
+            silence = await venue.start("silence")
+            venue.send(FILL % 1, "a", client)
+            await venue.faults.stop(active.number)
+            assert client.received == []
+            await venue.faults.stop(silence.number)
+            venue.assert_no_fault_remains()
 
-    play(scene)
+    run(scenario)
 
 
 @pytest.mark.parametrize("envelope", ["%s", '{"stream":"k","data":%s}'])
-def test_word_of_a_fill_is_known_by_what_it_says_on_whatever_connection(envelope: str) -> None:
-    """A listen key can be chosen by message, on a connection to the market streams."""
+def test_a_fill_is_recognized_by_its_content_on_any_connection(envelope: str) -> None:
+    """A connection to the market streams can subscribe to a listen key by message."""
     new_order = '{"e":"ORDER_TRADE_UPDATE","o":{"x":"NEW","t":0}}'
     others = [envelope % text for text in (TRADE % 1, new_order, '{"e":"TRADE_LITE","x":"TRADE"}')]
     fill = envelope % FILL % 2
 
-    async def scene(scene: Scene) -> None:
-        for client in (scene.market, scene.user):
-            twice = await scene.start("duplicate-fill")
+    async def scenario(venue: FaultedVenue) -> None:
+        for client in (venue.market, venue.user):
+            duplicate = await venue.start("duplicate-fill")
             for text in (fill, *others):
-                scene.send(text, to=client)
+                venue.send(text, receiver=client)
             assert client.texts == [fill, fill, *others]
-            await scene.faults.stop(twice.number)
-            client.got.clear()
-            late = await scene.start("late-fill", ms=500)
+            await venue.faults.stop(duplicate.number)
+            client.received.clear()
+            late = await venue.start("late-fill", ms=500)
             for text in (fill, *others):
-                scene.send(text, to=client)
+                venue.send(text, receiver=client)
             assert client.texts == others
             await asyncio.sleep(0.6)
             assert client.texts == [*others, fill]
-            await scene.faults.stop(late.number)
-            client.got.clear()
-        scene.assert_clean()
+            await venue.faults.stop(late.number)
+            client.received.clear()
+        venue.assert_no_fault_remains()
 
-    play(scene)
+    run(scenario)
 
 
-def test_what_a_fault_holds_back_is_bounded() -> None:
-    async def scene(scene: Scene) -> None:
-        await scene.start("delay", ms=600_000)
+def test_the_delayed_bytes_of_a_connection_are_limited() -> None:
+    async def scenario(venue: FaultedVenue) -> None:
+        await venue.start("delay", ms=600_000)
         text = "x" * (1 << 20)
-        for number in range((lane.MAX_BYTES >> 20) + 1):
-            assert scene.market.cut is None, number
-            scene.send(text)
-        assert scene.market.cut == "too much was held back"
-        await scene.faults.stop_all("the end")
-        assert scene.market.got == []
+        for number in range((delay_queue.MAX_DELAYED_BYTES >> 20) + 1):
+            assert venue.market.drop_reason is None, number
+            venue.send(text)
+        assert venue.market.drop_reason == "too many delayed bytes"
+        await venue.faults.stop_all("the end")
+        assert venue.market.received == []
 
-    play(scene)
+    run(scenario)
 
 
-def test_one_stream_is_silent_and_the_others_are_late() -> None:
-    async def scene(scene: Scene) -> None:
-        await scene.start("silence", stream="btcusdt@aggTrade")
-        await scene.start("delay", ms=100)
-        scene.trades(1, 1)
-        scene.send(KLINE % 7, "btcusdt@kline_1m")
-        assert scene.market.got == []
+def test_one_stream_is_silent_and_the_others_are_delayed() -> None:
+    async def scenario(venue: FaultedVenue) -> None:
+        await venue.start("silence", stream="btcusdt@aggTrade")
+        await venue.start("delay", ms=100)
+        venue.trades(1, 1)
+        venue.send(KLINE % 7, "btcusdt@kline_1m")
+        assert venue.market.received == []
         await asyncio.sleep(0.2)
-        assert scene.market.texts == [KLINE % 7]
+        assert venue.market.texts == [KLINE % 7]
 
-    play(scene)
-
-
-def test_two_that_refuse_refuse_until_both_have_ended() -> None:
-    async def scene(scene: Scene) -> None:
-        one, two = await scene.start("refuse"), await scene.start("refuse")
-        await scene.faults.stop(one.number)
-        assert scene.house.listener.deaf == 1
-        await scene.faults.stop(two.number)
-        assert scene.house.listener.deaf == 0
-        one, two = await scene.start("refuse", which="user"), await scene.start("refuse", which="user")
-        await scene.faults.stop(two.number)
-        assert [hook("user") for hook in scene.hooks.refused] == [True]
-        assert not any(hook("market") for hook in scene.hooks.refused)
-        await scene.faults.stop(one.number)
-        scene.assert_clean()
-
-    play(scene)
+    run(scenario)
 
 
-def test_clocks_that_are_off_add_up() -> None:
-    async def scene(scene: Scene) -> None:
-        one = await scene.start("clock-skew", ms=1_000)
-        await scene.start("clock-skew", ms=-300)
-        assert scene.hooks.skew_ms == 700
-        await scene.faults.stop(one.number)
-        assert scene.hooks.skew_ms == -300
+def test_two_refusals_last_until_both_have_ended() -> None:
+    async def scenario(venue: FaultedVenue) -> None:
+        first, second = await venue.start("refuse"), await venue.start("refuse")
+        await venue.faults.stop(first.number)
+        assert venue.server.listener.pauses == 1
+        await venue.faults.stop(second.number)
+        assert venue.server.listener.pauses == 0
+        first, second = await venue.start("refuse", which="user"), await venue.start("refuse", which="user")
+        await venue.faults.stop(second.number)
+        assert [hook("user") for hook in venue.hooks.refused] == [True]
+        assert not any(hook("market") for hook in venue.hooks.refused)
+        await venue.faults.stop(first.number)
+        venue.assert_no_fault_remains()
 
-    play(scene)
+    run(scenario)
 
 
-def test_what_is_broken_twice_is_broken_twice() -> None:
-    async def scene(scene: Scene) -> None:
+def test_clock_offsets_add_up() -> None:
+    async def scenario(venue: FaultedVenue) -> None:
+        first = await venue.start("clock-skew", ms=1_000)
+        await venue.start("clock-skew", ms=-300)
+        assert venue.hooks.skew_ms == 700
+        await venue.faults.stop(first.number)
+        assert venue.hooks.skew_ms == -300
+
+    run(scenario)
+
+
+def test_two_faults_can_change_the_same_message() -> None:
+    async def scenario(venue: FaultedVenue) -> None:
         for first, second in (("wrong-types", "broken-ohlc"), ("broken-ohlc", "wrong-types")):
-            scene.market.got.clear()
-            await scene.start(first)
-            await scene.start(second)
-            scene.send(KLINE % 1, "btcusdt@kline_1m")
-            kline = json.loads(scene.market.texts[0])["k"]
+            venue.market.received.clear()
+            await venue.start(first)
+            await venue.start(second)
+            venue.send(KLINE % 1, "btcusdt@kline_1m")
+            kline = json.loads(venue.market.texts[0])["k"]
             assert kline["h"] == 0.5 < kline["l"]
             assert isinstance(kline["n"], str)
-            await scene.faults.stop_all("the end")
+            await venue.faults.stop_all("the end")
         for first, second in (("wrong-types", "zero-quantity"), ("zero-quantity", "wrong-types")):
-            scene.market.got.clear()
-            await scene.start(first)
-            await scene.start(second)
-            scene.trades(1, 1)
-            assert json.loads(scene.market.texts[0])["q"] == 0
-            await scene.faults.stop_all("the end")
-        scene.assert_clean()
+            venue.market.received.clear()
+            await venue.start(first)
+            await venue.start(second)
+            venue.trades(1, 1)
+            assert json.loads(venue.market.texts[0])["q"] == 0
+            await venue.faults.stop_all("the end")
+        venue.assert_no_fault_remains()
 
-    play(scene)
-
-
-def test_half_a_document_stays_half_a_document() -> None:
-    async def scene(scene: Scene) -> None:
-        garbage = await scene.start("garbage")
-        await scene.start("wrong-types")
-        scene.trades(1, 1)
-        assert scene.market.texts == ['{"e":"bookTicker",']
-        await scene.faults.stop(garbage.number)
-        scene.trades(2, 1)
-        assert json.loads(scene.market.texts[1])["a"] == "2"
-
-    play(scene)
+    run(scenario)
 
 
-def test_a_request_meets_the_faults_that_hold_when_it_is_let_go() -> None:
-    async def scene(scene: Scene) -> None:
-        hang, http = await scene.start("hang"), await scene.start("http")
-        waiting = asyncio.ensure_future(scene.request(GET))
+def test_a_text_that_is_not_json_is_not_changed_further() -> None:
+    async def scenario(venue: FaultedVenue) -> None:
+        garbage = await venue.start("garbage")
+        await venue.start("wrong-types")
+        venue.trades(1, 1)
+        assert venue.market.texts == ['{"e":"bookTicker",']
+        await venue.faults.stop(garbage.number)
+        venue.trades(2, 1)
+        assert json.loads(venue.market.texts[1])["a"] == "2"
+
+    run(scenario)
+
+
+def test_a_released_request_meets_the_faults_active_at_that_time() -> None:
+    async def scenario(venue: FaultedVenue) -> None:
+        hang, http = await venue.start("hang"), await venue.start("http")
+        waiting = asyncio.ensure_future(venue.request(GET))
         await asyncio.sleep(1)
-        await scene.faults.stop(http.number)
-        await scene.faults.stop(hang.number)
+        await venue.faults.stop(http.number)
+        await venue.faults.stop(hang.number)
         assert await waiting == {"lastUpdateId": 5_000_000}
-        hang = await scene.start("hang")
-        waiting = asyncio.ensure_future(scene.request(GET))
+        hang = await venue.start("hang")
+        waiting = asyncio.ensure_future(venue.request(GET))
         await asyncio.sleep(1)
-        await scene.start("http")
-        await scene.faults.stop(hang.number)
+        await venue.start("http")
+        await venue.faults.stop(hang.number)
         assert await waiting == 503
 
-    play(scene)
+    run(scenario)
 
 
-def test_who_says_no_goodbye_is_cut_off() -> None:
-    async def scene(scene: Scene) -> None:
-        scene.market.polite = False
-        await scene.start("close", code=1012)
-        assert asyncio.get_running_loop().time() == GOODBYE_SECONDS
-        assert [client.goodbyes for client in scene.house.clients] == [[1012]] * 3
-        assert [client.cut for client in scene.house.clients] == ["closed on demand", None, None]
+def test_a_client_that_sends_no_close_frame_is_reset() -> None:
+    async def scenario(venue: FaultedVenue) -> None:
+        venue.market.answers_close = False
+        await venue.start("close", code=1012)
+        assert asyncio.get_running_loop().time() == CLOSE_SECONDS
+        assert [client.close_codes for client in venue.server.clients] == [[1012]] * 3
+        assert [client.drop_reason for client in venue.server.clients] == ["closed on demand", None, None]
 
-    play(scene)
+    run(scenario)
 
 
-# What is chosen.
+# Selection of messages.
 
 
 @pytest.mark.parametrize(
     "name", ["drop", "duplicate", "reorder", "garbage", "wrong-types", "silence", "delay", "jitter"]
 )
-def test_the_seed_decides_and_nothing_else(name: str) -> None:
-    more: dict[str, Any] = {"count": 1_000_000} if name == "drop" else {}
+def test_the_selection_depends_on_the_seed_only(name: str) -> None:
+    terms: dict[str, Any] = {"count": 1_000_000} if name == "drop" else {}
 
-    def found(seed: int, others: int, first: int = 1) -> list[tuple[float, str]]:
+    def received(seed: int, others: int, first: int = 1) -> list[tuple[float, str]]:
         outcome: list[tuple[float, str]] = []
 
-        async def scene(scene: Scene) -> None:
-            scene.house.clients += [Client("market") for _ in range(others)]
-            await scene.start(name, share=0.5, seed=seed, **more)
+        async def scenario(venue: FaultedVenue) -> None:
+            venue.server.clients += [Client("market") for _ in range(others)]
+            await venue.start(name, share=0.5, seed=seed, **terms)
             for number in range(first, 200):
-                scene.trades(number, 1)
-                scene.send(KLINE % number, "btcusdt@kline_1m")
-                for client in scene.house.clients[3:]:
-                    scene.trades(number, 1, client)
-                    scene.trades(number, 1, client)
+                venue.trades(number, 1)
+                venue.send(KLINE % number, "btcusdt@kline_1m")
+                for client in venue.server.clients[3:]:
+                    venue.trades(number, 1, client)
+                    venue.trades(number, 1, client)
                 await asyncio.sleep(0.01)
             await asyncio.sleep(2)
-            outcome.extend((round(at, 6), text) for at, text in scene.market.got)
+            outcome.extend((round(at, 6), text) for at, text in venue.market.received)
 
-        play(scene)
+        run(scenario)
         return outcome
 
-    assert found(1, 0) == found(1, 0) == found(1, 3)
-    assert found(1, 0) != found(2, 0)
-    assert found(1, 0, first=2)[:5] != found(1, 0)[:5]  # by place, not by what is in the message
+    assert received(1, 0) == received(1, 0) == received(1, 3)
+    assert received(1, 0) != received(2, 0)
+    assert received(1, 0, first=2)[:5] != received(1, 0)[:5]  # by position, not by content
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
-def test_the_share_is_the_share(share: float) -> None:
-    async def scene(scene: Scene) -> None:
-        await scene.start("silence", share=share, seed=3)
-        scene.trades(1, 2_000)
-        assert abs(len(scene.market.got) / 2_000 - (1 - share)) < 0.04
+def test_the_share_of_messages_is_as_given(share: float) -> None:
+    async def scenario(venue: FaultedVenue) -> None:
+        await venue.start("silence", share=share, seed=3)
+        venue.trades(1, 2_000)
+        assert abs(len(venue.market.received) / 2_000 - (1 - share)) < 0.04
 
-    play(scene)
+    run(scenario)
 
 
-def test_each_connection_loses_its_own_pushes_of_depth() -> None:
-    async def scene(scene: Scene) -> None:
+def test_depth_pushes_are_dropped_per_connection() -> None:
+    async def scenario(venue: FaultedVenue) -> None:
         other = Client("market")
-        scene.house.clients.append(other)
-        await scene.start("depth-gap", count=2)
+        venue.server.clients.append(other)
+        await venue.start("depth-gap", count=2)
         for number in range(1, 6):
-            for client in (scene.market, other):
-                scene.send(DEPTH % number, "btcusdt@depth", client)
-        assert scene.market.numbers("U") == other.numbers("U") == [3, 4, 5]
+            for client in (venue.market, other):
+                venue.send(DEPTH % number, "btcusdt@depth", client)
+        assert venue.market.numbers("U") == other.numbers("U") == [3, 4, 5]
 
-    play(scene)
+    run(scenario)
 
 
-# Whatever comes along.
+# Arbitrary messages.
 
 
 @pytest.mark.parametrize(
@@ -633,18 +644,18 @@ def test_each_connection_loses_its_own_pushes_of_depth() -> None:
     ],
 )
 def test_no_text_breaks_a_fault(text: str) -> None:
-    async def scene(scene: Scene) -> None:
-        await scene.start("garbage", text=text)
+    async def scenario(venue: FaultedVenue) -> None:
+        await venue.start("garbage", text=text)
         for name in LASTING:
             if name not in ("silence", "drop", "garbage"):
-                await scene.start(name)
+                await venue.start(name)
         for _ in range(3):
-            scene.traffic()
+            venue.traffic()
         await asyncio.sleep(10)
-        await scene.faults.stop_all("the end")
-        scene.assert_clean()
+        await venue.faults.stop_all("the end")
+        venue.assert_no_fault_remains()
 
-    play(scene)
+    run(scenario)
 
 
 # Terms.
@@ -654,7 +665,7 @@ def test_no_text_breaks_a_fault(text: str) -> None:
     ("name", "terms", "message"),
     [
         ("clsoe", {}, "did you mean close"),
-        ("", {}, "is not known"),
+        ("", {}, "unknown fault"),
         ("close", {"which": "some"}, "fault close: which:"),
         ("close", {"code": 999}, "fault close: code:"),
         ("close", {"code": True}, "fault close: code:"),
@@ -676,24 +687,24 @@ def test_no_text_breaks_a_fault(text: str) -> None:
         ("garbage", {"text": None}, "fault garbage: text:"),
         ("external-trade", {"quantity": "1e3"}, "fault external-trade: quantity:"),
         ("external-trade", {"quantity": "-1"}, "fault external-trade: quantity:"),
-        ("external-trade", {"quantity": "0"}, "the venue refuses the trade"),
+        ("external-trade", {"quantity": "0"}, "the venue rejects the trade"),
         ("reject-orders", {"code": -1}, "fault reject-orders: code:"),
         ("clock-skew", {"ms": 86_400_001}, "fault clock-skew: ms:"),
         ("halt", {"status": "TRADING"}, "fault halt: status:"),
     ],
 )
-def test_terms_that_are_refused(name: str, terms: dict[str, Any], message: str) -> None:
-    async def scene(scene: Scene) -> None:
+def test_invalid_terms_are_refused(name: str, terms: dict[str, Any], message: str) -> None:
+    async def scenario(venue: FaultedVenue) -> None:
         with refused(message):
-            await scene.start(name, **terms)
-        scene.assert_clean()
+            await venue.start(name, **terms)
+        venue.assert_no_fault_remains()
 
-    play(scene)
+    run(scenario)
 
 
-def test_terms_given_as_text_become_what_they_are() -> None:
-    wanted = {"status": 429, "path": "/fapi/", "method": "POST", "retry_after": 2, "count": None}
-    assert parse_terms("http", {"status": "429", "retry_after": "2", "method": "POST"}) == wanted
+def test_terms_given_as_text_are_converted() -> None:
+    expected = {"status": 429, "path": "/fapi/", "method": "POST", "retry_after": 2, "count": None}
+    assert parse_terms("http", {"status": "429", "retry_after": "2", "method": "POST"}) == expected
     assert parse_terms("silence", {"pongs": "false", "share": "0.5"})["pongs"] is False
     assert parse_terms("garbage", {"text": "123"})["text"] == "123"
     with refused("fault delay: ms:"):
@@ -704,7 +715,7 @@ def test_terms_given_as_text_become_what_they_are() -> None:
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_a_fault_says_what_it_is(name: str) -> None:
+def test_a_fault_has_a_summary_and_described_terms_with_defaults(name: str) -> None:
     fault = FAULTS[name]
     assert (fault.name, fault.summary) == (name, fault.summary.strip(" ."))
     assert all(field.description for field in fault.terms.model_fields.values())

@@ -1,4 +1,4 @@
-"""The port: who is let in, how long anybody may take, and a port that is kept while nobody listens."""
+"""The listener: connection limit, request deadlines, and a port that stays reserved while listening is paused."""
 
 import asyncio
 import socket
@@ -9,7 +9,13 @@ import pytest
 
 from opslab.errors import Environment
 from opslab.venue.counters import Counters
-from opslab.venue.transport.listener import FIRST_REQUEST_SECONDS, MIN_PORT, MAX_CONNECTIONS, NEXT_REQUEST_SECONDS, Listener
+from opslab.venue.transport.listener import (
+    FIRST_REQUEST_SECONDS,
+    MAX_CONNECTIONS,
+    MIN_PORT,
+    NEXT_REQUEST_SECONDS,
+    Listener,
+)
 from tests.fakes import virtual_time
 
 
@@ -26,9 +32,9 @@ async def connect(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter
     return await asyncio.open_connection("127.0.0.1", port)
 
 
-async def alive(found: tuple[asyncio.StreamReader, asyncio.StreamWriter]) -> bool:
-    """Whether it is answered."""
-    reader, writer = found
+async def is_answered(connection: tuple[asyncio.StreamReader, asyncio.StreamWriter]) -> bool:
+    """Whether the server answers on the connection."""
+    reader, writer = connection
     try:
         writer.write(b"x")
         return await reader.read(1) == b"x"
@@ -36,16 +42,16 @@ async def alive(found: tuple[asyncio.StreamReader, asyncio.StreamWriter]) -> boo
         return False
 
 
-def with_front(scene: Callable[[Listener, int, Counters], Awaitable[None]]) -> None:
-    async def play() -> None:
+def run_with_listener(scenario: Callable[[Listener, int, Counters], Awaitable[None]]) -> None:
+    async def run() -> None:
         counters = Counters()
         listener = Listener(Echo, counters)
         try:
-            await scene(listener, await listener.listen("127.0.0.1", 0), counters)
+            await scenario(listener, await listener.listen("127.0.0.1", 0), counters)
         finally:
             listener.close()
 
-    asyncio.run(play())
+    asyncio.run(run())
 
 
 async def until(holds: Callable[[], bool]) -> None:
@@ -54,83 +60,83 @@ async def until(holds: Callable[[], bool]) -> None:
             await asyncio.sleep(0)
 
 
-def test_any_free_port_is_one_that_no_client_is_given_by_chance() -> None:
-    """So that it is still free for a venue that was killed and comes back."""
-    given = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
-    if given < 2 * MIN_PORT:
-        pytest.skip("this machine gives clients almost every port")
+def test_a_free_port_is_below_the_ephemeral_range() -> None:
+    """So that it is still free when a killed venue is restarted."""
+    first_ephemeral = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    if first_ephemeral < 2 * MIN_PORT:
+        pytest.skip("almost every port of this machine is ephemeral")
 
-    async def scene(_port_listener: Listener, port: int, _tally: Counters) -> None:
-        assert MIN_PORT <= port < given
+    async def scenario(_listener: Listener, port: int, _counters: Counters) -> None:
+        assert MIN_PORT <= port < first_ephemeral
 
     for _ in range(5):
-        with_front(scene)
+        run_with_listener(scenario)
 
 
-def test_who_connects_while_it_is_deaf_is_refused_and_who_was_there_stays() -> None:
-    async def scene(listener: Listener, port: int, _tally: Counters) -> None:
-        before = await connect(port)
+def test_while_listening_is_paused_new_connections_are_refused_and_open_ones_stay() -> None:
+    async def scenario(listener: Listener, port: int, _counters: Counters) -> None:
+        open_connection = await connect(port)
         await listener.stop_listening()
         with pytest.raises(ConnectionRefusedError):
             await connect(port)
-        assert await alive(before)
+        assert await is_answered(open_connection)
         await listener.resume_listening()
-        assert await alive(await connect(port))
+        assert await is_answered(await connect(port))
 
-    with_front(scene)
+    run_with_listener(scenario)
 
 
-def test_it_listens_again_when_all_who_asked_for_silence_are_through() -> None:
-    async def scene(listener: Listener, port: int, _tally: Counters) -> None:
+def test_it_listens_again_after_as_many_resumes_as_stops() -> None:
+    async def scenario(listener: Listener, port: int, _counters: Counters) -> None:
         await listener.stop_listening()
         await listener.stop_listening()
         await listener.resume_listening()
         with pytest.raises(ConnectionRefusedError):
             await connect(port)
         await listener.resume_listening()
-        assert await alive(await connect(port))
+        assert await is_answered(await connect(port))
 
-    with_front(scene)
+    run_with_listener(scenario)
 
 
-def test_nobody_else_is_given_the_port_while_it_is_deaf() -> None:
-    async def scene(listener: Listener, port: int, _tally: Counters) -> None:
+def test_no_other_socket_can_bind_the_port_while_listening_is_paused() -> None:
+    async def scenario(listener: Listener, port: int, _counters: Counters) -> None:
         await listener.stop_listening()
         with socket.socket() as other, pytest.raises(OSError, match="in use"):
             other.bind(("127.0.0.1", port))
         await listener.resume_listening()
 
-    with_front(scene)
+    run_with_listener(scenario)
 
 
-def test_a_port_that_is_taken_is_told() -> None:
-    async def scene(_port_listener: Listener, port: int, counters: Counters) -> None:
+def test_a_port_in_use_is_an_environment_error() -> None:
+    async def scenario(_listener: Listener, port: int, counters: Counters) -> None:
         with pytest.raises(Environment):
             await Listener(Echo, counters).listen("127.0.0.1", port)
 
-    with_front(scene)
+    run_with_listener(scenario)
 
 
-def test_so_many_are_let_in_and_the_others_are_told_that_it_is_full() -> None:
-    async def scene(listener: Listener, port: int, counters: Counters) -> None:
-        inside = [await connect(port) for _ in range(MAX_CONNECTIONS)]
+def test_connections_beyond_the_limit_get_a_503() -> None:
+    async def scenario(listener: Listener, port: int, counters: Counters) -> None:
+        accepted = [await connect(port) for _ in range(MAX_CONNECTIONS)]
         await until(lambda: len(listener) == MAX_CONNECTIONS)
         reader, _ = await connect(port)
         assert (await reader.read()).startswith(b"HTTP/1.1 503 ")
         assert counters.counts() == {"too many connections": 1}
-        assert await alive(inside[0])
-        inside[0][1].close()
+        assert await is_answered(accepted[0])
+        accepted[0][1].close()
         await until(lambda: len(listener) == MAX_CONNECTIONS - 1)
-        assert await alive(await connect(port))
-        for _, writer in inside:
+        assert await is_answered(await connect(port))
+        for _, writer in accepted:
             writer.close()
         await until(lambda: len(listener) <= 1)
 
-    with_front(scene)
+    run_with_listener(scenario)
 
 
-class Wire(asyncio.Transport):
-    """A connection that is only cut."""
+class FakeTransport(asyncio.Transport):
+    """A transport that can only be aborted."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -140,28 +146,28 @@ class Wire(asyncio.Transport):
         self.aborted = True
 
 
-def test_who_asks_for_nothing_is_cut_and_who_is_at_work_is_not() -> None:
-    async def scene() -> None:
+def test_a_connection_without_a_request_is_reset_and_one_with_a_running_request_is_not() -> None:
+    async def scenario() -> None:
         counters = Counters()
         listener = Listener(Echo, counters)
-        silent, working, done = Wire(), Wire(), Wire()
-        for wire in (silent, working, done):
-            listener.came(wire)
-        listener.at_work(working)
-        listener.at_work(done)
-        listener.done(done)
-        cut: list[tuple[float, list[bool]]] = []
+        silent, working, done = FakeTransport(), FakeTransport(), FakeTransport()
+        for transport in (silent, working, done):
+            listener.connection_opened(transport)
+        listener.request_started(working)
+        listener.request_started(done)
+        listener.request_finished(done)
+        changes: list[tuple[float, list[bool]]] = []
         loop = asyncio.get_running_loop()
         while loop.time() < NEXT_REQUEST_SECONDS + 5:
             listener.reset_expired()
-            state = [wire.aborted for wire in (silent, working, done)]
-            if not cut or cut[-1][1] != state:
-                cut.append((loop.time(), state))
+            state = [transport.aborted for transport in (silent, working, done)]
+            if not changes or changes[-1][1] != state:
+                changes.append((loop.time(), state))
             await asyncio.sleep(1)
-        (_, nobody), (first, one), (second, two) = cut
-        assert (nobody, one, two) == ([False] * 3, [True, False, False], [True, False, True])
-        assert FIRST_REQUEST_SECONDS < first <= FIRST_REQUEST_SECONDS + 1
-        assert NEXT_REQUEST_SECONDS < second <= NEXT_REQUEST_SECONDS + 1
+        (_, at_start), (first_seconds, after_first), (second_seconds, after_second) = changes
+        assert (at_start, after_first, after_second) == ([False] * 3, [True, False, False], [True, False, True])
+        assert FIRST_REQUEST_SECONDS < first_seconds <= FIRST_REQUEST_SECONDS + 1
+        assert NEXT_REQUEST_SECONDS < second_seconds <= NEXT_REQUEST_SECONDS + 1
         assert counters.counts()["slow connections"] > 0
 
-    virtual_time.run(scene())
+    virtual_time.run(scenario())

@@ -1,4 +1,4 @@
-"""Streams: which there are, who gets them, and how often those go out that go by the clock."""
+"""Market streams: names, delivery to subscribers, and the rate of the streams that are sent by the clock."""
 
 import asyncio
 import json
@@ -17,7 +17,7 @@ from opslab.venue.market.payloads import MarketPayloads
 from opslab.venue.market_publisher import MarketPublisher
 from opslab.venue.transport.market_streams import MAX_STREAMS, MarketStreams, Subscriber, is_served, parse_depth_stream
 from opslab.venue.transport.sessions import Connection
-from opslab.venue.transport.user_data_stream import VALID_MS, UserDataStream
+from opslab.venue.transport.user_data_stream import LISTEN_KEY_VALID_MS, UserDataStream
 from tests.fakes import virtual_time
 from tests.fakes.candles import OPEN_MS, btcusdt
 
@@ -39,8 +39,8 @@ NOT_SERVED = [
 
 
 @dataclass(eq=False)
-class Heard:
-    """As a connection: keeps what it was sent."""
+class FakeConnection:
+    """A connection that keeps the texts sent to it."""
 
     texts: list[str] = field(default_factory=list)
 
@@ -52,40 +52,40 @@ class Heard:
         return [json.loads(text) for text in self.texts]
 
 
-def subscriber(combined: bool = False) -> tuple[Subscriber, Heard]:
-    heard = Heard()
-    return Subscriber(cast(Connection, heard), combined), heard
+def subscriber(combined: bool = False) -> tuple[Subscriber, FakeConnection]:
+    connection = FakeConnection()
+    return Subscriber(cast(Connection, connection), combined), connection
 
 
 @pytest.mark.parametrize("name", SERVED)
-def test_served(name: str) -> None:
+def test_the_venue_serves(name: str) -> None:
     assert is_served(name, SYMBOL)
 
 
 @pytest.mark.parametrize("name", NOT_SERVED)
-def test_not_served(name: str) -> None:
+def test_the_venue_does_not_serve(name: str) -> None:
     assert not is_served(name, SYMBOL)
 
 
-def test_depth_is_of_levels_and_of_a_speed() -> None:
+def test_a_depth_stream_has_levels_and_an_interval() -> None:
     assert parse_depth_stream("depth") == (None, 250)
     assert parse_depth_stream("depth@0ms") == (None, 0)
     assert parse_depth_stream("depth20@500ms") == (20, 500)
     assert parse_depth_stream("aggTrade") is None
 
 
-# Who gets what.
+# Delivery to subscribers.
 
 
-def test_a_message_goes_to_those_who_asked_for_it_in_the_form_they_asked_for() -> None:
+def test_a_message_reaches_the_subscribers_of_its_stream_in_the_form_they_chose() -> None:
     streams = MarketStreams(SYMBOL)
-    (plain, one), (wrapped, other), (_, third) = subscriber(), subscriber(True), subscriber()
+    (plain, first), (wrapped, second), (_, third) = subscriber(), subscriber(True), subscriber()
     streams.subscribe(plain, ["btcusdt@trade"])
     streams.subscribe(wrapped, ["btcusdt@trade"])
     streams.publish("btcusdt@trade", '{"e":"trade"}')
     streams.publish("btcusdt@aggTrade", '{"e":"aggTrade"}')
-    assert one.messages == [{"e": "trade"}]
-    assert other.messages == [{"stream": "btcusdt@trade", "data": {"e": "trade"}}]
+    assert first.messages == [{"e": "trade"}]
+    assert second.messages == [{"stream": "btcusdt@trade", "data": {"e": "trade"}}]
     assert third.messages == []
 
 
@@ -93,50 +93,50 @@ def test_a_message_goes_to_those_who_asked_for_it_in_the_form_they_asked_for() -
     st.lists(
         st.tuples(
             st.integers(0, 3),
-            st.sampled_from(["on", "off", "leave"]),
+            st.sampled_from(["subscribe", "unsubscribe", "remove"]),
             st.lists(st.sampled_from(SERVED[:6]), max_size=4),
         ),
         max_size=40,
     )
 )
-def test_whoever_comes_and_goes_the_streams_know_who_follows_what(steps: list[tuple[int, str, list[str]]]) -> None:
-    """First and last followers are told of, in turn; nobody gets what they do not follow."""
+def test_subscriptions_stay_exact_over_any_sequence_of_changes(steps: list[tuple[int, str, list[str]]]) -> None:
+    """A stream's first and last subscription are reported in turn; messages reach its subscribers only."""
     streams = MarketStreams(SYMBOL)
-    people = [subscriber() for _ in range(4)]
-    followed: set[str] = set()
+    subscribers = [subscriber() for _ in range(4)]
+    in_use: set[str] = set()
 
-    def last(name: str) -> None:
-        assert name in followed
-        followed.discard(name)
+    def on_unused(name: str) -> None:
+        assert name in in_use
+        in_use.discard(name)
 
-    streams.on_subscribe = lambda name, _send: followed.add(name)
-    streams.on_unused = last
-    wanted: list[set[str]] = [set() for _ in people]
-    for who, what, names in steps:
-        person, _ = people[who]
-        if what == "on":
-            streams.subscribe(person, names)
-            wanted[who] |= set(names)
-        elif what == "off":
-            streams.unsubscribe(person, names)
-            wanted[who] -= set(names)
+    streams.on_subscribe = lambda name, _send: in_use.add(name)
+    streams.on_unused = on_unused
+    expected: list[set[str]] = [set() for _ in subscribers]
+    for index, action, names in steps:
+        member, _ = subscribers[index]
+        if action == "subscribe":
+            streams.subscribe(member, names)
+            expected[index] |= set(names)
+        elif action == "unsubscribe":
+            streams.unsubscribe(member, names)
+            expected[index] -= set(names)
         else:
-            streams.leave(person)
-            wanted[who] = set()
-        assert [person.names for person, _ in people] == wanted
-        assert set(streams.names()) == set().union(*wanted) == followed
+            streams.remove(member)
+            expected[index] = set()
+        assert [member.names for member, _ in subscribers] == expected
+        assert set(streams.subscribed_names()) == set().union(*expected) == in_use
     for name in SERVED[:6]:
         streams.publish(name, json.dumps({"of": name}))
-    assert [{message["of"] for message in heard.messages} for _, heard in people] == wanted
+    assert [{message["of"] for message in connection.messages} for _, connection in subscribers] == expected
 
 
-def test_candles_are_waited_for_apart_from_anything_else() -> None:
+def test_a_subscription_to_candles_is_reported_separately() -> None:
     streams = MarketStreams(SYMBOL)
-    someone, _ = subscriber()
+    subscribed, _ = subscriber()
     assert not streams.any_requested.is_set()
-    streams.subscribe(someone, ["btcusdt@trade"])
+    streams.subscribe(subscribed, ["btcusdt@trade"])
     assert (streams.any_requested.is_set(), streams.candles_requested.is_set()) == (True, False)
-    streams.subscribe(someone, ["btcusdt@kline_1m"])
+    streams.subscribe(subscribed, ["btcusdt@kline_1m"])
     assert streams.candles_requested.is_set()
 
 
@@ -147,53 +147,53 @@ VALUES = st.recursive(
 
 
 @given(VALUES)
-def test_whatever_is_asked_is_answered_with_one_object(asked: Any) -> None:
+def test_any_request_is_answered_with_one_object(request: Any) -> None:
     streams = MarketStreams(SYMBOL)
-    someone, heard = subscriber()
-    streams.heard(someone, json.dumps(asked))
-    [answer] = heard.messages
+    subscribed, connection = subscriber()
+    streams.receive(subscribed, json.dumps(request))
+    [answer] = connection.messages
     assert "id" in answer
     assert ("result" in answer) != ("error" in answer)
 
 
-def test_more_names_than_a_connection_may_have_are_refused_together() -> None:
+def test_a_subscription_beyond_the_limit_is_refused_as_a_whole() -> None:
     streams = MarketStreams(SYMBOL)
-    someone, heard = subscriber()
+    subscribed, connection = subscriber()
     names = [f"btcusdt@x{number}" for number in range(MAX_STREAMS + 1)]
-    streams.heard(someone, json.dumps({"method": "SUBSCRIBE", "params": names, "id": 1}))
-    assert heard.messages[0]["error"]["code"] == 4
-    assert someone.names == set()
+    streams.receive(subscribed, json.dumps({"method": "SUBSCRIBE", "params": names, "id": 1}))
+    assert connection.messages[0]["error"]["code"] == 4
+    assert subscribed.names == set()
 
 
-# The clock.
+# Streams sent by the clock.
 
 
-def told_in(seconds: float, names: list[str], moves: bool = True) -> Counter[str]:
-    """How often each stream was told, while the market moves all the time."""
+def message_counts(seconds: float, names: list[str], moves: bool = True) -> Counter[str]:
+    """The number of messages of each stream, while the market moves all the time."""
 
-    async def scene() -> Counter[str]:
+    async def scenario() -> Counter[str]:
         loop = asyncio.get_running_loop()
         market = Market(btcusdt(), 60_000)
         candle = Candle(OPEN_MS, 4_200_000, 4_200_500, 4_199_500, 4_200_100, 10**6)
         market.start_at_open(candle, NOW_MS)
         market.open_minute(candle, 0)
         streams = MarketStreams(SYMBOL)
-        broadcast = MarketPublisher(market, MarketPayloads(market), streams, lambda: NOW_MS + int(loop.time() * 1000))
-        someone, heard = subscriber(True)
-        streams.subscribe(someone, names)
-        clock = asyncio.ensure_future(broadcast.by_clock())
+        publisher = MarketPublisher(market, MarketPayloads(market), streams, lambda: NOW_MS + int(loop.time() * 1000))
+        subscribed, connection = subscriber(True)
+        streams.subscribe(subscribed, names)
+        clock = asyncio.ensure_future(publisher.run())
         for tick in market.simulate_ticks(candle)[: int(seconds * 1000)]:
             await asyncio.sleep(0.001)
             if moves:
-                broadcast.tick(market.apply_tick(tick, NOW_MS), NOW_MS)
+                publisher.publish_tick(market.apply_tick(tick, NOW_MS), NOW_MS)
         clock.cancel()
-        return Counter(message["stream"] for message in heard.messages)
+        return Counter(message["stream"] for message in connection.messages)
 
-    return virtual_time.run(scene())
+    return virtual_time.run(scenario())
 
 
-def test_streams_that_go_by_the_clock_go_at_their_own_pace() -> None:
-    wanted = {
+def test_streams_sent_by_the_clock_keep_their_interval() -> None:
+    expected = {
         "btcusdt@depth@0ms": 20,
         "btcusdt@depth@100ms": 10,
         "btcusdt@depth": 4,
@@ -210,110 +210,112 @@ def test_streams_that_go_by_the_clock_go_at_their_own_pace() -> None:
         "!miniTicker@arr": 1,
     }
     seconds = 12
-    told = told_in(seconds, list(wanted))
-    for name, a_second in wanted.items():
-        assert abs(told[name] - a_second * seconds) <= 1, name
+    counts = message_counts(seconds, list(expected))
+    for name, per_second in expected.items():
+        assert abs(counts[name] - per_second * seconds) <= 1, name
 
 
-def test_quotes_and_trades_go_with_every_tick() -> None:
-    told = told_in(1, ["btcusdt@aggTrade", "btcusdt@trade", "btcusdt@bookTicker", "!bookTicker"])
-    assert told == {
+def test_quotes_and_trades_are_sent_with_every_tick() -> None:
+    counts = message_counts(1, ["btcusdt@aggTrade", "btcusdt@trade", "btcusdt@bookTicker", "!bookTicker"])
+    assert counts == {
         "btcusdt@aggTrade": 1000,
         "btcusdt@trade": 1000,
-        "btcusdt@bookTicker": 1001,  # one at once
+        "btcusdt@bookTicker": 1001,  # one with the subscription
         "!bookTicker": 1001,
     }
 
 
-def test_of_a_market_that_stands_still_only_the_first_change_and_the_figures_are_told() -> None:
-    told = told_in(3, ["btcusdt@depth@100ms", "btcusdt@kline_1m", "btcusdt@aggTrade", "btcusdt@ticker"], moves=False)
-    assert told.pop("btcusdt@ticker") in (2, 3)
-    assert told == {"btcusdt@depth@100ms": 1}
+def test_a_still_market_sends_only_its_first_change_and_the_24h_statistics() -> None:
+    counts = message_counts(
+        3, ["btcusdt@depth@100ms", "btcusdt@kline_1m", "btcusdt@aggTrade", "btcusdt@ticker"], moves=False
+    )
+    assert counts.pop("btcusdt@ticker") in (2, 3)
+    assert counts == {"btcusdt@depth@100ms": 1}
 
 
-def test_a_clock_that_was_held_up_tells_once_what_came_due_often() -> None:
-    async def scene() -> int:
+def test_after_a_delay_of_the_clock_each_overdue_message_is_sent_once() -> None:
+    async def scenario() -> int:
         loop = asyncio.get_running_loop()
         assert isinstance(loop, virtual_time.TimeLapse)
         market = Market(btcusdt(), 60)
         market.start_at_open(Candle(OPEN_MS, 4_200_000, 4_200_000, 4_200_000, 4_200_000, 10), NOW_MS)
         streams = MarketStreams(SYMBOL)
-        broadcast = MarketPublisher(market, MarketPayloads(market), streams, lambda: NOW_MS)
-        someone, heard = subscriber()
-        streams.subscribe(someone, ["btcusdt@markPrice@1s"])
-        clock = asyncio.ensure_future(broadcast.by_clock())
+        publisher = MarketPublisher(market, MarketPayloads(market), streams, lambda: NOW_MS)
+        subscribed, connection = subscriber()
+        streams.subscribe(subscribed, ["btcusdt@markPrice@1s"])
+        clock = asyncio.ensure_future(publisher.run())
         await asyncio.sleep(0.5)
         loop.pass_by(30)
         await asyncio.sleep(0.01)
         clock.cancel()
-        return len(heard.texts)
+        return len(connection.texts)
 
-    assert virtual_time.run(scene()) == 1
+    assert virtual_time.run(scenario()) == 1
 
 
-def test_a_chain_of_changes_ends_with_its_last_follower() -> None:
+def test_a_stream_of_changes_ends_with_its_last_subscriber() -> None:
     market = Market(btcusdt(), 60)
     market.start_at_open(Candle(OPEN_MS, 4_200_000, 4_200_000, 4_200_000, 4_200_000, 10), NOW_MS)
     streams = MarketStreams(SYMBOL)
     MarketPublisher(market, MarketPayloads(market), streams, lambda: NOW_MS)
-    (one, _), (other, _) = subscriber(), subscriber()
-    for someone in (one, other):
-        streams.subscribe(someone, ["btcusdt@depth@100ms"])
+    (first, _), (second, _) = subscriber(), subscriber()
+    for subscribed in (first, second):
+        streams.subscribe(subscribed, ["btcusdt@depth@100ms"])
     chain = market.book.diff_stream("btcusdt@depth@100ms")
-    streams.leave(one)
+    streams.remove(first)
     assert market.book.diff_stream("btcusdt@depth@100ms") is chain
-    streams.leave(other)
+    streams.remove(second)
     assert market.book.diff_stream("btcusdt@depth@100ms") is not chain
 
 
 # The user-data stream.
 
 
-def test_a_listen_key_lives_for_an_hour_from_when_it_was_last_asked_for() -> None:
+def test_a_listen_key_is_valid_for_an_hour_after_it_was_issued_or_renewed() -> None:
     now_ms = NOW_MS
-    users = UserDataStream("key", lambda: now_ms)
-    heard = Heard()
-    users.join(cast(Connection, heard))
-    assert users.knows("key")
-    assert not users.knows("another")
-    now_ms += VALID_MS - 1
-    assert users.renew()
-    now_ms += VALID_MS - 1
-    users.expire()
-    users.tell([{"e": "ORDER_TRADE_UPDATE"}])
-    assert [message["e"] for message in heard.messages] == ["ORDER_TRADE_UPDATE"]
+    user_stream = UserDataStream("key", lambda: now_ms)
+    connection = FakeConnection()
+    user_stream.add(cast(Connection, connection))
+    assert user_stream.is_valid("key")
+    assert not user_stream.is_valid("another")
+    now_ms += LISTEN_KEY_VALID_MS - 1
+    assert user_stream.renew()
+    now_ms += LISTEN_KEY_VALID_MS - 1
+    user_stream.expire()
+    user_stream.publish([{"e": "ORDER_TRADE_UPDATE"}])
+    assert [message["e"] for message in connection.messages] == ["ORDER_TRADE_UPDATE"]
     now_ms += 1
-    assert not users.knows("key")
-    assert not users.renew()
-    users.expire()
-    users.expire()
-    users.tell([{"e": "ORDER_TRADE_UPDATE"}])
-    assert [message["e"] for message in heard.messages[1:]] == ["listenKeyExpired"]
-    assert users.issue() == "key"
-    assert users.knows("key")
-    users.tell([{"e": "ORDER_TRADE_UPDATE"}])
-    assert len(heard.messages) == 2  # who was told that it is over stays out
+    assert not user_stream.is_valid("key")
+    assert not user_stream.renew()
+    user_stream.expire()
+    user_stream.expire()
+    user_stream.publish([{"e": "ORDER_TRADE_UPDATE"}])
+    assert [message["e"] for message in connection.messages[1:]] == ["listenKeyExpired"]
+    assert user_stream.issue() == "key"
+    assert user_stream.is_valid("key")
+    user_stream.publish([{"e": "ORDER_TRADE_UPDATE"}])
+    assert len(connection.messages) == 2  # a connection that got listenKeyExpired gets nothing more
 
 
-def test_a_listen_key_is_chosen_by_message_as_a_stream_is() -> None:
-    users = UserDataStream("key", lambda: NOW_MS)
-    streams = MarketStreams(SYMBOL, users)
-    who, heard = subscriber(combined=True)
+def test_a_listen_key_can_be_subscribed_to_by_message() -> None:
+    user_stream = UserDataStream("key", lambda: NOW_MS)
+    streams = MarketStreams(SYMBOL, user_stream)
+    subscribed, connection = subscriber(combined=True)
 
-    def ask(method: str, params: Any = None) -> Any:
-        streams.heard(who, json.dumps({"method": method, "params": params or [], "id": 1}))
-        return heard.messages[-1]
+    def request(method: str, params: Any = None) -> Any:
+        streams.receive(subscribed, json.dumps({"method": method, "params": params or [], "id": 1}))
+        return connection.messages[-1]
 
-    assert ask("SUBSCRIBE", ["another"])["error"]["code"] == 2
-    assert ask("SUBSCRIBE", ["btcusdt@trade", "key"])["result"] is None
-    assert ask("LIST_SUBSCRIPTIONS")["result"] == ["btcusdt@trade", "key"]
-    users.tell([{"e": "ACCOUNT_UPDATE"}])
-    assert heard.messages[-1] == {"stream": "key", "data": {"e": "ACCOUNT_UPDATE"}}
-    ask("SET_PROPERTY", ["combined", False])
-    users.tell([{"e": "ACCOUNT_UPDATE"}])
-    assert heard.messages[-1] == {"e": "ACCOUNT_UPDATE"}
-    ask("UNSUBSCRIBE", ["key"])
-    told = len(heard.messages)
-    users.tell([{"e": "ACCOUNT_UPDATE"}])
-    assert len(heard.messages) == told
-    assert ask("LIST_SUBSCRIPTIONS")["result"] == ["btcusdt@trade"]
+    assert request("SUBSCRIBE", ["another"])["error"]["code"] == 2
+    assert request("SUBSCRIBE", ["btcusdt@trade", "key"])["result"] is None
+    assert request("LIST_SUBSCRIPTIONS")["result"] == ["btcusdt@trade", "key"]
+    user_stream.publish([{"e": "ACCOUNT_UPDATE"}])
+    assert connection.messages[-1] == {"stream": "key", "data": {"e": "ACCOUNT_UPDATE"}}
+    request("SET_PROPERTY", ["combined", False])
+    user_stream.publish([{"e": "ACCOUNT_UPDATE"}])
+    assert connection.messages[-1] == {"e": "ACCOUNT_UPDATE"}
+    request("UNSUBSCRIBE", ["key"])
+    count = len(connection.messages)
+    user_stream.publish([{"e": "ACCOUNT_UPDATE"}])
+    assert len(connection.messages) == count
+    assert request("LIST_SUBSCRIPTIONS")["result"] == ["btcusdt@trade"]

@@ -1,4 +1,4 @@
-"""The server's edge: whom it listens to, how much may wait for whom, and who is let go."""
+"""The server and its connections: loopback addresses, queue limits, and disconnected clients."""
 
 import asyncio
 from collections.abc import Callable
@@ -17,9 +17,9 @@ from opslab.venue.transport.rate_limits import RateLimiter
 from opslab.venue.transport.request_pipeline import RequestPipeline
 from opslab.venue.transport.server import Server, is_loopback
 from opslab.venue.transport.sessions import (
+    MAX_MESSAGES_PER_SECOND,
+    MAX_TOTAL_WAITING_BYTES,
     MAX_WAITING_BYTES,
-    MAX_WAITING_IN_ALL_BYTES,
-    MESSAGES_A_SECOND,
     PING_SECONDS,
     PONG_SECONDS,
     Clients,
@@ -60,11 +60,15 @@ def test_not_loopback(host: str) -> None:
 
 def test_a_server_listens_to_loopback_only() -> None:
     counters = Counters()
-    pipeline = RequestPipeline(KEY, RateLimiter(VenueLimits()), 0, lambda: 0, lambda: 0, lambda _what, _more: None, FaultHooks(), counters)
+    pipeline = RequestPipeline(
+        KEY, RateLimiter(VenueLimits()), 0, lambda: 0, lambda: 0, lambda _event, _fields: None, FaultHooks(), counters
+    )
 
     async def listen(host: str) -> None:
-        streams, users = MarketStreams("BTCUSDT"), UserDataStream("key", lambda: 0)
-        server = Server({}, pipeline, streams, users, "BTCUSDT", lambda _what, _more: None, FaultHooks(), counters)
+        streams, user_stream = MarketStreams("BTCUSDT"), UserDataStream("key", lambda: 0)
+        server = Server(
+            {}, pipeline, streams, user_stream, "BTCUSDT", lambda _event, _fields: None, FaultHooks(), counters
+        )
         try:
             await server.listen(host, 0)
         finally:
@@ -80,8 +84,8 @@ def test_a_server_listens_to_loopback_only() -> None:
 
 
 @dataclass
-class Wire:
-    """As a WebSocket: takes what it is sent when it is `open`, and holds up who sends when it is not."""
+class FakeSocket:
+    """A WebSocket and its transport: a send waits until `open` is set."""
 
     sent: list[str] = field(default_factory=list)
     pings: int = 0
@@ -107,135 +111,141 @@ class Wire:
 
 def connected(
     *, reads: bool = True, clients: Clients | None = None
-) -> tuple[Wire, Connection, list[asyncio.Task[None]]]:
-    wire = Wire()
+) -> tuple[FakeSocket, Connection, list[asyncio.Task[None]]]:
+    socket = FakeSocket()
     if reads:
-        wire.open.set()
-    among = Clients(Counters()) if clients is None else clients
-    connection = Connection(cast(web.WebSocketResponse, wire), cast(asyncio.Transport, wire), "market", FaultHooks(), among)
-    return wire, connection, [asyncio.ensure_future(connection.sending()), asyncio.ensure_future(connection.pinging())]
+        socket.open.set()
+    members = Clients(Counters()) if clients is None else clients
+    connection = Connection(
+        cast(web.WebSocketResponse, socket), cast(asyncio.Transport, socket), "market", FaultHooks(), members
+    )
+    return (
+        socket,
+        connection,
+        [asyncio.ensure_future(connection.send_queued()), asyncio.ensure_future(connection.ping_periodically())],
+    )
 
 
-def play(scene: Callable[[], Any]) -> Any:
-    return virtual_time.run(scene())
+def run(scenario: Callable[[], Any]) -> Any:
+    return virtual_time.run(scenario())
 
 
-def test_messages_go_out_in_order_and_are_counted() -> None:
-    async def scene() -> None:
-        wire, connection, tasks = connected()
+def test_messages_are_sent_in_order_and_counted() -> None:
+    async def scenario() -> None:
+        socket, connection, tasks = connected()
         for number in range(100):
             connection.send(str(number))
-        await connection.drained()
-        assert wire.sent == [str(number) for number in range(100)]
+        await connection.wait_drained()
+        assert socket.sent == [str(number) for number in range(100)]
         assert (connection.sent, connection.waiting_bytes) == (100, 0)
         for task in tasks:
             task.cancel()
 
-    play(scene)
+    run(scenario)
 
 
-def test_what_waits_is_bounded_and_who_lets_more_wait_is_cut_off() -> None:
-    async def scene() -> None:
-        wire, connection, _ = connected(reads=False)
+def test_a_connection_whose_queue_exceeds_the_limit_is_reset() -> None:
+    async def scenario() -> None:
+        socket, connection, _ = connected(reads=False)
         text = "x" * 1000
         while connection.drop_reason is None:
             assert connection.waiting_bytes <= MAX_WAITING_BYTES
             connection.send(text)
             await asyncio.sleep(0)
-        assert wire.aborted
+        assert socket.aborted
         assert connection.waiting_bytes == 0
-        connection.send(text)  # to somebody who is gone
-        await connection.drained()
-        assert (connection.waiting_bytes, wire.sent) == (0, [])
+        connection.send(text)  # to a connection that was reset
+        await connection.wait_drained()
+        assert (connection.waiting_bytes, socket.sent) == (0, [])
 
-    play(scene)
+    run(scenario)
 
 
-def test_everybody_is_waited_for_and_who_takes_nothing_is_let_go() -> None:
-    async def scene() -> None:
+def test_a_client_that_does_not_read_is_reset_after_the_wait() -> None:
+    async def scenario() -> None:
         clients = Clients(Counters())
-        (reader, one, _), (deaf, other, _) = connected(), connected(reads=False)
-        for connection in (one, other):
+        (reading_socket, reading, _), (stuck_socket, stuck, _) = connected(), connected(reads=False)
+        for connection in (reading, stuck):
             clients.add(connection)
             for _ in range(3):
                 connection.send("x")
-        before = asyncio.get_running_loop().time()
-        await clients.drained(10.0)
-        assert 10 <= asyncio.get_running_loop().time() - before < 11
-        assert len(reader.sent) == 3
-        assert (one.drop_reason, deaf.aborted) == (None, True)
-        assert other.drop_reason
-        before = asyncio.get_running_loop().time()
-        await clients.drained(10.0)
-        assert asyncio.get_running_loop().time() == before
+        start_seconds = asyncio.get_running_loop().time()
+        await clients.wait_drained(10.0)
+        assert 10 <= asyncio.get_running_loop().time() - start_seconds < 11
+        assert len(reading_socket.sent) == 3
+        assert (reading.drop_reason, stuck_socket.aborted) == (None, True)
+        assert stuck.drop_reason
+        start_seconds = asyncio.get_running_loop().time()
+        await clients.wait_drained(10.0)
+        assert asyncio.get_running_loop().time() == start_seconds
 
-    play(scene)
+    run(scenario)
 
 
-def test_who_takes_its_time_is_waited_for_no_longer_than_that() -> None:
-    async def scene() -> None:
+def test_the_wait_ends_when_a_slow_client_has_read() -> None:
+    async def scenario() -> None:
         clients = Clients(Counters())
-        wire, connection, _ = connected(reads=False)
+        socket, connection, _ = connected(reads=False)
         clients.add(connection)
         for _ in range(3):
             connection.send("x")
-        asyncio.get_running_loop().call_later(4, wire.open.set)
-        await clients.drained(10.0)
+        asyncio.get_running_loop().call_later(4, socket.open.set)
+        await clients.wait_drained(10.0)
         assert 4 <= asyncio.get_running_loop().time() < 5
-        assert (connection.drop_reason, len(wire.sent)) == (None, 3)
+        assert (connection.drop_reason, len(socket.sent)) == (None, 3)
 
-    play(scene)
+    run(scenario)
 
 
-def test_messages_are_counted_over_connections_that_have_gone() -> None:
-    async def scene() -> None:
+def test_the_message_count_includes_closed_connections() -> None:
+    async def scenario() -> None:
         clients = Clients(Counters())
         for _ in range(3):
             _, connection, _ = connected()
             clients.add(connection)
             connection.send("x")
-            await connection.drained()
+            await connection.wait_drained()
             assert connection in list(clients)
             clients.remove(connection)
         assert (clients.messages, len(clients)) == (3, 0)
 
-    play(scene)
+    run(scenario)
 
 
-def test_who_answers_no_ping_is_let_go_and_who_does_is_not() -> None:
-    async def scene() -> None:
+def test_a_client_without_pongs_is_disconnected_and_one_with_pongs_is_not() -> None:
+    async def scenario() -> None:
         loop = asyncio.get_running_loop()
-        (silent, gone, _), (lively, here, tasks) = connected(), connected()
-        while gone.drop_reason is None:
+        (silent_socket, silent, _), (live_socket, live, tasks) = connected(), connected()
+        while silent.drop_reason is None:
             assert loop.time() < 3600
             await asyncio.sleep(PING_SECONDS / 2)
-            if lively.pings:
-                here.last_pong = loop.time()
+            if live_socket.pings:
+                live.last_pong = loop.time()
         assert PONG_SECONDS < loop.time() < PONG_SECONDS + 2 * PING_SECONDS
-        assert silent.aborted
-        assert silent.pings >= 3
+        assert silent_socket.aborted
+        assert silent_socket.pings >= 3
         await asyncio.sleep(3600)
-        here.last_pong = loop.time()
-        assert lively.pings >= 3
+        live.last_pong = loop.time()
+        assert live_socket.pings >= 3
         for task in tasks:
             task.cancel()
 
-    play(scene)
+    run(scenario)
 
 
-def test_a_client_may_say_so_much_in_a_second() -> None:
-    async def scene() -> None:
+def test_the_number_of_client_messages_per_second_is_limited() -> None:
+    async def scenario() -> None:
         _, connection, _ = connected()
-        assert all(connection.allow_message(number / 1000) for number in range(MESSAGES_A_SECOND))
+        assert all(connection.allow_message(number / 1000) for number in range(MAX_MESSAGES_PER_SECOND))
         assert not connection.allow_message(0.999)
         _, other, _ = connected()
         assert all(other.allow_message(number / 8) for number in range(100))
 
-    play(scene)
+    run(scenario)
 
 
-def test_what_waits_for_all_of_them_is_bounded_and_the_one_for_whom_most_waits_is_let_go() -> None:
-    async def scene() -> None:
+def test_beyond_the_total_limit_the_connection_with_the_longest_queue_is_reset() -> None:
+    async def scenario() -> None:
         counters = Counters()
         clients = Clients(counters)
         crowd = [connected(reads=False, clients=clients)[1] for _ in range(30)]
@@ -245,7 +255,7 @@ def test_what_waits_for_all_of_them_is_bounded_and_the_one_for_whom_most_waits_i
         for _ in range(3_000):
             for number, connection in enumerate(crowd):
                 connection.send(text if number else text * 2)
-            assert sum(connection.waiting_bytes for connection in crowd) <= MAX_WAITING_IN_ALL_BYTES
+            assert sum(connection.waiting_bytes for connection in crowd) <= MAX_TOTAL_WAITING_BYTES
         dropped = [number for number, connection in enumerate(crowd) if connection.drop_reason]
         assert dropped[0] == 0
         assert len(dropped) < len(crowd)
@@ -253,13 +263,13 @@ def test_what_waits_for_all_of_them_is_bounded_and_the_one_for_whom_most_waits_i
             clients.remove(connection)
         assert list(counters.counts().values()) == [len(dropped)]
 
-    play(scene)
+    run(scenario)
 
 
-def test_what_waited_for_those_that_have_gone_counts_no_more() -> None:
-    async def scene() -> None:
+def test_the_queue_of_a_closed_connection_no_longer_counts() -> None:
+    async def scenario() -> None:
         clients = Clients(Counters())
-        for _ in range(3 * MAX_WAITING_IN_ALL_BYTES // (1 << 20)):
+        for _ in range(3 * MAX_TOTAL_WAITING_BYTES // (1 << 20)):
             _, connection, tasks = connected(reads=False, clients=clients)
             clients.add(connection)
             connection.send("x" * (1 << 20))
@@ -269,4 +279,4 @@ def test_what_waited_for_those_that_have_gone_counts_no_more() -> None:
             for task in tasks:
                 task.cancel()
 
-    play(scene)
+    run(scenario)

@@ -1,4 +1,4 @@
-"""Who may ask: keys, signatures and times, held against the venue's own documented examples."""
+"""Authentication: keys, signatures and timestamps, compared with Binance's documented examples."""
 
 import hashlib
 import hmac
@@ -54,56 +54,56 @@ def code_of(refused: pytest.ExceptionInfo[ApiError]) -> int:
     return refused.value.code
 
 
-def test_the_documented_examples_are_signed_well() -> None:
-    signed, signature = query_signature(f"{FUTURES_QUERY}&signature={FUTURES_SIGNATURE}", "")
-    check_signature(FUTURES, signed, signature)
-    signed, signature = query_signature("", f"{FUTURES_QUERY}&signature={FUTURES_SIGNATURE}")
-    check_signature(FUTURES, signed, signature)
-    signed, signature = query_signature(SPOT_QUERY, f"{SPOT_BODY}&signature={SPOT_SIGNATURE}")
-    check_signature(SPOT, signed, signature)
-    signed, signature = params_signature({**SOCKET_PARAMS, "signature": SOCKET_SIGNATURE})
-    check_signature(SPOT, signed, signature)
+def test_the_documented_signatures_are_accepted() -> None:
+    signed_texts, signature = query_signature(f"{FUTURES_QUERY}&signature={FUTURES_SIGNATURE}", "")
+    check_signature(FUTURES, signed_texts, signature)
+    signed_texts, signature = query_signature("", f"{FUTURES_QUERY}&signature={FUTURES_SIGNATURE}")
+    check_signature(FUTURES, signed_texts, signature)
+    signed_texts, signature = query_signature(SPOT_QUERY, f"{SPOT_BODY}&signature={SPOT_SIGNATURE}")
+    check_signature(SPOT, signed_texts, signature)
+    signed_texts, signature = params_signature({**SOCKET_PARAMS, "signature": SOCKET_SIGNATURE})
+    check_signature(SPOT, signed_texts, signature)
 
 
 @given(st.integers(0, len(FUTURES_QUERY) - 1), st.integers(1, 127))
-def test_a_change_of_any_character_is_noticed(place: int, bits: int) -> None:
-    changed = chr(ord(FUTURES_QUERY[place]) ^ bits)
-    text = FUTURES_QUERY[:place] + changed + FUTURES_QUERY[place + 1 :]
-    signed, signature = query_signature(f"{text}&signature={FUTURES_SIGNATURE}", "")
+def test_a_change_of_any_character_is_detected(index: int, bits: int) -> None:
+    changed = chr(ord(FUTURES_QUERY[index]) ^ bits)
+    text = FUTURES_QUERY[:index] + changed + FUTURES_QUERY[index + 1 :]
+    signed_texts, signature = query_signature(f"{text}&signature={FUTURES_SIGNATURE}", "")
     with pytest.raises(ApiError) as refused:
-        check_signature(FUTURES, signed, signature)
+        check_signature(FUTURES, signed_texts, signature)
     assert code_of(refused) == -1022
 
 
 @given(st.dictionaries(st.text("abcXYZ019_", min_size=1), st.text(), max_size=6).filter(lambda p: "signature" not in p))
-def test_a_sockets_parameters_may_be_signed_escaped_or_as_they_are(params: dict[str, str]) -> None:
+def test_a_sockets_parameters_may_be_signed_escaped_or_plain(params: dict[str, str]) -> None:
     pairs = sorted(params.items())
     for text in (urlencode(pairs), "&".join(f"{name}={value}" for name, value in pairs)):
         digest = hmac.new(SPOT.api_secret.encode(), text.encode(), hashlib.sha256).hexdigest()
-        signed, signature = params_signature({**params, "signature": digest})
-        check_signature(SPOT, signed, signature)
+        signed_texts, signature = params_signature({**params, "signature": digest})
+        check_signature(SPOT, signed_texts, signature)
 
 
 @pytest.mark.parametrize("signature", ["", None])
-def test_a_signature_has_to_be_there(signature: str | None) -> None:
+def test_a_missing_signature_is_refused(signature: str | None) -> None:
     with pytest.raises(ApiError) as refused:
         check_signature(SPOT, (b"",), signature)
     assert code_of(refused) == -1102
 
 
 @pytest.mark.parametrize("signature", ["x", "é", "\ud800", "0" * 64])
-def test_a_wrong_signature_is_refused_whatever_it_is_made_of(signature: str) -> None:
+def test_a_wrong_signature_is_refused_whatever_its_characters(signature: str) -> None:
     with pytest.raises(ApiError) as refused:
         check_signature(SPOT, (b"",), signature.encode(errors="ignore").decode())
     assert code_of(refused) in (-1022, -1102)
 
 
 @pytest.mark.parametrize(
-    ("given", "code"), [(None, -2014), ("", -2014), ("x", -2015), ("é", -2015), ("\udcff\udcfe", -2015)]
+    ("api_key", "code"), [(None, -2014), ("", -2014), ("x", -2015), ("é", -2015), ("\udcff\udcfe", -2015)]
 )
-def test_keys_refused(given: str | None, code: int) -> None:
+def test_a_missing_or_wrong_key_is_refused(api_key: str | None, code: int) -> None:
     with pytest.raises(ApiError) as refused:
-        check_key(SPOT, given)
+        check_key(SPOT, api_key)
     assert (code_of(refused), refused.value.http_status) == (code, 401)
     check_key(SPOT, SPOT.api_key)
 
@@ -126,7 +126,7 @@ def test_keys_refused(given: str | None, code: int) -> None:
         (0, "", None),
     ],
 )
-def test_a_time_is_good_within_its_window(offset_ms: int, window: str | None, code: int | None) -> None:
+def test_a_timestamp_is_accepted_within_its_window(offset_ms: int, window: str | None, code: int | None) -> None:
     params = {"timestamp": str(NOW_MS + offset_ms)} | ({} if window is None else {"recvWindow": window})
     if code is None:
         check_time(params, NOW_MS)
@@ -137,12 +137,12 @@ def test_a_time_is_good_within_its_window(offset_ms: int, window: str | None, co
 
 
 @pytest.mark.parametrize("timestamp", [None, "", "soon", "-1", "1e3", "9" * 19, "１"])
-def test_a_time_that_is_none_is_refused(timestamp: str | None) -> None:
+def test_a_missing_or_malformed_timestamp_is_refused(timestamp: str | None) -> None:
     with pytest.raises(ApiError) as refused:
         check_time({} if timestamp is None else {"timestamp": timestamp}, NOW_MS)
     assert code_of(refused) == -1102
 
 
-def test_a_listen_key_belongs_to_its_key_and_tells_nothing_of_it() -> None:
+def test_a_listen_key_depends_on_the_key_and_does_not_reveal_its_secret() -> None:
     assert listen_key(SPOT) == listen_key(SPOT) != listen_key(FUTURES)
     assert SPOT.api_secret not in listen_key(SPOT)

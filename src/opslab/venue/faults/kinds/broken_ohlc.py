@@ -1,4 +1,4 @@
-"""A closed candle arrives with its high below its low."""
+"""Send closed candles with a high below their low."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -9,39 +9,39 @@ from pydantic_core import to_json
 
 from opslab.model.primitives.record import Record
 from opslab.venue.fault_hooks import Message
-from opslab.venue.faults.fault import Count, Fault, FaultTarget, document_of, number_of
+from opslab.venue.faults.fault import Count, Fault, FaultTarget, parse_document, parse_number
 
 
 class Terms(Record):
-    count: Count = Field(default=1, description="closed candles to break, of each connection and stream together")
+    count: Count = Field(default=1, description="number of closed candles to break, over all connections and streams")
 
 
 @asynccontextmanager
-async def _hold(target: FaultTarget, terms: Terms) -> AsyncIterator[None]:
-    left = terms.count
+async def _inject(target: FaultTarget, terms: Terms) -> AsyncIterator[None]:
+    remaining = terms.count
 
     def broken(message: Message) -> list[Message]:
-        nonlocal left
-        if not left or '"e":"kline"' not in message.text:
+        nonlocal remaining
+        if not remaining or '"e":"kline"' not in message.text:
             return [message]
-        document = document_of(message.text)
+        document = parse_document(message.text)
         kline = _closed_kline(document)
-        low = number_of(kline.get("l"))
+        low = parse_number(kline.get("l"))
         if low is None:
             return [message]
-        left -= 1
-        kline["h"] = type(kline["l"])(low - 1)  # text or number, as another fault may have made it
+        remaining -= 1
+        kline["h"] = type(kline["l"])(low - 1)  # text or number: another fault may have changed the type
         return [message.with_text(to_json(document).decode())]
 
-    with target.hooks.held(target.hooks.messages, broken):
+    with target.hooks.installed(target.hooks.messages, broken):
         yield
 
 
 def _closed_kline(document: Any) -> dict[str, Any]:
-    """Of a message, in an envelope or not; empty when there is none."""
+    """The closed kline of a message, with or without an envelope; empty when it has none."""
     event = document.get("data", document) if isinstance(document, dict) else None
     kline = event.get("k") if isinstance(event, dict) else None
     return kline if isinstance(kline, dict) and kline.get("x") == 1 else {}
 
 
-FAULT = Fault("broken-ohlc", "a closed candle arrives with its high below its low", Terms, _hold)
+FAULT = Fault("broken-ohlc", "sends `count` closed candles with a high below their low", Terms, _inject)

@@ -1,4 +1,4 @@
-"""The venue's clock is off."""
+"""Shift the venue's clock."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,16 +12,19 @@ from opslab.venue.faults.fault import Fault, FaultTarget
 
 class Terms(Record):
     ms: Annotated[int, Field(ge=-86_400_000, le=86_400_000)] = Field(
-        default=10_000, description="how far the venue's clock is ahead; negative: behind"
+        default=10_000, description="offset of the venue's clock in milliseconds; negative: behind"
     )
 
 
 @asynccontextmanager
-async def _hold(target: FaultTarget, terms: Terms) -> AsyncIterator[None]:
-    with target.hooks.held(target.hooks.skews_ms, terms.ms):
+async def _inject(target: FaultTarget, terms: Terms) -> AsyncIterator[None]:
+    with target.hooks.installed(target.hooks.skews_ms, terms.ms):
         yield
 
 
 FAULT = Fault(
-    "clock-skew", "the venue's clock is off: server time, stamps, and what it makes of timestamps", Terms, _hold
+    "clock-skew",
+    "shifts the venue's clock: server time, timestamps of messages, timestamp checks of requests",
+    Terms,
+    _inject,
 )

@@ -1,4 +1,4 @@
-"""Connections are closed, with a goodbye."""
+"""Close connections with a close frame."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -7,11 +7,11 @@ from typing import Annotated
 
 from pydantic import Field
 
-from opslab.venue.faults.fault import Fault, ConnectionTerms, FaultTarget
+from opslab.venue.faults.fault import ConnectionTerms, Fault, FaultTarget
 from opslab.venue.transport.sessions import Connection
 
-GOODBYE_SECONDS = 2.0
-"""From the close frame to the client's own."""
+CLOSE_SECONDS = 2.0
+"""Time allowed for the client's own close frame."""
 
 
 class Terms(ConnectionTerms):
@@ -19,18 +19,18 @@ class Terms(ConnectionTerms):
 
 
 @asynccontextmanager
-async def _hold(target: FaultTarget, terms: Terms) -> AsyncIterator[None]:
-    await asyncio.gather(*(_closed(connection, terms.code) for connection in target.connections(terms.which)))
+async def _inject(target: FaultTarget, terms: Terms) -> AsyncIterator[None]:
+    await asyncio.gather(*(_close(connection, terms.code) for connection in target.connections(terms.which)))
     yield
 
 
-async def _closed(connection: Connection, code: int) -> None:
-    """A client that does not say goodbye in turn is cut off."""
+async def _close(connection: Connection, code: int) -> None:
+    """Close one connection; reset it when the client sends no close frame in time."""
     try:
-        async with asyncio.timeout(GOODBYE_SECONDS):
+        async with asyncio.timeout(CLOSE_SECONDS):
             await connection.close(code, "closed on demand")
     except TimeoutError:
         connection.drop("closed on demand")
 
 
-FAULT = Fault("close", "connections are closed, with a goodbye", Terms, _hold, is_immediate=True)
+FAULT = Fault("close", "closes connections with a close frame", Terms, _inject, is_immediate=True)

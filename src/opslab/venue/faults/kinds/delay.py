@@ -1,4 +1,4 @@
-"""Messages come later."""
+"""Delay messages."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -7,22 +7,22 @@ from pydantic import Field
 
 from opslab.venue.fault_hooks import Message
 from opslab.venue.faults.delay_queue import DelayQueues
-from opslab.venue.faults.fault import Fault, Milliseconds, MessageTerms, FaultTarget
+from opslab.venue.faults.fault import Fault, FaultTarget, MessageTerms, Milliseconds
 
 
 class Terms(MessageTerms):
-    ms: Milliseconds = Field(default=500, description="how much later")
+    ms: Milliseconds = Field(default=500, description="delay in milliseconds")
 
 
 @asynccontextmanager
-async def _hold(target: FaultTarget, terms: Terms) -> AsyncIterator[None]:
-    meant, lanes = terms.selector(), DelayQueues(target.hooks)
+async def _inject(target: FaultTarget, terms: Terms) -> AsyncIterator[None]:
+    is_selected, queues = terms.selector(), DelayQueues(target.hooks)
 
-    def later(message: Message) -> list[Message]:
-        return lanes.hold(message, terms.ms / 1000 if meant(message) else 0.0)
+    def delayed(message: Message) -> list[Message]:
+        return queues.delay(message, terms.ms / 1000 if is_selected(message) else 0.0)
 
-    with lanes.behind(later):
+    with queues.installed(delayed):
         yield
 
 
-FAULT = Fault("delay", "messages come so much later; those of one connection keep their order", Terms, _hold)
+FAULT = Fault("delay", "delays messages by `ms`; their order on a connection is kept", Terms, _inject)

@@ -1,4 +1,4 @@
-"""Changes of the book are lost, so that the chain of a depth stream breaks."""
+"""Drop order-book changes, so that the id chain of a depth stream breaks."""
 
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -13,22 +13,22 @@ from opslab.venue.faults.fault import Count, Fault, FaultTarget
 
 
 class Terms(Record):
-    count: Count = Field(default=1, description="pushes of each depth stream to lose, on each connection")
+    count: Count = Field(default=1, description="number of pushes to drop, per depth stream and connection")
 
 
 @asynccontextmanager
-async def _hold(target: FaultTarget, terms: Terms) -> AsyncIterator[None]:
-    lost: WeakKeyDictionary[Receiver, Counter[str]] = WeakKeyDictionary()
+async def _inject(target: FaultTarget, terms: Terms) -> AsyncIterator[None]:
+    counts: WeakKeyDictionary[Receiver, Counter[str]] = WeakKeyDictionary()
 
-    def gap(message: Message) -> list[Message]:
+    def dropped(message: Message) -> list[Message]:
         if '"e":"depthUpdate"' not in message.text:
             return [message]
-        streams = lost.setdefault(message.to, Counter())
+        streams = counts.setdefault(message.receiver, Counter())
         streams[message.stream] += 1
         return [] if streams[message.stream] <= terms.count else [message]
 
-    with target.hooks.held(target.hooks.messages, gap):
+    with target.hooks.installed(target.hooks.messages, dropped):
         yield
 
 
-FAULT = Fault("depth-gap", "pushes of depth streams are lost: their chain of ids breaks", Terms, _hold)
+FAULT = Fault("depth-gap", "drops `count` pushes of each depth stream: their id chain breaks", Terms, _inject)

@@ -1,4 +1,4 @@
-"""So many messages are lost."""
+"""Drop messages."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -6,26 +6,26 @@ from contextlib import asynccontextmanager
 from pydantic import Field
 
 from opslab.venue.fault_hooks import Message
-from opslab.venue.faults.fault import Count, Fault, MessageTerms, FaultTarget
+from opslab.venue.faults.fault import Count, Fault, FaultTarget, MessageTerms
 
 
 class Terms(MessageTerms):
-    count: Count = Field(default=1, description="messages to lose")
+    count: Count = Field(default=1, description="number of messages to drop")
 
 
 @asynccontextmanager
-async def _hold(target: FaultTarget, terms: Terms) -> AsyncIterator[None]:
-    meant, left = terms.selector(), terms.count
+async def _inject(target: FaultTarget, terms: Terms) -> AsyncIterator[None]:
+    is_selected, remaining = terms.selector(), terms.count
 
-    def lost(message: Message) -> list[Message]:
-        nonlocal left
-        if left and meant(message):
-            left -= 1
+    def dropped(message: Message) -> list[Message]:
+        nonlocal remaining
+        if remaining and is_selected(message):
+            remaining -= 1
             return []
         return [message]
 
-    with target.hooks.held(target.hooks.messages, lost):
+    with target.hooks.installed(target.hooks.messages, dropped):
         yield
 
 
-FAULT = Fault("drop", "so many messages are lost", Terms, _hold)
+FAULT = Fault("drop", "drops `count` messages", Terms, _inject)

@@ -1,4 +1,4 @@
-"""Word of a fill comes twice."""
+"""Send fill notifications twice."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,12 +13,12 @@ class Terms(Record):
 
 
 @asynccontextmanager
-async def _hold(target: FaultTarget, _terms: Terms) -> AsyncIterator[None]:
-    def twice(message: Message) -> list[Message]:
+async def _inject(target: FaultTarget, _terms: Terms) -> AsyncIterator[None]:
+    def duplicated(message: Message) -> list[Message]:
         return [message, message] if is_fill(message) else [message]
 
-    with target.hooks.held(target.hooks.messages, twice):
+    with target.hooks.installed(target.hooks.messages, duplicated):
         yield
 
 
-FAULT = Fault("duplicate-fill", "word of a fill comes twice", Terms, _hold)
+FAULT = Fault("duplicate-fill", "sends fill notifications twice", Terms, _inject)

@@ -1,4 +1,4 @@
-"""Messages arrive as something that is no JSON."""
+"""Replace messages by a text that is not JSON."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -7,22 +7,24 @@ from typing import Annotated
 from pydantic import Field
 
 from opslab.venue.fault_hooks import Message
-from opslab.venue.faults.fault import Fault, MessageTerms, FaultTarget
+from opslab.venue.faults.fault import Fault, FaultTarget, MessageTerms
 
 
 class Terms(MessageTerms):
-    text: Annotated[str, Field(max_length=10_000)] = Field(default='{"e":"bookTicker",', description="what arrives")
+    text: Annotated[str, Field(max_length=10_000)] = Field(
+        default='{"e":"bookTicker",', description="text sent instead"
+    )
 
 
 @asynccontextmanager
-async def _hold(target: FaultTarget, terms: Terms) -> AsyncIterator[None]:
-    meant = terms.selector()
+async def _inject(target: FaultTarget, terms: Terms) -> AsyncIterator[None]:
+    is_selected = terms.selector()
 
-    def garbled(message: Message) -> list[Message]:
-        return [message.with_text(terms.text)] if meant(message) else [message]
+    def replaced(message: Message) -> list[Message]:
+        return [message.with_text(terms.text)] if is_selected(message) else [message]
 
-    with target.hooks.held(target.hooks.messages, garbled):
+    with target.hooks.installed(target.hooks.messages, replaced):
         yield
 
 
-FAULT = Fault("garbage", "messages arrive as half a JSON document, or as any text", Terms, _hold)
+FAULT = Fault("garbage", "replaces messages by half a JSON document, or by any text", Terms, _inject)

@@ -1,4 +1,4 @@
-"""The symbol is not trading."""
+"""Halt trading of the symbol."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,13 +11,15 @@ from opslab.venue.faults.fault import Fault, FaultTarget
 
 
 class Terms(Record):
-    status: Literal["HALT", "BREAK", "SETTLING", "CLOSE"] = Field(default="HALT", description="what exchangeInfo says")
+    status: Literal["HALT", "BREAK", "SETTLING", "CLOSE"] = Field(
+        default="HALT", description="symbol status in exchangeInfo"
+    )
 
 
 @asynccontextmanager
-async def _hold(target: FaultTarget, terms: Terms) -> AsyncIterator[None]:
-    with target.hooks.held(target.hooks.statuses, terms.status):
+async def _inject(target: FaultTarget, terms: Terms) -> AsyncIterator[None]:
+    with target.hooks.installed(target.hooks.statuses, terms.status):
         yield
 
 
-FAULT = Fault("halt", "the symbol is not trading: exchangeInfo says so, orders are refused", Terms, _hold)
+FAULT = Fault("halt", "halts the symbol: exchangeInfo shows `status`, orders are rejected", Terms, _inject)

@@ -1,4 +1,4 @@
-"""Requests to a path get no answer."""
+"""Hold requests to a path without an answer."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -12,23 +12,23 @@ from opslab.venue.faults.fault import Fault, FaultTarget
 
 
 class Terms(Record):
-    path: str = Field(default="/fapi/", description="paths that begin with this")
+    path: str = Field(default="/fapi/", description="prefix of the paths")
 
 
 @asynccontextmanager
-async def _hold(target: FaultTarget, terms: Terms) -> AsyncIterator[None]:
-    over = asyncio.Event()
+async def _inject(target: FaultTarget, terms: Terms) -> AsyncIterator[None]:
+    ended = asyncio.Event()
 
-    async def waits(call: Call) -> Reply | None:
+    async def hold(call: Call) -> Reply | None:
         if call.path.startswith(terms.path):
-            await over.wait()
+            await ended.wait()
         return None
 
-    with target.hooks.held(target.hooks.calls, waits):
+    with target.hooks.installed(target.hooks.calls, hold):
         try:
             yield
         finally:
-            over.set()
+            ended.set()
 
 
-FAULT = Fault("hang", "requests to a path wait until the fault is over, and are then carried out", Terms, _hold)
+FAULT = Fault("hang", "holds requests to a path until the fault ends, then executes them", Terms, _inject)

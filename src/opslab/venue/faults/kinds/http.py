@@ -1,4 +1,4 @@
-"""Requests to a path are answered with an error status."""
+"""Answer requests to a path with an HTTP error status."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,35 +15,37 @@ _MESSAGES = {
     429: (-1003, "Too many requests; current limit is 2400 requests per minute."),
     418: (-1003, "Way too many requests; IP banned."),
 }
-_BROKEN = (-1000, "Unknown error, please check your request or try again later.")
+_SERVER_ERROR = (-1000, "Unknown error, please check your request or try again later.")
 
 
 class Terms(Record):
     status: Literal[418, 429, 500, 502, 503, 504] = Field(default=503, description="HTTP status")
-    path: str = Field(default="/fapi/", description="paths that begin with this")
-    method: Literal["GET", "POST", "PUT", "DELETE"] | None = Field(default=None, description="of this method alone")
-    retry_after: Annotated[int, Field(ge=0, le=3600)] | None = Field(
-        default=None, description="seconds in Retry-After; no such header when absent"
+    path: str = Field(default="/fapi/", description="prefix of the paths")
+    method: Literal["GET", "POST", "PUT", "DELETE"] | None = Field(
+        default=None, description="only this method; absent: all"
     )
-    count: Count | None = Field(default=None, description="so many requests; all while it lasts when absent")
+    retry_after: Annotated[int, Field(ge=0, le=3600)] | None = Field(
+        default=None, description="seconds in Retry-After; absent: no such header"
+    )
+    count: Count | None = Field(default=None, description="number of requests; absent: all while the fault is active")
 
 
 @asynccontextmanager
-async def _hold(target: FaultTarget, terms: Terms) -> AsyncIterator[None]:
-    left = terms.count
-    code, msg = _MESSAGES.get(terms.status, _BROKEN)
+async def _inject(target: FaultTarget, terms: Terms) -> AsyncIterator[None]:
+    remaining = terms.count
+    code, msg = _MESSAGES.get(terms.status, _SERVER_ERROR)
     headers = {} if terms.retry_after is None else {"Retry-After": str(terms.retry_after)}
     reply = Reply(terms.status, to_json({"code": code, "msg": msg}), headers)
 
-    async def turned_away(call: Call) -> Reply | None:
-        nonlocal left
-        if left == 0 or not call.path.startswith(terms.path) or terms.method not in (None, call.method):
+    async def answer(call: Call) -> Reply | None:
+        nonlocal remaining
+        if remaining == 0 or not call.path.startswith(terms.path) or terms.method not in (None, call.method):
             return None
-        left = None if left is None else left - 1
+        remaining = None if remaining is None else remaining - 1
         return reply
 
-    with target.hooks.held(target.hooks.calls, turned_away):
+    with target.hooks.installed(target.hooks.calls, answer):
         yield
 
 
-FAULT = Fault("http", "requests to a path are answered with 429, 418 or 5xx, with or without Retry-After", Terms, _hold)
+FAULT = Fault("http", "answers requests to a path with 429, 418 or 5xx, with or without Retry-After", Terms, _inject)

@@ -1,4 +1,4 @@
-"""Messages come later, each by another time."""
+"""Delay messages, each by a random time."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -7,22 +7,24 @@ from pydantic import Field
 
 from opslab.venue.fault_hooks import Message
 from opslab.venue.faults.delay_queue import DelayQueues
-from opslab.venue.faults.fault import Fault, Milliseconds, MessageTerms, FaultTarget
+from opslab.venue.faults.fault import Fault, FaultTarget, MessageTerms, Milliseconds
 
 
 class Terms(MessageTerms):
-    ms: Milliseconds = Field(default=200, description="at most how much later")
+    ms: Milliseconds = Field(default=200, description="maximum delay in milliseconds")
 
 
 @asynccontextmanager
-async def _hold(target: FaultTarget, terms: Terms) -> AsyncIterator[None]:
-    meant, dice, lanes = terms.selector(), terms.dice("jitter"), DelayQueues(target.hooks)
+async def _inject(target: FaultTarget, terms: Terms) -> AsyncIterator[None]:
+    is_selected, random_number, queues = terms.selector(), terms.random_numbers("jitter"), DelayQueues(target.hooks)
 
-    def later(message: Message) -> list[Message]:
-        return lanes.hold(message, dice(message) * terms.ms / 1000 if meant(message) else 0.0)
+    def delayed(message: Message) -> list[Message]:
+        return queues.delay(message, random_number(message) * terms.ms / 1000 if is_selected(message) else 0.0)
 
-    with lanes.behind(later):
+    with queues.installed(delayed):
         yield
 
 
-FAULT = Fault("jitter", "messages come later by a random time; those of one connection keep their order", Terms, _hold)
+FAULT = Fault(
+    "jitter", "delays each message by a random time up to `ms`; their order on a connection is kept", Terms, _inject
+)

@@ -1,14 +1,14 @@
-"""New connections are refused: by the whole port, or of one kind with 503."""
+"""Refuse new connections: all of them at the port, or one kind with HTTP 503."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from opslab.venue.fault_hooks import ConnectionKind
-from opslab.venue.faults.fault import Fault, ConnectionTerms, FaultTarget
+from opslab.venue.faults.fault import ConnectionTerms, Fault, FaultTarget
 
 
 @asynccontextmanager
-async def _hold(target: FaultTarget, terms: ConnectionTerms) -> AsyncIterator[None]:
+async def _inject(target: FaultTarget, terms: ConnectionTerms) -> AsyncIterator[None]:
     if terms.which == "all":
         listener = target.server.listener
         assert listener is not None
@@ -19,16 +19,16 @@ async def _hold(target: FaultTarget, terms: ConnectionTerms) -> AsyncIterator[No
             await listener.resume_listening()
         return
 
-    def refused(kind: ConnectionKind) -> bool:
+    def is_refused(kind: ConnectionKind) -> bool:
         return kind == terms.which
 
-    with target.hooks.held(target.hooks.refused, refused):
+    with target.hooks.installed(target.hooks.refused, is_refused):
         yield
 
 
 FAULT = Fault(
     "refuse",
-    "new connections are refused: all of them by the port, REST too; of one kind with HTTP 503",
+    "refuses new connections: all of them at the port, REST included; one kind with HTTP 503",
     ConnectionTerms,
-    _hold,
+    _inject,
 )

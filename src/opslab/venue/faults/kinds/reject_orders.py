@@ -1,4 +1,4 @@
-"""Orders are refused, whatever they are."""
+"""Reject every new order."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -17,13 +17,13 @@ class Terms(Record):
 
 
 @asynccontextmanager
-async def _hold(target: FaultTarget, terms: Terms) -> AsyncIterator[None]:
-    def refuse(call: Call) -> None:
+async def _inject(target: FaultTarget, terms: Terms) -> AsyncIterator[None]:
+    def reject(call: Call) -> None:
         if call.method == "POST":
             raise ApiError(-2010, "NEW_ORDER_REJECTED") if terms.code == -2010 else ApiError.of(terms.code)
 
-    with target.hooks.held(target.hooks.orders, refuse):
+    with target.hooks.installed(target.hooks.orders, reject):
         yield
 
 
-FAULT = Fault("reject-orders", "new orders are refused; cancels and changes are taken", Terms, _hold)
+FAULT = Fault("reject-orders", "rejects new orders; cancels and amendments are executed", Terms, _inject)

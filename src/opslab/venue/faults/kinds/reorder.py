@@ -1,29 +1,29 @@
-"""Neighbouring messages change places."""
+"""Swap neighbouring messages."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from opslab.venue.fault_hooks import Message, Receiver
-from opslab.venue.faults.fault import Fault, MessageTerms, FaultTarget
+from opslab.venue.faults.fault import Fault, FaultTarget, MessageTerms
 
 
 @asynccontextmanager
-async def _hold(target: FaultTarget, terms: MessageTerms) -> AsyncIterator[None]:
-    meant = terms.selector()
+async def _inject(target: FaultTarget, terms: MessageTerms) -> AsyncIterator[None]:
+    is_selected = terms.selector()
     waiting: dict[tuple[Receiver, str], Message] = {}
 
     def swapped(message: Message) -> list[Message]:
-        """Held back until the next of its stream to the same client, which goes first."""
-        place = (message.to, message.stream)
-        before = waiting.pop(place, None)
-        if before is not None:
-            return [message, before]
-        if message.stream and meant(message):
-            waiting[place] = message
+        """Hold a message back until the next one of its stream to the same client has been sent."""
+        key = (message.receiver, message.stream)
+        previous = waiting.pop(key, None)
+        if previous is not None:
+            return [message, previous]
+        if message.stream and is_selected(message):
+            waiting[key] = message
             return []
         return [message]
 
-    with target.hooks.held(target.hooks.messages, swapped):
+    with target.hooks.installed(target.hooks.messages, swapped):
         try:
             yield
         finally:
@@ -31,4 +31,4 @@ async def _hold(target: FaultTarget, terms: MessageTerms) -> AsyncIterator[None]
                 target.hooks.resume(message, swapped)
 
 
-FAULT = Fault("reorder", "neighbouring messages of a stream change places", MessageTerms, _hold)
+FAULT = Fault("reorder", "swaps neighbouring messages of a stream", MessageTerms, _inject)

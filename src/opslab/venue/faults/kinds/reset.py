@@ -1,16 +1,16 @@
-"""Connections are cut, without a goodbye."""
+"""Reset connections, without a close frame."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from opslab.venue.faults.fault import Fault, ConnectionTerms, FaultTarget
+from opslab.venue.faults.fault import ConnectionTerms, Fault, FaultTarget
 
 
 @asynccontextmanager
-async def _hold(target: FaultTarget, terms: ConnectionTerms) -> AsyncIterator[None]:
+async def _inject(target: FaultTarget, terms: ConnectionTerms) -> AsyncIterator[None]:
     for connection in target.connections(terms.which):
         connection.reset()
     yield
 
 
-FAULT = Fault("reset", "connections are cut by a TCP reset", ConnectionTerms, _hold, is_immediate=True)
+FAULT = Fault("reset", "resets connections (TCP reset, no close frame)", ConnectionTerms, _inject, is_immediate=True)

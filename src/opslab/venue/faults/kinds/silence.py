@@ -1,4 +1,4 @@
-"""Connections stay open, and nothing is said."""
+"""Send nothing on open connections."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -6,25 +6,25 @@ from contextlib import asynccontextmanager
 from pydantic import Field
 
 from opslab.venue.fault_hooks import ConnectionKind, Message
-from opslab.venue.faults.fault import Fault, MessageTerms, FaultTarget
+from opslab.venue.faults.fault import Fault, FaultTarget, MessageTerms
 
 
 class Terms(MessageTerms):
-    pongs: bool = Field(default=True, description="whether pings are answered all the same")
+    pongs: bool = Field(default=True, description="whether pings are still answered")
 
 
 @asynccontextmanager
-async def _hold(target: FaultTarget, terms: Terms) -> AsyncIterator[None]:
-    meant = terms.selector()
+async def _inject(target: FaultTarget, terms: Terms) -> AsyncIterator[None]:
+    is_selected = terms.selector()
 
-    def silenced(message: Message) -> list[Message]:
-        return [] if meant(message) else [message]
+    def suppressed(message: Message) -> list[Message]:
+        return [] if is_selected(message) else [message]
 
     def mute(kind: ConnectionKind) -> bool:
         return not terms.pongs and terms.which in ("all", kind)
 
-    with target.hooks.held(target.hooks.messages, silenced), target.hooks.held(target.hooks.mute, mute):
+    with target.hooks.installed(target.hooks.messages, suppressed), target.hooks.installed(target.hooks.mute, mute):
         yield
 
 
-FAULT = Fault("silence", "nothing is said on connections that stay open, or on one stream", Terms, _hold)
+FAULT = Fault("silence", "sends nothing on connections that stay open, or on one stream", Terms, _inject)

@@ -1,4 +1,4 @@
-"""The book that is asked for is older than its stream."""
+"""Answer a depth request with a book older than its stream."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,18 +12,20 @@ from opslab.venue.faults.fault import Fault, FaultTarget
 
 
 class Terms(Record):
-    behind: Annotated[int, Field(ge=1, le=10**9)] = Field(default=1_000_000, description="by how many update ids")
+    behind: Annotated[int, Field(ge=1, le=10**9)] = Field(
+        default=1_000_000, description="number of update ids behind the stream"
+    )
 
 
 @asynccontextmanager
-async def _hold(target: FaultTarget, terms: Terms) -> AsyncIterator[None]:
+async def _inject(target: FaultTarget, terms: Terms) -> AsyncIterator[None]:
     def stale(call: Call, payload: Any) -> Any:
         if call.path == "/fapi/v1/depth" and isinstance(payload, dict):
             return {**payload, "lastUpdateId": payload["lastUpdateId"] - terms.behind}
         return payload
 
-    with target.hooks.held(target.hooks.answers, stale):
+    with target.hooks.installed(target.hooks.answers, stale):
         yield
 
 
-FAULT = Fault("stale-snapshot", "GET depth answers with a book older than its stream", Terms, _hold)
+FAULT = Fault("stale-snapshot", "answers GET depth with a book older than its stream", Terms, _inject)

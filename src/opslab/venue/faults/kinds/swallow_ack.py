@@ -1,4 +1,4 @@
-"""Orders are carried out, and their answers never come."""
+"""Execute orders and never send their answers."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -16,30 +16,30 @@ _PATHS = ("/fapi/v1/order", "/fapi/v1/batchOrders", "/fapi/v1/allOpenOrders")
 
 class Terms(Record):
     method: Literal["POST", "PUT", "DELETE"] | None = Field(
-        default=None, description="of placing (POST), changing (PUT) or canceling (DELETE) alone"
+        default=None, description="only placing (POST), amending (PUT) or canceling (DELETE); absent: all"
     )
 
 
 @asynccontextmanager
-async def _hold(target: FaultTarget, terms: Terms) -> AsyncIterator[None]:
-    over = asyncio.Event()
+async def _inject(target: FaultTarget, terms: Terms) -> AsyncIterator[None]:
+    ended = asyncio.Event()
 
-    async def swallowed(call: Call) -> bool:
+    async def withhold(call: Call) -> bool:
         if call.path not in _PATHS or call.method == "GET" or terms.method not in (None, call.method):
             return False
-        await over.wait()
+        await ended.wait()
         return True
 
-    with target.hooks.held(target.hooks.acks, swallowed):
+    with target.hooks.installed(target.hooks.acks, withhold):
         try:
             yield
         finally:
-            over.set()
+            ended.set()
 
 
 FAULT = Fault(
     "swallow-ack",
-    "orders are carried out, and their answers never come; HTTP connections that wait are cut when it is over",
+    "executes orders and never sends the answers; waiting HTTP connections are closed when the fault ends",
     Terms,
-    _hold,
+    _inject,
 )

@@ -1,4 +1,4 @@
-"""Messages arrive with values of other types."""
+"""Send messages with values of other types."""
 
 import re
 from collections.abc import AsyncIterator
@@ -8,31 +8,31 @@ from typing import Any
 from pydantic_core import to_json
 
 from opslab.venue.fault_hooks import Message
-from opslab.venue.faults.fault import Fault, MessageTerms, FaultTarget, document_of
+from opslab.venue.faults.fault import Fault, FaultTarget, MessageTerms, parse_document
 
 _NUMBER = re.compile(r"-?[0-9]{1,30}(\.[0-9]{1,30})?")
 
 
 @asynccontextmanager
-async def _hold(target: FaultTarget, terms: MessageTerms) -> AsyncIterator[None]:
-    meant = terms.selector()
+async def _inject(target: FaultTarget, terms: MessageTerms) -> AsyncIterator[None]:
+    is_selected = terms.selector()
 
-    def turned(message: Message) -> list[Message]:
-        if not meant(message):
+    def retyped(message: Message) -> list[Message]:
+        if not is_selected(message):
             return [message]
-        document = document_of(message.text)
-        return [message if document is None else message.with_text(to_json(_other(document)).decode())]
+        document = parse_document(message.text)
+        return [message if document is None else message.with_text(to_json(_swapped(document)).decode())]
 
-    with target.hooks.held(target.hooks.messages, turned):
+    with target.hooks.installed(target.hooks.messages, retyped):
         yield
 
 
-def _other(value: Any) -> Any:
-    """Numbers become text and text that is a number becomes one; names and events stay."""
+def _swapped(value: Any) -> Any:
+    """Turn numbers into text and numeric text into numbers; names and events stay."""
     if isinstance(value, dict):
-        return {name: _other(found) for name, found in value.items()}
+        return {name: _swapped(item) for name, item in value.items()}
     if isinstance(value, list):
-        return [_other(found) for found in value]
+        return [_swapped(item) for item in value]
     if isinstance(value, bool):
         return int(value)
     if isinstance(value, int):
@@ -42,4 +42,4 @@ def _other(value: Any) -> Any:
     return value
 
 
-FAULT = Fault("wrong-types", "numbers arrive as text and text as numbers", MessageTerms, _hold)
+FAULT = Fault("wrong-types", "sends numbers as text and numeric text as numbers", MessageTerms, _inject)
