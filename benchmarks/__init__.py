@@ -1,1 +1,1 @@
-"""What the lab costs, as ratios to a yardstick measured in the same run."""
+"""Cost of the lab, as ratios to a yardstick measured in the same run."""

@@ -1,4 +1,4 @@
-"""The command: measure, print a table or one JSON document. Exit 0 when it measured, whatever it found; 5 when not."""
+"""Command line: measure, print a table or one JSON document. Exit 0 after a measurement with any result, else 5."""
 
 import argparse
 import json
@@ -31,11 +31,11 @@ from benchmarks import (
     venue_orders,
     venue_start,
 )
-from benchmarks.process import CouldNotMeasure
-from benchmarks.scene import Scene
+from benchmarks.context import BenchmarkContext
+from benchmarks.process import MeasurementError
 from benchmarks.table import Row, table_text
 
-BENCHMARKS: dict[str, Callable[[Scene], list[Row]]] = {
+BENCHMARKS: dict[str, Callable[[BenchmarkContext], list[Row]]] = {
     "help": startup.help_,
     "run-list": startup.run_list,
     "kill-activate": startup.kill_activate,
@@ -62,35 +62,37 @@ BENCHMARKS: dict[str, Callable[[Scene], list[Row]]] = {
     "paper-day": paper_day.day,
     "halt": halt.halt,
 }
-"""In the order they run: `import` leaves the dataset that the next two read."""
+"""In the order in which they run: `import` creates the dataset that the next two read."""
 ROWS = 5_000_000
-COULD_NOT = 5
+MEASUREMENT_FAILED = 5
 INTERRUPTED = 130
 
 
-def main(words: Sequence[str] | None = None) -> int:
-    asked = _arguments().parse_args(words)
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = _arguments().parse_args(arguments)
     try:
         with ExitStack() as stack:
-            parent = asked.work or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="opslab-")))
-            work = parent.absolute() / "benchmarks-work"  # of our own: what stands in it is removed
+            parent = options.work or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="opslab-")))
+            work = parent.absolute() / "benchmarks-work"  # a folder of its own: its content is removed
             work.mkdir(parents=True, exist_ok=True)
-            scene = Scene(asked.rows, asked.repeat, work, note)
-            shutil.rmtree(scene.home, ignore_errors=True)  # the CSV may be old, what the lab made of it may not
+            context = BenchmarkContext(options.rows, options.repeat, work, note)
+            shutil.rmtree(context.home, ignore_errors=True)  # the CSV may be reused, the lab's files may not
             rows: list[Row] = []
-            for name in asked.only or BENCHMARKS:
+            for name in options.only or BENCHMARKS:
                 note(f"measuring {name}")
-                rows += BENCHMARKS[name](scene)
-    except (CouldNotMeasure, OSError, ValueError, KeyError) as failure:
-        known = isinstance(failure, (CouldNotMeasure, OSError))
-        note(f"error: {failure if known else repr(failure)}")
-        return COULD_NOT
+                rows += BENCHMARKS[name](context)
+    except (MeasurementError, OSError, ValueError, KeyError) as failure:
+        is_expected = isinstance(failure, (MeasurementError, OSError))
+        note(f"error: {failure if is_expected else repr(failure)}")
+        return MEASUREMENT_FAILED
     except KeyboardInterrupt:
         note("interrupted")
         return INTERRUPTED
-    if asked.json:
+    if options.json:
         print(
-            json.dumps({"rows": asked.rows, "machine": machine(), "table": [row.document() for row in rows]}, indent=2)
+            json.dumps(
+                {"rows": options.rows, "machine": machine(), "table": [row.document() for row in rows]}, indent=2
+            )
         )
     else:
         print(table_text(rows))
@@ -98,7 +100,7 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 def machine() -> dict[str, object]:
-    """What the figures depend on. `load`: runnable processes, last minute; far above 1, others were busy too."""
+    """Environment of the figures. `load`: runnable processes of the last minute; far above 1, the machine was busy."""
     return {
         "cpus": os.cpu_count(),
         "load": os.getloadavg()[0],
@@ -113,11 +115,15 @@ def note(text: str) -> None:
 
 
 def _arguments() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="What the lab costs, as ratios.")
-    parser.add_argument("--rows", type=_positive, default=ROWS, help=f"candles to measure with (default {ROWS:,})")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description="Measure the cost of the lab, as ratios to yardsticks."
+    )
+    parser.add_argument("--rows", type=_positive, default=ROWS, help=f"number of candles (default {ROWS:,})")
     parser.add_argument("--only", action="append", choices=BENCHMARKS, metavar="NAME", help=", ".join(BENCHMARKS))
-    parser.add_argument("--repeat", type=_positive, metavar="K", help="measure each side K times (default: 2 to 9)")
-    parser.add_argument("--work", type=Path, metavar="FOLDER", help="keep the candles here (default: a temporary one)")
+    parser.add_argument("--repeat", type=_positive, metavar="K", help="measurements of each side (default: 2 to 9)")
+    parser.add_argument(
+        "--work", type=Path, metavar="FOLDER", help="folder that keeps the candles (default: a temporary one)"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     return parser
 

@@ -1,6 +1,6 @@
-"""The kill switch: from its activation to a closed gate, to no open order, to flat, by the venue's own ledger.
+"""Kill-switch times: from the activation to a closed gate, to no open order, to flat, by the venue's own ledger.
 
-Beside it what NautilusTrader does alone in the same cases when its strategy, or its node, is stopped.
+Compared with NautilusTrader alone in the same cases, when its strategy or its node is stopped.
 """
 
 import json
@@ -17,17 +17,17 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks.process import CouldNotMeasure, run
-from benchmarks.scene import Scene
+from benchmarks.context import BenchmarkContext
+from benchmarks.process import MeasurementError, run
 from benchmarks.table import AtMost, Goal, Row
 from benchmarks.venue_process import ROOT, make_home, program, venue, venue_home, venue_plan
 
 STOPS = 100
-"""Of each case, unless `--repeat` says otherwise."""
-ALONE = 20
-"""The engine alone is stopped once for so many of ours: what it leaves open it leaves open every time."""
-ENDING = 2
-"""How many runs may be on their way to their end when the next one is measured: they wait for sockets to close."""
+"""Stops of each case, unless `--repeat` is given."""
+LAB_STOPS_PER_BARE_STOP = 20
+"""The bare engine is stopped once for this number of lab stops: its result is the same every time."""
+MAX_ENDING_RUNS = 2
+"""Runs that may still be ending when the next one is measured: they wait for sockets to close."""
 CASES = {
     "idle": "idle",
     "resting": "20 orders rest, a position",
@@ -40,10 +40,10 @@ GATE = AtMost(15.0, of_ratio=False)
 FLAT = AtMost(50.0, of_ratio=False)
 READY_SECONDS = 60.0
 END_SECONDS = 60.0
-AT_REST_SECONDS = 0.5
-"""So long after an activation at the least the next run begins, to disturb nobody; this one's node says goodbye."""
-WATCH_SECONDS = 6.0
-"""For so long a node that was stopped is watched: longer than a handler blocks."""
+MIN_PAUSE_SECONDS = 0.5
+"""Minimum pause between an activation and the next run, to avoid disturbance; meanwhile the node disconnects."""
+OBSERVED_SECONDS = 6.0
+"""Observation time of a stopped bare node: longer than a handler blocks."""
 SPEED = 240
 _SPEC = """\
 spec_version: v1
@@ -62,159 +62,167 @@ paper:
 
 
 @dataclass(frozen=True, slots=True)
-class Stop:
-    """Milliseconds since the stop was asked for; inf: it did not come to that. None of what was not measured."""
+class StopTimes:
+    """Milliseconds since the stop request; inf: not reached. None: not measured."""
 
     gate: float | None
     no_orders: float
     flat: float
 
 
-def halt(scene: Scene) -> list[Row]:
-    make_home(scene)
-    count, rows = scene.repeat or STOPS, []
-    for case, what in CASES.items():
-        ours: list[Stop] = []
-        ending: deque[Halted] = deque()
+def halt(context: BenchmarkContext) -> list[Row]:
+    make_home(context)
+    count, rows = context.repeat or STOPS, []
+    for case, label in CASES.items():
+        lab: list[StopTimes] = []
+        ending: deque[HaltedRun] = deque()
         try:
             for number in range(count):
-                scene.tell(f"{what}: stop {number + 1} of {count}")
-                ending.append(_halt(scene, case, f"{case}-{number}"))
-                while len(ending) > ENDING:
-                    ours.append(ending.popleft().stop())
+                context.note(f"{label}: stop {number + 1} of {count}")
+                ending.append(_halt(context, case, f"{case}-{number}"))
+                while len(ending) > MAX_ENDING_RUNS:
+                    lab.append(ending.popleft().stop())
             while ending:
-                ours.append(ending.popleft().stop())
+                lab.append(ending.popleft().stop())
         finally:
-            for left in ending:
-                left.child.kill()
-                left.child.wait()
-        alone = {way: [_alone(scene, way, case) for _ in range(-(-count // ALONE))] for way in ("handle", "strategy")}
-        rows += _rows(case, what, ours, alone)
+            for halted in ending:
+                halted.child.kill()
+                halted.child.wait()
+        bare_stops = range(-(-count // LAB_STOPS_PER_BARE_STOP))
+        bare = {
+            stop_method: [_stop_bare_node(context, stop_method, case) for _ in bare_stops]
+            for stop_method in ("handle", "strategy")
+        }
+        rows += _rows(case, label, lab, bare)
     return rows
 
 
-def _rows(case: str, what: str, ours: list[Stop], alone: dict[str, list[Stop]]) -> list[Row]:
+def _rows(case: str, label: str, lab: list[StopTimes], bare: dict[str, list[StopTimes]]) -> list[Row]:
     goal: dict[str, tuple[Goal, ...]] = {"gate": (GATE,), "flat": (FLAT,) if case == "resting" else ()}
-    figures: list[tuple[str, str, Callable[[Stop], float | None]]] = [
+    figures: list[tuple[str, str, Callable[[StopTimes], float | None]]] = [
         ("gate", "to gate closed", lambda stop: stop.gate),
         ("no_orders", "to no open order", lambda stop: stop.no_orders),
         ("flat", "to flat", lambda stop: stop.flat),
     ]
     rows = []
     for key, title, of in figures:
-        taken = sorted(value for stop in ours if (value := of(stop)) is not None)
+        times = sorted(value for stop in lab if (value := of(stop)) is not None)
         for name, at in (("median", 50), ("p95", 95), ("max", 100)):
             goals = goal.get(key, ()) if name == "p95" else ()
-            rows.append(Row("halt", f"{what}, {title}: {name}", "ms", (_at(taken, at),), (), goals))
-    left = tuple(float(stop.flat == math.inf) for stop in ours)
-    for way, name in (("handle", "handle.stop()"), ("strategy", "Strategy.stop()")):
-        open_alone = tuple(float(stop.flat == math.inf) for stop in alone[way])
-        title = f"{what}: stops that left something open, beside {name}"
-        rows.append(Row("halt", title, "of 1", (_mean(left),), (_mean(open_alone),), (AtMost(0.0, of_ratio=False),)))
-        ended = sorted(stop.flat for stop in alone[way] if stop.flat != math.inf)
+            rows.append(Row("halt", f"{label}, {title}: {name}", "ms", (_percentile(times, at),), (), goals))
+    left_open = tuple(float(stop.flat == math.inf) for stop in lab)
+    for stop_method, name in (("handle", "handle.stop()"), ("strategy", "Strategy.stop()")):
+        bare_left_open = tuple(float(stop.flat == math.inf) for stop in bare[stop_method])
+        title = f"{label}: stops that left something open, compared with {name}"
+        rows.append(
+            Row("halt", title, "of 1", (_mean(left_open),), (_mean(bare_left_open),), (AtMost(0.0, of_ratio=False),))
+        )
+        ended = sorted(stop.flat for stop in bare[stop_method] if stop.flat != math.inf)
         if ended:
-            rows.append(Row("halt", f"{what}, {name} alone, to flat: max", "ms", (ended[-1],), ()))
+            rows.append(Row("halt", f"{label}, {name} alone, to flat: max", "ms", (ended[-1],), ()))
     return rows
 
 
-def _at(values: list[float], percent: int) -> float:
+def _percentile(values: list[float], percent: int) -> float:
     return values[min(len(values) - 1, len(values) * percent // 100)]
 
 
 def _mean(values: Iterable[float]) -> float:
-    found = list(values)
-    return sum(found) / len(found)
+    items = list(values)
+    return sum(items) / len(items)
 
 
-# The lab's.
+# The lab.
 
 
 @dataclass(frozen=True, slots=True)
-class Halted:
-    """A run that was told to stop, and is flat by its venue's ledger, or should be long since."""
+class HaltedRun:
+    """A run that was stopped, and is flat by its venue's ledger or past the wait for it."""
 
     child: subprocess.Popen[Any]
-    kept: Path
+    run_folder: Path
 
-    def stop(self) -> Stop:
-        """Once it has ended."""
+    def stop(self) -> StopTimes:
+        """Wait for the end of the run; return its times."""
         code = self.child.wait(END_SECONDS)
-        metadata = json.loads((self.kept / "metadata.json").read_text())
+        metadata = json.loads((self.run_folder / "metadata.json").read_text())
         if code != 4 or metadata["status"] != "halted":
-            raise CouldNotMeasure(f"run {self.kept.name} ended {metadata['status']} with {code}: see {self.kept}")
-        found = metadata["halt"]
-        times = Ledger.read(self.kept / "venue" / "ledger.jsonl")
-        since = found["activated_at"]
-        shutil.rmtree(self.kept)
-        return Stop(found["seconds_to_gate"] * 1000, times.ms_to_no_orders(since), times.ms_to_flat(since))
+            raise MeasurementError(
+                f"run {self.run_folder.name} ended {metadata['status']} with {code}: see {self.run_folder}"
+            )
+        record = metadata["halt"]
+        times = Ledger.read(self.run_folder / "venue" / "ledger.jsonl")
+        since = record["activated_at"]
+        shutil.rmtree(self.run_folder)
+        return StopTimes(record["seconds_to_gate"] * 1000, times.ms_to_no_orders(since), times.ms_to_flat(since))
 
 
-def _halt(scene: Scene, case: str, run_id: str) -> Halted:
-    home, folder = venue_home(scene), _strategies(scene, run_id)
+def _halt(context: BenchmarkContext, case: str, run_id: str) -> HaltedRun:
+    home, folder = venue_home(context), _strategies(context, run_id)
     spec = folder / "spec.yaml"
     spec.write_text(_SPEC.format(name=CLASSES[case], speed=SPEED))
-    errors = scene.work / "halt.err"
-    words: list[str | Path] = [scene.tc, "run", "paper", "--spec", spec, "--run-id", run_id, "--home", home]
+    errors = context.work / "halt.err"
+    arguments: list[str | Path] = [context.tc, "run", "paper", "--spec", spec, "--run-id", run_id, "--home", home]
     with open(errors, "wb") as stream:
-        child = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=stream)
+        child = subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=stream)
     try:
-        _wait_ready(folder, child, errors)
+        _wait_until_ready(folder, child, errors)
         if case == "socket-down":
-            _cut_trading(scene, run_id)
-        run([scene.tc, "kill", "activate", "--run-id", run_id, "--reason", "measured", "--home", home], scene.work)
-        time.sleep(AT_REST_SECONDS)
-        _wait_flat(home / "runtime" / "venues" / run_id / "ledger.jsonl")
+            _cut_trading(context, run_id)
+        run([context.tc, "kill", "activate", "--run-id", run_id, "--reason", "measured", "--home", home], context.work)
+        time.sleep(MIN_PAUSE_SECONDS)
+        _wait_until_flat(home / "runtime" / "venues" / run_id / "ledger.jsonl")
     except BaseException:
         child.kill()
         child.wait()
         raise
-    return Halted(child, home / "artifacts" / "runs" / run_id)
+    return HaltedRun(child, home / "artifacts" / "runs" / run_id)
 
 
-def _wait_flat(ledger: Path) -> None:
-    """Until it says so, or has been put away; one that never does is found out when its run has ended."""
+def _wait_until_flat(ledger: Path) -> None:
+    """Wait until the ledger is flat or was moved away. The end of the run shows if it never is flat."""
     deadline = time.monotonic() + END_SECONDS
     with suppress(FileNotFoundError):
         while Ledger.read(ledger).flat_at == math.inf and time.monotonic() < deadline:
             time.sleep(0.1)
 
 
-def _strategies(scene: Scene, name: str) -> Path:
-    """A folder of its own: a run that is ending must not say that the next one is ready."""
-    folder = scene.work / "halt-strategies" / name
+def _strategies(context: BenchmarkContext, name: str) -> Path:
+    """A separate folder: a run that is ending must not mark the next one as ready."""
+    folder = context.work / "halt-strategies" / name
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    shutil.copy(scene.program("halt_strategies"), folder)
+    shutil.copy(context.program("halt_strategies"), folder)
     return folder
 
 
-def _wait_ready(folder: Path, child: subprocess.Popen[Any], errors: Path) -> None:
+def _wait_until_ready(folder: Path, child: subprocess.Popen[Any], errors: Path) -> None:
     deadline = time.monotonic() + READY_SECONDS
     while not (folder / "ready").exists():
         if child.poll() is not None or time.monotonic() > deadline:
-            raise CouldNotMeasure(f"it did not come that far: {errors.read_text()[-300:]}")
+            raise MeasurementError(f"it did not become ready: {errors.read_text()[-300:]}")
         time.sleep(0.01)
 
 
-def _cut_trading(scene: Scene, name: str) -> None:
-    where: list[str | Path] = ["--name", name, "--home", venue_home(scene), "--term", "which=trading"]
-    run([scene.tc, "venue", "fault", "start", "refuse", *where], scene.work)
-    run([scene.tc, "venue", "fault", "start", "reset", *where], scene.work)
+def _cut_trading(context: BenchmarkContext, name: str) -> None:
+    where: list[str | Path] = ["--name", name, "--home", venue_home(context), "--term", "which=trading"]
+    run([context.tc, "venue", "fault", "start", "refuse", *where], context.work)
+    run([context.tc, "venue", "fault", "start", "reset", *where], context.work)
 
 
-# The engine alone.
+# The bare engine.
 
 
-def _alone(scene: Scene, way: str, case: str) -> Stop:
-    """A venue and a node of its own. An order that is accepted in the last second of the watch never ends."""
-    name = f"alone-{way}-{case}"
-    folder = _strategies(scene, name)
-    shutil.rmtree(venue_home(scene) / "runtime" / "venues" / name, ignore_errors=True)
-    errors = scene.work / "halt_node.err"
-    with venue(scene, venue_plan(scene, name, speed=SPEED, ticks=30)) as (_, endpoints):
+def _stop_bare_node(context: BenchmarkContext, stop_method: str, case: str) -> StopTimes:
+    """Use a separate venue and node. An order that is accepted in the last second of the observation never ends."""
+    name = f"alone-{stop_method}-{case}"
+    folder = _strategies(context, name)
+    shutil.rmtree(venue_home(context) / "runtime" / "venues" / name, ignore_errors=True)
+    errors = context.work / "halt_node.err"
+    with venue(context, venue_plan(context, name, speed=SPEED, ticks=30)) as (_, endpoints):
         with open(errors, "wb") as stream:
             node = subprocess.Popen(
-                program(scene, "halt_node", way, case, folder, endpoints),
+                program(context, "halt_node", stop_method, case, folder, endpoints),
                 cwd=ROOT,
                 env={key: value for key, value in os.environ.items() if not key.startswith(("TC_", "PYTHON"))},
                 stdin=subprocess.PIPE,
@@ -222,41 +230,41 @@ def _alone(scene: Scene, way: str, case: str) -> Stop:
                 stderr=stream,
             )
         try:
-            _wait_ready(folder, node, errors)
+            _wait_until_ready(folder, node, errors)
             if case == "socket-down":
-                _cut_trading(scene, name)
+                _cut_trading(context, name)
             assert node.stdin
             assert node.stdout
             node.stdin.write(b"stop\n")
             node.stdin.flush()
             stopped_at = json.loads(node.stdout.readline())["stopped_at"]
-            time.sleep(WATCH_SECONDS)
+            time.sleep(OBSERVED_SECONDS)
         finally:
             node.kill()
             node.wait()
-        times = Ledger.read(venue_home(scene) / "runtime" / "venues" / name / "ledger.jsonl")
-        return Stop(None, times.ms_to_no_orders(stopped_at), times.ms_to_flat(stopped_at))
+        times = Ledger.read(venue_home(context) / "runtime" / "venues" / name / "ledger.jsonl")
+        return StopTimes(None, times.ms_to_no_orders(stopped_at), times.ms_to_flat(stopped_at))
 
 
 @dataclass(slots=True)
 class Ledger:
-    """Since when a ledger's account has nothing open; None: it never had anything; inf: it still has."""
+    """Times from which a ledger's account has nothing open; None: it never had anything; inf: it still has."""
 
     no_orders_at: float | None = None
     flat_at: float | None = None
 
     @staticmethod
     def read(path: Path) -> "Ledger":
-        found, left, position = Ledger(), dict[int, float](), 0.0
+        times, open_quantities, position = Ledger(), dict[int, float](), 0.0
         for line in path.read_bytes().splitlines():
             with suppress(ValueError):  # a torn end
                 transaction = json.loads(line)
                 for event in transaction["events"]:
-                    position = _take(event, left, position)
+                    position = _apply_event(event, open_quantities, position)
                 at = _seconds(transaction["time"])
-                found.no_orders_at = _since(bool(left), at, found.no_orders_at)
-                found.flat_at = _since(bool(left or position), at, found.flat_at)
-        return found
+                times.no_orders_at = _open_since(bool(open_quantities), at, times.no_orders_at)
+                times.flat_at = _open_since(bool(open_quantities or position), at, times.flat_at)
+        return times
 
     def ms_to_no_orders(self, since: str) -> float:
         return _ms(since, self.no_orders_at)
@@ -265,21 +273,21 @@ class Ledger:
         return _ms(since, self.flat_at)
 
 
-def _take(event: dict[str, Any], left: dict[int, float], position: float) -> float:
+def _apply_event(event: dict[str, Any], open_quantities: dict[int, float], position: float) -> float:
     number = event.get("order_id", 0)
     if event["kind"] == "accepted":
-        left[number] = float(event["quantity"])
+        open_quantities[number] = float(event["quantity"])
     elif event["kind"] in ("canceled", "expired"):
-        left.pop(number, None)
+        open_quantities.pop(number, None)
     elif event["kind"] == "filled":
-        left[number] -= float(event["quantity"])
-        if left[number] < 1e-9:
-            del left[number]
+        open_quantities[number] -= float(event["quantity"])
+        if open_quantities[number] < 1e-9:
+            del open_quantities[number]
         return float(event["position"])
     return position
 
 
-def _since(is_open: bool, at: float, since: float | None) -> float | None:
+def _open_since(is_open: bool, at: float, since: float | None) -> float | None:
     if is_open:
         return math.inf
     return at if since == math.inf else since

@@ -1,6 +1,6 @@
-"""Market messages that the node of a paper run handles: how many a second without growing older, and what that costs.
+"""Market messages of a paper run's node: maximum rate without growing lag, and its CPU cost.
 
-Against a bare node with the same strategy, at the same venue.
+Compared with a bare node with the same strategy, at the same venue.
 """
 
 import json
@@ -9,54 +9,56 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
-from benchmarks.paper_process import ROLES, START_SECONDS, Own, Role, bare_node, cpu_seconds, paper_run
-from benchmarks.process import CouldNotMeasure
-from benchmarks.scene import Scene
+from benchmarks.context import BenchmarkContext
+from benchmarks.paper_process import ROLES, START_SECONDS, MeasuringStrategy, Role, bare_node, cpu_seconds, paper_run
+from benchmarks.process import MeasurementError
 from benchmarks.table import AtLeast, AtMost, Row
-from benchmarks.venue_feed import ARRIVED, GROWTH_MS
+from benchmarks.venue_feed import ARRIVED_SHARE, GROWTH_MS
 from benchmarks.venue_process import TICKS, make_home, venue, venue_plan
 
 RATES = (5_000, 10_000, 15_000, 20_000, 30_000, 40_000)
-"""Messages a second that the venue is asked for, until they are too many."""
+"""Requested rates, messages a second, up to the first that is not sustained."""
 GOAL = 5_000
 SECONDS = 20.0
 TRIES = 2
-"""Others use the machine too."""
+"""Attempts at each rate: other load may disturb one."""
 _A_TICK = 2
 """Messages: a trade and a quote."""
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
-    asked: float
+class FeedResult:
+    requested_rate: float
     rate: float
     medians_ms: tuple[float, ...]
-    """Of each quarter of the time, from the venue's stamp to the strategy."""
+    """Median lag of each quarter of the time, from the venue's timestamp to the strategy."""
     p99_ms: float
     cpu_ms: dict[Role, float]
-    """Of a thousand messages."""
+    """CPU time per 1,000 messages."""
 
     @property
     def sustained(self) -> bool:
-        return self.rate >= ARRIVED * self.asked and self.medians_ms[-1] <= self.medians_ms[0] + GROWTH_MS
+        return (
+            self.rate >= ARRIVED_SHARE * self.requested_rate and self.medians_ms[-1] <= self.medians_ms[0] + GROWTH_MS
+        )
 
 
-Hear = Callable[[int], Heard]
+MeasureAtRate = Callable[[int], FeedResult]
 
 
-def messages(scene: Scene) -> list[Row]:
-    make_home(scene)
+def messages(context: BenchmarkContext) -> list[Row]:
+    make_home(context)
     numbers = count()
-    ours = _climb(scene, "paper run", lambda rate: _ours(scene, rate, f"messages-{next(numbers)}"))
-    bare = _climb(scene, "bare node", lambda rate: _bare(scene, rate, f"messages-{next(numbers)}"))
-    goal = ours[0]
+    lab = _find_limit(context, "paper run", lambda rate: _measure_lab(context, rate, f"messages-{next(numbers)}"))
+    bare = _find_limit(context, "bare node", lambda rate: _bare(context, rate, f"messages-{next(numbers)}"))
+    goal = lab[0]
     name = "paper-messages"
     at_goal = f"at {GOAL:,} msg/s"
     return [
-        Row(name, "most, lag flat", "msg/s", (_best(ours),), (_best(bare),), (AtLeast(GOAL, of_ratio=False),)),
+        Row(name, "most, lag flat", "msg/s", (_best_rate(lab),), (_best_rate(bare),), (AtLeast(GOAL, of_ratio=False),)),
         Row(
             name,
-            f"{at_goal}: lag of the last quarter, beside the first's",
+            f"{at_goal}: lag of the last quarter, compared with the first",
             "ms",
             (goal.medians_ms[-1],),
             (goal.medians_ms[0],),
@@ -76,60 +78,64 @@ def messages(scene: Scene) -> list[Row]:
     ]
 
 
-def _best(found: list[Heard]) -> float:
-    return max((one.rate for one in found if one.sustained), default=0.0)
+def _best_rate(results: list[FeedResult]) -> float:
+    return max((result.rate for result in results if result.sustained), default=0.0)
 
 
-def _climb(scene: Scene, who: str, hear: Hear) -> list[Heard]:
-    """One of each rate, up to the first that is not sustained."""
-    found: list[Heard] = []
+def _find_limit(context: BenchmarkContext, client_label: str, measure_at_rate: MeasureAtRate) -> list[FeedResult]:
+    """Measure each rate, up to the first that is not sustained."""
+    results: list[FeedResult] = []
     for rate in RATES:
         for _ in range(TRIES):
-            one = hear(rate)
-            lags = " ".join(f"{lag:.1f}" for lag in one.medians_ms)
-            cost = ", ".join(f"{role} {ms:.0f}" for role, ms in one.cpu_ms.items())
-            scene.tell(
-                f"{who} at {rate:,}: {one.rate:,.0f} msg/s, lag by quarters {lags} ms, p99 {one.p99_ms:.1f}; "
+            result = measure_at_rate(rate)
+            lags = " ".join(f"{lag:.1f}" for lag in result.medians_ms)
+            cost = ", ".join(f"{role} {ms:.0f}" for role, ms in result.cpu_ms.items())
+            context.note(
+                f"{client_label} at {rate:,}: {result.rate:,.0f} msg/s, "
+                f"lag by quarters {lags} ms, p99 {result.p99_ms:.1f}; "
                 f"cpu ms of 1,000 messages: {cost}"
             )
-            if one.sustained:
+            if result.sustained:
                 break
-        found.append(one)
-        if not one.sustained:
+        results.append(result)
+        if not result.sustained:
             break
-    return found
+    return results
 
 
-def _ours(scene: Scene, rate: int, run_id: str) -> Heard:
-    own = Own("Counts", scene.work / f"{run_id}.jsonl", {"seconds": SECONDS})
-    own.out.unlink(missing_ok=True)
-    with paper_run(scene, run_id, own, speed=_speed(rate), ticks_per_minute=TICKS) as run:
-        run.first("paper_heartbeat", START_SECONDS)
+def _measure_lab(context: BenchmarkContext, rate: int, run_id: str) -> FeedResult:
+    measuring = MeasuringStrategy("Counts", context.work / f"{run_id}.jsonl", {"seconds": SECONDS})
+    measuring.out.unlink(missing_ok=True)
+    with paper_run(context, run_id, measuring, speed=_speed(rate), ticks_per_minute=TICKS) as run:
+        run.time_of_first("paper_heartbeat", START_SECONDS)
         before = {role: cpu_seconds(pid) for role, pid in run.processes().items()}
-        lags = run.told(own, "lags", SECONDS + START_SECONDS)
+        lags = run.wait_for_report(measuring, "lags", SECONDS + START_SECONDS)
         after = {role: cpu_seconds(pid) for role, pid in run.processes().items()}
         run.interrupt()
         run.wait()
-    return _heard(rate, lags, {role: after[role] - before[role] for role in after})
+    return _condition(rate, lags, {role: after[role] - before[role] for role in after})
 
 
-def _bare(scene: Scene, rate: int, name: str) -> Heard:
-    own = Own("Counts", scene.work, {"seconds": SECONDS})
-    plan = venue_plan(scene, name, speed=_speed(rate))
-    with venue(scene, plan) as (served, endpoints):
-        before = served.cpu_so_far()
-        with bare_node(scene, endpoints, own) as node:
-            lags = node.first(lambda line: "lags" in line, SECONDS + START_SECONDS)["lags"]
-            took: dict[Role, float] = {"venue": served.cpu_so_far() - before, "engine": node.cpu_so_far()}
-    return _heard(rate, lags, took)
+def _bare(context: BenchmarkContext, rate: int, name: str) -> FeedResult:
+    measuring = MeasuringStrategy("Counts", context.work, {"seconds": SECONDS})
+    plan = venue_plan(context, name, speed=_speed(rate))
+    with venue(context, plan) as (served, endpoints):
+        before = served.cpu_seconds_so_far()
+        with bare_node(context, endpoints, measuring) as node:
+            lags = node.wait_for(lambda line: "lags" in line, SECONDS + START_SECONDS)["lags"]
+            cpu_seconds_used: dict[Role, float] = {
+                "venue": served.cpu_seconds_so_far() - before,
+                "engine": node.cpu_seconds_so_far(),
+            }
+    return _condition(rate, lags, cpu_seconds_used)
 
 
-def _heard(rate: int, lags: dict[str, Any], took: dict[Role, float]) -> Heard:
+def _condition(rate: int, lags: dict[str, Any], cpu_seconds_used: dict[Role, float]) -> FeedResult:
     if not lags["messages"] or None in lags["medians_ms"]:
-        raise CouldNotMeasure(f"the node heard nothing for a while: {json.dumps(lags)}")
-    whole = lags["messages"] * (lags["seconds"] + 1) / lags["seconds"]  # those of the warm-up too
-    cost = {role: seconds / whole * 1e6 for role, seconds in took.items()}
-    return Heard(rate, lags["messages"] / lags["seconds"], tuple(lags["medians_ms"]), lags["p99_ms"], cost)
+        raise MeasurementError(f"the node received nothing for a while: {json.dumps(lags)}")
+    all_messages = lags["messages"] * (lags["seconds"] + 1) / lags["seconds"]  # including the warm-up
+    cost = {role: seconds / all_messages * 1e6 for role, seconds in cpu_seconds_used.items()}
+    return FeedResult(rate, lags["messages"] / lags["seconds"], tuple(lags["medians_ms"]), lags["p99_ms"], cost)
 
 
 def _speed(rate: int) -> float:

@@ -1,12 +1,12 @@
-"""How soon a killed engine is replaced by one that knows its orders and position: against a bare node started anew."""
+"""Time from the kill of an engine to a new one with its orders and position, compared with a restarted bare node."""
 
 import os
 import signal
 import time
 
-from benchmarks.paper_process import START_SECONDS, Own, bare_node, paper_run
-from benchmarks.process import CouldNotMeasure
-from benchmarks.scene import Scene
+from benchmarks.context import BenchmarkContext
+from benchmarks.paper_process import START_SECONDS, MeasuringStrategy, bare_node, paper_run
+from benchmarks.process import MeasurementError
 from benchmarks.table import AtMost, Row
 from benchmarks.venue_process import make_home, venue, venue_plan
 
@@ -15,63 +15,63 @@ BARE_REPEAT = 5
 ORDERS = 20
 SPEED = 60
 TICKS = 30
-CALM_SECONDS = 1.0
-"""Between an engine that is reconciled and its end."""
+SETTLE_SECONDS = 1.0
+"""Between the reconciliation of an engine and its kill."""
 RATIO = 3.0
 
 
-def restart(scene: Scene) -> list[Row]:
-    make_home(scene)
-    ours = _ours(scene, scene.repeat or KILLS)
-    bare = tuple(_bare(scene, number) for number in range(scene.repeat or BARE_REPEAT))
-    lost, beat, known, reconciled = zip(*ours, strict=True)
-    what = f"kill -9 of an engine with a position and {ORDERS} orders"
+def restart(context: BenchmarkContext) -> list[Row]:
+    make_home(context)
+    lab = _measure_lab(context, context.repeat or KILLS)
+    bare = tuple(_bare(context, number) for number in range(context.repeat or BARE_REPEAT))
+    loss, heartbeat, recovered, reconciled = zip(*lab, strict=True)
+    label = f"kill -9 of an engine with a position and {ORDERS} orders"
     name = "paper-restart"
     return [
-        Row(name, f"{what}, to its loss in the journal", "s", lost, ()),
-        Row(name, f"{what}, to the next one's strategy with its orders", "s", known, bare, (AtMost(RATIO),)),
-        Row(name, f"{what}, to the next one's first beat", "s", beat, ()),
-        Row(name, f"{what}, to reconciled with the venue", "s", reconciled, ()),
+        Row(name, f"{label}, to its loss in the journal", "s", loss, ()),
+        Row(name, f"{label}, to the next engine's strategy with its orders", "s", recovered, bare, (AtMost(RATIO),)),
+        Row(name, f"{label}, to the next engine's first heartbeat", "s", heartbeat, ()),
+        Row(name, f"{label}, to reconciled with the venue", "s", reconciled, ()),
     ]
 
 
-def _ours(scene: Scene, kills: int) -> list[tuple[float, float, float, float]]:
-    """In one run: from each kill to the loss, the first beat, the strategy's start and the reconciliation."""
-    own = Own("Resting", scene.work / "restart.jsonl", {"orders": ORDERS})
-    own.out.unlink(missing_ok=True)
+def _measure_lab(context: BenchmarkContext, kills: int) -> list[tuple[float, float, float, float]]:
+    """Times in one run from each kill to the loss, the first heartbeat, the strategy's start and the reconciliation."""
+    measuring = MeasuringStrategy("Resting", context.work / "restart.jsonl", {"orders": ORDERS})
+    measuring.out.unlink(missing_ok=True)
     paper = {"speed": SPEED, "ticks_per_minute": TICKS, "restart": "on_failure", "max_restarts": kills}
-    found: list[tuple[float, float, float, float]] = []
-    with paper_run(scene, "restart", own, **paper) as run:
-        run.told(own, "ready", START_SECONDS)
+    samples: list[tuple[float, float, float, float]] = []
+    with paper_run(context, "restart", measuring, **paper) as run:
+        run.wait_for_report(measuring, "ready", START_SECONDS)
         for _ in range(kills):
-            time.sleep(CALM_SECONDS)
+            time.sleep(SETTLE_SECONDS)
             at = time.time()
             os.kill(run.processes()["engine"], signal.SIGKILL)
-            lost = run.first("engine_lost", since=at)
-            reconciled = run.first(
+            loss = run.time_of_first("engine_lost", since=at)
+            reconciled = run.time_of_first(
                 "reconciliation_checked",
-                wanted=lambda payload: payload["occasion"] == "startup" and payload["state"] == "ok",
+                matches=lambda payload: payload["occasion"] == "startup" and payload["state"] == "ok",
                 since=at,
             )
-            beat = run.first("paper_heartbeat", since=lost)
-            if run.told(own, "orders", START_SECONDS) != ORDERS:
-                raise CouldNotMeasure(f"the new engine's strategy did not find its {ORDERS} orders")
-            started = run.told(own, "started", START_SECONDS)
-            found.append((lost - at, beat - at, started - at, reconciled - at))
+            heartbeat = run.time_of_first("paper_heartbeat", since=loss)
+            if run.wait_for_report(measuring, "orders", START_SECONDS) != ORDERS:
+                raise MeasurementError(f"the new engine's strategy did not find its {ORDERS} orders")
+            started = run.wait_for_report(measuring, "started", START_SECONDS)
+            samples.append((loss - at, heartbeat - at, started - at, reconciled - at))
         run.interrupt()
         run.wait()
-    return found
+    return samples
 
 
-def _bare(scene: Scene, number: int) -> float:
-    """A node that is killed, and another one started by hand, until its strategy is."""
-    own = Own("Resting", scene.work, {"orders": ORDERS})
-    plan = venue_plan(scene, f"restart-{number}", speed=SPEED, ticks=TICKS)
-    with venue(scene, plan) as (_, endpoints):
-        with bare_node(scene, endpoints, own) as node:
-            node.first(lambda line: "ready" in line, START_SECONDS)
+def _bare(context: BenchmarkContext, number: int) -> float:
+    """Time from the start of a second node, after a kill of the first, to the start of its strategy."""
+    measuring = MeasuringStrategy("Resting", context.work, {"orders": ORDERS})
+    plan = venue_plan(context, f"restart-{number}", speed=SPEED, ticks=TICKS)
+    with venue(context, plan) as (_, endpoints):
+        with bare_node(context, endpoints, measuring) as node:
+            node.wait_for(lambda line: "ready" in line, START_SECONDS)
             os.kill(node.pid, signal.SIGKILL)
-        with bare_node(scene, endpoints, own) as node:
-            if node.first(lambda line: "started" in line, START_SECONDS)["orders"] != ORDERS:
-                raise CouldNotMeasure(f"the second node's strategy did not find its {ORDERS} orders")
+        with bare_node(context, endpoints, measuring) as node:
+            if node.wait_for(lambda line: "started" in line, START_SECONDS)["orders"] != ORDERS:
+                raise MeasurementError(f"the second node's strategy did not find its {ORDERS} orders")
             return node.ready_seconds

@@ -1,7 +1,7 @@
-"""One process, started fresh and measured by the kernel.
+"""One fresh process, measured by the kernel.
 
-The measuring process stays small on purpose, and imports the standard library only: a child's peak memory, as the
-kernel keeps it, begins with what its parent held when it was started.
+The measuring process stays small, and imports the standard library only: the peak memory of a child, as counted by the
+kernel, starts with the memory of its parent at the fork.
 """
 
 import os
@@ -15,17 +15,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-LOOK_MS = 10
-_LONGEST_SECONDS = 1800.0
+POLL_MS = 10
+_MAX_SECONDS = 1800.0
 
 
-class CouldNotMeasure(Exception):
-    """A program that is measured did not do its work."""
+class MeasurementError(Exception):
+    """A measured program failed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What one process took, its children included. `own_peak_bytes`: without them; None unless it was watched."""
+    """Cost of one process, its children included. `own_peak_bytes`: without them; None unless it was watched."""
 
     wall_seconds: float
     cpu_seconds: float
@@ -35,35 +35,37 @@ class Sample:
 
 
 def run(command: Sequence[str | Path], work: Path, *, watch: bool = False) -> Sample:
-    """Run to the end in `work`. Raises CouldNotMeasure when it ends other than with exit 0.
+    """Run to the end in `work`. Raises MeasurementError for any exit code but 0.
 
-    watch: also look at the process's own peak memory, every 10 ms; what it takes in its last 10 ms is missed.
+    watch: also sample the process's own peak memory, every 10 ms; growth in its last 10 ms is missed.
     """
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
-        began = time.perf_counter()
+        started_s = time.perf_counter()
         child = subprocess.Popen(
             command, cwd=work, env=_environment(os.environ), stdin=subprocess.DEVNULL, stdout=output, stderr=errors
         )
         own_peak_bytes = _wait(child, watch)
         _, status, usage = os.wait4(child.pid, 0)
-        wall_seconds = time.perf_counter() - began
+        wall_seconds = time.perf_counter() - started_s
         child.returncode = os.waitstatus_to_exitcode(status)
         if child.returncode != 0:
-            raise CouldNotMeasure(f"{_shown(command)} ended with {child.returncode}: {_last_line(_text(errors))}")
+            raise MeasurementError(
+                f"{_command_text(command)} ended with {child.returncode}: {_last_line(_text(errors))}"
+            )
         return Sample(
             wall_seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024, own_peak_bytes, _text(output)
         )
 
 
 def _wait(child: subprocess.Popen[bytes], watch: bool) -> int | None:
-    """Until it is over, not yet reaped. The highest own peak seen."""
+    """Wait for the end of the process, without reaping it. Returns the highest sampled own peak."""
     peak_bytes: int | None = None
     descriptor = os.pidfd_open(child.pid)
     try:
-        over = select.poll()
-        over.register(descriptor, select.POLLIN)
-        deadline = time.monotonic() + _LONGEST_SECONDS
-        while not over.poll(LOOK_MS if watch else _LONGEST_SECONDS * 1000):
+        end_poll = select.poll()
+        end_poll.register(descriptor, select.POLLIN)
+        deadline = time.monotonic() + _MAX_SECONDS
+        while not end_poll.poll(POLL_MS if watch else _MAX_SECONDS * 1000):
             peak_bytes = _peak(child.pid) or peak_bytes
             if time.monotonic() > deadline:
                 child.kill()
@@ -77,7 +79,7 @@ def _wait(child: subprocess.Popen[bytes], watch: bool) -> int | None:
 
 
 def _peak(pid: int) -> int | None:
-    """VmHWM in bytes; None once the process has no memory left."""
+    """VmHWM in bytes; None after the process released its memory."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) * 1024
@@ -85,7 +87,7 @@ def _peak(pid: int) -> int | None:
 
 
 def _environment(inherited: Mapping[str, str]) -> dict[str, str]:
-    """Nothing that steers the lab or Python."""
+    """Environment without variables that configure the lab or Python."""
     return {name: value for name, value in inherited.items() if not name.startswith(("TC_", "PYTHON"))}
 
 
@@ -96,8 +98,8 @@ def _text(stream: IO[bytes]) -> str:
 
 def _last_line(text: str) -> str:
     lines = [line for line in text.splitlines() if line.strip()]
-    return lines[-1][:200] if lines else "it said nothing"
+    return lines[-1][:200] if lines else "no output"
 
 
-def _shown(command: Sequence[str | Path]) -> str:
-    return " ".join([Path(command[0]).name, *(str(word) for word in command[1:])])[:160]
+def _command_text(command: Sequence[str | Path]) -> str:
+    return " ".join([Path(command[0]).name, *(str(argument) for argument in command[1:])])[:160]

@@ -1,4 +1,4 @@
-"""Measured pairs, what they amount to, and how that is shown."""
+"""Measured pairs, their rows and goals, and the table."""
 
 import statistics
 from collections.abc import Callable, Sequence
@@ -12,7 +12,7 @@ Unit = Literal["s", "ms", "MB", "MB/h", "bars/s", "msg/s", "of 1"]
 
 @dataclass(frozen=True, slots=True)
 class AtMost:
-    """Holds when the value, or with `of_ratio` the ratio to the yardstick, is not above `limit`."""
+    """Met if the value, or with `of_ratio` the ratio to the yardstick, is not above `limit`."""
 
     limit: float
     of_ratio: bool = True
@@ -20,7 +20,7 @@ class AtMost:
 
 @dataclass(frozen=True, slots=True)
 class AtLeast:
-    """Holds when the ratio to the yardstick, or without `of_ratio` the value, is not below `limit`."""
+    """Met if the ratio to the yardstick, or without `of_ratio` the value, is not below `limit`."""
 
     limit: float
     of_ratio: bool = True
@@ -31,21 +31,21 @@ Goal = AtMost | AtLeast
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of the table. Figures are medians; `ours_samples` and `yardstick_samples` what they were taken from.
+    """One line of the table. Figures are medians of `lab_samples` and `yardstick_samples`.
 
-    `goals` that are all met make it `ok`, one that is missed makes it `over`; without goals it is only reported.
+    `ok` if all `goals` are met, `over` if one is missed; without goals there is no verdict.
     """
 
     benchmark: str
-    what: str
+    label: str
     unit: Unit
-    ours_samples: tuple[float, ...]
+    lab_samples: tuple[float, ...]
     yardstick_samples: tuple[float, ...]
     goals: tuple[Goal, ...] = ()
 
     @property
-    def ours(self) -> float:
-        return statistics.median(self.ours_samples)
+    def lab(self) -> float:
+        return statistics.median(self.lab_samples)
 
     @property
     def yardstick(self) -> float | None:
@@ -53,7 +53,7 @@ class Row:
 
     @property
     def ratio(self) -> float | None:
-        return self.ours / self.yardstick if self.yardstick else None
+        return self.lab / self.yardstick if self.yardstick else None
 
     @property
     def verdict(self) -> Literal["ok", "over"] | None:
@@ -62,44 +62,44 @@ class Row:
         return "ok" if all(self._meets(goal) for goal in self.goals) else "over"
 
     def _meets(self, goal: Goal) -> bool:
-        value = self.ratio if goal.of_ratio else self.ours
+        value = self.ratio if goal.of_ratio else self.lab
         if value is None:
             return False
         return value >= goal.limit if isinstance(goal, AtLeast) else value <= goal.limit
 
     def document(self) -> dict[str, object]:
-        derived = {"ours": self.ours, "yardstick": self.yardstick, "ratio": self.ratio, "verdict": self.verdict}
+        derived = {"lab": self.lab, "yardstick": self.yardstick, "ratio": self.ratio, "verdict": self.verdict}
         return {**asdict(self), **derived, "goals": [goal_text(goal, self.unit) for goal in self.goals]}
 
 
 @dataclass(frozen=True, slots=True)
 class Pairs:
-    """Samples taken in turn."""
+    """Samples of lab and yardstick, taken alternately."""
 
-    ours: tuple[Sample, ...]
+    lab: tuple[Sample, ...]
     yardstick: tuple[Sample, ...]
 
-    def wall(self, benchmark: str, what: str, *goals: Goal) -> Row:
-        return self._row(benchmark, f"{what}: wall", "s", lambda sample: sample.wall_seconds, goals)
+    def wall(self, benchmark: str, label: str, *goals: Goal) -> Row:
+        return self._row(benchmark, f"{label}: wall", "s", lambda sample: sample.wall_seconds, goals)
 
-    def cpu(self, benchmark: str, what: str) -> Row:
-        """Quieter than the wall time on a machine that others use too."""
-        return self._row(benchmark, f"{what}: cpu", "s", lambda sample: sample.cpu_seconds, ())
+    def cpu(self, benchmark: str, label: str) -> Row:
+        """CPU time; less noise than wall time on a shared machine."""
+        return self._row(benchmark, f"{label}: cpu", "s", lambda sample: sample.cpu_seconds, ())
 
-    def peak(self, benchmark: str, what: str, *goals: Goal) -> Row:
-        return self._row(benchmark, f"{what}: peak", "MB", lambda sample: sample.peak_bytes / 1e6, goals)
+    def peak(self, benchmark: str, label: str, *goals: Goal) -> Row:
+        return self._row(benchmark, f"{label}: peak", "MB", lambda sample: sample.peak_bytes / 1e6, goals)
 
     def _row(
-        self, benchmark: str, what: str, unit: Unit, figure: Callable[[Sample], float], goals: tuple[Goal, ...]
+        self, benchmark: str, label: str, unit: Unit, figure: Callable[[Sample], float], goals: tuple[Goal, ...]
     ) -> Row:
-        ours = tuple(figure(sample) for sample in self.ours)
-        return Row(benchmark, what, unit, ours, tuple(figure(sample) for sample in self.yardstick), goals)
+        lab = tuple(figure(sample) for sample in self.lab)
+        return Row(benchmark, label, unit, lab, tuple(figure(sample) for sample in self.yardstick), goals)
 
 
-def in_turn(repeat: int, ours: Callable[[], Sample], yardstick: Callable[[], Sample]) -> Pairs:
-    """Measure both `repeat` times, alternating, so that a busy moment of the machine meets both."""
-    taken = [(ours(), yardstick()) for _ in range(repeat)]
-    return Pairs(tuple(pair[0] for pair in taken), tuple(pair[1] for pair in taken))
+def alternate(repeat: int, lab: Callable[[], Sample], yardstick: Callable[[], Sample]) -> Pairs:
+    """Measure both `repeat` times, alternating, so that other load on the machine affects both."""
+    values = [(lab(), yardstick()) for _ in range(repeat)]
+    return Pairs(tuple(pair[0] for pair in values), tuple(pair[1] for pair in values))
 
 
 def goal_text(goal: Goal, unit: Unit) -> str:
@@ -108,7 +108,7 @@ def goal_text(goal: Goal, unit: Unit) -> str:
 
 
 def table_text(rows: Sequence[Row]) -> str:
-    cells: list[tuple[str, ...]] = [("BENCHMARK", "WHAT", "OURS", "YARDSTICK", "RATIO", "GOAL", "")]
+    cells: list[tuple[str, ...]] = [("BENCHMARK", "MEASUREMENT", "LAB", "YARDSTICK", "RATIO", "GOAL", "")]
     cells += [_cells(row) for row in rows]
     widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]))]
     lines = []
@@ -125,7 +125,7 @@ def _cells(row: Row) -> tuple[str, ...]:
     ratio = f"{row.ratio:.2f}" if row.ratio is not None else ""
     goals = ", ".join(goal_text(goal, row.unit) for goal in row.goals)
     yardstick = _figure(row.yardstick, row.unit) if row.yardstick is not None else ""
-    return (row.benchmark, row.what, _figure(row.ours, row.unit), yardstick, ratio, goals, row.verdict or "")
+    return (row.benchmark, row.label, _figure(row.lab, row.unit), yardstick, ratio, goals, row.verdict or "")
 
 
 def _figure(value: float, unit: Unit) -> str:

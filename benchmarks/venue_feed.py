@@ -1,6 +1,6 @@
-"""Market messages from the venue, to the real engine and to a plain client: how many a second, and how old they come.
+"""Market messages from the venue to the real engine and to a plain client: rate and lag.
 
-Against a bare server that loops over the same strings, encoded before.
+Compared with a bare server that loops over the same strings, encoded in advance.
 """
 
 import json
@@ -10,24 +10,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.process import CouldNotMeasure, run
-from benchmarks.scene import Scene, document
+from benchmarks.context import BenchmarkContext, document
+from benchmarks.process import MeasurementError, run
 from benchmarks.table import AtLeast, AtMost, Row
-from benchmarks.venue_process import ROOT, TICKS, Running, bare, make_home, program, venue, venue_plan
+from benchmarks.venue_process import ROOT, TICKS, Running, bare_server, make_home, program, venue, venue_plan
 
 RATES = (5_000, 10_000, 20_000, 40_000, 50_000)
-"""Messages a second to send by the clock, until one is too many."""
+"""Requested rates, messages a second sent by the clock, up to the first that is not sustained."""
 GOAL = 5_000
 SECONDS = 20.0
 FULL_SECONDS = 8.0
-"""At full speed."""
+"""Measuring time at full speed."""
 PAIRS = 2
 GROWTH_MS = 5.0
-"""By so much the messages of the last quarter may be older than those of the first, in the median."""
-ARRIVED = 0.97
-"""The part of what was asked for that has to come."""
+"""Maximum growth of the median lag from the first to the last quarter."""
+ARRIVED_SHARE = 0.97
+"""Required share of the requested rate."""
 TRIES = 2
-"""Others use the machine too."""
+"""Attempts at each rate: other load may disturb one."""
 _A_TICK = 2
 """Messages: a trade and a quote."""
 _RECORDED_SECONDS = 2.0
@@ -36,55 +36,57 @@ Serve = Callable[[float], AbstractContextManager[tuple[Running, Path]]]
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
-    """What a client counted, at a rate that was asked for or at full speed (0)."""
+class FeedResult:
+    """Counts of a client, at a requested rate or at full speed (0)."""
 
-    asked: float
+    requested_rate: float
     rate: float
     medians_ms: tuple[float, ...]
     p99_ms: float
     server_ms: float
-    """What the server took of a processor for a thousand messages."""
+    """CPU time of the server per 1,000 messages."""
 
     @property
     def sustained(self) -> bool:
-        return self.rate >= ARRIVED * self.asked and self.medians_ms[-1] <= self.medians_ms[0] + GROWTH_MS
+        return (
+            self.rate >= ARRIVED_SHARE * self.requested_rate and self.medians_ms[-1] <= self.medians_ms[0] + GROWTH_MS
+        )
 
 
-def messages(scene: Scene) -> list[Row]:
-    """To the engine: a live node with its own adapter, and a strategy that counts."""
-    return _rows(scene, "feed_node", "venue-messages", "engine")
+def messages(context: BenchmarkContext) -> list[Row]:
+    """Messages to the engine: a live node with its own adapter, and a counting strategy."""
+    return _rows(context, "feed_node", "venue-messages", "engine")
 
 
-def messages_plain(scene: Scene) -> list[Row]:
-    return _rows(scene, "feed_client", "venue-messages-plain", "plain client")
+def messages_plain(context: BenchmarkContext) -> list[Row]:
+    return _rows(context, "feed_client", "venue-messages-plain", "plain client")
 
 
-def _rows(scene: Scene, client: str, benchmark: str, who: str) -> list[Row]:
-    make_home(scene)
+def _rows(context: BenchmarkContext, client: str, benchmark: str, client_label: str) -> list[Row]:
+    make_home(context)
     names = iter(range(1_000_000))
 
-    def ours(rate: float) -> AbstractContextManager[tuple[Running, Path]]:
+    def lab(rate: float) -> AbstractContextManager[tuple[Running, Path]]:
         speed = rate * 60 / _A_TICK / TICKS if rate else None
-        return venue(scene, venue_plan(scene, f"feed-{next(names)}", speed=speed))
+        return venue(context, venue_plan(context, f"feed-{next(names)}", speed=speed))
 
-    recorded = scene.work / "recorded.txt"
-    with ours(GOAL) as (_, endpoints):
-        run(program(scene, "feed_client", endpoints, str(_RECORDED_SECONDS), recorded), ROOT)
+    recorded = context.work / "recorded.txt"
+    with lab(GOAL) as (_, endpoints):
+        run(program(context, "feed_client", endpoints, str(_RECORDED_SECONDS), recorded), ROOT)
 
     def yardstick(_rate: float) -> AbstractContextManager[tuple[Running, Path]]:
-        return bare(scene, "bare_feed", recorded)
+        return bare_server(context, "bare_feed", recorded)
 
-    found = _climb(scene, client, ours)
-    goal = found[0]
-    full = [(_full(scene, client, ours), _full(scene, client, yardstick)) for _ in range(PAIRS)]
-    best = max((one.rate for one in found if one.sustained), default=0.0)
-    at_goal = f"{who} at {GOAL:,} msg/s"
+    results = _find_limit(context, client, lab)
+    goal = results[0]
+    full = [(_at_full_speed(context, client, lab), _at_full_speed(context, client, yardstick)) for _ in range(PAIRS)]
+    best = max((result.rate for result in results if result.sustained), default=0.0)
+    at_goal = f"{client_label} at {GOAL:,} msg/s"
     return [
-        Row(benchmark, f"{who}: most, lag flat", "msg/s", (best,), (), (AtLeast(GOAL, of_ratio=False),)),
+        Row(benchmark, f"{client_label}: most, lag flat", "msg/s", (best,), (), (AtLeast(GOAL, of_ratio=False),)),
         Row(
             benchmark,
-            f"{at_goal}: lag of the last quarter, beside the first's",
+            f"{at_goal}: lag of the last quarter, compared with the first",
             "ms",
             (goal.medians_ms[-1],),
             (goal.medians_ms[0],),
@@ -94,7 +96,7 @@ def _rows(scene: Scene, client: str, benchmark: str, who: str) -> list[Row]:
         Row(benchmark, f"{at_goal}: cpu of 1,000 messages", "ms", (goal.server_ms,), ()),
         Row(
             benchmark,
-            f"{who}, full speed",
+            f"{client_label}, full speed",
             "msg/s",
             tuple(pair[0].rate for pair in full),
             tuple(pair[1].rate for pair in full),
@@ -102,7 +104,7 @@ def _rows(scene: Scene, client: str, benchmark: str, who: str) -> list[Row]:
         ),
         Row(
             benchmark,
-            f"{who}, full speed: cpu of 1,000 messages",
+            f"{client_label}, full speed: cpu of 1,000 messages",
             "ms",
             tuple(pair[0].server_ms for pair in full),
             tuple(pair[1].server_ms for pair in full),
@@ -110,33 +112,41 @@ def _rows(scene: Scene, client: str, benchmark: str, who: str) -> list[Row]:
     ]
 
 
-def _climb(scene: Scene, client: str, ours: Serve) -> list[Heard]:
-    """One of each rate, up to the first that is not sustained."""
-    found: list[Heard] = []
+def _find_limit(context: BenchmarkContext, client: str, lab: Serve) -> list[FeedResult]:
+    """Measure each rate, up to the first that is not sustained."""
+    results: list[FeedResult] = []
     for rate in RATES:
         for _ in range(TRIES):
-            one = _hear(scene, client, ours, rate, SECONDS)
-            lags = " ".join(f"{lag:.1f}" for lag in one.medians_ms)
-            scene.tell(f"{client} at {rate:,}: {one.rate:,.0f} msg/s, lag by quarters {lags} ms, p99 {one.p99_ms:.1f}")
-            if one.sustained:
+            result = _measure(context, client, lab, rate, SECONDS)
+            lags = " ".join(f"{lag:.1f}" for lag in result.medians_ms)
+            context.note(
+                f"{client} at {rate:,}: {result.rate:,.0f} msg/s, lag by quarters {lags} ms, p99 {result.p99_ms:.1f}"
+            )
+            if result.sustained:
                 break
-        found.append(one)
-        if not one.sustained:
+        results.append(result)
+        if not result.sustained:
             break
-    return found
+    return results
 
 
-def _full(scene: Scene, client: str, serve: Serve) -> Heard:
-    return _hear(scene, client, serve, 0, FULL_SECONDS)
+def _at_full_speed(context: BenchmarkContext, client: str, serve: Serve) -> FeedResult:
+    return _measure(context, client, serve, 0, FULL_SECONDS)
 
 
-def _hear(scene: Scene, client: str, serve: Serve, rate: float, seconds: float) -> Heard:
+def _measure(context: BenchmarkContext, client: str, serve: Serve, rate: float, seconds: float) -> FeedResult:
     with serve(rate) as (server, endpoints):
-        before = server.cpu_so_far()
-        heard: dict[str, Any] = document(run(program(scene, client, endpoints, str(seconds)), ROOT))
-        took = server.cpu_so_far() - before
-    medians = heard["medians_ms"]
-    if not heard["messages"] or None in medians:
-        raise CouldNotMeasure(f"{client} heard nothing for a while: {json.dumps(heard)}")
-    whole = heard["messages"] * (heard["seconds"] + 1) / heard["seconds"]  # those of the warm-up too
-    return Heard(rate, heard["messages"] / heard["seconds"], tuple(medians), heard["p99_ms"], took / whole * 1e6)
+        before = server.cpu_seconds_so_far()
+        counted: dict[str, Any] = document(run(program(context, client, endpoints, str(seconds)), ROOT))
+        cpu_seconds_used = server.cpu_seconds_so_far() - before
+    medians = counted["medians_ms"]
+    if not counted["messages"] or None in medians:
+        raise MeasurementError(f"{client} received nothing for a while: {json.dumps(counted)}")
+    all_messages = counted["messages"] * (counted["seconds"] + 1) / counted["seconds"]  # including the warm-up
+    return FeedResult(
+        rate,
+        counted["messages"] / counted["seconds"],
+        tuple(medians),
+        counted["p99_ms"],
+        cpu_seconds_used / all_messages * 1e6,
+    )

@@ -1,4 +1,4 @@
-"""A venue's child, a bare server or a client, that runs while others do; each ended by whoever started it."""
+"""Long-running processes (a venue's child, a bare server, a client); the caller that starts one also ends it."""
 
 import json
 import os
@@ -12,13 +12,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from benchmarks.process import CouldNotMeasure, run
-from benchmarks.scene import Scene
+from benchmarks.context import BenchmarkContext
+from benchmarks.process import MeasurementError, run
 
 ROOT = Path(__file__).parent.parent
 DATASET = "btcusdt-sample"
 TICKS = 1_500
-"""Drawn in a minute: many, so that the market need not run too fast to send much."""
+"""Simulated ticks a minute: many, so that a high message rate does not need a very high speed."""
 START_SECONDS = 60.0
 _STOP_SECONDS = 15.0
 
@@ -27,10 +27,10 @@ class Running:
     """A process that prints JSON lines."""
 
     def __init__(self, command: Sequence[str | Path], errors: Path, *, plan: str | None = None) -> None:
-        """plan: a line for its standard input, which stays open; it then writes to a descriptor it is given."""
+        """plan: a line for its standard input, which stays open; the process then writes to an extra descriptor."""
         self.errors = errors
         receiving, sending = os.pipe()
-        began = time.perf_counter()
+        started_s = time.perf_counter()
         with open(errors, "wb") as log:
             self._child = subprocess.Popen(
                 [*command, str(sending)] if plan is not None else command,
@@ -42,12 +42,12 @@ class Running:
                 env={name: value for name, value in os.environ.items() if not name.startswith(("TC_", "PYTHON"))},
             )
         os.close(sending)
-        self._began = began
+        self._started_s = started_s
         self.ready_seconds = 0.0
-        """From its start to the line that `first` waited for."""
+        """From its start to the line of `wait_for`."""
         self.pid = self._child.pid
         self._lines: list[tuple[float, dict[str, Any]]] = []
-        self._heard = threading.Condition()
+        self._condition = threading.Condition()
         self._ended = False
         self._reader = threading.Thread(target=self._read, args=(os.fdopen(receiving, "rb"),), daemon=True)
         self._reader.start()
@@ -56,31 +56,31 @@ class Running:
             self._child.stdin.write(plan.encode() + b"\n")
             self._child.stdin.flush()
 
-    def first(self, wanted: Callable[[dict[str, Any]], bool], seconds: float) -> dict[str, Any]:
-        """The first line that is wanted, once it is there. Raises CouldNotMeasure."""
-        deadline, looked = time.monotonic() + seconds, 0
-        with self._heard:
+    def wait_for(self, matches: Callable[[dict[str, Any]], bool], seconds: float) -> dict[str, Any]:
+        """Wait for the first matching line. Raises MeasurementError."""
+        deadline, read_count = time.monotonic() + seconds, 0
+        with self._condition:
             while True:
-                for at, line in self._lines[looked:]:
-                    if wanted(line):
-                        self.ready_seconds = at - self._began
+                for at, line in self._lines[read_count:]:
+                    if matches(line):
+                        self.ready_seconds = at - self._started_s
                         return line
-                looked = len(self._lines)
-                left = deadline - time.monotonic()
-                if self._ended or left <= 0:
-                    raise CouldNotMeasure(f"{self.errors.stem} {'ended' if self._ended else 'did not come that far'}")
-                self._heard.wait(left)
+                read_count = len(self._lines)
+                remaining_s = deadline - time.monotonic()
+                if self._ended or remaining_s <= 0:
+                    raise MeasurementError(f"{self.errors.stem} {'ended' if self._ended else 'timed out'}")
+                self._condition.wait(remaining_s)
 
-    def last(self, key: str) -> Any:
-        """What the last line with this key has under it; None when there was none."""
-        with self._heard:
+    def last_value(self, key: str) -> Any:
+        """Value of the last line with this key; None without one."""
+        with self._condition:
             return next((line[key] for _, line in reversed(self._lines) if key in line), None)
 
     def stop(self) -> None:
-        """End it, and wait until it has."""
+        """End the process, and wait for its end."""
         if self._child.returncode is not None:
             return
-        os.kill(self.pid, signal.SIGTERM)  # `terminate` would reap it, were it over
+        os.kill(self.pid, signal.SIGTERM)  # `terminate` would reap an ended process
         killer = threading.Timer(_STOP_SECONDS, os.kill, (self.pid, signal.SIGKILL))
         killer.start()
         _, status = os.waitpid(self.pid, 0)
@@ -91,7 +91,7 @@ class Running:
             with suppress(BrokenPipeError):
                 self._child.stdin.close()
 
-    def cpu_so_far(self) -> float:
+    def cpu_seconds_so_far(self) -> float:
         fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
@@ -99,46 +99,46 @@ class Running:
         for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
             if line.startswith("VmRSS:"):
                 return int(line.split()[1]) * 1024 / 1e6
-        raise CouldNotMeasure(f"{self.errors.stem} has no memory left")
+        raise MeasurementError(f"{self.errors.stem} has no memory left")
 
     def _read(self, stream: IO[bytes]) -> None:
         for text in stream:
             line = json.loads(text)
-            with self._heard:
+            with self._condition:
                 self._lines.append((time.perf_counter(), line))
-                self._heard.notify_all()
-        with self._heard:
+                self._condition.notify_all()
+        with self._condition:
             self._ended = True
-            self._heard.notify_all()
+            self._condition.notify_all()
 
 
 @contextmanager
 def running(command: Sequence[str | Path], errors: Path, *, plan: str | None = None) -> Iterator[Running]:
-    found = Running(command, errors, plan=plan)
+    process = Running(command, errors, plan=plan)
     try:
-        yield found
+        yield process
     finally:
-        found.stop()
+        process.stop()
 
 
-def program(scene: Scene, name: str, *words: str | Path) -> list[str | Path]:
-    """The command of a program that imports others of its folder."""
-    command: list[str | Path] = [scene.python, "-m", f"benchmarks.programs.{name}"]
-    return [*command, *words]
+def program(context: BenchmarkContext, name: str, *arguments: str | Path) -> list[str | Path]:
+    """Command of a program that imports other modules of its folder."""
+    command: list[str | Path] = [context.python, "-m", f"benchmarks.programs.{name}"]
+    return [*command, *arguments]
 
 
-def venue_home(scene: Scene) -> Path:
-    return scene.work / "venue-home"
+def venue_home(context: BenchmarkContext) -> Path:
+    return context.work / "venue-home"
 
 
-def make_home(scene: Scene) -> None:
-    """The sample prepared, and no venue."""
-    shutil.rmtree(venue_home(scene), ignore_errors=True)
-    run([scene.tc, "data", "prepare", "--dataset", DATASET, "--home", venue_home(scene)], scene.work)
+def make_home(context: BenchmarkContext) -> None:
+    """Create a home with the sample and without venues."""
+    shutil.rmtree(venue_home(context), ignore_errors=True)
+    run([context.tc, "data", "prepare", "--dataset", DATASET, "--home", venue_home(context)], context.work)
 
 
 def venue_plan(
-    scene: Scene,
+    context: BenchmarkContext,
     name: str,
     *,
     speed: float | None,
@@ -147,30 +147,36 @@ def venue_plan(
     max_bars: int | None = None,
     unlimited: bool = False,
 ) -> str:
-    """One line for the child; see `programs/venue_plan.py`."""
-    asked = {"speed": speed, "ticks": ticks, "start": start, "max_bars": max_bars, "unlimited": unlimited}
-    command: list[str | Path] = [scene.python, scene.program("venue_plan"), venue_home(scene), name, json.dumps(asked)]
-    return run(command, scene.work).output.strip()
+    """Plan of a venue's child, one line; see `programs/venue_plan.py`."""
+    options = {"speed": speed, "ticks": ticks, "start": start, "max_bars": max_bars, "unlimited": unlimited}
+    command: list[str | Path] = [
+        context.python,
+        context.program("venue_plan"),
+        venue_home(context),
+        name,
+        json.dumps(options),
+    ]
+    return run(command, context.work).output.strip()
 
 
 @contextmanager
-def venue(scene: Scene, plan: str) -> Iterator[tuple[Running, Path]]:
-    """(the child, a file with its endpoints)."""
-    command: list[str | Path] = [scene.python, "-P", "-m", "opslab.children.venue"]
-    with running(command, scene.work / "venue.err", plan=plan) as child:
-        line = child.first(lambda line: "listening" in line, START_SECONDS)
-        yield child, endpoints_file(scene, "venue", line["listening"])
+def venue(context: BenchmarkContext, plan: str) -> Iterator[tuple[Running, Path]]:
+    """Yields the child and a file with its endpoints."""
+    command: list[str | Path] = [context.python, "-P", "-m", "opslab.children.venue"]
+    with running(command, context.work / "venue.err", plan=plan) as child:
+        line = child.wait_for(lambda line: "listening" in line, START_SECONDS)
+        yield child, endpoints_file(context, "venue", line["listening"])
 
 
 @contextmanager
-def bare(scene: Scene, name: str, *words: str | Path) -> Iterator[tuple[Running, Path]]:
-    """(a bare server, a file with its endpoints)."""
-    with running(program(scene, name, *words), scene.work / f"{name}.err") as child:
-        line = child.first(lambda _line: True, START_SECONDS)
-        yield child, endpoints_file(scene, name, line)
+def bare_server(context: BenchmarkContext, name: str, *arguments: str | Path) -> Iterator[tuple[Running, Path]]:
+    """Yields a bare server and a file with its endpoints."""
+    with running(program(context, name, *arguments), context.work / f"{name}.err") as child:
+        line = child.wait_for(lambda _line: True, START_SECONDS)
+        yield child, endpoints_file(context, name, line)
 
 
-def endpoints_file(scene: Scene, name: str, endpoints: Mapping[str, str]) -> Path:
-    path = scene.work / f"{name}-endpoints.json"
+def endpoints_file(context: BenchmarkContext, name: str, endpoints: Mapping[str, str]) -> Path:
+    path = context.work / f"{name}-endpoints.json"
     path.write_text(json.dumps(endpoints))
     return path

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Breaks runs on purpose, hundreds of times in each way there is, and prints a table: what was broken, what was found,
-# and the claims that did not hold, which must be none. About two hours for all of it; see tests/breaking/README.md.
+# Injects failures into runs, hundreds of times in each experiment, and prints a table: the experiments, the observations
+# and the violated claims, of which there must be none. All of it takes about two hours; see tests/breaking/README.md.
 # usage: scripts/break-runs.sh [--only NAME[=N]]... [--count N] [--work FOLDER] [--seed S] [--workers N] [--json]
-# Exit: 0 every claim held, 1 one did not, 130 interrupted.
+# Exit: 0 every claim holds, 1 a claim is violated, 130 interrupted.
 set -euo pipefail
 
 unset CDPATH PYTHONHOME PYTHONPATH
@@ -10,5 +10,5 @@ caller=$PWD
 root=$(cd -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/.." && pwd -P)
 
 "$root/scripts/bootstrap.sh"
-cd -- "$root" # for `-m tests.breaking`; a relative --work is the caller's
+cd -- "$root" # for `-m tests.breaking`; a relative --work is relative to the caller's folder
 exec .venv/bin/python -m tests.breaking --relative-to "$caller" "$@"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Runs bootstrap in the environments that have broken it or may, each on its own copy of this checkout in a temporary
-# folder, and prints a table: case, seconds, pass or fail (with the end of the log). All of them: about 100 s.
-# usage: scripts/hostile-environments.sh [CASE...]     Exit: 0 all passed, 1 one failed, 2 no such case.
+# Runs bootstrap in environments that have broken it or may break it, each on its own copy of this checkout in a temporary
+# folder, and prints a table: case, seconds, pass or fail (with the end of the log). All cases take about 100 s.
+# usage: scripts/hostile-environments.sh [CASE...]     Exit: 0 all passed, 1 one failed, 2 unknown case.
 # shellcheck disable=SC2329  # the cases are called by name
 set -euo pipefail
 
@@ -9,16 +9,16 @@ unset CDPATH
 root=$(cd -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/.." && pwd -P)
 seconds_per_case=180
 
-# clean NAME=VALUE... COMMAND...: nothing inherited but the proxy, so no TLS variable, no pyenv, no VIRTUAL_ENV.
+# clean NAME=VALUE... COMMAND...: inherits only the proxy variables; no TLS variable, no pyenv, no VIRTUAL_ENV.
 clean() {
-  local kept=() name
+  local proxies=() name
   for name in http_proxy https_proxy no_proxy HTTP_PROXY HTTPS_PROXY NO_PROXY; do
-    if [[ -v $name ]]; then kept+=("$name=${!name}"); fi
+    if [[ -v $name ]]; then proxies+=("$name=${!name}"); fi
   done
-  env -i HOME="$HOME" PATH="$plain_path" "${kept[@]}" "$@"
+  env -i HOME="$HOME" PATH="$plain_path" "${proxies[@]}" "$@"
 }
 
-# Each case has the copy as current folder and runs under `set -e`.
+# Each case runs in its copy of the checkout, under `set -e`.
 case_no_pyenv_no_tls_variables() { clean scripts/bootstrap.sh; }
 case_pyenv_version_of_another_python() { PYENV_VERSION=3.11.7 scripts/bootstrap.sh; }
 case_pyenv_version_not_installed() { PYENV_VERSION=9.9.9 scripts/bootstrap.sh; }
@@ -44,7 +44,7 @@ case_another_folder_and_cdpath() (
   cd ..
   clean CDPATH=/:/usr "$name/scripts/bootstrap.sh"
 )
-case_moved_project() { # every other case has a space in its path, this one none after the move
+case_moved_project() { # every other case has a space in its path, this one has none after the move
   clean scripts/bootstrap.sh
   mv -- "$PWD" "$work/moved_project/moved"
   cd "$work/moved_project/moved"
@@ -103,7 +103,7 @@ run_case() {
 mapfile -t cases < <(declare -F | sed -n 's/^declare -f case_//p')
 for name; do
   if ! declare -F "case_$name" >/dev/null; then
-    printf 'hostile-environments: error: no case %s, there are:\n' "$name" >&2
+    printf 'hostile-environments: error: unknown case %s; known:\n' "$name" >&2
     printf '  %s\n' "${cases[@]}" >&2
     exit 2
   fi
@@ -127,7 +127,7 @@ for name in python3.13 python3 python uv; do
 done
 printf '#!/bin/sh\necho "uv 0.4.30"\n' >"$work/old-uv/uv"
 chmod +x "$work/shims/"* "$work/old-uv/uv"
-# Last on PATH, so that a machine whose 3.13 stands in none of the usual places can run this too.
+# Last on PATH, for machines whose Python 3.13 is in none of the usual folders.
 ln -s "$base_python" "$work/last/python3.13"
 plain_path=/usr/bin:/bin:$work/last
 

@@ -1,1 +1,1 @@
-"""The yardsticks and the maker of data: programs that run in processes of their own and know nothing of the lab."""
+"""Yardsticks and data generators: programs that run in processes of their own."""

@@ -1,7 +1,7 @@
 """usage: bare_feed.py RECORDED
 
-The yardstick of a venue's feed: a bare aiohttp server that loops over strings encoded before, quotes and trades, as
-fast as they are taken. RECORDED: what `feed_client.py` left there. Prints its endpoints. SIGTERM ends it.
+The yardstick of a venue's feed: a bare aiohttp server that loops over strings encoded in advance, quotes and trades, as
+fast as they are read. RECORDED: the file written by `feed_client.py`. Prints its endpoints. SIGTERM ends it.
 """
 
 import asyncio
@@ -15,9 +15,9 @@ from pathlib import Path
 from aiohttp import web
 
 KINDS = ("bookTicker", "aggTrade")
-"""Nearly all of the messages are one or the other."""
-TURN = 64
-"""Messages after which others get their turn."""
+"""Nearly all messages are of one of these kinds."""
+BATCH = 64
+"""Messages between two yields to other tasks."""
 
 
 class Feed:
@@ -30,9 +30,9 @@ class Feed:
         await socket.prepare(request)
         sending: list[asyncio.Task[None]] = []
         async for message in socket:
-            asked = json.loads(message.data)
-            await socket.send_str(json.dumps({"result": None, "id": asked["id"]}))
-            kinds = [kind for kind in KINDS if any(name.endswith(f"@{kind}") for name in asked["params"])]
+            request_body = json.loads(message.data)
+            await socket.send_str(json.dumps({"result": None, "id": request_body["id"]}))
+            kinds = [kind for kind in KINDS if any(name.endswith(f"@{kind}") for name in request_body["params"])]
             sending += [asyncio.ensure_future(self._send(socket, kind)) for kind in kinds]
         for task in sending:
             task.cancel()
@@ -41,7 +41,7 @@ class Feed:
     async def _send(self, socket: web.WebSocketResponse, kind: str) -> None:
         for number, text in enumerate(cycle(self._of[kind])):
             await socket.send_str(text)
-            if number % TURN == 0:
+            if number % BATCH == 0:
                 await asyncio.sleep(0)
 
     async def info(self, _request: web.Request) -> web.Response:
@@ -55,11 +55,11 @@ async def serve(feed: Feed) -> None:
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    place = f"127.0.0.1:{runner.addresses[0][1]}"
-    print(json.dumps({"rest_url": f"http://{place}", "ws_url": f"ws://{place}/ws"}), flush=True)
-    over = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, over.set)
-    await over.wait()
+    address = f"127.0.0.1:{runner.addresses[0][1]}"
+    print(json.dumps({"rest_url": f"http://{address}", "ws_url": f"ws://{address}/ws"}), flush=True)
+    stop_event = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop_event.set)
+    await stop_event.wait()
     await runner.cleanup()
 
 

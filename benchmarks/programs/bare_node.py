@@ -1,7 +1,7 @@
 """usage: bare_node.py BARS_FOLDER PRICE_DECIMALS SIZE_DECIMALS WORK_FOLDER
 
-The yardstick of a backtest: the engine's own BacktestNode with a plain strategy that counts bars, on the bar files the
-lab wrote. Prints {"bars": ..., "seconds": ...}; the seconds are those of `node.run()` alone.
+The yardstick of a backtest: the engine's own BacktestNode with a plain strategy that counts bars, on the bar files that
+the lab wrote. Prints {"bars": ..., "seconds": ...}; the seconds are those of `node.run()` alone.
 """
 
 import json
@@ -36,7 +36,7 @@ from nautilus_trader.persistence import ParquetDataCatalog
 from nautilus_trader.trading import Strategy, StrategyConfig
 
 CHUNK_BARS = 100_000
-"""As many as the lab streams at a time; the fastest and leanest of those tried."""
+"""Chunk size of the lab; the fastest with the least memory of all that were tried."""
 _RUN = "bare"
 
 
@@ -109,9 +109,9 @@ def main(bars_folder: Path, price_decimals: int, size_decimals: int, work: Path)
     node = BacktestNode([config(work, bar_type)])
     node.build()
     node.add_strategy(_RUN, strategy)
-    began = time.perf_counter()
+    started_s = time.perf_counter()
     node.run()
-    print(json.dumps({"bars": strategy.bars, "seconds": time.perf_counter() - began}))
+    print(json.dumps({"bars": strategy.bars, "seconds": time.perf_counter() - started_s}))
 
 
 if __name__ == "__main__":

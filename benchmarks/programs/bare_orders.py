@@ -1,7 +1,7 @@
 """usage: bare_orders.py FILE SIZE
 
-The yardstick of an order: a bare aiohttp server that answers every one with a constant, by HTTP or by a trading
-socket, once SIZE bytes are appended to FILE and on disk. Prints its endpoints. SIGTERM ends it.
+The yardstick of an order: a bare aiohttp server that answers each order with a constant, by HTTP or by a trading
+socket, after it has appended SIZE bytes to FILE and synced them. Prints its endpoints. SIGTERM ends it.
 """
 
 import asyncio
@@ -44,12 +44,12 @@ async def serve(path: str, size: int) -> None:
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    place = f"127.0.0.1:{runner.addresses[0][1]}"
-    endpoints = {"rest_url": f"http://{place}", "ws_trading_url": f"ws://{place}/ws-fapi/v1"}
+    address = f"127.0.0.1:{runner.addresses[0][1]}"
+    endpoints = {"rest_url": f"http://{address}", "ws_trading_url": f"ws://{address}/ws-fapi/v1"}
     print(json.dumps({**endpoints, "api_key": "key", "api_secret": "secret"}), flush=True)
-    over = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, over.set)
-    await over.wait()
+    stop_event = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop_event.set)
+    await stop_event.wait()
     await runner.cleanup()
 
 

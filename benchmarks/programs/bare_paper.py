@@ -1,8 +1,8 @@
 """usage: bare_paper.py STRATEGY CONFIG ENDPOINTS STOP_SECONDS
 
-The yardstick of a paper run: a live node with Binance's own data and execution adapters as they come, and a strategy
+The yardstick of a paper run: a live node with Binance's own unchanged data and execution adapters, and a strategy
 of `paper_strategies.py`. CONFIG: a JSON object. ENDPOINTS: a JSON file. Runs until SIGTERM or SIGINT; within
-STOP_SECONDS the engine then ends orders and position by itself (`manage_stop`), with 0 it leaves them.
+STOP_SECONDS the engine then flattens orders and position by itself (`manage_stop`), with 0 it leaves them.
 """
 
 import json
@@ -26,7 +26,7 @@ from benchmarks.programs import paper_strategies
 
 
 def node_of(endpoints: dict[str, str], stop_seconds: int = 0) -> LiveNode:
-    where: dict[str, Any] = {
+    endpoint_options: dict[str, Any] = {
         "product_type": BinanceProductType.USD_M,
         "environment": BinanceEnvironment.LIVE,
         "base_url_http": endpoints["rest_url"],
@@ -38,12 +38,12 @@ def node_of(endpoints: dict[str, str], stop_seconds: int = 0) -> LiveNode:
         api_key=endpoints["api_key"],
         api_secret=endpoints["api_secret"],
         oms_type=OmsType.NETTING,
-        **where,
+        **endpoint_options,
     )
     builder = LiveNode.builder("LAB", TraderId.from_str("LAB-001"), Environment.LIVE)
     builder = builder.with_reconciliation(True).with_delay_post_stop_secs(stop_seconds)
     builder = builder.with_logging(LoggerConfig(stdout_level=LogLevel.OFF, is_colored=False))
-    builder = builder.add_data_client(None, BinanceDataClientFactory(), BinanceDataClientConfig(**where))
+    builder = builder.add_data_client(None, BinanceDataClientFactory(), BinanceDataClientConfig(**endpoint_options))
     return builder.add_exec_client(None, BinanceExecutionClientFactory(), trading).build()
 
 

@@ -1,6 +1,6 @@
 """usage: csv_to_parquet.py CSV [PARQUET]
 
-The yardstick of an import, and without PARQUET of a check: read the columns as the lab keeps them, look at nothing.
+The yardstick of an import, and without PARQUET of a check: read the columns with the lab's types, without any check.
 """
 
 import sys

@@ -1,8 +1,8 @@
 """usage: feed_client.py ENDPOINTS SECONDS [RECORDED]
 
-A plain client of a venue's streams, the same ones that the engine asks for, on one connection. ENDPOINTS: a JSON file.
-SECONDS 0: reads until it is told to end. RECORDED: leave the messages there, one a line, the instrument list first.
-Prints what `Lags` found.
+A plain client of a venue's streams, the same as the engine's, on one connection. ENDPOINTS: a JSON file.
+SECONDS 0: reads until a signal ends it. RECORDED: output file of the messages, one a line, the instrument list first.
+Prints the result of `Lags`.
 """
 
 import asyncio
@@ -36,8 +36,8 @@ async def read(endpoints: dict[str, str], lags: Lags | None, recorded: list[str]
                 at = text.find(_STAMP) + len(_STAMP)
                 stamp = text[at : at + _DIGITS]
                 if stamp.isdigit():
-                    lags.seen(int(stamp) * 1_000_000)
-                if lags.over:
+                    lags.record(int(stamp) * 1_000_000)
+                if lags.is_complete:
                     return
 
 

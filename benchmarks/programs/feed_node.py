@@ -1,7 +1,7 @@
 """usage: feed_node.py ENDPOINTS SECONDS
 
 The real engine at a venue: a live node with Binance's own data adapter, and a strategy that subscribes to quotes,
-trades, changes of the book and bars, and only counts. ENDPOINTS: a JSON file. Prints what `Lags` found.
+trades, changes of the book and bars, and only counts. ENDPOINTS: a JSON file. Prints the result of `Lags`.
 """
 
 import json
@@ -36,7 +36,7 @@ from benchmarks.programs.feed_lag import WARM_SECONDS, Lags
 INSTRUMENT = InstrumentId.from_str("BTCUSDT-PERP.BINANCE")
 BARS = BarType.from_str("BTCUSDT-PERP.BINANCE-1-MINUTE-LAST-EXTERNAL")
 CONNECT_SECONDS = 4.0
-"""Until the first message, at most."""
+"""Maximum time until the first message."""
 
 
 class Counts(Strategy):
@@ -49,16 +49,16 @@ class Counts(Strategy):
         self.subscribe_bars(BARS)
 
     def on_quote(self, quote: QuoteTick) -> None:
-        self.lags.seen(quote.ts_event)
+        self.lags.record(quote.ts_event)
 
     def on_trade(self, trade: TradeTick) -> None:
-        self.lags.seen(trade.ts_event)
+        self.lags.record(trade.ts_event)
 
     def on_book_deltas(self, _deltas: OrderBookDeltas) -> None:
-        self.lags.seen(None)
+        self.lags.record(None)
 
     def on_bar(self, _bar: Bar) -> None:
-        self.lags.seen(None)
+        self.lags.record(None)
 
 
 def main(endpoints_path: str, seconds_text: str) -> None:
@@ -80,7 +80,7 @@ def main(endpoints_path: str, seconds_text: str) -> None:
 
     def stop_when_over() -> None:
         deadline = time.monotonic() + CONNECT_SECONDS + WARM_SECONDS + seconds
-        while not lags.over and time.monotonic() < deadline:
+        while not lags.is_complete and time.monotonic() < deadline:
             time.sleep(0.05)
         handle.stop()
 

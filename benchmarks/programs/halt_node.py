@@ -1,8 +1,8 @@
-"""usage: halt_node.py WAY CASE FOLDER ENDPOINTS
+"""usage: halt_node.py STOP_METHOD CASE FOLDER ENDPOINTS
 
-The live node alone, with a strategy of FOLDER/halt_strategies.py. A line on standard input stops it by WAY:
-`strategy`, its `Strategy.stop()`, called by itself on the engine's thread; `handle`, the node's `handle.stop()`.
-Prints {"stopped_at": ...}, UTC, when it was told to, and goes on until it is killed.
+The bare live node with a strategy of FOLDER/halt_strategies.py. A line on standard input stops it by STOP_METHOD:
+`strategy`, its `Strategy.stop()`, called on the engine's thread; `handle`, the node's `handle.stop()`.
+Prints {"stopped_at": ...}, the UTC time of the request, and continues until it is killed.
 """
 
 import json
@@ -16,23 +16,23 @@ from nautilus_trader.common import DataActor
 
 from benchmarks.programs.bare_paper import node_of
 
-LOOK_NS = 5_000_000
+POLL_NS = 5_000_000
 
 
 class StopActor(DataActor):
-    told: threading.Event
+    stop_requested: threading.Event
     strategy: Any
 
     def on_start(self) -> None:
-        self.clock.set_timer_ns("stopper", LOOK_NS, callback=self.look)
+        self.clock.set_timer_ns("stopper", POLL_NS, callback=self.poll)
 
-    def look(self, _event: object) -> None:
-        if self.told.is_set():
-            self.told.clear()
+    def poll(self, _event: object) -> None:
+        if self.stop_requested.is_set():
+            self.stop_requested.clear()
             self.strategy.stop()
 
 
-def main(way: str, case: str, folder: str, endpoints_path: str) -> None:
+def main(stop_method: str, case: str, folder: str, endpoints_path: str) -> None:
     sys.path.insert(0, folder)
     import halt_strategies  # type: ignore[import-not-found]
 
@@ -41,18 +41,18 @@ def main(way: str, case: str, folder: str, endpoints_path: str) -> None:
     strategy = halt_strategies.CASES[case]()
     node.add_strategy(strategy)
     stopper = StopActor()
-    stopper.told, stopper.strategy = threading.Event(), strategy
+    stopper.stop_requested, stopper.strategy = threading.Event(), strategy
     node.add_actor(stopper)
     handle = node.handle()
 
     def stop() -> None:
         sys.stdin.readline()
-        told_at = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
-        if way == "handle":
+        stopped_at = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
+        if stop_method == "handle":
             handle.stop()
         else:
-            stopper.told.set()
-        print(json.dumps({"stopped_at": told_at}), flush=True)
+            stopper.stop_requested.set()
+        print(json.dumps({"stopped_at": stopped_at}), flush=True)
 
     threading.Thread(target=stop, daemon=True).start()
     node.run()

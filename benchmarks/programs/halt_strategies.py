@@ -1,6 +1,6 @@
-"""The strategies of the benchmark `halt`, for the lab and for a bare node. They make the file `ready` beside them.
+"""Strategies of the benchmark `halt`, for the lab and for a bare node. They create the file `ready` in their folder.
 
-One that blocks waits for the file `block`: it is stopped while its handler is held.
+`Blocked` creates it and then blocks its handler, so that it is stopped while the handler blocks.
 """
 
 import time
@@ -23,7 +23,7 @@ def ready() -> None:
 class Idle(Strategy):
     def on_start(self) -> None:
         self.accepted = 0
-        self.asked = False
+        self.has_sent = False
         self.subscribe_bars(BARS)
 
     def on_bar(self, _bar: Bar) -> None:
@@ -42,15 +42,15 @@ class Idle(Strategy):
 
 class Resting(Idle):
     def on_bar(self, _bar: Bar) -> None:
-        if not self.asked:
-            self.asked = True
+        if not self.has_sent:
+            self.has_sent = True
             self.buy()
             for number in range(RESTING):
                 self.rest(number)
         elif self.accepted > RESTING:
-            self.all_there()
+            self.on_all_accepted()
 
-    def all_there(self) -> None:
+    def on_all_accepted(self) -> None:
         ready()
 
 
@@ -72,7 +72,7 @@ class Sending(Idle):
 
 
 class Blocked(Resting):
-    def all_there(self) -> None:
+    def on_all_accepted(self) -> None:
         ready()
         time.sleep(BLOCKED_SECONDS)
 

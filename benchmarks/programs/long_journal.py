@@ -1,6 +1,6 @@
-"""`long_journal.py FOLDER LINES`: lengthen a run's journal to LINES lines, as a run with many orders would.
+"""usage: long_journal.py FOLDER LINES
 
-The run is started, by this process, and never ended.
+Extend a run's journal to LINES lines, as a run with many orders would. This process starts the run and never ends it.
 """
 
 import sys
@@ -28,8 +28,8 @@ ORDER = {
 
 folder, lines = Path(sys.argv[1]), int(sys.argv[2])
 with Journal(folder, SystemClock()) as journal:
-    begun = journal.append("run_started", {"owner": SystemProcesses().me().model_dump()}).seq
-    left = lines - begun
-    while left:
-        journal.append_many([("order_event", ORDER)] * min(BATCH, left))
-        left -= min(BATCH, left)
+    started_seq = journal.append("run_started", {"owner": SystemProcesses().me().model_dump()}).seq
+    remaining = lines - started_seq
+    while remaining:
+        journal.append_many([("order_event", ORDER)] * min(BATCH, remaining))
+        remaining -= min(BATCH, remaining)

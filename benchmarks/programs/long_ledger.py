@@ -1,7 +1,7 @@
 """usage: long_ledger.py PLAN TRANSACTIONS
 
-Write the ledger of a venue that so many market orders were sent to, buying and selling in turn. PLAN: a file with
-what its child is to be told. Lines are not synced one by one.
+Write the ledger of a venue with TRANSACTIONS transactions: market orders, alternately buying and selling. PLAN: a file
+with the plan of the venue's child. Lines are not synced one by one.
 """
 
 import hashlib
@@ -21,14 +21,14 @@ from opslab.venue.account.account import Account
 from opslab.venue.account.matching_engine import MatchingEngine
 from opslab.venue.account.order_requests import parse_new_order
 
-BEGIN_MS = 1_704_067_200_000
+START_MS = 1_704_067_200_000
 PRICES = {"BUY": Decimal("42000.10"), "SELL": Decimal("42000.00")}
 MINUTE = 2_000
-"""Where the replay stands at the end: more minutes than are remembered lie before."""
+"""Minute of the replay at the end: more minutes than the venue keeps in memory."""
 
 
-class Still:
-    """Implements `matching.MarketView`: a market that does not move."""
+class StaticMarket:
+    """Implements `MarketView`: a market that does not move."""
 
     status = "TRADING"
     bid, ask, mark = PRICES["SELL"], PRICES["BUY"], PRICES["SELL"]
@@ -38,24 +38,24 @@ class Still:
 
 
 def transactions(plan: VenuePlan, count: int) -> Iterator[Sequence[LedgerEvent]]:
-    asked, instrument = plan.account, instrument_of(plan.symbol)
+    account_plan, instrument = plan.account, instrument_of(plan.symbol)
     opened = Opened(
         asset=plan.symbol["marginAsset"],
         symbol=instrument.symbol,
-        balance=asked.balance,
-        leverage=asked.leverage,
-        maker_fee=asked.maker_fee,
-        taker_fee=asked.taker_fee,
+        balance=account_plan.balance,
+        leverage=account_plan.leverage,
+        maker_fee=account_plan.maker_fee,
+        taker_fee=account_plan.taker_fee,
         dataset=plan.fingerprint,
-        time_ms=BEGIN_MS,
+        time_ms=START_MS,
     )
     yield [opened]
-    account, engine, view = Account.from_opened(opened), MatchingEngine(instrument), Still()
+    account, engine, view = Account.from_opened(opened), MatchingEngine(instrument), StaticMarket()
     for number in range(count - 1):
         side = "SELL" if number & 1 else "BUY"
-        asked_for = {"symbol": instrument.symbol, "side": side, "type": "MARKET", "quantity": "0.010"}
-        new_order = parse_new_order({**asked_for, "newClientOrderId": f"long-{number}"}, instrument.symbol)
-        events = engine.place(account, view, new_order, BEGIN_MS + number)
+        params = {"symbol": instrument.symbol, "side": side, "type": "MARKET", "quantity": "0.010"}
+        new_order = parse_new_order({**params, "newClientOrderId": f"long-{number}"}, instrument.symbol)
+        events = engine.place(account, view, new_order, START_MS + number)
         for event in events:
             account.apply(event)
         yield events

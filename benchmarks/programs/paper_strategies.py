@@ -1,6 +1,6 @@
-"""Strategies that measure, for a paper run as for a bare node: each appends JSON lines to `out` for who started it.
+"""Measuring strategies for a paper run and for a bare node: each appends JSON lines to `out` for the benchmark.
 
-Times are the wall clock's.
+Times are wall-clock times.
 """
 
 import json
@@ -30,14 +30,14 @@ BARS = BarType.from_str("BTCUSDT-PERP.BINANCE-1-MINUTE-LAST-EXTERNAL")
 QUANTITY = Quantity.from_str("0.010")
 SETTLE_SECONDS = 1.0
 """Before the first of many orders."""
-FAR = 0.8
-"""Of the bid: where orders rest that are not to fill."""
+FAR_FACTOR = 0.8
+"""Factor of the bid for the price of resting orders that must not fill."""
 
 
 class Measuring(Strategy):
     out: str
 
-    def tell(self, **line: Any) -> None:
+    def report(self, **line: Any) -> None:
         with open(self.out, "a") as stream:
             stream.write(json.dumps(line) + "\n")
 
@@ -48,7 +48,7 @@ class FirstConfig(StrategyConfig):
 
 
 class First(Measuring):
-    """Tells when it was started, how many orders the node knew of then, and when the first bar was handled."""
+    """Reports its start time, the number of open orders at the start, and the time of the first bar."""
 
     def __init__(self, config: FirstConfig) -> None:
         super().__init__(config)
@@ -59,12 +59,12 @@ class First(Measuring):
         self.subscribe_quotes(INSTRUMENT)
         self.subscribe_trades(INSTRUMENT)
         self.subscribe_bars(BARS)
-        self.tell(started=time.time(), orders=len(self.cache.orders_open()))
+        self.report(started=time.time(), orders=len(self.cache.orders_open()))
 
     def on_bar(self, _bar: Bar) -> None:
         if self._is_first:
             self._is_first = False
-            self.tell(bar=time.time())
+            self.report(bar=time.time())
 
 
 class CountsConfig(StrategyConfig):
@@ -73,13 +73,13 @@ class CountsConfig(StrategyConfig):
 
 
 class Counts(Measuring):
-    """Subscribes to all there is, and counts it for so many seconds."""
+    """Subscribes to all market data, and counts messages for `seconds`."""
 
     def __init__(self, config: CountsConfig) -> None:
         super().__init__(config)
         self.out = config.out
         self._lags = Lags(config.seconds)
-        self._told = False
+        self._has_reported = False
 
     def on_start(self) -> None:
         self.subscribe_quotes(INSTRUMENT)
@@ -88,19 +88,19 @@ class Counts(Measuring):
         self.subscribe_bars(BARS)
 
     def on_quote(self, quote: QuoteTick) -> None:
-        self._lags.seen(quote.ts_event)
-        if self._lags.over and not self._told:
-            self._told = True
-            self.tell(lags=self._lags.document())
+        self._lags.record(quote.ts_event)
+        if self._lags.is_complete and not self._has_reported:
+            self._has_reported = True
+            self.report(lags=self._lags.document())
 
     def on_trade(self, trade: TradeTick) -> None:
-        self._lags.seen(trade.ts_event)
+        self._lags.record(trade.ts_event)
 
     def on_book_deltas(self, _deltas: OrderBookDeltas) -> None:
-        self._lags.seen(None)
+        self._lags.record(None)
 
     def on_bar(self, _bar: Bar) -> None:
-        self._lags.seen(None)
+        self._lags.record(None)
 
 
 class PacedConfig(StrategyConfig):
@@ -109,12 +109,12 @@ class PacedConfig(StrategyConfig):
 
 
 class Paced(Measuring):
-    """Market orders at a steady pace, buying and selling in turn; ms from `submit_order` to what came of it."""
+    """Market orders at a steady rate, alternately buying and selling; ms from `submit_order` to each event."""
 
     def __init__(self, config: PacedConfig) -> None:
         super().__init__(config)
         self.out = config.out
-        self._wanted = config.orders
+        self._order_count = config.orders
         self._step_ns = int(1e9 / config.rate)
         self._sent: dict[str, float] = {}
         self._accepted: dict[str, float] = {}
@@ -122,15 +122,15 @@ class Paced(Measuring):
 
     def on_start(self) -> None:
         self.subscribe_quotes(INSTRUMENT)
-        self._from = time.monotonic() + SETTLE_SECONDS
+        self._first_order_s = time.monotonic() + SETTLE_SECONDS
         self.clock.set_timer_ns("order", self._step_ns, callback=self.place)
 
     def on_quote(self, _quote: QuoteTick) -> None:
-        """Quotes are what a client has on its screen while it trades."""
+        """Quotes are subscribed as by a client that trades; they are not used."""
 
     def place(self, _event: Any) -> None:
         number = len(self._sent)
-        if number == self._wanted or time.monotonic() < self._from:
+        if number == self._order_count or time.monotonic() < self._first_order_s:
             return
         side = OrderSide.SELL if number & 1 else OrderSide.BUY
         order = self.order_factory.market(INSTRUMENT, side, QUANTITY)
@@ -138,16 +138,16 @@ class Paced(Measuring):
         self.submit_order(order)
 
     def on_order_event(self, event: Any) -> None:
-        now = time.perf_counter()
+        now_s = time.perf_counter()
         if not isinstance(event, OrderAccepted | OrderFilled):
             return
         order = str(event.client_order_id)
-        found = self._accepted if isinstance(event, OrderAccepted) else self._filled
+        times = self._accepted if isinstance(event, OrderAccepted) else self._filled
         if order not in self._sent:
             return
-        found[order] = (now - self._sent[order]) * 1000
-        if found is self._filled and len(found) == self._wanted:
-            self.tell(orders={"accepted": list(self._accepted.values()), "filled": list(self._filled.values())})
+        times[order] = (now_s - self._sent[order]) * 1000
+        if times is self._filled and len(times) == self._order_count:
+            self.report(orders={"accepted": list(self._accepted.values()), "filled": list(self._filled.values())})
 
 
 class RestingConfig(StrategyConfig):
@@ -156,39 +156,39 @@ class RestingConfig(StrategyConfig):
 
 
 class Resting(Measuring):
-    """Opens a position and lets orders rest far from the market, once; one that finds orders leaves them."""
+    """Opens a position and places resting orders far from the market, once; existing orders are not changed."""
 
     def __init__(self, config: RestingConfig) -> None:
         super().__init__(config)
         self.out = config.out
-        self._wanted = config.orders
-        self._done = False
-        self._up: set[str] = set()
+        self._order_count = config.orders
+        self._has_placed = False
+        self._accepted_ids: set[str] = set()
         self._has_position = False
 
     def on_start(self) -> None:
-        found = len(self.cache.orders_open())
-        self._done = found > 0
-        self.tell(started=time.time(), orders=found)
+        open_orders = len(self.cache.orders_open())
+        self._has_placed = open_orders > 0
+        self.report(started=time.time(), orders=open_orders)
         self.subscribe_quotes(INSTRUMENT)
 
     def on_quote(self, quote: QuoteTick) -> None:
-        if self._done:
+        if self._has_placed:
             return
-        self._done = True
+        self._has_placed = True
         self.submit_order(self.order_factory.market(INSTRUMENT, OrderSide.BUY, QUANTITY))
         bid = quote.bid_price.as_double()
-        for number in range(self._wanted):
-            price = Price.from_str(f"{bid * FAR - number:.1f}")
+        for number in range(self._order_count):
+            price = Price.from_str(f"{bid * FAR_FACTOR - number:.1f}")
             self.submit_order(self.order_factory.limit(INSTRUMENT, OrderSide.BUY, QUANTITY, price))
 
     def on_order_event(self, event: Any) -> None:
         if isinstance(event, OrderFilled):
             self._has_position = True
         elif isinstance(event, OrderAccepted):
-            self._up.add(str(event.client_order_id))
+            self._accepted_ids.add(str(event.client_order_id))
         else:
             return
-        if self._has_position and len(self._up) == self._wanted + 1:
-            self._wanted = -2
-            self.tell(ready=time.time())
+        if self._has_position and len(self._accepted_ids) == self._order_count + 1:
+            self._order_count = -2
+            self.report(ready=time.time())

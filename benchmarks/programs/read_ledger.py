@@ -1,6 +1,6 @@
 """usage: read_ledger.py FILE
 
-The yardstick of a restart: every line of a ledger parsed, its digest held against what the next one names.
+The yardstick of a restart: every line of a ledger parsed, its digest compared with `prev` of the next line.
 """
 
 import hashlib

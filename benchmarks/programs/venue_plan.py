@@ -1,7 +1,7 @@
-"""usage: venue_plan.py HOME NAME ASKED
+"""usage: venue_plan.py HOME NAME OPTIONS
 
-Print what the venue child called NAME is to be told, on one line. ASKED, a JSON object: `speed` (null: as fast as
-read), `ticks` a minute, `start`, `max_bars`; with `unlimited` a client may send as many orders as it likes.
+Print the plan of the venue child NAME on one line. OPTIONS, a JSON object: `speed` (null: as fast as clients
+read), `ticks` a minute, `start`, `max_bars`; with `unlimited` there is no limit on orders.
 """
 
 import json
@@ -14,11 +14,11 @@ from opslab.store.layout import Layout
 from opslab.system import SystemClock
 
 DATASET = "btcusdt-sample"
-PLENTY = 1_000_000
+UNLIMITED = 1_000_000
 
 
-def main(home: str, name: str, asked_text: str) -> None:
-    asked = json.loads(asked_text)
+def main(home: str, name: str, options_text: str) -> None:
+    options = json.loads(options_text)
     plan, _ = plan_venue(
         Layout(Path(home)),
         VenueOptions(
@@ -27,18 +27,18 @@ def main(home: str, name: str, asked_text: str) -> None:
             name=name,
             host="127.0.0.1",
             port=0,
-            speed=asked["speed"],
-            start=asked["start"],
-            max_bars=asked["max_bars"],
-            ticks_per_minute=asked["ticks"],
+            speed=options["speed"],
+            start=options["start"],
+            max_bars=options["max_bars"],
+            ticks_per_minute=options["ticks"],
             latency_ms=0,
             balance=None,
             leverage=None,
         ),
         SystemClock(),
     )
-    if asked["unlimited"]:
-        limits = VenueLimits(weight_per_minute=PLENTY, orders_per_10_seconds=PLENTY, orders_per_minute=PLENTY)
+    if options["unlimited"]:
+        limits = VenueLimits(weight_per_minute=UNLIMITED, orders_per_10_seconds=UNLIMITED, orders_per_minute=UNLIMITED)
         plan = plan.model_copy(update={"limits": limits})
     print(plan.model_dump_json())
 

@@ -4,7 +4,7 @@
     tc venue serve --dataset btcusdt-sample --start now --speed 60 --json > venue.json &
     python examples/venue/binance_client.py venue.json
 
-Buys, sells, and leaves with nothing open.
+Buys, sells, and ends with nothing open.
 """
 
 import json
@@ -23,7 +23,7 @@ SIZE = 0.01
 
 
 def connect(venue: dict[str, str]) -> DerivativesTradingUsdsFutures:
-    """What has to be said to point the SDK at the venue."""
+    """Configure the SDK for the venue."""
     key = {"api_key": venue["api_key"], "api_secret": venue["api_secret"]}
     return DerivativesTradingUsdsFutures(
         config_rest_api=ConfigurationRestAPI(**key, base_path=venue["rest_url"]),

@@ -4,7 +4,7 @@
     tc venue serve --dataset btcusdt-sample --start now --speed 60 --json > venue.json &
     python examples/venue/ccxt_client.py venue.json
 
-Buys, sells, and leaves with nothing open. `ccxt.pro`, which streams, is pointed at the venue in the same way.
+Buys, sells, and ends with nothing open. `ccxt.pro`, the streaming variant, is configured in the same way.
 """
 
 import json
@@ -19,20 +19,22 @@ SYMBOL = "BTC/USDT:USDT"
 SIZE = 0.01
 
 
-def moved(urls: Any, venue: dict[str, str]) -> Any:
-    """The same paths on the venue, whatever their names in this version of ccxt: nothing goes to Binance itself."""
+def with_venue_host(urls: Any, venue: dict[str, str]) -> Any:
+    """The same paths on the venue, for all URLs of this version of ccxt: no request goes to Binance itself."""
     if isinstance(urls, dict):
-        return {name: moved(url, venue) for name, url in urls.items()}
-    place = venue["rest_url"] if urls.startswith("http") else venue["ws_url"].removesuffix("/ws")
-    return re.sub(r"^\w+://[^/]+", place, urls)
+        return {name: with_venue_host(url, venue) for name, url in urls.items()}
+    base_url = venue["rest_url"] if urls.startswith("http") else venue["ws_url"].removesuffix("/ws")
+    return re.sub(r"^\w+://[^/]+", base_url, urls)
 
 
 def connect(venue: dict[str, str], kind: Any = ccxt.binanceusdm) -> Any:
     """kind: the class of an exchange, from `ccxt`, `ccxt.async_support` or `ccxt.pro`."""
     exchange = kind({"apiKey": venue["api_key"], "secret": venue["api_secret"]})
-    exchange.options["fetchCurrencies"] = False  # they are told by the spot exchange, which is not there
-    exchange.urls["api"] = moved(exchange.urls["api"], venue)
-    exchange.exceptions["exact"] |= exchange.exceptions["linear"]["exact"]  # it tells those by Binance's host name
+    exchange.options["fetchCurrencies"] = (
+        False  # currencies come from the spot exchange, which is not served
+    )
+    exchange.urls["api"] = with_venue_host(exchange.urls["api"], venue)
+    exchange.exceptions["exact"] |= exchange.exceptions["linear"]["exact"]  # ccxt selects these by Binance's host name
     return exchange
 
 

@@ -4,7 +4,7 @@
     tc venue serve --dataset btcusdt-sample --speed 60 --json > venue.json &
     python examples/venue/node.py venue.json 5
 
-Trades on the first bars, then leaves with nothing open. The second argument is how many bars to stay for.
+Trades on the first bars, then stops with nothing open. The second argument is the number of bars to run.
 """
 
 import json
@@ -43,8 +43,8 @@ SIZE = Quantity.from_str("0.010")
 class InAndOut(Strategy):
     """Buys at a bar, sells at the next."""
 
-    left: int
-    """Bars to stay for."""
+    remaining_bars: int
+    """Bars until the stop."""
 
     def on_start(self) -> None:
         self.subscribe_quotes(INSTRUMENT)
@@ -52,20 +52,20 @@ class InAndOut(Strategy):
 
     def on_bar(self, bar: Bar) -> None:
         print(f"bar {bar}", flush=True)
-        self.left -= 1
+        self.remaining_bars -= 1
         if not self.portfolio.is_net_flat(INSTRUMENT):
             self.close_all_positions(INSTRUMENT, reduce_only=True)
-        elif self.left > 0:
+        elif self.remaining_bars > 0:
             self.submit_order(self.order_factory.market(INSTRUMENT, OrderSide.BUY, SIZE))
         else:
-            self.shutdown_system("seen enough")
+            self.shutdown_system("all bars received")
 
     def on_order_filled(self, event: OrderFilled) -> None:
         print(f"filled {event.order_side.name} {event.last_qty} at {event.last_px}", flush=True)
 
 
 def node(venue: dict[str, str], bars: int) -> LiveNode:
-    """What has to be said to point the adapters at the venue."""
+    """Configure the adapters for the venue."""
     data = BinanceDataClientConfig(
         product_type=BinanceProductType.USD_M,
         environment=BinanceEnvironment.LIVE,
@@ -92,10 +92,10 @@ def node(venue: dict[str, str], bars: int) -> LiveNode:
         .add_exec_client(None, BinanceExecutionClientFactory(), execution)
         .build()
     )
-    # The claim: after a restart of this program the strategy finds its open orders and its position again.
+    # The claim: after a restart of this program the strategy recovers its open orders and its position.
     config = StrategyConfig(strategy_id=StrategyId("InAndOut-001"), external_order_instrument_ids=[INSTRUMENT])
     strategy = InAndOut(config)
-    strategy.left = bars
+    strategy.remaining_bars = bars
     built.add_strategy(strategy)
     return built
 

@@ -14,7 +14,8 @@ An exception says "could not do it"; what was done and found is a verdict, never
     │   ├── AlreadyExists      exit 5
     │   └── Unwritable         exit 5   read-only, full, or not a folder
     └── Corrupt                exit 6   stored data is broken or was changed
-        └── DataChanged        exit 6   candles differ from the fingerprint that was promised
+        ├── DataChanged        exit 6   candles differ from the fingerprint that was promised
+        └── OtherFormat        exit 6   a run recorded in another format than this version reads
 """
 
 from collections.abc import Sequence
@@ -165,3 +166,19 @@ class Corrupt(LabError):
 
 class DataChanged(Corrupt):
     pass
+
+
+class OtherFormat(Corrupt):
+    """A run that was recorded in another format than this version reads."""
+
+    def __init__(self, run_id: str, file: str, recorded: object, readable: int) -> None:
+        """recorded: the format in the file. readable: the one that this version reads."""
+        by = "an unreleased earlier version" if recorded == 1 else "another version"
+        what = f"was recorded by {by} (format {recorded}); this tc reads format {readable}"
+        super().__init__(
+            f"run {run_id} {what}",
+            file=file,
+            what=what,
+            brief=what,
+            hint=f"to have it in format {readable}, run its spec again under another --run-id",
+        )

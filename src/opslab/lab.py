@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from opslab.model.primitives.ids import DatasetId, RunId
 from opslab.model.primitives.redact import PathRedactor
-from opslab.settings import Settings, presence_here, resolve_here
+from opslab.settings import Settings, presence_in_process, resolve_for_process
 from opslab.store.layout import Layout
 from opslab.system import StopSignals, SystemClock, SystemProcesses, random_suffix
 
@@ -282,10 +282,10 @@ class Lab:
 
     def render(self, run_id: str) -> "RunMetadata":
         """Write what is derived from a run's journal again. Raises BadId, NotFound, Environment, Corrupt."""
-        from opslab.runs.render import render_again
+        from opslab.runs.render import render_run
 
         (name,) = self.chosen(run_id)
-        return render_again(self.layout, name, self._processes)
+        return render_run(self.layout, name, self._processes)
 
     def record_check(
         self, run_id: str, kind: "CheckKind", summary: Mapping[str, Any], document: Mapping[str, Any]
@@ -300,7 +300,7 @@ class Lab:
         """Whether the variables are set that the spec names. No network."""
         from opslab.runs.checks.connectivity import check_readiness
 
-        return check_readiness(self._check_surroundings(), spec_file, run_id, presence_here)
+        return check_readiness(self._check_surroundings(), spec_file, run_id, presence_in_process)
 
     def probe(self, spec_file: Path, url: str, timeout_ms: int, run_id: str | None) -> "CheckOutcome[ProbeResult]":
         """One GET to a loopback URL. Raises Usage, and what concerns the run, before anything is sent."""
@@ -340,12 +340,12 @@ class Lab:
 
         return clear(self.layout, run_id, reason, actor, self._clock)
 
-    def tell_runs(self, run_id: RunId | None, patience_seconds: float) -> list[str]:
+    def record_switch_change(self, run_id: RunId | None, patience_seconds: float) -> list[str]:
         """Tell the journals of runs that have not ended what their kill switch says; notes for a person."""
-        from opslab.runs.safety.start_gate import SwitchContext, tell_runs
+        from opslab.runs.safety.start_gate import SwitchContext, record_switch_change
 
         context = SwitchContext(self.layout, self._clock, self._processes, self.redactor())
-        return tell_runs(context, run_id, patience_seconds)
+        return record_switch_change(context, run_id, patience_seconds)
 
     def _lives_elsewhere(self, run_id: str, owner: "Owner", same_kernel: bool) -> bool:
         from opslab.runs.record.owners import lives_elsewhere
@@ -366,7 +366,7 @@ class Lab:
 
 def open_lab(home: str | None) -> Lab:
     """The lab for a command given `--home`."""
-    return Lab(resolve_here(home))
+    return Lab(resolve_for_process(home))
 
 
 def validate_spec(spec_file: Path) -> "tuple[LoadedSpec, list[str] | None]":

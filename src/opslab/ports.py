@@ -61,7 +61,7 @@ class Ledger(Protocol):
         """Note how far the replay is; survives the process, not the machine."""
         ...
 
-    def use_last_room(self) -> None:
+    def use_reserve(self) -> None:
         """From here on also the room that was kept for ending what is open, on a disk that is full."""
         ...
 

@@ -36,7 +36,7 @@ def resolve(home_flag: str | None, environ: Mapping[str, str], folder: Path) -> 
     return Settings(folder, "the current folder")
 
 
-def resolve_here(home_flag: str | None) -> Settings:
+def resolve_for_process(home_flag: str | None) -> Settings:
     """Resolve for this process: its environment, its current folder."""
     try:
         folder = Path.cwd()
@@ -59,7 +59,7 @@ def presence(names: Iterable[str], environ: Mapping[str, str]) -> dict[str, bool
     return {name: _is_set(environ.get(name, "")) for name in names}
 
 
-def presence_here(names: Iterable[str]) -> dict[str, bool | None]:
+def presence_in_process(names: Iterable[str]) -> dict[str, bool | None]:
     """`presence` in the environment of this process."""
     return presence(names, os.environ)
 

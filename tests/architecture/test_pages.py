@@ -1,7 +1,9 @@
-"""Pages about the code: their paths exist, the folder table is complete, the words of the glossary are in use."""
+"""Pages about the code: paths exist, folders and layers are complete, the words of the glossary are in use."""
 
+import ast
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -46,6 +48,23 @@ def test_the_folder_table_has_every_folder() -> None:
     files = [path for path in SOURCE.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
     folders = {path.parent.relative_to(SOURCE).as_posix() for path in files if path.name != "__init__.py"} - {"."}
     assert named == folders | {"resources"}
+
+
+def constant(name: str) -> Any:
+    """A table of the architecture test."""
+    tree = ast.parse((ROOT / "tests" / "architecture" / "test_architecture.py").read_text(encoding="utf-8"))
+    assigned = [node for node in tree.body if isinstance(node, ast.Assign)]
+    return next(ast.literal_eval(node.value) for node in assigned if ast.unparse(node.targets[0]) == name)
+
+
+def test_the_layers_of_the_page_are_those_that_are_enforced() -> None:
+    section = ARCHITECTURE.read_text(encoding="utf-8").partition("## Layers")[2].partition("\n## ")[0]
+    packages = [set(line.split(" · ")) for line in section.split("```")[1].strip().splitlines()]
+    assert packages == constant("LAYERS")
+    rows = re.findall(r"^\| `(\w+)` \| (.*) \|$", section, re.MULTILINE)
+    assert {name: [set(layer.split(" · ")) for layer in row.split(" / ")] for name, row in rows} == constant(
+        "SUBLAYERS"
+    )
 
 
 def glossary() -> list[list[str]]:

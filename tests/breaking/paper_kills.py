@@ -24,7 +24,7 @@ from tests.breaking.context import RUN, ExperimentContext
 from tests.breaking.trial import Attempt, Trial
 from tests.drivers.paper_run import PaperRun, with_fields
 from tests.drivers.processes import orphans_after
-from tests.drivers.running_ledger import open_now, transaction_times
+from tests.drivers.running_ledger import has_position_and_orders, transaction_times
 from tests.drivers.tc import Tc, wait_until
 from tests.oracles.engine_takeover import not_taken_over
 from tests.oracles.paper_truth import ledger_of, untruths
@@ -70,7 +70,7 @@ class KillSession:
 
     def wait_until_open(self) -> None:
         """A position and an open order."""
-        self.wait(lambda: all(open_now(self.venue)), "a position and an open order")
+        self.wait(lambda: all(has_position_and_orders(self.venue)), "a position and an open order")
 
     def sleep_up_to(self, seconds: float) -> None:
         time.sleep(self.rng.uniform(0, seconds))
@@ -78,7 +78,7 @@ class KillSession:
     def kill(self, *names: str) -> None:
         """Kill the named children, and control if named, one immediately after the other."""
         pids = [self.run.child(name) for name in names if name != "control"]
-        self.trial.observe("open at the kill", _open_items(*open_now(self.venue)))
+        self.trial.observe("open at the kill", _open_items(*has_position_and_orders(self.venue)))
         self.killed_ns = time.time_ns()
         if "control" in names:
             self.run.process.kill()

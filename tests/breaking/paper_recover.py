@@ -17,7 +17,7 @@ from tests.breaking.deaths import KILLED, count_steps, dies_at_step, evenly_spre
 from tests.breaking.trial import Attempt, Trial
 from tests.drivers.paper_run import PaperRun
 from tests.drivers.processes import orphans_after
-from tests.drivers.running_ledger import open_now
+from tests.drivers.running_ledger import has_position_and_orders
 from tests.drivers.tc import Tc, wait_until
 
 FULL = 400
@@ -49,7 +49,7 @@ def _dead(context: ExperimentContext, home: Path) -> Path:
     with PaperRun(tc, tc.spec(mode="paper", strategy="order_lifecycle_demo", paper=paper), RUN) as run:
         bars = run.folder / ".bars.jsonl.tmp"
         wait_until(lambda: bars.exists() and bars.read_bytes().count(b"\n") >= _BARS, "bars", _WAIT_SECONDS)
-        wait_until(lambda: all(open_now(home / "runtime" / "venues" / RUN)), "a position and an order", _WAIT_SECONDS)
+        wait_until(lambda: all(has_position_and_orders(home / "runtime" / "venues" / RUN)), "a position and an order", _WAIT_SECONDS)
         run.process.kill()
         run.process.wait()
         assert not orphans_after(_GONE_SECONDS)

@@ -15,8 +15,8 @@ from opslab.model.primitives.ids import RunId
 from opslab.model.run.metadata import RunMetadata
 from opslab.settings import Settings
 from opslab.store.files import write_whole
-from opslab.store.runs.run_folders import RowsFile, tidy, write_metadata, write_record
-from opslab.store.runs.seal import hold_against, read_manifest, seal
+from opslab.store.runs.run_folders import RowsFile, clear_temporary_files, write_metadata, write_record
+from opslab.store.runs.seal import compare_to_seal, read_manifest, seal
 from tests.breaking.aftermath import folder_entries
 from tests.breaking.chain import chain_faults, journal_bytes, whole_lines
 from tests.breaking.context import ExperimentContext
@@ -88,7 +88,7 @@ def _claim_old_or_new(trial: Trial, folders: BeforeAndAfter, after: Path, name: 
 def _claim_rows(trial: Trial, folders: BeforeAndAfter, after: Path) -> None:
     """All rows under their name, or the first rows under the name of partial ones."""
     _claim_old_or_new(trial, folders, after, "more.jsonl")
-    tidy(after)
+    clear_temporary_files(after)
     partial_rows = after / "partial-more.jsonl"
     if partial_rows.exists():
         whole_rows, content = (folders.undisturbed / "more.jsonl").read_bytes(), partial_rows.read_bytes()
@@ -105,16 +105,16 @@ def _claim_sealed(trial: Trial, _before_and_after: BeforeAndAfter, after: Path) 
     trial.observe("seal", "none" if manifest is None else f"number {manifest.number}")
     if manifest is not None:
         findings = [
-            finding for finding in hold_against(after, manifest, lambda _size: None) if finding.kind != "leftover"
+            finding for finding in compare_to_seal(after, manifest, lambda _size: None) if finding.kind != "leftover"
         ]
         trial.claim(
             not findings,
             f"under seal {manifest.number}: {[f'{finding.file} {finding.message}' for finding in findings]}",
         )
-    tidy(after)
+    clear_temporary_files(after)
     _seal(after)
     manifest = read_manifest(after)
-    findings = hold_against(after, manifest, lambda _size: None) if manifest else []
+    findings = compare_to_seal(after, manifest, lambda _size: None) if manifest else []
     trial.claim(
         manifest is not None and not findings,
         f"sealed again: {[f'{finding.file} {finding.message}' for finding in findings]}",

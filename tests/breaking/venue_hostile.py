@@ -9,7 +9,7 @@ from functools import partial
 
 from tests.breaking.context import ExperimentContext
 from tests.breaking.trial import Attempt, Trial
-from tests.drivers.bystander import attacked, newcomer
+from tests.drivers.bystander import attacked, assert_serves_new_client
 from tests.drivers.hostile_clients import ATTACKS
 from tests.drivers.venue_process import SAMPLE
 
@@ -26,7 +26,7 @@ UNSCALED = (
     "slow-heads",
     "slow-bodies",
     "ping-flood",
-    "a-crowd-of-sockets",
+    "many-sockets",
 )
 _LIMIT_SECONDS = 240.0
 
@@ -41,7 +41,7 @@ def attempts(context: ExperimentContext) -> Iterator[Attempt]:
 
 def _attack(trial: Trial, context: ExperimentContext, name: str) -> None:
     run, count = ATTACKS[name]
-    if name == "a-crowd":
+    if name == "many-connections":
         count = CROWD_SIZE
         _, hard_limit = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard_limit, CROWD_SIZE + 200), hard_limit))
@@ -50,11 +50,11 @@ def _attack(trial: Trial, context: ExperimentContext, name: str) -> None:
     at_full_speed = name in AT_FULL_SPEED
     with attacked(context.candles, trial.folder, at_full_speed=at_full_speed) as (address, venue, bystander):
         # at full speed the bystander does not read in time either
-        with nullcontext(list[str]()) if at_full_speed else bystander.beside(name) as complaints:
+        with nullcontext(list[str]()) if at_full_speed else bystander.during(name) as complaints:
             started_s = time.monotonic()
             run(address, random.Random(trial.rng.randrange(1 << 30)), count)
             trial.observe(name, f"within {10 * (int((time.monotonic() - started_s) / 10) + 1)} s")
-            newcomer(venue)
+            assert_serves_new_client(venue)
         for complaint in complaints:
             trial.claim(False, complaint)
         trial.observe("peak", f"below {16 * (venue.memory_kb('VmHWM') // (16 << 10) + 1)} MB")

@@ -164,7 +164,7 @@ def _claim_owned(trial: Trial, venue: VenueProcess, fresh: NodeProcess) -> None:
     fresh.do("cancel_all")
     fresh.do("close")
     deadline = time.monotonic() + _AGREE_SECONDS
-    while (state := venue.standing()).position or state.open:
+    while (state := venue.ledger_state()).position or state.open:
         if time.monotonic() > deadline:
             trial.claim(False, f"it cannot close the recovered state: {state.position}, {state.open}")
             return
@@ -210,7 +210,7 @@ def _kill_venue(trial: Trial, context: ExperimentContext, moment: str) -> None:
             trial.observe("orders that the engine gave up, open at the venue", len(wrong))
         trial.observe("fills that the engine inferred", _inferred(node))
         node.stop()
-        klines = venue.ask("/fapi/v1/klines", signed=False, symbol="BTCUSDT", interval="1m", limit=1500)[:-1]
+        klines = venue.get("/fapi/v1/klines", signed=False, symbol="BTCUSDT", interval="1m", limit=1500)[:-1]
         _claim_candles(trial, venue, node.lines, loss, klines)
         venue.stop()
         ledger = venue.transactions()
@@ -223,7 +223,7 @@ def _in_flight(lines: Iterable[Line], ledger: Ledger) -> str:
     """Outcome of orders without an answer at the death of the venue."""
     reported: dict[str, set[str]] = {}
     for line in lines:
-        if line["what"] == "order":
+        if line["kind"] == "order":
             reported.setdefault(line["client_order_id"], set()).add(line["event"])
     ledger_ids = {plain(order["client_order_id"]) for order in _standing(ledger).orders.values()}
     is_in_ledger = [
@@ -245,18 +245,18 @@ def _unanswered(lines: Iterable[Line]) -> frozenset[str]:
     """
     waiting: set[str] = set()
     for line in lines:
-        if line["what"] == "order":
+        if line["kind"] == "order":
             pending = line["event"] in ("OrderPendingCancel", "OrderPendingUpdate")
             (waiting.add if pending else waiting.discard)(line["client_order_id"])
     return frozenset(waiting)
 
 
 def _inferred(node: NodeProcess) -> int:
-    return sum(1 for _ in node.told("order", event="OrderFilled", reconciliation=True))
+    return sum(1 for _ in node.lines_of("order", event="OrderFilled", reconciliation=True))
 
 
 def _open_ids(venue: VenueProcess) -> list[str]:
-    return [order["client_order_id"] for order in venue.standing().open.values()]
+    return [order["client_order_id"] for order in venue.ledger_state().open.values()]
 
 
 def _wait_for_sockets(node: NodeProcess, after: int) -> None:
@@ -264,7 +264,7 @@ def _wait_for_sockets(node: NodeProcess, after: int) -> None:
     states: dict[str, list[str]] = {}
 
     def back(line: Line) -> bool:
-        if line["what"] == "socket":
+        if line["kind"] == "socket":
             states.setdefault(line["endpoint"], []).append(line["state"])
         is_there = [disagreements[-1] == "CONNECTED" for disagreements in states.values()]
         return len(is_there) == SOCKETS and all(is_there) and states.get(ACCOUNT, []).count("CONNECTED") > 1
@@ -276,9 +276,9 @@ def _claim_same_account(trial: Trial, venue: VenueProcess, at_death: Ledger) -> 
     """The venue serves the state of its ledger, all of it at one moment."""
     for _ in range(100):
         before = venue.transactions()
-        (balance,) = venue.ask("/fapi/v2/account")["assets"]
-        (risk,) = venue.ask("/fapi/v2/positionRisk", symbol="BTCUSDT")
-        is_open = venue.ask("/fapi/v1/openOrders")
+        (balance,) = venue.get("/fapi/v2/account")["assets"]
+        (risk,) = venue.get("/fapi/v2/positionRisk", symbol="BTCUSDT")
+        is_open = venue.get("/fapi/v1/openOrders")
         if len(venue.transactions()) == len(before):
             break
     else:
@@ -311,14 +311,14 @@ def _claim_candles(trial: Trial, venue: VenueProcess, lines: list[Line], loss: L
         for candle in venue.candles()
     }
     names = ("open", "high", "low", "close", "volume")
-    bars = [(bar["ts_event"], tuple(Decimal(bar[name]) for name in names)) for bar in lines if bar["what"] == "bar"]
+    bars = [(bar["ts_event"], tuple(Decimal(bar[name]) for name in names)) for bar in lines if bar["kind"] == "bar"]
     queried = {row[6] * 1_000_000: tuple(map(Decimal, row[1:6])) for row in klines}
     times = [ts for ts, _ in bars]
     trial.claim(times == sorted(set(times)), "closed candles arrived twice, or out of order")
     for ts, values in (*bars, *queried.items()):
         trial.claim(dataset[ts] == values, f"candle {ts} is {values}, the dataset has {dataset[ts]}")
-    before = max((line["ts_event"] for line in lines[: lines.index(loss)] if line["what"] == "bar"), default=0)
-    first_after = min(line["ts_event"] for line in lines[lines.index(loss) :] if line["what"] == "bar")
+    before = max((line["ts_event"] for line in lines[: lines.index(loss)] if line["kind"] == "bar"), default=0)
+    first_after = min(line["ts_event"] for line in lines[lines.index(loss) :] if line["kind"] == "bar")
     missing_ns = [ts for ts in dataset if times[0] < ts < times[-1] and ts not in set(times)]
     trial.observe("candles missing from the stream", len(missing_ns))
     trial.claim(len(missing_ns) <= 1, f"{len(missing_ns)} candles are missing of the stream")
@@ -343,7 +343,7 @@ def _claim_acknowledged(trial: Trial, lines: Iterable[Line], ledger: Ledger) -> 
         if isinstance(event, Accepted | Amended)
     }
     for line in lines:
-        if line["what"] != "order" or line.get("reconciliation") or "venue_order_id" not in line:
+        if line["kind"] != "order" or line.get("reconciliation") or "venue_order_id" not in line:
             continue
         number = int(line["venue_order_id"])
         order = state.orders.get(number)

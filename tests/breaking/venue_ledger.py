@@ -27,16 +27,16 @@ from opslab.model.messages.ledger_events import (
 from tests.breaking.context import ExperimentContext
 from tests.breaking.trial import Attempt, Trial
 from tests.drivers.trading_clients import (
-    Hand,
-    Memory,
-    VenueOptions,
-    at_work,
+    Trader,
+    Recording,
+    TradingRequest,
+    start_threads,
     by_market,
     by_rest,
     by_socket,
     by_user_stream,
 )
-from tests.drivers.venue_client import VenueChild, VenueClient
+from tests.drivers.venue_client import SteppedVenue, VenueClient
 from tests.drivers.venue_process import SAMPLE
 from tests.oracles.ledger_state import LedgerState, ledger_state
 
@@ -61,32 +61,32 @@ def attempts(context: ExperimentContext) -> Iterator[Attempt]:
 
 
 def _trial(trial: Trial, context: ExperimentContext) -> None:
-    rng, memory = trial.rng, Memory()
+    rng, recording = trial.rng, Recording()
     speed, ticks = rng.choice(_SPEEDS), rng.choice(_TICKS)
     trial.observe("speed", f"{speed:.0f}x")
-    venue = VenueChild(context.candles, trial.folder, speed=speed, pace="clock", ticks=ticks)
+    venue = SteppedVenue(context.candles, trial.folder, speed=speed, pace="clock", ticks=ticks)
     with venue:
         before: Ledger = ()
         for cycle in range(KILLS):
-            _trade_until_killed(trial, venue, memory, cycle)
+            _trade_until_killed(trial, venue, recording, cycle)
             ledger = venue.transactions()
             trial.claim(list(ledger[: len(before)]) == list(before), "the beginning of the ledger has changed")
-            _claim_received_is_in_ledger(trial, memory, ledger)
-            _claim_ledger_was_requested(trial, memory, ledger)
+            _claim_received_is_in_ledger(trial, recording, ledger)
+            _claim_ledger_was_requested(trial, recording, ledger)
             found = venue.audit()
             trial.claim(found.proven, f"the audit reports {[finding.text() for finding in found.findings]}")
             if rng.random() < 0.25:
                 _kill_at_start(trial, venue)
             moment = _replay_position(venue)
             venue.start()
-            _claim_serves(trial, venue, venue.transactions(), memory)
+            _claim_serves(trial, venue, venue.transactions(), recording)
             trial.claim(venue.transactions() == ledger, "the restart changed the ledger")
             before = ledger
-            _claim_replay_resumes(trial, venue, memory, moment, ticks)
+            _claim_replay_resumes(trial, venue, recording, moment, ticks)
         venue.stop()
         trial.claim(venue.audit().proven, "the audit reports findings after a clean end")
-        _claim_candles(trial, venue, memory)
-    trial.claim(not memory.faults, f"clients received unexpected answers: {memory.faults}")
+        _claim_candles(trial, venue, recording)
+    trial.claim(not recording.failures, f"clients received unexpected answers: {recording.failures}")
     bugs = [entry for entry in venue.log if entry.get("log", {}).get("event") == "bug"]
     trial.claim(not bugs, f"the venue had bugs: {bugs}")
 
@@ -94,44 +94,44 @@ def _trial(trial: Trial, context: ExperimentContext) -> None:
 # Trading until the kill.
 
 
-def _trade_until_killed(trial: Trial, venue: VenueChild, memory: Memory, cycle: int) -> None:
+def _trade_until_killed(trial: Trial, venue: SteppedVenue, recording: Recording, cycle: int) -> None:
     """Let clients trade; kill the venue at a time, or at a request; after its death all clients end."""
     rng = trial.rng
     kill_now = threading.Event()
-    first = len(memory.asked)
+    first = len(recording.requests)
     with VenueClient(venue.endpoints) as client, VenueClient(venue.endpoints) as socket_client:
-        memory.price = float(client.get("/fapi/v1/ticker/price", symbol="BTCUSDT")["price"])
-        works = [by_user_stream(client.user_stream(), memory), by_market(client.stream(*_STREAMS), memory)]
+        recording.price = float(client.get("/fapi/v1/ticker/price", symbol="BTCUSDT")["price"])
+        works = [by_user_stream(client.user_stream(), recording), by_market(client.stream(*_STREAMS), recording)]
         works += [
-            by_rest(client, Hand(memory, f"r{cycle}", rng.randrange(1 << 30))),
-            by_socket(socket_client, Hand(memory, f"s{cycle}", rng.randrange(1 << 30))),
+            by_rest(client, Trader(recording, f"r{cycle}", rng.randrange(1 << 30))),
+            by_socket(socket_client, Trader(recording, f"s{cycle}", rng.randrange(1 << 30))),
         ]
         if rng.random() < 0.5:
             at = first + rng.randint(1, _MAX_REQUESTS)
-            memory.on_ask = lambda count: kill_now.set() if count >= at else None
+            recording.on_request = lambda count: kill_now.set() if count >= at else None
             trial.observe("killed", "at a request")
             seconds = _END_SECONDS
         else:
-            memory.on_ask = lambda _count: None
+            recording.on_request = lambda _count: None
             trial.observe("killed", "at any moment")
             seconds = rng.uniform(0, _WORK_SECONDS)
-        threads = at_work(memory, *works)
+        threads = start_threads(recording, *works)
         kill_now.wait(seconds)
         venue.kill()
         for thread in threads:
             thread.join(_END_SECONDS)
         trial.claim(not any(thread.is_alive() for thread in threads), "a client waits for a dead venue")
-    own_requests = memory.asked[first:]
+    own_requests = recording.requests[first:]
     trial.observe("requests before a kill", f"up to {-(-len(own_requests) // 100) * 100}")
     trial.observe("torn end", "yes" if _is_torn(venue) else "no")
     ledger_ids = {e.client_order_id for events in venue.transactions() for e in events if isinstance(e, Accepted)}
     for request in own_requests:
-        if request.what == "place" and request.answer is None and request.refusal is None:
+        if request.action == "place" and request.answer is None and request.error_code is None:
             name = request.params["newClientOrderId"]
             trial.observe("orders without an answer", "in the ledger" if name in ledger_ids else "never accepted")
 
 
-def _kill_at_start(trial: Trial, venue: VenueChild) -> None:
+def _kill_at_start(trial: Trial, venue: SteppedVenue) -> None:
     """Kill it during its start, in most trials before it listens."""
     seconds = trial.rng.uniform(0, _START_SECONDS)
 
@@ -157,12 +157,12 @@ def _kill_at_start(trial: Trial, venue: VenueChild) -> None:
         venue.kill()
 
 
-def _is_torn(venue: VenueChild) -> bool:
+def _is_torn(venue: SteppedVenue) -> bool:
     data = (venue.ledger / "ledger.jsonl").read_bytes()
     return not data.endswith(b"\n")
 
 
-def _replay_position(venue: VenueChild) -> tuple[int, int]:
+def _replay_position(venue: SteppedVenue) -> tuple[int, int]:
     """(minute, tick) as stored beside the ledger."""
     minute, tick = (venue.ledger / "position").read_text().split()
     return int(minute), int(tick)
@@ -171,18 +171,18 @@ def _replay_position(venue: VenueChild) -> tuple[int, int]:
 # Claims.
 
 
-def _claim_received_is_in_ledger(trial: Trial, memory: Memory, ledger: Ledger) -> None:
+def _claim_received_is_in_ledger(trial: Trial, recording: Recording, ledger: Ledger) -> None:
     events = [event for transaction in ledger for event in transaction]
     state = ledger_state(events)
     accepted = {event.client_order_id: event for event in events if isinstance(event, Accepted)}
     amended = {(e.order_id, e.quantity, e.price) for e in events if isinstance(e, Amended)}
     leverages = [event.leverage for event in events if isinstance(event, LeverageSet)]
-    for request in memory.asked:
+    for request in recording.requests:
         if request.answer is None:
             continue
         answer = request.answer
         order = state.orders.get(answer.get("orderId"))
-        match request.what:
+        match request.action:
             case "place":
                 placed = accepted.get(request.params["newClientOrderId"])
                 is_true = (
@@ -203,7 +203,7 @@ def _claim_received_is_in_ledger(trial: Trial, memory: Memory, ledger: Ledger) -
             case _:
                 is_true = answer["leverage"] in (*leverages, 10)
         trial.claim(is_true, f"acknowledged, and not in the ledger: {request}, {order}")
-    for message in memory.told:
+    for message in recording.user_events:
         trial.claim(_is_in_ledger(message, state, amended), f"received, and not in the ledger: {message}")
 
 
@@ -242,17 +242,17 @@ def _is_as_requested(order: Accepted, params: dict[str, Any]) -> bool:
     )
 
 
-def _claim_ledger_was_requested(trial: Trial, memory: Memory, ledger: Ledger) -> None:
+def _claim_ledger_was_requested(trial: Trial, recording: Recording, ledger: Ledger) -> None:
     placed_requests = {
-        request.params["newClientOrderId"]: request for request in memory.asked if request.what == "place"
+        request.params["newClientOrderId"]: request for request in recording.requests if request.action == "place"
     }
-    by_what: dict[str, list[VenueOptions]] = {}
-    for request in memory.asked:
-        by_what.setdefault(request.what, []).append(request)
-    closing_ids = {request.params["orderId"] for what in ("cancel", "modify") for request in by_what.get(what, ())}
+    by_action: dict[str, list[TradingRequest]] = {}
+    for request in recording.requests:
+        by_action.setdefault(request.action, []).append(request)
+    closing_ids = {request.params["orderId"] for what in ("cancel", "modify") for request in by_action.get(what, ())}
     changes = {
         (request.params["orderId"], Decimal(request.params["quantity"]), Decimal(request.params["price"]))
-        for request in by_what.get("modify", ())
+        for request in by_action.get("modify", ())
     }
     orders: dict[int, Accepted] = {}
     names: set[str] = set()
@@ -262,14 +262,14 @@ def _claim_ledger_was_requested(trial: Trial, memory: Memory, ledger: Ledger) ->
             match event:
                 case Accepted():
                     placed = placed_requests.get(event.client_order_id)
-                    is_true = placed is not None and placed.refusal is None and _is_as_requested(event, placed.params)
+                    is_true = placed is not None and placed.error_code is None and _is_as_requested(event, placed.params)
                     is_true = is_true and event.client_order_id not in names
                     names.add(event.client_order_id)
                     orders[event.order_id] = event
                 case Amended():
                     is_true = (event.order_id, event.quantity, event.price) in changes
                 case Canceled():
-                    is_true = event.order_id in closing_ids or "cancel all" in by_what
+                    is_true = event.order_id in closing_ids or "cancel all" in by_action
                 case Expired():
                     order = orders[event.order_id]
                     is_true = order.type == "MARKET" or order.time_in_force in ("IOC", "FOK") or order.reduce_only
@@ -279,14 +279,14 @@ def _claim_ledger_was_requested(trial: Trial, memory: Memory, ledger: Ledger) ->
                     is_true = is_true and not (event.maker and order.time_in_force in ("IOC", "FOK"))
                 case LeverageSet():
                     is_true = any(
-                        request.params["leverage"] == event.leverage for request in by_what.get("leverage", ())
+                        request.params["leverage"] == event.leverage for request in by_action.get("leverage", ())
                     )
                 case Opened():
                     is_true = event is ledger[0][0]
             trial.claim(is_true, f"in the ledger, and never requested: {event}")
 
 
-def _claim_serves(trial: Trial, venue: VenueChild, ledger: Ledger, memory: Memory) -> None:
+def _claim_serves(trial: Trial, venue: SteppedVenue, ledger: Ledger, recording: Recording) -> None:
     """The account is that of the ledger; the market does not move without a subscription to candles."""
     state = ledger_state(event for transaction in ledger for event in transaction)
     with venue.client() as client:
@@ -296,11 +296,11 @@ def _claim_serves(trial: Trial, venue: VenueChild, ledger: Ledger, memory: Memor
         open_orders = {row["orderId"]: _row(row) for row in client.open_orders()}
         expected = {number: _ledger_row(order) for number, order in state.open.items()}
         trial.claim(open_orders == expected, f"serves the open orders {open_orders}, not {expected}")
-        trades = client.sign("GET", "/fapi/v1/userTrades", symbol="BTCUSDT", limit=1000).found
+        trades = client.signed_request("GET", "/fapi/v1/userTrades", symbol="BTCUSDT", limit=1000).answer
         last = [(trade.trade_id, trade.order_id, trade.fee) for trade in list(state.trades.values())[-1000:]]
         received = [(trade["id"], trade["orderId"], Decimal(trade["commission"])) for trade in trades]
         trial.claim(received == last, "the served trades are not those of the ledger")
-        placed = [request for request in memory.asked if request.what == "place" and request.answer]
+        placed = [request for request in recording.requests if request.action == "place" and request.answer]
         for request in trial.rng.sample(placed, min(10, len(placed))):
             row = client.query(request.answer["orderId"])
             order = state.orders[request.answer["orderId"]]
@@ -317,10 +317,10 @@ def _ledger_row(order: dict[str, Any]) -> tuple[Any, ...]:
     return (order["client_order_id"], order["side"], order["quantity"], order["filled"], order["price"] or Decimal(0))
 
 
-def _claim_replay_resumes(trial: Trial, venue: VenueChild, memory: Memory, moment: tuple[int, int], ticks: int) -> None:
+def _claim_replay_resumes(trial: Trial, venue: SteppedVenue, recording: Recording, moment: tuple[int, int], ticks: int) -> None:
     """The first trade is the one after the last stored position, which no client has received."""
     last_number = moment[0] * ticks + moment[1]
-    received = [number for cycle in memory.trades for number in cycle]
+    received = [number for cycle in recording.trades for number in cycle]
     trial.claim(received == sorted(set(received)), "trades arrived twice or out of order")
     trial.claim(
         not received or received[-1] <= last_number,
@@ -329,13 +329,13 @@ def _claim_replay_resumes(trial: Trial, venue: VenueChild, memory: Memory, momen
     with venue.client() as client:
         stream = client.stream("btcusdt@aggTrade")
         stream.subscribe("btcusdt@kline_1m")
-        first = stream.event("aggTrade")["a"]
+        first = stream.read_event("aggTrade")["a"]
     trial.claim(first == last_number + 1, f"resumes with trade {first}, expected the one after {moment}")
 
 
-def _claim_candles(trial: Trial, venue: VenueChild, memory: Memory) -> None:
+def _claim_candles(trial: Trial, venue: SteppedVenue, recording: Recording) -> None:
     """The received candles are those of the dataset, each once."""
-    opens = [candle["t"] for candle in memory.candles]
+    opens = [candle["t"] for candle in recording.candles]
     trial.claim(opens == sorted(set(opens)), "a candle arrived twice")
     trial.observe("candles received", "some" if opens else "none")
     for dataset_candle in venue.candles():
@@ -345,7 +345,7 @@ def _claim_candles(trial: Trial, venue: VenueChild, memory: Memory) -> None:
             Decimal(cents) / 100
             for cents in (dataset_candle.open, dataset_candle.high, dataset_candle.low, dataset_candle.close)
         ]
-        for candle in memory.candles:
+        for candle in recording.candles:
             received = [Decimal(candle[name]) for name in "ohlc"]
             trial.claim(
                 candle["t"] != dataset_candle.open_ms or received == expected, f"candle {candle} is not the dataset's"

@@ -23,7 +23,7 @@ from opslab.venue.faults.registry import FAULTS
 from tests.drivers.control_client import TOKEN, active_fault
 from tests.drivers.node_process import Line, NodeProcess
 from tests.drivers.tc import wait_until
-from tests.drivers.venue_client import VenueChild
+from tests.drivers.venue_client import SteppedVenue
 
 MARKET, PUBLIC, USER, TRADING = SOCKETS = (
     "binance-futures-market-streams",
@@ -130,7 +130,7 @@ class Take:
         return self._nth(len(self._watch.node.lines), tells(what), what, count)
 
     def warned(self, text: str, count: int = 1) -> Line:
-        return self._nth(self.first, lambda line: line["what"] == "log" and text in line["text"], text, count)
+        return self._nth(self.first, lambda line: line["kind"] == "log" and text in line["text"], text, count)
 
     def _nth(self, after: int, fits: Callable[[Line], bool], what: str, count: int, seconds: float = 30.0) -> Line:
         node = self._watch.node
@@ -151,7 +151,7 @@ class Take:
 
 
 def tells(what: str, **more: Any) -> Callable[[Line], bool]:
-    return lambda line: line["what"] == what and all(line.get(name) == value for name, value in more.items())
+    return lambda line: line["kind"] == what and all(line.get(name) == value for name, value in more.items())
 
 
 type Scene = Callable[[StrategyRecorder], None]
@@ -320,7 +320,7 @@ def move_about(watch: StrategyRecorder, take: Take, id: str) -> None:
 
 def late_ms(line: Line) -> float:
     """From what the venue says to when the node had it."""
-    return (line["ts_init"] - line["ts_event"]) / 1e6 if line["what"] == "trade" else 0.0
+    return (line["ts_init"] - line["ts_event"]) / 1e6 if line["kind"] == "trade" else 0.0
 
 
 def wait_for_minutes(watch: StrategyRecorder, minutes: int) -> None:
@@ -347,15 +347,15 @@ class End:
     lines: list[Line]
 
 
-def killed(venue: VenueChild, folder: Path, name: str) -> End:
+def killed(venue: SteppedVenue, folder: Path, name: str) -> End:
     with NodeProcess(venue.endpoints, folder / f"{name}.log") as node:
         node.wait("bar")
         begun = time()
         with ControlClient(venue.ledger, TOKEN) as venue_control, active_fault(venue_control, name):
-            return End(node.death(), time() - begun, node.printed, node.lines)
+            return End(node.exit_code(), time() - begun, node.printed, node.lines)
 
 
-def starting(venue: VenueChild, folder: Path, name: str, **terms: Any) -> End:
+def starting(venue: SteppedVenue, folder: Path, name: str, **terms: Any) -> End:
     """A node that is started while requests for the instruments are answered with an error."""
     with (
         ControlClient(venue.ledger, TOKEN) as venue_control,
@@ -366,7 +366,7 @@ def starting(venue: VenueChild, folder: Path, name: str, **terms: Any) -> End:
         if "count" in terms:
             node.wait("ready")
             return End(0, time() - begun, node.printed, node.lines)
-        return End(node.death(40), time() - begun, node.printed, node.lines)
+        return End(node.exit_code(40), time() - begun, node.printed, node.lines)
 
 
 class Theatre:
@@ -412,8 +412,8 @@ class Theatre:
             ends["http: no start"] = starting(venue, self._folder, "never", status=503)
             return ends
 
-    def _venue(self, name: str) -> VenueChild:
-        return VenueChild(self._home, self._folder / name, speed=120.0, ticks=30, start="now", pace="clock")
+    def _venue(self, name: str) -> SteppedVenue:
+        return SteppedVenue(self._home, self._folder / name, speed=120.0, ticks=30, start="now", pace="clock")
 
 
 @pytest.fixture(scope="module")

@@ -64,8 +64,8 @@ def venue_control(venue: VenueProcess, stack: ExitStack) -> ControlClient:
 
 def open_at(venue: VenueProcess) -> tuple[Decimal, int]:
     """(position, open orders), as the venue says itself."""
-    risk = venue.ask("/fapi/v2/positionRisk", symbol="BTCUSDT")
-    return Decimal(risk[0]["positionAmt"]), len(venue.ask("/fapi/v1/openOrders", symbol="BTCUSDT"))
+    risk = venue.get("/fapi/v2/positionRisk", symbol="BTCUSDT")
+    return Decimal(risk[0]["positionAmt"]), len(venue.get("/fapi/v1/openOrders", symbol="BTCUSDT"))
 
 
 HELD = (Decimal("0.031"), 2)
@@ -119,7 +119,7 @@ def test_a_run_ends_with_its_last_bar_flat_and_says_so_in_order(venue: VenueProc
     assert flattened(node).seconds < 1
     assert open_at(venue) == FLAT
     result = node.told("result")[0]["counters"]
-    standing = venue.standing()
+    standing = venue.ledger_state()
     assert result["fills_count"] == len(standing.trades) > 0
     assert result["orders_submitted"] == len(standing.orders)
     snapshot = last_snapshot(node)
@@ -160,11 +160,11 @@ def test_a_snapshot_is_what_the_venue_has(venue: VenueProcess, engine: Stage) ->
     snapshot = NodeSnapshot.model_validate_json(json.dumps(node.wait("snapshot")))
     assert snapshot.request_number == 7
     (position,) = snapshot.account.positions or ()
-    (risk,) = venue.ask("/fapi/v2/positionRisk", symbol="BTCUSDT")
+    (risk,) = venue.get("/fapi/v2/positionRisk", symbol="BTCUSDT")
     assert (position.instrument, position.side) == ("BTCUSDT", "LONG")
     assert Decimal(position.signed_quantity) == Decimal(risk["positionAmt"])
     assert abs(Decimal(position.average_entry_price or 0) - Decimal(risk["entryPrice"])) <= Decimal("0.00001")
-    orders = {str(order["orderId"]): order for order in venue.ask("/fapi/v1/openOrders", symbol="BTCUSDT")}
+    orders = {str(order["orderId"]): order for order in venue.get("/fapi/v1/openOrders", symbol="BTCUSDT")}
     assert len(snapshot.account.open_orders or ()) == 2
     for order in snapshot.account.open_orders or ():
         theirs = orders[snapshot.venue_order_ids[order.client_order_id]]
@@ -172,7 +172,7 @@ def test_a_snapshot_is_what_the_venue_has(venue: VenueProcess, engine: Stage) ->
         assert Decimal(order.price or 0) == Decimal(theirs["price"])
         assert Decimal(order.quantity) == Decimal(theirs["origQty"])
     (balance,) = snapshot.account.balances or ()
-    assert (balance.asset, Decimal(balance.total)) == ("USDT", venue.standing().wallet)
+    assert (balance.asset, Decimal(balance.total)) == ("USDT", venue.ledger_state().wallet)
     assert {one.kind for one in snapshot.in_flight} <= {"fill"}
 
 
@@ -229,7 +229,7 @@ def test_what_was_filled_while_nobody_could_tell_is_known_again(
     with active_fault(venue_control, "refuse", which="user"):
         venue_control.request("start", fault="close", terms={"which": "user"})
         wait_until(lambda: open_at(venue) == (Decimal("0.010"), 0), "the venue to fill it", 30)
-    wallet = str(venue.standing().wallet.normalize())
+    wallet = str(venue.ledger_state().wallet.normalize())
 
     def known(beat: dict[str, Any]) -> bool:
         account = beat["node"]["account"]
@@ -316,13 +316,13 @@ def test_at_full_speed_each_bar_is_told_once_its_orders_are_answered(
             if "handled" in frame:
                 paced.handled(frame["handled"])
 
-        node = engine(strategy, at=paced, rows=minutes, tells_handled=True, on_frame=pass_on)
+        node = engine(strategy, at=paced, rows=minutes, acknowledges_bars=True, on_frame=pass_on)
         assert node.end(60) is None
         assert node.told("handled") == list(range(1, minutes + 1))
         assert why(node) == "last_bar"
         if strategy is None:
             _assert_answered_between_bars(node)
-            assert len(paced.standing().orders) == node.told("result")[0]["counters"]["orders_submitted"] >= minutes
+            assert len(paced.ledger_state().orders) == node.told("result")[0]["counters"]["orders_submitted"] >= minutes
 
 
 def _assert_answered_between_bars(node: EngineProcess) -> None:
@@ -410,7 +410,7 @@ def test_a_strategy_that_raises_fails_the_run_and_the_account_is_flat(venue: Ven
     assert (failure["kind"], failure["message"]) == ("strategy", "on_bar raised ValueError: a strategy's own mistake")
     assert "Traceback" in failure["detail"]
     assert why(node) == "failure"
-    assert len(venue.standing().orders) > 4, "it has traded"
+    assert len(venue.ledger_state().orders) > 4, "it has traded"
     assert flattened(node).flat
     assert open_at(venue) == FLAT
 
@@ -539,7 +539,7 @@ def test_no_engine_of_a_run_repeats_an_order_id(venue: VenueProcess, engine: Sta
     seconds = [{name.split("-")[2] for name in found} for found in ours]
     assert seconds[0] & seconds[1], "they were to meet in a second"
     assert not ours[0] & ours[1]
-    sent = [order["client_order_id"] for order in venue.standing().orders.values()]
+    sent = [order["client_order_id"] for order in venue.ledger_state().orders.values()]
     assert len(sent) == len(set(sent))
 
 

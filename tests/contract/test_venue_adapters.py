@@ -38,7 +38,7 @@ class Talk:
     started: Line
     stands: dict[str, Any]
     """The depth when the market had come to rest."""
-    at_rest: Line
+    locked_ledger: Line
     book: Line
     depth: dict[str, Any]
     klines: list[list[Any]]
@@ -47,7 +47,7 @@ class Talk:
     candles: list[Candle]
 
     def told(self, what: str, **more: Any) -> list[Line]:
-        return [line for line in self.lines if line["what"] == what and all(line.get(key) == more[key] for key in more)]
+        return [line for line in self.lines if line["kind"] == what and all(line.get(key) == more[key] for key in more)]
 
     def order(self, id: str, event: str) -> Line:
         """The one time that this happened to that order."""
@@ -83,16 +83,16 @@ def talk(sample_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Talk:
         _trade(node)
         candles = [candle for candle, _ in zip(venue.candles(), range(MINUTES), strict=False)]
         node.wait("bar", ts_event=close_ns(candles[-1]))
-        stands = venue.ask("/fapi/v1/depth", signed=False, symbol="BTCUSDT", limit=20)
+        stands = venue.get("/fapi/v1/depth", signed=False, symbol="BTCUSDT", limit=20)
         node.place("IOC-PART", "SELL", "15.000", kind="limit", price=stands["bids"][0][0], in_force="IOC")
         until(node, "IOC-PART", "OrderExpired")
-        depth = venue.ask("/fapi/v1/depth", signed=False, symbol="BTCUSDT", limit=20)
-        klines = venue.ask("/fapi/v1/klines", signed=False, symbol="BTCUSDT", interval="1m", limit=MINUTES)
-        at_rest, book = _settled(node, venue), _book(node, depth)
+        depth = venue.get("/fapi/v1/depth", signed=False, symbol="BTCUSDT", limit=20)
+        klines = venue.get("/fapi/v1/klines", signed=False, symbol="BTCUSDT", interval="1m", limit=MINUTES)
+        locked_ledger, book = _settled(node, venue), _book(node, depth)
         node.stop()
         venue.stop()
         audit = venue.audit()
-        return Talk(node.lines, started, stands, at_rest, book, depth, klines, venue.events(), audit, candles)
+        return Talk(node.lines, started, stands, locked_ledger, book, depth, klines, venue.events(), audit, candles)
 
 
 def _trade(node: NodeProcess) -> None:
@@ -135,7 +135,7 @@ def _trade(node: NodeProcess) -> None:
 
 def _settled(node: NodeProcess, venue: VenueProcess) -> Line:
     """What the node has once it knows all that the ledger has."""
-    last = max(venue.standing().trades)
+    last = max(venue.ledger_state().trades)
     node.wait("order", event="OrderFilled", trade_id=str(last))
     return node.state()
 
@@ -298,8 +298,8 @@ def test_the_nodes_fills_are_the_ledgers(talk: Talk) -> None:
 
 
 def test_open_orders_position_and_balance_of_the_node_are_the_ledgers(talk: Talk) -> None:
-    assert differences(talk.at_rest, talk.ledger) == []
-    assert "RESTS" in talk.at_rest["open"]
+    assert differences(talk.locked_ledger, talk.ledger) == []
+    assert "RESTS" in talk.locked_ledger["open"]
     assert talk.ledger.position < 0
 
 
@@ -326,9 +326,9 @@ def test_orders_go_over_the_trading_socket_and_by_http_while_it_is_down(served: 
         with NodeProcess(endpoints, tmp_path / "node.log") as node:
             node.wait("socket", endpoint=TRADING, state="CONNECTED")
             node.wait("ready")
-            silent = trading.heard_bytes
+            silent = trading.received_bytes
             trade_once(node, "OVER-SOCKET")
-            assert trading.heard_bytes > silent
+            assert trading.received_bytes > silent
             assert order_requests(rest) == []
 
             trading.cut()
@@ -337,7 +337,7 @@ def test_orders_go_over_the_trading_socket_and_by_http_while_it_is_down(served: 
             assert order_requests(rest) == ["POST", "PUT", "DELETE"]
 
             seen = len(node.lines)
-            trading.mend()
+            trading.restore()
             node.wait("socket", endpoint=TRADING, state="CONNECTED", after=seen)
             trade_once(node, "OVER-SOCKET-AGAIN")
             assert order_requests(rest) == ["POST", "PUT", "DELETE"]
@@ -358,7 +358,7 @@ def test_orders_go_by_http_when_the_trading_socket_is_not_wanted(served: VenuePr
             trade_once(node, "NO-SOCKET")
             node.stop()
         assert order_requests(rest) == ["POST", "PUT", "DELETE"]
-        assert trading.heard_bytes == 0
+        assert trading.received_bytes == 0
 
 
 def trade_once(node: NodeProcess, id: str) -> None:

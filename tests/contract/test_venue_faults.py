@@ -36,7 +36,7 @@ from tests.drivers.venue_client import (
     Frame,
     Refused,
     Socket,
-    VenueChild,
+    SteppedVenue,
     VenueClient,
     now_ms,
     order,
@@ -57,7 +57,7 @@ LASTING = [name for name, fault in FAULTS.items() if not fault.is_immediate]
 class Stand:
     """A venue whose market runs, its door, and a client of it."""
 
-    venue: VenueChild
+    venue: SteppedVenue
     venue_control: ControlClient
     client: VenueClient
     log: EventLog
@@ -71,9 +71,9 @@ class Stand:
 
 
 @pytest.fixture(scope="module")
-def venue(sample_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[VenueChild]:
+def venue(sample_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SteppedVenue]:
     folder = tmp_path_factory.mktemp("faults")
-    with VenueChild(sample_home, folder, speed=SPEED, ticks=TICKS, start="now", pace="clock") as venue:
+    with SteppedVenue(sample_home, folder, speed=SPEED, ticks=TICKS, start="now", pace="clock") as venue:
         yield venue
         log = EventLog(venue.ledger)
         assert log.of("bug") == []
@@ -84,17 +84,17 @@ def venue(sample_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 
 @pytest.fixture(scope="module")
-def before(venue: VenueChild) -> dict[str, Any]:
+def before(venue: SteppedVenue) -> dict[str, Any]:
     return transcript(venue)
 
 
 @pytest.fixture(scope="module")
-def log(venue: VenueChild) -> EventLog:
+def log(venue: SteppedVenue) -> EventLog:
     return EventLog(venue.ledger)
 
 
 @pytest.fixture
-def stand(venue: VenueChild, log: EventLog, before: dict[str, Any]) -> Iterator[Stand]:
+def stand(venue: SteppedVenue, log: EventLog, before: dict[str, Any]) -> Iterator[Stand]:
     with ControlClient(venue.ledger, TOKEN) as venue_control, venue.client() as client:
         client.get("/fapi/v1/ping")  # its connection is open from here on
         yield Stand(venue, venue_control, client, log, before)
@@ -107,10 +107,10 @@ def stand(venue: VenueChild, log: EventLog, before: dict[str, Any]) -> Iterator[
 def closes(stand: Stand) -> None:
     sockets = three_sockets(stand.client)
     stand.venue_control.request("start", fault="close", terms={"which": "user", "code": 4001})
-    assert sockets["user"].closed() == 4001
+    assert sockets["user"].wait_closed() == 4001
     assert all(answers_ping(sockets[kind]) for kind in ("market", "trading"))
     stand.venue_control.request("start", fault="close")
-    assert [sockets[kind].closed() for kind in ("market", "trading")] == [1001, 1001]
+    assert [sockets[kind].wait_closed() for kind in ("market", "trading")] == [1001, 1001]
 
 
 def resets(stand: Stand) -> None:
@@ -131,7 +131,7 @@ def refuses(stand: Stand) -> None:
         with pytest.raises(Refused) as refused:
             stand.client.user_stream()
         assert (refused.value.status, refused.value.body["code"]) == (503, -1008)
-        stand.client.stream(TRADES).event("aggTrade")
+        stand.client.stream(TRADES).read_event("aggTrade")
         assert stand.client.trading().call("ping")["status"] == 200
     with active_fault(stand.venue_control, "refuse"), active_fault(stand.venue_control, "refuse", seconds=0.05) as shorter:
         stand.log.fault_end(shorter)
@@ -149,8 +149,8 @@ def is_silent(stand: Stand) -> None:
         until_pong(market)
         stand.market_moves()
         market.ping(b"once more")
-        assert market.frame() == Frame(PONG, b"once more")
-    assert market.event("aggTrade")
+        assert market.read_frame() == Frame(PONG, b"once more")
+    assert market.read_event("aggTrade")
     with active_fault(stand.venue_control, "silence", stream=TRADES):
         until_pong(market)
         found = Counter(event["e"] for event in islice(iter(market.next, None), 100))
@@ -162,12 +162,12 @@ def is_silent(stand: Stand) -> None:
         stand.market_moves()
         assert not readable(market)
         assert answers_ping(sockets["user"])
-    assert market.event("aggTrade")
+    assert market.read_event("aggTrade")
 
 
 def is_late(stand: Stand) -> None:
     late = stand.client.stream(TRADES, QUOTES)
-    late.event("aggTrade")
+    late.read_event("aggTrade")
     with active_fault(stand.venue_control, "delay", ms=1_500), active_fault(stand.venue_control, "delay", ms=700, which="market"):
         begun = now_ms()
         found = [event for event in timed(late, 200) if event["E"] > begun]
@@ -178,7 +178,7 @@ def is_late(stand: Stand) -> None:
 
 def jitters(stand: Stand) -> None:
     socket = stand.client.stream(TRADES)
-    trade = socket.event("aggTrade")["a"]
+    trade = socket.read_event("aggTrade")["a"]
     with active_fault(stand.venue_control, "jitter", ms=2_000):
         found = timed(socket, 200)
         assert [event["a"] for event in found] == list(range(trade + 1, trade + 201))
@@ -189,7 +189,7 @@ def jitters(stand: Stand) -> None:
 
 def duplicates(stand: Stand) -> None:
     socket = stand.client.stream(TRADES)
-    socket.event("aggTrade")
+    socket.read_event("aggTrade")
     with active_fault(stand.venue_control, "duplicate"):
         until_pong(socket)
         numbers = [socket.next()["a"] for _ in range(20)]
@@ -198,21 +198,21 @@ def duplicates(stand: Stand) -> None:
 
 def reorders(stand: Stand) -> None:
     socket = stand.client.stream(TRADES)
-    trade = socket.event("aggTrade")["a"]
+    trade = socket.read_event("aggTrade")["a"]
     with active_fault(stand.venue_control, "reorder"):
         numbers = [trade]
         while numbers[-1] >= trade:
             trade = numbers[-1]
-            numbers.append(socket.event("aggTrade")["a"])
+            numbers.append(socket.read_event("aggTrade")["a"])
         assert numbers[-2] == numbers[-1] + 1
-        after = [socket.event("aggTrade")["a"] for _ in range(10)]
+        after = [socket.read_event("aggTrade")["a"] for _ in range(10)]
         first = numbers[-2] + 1
         assert after == [number for pair in range(first, first + 10, 2) for number in (pair + 1, pair)]
 
 
 def drops(stand: Stand) -> None:
     socket = stand.client.stream(TRADES)
-    first = socket.event("aggTrade")["a"]
+    first = socket.read_event("aggTrade")["a"]
     with active_fault(stand.venue_control, "drop", stream=TRADES, count=7):
         numbers = [first, *(socket.next()["a"] for _ in range(60))]
     assert sorted(after - before for before, after in pairwise(numbers))[-2:] == [1, 8]
@@ -220,7 +220,7 @@ def drops(stand: Stand) -> None:
 
 def breaks_the_chain(stand: Stand) -> None:
     sockets = [stand.client.stream(DEPTH), stand.client.stream("btcusdt@depth@100ms")]
-    chain = [[socket.event("depthUpdate")] for socket in sockets]
+    chain = [[socket.read_event("depthUpdate")] for socket in sockets]
     with active_fault(stand.venue_control, "depth-gap", count=3):
         for socket, found in zip(sockets, chain, strict=True):
             found += [socket.next() for _ in range(20)]
@@ -232,7 +232,7 @@ def is_stale(stand: Stand) -> None:
 
     def ahead() -> int:
         """By how much the book that is asked for is ahead of its stream; negative: behind."""
-        pushed = socket.event("depthUpdate")["u"]
+        pushed = socket.read_event("depthUpdate")["u"]
         return int(stand.client.get("/fapi/v1/depth", symbol="BTCUSDT", limit=5)["lastUpdateId"] - pushed)
 
     assert ahead() >= 0
@@ -244,16 +244,16 @@ def garbles(stand: Stand) -> None:
     sockets = three_sockets(stand.client)
     with active_fault(stand.venue_control, "garbage"):
         until_pong(sockets["market"])
-        assert {sockets["market"].frame() for _ in range(20)} == {Frame(TEXT, b'{"e":"bookTicker",')}
+        assert {sockets["market"].read_frame() for _ in range(20)} == {Frame(TEXT, b'{"e":"bookTicker",')}
     with active_fault(stand.venue_control, "garbage", which="user", text="<html>"):
         stand.client.place("BUY", "0.010").assert_ok()
-        assert sockets["user"].frame() == Frame(TEXT, b"<html>")
-        assert json.loads(stand.client.stream(TRADES).frame().data)["e"] == "aggTrade"
+        assert sockets["user"].read_frame() == Frame(TEXT, b"<html>")
+        assert json.loads(stand.client.stream(TRADES).read_frame().data)["e"] == "aggTrade"
 
 
 def turns_types(stand: Stand) -> None:
     socket = stand.client.stream(TRADES)
-    plain = socket.event("aggTrade")
+    plain = socket.read_event("aggTrade")
     with active_fault(stand.venue_control, "wrong-types"):
         until_pong(socket)
         turned = socket.next()
@@ -287,17 +287,17 @@ def answers_with_a_status(stand: Stand) -> None:
     trading = client.trading()
     for status, code in {429: -1003, 418: -1003, 500: -1000, 502: -1000, 503: -1000, 504: -1000}.items():
         with active_fault(stand.venue_control, "http", status=status, path="/fapi/v1/time", retry_after=7):
-            answer = client.ask("GET", "/fapi/v1/time")
-            assert (answer.refused, answer.headers["retry-after"]) == ((status, code), "7")
-            assert client.ask("GET", "/fapi/v1/ping").status == 200
+            answer = client.request("GET", "/fapi/v1/time")
+            assert (answer.error, answer.headers["retry-after"]) == ((status, code), "7")
+            assert client.request("GET", "/fapi/v1/ping").status == 200
             told = trading.call("time")
             assert (told["status"], told["error"]["code"]) == (status, code)
             assert told["error"]["data"]["retryAfter"] - told["error"]["data"]["serverTime"] == 7_000
     with active_fault(stand.venue_control, "http", status=503, method="POST", path=ORDER, count=2):
-        assert client.ask("GET", "/fapi/v1/time").status == 200
+        assert client.request("GET", "/fapi/v1/time").status == 200
         assert [client.place("BUY", "0.010").status for _ in range(3)] == [503, 503, 200]
     with active_fault(stand.venue_control, "http", status=503):
-        answer = client.ask("GET", "/fapi/v1/ping")
+        answer = client.request("GET", "/fapi/v1/ping")
         assert (answer.status, "retry-after" in answer.headers) == (503, False)
 
 
@@ -306,7 +306,7 @@ def hangs(stand: Stand) -> None:
         with active_fault(stand.venue_control, "hang", path="/fapi/v1/order"):
             asked = ask_only(other, "POST", ORDER, **order("BUY", "0.010", "30000.0", newClientOrderId="hangs"))
             trading = stand.client.trading()
-            trading.request("order.place", **order("BUY", "0.010", "30000.0", newClientOrderId="hangs-too"))
+            trading.send_request("order.place", **order("BUY", "0.010", "30000.0", newClientOrderId="hangs-too"))
             stand.market_moves()
             assert stand.client.open_orders() == []
             assert not readable(asked)
@@ -325,17 +325,17 @@ def is_skewed(stand: Stand) -> None:
             until_pong(socket)
             assert abs(socket.next()["E"] - now_ms() - ms) < LATE_MS
             early = client.place("BUY", "0.010", "30000.0")
-            assert early.refused == (400, -1021)
+            assert early.error == (400, -1021)
             client.place("BUY", "0.010", "30000.0", timestamp=now_ms() + ms).assert_ok()
 
 
 def rejects(stand: Stand) -> None:
     client = stand.client
-    resting = client.place("BUY", "0.010", "30000.0").found["orderId"]
+    resting = client.place("BUY", "0.010", "30000.0").answer["orderId"]
     trading = client.trading()
     for code, status in {-2010: 400, -2019: 400, -2027: 400, -4108: 400, -1008: 503}.items():
         with active_fault(stand.venue_control, "reject-orders", code=code):
-            assert client.place("BUY", "0.010").refused == (status, code)
+            assert client.place("BUY", "0.010").error == (status, code)
             told = trading.call("order.place", **order("BUY", "0.010"))
             assert (told["status"], told["error"]["code"]) == (status, code)
             client.modify(resting, "BUY", "0.010", f"{30000 + code % 97}.0").assert_ok()
@@ -350,9 +350,9 @@ def swallows(stand: Stand) -> None:
     with stand.venue.client() as other:
         with active_fault(stand.venue_control, "swallow-ack", method="POST"):
             asked = ask_only(other, "POST", ORDER, **order("BUY", "0.010", "30000.0", newClientOrderId="unanswered"))
-            user.event("ORDER_TRADE_UPDATE", c="unanswered", x="NEW")
-            trading.request("order.place", **order("BUY", "0.010", "30000.0", newClientOrderId="unanswered-too"))
-            user.event("ORDER_TRADE_UPDATE", c="unanswered-too", x="NEW")
+            user.read_event("ORDER_TRADE_UPDATE", c="unanswered", x="NEW")
+            trading.send_request("order.place", **order("BUY", "0.010", "30000.0", newClientOrderId="unanswered-too"))
+            user.read_event("ORDER_TRADE_UPDATE", c="unanswered-too", x="NEW")
             stand.market_moves()
             assert not readable(asked)
             assert not readable(trading)
@@ -367,33 +367,33 @@ def swallows(stand: Stand) -> None:
 def tells_late(stand: Stand) -> None:
     client, user, chosen = stand.client, stand.client.user_stream(), keys_chosen(stand.client)
     with active_fault(stand.venue_control, "late-fill", ms=1_200):
-        taken = client.place("BUY", "0.010", newOrderRespType="RESULT").found
+        taken = client.place("BUY", "0.010", newOrderRespType="RESULT").answer
         assert taken["status"] == "FILLED"
-        later = client.place("BUY", "0.010", "30000.0").found["orderId"]
-        events = user.until(lambda event: event["e"] == "ORDER_TRADE_UPDATE" and event["o"]["x"] == "TRADE")
+        later = client.place("BUY", "0.010", "30000.0").answer["orderId"]
+        events = user.read_until(lambda event: event["e"] == "ORDER_TRADE_UPDATE" and event["o"]["x"] == "TRADE")
         told = [(event["o"]["i"], event["o"]["x"]) for event in events if event["e"] == "ORDER_TRADE_UPDATE"]
         assert told == [(taken["orderId"], "NEW"), (later, "NEW"), (taken["orderId"], "TRADE")]
         assert now_ms() - events[-1]["E"] >= 1_200
         for opened in chosen:
             assert [(order["i"], order["x"]) for order in orders_until(opened, taken["orderId"], "TRADE")] == told
     with active_fault(stand.venue_control, "late-fill", ms=600_000):
-        taken = client.place("SELL", "0.010", newOrderRespType="RESULT").found
-    user.event("ORDER_TRADE_UPDATE", i=taken["orderId"], x="TRADE")
+        taken = client.place("SELL", "0.010", newOrderRespType="RESULT").answer
+    user.read_event("ORDER_TRADE_UPDATE", i=taken["orderId"], x="TRADE")
 
 
 def tells_twice(stand: Stand) -> None:
     client, user, chosen = stand.client, stand.client.user_stream(), keys_chosen(stand.client)
     with active_fault(stand.venue_control, "duplicate-fill"):
-        number = client.place("BUY", "0.010").found["orderId"]
-        last = client.place("BUY", "0.010", "30000.0", newClientOrderId="last").found["orderId"]
+        number = client.place("BUY", "0.010").answer["orderId"]
+        last = client.place("BUY", "0.010", "30000.0", newClientOrderId="last").answer["orderId"]
         for opened in chosen:
             of_fills = Counter(order["t"] for order in orders_until(opened, last, "NEW") if order["x"] == "TRADE")
             assert set(of_fills.values()) == {2}
-        events = user.until(lambda event: event["e"] == "ORDER_TRADE_UPDATE" and event["o"]["c"] == "last")
+        events = user.read_until(lambda event: event["e"] == "ORDER_TRADE_UPDATE" and event["o"]["c"] == "last")
     told = Counter(json.dumps(event) for event in events)
     times_of = {(json.loads(text).get("o") or {}).get("x"): times for text, times in told.items()}
     assert times_of == {"NEW": 1, "TRADE": 2, None: 1}
-    fills = client.sign("GET", "/fapi/v1/userTrades", symbol="BTCUSDT", orderId=number).found
+    fills = client.signed_request("GET", "/fapi/v1/userTrades", symbol="BTCUSDT", orderId=number).answer
     assert {json.loads(text)["o"]["t"] for text, times in told.items() if times == 2} == {fill["id"] for fill in fills}
     assert client.position()["positionAmt"] == "0.010"
 
@@ -401,7 +401,7 @@ def tells_twice(stand: Stand) -> None:
 def trades_elsewhere(stand: Stand) -> None:
     client, user = stand.client, stand.client.user_stream()
     stand.venue_control.request("start", fault="external-trade", terms={"side": "SELL", "quantity": "0.025"})
-    events = user.until(lambda event: event["e"] == "ORDER_TRADE_UPDATE" and event["o"]["X"] == "FILLED")
+    events = user.read_until(lambda event: event["e"] == "ORDER_TRADE_UPDATE" and event["o"]["X"] == "FILLED")
     told, account = events[-1]["o"], [event for event in events if event["e"] == "ACCOUNT_UPDATE"]
     assert (told["S"], told["q"], told["o"]) == ("SELL", "0.025", "MARKET")
     assert account[-1]["a"]["P"][0]["pa"] == "-0.025"
@@ -412,12 +412,12 @@ def trades_elsewhere(stand: Stand) -> None:
 
 def halts(stand: Stand) -> None:
     client, socket = stand.client, stand.client.stream(TRADES)
-    resting = client.place("BUY", "0.010", "30000.0").found["orderId"]
+    resting = client.place("BUY", "0.010", "30000.0").answer["orderId"]
     for status in ("HALT", "BREAK", "SETTLING", "CLOSE"):
         with active_fault(stand.venue_control, "halt", status=status):
             assert client.get("/fapi/v1/exchangeInfo")["symbols"][0]["status"] == status
-            assert client.place("BUY", "0.010").refused[1] == -4108
-            assert socket.event("aggTrade")
+            assert client.place("BUY", "0.010").error[1] == -4108
+            assert socket.read_event("aggTrade")
     with active_fault(stand.venue_control, "halt"):
         client.cancel(resting).assert_ok()
 
@@ -467,7 +467,7 @@ def test_a_fault_has_its_effect_while_it_is_held_and_none_afterwards(stand: Stan
 
 def keys_chosen(client: VenueClient) -> list[Socket]:
     """Market sockets that have chosen the listen key by message: events as they are, and in envelopes."""
-    key = client.ask("POST", LISTEN_KEY).found["listenKey"]
+    key = client.request("POST", LISTEN_KEY).answer["listenKey"]
     sockets = [client.stream(TRADES), client.combined(TRADES)]
     for opened in sockets:
         opened.subscribe(key)
@@ -488,7 +488,7 @@ def orders_until(socket: Socket, order_id: int, kind: str) -> list[dict[str, Any
 def three_sockets(client: VenueClient) -> dict[str, Socket]:
     """One of each kind, each in use."""
     market, user, trading = client.stream(TRADES, QUOTES, BARS), client.user_stream(), client.trading()
-    market.event("aggTrade")
+    market.read_event("aggTrade")
     assert trading.call("ping")["status"] == 200
     return {"market": market, "user": user, "trading": trading}
 
@@ -497,7 +497,7 @@ def until_pong(socket: Socket) -> None:
     """Read what was sent before now."""
     mark = os.urandom(8)
     socket.ping(mark)
-    while socket.frame() != Frame(PONG, mark):
+    while socket.read_frame() != Frame(PONG, mark):
         pass
 
 
@@ -509,7 +509,7 @@ def answers_ping(socket: Socket) -> bool:
 def time_of_silence(socket: Socket) -> None:
     """Read until nothing has come for a while."""
     while readable(socket):
-        socket.frame()
+        socket.read_frame()
 
 
 def readable(of: Socket | socket.socket, seconds: float = 0.3) -> bool:
@@ -531,7 +531,7 @@ def timed(socket: Socket, number: int) -> list[dict[str, Any]]:
 
 def in_order(socket: Socket) -> None:
     """The trades that come next are those that follow each other."""
-    numbers = [socket.event("aggTrade")["a"] for _ in range(20)]
+    numbers = [socket.read_event("aggTrade")["a"] for _ in range(20)]
     assert numbers == list(range(numbers[0], numbers[0] + 20))
 
 
@@ -568,7 +568,7 @@ def shape(value: Any) -> Any:
     return type(value).__name__
 
 
-def transcript(venue: VenueChild) -> dict[str, Any]:
+def transcript(venue: SteppedVenue) -> dict[str, Any]:
     """What a client and the venue say to each other, without the figures; those are looked at here."""
     with venue.client() as client:
         client.flatten()
@@ -576,7 +576,7 @@ def transcript(venue: VenueChild) -> dict[str, Any]:
             "requests": _requests(client),
             "orders": _orders(client),
             "streams": _streams(client),
-            "refused": client.ask("GET", "/fapi/v1/nowhere").refused,
+            "refused": client.request("GET", "/fapi/v1/nowhere").error,
         }
 
 
@@ -592,15 +592,15 @@ def _requests(client: VenueClient) -> list[Any]:
 def _orders(client: VenueClient) -> list[Any]:
     """An order that rests and is canceled, one that takes, one back."""
     user, trading = client.user_stream(), client.trading()
-    resting = client.place("BUY", "0.010", "30000.0").found
-    canceled = client.cancel(resting["orderId"]).found
+    resting = client.place("BUY", "0.010", "30000.0").answer
+    canceled = client.cancel(resting["orderId"]).answer
     answers = [resting, canceled]
     for side in ("BUY", "SELL"):
         answer = trading.call("order.place", **order(side, "0.010"))
         assert answer["status"] == 200, answer
         answers.append(answer["result"])
     last = answers[-1]["orderId"]
-    found = user.until(lambda event: "o" in event and (event["o"]["i"], event["o"]["X"]) == (last, "FILLED"))
+    found = user.read_until(lambda event: "o" in event and (event["o"]["i"], event["o"]["X"]) == (last, "FILLED"))
     events = [event for event in found if event["e"] == "ORDER_TRADE_UPDATE"]
     until_pong(user)
     assert all(now_ms() - event["E"] < LATE_MS for event in events)
@@ -614,7 +614,7 @@ def _orders(client: VenueClient) -> list[Any]:
 
 def _streams(client: VenueClient) -> dict[str, Any]:
     socket = client.stream(TRADES, QUOTES, BARS, DEPTH)
-    assert socket.ask("LIST_SUBSCRIPTIONS")["result"] == sorted((TRADES, QUOTES, BARS, DEPTH))
+    assert socket.request("LIST_SUBSCRIPTIONS")["result"] == sorted((TRADES, QUOTES, BARS, DEPTH))
     events: list[Any] = []
     wanted = Counter({"aggTrade": 15, "bookTicker": 15, "closed": 1, "depthUpdate": 3})
     while wanted.total():
@@ -689,7 +689,7 @@ def test_however_a_fault_ends_the_venue_is_as_before(stand: Stand, name: str, wh
     expected = stand.before
     with stand.venue.client() as client:
         witness = client.stream(TRADES)
-        witness.event("aggTrade")
+        witness.read_event("aggTrade")
         number = WAYS[why](stand, name)
         assert stand.log.fault_end(number)["reason"] == ("client disconnected" if "client" in why else why)
         assert stand.venue_control.request("held") == []
@@ -750,7 +750,7 @@ def pause(dice: random.Random) -> None:
 class Restless:
     """A client that goes on, whatever the venue does to it, while the block lasts."""
 
-    def __init__(self, venue: VenueChild, habit: Callable[[VenueClient], None]) -> None:
+    def __init__(self, venue: SteppedVenue, habit: Callable[[VenueClient], None]) -> None:
         self._venue = venue
         self._habit = habit
         self._over = threading.Event()
@@ -776,25 +776,25 @@ def watches(client: VenueClient) -> None:
     socket = client.stream(TRADES, QUOTES, BARS, DEPTH)
     socket._socket.settimeout(0.2)
     for _ in range(500):
-        socket.frame()
+        socket.read_frame()
 
 
 def watches_its_account(client: VenueClient) -> None:
     socket = client.user_stream()
     socket._socket.settimeout(0.2)
     for _ in range(20):
-        socket.frame()
+        socket.read_frame()
 
 
 def trades(client: VenueClient) -> None:
     client.place("BUY", "0.010")
     client.place("SELL", "0.010")
-    client.sign("DELETE", "/fapi/v1/allOpenOrders", symbol="BTCUSDT")
+    client.signed_request("DELETE", "/fapi/v1/allOpenOrders", symbol="BTCUSDT")
 
 
 def test_effects_add_up(stand: Stand) -> None:
     socket = stand.client.stream(TRADES, QUOTES)
-    socket.event("aggTrade")
+    socket.read_event("aggTrade")
     with (
         active_fault(stand.venue_control, "delay", ms=1_200),
         active_fault(stand.venue_control, "duplicate", stream=TRADES),
@@ -810,11 +810,11 @@ def test_effects_add_up(stand: Stand) -> None:
         assert Counter(numbers).most_common(1)[0][1] == 2
     socket = stand.client.stream(BARS)
     with active_fault(stand.venue_control, "wrong-types"), active_fault(stand.venue_control, "broken-ohlc"):
-        broken = socket.until(lambda event: event["k"]["h"] < event["k"]["l"])[-1]["k"]
+        broken = socket.read_until(lambda event: event["k"]["h"] < event["k"]["l"])[-1]["k"]
         assert (type(broken["h"]), broken["x"]) == (float, 1)
     with active_fault(stand.venue_control, "garbage", text="null"), active_fault(stand.venue_control, "wrong-types"):
         until_pong(socket)
-        assert socket.frame() == Frame(TEXT, b"null")
+        assert socket.read_frame() == Frame(TEXT, b"null")
 
 
 # What is chosen.
@@ -825,15 +825,15 @@ def test_the_seed_chooses(sample_home: Path, tmp_path: Path) -> None:
         """Which of the first trades were garbled, of a venue that begins anew; for each of two clients."""
         folder = tmp_path / str(next(lives))
         with (
-            VenueChild(sample_home, folder, ticks=20) as venue,
+            SteppedVenue(sample_home, folder, ticks=20) as venue,
             ControlClient(venue.ledger, TOKEN) as venue_control,
             venue.client() as client,
             venue.client() as other,
         ):
             venue_control.request("start", fault="garbage", terms={"seed": seed, "share": 0.5, "stream": TRADES, "text": "0"})
             sockets = [client.stream(TRADES), other.stream(TRADES, QUOTES)]
-            sockets[0].ask("LIST_SUBSCRIPTIONS")
-            sockets[1].ask("LIST_SUBSCRIPTIONS")
+            sockets[0].request("LIST_SUBSCRIPTIONS")
+            sockets[1].request("LIST_SUBSCRIPTIONS")
             client.stream(BARS)
             found = []
             for socket in sockets:
@@ -873,8 +873,8 @@ def test_the_event_log_has_the_begin_and_the_end_of_every_fault(stand: Stand) ->
     for name, number in numbers.items():
         first, last = [line for line in lines if line["number"] == number]
         stamps = ["event", "fault", "monotonic_s", "number", "terms", "time"]
-        assert sorted(first.keys() - {"left_out"}) == stamps
-        assert sorted(last.keys() - {"left_out"}) == sorted({*stamps, "reason"} - {"terms"})
+        assert sorted(first.keys() - {"dropped"}) == stamps
+        assert sorted(last.keys() - {"dropped"}) == sorted({*stamps, "reason"} - {"terms"})
         assert (first["event"], last["event"]) == ("fault begun", "fault ended")
         assert (first["fault"], last["fault"]) == (name, name)
         assert first["terms"] == FAULTS[name].terms(**given.get(name, {})).model_dump()
@@ -1015,7 +1015,7 @@ def test_the_door_cannot_be_reached_by_the_exchanges_port(stand: Stand) -> None:
     ):
         for method in ("GET", "POST"):
             answer = client.send(method, path, body=json.dumps(asked) if method == "POST" else None)
-            assert answer.refused == (404, -5000)
+            assert answer.error == (404, -5000)
     for opened in (client.stream(), client.trading(), client.user_stream()):
         opened.send(asked)
         until_pong(opened)
@@ -1056,7 +1056,7 @@ def _children(pid: int) -> list[int]:
 
 
 def test_a_venue_that_was_killed_comes_back_without_its_faults(sample_home: Path, tmp_path: Path) -> None:
-    with VenueChild(sample_home, tmp_path, speed=SPEED, ticks=TICKS, start="now", pace="clock") as venue:
+    with SteppedVenue(sample_home, tmp_path, speed=SPEED, ticks=TICKS, start="now", pace="clock") as venue:
         expected = transcript(venue)
         with ControlClient(venue.ledger, TOKEN) as venue_control:
             for name in LASTING:
@@ -1076,7 +1076,7 @@ def test_a_venue_that_was_killed_comes_back_without_its_faults(sample_home: Path
 
 
 def test_a_venue_that_is_stopped_ends_its_faults_first(sample_home: Path, tmp_path: Path) -> None:
-    with VenueChild(sample_home, tmp_path, speed=SPEED, ticks=TICKS, start="now", pace="clock") as venue:
+    with SteppedVenue(sample_home, tmp_path, speed=SPEED, ticks=TICKS, start="now", pace="clock") as venue:
         with ControlClient(venue.ledger, TOKEN) as venue_control, venue.client() as client:
             client.get("/fapi/v1/ping")
             for name in LASTING:

@@ -12,27 +12,27 @@ from opslab.runs.processes.venue_control_client import ControlClient
 from tests.drivers.control_client import TOKEN, EventLog, active_fault
 from tests.drivers.node_process import NodeProcess
 from tests.drivers.tc import wait_until
-from tests.drivers.venue_client import VenueChild
+from tests.drivers.venue_client import SteppedVenue
 from tests.oracles.ledger_state import differences
 
 MINUTE_NS = MINUTE_MS * 1_000_000
 NOT_ACKNOWLEDGED = "candle not acknowledged"
 
 
-def first_close_ns(venue: VenueChild) -> int:
+def first_close_ns(venue: SteppedVenue) -> int:
     return (next(iter(venue.candles())).open_ms + MINUTE_MS - 1) * 1_000_000
 
 
 class Control:
     """Tells the venue of each bar that the node has told; which candle it is, it reads from the bar."""
 
-    def __init__(self, venue: VenueChild, node: NodeProcess) -> None:
+    def __init__(self, venue: SteppedVenue, node: NodeProcess) -> None:
         self.venue = venue
         self.node = node
         self._first_ns = first_close_ns(venue)
 
     def numbers(self) -> list[int]:
-        return [(bar["ts_event"] - self._first_ns) // MINUTE_NS + 1 for bar in self.node.told("bar")]
+        return [(bar["ts_event"] - self._first_ns) // MINUTE_NS + 1 for bar in self.node.lines_of("bar")]
 
     def reach(self, number: int) -> None:
         """Word by word until the node has that bar."""
@@ -47,9 +47,9 @@ class Control:
         self.venue._child.send({"handled": number})
 
 
-def paced(home: Path, folder: Path, **changes: Any) -> VenueChild:
+def paced(home: Path, folder: Path, **changes: Any) -> SteppedVenue:
     """At full speed, each candle behind word of the one before."""
-    return VenueChild(home, folder, speed=None, ticks=10, start="kline", **changes)
+    return SteppedVenue(home, folder, speed=None, ticks=10, start="kline", **changes)
 
 
 def test_a_candle_waits_for_word_of_the_one_before(sample_home: Path, tmp_path: Path) -> None:
@@ -73,7 +73,7 @@ def test_a_candle_waits_for_word_of_the_one_before(sample_home: Path, tmp_path: 
 
 def test_a_lost_candle_holds_the_market_up_for_its_time_only(sample_home: Path, tmp_path: Path) -> None:
     with (
-        paced(sample_home, tmp_path, word_seconds=0.5) as venue,
+        paced(sample_home, tmp_path, bar_done_timeout_seconds=0.5) as venue,
         NodeProcess(venue.endpoints, tmp_path / "node.log") as node,
     ):
         control = Control(venue, node)
@@ -90,7 +90,7 @@ def test_a_lost_candle_holds_the_market_up_for_its_time_only(sample_home: Path, 
 
 def test_a_venue_that_was_killed_comes_back_and_the_node_by_itself(sample_home: Path, tmp_path: Path) -> None:
     """Same port, same key, same account: nobody but the venue is started again, and the replay goes on."""
-    with paced(sample_home, tmp_path, word_seconds=2.0) as venue:
+    with paced(sample_home, tmp_path, bar_done_timeout_seconds=2.0) as venue:
         with NodeProcess(venue.endpoints, tmp_path / "node.log", checks=True) as node:
             control = Control(venue, node)
             control.reach(10)
@@ -113,7 +113,7 @@ def test_a_venue_that_was_killed_comes_back_and_the_node_by_itself(sample_home: 
             assert sum(lost) <= 1
             node.place("CLOSES", "SELL", "0.050", reduce_only=True)
             node.wait("order", client_order_id="CLOSES", event="OrderFilled")
-            assert differences(node.state(), venue.standing()) == []
+            assert differences(node.state(), venue.ledger_state()) == []
             assert "RESTS" in node.state()["open"]
             node.stop()
         assert venue.audit().proven
@@ -124,7 +124,7 @@ def test_the_node_learns_that_the_venue_has_made_it_flat(
     sample_home: Path, tmp_path: Path, faults: tuple[str, ...]
 ) -> None:
     with (
-        VenueChild(sample_home, tmp_path, speed=60.0, pace="clock") as venue,
+        SteppedVenue(sample_home, tmp_path, speed=60.0, pace="clock") as venue,
         NodeProcess(venue.endpoints, tmp_path / "node.log") as node,
         ControlClient(venue.ledger, TOKEN) as venue_control,
     ):
@@ -140,7 +140,7 @@ def test_the_node_learns_that_the_venue_has_made_it_flat(
         assert (done["statement"]["account"]["positions"], done["statement"]["account"]["open_orders"]) == ([], [])
         node.wait("order", client_order_id="RESTS", event="OrderCanceled")
         node.wait("order", client_order_id="opslab-flatten-3", event="OrderFilled")
-        assert differences(node.state(), venue.standing()) == []
+        assert differences(node.state(), venue.ledger_state()) == []
         told = node.state()
         assert (told["open"], told["positions"]) == ({}, [])
         assert Decimal(told["balance"]) == Decimal(done["statement"]["account"]["balances"][0]["total"])
@@ -149,7 +149,7 @@ def test_the_node_learns_that_the_venue_has_made_it_flat(
         assert "code=-4087" in node.wait("order", client_order_id="AGAIN", event="OrderRejected")["reason"]
         node.place("REDUCES", "SELL", "0.050", reduce_only=True)
         assert "code=-2022" in node.wait("order", client_order_id="REDUCES", event="OrderRejected")["reason"]
-        assert venue.standing().position == 0
+        assert venue.ledger_state().position == 0
         assert venue.audit().proven
         node.stop()
 
@@ -157,7 +157,7 @@ def test_the_node_learns_that_the_venue_has_made_it_flat(
 def test_of_balances_a_node_and_the_venue_share_the_total_alone(sample_home: Path, tmp_path: Path) -> None:
     """What `venue/control/account_snapshot.py` says of the two: should the engine change, that text has to."""
     with (
-        VenueChild(sample_home, tmp_path, speed=60.0, pace="clock") as venue,
+        SteppedVenue(sample_home, tmp_path, speed=60.0, pace="clock") as venue,
         ControlClient(venue.ledger, TOKEN) as venue_control,
     ):
 

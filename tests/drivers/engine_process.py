@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Self
 
-from opslab.model.messages.engine_messages import EngineLimits, LivePlan, UserStrategyPlan, ScenarioPlan
+from opslab.model.messages.engine_messages import EngineLimits, LivePlan, ScenarioPlan, UserStrategyPlan
 from opslab.model.messages.paper_messages import FeedName, OnStop
 from opslab.model.messages.venue_messages import VenueEndpoints
 from opslab.model.primitives.instant import close_ns
@@ -56,7 +56,7 @@ class EngineProcess:
         on_stop: OnStop = "flatten",
         silent_after: dict[FeedName, float] = SILENT,
         endpoints: VenueEndpoints | None = None,
-        tells_handled: bool = False,
+        acknowledges_bars: bool = False,
         max_notional: str = "100000",
         on_frame: Callable[[Frame], None] = lambda _frame: None,
     ) -> None:
@@ -78,7 +78,7 @@ class EngineProcess:
             number=number,
             on_stop=on_stop,
             silent_after_seconds=silent_after,
-            tells_handled=tells_handled,
+            acknowledges_bars=acknowledges_bars,
             limits=EngineLimits(max_notional_per_order=max_notional, max_orders_per_second=100),
             order_events=True,
         )

@@ -1,4 +1,4 @@
-"""Between a client and a server: hears what the client asks, and can be cut."""
+"""A TCP forwarder between client and server: records the requests, and can be interrupted."""
 
 import re
 import socket
@@ -12,16 +12,16 @@ _REQUEST = re.compile(rb"(GET|POST|PUT|DELETE) (/[^ ?]*)")
 
 
 class Forwarder:
-    """Listens on a port of its own and hands on to another; `cut` and `mend` as often as wanted."""
+    """Listens on its own port and forwards to another; `cut` and `restore` work any number of times."""
 
-    def __init__(self, to: int) -> None:
+    def __init__(self, target_port: int) -> None:
         self.port = free_port()
-        self._to = to
-        self._heard = bytearray()
+        self._target_port = target_port
+        self._received = bytearray()
         self._open: set[socket.socket] = set()
         self._listening: socket.socket | None = None
         self._accepting: threading.Thread | None = None
-        self.mend()
+        self.restore()
 
     def __enter__(self) -> Self:
         return self
@@ -31,29 +31,29 @@ class Forwarder:
 
     @property
     def requests(self) -> list[str]:
-        """What was asked over HTTP, as method and path."""
-        return [f"{method.decode()} {path.decode()}" for method, path in _REQUEST.findall(self._heard)]
+        """The HTTP requests, as method and path."""
+        return [f"{method.decode()} {path.decode()}" for method, path in _REQUEST.findall(self._received)]
 
     @property
-    def heard_bytes(self) -> int:
-        return len(self._heard)
+    def received_bytes(self) -> int:
+        return len(self._received)
 
-    def mend(self) -> None:
+    def restore(self) -> None:
         listening = self._listening = socket.create_server(("127.0.0.1", self.port))
         self._accepting = threading.Thread(target=self._accept, args=(listening,), daemon=True)
         self._accepting.start()
 
     def cut(self) -> None:
-        """Break every connection, and let nobody in."""
+        """Close every connection and refuse new ones."""
         if self._listening and self._accepting:
             with suppress(OSError):
                 self._listening.shutdown(socket.SHUT_RDWR)
             self._listening.close()
             self._accepting.join()
             self._listening = None
-        for found in list(self._open):
+        for opened in list(self._open):
             with suppress(OSError):
-                found.shutdown(socket.SHUT_RDWR)
+                opened.shutdown(socket.SHUT_RDWR)
 
     def _accept(self, listening: socket.socket) -> None:
         while True:
@@ -61,19 +61,19 @@ class Forwarder:
                 client, _ = listening.accept()
             except OSError:
                 return
-            server = socket.create_connection(("127.0.0.1", self._to))
+            server = socket.create_connection(("127.0.0.1", self._target_port))
             self._open |= {client, server}
-            for source, sink, heard in ((client, server, self._heard), (server, client, None)):
-                threading.Thread(target=self._hand_on, args=(source, sink, heard), daemon=True).start()
+            for source, sink, record in ((client, server, self._received), (server, client, None)):
+                threading.Thread(target=self._forward, args=(source, sink, record), daemon=True).start()
 
-    def _hand_on(self, source: socket.socket, sink: socket.socket, heard: bytearray | None) -> None:
+    def _forward(self, source: socket.socket, sink: socket.socket, record: bytearray | None) -> None:
         with suppress(OSError):
             while data := source.recv(1 << 16):
-                if heard is not None:
-                    heard += data
+                if record is not None:
+                    record += data
                 sink.sendall(data)
-        for found in (source, sink):
+        for end in (source, sink):
             with suppress(OSError):
-                found.shutdown(socket.SHUT_RDWR)
+                end.shutdown(socket.SHUT_RDWR)
         self._open.discard(source)
         source.close()

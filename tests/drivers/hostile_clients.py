@@ -1,4 +1,4 @@
-"""What no client should do to a server, each in a bounded number; all against one port of this machine."""
+"""Attacks on a server's port, each with a bounded number of repetitions; loopback only."""
 
 import json
 import random
@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 
 from opslab.model.messages.venue_messages import VenueEndpoints
 
-SECONDS = 10.0
-CUT_SECONDS = 120.0
-"""Within so long whoever takes nothing, or says nothing, is cut."""
+TIMEOUT_SECONDS = 10.0
+RESET_SECONDS = 120.0
+"""Limit within which the venue resets a client that reads nothing, or sends nothing."""
 UPGRADE = (
     "GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
     "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
@@ -77,21 +77,21 @@ DEEP = "[" * 30_000
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Whom it is done to."""
+class VenueAddress:
+    """The address under attack."""
 
     host: str
     port: int
 
     @classmethod
-    def of(cls, endpoints: VenueEndpoints) -> "Place":
+    def of(cls, endpoints: VenueEndpoints) -> "VenueAddress":
         parts = urlsplit(endpoints.rest_url)
         assert parts.hostname is not None
         assert parts.port is not None
         return cls(parts.hostname, parts.port)
 
     def connect(self) -> socket.socket:
-        return socket.create_connection((self.host, self.port), timeout=SECONDS)
+        return socket.create_connection((self.host, self.port), timeout=TIMEOUT_SECONDS)
 
     @contextmanager
     def connected(self) -> Iterator[socket.socket]:
@@ -106,7 +106,7 @@ class Place:
         while b"\r\n\r\n" not in head:
             data = opened.recv(1)
             if not data:
-                raise ConnectionError("it was not let in")
+                raise ConnectionError("the connection was closed")
             head += data
         if b" 101 " not in head:
             raise ConnectionError(head.partition(b"\r\n")[0].decode())
@@ -114,16 +114,16 @@ class Place:
 
 
 def read_all(opened: socket.socket) -> bytes:
-    """What comes until it is closed by the other side, which must be before long."""
-    found = b""
+    """Read until the server closes the connection, which must happen soon."""
+    data_read = b""
     with suppress(ConnectionError):
         while data := opened.recv(1 << 16):
-            found += data
-    return found
+            data_read += data
+    return data_read
 
 
 def frame(kind: int, data: bytes, *, first: int = 0x80, masked: bool = True, size: int | None = None) -> bytes:
-    """A WebSocket frame. first: FIN and reserved bits. size: said to be, instead of the true one."""
+    """A WebSocket frame. first: FIN and reserved bits. size: the size field, if it should be wrong."""
     size = len(data) if size is None else size
     mask = 0x80 if masked else 0
     if size < 126:
@@ -176,47 +176,47 @@ _BAD_TEXTS = (
 )
 
 
-# Each takes its place, dice, and how often; and comes back when it is over.
+# Each attack takes the address, a random generator and the number of repetitions.
 
 
-def garbage(at: Place, dice: random.Random, count: int) -> None:
+def garbage(address: VenueAddress, generator: random.Random, count: int) -> None:
     for _ in range(count):
-        with at.connected() as opened:
-            opened.sendall(dice.randbytes(dice.randrange(1, 4_000)) + b"\r\n\r\n")
+        with address.connected() as opened:
+            opened.sendall(generator.randbytes(generator.randrange(1, 4_000)) + b"\r\n\r\n")
             read_all(opened)
 
 
-def malformed_http(at: Place, _dice: random.Random, count: int) -> None:
+def malformed_http(address: VenueAddress, _generator: random.Random, count: int) -> None:
     for number in range(count):
-        with at.connected() as opened:
+        with address.connected() as opened:
             opened.sendall(_LINES[number % len(_LINES)])
             opened.shutdown(socket.SHUT_WR)
             read_all(opened)
 
 
-def cut_requests(at: Place, dice: random.Random, count: int) -> None:
-    """Good ones that end too soon, some by a reset."""
-    whole = b"GET /fapi/v1/depth?symbol=BTCUSDT HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: */*\r\n\r\n"
+def cut_requests(address: VenueAddress, generator: random.Random, count: int) -> None:
+    """Valid requests that end too soon, some by a reset."""
+    request = b"GET /fapi/v1/depth?symbol=BTCUSDT HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: */*\r\n\r\n"
     for _ in range(count):
-        with at.connected() as opened:
-            opened.sendall(whole[: dice.randrange(len(whole))])
-            if dice.random() < 0.5:
+        with address.connected() as opened:
+            opened.sendall(request[: generator.randrange(len(request))])
+            if generator.random() < 0.5:
                 opened.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
-def strange_requests(at: Place, _dice: random.Random, count: int) -> None:
+def strange_requests(address: VenueAddress, _generator: random.Random, count: int) -> None:
     for number in range(count):
         method, path = _REQUESTS[number % len(_REQUESTS)]
-        with at.connected() as opened:
+        with address.connected() as opened:
             opened.sendall(f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n".encode())
             opened.shutdown(socket.SHUT_WR)
             read_all(opened)
 
 
-def non_utf8(at: Place, dice: random.Random, count: int) -> None:
+def non_utf8(address: VenueAddress, generator: random.Random, count: int) -> None:
     for _ in range(count):
-        junk = bytes(dice.choice(b"\x80\xbf\xc0\xff\xfe\xf5") for _ in range(20))
-        request = dice.choice(
+        junk = bytes(generator.choice(b"\x80\xbf\xc0\xff\xfe\xf5") for _ in range(20))
+        request = generator.choice(
             (
                 b"GET /fapi/v1/" + junk + b" HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n",
                 b"GET /fapi/v1/depth?symbol=" + junk + b" HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n",
@@ -227,25 +227,25 @@ def non_utf8(at: Place, dice: random.Random, count: int) -> None:
                 + junk,
             )
         )
-        with at.connected() as opened:
+        with address.connected() as opened:
             opened.sendall(request)
             read_all(opened)
 
 
-def other_hosts(at: Place, dice: random.Random, count: int) -> None:
+def other_hosts(address: VenueAddress, generator: random.Random, count: int) -> None:
     hosts = ("example.com", "127.0.0.1.example.com", "[::ffff:7f00:1]", "2130706433", "0.0.0.0", "", "a" * 5_000)
     for _ in range(count):
-        path = dice.choice(("/fapi/v1/ping", "/ws/btcusdt@trade", "/ws-fapi/v1"))
-        with at.connected() as opened:
-            head = UPGRADE.format(path=path).replace("Host: 127.0.0.1", f"Host: {dice.choice(hosts)}")
+        path = generator.choice(("/fapi/v1/ping", "/ws/btcusdt@trade", "/ws-fapi/v1"))
+        with address.connected() as opened:
+            head = UPGRADE.format(path=path).replace("Host: 127.0.0.1", f"Host: {generator.choice(hosts)}")
             opened.sendall(head.encode())
             opened.shutdown(socket.SHUT_WR)
             assert b" 101 " not in read_all(opened).partition(b"\r\n")[0]
 
 
-def huge_headers(at: Place, _dice: random.Random, count: int) -> None:
+def huge_headers(address: VenueAddress, _generator: random.Random, count: int) -> None:
     for number in range(count):
-        with at.connected() as opened:
+        with address.connected() as opened:
             opened.sendall(b"GET /fapi/v1/ping HTTP/1.1\r\nHost: 127.0.0.1\r\n")
             if number % 2:
                 for field in range(5_000):
@@ -255,9 +255,9 @@ def huge_headers(at: Place, _dice: random.Random, count: int) -> None:
             read_all(opened)
 
 
-def huge_bodies(at: Place, _dice: random.Random, count: int) -> None:
+def huge_bodies(address: VenueAddress, _generator: random.Random, count: int) -> None:
     for number in range(count):
-        with at.connected() as opened:
+        with address.connected() as opened:
             head = b"POST /fapi/v1/order HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n"
             if number % 2:
                 opened.sendall(head + b"Transfer-Encoding: chunked\r\n\r\n")
@@ -270,67 +270,67 @@ def huge_bodies(at: Place, _dice: random.Random, count: int) -> None:
             read_all(opened)
 
 
-def bad_frames(at: Place, dice: random.Random, count: int) -> None:
+def bad_frames(address: VenueAddress, generator: random.Random, count: int) -> None:
     for number in range(count):
-        path = dice.choice(("/ws/btcusdt@trade", "/ws-fapi/v1", "/stream"))
-        with suppress(ConnectionError), at.upgraded(path) as opened:
+        path = generator.choice(("/ws/btcusdt@trade", "/ws-fapi/v1", "/stream"))
+        with suppress(ConnectionError), address.upgraded(path) as opened:
             opened.sendall(_BAD_FRAMES[number % len(_BAD_FRAMES)])
             opened.sendall(frame(8, struct.pack("!H", 1000)))
             read_all(opened)
 
 
-def random_frames(at: Place, dice: random.Random, count: int) -> None:
+def random_frames(address: VenueAddress, generator: random.Random, count: int) -> None:
     for _ in range(count):
-        with suppress(ConnectionError), at.upgraded(dice.choice(("/ws", "/ws-fapi/v1", "/stream"))) as opened:
-            opened.sendall(dice.randbytes(dice.randrange(1, 2_000)))
+        with suppress(ConnectionError), address.upgraded(generator.choice(("/ws", "/ws-fapi/v1", "/stream"))) as opened:
+            opened.sendall(generator.randbytes(generator.randrange(1, 2_000)))
             opened.shutdown(socket.SHUT_WR)
             read_all(opened)
 
 
-def bad_texts(at: Place, _dice: random.Random, count: int) -> None:
+def bad_texts(address: VenueAddress, _generator: random.Random, count: int) -> None:
     for number in range(count):
         path = ("/ws", "/ws-fapi/v1", "/stream")[number // len(_BAD_TEXTS) % 3]
-        with suppress(ConnectionError), at.upgraded(path) as opened:
+        with suppress(ConnectionError), address.upgraded(path) as opened:
             opened.sendall(frame(1, _BAD_TEXTS[number % len(_BAD_TEXTS)].encode()))
             opened.sendall(frame(8, struct.pack("!H", 1000)))
             read_all(opened)
 
 
-def ping_flood(at: Place, _dice: random.Random, count: int) -> None:
-    """Pings by the thousand on sockets of every kind, and nothing is read."""
+def ping_flood(address: VenueAddress, _generator: random.Random, count: int) -> None:
+    """Thousands of pings on sockets of every kind; nothing is read."""
     for path in ("/ws", "/ws-fapi/v1"):
-        with at.upgraded(path) as opened:
+        with address.upgraded(path) as opened:
             _send_unread(opened, frame(9, b"x" * 125) * 100, count)
 
 
-def requests_unread(at: Place, _dice: random.Random, count: int) -> None:
-    """Requests on a connection whose answers nobody reads."""
-    with at.connect() as opened:
+def requests_unread(address: VenueAddress, _generator: random.Random, count: int) -> None:
+    """Requests whose answers are not read."""
+    with address.connect() as opened:
         _send_unread(opened, b"GET /fapi/v1/exchangeInfo HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n" * 100, count)
 
 
-def calls_unread(at: Place, _dice: random.Random, count: int) -> None:
+def calls_unread(address: VenueAddress, _generator: random.Random, count: int) -> None:
     """The same on a trading socket."""
-    with at.upgraded("/ws-fapi/v1") as opened:
+    with address.upgraded("/ws-fapi/v1") as opened:
         _send_unread(opened, frame(1, b'{"id":"%s","method":"ping"}' % (b"i" * 1_000)) * 20, count)
 
 
 def _send_unread(opened: socket.socket, data: bytes, count: int) -> None:
-    """So often, or until nothing more is taken; and then until it is cut."""
+    """Send `count` times, or until the server reads no more; then wait for the reset."""
     opened.settimeout(1.0)
     with suppress(ConnectionError, TimeoutError):
         for _ in range(count):
             opened.sendall(data)
-    _until_cut(opened)
+    _wait_reset(opened)
 
 
-def _until_cut(*sockets: socket.socket) -> None:
-    """Wait, without reading, until all of them are cut by the other side."""
+def _wait_reset(*sockets: socket.socket) -> None:
+    """Wait, without reading, until the server has reset all of them."""
     poll = select.poll()
     waiting = {opened.fileno() for opened in sockets}
     for number in waiting:
         poll.register(number, select.POLLRDHUP)
-    deadline = time.monotonic() + CUT_SECONDS
+    deadline = time.monotonic() + RESET_SECONDS
     while waiting:
         assert time.monotonic() < deadline, f"{len(waiting)} of {len(sockets)} are still open"
         for number, _ in poll.poll(1_000):
@@ -338,80 +338,80 @@ def _until_cut(*sockets: socket.socket) -> None:
             waiting.discard(number)
 
 
-def streams_unread(at: Place, _dice: random.Random, count: int) -> None:
-    """So many that ask for every stream, and read nothing."""
+def streams_unread(address: VenueAddress, _generator: random.Random, count: int) -> None:
+    """`count` sockets that subscribe to every stream and read nothing."""
     names = "/".join(f"btcusdt@{name}" for name in ("trade", "aggTrade", "bookTicker", "depth@100ms", "kline_1m"))
     with ExitStack() as stack:
-        _until_cut(*(stack.enter_context(at.upgraded(f"/stream?streams={names}")) for _ in range(count)))
+        _wait_reset(*(stack.enter_context(address.upgraded(f"/stream?streams={names}")) for _ in range(count)))
 
 
-def knocks(at: Place, _dice: random.Random, count: int) -> None:
-    """Connections that are reset at once."""
+def immediate_resets(address: VenueAddress, _generator: random.Random, count: int) -> None:
+    """Connections that the client resets at once."""
     for _ in range(count):
-        with suppress(ConnectionError), at.connect() as opened:
+        with suppress(ConnectionError), address.connect() as opened:
             opened.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
-def a_crowd(at: Place, _dice: random.Random, count: int) -> None:
-    """So many connections at once, which say nothing, until each of them is cut."""
+def many_connections(address: VenueAddress, _generator: random.Random, count: int) -> None:
+    """`count` connections at once that send nothing, until each of them is reset."""
     deadline = time.monotonic() + 60
     with ExitStack() as stack:
-        crowd = [stack.enter_context(at.connect()) for _ in range(count)]
-        for opened in crowd:
+        connections = [stack.enter_context(address.connect()) for _ in range(count)]
+        for opened in connections:
             opened.settimeout(max(0.1, deadline - time.monotonic()))
             read_all(opened)
 
 
-def a_crowd_of_sockets(at: Place, _dice: random.Random, count: int) -> None:
-    """So many sockets that stay; requests are answered all the same."""
+def many_sockets(address: VenueAddress, _generator: random.Random, count: int) -> None:
+    """`count` WebSockets that stay open; requests are still answered."""
     with ExitStack() as stack:
-        inside = 0
+        accepted = 0
         for _ in range(count):
             with suppress(ConnectionError):
-                stack.enter_context(at.upgraded("/ws"))
-                inside += 1
-        assert inside < count, "all were let in"
-        with at.connected() as opened:
+                stack.enter_context(address.upgraded("/ws"))
+                accepted += 1
+        assert accepted < count, "all were accepted"
+        with address.connected() as opened:
             opened.sendall(b"GET /fapi/v1/ping HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
             assert b" 200 " in read_all(opened)
 
 
-def slow_heads(at: Place, _dice: random.Random, count: int) -> None:
-    """A request a byte at a time, on so many connections, until each of them is cut."""
+def slow_heads(address: VenueAddress, _generator: random.Random, count: int) -> None:
+    """A request one byte at a time, on `count` connections, until each of them is reset."""
     request = b"GET /fapi/v1/ping HTTP/1.1\r\nHost: 127.0.0.1\r\nX: " + b"a" * 1_000
-    _trickle(at, count, b"", request)
+    _trickle(address, count, b"", request)
 
 
-def slow_bodies(at: Place, _dice: random.Random, count: int) -> None:
+def slow_bodies(address: VenueAddress, _generator: random.Random, count: int) -> None:
     head = b"POST /fapi/v1/order HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nContent-Length: 1000\r\n\r\n"
-    _trickle(at, count, head, b"a" * 1_000)
+    _trickle(address, count, head, b"a" * 1_000)
 
 
-def _trickle(at: Place, count: int, at_once: bytes, slowly: bytes) -> None:
+def _trickle(address: VenueAddress, count: int, immediately: bytes, slowly: bytes) -> None:
     deadline = time.monotonic() + 60
     with ExitStack() as stack:
-        living = {stack.enter_context(at.connect()) for _ in range(count)}
-        for opened in living:
-            opened.sendall(at_once)
+        still_open = {stack.enter_context(address.connect()) for _ in range(count)}
+        for opened in still_open:
+            opened.sendall(immediately)
             opened.settimeout(0.0)
         for byte in slowly:
-            assert time.monotonic() < deadline, f"{len(living)} of {count} are still open"
-            for opened in list(living):
+            assert time.monotonic() < deadline, f"{len(still_open)} of {count} are still open"
+            for opened in list(still_open):
                 try:
                     opened.send(bytes([byte]))
                     if opened.recv(1 << 16) == b"":
-                        living.discard(opened)
+                        still_open.discard(opened)
                 except BlockingIOError:
                     pass
                 except ConnectionError:
-                    living.discard(opened)
-            if not living:
+                    still_open.discard(opened)
+            if not still_open:
                 return
-            time.sleep(0.1)  # slowness is what this is about
-        raise AssertionError(f"{len(living)} of {count} were never cut")
+            time.sleep(0.1)  # the attack is the slowness
+        raise AssertionError(f"{len(still_open)} of {count} were never reset")
 
 
-type Attack = Callable[[Place, random.Random, int], None]
+type Attack = Callable[[VenueAddress, random.Random, int], None]
 
 ATTACKS: dict[str, tuple[Attack, int]] = {
     attack.__name__.replace("_", "-"): (attack, count)
@@ -431,16 +431,16 @@ ATTACKS: dict[str, tuple[Attack, int]] = {
         (requests_unread, 2_000),
         (calls_unread, 3_000),
         (streams_unread, 60),
-        (knocks, 1_000),
-        (a_crowd, 800),
-        (a_crowd_of_sockets, 400),
+        (immediate_resets, 1_000),
+        (many_connections, 800),
+        (many_sockets, 400),
         (slow_heads, 100),
         (slow_bodies, 100),
     )
 }
-"""By name, with a count for a test."""
+"""(attack, number of repetitions in a test) by name."""
 
 
 def descriptors(pid: int) -> int:
-    """Files and sockets that a process has open."""
+    """The number of file descriptors that a process has open."""
     return sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())

@@ -1,7 +1,7 @@
-"""A live node with the engine's own Binance adapters, told what to do: `python -m tests.drivers.live_node`.
+"""A live node with the engine's own Binance adapters, controlled by commands: `python -m tests.drivers.live_node`.
 
 Standard input: first a `Setup` as one line of JSON, then commands, one a line; its end stops the node.
-Standard output: what happened, one JSON object a line, written at once. Everything the engine prints goes to stderr.
+Standard output: events, one JSON object a line, unbuffered. Everything the engine prints goes to stderr.
 """
 
 import json
@@ -51,19 +51,19 @@ from nautilus_trader.trading import Strategy, StrategyConfig
 
 INSTRUMENT = InstrumentId.from_str("BTCUSDT-PERP.BINANCE")
 BARS = BarType.from_str("BTCUSDT-PERP.BINANCE-1-MINUTE-LAST-EXTERNAL")
-LOOK_NS = 5_000_000
+COMMAND_POLL_NS = 5_000_000
 TRADE_SECONDS = 0.09
-"""Between two orders of a node that trades by itself: below what the venue allows in ten seconds and in a minute."""
-PATIENCE = 16
-"""Half seconds after which the engine decides by itself what became of an order that nobody tells it about."""
-MOST_OPEN = 12
+"""Between two orders of a node that trades by itself: within the venue's order limits of ten seconds and a minute."""
+INFLIGHT_RETRIES = 16
+"""Checks, one every half second, after which the engine itself decides the state of an order without an answer."""
+MAX_OPEN_ORDERS = 12
 KEPT = "KEPT"
-"""Begins the ids of orders that it leaves alone."""
+"""Prefix of the ids of orders that random trading does not touch."""
 
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """Where the venue is, and how the node goes about it."""
+    """The venue's endpoints and the node's options."""
 
     rest_url: str
     ws_url: str
@@ -72,52 +72,52 @@ class Setup:
     api_secret: str
     use_ws_trading: bool = True
     all_data: bool = True
-    """Quotes, trades and changes of the book are told; else bars alone, and the first quote, as `ready`."""
+    """Report quotes, trades and changes of the book; else bars only, and the first quote as `ready`."""
     checks: bool = False
-    """The engine looks after its orders often, and not only after 10 s."""
+    """Run the engine's order checks often, and not only after 10 s."""
     bypass_risk: bool = False
-    """Orders that the engine itself would deny reach the venue."""
+    """Send orders to the venue that the engine itself would deny."""
     seed: int = 0
     connect_seconds: int = 20
-    """How long the engine waits for its clients to connect when it starts."""
+    """The engine's timeout for the connect of its clients at the start."""
     poll_seconds: int | None = None
-    """How often the instrument's status is asked for, and told when it changes; None: it is not told."""
+    """Interval of the instrument status poll; its changes are reported. None: not reported."""
 
 
-class Lines:
-    """JSON lines to what was standard output; what the engine prints goes elsewhere."""
+class EventWriter:
+    """Writes JSON lines to the original standard output; the engine's own output is redirected to stderr."""
 
     def __init__(self) -> None:
         self._out = os.dup(1)
         os.dup2(2, 1)
 
-    def __call__(self, what: str, **more: Any) -> None:
-        line = json.dumps({"what": what, "at": time.time(), **more}) + "\n"
+    def __call__(self, kind: str, **fields: Any) -> None:
+        line = json.dumps({"kind": kind, "at": time.time(), **fields}) + "\n"
         os.write(self._out, line.encode())
 
 
-class Puppet(Strategy):
-    """Tells everything, and does what it is told; or trades at random."""
+class CommandedStrategy(Strategy):
+    """Reports every event and executes commands, or trades at random."""
 
     def __new__(cls, *_: Any) -> Self:
         config = StrategyConfig(strategy_id=StrategyId("S-001"), external_order_instrument_ids=[INSTRUMENT])
         return super().__new__(cls, config)  # type: ignore[call-arg]  # the engine's stub omits `__new__`
 
-    def __init__(self, setup: Setup, tell: Lines, commands: "queue.SimpleQueue[dict[str, Any]]") -> None:
+    def __init__(self, setup: Setup, write_event: EventWriter, commands: "queue.SimpleQueue[dict[str, Any]]") -> None:
         super().__init__()
         self._setup = setup
-        self._tell = tell
+        self._write_event = write_event
         self._commands = commands
-        self._dice = random.Random(setup.seed)
+        self._generator = random.Random(setup.seed)
         self._quote: QuoteTick | None = None
         self._book = OrderBook(INSTRUMENT, BookType.L2_MBP)
         self._down: set[str] = set()
-        """Sockets that it has lost; it does not trade by itself then."""
+        """Disconnected sockets; it does not trade at random meanwhile."""
         self._trading = False
         self._next_order = 0.0
 
     def on_start(self) -> None:
-        self._tell("started", **self._state())
+        self._write_event("started", **self._state())
         self.subscribe_socket_state()
         if self._setup.all_data:
             self.subscribe_trades(INSTRUMENT)
@@ -126,15 +126,15 @@ class Puppet(Strategy):
         self.subscribe_bars(BARS)
         if self._setup.poll_seconds is not None:
             self.subscribe_instrument_status(INSTRUMENT)
-        self.clock.set_timer_ns("look", LOOK_NS, callback=self._look)
+        self.clock.set_timer_ns("commands", COMMAND_POLL_NS, callback=self._run_commands)
 
     def on_stop(self) -> None:
-        self._tell("stopped", **self._state())
+        self._write_event("stopped", **self._state())
 
-    # What it sees.
+    # Events.
 
     def on_bar(self, bar: Bar) -> None:
-        self._tell(
+        self._write_event(
             "bar",
             ts_event=bar.ts_event,
             ts_init=bar.ts_init,
@@ -147,10 +147,10 @@ class Puppet(Strategy):
 
     def on_quote(self, quote: QuoteTick) -> None:
         if self._quote is None:
-            self._tell("ready")
+            self._write_event("ready")
         self._quote = quote
         if self._setup.all_data:
-            self._tell(
+            self._write_event(
                 "quote",
                 ts_event=quote.ts_event,
                 ts_init=quote.ts_init,
@@ -161,7 +161,7 @@ class Puppet(Strategy):
             )
 
     def on_trade(self, trade: TradeTick) -> None:
-        self._tell(
+        self._write_event(
             "trade",
             ts_event=trade.ts_event,
             ts_init=trade.ts_init,
@@ -174,68 +174,70 @@ class Puppet(Strategy):
     def on_book_deltas(self, deltas: OrderBookDeltas) -> None:
         self._book.apply_deltas(deltas)
         first = str(deltas.deltas[0].action).rpartition(".")[2]
-        self._tell("deltas", count=len(deltas.deltas), first=first, ts_event=deltas.ts_event, ts_init=deltas.ts_init)
+        self._write_event(
+            "deltas", count=len(deltas.deltas), first=first, ts_event=deltas.ts_event, ts_init=deltas.ts_init
+        )
 
     def on_instrument_status(self, status: InstrumentStatus) -> None:
-        self._tell("status", action=str(status.action).rpartition(".")[2])
+        self._write_event("status", action=str(status.action).rpartition(".")[2])
 
     def on_socket_state(self, event: SocketStateChanged) -> None:
         state = str(event.state).rpartition(".")[2]
         (self._down.discard if state == "CONNECTED" else self._down.add)(event.endpoint)
-        self._tell("socket", endpoint=event.endpoint, state=state)
+        self._write_event("socket", endpoint=event.endpoint, state=state)
 
     def on_order_event(self, event: Any) -> None:
-        told: dict[str, Any] = {"event": type(event).__name__, "client_order_id": str(event.client_order_id)}
+        fields: dict[str, Any] = {"event": type(event).__name__, "client_order_id": str(event.client_order_id)}
         for name in ("venue_order_id", "reason", "price", "quantity", "trade_id", "last_qty", "last_px"):
             value = getattr(event, name, None)
             if value is not None:
-                told[name] = str(value)
+                fields[name] = str(value)
         for name in ("due_post_only", "reconciliation"):
             value = getattr(event, name, None)
             if value is not None:
-                told[name] = value() if callable(value) else value
-        if told["event"] == "OrderFilled":
-            told["fee"] = f"{event.commission.as_decimal():f}" if event.commission else None
-            told["side"] = str(event.order_side)
-            told["liquidity"] = str(event.liquidity_side)
-        self._tell("order", **told)
+                fields[name] = value() if callable(value) else value
+        if fields["event"] == "OrderFilled":
+            fields["fee"] = f"{event.commission.as_decimal():f}" if event.commission else None
+            fields["side"] = str(event.order_side)
+            fields["liquidity"] = str(event.liquidity_side)
+        self._write_event("order", **fields)
 
-    # What it does.
+    # Commands.
 
-    def _look(self, _event: TimeEvent) -> None:
+    def _run_commands(self, _event: TimeEvent) -> None:
         while not self._commands.empty():
             command = self._commands.get()
             try:
                 self._do(**command)
-            except Exception as error:  # noqa: BLE001  (the one who told it learns what was wrong)
-                self._tell("failed", command=command, error=f"{type(error).__name__}: {error}")
+            except Exception as error:  # noqa: BLE001  (the test gets the error)
+                self._write_event("failed", command=command, error=f"{type(error).__name__}: {error}")
         if self._trading and not self._down and self._quote and time.monotonic() > self._next_order:
-            self._next_order = time.monotonic() + TRADE_SECONDS * self._dice.uniform(0.5, 1.5)
+            self._next_order = time.monotonic() + TRADE_SECONDS * self._generator.uniform(0.5, 1.5)
             self._trade()
 
-    def _do(self, do: str, **more: Any) -> None:
+    def _do(self, do: str, **params: Any) -> None:
         if do == "state":
-            self._tell("state", number=more["number"], **self._state())
+            self._write_event("state", number=params["number"], **self._state())
         elif do == "book":
-            sides = (self._book.bids_to_dict(more["depth"]), self._book.asks_to_dict(more["depth"]))
+            sides = (self._book.bids_to_dict(params["depth"]), self._book.asks_to_dict(params["depth"]))
             bids, asks = ([[f"{price:f}", f"{size:f}"] for price, size in side.items()] for side in sides)
-            self._tell("book", number=more["number"], bids=bids, asks=asks)
+            self._write_event("book", number=params["number"], bids=bids, asks=asks)
         elif do == "place":
-            self._place(**more)
+            self._place(**params)
         elif do == "cancel":
-            self.cancel_order(ClientOrderId(more["id"]))
+            self.cancel_order(ClientOrderId(params["id"]))
         elif do == "cancel_all":
             self.cancel_all_orders(INSTRUMENT)
         elif do == "modify":
             self.modify_order(
-                ClientOrderId(more["id"]),
-                quantity=Quantity.from_str(more["quantity"]) if "quantity" in more else None,
-                price=Price.from_str(more["price"]) if "price" in more else None,
+                ClientOrderId(params["id"]),
+                quantity=Quantity.from_str(params["quantity"]) if "quantity" in params else None,
+                price=Price.from_str(params["price"]) if "price" in params else None,
             )
         elif do == "close":
             self.close_all_positions(INSTRUMENT, reduce_only=True)
         elif do == "trade":
-            self._trading = more["on"]
+            self._trading = params["on"]
         else:
             raise ValueError(do)
 
@@ -251,7 +253,7 @@ class Puppet(Strategy):
         post_only: bool = False,
         reduce_only: bool = False,
     ) -> None:
-        """off: the price as a fraction of the best opposite one; > 1 takes for a buy, < 1 for a sell."""
+        """off: the price as a fraction of the best opposite one; a buy with > 1 and a sell with < 1 is marketable."""
         buy = side == "BUY"
         if off is not None:
             assert self._quote
@@ -273,30 +275,30 @@ class Puppet(Strategy):
         self.submit_order(order)
 
     def _trade(self) -> None:
-        """One step of somebody who does a little of everything: mostly near the market, so that a lot happens."""
-        dice = self._dice
-        is_open = [order for order in self.cache.orders_open() if not str(order.client_order_id).startswith(KEPT)]
-        move = dice.random()
-        if len(is_open) > MOST_OPEN or (is_open and move < 0.25):
-            self.cancel_order(dice.choice(is_open).client_order_id)
-        elif is_open and move < 0.35:
-            order = dice.choice(is_open)
-            step = dice.choice((-1, 1)) * dice.randint(1, 30)
+        """One random step; most orders are near the market, so that many are filled."""
+        generator = self._generator
+        open_orders = [order for order in self.cache.orders_open() if not str(order.client_order_id).startswith(KEPT)]
+        choice = generator.random()
+        if len(open_orders) > MAX_OPEN_ORDERS or (open_orders and choice < 0.25):
+            self.cancel_order(generator.choice(open_orders).client_order_id)
+        elif open_orders and choice < 0.35:
+            order = generator.choice(open_orders)
+            step = generator.choice((-1, 1)) * generator.randint(1, 30)
             price = order.price.as_double() + step / 10
             self.modify_order(order.client_order_id, order.quantity, Price.from_str(f"{price:.1f}"))
-        elif move < 0.55:
-            self._place(self._new_id(), dice.choice(("BUY", "SELL")), f"{dice.randint(3, 30) / 1000:.3f}")
+        elif choice < 0.55:
+            self._place(self._new_id(), generator.choice(("BUY", "SELL")), f"{generator.randint(3, 30) / 1000:.3f}")
         else:
-            side = dice.choice(("BUY", "SELL"))
-            away = dice.choice((0.0, 0.0002, 0.001, 0.01))
-            off = 1 - away if side == "BUY" else 1 + away
-            self._place(self._new_id(), side, f"{dice.randint(3, 30) / 1000:.3f}", "limit", off=off)
+            side = generator.choice(("BUY", "SELL"))
+            distance = generator.choice((0.0, 0.0002, 0.001, 0.01))
+            off = 1 - distance if side == "BUY" else 1 + distance
+            self._place(self._new_id(), side, f"{generator.randint(3, 30) / 1000:.3f}", "limit", off=off)
 
     def _new_id(self) -> str:
         return str(self.order_factory.generate_client_order_id())
 
     def _state(self) -> dict[str, Any]:
-        """What the engine's cache has."""
+        """The state in the engine's cache."""
         account = self.cache.account_for_venue(Venue("BINANCE"))
         usdt = Currency.from_str("USDT")
         orders = self.cache.orders()
@@ -374,7 +376,7 @@ def node_of(setup: Setup) -> LiveNode:
                 open_check_interval_secs=0.5,
                 open_check_threshold_ms=500,
                 open_check_open_only=False,
-                inflight_check_retries=PATIENCE,
+                inflight_check_retries=INFLIGHT_RETRIES,
             )
         )
     return builder.build()
@@ -382,10 +384,10 @@ def node_of(setup: Setup) -> LiveNode:
 
 def main() -> None:
     setup = Setup(**json.loads(sys.stdin.readline()))
-    tell = Lines()
+    write_event = EventWriter()
     commands: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
     node = node_of(setup)
-    node.add_strategy(Puppet(setup, tell, commands))
+    node.add_strategy(CommandedStrategy(setup, write_event, commands))
     handle = node.handle()
 
     def listen() -> None:
@@ -395,7 +397,7 @@ def main() -> None:
 
     threading.Thread(target=listen, daemon=True).start()
     node.run()
-    tell("ended")
+    write_event("ended")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The node program as a test drives it: told what to do, waited for, stopped or killed."""
+"""The `live_node` program as a test controls it: commands, waits, stop and kill."""
 
 import json
 import re
@@ -21,15 +21,15 @@ _WARNING = re.compile(r"(?P<time>\S+Z) \[(?P<level>WARN|ERROR)\] (?P<text>.*)")
 
 
 class NodeProcess:
-    """One `tests.drivers.live_node`. `lines` is everything that it told, in order; `with` leaves no process behind."""
+    """One `tests.drivers.live_node`. `lines` has all its events, in order; `with` leaves no process running."""
 
     def __init__(self, endpoints: VenueEndpoints, log: Path, **setup: Any) -> None:
-        """log: gets what the engine prints; beside it stands what the node tells. setup: for `venue_node.Setup`."""
+        """log: of the engine's output; the node's events are written beside it. setup: for `live_node.Setup`."""
         self.lines: list[Line] = []
         self._log = log
-        self._told = threading.Condition()
-        self._over = False
-        self._asked = 0
+        self._changed = threading.Condition()
+        self._has_ended = False
+        self._last_number = 0
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.drivers.live_node"],
             stdin=subprocess.PIPE,
@@ -39,10 +39,10 @@ class NodeProcess:
             text=True,
             errors="replace",
         )
-        self._readers = [threading.Thread(target=read, daemon=True) for read in (self._read, self._keep_printed)]
+        self._readers = [threading.Thread(target=read, daemon=True) for read in (self._read, self._store_output)]
         for reader in self._readers:
             reader.start()
-        self._say(endpoints.model_dump() | setup)
+        self._send(endpoints.model_dump() | setup)
 
     def __enter__(self) -> Self:
         return self
@@ -54,61 +54,63 @@ class NodeProcess:
     def printed(self) -> str:
         return self._log.read_text(errors="replace")
 
-    def do(self, do: str, **more: Any) -> None:
-        self._say({"do": do, **more})
+    def do(self, command: str, **params: Any) -> None:
+        self._send({"do": command, **params})
 
-    def place(self, id: str, side: str, quantity: str, **more: Any) -> None:
-        self.do("place", id=id, side=side, quantity=quantity, **more)
+    def place(self, id: str, side: str, quantity: str, **params: Any) -> None:
+        self.do("place", id=id, side=side, quantity=quantity, **params)
 
     def state(self) -> Line:
-        """What the engine's cache has now."""
-        return self._ask("state")
+        """The current state in the engine's cache."""
+        return self._query("state")
 
     def book(self, depth: int) -> Line:
-        """The order book as the engine keeps it."""
-        return self._ask("book", depth=depth)
+        """The engine's order book."""
+        return self._query("book", depth=depth)
 
-    def _ask(self, what: str, **more: Any) -> Line:
-        self._asked += 1
-        self.do(what, number=self._asked, **more)
-        return self.wait(what, number=self._asked)
+    def _query(self, kind: str, **params: Any) -> Line:
+        self._last_number += 1
+        self.do(kind, number=self._last_number, **params)
+        return self.wait(kind, number=self._last_number)
 
-    def wait(self, what: str, *, after: int = 0, seconds: float = WAIT_SECONDS, **more: Any) -> Line:
-        """The first line behind the first `after` ones that tells this, as soon as it is there."""
-        return self.wait_for(lambda line: _tells(line, what, more), f"{what} {more}", after=after, seconds=seconds)
+    def wait(self, kind: str, *, after: int = 0, seconds: float = WAIT_SECONDS, **fields: Any) -> Line:
+        """The first line of this kind with these fields, after the first `after` lines; waits for it."""
+        return self.wait_for(
+            lambda line: _matches(line, kind, fields), f"{kind} {fields}", after=after, seconds=seconds
+        )
 
     def wait_for(
-        self, fits: Callable[[Line], bool], what: str, *, after: int = 0, seconds: float = WAIT_SECONDS
+        self, is_wanted: Callable[[Line], bool], description: str, *, after: int = 0, seconds: float = WAIT_SECONDS
     ) -> Line:
         deadline = time.monotonic() + seconds
-        seen = after
-        with self._told:
+        checked = after
+        with self._changed:
             while True:
-                for line in self.lines[seen:]:
-                    if fits(line):
+                for line in self.lines[checked:]:
+                    if is_wanted(line):
                         return line
-                seen = max(seen, len(self.lines))
-                left = deadline - time.monotonic()
-                if self._over or left <= 0:
-                    why = "the node has ended" if self._over else f"waited {seconds} s"
-                    raise AssertionError(f"{why}, and it never told {what}\n{self.printed[-2000:]}")
-                self._told.wait(left)
+                checked = max(checked, len(self.lines))
+                remaining_seconds = deadline - time.monotonic()
+                if self._has_ended or remaining_seconds <= 0:
+                    reason = "the node has ended" if self._has_ended else f"waited {seconds} s"
+                    raise AssertionError(f"{reason} without {description}\n{self.printed[-2000:]}")
+                self._changed.wait(remaining_seconds)
 
-    def told(self, what: str, **more: Any) -> Iterator[Line]:
-        """Everything so far that fits."""
-        return (line for line in list(self.lines) if _tells(line, what, more))
+    def lines_of(self, kind: str, **fields: Any) -> Iterator[Line]:
+        """The lines of this kind with these fields so far."""
+        return (line for line in list(self.lines) if _matches(line, kind, fields))
 
-    def orders(self, id: str) -> list[Line]:
-        """What happened to an order so far."""
-        return list(self.told("order", client_order_id=id))
+    def order_events(self, id: str) -> list[Line]:
+        """The events of an order so far."""
+        return list(self.lines_of("order", client_order_id=id))
 
     def kill(self) -> None:
-        """kill -9; comes back when it is gone and all that it told is here."""
+        """kill -9; returns when the process has ended and all its lines are read."""
         self._process.kill()
         self._end()
 
     def stop(self, seconds: float = WAIT_SECONDS) -> Line:
-        """What it told when it stopped. Fails when it does not end by itself."""
+        """Its `stopped` line. Fails when it does not end by itself."""
         assert self._process.stdin
         self._process.stdin.close()
         code = self._process.wait(seconds)
@@ -116,8 +118,8 @@ class NodeProcess:
         assert code == 0, (code, self.printed[-2000:])
         return self.wait("stopped")
 
-    def death(self, seconds: float = WAIT_SECONDS) -> int:
-        """How it ended by itself; negative: the signal that it died of."""
+    def exit_code(self, seconds: float = WAIT_SECONDS) -> int:
+        """The exit code after it has ended by itself; negative: the signal that ended it."""
         code = self._process.wait(seconds)
         self._end()
         return code
@@ -134,39 +136,39 @@ class NodeProcess:
         self._process.stdout.close()
         self._process.stderr.close()
 
-    def _say(self, line: Line) -> None:
+    def _send(self, line: Line) -> None:
         assert self._process.stdin
-        with suppress(BrokenPipeError):  # it has died; who waits for it will see
+        with suppress(BrokenPipeError):  # it has died; a later wait shows it
             self._process.stdin.write(json.dumps(line) + "\n")
             self._process.stdin.flush()
 
     def _read(self) -> None:
         assert self._process.stdout
-        with open(self._log.with_suffix(".jsonl"), "w", encoding="utf-8") as kept:
+        with open(self._log.with_suffix(".jsonl"), "w", encoding="utf-8") as copy:
             for line in self._process.stdout:
-                kept.write(line)
-                with self._told:
+                copy.write(line)
+                with self._changed:
                     if line.endswith("\n"):
                         self.lines.append(json.loads(line))
-                    self._told.notify_all()
-        with self._told:
-            self._over = True
-            self._told.notify_all()
+                    self._changed.notify_all()
+        with self._changed:
+            self._has_ended = True
+            self._changed.notify_all()
 
-    def _keep_printed(self) -> None:
-        """What the engine prints; its warnings and errors are told as `log`, too."""
+    def _store_output(self) -> None:
+        """Store the engine's output; its warnings and errors also become lines of kind `log`."""
         assert self._process.stderr
-        with open(self._log, "w", encoding="utf-8") as kept:
+        with open(self._log, "w", encoding="utf-8") as copy:
             for line in self._process.stderr:
-                kept.write(line)
-                kept.flush()
-                found = _WARNING.match(line)
-                if found:
-                    at = datetime.fromisoformat(found["time"]).timestamp()
-                    with self._told:
-                        self.lines.append({"what": "log", "at": at, "level": found["level"], "text": found["text"]})
-                        self._told.notify_all()
+                copy.write(line)
+                copy.flush()
+                match = _WARNING.match(line)
+                if match:
+                    at = datetime.fromisoformat(match["time"]).timestamp()
+                    with self._changed:
+                        self.lines.append({"kind": "log", "at": at, "level": match["level"], "text": match["text"]})
+                        self._changed.notify_all()
 
 
-def _tells(line: Line, what: str, more: Line) -> bool:
-    return line["what"] == what and all(line.get(name) == value for name, value in more.items())
+def _matches(line: Line, kind: str, fields: Line) -> bool:
+    return line["kind"] == kind and all(line.get(name) == value for name, value in fields.items())

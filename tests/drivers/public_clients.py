@@ -1,4 +1,4 @@
-"""Client libraries that nobody here wrote, pointed at a venue as the examples do it."""
+"""Third-party client libraries, connected to a venue as the examples do it."""
 
 import asyncio
 import runpy
@@ -10,36 +10,35 @@ from typing import Any
 from opslab.model.market.candle import Candle
 from opslab.model.messages.venue_messages import VenueEndpoints
 from tests.drivers.tc import wait_until
-from tests.drivers.venue_client import VenueChild, VenueClient
+from tests.drivers.venue_client import SteppedVenue, VenueClient
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "venue"
 CCXT, BINANCE = EXAMPLES / "ccxt_client.py", EXAMPLES / "binance_client.py"
-SECONDS = 20.0
-"""How long anything may take."""
-TURN_SECONDS = 0.2
-"""How long is waited before the market, or an order, moves on once more."""
-LOOK_SECONDS = 0.01
+TIMEOUT_SECONDS = 20.0
+MOVE_SECONDS = 0.2
+"""Wait between two moves of the market, or of an order."""
+POLL_SECONDS = 0.01
 
 type Json = Any
 
 
-class Standing(VenueChild):
-    """A venue whose market moves a minute at a time, and stands in between."""
+class PausingVenue(SteppedVenue):
+    """A venue whose market moves one minute at a time and is still in between."""
 
-    def stand(self) -> None:
-        """Come back when every minute that may be played has been."""
-        *_, newest = self.known()
+    def wait_played(self) -> None:
+        """Return when every released minute has been replayed."""
+        *_, newest = self.released()
         with self.client() as client:
-            wait_until(lambda: self._last(client) == newest, f"minute {self._played} to be over")
+            wait_until(lambda: self._last(client) == newest, f"minute {self._played} to be replayed")
 
-    def known(self) -> list[list[float]]:
-        """The dataset's candles that may be played so far, as ccxt writes one; the first needs no leave."""
+    def released(self) -> list[list[float]]:
+        """The dataset's candles released so far, in ccxt's form; the first needs no `play`."""
         return [_row(candle) for candle in islice(self.candles(), self._played + 1)]
 
-    def connected(self, kind: str) -> int:
-        """How many sockets of a kind were opened so far: `user stream`, `market streams`, `trading socket`."""
-        logged = [frame["log"] for frame in self.log if "log" in frame]
-        return sum(found["what"] == "connected" and found["kind"] == kind for found in logged)
+    def connection_count(self, kind: str) -> int:
+        """The number of sockets of a kind opened so far: `user stream`, `market streams`, `trading socket`."""
+        events = [message["log"] for message in self.log if "log" in message]
+        return sum(event["event"] == "connected" and event["kind"] == kind for event in events)
 
     @staticmethod
     def _last(client: VenueClient) -> list[float]:
@@ -53,7 +52,7 @@ def _row(candle: Candle) -> list[float]:
 
 
 def ccxt_of(endpoints: VenueEndpoints, kind: Any) -> Any:
-    """kind: the class of an exchange. It does not hold itself back: the venue's limits are the venue's to keep."""
+    """kind: the class of an exchange. Its own rate limit is off: the venue applies its limits."""
     exchange = runpy.run_path(str(CCXT))["connect"](endpoints.model_dump(), kind)
     exchange.enableRateLimit = False
     return exchange
@@ -64,34 +63,38 @@ def binance_of(endpoints: VenueEndpoints) -> Any:
     return runpy.run_path(str(BINANCE))["connect"](endpoints.model_dump())
 
 
-async def while_it_moves(move: Callable[[], Awaitable[object]], wanted: Iterable[Awaitable[Json]]) -> list[Json]:
-    """What is awaited, of an account or a market that moves on until all of it has come."""
-    tasks = [asyncio.ensure_future(found) for found in wanted]
+async def results_while_moving(
+    move: Callable[[], Awaitable[object]], awaitables: Iterable[Awaitable[Json]]
+) -> list[Json]:
+    """The results of the awaitables; `move` is called repeatedly until all have come."""
+    tasks = [asyncio.ensure_future(awaitable) for awaitable in awaitables]
     try:
-        async with asyncio.timeout(SECONDS):
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             while not all(task.done() for task in tasks):
                 await move()
-                await asyncio.wait(tasks, timeout=TURN_SECONDS)
+                await asyncio.wait(tasks, timeout=MOVE_SECONDS)
         return [task.result() for task in tasks]
     except TimeoutError:
-        raise AssertionError(f"waited {SECONDS} s in vain for {[task for task in tasks if not task.done()]}") from None
+        raise AssertionError(
+            f"waited {TIMEOUT_SECONDS} s in vain for {[task for task in tasks if not task.done()]}"
+        ) from None
     finally:
         for task in tasks:
             task.cancel()
 
 
-async def until(wanted: Callable[[], bool], what: str) -> None:
-    """Let the client take what comes until what is wanted is there."""
+async def wait_until_async(condition: Callable[[], bool], description: str) -> None:
+    """Let the client process its messages until the condition holds."""
     try:
-        async with asyncio.timeout(SECONDS):
-            while not wanted():
-                await asyncio.sleep(LOOK_SECONDS)
+        async with asyncio.timeout(TIMEOUT_SECONDS):
+            while not condition():
+                await asyncio.sleep(POLL_SECONDS)
     except TimeoutError:
-        raise AssertionError(f"waited {SECONDS} s in vain for {what}") from None
+        raise AssertionError(f"waited {TIMEOUT_SECONDS} s in vain for {description}") from None
 
 
-def minutes(venue: Standing) -> Callable[[], Awaitable[None]]:
-    """Let one minute more be played."""
+def minutes(venue: PausingVenue) -> Callable[[], Awaitable[None]]:
+    """A function that releases one more minute."""
 
     async def play() -> None:
         venue.play()

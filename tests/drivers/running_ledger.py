@@ -1,33 +1,33 @@
-"""A run's venue from beside it: what its ledger says at this moment."""
+"""The current state of a running venue's ledger."""
 
 import json
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from opslab.model.messages.ledger_events import LedgerEvent, event_of
+from opslab.model.messages.ledger_events import LedgerEvent, parse_event
 from tests.oracles.ledger_state import LedgerState, ledger_state
 
 
-def standing_now(folder: Path) -> LedgerState:
-    """Of the ledger in a folder, as far as it is written; nothing when there is none."""
+def current_state(folder: Path) -> LedgerState:
+    """The state after the last complete line; the empty state when there is no ledger."""
     return ledger_state(_events(folder / "ledger.jsonl"))
 
 
-def open_now(folder: Path) -> tuple[bool, bool]:
-    """Whether there is a position, and an open order."""
-    stands = standing_now(folder)
-    return bool(stands.position), bool(stands.open)
+def has_position_and_orders(folder: Path) -> tuple[bool, bool]:
+    """(whether there is a position, whether there is an open order)."""
+    state = current_state(folder)
+    return bool(state.position), bool(state.open)
 
 
 def transaction_times(folder: Path) -> list[str]:
-    """When each line was written."""
+    """The time of each line."""
     return [json.loads(line)["time"] for line in _lines(folder / "ledger.jsonl")]
 
 
 def _events(path: Path) -> Iterator[LedgerEvent]:
     for line in _lines(path):
-        yield from map(event_of, json.loads(line)["events"])
+        yield from map(parse_event, json.loads(line)["events"])
 
 
 def _lines(path: Path) -> list[bytes]:

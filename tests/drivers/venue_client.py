@@ -1,4 +1,4 @@
-"""A client of the venue over plain sockets: requests, signatures, streams. Does as it is told, also what is wrong."""
+"""A client of the venue over plain sockets: requests, signatures, streams. It sends invalid requests too."""
 
 import base64
 import hashlib
@@ -19,8 +19,8 @@ from urllib.parse import urlencode, urlsplit
 from opslab.model.messages.venue_messages import Start, VenueEndpoints, VenueLimits
 from tests.drivers.venue_process import VenueProcess
 
-SECONDS = 10.0
-"""How long anything may take."""
+TIMEOUT_SECONDS = 10.0
+"""Timeout of every operation."""
 ORDER = "/fapi/v1/order"
 LISTEN_KEY = "/fapi/v1/listenKey"
 UNLIMITED = VenueLimits(weight_per_minute=10**9, orders_per_10_seconds=10**9, orders_per_minute=10**9)
@@ -29,8 +29,8 @@ _TEXT, _BINARY, _CLOSE, _PING, _PONG = 1, 2, 8, 9, 10
 type Json = Any
 
 
-class VenueChild(VenueProcess):
-    """A venue child whose plan a test may change, and whose minutes it plays one by one."""
+class SteppedVenue(VenueProcess):
+    """A venue process whose plan a test can change, and whose minutes it replays one by one."""
 
     def __init__(
         self,
@@ -43,19 +43,19 @@ class VenueChild(VenueProcess):
         max_bars: int | None = None,
         **changes: Any,
     ) -> None:
-        """changes: of the plan. Unless changed, minutes wait for `play` and requests are not limited."""
+        """changes: of the plan. By default minutes wait for `play` and there are no rate limits."""
         super().__init__(home, folder, speed=speed, ticks=ticks, start=start, max_bars=max_bars)
         steps = {"pace": "handled", "word_seconds": 1e9, "limits": UNLIMITED}
         self._plan = self._plan.model_copy(update={**steps, **changes})
         self._played = 0
 
     def start(self) -> VenueEndpoints:
-        marked = self.ledger / "position"
-        self._played = int(marked.read_text().split()[0]) if marked.exists() else 0
+        position = self.ledger / "position"
+        self._played = int(position.read_text().split()[0]) if position.exists() else 0
         return super().start()
 
     def play(self, minutes: int = 1) -> None:
-        """Let so many minutes be played behind those that were; the first one needs no leave but a subscription."""
+        """Let this many more minutes be replayed; the first minute needs only a subscription."""
         assert self._child is not None
         self._played += minutes
         self._child.send({"handled": self._played})
@@ -68,24 +68,24 @@ class VenueChild(VenueProcess):
         assert self._child is not None
         return self._child._child.pid
 
-    def memory_kb(self, what: str = "VmRSS") -> int:
-        """what: `VmRSS` as it is, `VmHWM` at most so far."""
+    def memory_kb(self, field: str = "VmRSS") -> int:
+        """field: `VmRSS` (now) or `VmHWM` (the maximum so far)."""
         status = Path(f"/proc/{self.pid}/status").read_text()
-        return int(status.partition(f"{what}:")[2].split()[0])
+        return int(status.partition(f"{field}:")[2].split()[0])
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What came back."""
+    """The answer to a request."""
 
     status: int
     headers: Mapping[str, str]
-    """Names in small letters."""
+    """Names in lower case."""
     body: Json
 
     @property
-    def found(self) -> Json:
-        """The body of an answer that is no refusal."""
+    def answer(self) -> Json:
+        """The body; fails when the answer is an error."""
         self.assert_ok()
         return self.body
 
@@ -93,8 +93,8 @@ class Reply:
         assert self.status == 200, (self.status, self.body)
 
     @property
-    def refused(self) -> tuple[int, int]:
-        """(HTTP status, code) of a refusal."""
+    def error(self) -> tuple[int, int]:
+        """(HTTP status, error code); fails when the answer is no error."""
         assert self.status != 200, self.body
         assert sorted(self.body) == ["code", "msg"], self.body
         return self.status, self.body["code"]
@@ -105,40 +105,40 @@ def now_ms() -> int:
 
 
 class VenueClient:
-    """One keep-alive connection for requests; sockets are opened as asked for. `with` closes all of them."""
+    """One keep-alive connection for requests, and any number of sockets. `with` closes all of them."""
 
     def __init__(self, endpoints: VenueEndpoints, source: str = "") -> None:
-        """source: the address to come from; empty for the usual one."""
+        """source: the local address; empty for the default one."""
         self.endpoints = endpoints
         self._connection = http.client.HTTPConnection(
-            urlsplit(endpoints.rest_url).netloc, timeout=SECONDS, source_address=(source, 0)
+            urlsplit(endpoints.rest_url).netloc, timeout=TIMEOUT_SECONDS, source_address=(source, 0)
         )
-        self._opened: list[Socket] = []
+        self._sockets: list[Socket] = []
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for opened in self._opened:
+        for opened in self._sockets:
             opened.drop()
         self._connection.close()
 
-    def hang_up(self) -> None:
-        """End the connection for requests; the next one makes another."""
+    def close_connection(self) -> None:
+        """Close the connection for requests; the next request opens another."""
         self._connection.close()
 
     # Requests.
 
-    def ask(self, method: str, path: str, **params: Any) -> Reply:
-        """Unsigned, with the key."""
+    def request(self, method: str, path: str, **params: Any) -> Reply:
+        """An unsigned request with the API key."""
         return self.send(method, path, urlencode(params))
 
     def get(self, path: str, **params: Any) -> Json:
-        """Unsigned, answered."""
-        return self.ask("GET", path, **params).found
+        """The answer to an unsigned GET."""
+        return self.request("GET", path, **params).answer
 
-    def sign(self, method: str, path: str, **params: Any) -> Reply:
-        """Signed as the engine's adapters do: everything in the query, the signature last."""
+    def signed_request(self, method: str, path: str, **params: Any) -> Reply:
+        """A request signed as the engine's adapters do it: all parameters in the query, the signature last."""
         text = urlencode({"timestamp": now_ms(), **params})
         return self.send(method, path, f"{text}&signature={self.signature(text)}")
 
@@ -151,17 +151,17 @@ class VenueClient:
         body: str | bytes | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Reply:
-        """As it is."""
-        known = {"X-MBX-APIKEY": self.endpoints.api_key} if headers is None else dict(headers)
+        """Send the request unchanged."""
+        sent_headers = {"X-MBX-APIKEY": self.endpoints.api_key} if headers is None else dict(headers)
         try:
-            self._connection.request(method, f"{path}?{query}" if query else path, body=body, headers=known)
+            self._connection.request(method, f"{path}?{query}" if query else path, body=body, headers=sent_headers)
             answer = self._connection.getresponse()
             data = answer.read()
         except BaseException:
             self._connection.close()
             raise
-        told = {name.lower(): value for name, value in answer.getheaders()}
-        return Reply(answer.status, told, json.loads(data) if data else None)
+        received_headers = {name.lower(): value for name, value in answer.getheaders()}
+        return Reply(answer.status, received_headers, json.loads(data) if data else None)
 
     def signature(self, text: str) -> str:
         return hmac.new(self.endpoints.api_secret.encode(), text.encode(), hashlib.sha256).hexdigest()
@@ -169,46 +169,48 @@ class VenueClient:
     # Orders.
 
     def place(self, side: str, quantity: str, price: str | None = None, **more: Any) -> Reply:
-        """A market order without a price, else a limit order, GTC unless said otherwise."""
-        return self.sign("POST", ORDER, **order(side, quantity, price, **more))
+        """Place a market order if there is no price, else a limit order, GTC by default."""
+        return self.signed_request("POST", ORDER, **order(side, quantity, price, **more))
 
     def cancel(self, order_id: int) -> Reply:
-        return self.sign("DELETE", ORDER, symbol="BTCUSDT", orderId=order_id)
+        return self.signed_request("DELETE", ORDER, symbol="BTCUSDT", orderId=order_id)
 
     def modify(self, order_id: int, side: str, quantity: str, price: str) -> Reply:
-        return self.sign("PUT", ORDER, symbol="BTCUSDT", orderId=order_id, side=side, quantity=quantity, price=price)
+        return self.signed_request(
+            "PUT", ORDER, symbol="BTCUSDT", orderId=order_id, side=side, quantity=quantity, price=price
+        )
 
     def query(self, order_id: int) -> Json:
-        return self.sign("GET", ORDER, symbol="BTCUSDT", orderId=order_id).found
+        return self.signed_request("GET", ORDER, symbol="BTCUSDT", orderId=order_id).answer
 
     def open_orders(self) -> Json:
-        return self.sign("GET", "/fapi/v1/openOrders").found
+        return self.signed_request("GET", "/fapi/v1/openOrders").answer
 
     def account(self) -> Json:
-        return self.sign("GET", "/fapi/v2/account").found
+        return self.signed_request("GET", "/fapi/v2/account").answer
 
     def position(self) -> Json:
-        [row] = self.sign("GET", "/fapi/v2/positionRisk").found
+        [row] = self.signed_request("GET", "/fapi/v2/positionRisk").answer
         return row
 
     def flatten(self) -> None:
-        """No open orders, no position."""
-        self.sign("DELETE", "/fapi/v1/allOpenOrders", symbol="BTCUSDT").assert_ok()
+        """Cancel all orders and close the position."""
+        self.signed_request("DELETE", "/fapi/v1/allOpenOrders", symbol="BTCUSDT").assert_ok()
         amount = self.position()["positionAmt"]
         if float(amount):
             side = "SELL" if float(amount) > 0 else "BUY"
-            done = self.place(side, amount.lstrip("-"), reduceOnly="true", newOrderRespType="RESULT").found
-            assert done["status"] == "FILLED", done
+            closing = self.place(side, amount.lstrip("-"), reduceOnly="true", newOrderRespType="RESULT").answer
+            assert closing["status"] == "FILLED", closing
 
     # Sockets.
 
     def socket(self, path: str, headers: Mapping[str, str] | None = None) -> "Socket":
-        opened = Socket(self.endpoints, path, headers)
-        self._opened.append(opened)
-        return opened
+        socket = Socket(self.endpoints, path, headers)
+        self._sockets.append(socket)
+        return socket
 
     def stream(self, *names: str) -> "Socket":
-        """Market streams as they are."""
+        """Market streams without envelopes."""
         return self.socket("/".join(["/ws", *names]))
 
     def combined(self, *names: str) -> "Socket":
@@ -216,17 +218,17 @@ class VenueClient:
         return self.socket(f"/stream?streams={'/'.join(names)}" if names else "/stream")
 
     def user_stream(self) -> "Socket":
-        key = self.ask("POST", LISTEN_KEY).found["listenKey"]
+        key = self.request("POST", LISTEN_KEY).answer["listenKey"]
         return self.socket(f"/ws?listenKey={key}")
 
     def trading(self) -> "TradingSocket":
-        opened = TradingSocket(self.endpoints, urlsplit(self.endpoints.ws_trading_url).path)
-        self._opened.append(opened)
-        return opened
+        socket = TradingSocket(self.endpoints, urlsplit(self.endpoints.ws_trading_url).path)
+        self._sockets.append(socket)
+        return socket
 
 
 def order(side: str, quantity: str, price: str | None = None, **more: Any) -> dict[str, Any]:
-    """Parameters of a market order without a price, else of a limit order, GTC unless said otherwise."""
+    """Parameters of a market order if there is no price, else of a limit order, GTC by default."""
     params = {"symbol": "BTCUSDT", "side": side, "type": "MARKET", "quantity": quantity}
     if price is not None:
         params |= {"type": "LIMIT", "timeInForce": "GTC", "price": price}
@@ -234,7 +236,7 @@ def order(side: str, quantity: str, price: str | None = None, **more: Any) -> di
 
 
 class Closed(Exception):
-    """The other side has ended the connection. code: None when it just cut it off."""
+    """The other side has ended the connection. code: None when there was no close frame."""
 
     def __init__(self, code: int | None) -> None:
         super().__init__(f"closed with {code}")
@@ -248,19 +250,19 @@ class Frame:
 
 
 class Socket:
-    """One WebSocket. Nothing is read from it but what is asked for."""
+    """One WebSocket. It reads only on request."""
 
     def __init__(self, endpoints: VenueEndpoints, path: str, headers: Mapping[str, str] | None = None) -> None:
-        """Raises Refused when the server does not take it up."""
-        place = urlsplit(endpoints.rest_url)
-        assert place.hostname is not None
-        self._numbers = 0
+        """Raises Refused when the server does not upgrade the connection."""
+        url = urlsplit(endpoints.rest_url)
+        assert url.hostname is not None
+        self._last_id = 0
         self._pending: list[Json] = []
         self._received = b""
-        self._socket = socket.create_connection((place.hostname, place.port), timeout=SECONDS)
+        self._socket = socket.create_connection((url.hostname, url.port), timeout=TIMEOUT_SECONDS)
         key = base64.b64encode(os.urandom(16)).decode()
-        wanted = {
-            "Host": place.netloc,
+        request_headers = {
+            "Host": url.netloc,
             "Connection": "Upgrade",
             "Upgrade": "websocket",
             "Sec-WebSocket-Version": "13",
@@ -268,26 +270,26 @@ class Socket:
             "X-MBX-APIKEY": endpoints.api_key,
             **(headers or {}),
         }
-        lines = [f"GET {path} HTTP/1.1", *(f"{name}: {value}" for name, value in wanted.items()), "", ""]
+        lines = [f"GET {path} HTTP/1.1", *(f"{name}: {value}" for name, value in request_headers.items()), "", ""]
         self._socket.sendall("\r\n".join(lines).encode())
-        head = self._take_until(b"\r\n\r\n").decode()
+        head = self._read_bytes_until(b"\r\n\r\n").decode()
         status = int(head.split()[1])
         if status != 101:
             length = next(line for line in head.lower().splitlines() if line.startswith("content-length:"))
-            body = json.loads(self._take(int(length.partition(":")[2])))
+            body = json.loads(self._read_bytes(int(length.partition(":")[2])))
             self.drop()
             raise Refused(status, body)
         digest = hashlib.sha1(f"{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11".encode()).digest()
         assert base64.b64encode(digest).decode() in head
 
     def send(self, message: Json) -> None:
-        """A text as it is, or anything else as JSON."""
-        self.put(_TEXT, (message if isinstance(message, str) else json.dumps(message)).encode())
+        """Send a text unchanged, anything else as JSON."""
+        self.send_frame(_TEXT, (message if isinstance(message, str) else json.dumps(message)).encode())
 
     def ping(self, data: bytes = b"") -> None:
-        self.put(_PING, data)
+        self.send_frame(_PING, data)
 
-    def put(self, kind: int, data: bytes) -> None:
+    def send_frame(self, kind: int, data: bytes) -> None:
         mask = os.urandom(4)
         size = len(data)
         head = bytes([0x80 | kind])
@@ -304,64 +306,64 @@ class Socket:
         except ConnectionError:
             raise Closed(None) from None
 
-    def frame(self) -> Frame:
-        """The next one, whatever it is."""
-        first, size = self._take(2)
+    def read_frame(self) -> Frame:
+        """The next frame of any kind."""
+        first, size = self._read_bytes(2)
         size &= 0x7F
         if size == 126:
-            (size,) = struct.unpack("!H", self._take(2))
+            (size,) = struct.unpack("!H", self._read_bytes(2))
         elif size == 127:
-            (size,) = struct.unpack("!Q", self._take(8))
-        return Frame(first & 0x0F, self._take(size))
+            (size,) = struct.unpack("!Q", self._read_bytes(8))
+        return Frame(first & 0x0F, self._read_bytes(size))
 
     def next(self) -> Json:
-        """The next message; pings are answered on the way. Raises Closed."""
+        """The next message; answers pings that come before it. Raises Closed."""
         if self._pending:
             return self._pending.pop(0)
         while True:
-            found = self.frame()
-            if found.kind == _PING:
-                self.put(_PONG, found.data)
-            elif found.kind == _CLOSE:
-                raise Closed(int.from_bytes(found.data[:2]) if found.data else None)
-            elif found.kind in (_TEXT, _BINARY):
-                return json.loads(found.data)
+            frame = self.read_frame()
+            if frame.kind == _PING:
+                self.send_frame(_PONG, frame.data)
+            elif frame.kind == _CLOSE:
+                raise Closed(int.from_bytes(frame.data[:2]) if frame.data else None)
+            elif frame.kind in (_TEXT, _BINARY):
+                return json.loads(frame.data)
 
-    def until(self, wanted: Callable[[Json], bool], seconds: float = SECONDS) -> list[Json]:
-        """All messages up to the first that is wanted, that one last."""
+    def read_until(self, is_wanted: Callable[[Json], bool], seconds: float = TIMEOUT_SECONDS) -> list[Json]:
+        """The messages up to and including the first that is wanted."""
         deadline = time.monotonic() + seconds
-        found: list[Json] = []
-        while not found or not wanted(found[-1]):
-            assert time.monotonic() < deadline, f"not among {len(found)} messages: {found[-3:]}"
-            found.append(self.next())
-        return found
+        messages: list[Json] = []
+        while not messages or not is_wanted(messages[-1]):
+            assert time.monotonic() < deadline, f"not among {len(messages)} messages: {messages[-3:]}"
+            messages.append(self.next())
+        return messages
 
-    def event(self, kind: str, **fields: Any) -> Json:
-        """The next event of a kind; fields: what it has to have, of an `o`, `k` or `a` too."""
+    def read_event(self, kind: str, **fields: Any) -> Json:
+        """The next event of a kind. fields: its values, also those inside `o` or `k`."""
 
-        def is_it(message: Json) -> bool:
+        def is_wanted(message: Json) -> bool:
             inner = next((message[name] for name in ("o", "k") if isinstance(message.get(name), dict)), message)
             return bool(message.get("e") == kind and all(inner.get(name) == value for name, value in fields.items()))
 
-        return self.until(is_it)[-1]
+        return self.read_until(is_wanted)[-1]
 
-    def ask(self, method: str, params: Json = None) -> Json:
-        """A message to the server, and its answer; events that come before it can still be taken."""
-        self._numbers += 1
-        number = self._numbers
-        self.send({"method": method, "id": number, **({} if params is None else {"params": params})})
-        *before, answer = self.until(lambda message: "id" in message and message["id"] == number)
-        self._pending += before
+    def request(self, method: str, params: Json = None) -> Json:
+        """Send a request; its answer. Events that arrive before it stay readable."""
+        self._last_id += 1
+        request_id = self._last_id
+        self.send({"method": method, "id": request_id, **({} if params is None else {"params": params})})
+        *events, answer = self.read_until(lambda message: "id" in message and message["id"] == request_id)
+        self._pending += events
         return answer
 
     def subscribe(self, *names: str) -> None:
-        assert self.ask("SUBSCRIBE", list(names))["result"] is None
+        assert self.request("SUBSCRIBE", list(names))["result"] is None
 
     def unsubscribe(self, *names: str) -> None:
-        assert self.ask("UNSUBSCRIBE", list(names))["result"] is None
+        assert self.request("UNSUBSCRIBE", list(names))["result"] is None
 
-    def closed(self, seconds: float = SECONDS) -> int | None:
-        """Read to the end; the code that it was closed with, None when it was cut off."""
+    def wait_closed(self, seconds: float = TIMEOUT_SECONDS) -> int | None:
+        """Read to the end; the close code, None when there was no close frame."""
         deadline = time.monotonic() + seconds
         try:
             while True:
@@ -370,25 +372,24 @@ class Socket:
         except Closed as end:
             return end.code
 
-    def bye(self) -> None:
-        """Close it in good order."""
-        self.put(_CLOSE, struct.pack("!H", 1000))
+    def send_close(self) -> None:
+        self.send_frame(_CLOSE, struct.pack("!H", 1000))
 
     def drop(self) -> None:
         with suppress(OSError):
             self._socket.close()
 
-    def _take_until(self, mark: bytes) -> bytes:
+    def _read_bytes_until(self, mark: bytes) -> bytes:
         while mark not in self._received:
             self._receive()
         head, _, self._received = self._received.partition(mark)
         return head
 
-    def _take(self, size: int) -> bytes:
+    def _read_bytes(self, size: int) -> bytes:
         while len(self._received) < size:
             self._receive()
-        found, self._received = self._received[:size], self._received[size:]
-        return found
+        data, self._received = self._received[:size], self._received[size:]
+        return data
 
     def _receive(self) -> None:
         try:
@@ -401,7 +402,7 @@ class Socket:
 
 
 class Refused(Exception):
-    """A socket that the server did not take up."""
+    """The server refused to upgrade a connection."""
 
     def __init__(self, status: int, body: Json) -> None:
         super().__init__(f"{status} {body}")
@@ -410,7 +411,7 @@ class Refused(Exception):
 
 
 class TradingSocket(Socket):
-    """Requests over a socket, each signed by itself."""
+    """A socket for signed requests."""
 
     def __init__(self, endpoints: VenueEndpoints, path: str) -> None:
         super().__init__(endpoints, path)
@@ -418,22 +419,22 @@ class TradingSocket(Socket):
         self._requests = 0
 
     def signed(self, **params: Any) -> dict[str, Any]:
-        known = {"apiKey": self._endpoints.api_key, "timestamp": now_ms(), **params}
-        text = urlencode([(name, _plain(known[name])) for name in sorted(known)])
+        all_params = {"apiKey": self._endpoints.api_key, "timestamp": now_ms(), **params}
+        text = urlencode([(name, _plain(all_params[name])) for name in sorted(all_params)])
         digest = hmac.new(self._endpoints.api_secret.encode(), text.encode(), hashlib.sha256).hexdigest()
-        return known | {"signature": digest}
+        return all_params | {"signature": digest}
 
-    def request(self, method: str, **params: Any) -> str:
+    def send_request(self, method: str, **params: Any) -> str:
         """Send a signed request; its id."""
         self._requests += 1
-        number = f"req-{self._requests}"
-        self.send({"id": number, "method": method, "params": self.signed(**params)})
-        return number
+        request_id = f"req-{self._requests}"
+        self.send({"id": request_id, "method": method, "params": self.signed(**params)})
+        return request_id
 
     def call(self, method: str, **params: Any) -> Json:
-        """A signed request and its answer."""
-        number = self.request(method, **params)
-        return self.until(lambda message: message.get("id") == number)[-1]
+        """Send a signed request; its answer."""
+        request_id = self.send_request(method, **params)
+        return self.read_until(lambda message: message.get("id") == request_id)[-1]
 
 
 def _plain(value: Any) -> str:

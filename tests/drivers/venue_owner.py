@@ -1,6 +1,6 @@
-"""A control that serves one venue and dies: `python -m tests.drivers.venue_owner LOG`.
+"""A control process for one venue, which a test can kill: `python -m tests.drivers.venue_owner LOG`.
 
-Standard input: a `VenuePlan` as one line. Standard output: the venue's process id, then its frames, one a line.
+Standard input: a `VenuePlan` as one line. Standard output: the venue's process id, then its messages, one a line.
 """
 
 import json
@@ -20,8 +20,8 @@ from opslab.system import SystemClock
 ROOT = Path(__file__).parents[2]
 
 
-class Control:
-    """A venue whose control can be killed. `with` leaves neither of them behind."""
+class ControlProcess:
+    """A venue whose control process can be killed. `with` leaves neither process running."""
 
     def __init__(self, plan: VenuePlan, log: Path) -> None:
         self._process = subprocess.Popen(
@@ -35,9 +35,9 @@ class Control:
         self._process.stdin.flush()
         self.pid: int = self._line()["pid"]
         self._venue = os.pidfd_open(self.pid)
-        while "listening" not in (frame := self._line()):
-            assert "refused" not in frame, frame
-        self.endpoints = VenueEndpoints.model_validate(frame["listening"])
+        while "listening" not in (message := self._line()):
+            assert "refused" not in message, message
+        self.endpoints = VenueEndpoints.model_validate(message["listening"])
 
     def __enter__(self) -> Self:
         return self
@@ -46,7 +46,7 @@ class Control:
         with suppress(ProcessLookupError):
             signal.pidfd_send_signal(self._venue, signal.SIGKILL)
         os.close(self._venue)
-        self.die()
+        self.kill()
         for pipe in (self._process.stdin, self._process.stdout):
             assert pipe
             pipe.close()
@@ -57,16 +57,16 @@ class Control:
         assert line, "control or venue ended at once"
         return json.loads(line)
 
-    def die(self) -> None:
-        """kill -9; comes back when it is gone."""
+    def kill(self) -> None:
+        """kill -9 of control; returns when it has ended."""
         self._process.kill()
         self._process.wait()
 
-    def ask_venue_to_end(self) -> None:
+    def stop_venue(self) -> None:
         signal.pidfd_send_signal(self._venue, signal.SIGTERM)
 
     def venue_ended(self, seconds: float) -> bool:
-        """Whether it does within so long."""
+        """Whether the venue ends within `seconds`."""
         return bool(select.select([self._venue], [], [], seconds)[0])
 
 
@@ -74,9 +74,9 @@ def main() -> None:
     plan = VenuePlan.model_validate_json(sys.stdin.readline())
     child = ChildProcess("venue", plan, Path(sys.argv[1]), SystemClock(), VENUE_COMMAND)
     print(json.dumps({"pid": child._child.pid}), flush=True)
-    for frames in child.messages():
-        for frame in frames:
-            print(json.dumps(frame), flush=True)
+    for messages in child.messages():
+        for message in messages:
+            print(json.dumps(message), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A venue child started directly: killed at will, and served again at the same place with the same key and ledger."""
+"""A venue process started directly: it can be killed and restarted with the same port, key and ledger."""
 
 import hashlib
 import hmac
@@ -19,7 +19,7 @@ from opslab.datasets.dataset_records import read_record
 from opslab.datasets.playback import playback
 from opslab.model.market.candle import Candle
 from opslab.model.market.instrument import instrument_of
-from opslab.model.messages.ledger_events import LedgerEvent, event_of
+from opslab.model.messages.ledger_events import LedgerEvent, parse_event
 from opslab.model.messages.venue_messages import (
     Start,
     VenueAccount,
@@ -45,14 +45,14 @@ INSTRUMENT = instrument_of(SYMBOL)
 KEY = VenueKey(api_key="k" * 64, api_secret="s" * 64)
 START_SECONDS = 30.0
 _PORTS = range(20_000, 32_000)
-"""Below those that the kernel gives to clients: who knocks while nobody listens must not be given the port itself."""
+"""Below the ephemeral range: a client that connects while nothing listens must not be assigned the port itself."""
 
 
 def free_port() -> int:
-    """One that nobody listens on, and nobody is given by chance."""
-    dice = random.Random(f"{os.getpid()} {time.monotonic_ns()}")
+    """A port without a listener, below the ephemeral range."""
+    generator = random.Random(f"{os.getpid()} {time.monotonic_ns()}")
     while True:
-        port = dice.choice(_PORTS)
+        port = generator.choice(_PORTS)
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
@@ -63,7 +63,7 @@ def free_port() -> int:
 
 
 class VenueProcess:
-    """`start`, then `stop` or `kill`, as often as wanted; `with` leaves no process behind."""
+    """`start`, then `stop` or `kill`, any number of times; `with` leaves no process running."""
 
     def __init__(
         self,
@@ -75,10 +75,10 @@ class VenueProcess:
         start: Start = "kline",
         max_bars: int | None = None,
     ) -> None:
-        """home: has the sample prepared. folder: gets the ledger and the log."""
+        """home: with the prepared sample dataset. folder: of the ledger and the log."""
         self.ledger = folder / "ledger"
         self.log: list[dict[str, Any]] = []
-        """What it had to say, of all its lives."""
+        """Its messages, over all starts."""
         self.progress: VenueProgress | None = None
         self.starts = 0
         self._folder = folder
@@ -137,7 +137,7 @@ class VenueProcess:
         return self._endpoints
 
     def start(self) -> VenueEndpoints:
-        """Comes back when clients may connect."""
+        """Returns when clients can connect."""
         assert self._child is None
         self._folder.mkdir(parents=True, exist_ok=True)
         self.starts += 1
@@ -154,39 +154,39 @@ class VenueProcess:
         return self.endpoints
 
     def kill(self) -> None:
-        """kill -9; comes back when it is gone."""
+        """kill -9; returns when the process has ended."""
         self._end(lambda child: child.kill())
 
     def stop(self) -> None:
-        """SIGTERM; comes back when it is gone. Fails when that was not a clean end."""
+        """SIGTERM; returns when the process has ended. Fails when the end was not clean."""
         child = self._end(lambda child: child.stop())
         failure = child.failure(str)
         assert failure is None, failure
 
-    def _end(self, how: Any) -> ChildProcess:
+    def _end(self, terminate: Any) -> ChildProcess:
         child, listener = self._child, self._listener
         assert child is not None
         assert listener is not None
-        how(child)
+        terminate(child)
         listener.join()
         child.close()
         self._child = None
         return child
 
     def _listen(self, child: ChildProcess) -> None:
-        for frames in child.messages():
-            for frame in frames:
-                if "listening" in frame:
-                    self._endpoints = VenueEndpoints.model_validate(frame["listening"])
-                elif "progress" in frame or "ended" in frame:
-                    self.progress = VenueProgress.model_validate(next(iter(frame.values())))
+        for messages in child.messages():
+            for message in messages:
+                if "listening" in message:
+                    self._endpoints = VenueEndpoints.model_validate(message["listening"])
+                elif "progress" in message or "ended" in message:
+                    self.progress = VenueProgress.model_validate(next(iter(message.values())))
                 else:
-                    self.log.append(frame)
+                    self.log.append(message)
 
-    # What it serves, and what it keeps.
+    # Requests, and the ledger.
 
-    def ask(self, path: str, *, signed: bool = True, **params: Any) -> Any:
-        """GET, as any client would."""
+    def get(self, path: str, *, signed: bool = True, **params: Any) -> Any:
+        """The answer to a GET request."""
         if signed:
             params["timestamp"] = time.time_ns() // 1_000_000
             text = urlencode(params)
@@ -201,19 +201,19 @@ class VenueProcess:
             return json.load(answer)
 
     def transactions(self) -> list[list[LedgerEvent]]:
-        """The ledger, read while it grows or behind its end."""
-        return [[event_of(event) for event in found.events] for found in read_ledger(self.ledger)]
+        """The ledger, read while the venue writes it or after its end."""
+        return [[parse_event(event) for event in entry.events] for entry in read_ledger(self.ledger)]
 
     def events(self) -> list[LedgerEvent]:
         return [event for events in self.transactions() for event in events]
 
-    def standing(self) -> LedgerState:
+    def ledger_state(self) -> LedgerState:
         return ledger_state(self.events())
 
     def audit(self) -> Audit:
         return audit(self.transactions())
 
     def candles(self) -> Iterator[Candle]:
-        """Those of the dataset, in ints: prices in cents, sizes in thousandths."""
+        """The dataset's candles, in integers: prices in cents, sizes in thousandths."""
         for _, candle in playback(self._layout, DatasetId(SAMPLE), INSTRUMENT):
             yield candle

@@ -7,7 +7,7 @@ from typing import Any
 
 from opslab.errors import Unwritable
 from opslab.model.market.candle import Candle
-from opslab.model.messages.ledger_events import event_of
+from opslab.model.messages.ledger_events import parse_event
 from opslab.ports import Moment
 from opslab.venue.account.account import Account
 from opslab.venue.account.audit import Audit, audit
@@ -43,7 +43,7 @@ class Ledger:
 
     def mark(self, at: Moment) -> None: ...
 
-    def use_last_room(self) -> None:
+    def use_reserve(self) -> None:
         self.full = self.full and not self.has_reserve
 
 
@@ -89,4 +89,4 @@ class MemoryExchange:
         return self.exchange.place(parse_new_order(params, "BTCUSDT"))[0].order_id
 
     def audit(self) -> Audit:
-        return audit([[event_of(event) for event in events] for events in self.ledger.entries])
+        return audit([[parse_event(event) for event in events] for events in self.ledger.entries])

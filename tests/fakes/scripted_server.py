@@ -1,4 +1,4 @@
-"""A server on loopback that answers as it is told, and knows what came."""
+"""Loopback server that responds as a test defines, and records the requests."""
 
 import socket
 import struct
@@ -11,69 +11,69 @@ from typing import Self
 LIMIT_SECONDS = 30.0
 HEAD_END = b"\r\n\r\n"
 
-Act = Callable[["Visit"], None]
+Handler = Callable[["ServerConnection"], None]
 
 
-class Visit:
-    """One connection that somebody made."""
+class ServerConnection:
+    """One accepted connection."""
 
-    def __init__(self, connection: socket.socket, over: threading.Event) -> None:
-        self.connection = connection
+    def __init__(self, stream: socket.socket, stopped: threading.Event) -> None:
+        self.stream = stream
         self.received = b""
-        self.gone = False
-        """Whether the client has ended it, or the server did."""
-        self._over = over
-        connection.settimeout(LIMIT_SECONDS)
+        self.closed = False
+        """Whether the client or the server has closed it."""
+        self._stopped = stopped
+        stream.settimeout(LIMIT_SECONDS)
 
     def read_head(self) -> None:
         while HEAD_END not in self.received:
-            data = self.connection.recv(65_536)
+            data = self.stream.recv(65_536)
             if not data:
                 return
             self.received += data
 
-    def say(self, data: bytes) -> bool:
-        """Whether it could be said."""
+    def send(self, data: bytes) -> bool:
+        """Return whether it could be sent."""
         try:
-            self.connection.sendall(data)
+            self.stream.sendall(data)
         except OSError:
-            self.gone = True
-        return not self.gone
+            self.closed = True
+        return not self.closed
 
-    def repeat(self, data: bytes, every_seconds: float = 0.0) -> None:
-        """Say it again and again, until nobody takes it or the test is over."""
-        while not self._over.wait(every_seconds) and self.say(data):
+    def send_repeatedly(self, data: bytes, every_seconds: float = 0.0) -> None:
+        """Send it until the client closes the connection or the server stops."""
+        while not self._stopped.wait(every_seconds) and self.send(data):
             pass
 
-    def spell(self, data: bytes, every_seconds: float) -> None:
-        """A byte at a time."""
+    def send_slowly(self, data: bytes, every_seconds: float) -> None:
+        """Send one byte at a time."""
         for byte in data:
-            if self._over.wait(every_seconds) or not self.say(bytes([byte])):
+            if self._stopped.wait(every_seconds) or not self.send(bytes([byte])):
                 return
 
     def wait(self) -> None:
-        """Say nothing until the client goes."""
-        while not self._over.is_set():
-            data = self.connection.recv(65_536)
+        """Send nothing until the client closes the connection."""
+        while not self._stopped.is_set():
+            data = self.stream.recv(65_536)
             if not data:
                 return
             self.received += data
 
     def reset(self) -> None:
-        """End it without a farewell."""
-        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.connection.close()
+        """Close the connection with a TCP reset."""
+        self.stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.stream.close()
 
 
-class Server:
-    """Accepts until the block ends, and lets `act` answer each visit."""
+class ScriptedServer:
+    """Accepts connections until the block ends; `handle` responds to each."""
 
-    def __init__(self, act: Act, address: str = "127.0.0.1") -> None:
-        self.visits: list[Visit] = []
-        self.called = threading.Event()
-        """Set once a whole head of a request has come."""
-        self._act = act
-        self._over = threading.Event()
+    def __init__(self, handle: Handler, address: str = "127.0.0.1") -> None:
+        self.connections: list[ServerConnection] = []
+        self.request_received = threading.Event()
+        """Set when the complete head of a request was received."""
+        self._handle = handle
+        self._stopped = threading.Event()
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         self._listener = socket.create_server((address, 0), family=family)
         self.port: int = self._listener.getsockname()[1]
@@ -84,7 +84,7 @@ class Server:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        self._over.set()
+        self._stopped.set()
         self._listener.shutdown(socket.SHUT_RDWR)
         for thread in self._threads:
             thread.join(LIMIT_SECONDS)
@@ -97,28 +97,28 @@ class Server:
     def _accept(self) -> None:
         with suppress(OSError):
             while True:
-                connection, _ = self._listener.accept()
-                visit = Visit(connection, self._over)
-                self.visits.append(visit)
-                self._threads.append(threading.Thread(target=self._serve, args=(visit,)))
+                stream, _ = self._listener.accept()
+                connection = ServerConnection(stream, self._stopped)
+                self.connections.append(connection)
+                self._threads.append(threading.Thread(target=self._serve, args=(connection,)))
                 self._threads[-1].start()
 
-    def _serve(self, visit: Visit) -> None:
-        with visit.connection, suppress(OSError):
-            visit.read_head()
-            self.called.set()
-            self._act(visit)
+    def _serve(self, connection: ServerConnection) -> None:
+        with connection.stream, suppress(OSError):
+            connection.read_head()
+            self.request_received.set()
+            self._handle(connection)
             with suppress(OSError):
-                visit.connection.shutdown(socket.SHUT_WR)
-            visit.wait()
+                connection.stream.shutdown(socket.SHUT_WR)
+            connection.wait()
 
 
 @contextmanager
-def nobody_comes(address: str = "127.0.0.1") -> Iterator[int]:
-    """A port that listens; when the block ends, nobody must have connected to it."""
+def port_without_connections(address: str = "127.0.0.1") -> Iterator[int]:
+    """A listening port. Fails at the end of the block if a client connected to it."""
     with socket.create_server((address, 0)) as listener:
         yield listener.getsockname()[1]
         listener.setblocking(False)
         with suppress(BlockingIOError):
-            _, caller = listener.accept()
-            raise AssertionError(f"{caller} came")
+            _, client = listener.accept()
+            raise AssertionError(f"{client} connected")

@@ -150,8 +150,8 @@ def test_no_python_313_is_an_environment_error_with_a_next_step(project: Path, t
     done = bootstrap(project, {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"})
 
     assert done.returncode == 5
-    assert "error: no working CPython 3.13 found, looked at:" in done.stderr
-    assert "/usr/bin/python3.13: not there" in done.stderr
+    assert "error: no working CPython 3.13 found, checked:" in done.stderr
+    assert "/usr/bin/python3.13: not found" in done.stderr
     assert "hint: install one: apt-get install python3.13" in done.stderr
     assert not (project / ".venv").exists()
 
@@ -161,5 +161,5 @@ def test_named_python_that_does_not_fit_is_refused_and_no_other_is_taken(project
 
     assert done.returncode == 5
     assert "error: TC_PYTHON is not a working CPython 3.13" in done.stderr
-    assert "hint: point TC_PYTHON at one, or unset it" in done.stderr
+    assert "hint: set TC_PYTHON to a working one, or unset it" in done.stderr
     assert not (project / ".venv").exists()

@@ -15,7 +15,7 @@ from opslab.errors import Corrupt, Environment, NotFound
 from opslab.lab import Lab
 from opslab.model.checks.check_kind import CHECKS, PROBE, RECONCILIATION, CheckKind
 from opslab.runs.checks import check_results as checks
-from opslab.settings import resolve_here
+from opslab.settings import resolve_for_process
 from opslab.store.runs.journal import Journal
 from tests.drivers.processes import wait_for_engine
 from tests.drivers.tc import Tc
@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def lab_of(tc: Tc) -> Lab:
-    return Lab(resolve_here(str(tc.home)))
+    return Lab(resolve_for_process(str(tc.home)))
 
 
 def keep(tc: Tc, kind: CheckKind = PROBE, **document: Any) -> str:
@@ -126,7 +126,7 @@ def test_a_run_that_ends_before_a_check_is_told_to_it_is_sealed_anew(
     """Its last event may be another check's, and not its end."""
     keep(finished)
     seen_running = iter([True])
-    monkeypatch.setattr(checks, "_lives", lambda *_: next(seen_running, False))
+    monkeypatch.setattr(checks, "_is_running", lambda *_: next(seen_running, False))
     assert keep(finished) == "connectivity_probe-2.json"
     found = verify(finished)
     assert (found["seal_number"], found["findings"]) == (3, [])
@@ -160,7 +160,7 @@ class Died(BaseException):
     pass
 
 
-STEPS = ("_write_artifact", "append", "renew", "finish")
+STEPS = ("_write_artifact", "append", "rewrite_derived", "finish")
 
 
 @pytest.mark.parametrize("step", STEPS)

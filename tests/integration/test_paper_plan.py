@@ -24,7 +24,7 @@ MINUTE_NS = 60_000_000_000
 FIRST_CLOSE = close_ns(parse_minute("2024-01-01"))
 
 
-def plan_of(tc: Tc, *, paper: dict[str, Any] | None = None, **changes: Any) -> PaperPlan:
+def parse_plan(tc: Tc, *, paper: dict[str, Any] | None = None, **changes: Any) -> PaperPlan:
     spec = tc.spec(mode="paper", paper=paper or {}, **changes)
     return Lab(Settings(tc.home, "--home")).plan(Path(spec), "r1", "paper")
 
@@ -43,17 +43,17 @@ def closes(tc: Tc, dataset: str) -> list[int]:
 
 
 def test_a_run_sees_the_whole_window_or_as_many_bars_as_are_asked_for(tc: Tc) -> None:
-    whole = plan_of(tc)
+    whole = parse_plan(tc)
     assert (whole.rows, whole.last_close_ns) == (10_080, FIRST_CLOSE + 10_079 * MINUTE_NS)
-    few = plan_of(tc, paper={"max_bars": 7})
+    few = parse_plan(tc, paper={"max_bars": 7})
     assert (few.rows, few.last_close_ns) == (7, FIRST_CLOSE + 6 * MINUTE_NS)
     window = {"dataset": "btcusdt-sample", "start": "2024-01-02", "end": "2024-01-02T01:00Z"}
     second_day = FIRST_CLOSE + 1440 * MINUTE_NS
-    hour = plan_of(tc, data=window)
+    hour = parse_plan(tc, data=window)
     assert (hour.rows, hour.last_close_ns) == (60, second_day + 59 * MINUTE_NS)
-    most = plan_of(tc, data=window, paper={"max_bars": 60})
+    most = parse_plan(tc, data=window, paper={"max_bars": 60})
     assert (most.rows, most.last_close_ns) == (hour.rows, hour.last_close_ns)
-    one = plan_of(tc, data=window, paper={"max_bars": 1})
+    one = parse_plan(tc, data=window, paper={"max_bars": 1})
     assert (one.rows, one.last_close_ns, one.run_dataset().rows) == (1, second_day, 1)
 
 
@@ -62,9 +62,9 @@ def test_the_last_close_is_a_candle_that_is_there_whatever_is_missing_before_it(
     del lines[31:41]  # minutes 30 to 39
     imported(tc, "holed", lines, "--allow", "gap")
     data = {"dataset": "holed"}
-    assert plan_of(tc, data=data, paper={"max_bars": 30}).last_close_ns == FIRST_CLOSE + 29 * MINUTE_NS
-    assert plan_of(tc, data=data, paper={"max_bars": 31}).last_close_ns == FIRST_CLOSE + 40 * MINUTE_NS
-    inside = plan_of(tc, data={**data, "start": "2024-01-01T00:35Z"}, paper={"max_bars": 2})
+    assert parse_plan(tc, data=data, paper={"max_bars": 30}).last_close_ns == FIRST_CLOSE + 29 * MINUTE_NS
+    assert parse_plan(tc, data=data, paper={"max_bars": 31}).last_close_ns == FIRST_CLOSE + 40 * MINUTE_NS
+    inside = parse_plan(tc, data={**data, "start": "2024-01-01T00:35Z"}, paper={"max_bars": 2})
     assert inside.last_close_ns == FIRST_CLOSE + 41 * MINUTE_NS
 
 
@@ -78,7 +78,7 @@ def test_the_last_close_is_found_in_every_part_of_a_long_dataset(bare_tc: Tc, st
     data = {"dataset": "long", **({"start": start} if start else {})}
     for rows in (1, 999, 100_000, 100_001, 210_000 - first):
         if first + rows <= 210_000:
-            plan = plan_of(tc, data=data, paper={"max_bars": rows})
+            plan = parse_plan(tc, data=data, paper={"max_bars": rows})
             assert (plan.rows, plan.last_close_ns) == (rows, all_closes[first + rows - 1])
 
 
@@ -92,7 +92,7 @@ def test_more_bars_than_there_are_is_a_mistake_in_its_place_and_nothing_is_writt
     line = text.splitlines().index("  max_bars: 60") + 1
     assert f"s.yaml:{line}:3: paper.max_bars: must be at most 10080, the candles of btcusdt-sample" in answer.err
     with pytest.raises(InvalidSpec, match="1 mistake"):
-        plan_of(tc, data={"dataset": "btcusdt-sample", "end": "2024-01-01T00:05Z"}, paper={"max_bars": 6})
+        parse_plan(tc, data={"dataset": "btcusdt-sample", "end": "2024-01-01T00:05Z"}, paper={"max_bars": 6})
     (tc.home / "spec.yaml").unlink()
     spec.unlink()
     assert sorted(tc.home.rglob("*")) == before
@@ -159,7 +159,7 @@ def test_the_plans_of_venue_and_engine_say_what_the_spec_says(tc: Tc) -> None:
     paper = {"speed": 30, "max_bars": 9, "on_stop": "leave", "ticks_per_minute": 4, "latency_ms": 20}
     data = {"dataset": "btcusdt-sample", "start": "2024-01-02", "end": "2024-01-03"}
     changes = {"account": account, "risk": {"profile": "tiny"}, "observability": {"journal": False}, "data": data}
-    plan = plan_of(tc, paper={**paper, "silent_after_seconds": {"quotes": 7}}, **changes)
+    plan = parse_plan(tc, paper={**paper, "silent_after_seconds": {"quotes": 7}}, **changes)
     venue = plan.venue(tc.home, tc.home / "runtime" / "venues" / "r1", KEY, "token")
     assert (venue.name, venue.host, venue.port, venue.start, venue.token) == ("r1", "127.0.0.1", 0, "kline", "token")
     assert (venue.speed, venue.pace, venue.max_bars) == (30.0, "clock", 9)
@@ -172,7 +172,7 @@ def test_the_plans_of_venue_and_engine_say_what_the_spec_says(tc: Tc) -> None:
         "taker_fee": "0.001",
     }
     live = plan.live(endpoints(), 2)
-    assert (live.number, live.rows, live.on_stop, live.tells_handled, live.order_events) == (
+    assert (live.number, live.rows, live.on_stop, live.acknowledges_bars, live.order_events) == (
         2,
         9,
         "leave",
@@ -185,9 +185,9 @@ def test_the_plans_of_venue_and_engine_say_what_the_spec_says(tc: Tc) -> None:
 
 
 def test_at_full_speed_the_venue_waits_for_word_of_each_bar(tc: Tc) -> None:
-    plan = plan_of(tc, paper={"speed": "max"})
+    plan = parse_plan(tc, paper={"speed": "max"})
     venue, live = plan.venue(tc.home, tc.home, KEY, "token"), plan.live(endpoints(), 1)
-    assert (venue.speed, venue.pace, live.tells_handled) == (None, "handled", True)
+    assert (venue.speed, venue.pace, live.acknowledges_bars) == (None, "handled", True)
     assert live.silent_after_seconds == {"bars": 10.0, "quotes": 10.0, "trades": 10.0}
 
 
@@ -198,7 +198,7 @@ def endpoints() -> VenueEndpoints:
 def test_venue_and_engine_obey_their_plans(tc: Tc, tmp_path: Path) -> None:
     """A live node sees the bars of the plan, the last of them closes when the plan says."""
     data = {"dataset": "btcusdt-sample", "start": "2024-01-02T03:04Z"}
-    plan = plan_of(tc, data=data, paper={"speed": 3000, "max_bars": 12})
+    plan = parse_plan(tc, data=data, paper={"speed": 3000, "max_bars": 12})
     folder = tmp_path / "ledger"
     folder.mkdir()
     clock = SystemClock()

@@ -12,7 +12,7 @@ from typing import Any
 
 from opslab.model.run.paper_summary import AccountFacts, StopFacts
 from tests.drivers.paper_run import PaperRun, living_in
-from tests.drivers.running_ledger import open_now
+from tests.drivers.running_ledger import has_position_and_orders
 from tests.drivers.tc import Answer, Tc, wait_until
 from tests.oracles.paper_truth import ledger_of, rows_of, untruths
 
@@ -160,7 +160,7 @@ def test_an_account_that_is_to_be_left_is_left_as_it_was(tc: Tc) -> None:
 def test_an_account_that_nobody_was_left_to_flatten_is_told_as_it_is(tc: Tc) -> None:
     """All three processes are gone at once."""
     with PaperRun(tc, spec(tc), RUN) as run:
-        wait_until(lambda: all(open_now(tc.home / "runtime" / "venues" / RUN)), "a position and an order", 60)
+        wait_until(lambda: all(has_position_and_orders(tc.home / "runtime" / "venues" / RUN)), "a position and an order", 60)
         run.signal(signal.SIGSTOP)  # it would start its venue again
         run.kill_child("venue")
         run.kill_child("engine")

@@ -8,7 +8,7 @@ from typing import Any
 
 from opslab.model.run.paper_summary import EngineFacts, PaperFacts
 from tests.drivers.paper_run import PaperRun, with_fields
-from tests.drivers.running_ledger import open_now
+from tests.drivers.running_ledger import has_position_and_orders
 from tests.drivers.tc import Tc, wait_until
 from tests.oracles.engine_takeover import not_taken_over
 from tests.oracles.paper_truth import rows_of, untruths
@@ -31,7 +31,7 @@ def ledger(tc: Tc) -> Path:
 
 def wait_until_open(tc: Tc) -> None:
     """A position and an order that rests."""
-    wait_until(lambda: all(open_now(ledger(tc))), "a position and an open order", 60)
+    wait_until(lambda: all(has_position_and_orders(ledger(tc))), "a position and an open order", 60)
 
 
 def ends(engines: tuple[EngineFacts, ...]) -> list[str | None]:

@@ -55,7 +55,7 @@ def reasons(document: Any) -> list[tuple[str, str, str]]:
 def test_the_last_heartbeat_of_an_equal_account_is_ok_and_names_what_is_not_compared(lab: Tc) -> None:
     folder = write_run(lab, "r1", heartbeats_of(simulate(), 20))
     answer = check(lab)
-    assert (answer.code, answer.err) == (0, "tc: kept with run r1 as reconciliation_result-1.json\n")
+    assert (answer.code, answer.err) == (0, "tc: recorded in run r1 as reconciliation_result-1.json\n")
     assert "state         ok" in answer.out
     assert "not compared  balances.free, balances.locked" in answer.out
     document = json.loads((folder / "reconciliation_result-1.json").read_text())

@@ -1,4 +1,4 @@
-"""The example of a node on the venue: it trades, and leaves with nothing open."""
+"""The example `examples/venue/node.py`: it trades on a served venue and ends flat."""
 
 import signal
 import subprocess
@@ -12,13 +12,13 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "venue" / "node.py"
 BARS = 4
 
 
-def test_the_example_trades_on_a_served_venue_and_leaves_it_flat(tc: Tc, tmp_path: Path) -> None:
+def test_the_example_trades_on_a_served_venue_and_ends_flat(tc: Tc, tmp_path: Path) -> None:
     venue = tc.start("venue", "serve", "--dataset", "btcusdt-sample", "--name", "v1", "--speed", "240", "--json")
     try:
         assert venue.stdout
         endpoints = tmp_path / "venue.json"
         endpoints.write_text(venue.stdout.readline())
-        done = subprocess.run(
+        node = subprocess.run(
             [sys.executable, str(EXAMPLE), str(endpoints), str(BARS)],
             capture_output=True,
             text=True,
@@ -26,16 +26,16 @@ def test_the_example_trades_on_a_served_venue_and_leaves_it_flat(tc: Tc, tmp_pat
             timeout=60,
             check=False,
         )
-        assert done.returncode == 0, done.stdout + done.stderr
+        assert node.returncode == 0, node.stdout + node.stderr
         venue.send_signal(signal.SIGTERM)
         _, err = venue.communicate(timeout=30)
         assert venue.returncode == 0, err
     finally:
         venue.kill()
-    said = done.stdout.splitlines()
-    assert sum(line.startswith("bar ") for line in said) >= BARS
-    bought, sold = (sum(line.startswith(f"filled {side} ") for line in said) for side in ("BUY", "SELL"))
+    lines = node.stdout.splitlines()
+    assert sum(line.startswith("bar ") for line in lines) >= BARS
+    bought, sold = (sum(line.startswith(f"filled {side} ") for line in lines) for side in ("BUY", "SELL"))
     assert bought == sold > 0
-    proof = tc.json("venue", "audit", "v1")
-    assert (proof["proven"], proof["open_orders"], float(proof["position"])) == (True, 0, 0.0)
-    assert proof["trades"] == bought + sold
+    audit = tc.json("venue", "audit", "v1")
+    assert (audit["proven"], audit["open_orders"], float(audit["position"])) == (True, 0, 0.0)
+    assert audit["trades"] == bought + sold

@@ -1,4 +1,4 @@
-"""Every request that the venue answers, over HTTP: its shape, what it does, what it refuses and with which code."""
+"""Every REST endpoint of the venue, over HTTP: shape of the answer, effect, and errors with their codes."""
 
 import json
 import resource
@@ -15,10 +15,10 @@ from urllib.parse import quote, quote_plus, urlencode, urlsplit
 import pytest
 
 from opslab.model.market.candle import MINUTE_MS, Candle
-from tests.drivers.venue_client import LISTEN_KEY, ORDER, Reply, VenueChild, VenueClient, now_ms, order
+from tests.drivers.venue_client import LISTEN_KEY, ORDER, Reply, SteppedVenue, VenueClient, now_ms, order
 from tests.drivers.venue_process import SYMBOL
 from tests.oracles.captured_payloads import assert_alike, captured
-from tests.unit.venue.market.test_payloads import (
+from tests.oracles.payload_shapes import (
     PRICE,
     PRODUCT,
     RATE,
@@ -36,7 +36,7 @@ from tests.unit.venue.market.test_payloads import (
 )
 
 PLAYED = 6
-"""Minutes behind which the market of the tests stands."""
+"""Minutes replayed before the tests."""
 TICKS = 30
 BTC = {"symbol": "BTCUSDT"}
 AMOUNT = r"-?\d+\.\d{8}"
@@ -77,7 +77,7 @@ BALANCE = {
     "accountAlias": str, "asset": "USDT", "balance": AMOUNT, "crossWalletBalance": AMOUNT, "crossUnPnl": AMOUNT,
     "availableBalance": AMOUNT, "maxWithdrawAmount": AMOUNT, "marginAvailable": bool, "updateTime": int,
 }  # fmt: skip
-# What both versions of positionRisk have; the adapters take `leverage` as text, and from version 2 alone.
+# Fields of both versions of positionRisk; the adapters read `leverage` as text, and from version 2 only.
 RISK = {
     "symbol": "BTCUSDT", "positionSide": "BOTH", "positionAmt": SIGNED_SIZE, "entryPrice": PRODUCT,
     "breakEvenPrice": str, "markPrice": RATE, "unRealizedProfit": AMOUNT, "liquidationPrice": str, "notional": AMOUNT,
@@ -95,27 +95,27 @@ RISK_V3 = {
 
 
 @pytest.fixture(scope="module")
-def venue(sample_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[VenueChild]:
-    """A market that stands behind its first minutes."""
-    with VenueChild(sample_home, tmp_path_factory.mktemp("venue"), ticks=TICKS, max_bars=PLAYED) as venue:
+def venue(sample_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SteppedVenue]:
+    """A market that is still after its first minutes."""
+    with SteppedVenue(sample_home, tmp_path_factory.mktemp("venue"), ticks=TICKS, max_bars=PLAYED) as venue:
         with venue.client() as client:
             candles = client.stream("btcusdt@kline_1m")
             venue.play(PLAYED)
             for _ in range(PLAYED):
-                candles.event("kline", x=True)
+                candles.read_event("kline", x=True)
         yield venue
 
 
 @pytest.fixture
-def client(venue: VenueChild) -> Iterator[VenueClient]:
-    """With an account that has no order and no position."""
+def client(venue: SteppedVenue) -> Iterator[VenueClient]:
+    """With a flat account."""
     with venue.client() as client:
         client.flatten()
         yield client
 
 
 @pytest.fixture(scope="module")
-def candles(venue: VenueChild) -> list[Candle]:
+def candles(venue: SteppedVenue) -> list[Candle]:
     return [candle for candle, _ in zip(venue.candles(), range(PLAYED), strict=False)]
 
 
@@ -139,7 +139,7 @@ def test_time_is_the_wall_clock(client: VenueClient) -> None:
     assert before <= client.get("/fapi/v1/time")["serverTime"] <= now_ms()
 
 
-def test_exchange_info_lists_what_is_served(client: VenueClient) -> None:
+def test_exchange_info_lists_the_symbol_and_its_order_types(client: VenueClient) -> None:
     info = client.get("/fapi/v1/exchangeInfo")
     assert info["timezone"] == "UTC"
     assert abs(info["serverTime"] - now_ms()) < 5_000
@@ -151,7 +151,7 @@ def test_exchange_info_lists_what_is_served(client: VenueClient) -> None:
 
 
 @pytest.mark.parametrize("limit", [5, 10, 20, 50, 100, 500, 1000])
-def test_depth(client: VenueClient, limit: int) -> None:
+def test_depth_has_sorted_levels(client: VenueClient, limit: int) -> None:
     depth = client.get("/fapi/v1/depth", **BTC, limit=limit)
     assert has_shape(depth, REST_DEPTH)
     bids, asks = ([Decimal(price) for price, _ in depth[side]] for side in ("bids", "asks"))
@@ -161,9 +161,9 @@ def test_depth(client: VenueClient, limit: int) -> None:
     assert bids[0] < asks[0]
 
 
-def test_symbols_are_known_in_small_letters_too(client: VenueClient) -> None:
+def test_symbols_are_accepted_in_lower_case(client: VenueClient) -> None:
     assert client.get("/fapi/v1/ticker/price", symbol="btcusdt")["symbol"] == "BTCUSDT"
-    assert client.place("BUY", "0.010", "41000.0", symbol="btcusdt").found["symbol"] == "BTCUSDT"
+    assert client.place("BUY", "0.010", "41000.0", symbol="btcusdt").answer["symbol"] == "BTCUSDT"
 
 
 def test_the_quote_is_the_top_of_the_depth(client: VenueClient) -> None:
@@ -174,7 +174,7 @@ def test_the_quote_is_the_top_of_the_depth(client: VenueClient) -> None:
     assert [ticker["askPrice"], ticker["askQty"]] == depth["asks"][0]
 
 
-def test_what_an_order_takes_is_gone_from_the_depth_and_the_quote(client: VenueClient) -> None:
+def test_liquidity_taken_by_an_order_is_removed_from_the_depth_and_the_quote(client: VenueClient) -> None:
     (price, size), *_ = client.get("/fapi/v1/depth", **BTC, limit=5)["asks"]
     client.place("BUY", size).assert_ok()
     depth = client.get("/fapi/v1/depth", **BTC, limit=5)
@@ -182,7 +182,7 @@ def test_what_an_order_takes_is_gone_from_the_depth_and_the_quote(client: VenueC
     assert client.get("/fapi/v1/ticker/bookTicker", **BTC)["askPrice"] == depth["asks"][0][0]
 
 
-def test_trades_are_the_last_ones_oldest_first(client: VenueClient) -> None:
+def test_trades_are_the_newest_in_ascending_order(client: VenueClient) -> None:
     trades = client.get("/fapi/v1/trades", **BTC, limit=7)
     assert has_shape(trades, [REST_TRADE])
     assert [trade["id"] for trade in trades] == list(range(PLAYED * TICKS - 6, PLAYED * TICKS + 1))
@@ -191,11 +191,11 @@ def test_trades_are_the_last_ones_oldest_first(client: VenueClient) -> None:
     assert client.get("/fapi/v1/ticker/price", **BTC)["price"] == trades[-1]["price"]
 
 
-def test_older_trades_begin_with_an_id_and_need_the_key(client: VenueClient) -> None:
+def test_historical_trades_start_at_an_id_and_need_the_key(client: VenueClient) -> None:
     trades = client.get("/fapi/v1/historicalTrades", **BTC, fromId=5, limit=3)
     assert [trade["id"] for trade in trades] == [5, 6, 7]
-    without = client.send("GET", "/fapi/v1/historicalTrades", "symbol=BTCUSDT", headers={})
-    assert without.refused == (401, -2014)
+    keyless = client.send("GET", "/fapi/v1/historicalTrades", "symbol=BTCUSDT", headers={})
+    assert keyless.error == (401, -2014)
 
 
 def test_the_trades_of_a_minute_make_its_candle(client: VenueClient, candles: list[Candle]) -> None:
@@ -203,21 +203,21 @@ def test_the_trades_of_a_minute_make_its_candle(client: VenueClient, candles: li
         trades = client.get("/fapi/v1/aggTrades", **BTC, fromId=number * TICKS + 1, limit=TICKS)
         assert has_shape(trades, [REST_AGG_TRADE])
         prices = [Decimal(trade["p"]) for trade in trades]
-        found = [prices[0], max(prices), min(prices), prices[-1], sum(Decimal(trade["q"]) for trade in trades)]
-        assert found == [
+        summary = [prices[0], max(prices), min(prices), prices[-1], sum(Decimal(trade["q"]) for trade in trades)]
+        assert summary == [
             *(Decimal(text_of(cents)) for cents in (candle.open, candle.high, candle.low, candle.close)),
             Decimal(size_of(candle.volume)),
         ]
         assert all(trade["f"] == trade["l"] == trade["a"] for trade in trades)
 
 
-def test_trades_can_be_asked_for_by_time(client: VenueClient) -> None:
-    every = client.get("/fapi/v1/aggTrades", **BTC, limit=1000)
-    middle = every[len(every) // 2]["T"]
-    before = client.get("/fapi/v1/aggTrades", **BTC, endTime=middle - 1, limit=1000)
-    behind = client.get("/fapi/v1/aggTrades", **BTC, startTime=middle, limit=1000)
-    assert before + behind == every
-    assert client.get("/fapi/v1/aggTrades", **BTC, startTime=middle, limit=2) == behind[:2]
+def test_trades_can_be_selected_by_time(client: VenueClient) -> None:
+    trades = client.get("/fapi/v1/aggTrades", **BTC, limit=1000)
+    middle = trades[len(trades) // 2]["T"]
+    earlier = client.get("/fapi/v1/aggTrades", **BTC, endTime=middle - 1, limit=1000)
+    later = client.get("/fapi/v1/aggTrades", **BTC, startTime=middle, limit=1000)
+    assert earlier + later == trades
+    assert client.get("/fapi/v1/aggTrades", **BTC, startTime=middle, limit=2) == later[:2]
 
 
 def test_klines_are_the_candles_of_the_dataset(client: VenueClient, candles: list[Candle]) -> None:
@@ -235,19 +235,19 @@ def test_klines_are_the_candles_of_the_dataset(client: VenueClient, candles: lis
     ]
 
 
-def test_klines_are_cut_by_time_and_limit(client: VenueClient) -> None:
+def test_klines_are_selected_by_time_and_limit(client: VenueClient) -> None:
     opens = [row[0] for row in client.get("/fapi/v1/klines", **BTC, interval="1m")]
 
-    def asked(**more: int) -> list[int]:
-        return [row[0] for row in client.get("/fapi/v1/klines", **BTC, interval="1m", **more)]
+    def selected(**params: int) -> list[int]:
+        return [row[0] for row in client.get("/fapi/v1/klines", **BTC, interval="1m", **params)]
 
-    assert asked(limit=2) == opens[-2:]
-    assert asked(startTime=opens[1], limit=2) == opens[1:3]
-    assert asked(startTime=opens[1], endTime=opens[3]) == opens[1:4]
-    assert asked(endTime=opens[2], limit=2) == opens[1:3]
+    assert selected(limit=2) == opens[-2:]
+    assert selected(startTime=opens[1], limit=2) == opens[1:3]
+    assert selected(startTime=opens[1], endTime=opens[3]) == opens[1:4]
+    assert selected(endTime=opens[2], limit=2) == opens[1:3]
 
 
-def test_longer_klines_sum_minutes_up(client: VenueClient) -> None:
+def test_longer_klines_aggregate_minutes(client: VenueClient) -> None:
     minutes = client.get("/fapi/v1/klines", **BTC, interval="1m")
     for row, part in zip(client.get("/fapi/v1/klines", **BTC, interval="3m"), (minutes[:3], minutes[3:6]), strict=True):
         assert (row[0], row[1], row[4], row[6]) == (part[0][0], part[0][1], part[-1][4], part[-1][6])
@@ -259,22 +259,24 @@ def test_longer_klines_sum_minutes_up(client: VenueClient) -> None:
 
 
 @pytest.mark.parametrize("interval", ["5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h", "1d"])
-def test_a_longer_kline_that_is_not_over_stands_where_the_market_does(client: VenueClient, interval: str) -> None:
+def test_an_open_longer_kline_closes_at_the_current_price(client: VenueClient, interval: str) -> None:
     *_, last = client.get("/fapi/v1/klines", **BTC, interval=interval)
     assert has_shape(last, REST_KLINE)
     assert last[4] == client.get("/fapi/v1/ticker/price", **BTC)["price"]
 
 
 def test_klines_of_the_contract_are_those_of_its_symbol(client: VenueClient) -> None:
-    asked = {"pair": "BTCUSDT", "contractType": "PERPETUAL", "interval": "1m"}
-    assert client.get("/fapi/v1/continuousKlines", **asked) == client.get("/fapi/v1/klines", **BTC, interval="1m")
+    params = {"pair": "BTCUSDT", "contractType": "PERPETUAL", "interval": "1m"}
+    assert client.get("/fapi/v1/continuousKlines", **params) == client.get("/fapi/v1/klines", **BTC, interval="1m")
 
 
-@pytest.mark.parametrize(("path", "named"), [("markPriceKlines", BTC), ("indexPriceKlines", {"pair": "BTCUSDT"})])
-def test_klines_of_mark_and_index_have_the_prices_of_the_candles_alone(
-    client: VenueClient, path: str, named: dict[str, str]
+@pytest.mark.parametrize(
+    ("path", "symbol_param"), [("markPriceKlines", BTC), ("indexPriceKlines", {"pair": "BTCUSDT"})]
+)
+def test_mark_and_index_price_klines_have_only_the_prices_of_the_candles(
+    client: VenueClient, path: str, symbol_param: dict[str, str]
 ) -> None:
-    rows = client.get(f"/fapi/v1/{path}", **named, interval="3m", limit=2)
+    rows = client.get(f"/fapi/v1/{path}", **symbol_param, interval="3m", limit=2)
     assert has_shape(rows, [REST_PRICE_KLINE])
     candles = client.get("/fapi/v1/klines", **BTC, interval="3m", limit=2)
     assert [(row[0], row[6], *map(Decimal, row[1:5])) for row in rows] == [
@@ -282,7 +284,7 @@ def test_klines_of_mark_and_index_have_the_prices_of_the_candles_alone(
     ]
 
 
-def test_the_last_24_hours(client: VenueClient, candles: list[Candle]) -> None:
+def test_the_24h_ticker_covers_the_replayed_candles(client: VenueClient, candles: list[Candle]) -> None:
     ticker = client.get("/fapi/v1/ticker/24hr", **BTC)
     assert has_shape(ticker, REST_TICKER)
     assert ticker["openPrice"] == text_of(candles[0].open)
@@ -304,12 +306,12 @@ def test_the_last_24_hours(client: VenueClient, candles: list[Candle]) -> None:
         ("/fapi/v1/premiumIndex", REST_PREMIUM_INDEX),
     ],
 )
-def test_without_a_symbol_there_is_a_list_of_all(client: VenueClient, path: str, shape: Any) -> None:
-    one = client.get(path, **BTC)
+def test_without_a_symbol_the_answer_is_a_list(client: VenueClient, path: str, shape: Any) -> None:
+    single = client.get(path, **BTC)
     [listed] = client.get(path)
-    assert has_shape(one, shape)
+    assert has_shape(single, shape)
     assert has_shape(listed, shape)
-    assert one["symbol"] == listed["symbol"]
+    assert single["symbol"] == listed["symbol"]
 
 
 def test_the_mark_price_is_the_last_price(client: VenueClient) -> None:
@@ -343,37 +345,41 @@ def test_the_mark_price_is_the_last_price(client: VenueClient) -> None:
         ("premiumIndex", {"symbol": "BTC%USDT"}, -1121),
     ],
 )
-def test_market_data_refused(client: VenueClient, path: str, params: dict[str, str], code: int) -> None:
-    assert client.ask("GET", f"/fapi/v1/{path}", **params).refused == (400, code)
+def test_invalid_market_data_requests_are_refused(
+    client: VenueClient, path: str, params: dict[str, str], code: int
+) -> None:
+    assert client.request("GET", f"/fapi/v1/{path}", **params).error == (400, code)
 
 
-# Shapes against what was captured of the venue itself.
+# Shapes compared with payloads captured from Binance.
 
 
-def test_exchange_info_is_like_the_venues(client: VenueClient) -> None:
-    found, wanted = client.get("/fapi/v1/exchangeInfo"), captured("exchange_info")
-    del wanted["symbols"][0]["permissionSets"]  # who may trade it: of no use to a client
-    theirs, ours = ({f["filterType"]: f for f in one["symbols"][0].pop("filters")} for one in (wanted, found))
-    for name, of_the_venue in theirs.items():
-        if name != "POSITION_RISK_CONTROL":  # of single symbols, for some days
-            assert_alike(ours[name], of_the_venue, name)
-    assert_alike(found, wanted)
+def test_exchange_info_matches_the_captured_one(client: VenueClient) -> None:
+    answer, expected = client.get("/fapi/v1/exchangeInfo"), captured("exchange_info")
+    del expected["symbols"][0]["permissionSets"]  # account permissions: of no use to a client
+    expected_filters, filters = (
+        {f["filterType"]: f for f in info["symbols"][0].pop("filters")} for info in (expected, answer)
+    )
+    for name, expected_filter in expected_filters.items():
+        if name != "POSITION_RISK_CONTROL":  # of single symbols, for some days only
+            assert_alike(filters[name], expected_filter, name)
+    assert_alike(answer, expected)
 
 
-def test_depth_is_like_the_venues(client: VenueClient) -> None:
+def test_depth_matches_the_captured_one(client: VenueClient) -> None:
     assert_alike(client.get("/fapi/v1/depth", **BTC, limit=5), captured("depth_snapshot"))
 
 
-def test_aggregate_trades_are_like_the_venues(client: VenueClient) -> None:
-    wanted = {name: value for name, value in captured("agg_trade").items() if name not in ("e", "E", "s", "st")}
-    assert_alike(client.get("/fapi/v1/aggTrades", **BTC, limit=1), [wanted])
+def test_aggregate_trades_match_the_captured_ones(client: VenueClient) -> None:
+    expected = {name: value for name, value in captured("agg_trade").items() if name not in ("e", "E", "s", "st")}
+    assert_alike(client.get("/fapi/v1/aggTrades", **BTC, limit=1), [expected])
 
 
 # Orders.
 
 
 def test_a_limit_order_rests(client: VenueClient) -> None:
-    answer = client.place("BUY", "0.010", "41000.0", newClientOrderId="x-aHRE4BCj-T1.a:b/c_d").found
+    answer = client.place("BUY", "0.010", "41000.0", newClientOrderId="x-aHRE4BCj-T1.a:b/c_d").answer
     assert has_shape(answer, ANSWERED)
     assert (answer["status"], answer["clientOrderId"]) == ("NEW", "x-aHRE4BCj-T1.a:b/c_d")
     assert (answer["price"], answer["origQty"], answer["executedQty"]) == ("41000.00", "0.010", "0.000")
@@ -382,9 +388,9 @@ def test_a_limit_order_rests(client: VenueClient) -> None:
     assert row == client.query(answer["orderId"])
 
 
-def test_an_order_is_acknowledged_as_new_unless_the_result_is_asked_for(client: VenueClient) -> None:
-    ack = client.place("BUY", "0.010").found
-    result = client.place("SELL", "0.010", newOrderRespType="RESULT").found
+def test_an_order_is_acknowledged_as_new_unless_the_result_is_requested(client: VenueClient) -> None:
+    ack = client.place("BUY", "0.010").answer
+    result = client.place("SELL", "0.010", newOrderRespType="RESULT").answer
     assert has_shape(ack, ANSWERED)
     assert has_shape(result, ANSWERED)
     assert (ack["status"], ack["executedQty"], ack["avgPrice"]) == ("NEW", "0.000", "0.00000")
@@ -396,151 +402,154 @@ def test_an_order_is_acknowledged_as_new_unless_the_result_is_asked_for(client: 
 def test_a_market_order_takes_the_displayed_levels_at_their_prices(client: VenueClient) -> None:
     levels = client.get("/fapi/v1/depth", **BTC, limit=5)["asks"]
     quantity = Decimal(levels[0][1]) + Decimal(levels[1][1]) + Decimal("0.001")
-    done = client.place("BUY", str(quantity), newOrderRespType="RESULT").found
-    trades = client.sign("GET", "/fapi/v1/userTrades", **BTC, orderId=done["orderId"]).found
+    placed = client.place("BUY", str(quantity), newOrderRespType="RESULT").answer
+    trades = client.signed_request("GET", "/fapi/v1/userTrades", **BTC, orderId=placed["orderId"]).answer
     assert has_shape(trades, [USER_TRADE])
     assert [[trade["price"], trade["qty"]] for trade in trades] == [*levels[:2], [levels[2][0], "0.001"]]
     assert not any(trade["maker"] for trade in trades)
-    paid = sum(Decimal(trade["price"]) * Decimal(trade["qty"]) for trade in trades)
-    assert Decimal(done["cumQuote"]) == paid
-    assert sum(Decimal(trade["commission"]) for trade in trades) == paid * Decimal("0.0005")
+    notional = sum(Decimal(trade["price"]) * Decimal(trade["qty"]) for trade in trades)
+    assert Decimal(placed["cumQuote"]) == notional
+    assert sum(Decimal(trade["commission"]) for trade in trades) == notional * Decimal("0.0005")
 
 
 @pytest.mark.parametrize("time_in_force", ["IOC", "FOK"])
-def test_an_order_that_must_take_at_once_takes_and_is_over(client: VenueClient, time_in_force: str) -> None:
+def test_an_ioc_or_fok_order_is_filled_at_once(client: VenueClient, time_in_force: str) -> None:
     price, size = client.get("/fapi/v1/depth", **BTC, limit=5)["asks"][0]
-    done = client.place("BUY", size, price, timeInForce=time_in_force, newOrderRespType="RESULT").found
-    assert (done["status"], done["executedQty"], done["timeInForce"]) == ("FILLED", size, time_in_force)
+    placed = client.place("BUY", size, price, timeInForce=time_in_force, newOrderRespType="RESULT").answer
+    assert (placed["status"], placed["executedQty"], placed["timeInForce"]) == ("FILLED", size, time_in_force)
 
 
-def test_what_an_ioc_order_cannot_take_expires(client: VenueClient) -> None:
+def test_the_unfilled_rest_of_an_ioc_order_expires(client: VenueClient) -> None:
     price, size = client.get("/fapi/v1/depth", **BTC, limit=5)["asks"][0]
-    more = str(Decimal(size) + Decimal("0.005"))
-    done = client.place("BUY", more, price, timeInForce="IOC", newOrderRespType="RESULT").found
-    assert (done["status"], done["executedQty"], done["origQty"]) == ("EXPIRED", size, more)
+    quantity = str(Decimal(size) + Decimal("0.005"))
+    placed = client.place("BUY", quantity, price, timeInForce="IOC", newOrderRespType="RESULT").answer
+    assert (placed["status"], placed["executedQty"], placed["origQty"]) == ("EXPIRED", size, quantity)
     assert client.open_orders() == []
 
 
-def test_a_reduce_only_order_takes_no_more_than_the_position(client: VenueClient) -> None:
+def test_a_reduce_only_order_fills_at_most_the_position(client: VenueClient) -> None:
     client.place("BUY", "0.010").assert_ok()
-    done = client.place("SELL", "0.500", reduceOnly="true", newOrderRespType="RESULT").found
-    assert (done["status"], done["executedQty"]) == ("EXPIRED", "0.010")
+    placed = client.place("SELL", "0.500", reduceOnly="true", newOrderRespType="RESULT").answer
+    assert (placed["status"], placed["executedQty"]) == ("EXPIRED", "0.010")
     assert client.position()["positionAmt"] == "0.000"
 
 
 def test_an_order_is_modified(client: VenueClient) -> None:
-    number = client.place("BUY", "0.010", "41000.0").found["orderId"]
-    answer = client.modify(number, "BUY", "0.012", "40900.0").found
+    order_id = client.place("BUY", "0.010", "41000.0").answer["orderId"]
+    answer = client.modify(order_id, "BUY", "0.012", "40900.0").answer
     assert has_shape(answer, ANSWERED)
-    assert (answer["orderId"], answer["price"], answer["origQty"]) == (number, "40900.00", "0.012")
-    assert client.query(number)["price"] == "40900.00"
+    assert (answer["orderId"], answer["price"], answer["origQty"]) == (order_id, "40900.00", "0.012")
+    assert client.query(order_id)["price"] == "40900.00"
 
 
-def test_an_order_is_modified_by_its_client_id_and_the_number_counts_when_both_are_given(client: VenueClient) -> None:
-    first = client.place("BUY", "0.010", "41000.0", newClientOrderId="one").found["orderId"]
-    second = client.place("BUY", "0.010", "41000.0", newClientOrderId="two").found["orderId"]
+def test_an_order_is_modified_by_its_client_id_and_the_order_id_takes_precedence(client: VenueClient) -> None:
+    first = client.place("BUY", "0.010", "41000.0", newClientOrderId="first").answer["orderId"]
+    second = client.place("BUY", "0.010", "41000.0", newClientOrderId="second").answer["orderId"]
     change = {**BTC, "side": "BUY", "quantity": "0.010", "price": "40500.0"}
-    assert client.sign("PUT", ORDER, **change, origClientOrderId="two").found["orderId"] == second
-    assert client.sign("PUT", ORDER, **change, origClientOrderId="two", orderId=first).found["orderId"] == first
+    assert client.signed_request("PUT", ORDER, **change, origClientOrderId="second").answer["orderId"] == second
+    assert (
+        client.signed_request("PUT", ORDER, **change, origClientOrderId="second", orderId=first).answer["orderId"]
+        == first
+    )
 
 
-def test_an_order_modified_into_the_market_takes(client: VenueClient) -> None:
+def test_an_order_modified_to_a_marketable_price_is_filled(client: VenueClient) -> None:
     ask, _ = client.get("/fapi/v1/depth", **BTC, limit=5)["asks"][0]
-    number = client.place("BUY", "0.003", "41000.0").found["orderId"]
-    assert client.modify(number, "BUY", "0.003", ask).found["status"] == "FILLED"
+    order_id = client.place("BUY", "0.003", "41000.0").answer["orderId"]
+    assert client.modify(order_id, "BUY", "0.003", ask).answer["status"] == "FILLED"
 
 
 def test_an_order_is_canceled_once(client: VenueClient) -> None:
-    number = client.place("SELL", "0.010", "43000.0").found["orderId"]
-    answer = client.cancel(number).found
+    order_id = client.place("SELL", "0.010", "43000.0").answer["orderId"]
+    answer = client.cancel(order_id).answer
     assert has_shape(answer, ANSWERED)
     assert answer["status"] == "CANCELED"
-    assert client.cancel(number).refused == (400, -2011)
-    assert client.query(number)["status"] == "CANCELED"
+    assert client.cancel(order_id).error == (400, -2011)
+    assert client.query(order_id)["status"] == "CANCELED"
 
 
 def test_all_orders_are_canceled(client: VenueClient) -> None:
     for price in ("40000.0", "40100.0", "43000.0"):
         client.place("BUY" if price < "42" else "SELL", "0.010", price).assert_ok()
-    assert client.sign("DELETE", "/fapi/v1/allOpenOrders", **BTC).found["code"] == 200
+    assert client.signed_request("DELETE", "/fapi/v1/allOpenOrders", **BTC).answer["code"] == 200
     assert client.open_orders() == []
-    assert client.sign("DELETE", "/fapi/v1/allOpenOrders", **BTC).found["code"] == 200
+    assert client.signed_request("DELETE", "/fapi/v1/allOpenOrders", **BTC).answer["code"] == 200
 
 
-def test_one_open_order_is_asked_for(client: VenueClient) -> None:
-    number = client.place("BUY", "0.010", "41000.0", newClientOrderId="asked").found["orderId"]
-    for ref in ({"orderId": number}, {"origClientOrderId": "asked"}):
-        assert has_shape(client.sign("GET", "/fapi/v1/openOrder", **BTC, **ref).found, QUERIED)
-    client.cancel(number).assert_ok()
-    assert client.sign("GET", "/fapi/v1/openOrder", **BTC, orderId=number).refused == (400, -2013)
+def test_one_open_order_can_be_queried(client: VenueClient) -> None:
+    order_id = client.place("BUY", "0.010", "41000.0", newClientOrderId="queried").answer["orderId"]
+    for ref in ({"orderId": order_id}, {"origClientOrderId": "queried"}):
+        assert has_shape(client.signed_request("GET", "/fapi/v1/openOrder", **BTC, **ref).answer, QUERIED)
+    client.cancel(order_id).assert_ok()
+    assert client.signed_request("GET", "/fapi/v1/openOrder", **BTC, orderId=order_id).error == (400, -2013)
 
 
-def test_open_orders_are_the_same_with_a_symbol_and_without(client: VenueClient) -> None:
-    numbers = [client.place("BUY", "0.010", price).found["orderId"] for price in ("41000.0", "40000.0")]
+def test_open_orders_are_the_same_with_and_without_a_symbol(client: VenueClient) -> None:
+    numbers = [client.place("BUY", "0.010", price).answer["orderId"] for price in ("41000.0", "40000.0")]
     assert [row["orderId"] for row in client.open_orders()] == numbers
-    assert client.sign("GET", "/fapi/v1/openOrders", **BTC).found == client.open_orders()
+    assert client.signed_request("GET", "/fapi/v1/openOrders", **BTC).answer == client.open_orders()
 
 
-def test_all_orders_begin_with_an_id(client: VenueClient) -> None:
-    numbers = [client.place("BUY", "0.010", price).found["orderId"] for price in ("41000.0", "40000.0", "40500.0")]
+def test_all_orders_start_at_an_id(client: VenueClient) -> None:
+    numbers = [client.place("BUY", "0.010", price).answer["orderId"] for price in ("41000.0", "40000.0", "40500.0")]
     client.cancel(numbers[1]).assert_ok()
-    rows = client.sign("GET", "/fapi/v1/allOrders", **BTC, orderId=numbers[0]).found
+    rows = client.signed_request("GET", "/fapi/v1/allOrders", **BTC, orderId=numbers[0]).answer
     assert has_shape(rows, [QUERIED])
     assert [(row["orderId"], row["status"]) for row in rows] == [
         (numbers[0], "NEW"),
         (numbers[1], "CANCELED"),
         (numbers[2], "NEW"),
     ]
-    limited = client.sign("GET", "/fapi/v1/allOrders", **BTC, orderId=numbers[0], limit=1).found
+    limited = client.signed_request("GET", "/fapi/v1/allOrders", **BTC, orderId=numbers[0], limit=1).answer
     assert [row["orderId"] for row in limited] == numbers[:1]
-    assert client.sign("GET", "/fapi/v1/allOrders", **BTC, startTime=now_ms() + 60_000).found == []
+    assert client.signed_request("GET", "/fapi/v1/allOrders", **BTC, startTime=now_ms() + 60_000).answer == []
 
 
-def test_own_trades_are_told_ascending(client: VenueClient) -> None:
-    numbers = [client.place(side, "0.010").found["orderId"] for side in ("BUY", "SELL")]
-    last = client.sign("GET", "/fapi/v1/userTrades", **BTC, limit=2).found
+def test_own_trades_are_in_ascending_order(client: VenueClient) -> None:
+    numbers = [client.place(side, "0.010").answer["orderId"] for side in ("BUY", "SELL")]
+    last = client.signed_request("GET", "/fapi/v1/userTrades", **BTC, limit=2).answer
     assert [trade["orderId"] for trade in last] == numbers
     assert [trade["buyer"] for trade in last] == [True, False]
-    assert client.sign("GET", "/fapi/v1/userTrades", **BTC, fromId=last[1]["id"]).found == last[1:]
-    both = client.sign("GET", "/fapi/v1/userTrades", **BTC, fromId=1, startTime=1)
-    assert both.refused == (400, -1128)
+    assert client.signed_request("GET", "/fapi/v1/userTrades", **BTC, fromId=last[1]["id"]).answer == last[1:]
+    ambiguous = client.signed_request("GET", "/fapi/v1/userTrades", **BTC, fromId=1, startTime=1)
+    assert ambiguous.error == (400, -1128)
 
 
-def test_a_batch_is_answered_in_its_order_refusals_among_it(client: VenueClient) -> None:
+def test_a_batch_is_answered_in_order_errors_included(client: VenueClient) -> None:
     batch = [
         order("BUY", "0.010", "41000.0", newClientOrderId="a"),
         order("BUY", "0.010", "41000.05"),
         order("BUY", "0.010", "40900.0", newClientOrderId="c"),
     ]
-    first, second, third = client.sign("POST", "/fapi/v1/batchOrders", batchOrders=json.dumps(batch)).found
+    first, second, third = client.signed_request("POST", "/fapi/v1/batchOrders", batchOrders=json.dumps(batch)).answer
     assert has_shape(first, ANSWERED)
     assert second["code"] == -4014
     assert [first["clientOrderId"], third["clientOrderId"]] == ["a", "c"]
     numbers = json.dumps([first["orderId"], 10**15])
-    done, unknown = client.sign("DELETE", "/fapi/v1/batchOrders", **BTC, orderIdList=numbers).found
-    assert (done["status"], unknown["code"]) == ("CANCELED", -2011)
-    [done] = client.sign("DELETE", "/fapi/v1/batchOrders", **BTC, origClientOrderIdList='["c"]').found
-    assert (done["orderId"], done["status"]) == (third["orderId"], "CANCELED")
+    canceled, unknown = client.signed_request("DELETE", "/fapi/v1/batchOrders", **BTC, orderIdList=numbers).answer
+    assert (canceled["status"], unknown["code"]) == ("CANCELED", -2011)
+    [canceled] = client.signed_request("DELETE", "/fapi/v1/batchOrders", **BTC, origClientOrderIdList='["c"]').answer
+    assert (canceled["orderId"], canceled["status"]) == (third["orderId"], "CANCELED")
 
 
-def test_several_orders_are_modified_at_once_refusals_among_the_answers(client: VenueClient) -> None:
-    numbers = [client.place("BUY", "0.010", price).found["orderId"] for price in ("41000.0", "40900.0")]
+def test_a_batch_of_amendments_is_answered_in_order_errors_included(client: VenueClient) -> None:
+    numbers = [client.place("BUY", "0.010", price).answer["orderId"] for price in ("41000.0", "40900.0")]
     changes = [
         {**BTC, "orderId": number, "side": "BUY", "quantity": "0.020", "price": "40800.0"}
         for number in (numbers[0], 10**15, numbers[1])
     ]
-    first, second, third = client.sign("PUT", "/fapi/v1/batchOrders", batchOrders=json.dumps(changes)).found
+    first, second, third = client.signed_request("PUT", "/fapi/v1/batchOrders", batchOrders=json.dumps(changes)).answer
     assert has_shape(first, ANSWERED)
     assert ([first["orderId"], third["orderId"]], second["code"]) == (numbers, -2013)
     assert [(row["price"], row["origQty"]) for row in client.open_orders()] == [("40800.00", "0.020")] * 2
 
 
-def test_lists_of_orders_to_cancel_are_named_in_small_letters_too(client: VenueClient) -> None:
-    """As the venue takes them: github.com/ccxt/ccxt/pull/22890 has a request and its answer."""
-    numbers = [client.place("BUY", "0.010", "41000.0", newClientOrderId=name).found["orderId"] for name in "ab"]
+def test_lists_of_orders_to_cancel_are_accepted_in_lower_case(client: VenueClient) -> None:
+    """As Binance accepts them: github.com/ccxt/ccxt/pull/22890 has a request and its answer."""
+    numbers = [client.place("BUY", "0.010", "41000.0", newClientOrderId=name).answer["orderId"] for name in "ab"]
     for name, value in (("orderidlist", json.dumps(numbers[:1])), ("origclientorderidlist", '["b"]')):
-        [done] = client.sign("DELETE", "/fapi/v1/batchOrders", **BTC, **{name: value}).found
-        assert done["status"] == "CANCELED"
+        [canceled] = client.signed_request("DELETE", "/fapi/v1/batchOrders", **BTC, **{name: value}).answer
+        assert canceled["status"] == "CANCELED"
     assert client.open_orders() == []
 
 
@@ -558,59 +567,59 @@ def test_lists_of_orders_to_cancel_are_named_in_small_letters_too(client: VenueC
         ("DELETE", BTC, -1102),
     ],
 )
-def test_batches_refused(client: VenueClient, method: str, params: dict[str, str], code: int) -> None:
-    assert client.sign(method, "/fapi/v1/batchOrders", **params).refused == (400, code)
+def test_invalid_batches_are_refused(client: VenueClient, method: str, params: dict[str, str], code: int) -> None:
+    assert client.signed_request(method, "/fapi/v1/batchOrders", **params).error == (400, code)
     assert client.open_orders() == []
 
 
-def test_conditional_orders_are_not_taken_and_there_are_none(client: VenueClient) -> None:
-    wanted = {**BTC, "side": "BUY", "type": "STOP_MARKET", "algoType": "CONDITIONAL", "triggerPrice": "43000"}
-    assert client.sign("POST", "/fapi/v1/algoOrder", **wanted, quantity="0.01").refused == (400, -1116)
-    assert client.sign("GET", "/fapi/v1/openAlgoOrders").found == []
-    assert client.sign("GET", "/fapi/v1/allAlgoOrders", **BTC).found == []
-    assert client.sign("DELETE", "/fapi/v1/algoOpenOrders", **BTC).found["code"] == 200
+def test_conditional_orders_are_refused_and_their_lists_are_empty(client: VenueClient) -> None:
+    conditional = {**BTC, "side": "BUY", "type": "STOP_MARKET", "algoType": "CONDITIONAL", "triggerPrice": "43000"}
+    assert client.signed_request("POST", "/fapi/v1/algoOrder", **conditional, quantity="0.01").error == (400, -1116)
+    assert client.signed_request("GET", "/fapi/v1/openAlgoOrders").answer == []
+    assert client.signed_request("GET", "/fapi/v1/allAlgoOrders", **BTC).answer == []
+    assert client.signed_request("DELETE", "/fapi/v1/algoOpenOrders", **BTC).answer["code"] == 200
     for method, code in (("GET", -2013), ("DELETE", -2011)):
-        for named in ({"algoId": 1}, {"clientAlgoId": "a"}):
-            assert client.sign(method, "/fapi/v1/algoOrder", **named).refused == (400, code)
-        assert client.sign(method, "/fapi/v1/algoOrder").refused == (400, -1102)
+        for ref in ({"algoId": 1}, {"clientAlgoId": "a"}):
+            assert client.signed_request(method, "/fapi/v1/algoOrder", **ref).error == (400, code)
+        assert client.signed_request(method, "/fapi/v1/algoOrder").error == (400, -1102)
 
 
 COUNTDOWN = "/fapi/v1/countdownCancelAll"
 
 
-def test_open_orders_are_canceled_when_a_countdown_is_over(venue: VenueChild, client: VenueClient) -> None:
-    told = client.user_stream()
-    number = client.place("BUY", "0.010", "41000.0").found["orderId"]
-    begun = time.monotonic()
-    for wait_ms in (60_000, 300):  # the second takes the first's place
-        answer = client.sign("POST", COUNTDOWN, **BTC, countdownTime=wait_ms).found
+def test_open_orders_are_canceled_at_the_end_of_a_countdown(venue: SteppedVenue, client: VenueClient) -> None:
+    user_stream = client.user_stream()
+    order_id = client.place("BUY", "0.010", "41000.0").answer["orderId"]
+    start_seconds = time.monotonic()
+    for wait_ms in (60_000, 300):  # the second replaces the first
+        answer = client.signed_request("POST", COUNTDOWN, **BTC, countdownTime=wait_ms).answer
         assert answer == {"symbol": "BTCUSDT", "countdownTime": str(wait_ms)}
-    assert client.query(number)["status"] == "NEW"
-    told.event("ORDER_TRADE_UPDATE", i=number, x="CANCELED")
-    assert 0.3 <= time.monotonic() - begun < 30
+    assert client.query(order_id)["status"] == "NEW"
+    user_stream.read_event("ORDER_TRADE_UPDATE", i=order_id, x="CANCELED")
+    assert 0.3 <= time.monotonic() - start_seconds < 30
     assert client.open_orders() == []
     assert venue.audit().proven
 
 
-def test_a_countdown_is_stopped(client: VenueClient) -> None:
-    stopped = client.place("BUY", "0.010", "41000.0").found["orderId"]
-    client.sign("POST", COUNTDOWN, **BTC, countdownTime=200).assert_ok()
-    client.sign("POST", COUNTDOWN, **BTC, countdownTime=0).assert_ok()
-    begun = time.monotonic()
-    while time.monotonic() - begun < 0.4:
-        assert client.query(stopped)["status"] == "NEW"
+def test_a_countdown_of_zero_stops_it(client: VenueClient) -> None:
+    order_id = client.place("BUY", "0.010", "41000.0").answer["orderId"]
+    client.signed_request("POST", COUNTDOWN, **BTC, countdownTime=200).assert_ok()
+    client.signed_request("POST", COUNTDOWN, **BTC, countdownTime=0).assert_ok()
+    start_seconds = time.monotonic()
+    while time.monotonic() - start_seconds < 0.4:
+        assert client.query(order_id)["status"] == "NEW"
     for params in ({}, BTC, {"symbol": "ETHUSDT", "countdownTime": 1}, {**BTC, "countdownTime": "soon"}):
-        assert client.sign("POST", COUNTDOWN, **params).status == 400
+        assert client.signed_request("POST", COUNTDOWN, **params).status == 400
 
 
-def test_a_countdown_that_cannot_be_written_is_carried_out_when_it_can(sample_home: Path, tmp_path: Path) -> None:
-    with VenueChild(sample_home, tmp_path) as venue, venue.client() as client:
-        number = client.place("BUY", "0.010", "41000.0").found["orderId"]
-        told = client.user_stream()
+def test_a_countdown_that_cannot_be_written_is_executed_once_it_can(sample_home: Path, tmp_path: Path) -> None:
+    with SteppedVenue(sample_home, tmp_path) as venue, venue.client() as client:
+        order_id = client.place("BUY", "0.010", "41000.0").answer["orderId"]
+        user_stream = client.user_stream()
         with full_disk(venue, 0):
-            client.sign("POST", COUNTDOWN, **BTC, countdownTime=1).assert_ok()
-            assert client.cancel(number).refused == (503, -1008)
-        told.event("ORDER_TRADE_UPDATE", i=number, x="CANCELED")
+            client.signed_request("POST", COUNTDOWN, **BTC, countdownTime=1).assert_ok()
+            assert client.cancel(order_id).error == (503, -1008)
+        user_stream.read_event("ORDER_TRADE_UPDATE", i=order_id, x="CANCELED")
         assert venue.audit().proven
 
 
@@ -658,30 +667,30 @@ MARKET = order("BUY", "0.010")
         ({**LIMIT, "price": ""}, -1105),
         ({**MARKET, "timeInForce": "GTC"}, -1106),
         ({**MARKET, "price": "41000.0"}, -1106),
-        *(({name: value for name, value in LIMIT.items() if name != gone}, -1102) for gone in LIMIT),
+        *(({name: value for name, value in LIMIT.items() if name != missing}, -1102) for missing in LIMIT),
     ],
 )
-def test_orders_refused(client: VenueClient, params: dict[str, str], code: int) -> None:
-    before = client.sign("GET", "/fapi/v1/allOrders", **BTC).found
-    assert client.sign("POST", ORDER, **params).refused == (400, code)
-    assert client.sign("GET", "/fapi/v1/allOrders", **BTC).found == before
+def test_invalid_orders_are_refused(client: VenueClient, params: dict[str, str], code: int) -> None:
+    before = client.signed_request("GET", "/fapi/v1/allOrders", **BTC).answer
+    assert client.signed_request("POST", ORDER, **params).error == (400, code)
+    assert client.signed_request("GET", "/fapi/v1/allOrders", **BTC).answer == before
 
 
-def test_an_order_that_would_take_is_refused_when_it_must_not(client: VenueClient) -> None:
+def test_a_marketable_gtx_order_and_an_unfillable_fok_order_are_refused(client: VenueClient) -> None:
     ask, size = client.get("/fapi/v1/depth", **BTC, limit=5)["asks"][0]
-    assert client.place("BUY", "0.010", ask, timeInForce="GTX").refused == (400, -5022)
-    assert client.place("BUY", "0.010", "41000.0", timeInForce="GTX").found["status"] == "NEW"
-    more = str(Decimal(size) + 1)
-    assert client.place("BUY", more, ask, timeInForce="FOK").refused == (400, -5021)
+    assert client.place("BUY", "0.010", ask, timeInForce="GTX").error == (400, -5022)
+    assert client.place("BUY", "0.010", "41000.0", timeInForce="GTX").answer["status"] == "NEW"
+    quantity = str(Decimal(size) + 1)
+    assert client.place("BUY", quantity, ask, timeInForce="FOK").error == (400, -5021)
     assert client.position()["positionAmt"] == "0.000"
 
 
-def test_a_client_id_is_free_again_when_its_order_is_over(client: VenueClient) -> None:
-    number = client.place("BUY", "0.010", "41000.0", newClientOrderId="again").found["orderId"]
-    assert client.place("BUY", "0.010", "41000.0", newClientOrderId="again").refused == (400, -4116)
-    client.cancel(number).assert_ok()
-    other = client.place("BUY", "0.010", "41000.0", newClientOrderId="again").found["orderId"]
-    assert client.sign("GET", ORDER, **BTC, origClientOrderId="again").found["orderId"] == other
+def test_a_client_id_can_be_reused_once_its_order_has_ended(client: VenueClient) -> None:
+    order_id = client.place("BUY", "0.010", "41000.0", newClientOrderId="again").answer["orderId"]
+    assert client.place("BUY", "0.010", "41000.0", newClientOrderId="again").error == (400, -4116)
+    client.cancel(order_id).assert_ok()
+    second = client.place("BUY", "0.010", "41000.0", newClientOrderId="again").answer["orderId"]
+    assert client.signed_request("GET", ORDER, **BTC, origClientOrderId="again").answer["orderId"] == second
 
 
 @pytest.mark.parametrize(
@@ -697,10 +706,10 @@ def test_a_client_id_is_free_again_when_its_order_is_over(client: VenueClient) -
         ({"quantity": "30"}, -2019),
     ],
 )
-def test_changes_refused_leave_the_order_as_it_was(client: VenueClient, change: dict[str, str], code: int) -> None:
-    placed = client.place("BUY", "0.010", "41000.0").found
+def test_a_refused_amendment_does_not_change_the_order(client: VenueClient, change: dict[str, str], code: int) -> None:
+    placed = client.place("BUY", "0.010", "41000.0").answer
     params = {**BTC, "orderId": placed["orderId"], "side": "BUY", "quantity": "0.010", "price": "41000.0", **change}
-    assert client.sign("PUT", ORDER, **params).refused == (400, code)
+    assert client.signed_request("PUT", ORDER, **params).error == (400, code)
     row = client.query(placed["orderId"])
     assert {name: row[name] for name in placed} == placed
 
@@ -714,119 +723,117 @@ def test_changes_refused_leave_the_order_as_it_was(client: VenueClient, change: 
         ("PUT", ORDER, -2013),
     ],
 )
-def test_orders_that_nobody_knows(client: VenueClient, method: str, path: str, code: int) -> None:
-    more = {"side": "BUY", "quantity": "0.010", "price": "41000.0"} if method == "PUT" else {}
-    for ref in ({"orderId": 10**12}, {"origClientOrderId": "nobody"}):
-        assert client.sign(method, path, **BTC, **ref, **more).refused == (400, code)
-    assert client.sign(method, path, **BTC, **more).refused == (400, -1102)
+def test_unknown_orders_are_refused(client: VenueClient, method: str, path: str, code: int) -> None:
+    params = {"side": "BUY", "quantity": "0.010", "price": "41000.0"} if method == "PUT" else {}
+    for ref in ({"orderId": 10**12}, {"origClientOrderId": "unknown"}):
+        assert client.signed_request(method, path, **BTC, **ref, **params).error == (400, code)
+    assert client.signed_request(method, path, **BTC, **params).error == (400, -1102)
 
 
 def test_more_open_orders_than_the_symbol_allows_are_refused(client: VenueClient) -> None:
     for number in range(200):
         client.place("BUY", "0.003", f"{40000 + number}.0").assert_ok()
-    assert client.place("BUY", "0.003", "41000.0").refused == (400, -2025)
+    assert client.place("BUY", "0.003", "41000.0").error == (400, -2025)
     assert len(client.open_orders()) == 200
 
 
-def test_quantities_below_the_symbols_least_are_refused(sample_home: Path, tmp_path: Path) -> None:
-    filters = [
-        {**found, "minQty": "0.005"} if found["filterType"] == "LOT_SIZE" else found for found in SYMBOL["filters"]
-    ]
+def test_quantities_below_the_symbols_minimum_are_refused(sample_home: Path, tmp_path: Path) -> None:
+    filters = [{**each, "minQty": "0.005"} if each["filterType"] == "LOT_SIZE" else each for each in SYMBOL["filters"]]
     large = {**SYMBOL, "filters": filters}
-    with VenueChild(sample_home, tmp_path, symbol=large) as venue, venue.client() as client:
-        assert client.place("BUY", "0.004", "41000.0").refused == (400, -4004)
-        assert client.place("BUY", "0.005", "41000.0").found["origQty"] == "0.005"
+    with SteppedVenue(sample_home, tmp_path, symbol=large) as venue, venue.client() as client:
+        assert client.place("BUY", "0.004", "41000.0").error == (400, -4004)
+        assert client.place("BUY", "0.005", "41000.0").answer["origQty"] == "0.005"
 
 
-def test_a_symbol_that_is_halted_takes_no_orders_and_no_changes(sample_home: Path, tmp_path: Path) -> None:
-    with VenueChild(sample_home, tmp_path) as venue, venue.client() as client:
-        number = client.place("BUY", "0.010", "41000.0").found["orderId"]
+def test_a_halted_symbol_refuses_orders_and_amendments(sample_home: Path, tmp_path: Path) -> None:
+    with SteppedVenue(sample_home, tmp_path) as venue, venue.client() as client:
+        order_id = client.place("BUY", "0.010", "41000.0").answer["orderId"]
     halted = {**SYMBOL, "status": "HALT"}
-    with VenueChild(sample_home, tmp_path, symbol=halted) as venue, venue.client() as client:
+    with SteppedVenue(sample_home, tmp_path, symbol=halted) as venue, venue.client() as client:
         assert client.get("/fapi/v1/exchangeInfo")["symbols"][0]["status"] == "HALT"
-        assert client.place("BUY", "0.010", "41000.0").refused == (400, -4108)
-        assert client.modify(number, "BUY", "0.010", "40900.0").refused == (400, -5024)
-        assert client.cancel(number).found["status"] == "CANCELED"
+        assert client.place("BUY", "0.010", "41000.0").error == (400, -4108)
+        assert client.modify(order_id, "BUY", "0.010", "40900.0").error == (400, -5024)
+        assert client.cancel(order_id).answer["status"] == "CANCELED"
 
 
-# What the ledger does not take.
+# A full disk.
 
 
 @contextmanager
-def full_disk(venue: VenueChild, room_bytes: int) -> Iterator[None]:
-    """No file of the venue may grow by more than `room_bytes` beyond its ledger."""
-    _, most = resource.prlimit(venue.pid, resource.RLIMIT_FSIZE)
+def full_disk(venue: SteppedVenue, room_bytes: int) -> Iterator[None]:
+    """Limit the size of the venue's files to that of its ledger plus `room_bytes`."""
+    _, hard_limit = resource.prlimit(venue.pid, resource.RLIMIT_FSIZE)
     size = (venue.ledger / "ledger.jsonl").stat().st_size
-    resource.prlimit(venue.pid, resource.RLIMIT_FSIZE, (size + room_bytes, most))
+    resource.prlimit(venue.pid, resource.RLIMIT_FSIZE, (size + room_bytes, hard_limit))
     try:
         yield
     finally:
-        resource.prlimit(venue.pid, resource.RLIMIT_FSIZE, (most, most))
+        resource.prlimit(venue.pid, resource.RLIMIT_FSIZE, (hard_limit, hard_limit))
 
 
-def test_what_cannot_be_written_is_refused_and_did_not_take_place(sample_home: Path, tmp_path: Path) -> None:
-    with VenueChild(sample_home, tmp_path) as venue, venue.client() as client:
-        number = client.place("BUY", "0.010", "41000.0").found["orderId"]
+def test_a_request_that_cannot_be_written_is_refused_and_has_no_effect(sample_home: Path, tmp_path: Path) -> None:
+    with SteppedVenue(sample_home, tmp_path) as venue, venue.client() as client:
+        order_id = client.place("BUY", "0.010", "41000.0").answer["orderId"]
         client.place("BUY", "0.100").assert_ok()
         account, rows = client.account(), client.open_orders()
         before = (venue.ledger / "ledger.jsonl").read_bytes()
         for room in (0, 1, 100):
             with full_disk(venue, room):
-                for refused in (
+                for reply in (
                     client.place("BUY", "0.010", "40000.0", newClientOrderId="lost"),
                     client.place("SELL", "0.100"),
-                    client.modify(number, "BUY", "0.010", "40000.0"),
-                    client.cancel(number),
-                    client.sign("DELETE", "/fapi/v1/allOpenOrders", **BTC),
-                    client.sign("POST", "/fapi/v1/leverage", **BTC, leverage=5),
+                    client.modify(order_id, "BUY", "0.010", "40000.0"),
+                    client.cancel(order_id),
+                    client.signed_request("DELETE", "/fapi/v1/allOpenOrders", **BTC),
+                    client.signed_request("POST", "/fapi/v1/leverage", **BTC, leverage=5),
                 ):
-                    assert refused.refused == (503, -1008)
+                    assert reply.error == (503, -1008)
                 assert (venue.ledger / "ledger.jsonl").read_bytes() == before
         assert (client.account(), client.open_orders()) == (account, rows)
         client.place("BUY", "0.010", "40000.0", newClientOrderId="kept").assert_ok()
         venue.kill()
         assert venue.audit().proven
         venue.start()
-        with venue.client() as again:
-            assert [row["clientOrderId"] for row in again.open_orders()][1:] == ["kept"]
+        with venue.client() as second_client:
+            assert [row["clientOrderId"] for row in second_client.open_orders()][1:] == ["kept"]
 
 
-def test_the_market_goes_on_while_nothing_can_be_written(sample_home: Path, tmp_path: Path) -> None:
-    """An order that the market comes to stays open then, and is filled when there is room again."""
-    with VenueChild(sample_home, tmp_path) as venue, venue.client() as client:
-        number = client.place("BUY", "0.010", "41990.0").found["orderId"]
+def test_the_market_continues_while_nothing_can_be_written(sample_home: Path, tmp_path: Path) -> None:
+    """An order whose price the market reaches stays open meanwhile, and is filled once there is space again."""
+    with SteppedVenue(sample_home, tmp_path) as venue, venue.client() as client:
+        order_id = client.place("BUY", "0.010", "41990.0").answer["orderId"]
         candles = client.stream()
-        below = next(row for row, candle in enumerate(venue.candles()) if candle.low < 41_990_00)
+        row_below = next(row for row, candle in enumerate(venue.candles()) if candle.low < 41_990_00)
         with full_disk(venue, 0):
             candles.subscribe("btcusdt@kline_1m")
-            venue.play(below)
-            for _ in range(below + 1):
-                candles.event("kline", x=True)
-            assert client.query(number)["status"] == "NEW"
-        while client.query(number)["status"] == "NEW":
+            venue.play(row_below)
+            for _ in range(row_below + 1):
+                candles.read_event("kline", x=True)
+            assert client.query(order_id)["status"] == "NEW"
+        while client.query(order_id)["status"] == "NEW":
             venue.play()
-            candles.event("kline", x=True)
-        assert client.query(number)["status"] == "FILLED"
+            candles.read_event("kline", x=True)
+        assert client.query(order_id)["status"] == "FILLED"
         assert venue.audit().proven
 
 
 # The account.
 
 
-def test_the_account_in_both_versions(client: VenueClient) -> None:
+def test_the_account_has_both_versions(client: VenueClient) -> None:
     client.place("BUY", "0.010").assert_ok()
-    second = client.account()
-    third = client.sign("GET", "/fapi/v3/account").found
-    [asset], [position] = second.pop("assets"), second.pop("positions")
+    version_2 = client.account()
+    version_3 = client.signed_request("GET", "/fapi/v3/account").answer
+    [asset], [position] = version_2.pop("assets"), version_2.pop("positions")
     assert has_shape(asset, {**ASSET, "marginAvailable": bool})
     assert (position["symbol"], position["leverage"], position["isolated"]) == ("BTCUSDT", "10", False)
-    assert has_shape(second, {**CONFIG, "feeBurn": bool, **TOTALS})
-    [asset], [short] = third.pop("assets"), third.pop("positions")
+    assert has_shape(version_2, {**CONFIG, "feeBurn": bool, **TOTALS})
+    [asset], [position_v3] = version_3.pop("assets"), version_3.pop("positions")
     assert has_shape(asset, ASSET)
-    assert has_shape(third, TOTALS)
-    assert short["positionAmt"] == position["positionAmt"] == "0.010"
+    assert has_shape(version_3, TOTALS)
+    assert position_v3["positionAmt"] == position["positionAmt"] == "0.010"
     client.flatten()
-    assert client.sign("GET", "/fapi/v3/account").found["positions"] == []
+    assert client.signed_request("GET", "/fapi/v3/account").answer["positions"] == []
     assert len(client.account()["positions"]) == 1
 
 
@@ -841,37 +848,37 @@ def test_wallet_margin_and_available_balance_add_up(client: VenueClient) -> None
     assert account["totalPositionInitialMargin"] == mark / 10
 
 
-def test_balances_in_both_versions(client: VenueClient) -> None:
-    second, third = (client.sign("GET", f"/fapi/{version}/balance").found for version in ("v2", "v3"))
+def test_balances_have_both_versions(client: VenueClient) -> None:
+    second, third = (client.signed_request("GET", f"/fapi/{version}/balance").answer for version in ("v2", "v3"))
     assert has_shape(second, [BALANCE])
     assert second == third
     assert second[0]["balance"] == client.account()["totalWalletBalance"]
 
 
-def test_positions_in_both_versions(client: VenueClient) -> None:
-    assert client.sign("GET", "/fapi/v3/positionRisk").found == []
+def test_positions_have_both_versions(client: VenueClient) -> None:
+    assert client.signed_request("GET", "/fapi/v3/positionRisk").answer == []
     assert has_shape(client.position(), RISK_V2)
-    done = client.place("SELL", "0.010", newOrderRespType="RESULT").found
-    second = client.sign("GET", "/fapi/v2/positionRisk", **BTC).found
-    third = client.sign("GET", "/fapi/v3/positionRisk", **BTC).found
+    placed = client.place("SELL", "0.010", newOrderRespType="RESULT").answer
+    second = client.signed_request("GET", "/fapi/v2/positionRisk", **BTC).answer
+    third = client.signed_request("GET", "/fapi/v3/positionRisk", **BTC).answer
     assert has_shape(second, [RISK_V2])
     assert has_shape(third, [RISK_V3])
     assert second[0]["positionAmt"] == third[0]["positionAmt"] == "-0.010"
-    assert second[0]["entryPrice"] == done["avgPrice"]
+    assert second[0]["entryPrice"] == placed["avgPrice"]
 
 
 def test_leverage_is_set_within_its_bounds(client: VenueClient) -> None:
-    answer = client.sign("POST", "/fapi/v1/leverage", **BTC, leverage=20).found
+    answer = client.signed_request("POST", "/fapi/v1/leverage", **BTC, leverage=20).answer
     assert has_shape(answer, {"leverage": int, "maxNotionalValue": WHOLE, "symbol": "BTCUSDT"})
     assert answer["leverage"] == 20
     assert client.position()["leverage"] == "20"
-    for wrong in (0, 126):
-        assert client.sign("POST", "/fapi/v1/leverage", **BTC, leverage=wrong).refused == (400, -4028)
-    assert client.sign("POST", "/fapi/v1/leverage", **BTC).refused == (400, -1102)
+    for leverage in (0, 126):
+        assert client.signed_request("POST", "/fapi/v1/leverage", **BTC, leverage=leverage).error == (400, -4028)
+    assert client.signed_request("POST", "/fapi/v1/leverage", **BTC).error == (400, -1102)
     client.place("BUY", "20", "41000.0").assert_ok()
-    assert client.sign("POST", "/fapi/v1/leverage", **BTC, leverage=2).refused == (400, -2028)
+    assert client.signed_request("POST", "/fapi/v1/leverage", **BTC, leverage=2).error == (400, -2028)
     client.flatten()
-    assert client.sign("POST", "/fapi/v1/leverage", **BTC, leverage=10).found["leverage"] == 10
+    assert client.signed_request("POST", "/fapi/v1/leverage", **BTC, leverage=10).answer["leverage"] == 10
 
 
 INCOME = "/fapi/v1/income"
@@ -881,13 +888,15 @@ INCOME_ROW = {
 }  # fmt: skip
 
 
-def test_income_is_what_trades_cost_and_brought(client: VenueClient) -> None:
+def test_income_has_the_fees_and_profits_of_trades(client: VenueClient) -> None:
     before = Decimal(client.account()["totalWalletBalance"])
-    begun = now_ms()
+    start_ms = now_ms()
     for side in ("BUY", "SELL"):
         client.place(side, "0.100").assert_ok()
-    trades = [row for row in client.sign("GET", "/fapi/v1/userTrades", **BTC).found if row["time"] >= begun]
-    rows = client.sign("GET", INCOME, startTime=begun).found
+    trades = [
+        row for row in client.signed_request("GET", "/fapi/v1/userTrades", **BTC).answer if row["time"] >= start_ms
+    ]
+    rows = client.signed_request("GET", INCOME, startTime=start_ms).answer
     assert has_shape(rows, [INCOME_ROW])
     expected = [
         (str(trade["id"]), kind, amount)
@@ -901,16 +910,16 @@ def test_income_is_what_trades_cost_and_brought(client: VenueClient) -> None:
     assert [(row["tradeId"], row["incomeType"], Decimal(row["income"])) for row in rows] == expected
     assert before + sum(Decimal(row["income"]) for row in rows) == Decimal(client.account()["totalWalletBalance"])
 
-    def asked(**params: Any) -> Any:
-        return client.sign("GET", INCOME, **params).found
+    def income(**params: Any) -> Any:
+        return client.signed_request("GET", INCOME, **params).answer
 
-    paid = [row for row in rows if row["incomeType"] == "COMMISSION"]
-    assert asked(**BTC, incomeType="COMMISSION", startTime=begun) == paid
-    assert asked(incomeType="FUNDING_FEE") == []
-    assert asked(limit=1) == rows[-1:]
-    assert asked(startTime=begun, limit=1) == rows[:1]
-    assert asked(startTime=begun, limit=1, page=2) == rows[1:2]
-    assert asked(endTime=begun - 1, startTime=begun - 1) == []
+    fees = [row for row in rows if row["incomeType"] == "COMMISSION"]
+    assert income(**BTC, incomeType="COMMISSION", startTime=start_ms) == fees
+    assert income(incomeType="FUNDING_FEE") == []
+    assert income(limit=1) == rows[-1:]
+    assert income(startTime=start_ms, limit=1) == rows[:1]
+    assert income(startTime=start_ms, limit=1, page=2) == rows[1:2]
+    assert income(endTime=start_ms - 1, startTime=start_ms - 1) == []
 
 
 @pytest.mark.parametrize(
@@ -923,134 +932,139 @@ def test_income_is_what_trades_cost_and_brought(client: VenueClient) -> None:
         ({"page": "0"}, -1130),
     ],
 )
-def test_income_refused(client: VenueClient, params: dict[str, str], code: int) -> None:
-    assert client.sign("GET", INCOME, **params).refused == (400, code)
+def test_invalid_income_requests_are_refused(client: VenueClient, params: dict[str, str], code: int) -> None:
+    assert client.signed_request("GET", INCOME, **params).error == (400, code)
 
 
-def test_what_there_is_none_of(client: VenueClient) -> None:
+def test_lists_that_are_always_empty(client: VenueClient) -> None:
     for params in ({}, BTC):
-        assert client.sign("GET", "/fapi/v1/forceOrders", **params).found == []
-        status = client.sign("GET", "/fapi/v1/apiTradingStatus", **params).found
+        assert client.signed_request("GET", "/fapi/v1/forceOrders", **params).answer == []
+        status = client.signed_request("GET", "/fapi/v1/apiTradingStatus", **params).answer
         assert has_shape(status, {"indicators": {}, "updateTime": int})
-    assert client.sign("GET", "/fapi/v1/positionMargin/history", **BTC).found == []
-    assert client.sign("GET", "/fapi/v1/positionMargin/history").refused == (400, -1102)
+    assert client.signed_request("GET", "/fapi/v1/positionMargin/history", **BTC).answer == []
+    assert client.signed_request("GET", "/fapi/v1/positionMargin/history").error == (400, -1102)
     margin = {**BTC, "amount": "10"}
-    assert client.sign("POST", "/fapi/v1/positionMargin", **margin, type=1).refused == (400, -4054)
-    assert client.sign("POST", "/fapi/v1/positionMargin", **margin, type=2).refused == (400, -4051)
-    assert client.sign("POST", "/fapi/v1/positionMargin", **margin, type=3).refused == (400, -1130)
-    assert client.sign("POST", "/fapi/v1/positionMargin", **margin).refused == (400, -1102)
+    assert client.signed_request("POST", "/fapi/v1/positionMargin", **margin, type=1).error == (400, -4054)
+    assert client.signed_request("POST", "/fapi/v1/positionMargin", **margin, type=2).error == (400, -4051)
+    assert client.signed_request("POST", "/fapi/v1/positionMargin", **margin, type=3).error == (400, -1130)
+    assert client.signed_request("POST", "/fapi/v1/positionMargin", **margin).error == (400, -1102)
 
 
-def test_the_limits_of_orders_are_told_alone(client: VenueClient) -> None:
+def test_the_order_rate_limits_have_their_own_endpoint(client: VenueClient) -> None:
     limits = client.get("/fapi/v1/exchangeInfo")["rateLimits"]
-    assert client.sign("GET", "/fapi/v1/rateLimit/order").found == limits[1:]
+    assert client.signed_request("GET", "/fapi/v1/rateLimit/order").answer == limits[1:]
     assert {limit["rateLimitType"] for limit in limits[1:]} == {"ORDERS"}
 
 
-def test_settings_that_are_as_they_are(client: VenueClient) -> None:
+def test_settings_that_cannot_be_changed(client: VenueClient) -> None:
     bracket = {
         "bracket": int, "initialLeverage": int, "notionalCap": int, "notionalFloor": int, "maintMarginRatio": float,
         "cum": float,
     }  # fmt: skip
     brackets = [{"symbol": "BTCUSDT", "brackets": [bracket]}]
     for params in (BTC, {}):
-        assert has_shape(client.sign("GET", "/fapi/v1/leverageBracket", **params).found, brackets)
+        assert has_shape(client.signed_request("GET", "/fapi/v1/leverageBracket", **params).answer, brackets)
     config = {
         "symbol": "BTCUSDT", "marginType": "CROSSED", "isAutoAddMargin": "false", "leverage": int,
         "maxNotionalValue": WHOLE,
     }  # fmt: skip
-    assert has_shape(client.sign("GET", "/fapi/v1/symbolConfig", **BTC).found, [config])
-    assert has_shape(client.sign("GET", "/fapi/v1/accountConfig").found, {**CONFIG, "dualSidePosition": bool})
-    assert client.sign("GET", "/fapi/v1/multiAssetsMargin").found == {"multiAssetsMargin": False}
-    for asked, code in (("false", -4171), ("true", -4084), ("both", -1130)):
-        assert client.sign("POST", "/fapi/v1/multiAssetsMargin", multiAssetsMargin=asked).refused == (400, code)
-    assert client.sign("POST", "/fapi/v1/multiAssetsMargin").refused == (400, -1102)
-    assert client.sign("GET", "/fapi/v1/feeBurn").found == {"feeBurn": False}
-    assert client.sign("GET", "/fapi/v1/commissionRate", **BTC).found == {
+    assert has_shape(client.signed_request("GET", "/fapi/v1/symbolConfig", **BTC).answer, [config])
+    assert has_shape(
+        client.signed_request("GET", "/fapi/v1/accountConfig").answer, {**CONFIG, "dualSidePosition": bool}
+    )
+    assert client.signed_request("GET", "/fapi/v1/multiAssetsMargin").answer == {"multiAssetsMargin": False}
+    for requested, code in (("false", -4171), ("true", -4084), ("both", -1130)):
+        assert client.signed_request("POST", "/fapi/v1/multiAssetsMargin", multiAssetsMargin=requested).error == (
+            400,
+            code,
+        )
+    assert client.signed_request("POST", "/fapi/v1/multiAssetsMargin").error == (400, -1102)
+    assert client.signed_request("GET", "/fapi/v1/feeBurn").answer == {"feeBurn": False}
+    assert client.signed_request("GET", "/fapi/v1/commissionRate", **BTC).answer == {
         "symbol": "BTCUSDT",
         "makerCommissionRate": "0.0002",
         "takerCommissionRate": "0.0005",
     }
 
 
-def test_one_way_positions_and_crossed_margin_are_what_there_is(client: VenueClient) -> None:
+def test_only_one_way_positions_and_crossed_margin_are_supported(client: VenueClient) -> None:
     dual, kind = "/fapi/v1/positionSide/dual", "/fapi/v1/marginType"
-    assert client.sign("GET", dual).found == {"dualSidePosition": False}
-    assert client.sign("POST", dual, dualSidePosition="false").refused == (400, -4059)
-    assert client.sign("POST", dual, dualSidePosition="true").refused == (400, -4084)
-    assert client.sign("POST", kind, **BTC, marginType="CROSSED").refused == (400, -4046)
-    assert client.sign("POST", kind, **BTC, marginType="ISOLATED").refused == (400, -4084)
-    assert client.sign("POST", kind, **BTC, marginType="OTHER").refused == (400, -1130)
+    assert client.signed_request("GET", dual).answer == {"dualSidePosition": False}
+    assert client.signed_request("POST", dual, dualSidePosition="false").error == (400, -4059)
+    assert client.signed_request("POST", dual, dualSidePosition="true").error == (400, -4084)
+    assert client.signed_request("POST", kind, **BTC, marginType="CROSSED").error == (400, -4046)
+    assert client.signed_request("POST", kind, **BTC, marginType="ISOLATED").error == (400, -4084)
+    assert client.signed_request("POST", kind, **BTC, marginType="OTHER").error == (400, -1130)
 
 
-def test_a_listen_key_is_given_renewed_and_taken_back(client: VenueClient) -> None:
-    key = client.ask("POST", LISTEN_KEY).found["listenKey"]
-    assert client.ask("POST", LISTEN_KEY).found == {"listenKey": key}
-    assert client.sign("POST", LISTEN_KEY).found == {"listenKey": key}
-    assert client.sign("PUT", LISTEN_KEY, listenKey=key).found == {"listenKey": key}
-    assert client.sign("DELETE", LISTEN_KEY, listenKey=key).found == {}
-    assert client.sign("PUT", LISTEN_KEY, listenKey=key).refused == (400, -1125)
-    assert client.send("POST", LISTEN_KEY, headers={}).refused == (401, -2014)
+def test_a_listen_key_is_issued_renewed_and_revoked(client: VenueClient) -> None:
+    key = client.request("POST", LISTEN_KEY).answer["listenKey"]
+    assert client.request("POST", LISTEN_KEY).answer == {"listenKey": key}
+    assert client.signed_request("POST", LISTEN_KEY).answer == {"listenKey": key}
+    assert client.signed_request("PUT", LISTEN_KEY, listenKey=key).answer == {"listenKey": key}
+    assert client.signed_request("DELETE", LISTEN_KEY, listenKey=key).answer == {}
+    assert client.signed_request("PUT", LISTEN_KEY, listenKey=key).error == (400, -1125)
+    assert client.send("POST", LISTEN_KEY, headers={}).error == (401, -2014)
 
 
-# Who may ask.
+# Authentication.
 
 PRIVATE = "/fapi/v2/balance"
 
 
-def signed(client: VenueClient, text: str, **more: Any) -> Reply:
-    return client.send("GET", PRIVATE, f"{text}&signature={client.signature(text)}", **more)
+def send_private(client: VenueClient, text: str, **options: Any) -> Reply:
+    return client.send("GET", PRIVATE, f"{text}&signature={client.signature(text)}", **options)
 
 
 def test_the_key_must_be_the_one_that_was_issued(client: VenueClient) -> None:
     text = f"timestamp={now_ms()}"
-    assert signed(client, text).status == 200
-    assert signed(client, text, headers={}).refused == (401, -2014)
-    assert signed(client, text, headers={"X-MBX-APIKEY": "k" * 63}).refused == (401, -2015)
-    assert signed(client, text, headers={"X-MBX-APIKEY": "\xff\xfe"}).refused == (401, -2015)
+    assert send_private(client, text).status == 200
+    assert send_private(client, text, headers={}).error == (401, -2014)
+    assert send_private(client, text, headers={"X-MBX-APIKEY": "k" * 63}).error == (401, -2015)
+    assert send_private(client, text, headers={"X-MBX-APIKEY": "\xff\xfe"}).error == (401, -2015)
 
 
-def test_the_signature_covers_every_byte_of_what_is_asked(client: VenueClient) -> None:
+def test_the_signature_covers_every_byte_of_the_request(client: VenueClient) -> None:
     text = f"timestamp={now_ms()}&recvWindow=5000"
-    good = client.signature(text)
-    assert client.send("GET", PRIVATE, f"{text}&signature={good}").status == 200
-    assert client.send("GET", PRIVATE, f"{text}&signature={good.upper()}").status == 200
-    for wrong in (
-        f"{text}&signature={good[:-1]}",
+    valid = client.signature(text)
+    assert client.send("GET", PRIVATE, f"{text}&signature={valid}").status == 200
+    assert client.send("GET", PRIVATE, f"{text}&signature={valid.upper()}").status == 200
+    for query in (
+        f"{text}&signature={valid[:-1]}",
         f"{text}&signature={'0' * 64}",
         f"{text}&signature=",
-        f"{text.replace('5000', '5001')}&signature={good}",
-        f"recvWindow=5000&timestamp={text.partition('&')[0]}&signature={good}",
-        f"{text}&x=1&signature={good}",
-        f"{text}&signature={good}&x=1",
+        f"{text.replace('5000', '5001')}&signature={valid}",
+        f"recvWindow=5000&timestamp={text.partition('&')[0]}&signature={valid}",
+        f"{text}&x=1&signature={valid}",
+        f"{text}&signature={valid}&x=1",
     ):
-        status, code = client.send("GET", PRIVATE, wrong).refused
-        assert (status, code) in ((400, -1022), (400, -1102)), wrong
-    assert client.send("GET", PRIVATE, text).refused == (400, -1102)
+        status, code = client.send("GET", PRIVATE, query).error
+        assert (status, code) in ((400, -1022), (400, -1102)), query
+    assert client.send("GET", PRIVATE, text).error == (400, -1102)
 
 
-def test_what_was_signed_is_what_was_sent_however_it_is_escaped(client: VenueClient) -> None:
+def test_the_signature_is_that_of_the_text_as_sent_however_escaped(client: VenueClient) -> None:
     batch = json.dumps([order("BUY", "0.010", "41000.0")])
     for escaped in (quote(batch), quote_plus(batch), quote(batch, safe="{}[]:,"), quote(batch).replace("%5B", "%5b")):
         text = f"batchOrders={escaped}&timestamp={now_ms()}"
-        done = client.send("POST", "/fapi/v1/batchOrders", f"{text}&signature={client.signature(text)}")
-        assert done.status == 200
+        placed = client.send("POST", "/fapi/v1/batchOrders", f"{text}&signature={client.signature(text)}")
+        assert placed.status == 200
 
 
-def test_parameters_come_by_query_or_body_or_both(client: VenueClient) -> None:
+def test_parameters_are_accepted_in_query_body_or_both(client: VenueClient) -> None:
     form = {"X-MBX-APIKEY": client.endpoints.api_key, "Content-Type": "application/x-www-form-urlencoded"}
     text = urlencode({**LIMIT, "timestamp": now_ms()})
     body = f"{text}&signature={client.signature(text)}"
-    assert client.send("POST", ORDER, body=body, headers=form).found["status"] == "NEW"
+    assert client.send("POST", ORDER, body=body, headers=form).answer["status"] == "NEW"
     query, body = urlencode(LIMIT), f"timestamp={now_ms()}"
     signature = client.signature(query + body)
     placed = client.send("POST", ORDER, query, body=f"{body}&signature={signature}", headers=form)
-    assert placed.found["status"] == "NEW"
+    assert placed.answer["status"] == "NEW"
     joined = client.signature(f"{query}&{body}")
-    assert client.send("POST", ORDER, query, body=f"{body}&signature={joined}", headers=form).refused == (400, -1022)
+    assert client.send("POST", ORDER, query, body=f"{body}&signature={joined}", headers=form).error == (400, -1022)
 
 
-def test_a_request_is_good_for_its_window_only(client: VenueClient) -> None:
+def test_a_request_is_valid_within_its_window_only(client: VenueClient) -> None:
     for offset_ms, window, code in (
         (-4_000, None, None),
         (-6_000, None, -1021),
@@ -1065,10 +1079,10 @@ def test_a_request_is_good_for_its_window_only(client: VenueClient) -> None:
         (0, "x", -1102),
     ):
         text = f"timestamp={now_ms() + offset_ms}" + (f"&recvWindow={window}" if window is not None else "")
-        answer = signed(client, text)
-        assert (answer.status, code) == (200, None) or answer.refused == (400, code), (offset_ms, window, answer)
+        answer = send_private(client, text)
+        assert (answer.status, code) == (200, None) or answer.error == (400, code), (offset_ms, window, answer)
     for text in ("timestamp=", "timestamp=soon", "timestamp=-1", "recvWindow=5000", "timestamp=" + "9" * 30):
-        assert signed(client, text).refused == (400, -1102), text
+        assert send_private(client, text).error == (400, -1102), text
 
 
 @pytest.mark.parametrize(
@@ -1090,10 +1104,10 @@ def test_a_request_is_good_for_its_window_only(client: VenueClient) -> None:
         *(("DELETE", f"/fapi/v1/{name}") for name in ("allOpenOrders", "algoOpenOrders")),
     ],
 )
-def test_nothing_of_the_account_is_told_or_done_unsigned(client: VenueClient, method: str, path: str) -> None:
-    assert client.send(method, path, urlencode(LIMIT), headers={}).refused == (401, -2014)
+def test_unsigned_requests_to_the_account_are_refused(client: VenueClient, method: str, path: str) -> None:
+    assert client.send(method, path, urlencode(LIMIT), headers={}).error == (401, -2014)
     text = urlencode({**LIMIT, "timestamp": now_ms()})
-    assert client.send(method, path, f"{text}&signature={'0' * 64}").refused == (400, -1022)
+    assert client.send(method, path, f"{text}&signature={'0' * 64}").error == (400, -1022)
     assert client.open_orders() == []
 
 
@@ -1104,8 +1118,8 @@ def test_nothing_of_the_account_is_told_or_done_unsigned(client: VenueClient, me
     ("method", "path"),
     [("GET", "/"), ("GET", "/fapi/v1/x"), ("POST", "/fapi/v1/time"), ("GET", "/fapi/v1/time/"), ("PATCH", ORDER)],
 )
-def test_other_paths_and_methods_are_refused_as_the_venue_does(client: VenueClient, method: str, path: str) -> None:
-    assert client.send(method, path).refused == (404, -5000)
+def test_unknown_paths_and_methods_are_refused(client: VenueClient, method: str, path: str) -> None:
+    assert client.send(method, path).error == (404, -5000)
 
 
 @pytest.mark.parametrize(
@@ -1117,46 +1131,48 @@ def test_other_paths_and_methods_are_refused_as_the_venue_does(client: VenueClie
         ("symbol=%ed%b0%80", -1130),
     ],
 )
-def test_queries_that_are_none(client: VenueClient, query: str, code: int) -> None:
-    assert client.send("GET", "/fapi/v1/depth", query).refused == (400, code)
+def test_malformed_queries_are_refused(client: VenueClient, query: str, code: int) -> None:
+    assert client.send("GET", "/fapi/v1/depth", query).error == (400, code)
 
 
-def test_bodies_that_are_none(client: VenueClient) -> None:
-    assert client.send("POST", ORDER, body=b"\xff\xfe").refused == (400, -1100)
-    assert client.send("POST", ORDER, body=b"a" * (65 << 10)).refused == (413, -1000)
+def test_malformed_bodies_are_refused(client: VenueClient) -> None:
+    assert client.send("POST", ORDER, body=b"\xff\xfe").error == (400, -1100)
+    assert client.send("POST", ORDER, body=b"a" * (65 << 10)).error == (413, -1000)
 
 
-def test_a_socket_that_does_not_ask_to_be_one_is_refused(client: VenueClient) -> None:
+def test_a_request_without_upgrade_to_a_socket_path_is_refused(client: VenueClient) -> None:
     for path in ("/ws", "/stream", "/ws-fapi/v1"):
-        assert client.send("GET", path).refused == (400, -1000)
+        assert client.send("GET", path).error == (400, -1000)
 
 
 @pytest.mark.parametrize("host", ["example.com", "127.0.0.1.example.com", "[::2]", "0.0.0.0", ""])
-def test_who_means_another_host_is_refused(client: VenueClient, host: str) -> None:
+def test_a_request_for_another_host_is_refused(client: VenueClient, host: str) -> None:
     answer = client.send("GET", "/fapi/v1/time", headers={"Host": host})
-    assert answer.refused == (403, -1000)
+    assert answer.error == (403, -1000)
 
 
 @pytest.mark.parametrize("host", ["localhost", "localhost:1", "127.0.0.1", "127.0.0.2", "[::1]", "[::1]:80"])
-def test_every_name_of_this_machine_is_served(client: VenueClient, host: str) -> None:
-    assert client.send("GET", "/fapi/v1/ping", headers={"Host": host}).found == {}
+def test_every_loopback_host_name_is_served(client: VenueClient, host: str) -> None:
+    assert client.send("GET", "/fapi/v1/ping", headers={"Host": host}).answer == {}
 
 
 @pytest.mark.parametrize("data", [b"nonsense\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", b"\0" * 100])
-def test_what_is_no_http_harms_nobody(venue: VenueChild, client: VenueClient, data: bytes) -> None:
-    place = urlsplit(venue.endpoints.rest_url)
-    assert place.hostname is not None
-    with socket.create_connection((place.hostname, place.port), timeout=5) as raw:
+def test_data_that_is_not_http_does_not_affect_other_clients(
+    venue: SteppedVenue, client: VenueClient, data: bytes
+) -> None:
+    url = urlsplit(venue.endpoints.rest_url)
+    assert url.hostname is not None
+    with socket.create_connection((url.hostname, url.port), timeout=5) as raw:
         raw.sendall(data)
         raw.shutdown(socket.SHUT_WR)
         assert b"200 OK" not in raw.recv(1 << 16)
     assert client.get("/fapi/v1/ping") == {}
 
 
-def test_order_numbers_and_trade_numbers_rise(client: VenueClient) -> None:
+def test_order_ids_and_trade_ids_ascend(client: VenueClient) -> None:
     for _ in range(3):
         client.place("BUY", "0.010").assert_ok()
-    orders = [row["orderId"] for row in client.sign("GET", "/fapi/v1/allOrders", **BTC, limit=1000).found]
-    trades = [row["id"] for row in client.sign("GET", "/fapi/v1/userTrades", **BTC, limit=1000).found]
+    orders = [row["orderId"] for row in client.signed_request("GET", "/fapi/v1/allOrders", **BTC, limit=1000).answer]
+    trades = [row["id"] for row in client.signed_request("GET", "/fapi/v1/userTrades", **BTC, limit=1000).answer]
     for numbers in (orders, trades):
         assert all(before < after for before, after in pairwise(numbers))

@@ -3,12 +3,10 @@
 import hashlib
 import json
 import os
-import select
 import signal
 import socket
-import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -21,14 +19,11 @@ from opslab.errors import BadData, Corrupt, Environment, Usage
 from opslab.model.market.candle import MINUTE_MS
 from opslab.model.messages.venue_messages import VenueEndpoints
 from tests.drivers.processes import children, is_living
+from tests.drivers.served_venue import END_SECONDS, NAME, SAMPLE, ServedVenue, serve_error, served_venue, venue_folder
 from tests.drivers.tc import Tc, candle_lines, wait_until
 from tests.drivers.venue_client import Closed, Socket, VenueClient
 
-SAMPLE = ("--dataset", "btcusdt-sample")
-START_SECONDS = 30.0
-END_SECONDS = 20.0
 BTC = {"symbol": "BTCUSDT"}
-NAME = "mine"
 NOT_PLAYABLE = {
     "not_enclosed": "{t},100.1,99.0,98.0,100.1,1.5",
     "non_positive_price": "{t},100.1,100.1,0.0,100.1,1.5",
@@ -36,56 +31,7 @@ NOT_PLAYABLE = {
 }
 
 
-class Served:
-    """A `tc venue serve` that has said where it is."""
-
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        self.process = process
-        assert process.stdout is not None
-        ready, _, _ = select.select([process.stdout], [], [], START_SECONDS)
-        assert ready, "nothing was printed"
-        self.line = process.stdout.readline()
-        assert self.line, (process.wait(END_SECONDS), process.stderr and process.stderr.read())
-
-    def client(self) -> VenueClient:
-        return VenueClient(VenueEndpoints.model_validate_json(self.line))
-
-    def end(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, str, str]:
-        """Exit code, and what it had printed besides."""
-        self.process.send_signal(number)
-        out, err = self.process.communicate(timeout=END_SECONDS)
-        assert "Traceback" not in err, err
-        return self.process.returncode, out, err
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.wait(END_SECONDS)
-
-
-@contextmanager
-def serving(tc: Tc, *words: str) -> Iterator[Served]:
-    """A venue; whatever the test does, nothing of it is left."""
-    process = tc.start("venue", "serve", *SAMPLE, "--json", *words)
-    try:
-        yield Served(process)
-    finally:
-        if process.poll() is None:
-            process.terminate()
-            try:
-                process.communicate(timeout=END_SECONDS)
-            except subprocess.TimeoutExpired:
-                process.kill()
-        for pipe in (process.stdout, process.stderr):
-            assert pipe is not None
-            pipe.close()
-        process.wait(END_SECONDS)
-
-
-def folder(tc: Tc, name: str = NAME) -> Path:
-    return tc.home / "runtime" / "venues" / name
-
-
-# Where it is, and how it ends.
+# Its endpoints and its end.
 
 
 @pytest.fixture(scope="module")
@@ -96,24 +42,24 @@ def open_tc(sample_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Tc:
 
 
 @pytest.fixture(scope="module")
-def open_venue(open_tc: Tc) -> Iterator[Served]:
-    """One that stays for all who only look at it."""
-    with serving(open_tc, "--name", NAME) as served:
-        yield served
+def open_venue(open_tc: Tc) -> Iterator[ServedVenue]:
+    """A venue for the tests that only read."""
+    with served_venue(open_tc, "--name", NAME) as venue:
+        yield venue
 
 
-def test_one_line_of_json_says_where_the_venue_is_and_with_which_key(open_venue: Served) -> None:
-    told = json.loads(open_venue.line)
-    assert list(told) == ["rest_url", "ws_url", "ws_trading_url", "api_key", "api_secret"]
-    place = told["rest_url"].removeprefix("http://")
-    assert place.startswith("127.0.0.1:")
-    assert (told["ws_url"], told["ws_trading_url"]) == (f"ws://{place}/ws", f"ws://{place}/ws-fapi/v1")
+def test_one_line_of_json_has_the_urls_and_the_key(open_venue: ServedVenue) -> None:
+    printed = json.loads(open_venue.line)
+    assert list(printed) == ["rest_url", "ws_url", "ws_trading_url", "api_key", "api_secret"]
+    address = printed["rest_url"].removeprefix("http://")
+    assert address.startswith("127.0.0.1:")
+    assert (printed["ws_url"], printed["ws_trading_url"]) == (f"ws://{address}/ws", f"ws://{address}/ws-fapi/v1")
     with open_venue.client() as client:
         assert client.account()["totalWalletBalance"] == "100000.00000000"
         assert client.trading().call("account.status")["status"] == 200
 
 
-def test_nobody_else_can_reach_it(open_venue: Served) -> None:
+def test_it_listens_on_loopback_only(open_venue: ServedVenue) -> None:
     port = int(json.loads(open_venue.line)["rest_url"].rpartition(":")[2])
     paths = [path for name in ("tcp", "tcp6") if (path := Path(f"/proc/net/{name}")).exists()]
     rows = [line.split() for path in paths for line in path.read_text().splitlines()[1:]]
@@ -121,10 +67,10 @@ def test_nobody_else_can_reach_it(open_venue: Served) -> None:
     assert listening == [f"0100007F:{port:04X}"]
 
 
-def test_a_ledger_is_held_by_one_venue_at_a_time(open_tc: Tc, open_venue: Served) -> None:
+def test_a_ledger_is_used_by_one_venue_at_a_time(open_tc: Tc, open_venue: ServedVenue) -> None:
     with open_venue.client() as client:
         before = client.account()
-        assert refused(open_tc, *SAMPLE, "--name", NAME)["exit_code"] == 5
+        assert serve_error(open_tc, *SAMPLE, "--name", NAME)["exit_code"] == 5
         assert client.account() == before
         client.place("BUY", "0.010", "41000.0").assert_ok()
         assert open_tc.json("venue", "audit", NAME)["open_orders"] == 1
@@ -137,54 +83,46 @@ def test_without_json_there_is_one_line_for_each_endpoint(tc: Tc) -> None:
     process.send_signal(signal.SIGINT)
     out, _ = process.communicate(timeout=END_SECONDS)
     assert (process.returncode, out) == (0, "")
-    told = VenueEndpoints.model_validate(dict(lines))
-    assert told.rest_url.startswith("http://127.0.0.1:")
+    endpoints = VenueEndpoints.model_validate(dict(lines))
+    assert endpoints.rest_url.startswith("http://127.0.0.1:")
 
 
-def test_a_signal_closes_it_and_its_clients_are_told(tc: Tc) -> None:
-    with serving(tc, "--name", NAME) as served, served.client() as client:
+def test_a_signal_closes_it_and_its_clients_get_a_close_frame(tc: Tc) -> None:
+    with served_venue(tc, "--name", NAME) as venue, venue.client() as client:
         sockets = [client.stream("btcusdt@bookTicker"), client.trading(), client.user_stream()]
-        assert served.end(signal.SIGHUP)[:2] == (0, "")
-        assert [socket.closed() for socket in sockets] == [1001, 1001, 1001]
+        assert venue.end(signal.SIGHUP)[:2] == (0, "")
+        assert [socket.wait_closed() for socket in sockets] == [1001, 1001, 1001]
         secret = client.endpoints.api_secret
-    files = [path for path in folder(tc).iterdir() if path.is_file()]
+    files = [path for path in venue_folder(tc).iterdir() if path.is_file()]
     assert files
     assert not any(secret.encode() in path.read_bytes() for path in files)
 
 
-def test_the_venue_ends_with_the_command_that_serves_it_however_that_ends(tc: Tc) -> None:
-    with serving(tc, "--name", NAME) as served:
-        [child] = children(served.process.pid)
-        served.kill()
+def test_the_venue_process_ends_when_its_command_is_killed(tc: Tc) -> None:
+    with served_venue(tc, "--name", NAME) as venue:
+        [child] = children(venue.process.pid)
+        venue.kill()
         wait_until(lambda: not is_living(child), "the venue to end")
 
 
-def test_a_venue_that_dies_is_told_of_and_its_account_goes_on(tc: Tc) -> None:
-    with serving(tc, "--name", NAME) as served, served.client() as client:
-        number = client.place("BUY", "0.010", "41000.0").found["orderId"]
-        [child] = children(served.process.pid)
+def test_the_death_of_the_venue_process_is_reported_and_its_account_can_be_resumed(tc: Tc) -> None:
+    with served_venue(tc, "--name", NAME) as venue, venue.client() as client:
+        order_id = client.place("BUY", "0.010", "41000.0").answer["orderId"]
+        [child] = children(venue.process.pid)
         os.kill(child, signal.SIGKILL)
-        _, err = served.process.communicate(timeout=END_SECONDS)
-        assert served.process.returncode == 5
+        _, err = venue.process.communicate(timeout=END_SECONDS)
+        assert venue.process.returncode == 5
         assert "Traceback" not in err
-    with serving(tc, "--name", NAME) as served, served.client() as client:
-        assert [row["orderId"] for row in client.open_orders()] == [number]
+    with served_venue(tc, "--name", NAME) as venue, venue.client() as client:
+        assert [row["orderId"] for row in client.open_orders()] == [order_id]
 
 
-# What it is asked for.
+# Options.
 
 
-def refused(tc: Tc, *words: str) -> dict[str, Any]:
-    """The one error of a `serve` that refuses."""
-    answer = tc("venue", "serve", "--json", *words)
-    found: dict[str, Any] = answer.document["error"]
-    assert found["exit_code"] == answer.code
-    return found
-
-
-def test_other_hosts_and_what_is_no_option_are_exit_2(tc: Tc) -> None:
+def test_other_hosts_and_invalid_options_are_exit_2(tc: Tc) -> None:
     for words in (("--host", "0.0.0.0"), ("--speed", "fast"), ("--ticks", "3")):
-        assert refused(tc, *SAMPLE, *words)["exit_code"] == 2
+        assert serve_error(tc, *SAMPLE, *words)["exit_code"] == 2
     assert not (tc.home / "runtime" / "venues").exists()
 
 
@@ -206,7 +144,7 @@ def test_other_hosts_and_what_is_no_option_are_exit_2(tc: Tc) -> None:
     ],
     ids=" ".join,
 )
-def test_options_refused(words: tuple[str, ...], tmp_path: Path) -> None:
+def test_invalid_options_are_refused(words: tuple[str, ...], tmp_path: Path) -> None:
     command = ["venue", "serve", "--dataset", "any", "--home", str(tmp_path), *words]
     with pytest.raises((Usage, typer.TyperException)):
         app(command, standalone_mode=False)
@@ -214,16 +152,16 @@ def test_options_refused(words: tuple[str, ...], tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["../mine", "", "a/b", ".hidden", "a" * 65, "a__b", "dot."])
-def test_names_that_are_none_are_refused(sample_home: Path, name: str) -> None:
+def test_invalid_names_are_refused(sample_home: Path, name: str) -> None:
     with pytest.raises(Usage):
         app(["venue", "serve", *SAMPLE, "--home", str(sample_home), "--name", name], standalone_mode=False)
 
 
 @pytest.mark.parametrize("dataset", ["btcusdt-simple", "../data", ""])
-def test_datasets_that_are_not_there_are_refused(sample_home: Path, dataset: str) -> None:
-    with pytest.raises((Usage, Environment)) as wrong:
+def test_missing_datasets_are_refused(sample_home: Path, dataset: str) -> None:
+    with pytest.raises((Usage, Environment)) as error:
         app(["venue", "serve", "--dataset", dataset, "--home", str(sample_home)], standalone_mode=False)
-    assert wrong.value.hint
+    assert error.value.hint
     assert not (sample_home / "runtime" / "venues").exists()
 
 
@@ -231,7 +169,7 @@ def test_datasets_that_are_not_there_are_refused(sample_home: Path, dataset: str
 def test_every_loopback_address_can_be_served(tc: Tc, host: str) -> None:
     if host == "::1" and not _has_ipv6():
         pytest.skip("no IPv6 on this machine")
-    with serving(tc, "--host", host) as served, served.client() as client:
+    with served_venue(tc, "--host", host) as venue, venue.client() as client:
         assert client.get("/fapi/v1/ping") == {}
         assert client.stream("btcusdt@bookTicker").next()["e"] == "bookTicker"
 
@@ -245,114 +183,122 @@ def _has_ipv6() -> bool:
     return True
 
 
-def test_a_port_that_is_taken_is_exit_5(tc: Tc) -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        assert refused(tc, *SAMPLE, "--port", str(taken.getsockname()[1]))["exit_code"] == 5
+def test_a_port_in_use_is_exit_5(tc: Tc) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        assert serve_error(tc, *SAMPLE, "--port", str(other.getsockname()[1]))["exit_code"] == 5
 
 
-def test_a_port_that_is_asked_for_is_taken_and_again_after_a_kill(tc: Tc) -> None:
+def test_a_given_port_is_used_and_again_after_a_kill(tc: Tc) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = str(probe.getsockname()[1])
     for _ in range(2):
-        with serving(tc, "--port", port, "--name", NAME) as served, served.client() as client:
+        with served_venue(tc, "--port", port, "--name", NAME) as venue, venue.client() as client:
             assert client.endpoints.rest_url.endswith(f":{port}")
             client.stream("btcusdt@bookTicker").next()
-            served.kill()
+            venue.kill()
 
 
 @pytest.mark.parametrize("rule", NOT_PLAYABLE)
-def test_candles_that_no_venue_sends_are_refused(tmp_path: Path, rule: str) -> None:
+def test_candles_that_cannot_be_replayed_are_refused(tmp_path: Path, rule: str) -> None:
     *lines, last = candle_lines(6, price="100.1")
     before, at = (int(line.partition(",")[0]) for line in (lines[-1], last))
     lines.append(NOT_PLAYABLE[rule].format(t=at, before=before))
     path = tmp_path / "bad.csv"
     path.write_text("\n".join(lines) + "\n")
-    at_home = ["--dataset", "bad", "--home", str(tmp_path)]
-    app(["data", "import", str(path), "--allow", rule, *at_home], standalone_mode=False)
-    with pytest.raises(BadData) as wrong:
-        app(["venue", "serve", *at_home], standalone_mode=False)
-    assert (wrong.value.exit_code, wrong.value.counts) == (1, {rule: 1})
+    options = ["--dataset", "bad", "--home", str(tmp_path)]
+    app(["data", "import", str(path), "--allow", rule, *options], standalone_mode=False)
+    with pytest.raises(BadData) as error:
+        app(["venue", "serve", *options], standalone_mode=False)
+    assert (error.value.exit_code, error.value.counts) == (1, {rule: 1})
     assert not (tmp_path / "runtime" / "venues").exists()
 
 
 # The account and its name.
 
 
-def test_a_name_is_taken_by_what_it_was_first_started_with(tc: Tc) -> None:
-    with serving(tc, "--name", NAME, "--balance", "5000", "--ticks", "10"):
+def test_a_name_keeps_the_options_of_its_first_start(tc: Tc) -> None:
+    with served_venue(tc, "--name", NAME, "--balance", "5000", "--ticks", "10"):
         pass
-    found = refused(tc, *SAMPLE, "--name", NAME, "--balance", "6000", "--ticks", "20", "--leverage", "3")
-    assert found["exit_code"] == 5
-    told = {row["field"]: (row["before"], row["after"]) for row in found["differences"]}
-    assert told == {
+    error = serve_error(tc, *SAMPLE, "--name", NAME, "--balance", "6000", "--ticks", "20", "--leverage", "3")
+    assert error["exit_code"] == 5
+    differences = {row["field"]: (row["before"], row["after"]) for row in error["differences"]}
+    assert differences == {
         "account.balance": ("5000", "6000"),
         "account.leverage": ("10", "3"),
         "ticks_per_minute": ("10", "20"),
     }
-    with serving(tc, "--name", NAME, "--balance", "5000.00") as served, served.client() as client:  # the rest as it was
+    with (
+        served_venue(tc, "--name", NAME, "--balance", "5000.00") as venue,
+        venue.client() as client,
+    ):  # the other options as before
         assert client.account()["totalWalletBalance"] == "5000.00000000"
 
 
-def test_two_venues_without_a_name_are_two_accounts(tc: Tc) -> None:
-    with serving(tc) as first, serving(tc) as second, first.client() as one, second.client() as other:
+def test_two_venues_without_a_name_have_two_accounts(tc: Tc) -> None:
+    with (
+        served_venue(tc) as first,
+        served_venue(tc) as second,
+        first.client() as first_client,
+        second.client() as second_client,
+    ):
         assert len(list((tc.home / "runtime" / "venues").iterdir())) == 2
-        one.place("BUY", "0.010", "41000.0").assert_ok()
-        assert other.open_orders() == []
+        first_client.place("BUY", "0.010", "41000.0").assert_ok()
+        assert second_client.open_orders() == []
 
 
-def test_a_restart_goes_on_with_the_account_and_the_replay(tc: Tc) -> None:
-    """Every trade and candle is told once, with a restart in the middle of a minute; keys are of one start only."""
-    words = ("--name", NAME, "--speed", "600", "--ticks", "40")
+def test_a_restart_resumes_the_account_and_the_replay(tc: Tc) -> None:
+    """Every trade and candle is sent once, with a restart in the middle of a minute; a key is valid for one start."""
+    options = ("--name", NAME, "--speed", "600", "--ticks", "40")
     opens: list[int] = []
     trades: list[int] = []
     states: list[tuple[Any, ...]] = []
     keys: list[str] = []
     with ExitStack() as stack:
-        for turn in range(3):
-            served = stack.enter_context(serving(tc, *words))
-            client = stack.enter_context(served.client())
+        for start in range(3):
+            venue = stack.enter_context(served_venue(tc, *options))
+            client = stack.enter_context(venue.client())
             if states:
                 assert _state(client) == states[-1]
             for key in keys:
                 stale = client.send("GET", "/fapi/v2/account", headers={"X-MBX-APIKEY": key})
-                assert stale.refused == (401, -2015)
+                assert stale.error == (401, -2015)
             keys.append(client.endpoints.api_key)
-            client.place("BUY" if turn != 1 else "SELL", "0.020").assert_ok()
+            client.place("BUY" if start != 1 else "SELL", "0.020").assert_ok()
             client.place("BUY", "0.010", "40000.0").assert_ok()
             stream = client.stream("btcusdt@aggTrade")
             stream.subscribe("btcusdt@kline_1m")
-            wanted = len(trades) + 70
-            while len(trades) < wanted:
+            target = len(trades) + 70
+            while len(trades) < target:
                 event = stream.next()
                 if event["e"] == "aggTrade":
                     trades.append(event["a"])
                 elif event["k"]["x"]:
                     opens.append(event["k"]["t"])
             states.append(_state(client))
-            code, _, _ = served.end()
+            code, _, _ = venue.end()
             assert code == 0
-            trades += _untold(stream, opens)
+            trades += _remaining_trades(stream, opens)
     assert len(set(trades)) == len(trades)
     assert trades == sorted(trades)
     assert all(after - before == MINUTE_MS for before, after in pairwise(opens))
     assert trades[0] == 1
 
 
-def _untold(stream: Socket, opens: list[int]) -> list[int]:
-    """What was sent between the last look and the end."""
-    found: list[int] = []
+def _remaining_trades(stream: Socket, opens: list[int]) -> list[int]:
+    """The trades sent after the last one that was read."""
+    trades: list[int] = []
     try:
         while True:
             event = stream.next()
             if event["e"] == "aggTrade":
-                found.append(event["a"])
+                trades.append(event["a"])
             elif event["k"]["x"]:
                 opens.append(event["k"]["t"])
     except Closed:
-        return found
+        return trades
 
 
 def _state(client: VenueClient) -> tuple[Any, ...]:
@@ -362,8 +308,8 @@ def _state(client: VenueClient) -> tuple[Any, ...]:
         account["positions"][0]["positionAmt"],
         client.position()["entryPrice"],
         client.open_orders(),
-        client.sign("GET", "/fapi/v1/userTrades", **BTC).found,
-        client.sign("GET", "/fapi/v1/allOrders", **BTC).found,
+        client.signed_request("GET", "/fapi/v1/userTrades", **BTC).answer,
+        client.signed_request("GET", "/fapi/v1/allOrders", **BTC).answer,
     )
 
 
@@ -376,51 +322,51 @@ def traded(sample_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Tc:
     home = tmp_path_factory.mktemp("traded")
     (home / "data").symlink_to(sample_home / "data")
     tc = Tc(home)
-    with serving(tc, "--name", NAME) as served, served.client() as client:
+    with served_venue(tc, "--name", NAME) as venue, venue.client() as client:
         for side, quantity, price in (
             ("BUY", "0.050", None),
             ("SELL", "0.030", None),
             ("BUY", "0.010", "41000.0"),
             ("SELL", "0.010", "43000.0"),
         ):
-            number = client.place(side, quantity, price).found["orderId"]
-        client.modify(number, "SELL", "0.020", "43100.0").assert_ok()
-        client.cancel(number).assert_ok()
-        client.sign("POST", "/fapi/v1/leverage", **BTC, leverage=5).assert_ok()
+            order_id = client.place(side, quantity, price).answer["orderId"]
+        client.modify(order_id, "SELL", "0.020", "43100.0").assert_ok()
+        client.cancel(order_id).assert_ok()
+        client.signed_request("POST", "/fapi/v1/leverage", **BTC, leverage=5).assert_ok()
     return tc
 
 
-def test_a_good_ledger_is_proven(traded: Tc) -> None:
-    told = traded.json("venue", "audit", NAME)
-    assert (told["venue"], told["proven"], told["finding_count"], told["findings"]) == (NAME, True, 0, [])
-    assert (told["orders"], told["open_orders"], told["trades"], told["position"]) == (4, 1, 2, "0.020")
-    assert told["start"] == "100000.00000000" or float(told["start"]) == 100_000
-    assert float(told["wallet"]) < 100_000
+def test_an_unchanged_ledger_is_proven(traded: Tc) -> None:
+    audit = traded.json("venue", "audit", NAME)
+    assert (audit["venue"], audit["proven"], audit["finding_count"], audit["findings"]) == (NAME, True, 0, [])
+    assert (audit["orders"], audit["open_orders"], audit["trades"], audit["position"]) == (4, 1, 2, "0.020")
+    assert audit["start"] == "100000.00000000" or float(audit["start"]) == 100_000
+    assert float(audit["wallet"]) < 100_000
     text = traded.ok("venue", "audit", NAME).out
-    assert told["wallet"] in text
+    assert audit["wallet"] in text
 
 
-def test_a_venue_that_was_never_started_is_not_found(traded: Tc) -> None:
+def test_an_unknown_venue_is_not_found(traded: Tc) -> None:
     answer = traded("venue", "audit", "mime", "--json")
     assert answer.code == answer.document["error"]["exit_code"] == 5
     with pytest.raises(Usage):
         app(["venue", "audit", "../mine", "--home", str(traded.home)], standalone_mode=False)
 
 
-def forge(tc: Tc, tmp_path: Path, change: Callable[[list[bytes]], list[bytes]]) -> Tc:
-    """Another home, with a venue whose ledger's lines were changed."""
+def with_changed_ledger(tc: Tc, tmp_path: Path, change: Callable[[list[bytes]], list[bytes]]) -> Tc:
+    """Another home, with a copy of the venue whose ledger lines were changed."""
     home = tmp_path / "forged"
-    target = folder(Tc(home))
+    target = venue_folder(Tc(home))
     target.mkdir(parents=True)
-    for path in folder(tc).iterdir():
+    for path in venue_folder(tc).iterdir():
         (target / path.name).write_bytes(path.read_bytes())
-    lines = change((folder(tc) / "ledger.jsonl").read_bytes().splitlines(keepends=True))
+    lines = change((venue_folder(tc) / "ledger.jsonl").read_bytes().splitlines(keepends=True))
     (target / "ledger.jsonl").write_bytes(b"".join(lines))
     return Tc(home)
 
 
 def chained(transactions: list[dict[str, Any]]) -> list[bytes]:
-    """Lines with good numbers and digests, whatever they say."""
+    """Lines with correct numbers and digests, whatever their content."""
     lines: list[bytes] = []
     for number, transaction in enumerate(transactions, 1):
         prev = f"sha256:{hashlib.sha256(lines[-1]).hexdigest()}" if lines else None
@@ -428,61 +374,61 @@ def chained(transactions: list[dict[str, Any]]) -> list[bytes]:
     return lines
 
 
-def test_a_changed_line_is_named(traded: Tc, tmp_path: Path) -> None:
+def test_a_changed_line_is_located(traded: Tc, tmp_path: Path) -> None:
     def change(lines: list[bytes]) -> list[bytes]:
         lines[1] = lines[1].replace(b'"0.050"', b'"0.060"')
         return lines
 
-    forged = forge(traded, tmp_path, change)
+    forged = with_changed_ledger(traded, tmp_path, change)
     answer = forged("venue", "audit", NAME, "--json")
-    found = answer.document["error"]
-    first, second = (folder(traded) / "ledger.jsonl").read_bytes().splitlines(keepends=True)[:2]
-    assert (answer.code, found["file"], found["line"]) == (6, "ledger.jsonl", 3)
-    assert found["byte"] == len(first) + len(second)
+    error = answer.document["error"]
+    first, second = (venue_folder(traded) / "ledger.jsonl").read_bytes().splitlines(keepends=True)[:2]
+    assert (answer.code, error["file"], error["line"]) == (6, "ledger.jsonl", 3)
+    assert error["byte"] == len(first) + len(second)
 
 
-@pytest.mark.parametrize("gone", ["wallet", "fill", "order"])
-def test_a_ledger_that_was_forged_with_care_is_not_proven(
-    traded: Tc, tmp_path: Path, capsys: pytest.CaptureFixture[str], gone: str
+@pytest.mark.parametrize("removed", ["wallet", "fill", "order"])
+def test_a_forged_ledger_with_a_correct_chain_is_not_proven(
+    traded: Tc, tmp_path: Path, capsys: pytest.CaptureFixture[str], removed: str
 ) -> None:
-    """Numbers and chain are good; what they say cannot be."""
+    """Numbers and digests are correct; the content is impossible."""
 
     def change(lines: list[bytes]) -> list[bytes]:
-        found = [json.loads(line) for line in lines]
-        for transaction in found:
+        transactions = [json.loads(line) for line in lines]
+        for transaction in transactions:
             for event in transaction["events"]:
-                if gone == "wallet" and event["kind"] == "filled":
+                if removed == "wallet" and event["kind"] == "filled":
                     event["wallet"] = "1000000.00000000"
             transaction["events"] = [
                 event
                 for event in transaction["events"]
-                if not (gone == "fill" and event["kind"] == "filled" and event["trade_id"] == 1)
-                and not (gone == "order" and event["kind"] == "accepted" and event["order_id"] == 1)
+                if not (removed == "fill" and event["kind"] == "filled" and event["trade_id"] == 1)
+                and not (removed == "order" and event["kind"] == "accepted" and event["order_id"] == 1)
             ]
-        return chained(found)
+        return chained(transactions)
 
-    forged = forge(traded, tmp_path, change)
+    forged = with_changed_ledger(traded, tmp_path, change)
     code = app(["venue", "audit", NAME, "--json", "--home", str(forged.home)], standalone_mode=False)
-    told = json.loads(capsys.readouterr().out)
-    assert (code, told["proven"]) == (6, False)
-    assert told["finding_count"] == len(told["findings"]) > 0
-    assert all(finding["line"] > 1 for finding in told["findings"])
+    audit = json.loads(capsys.readouterr().out)
+    assert (code, audit["proven"]) == (6, False)
+    assert audit["finding_count"] == len(audit["findings"]) > 0
+    assert all(finding["line"] > 1 for finding in audit["findings"])
 
 
-@pytest.mark.parametrize("what", ["no event", "no record", "a hole"])
-def test_a_ledger_that_cannot_be_read_is_exit_6(traded: Tc, tmp_path: Path, what: str) -> None:
+@pytest.mark.parametrize("defect", ["invalid event", "invalid record", "missing line"])
+def test_an_unreadable_ledger_is_exit_6(traded: Tc, tmp_path: Path, defect: str) -> None:
     def change(lines: list[bytes]) -> list[bytes]:
-        if what == "a hole":
+        if defect == "missing line":
             return [*lines[:2], *lines[3:]]
-        if what == "no event":
+        if defect == "invalid event":
             transactions = [json.loads(line) for line in lines]
             transactions[1]["events"][0]["kind"] = "granted"
             return chained(transactions)
         return lines
 
-    forged = forge(traded, tmp_path, change)
-    if what == "no record":
-        (folder(forged) / "venue.json").write_text("{}")
+    forged = with_changed_ledger(traded, tmp_path, change)
+    if defect == "invalid record":
+        (venue_folder(forged) / "venue.json").write_text("{}")
     with pytest.raises(Corrupt):
         app(["venue", "audit", NAME, "--home", str(forged.home)], standalone_mode=False)
 
@@ -492,20 +438,20 @@ def test_a_venue_with_a_broken_ledger_is_not_served(traded: Tc, tmp_path: Path) 
         lines[1] = lines[1].replace(b'"0.050"', b'"0.060"')
         return lines
 
-    forged = forge(traded, tmp_path, change)
+    forged = with_changed_ledger(traded, tmp_path, change)
     (forged.home / "data").symlink_to(traded.home / "data")
-    before = (folder(forged) / "ledger.jsonl").read_bytes()
-    found = refused(forged, *SAMPLE, "--name", NAME)
-    assert found["exit_code"] == 6
-    assert (folder(forged) / "ledger.jsonl").read_bytes() == before
+    before = (venue_folder(forged) / "ledger.jsonl").read_bytes()
+    error = serve_error(forged, *SAMPLE, "--name", NAME)
+    assert error["exit_code"] == 6
+    assert (venue_folder(forged) / "ledger.jsonl").read_bytes() == before
 
 
-def test_a_torn_end_is_kept_aside_and_the_account_goes_on(traded: Tc, tmp_path: Path) -> None:
-    torn = forge(traded, tmp_path, lambda lines: [*lines, b'{"seq":'])
+def test_a_torn_end_is_moved_aside_and_the_account_is_resumed(traded: Tc, tmp_path: Path) -> None:
+    torn = with_changed_ledger(traded, tmp_path, lambda lines: [*lines, b'{"seq":'])
     (torn.home / "data").symlink_to(traded.home / "data")
     assert torn.json("venue", "audit", NAME)["proven"]
-    with serving(torn, "--name", NAME) as served, served.client() as client:
+    with served_venue(torn, "--name", NAME) as venue, venue.client() as client:
         assert len(client.open_orders()) == 1
         client.place("BUY", "0.010", "40000.0").assert_ok()
-    assert [path.read_bytes() for path in folder(torn).glob("ledger-torn-at-*.bin")] == [b'{"seq":']
+    assert [path.read_bytes() for path in venue_folder(torn).glob("ledger-torn-at-*.bin")] == [b'{"seq":']
     assert torn.json("venue", "audit", NAME)["open_orders"] == 2

@@ -12,9 +12,9 @@ import pytest
 
 from opslab.model.market.candle import MINUTE_MS, Candle
 from tests.drivers.tc import wait_until
-from tests.drivers.venue_client import Refused, Socket, VenueChild, VenueClient
+from tests.drivers.venue_client import Refused, Socket, SteppedVenue, VenueClient
 from tests.oracles.captured_payloads import assert_alike, captured
-from tests.unit.venue.market.test_payloads import (
+from tests.oracles.payload_shapes import (
     AGG_TRADE,
     BOOK_TICKER,
     DEPTH_UPDATE,
@@ -35,48 +35,48 @@ FLOODED_BYTES = 8 << 20
 
 
 @pytest.fixture
-def venue(sample_home: Path, tmp_path: Path) -> Iterator[VenueChild]:
+def venue(sample_home: Path, tmp_path: Path) -> Iterator[SteppedVenue]:
     """Its market stands at the first open until somebody subscribes to candles; then minutes wait for `play`."""
-    with VenueChild(sample_home, tmp_path, ticks=TICKS) as venue:
+    with SteppedVenue(sample_home, tmp_path, ticks=TICKS) as venue:
         yield venue
 
 
 @pytest.fixture
-def client(venue: VenueChild) -> Iterator[VenueClient]:
+def client(venue: SteppedVenue) -> Iterator[VenueClient]:
     with venue.client() as client:
         yield client
 
 
 @pytest.fixture(scope="module")
-def standing(sample_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[VenueChild]:
+def standing(sample_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SteppedVenue]:
     """A market that stands still as long as nobody subscribes to candles."""
-    with VenueChild(sample_home, tmp_path_factory.mktemp("standing")) as venue:
+    with SteppedVenue(sample_home, tmp_path_factory.mktemp("standing")) as venue:
         yield venue
 
 
 @pytest.fixture
-def visitor(standing: VenueChild) -> Iterator[VenueClient]:
+def visitor(standing: SteppedVenue) -> Iterator[VenueClient]:
     with standing.client() as client:
         yield client
 
 
 @pytest.fixture(scope="module")
-def running(sample_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[VenueChild]:
+def running(sample_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SteppedVenue]:
     """A market that goes by the clock, two minutes in a second."""
     folder = tmp_path_factory.mktemp("running")
-    with VenueChild(sample_home, folder, ticks=TICKS, speed=120.0, start="now", pace="clock") as venue:
+    with SteppedVenue(sample_home, folder, ticks=TICKS, speed=120.0, start="now", pace="clock") as venue:
         yield venue
 
 
 @pytest.fixture
-def watcher(running: VenueChild) -> Iterator[VenueClient]:
+def watcher(running: SteppedVenue) -> Iterator[VenueClient]:
     with running.client() as client:
         yield client
 
 
 def minute(socket: Socket) -> list[dict[str, Any]]:
     """Everything up to the next closed candle, that one last."""
-    return socket.until(lambda event: event.get("e") == "kline" and event["k"]["i"] == "1m" and event["k"]["x"])
+    return socket.read_until(lambda event: event.get("e") == "kline" and event["k"]["i"] == "1m" and event["k"]["x"])
 
 
 def of(kind: str, events: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -95,7 +95,7 @@ def figures(candle: Candle) -> list[str]:
 # The market, tick by tick.
 
 
-def test_the_market_stands_still_until_candles_are_subscribed_to(venue: VenueChild, client: VenueClient) -> None:
+def test_the_market_stands_still_until_candles_are_subscribed_to(venue: SteppedVenue, client: VenueClient) -> None:
     socket = client.stream("btcusdt@bookTicker")
     first = next(venue.candles())
     [quote] = of("bookTicker", [socket.next()])
@@ -110,7 +110,7 @@ def test_the_market_stands_still_until_candles_are_subscribed_to(venue: VenueChi
 
 @pytest.mark.parametrize("start", ["any", "now"])
 def test_the_market_can_start_with_any_stream_or_at_once(sample_home: Path, tmp_path: Path, start: Any) -> None:
-    with VenueChild(sample_home, tmp_path, start=start, max_bars=3, pace="drained") as venue, venue.client() as client:
+    with SteppedVenue(sample_home, tmp_path, start=start, max_bars=3, pace="drained") as venue, venue.client() as client:
         if start == "any":
             assert client.get("/fapi/v1/klines", **BTC, interval="1m") == []
             client.stream("btcusdt@markPrice@1s")
@@ -118,7 +118,7 @@ def test_the_market_can_start_with_any_stream_or_at_once(sample_home: Path, tmp_
         wait_until(lambda: venue.progress is not None and venue.progress.state == "ended", "the end of the replay")
 
 
-def test_a_minutes_trades_make_its_candle_which_is_the_datasets(venue: VenueChild, client: VenueClient) -> None:
+def test_a_minutes_trades_make_its_candle_which_is_the_datasets(venue: SteppedVenue, client: VenueClient) -> None:
     socket = client.stream("btcusdt@aggTrade", "btcusdt@trade")
     socket.subscribe(CANDLES)
     number = 0
@@ -160,12 +160,12 @@ def test_every_trade_leaves_a_quote_that_touches_it(client: VenueClient) -> None
     assert all(before < after for before, after in pairwise(updates))
 
 
-def test_longer_candles_close_with_their_last_minute(venue: VenueChild, client: VenueClient) -> None:
+def test_longer_candles_close_with_their_last_minute(venue: SteppedVenue, client: VenueClient) -> None:
     socket = client.stream(CANDLES, "btcusdt@kline_3m", "btcusdt@kline_5m", "btcusdt@kline_1h")
     venue.play(5)
     closed = [
         event["k"]
-        for event in socket.until(lambda e: e["k"]["i"] == "5m" and e["k"]["x"])
+        for event in socket.read_until(lambda e: e["k"]["i"] == "5m" and e["k"]["x"])
         if event["e"] == "kline" and event["k"]["x"]
     ]
     assert [kline["i"] for kline in closed] == ["1m", "1m", "1m", "3m", "1m", "1m", "5m"]
@@ -229,7 +229,7 @@ class Local:
 
 
 def test_snapshot_and_changes_are_the_venues_book_while_orders_take_from_it(
-    venue: VenueChild, client: VenueClient
+    venue: SteppedVenue, client: VenueClient
 ) -> None:
     """At every speed; the market stands still between its minutes, so that the two can be held against each other."""
     socket = client.combined(*DEPTHS)
@@ -285,11 +285,11 @@ def test_the_chain_of_changes_is_unbroken_while_the_market_runs(watcher: VenueCl
 
 def test_a_book_that_does_not_move_is_pushed_too_so_that_a_client_can_begin_one(visitor: VenueClient) -> None:
     socket = visitor.stream("btcusdt@depth@100ms")
-    first = socket.event("depthUpdate")
+    first = socket.read_event("depthUpdate")
     snapshot = visitor.get("/fapi/v1/depth", **BTC, limit=1000)
     local = Local(snapshot)
     local.change(first)
-    local.change(socket.event("depthUpdate"))
+    local.change(socket.read_event("depthUpdate"))
     assert local.last_id >= snapshot["lastUpdateId"]
     assert local.sides() == (snapshot["bids"], snapshot["asks"])
 
@@ -299,7 +299,7 @@ def test_partial_depth_is_the_top_of_the_book(visitor: VenueClient, levels: int)
     socket = visitor.stream(f"btcusdt@depth{levels}@100ms", f"btcusdt@depth{levels}")
     visitor.place("BUY", "1.000").assert_ok()
     wanted = visitor.get("/fapi/v1/depth", **BTC, limit=levels)
-    last = socket.until(lambda push: push["u"] >= wanted["lastUpdateId"])[-1]
+    last = socket.read_until(lambda push: push["u"] >= wanted["lastUpdateId"])[-1]
     assert has_shape(last, DEPTH_UPDATE)
     assert [last["b"], last["a"]] == [wanted["bids"], wanted["asks"]]
 
@@ -337,44 +337,44 @@ def test_streams_are_chosen_by_path_by_query_or_by_message(watcher: VenueClient,
     assert has_shape(by_path.next(), AGG_TRADE)
     by_message = watcher.socket(f"{route}/ws")
     by_message.subscribe("btcusdt@aggTrade")
-    assert has_shape(by_message.event("aggTrade"), AGG_TRADE)
+    assert has_shape(by_message.read_event("aggTrade"), AGG_TRADE)
     by_query = watcher.socket(f"{route}/stream?streams=btcusdt@aggTrade/btcusdt@trade")
     for event in (by_query.next(), by_query.next()):
         assert list(event) == ["stream", "data"]
         assert event["stream"] == f"btcusdt@{event['data']['e']}"
 
 
-def test_subscriptions_are_listed_and_end_when_they_are_asked_to(venue: VenueChild, client: VenueClient) -> None:
+def test_subscriptions_are_listed_and_end_when_they_are_asked_to(venue: SteppedVenue, client: VenueClient) -> None:
     socket = client.stream()
-    assert socket.ask("LIST_SUBSCRIPTIONS")["result"] == []
+    assert socket.request("LIST_SUBSCRIPTIONS")["result"] == []
     socket.subscribe("btcusdt@trade", "btcusdt@aggTrade")
     socket.subscribe("btcusdt@trade", CANDLES)  # one of them again
-    assert socket.ask("LIST_SUBSCRIPTIONS")["result"] == ["btcusdt@aggTrade", CANDLES, "btcusdt@trade"]
+    assert socket.request("LIST_SUBSCRIPTIONS")["result"] == ["btcusdt@aggTrade", CANDLES, "btcusdt@trade"]
     counted = Counter(event["e"] for event in minute(socket))
     assert (counted["trade"], counted["aggTrade"]) == (TICKS, TICKS)
     socket.unsubscribe("btcusdt@trade", "btcusdt@depth", "never@heard")
-    assert socket.ask("LIST_SUBSCRIPTIONS")["result"] == ["btcusdt@aggTrade", CANDLES]
+    assert socket.request("LIST_SUBSCRIPTIONS")["result"] == ["btcusdt@aggTrade", CANDLES]
     venue.play()
     counted = Counter(event["e"] for event in minute(socket))
     assert (counted["trade"], counted["aggTrade"]) == (0, TICKS)
 
 
-def test_the_envelope_is_a_property(venue: VenueChild, client: VenueClient) -> None:
+def test_the_envelope_is_a_property(venue: SteppedVenue, client: VenueClient) -> None:
     socket = client.stream(CANDLES)
     minute(socket)
-    assert socket.ask("GET_PROPERTY", ["combined"])["result"] is False
-    assert socket.ask("SET_PROPERTY", ["combined", True])["result"] is None
-    assert socket.ask("GET_PROPERTY", ["combined"])["result"] is True
+    assert socket.request("GET_PROPERTY", ["combined"])["result"] is False
+    assert socket.request("SET_PROPERTY", ["combined", True])["result"] is None
+    assert socket.request("GET_PROPERTY", ["combined"])["result"] is True
     venue.play()
-    wrapped = socket.until(lambda event: "stream" in event)[-1]
+    wrapped = socket.read_until(lambda event: "stream" in event)[-1]
     assert (wrapped["stream"], wrapped["data"]["e"]) == (CANDLES, "kline")
-    assert client.combined().ask("GET_PROPERTY", ["combined"])["result"] is True
+    assert client.combined().request("GET_PROPERTY", ["combined"])["result"] is True
 
 
 def test_one_message_goes_to_all_who_asked_for_it(client: VenueClient) -> None:
     sockets = [client.stream("btcusdt@aggTrade") for _ in range(5)]
     sockets[0].subscribe(CANDLES)
-    told = [[e["a"] for e in socket.until(lambda e: e.get("a") == TICKS) if "a" in e] for socket in sockets]
+    told = [[e["a"] for e in socket.read_until(lambda e: e.get("a") == TICKS) if "a" in e] for socket in sockets]
     assert told == [list(range(1, TICKS + 1))] * 5
 
 
@@ -404,20 +404,20 @@ def test_messages_refused(visitor: VenueClient, message: str, code: int, number:
     socket.send(message)
     answer = socket.next()
     assert (answer["error"]["code"], answer["id"]) == (code, number)
-    assert socket.ask("LIST_SUBSCRIPTIONS")["result"] == []
+    assert socket.request("LIST_SUBSCRIPTIONS")["result"] == []
 
 
 def test_of_a_list_with_one_strange_name_nothing_is_subscribed_to(visitor: VenueClient) -> None:
     socket = visitor.stream()
-    assert "error" in socket.ask("SUBSCRIBE", ["btcusdt@aggTrade", "btcusdt@strange"])
-    assert socket.ask("LIST_SUBSCRIPTIONS")["result"] == []
+    assert "error" in socket.request("SUBSCRIBE", ["btcusdt@aggTrade", "btcusdt@strange"])
+    assert socket.request("LIST_SUBSCRIPTIONS")["result"] == []
 
 
 def test_more_than_1024_streams_are_refused(visitor: VenueClient) -> None:
     socket = visitor.stream("btcusdt@trade")
-    answer = socket.ask("SUBSCRIBE", [f"btcusdt@kline_{number}" for number in range(1024)])
+    answer = socket.request("SUBSCRIBE", [f"btcusdt@kline_{number}" for number in range(1024)])
     assert answer["error"]["code"] == 4
-    assert socket.ask("LIST_SUBSCRIPTIONS")["result"] == ["btcusdt@trade"]
+    assert socket.request("LIST_SUBSCRIPTIONS")["result"] == ["btcusdt@trade"]
 
 
 @pytest.mark.parametrize("path", ["/ws?listenKey=x", f"/ws/{'x' * 64}", f"/stream?streams=btcusdt@trade/{'x' * 64}"])
@@ -429,7 +429,7 @@ def test_a_socket_with_a_listen_key_that_is_none_is_refused(visitor: VenueClient
 
 @pytest.mark.parametrize("path", ["/ws/btcusdt@strange/btcusdt@trade", "/ws/7/btcusdt@trade", "/ws/btcusdt@trade/"])
 def test_names_in_a_path_that_are_no_stream_are_passed_over(visitor: VenueClient, path: str) -> None:
-    assert visitor.socket(path).ask("LIST_SUBSCRIPTIONS")["result"] == ["btcusdt@trade"]
+    assert visitor.socket(path).request("LIST_SUBSCRIPTIONS")["result"] == ["btcusdt@trade"]
 
 
 def test_a_socket_for_another_host_is_refused(visitor: VenueClient) -> None:
@@ -445,16 +445,16 @@ def test_pings_are_answered_with_what_they_hold(visitor: VenueClient) -> None:
     for socket in (visitor.stream(), visitor.trading()):
         for data in (b"", b"1700000000000", b"x" * 125):
             socket.ping(data)
-            found = socket.frame()
+            found = socket.read_frame()
             assert (found.kind, found.data) == (10, data)
 
 
-def test_who_says_goodbye_is_answered_and_forgotten(venue: VenueChild, client: VenueClient) -> None:
+def test_who_says_goodbye_is_answered_and_forgotten(venue: SteppedVenue, client: VenueClient) -> None:
     sockets = [client.stream("btcusdt@trade") for _ in range(20)]
     for number, socket in enumerate(sockets):
         if number % 2:
-            socket.bye()
-            assert socket.closed() == 1000
+            socket.send_close()
+            assert socket.wait_closed() == 1000
         else:
             socket.drop()
     wait_until(lambda: venue.progress is not None and venue.progress.clients == 0, "all to be forgotten")
@@ -463,23 +463,23 @@ def test_who_says_goodbye_is_answered_and_forgotten(venue: VenueChild, client: V
 def test_the_eleventh_message_of_a_second_ends_the_connection(visitor: VenueClient) -> None:
     socket, other = visitor.stream(), visitor.stream()
     for _ in range(10):
-        socket.ask("LIST_SUBSCRIPTIONS")
+        socket.request("LIST_SUBSCRIPTIONS")
     socket.send({"method": "LIST_SUBSCRIPTIONS", "id": 11})
-    assert socket.closed() == 1008
-    assert other.ask("LIST_SUBSCRIPTIONS")["result"] == []
+    assert socket.wait_closed() == 1008
+    assert other.request("LIST_SUBSCRIPTIONS")["result"] == []
 
 
 def test_a_message_that_is_too_long_ends_the_connection(visitor: VenueClient) -> None:
     socket = visitor.stream()
     socket.send({"method": "SUBSCRIBE", "params": ["x" * (65 << 10)], "id": 1})
-    assert socket.closed() in (1009, None)
+    assert socket.wait_closed() in (1009, None)
     assert visitor.get("/fapi/v1/ping") == {}
 
 
 def test_who_never_reads_is_let_go_and_holds_up_nobody(sample_home: Path, tmp_path: Path) -> None:
     """As much as can be drawn, to clients that take nothing: memory stays where a few full queues put it."""
     everything = ["btcusdt@trade", "btcusdt@aggTrade", "btcusdt@bookTicker", "!bookTicker"]
-    with VenueChild(sample_home, tmp_path, ticks=TICKS, pace="clock") as venue, venue.client() as client:
+    with SteppedVenue(sample_home, tmp_path, ticks=TICKS, pace="clock") as venue, venue.client() as client:
         deaf = [client.stream(*everything) for _ in range(3)]
         before_kb = venue.memory_kb()
         reader = client.stream(CANDLES)
@@ -492,7 +492,7 @@ def test_who_never_reads_is_let_go_and_holds_up_nobody(sample_home: Path, tmp_pa
             opens += [event["k"]["t"] for event in minute(reader) if event["k"]["x"]]
         assert all(after - before == MINUTE_MS for before, after in pairwise(opens))
         assert venue.memory_kb("VmHWM") - before_kb < (len(deaf) * FLOODED_BYTES * 3 + (32 << 20)) >> 10
-        assert [socket.closed() for socket in deaf] == [None] * len(deaf)
+        assert [socket.wait_closed() for socket in deaf] == [None] * len(deaf)
         assert client.get("/fapi/v1/ping") == {}
 
 

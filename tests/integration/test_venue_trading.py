@@ -16,7 +16,7 @@ from tests.drivers.venue_client import (
     Refused,
     Socket,
     TradingSocket,
-    VenueChild,
+    SteppedVenue,
     VenueClient,
     now_ms,
     order,
@@ -40,14 +40,14 @@ POSITION_FIELDS = {"s", "pa", "ep", "cr", "up", "mt", "iw", "ps"}
 
 
 @pytest.fixture(scope="module")
-def venue(sample_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[VenueChild]:
+def venue(sample_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SteppedVenue]:
     """Its market stands still."""
-    with VenueChild(sample_home, tmp_path_factory.mktemp("venue")) as venue:
+    with SteppedVenue(sample_home, tmp_path_factory.mktemp("venue")) as venue:
         yield venue
 
 
 @pytest.fixture
-def client(venue: VenueChild) -> Iterator[VenueClient]:
+def client(venue: SteppedVenue) -> Iterator[VenueClient]:
     with venue.client() as client:
         client.flatten()
         yield client
@@ -64,9 +64,9 @@ def user(client: VenueClient) -> Socket:
 
 
 @pytest.fixture
-def fresh(sample_home: Path, tmp_path: Path) -> Iterator[VenueChild]:
+def fresh(sample_home: Path, tmp_path: Path) -> Iterator[SteppedVenue]:
     """A venue of the test's own; its market goes as the test says."""
-    with VenueChild(sample_home, tmp_path) as venue:
+    with SteppedVenue(sample_home, tmp_path) as venue:
         yield venue
 
 
@@ -116,11 +116,11 @@ def test_a_method_answers_as_its_endpoint_does(
     client: VenueClient, socket: TradingSocket, method: str, path: str, params: dict[str, Any], signed: bool
 ) -> None:
     client.place("BUY", "0.010").assert_ok()
-    ask = client.sign if signed else client.ask
+    ask = client.signed_request if signed else client.request
     timeless = {"time": 0, "E": 0, "lastUpdateId": 0}
     of_socket, of_rest = (
         found | {name: 0 for name in timeless if name in found} if isinstance(found, dict) else found
-        for found in (socket.call(method, **params)["result"], ask("GET", path, **params).found)
+        for found in (socket.call(method, **params)["result"], ask("GET", path, **params).answer)
     )
     assert of_socket == of_rest
 
@@ -131,7 +131,7 @@ def test_the_time_is_asked_for_without_a_key(socket: TradingSocket) -> None:
 
 
 def test_a_listen_key_is_had_with_the_key_alone(client: VenueClient, socket: TradingSocket) -> None:
-    key = client.ask("POST", LISTEN_KEY).found["listenKey"]
+    key = client.request("POST", LISTEN_KEY).answer["listenKey"]
     params = {"apiKey": client.endpoints.api_key}
     for number, method in enumerate(("start", "ping", "stop")):
         socket.send({"id": number, "method": f"userDataStream.{method}", "params": params})
@@ -233,12 +233,12 @@ def test_a_request_must_be_signed_with_the_key_and_in_time(client: VenueClient, 
 
 
 def test_many_requests_at_once_are_answered_in_turn(client: VenueClient, socket: TradingSocket) -> None:
-    asked = [socket.request("order.place", **order("BUY", "0.003", f"{40000 + n}.0")) for n in range(100)]
+    asked = [socket.send_request("order.place", **order("BUY", "0.003", f"{40000 + n}.0")) for n in range(100)]
     answers = [socket.next() for _ in asked]
     assert [answer["id"] for answer in answers] == asked
     numbers = [answer["result"]["orderId"] for answer in answers]
     assert numbers == list(range(numbers[0], numbers[0] + 100))
-    asked = [socket.request("order.cancel", **BTC, orderId=number) for number in numbers]
+    asked = [socket.send_request("order.cancel", **BTC, orderId=number) for number in numbers]
     assert [socket.next()["result"]["status"] for _ in asked] == ["CANCELED"] * 100
     assert client.open_orders() == []
 
@@ -251,7 +251,7 @@ def test_every_answer_tells_the_limits_and_what_is_used(socket: TradingSocket) -
     assert "rateLimits" not in socket.call("ping", returnRateLimits=False)
 
 
-def test_who_floods_the_socket_and_never_reads_is_let_go(fresh: VenueChild) -> None:
+def test_who_floods_the_socket_and_never_reads_is_let_go(fresh: SteppedVenue) -> None:
     with fresh.client() as client:
         socket, other = client.trading(), client.trading()
         before_kb = fresh.memory_kb()
@@ -270,7 +270,7 @@ def _send_for_ever(socket: Socket, message: str) -> None:
 
 
 def test_an_order_takes_the_latency_that_was_asked_for_and_a_query_does_not(sample_home: Path, tmp_path: Path) -> None:
-    with VenueChild(sample_home, tmp_path, latency_ms=LATENCY_MS) as venue, venue.client() as client:
+    with SteppedVenue(sample_home, tmp_path, latency_ms=LATENCY_MS) as venue, venue.client() as client:
         socket = client.trading()
 
         def took_ms(do: Callable[[], Any]) -> float:
@@ -278,13 +278,13 @@ def test_an_order_takes_the_latency_that_was_asked_for_and_a_query_does_not(samp
             do()
             return (time.monotonic() - began) * 1000
 
-        number = client.place("BUY", "0.010", "41000.0").found["orderId"]
+        number = client.place("BUY", "0.010", "41000.0").answer["orderId"]
         assert took_ms(lambda: client.modify(number, "BUY", "0.010", "40000.0")) >= LATENCY_MS
         assert took_ms(lambda: client.cancel(number)) >= LATENCY_MS
         assert took_ms(lambda: socket.call("order.place", **PLACED)) >= LATENCY_MS
         assert min(took_ms(lambda: client.open_orders()) for _ in range(5)) < LATENCY_MS
         began = time.monotonic()
-        asked = [socket.request("order.place", **order("BUY", "0.003", f"{40000 + n}.0")) for n in range(20)]
+        asked = [socket.send_request("order.place", **order("BUY", "0.003", f"{40000 + n}.0")) for n in range(20)]
         answers = [socket.next() for _ in asked]
         assert time.monotonic() - began < LATENCY_MS / 1000 * len(asked)  # all of them are on their way at once
         assert [answer["id"] for answer in answers] == asked
@@ -295,7 +295,7 @@ def test_an_order_takes_the_latency_that_was_asked_for_and_a_query_does_not(samp
 def test_more_requests_on_their_way_than_there_is_room_for_end_the_connection(
     sample_home: Path, tmp_path: Path
 ) -> None:
-    with VenueChild(sample_home, tmp_path, latency_ms=60_000) as venue, venue.client() as client:
+    with SteppedVenue(sample_home, tmp_path, latency_ms=60_000) as venue, venue.client() as client:
         socket = client.trading()
         request = json.dumps({"id": "x", "method": "order.place", "params": socket.signed(**PLACED)})
         with pytest.raises(Closed):
@@ -322,7 +322,7 @@ def told(user: Socket, *kinds: str) -> list[dict[str, Any]]:
 
 
 def test_a_resting_order_is_told_of_from_its_beginning_to_its_end(client: VenueClient, user: Socket) -> None:
-    number = client.place("BUY", "0.010", "41000.0", newClientOrderId="x-aHRE4BCj-Tabc").found["orderId"]
+    number = client.place("BUY", "0.010", "41000.0", newClientOrderId="x-aHRE4BCj-Tabc").answer["orderId"]
     client.modify(number, "BUY", "0.020", "40000.0").assert_ok()
     client.cancel(number).assert_ok()
     new, changed, gone = (event["o"] for event in told(user, "NEW", "AMENDMENT", "CANCELED"))
@@ -335,7 +335,7 @@ def test_a_resting_order_is_told_of_from_its_beginning_to_its_end(client: VenueC
 
 def test_a_trade_is_told_of_with_the_account_behind_it(client: VenueClient, user: Socket) -> None:
     start = Decimal(client.account()["totalWalletBalance"])
-    done = client.place("BUY", "0.010", newOrderRespType="RESULT").found
+    done = client.place("BUY", "0.010", newOrderRespType="RESULT").answer
     _, account, trade = told(user, "NEW", "ACCOUNT_UPDATE", "TRADE")
     filled = trade["o"]
     assert (filled["X"], filled["l"], filled["z"], filled["m"]) == ("FILLED", "0.010", "0.010", False)
@@ -346,14 +346,14 @@ def test_a_trade_is_told_of_with_the_account_behind_it(client: VenueClient, user
     assert balance["wb"] == client.account()["totalWalletBalance"]
     assert (position["pa"], position["ep"]) == ("0.010", client.position()["entryPrice"])
     assert account["T"] == trade["T"]
-    [row] = client.sign("GET", "/fapi/v1/userTrades", **BTC, orderId=done["orderId"]).found
+    [row] = client.signed_request("GET", "/fapi/v1/userTrades", **BTC, orderId=done["orderId"]).answer
     assert (row["id"], row["commission"], row["price"]) == (filled["t"], filled["n"], filled["L"])
 
 
 def test_a_sweep_of_levels_is_one_trade_for_each(client: VenueClient, user: Socket) -> None:
     levels = client.get("/fapi/v1/depth", **BTC, limit=5)["asks"]
     quantity = str(Decimal(levels[0][1]) + Decimal("0.001"))
-    done = client.place("BUY", quantity, newOrderRespType="RESULT").found
+    done = client.place("BUY", quantity, newOrderRespType="RESULT").answer
     *_, first, _, last = told(user, "NEW", "ACCOUNT_UPDATE", "TRADE", "ACCOUNT_UPDATE", "TRADE")
     assert (first["o"]["L"], first["o"]["X"]) == (levels[0][0], "PARTIALLY_FILLED")
     assert (last["o"]["L"], last["o"]["X"], last["o"]["z"]) == (levels[1][0], "FILLED", quantity)
@@ -365,45 +365,45 @@ def test_what_expires_is_told_of(client: VenueClient, user: Socket) -> None:
     client.place("BUY", str(Decimal(size) + Decimal("0.010")), price, timeInForce="IOC").assert_ok()
     *_, gone = told(user, "NEW", "ACCOUNT_UPDATE", "TRADE", "EXPIRED")
     assert (gone["o"]["X"], gone["o"]["z"]) == ("EXPIRED", size)
-    number = client.place("SELL", "0.005", "43000.0", reduceOnly="true").found["orderId"]
+    number = client.place("SELL", "0.005", "43000.0", reduceOnly="true").answer["orderId"]
     client.place("SELL", size).assert_ok()  # the position is gone, and with it what was to reduce it
-    *_, gone = user.until(lambda event: event.get("o", {}).get("x") == "EXPIRED")
+    *_, gone = user.read_until(lambda event: event.get("o", {}).get("x") == "EXPIRED")
     assert gone["o"]["i"] == number
 
 
 def test_a_refused_order_is_not_told_of(client: VenueClient, user: Socket) -> None:
     ask, _ = client.get("/fapi/v1/depth", **BTC, limit=5)["asks"][0]
-    assert client.place("BUY", "0.010", ask, timeInForce="GTX").refused == (400, -5022)
-    assert client.place("BUY", "30", "41000.0").refused == (400, -2019)
-    number = client.place("BUY", "0.010", "41000.0").found["orderId"]
+    assert client.place("BUY", "0.010", ask, timeInForce="GTX").error == (400, -5022)
+    assert client.place("BUY", "30", "41000.0").error == (400, -2019)
+    number = client.place("BUY", "0.010", "41000.0").answer["orderId"]
     [new] = told(user, "NEW")
     assert new["o"]["i"] == number
 
 
 def test_leverage_is_told_of(client: VenueClient, user: Socket) -> None:
     for leverage in (7, 10):
-        client.sign("POST", "/fapi/v1/leverage", **BTC, leverage=leverage).assert_ok()
+        client.signed_request("POST", "/fapi/v1/leverage", **BTC, leverage=leverage).assert_ok()
         [config] = told(user, "ACCOUNT_CONFIG_UPDATE")
         assert config["ac"] == {"s": "BTCUSDT", "l": leverage}
 
 
 def test_all_ways_to_the_account_are_told_of_to_all_who_listen(client: VenueClient, socket: TradingSocket) -> None:
-    key = client.ask("POST", LISTEN_KEY).found["listenKey"]
+    key = client.request("POST", LISTEN_KEY).answer["listenKey"]
     paths = (f"/ws?listenKey={key}", f"/ws/{key}", f"/private/ws?listenKey={key}", f"/stream?streams={key}")
     users = [client.socket(path) for path in paths]
     stranger = client.stream()
-    first = client.place("BUY", "0.010", "41000.0").found["orderId"]
+    first = client.place("BUY", "0.010", "41000.0").answer["orderId"]
     second = socket.call("order.place", **PLACED)["result"]["orderId"]
-    client.sign("DELETE", "/fapi/v1/allOpenOrders", **BTC).assert_ok()
+    client.signed_request("DELETE", "/fapi/v1/allOpenOrders", **BTC).assert_ok()
     for user in users:
         events = told(user, "NEW", "NEW", "CANCELED", "CANCELED")
         assert [event["o"]["i"] for event in events] == [first, second, first, second]
-    assert stranger.ask("LIST_SUBSCRIPTIONS") == {"id": 1, "result": []}
+    assert stranger.request("LIST_SUBSCRIPTIONS") == {"id": 1, "result": []}
 
 
 def test_a_key_that_is_taken_back_is_told_of_and_good_for_nothing(client: VenueClient, user: Socket) -> None:
-    key = client.ask("POST", LISTEN_KEY).found["listenKey"]
-    client.ask("DELETE", LISTEN_KEY).assert_ok()
+    key = client.request("POST", LISTEN_KEY).answer["listenKey"]
+    client.request("DELETE", LISTEN_KEY).assert_ok()
     expired = user.next()
     assert (expired["e"], expired["listenKey"]) == ("listenKeyExpired", key)
     with pytest.raises(Refused) as refused:
@@ -414,12 +414,12 @@ def test_a_key_that_is_taken_back_is_told_of_and_good_for_nothing(client: VenueC
     client.flatten()
     told(again, "CANCELED")
     user.ping(b"still there")
-    assert user.frame().data == b"still there"  # and nothing before it
+    assert user.read_frame().data == b"still there"  # and nothing before it
 
 
-def test_a_key_is_good_after_a_restart_with_the_same_account(fresh: VenueChild) -> None:
+def test_a_key_is_good_after_a_restart_with_the_same_account(fresh: SteppedVenue) -> None:
     with fresh.client() as client:
-        key = client.ask("POST", LISTEN_KEY).found["listenKey"]
+        key = client.request("POST", LISTEN_KEY).answer["listenKey"]
     fresh.stop()
     fresh.start()
     with fresh.client() as client:
@@ -431,22 +431,22 @@ def test_a_key_is_good_after_a_restart_with_the_same_account(fresh: VenueChild) 
 # Orders that the market comes to.
 
 
-def play(venue: VenueChild, candles: Socket, minutes: int = 1) -> None:
+def play(venue: SteppedVenue, candles: Socket, minutes: int = 1) -> None:
     venue.play(minutes)
     for _ in range(minutes):
-        candles.event("kline", x=True)
+        candles.read_event("kline", x=True)
 
 
-def test_an_order_that_the_market_goes_through_is_filled_as_maker_at_its_price(fresh: VenueChild) -> None:
+def test_an_order_that_the_market_goes_through_is_filled_as_maker_at_its_price(fresh: SteppedVenue) -> None:
     first = next(fresh.candles())
     price = f"{Decimal(first.low // 10 * 10 + 100).scaleb(-2):.2f}"  # a dollar above the low
     with fresh.client() as client:
         user, trades = client.user_stream(), client.stream("btcusdt@aggTrade")
-        number = client.place("BUY", "2.000", price).found["orderId"]
+        number = client.place("BUY", "2.000", price).answer["orderId"]
         told(user, "NEW")
         candles = client.stream(CANDLES)
-        candles.event("kline", x=True)
-        events = user.until(lambda event: event.get("o", {}).get("X") == "FILLED")
+        candles.read_event("kline", x=True)
+        events = user.read_until(lambda event: event.get("o", {}).get("X") == "FILLED")
         fills = [event["o"] for event in events if "o" in event]
         assert {(fill["x"], fill["i"], fill["L"], fill["m"]) for fill in fills} == {("TRADE", number, price, True)}
         assert sum(Decimal(fill["l"]) for fill in fills) == 2
@@ -457,20 +457,20 @@ def test_an_order_that_the_market_goes_through_is_filled_as_maker_at_its_price(f
         assert any(Decimal(trade["p"]) < Decimal(price) for trade in [trades.next() for _ in range(30)])
 
 
-def test_an_order_at_the_very_low_gets_no_more_than_what_traded_there(fresh: VenueChild) -> None:
+def test_an_order_at_the_very_low_gets_no_more_than_what_traded_there(fresh: SteppedVenue) -> None:
     first = next(fresh.candles())
     price = f"{Decimal(first.low).scaleb(-2):.2f}"
     with fresh.client() as client:
         trades = client.stream("btcusdt@aggTrade")
-        number = client.place("BUY", "20.000", price).found["orderId"]
-        client.stream(CANDLES).event("kline", x=True)
+        number = client.place("BUY", "20.000", price).answer["orderId"]
+        client.stream(CANDLES).read_event("kline", x=True)
         at_low = sum(Decimal(trade["q"]) for trade in [trades.next() for _ in range(30)] if trade["p"] == price)
         row = client.query(number)
         assert (row["status"], Decimal(row["executedQty"])) == ("PARTIALLY_FILLED", at_low)
         assert Decimal(client.position()["positionAmt"]) == at_low
 
 
-def test_a_reduce_only_order_that_the_market_comes_to_ends_with_the_position(fresh: VenueChild) -> None:
+def test_a_reduce_only_order_that_the_market_comes_to_ends_with_the_position(fresh: SteppedVenue) -> None:
     with fresh.client() as client:
         user = client.user_stream()
         client.place("BUY", "0.050").assert_ok()
@@ -478,9 +478,9 @@ def test_a_reduce_only_order_that_the_market_comes_to_ends_with_the_position(fre
         for step in (1, 2):
             client.place("SELL", "0.040", f"{ask + step:.2f}", reduceOnly="true").assert_ok()
         candles = client.stream(CANDLES)
-        candles.event("kline", x=True)
+        candles.read_event("kline", x=True)
         play(fresh, candles, 20)
-        events = [event["o"] for event in user.until(lambda e: e.get("o", {}).get("x") == "EXPIRED") if "o" in event]
+        events = [event["o"] for event in user.read_until(lambda e: e.get("o", {}).get("x") == "EXPIRED") if "o" in event]
         sold = [event for event in events if event["x"] == "TRADE" and event["S"] == "SELL"]
         assert sum(Decimal(event["l"]) for event in sold) == Decimal("0.050")
         assert client.position()["positionAmt"] == "0.000"
@@ -491,14 +491,14 @@ def test_a_reduce_only_order_that_the_market_comes_to_ends_with_the_position(fre
         assert realized > 0
 
 
-def test_a_fill_is_told_before_the_trade_that_made_it_is_seen_by_anyone(fresh: VenueChild) -> None:
+def test_a_fill_is_told_before_the_trade_that_made_it_is_seen_by_anyone(fresh: SteppedVenue) -> None:
     """What the market does to an order is in the ledger, and can be asked for, by the time its trade is public."""
     first = next(fresh.candles())
     price = f"{Decimal(first.low).scaleb(-2):.2f}"
     with fresh.client() as client:
-        number = client.place("BUY", "0.010", price).found["orderId"]
+        number = client.place("BUY", "0.010", price).answer["orderId"]
         trades = client.stream("btcusdt@aggTrade")
         client.stream(CANDLES)
-        trades.until(lambda trade: trade["p"] == price)
+        trades.read_until(lambda trade: trade["p"] == price)
         assert client.query(number)["status"] == "FILLED"
         assert fresh.audit().trades == 1

@@ -7,7 +7,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from opslab.model.messages.ledger_events import Accepted, Filled, LedgerEvent, event_of
+from opslab.model.messages.ledger_events import Accepted, Filled, LedgerEvent, parse_event
 from opslab.model.primitives.instant import NS_PER_MINUTE, NS_PER_MS, parse_iso
 from tests.oracles.ledger_state import ledger_state
 from tests.oracles.paper_truth import rows_of
@@ -93,4 +93,4 @@ def _ledger(folder: Path) -> Iterator[tuple[int, LedgerEvent]]:
     for line in (folder / "venue" / "ledger.jsonl").read_bytes().splitlines():
         transaction = json.loads(line)
         for event in transaction["events"]:
-            yield transaction["minute"], event_of(event)
+            yield transaction["minute"], parse_event(event)

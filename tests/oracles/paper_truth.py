@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from opslab.lab import Lab
-from opslab.model.messages.ledger_events import LedgerEvent, event_of
+from opslab.model.messages.ledger_events import LedgerEvent, parse_event
 from opslab.model.primitives.ids import RunId
 from opslab.settings import Settings
 from tests.drivers.paper_run import END_SECONDS, PaperRun, living_in
@@ -67,7 +67,7 @@ def ledger_of(folder: Path) -> LedgerState:
 
 def _ledger(folder: Path) -> Iterator[LedgerEvent]:
     for line in (folder / "venue" / "ledger.jsonl").read_bytes().splitlines():
-        yield from map(event_of, json.loads(line)["events"])
+        yield from map(parse_event, json.loads(line)["events"])
 
 
 def _code(shown: dict[str, Any], code: int | None) -> Iterator[str]:

@@ -1,1 +1,1 @@
-"""Two small strategies, made to be read and operated. They have nothing to win."""
+"""Two small example strategies to read and operate. They are not made for profit."""

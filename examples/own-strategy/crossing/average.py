@@ -1,11 +1,11 @@
-"""A moving average in whole sums of decimals: nothing is rounded before it must be."""
+"""A moving average with exact decimal sums: only the division rounds."""
 
 from collections import deque
 from decimal import Decimal
 
 
 class MovingAverage:
-    """Mean of the last `count` values; None until there are that many."""
+    """Mean of the last `count` values; None with fewer values."""
 
     def __init__(self, count: int) -> None:
         self._values: deque[Decimal] = deque(maxlen=count)

@@ -9,7 +9,7 @@ from .average import MovingAverage
 
 
 class CrossConfig(StrategyConfig):
-    """The engine's base is made before `__init__` runs: never hand the keywords on to `super().__init__`."""
+    """The engine creates its base before `__init__` runs: never pass the keywords on to `super().__init__`."""
 
     def __init__(
         self,
@@ -49,10 +49,10 @@ class Cross(Strategy):
             return
         side = OrderSide.BUY if fast > slow else OrderSide.SELL
         if side != self._side:
-            self._take(side)
+            self._change_side(side)
 
-    def _take(self, side: OrderSide) -> None:
-        """Be on this side with one quantity: twice as much when the other side is to be left first."""
+    def _change_side(self, side: OrderSide) -> None:
+        """Hold one quantity on this side; the order has twice the quantity if it also closes the other side."""
         times = 1 if self._side is None else 2
         quantity = Quantity.from_str(f"{times * self.config.quantity:f}")
         tags = [self.config.label]

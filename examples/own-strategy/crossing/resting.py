@@ -1,4 +1,4 @@
-"""Rests one limit order on each side of the close, and takes both away again some bars later."""
+"""Places one limit order on each side of the close, and cancels both some bars later."""
 
 from decimal import ROUND_DOWN, Decimal
 

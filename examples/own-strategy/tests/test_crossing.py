@@ -1,4 +1,4 @@
-"""The example, tried as its user would: with `tc`, in a home of its own.
+"""Runs the example as a user does: with `tc`, in a separate home.
 
 Run with the lab's own Python: `python -m pytest examples/own-strategy`.
 """
@@ -21,10 +21,10 @@ sys.path.insert(0, str(FOLDER))
 from crossing.average import MovingAverage  # noqa: E402
 
 
-def tc(home: Path, *words: str) -> Any:
-    """What the command answers as JSON; it must succeed."""
+def tc(home: Path, *arguments: str) -> Any:
+    """JSON answer of the command; it must succeed."""
     done = subprocess.run(
-        [sys.executable, "-m", "opslab", *words, "--home", str(home), "--json"],
+        [sys.executable, "-m", "opslab", *arguments, "--home", str(home), "--json"],
         cwd=home,
         env={name: value for name, value in os.environ.items() if not name.startswith("TC_")},
         capture_output=True,
@@ -58,7 +58,7 @@ def test_cross_turns_one_position_from_side_to_side(home: Path) -> None:
     assert run["status"] == "completed"
     sides = [order["side"] for order in rows(home, "cross-1", "orders")]
     assert len(sides) > 100
-    assert all(one != other for one, other in pairwise(sides))
+    assert all(side != next_side for side, next_side in pairwise(sides))
     assert {Decimal(position["peak_qty"]) for position in rows(home, "cross-1", "positions")} == {Decimal("0.005")}
 
 

@@ -30,7 +30,7 @@ from opslab.model.messages.engine_messages import (
     ScenarioPlan,
     StopReason,
     UserStrategyPlan,
-    plan_of,
+    parse_plan,
 )
 from opslab.model.primitives.redact import PathRedactor
 from opslab.model.run.metadata import EngineCost, Failure
@@ -64,7 +64,7 @@ def main(scenarios: dict[tuple[str, str], type[Scenario]], descriptor: int, *, p
     os.set_inheritable(descriptor, False)  # what a strategy starts must not hold it open
     faulthandler.register(signal.SIGUSR1)  # control lets a hanging engine say where it stands, before it kills it
     orders = _standard_input()
-    plan = plan_of(orders.readline())
+    plan = parse_plan(orders.readline())
     if isinstance(plan, LivePlan):  # before there is a second thread, so that no thread can be hit
         signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     frames = MessagePipe(descriptor)

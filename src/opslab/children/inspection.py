@@ -29,13 +29,13 @@ def main(descriptor: int) -> int:
     resource.setrlimit(resource.RLIMIT_CPU, (ALONE_SECONDS, ALONE_SECONDS))
     signal.alarm(ALONE_SECONDS)
     plan = UserStrategyPlan.model_validate_json(sys.stdin.buffer.readline())
-    clean = redactor(plan.folder)
+    redact = redactor(plan.folder)
     answer: dict[str, Any] = {"places": own.places_of(plan)}
     try:
         answer["keys"] = own.load(plan).keys
     except own.Unusable as unusable:
         answer["mistakes"] = [
-            {"field": ["strategy", *finding.field], "message": clean(finding.message)} for finding in unusable.findings
+            {"field": ["strategy", *finding.field], "message": redact(finding.message)} for finding in unusable.findings
         ]
     os.write(descriptor, json.dumps(answer).encode() + b"\n")
     os._exit(0)  # threads and exit handlers of the user's modules are not waited for

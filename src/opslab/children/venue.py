@@ -22,7 +22,7 @@ from opslab.errors import Corrupt, LabError
 from opslab.killswitch.watcher import SwitchWatch
 from opslab.model.market.candle import MINUTE_MS, Candle
 from opslab.model.market.instrument import Instrument, instrument_of
-from opslab.model.messages.ledger_events import LedgerEvent, Opened, event_of, written
+from opslab.model.messages.ledger_events import LedgerEvent, Opened, parse_event, written
 from opslab.model.messages.venue_messages import VenueEndpoints, VenuePlan
 from opslab.model.primitives.ids import DatasetId, RunId
 from opslab.model.primitives.instant import NS_PER_MS
@@ -94,7 +94,7 @@ def _account(plan: VenuePlan, instrument: Instrument, ledger: LedgerFile, now_ms
     def history() -> Iterator[LedgerEvent]:
         for transaction in ledger.history():
             try:
-                yield from map(event_of, transaction.events)
+                yield from map(parse_event, transaction.events)
             except ValueError:
                 raise Corrupt(f"the venue's ledger, line {transaction.number}: invalid event") from None
 

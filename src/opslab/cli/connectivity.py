@@ -1,4 +1,4 @@
-"""`tc connectivity`: are the named variables set; does a loopback URL answer."""
+"""`tc connectivity`: check environment variables, probe a loopback URL."""
 
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,10 +11,10 @@ if TYPE_CHECKING:
     from opslab.model.checks.connectivity import ProbeResult, ReadinessResult
     from opslab.runs.checks.connectivity import CheckOutcome
 
-app = typer.Typer(help="Look before you connect.", no_args_is_help=True)
+app = typer.Typer(help="Check readiness, probe a loopback URL.", no_args_is_help=True)
 
 RunIdOption = Annotated[
-    str | None, typer.Option("--run-id", metavar="ID", help="The run to keep the result with [default: the spec's]")
+    str | None, typer.Option("--run-id", metavar="ID", help="Run to record the result in [default: the spec's]")
 ]
 
 READINESS_CODES = {"configured": 0, "disabled": 0, "missing_credentials": 1, "invalid_config": 1, "unknown": 3}
@@ -23,7 +23,10 @@ PROBE_CODES = {"probe_ok": 0, "probe_http_error": 1, "probe_timeout": 1, "probe_
 
 @app.command()
 def readiness(spec: Spec, run_id: RunIdOption = None, home: Home = None, as_json: Json = False) -> None:
-    """Are the environment variables set that the spec names. No network, and no value is kept or shown."""
+    """Check the environment variables of a spec.
+
+    Reports for each named variable whether it is set. No network; no value is recorded or shown.
+    """
     from opslab.lab import open_lab
 
     checked = open_lab(home).readiness(spec, run_id)
@@ -32,7 +35,7 @@ def readiness(spec: Spec, run_id: RunIdOption = None, home: Home = None, as_json
         result_json(_document(checked))
     else:
         _show_readiness(result)
-    _say(checked)
+    _note_record(checked)
     if result.state not in ("disabled", "configured") and checked.notes:
         from opslab.model.primitives.secret_shapes import echo
 
@@ -43,15 +46,21 @@ def readiness(spec: Spec, run_id: RunIdOption = None, home: Home = None, as_json
 @app.command()
 def probe(
     spec: Spec,
-    url: Annotated[str, typer.Option("--url", metavar="URL", help="Such as http://127.0.0.1:8080/path.")],
+    url: Annotated[str, typer.Option("--url", metavar="URL", help="Loopback URL, such as http://127.0.0.1:8080/path.")],
     run_id: RunIdOption = None,
     timeout_ms: Annotated[
-        int, typer.Option("--timeout-ms", metavar="N", min=1, max=60_000, help="For all of it, milliseconds.")
+        int,
+        typer.Option(
+            "--timeout-ms", metavar="N", min=1, max=60_000, help="Time limit of the whole probe, in milliseconds."
+        ),
     ] = 2_000,
     home: Home = None,
     as_json: Json = False,
 ) -> None:
-    """Send one GET to this machine, and say whether and how fast it answers. The content is not kept."""
+    """Send one GET to a URL of this machine.
+
+    Reports whether it responds, and how fast. The content of the response is not recorded.
+    """
     from opslab.lab import open_lab
 
     checked = open_lab(home).probe(spec, url, timeout_ms, run_id)
@@ -59,37 +68,38 @@ def probe(
         result_json(_document(checked))
     else:
         _show_probe(checked.result)
-    _say(checked)
+    _note_record(checked)
     raise typer.Exit(PROBE_CODES[checked.result.state])
 
 
 def _document(checked: "CheckOutcome[ReadinessResult] | CheckOutcome[ProbeResult]") -> dict[str, Any]:
-    kept = checked.recorded
+    recorded = checked.recorded
     return {
         **checked.result.model_dump(mode="json"),
         "run_id": checked.run.run_id,
-        "artifact": kept.artifact if kept else None,
-        "digest": kept.digest if kept else None,
-        "seal": kept.seal if kept else None,
+        "artifact": recorded.artifact if recorded else None,
+        "digest": recorded.digest if recorded else None,
+        "seal": recorded.seal if recorded else None,
     }
 
 
-def _say(checked: "CheckOutcome[ReadinessResult] | CheckOutcome[ProbeResult]") -> None:
+def _note_record(checked: "CheckOutcome[ReadinessResult] | CheckOutcome[ProbeResult]") -> None:
     if checked.recorded:
-        note(f"kept with run {checked.run.run_id} as {checked.recorded.artifact}")
+        note(f"recorded in run {checked.run.run_id} as {checked.recorded.artifact}")
     else:
-        note(f"nothing was kept: {checked.run.why_none}")
+        note(f"not recorded: {checked.run.unresolved_reason}")
 
 
 def _show_readiness(result: "ReadinessResult") -> None:
-    names = [*result.required_env.items(), *((f"{name} (optional)", how) for name, how in result.optional_env.items())]
+    optional = ((f"{name} (optional)", presence) for name, presence in result.optional_env.items())
     result_fields(
         [
             ("state", result.state),
             ("problems", ", ".join(result.problems) or None),
             ("target", result.target),
             ("venue", result.venue),
-            *names,
+            *result.required_env.items(),
+            *optional,
         ]
     )
 
@@ -116,7 +126,7 @@ def _show_probe(result: "ProbeResult") -> None:
 
 
 def url_text(result: "ProbeResult") -> str:
-    """The URL without what a query said."""
+    """The URL without the content of its query."""
     host = f"[{result.host}]" if ":" in result.host else result.host
     return f"{result.scheme}://{host}:{result.port}{result.path}{'?...' if result.has_query else ''}"
 

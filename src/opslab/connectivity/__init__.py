@@ -1,1 +1,1 @@
-"""Are the named variables set; does a loopback URL answer."""
+"""Connectivity checks: environment variables that a spec names, and a probe of a loopback URL."""

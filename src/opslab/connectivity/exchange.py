@@ -1,4 +1,4 @@
-"""One request and its answer over a connected socket, within a deadline and bounds."""
+"""One HTTP request and its response over a connected socket, with a deadline and size limits."""
 
 import socket
 from collections.abc import Callable
@@ -11,15 +11,15 @@ from opslab.model.checks.connectivity import ProbePhase, ProbeReason
 from opslab.model.primitives.loopback_url import LoopbackUrl
 
 MAX_HEAD_BYTES = 32 << 10
-"""Status line and headers, with all informational answers before them; trailers have as much again."""
+"""Status line and headers, including all informational responses before them; trailers have the same limit again."""
 MAX_BODY_BYTES = 1 << 20
-"""As sent, chunk sizes included."""
+"""As received, including chunk sizes."""
 _READ_BYTES = 16 << 10
-_BEGINS = b"HTTP/1."
+_HTTP_PREFIX = b"HTTP/1."
 
 
 class NoCompleteResponse(Exception):
-    """No whole answer will come of it."""
+    """There is no complete response, for `reason`."""
 
     def __init__(self, reason: ProbeReason) -> None:
         super().__init__(reason)
@@ -28,7 +28,7 @@ class NoCompleteResponse(Exception):
 
 @dataclass(slots=True)
 class PartialResponse:
-    """What is known of an answer so far."""
+    """The response as far as it was received."""
 
     phase: ProbePhase = "request"
     first_byte_at_s: float | None = None
@@ -40,28 +40,28 @@ class PartialResponse:
 
 
 class HttpExchange:
-    """`run` once. What it has learned stands in `answer`, also when it raises."""
+    """Call `run` once. `response` has what was received, also if it raises."""
 
     def __init__(self, connection: socket.socket, monotonic_s: Callable[[], float], deadline_s: float) -> None:
-        self.answer = PartialResponse()
+        self.response = PartialResponse()
         self._connection = connection
         self._now_s = monotonic_s
         self._deadline_s = deadline_s
         self._parser = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD_BYTES)
         self._received = 0
-        self._first = b""
-        self._ended = False
+        self._prefix = b""
+        self._stream_ended = False
 
     def run(self, url: LoopbackUrl, user_agent: str) -> None:
-        """Send one GET and read its answer to the end. Raises TimeoutError or Broken."""
+        """Send one GET and read its response to the end. Raises TimeoutError or NoCompleteResponse."""
         self._send(url, user_agent)
-        self.answer.phase = "first_byte"
-        while not isinstance(event := self._next(), h11.EndOfMessage):
+        self.response.phase = "first_byte"
+        while not isinstance(event := self._next_event(), h11.EndOfMessage):
             if isinstance(event, h11.Response):
-                self._head(event)
-            elif isinstance(event, h11.Data) and self.answer.body_bytes is not None:
-                self.answer.body_bytes += len(event.data)
-        self.answer.phase = "done"
+                self._store_head(event)
+            elif isinstance(event, h11.Data) and self.response.body_bytes is not None:
+                self.response.body_bytes += len(event.data)
+        self.response.phase = "done"
 
     def _send(self, url: LoopbackUrl, user_agent: str) -> None:
         headers = [
@@ -73,65 +73,65 @@ class HttpExchange:
         ]
         data = self._parser.send(h11.Request(method="GET", target=url.target, headers=headers))
         self._parser.send(h11.EndOfMessage())
-        self._connection.settimeout(self._left_s())
-        with suppress(BrokenPipeError, ConnectionResetError):  # it may have answered already
+        self._connection.settimeout(self._remaining_s())
+        with suppress(BrokenPipeError, ConnectionResetError):  # the server may have answered already
             self._connection.sendall(data or b"")
 
-    def _next(self) -> object:
+    def _next_event(self) -> object:
         while True:
             try:
                 event = self._parser.next_event()
             except h11.ProtocolError:
-                raise NoCompleteResponse("closed_early" if self._ended else "malformed") from None
+                raise NoCompleteResponse("closed_early" if self._stream_ended else "malformed") from None
             if event is not h11.NEED_DATA:
                 return event
             self._parser.receive_data(self._read())
 
-    def _head(self, response: h11.Response) -> None:
-        answer = self.answer
-        answer.phase = "body"
-        answer.status_code = response.status_code
-        answer.http_version = response.http_version.decode("ascii")
-        answer.header_count = len(response.headers)
-        answer.head_bytes = self._received - len(self._parser.trailing_data[0])
-        answer.body_bytes = 0
+    def _store_head(self, head: h11.Response) -> None:
+        response = self.response
+        response.phase = "body"
+        response.status_code = head.status_code
+        response.http_version = head.http_version.decode("ascii")
+        response.header_count = len(head.headers)
+        response.head_bytes = self._received - len(self._parser.trailing_data[0])
+        response.body_bytes = 0
 
     def _read(self) -> bytes:
-        """The next bytes; none at the end of the stream. Raises TimeoutError, or Broken beyond a bound."""
-        room = self._room()
-        self._connection.settimeout(self._left_s())
+        """The next bytes; empty at the end of the stream. Raises TimeoutError, or NoCompleteResponse beyond a limit."""
+        remaining_bytes = self._remaining_bytes()
+        self._connection.settimeout(self._remaining_s())
         try:
-            data = self._connection.recv(min(room, _READ_BYTES))
+            data = self._connection.recv(min(remaining_bytes, _READ_BYTES))
         except TimeoutError:
             raise
-        except OSError:  # a reset ends no answer, whatever had come
+        except OSError:  # after a reset the response is incomplete, whatever was received
             raise NoCompleteResponse("closed_early") from None
         if not data:
-            self._ended = True
+            self._stream_ended = True
             return data
-        if self.answer.first_byte_at_s is None:
-            self.answer.first_byte_at_s = self._now_s()
-            self.answer.phase = "head"
+        if self.response.first_byte_at_s is None:
+            self.response.first_byte_at_s = self._now_s()
+            self.response.phase = "head"
         self._received += len(data)
-        if len(self._first) < len(_BEGINS):
-            self._first = (self._first + data)[: len(_BEGINS)]
-            if not _BEGINS.startswith(self._first):
+        if len(self._prefix) < len(_HTTP_PREFIX):
+            self._prefix = (self._prefix + data)[: len(_HTTP_PREFIX)]
+            if not _HTTP_PREFIX.startswith(self._prefix):
                 raise NoCompleteResponse("malformed")
         return data
 
-    def _room(self) -> int:
-        """How many more bytes may come."""
-        if self.answer.head_bytes is None:
+    def _remaining_bytes(self) -> int:
+        """Bytes that may still be received. Raises NoCompleteResponse if there are none."""
+        if self.response.head_bytes is None:
             reason: ProbeReason = "head_too_long"
-            end = MAX_HEAD_BYTES
+            limit = MAX_HEAD_BYTES
         else:
-            reason, end = "body_too_long", self.answer.head_bytes + MAX_BODY_BYTES
-        if self._received >= end:
+            reason, limit = "body_too_long", self.response.head_bytes + MAX_BODY_BYTES
+        if self._received >= limit:
             raise NoCompleteResponse(reason)
-        return end - self._received
+        return limit - self._received
 
-    def _left_s(self) -> float:
-        left_s = self._deadline_s - self._now_s()
-        if left_s <= 0:
+    def _remaining_s(self) -> float:
+        remaining_s = self._deadline_s - self._now_s()
+        if remaining_s <= 0:
             raise TimeoutError
-        return left_s
+        return remaining_s

@@ -1,7 +1,7 @@
-"""The probe: one read-only GET to a loopback URL, judged.
+"""Probe: send one read-only GET to a loopback URL and judge the response.
 
-One deadline for all of it. No redirect is followed, no proxy, cookie or other state is known, the content is counted
-and not kept.
+One deadline covers everything. It follows no redirect, uses no proxy, cookie or other state, and counts the content
+without keeping it.
 """
 
 import errno
@@ -18,14 +18,14 @@ from opslab.model.primitives.loopback_url import LoopbackUrl
 from opslab.model.primitives.secret_shapes import HIDDEN, looks_like_secret
 from opslab.ports import Clock
 
-_OURS = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+_LOCAL_ERRORS = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
 @dataclass(slots=True)
 class ProbeTrace:
-    """What has happened so far; seconds on the monotonic clock."""
+    """Progress of a probe; seconds on the monotonic clock."""
 
-    answer: PartialResponse
+    response: PartialResponse
     phase: ProbePhase = "resolve"
     address: str | None = None
     resolved_at_s: float | None = None
@@ -33,41 +33,41 @@ class ProbeTrace:
 
 
 def probe(url: LoopbackUrl, timeout_ms: int, clock: Clock, resolve: Resolve, user_agent: str) -> ProbeResult:
-    """Ask once, and say what came.
+    """Send one request and judge its response.
 
-    Raises Usage when `url` leads elsewhere, Environment when this process can open no socket; then nothing was sent.
+    Raises Usage if `url` is not loopback, Environment if this process cannot open a socket; then nothing was sent.
     """
     evaluated_at, started_s = iso(clock.now_ns()), clock.monotonic_s()
-    course = ProbeTrace(PartialResponse())
-    reason = _go(url, clock, started_s + timeout_ms / 1000, resolve, user_agent, course)
+    trace = ProbeTrace(PartialResponse())
+    reason = _send(url, clock, started_s + timeout_ms / 1000, resolve, user_agent, trace)
     ended_s = clock.monotonic_s()
-    answer = course.answer
-    state, reason = judge(answer.status_code, reason)
+    response = trace.response
+    state, reason = judge(response.status_code, reason)
     return ProbeResult(
         evaluated_at=evaluated_at,
         state=state,
         reason=reason,
-        phase=course.phase,
+        phase=trace.phase,
         host=url.host,
         port=url.port,
         path=shown_path(url.path),
         has_query=url.has_query,
-        address=course.address,
-        status_code=answer.status_code,
-        http_version=answer.http_version,
-        header_count=answer.header_count,
-        head_bytes=answer.head_bytes,
-        body_bytes=answer.body_bytes,
-        resolve_ms=None if url.is_address else _ms(started_s, course.resolved_at_s),
-        connect_ms=_ms(course.resolved_at_s, course.connected_at_s),
-        first_byte_ms=_ms(course.connected_at_s, answer.first_byte_at_s),
+        address=trace.address,
+        status_code=response.status_code,
+        http_version=response.http_version,
+        header_count=response.header_count,
+        head_bytes=response.head_bytes,
+        body_bytes=response.body_bytes,
+        resolve_ms=None if url.is_address else _ms(started_s, trace.resolved_at_s),
+        connect_ms=_ms(trace.resolved_at_s, trace.connected_at_s),
+        first_byte_ms=_ms(trace.connected_at_s, response.first_byte_at_s),
         total_ms=_ms(started_s, ended_s) or 0.0,
         timeout_ms=timeout_ms,
     )
 
 
 def judge(status_code: int | None, reason: ProbeReason | None) -> tuple[ProbeState, ProbeReason | None]:
-    """reason: why there is no whole answer; None when there is one, with this status code."""
+    """reason: of an incomplete response; None: the response is complete and has this status code."""
     if reason == "deadline":
         return "probe_timeout", reason
     if reason in ("not_resolved", "refused", "not_connected"):
@@ -80,14 +80,14 @@ def judge(status_code: int | None, reason: ProbeReason | None) -> tuple[ProbeSta
 
 
 def shown_path(path: str) -> str:
-    """The path, with the parts hidden that look like a secret."""
+    """The path, without the parts that look like a secret."""
     return "/".join(HIDDEN if looks_like_secret(part) else part for part in path.split("/"))
 
 
-def _go(
-    url: LoopbackUrl, clock: Clock, deadline_s: float, resolve: Resolve, user_agent: str, course: ProbeTrace
+def _send(
+    url: LoopbackUrl, clock: Clock, deadline_s: float, resolve: Resolve, user_agent: str, trace: ProbeTrace
 ) -> ProbeReason | None:
-    """Do it; why no whole answer came, None when one did."""
+    """Fill the trace; return the reason of an incomplete response, None for a complete one."""
     try:
         try:
             addresses = addresses_of(url, resolve, deadline_s - clock.monotonic_s())
@@ -95,52 +95,55 @@ def _go(
             raise
         except OSError:
             return "not_resolved"
-        course.phase, course.resolved_at_s = "connect", clock.monotonic_s()
-        connection, course.address = _connect(addresses, url.port, clock, deadline_s)
+        trace.phase, trace.resolved_at_s = "connect", clock.monotonic_s()
+        connection, trace.address = _connect(addresses, url.port, clock, deadline_s)
         with connection:
-            course.connected_at_s = clock.monotonic_s()
+            trace.connected_at_s = clock.monotonic_s()
             exchange = HttpExchange(connection, clock.monotonic_s, deadline_s)
-            course.answer = exchange.answer
+            trace.response = exchange.response
             try:
                 exchange.run(url, user_agent)
             finally:
-                course.phase = course.answer.phase
+                trace.phase = trace.response.phase
     except TimeoutError:
         return "deadline"
-    except NoCompleteResponse as broken:
-        return broken.reason
+    except NoCompleteResponse as error:
+        return error.reason
     return None
 
 
 def _connect(addresses: Sequence[str], port: int, clock: Clock, deadline_s: float) -> tuple[socket.socket, str]:
-    """A connection to the first address that takes one, and the address. Raises TimeoutError, Broken or Environment."""
+    """(connection, address) of the first address that accepts. Raises TimeoutError, NoCompleteResponse, Environment."""
     reason: ProbeReason = "refused"
     for address in addresses:
-        left_s = deadline_s - clock.monotonic_s()
-        if left_s <= 0:
+        remaining_s = deadline_s - clock.monotonic_s()
+        if remaining_s <= 0:
             raise TimeoutError
         try:
-            return _connected(address, port, left_s), address
+            return _connected(address, port, remaining_s), address
         except TimeoutError:
             raise
-        except ConnectionResetError:  # taken, and given back at once
+        except ConnectionResetError:  # accepted, then reset at once
             raise NoCompleteResponse("closed_early") from None
         except ConnectionRefusedError:
             continue
         except OSError as error:
-            if error.errno in _OURS:
+            if error.errno in _LOCAL_ERRORS:
                 raise Environment(f"cannot open a socket: {error.strerror}") from None
             reason = "not_connected"
     raise NoCompleteResponse(reason)
 
 
 def _connected(address: str, port: int, seconds: float) -> socket.socket:
-    """Raises OSError; ConnectionRefusedError also when the kernel connected the socket to itself."""
+    """Raises OSError; ConnectionRefusedError also if the kernel connected the socket to itself."""
     connection = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
     try:
         connection.settimeout(seconds)
         connection.connect((address, port))
-        if connection.getsockname()[:2] == (address, port):  # nobody listened, and our own port was the one
+        if connection.getsockname()[:2] == (
+            address,
+            port,
+        ):  # no listener, and the kernel chose this port as the client port
             raise ConnectionRefusedError
     except BaseException:
         connection.close()

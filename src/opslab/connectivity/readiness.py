@@ -1,4 +1,4 @@
-"""Readiness: are the variables set that a spec names. Nothing is connected to, and no value is seen."""
+"""Readiness: whether the environment variables that a spec names are set. No network; no value reaches this module."""
 
 from collections.abc import Callable, Iterable, Mapping
 
@@ -10,54 +10,54 @@ from opslab.model.checks.connectivity import (
     ReadinessState,
 )
 
-Look = Callable[[Iterable[str]], Mapping[str, bool | None]]
-"""Whether each named variable is set; None where that cannot be said."""
+ReadPresence = Callable[[Iterable[str]], Mapping[str, bool | None]]
+"""Variable names to whether each is set; None: set, but not readable as text."""
 
-_WORDS: dict[bool | None, Presence] = {True: "set", False: "missing", None: "unreadable"}
+_PRESENCE: dict[bool | None, Presence] = {True: "set", False: "missing", None: "unreadable"}
 
 
-def evaluate(block: ConnectivityReadiness, look: Look, evaluated_at: str) -> ReadinessResult:
-    """Judge `block`. `look` is called only when there is something to look at: enabled, and without a problem."""
+def evaluate(block: ConnectivityReadiness, read_presence: ReadPresence, evaluated_at: str) -> ReadinessResult:
+    """Judge `block`. `read_presence` is called only if the block is enabled and has no problem."""
     names = block.credential_placeholders
     problems = problems_of(block)
-    seen: Mapping[str, bool | None] | None = None
+    is_set: Mapping[str, bool | None] | None = None
     if block.enabled and not problems:
-        seen = look([*names.required_env, *names.optional_env])
+        is_set = read_presence([*names.required_env, *names.optional_env])
     return ReadinessResult(
         evaluated_at=evaluated_at,
-        state=_state(block, problems, seen),
+        state=_state(block, problems, is_set),
         problems=problems,
         target=block.target,
         venue=block.venue,
-        required_env=_presence(names.required_env, seen),
-        optional_env=_presence(names.optional_env, seen),
+        required_env=_presence(names.required_env, is_set),
+        optional_env=_presence(names.optional_env, is_set),
     )
 
 
 def problems_of(block: ConnectivityReadiness) -> tuple[ReadinessProblem, ...]:
-    """Why an enabled block asks for nothing that can be checked."""
+    """Reasons why an enabled block has nothing to check."""
     if not block.enabled:
         return ()
-    found: list[ReadinessProblem] = []
+    problems: list[ReadinessProblem] = []
     if block.target is None:
-        found.append("no_target")
+        problems.append("no_target")
     if not block.credential_placeholders.required_env:
-        found.append("no_required_env")
-    return tuple(found)
+        problems.append("no_required_env")
+    return tuple(problems)
 
 
 def _state(
-    block: ConnectivityReadiness, problems: Iterable[ReadinessProblem], seen: Mapping[str, bool | None] | None
+    block: ConnectivityReadiness, problems: Iterable[ReadinessProblem], is_set: Mapping[str, bool | None] | None
 ) -> ReadinessState:
     if not block.enabled:
         return "disabled"
-    if problems or seen is None:
+    if problems or is_set is None:
         return "invalid_config"
-    required = [seen[name] for name in block.credential_placeholders.required_env]
+    required = [is_set[name] for name in block.credential_placeholders.required_env]
     if False in required:
         return "missing_credentials"
     return "unknown" if None in required else "configured"
 
 
-def _presence(names: Iterable[str], seen: Mapping[str, bool | None] | None) -> dict[str, Presence]:
-    return {name: _WORDS[seen[name]] if seen is not None else "unchecked" for name in names}
+def _presence(names: Iterable[str], is_set: Mapping[str, bool | None] | None) -> dict[str, Presence]:
+    return {name: _PRESENCE[is_set[name]] if is_set is not None else "unchecked" for name in names}

@@ -153,7 +153,7 @@ def clearing_name(run_id: RunId | None) -> str:
     return f".{run_id or _ALL}.clearing"
 
 
-def has_state(names: Iterable[str]) -> list[RunId | None]:
+def scopes_with_state(names: Iterable[str]) -> list[RunId | None]:
     """Whose state files these are: that of all runs (None) first, the others by run id; other files are nobody's."""
     found: list[RunId | None] = []
     for name in sorted(names):

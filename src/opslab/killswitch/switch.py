@@ -27,7 +27,7 @@ from opslab.killswitch.state import (
     clearing_name,
     decide,
     events_name,
-    has_state,
+    scopes_with_state,
     rendered,
     scope_of,
     state_name,
@@ -93,7 +93,7 @@ def list_switches(layout: Layout) -> Listing:
     """That of all runs first, the others by run id. Never raises."""
     try:
         with _folder(layout) as folder:
-            return Listing(tuple(_read(folder, run_id) for run_id in has_state(folder.names() if folder else ())))
+            return Listing(tuple(_read(folder, run_id) for run_id in scopes_with_state(folder.names() if folder else ())))
     except OSError as error:
         return Listing((), switch_of_folder(error).problem)
 
@@ -102,7 +102,7 @@ def prepare(layout: Layout) -> None:
     """Make the folder, so that a disk that fills up later has what an activation needs. As far as that can be done."""
     with suppress(OSError), _folder(layout, make=True) as folder:
         if folder:
-            folder.make_ready()
+            folder.create_spare_files()
 
 
 def activate(layout: Layout, run_id: RunId | None, reason: str, actor: str, clock: "Clock") -> Change:
@@ -131,7 +131,7 @@ def activate_in(folder: SwitchFolder, run_id: RunId | None, reason: str, actor: 
     line = {"time": now, "event": "activate", "result": action, **_about(run_id, reason, actor)}
     _tell(folder, run_id, line, notes)
     with suppress(OSError):
-        folder.make_ready()
+        folder.create_spare_files()
     return Change(_read(folder, run_id), action, tuple(dict.fromkeys(notes)))
 
 

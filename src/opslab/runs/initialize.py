@@ -1,4 +1,4 @@
-"""A run before it starts: its folder, the spec as given, and what is asked."""
+"""A run before it starts: its folder, the given spec, its intent."""
 
 from typing import Any
 
@@ -6,6 +6,7 @@ import opslab
 from opslab.errors import AlreadyExists
 from opslab.model.primitives.difference import differences
 from opslab.model.primitives.ids import RunId
+from opslab.model.run.event import RUN_FORMAT
 from opslab.model.run.metadata import RunMetadata
 from opslab.model.spec.run_spec import RunSpec
 from opslab.ports import Clock
@@ -14,11 +15,11 @@ from opslab.runs.record.state import apply, read_state, refuse_behind
 from opslab.specs.load import load_spec
 from opslab.store.layout import Layout
 from opslab.store.runs.journal import Journal
-from opslab.store.runs.run_folders import SPEC, new_run_folder, refuse_taken, taken, write_metadata
+from opslab.store.runs.run_folders import SPEC, already_exists, new_run_folder, refuse_existing, write_metadata
 
 
 def initialize(layout: Layout, plan: RunPlan, clock: Clock) -> RunMetadata:
-    """Make the run's folder; it appears whole. Raises AlreadyExists or Unwritable."""
+    """Create the run's folder atomically. Raises AlreadyExists or Unwritable."""
     with (
         new_run_folder(layout, plan.run_id, plan.loaded.text) as staging,
         Journal(staging, clock) as journal,
@@ -29,48 +30,49 @@ def initialize(layout: Layout, plan: RunPlan, clock: Clock) -> RunMetadata:
 
 
 def is_initialized(layout: Layout, run_id: RunId, spec: RunSpec) -> bool:
-    """Whether the run waits to be started with this spec; False when there is no such run.
+    """Whether the run is initialized with this spec; False when no such run exists.
 
-    Raises AlreadyExists when it was started before, or was initialized with another spec: then with what differs;
-    Corrupt when its journal is broken.
+    Raises AlreadyExists when it was started before or initialized with another spec (with the differences), Corrupt
+    when its journal is broken.
     """
     folder = layout.run(run_id)
     if not folder.is_dir():
-        refuse_taken(layout, run_id)
+        refuse_existing(layout, run_id)
         return False
-    begun = read_state(folder)
-    if begun.status != "initialized":
-        raise taken(run_id)
-    refuse_behind(folder, begun)
-    there = load_spec(folder / SPEC).spec
-    found = differences(there.compared(), spec.compared())
-    if found:
+    metadata = read_state(folder)
+    if metadata.status != "initialized":
+        raise already_exists(run_id)
+    refuse_behind(folder, metadata)
+    stored = load_spec(folder / SPEC).spec
+    differing = differences(stored.compared(), spec.compared())
+    if differing:
         raise AlreadyExists(
             f"run {run_id} was initialized with another spec",
-            differences=[difference.model_dump() for difference in found],
+            differences=[difference.model_dump() for difference in differing],
             hint=f"choose another --run-id, or give the spec in artifacts/runs/{run_id}/{SPEC}",
         )
     return True
 
 
 def intent(plan: RunPlan) -> dict[str, Any]:
-    """What is asked, as the journal's first line says it."""
+    """Payload of `run_initialized`."""
     spec = plan.spec
     return {
+        "format": RUN_FORMAT,
         "run_id": plan.run_id,
         "mode": spec.mode,
         "strategy": spec.strategy.named(),
         "venue": spec.venue,
         "instrument": spec.instrument,
         "risk_profile": spec.risk.profile,
-        **made_of(plan),
+        **composition(plan),
         "reproduces": plan.reproduces,
         "spec_file_digest": plan.loaded.text_digest,
     }
 
 
-def made_of(plan: RunPlan) -> dict[str, Any]:
-    """What the run is made of as things stand now: between `init` and the start that can change."""
+def composition(plan: RunPlan) -> dict[str, Any]:
+    """The current composition of the run; it can change between `init` and the start."""
     return {
         "dataset": plan.run_dataset().model_dump(),
         "identity": plan.identity.model_dump(),

@@ -1,4 +1,4 @@
-"""What every run goes through, whatever runs in it: made, owned, let through the safety gate, ended, sealed."""
+"""The life of every run: created, locked, past the safety gate, ended, sealed."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -9,7 +9,7 @@ from typing import Any
 from opslab.errors import Corrupt, LabError
 from opslab.model.run.metadata import FINAL, Failure, Owner, RunMetadata
 from opslab.ports import Clock, Processes
-from opslab.runs.initialize import initialize, is_initialized, made_of
+from opslab.runs.initialize import composition, initialize, is_initialized
 from opslab.runs.planning.plan import RunPlan
 from opslab.runs.processes.child_process import ENGINE_COMMAND
 from opslab.runs.record.run_journal import RunJournal, finish
@@ -20,14 +20,14 @@ from opslab.store.layout import Layout
 from opslab.store.runs.journal import Journal
 from opslab.store.runs.live_files import remove_live
 from opslab.store.runs.owner import owned
-from opslab.store.runs.run_folders import taken, write_inputs
+from opslab.store.runs.run_folders import already_exists, write_inputs
 from opslab.store.runs.seal import read_manifest
 from opslab.system import StopSignals
 
 
 @dataclass(frozen=True, slots=True)
 class RunContext:
-    """What a run needs of the world around it."""
+    """What a run needs from its environment."""
 
     layout: Layout
     clock: Clock
@@ -35,33 +35,33 @@ class RunContext:
     signals: StopSignals
     """Entered by the caller."""
     redact: Callable[[str], str]
-    """Takes this machine's paths out of a text."""
+    """Removes this machine's paths from a text."""
     command: Sequence[str] = ENGINE_COMMAND
 
 
 Salvage = Callable[[Path, RunMetadata], Mapping[str, Any]]
-"""What there is to say of a run that the lab itself could not go on with, when nothing of it runs any more."""
+"""Completes the closing payload of a run that failed in control, after all its children have ended."""
 
 
 def execute(
     plan: RunPlan, context: RunContext, run: Callable[[Path, RunJournal], None], salvage: Salvage | None = None
 ) -> RunMetadata:
-    """Let it live, from `init` on where there was one. Returns how it ended.
+    """Execute the plan, continuing an initialized run. Returns the final metadata.
 
-    run: what happens between the safety gate and the seal; its last word in the journal says how the run ended.
-    Raises AlreadyExists, Environment or Unwritable when there is no run to speak of.
+    run: everything between the safety gate and the seal; its last journal event says how the run ended.
+    Raises AlreadyExists, Environment or Unwritable when no run was created.
     """
     layout, run_id = context.layout, plan.run_id
     folder = layout.run(run_id)
     if not is_initialized(layout, run_id, plan.spec):
         initialize(layout, plan, context.clock)
     with owned(folder):
-        begun = read_state(folder)
-        if begun.status != "initialized":  # another was quicker
-            raise taken(run_id)
+        metadata = read_state(folder)
+        if metadata.status != "initialized":  # another process started it first
+            raise already_exists(run_id)
         write_inputs(folder, plan.code.model_dump(mode="json"), plan.own)
         with Journal(folder, context.clock) as journal:
-            log = RunJournal(folder, journal, begun)
+            log = RunJournal(folder, journal, metadata)
             try:
                 if may_start(layout, log, context.clock, context.redact):
                     run(folder, log)
@@ -71,19 +71,19 @@ def execute(
                     _fail(folder, plan, log, error, context, salvage)
                 raise
             finally:
-                if salvage is None or log.metadata.status in FINAL:  # else who settles the run needs what is there
+                if salvage is None or log.metadata.status in FINAL:  # otherwise recovery needs it
                     remove_folder(layout.work(run_id))
                 remove_live(layout, run_id)
             return log.metadata
 
 
 def start(plan: RunPlan, log: RunJournal, context: RunContext) -> Owner:
-    """Tell who runs it; and what it is made of, where that is not what it was when the run was initialized."""
+    """Record the owner, and the composition of the run where it changed since initialization."""
     owner = context.processes.me()
     before = log.metadata.model_dump()
-    changed = {name: value for name, value in made_of(plan).items() if value != before[name]}
-    log.tell("run_started", {"owner": owner.model_dump(), **changed})
-    log.tell("data_verified", {"dataset": plan.dataset.name, "fingerprint": plan.dataset.fingerprint})
+    changed = {name: value for name, value in composition(plan).items() if value != before[name]}
+    log.append("run_started", {"owner": owner.model_dump(), **changed})
+    log.append("data_verified", {"dataset": plan.dataset.name, "fingerprint": plan.dataset.fingerprint})
     return owner
 
 
@@ -95,13 +95,13 @@ def _fail(
     context: RunContext,
     salvage: Salvage | None,
 ) -> None:
-    """The lab itself could not go on: say so in the journal, and seal, as far as that can still be done."""
+    """After an exception in control: record the failure and seal, as far as possible."""
     if log.metadata.status not in FINAL:
         failure = Failure(kind="lab", message=f"{type(error).__name__}: {context.redact(str(error))}")
         more: Mapping[str, Any] = {}
         if salvage and log.metadata.status == "running":
-            with suppress(Corrupt):  # what cannot be read is no reason to keep silent
+            with suppress(Corrupt):  # an unreadable file must not hide the failure
                 more = salvage(folder, log.metadata)
-        log.tell("run_failed", {**more, "failure": failure.model_dump()})
+        log.append("run_failed", {**more, "failure": failure.model_dump()})
     if read_manifest(folder) is None:
         finish(folder, log.metadata, context.clock, reports=plan.spec.observability.report)

@@ -1,4 +1,4 @@
-"""A run whose owner is gone: settled in the journal, sealed with what there is. What lives is never touched."""
+"""Settle a run without an owner: write its end, seal what exists. A run with a living owner is never touched."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -13,7 +13,7 @@ from opslab.model.primitives.record import Record
 from opslab.model.run.halt_summary import HaltFacts
 from opslab.model.run.metadata import FINAL, RunMetadata
 from opslab.ports import Clock, Processes
-from opslab.runs.paper.recovery import Settled, put_away, refuse_while_served, settle_paper
+from opslab.runs.paper.recovery import SettledRun, keep_leftover_venue, refuse_while_venue_runs, settle_paper
 from opslab.runs.record.owners import refuse_unless_gone
 from opslab.runs.record.report import write_reports
 from opslab.runs.record.run_journal import RunJournal, finish, metrics_document
@@ -24,13 +24,13 @@ from opslab.runs.safety.halt_summary import summarize_halt
 from opslab.specs.load import load_spec
 from opslab.store.files import file_digest, remove_file, remove_folder
 from opslab.store.layout import Layout
-from opslab.store.logs import scrub_log
+from opslab.store.logs import redact_log
 from opslab.store.runs.journal import NAME as JOURNAL
 from opslab.store.runs.journal import Journal, cut_torn_end, last_event, read_events
 from opslab.store.runs.live_files import read_live, remove_live
 from opslab.store.runs.owner import is_held, owned
-from opslab.store.runs.run_folders import METRICS, SPEC, tidy, write_metadata
-from opslab.store.runs.seal import hold_against, left_behind, read_manifest
+from opslab.store.runs.run_folders import METRICS, SPEC, clear_temporary_files, write_metadata
+from opslab.store.runs.seal import compare_to_seal, find_leftovers, read_manifest
 from opslab.store.runs.unsealed_tail import unsealed_tail
 from opslab.store.venues.ledger import read_ledger
 from opslab.store.venues.venue_files import VENUE_FOLDER
@@ -39,7 +39,7 @@ Action = Literal["settled", "sealed", "rendered", "unchanged", "refused", "unwri
 
 
 class Recovered(Record):
-    """What was done to one run, and why."""
+    """The action on one run and its reason."""
 
     run_id: str
     action: Action
@@ -56,27 +56,27 @@ def recover(
 ) -> Recovered:
     """Settle one run.
 
-    clean: takes this machine's paths out of a text. gone_host: a machine that will not come back: its owners are gone.
-    Raises Environment when it lives, or when nobody can tell; Corrupt when its journal or results are broken.
+    redact: removes this machine's paths. gone_host: a machine that is lost for good; its owners count as dead.
+    Raises Environment when the owner lives or cannot be checked; Corrupt when journal or results are broken.
     """
     folder = layout.run(run_id)
-    done = _needs_nothing(folder)
-    if done:
-        return _without_leftovers(layout, folder, done, clock)
+    result = _finished_recovery(folder)
+    if result:
+        return _remove_leftovers(layout, folder, result, clock)
     _refuse_unless_gone(read_state(folder), processes, gone_host)
     with owned(folder):
-        done = _needs_nothing(folder)  # still: another may have been quicker
-        if done:
-            return done
+        result = _finished_recovery(folder)  # again under the lock: another process may have settled it
+        if result:
+            return result
         check_journal(folder)
         metadata = read_state(folder)
         is_paper = metadata.mode == "paper"
         if metadata.status == "running":
             if is_paper:
-                refuse_while_served(layout, run_id)
-            tidy(folder)
-            _remove_untold(folder, metadata)
-            last_sign = _last_sign(layout, folder, metadata)  # of its owner: who settles it writes, too
+                refuse_while_venue_runs(layout, run_id)
+            clear_temporary_files(folder)
+            _remove_unrecorded_checks(folder, metadata)
+            last_seen = _last_seen(layout, folder, metadata)  # of the owner; read before this process writes
             same_boot = metadata.owner is not None and metadata.owner.boot_id == processes.me().boot_id
             settled = (
                 settle_paper(layout, folder, metadata, redact, reason="owner_gone", same_boot=same_boot)
@@ -84,20 +84,20 @@ def recover(
                 else None
             )
             halt = _halt(folder, metadata, settled)
-            metadata = _settle(folder, metadata, clock, last_sign, settled.payload if settled else {}, halt)
+            metadata = _settle(folder, metadata, clock, last_seen, settled.payload if settled else {}, halt)
             action: Action = "settled"
             account = f"; {settled.account_text}" if settled else ""
-            message = f"its owner was gone; {metadata.status}, last sign of life {metadata.ended_at}{account}"
+            message = f"its owner had died; {metadata.status}, last seen {metadata.ended_at}{account}"
         else:
             if is_paper:
-                put_away(layout, folder, redact)
-            tidy(folder)
-            _remove_untold(folder, metadata)
+                keep_leftover_venue(layout, folder, redact)
+            clear_temporary_files(folder)
+            _remove_unrecorded_checks(folder, metadata)
             _check_results(folder, metadata)
             write_metadata(folder, metadata)
             action, message = "sealed", f"it had ended as {metadata.status}, and its owner died before it was sealed"
         for log in sorted((folder / "logs").glob("*.log")):
-            scrub_log(log, redact)
+            redact_log(log, redact)
         finish(folder, metadata, clock, reports=_wants_reports(folder), by="recover")
         _remove_scratch(layout, run_id)
     return Recovered(run_id=run_id, action=action, message=message)
@@ -111,7 +111,7 @@ def try_to_recover(
     redact: Callable[[str], str],
     gone_host: str | None,
 ) -> tuple[Recovered, int]:
-    """As `recover`, for one of many: what was done, and the exit code that it alone would give."""
+    """As `recover`, for one of many: the action, and the exit code of a single recovery."""
     try:
         return recover(layout, run_id, clock, processes, redact, gone_host), 0
     except Unwritable as error:
@@ -122,12 +122,12 @@ def try_to_recover(
         return Recovered(run_id=run_id, action="unreadable", message=error.brief), error.exit_code
 
 
-def _needs_nothing(folder: Path) -> Recovered | None:
+def _finished_recovery(folder: Path) -> Recovered | None:
     metadata = read_state(folder)
     if metadata.status == "initialized":
         refuse_behind(folder, metadata)
         kind = "a backtest" if metadata.mode == "backtest" else "a paper run"
-        message = f"it was initialized and never started; {kind} with its spec goes on from it"
+        message = f"it was initialized and never started; {kind} with its spec continues it"
     elif read_manifest(folder) is None:
         return None
     elif metadata.status in FINAL:
@@ -140,35 +140,35 @@ def _needs_nothing(folder: Path) -> Recovered | None:
     return Recovered(run_id=folder.name, action="unchanged", message=message)
 
 
-def _without_leftovers(layout: Layout, folder: Path, done: Recovered, clock: Clock) -> Recovered:
-    """A process may have died over the reports of a sealed run, or over its next seal: that is cleared away.
+def _remove_leftovers(layout: Layout, folder: Path, result: Recovered, clock: Clock) -> Recovered:
+    """Remove what a process left that died while it rendered reports of a sealed run or wrote its next seal.
 
-    Raises Corrupt when anything else is not as it was sealed: a changed run is left as it is.
+    Raises Corrupt when anything else differs from the seal: a changed run is not touched.
     """
     if read_manifest(folder) is None or is_held(folder):
-        return done
+        return result
     _remove_scratch(layout, RunId(folder.name))
     if not _has_leftovers(folder):
-        return done
+        return result
     with owned(folder):
-        manifest = read_manifest(folder)  # not the one from before: another may have been quicker
-        left = left_behind(folder, manifest) if manifest else {}
-        if manifest is None or not left:
-            return done
-        refuse_changed(folder, hold_against(folder, manifest, lambda _size: None))
-        behind = unsealed_tail(folder, manifest)
-        if behind.torn:
+        manifest = read_manifest(folder)  # read again under the lock: another process may have resealed
+        leftovers = find_leftovers(folder, manifest) if manifest else {}
+        if manifest is None or not leftovers:
+            return result
+        refuse_changed(folder, compare_to_seal(folder, manifest, lambda _size: None))
+        tail = unsealed_tail(folder, manifest)
+        if tail.torn:
             cut_torn_end(folder)
-        kept = {JOURNAL, *(str(check.payload["artifact"]) for check in behind.checks)}
-        for name in left:
+        kept = {JOURNAL, *(str(check.payload["artifact"]) for check in tail.checks)}
+        for name in leftovers:
             if name not in kept:
                 remove_file(folder / name)
-        if behind.checks:
-            return _seal_checks(folder, clock, len(behind.checks))
+        if tail.checks:
+            return _seal_checks(folder, clock, len(tail.checks))
         if _wants_reports(folder):
             write_reports(folder, read_state(folder))
-    message = "it is sealed; what a process that died left is gone, and the reports are rendered"
-    return done.model_copy(update={"action": "rendered", "message": message})
+    message = "it is sealed; leftovers of a dead process were removed and the reports rendered"
+    return result.model_copy(update={"action": "rendered", "message": message})
 
 
 def _remove_scratch(layout: Layout, run_id: RunId) -> None:
@@ -178,17 +178,17 @@ def _remove_scratch(layout: Layout, run_id: RunId) -> None:
 
 def _has_leftovers(folder: Path) -> bool:
     manifest = read_manifest(folder)
-    return manifest is not None and bool(left_behind(folder, manifest))
+    return manifest is not None and bool(find_leftovers(folder, manifest))
 
 
 def _seal_checks(folder: Path, clock: Clock, count: int) -> Recovered:
-    """The last checks were kept, and their process died before it could seal them."""
+    """Seal checks that were recorded by a process that died before sealing."""
     check_journal(folder)
     metadata = read_state(folder)
     for kind in CHECKS:
         last = last_artifact(getattr(metadata, kind.section) or {})
         if last:
-            _refuse_other(folder, *last)
+            _refuse_changed_file(folder, *last)
     write_metadata(folder, metadata)
     finish(folder, metadata, clock, reports=_wants_reports(folder), by="recover")
     message = f"{count} later check{'s' if count > 1 else ''} had not been sealed"
@@ -196,7 +196,7 @@ def _seal_checks(folder: Path, clock: Clock, count: int) -> Recovered:
 
 
 def _refuse_unless_gone(metadata: RunMetadata, processes: Processes, gone_host: str | None) -> None:
-    """Before the lock is taken: then it would be ours that is seen."""
+    """Call before taking the lock, which would make this process the owner."""
     owner = metadata.owner
     if metadata.status != "running" or owner is None:
         return
@@ -205,56 +205,56 @@ def _refuse_unless_gone(metadata: RunMetadata, processes: Processes, gone_host: 
         raise Environment(
             f"run {metadata.run_id} {brief}",
             brief=brief,
-            hint="what lives is never taken over: stop it first, with Ctrl-C or SIGTERM",
+            hint="a living run is never taken over: stop it first, with Ctrl-C or SIGTERM",
         )
     refuse_unless_gone(metadata, processes.me(), gone_host)
 
 
-def _last_sign(layout: Layout, folder: Path, metadata: RunMetadata) -> str | None:
-    """When its owner was last alive, as far as anybody knows."""
+def _last_seen(layout: Layout, folder: Path, metadata: RunMetadata) -> str | None:
+    """Last known time at which the owner was alive."""
     last = last_event(folder)
-    signs = [last.time] if last else []
+    times = [last.time] if last else []
     live = read_live(layout, RunId(metadata.run_id))
     if live and live.owner == metadata.owner:
-        signs.append(live.heartbeat_at)
-    return max(signs, default=None)
+        times.append(live.heartbeat_at)
+    return max(times, default=None)
 
 
 def _settle(
     folder: Path,
     metadata: RunMetadata,
     clock: Clock,
-    last_sign: str | None,
+    last_seen: str | None,
     more: Mapping[str, Any],
     halt: HaltFacts | None,
 ) -> RunMetadata:
-    """Say in the journal how the run ended, and when it was last alive.
+    """Record how the run ended and when its owner was last alive.
 
-    halt: it was being halted; it was halted, if its account is flat: whoever did that, it trades no more.
+    halt: a halt was in progress; the run counts as halted if its account is flat, by whatever means.
     """
-    how, by = "run_interrupted", "owner_gone"
+    event_name, by = "run_interrupted", "owner_gone"
     if halt:
         more = {**more, "halt": halt.model_dump(mode="json")}
         if halt.flat or metadata.mode == "backtest":
-            how, by, more = "run_halted", "kill_switch", {**more, "result_digest": None}
+            event_name, by, more = "run_halted", "kill_switch", {**more, "result_digest": None}
     with Journal(folder, clock) as journal:
-        times = {"ended_at": last_sign, "recovered_at": iso(clock.now_ns())}
-        return RunJournal(folder, journal, metadata).tell(how, {**more, "ended_by": by, **times})
+        times = {"ended_at": last_seen, "recovered_at": iso(clock.now_ns())}
+        return RunJournal(folder, journal, metadata).append(event_name, {**more, "ended_by": by, **times})
 
 
-def _halt(folder: Path, metadata: RunMetadata, settled: Settled | None) -> HaltFacts | None:
-    """What is known of the halt that its control died over; None: it was not being halted."""
+def _halt(folder: Path, metadata: RunMetadata, settled: SettledRun | None) -> HaltFacts | None:
+    """Summary of the halt during which control died; None: no halt was in progress."""
     if metadata.safety is None or metadata.safety.state != "active":
         return None
-    told_halt = summarize_halt(read_events(folder))
+    halt_summary = summarize_halt(read_events(folder))
     account = settled.account if settled else None
     if account is None:
-        return told_halt.facts(None, flat=None)
-    return told_halt.facts(flat_times(read_ledger(folder / VENUE_FOLDER)), flat=account.flat)
+        return halt_summary.summary(None, flat=None)
+    return halt_summary.summary(flat_times(read_ledger(folder / VENUE_FOLDER)), flat=account.flat)
 
 
-def _remove_untold(folder: Path, metadata: RunMetadata) -> None:
-    """Results of checks whose process died before the journal told of them: they come behind those that it tells of."""
+def _remove_unrecorded_checks(folder: Path, metadata: RunMetadata) -> None:
+    """Remove results of checks that were not recorded in the journal; their numbers follow the recorded ones."""
     for kind in CHECKS:
         last = last_artifact(getattr(metadata, kind.section) or {})
         number = kind.number_of(last[0]) if last else 0
@@ -264,30 +264,30 @@ def _remove_untold(folder: Path, metadata: RunMetadata) -> None:
 
 
 def _check_results(folder: Path, metadata: RunMetadata) -> None:
-    """What the run said of its results when it ended must still hold. Raises Corrupt."""
+    """Check result files against the digests of the closing event. Raises Corrupt."""
     for name, digest in metadata.artifacts.items():
-        _refuse_other(folder, name, digest)
+        _refuse_changed_file(folder, name, digest)
     if metadata.metrics and (folder / METRICS).exists():
         try:
-            same = json.loads((folder / METRICS).read_bytes()) == metrics_document(
+            is_same = json.loads((folder / METRICS).read_bytes()) == metrics_document(
                 metadata.metrics.model_dump(),
                 metadata.engine_cost.model_dump() if metadata.engine_cost else {},
                 metadata.denial_reasons,
             )
         except ValueError:
-            same = False
-        if not same:
+            is_same = False
+        if not is_same:
             raise _changed(folder, METRICS)
 
 
-def _refuse_other(folder: Path, name: str, digest: str) -> None:
+def _refuse_changed_file(folder: Path, name: str, digest: str) -> None:
     path = folder / name
     if not path.is_file() or file_digest(path) != digest:
         raise _changed(folder, name)
 
 
 def _changed(folder: Path, name: str) -> Corrupt:
-    what = "is not what the run wrote; it is not sealed"
+    what = "differs from what the run wrote; it is not sealed"
     return Corrupt(f"run {folder.name}: {name} {what}", file=name, what=what, hint="docs/runbooks/artifact-health.md")
 
 

@@ -1,4 +1,4 @@
-"""What is derived from a run's journal, written again."""
+"""Rewrite the files derived from a run's journal."""
 
 from opslab.errors import Environment
 from opslab.model.primitives.ids import RunId
@@ -12,17 +12,17 @@ from opslab.store.runs.owner import owned
 from opslab.store.runs.run_folders import write_metadata
 
 
-def render_again(layout: Layout, run_id: RunId, processes: Processes) -> RunMetadata:
-    """Metadata, reports, copies of the last checks; the run as seen. Raises Environment while its owner lives."""
+def render_run(layout: Layout, run_id: RunId, processes: Processes) -> RunMetadata:
+    """Write metadata, reports and copies of the last checks. Raises Environment while the owner lives."""
     folder = layout.run(run_id)
     seen = as_seen(read_state(folder), processes)
     if seen.status == "running":
-        raise Environment(f"run {run_id} is running: its owner writes its files", hint="try again when it has ended")
+        raise Environment(f"run {run_id} is running: its owner writes its files", hint="try again after it has ended")
     with owned(folder):
         metadata = read_state(folder)
         write_metadata(folder, metadata)
         write_latest_copies(folder, metadata)
-        if metadata.status == "running":  # and its owner was gone before we held it
+        if metadata.status == "running":  # and its owner died before the lock was taken
             metadata = seen
         write_reports(folder, metadata)
     return metadata

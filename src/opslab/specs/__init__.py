@@ -1,1 +1,1 @@
-"""YAML to run specs, with file and line."""
+"""Read run specs from YAML; every mistake has its file and line."""

@@ -1,4 +1,4 @@
-"""From a YAML file to a run spec, with every mistake at once."""
+"""Load a run spec from a YAML file, and report every mistake at once."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from opslab.specs.yaml_tree import KeyPath, Tree, dotted, parse, read_text, show
 
 @dataclass(frozen=True, slots=True)
 class LoadedSpec:
-    """A valid spec, the text it came from, and where its fields stand in it."""
+    """A valid spec, its text, and the location of its fields in the text."""
 
     spec: RunSpec
     tree: Tree
@@ -27,16 +27,16 @@ class LoadedSpec:
         return digest_bytes(self.text.encode())
 
     def mistake(self, field: KeyPath, message: str) -> Mistake:
-        """One that was found later, with the place of `field` or of its nearest parent."""
-        line, column = self.tree.place(field)
+        """A mistake that a later check found, with the location of `field` or of its nearest parent."""
+        line, column = self.tree.location(field)
         return Mistake(message, line=line, column=column, field=dotted(field))
 
-    def refused(self, mistakes: Iterable[Mistake], hint: str) -> InvalidSpec:
+    def invalid_spec(self, mistakes: Iterable[Mistake], hint: str) -> InvalidSpec:
         return InvalidSpec(self.file, _in_file_order(mistakes), hint=hint)
 
 
 def load_spec(path: Path) -> LoadedSpec:
-    """Read, parse and check. Raises NotFound, Environment, or InvalidSpec with all mistakes, in file order."""
+    """Read, parse and validate. Raises NotFound, Environment, or InvalidSpec with all mistakes in file order."""
     file = shown_path(path)
     text = read_text(path)
     tree = parse(text, file)
@@ -44,7 +44,7 @@ def load_spec(path: Path) -> LoadedSpec:
 
 
 def parse_spec(text: str, file: str) -> RunSpec:
-    """The spec that `text` describes; `file` is its name in messages."""
+    """The spec in `text`; `file` is its name in messages."""
     return _spec(parse(text, file), file)
 
 
@@ -55,7 +55,7 @@ def _spec(tree: Tree, file: str) -> RunSpec:
     try:
         spec = variant.model_validate(tree.value)
     except ValidationError as error:
-        mistakes += [mistake_from_error(found, tree, variant) for found in error.errors(include_url=False)]
+        mistakes += [mistake_from_error(details, tree, variant) for details in error.errors(include_url=False)]
     if spec is None or mistakes:
         raise InvalidSpec(file, _in_file_order(mistakes))
     return spec

@@ -1,4 +1,4 @@
-"""What is wrong with a spec, told by the spec's own fields: their descriptions, their choices, their names."""
+"""Turn validation errors into mistakes that use the descriptions, choices and names of the spec's fields."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -14,8 +14,8 @@ from opslab.model.spec.run_spec import VARIANTS, RunSpec
 from opslab.specs.yaml_tree import KeyPath, Tree, dotted
 
 _DECIMAL = re.compile(r"^Decimal\('(.*)'\)$")
-"""How pydantic tells a bound that is one."""
-_WANTED = {
+"""Pydantic's text of a Decimal bound."""
+_EXPECTED = {
     "string_type": "text",
     "bool_type": "true or false",
     "int_type": "a whole number",
@@ -28,7 +28,7 @@ _WANTED = {
 
 
 def variant_of(values: Mapping[str, Any]) -> type[RunSpec]:
-    """The variant to check `values` by: that of `mode`; if that is none, what it may have been meant to be."""
+    """The variant to validate `values` with: that of `mode`; if invalid, of the nearest mode or of a mode's block."""
     mode = values.get("mode")
     close = nearest(mode, VARIANTS, 1) if isinstance(mode, str) else []
     blocks = [name for name in VARIANTS if name in values]
@@ -38,20 +38,20 @@ def variant_of(values: Mapping[str, Any]) -> type[RunSpec]:
     return VARIANTS["backtest"]
 
 
-def mistake_from_error(found: Any, tree: Tree, variant: type[RunSpec]) -> Mistake:
-    """found: one of pydantic's errors."""
-    place = _place_of(found["loc"], variant)
-    line, column = tree.place(place.path)
-    return Mistake(_message(found, place), line=line, column=column, field=dotted(place.path))
+def mistake_from_error(details: Any, tree: Tree, variant: type[RunSpec]) -> Mistake:
+    """details: one of pydantic's errors."""
+    field = _field_of(details["loc"], variant)
+    line, column = tree.location(field.path)
+    return Mistake(_message(details, field), line=line, column=column, field=dotted(field.path))
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
-    """A field that is there or should be."""
+class _Field:
+    """A field of the document, present or missing."""
 
     path: KeyPath
     model: type[BaseModel] | None
-    """Whose field it is; None inside of a list or of a field's own values."""
+    """The model of the field; None inside a list or inside free-form values."""
 
     @property
     def known(self) -> list[str]:
@@ -64,51 +64,51 @@ class _Place:
 
     @property
     def options(self) -> tuple[Any, ...]:
-        """What a field that is a choice can be."""
+        """The allowed values, if the field is a choice."""
         if self.path == ("mode",):
             return tuple(VARIANTS)
         field = self.model.model_fields.get(str(self.path[-1])) if self.model else None
         return get_args(field.annotation) if field and get_origin(field.annotation) is Literal else ()
 
 
-def _place_of(located: KeyPath, variant: type[RunSpec]) -> _Place:
-    steps = list(_steps(located, variant))
+def _field_of(location: KeyPath, variant: type[RunSpec]) -> _Field:
+    steps = list(_steps(location, variant))
     model = steps[-2][1] if len(steps) > 1 else variant
-    return _Place(tuple(part for part, _ in steps), model)
+    return _Field(tuple(part for part, _ in steps), model)
 
 
-def _message(found: Any, place: _Place) -> str:
-    kind, context, given = found["type"], found.get("ctx", {}), found["input"]
+def _message(details: Any, field: _Field) -> str:
+    kind, context, given = details["type"], details.get("ctx", {}), details["input"]
     if kind == "missing":
-        options = " or ".join(str(option) for option in place.options)
-        return f"is missing: {place.description}{f'; must be {options}' if options else ''}"
+        options = " or ".join(str(option) for option in field.options)
+        return f"is missing: {field.description}{f'; must be {options}' if options else ''}"
     if kind == "extra_forbidden":
-        return _unknown_field(place)
+        return _unknown_field(field)
     if kind == "literal_error":
-        return _not_one_of(place, given)
+        return _not_one_of(field, given)
     if kind == "kind_of_strategy":
-        return _kind_of_strategy(found["msg"], given)
+        return _kind_of_strategy(details["msg"], given)
     if kind == "value_error" and isinstance(given, dict):
         return str(context["error"])
     if kind == "value_error":
-        return f"{context['error']}{_got(place.path, given)}"
+        return f"{context['error']}{_got(field.path, given)}"
     bounds = {"greater_than": "more than", "greater_than_equal": "at least", "less_than": "less than"}
     bounds["less_than_equal"] = "at most"
     if kind in bounds:
         limit = _DECIMAL.sub(r"\1", str(next(iter(context.values()))))
-        return f"must be {bounds[kind]} {limit}{_got(place.path, given)}"
-    if kind in _WANTED:
-        return f"must be {_WANTED[kind]}{_got(place.path, given)}: {place.description}"
-    return f"{found['msg']}{_got(place.path, given)}"
+        return f"must be {bounds[kind]} {limit}{_got(field.path, given)}"
+    if kind in _EXPECTED:
+        return f"must be {_EXPECTED[kind]}{_got(field.path, given)}: {field.description}"
+    return f"{details['msg']}{_got(field.path, given)}"
 
 
-def _unknown_field(place: _Place) -> str:
-    name = str(place.path[-1])
-    if len(place.path) == 1 and name in VARIANTS:
+def _unknown_field(field: _Field) -> str:
+    name = str(field.path[-1])
+    if len(field.path) == 1 and name in VARIANTS:
         return f"is for mode {name}: remove it, or change mode"
-    close = nearest(name, place.known, 1)
+    close = nearest(name, field.known, 1)
     guess = f" (did you mean '{close[0]}'?)" if close else ""
-    return f"unknown field{guess}; known here: {', '.join(place.known)}"
+    return f"unknown field{guess}; known here: {', '.join(field.known)}"
 
 
 def _kind_of_strategy(message: str, given: dict[str, Any]) -> str:
@@ -120,15 +120,15 @@ def _kind_of_strategy(message: str, given: dict[str, Any]) -> str:
     return f"{message}; got neither{guess}"
 
 
-def _not_one_of(place: _Place, given: Any) -> str:
-    known = [str(option) for option in place.options]
+def _not_one_of(field: _Field, given: Any) -> str:
+    known = [str(option) for option in field.options]
     close = nearest(given, known, 1) if isinstance(given, str) else []
     guess = f"; did you mean '{close[0]}'?" if close else ""
-    return f"must be {' or '.join(known)}{_got(place.path, given)}{guess}"
+    return f"must be {' or '.join(known)}{_got(field.path, given)}{guess}"
 
 
 def _got(path: KeyPath, given: Any) -> str:
-    """What was found instead, unless it may be a secret."""
+    """The given value, unless it may be a secret."""
     if given is None:
         return ", got nothing"
     if isinstance(given, dict):
@@ -141,10 +141,10 @@ def _got(path: KeyPath, given: Any) -> str:
     return f", got {ascii(text[:40]) if isinstance(given, str) else text[:40]}{'...' if len(text) > 40 else ''}"
 
 
-def _steps(located: KeyPath, variant: type[RunSpec]) -> Iterator[tuple[str | int, type[BaseModel] | None]]:
-    """Every key of a place, with the model below it; names of a union's variants are no keys and left out."""
+def _steps(location: KeyPath, variant: type[RunSpec]) -> Iterator[tuple[str | int, type[BaseModel] | None]]:
+    """Every key of a location with the model below it; names of a union's variants are not keys and are left out."""
     model: type[BaseModel] | None = variant
-    parts = iter(located)
+    parts = iter(location)
     for part in parts:
         inner = model.model_fields.get(str(part)) if model else None
         kind: Any = inner.annotation if inner else None
@@ -156,6 +156,6 @@ def _steps(located: KeyPath, variant: type[RunSpec]) -> Iterator[tuple[str | int
 
 
 def _variants(kind: Any) -> dict[str, Any]:
-    """The models of a tagged union, by tag; none when `kind` is not one."""
+    """Tag to model of a tagged union; empty for any other type."""
     members = [get_args(member) for member in get_args(kind)]
-    return {mark.tag: found[0] for found in members for mark in found[1:] if isinstance(mark, Tag)}
+    return {mark.tag: member[0] for member in members for mark in member[1:] if isinstance(mark, Tag)}

@@ -1,4 +1,4 @@
-"""The JSON Schema of a run spec, for editors."""
+"""JSON Schema of a run spec, for editors."""
 
 from typing import Annotated, Any
 
@@ -10,7 +10,7 @@ _BOUNDS = {"ge": "minimum", "le": "maximum", "gt": "exclusiveMinimum", "lt": "ex
 
 
 def spec_schema() -> dict[str, Any]:
-    """JSON Schema (draft 2020-12) of the YAML document: one of the variants, told apart by `mode`."""
+    """JSON Schema (draft 2020-12) of the YAML document: one variant for each `mode`."""
     spec: TypeAdapter[RunSpec] = TypeAdapter(Annotated[RunSpec, Field(discriminator="mode")])
     schema: dict[str, Any] = _with_bounds(spec.json_schema(mode="validation"))
     mode = {"enum": list(VARIANTS), "description": "what kind of run"}
@@ -18,14 +18,14 @@ def spec_schema() -> dict[str, Any]:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "RunSpec v1",
         "type": "object",
-        "properties": {"mode": mode},  # said by the variants too; an editor marks it in its own place by this
+        "properties": {"mode": mode},  # the variants have it too; this lets an editor mark the field itself
         "required": ["mode"],
         **schema,
     }
 
 
 def _with_bounds(value: Any) -> Any:
-    """Bounds of exact numbers under the names that JSON Schema knows."""
+    """Rename the bounds of exact numbers to JSON Schema's names."""
     if isinstance(value, list):
         return [_with_bounds(item) for item in value]
     if not isinstance(value, dict):

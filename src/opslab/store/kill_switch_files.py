@@ -176,7 +176,7 @@ class SwitchFolder:
         finally:
             os.close(descriptor)
 
-    def make_ready(self) -> None:
+    def create_spare_files(self) -> None:
         """Lay the lock and the spare, while there is room."""
         for name in (_LOCK, _SPARE):
             os.close(self._open(name, os.O_WRONLY | os.O_CREAT))

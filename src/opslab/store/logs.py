@@ -47,7 +47,7 @@ class BoundedLog:
         del self._end[:too_many]
 
 
-def scrub_log(path: Path, clean: Callable[[str], str]) -> None:
+def redact_log(path: Path, clean: Callable[[str], str]) -> None:
     """Rewrite a log cleaned; remove it when it is empty. Nothing is done when there is none."""
     if not path.is_file():
         return

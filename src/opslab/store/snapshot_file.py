@@ -8,7 +8,7 @@ from opslab.errors import Environment, NotFound, Usage
 from opslab.model.primitives.ids import shown
 
 
-def read_snapshot_file(path: Path, most_bytes: int) -> bytes:
+def read_snapshot_file(path: Path, max_bytes: int) -> bytes:
     """At most one byte more than `most_bytes`. Never waits for a FIFO or a device.
 
     Raises NotFound, Environment, or Usage for what is no file.
@@ -18,7 +18,7 @@ def read_snapshot_file(path: Path, most_bytes: int) -> bytes:
         with open(path, "rb", opener=lambda file, flags: os.open(file, flags | os.O_NONBLOCK)) as stream:
             if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
                 raise Usage(f"{name} is not a regular file", hint="give the path of a JSON file")
-            return stream.read(most_bytes + 1)
+            return stream.read(max_bytes + 1)
     except (FileNotFoundError, NotADirectoryError):
         raise NotFound(f"snapshot file {name} not found", hint="check the path; tc reconcile schema") from None
     except IsADirectoryError:

@@ -100,8 +100,8 @@ class Exchange:
         """Number of transactions in the ledger."""
         return self._ledger.transactions
 
-    def use_last_room(self) -> None:
-        self._ledger.use_last_room()
+    def use_reserve(self) -> None:
+        self._ledger.use_reserve()
 
     # Requests of clients.
 

@@ -100,7 +100,7 @@ class Venue:
             table, self._pipeline, self._streams, self._user_stream, instrument.symbol, log_event, hooks, self.counters
         )
         self._start_position = position
-        self._bar_pacing = BarPacing(position.minute, self._replay_followed(), plan.word_seconds, log_event)
+        self._bar_pacing = BarPacing(position.minute, self._replay_followed(), plan.bar_done_timeout_seconds, log_event)
         self.exchange.on_bar_closed = self._bar_pacing.bar_closed
         self._flattener = Flattener(self.exchange, log_event)
         self._stop = asyncio.Event()

@@ -1,4 +1,4 @@
-"""Readiness: a judgement over names and whether they are set. Values are met by one function, and stay in it."""
+"""Readiness: names of variables, and whether they are set. Values stay inside one function."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -33,12 +33,12 @@ def block(
     return ConnectivityReadiness(enabled=True, target=target, credential_placeholders=names)
 
 
-def unasked(_names: Iterable[str]) -> Mapping[str, bool | None]:
-    raise AssertionError("nobody had to look")
+def must_not_read(_names: Iterable[str]) -> Mapping[str, bool | None]:
+    raise AssertionError("the environment was read")
 
 
 @pytest.mark.parametrize(
-    ("seen", "state"),
+    ("is_set", "state"),
     [
         ({"A": True, "B": True, "C": True}, "configured"),
         ({"A": True, "B": True, "C": False}, "configured"),
@@ -48,31 +48,29 @@ def unasked(_names: Iterable[str]) -> Mapping[str, bool | None]:
         ({"A": None, "B": True, "C": True}, "unknown"),
     ],
 )
-def test_required_names_decide_and_what_is_missing_outweighs_what_is_unclear(
-    seen: dict[str, bool | None], state: str
-) -> None:
-    result = evaluate(block(), lambda _names: seen, AT)
+def test_required_names_decide_and_missing_outweighs_unreadable(is_set: dict[str, bool | None], state: str) -> None:
+    result = evaluate(block(), lambda _names: is_set, AT)
     words = {True: "set", False: "missing", None: "unreadable"}
     assert result.state == state
-    assert {**result.required_env, **result.optional_env} == {name: words[is_set] for name, is_set in seen.items()}
+    assert {**result.required_env, **result.optional_env} == {name: words[value] for name, value in is_set.items()}
 
 
-def test_all_names_are_looked_at_once() -> None:
-    asked: list[list[str]] = []
+def test_all_names_are_read_once() -> None:
+    requests: list[list[str]] = []
 
-    def look(names: Iterable[str]) -> Mapping[str, bool | None]:
-        asked.append(list(names))
-        return dict.fromkeys(asked[-1], True)
+    def read_presence(names: Iterable[str]) -> Mapping[str, bool | None]:
+        requests.append(list(names))
+        return dict.fromkeys(requests[-1], True)
 
-    evaluate(block(), look, AT)
-    assert asked == [["A", "B", "C"]]
+    evaluate(block(), read_presence, AT)
+    assert requests == [["A", "B", "C"]]
 
 
-def test_nobody_looks_when_it_is_disabled_or_asks_for_nothing() -> None:
-    off = ConnectivityReadiness(credential_placeholders=block().credential_placeholders)
-    assert evaluate(off, unasked, AT).state == "disabled"
-    assert evaluate(ConnectivityReadiness(), unasked, AT).state == "disabled"
-    assert set(evaluate(off, unasked, AT).required_env.values()) == {"unchecked"}
+def test_the_environment_is_not_read_for_a_disabled_or_empty_block() -> None:
+    disabled = ConnectivityReadiness(credential_placeholders=block().credential_placeholders)
+    assert evaluate(disabled, must_not_read, AT).state == "disabled"
+    assert evaluate(ConnectivityReadiness(), must_not_read, AT).state == "disabled"
+    assert set(evaluate(disabled, must_not_read, AT).required_env.values()) == {"unchecked"}
 
 
 @pytest.mark.parametrize(
@@ -83,15 +81,15 @@ def test_nobody_looks_when_it_is_disabled_or_asks_for_nothing() -> None:
         (ConnectivityReadiness(enabled=True), ("no_target", "no_required_env")),
     ],
 )
-def test_an_enabled_block_that_asks_for_nothing_is_a_valid_spec_and_an_invalid_config(
+def test_an_enabled_block_with_nothing_to_check_is_a_valid_spec_and_an_invalid_config(
     wrong: ConnectivityReadiness, problems: tuple[str, ...]
 ) -> None:
-    result = evaluate(wrong, unasked, AT)
+    result = evaluate(wrong, must_not_read, AT)
     assert (result.state, result.problems) == ("invalid_config", problems)
 
 
 @pytest.mark.parametrize("value", ["", " ", "\t\n", "\u00a0", "\u2003\u3000", "\u200b", "\ufeff", "\x01", "\u2028"])
-def test_a_value_with_nothing_to_be_seen_is_missing(value: str) -> None:
+def test_a_value_without_visible_characters_is_missing(value: str) -> None:
     assert presence(["A"], {"A": value}) == {"A": False}
 
 
@@ -103,7 +101,7 @@ def test_a_value_is_set_or_not_text(value: str, is_set: bool | None) -> None:
 
 
 @given(st.text(min_size=1))
-def test_of_a_value_nothing_comes_out_but_whether_it_is_there(value: str) -> None:
+def test_only_the_presence_of_a_value_is_returned(value: str) -> None:
     assert presence(["A"], {"A": value})["A"] in (True, False, None)
 
 
@@ -119,7 +117,7 @@ SPEC_DIGESTS = {
     "minimal": "sha256:b6adf573419806fc5d66b08e514e356f5d2fec2270442592bd7113b32dc8a1c8",
     "own-strategy": "sha256:7e645df61612cc06723670253861c32c409a4c09d2440c150db29cd051f7bf06",
 }
-"""From before there was such a block."""
+"""Digests from before the block existed."""
 
 
 @pytest.mark.parametrize("name", SPEC_DIGESTS)
@@ -127,7 +125,7 @@ def test_digests_from_before_the_block_still_hold(name: str) -> None:
     assert load_spec(SPECS / "good" / f"{name}.yaml").spec.digest() == SPEC_DIGESTS[name]
 
 
-def test_the_block_is_no_part_of_the_digest() -> None:
+def test_the_block_is_not_part_of_the_digest() -> None:
     with_block = load_spec(SPECS / "good" / "readiness.yaml").spec
     assert with_block.connectivity_readiness.enabled
     assert with_block.digest() == parse_spec(MINIMAL, "s").digest()
@@ -140,7 +138,7 @@ KEYS = [
     "ABCDEFGHIJKLMNOPQRSTUVWXYZ",
     "A9F3C2E1B7D8A9F3C2E1B7D8",
 ]
-PLACES = [
+LOCATIONS = [
     "target: '{}/'",
     "notes: ['{}']",
     "credential_placeholders: {{required_env: '{}'}}",
@@ -154,15 +152,15 @@ PLACES = [
 ]
 
 
-@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("template", LOCATIONS)
 @pytest.mark.parametrize("key", KEYS)
-def test_a_key_in_the_place_of_a_name_is_refused_and_not_repeated(place: str, key: str) -> None:
-    refused(place.format(key), key)
+def test_a_key_instead_of_a_name_is_refused_and_not_repeated(template: str, key: str) -> None:
+    assert_refused_without_the_key(template.format(key), key)
 
 
 @pytest.mark.parametrize("key", KEYS[1:])
 @pytest.mark.parametrize(
-    "place",
+    "template",
     [
         "{}: 1",
         "credential_placeholders: {{'{}': A}}",
@@ -173,11 +171,11 @@ def test_a_key_in_the_place_of_a_name_is_refused_and_not_repeated(place: str, ke
         "credential_placeholders: {}",
     ],
 )
-def test_what_looks_like_a_key_is_not_repeated_wherever_it_stands(place: str, key: str) -> None:
-    refused(place.format(key), key)
+def test_text_that_looks_like_a_key_is_never_repeated(template: str, key: str) -> None:
+    assert_refused_without_the_key(template.format(key), key)
 
 
-def refused(line: str, key: str) -> None:
+def assert_refused_without_the_key(line: str, key: str) -> None:
     with pytest.raises(InvalidSpec) as caught:
         parse_spec(f"{MINIMAL}connectivity_readiness:\n  {line}\n", "s")
     error = caught.value
@@ -198,5 +196,5 @@ def refused(line: str, key: str) -> None:
         "risk-desk.eu-1",
     ],
 )
-def test_names_that_people_give_are_no_keys(name: str) -> None:
+def test_usual_names_are_not_taken_for_keys(name: str) -> None:
     assert not is_key_like(name)

@@ -1,4 +1,4 @@
-"""Specs: every mistake at once, each with its line; strict where YAML is not."""
+"""Load specs: every mistake at once, each with its line; stricter than YAML."""
 
 import re
 from pathlib import Path
@@ -18,7 +18,7 @@ SPECS = Path(__file__).parents[2] / "specs"
 EXAMPLES = Path(__file__).parents[3] / "examples"
 GOOD = sorted([*SPECS.glob("good/*.yaml"), *EXAMPLES.rglob("*.yaml")])
 BAD = sorted(SPECS.glob("bad/*.yaml"))
-EXPECT = re.compile(r"^# expect: (?P<line>\d+|-) (?P<field>\S+) (?P<says>.+)$", re.MULTILINE)
+EXPECT = re.compile(r"^# expect: (?P<line>\d+|-) (?P<field>\S+) (?P<message>.+)$", re.MULTILINE)
 
 MINIMAL = """\
 spec_version: v1
@@ -40,15 +40,15 @@ def test_good_specs_load_and_satisfy_the_schema(path: Path) -> None:
 
 @pytest.mark.parametrize("path", BAD, ids=lambda path: path.stem)
 def test_bad_specs_name_every_mistake(path: Path) -> None:
-    """A bad spec says itself what must be found: `# expect: LINE FIELD WORDS`, one line a mistake, no more no less."""
+    """A bad spec names its mistakes itself, one in each line: `# expect: LINE FIELD MESSAGE`."""
     expected = [match.groupdict() for match in EXPECT.finditer(path.read_text())]
     assert expected, "a bad spec needs at least one '# expect:' line"
     with pytest.raises(InvalidSpec) as caught:
         load_spec(path)
-    found = [(str(mistake.line or "-"), mistake.field or "-", mistake.message) for mistake in caught.value.mistakes]
-    assert [(line, field) for line, field, _ in found] == [(want["line"], want["field"]) for want in expected]
-    for want, (_, _, message) in zip(expected, found, strict=True):
-        assert want["says"] in message
+    mistakes = [(str(mistake.line or "-"), mistake.field or "-", mistake.message) for mistake in caught.value.mistakes]
+    assert [(line, field) for line, field, _ in mistakes] == [(each["line"], each["field"]) for each in expected]
+    for expectation, (_, _, message) in zip(expected, mistakes, strict=True):
+        assert expectation["message"] in message
 
 
 BEYOND_SCHEMA = {
@@ -73,10 +73,10 @@ def test_an_editor_with_the_schema_marks_bad_specs_too(path: Path) -> None:
         jsonschema.validate(yaml.safe_load(path.read_text()), spec_schema())
 
 
-def test_a_mode_that_is_none_is_marked_where_it_stands() -> None:
+def test_an_invalid_mode_is_marked_at_its_field() -> None:
     schema = jsonschema.Draft202012Validator(spec_schema())
-    found = schema.iter_errors(yaml.safe_load(MINIMAL.replace("backtest", "live")))
-    assert ["mode"] in [list(error.path) for error in found]
+    errors = schema.iter_errors(yaml.safe_load(MINIMAL.replace("backtest", "live")))
+    assert ["mode"] in [list(error.path) for error in errors]
 
 
 NOT_TEXT = {
@@ -94,7 +94,7 @@ NOT_TEXT = {
 
 
 @pytest.mark.parametrize("name", NOT_TEXT)
-def test_what_is_hardly_yaml_is_one_clear_mistake(tmp_path: Path, name: str) -> None:
+def test_a_file_that_is_not_yaml_is_one_clear_mistake(tmp_path: Path, name: str) -> None:
     path = tmp_path / "spec.yaml"
     path.write_bytes(NOT_TEXT[name])
     with pytest.raises(InvalidSpec) as caught:
@@ -122,14 +122,14 @@ def test_a_byte_order_mark_and_windows_lines_are_fine() -> None:
     assert parse_spec(MINIMAL.replace("\n", "\r\n"), "s").data.dataset == "btcusdt-sample"
 
 
-def test_names_are_not_part_of_the_digest_and_defaults_are() -> None:
+def test_names_are_not_part_of_the_digest_but_defaults_are() -> None:
     plain = parse_spec(MINIMAL, "s")
     assert parse_spec(MINIMAL + "run_id: another\n", "s").digest() == plain.digest()
     assert parse_spec(MINIMAL + "risk: {profile: standard}\n", "s").digest() == plain.digest()
     assert parse_spec(MINIMAL + "risk: {profile: tiny}\n", "s").digest() != plain.digest()
 
 
-def test_two_specs_of_one_run_ask_the_same_of_a_dataset_of_the_same_name() -> None:
+def test_specs_of_one_run_are_equal_except_for_its_name() -> None:
     plain = parse_spec(MINIMAL, "s").compared()
     assert parse_spec(MINIMAL + "run_id: another\nrisk: {profile: standard}\n", "s").compared() == plain
     assert parse_spec(MINIMAL + "risk: {profile: tiny}\n", "s").compared() != plain
@@ -169,8 +169,8 @@ OTHER_THAN_THE_DEFAULT = {
 }
 
 
-def test_all_of_the_paper_block_is_asked_for() -> None:
-    """A live run has no result to repeat; what was asked of it is known by its digest all the same."""
+def test_every_field_of_the_paper_block_is_part_of_the_digest() -> None:
+    """A paper run has no result digest; the digest of its spec still identifies the request."""
     assert set(OTHER_THAN_THE_DEFAULT) == set(PaperLimits.model_fields)
     plain = paper("speed: 1, max_bars: null, hang_after_seconds: 10.0").digest()
     assert plain == parse_spec(PAPER, "s").digest() != parse_spec(MINIMAL, "s").digest()
@@ -191,38 +191,41 @@ def test_all_of_the_paper_block_is_asked_for() -> None:
         ("speed: max, silent_after_seconds: {quotes: 0.5}", 10, 0.5, 10),
     ],
 )
-def test_a_feed_is_silent_after_what_is_asked_or_what_its_pace_says(
+def test_silence_of_a_feed_starts_after_the_given_time_or_by_its_pace(
     block: str, bars: float, quotes: float, trades: float
 ) -> None:
     assert paper(block).paper.silent_after() == {"bars": bars, "quotes": quotes, "trades": trades}
 
 
 @given(st.integers(1, 1_000_000), st.integers(4, 60_000))
-def test_what_is_filled_in_could_have_been_asked_for(speed: int, ticks: int) -> None:
+def test_default_silence_times_are_valid_input(speed: int, ticks: int) -> None:
     pace = f"speed: {speed}, ticks_per_minute: {ticks}"
     filled = paper(pace).paper.silent_after()
-    asked = ", ".join(f"{feed}: {seconds:.12f}" for feed, seconds in filled.items())
-    again = paper(f"{pace}, silent_after_seconds: {{{asked}}}").paper.silent_after()
+    given_times = ", ".join(f"{feed}: {seconds:.12f}" for feed, seconds in filled.items())
+    again = paper(f"{pace}, silent_after_seconds: {{{given_times}}}").paper.silent_after()
     assert again == pytest.approx(filled)
 
 
 @pytest.mark.parametrize("mode", ["", "mode: [paper]\n", "mode: 7\n", "mode: {}\n", "mode: Paper\n"])
-def test_a_wrong_mode_is_one_mistake_and_hides_none(mode: str) -> None:
+def test_a_wrong_mode_is_one_mistake_and_hides_no_other(mode: str) -> None:
     text = PAPER.replace("mode: paper\n", mode) + "paper: {speed: fast}\nrisk: {profile: none}\n"
     with pytest.raises(InvalidSpec) as caught:
         parse_spec(text, "s")
-    found = {mistake.field: mistake.message for mistake in caught.value.mistakes}
-    assert set(found) == {"mode", "paper.speed", "risk.profile"}
-    assert "must be backtest or paper" in found["mode"]
+    messages = {mistake.field: mistake.message for mistake in caught.value.mistakes}
+    assert set(messages) == {"mode", "paper.speed", "risk.profile"}
+    assert "must be backtest or paper" in messages["mode"]
 
 
-def test_values_of_a_config_are_taken_as_written() -> None:
-    def own(values: str) -> str:
+def test_values_of_a_config_are_kept_as_written() -> None:
+    def digest_with(values: str) -> str:
         text = MINIMAL.replace("{name: ops_smoke_demo}", f"{{path: a:B, config_path: a:C, config: {{{values}}}}}")
         return parse_spec(text, "s").digest()
 
-    assert own("a: 1, b: 2") == own("b: 2, a: 1")
-    assert len({own(f"a: {value}") for value in ("0.1", "0.10", '"0.1"', "1", "1.0", "true", '"true"', "null")}) == 8
+    assert digest_with("a: 1, b: 2") == digest_with("b: 2, a: 1")
+    assert (
+        len({digest_with(f"a: {value}") for value in ("0.1", "0.10", '"0.1"', "1", "1.0", "true", '"true"', "null")})
+        == 8
+    )
 
 
 def test_a_value_that_looks_like_a_secret_is_never_repeated() -> None:
@@ -235,7 +238,7 @@ def test_a_value_that_looks_like_a_secret_is_never_repeated() -> None:
 
 @settings(max_examples=300, deadline=None)
 @given(st.text(max_size=300))
-def test_no_text_makes_the_loader_do_anything_but_refuse(text: str) -> None:
+def test_any_text_is_loaded_or_refused(text: str) -> None:
     try:
         parse_spec(text, "s")
     except LabError as error:
@@ -248,8 +251,8 @@ def test_no_text_makes_the_loader_do_anything_but_refuse(text: str) -> None:
     st.sampled_from(MINIMAL.split()),
     st.sampled_from(["", "~", "yes", "[", "{a: b}", "1e999", "0x10", ".nan", "''", "-"]),
 )
-def test_a_spec_with_one_word_replaced_is_valid_or_refused_with_a_line(word: str, instead: str) -> None:
+def test_a_spec_with_one_word_replaced_is_valid_or_refused_with_a_line(word: str, replacement: str) -> None:
     try:
-        parse_spec(MINIMAL.replace(word, instead, 1), "s")
+        parse_spec(MINIMAL.replace(word, replacement, 1), "s")
     except InvalidSpec as error:
         assert all(mistake.message for mistake in error.mistakes)

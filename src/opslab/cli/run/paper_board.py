@@ -62,7 +62,7 @@ def _board(run_id: str, live: "LiveStatus", paper: "PaperStatus") -> Any:
 
 
 def _rows(run_id: str, live: "LiveStatus", paper: "PaperStatus") -> list[tuple[str, str]]:
-    engine = f" (engine {paper.engine})" if paper.engine > 1 else ""
+    engine = f" (engine {paper.engine_number})" if paper.engine_number > 1 else ""
     beat = "" if paper.heartbeat_age_seconds is None else f", last beat {paper.heartbeat_age_seconds:.1f} s ago"
     return [
         ("run", f"{run_id}: {paper.phase}{engine}{beat}"),

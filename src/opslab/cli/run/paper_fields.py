@@ -69,7 +69,7 @@ def live_fields(now: "PaperStatus | None") -> list[tuple[str, str | None]]:
     lost = [name for name, state in now.sockets.items() if state != "connected"]
     held = f"{now.position_side} {now.position}, {now.open_orders:,} open orders" if now.position_side else None
     return [
-        ("phase", f"{now.phase}{f', engine {now.engine}' if now.engine > 1 else ''}"),
+        ("phase", f"{now.phase}{f', engine {now.engine_number}' if now.engine_number > 1 else ''}"),
         ("last beat", f"{now.heartbeat_age_seconds:.1f} s ago" if now.heartbeat_age_seconds is not None else "none yet"),
         *((f"feed {name}", _feed_now(feed)) for name, feed in now.feeds.items()),
         ("disconnected", ", ".join(lost) or None),

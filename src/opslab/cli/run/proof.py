@@ -21,7 +21,7 @@ def verify(run_id: MaybeRunId = None, every: All = False, home: Home = None, as_
     lab = open_lab(home)
     runs = lab.chosen(_one_or_all("verify", run_id, every))
     with ProgressBar("verify", "bytes", lab.size_to_verify(runs)) as progress:
-        found = [lab.verify(name, progress.add) for name in runs]
+        found = lab.verify_all(runs, progress.add) if every else [lab.verify(runs[0], progress.add)]
     counts = {verdict: sum(one.verdict == verdict for one in found) for verdict in EXIT_CODES}
     documents: list[dict[str, Any]] = [{**one.model_dump(mode="json"), "hint": hint(one)} for one in found]
     if as_json:

@@ -28,30 +28,31 @@ app.add_typer(venue_fault.app, name="fault")
 STARTS = ("kline", "any", "now")
 MAX_SPEED = 1_000_000
 
+Speed = Annotated[
+    str, typer.Option("--speed", metavar="N|max", help="Market minutes per minute; max: as fast as the clients read.")
+]
+NewName = Annotated[
+    str | None,
+    typer.Option("--name", metavar="NAME", help="Account name; an existing account is resumed [default: generated]"),
+]
+StartOption = Annotated[
+    str,
+    typer.Option(
+        "--start",
+        metavar="|".join(STARTS),
+        help="Replay start: first candle subscription, first subscription to any stream, or at once.",
+    ),
+]
+
 
 @app.command()
 def serve(
     dataset: Dataset,
-    speed: Annotated[
-        str,
-        typer.Option("--speed", metavar="N|max", help="Market minutes per minute; max: as fast as the clients read."),
-    ] = "1",
-    name: Annotated[
-        str | None,
-        typer.Option(
-            "--name", metavar="NAME", help="Account name; an existing account is resumed [default: generated]"
-        ),
-    ] = None,
+    speed: Speed = "1",
+    name: NewName = None,
     port: Annotated[int, typer.Option("--port", metavar="N", min=0, max=65535, help="Port; 0: any free port.")] = 0,
     host: Annotated[str, typer.Option("--host", metavar="ADDRESS", help="Loopback address.")] = "127.0.0.1",
-    start: Annotated[
-        str,
-        typer.Option(
-            "--start",
-            metavar="|".join(STARTS),
-            help="Replay start: first candle subscription, first subscription to any stream, or at once.",
-        ),
-    ] = "kline",
+    start: StartOption = "kline",
     max_bars: Annotated[
         int | None,
         typer.Option("--max-bars", metavar="N", min=1, help="Number of candles after which the market stops."),

@@ -127,7 +127,7 @@ class LivePlan(Record):
     on_stop: OnStop
     silent_after_seconds: dict[FeedName, float]
     """Without a message for so long a connected feed is silent."""
-    tells_handled: bool
+    acknowledges_bars: bool
     """Whether the venue waits for word of each bar."""
     limits: EngineLimits
     order_events: bool
@@ -144,7 +144,7 @@ class Halted(Record):
     """By the engine's process, as soon as it knew. UTC."""
 
 
-def plan_of(line: bytes) -> EnginePlan | LivePlan:
+def parse_plan(line: bytes) -> EnginePlan | LivePlan:
     """What a child was told first."""
     return _PLANS.validate_json(line)
 

@@ -128,7 +128,7 @@ def written(event: LedgerEvent) -> dict[str, Any]:
     return event.model_dump(mode="json")
 
 
-def event_of(found: Mapping[str, Any]) -> LedgerEvent:
+def parse_event(found: Mapping[str, Any]) -> LedgerEvent:
     """Read one event. Raises ValueError."""
     return _reader().validate_python(found)
 

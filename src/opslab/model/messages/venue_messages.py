@@ -99,7 +99,7 @@ class VenuePlan(Record):
     """How long an order is on its way."""
     account: VenueAccount
     limits: VenueLimits
-    word_seconds: float = 10.0
+    bar_done_timeout_seconds: float = 10.0
     """With `pace: handled`, how long after a candle was sent the next one waits for word of it."""
     on_orphan: OnOrphan = "end"
     orphan_seconds: float = ORPHAN_SECONDS

@@ -38,6 +38,9 @@ LifecycleName = Literal[
 ]
 EventName = LifecycleName | Literal["order_event", "order_gated", "paper_heartbeat"]
 
+RUN_FORMAT = 2
+"""Of a run's folder: which fields its journal, metadata and manifest have. A journal without one has format 1."""
+
 HIGH_RATE: frozenset[str] = frozenset({"order_event", "order_gated", "paper_heartbeat"})
 """Written in batches; everything else is on disk before the step it announces."""
 

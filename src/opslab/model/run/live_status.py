@@ -19,7 +19,7 @@ class PaperStatus(Record):
     """How a paper run is, as its last beat said."""
 
     phase: Phase
-    engine: int
+    engine_number: int
     """Which one of the run, from 1."""
     heartbeat_age_seconds: float | None
     feeds: dict[FeedName, FeedStatus]

@@ -20,7 +20,7 @@ class SealedFile(Record):
 class Manifest(Record):
     """`manifest.json`: every file of the run but the derived ones."""
 
-    manifest_version: Literal["v1"] = "v1"
+    manifest_version: Literal["v2"] = "v2"
     run_id: str
     number: int
     """1 of the first seal; each later one adds one."""
@@ -38,7 +38,7 @@ class Manifest(Record):
     seal: str
     """Digest of all the fields above, so that a changed manifest is noticed."""
 
-    def own_seal(self) -> str:
+    def computed_seal(self) -> str:
         """What `seal` has to be."""
         return digest(self.model_dump(mode="json", exclude={"seal"}))
 

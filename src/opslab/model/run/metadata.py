@@ -111,7 +111,7 @@ class Safety(Record):
 class RunMetadata(Record):
     """`metadata.json`: a projection of the journal, safe to delete."""
 
-    metadata_version: Literal["v1"] = "v1"
+    metadata_version: Literal["v2"] = "v2"
     run_id: str
     mode: Literal["backtest", "paper"]
     status: Status

@@ -202,5 +202,5 @@ class Monitor:
         return self._watch.answers.is_empty()
 
     def _tell_handled(self, bars: int) -> None:
-        if self._plan.tells_handled:
+        if self._plan.acknowledges_bars:
             self._watch.frames.send({"handled": bars})

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Literal
 
@@ -125,21 +125,30 @@ def run(
             give_up(_outcome(watch, early=True, seconds=time.perf_counter() - began))
 
     threading.Thread(target=leave_unconnected, name="unconnected", daemon=True).start()
-    try:
-        node.run()
-    except Exception as error:  # noqa: BLE001  (the engine raises plain RuntimeErrors, also for what on_start raised)
-        if not (_NO_GOODBYE in str(error) and monitors and monitors[0].is_over):
-            _failed(watch, "engine", str(error))
+    _run_node(node, watch, monitors)
     ended.set()
     one_alone.acquire()  # for ever, when this process is being given up
     seconds = time.perf_counter() - began
     if not watch.stop:
         _failed(watch, "engine", "the node stopped by itself before the run was over")
+    _note_replaced(strategy, watch)
+    _tell_account(plan, watch, client, hunt)
+    return _outcome(watch, early=not (monitors and monitors[0].saw_last_bar), seconds=seconds)
+
+
+def _run_node(node: LiveNode, watch: LiveStrategyRecorder, monitors: Sequence[Monitor]) -> None:
+    """Returns when the node has ended. monitors: empty until it connected."""
+    try:
+        node.run()
+    except Exception as error:  # noqa: BLE001  (the engine raises plain RuntimeErrors, also for what on_start raised)
+        if not (_NO_GOODBYE in str(error) and monitors and monitors[0].is_over):
+            _failed(watch, "engine", str(error))
+
+
+def _note_replaced(strategy: Guarded, watch: LiveStrategyRecorder) -> None:
     for name in replaced(strategy):
         message = f"the strategy put another {name} in place of its own while it ran: nobody saw what that did"
         _failed(watch, "strategy", message)
-    _tell_account(plan, watch, client, hunt)
-    return _outcome(watch, early=not (monitors and monitors[0].saw_last_bar), seconds=seconds)
 
 
 def named(plan: LivePlan) -> dict[str, str]:
@@ -197,7 +206,7 @@ def _failed(watch: LiveStrategyRecorder, kind: Literal["strategy", "engine"], me
         return
     if _UNREADY in message:
         message = f"the node could not connect within {CONNECT_SECONDS} s"
-    watch.failure = Failure(kind=kind, message=watch.clean(message))
+    watch.failure = Failure(kind=kind, message=watch.redact(message))
     watch.why = watch.why or "failure"
 
 

@@ -1,4 +1,4 @@
-"""The halt of a backtest: its engine ends at its next callback, or is killed; nothing of it is left to flatten."""
+"""The halt of a backtest: its engine ends at the next callback or is killed; there is no account to flatten."""
 
 import queue
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from opslab.runs.processes.child_process import ChildProcess
 from opslab.runs.safety.halt_controller import HaltController
 
 KILL_SECONDS = 0.5
-"""How long a handler may keep the engine from ending; then it is killed, and the run has what it had until then."""
+"""Time for the engine to end after a halt. A blocked engine is then killed; the run keeps what was received."""
 
 
 class BacktestHaltController:
@@ -31,11 +31,11 @@ class BacktestHaltController:
         return self._halt.is_on
 
     def start_halt(self, switch: Mapping[str, Any], gate_closed_at: str | None = None) -> None:
-        """gate_closed_at: by the engine's own word."""
+        """gate_closed_at: as the engine reported it."""
         self._halt.start(switch, gate_closed_at)
 
     def poll(self) -> None:
-        """From the thread that writes the journal."""
+        """Record switches seen by the watcher. Call from the thread that writes the journal."""
         self._take_switches()
 
     def summary(self, denials: Mapping[str, int]) -> HaltFacts:
@@ -43,7 +43,7 @@ class BacktestHaltController:
         return self._halt.summary(denials.get("KILL_SWITCH", 0))
 
     def _on_switch(self, switch: dict[str, Any]) -> None:
-        """From the watch's thread: the engine is asked to end at once, whatever the journal waits for."""
+        """Called from the watcher's thread: stops the engine at once, even when the journal blocks."""
         self._engine.stop_within(KILL_SECONDS)
         self._seen.put(switch)
 

@@ -1,4 +1,4 @@
-"""A backtest run from plan to end: its folder, its journal, its engine, its results."""
+"""A backtest as control drives it: work folder, engine child, results, closing event."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,40 +21,40 @@ from opslab.runs.safety.halt_controller import HaltController
 from opslab.runs.safety.start_gate import refused
 from opslab.store.files import folder_names, make_folder, remove_folder, writing
 from opslab.store.layout import Layout
-from opslab.store.logs import ENGINE_LOG, scrub_log
+from opslab.store.logs import ENGINE_LOG, redact_log
 from opslab.store.runs.owner import is_held
 from opslab.store.runs.run_folders import METRICS, RowsFile, write_record
 
 
 @dataclass(slots=True)
-class Heard:
-    """What the engine child said so far."""
+class EngineReport:
+    """What the engine child has reported so far."""
 
     bars: int = 0
     counters: ScenarioCounters | None = None
     cost: EngineCost | None = None
     denial_reasons: dict[str, int] = field(default_factory=dict)
     failure: Failure | None = None
-    to_the_end: bool = False
-    """Whether the data was run to its end."""
+    saw_all_data: bool = False
+    """Whether the engine reached the end of the data."""
 
 
 def run_backtest(plan: BacktestPlan, context: RunContext, on_bars: Callable[[int], None]) -> RunMetadata:
-    """Run it, from `init` on where there was one. Returns how it ended.
+    """Run the plan, continuing an initialized run. Returns the final metadata.
 
     on_bars: called with the number of bars so far, a few times a second.
-    Raises AlreadyExists, Environment or Unwritable when there is no run to speak of; Refused when the kill switch kept
-    a reproduction from starting.
+    Raises AlreadyExists, Environment or Unwritable when no run was created; Refused when the kill switch blocked or
+    halted a reproduction.
     """
     metadata = execute(plan, context, lambda folder, log: _run(folder, plan, log, context, on_bars))
-    if plan.reproduces and metadata.status in ("safety_blocked", "halted"):  # nothing was found out about the original
+    if plan.reproduces and metadata.status in ("safety_blocked", "halted"):  # no statement about the original
         raise refused(metadata)
     return metadata
 
 
 def _make_work_folder(layout: Layout, run_id: RunId) -> None:
-    with writing("make the engine's work folder"):
-        for name in folder_names(layout.work_root):  # what a killed run left behind
+    with writing("create the engine's work folder"):
+        for name in folder_names(layout.work_root):  # leftovers of killed runs
             if not is_held(layout.runs / name):
                 remove_folder(layout.work_root / name)
         make_folder(layout.work(run_id))
@@ -71,7 +71,7 @@ def _run(
     signals.on_signal = engine.stop
     if signals.count:
         engine.stop(signals.count)
-    heard = Heard()
+    report = EngineReport()
     halt = BacktestHaltController(HaltController(layout, plan.run_id, context.clock, context.redact, log), engine)
     stopped_by: str | None = None
     out_of_time = context.clock.monotonic_s() + plan.spec.backtest.max_seconds
@@ -82,10 +82,10 @@ def _run(
             if not stopped_by and context.clock.monotonic_s() > out_of_time:
                 stopped_by = "max_seconds"
                 engine.stop()
-            if _take(messages, log, rows, heard, halt):
+            if _on_messages(messages, log, rows, report, halt):
                 engine.wait_for_results()
-            live_writer.write(heard.bars)
-            on_bars(heard.bars)
+            live_writer.write(report.bars)
+            on_bars(report.bars)
     except BaseException:
         engine.kill()
         raise
@@ -93,22 +93,22 @@ def _run(
         signals.on_signal = lambda _count: None
         halt.close()
         engine.close()
-        if heard.counters is None:
+        if report.counters is None:
             for file in rows.values():
                 file.keep_partial()
-    death = engine.failure(context.redact)
-    scrub_log(folder / "logs" / ENGINE_LOG, context.redact)
-    _end(folder, plan, log, rows, heard, death, signals.name or stopped_by, halt)
+    process_failure = engine.failure(context.redact)
+    redact_log(folder / "logs" / ENGINE_LOG, context.redact)
+    _finish(folder, plan, log, rows, report, process_failure, signals.name or stopped_by, halt)
 
 
-def _take(
+def _on_messages(
     messages: Sequence[Mapping[str, Any]],
     log: RunJournal,
     rows: Mapping[str, RowsFile],
-    heard: Heard,
+    report: EngineReport,
     halt: BacktestHaltController,
 ) -> bool:
-    """Sort one batch of frames to where they belong; whether the run's end was among them."""
+    """Handle one batch of messages. Returns whether the end of the run was among them."""
     ended = False
     batch: list[tuple[str, Mapping[str, Any]]] = []
     for message in messages:
@@ -123,53 +123,53 @@ def _take(
         elif "halted" in message:
             halt.start_halt(**message["halted"])
         elif "ended" in message:
-            heard.bars = message["ended"]["bars"]
-            heard.to_the_end = not message["ended"]["early"]
+            report.bars = message["ended"]["bars"]
+            report.saw_all_data = not message["ended"]["early"]
             ended = True
         elif "row" in message:
             rows[message["file"]].add(message["row"])
         elif "progress" in message:
-            heard.bars = message["progress"]["bars"]
+            report.bars = message["progress"]["bars"]
         elif "failure" in message:
-            heard.failure = Failure.model_validate(message["failure"])
+            report.failure = Failure.model_validate(message["failure"])
         elif "result" in message:
-            heard.counters = ScenarioCounters.model_validate(message["result"]["counters"])
-            heard.cost = EngineCost.model_validate(message["result"]["cost"])
-            heard.denial_reasons = message["result"]["denial_reasons"]
+            report.counters = ScenarioCounters.model_validate(message["result"]["counters"])
+            report.cost = EngineCost.model_validate(message["result"]["cost"])
+            report.denial_reasons = message["result"]["denial_reasons"]
     if batch:
         log.append_many(batch)
     return ended
 
 
-def _end(
+def _finish(
     folder: Path,
     plan: BacktestPlan,
     log: RunJournal,
     rows: Mapping[str, RowsFile],
-    heard: Heard,
-    death: Failure | None,
+    report: EngineReport,
+    process_failure: Failure | None,
     stopped_by: str | None,
     halt: BacktestHaltController,
 ) -> None:
-    """Write what there is and say how it ended."""
+    """Write results and the closing event."""
     payload: dict[str, Any] = {}
-    if heard.counters and heard.cost:
+    if report.counters and report.cost:
         artifacts = _commit(rows)
         payload = {
-            "metrics": heard.counters.model_dump(),
-            "engine_cost": heard.cost.model_dump(),
-            "denial_reasons": heard.denial_reasons,
+            "metrics": report.counters.model_dump(),
+            "engine_cost": report.cost.model_dump(),
+            "denial_reasons": report.denial_reasons,
             "artifacts": artifacts,
         }
         if plan.spec.observability.metrics:
             write_record(
-                folder, METRICS, metrics_document(payload["metrics"], payload["engine_cost"], heard.denial_reasons)
+                folder, METRICS, metrics_document(payload["metrics"], payload["engine_cost"], report.denial_reasons)
             )
     every_bar = None if isinstance(plan.spec.strategy, UserStrategyRef) else plan.engine.rows
-    whole = heard.counters is not None and heard.to_the_end
-    failure = heard.failure or verdict_on(heard, death, every_bar, stopped_by)
+    whole = report.counters is not None and report.saw_all_data
+    failure = report.failure or failure_of(report, process_failure, every_bar, stopped_by)
     if halt.is_on and not whole:
-        facts = halt.summary(heard.denial_reasons).model_dump(mode="json")
+        facts = halt.summary(report.denial_reasons).model_dump(mode="json")
         log.append("run_halted", {**payload, "ended_by": "kill_switch", "halt": facts})
     elif failure:
         log.append("run_failed", {**payload, "failure": failure.model_dump()})
@@ -181,7 +181,7 @@ def _end(
 
 
 def _commit(rows: Mapping[str, RowsFile]) -> dict[str, str]:
-    """Put the result files in their places; their digests."""
+    """Commit the result files; returns their digests."""
     try:
         return {file.name: file.commit() for file in rows.values()}
     except BaseException:
@@ -190,18 +190,20 @@ def _commit(rows: Mapping[str, RowsFile]) -> dict[str, str]:
         raise
 
 
-def verdict_on(heard: Heard, death: Failure | None, every_bar: int | None, stopped_by: str | None) -> Failure | None:
-    """Why a run failed whose engine reported no failure itself; None when it did not fail.
+def failure_of(
+    report: EngineReport, process_failure: Failure | None, every_bar: int | None, stopped_by: str | None
+) -> Failure | None:
+    """The failure of a run whose engine reported none; None when it did not fail.
 
-    every_bar: how many bars the strategy must have seen; None for a user's own, which may look at none.
+    every_bar: number of bars the strategy must have seen; None for a user strategy, which may subscribe to none.
     """
     if stopped_by:
         return None
-    if death:
-        return death
-    if heard.counters is None:
+    if process_failure:
+        return process_failure
+    if report.counters is None:
         return Failure(kind="engine", message="the engine ended without a result")
-    if every_bar is not None and heard.counters.bars_seen != every_bar:
-        seen = heard.counters.bars_seen
+    if every_bar is not None and report.counters.bars_seen != every_bar:
+        seen = report.counters.bars_seen
         return Failure(kind="engine", message=f"the strategy saw {seen} bars of the dataset's {every_bar}")
     return None

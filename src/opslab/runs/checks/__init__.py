@@ -1,1 +1,1 @@
-"""Checks added to a run after it was recorded."""
+"""Checks that are recorded in a run: readiness, probe, reconciliation."""

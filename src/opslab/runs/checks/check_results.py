@@ -1,7 +1,7 @@
-"""A check's result, kept with a run: before it starts, while it runs, after it was sealed.
+"""Record a check's result in a run: before it starts, while it runs, after it was sealed.
 
-In this order, so that whoever dies on the way leaves what `tc run recover` can end: the numbered artifact, the event
-that names it, the metadata, the copy under the plain name, the reports, and a new seal where there was one.
+The order is fixed, so that `tc run recover` can finish what a dead process left: the numbered artifact, the event that
+names it, the metadata, the copy under the plain name, the reports, and a new seal if there was one.
 """
 
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ from opslab.store.layout import Layout
 from opslab.store.runs.journal import Journal
 from opslab.store.runs.owner import owned
 from opslab.store.runs.run_folders import run_folder, write_metadata
-from opslab.store.runs.seal import hold_against, read_manifest
+from opslab.store.runs.seal import compare_to_seal, read_manifest
 
 __all__ = [
     "PROBE",
@@ -40,8 +40,8 @@ __all__ = [
     "record_check_as_owner",
 ]
 
-_TURNS = 3
-"""How often a run may change hands while a check is being kept."""
+_MAX_ATTEMPTS = 3
+"""Attempts to record a check while the owner of the run changes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +57,10 @@ class RecordedCheck:
     """File in the run's folder."""
     digest: str
     seal: str | None
-    """Digest of the new seal; None of a run that is not sealed."""
+    """Digest of the new seal; None: the run is not sealed."""
 
 
-class _HasStarted(Exception):
+class _RunStarted(Exception):
     """The run was started in the meantime."""
 
 
@@ -71,99 +71,99 @@ def record_check(
     summary: Mapping[str, Any],
     document: Mapping[str, Any],
 ) -> RecordedCheck:
-    """Keep a check's result with a run.
+    """Record a check's result in a run.
 
-    summary: what the event, `metadata.json` and the report say. document: the artifact.
-    Raises NotFound, Corrupt, Environment, Unwritable; then nothing was kept.
+    summary: for the event, `metadata.json` and the report. document: the artifact.
+    Raises NotFound, Corrupt, Environment, Unwritable; then nothing was recorded.
     """
     folder = run_folder(context.layout, run_id)
-    for _ in range(_TURNS):
+    for _ in range(_MAX_ATTEMPTS):
         try:
-            if _lives(folder, context.processes):
-                return _beside_its_owner(folder, context, kind, summary, document)
-            return _in_our_hands(folder, context, kind, summary, document)
-        except (_HasStarted, HasEnded):
+            if _is_running(folder, context.processes):
+                return _record_beside_owner(folder, context, kind, summary, document)
+            return _record_owned(folder, context, kind, summary, document)
+        except (_RunStarted, HasEnded):
             continue
-    raise Environment(f"run {run_id} changes hands all the time", hint="try again")
+    raise Environment(f"the owner of run {run_id} keeps changing", hint="try again")
 
 
 def record_check_as_owner(
     folder: Path, log: RunJournal, kind: CheckKind, summary: Mapping[str, Any], document: Mapping[str, Any] | None
 ) -> RecordedCheck | None:
-    """Keep a result with the run that the caller owns and whose journal it holds: in the same order as any other.
+    """Record a result in a run that the caller owns and whose journal it has open, in the same order as any other.
 
-    document: None of a result that leaves its event alone. Raises Unwritable.
+    document: None: the result is an event without an artifact. Raises Unwritable.
     """
     if document is None:
-        log.tell(kind.event, {**summary, "artifact": None, "digest": None})
+        log.append(kind.event, {**summary, "artifact": None, "digest": None})
         return None
-    kept: list[RecordedCheck] = []
+    written: list[RecordedCheck] = []
 
-    def make() -> tuple[str, Mapping[str, Any]]:
-        kept.append(_write_artifact(folder, kind, document))
-        return kind.event, _payload(summary, kept[0])
+    def write_event() -> tuple[str, Mapping[str, Any]]:
+        written.append(_write_artifact(folder, kind, document))
+        return kind.event, _payload(summary, written[0])
 
-    log.append_alone(make)
-    write_copy(folder, kind, kept[0].artifact)
-    return kept[0]
+    log.append_exclusively(write_event)
+    write_copy(folder, kind, written[0].artifact)
+    return written[0]
 
 
-def _lives(folder: Path, processes: Processes) -> bool:
-    """Whether it is running. Raises Environment when its owner died over it."""
+def _is_running(folder: Path, processes: Processes) -> bool:
+    """Raises Environment if the run's owner died before it ended the run."""
     metadata = read_state(folder)
     if metadata.status != "running":
         return False
     if as_seen(metadata, processes).status != "running":
         raise Environment(
-            f"run {folder.name} is not settled: its owner is gone", hint=f"tc run recover {folder.name}, then again"
+            f"run {folder.name} is not settled: its owner died", hint=f"tc run recover {folder.name}, then again"
         )
     return True
 
 
-def _beside_its_owner(
+def _record_beside_owner(
     folder: Path, context: CheckContext, kind: CheckKind, summary: Mapping[str, Any], document: Mapping[str, Any]
 ) -> RecordedCheck:
-    kept: list[RecordedCheck] = []
+    written: list[RecordedCheck] = []
 
-    def make() -> tuple[str, Mapping[str, Any]]:
+    def write_event() -> tuple[str, Mapping[str, Any]]:
         recorded = _write_artifact(folder, kind, document)
         write_copy(folder, kind, recorded.artifact)
-        kept.append(recorded)
+        written.append(recorded)
         return kind.event, _payload(summary, recorded)
 
-    append_beside_owner(folder, context.clock, make)
-    return kept[0]
+    append_beside_owner(folder, context.clock, write_event)
+    return written[0]
 
 
-def _in_our_hands(
+def _record_owned(
     folder: Path, context: CheckContext, kind: CheckKind, summary: Mapping[str, Any], document: Mapping[str, Any]
 ) -> RecordedCheck:
     with owned(folder):
         if read_state(folder).status == "running":
-            raise _HasStarted
-        before = read_manifest(folder)
-        _refuse_unless_whole(folder, before)
+            raise _RunStarted
+        old_manifest = read_manifest(folder)
+        _refuse_changed_files(folder, old_manifest)
         recorded = _write_artifact(folder, kind, document)
         with Journal(folder, context.clock) as journal:
             journal.append(kind.event, _payload(summary, recorded))
         metadata = read_state(folder)
-        renew(folder, metadata)
-        if before is None:
+        rewrite_derived(folder, metadata)
+        if old_manifest is None:
             return recorded
         finish(folder, metadata, context.clock, reports=False, by="check")
         manifest = read_manifest(folder)
         return RecordedCheck(recorded.artifact, recorded.digest, manifest.seal if manifest else None)
 
 
-def _refuse_unless_whole(folder: Path, manifest: Manifest | None) -> None:
-    """A new seal must not cover what was changed under the old one."""
+def _refuse_changed_files(folder: Path, manifest: Manifest | None) -> None:
+    """A new seal must not cover a change that was made under the old one."""
     if manifest is None:
         if read_state(folder).status in FINAL:
             raise Environment(
                 f"run {folder.name} has ended and is not sealed", hint=f"tc run recover {folder.name}, then again"
             )
         return
-    findings = hold_against(folder, manifest, lambda _size: None)
+    findings = compare_to_seal(folder, manifest, lambda _size: None)
     refuse_changed(folder, findings)
     if findings:
         raise Environment(
@@ -173,7 +173,7 @@ def _refuse_unless_whole(folder: Path, manifest: Manifest | None) -> None:
 
 
 def _write_artifact(folder: Path, kind: CheckKind, document: Mapping[str, Any]) -> RecordedCheck:
-    """Under the first number that is free."""
+    """Write it under the first free number."""
     data = json_bytes(document)
     with writing(f"write the result of {kind.event}"):
         number = 1
@@ -187,8 +187,8 @@ def _payload(summary: Mapping[str, Any], recorded: RecordedCheck) -> dict[str, A
     return {**summary, "artifact": recorded.artifact, "digest": recorded.digest}
 
 
-def renew(folder: Path, metadata: RunMetadata) -> None:
-    """Write again what is derived, the reports where they are. The caller holds the run."""
+def rewrite_derived(folder: Path, metadata: RunMetadata) -> None:
+    """Write the derived files again; the reports only if they exist. The caller owns the run."""
     write_metadata(folder, metadata)
     write_latest_copies(folder, metadata)
     if (folder / "report.md").exists():

@@ -1,4 +1,4 @@
-"""Readiness and probe, made from a spec and kept with its run where there is one."""
+"""Run the readiness check or the probe of a spec, and record the result in its run if there is one."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from typing import Any
 import opslab
 from opslab.connectivity.addresses import Resolve
 from opslab.connectivity.probe import probe
-from opslab.connectivity.readiness import Look, evaluate
+from opslab.connectivity.readiness import ReadPresence, evaluate
 from opslab.model.checks.connectivity import ProbeResult, ReadinessResult
 from opslab.model.primitives.instant import iso
 from opslab.model.primitives.loopback_url import LoopbackUrl
@@ -19,7 +19,7 @@ from opslab.specs.load import load_spec
 
 @dataclass(frozen=True, slots=True)
 class CheckOutcome[Result: (ReadinessResult, ProbeResult)]:
-    """A result, and where it was kept."""
+    """A result, and the run that it was recorded in."""
 
     result: Result
     run: ResolvedRun
@@ -29,27 +29,27 @@ class CheckOutcome[Result: (ReadinessResult, ProbeResult)]:
 
 
 def check_readiness(
-    context: CheckContext, spec_file: Path, run_id: str | None, look: Look
+    context: CheckContext, spec_file: Path, run_id: str | None, read_presence: ReadPresence
 ) -> CheckOutcome[ReadinessResult]:
-    """Raises NotFound, InvalidSpec; of a run BadId, NotFound, Usage, Corrupt, Environment, Unwritable."""
+    """Raises NotFound, InvalidSpec; for a run BadId, NotFound, Usage, Corrupt, Environment, Unwritable."""
     spec = load_spec(spec_file).spec
     run = resolve_run(context.layout, spec, run_id)
     block = spec.connectivity_readiness
-    result = evaluate(block, look, iso(context.clock.now_ns()))
-    return CheckOutcome(result, run, _keep(context, run, READINESS, result), block.notes)
+    result = evaluate(block, read_presence, iso(context.clock.now_ns()))
+    return CheckOutcome(result, run, _record(context, run, READINESS, result), block.notes)
 
 
 def check_probe(
     context: CheckContext, spec_file: Path, url: LoopbackUrl, timeout_ms: int, run_id: str | None, resolve: Resolve
 ) -> CheckOutcome[ProbeResult]:
-    """Raises as `check_readiness`, before anything is sent, and Usage when `url` leads elsewhere."""
+    """Raises as `check_readiness`, and Usage if `url` is not loopback, before anything is sent."""
     spec = load_spec(spec_file).spec
     run = resolve_run(context.layout, spec, run_id)
     result = probe(url, timeout_ms, context.clock, resolve, f"tc/{opslab.__version__}")
-    return CheckOutcome(result, run, _keep(context, run, PROBE, result), spec.connectivity_readiness.notes)
+    return CheckOutcome(result, run, _record(context, run, PROBE, result), spec.connectivity_readiness.notes)
 
 
-def _keep(
+def _record(
     context: CheckContext, run: ResolvedRun, kind: CheckKind, result: ReadinessResult | ProbeResult
 ) -> RecordedCheck | None:
     if run.run_id is None:

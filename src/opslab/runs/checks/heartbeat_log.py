@@ -57,7 +57,7 @@ def read_heartbeats(folder: Path, seq: int | None) -> list[Heartbeat]:
         problem = "no heartbeat has the venue's account" if count else "its journal has no heartbeat"
         raise NotFound(
             f"run {folder.name} cannot be reconciled: {problem}",
-            hint=f"it has {count:,} heartbeats, from {first} to {last}; --heartbeat {last} records the result as unknown"
+            hint=f"it has {count:,} heartbeats, from {first} to {last}; --heartbeat {last} gives unknown"
             if count
             else None,
         )

@@ -1,4 +1,4 @@
-"""A reconciliation of two snapshot files, kept with its run."""
+"""Reconcile two snapshot files, and record the result in a run."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,21 +24,21 @@ class RecordedReconciliation:
 def reconcile_files(
     context: CheckContext, run_id: str, expected: Path, observed: Path, limits: Limits
 ) -> RecordedReconciliation:
-    """Raises InvalidSnapshots with every mistake of both files, Usage, NotFound, Environment; of the run BadId,
-    NotFound, Corrupt, Environment, Unwritable. Then nothing was kept.
+    """Raises InvalidSnapshots with every mistake of both files, Usage, NotFound, Environment; for the run BadId,
+    NotFound, Corrupt, Environment, Unwritable. Then nothing was recorded.
     """
     folder = run_folder(context.layout, run_id)
     instrument = read_state(folder).instrument
     files = [(shown_path(path), read_snapshot_file(path, MAX_BYTES)) for path in (expected, observed)]
-    one, two = read_snapshots(files[0], files[1])
+    expected_snapshot, observed_snapshot = read_snapshots(files[0], files[1])
     now_ns = context.clock.now_ns()
     result = conclude(
-        compare(one, two, instrument, limits, now_ns),
+        compare(expected_snapshot, observed_snapshot, instrument, limits, now_ns),
         run_id=folder.name,
         instrument=instrument,
         checked_at=iso(now_ns),
-        expected=one.summary(),
-        observed=two.summary(),
+        expected=expected_snapshot.summary(),
+        observed=observed_snapshot.summary(),
         limits=limits,
     )
     document = result.model_dump(mode="json")

@@ -1,4 +1,4 @@
-"""Which run a check is kept with, when it is made from a spec."""
+"""Resolve the run that a check of a spec is recorded in."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,21 +14,21 @@ from opslab.store.runs.run_folders import SPEC, run_folder
 
 @dataclass(frozen=True, slots=True)
 class ResolvedRun:
-    """A run, or why there is none."""
+    """A run, or the reason why there is none."""
 
     run_id: RunId | None
-    why_none: str | None = None
+    unresolved_reason: str | None = None
 
 
-def resolve_run(layout: Layout, spec: RunSpec, asked: str | None) -> ResolvedRun:
-    """The run that was asked for, or the one that the spec names, if it is there and was made from such a spec.
+def resolve_run(layout: Layout, spec: RunSpec, requested: str | None) -> ResolvedRun:
+    """The requested run; else the run that the spec names, if it exists and was made from an equal spec.
 
-    Raises BadId; NotFound and Usage for a run that was asked for and is not there, or was made from another spec;
-    Corrupt when the spec that a run was made from cannot be read.
+    Raises BadId; NotFound or Usage for a requested run that does not exist or was made from another spec; Corrupt if
+    the run's spec cannot be read.
     """
-    if asked is not None:
-        folder = run_folder(layout, asked)
-        _refuse_another(folder, spec)
+    if requested is not None:
+        folder = run_folder(layout, requested)
+        _refuse_other_spec(folder, spec)
         return ResolvedRun(RunId(folder.name))
     if spec.run_id is None:
         return ResolvedRun(None, "no --run-id was given, and the spec names no run")
@@ -36,23 +36,23 @@ def resolve_run(layout: Layout, spec: RunSpec, asked: str | None) -> ResolvedRun
     if not layout.run(run_id).is_dir():
         return ResolvedRun(None, f"run {run_id} does not exist yet")
     try:
-        _refuse_another(layout.run(run_id), spec)
+        _refuse_other_spec(layout.run(run_id), spec)
     except Usage as error:
         return ResolvedRun(None, error.message)
     return ResolvedRun(run_id)
 
 
-def _refuse_another(folder: Path, spec: RunSpec) -> None:
-    """Raises Usage when the run was made from a spec that asks for something else, Corrupt when that cannot be told."""
+def _refuse_other_spec(folder: Path, spec: RunSpec) -> None:
+    """Raises Usage if the run was made from another spec, Corrupt if its spec cannot be read."""
     try:
-        there = load_spec(folder / SPEC).spec
+        recorded = load_spec(folder / SPEC).spec
     except (InvalidSpec, NotFound):
-        what = "is missing or is no spec"
+        what = "is missing or not a spec"
         raise Corrupt(f"run {folder.name}: {SPEC} {what}", file=SPEC, what=what, is_missing=True) from None
-    found = differences(there.compared(), spec.compared())
-    if found:
+    changed = differences(recorded.compared(), spec.compared())
+    if changed:
         error = Usage(
             f"run {folder.name} was made from another spec", hint=f"give --spec artifacts/runs/{folder.name}/{SPEC}"
         )
-        error.lines = tuple(f"{one.field}: {one.before} there, {one.after} given" for one in found)
+        error.lines = tuple(f"{field.field}: {field.before} in the run, {field.after} given" for field in changed)
         raise error

@@ -24,7 +24,7 @@ from opslab.runs.record.verify import verify
 from opslab.specs.load import load_spec
 from opslab.store.layout import Layout
 from opslab.store.runs.journal import NAME as JOURNAL
-from opslab.store.runs.journal import read_said
+from opslab.store.runs.journal import read_bodies
 from opslab.store.runs.run_folders import CODE, INPUTS, SPEC, read_rows
 
 RESULT_EVENTS = ("order_event", "scenario_action_triggered")
@@ -138,7 +138,7 @@ def first_difference(a: RunSide, b: RunSide) -> tuple[FirstDifference | None, in
     compared = 0
     streams: list[tuple[str, Iterator[tuple[int, bytes]], Iterator[tuple[int, bytes]]]] = []
     if a.spec.observability.journal and b.spec.observability.journal:
-        streams.append((JOURNAL, read_said(a.folder, RESULT_EVENTS), read_said(b.folder, RESULT_EVENTS)))
+        streams.append((JOURNAL, read_bodies(a.folder, RESULT_EVENTS), read_bodies(b.folder, RESULT_EVENTS)))
     for name in RESULT_FILES:
         streams.append((f"{name}.jsonl", read_rows(a.folder, name), read_rows(b.folder, name)))
     for file, ones, twos in streams:

@@ -21,7 +21,7 @@ from opslab.runs.planning.strategy_files import INSTALLED
 from opslab.specs.load import LoadedSpec, load_spec
 from opslab.store.files import copy_file, scratch_folder, writing
 from opslab.store.layout import Layout
-from opslab.store.runs.run_folders import SPEC, discard_run, stored_own_files
+from opslab.store.runs.run_folders import SPEC, discard_run, stored_strategy_files
 
 _NAME_CHARACTERS = 64
 
@@ -129,7 +129,7 @@ def planned_again(layout: Layout, side: RunSide, clock: Clock) -> Iterator[Backt
     """A plan for the same run under a new name; its strategy's files are there while the block lasts."""
     run_id = RunId(side.metadata.run_id)
     loaded = _on_stored_data(layout, side, load_spec(side.folder / SPEC))
-    stored = stored_own_files(side.folder, side.code.strategy if side.code else ())
+    stored = stored_strategy_files(side.folder, side.code.strategy if side.code else ())
     with scratch_folder(layout.runtime / "reproduce") as folder:
         with writing("lay out the stored strategy"):
             for name, path in sorted(stored.items(), key=lambda item: not item[0].startswith(INSTALLED)):

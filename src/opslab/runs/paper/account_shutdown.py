@@ -35,7 +35,7 @@ class AccountShutdown:
         self._set_minutes(self.venue.statement() if self.minutes is None else None)
 
     def settle(self, reason: StopReason, receive: Callable[[float], None]) -> FinalAccount:
-        """Settle the account once; later calls return the same result. receive: handles messages for that many seconds."""
+        """Settle the account once; later calls return the same result. receive: handles messages for some seconds."""
         if self._result is None:
             self._result = self._settle_once(reason, receive)
             if (

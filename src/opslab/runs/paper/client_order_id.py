@@ -1,8 +1,8 @@
-"""How the engine's Binance adapter spells client order ids on the wire, read backwards.
+"""Decode client order ids as the engine's Binance adapter encodes them on the wire.
 
-A venue allows 36 characters, and the adapter wants its mark in front: `O-20261121-204553-001-001-1` goes out as
-`x-aHRE4BCj-T04asLHBvvAy6z`. A ledger has the wire's spelling; a run's results have the engine's, also of an order whose
-engine died before it could tell of it. A test holds this against the adapter's own function.
+A venue allows 36 characters, and the adapter adds a prefix: `O-20261121-204553-001-001-1` goes out as
+`x-aHRE4BCj-T04asLHBvvAy6z`. A ledger has the wire form; a run's results have the engine's, even for an order whose
+engine died before reporting it. A test compares this with the adapter's own function.
 """
 
 import re
@@ -17,7 +17,7 @@ _UUID_DIGITS = 22
 
 
 def client_order_id(wire: str) -> str:
-    """The engine's id of an order; what is not in the adapter's spelling is the id itself."""
+    """The engine's id of an order. An id without the adapter's encoding is returned unchanged."""
     found = _MARK.fullmatch(wire)
     if found is None:
         return wire
@@ -41,7 +41,7 @@ def _number(text: str, digits: int) -> int | None:
 
 
 def _made(number: int) -> str | None:
-    """An id that the engine made: 32 bits of seconds, 10 of the trader's tag, 10 of the strategy's, 20 of a count."""
+    """A generated id: 32 bits of seconds, 10 of the trader's tag, 10 of the strategy's, 20 of a count."""
     if number >> 72:
         return None
     at = _EPOCH + timedelta(seconds=number >> 40)

@@ -1,4 +1,4 @@
-"""What the closing event of a paper run says, whoever writes it: its control, or who settles it later."""
+"""The closing event of a paper run, written by its control or by recovery."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,14 +14,14 @@ from opslab.store.runs.run_folders import METRICS, write_record
 
 
 def bound_reached(limits: PaperLimits, rows: int) -> StopReason:
-    """What a run that saw all its bars was ended by."""
+    """The bound that ended a run which saw all its bars."""
     return "max_bars" if limits.max_bars == rows else "end_of_data"
 
 
 def action_count(reported: int, counts: PaperCounts, strategy: Mapping[str, str]) -> int:
-    """How often a scenario did what it is to do: as engines told, which one that was killed did not always.
+    """How often a scenario performed its action, as engines reported it; a killed engine may not have.
 
-    strategy: by name. One that acts by orders has acted when it made one; a user's own has no such action.
+    strategy: by name. A scenario that trades has acted when it created an order; a user strategy has no such action.
     """
     if "path" in strategy:
         return 0
@@ -39,7 +39,7 @@ def closing_payload(
     peak_memory_bytes: int,
     metrics: bool,
 ) -> dict[str, Any]:
-    """The payload, without how it ended. metrics: `metrics.json` is written, too."""
+    """The payload without how the run ended. metrics: also write `metrics.json`."""
     seconds = max(elapsed_seconds, 1e-6)
     cost = EngineCost(
         elapsed_seconds=round(seconds, 6),

@@ -60,7 +60,7 @@ class EngineSession:
         return f"engine {self.number}"
 
     def count_row(self, ts_event: int) -> None:
-        """A bar was delivered to its strategy. Reported at once, unlike the periodic counters, which a dead engine loses."""
+        """A bar was delivered to its strategy. Reported at once; periodic counters are lost with a dead engine."""
         if ts_event > self.newest_ns:
             self.newest_ns = ts_event
             self.rows += 1

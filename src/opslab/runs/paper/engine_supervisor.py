@@ -10,11 +10,11 @@ from opslab.runs.lifecycle import RunContext
 from opslab.runs.paper.engine_session import (
     Bounds,
     Complaint,
-    EngineSession,
     EngineObservation,
-    failure_of,
+    EngineSession,
     complaint,
     engine_end_code,
+    failure_of,
 )
 from opslab.runs.planning.plan import PaperPlan
 from opslab.runs.processes.child_process import ChildProcess

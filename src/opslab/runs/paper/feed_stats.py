@@ -1,4 +1,4 @@
-"""A feed's states over the time of a paper run, added up."""
+"""Time that a feed of a paper run spent in each state."""
 
 from collections import defaultdict
 from dataclasses import dataclass, field
@@ -9,21 +9,21 @@ from opslab.model.run.paper_summary import FeedFacts
 
 @dataclass(slots=True)
 class FeedStats:
-    """Seconds are those of one clock, whichever it is."""
+    """All times are seconds of one clock; any clock will do."""
 
     state: FeedState = "recovering"
     since_s: float = 0.0
     changes: int = 0
     seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
-    """In each state."""
-    noticed_after: float | None = None
-    """The longest."""
+    """Per state."""
+    longest_notice_seconds: float | None = None
+    """The longest delay until a change was noticed."""
 
     def changed(self, to: FeedState, noticed_after_seconds: float | None, now_s: float) -> None:
         self._pass(now_s)
         self.state = to
         if noticed_after_seconds is not None:
-            self.noticed_after = max(self.noticed_after or 0.0, noticed_after_seconds)
+            self.longest_notice_seconds = max(self.longest_notice_seconds or 0.0, noticed_after_seconds)
         self.changes += 1
 
     def summary(self, messages: int, now_s: float) -> FeedFacts:
@@ -33,11 +33,11 @@ class FeedStats:
             changes=self.changes,
             silent_seconds=round(self.seconds["silent"], 3),
             disconnected_seconds=round(self.seconds["disconnected"], 3),
-            noticed_after_seconds_max=self.noticed_after,
+            noticed_after_seconds_max=self.longest_notice_seconds,
         )
 
     def _pass(self, now_s: float) -> None:
-        """Time before the first change is no feed's."""
+        """Time before the first change counts for no state."""
         if self.changes:
             self.seconds[self.state] += now_s - self.since_s
         self.since_s = now_s

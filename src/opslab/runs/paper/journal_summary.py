@@ -1,6 +1,6 @@
-"""What a paper run's journal tells of it, for who finds no more than that: its control is gone.
+"""Summarise a paper run from its journal alone, after its control process died.
 
-Times are those at which control wrote, on the wall clock, and so a little behind those that it measures itself.
+Times are those at which control wrote the events, on the wall clock, and so slightly later than its own measurements.
 """
 
 from collections import Counter
@@ -29,28 +29,28 @@ from opslab.runs.paper.results import PaperCounts
 
 @dataclass(slots=True)
 class JournalSummary:
-    """The events of a journal, taken in one after the other. Seconds are those since 1970."""
+    """A fold over the events of a journal. Seconds since 1970."""
 
     began_s: float | None = None
     last_s: float = 0.0
-    """When control wrote last."""
+    """Time of the last event."""
     engines: dict[int, EngineFacts] = field(default_factory=dict)
-    """Those that said something, or whose end was told."""
+    """Engines that reported something, or whose end was recorded."""
     restarts: int = 0
     heartbeats: int = 0
     peak_memory_bytes: int = 0
     actions: int = 0
-    venue_listened: bool = False
-    stopping_why: StopReason | None = None
-    """Why control asked for the end."""
-    gate_why: StopReason | None = None
-    """What the engine said as it closed its gate."""
+    venue_started: bool = False
+    stop_reason: StopReason | None = None
+    """Reason of control's stop request."""
+    gate_reason: StopReason | None = None
+    """Reason that the engine gave when it closed its gate."""
     final: Reconciled | None = None
     reconciliations: Counter[str] = field(default_factory=Counter)
     _starts: dict[int, str] = field(default_factory=dict)
-    """When control began to start an engine."""
+    """Start time of each engine."""
     _messages: dict[int, Mapping[str, int]] = field(default_factory=dict)
-    """Of each engine, by its last beat."""
+    """Of each engine, from its last heartbeat."""
     _feeds: dict[FeedName, FeedStats] = field(default_factory=lambda: {name: FeedStats() for name in FEEDS})
     _stopping_s: float | None = None
     _gate_s: float | None = None
@@ -61,24 +61,24 @@ class JournalSummary:
     _round_trips_ms: list[float] = field(default_factory=list)
     _lag_ms: float | None = None
 
-    def take(self, event: Event) -> None:
+    def apply(self, event: Event) -> None:
         self.last_s = parse_iso(event.time) / NS_PER_SECOND
         payload = event.payload
         match event.event:
             case "run_started":
                 self.began_s = self.last_s
             case "venue_started":
-                self.venue_listened = True
+                self.venue_started = True
                 self._starts.setdefault(1, event.time)
             case "engine_restarted":
                 self.restarts += 1
                 self._starts[payload["engine_number"]] = event.time
             case "engine_started":
-                self._engine(payload.get("engine_number", 1), event.time)
+                self._engine_seen(payload.get("engine_number", 1), event.time)
             case "engine_lost":
-                self._lost(event)
+                self._engine_lost(event)
             case "paper_heartbeat":
-                self._beat(payload["engine_number"], payload["heartbeat"], event.time)
+                self._heartbeat(payload["engine_number"], payload["heartbeat"], event.time)
             case "feed_state_changed":
                 self._feeds[payload["feed"]].changed(payload["to"], payload["noticed_after_seconds"], self.last_s)
             case "reconciliation_checked":
@@ -86,18 +86,18 @@ class JournalSummary:
             case "scenario_action_triggered":
                 self.actions += 1
             case "run_stopping":
-                self.stopping_why, self._stopping_s = payload["reason"], self.last_s
+                self.stop_reason, self._stopping_s = payload["reason"], self.last_s
             case "gate_closed":
-                self.gate_why, self._gate_s = payload["reason"], self.last_s
+                self.gate_reason, self._gate_s = payload["reason"], self.last_s
             case "positions_flattened":
                 self._flat_s = self.last_s if payload["flat"] else None
 
-    def _engine(self, number: int, at: str) -> None:
+    def _engine_seen(self, number: int, at: str) -> None:
         self.engines.setdefault(number, EngineFacts(number=number, started_at=self._starts.get(number, at)))
 
-    def _lost(self, event: Event) -> None:
+    def _engine_lost(self, event: Event) -> None:
         number, failure = event.payload["engine_number"], event.payload["failure"]
-        self._engine(number, event.time)
+        self._engine_seen(number, event.time)
         ended = {
             "ended_at": event.time,
             "ended_by": event.payload.get("ended_by"),
@@ -106,19 +106,19 @@ class JournalSummary:
         self.engines[number] = self.engines[number].model_copy(update=ended)
         self._lost_s = self.last_s
 
-    def _beat(self, number: int, beat: Mapping[str, Any], at: str) -> None:
-        self._engine(number, at)
+    def _heartbeat(self, number: int, heartbeat: Mapping[str, Any], at: str) -> None:
+        self._engine_seen(number, at)
         self.heartbeats += 1
-        self._messages[number] = {name: beat[name] for name in FEEDS}
-        self.peak_memory_bytes = max(self.peak_memory_bytes, beat["memory_bytes"])
-        self._round_trips_ms += beat.get("order_round_trips_ms", ())
-        if beat["event_lag_ms"] is not None:
-            self._lag_ms = max(self._lag_ms or 0.0, beat["event_lag_ms"])
-        if beat["bars"] and self._first_bar_s is None:
+        self._messages[number] = {name: heartbeat[name] for name in FEEDS}
+        self.peak_memory_bytes = max(self.peak_memory_bytes, heartbeat["memory_bytes"])
+        self._round_trips_ms += heartbeat.get("order_round_trips_ms", ())
+        if heartbeat["event_lag_ms"] is not None:
+            self._lag_ms = max(self._lag_ms or 0.0, heartbeat["event_lag_ms"])
+        if heartbeat["bars"] and self._first_bar_s is None:
             self._first_bar_s = self.last_s
 
     def _reconciled(self, payload: Mapping[str, Any]) -> None:
-        """Those that the run made itself: others name no such occasion."""
+        """Only the run's own reconciliations: others have no such occasion."""
         occasion, state = payload.get("occasion"), payload["state"]
         if occasion == "final":
             self.final = state
@@ -149,7 +149,7 @@ class JournalSummary:
         stop: StopFacts | None,
         counts: PaperCounts | None,
     ) -> PaperFacts:
-        """With what the run's folder and the venue's ledger say. What only control's memory held is not known."""
+        """Completed from the run's folder and the venue's ledger. What only control's memory held is unknown."""
         return PaperFacts(
             engines=tuple(self.engines[number] for number in sorted(self.engines)),
             restarts=self.restarts,
@@ -180,10 +180,10 @@ class JournalSummary:
 
 
 def summarize(events: Iterable[Event]) -> JournalSummary:
-    told = JournalSummary()
+    summary = JournalSummary()
     for event in events:
-        told.take(event)
-    return told
+        summary.apply(event)
+    return summary
 
 
 def _between(one: float | None, two: float | None) -> float | None:

@@ -1,8 +1,8 @@
-"""Results of a paper run, from the venue's ledger: what an engine that died did not hear of is in it all the same.
+"""Results of a paper run, from the venue's ledger: complete even for what a dead engine never received.
 
-The ledger says which orders there were and what became of them. What the engines told says whose they are, and which
-orders never reached the venue: those that the engine denied, those that the venue refused, and those that were lost on
-the way. The rows are those of a backtest, and made by the same fold.
+The ledger has the orders and their fate. The engines' reports have the strategy of each order, and the orders that
+never reached the venue: denied by the engine, rejected by the venue, or lost in transit. The rows have the form of a
+backtest's and come from the same fold.
 """
 
 from collections.abc import Iterator
@@ -16,30 +16,30 @@ from pydantic_core import from_json
 from opslab.errors import Corrupt
 from opslab.model.market.instrument import Instrument
 from opslab.model.messages.engine_messages import RESULT_FILES
-from opslab.model.messages.ledger_events import Accepted, Amended, Canceled, Expired, Filled, LedgerEvent, event_of
+from opslab.model.messages.ledger_events import Accepted, Amended, Canceled, Expired, Filled, LedgerEvent, parse_event
 from opslab.model.messages.venue_messages import FLATTEN_PREFIX
 from opslab.model.primitives.instant import NS_PER_MS
 from opslab.model.run.metadata import ScenarioCounters
 from opslab.model.run.results import Results, Send
 from opslab.runs.paper.client_order_id import client_order_id
-from opslab.store.runs.engine_order_log import EngineOrders, ReportedOrder
-from opslab.store.runs.journal import read_said
+from opslab.store.runs.engine_order_log import EngineOrderLog, ReportedOrder
+from opslab.store.runs.journal import read_bodies
 from opslab.store.runs.run_folders import RowsFile, remove_unfinished
 from opslab.store.venues.ledger import NAME, read_ledger
 from opslab.store.venues.venue_files import VENUE_FOLDER
 
 VENUE_STRATEGY = "VENUE"
-"""Strategy of an order that the venue itself made: to flatten an account whose engine was gone."""
+"""Strategy of an order that the venue created to flatten an account after the end of its engine."""
 UNKNOWN_STRATEGY = "UNKNOWN"
-"""Strategy of an order in the ledger that no engine of the run told of."""
+"""Strategy of an order in the ledger that no engine of the run reported."""
 
 
 @dataclass(slots=True)
 class PaperCounts:
-    """What there was of orders and fills, and who says so."""
+    """Counts of orders and fills, each with its source."""
 
     orders_submitted: int = 0
-    """Ledger, and of those that never reached the venue the engine. The venue's own orders are not among them."""
+    """Ledger; for orders that never reached the venue, the engine. Without the venue's own orders."""
     fills_count: int = 0
     """Ledger."""
     orders_canceled: int = 0
@@ -47,17 +47,17 @@ class PaperCounts:
     orders_denied: int = 0
     """Engine."""
     orders_rejected: int = 0
-    """Engine: the ledger has no orders that were refused."""
+    """Engine: the ledger has no rejected orders."""
     lost: int = 0
     """Engine: submitted, and the venue has no such order."""
     unknown: int = 0
-    """Ledger: orders that no engine told of."""
+    """Ledger: orders that no engine reported."""
     by_venue: int = 0
-    """Ledger: orders of the venue's own."""
+    """Ledger: the venue's own orders."""
     denial_reasons: dict[str, int] = field(default_factory=dict)
 
     def counters(self, *, bars_seen: int, actions: int) -> ScenarioCounters:
-        """With what the engines counted."""
+        """Combined with the counters of the engines."""
         return ScenarioCounters(
             strategy_registered=1,
             bars_seen=bars_seen,
@@ -70,31 +70,37 @@ class PaperCounts:
         )
 
 
-def paper_results(ledger: Path, told: EngineOrders, send: Send, instrument: Instrument) -> PaperCounts:
-    """Send every row: orders by their acceptance, those that never reached the venue where they were made.
+def paper_results(ledger: Path, reported_orders: EngineOrderLog, send: Send, instrument: Instrument) -> PaperCounts:
+    """Send every row: orders in order of acceptance, orders that never reached the venue at their creation.
 
-    ledger: the folder that it stands in. Goes through it twice. Raises Corrupt.
+    ledger: its folder. Reads it twice. Raises Corrupt.
     """
-    with told.at_once():
-        for transaction in read_ledger(ledger, _whose(ledger)):
-            for found in transaction.events:
-                if found.get("kind") == "accepted":  # looked at closely the second time
-                    told.found_at_venue(str(found.get("order_id")), client_order_id(str(found.get("client_order_id"))))
-    fold = _Fold(told, send, instrument)
+    with reported_orders.at_once():
+        for transaction in read_ledger(ledger, _run_name(ledger)):
+            for item in transaction.events:
+                if item.get("kind") == "accepted":  # validated in the second pass
+                    reported_orders.mark_at_venue(
+                        str(item.get("order_id")), client_order_id(str(item.get("client_order_id")))
+                    )
+    fold = _Fold(reported_orders, send, instrument)
     for event in ledger_events(ledger):
-        fold.take(event)
+        fold.apply(event)
     return fold.end()
 
 
-def write_results(folder: Path, told: EngineOrders, instrument: Instrument) -> tuple[PaperCounts, dict[str, str]]:
-    """Make the result files of a run from the ledger that its folder keeps; with each one's digest.
+def write_results(
+    folder: Path, reported_orders: EngineOrderLog, instrument: Instrument
+) -> tuple[PaperCounts, dict[str, str]]:
+    """Write the result files of a run from the ledger in its folder. Returns the counts and each file's digest.
 
-    What an earlier try left of them is replaced. Raises Corrupt.
+    Replaces the files of an earlier attempt. Raises Corrupt.
     """
     remove_unfinished(folder, RESULT_FILES)
     rows = {name: RowsFile(folder, name) for name in RESULT_FILES}
     try:
-        counts = paper_results(folder / VENUE_FOLDER, told, lambda file, row: rows[file].add(row), instrument)
+        counts = paper_results(
+            folder / VENUE_FOLDER, reported_orders, lambda file, row: rows[file].add(row), instrument
+        )
         return counts, {file.name: file.commit() for file in rows.values()}
     except BaseException:
         for file in rows.values():
@@ -104,30 +110,30 @@ def write_results(folder: Path, told: EngineOrders, instrument: Instrument) -> t
 
 def ledger_events(folder: Path) -> Iterator[LedgerEvent]:
     """Raises Corrupt where the ledger is broken."""
-    whose = _whose(folder)
-    for transaction in read_ledger(folder, whose):
-        for found in transaction.events:
+    run_name = _run_name(folder)
+    for transaction in read_ledger(folder, run_name):
+        for item in transaction.events:
             try:
-                yield event_of(found)
+                yield parse_event(item)
             except ValueError:
-                what = f"line {transaction.number} has what is no event of an account"
-                raise Corrupt(f"ledger of {whose}: {NAME}, {what}", file=NAME, what=what) from None
+                what = f"line {transaction.number} has no valid account event"
+                raise Corrupt(f"ledger of {run_name}: {NAME}, {what}", file=NAME, what=what) from None
 
 
-def _whose(folder: Path) -> str:
-    """The run's name, for a ledger that its folder keeps."""
+def _run_name(folder: Path) -> str:
+    """The run's name for a ledger in its folder, else the venue's."""
     return folder.parent.name if folder.name == VENUE_FOLDER else folder.name
 
 
-def told_in_journal(folder: Path, told: EngineOrders) -> None:
-    """What a run's journal has of what its engines told, for who finds no more than that."""
-    for _, said in read_said(folder, ("order_event",)):
-        told.order_event(from_json(said)["payload"])
+def orders_from_journal(folder: Path, reported_orders: EngineOrderLog) -> None:
+    """Feed the order events of a run's journal, when control's scratch file is unavailable."""
+    for _, line in read_bodies(folder, ("order_event",)):
+        reported_orders.order_event(from_json(line)["payload"])
 
 
 @dataclass(frozen=True, slots=True)
-class _Named:
-    """An order that is not over, by the name that the rows have for it."""
+class _OpenOrder:
+    """An open order, by its name in the rows."""
 
     name: str
     strategy_id: str
@@ -136,19 +142,19 @@ class _Named:
 
 
 class _Fold:
-    """Turns the ledger's events into an engine's, for the fold that makes the rows."""
+    """Converts ledger events to engine events for the fold that makes the rows."""
 
-    def __init__(self, told: EngineOrders, send: Send, instrument: Instrument) -> None:
-        self._told = told
+    def __init__(self, reported_orders: EngineOrderLog, send: Send, instrument: Instrument) -> None:
+        self._reported_orders = reported_orders
         self._instrument = instrument
         self._results = Results(send, one_position=True)
-        self._never = told.never_at_venue()
-        self._next = next(self._never, None)
-        self._open: dict[int, _Named] = {}
+        self._unseen = reported_orders.never_at_venue()
+        self._next = next(self._unseen, None)
+        self._open: dict[int, _OpenOrder] = {}
         self._asset = ""
         self._counts = PaperCounts()
 
-    def take(self, event: LedgerEvent) -> None:
+    def apply(self, event: LedgerEvent) -> None:
         if event.kind == "opened":
             self._asset = event.asset
         elif isinstance(event, Accepted):
@@ -167,29 +173,33 @@ class _Fold:
             self._feed("OrderUpdated", event.order_id, event.time_ms, **more)
 
     def end(self) -> PaperCounts:
-        self._send_never_before(None)
+        self._send_unseen_before(None)
         self._results.end()
         self._counts.fills_count = self._results.fills
         self._counts.denial_reasons = dict(self._results.denials)
         return self._counts
 
     def _accept(self, event: Accepted) -> None:
-        plain = client_order_id(event.client_order_id)
-        own = plain.startswith(FLATTEN_PREFIX)
-        told = None if own else self._told.told_of(str(event.order_id), plain)
-        made = told.made if told else {}
+        plain_id = client_order_id(event.client_order_id)
+        by_venue = plain_id.startswith(FLATTEN_PREFIX)
+        reported_orders = None if by_venue else self._reported_orders.find(str(event.order_id), plain_id)
+        made = reported_orders.made if reported_orders else {}
         ts_ns = event.time_ms * NS_PER_MS
-        by_engine = told is not None and not made.get("reconciliation")  # else its engine learned of it from the venue
-        ts_made = told.ts_made if told and by_engine else ts_ns
-        self._send_never_before(ts_made)
-        name = told.client_order_id if told else event.client_order_id if own else plain
-        if self._results.holds(name):  # a client may use an id again when its order is over
+        by_engine = reported_orders is not None and not made.get(
+            "reconciliation"
+        )  # otherwise the engine learned of it from the venue
+        ts_made = reported_orders.ts_made if reported_orders and by_engine else ts_ns
+        self._send_unseen_before(ts_made)
+        name = reported_orders.client_order_id if reported_orders else event.client_order_id if by_venue else plain_id
+        if self._results.holds(name):  # a client may reuse an id after its order has ended
             name = f"{name}#{event.order_id}"
-        strategy_id = told.made["strategy_id"] if told else VENUE_STRATEGY if own else UNKNOWN_STRATEGY
-        self._open[event.order_id] = _Named(name, strategy_id, event.side, event.type)
-        self._counts.by_venue += own
-        self._counts.unknown += told is None and not own
-        self._counts.orders_submitted += not own
+        strategy_id = (
+            reported_orders.made["strategy_id"] if reported_orders else VENUE_STRATEGY if by_venue else UNKNOWN_STRATEGY
+        )
+        self._open[event.order_id] = _OpenOrder(name, strategy_id, event.side, event.type)
+        self._counts.by_venue += by_venue
+        self._counts.unknown += reported_orders is None and not by_venue
+        self._counts.orders_submitted += not by_venue
         price = None if event.price is None else self._price(event.price)
         terms = {
             "order_type": event.type,
@@ -226,13 +236,13 @@ class _Fold:
         event = self._event(kind, order.name, order.strategy_id, time_ms * NS_PER_MS)
         self._results.order_event(event | {"venue_order_id": str(order_id)} | more)
 
-    def _send_never_before(self, ts_ns: int | None) -> None:
-        """Orders that the ledger does not have and that were made until then; None: all that are left."""
+    def _send_unseen_before(self, ts_ns: int | None) -> None:
+        """Orders missing in the ledger that were created until then; None: all remaining ones."""
         while self._next is not None and (ts_ns is None or self._next.ts_made <= ts_ns):
-            self._send_never(self._next)
-            self._next = next(self._never, None)
+            self._send_unseen(self._next)
+            self._next = next(self._unseen, None)
 
-    def _send_never(self, order: ReportedOrder) -> None:
+    def _send_unseen(self, order: ReportedOrder) -> None:
         name = order.client_order_id
         base = self._event("OrderInitialized", name, order.made["strategy_id"], order.ts_made)
         self._results.order_event({**base, **order.made})
@@ -265,14 +275,14 @@ class _Fold:
 
 
 def _time_in_force(event: Accepted, made: dict[str, Any]) -> str:
-    """As the engine has it: an order that may only rest is GTX at the venue, and GTC with a flag in the engine."""
-    told = made.get("time_in_force")
-    if told is not None:
-        return str(told)
+    """As the engine has it: a post-only order is GTX at the venue, and GTC with a flag in the engine."""
+    reported_orders = made.get("time_in_force")
+    if reported_orders is not None:
+        return str(reported_orders)
     return "GTC" if event.time_in_force == "GTX" else event.time_in_force
 
 
 def _in_decimals(value: Decimal, decimals: int) -> str:
-    """As the engine writes it; all of its digits where it has more."""
+    """In the instrument's decimals; every digit where the value has more."""
     shown = f"{value:.{decimals}f}"
     return shown if Decimal(shown) == value else f"{value:f}"

@@ -40,9 +40,9 @@ from opslab.runs.processes.inbox import Inbox, Messages
 from opslab.runs.record.live_status import LiveStatusWriter
 from opslab.runs.record.run_journal import RunJournal
 from opslab.runs.safety.halt_controller import SWITCH, HaltController
-from opslab.store.logs import scrub_log
-from opslab.store.runs.engine_order_log import EngineOrders
-from opslab.store.runs.run_folders import RowsFile, tidy
+from opslab.store.logs import redact_log
+from opslab.store.runs.engine_order_log import EngineOrderLog
+from opslab.store.runs.run_folders import RowsFile, clear_temporary_files
 
 OnLive = Callable[[LiveStatus], None]
 
@@ -62,7 +62,7 @@ def run_paper(
     """
 
     def salvage(folder: Path, metadata: RunMetadata) -> Mapping[str, Any]:
-        tidy(folder)
+        clear_temporary_files(folder)
         return settle_paper(context.layout, folder, metadata, context.redact, reason="failure", same_boot=True).payload
 
     return execute(
@@ -90,7 +90,7 @@ class PaperRun:
         )
         self._engine_supervisor = EngineSupervisor(plan, folder / "logs", context, self._inbox)
         self._venue = VenueSupervisor(context.layout, plan, folder / "logs", context.clock, self._inbox, venue_command)
-        self._telemetry = RunTelemetry(plan, context.clock, EngineOrders(context.layout.work(plan.run_id)))
+        self._telemetry = RunTelemetry(plan, context.clock, EngineOrderLog(context.layout.work(plan.run_id)))
         self._reconciler = LiveReconciler(
             plan.run_id,
             plan.spec.instrument,
@@ -407,7 +407,7 @@ class PaperRun:
         left = self._final_account()
         self._venue.end(self._context.redact)
         for path in sorted((self._folder / "logs").glob("*.log")):
-            scrub_log(path, self._context.redact)
+            redact_log(path, self._context.redact)
         end = RunEnd(self._reason or "engine_lost", self._failure, self._signal, left, self._account.minutes)
         end_run(self._plan, self._folder, self._context, self._log, self._telemetry, end, self._bars)
 

@@ -20,7 +20,7 @@ from opslab.runs.paper.feed_stats import FeedStats
 from opslab.runs.paper.reconciler import FinishedReconciliation
 from opslab.runs.paper.results import PaperCounts
 from opslab.runs.planning.plan import PaperPlan
-from opslab.store.runs.engine_order_log import EngineOrders
+from opslab.store.runs.engine_order_log import EngineOrderLog
 
 GATED = ("RUN_IS_ENDING", "KILL_SWITCH")
 """Denial reasons of the closed gate, as engines count them."""
@@ -40,7 +40,7 @@ class _Marks:
 
 
 class RunTelemetry:
-    def __init__(self, plan: PaperPlan, clock: Clock, orders: EngineOrders) -> None:
+    def __init__(self, plan: PaperPlan, clock: Clock, orders: EngineOrderLog) -> None:
         """orders: receives the order events of the engines."""
         self._plan = plan
         self._clock = clock
@@ -188,7 +188,7 @@ class RunTelemetry:
         held = next((one for one in (account.positions or ()) if one.side != "FLAT"), None) if account else None
         return PaperStatus(
             phase=phase,
-            engine=session.number if session else len(self._engines),
+            engine_number=session.number if session else len(self._engines),
             heartbeat_age_seconds=round(self._now() - session.last_heartbeat_s, 3)
             if session and session.last_heartbeat_s
             else None,

@@ -11,7 +11,7 @@ from opslab.store.layout import Layout
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Bounds as bar closes in nanoseconds, both included; None where the dataset itself is the bound."""
+    """Bounds as bar closes in nanoseconds, both inclusive; None: the dataset's own bound."""
 
     start_ns: int | None
     end_ns: int | None
@@ -22,7 +22,7 @@ def window_of(layout: Layout, data: DataRef, record: DatasetRecord) -> Window:
     """The candles that open at or after `data.start` and before `data.end`. Raises Usage when there are none."""
     if data.start is None and data.end is None:
         return Window(None, None, record.rows)
-    from opslab.datasets.catalog import count_in_window  # loads pyarrow, which a run of everything does not need
+    from opslab.datasets.catalog import count_in_window  # loads pyarrow; not needed for a whole dataset
 
     start_ms = parse_minute(data.start) if data.start else None
     end_ms = parse_minute(data.end) if data.end else None
@@ -41,7 +41,7 @@ def window_of(layout: Layout, data: DataRef, record: DatasetRecord) -> Window:
 
 def last_close_ns(layout: Layout, record: DatasetRecord, window: Window, rows: int) -> int:
     """Close of the `rows`-th candle of the window, in nanoseconds: minutes may be missing between it and the first."""
-    if window.start_ns is None and not record.findings:  # then minute follows on minute, and no candle need be read
+    if window.start_ns is None and not record.findings:  # no gaps, so no candle has to be read
         return close_ns(parse_minute(record.first_open)) + (rows - 1) * NS_PER_MINUTE
     from opslab.datasets.catalog import close_of_row  # loads pyarrow
 

@@ -1,4 +1,4 @@
-"""What a result may depend on, digested."""
+"""Digests of everything a result may depend on."""
 
 import platform
 import subprocess
@@ -32,7 +32,7 @@ def input_digest(identity: Identity) -> str:
 
 
 def code_parts(own: Mapping[str, Path]) -> CodeParts:
-    """This package's files, everything installed beside it, and the files of a user's strategy by name."""
+    """This package's files, every installed distribution, and the files of a user strategy by name."""
     return CodeParts(
         package=package_files(Path(opslab.__file__).parent),
         distributions=installed(),
@@ -41,7 +41,7 @@ def code_parts(own: Mapping[str, Path]) -> CodeParts:
 
 
 def package_files(folder: Path) -> dict[str, str]:
-    """Digests of all files below `folder` by relative path; what Python compiles from them left out."""
+    """Digests of all files below `folder` by relative path, without compiled Python files."""
     paths = (path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
     return {path.relative_to(folder).as_posix(): file_digest(path) for path in sorted(paths)}
 
@@ -49,7 +49,7 @@ def package_files(folder: Path) -> dict[str, str]:
 @cache
 def installed() -> tuple[str, ...]:
     """`name==version` of every installed distribution, normalised and sorted."""
-    texts = [dist.metadata for dist in distributions()]  # once: each look parses the file again
+    texts = [dist.metadata for dist in distributions()]  # once: each access parses the file again
     found = {(text["Name"].lower().replace("_", "-"), text["Version"]) for text in texts if text["Name"]}
     return tuple(f"{name}=={number}" for name, number in sorted(found))
 

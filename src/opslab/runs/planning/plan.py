@@ -1,4 +1,4 @@
-"""Everything that is settled before a run starts: data, identity, engine plan, name."""
+"""Plan a run before it starts: data, identity, engine plan, name."""
 
 import re
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ from opslab.store.layout import Layout
 
 @dataclass(frozen=True, slots=True)
 class _Head:
-    """What is settled before a run of either mode."""
+    """Common part of the plans of both modes."""
 
     run_id: RunId
     loaded: LoadedSpec
@@ -46,7 +46,7 @@ class _Head:
     input_digest: str
     code: CodeParts
     own: dict[str, Path]
-    """The files of a user's strategy, by name."""
+    """The files of a user strategy, by name."""
     git: Git | None
     window: Window
 
@@ -71,7 +71,7 @@ class BacktestPlan(_Head):
     spec: BacktestSpec
     engine: EnginePlan
     reproduces: str | None
-    """The run that this one repeats."""
+    """Id of the run that this one reproduces."""
 
     def run_dataset(self) -> RunDataset:
         return self.dataset_used(self.engine.rows)
@@ -84,19 +84,19 @@ class PaperPlan(_Head):
     symbol: dict[str, Any]
     """The instrument's entry of exchangeInfo."""
     rows: int
-    """Bars that the run is to see."""
+    """Number of bars in the run."""
     last_close_ns: int
-    """`ts_event` of the last of them."""
+    """`ts_event` of the last bar."""
 
     @property
     def reproduces(self) -> None:
-        """A paper run meets a clock: it is no other's repetition."""
+        """A paper run depends on a clock and reproduces no other run."""
 
     def run_dataset(self) -> RunDataset:
         return self.dataset_used(self.rows)
 
     def venue(self, home: Path, folder: Path, key: VenueKey, token: str) -> VenuePlan:
-        """The venue of this run, which is named as the run. folder: of its ledger."""
+        """The plan of this run's venue, which has the run's name. folder: of its ledger."""
         asked, account, data = self.spec.paper, self.spec.account, self.spec.data
         return VenuePlan(
             name=self.run_id,
@@ -128,7 +128,7 @@ class PaperPlan(_Head):
         )
 
     def live(self, endpoints: VenueEndpoints, number: int, home: Path | None = None) -> LivePlan:
-        """Engine `number` of this run, from 1. home: where its kill switch stands; None: it watches none."""
+        """Engine `number` of this run, from 1. home: folder of its kill switch; None: no kill switch."""
         asked = self.spec.paper
         return LivePlan(
             run_id=self.run_id,
@@ -141,7 +141,7 @@ class PaperPlan(_Head):
             number=number,
             on_stop=asked.on_stop,
             silent_after_seconds=asked.silent_after(),
-            tells_handled=asked.speed == "max",
+            acknowledges_bars=asked.speed == "max",
             limits=_limits(self.spec),
             order_events=True,  # the results need them, whatever the journal keeps
             home=str(home) if home else None,
@@ -153,7 +153,7 @@ RunPlan = BacktestPlan | PaperPlan
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """What a run is made of, as things stand now."""
+    """The current inputs of a run."""
 
     dataset: DatasetRecord
     window: Window
@@ -163,7 +163,7 @@ class _Found:
 
 
 def plan_run(layout: Layout, loaded: LoadedSpec, run_id: RunId, spec_folder: Path, clock: Clock) -> RunPlan:
-    """The plan of whichever mode the spec has. Raises as the two below."""
+    """The plan for the mode of the spec. Raises as `plan_backtest` and `plan_paper`."""
     planned = plan_paper if isinstance(loaded.spec, PaperSpec) else plan_backtest
     return planned(layout, loaded, run_id, spec_folder, clock)
 
@@ -178,7 +178,7 @@ def plan_backtest(
     own: dict[str, Path] | None = None,
     reproduces: str | None = None,
 ) -> BacktestPlan:
-    """Find the data, hold it against its record and against the spec's gate; look at the user's own strategy.
+    """Find the data, check it against its record and the spec's fingerprint; inspect a user strategy.
 
     own: its files, when they are known already. Raises NotFound, Corrupt, DataChanged, InvalidSpec, or Usage for a
     spec of another mode; nothing has been written then.
@@ -230,14 +230,14 @@ def plan_paper(layout: Layout, loaded: LoadedSpec, run_id: RunId, spec_folder: P
 
 
 def _bars_to_see(loaded: LoadedSpec, spec: PaperSpec, found: _Found) -> int:
-    """All of the window, or as many as were asked for. Raises InvalidSpec for more than there are."""
+    """Bars of the window, or `max_bars`. Raises InvalidSpec when the dataset has fewer."""
     asked, there = spec.paper.max_bars, found.window.rows
     if asked is None or asked <= there:
         return asked or there
     what = f"the window of dataset {found.dataset.name}" if spec.data.start or spec.data.end else found.dataset.name
     message = f"must be at most {there}, the candles of {what}, got {asked}"
     hint = "leave max_bars out for all of them, or run on more data"
-    raise loaded.refused([loaded.mistake(("paper", "max_bars"), message)], hint)
+    raise loaded.invalid_spec([loaded.mistake(("paper", "max_bars"), message)], hint)
 
 
 def _find(
@@ -261,14 +261,14 @@ def _find(
 
 
 def other_mode(loaded: LoadedSpec, wanted: Mode) -> Usage:
-    """The mistake of a command for runs of `wanted` mode that was given a spec of another."""
+    """The error of a command for `wanted` mode that got a spec of the other mode."""
     mode = loaded.spec.mode
     message = f"{loaded.file}: the spec's mode is {mode}, and this is for {wanted} runs"
     return Usage(message, hint=f"tc run {mode} --spec {loaded.file}")
 
 
 def _own_files(layout: Layout, loaded: LoadedSpec, spec_folder: Path, inspected: Inspected | None) -> dict[str, Path]:
-    """The files of the user's strategy; none when it is the lab's own."""
+    """The files of a user strategy; none for a built-in scenario."""
     if inspected is None:
         return {}
     labs = [layout.home / name for name in ("data", "artifacts", "runtime")]
@@ -277,11 +277,11 @@ def _own_files(layout: Layout, loaded: LoadedSpec, spec_folder: Path, inspected:
     except TooMuch as much:
         message = f"the spec's folder or the strategy's package {much}"
         hint = "give spec and strategy a folder of their own"
-        raise loaded.refused([loaded.mistake(("strategy", "path"), message)], hint) from None
+        raise loaded.invalid_spec([loaded.mistake(("strategy", "path"), message)], hint) from None
 
 
 def made_run_id(layout: Layout, spec: RunSpec, clock: Clock, suffix: str) -> RunId:
-    """A name from time and strategy: `20250504-153300-ops-smoke-demo`; `suffix` only when that is taken."""
+    """A name from time and strategy: `20250504-153300-ops-smoke-demo`; `suffix` only when the name exists."""
     stamp = iso(clock.now_ns())[:19].replace("-", "").replace(":", "").replace("T", "-")
     plain = RunId(f"{stamp}-{_kebab(spec.strategy)}")
     return RunId(f"{plain}-{suffix}") if layout.run(plain).exists() else plain

@@ -1,4 +1,4 @@
-"""The files a user's strategy is made of, found without executing any of them."""
+"""Find the files of a user strategy without executing any of them."""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -8,13 +8,13 @@ INSTALLED = "installed:"
 MAX_FILES = 2_000
 MAX_BYTES = 50 * 1024 * 1024
 MAX_LOOKED_AT = 50_000
-"""Entries of folders; so that a spec in a home folder is refused, not walked for minutes."""
+"""Folder entries; a spec in a home folder is refused instead of walked for minutes."""
 _COVERED = frozenset({"nautilus_trader", "opslab"})
-"""Packages whose version or content is in the identity already."""
+"""Packages whose version or content already is in the identity."""
 
 
 class TooMuch(Exception):
-    """More files than a strategy has; the text says what and how much."""
+    """Too many files for a strategy; the text has the limit and what exceeded it."""
 
 
 def collect_strategy_files(

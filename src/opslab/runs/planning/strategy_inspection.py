@@ -1,4 +1,4 @@
-"""A user's strategy, looked at before a run: loaded in a child with a time limit, its mistakes told like a spec's."""
+"""Inspect a user strategy before a run: load it in a child with a time limit, report its mistakes like a spec's."""
 
 import json
 import os
@@ -24,7 +24,7 @@ from opslab.specs.load import LoadedSpec
 
 INSPECTION_COMMAND = (sys.executable, "-P", "-m", "opslab.children.inspection")
 INSPECTION_SECONDS = 10.0
-"""How long a user's modules may take to be imported and the strategy to be made."""
+"""Time limit for importing the user's modules and creating the strategy."""
 HINT = "paths are relative to the spec's folder; docs/own-strategies.md says how a strategy is found and made"
 _OUTPUT_BYTES = 16 << 10
 _PANIC = re.compile(r"panicked at [^\n]*\n?([^\n]*)")
@@ -32,12 +32,12 @@ _PANIC = re.compile(r"panicked at [^\n]*\n?([^\n]*)")
 
 @dataclass(frozen=True, slots=True)
 class Inspected:
-    """What is known of a strategy that can be loaded."""
+    """Result of inspecting a loadable strategy."""
 
     keys: tuple[str, ...]
-    """What its config takes."""
+    """The parameters of its config."""
     places: tuple[Path, ...]
-    """Files and folders that hold its modules."""
+    """Files and folders of its modules."""
 
 
 def user_strategy_plan(strategy: UserStrategyRef, folder: Path) -> UserStrategyPlan:
@@ -57,7 +57,7 @@ def inspect_strategy(
     command: Sequence[str] = INSPECTION_COMMAND,
     seconds: float = INSPECTION_SECONDS,
 ) -> Inspected | None:
-    """Load the spec's strategy as a run would; None when it is the lab's own. Raises InvalidSpec with all mistakes."""
+    """Load the spec's strategy as a run would; None for a built-in scenario. Raises InvalidSpec with all mistakes."""
     strategy = loaded.spec.strategy
     if not isinstance(strategy, UserStrategyRef):
         return None
@@ -65,21 +65,21 @@ def inspect_strategy(
         in_time = inspection.listen(seconds)
     answer = inspection.answer()
     if answer is None:
-        clean = _redactor(folder)
+        redact = _redactor(folder)
         why = (
-            inspection.death(clean)
+            inspection.death(redact)
             if in_time
             else f"is not loaded within {seconds:.0f} s: does its import wait or loop?"
         )
-        raise loaded.refused([loaded.mistake(("strategy", "path"), f"{strategy.path} {why}")], HINT)
+        raise loaded.invalid_spec([loaded.mistake(("strategy", "path"), f"{strategy.path} {why}")], HINT)
     if "mistakes" in answer:
         mistakes = [loaded.mistake(tuple(found["field"]), found["message"]) for found in answer["mistakes"]]
-        raise loaded.refused(mistakes, HINT)
+        raise loaded.invalid_spec(mistakes, HINT)
     return Inspected(tuple(answer["keys"]), tuple(Path(place) for place in answer["places"]))
 
 
 class _Inspection:
-    """One inspection child: everything it says is kept in bounded size, and nothing of it outlives the block."""
+    """One inspection child: its output is kept in bounded size, and it ends with the `with` block."""
 
     def __init__(self, plan: UserStrategyPlan, clock: Clock, command: Sequence[str]) -> None:
         self._plan = plan
@@ -112,7 +112,7 @@ class _Inspection:
         return self
 
     def __exit__(self, *_raised: object) -> None:
-        """Its whole session, so that what a module started does not stay."""
+        """Kill its whole session, including processes that a module started."""
         with suppress(ProcessLookupError):
             os.killpg(self._child.pid, signal.SIGKILL)
         self._child.wait()
@@ -121,7 +121,7 @@ class _Inspection:
             self._child.stdout.close()
 
     def listen(self, seconds: float) -> bool:
-        """Until it answered or died; False when neither happened in time."""
+        """Wait for its answer or its end; False on timeout."""
         assert self._child.stdout
         printing, process = self._child.stdout.fileno(), os.pidfd_open(self._child.pid)
         deadline = self._clock.monotonic_s() + seconds
@@ -140,14 +140,14 @@ class _Inspection:
                         poll.unregister(self._receiving)
                 if self._heard.endswith(b"\n"):
                     return True
-                if ready == {process}:  # and nothing left to read
+                if ready == {process}:  # ended, and no data to read
                     return True
             return False
         finally:
             os.close(process)
 
     def _keep(self, descriptor: int) -> bool:
-        """The end of what was printed; False at the end of it all."""
+        """Keep the tail of its output; False at end of file."""
         data = os.read(descriptor, 1 << 16)
         self._printed += data
         del self._printed[:-_OUTPUT_BYTES]
@@ -156,13 +156,13 @@ class _Inspection:
     def answer(self) -> Any:
         return json.loads(self._heard) if self._heard.endswith(b"\n") else None
 
-    def death(self, clean: Callable[[str], str]) -> str:
-        """How it ended without an answer."""
+    def death(self, redact: Callable[[str], str]) -> str:
+        """Why it ended without an answer."""
         code = self._child.returncode
         text = self._printed.decode(errors="replace")
         panic = _PANIC.search(text)
         if panic:
-            return f"makes the engine panic while it is loaded: {clean(panic[1].strip())[:300]}"
+            return f"makes the engine panic while it is loaded: {redact(panic[1].strip())[:300]}"
         if code < 0:
             return f"crashes the process while it is loaded, with {signal.Signals(-code).name}"
         return f"ends the process while it is loaded, with exit code {code}"

@@ -13,8 +13,8 @@ from opslab.model.primitives.instant import iso_minute
 from opslab.store.files import discard_folder
 from opslab.store.layout import Layout
 from opslab.store.runs.owner import is_held
-from opslab.store.venues.ledger import at_rest
-from opslab.store.venues.venue_files import keep_events, keep_ledger, new_venue, read_venue
+from opslab.store.venues.ledger import locked_ledger
+from opslab.store.venues.venue_files import copy_event_log, copy_ledger, new_venue, read_venue
 
 
 def prepare_run_venue(layout: Layout, plan: VenuePlan) -> Path:
@@ -41,7 +41,7 @@ def is_venue_running(layout: Layout, run_id: RunId) -> bool:
     if is_held(folder):
         return True
     try:
-        with at_rest(folder):
+        with locked_ledger(folder):
             return False
     except Environment:
         return True
@@ -60,9 +60,9 @@ def keep_venue(folder: Path, run_folder: Path, redact: Callable[[str], str]) -> 
     Nothing else: no token, no socket. redact: removes this machine's paths from a text. Safe to repeat.
     Raises Environment while the venue is served.
     """
-    with at_rest(folder):
-        keep_ledger(folder, run_folder)
-        keep_events(folder, run_folder, redact)
+    with locked_ledger(folder):
+        copy_ledger(folder, run_folder)
+        copy_event_log(folder, run_folder, redact)
 
 
 def drop_venue(layout: Layout, run_id: RunId) -> None:
@@ -72,7 +72,7 @@ def drop_venue(layout: Layout, run_id: RunId) -> None:
     """
     folder = layout.venue(VenueId(run_id))
     if run_venue_folder(layout, run_id):
-        with at_rest(folder):
+        with locked_ledger(folder):
             discard_folder(folder)
     elif not folder.exists():
         discard_folder(folder)  # leftovers of a process that died during this call

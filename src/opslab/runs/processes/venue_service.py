@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from opslab.datasets.dataset_records import check_playable, read_record, verify_files
 from opslab.errors import AlreadyExists, Corrupt, Environment, NotFound
-from opslab.model.messages.ledger_events import LedgerEvent, event_of
+from opslab.model.messages.ledger_events import LedgerEvent, parse_event
 from opslab.model.messages.venue_messages import (
     Start,
     VenueAccount,
@@ -227,6 +227,6 @@ def _ledger_folder(layout: Layout, venue: VenueId) -> Path:
 
 def _events(line: int, events: tuple[dict[str, Any], ...]) -> list[LedgerEvent]:
     try:
-        return [event_of(event) for event in events]
+        return [parse_event(event) for event in events]
     except ValueError:
         raise Corrupt(f"the venue's ledger, line {line}: invalid event") from None

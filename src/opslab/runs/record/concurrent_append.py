@@ -1,4 +1,4 @@
-"""An event for the journal of a run that runs: its owner renews the metadata and seals."""
+"""Append to the journal of a running run; its owner updates the metadata and seals."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,21 +12,21 @@ from opslab.store.runs.seal import NAME as MANIFEST
 
 
 class HasEnded(Exception):
-    """The run has ended in the meantime."""
+    """The run ended before the event could be appended."""
 
 
 def append_beside_owner(folder: Path, clock: Clock, make: Callable[[], tuple[str, Mapping[str, Any]]]) -> Event:
-    """Append what `make` returns, unless the run has ended; its owner finds the event when it next writes.
+    """Append what `make` returns, unless the run has ended; its owner reads the event at its next write.
 
     make: called while nobody else can append. Raises HasEnded, and then it was not called; Corrupt, Unwritable.
     """
 
     def unless_it_has_ended() -> tuple[str, Mapping[str, Any]]:
         last = last_event(folder)
-        # a sealed run's last event may be that of a later check
+        # the last event of a sealed run may belong to a later check
         if (last and last.event in ENDINGS) or (folder / MANIFEST).exists():
             raise HasEnded
         return make()
 
     with Journal(folder, clock) as journal:
-        return journal.append_alone(unless_it_has_ended)
+        return journal.append_exclusively(unless_it_has_ended)

@@ -1,4 +1,4 @@
-"""The last result of each kind of check, under its plain name: a copy, which can be deleted."""
+"""Copies of the latest result of each kind of check, under a name without a number. They can be deleted."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +15,7 @@ def write_copy(folder: Path, kind: CheckKind, artifact: str) -> None:
 
 
 def write_latest_copies(folder: Path, metadata: RunMetadata) -> None:
-    """One that is of no check goes: its process died before it could tell of it."""
+    """Remove a copy without a recorded check: its process died before it recorded the check."""
     last = dict(_last(metadata))
     for kind in CHECKS:
         if kind in last:
@@ -25,7 +25,7 @@ def write_latest_copies(folder: Path, metadata: RunMetadata) -> None:
 
 
 def copy_findings(folder: Path, metadata: RunMetadata) -> Iterator[SealFinding]:
-    """Copies that are not what the metadata says; one that is missing is none."""
+    """Copies that differ from the metadata. A missing copy is no finding."""
     last = dict(_last(metadata))
     for kind in CHECKS:
         copy = folder / kind.plain

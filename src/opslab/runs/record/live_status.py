@@ -1,4 +1,4 @@
-"""The heartbeat of a run's owner."""
+"""Live status of a running run, written by its owner; also the owner's heartbeat."""
 
 from collections.abc import Callable
 
@@ -14,7 +14,7 @@ BEAT_SECONDS = 1.0
 
 
 class LiveStatusWriter:
-    """Writes the run's live values, at most once a second."""
+    """Writes the live values of a run, at most once a second."""
 
     def __init__(
         self,
@@ -25,7 +25,7 @@ class LiveStatusWriter:
         bars_total: int,
         on_live: Callable[[LiveStatus], None] = lambda _live: None,
     ) -> None:
-        """on_live: called with what was written."""
+        """on_live: called with the written values."""
         self._layout = layout
         self._clock = clock
         self._run_id = run_id
@@ -35,7 +35,7 @@ class LiveStatusWriter:
         self._next_s = clock.monotonic_s()
 
     def write(self, bars_seen: int, paper: Callable[[], PaperStatus] | None = None) -> None:
-        """paper: more of a paper run, asked for when it is time."""
+        """paper: called for the values of a paper run when they are due."""
         now_s = self._clock.monotonic_s()
         if now_s < self._next_s:
             return

@@ -1,4 +1,4 @@
-"""Owners that are in no process table here: what can be known of them."""
+"""Liveness of owners that are in no process table here."""
 
 from opslab.errors import Environment
 from opslab.model.primitives.ids import RunId
@@ -10,11 +10,11 @@ from opslab.store.runs.live_files import read_live
 from opslab.store.runs.owner import is_held
 
 SILENT_SECONDS = 60
-"""Without a heartbeat for so long, an owner on another machine is shown as gone; it is not taken for gone."""
+"""After this time without a heartbeat an owner on another machine is shown as dead; it is not treated as dead."""
 
 
 def lives_elsewhere(layout: Layout, clock: Clock, run_id: RunId, owner: Owner, same_kernel: bool) -> bool:
-    """By the lock on the run's folder, which the kernel frees; on another machine also by a fresh heartbeat."""
+    """From the lock on the run's folder, which the kernel releases; on another machine also from a fresh heartbeat."""
     if is_held(layout.run(run_id)):
         return True
     live = None if same_kernel else read_live(layout, run_id)
@@ -28,7 +28,7 @@ def lives_elsewhere(layout: Layout, clock: Clock, run_id: RunId, owner: Owner, s
 
 
 def refuse_unless_gone(metadata: RunMetadata, me: Owner, gone_host: str | None) -> None:
-    """An owner on another machine cannot be asked: somebody must say that it is gone. Raises Environment."""
+    """Raises Environment for an owner on another machine, which cannot be checked, unless it is named as lost."""
     owner = metadata.owner
     if owner is None or owner.host == me.host or owner.boot_id == me.boot_id or owner.host == gone_host:
         return
@@ -37,5 +37,5 @@ def refuse_unless_gone(metadata: RunMetadata, me: Owner, gone_host: str | None) 
     raise Environment(
         f"run {metadata.run_id} {brief}",
         brief=brief,
-        hint=f"recover it there; if that machine is gone for good: {settle}",
+        hint=f"recover it there; if that machine is lost for good: {settle}",
     )

@@ -1,4 +1,4 @@
-"""The sections of a report that only a paper run has. What is not known is left out."""
+"""Report sections of a paper run. Unknown values are omitted."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ def paper_sections(facts: PaperFacts) -> list[tuple[str, Rows]]:
 
 
 def source(account: AccountFacts | None) -> str:
-    """For people."""
+    """As text."""
     return "as the venue's ledger has it" if account and account.source == "ledger" else "as the venue said"
 
 

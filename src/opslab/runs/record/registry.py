@@ -1,4 +1,4 @@
-"""All runs, as seen now.
+"""The registry: all runs and their current state.
 
 `metadata.json` is enough where it cannot be behind the journal: of a run that ended, and of one whose owner lives to
 write it. Otherwise the journal is asked. What a list has read is kept in an index, so that the next one only looks
@@ -21,7 +21,7 @@ from opslab.store.runs.list_index import (
     write_index,
 )
 
-if TYPE_CHECKING:  # a list that finds all in the index needs none of the models
+if TYPE_CHECKING:  # a list answered by the index needs none of the models
     from opslab.model.run.metadata import RunMetadata
     from opslab.ports import Clock, Processes
 
@@ -30,13 +30,13 @@ _JOURNAL = "journal.jsonl"
 
 
 class RegistryEntry(NamedTuple):
-    """What is on disk of a run, and the files that say so, as they were just before they were read."""
+    """A run as read from disk, with the signatures of its files from just before reading."""
 
     metadata: "RunMetadata"
     metadata_file: Signature
     journal_file: Signature | None
     lives: bool
-    """Its owner. When it does not, the files were read after its death."""
+    """Whether its owner lives. If not, the files were read after its death."""
 
 
 def list_runs(layout: Layout, processes: "Processes", clock: "Clock") -> list[Row]:
@@ -76,7 +76,7 @@ def show_run(layout: Layout, run_id: str, processes: "Processes") -> "tuple[RunM
 
 
 def find(folder: Path, processes: "Processes") -> RegistryEntry:
-    """What the files in `folder` say of the run. Raises Corrupt when neither metadata.json nor the journal can tell."""
+    """The run in `folder`. Raises Corrupt when neither metadata.json nor the journal can be read."""
     from opslab.model.run.metadata import FINAL
 
     metadata_file, metadata, problem = _read_metadata(folder)
@@ -88,6 +88,8 @@ def find(folder: Path, processes: "Processes") -> RegistryEntry:
             return RegistryEntry(metadata, metadata_file, None, lives)
     try:
         journal_file, told, lives = _read_journal(folder, processes)
+    except OtherFormat:
+        raise
     except Corrupt as error:
         if metadata is None:
             raise _both(problem, error) if problem else error from None
@@ -99,12 +101,12 @@ def find(folder: Path, processes: "Processes") -> RegistryEntry:
 
 
 def row_as_seen(row: Row, lives: bool) -> Row:
-    """As `state.as_seen`: a run whose owner is gone is `interrupted`."""
+    """As `state.as_seen`: a run whose owner has died is `interrupted`."""
     return row if lives or row.status != "running" else row._replace(status="interrupted", ended_by=OWNER_GONE)
 
 
 def summary(run: "RunMetadata") -> Row:
-    """The row of a run that can be read."""
+    """The row of a readable run."""
     return Row(
         run_id=run.run_id,
         mode=run.mode,
@@ -130,9 +132,9 @@ def _entry(found: RegistryEntry) -> Entry:
 
 
 def _row_of_entry(folder: str, entry: Entry, processes: "Processes") -> Row | None:
-    """What reading the run again would say; None when it has to be read to know."""
+    """The row from the index; None when the run has to be read again."""
     lives = False
-    if entry.owner is not None:  # asked before the files: what it wrote last shows in them
+    if entry.owner is not None:  # checked before the files, so that they include its last write
         from opslab.model.run.metadata import Owner
 
         lives = processes.is_alive(Owner.model_validate(entry.owner), Path(folder).name)
@@ -152,7 +154,7 @@ def _lives(run: "RunMetadata", processes: "Processes") -> bool:
 
 
 def _read_metadata(folder: Path) -> "tuple[Signature, RunMetadata | None, Corrupt | None]":
-    """The file, what it says, and why it says nothing. Raises Corrupt when it is another run's."""
+    """Signature, metadata, problem. Raises Corrupt when the file belongs to another run."""
     from opslab.store.runs.run_folders import read_metadata
 
     found: Signature = []
@@ -165,25 +167,25 @@ def _read_metadata(folder: Path) -> "tuple[Signature, RunMetadata | None, Corrup
 
 
 def _read_journal(folder: Path, processes: "Processes") -> "tuple[Signature, RunMetadata | None, bool]":
-    """The file, what it amounts to (None when there is no whole line), and whether the owner lives. Raises Corrupt."""
+    """Signature, metadata (None without a complete line), whether the owner lives. Raises Corrupt."""
     for _ in range(2):
         found = signature(str(folder), _JOURNAL)
         told = _project(folder)
         lives = told is not None and _lives(told, processes)
         if lives or told is None or told.status != "running":
-            break  # otherwise once more: it may have written its end, and gone, since it was read
+            break  # otherwise read again: it may have written its end meanwhile
     return found, told, lives
 
 
 def _project(folder: Path) -> "RunMetadata | None":
-    """What the journal amounts to; None when there is no whole line. Raises Corrupt."""
+    """The projection of the journal; None without a complete line. Raises Corrupt."""
     from opslab.model.run.metadata import RunMetadata
     from opslab.runs.record.state import project
     from opslab.store.runs.journal import read_lifecycle
 
     try:
         told = project(read_lifecycle(folder))
-        if told is not None:  # the fold takes an event's fields as they come
+        if told is not None:  # the fold does not validate the fields
             told = RunMetadata.model_validate_json(told.model_dump_json(warnings=False))
     except ValueError:
         raise _unreadable(folder, "its journal describes no run") from None

@@ -5,7 +5,7 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
-from opslab.model.run.metadata import RunMetadata
+from opslab.model.run.metadata import RunDataset, RunMetadata
 from opslab.resources import template
 from opslab.runs.record.paper_report import paper_sections
 from opslab.store.runs.run_folders import write_text
@@ -17,7 +17,7 @@ def write_reports(folder: Path, metadata: RunMetadata) -> None:
 
 
 def render(name: str, metadata: RunMetadata) -> str:
-    """The report in the template's format; what users named or strategies said is escaped."""
+    """The report in the template's format; text from users and strategies is escaped."""
     html = ".html" in name
     environment = Environment(
         autoescape=html, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
@@ -29,7 +29,7 @@ def render(name: str, metadata: RunMetadata) -> str:
 
 def sections(run: RunMetadata) -> list[tuple[str, list[tuple[str, Any]]]]:
     """Headings with rows of name and value, the same in every format."""
-    data, cost = run.dataset, run.engine_cost
+    cost = run.engine_cost
     found: list[tuple[str, list[tuple[str, Any]]]] = [
         (
             "Run",
@@ -55,22 +55,8 @@ def sections(run: RunMetadata) -> list[tuple[str, list[tuple[str, Any]]]]:
         found.append(("Scenario counters", list(run.metrics.model_dump().items())))
     if run.denial_reasons:
         found.append(("Orders denied, by reason", list(run.denial_reasons.items())))
-    if data:
-        found.append(
-            (
-                "Data",
-                [
-                    ("dataset", f"{data.name} ({data.kind})"),
-                    ("candles used", data.rows),
-                    ("first open", data.first_open),
-                    ("last open", data.last_open),
-                    ("window start", data.start),
-                    ("window end", data.end),
-                    ("allowed errors", ", ".join(data.allowed) or None),
-                    ("fingerprint", data.fingerprint),
-                ],
-            )
-        )
+    if run.dataset:
+        found.append(("Data", _data_rows(run.dataset)))
     if run.identity:
         identity = [("input digest", run.input_digest), ("result digest", run.result_digest)]
         found.append(("Identity", [*identity, *run.identity.model_dump().items()]))
@@ -88,6 +74,19 @@ def sections(run: RunMetadata) -> list[tuple[str, list[tuple[str, Any]]]]:
         )
     shown = [(heading, [row for row in rows if row[1] is not None]) for heading, rows in found]
     return [(heading, rows) for heading, rows in shown if rows]
+
+
+def _data_rows(data: RunDataset) -> list[tuple[str, Any]]:
+    return [
+        ("dataset", f"{data.name} ({data.kind})"),
+        ("candles used", data.rows),
+        ("first open", data.first_open),
+        ("last open", data.last_open),
+        ("window start", data.start),
+        ("window end", data.end),
+        ("allowed errors", ", ".join(data.allowed) or None),
+        ("fingerprint", data.fingerprint),
+    ]
 
 
 def _checks(run: RunMetadata) -> list[tuple[str, dict[str, Any] | None]]:

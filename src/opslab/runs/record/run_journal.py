@@ -30,13 +30,13 @@ class RunJournal:
         """Append one lifecycle event, durable before this returns. Returns the new metadata."""
         return self._renew(self._journal.append(name, payload))
 
-    def append_alone(self, make: Callable[[], tuple[str, Mapping[str, Any]]]) -> RunMetadata:
+    def append_exclusively(self, make: Callable[[], tuple[str, Mapping[str, Any]]]) -> RunMetadata:
         """As `append`, for what `make` returns; `make` is called under the journal's append lock."""
-        return self._renew(self._journal.append_alone(make))
+        return self._renew(self._journal.append_exclusively(make))
 
     def _renew(self, event: Event) -> RunMetadata:
         before = self.metadata
-        for other in self._journal.take_others():
+        for other in self._journal.take_concurrent_events():
             self.metadata = apply(self.metadata, other)
         self.metadata = apply(self.metadata, event)
         if self.metadata != before:

@@ -1,4 +1,4 @@
-"""Which runs of the list are wanted, in which order, and how many at a time: pure functions of rows."""
+"""Select, sort and page the rows of the run list: pure functions."""
 
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -12,7 +12,7 @@ from opslab.model.primitives.ids import nearest, shown
 from opslab.model.primitives.instant import NS_PER_SECOND, iso
 
 STATUSES = ("initialized", "running", "completed", "failed", "safety_blocked", "halted", "interrupted")
-"""As `model.run.Status`, which takes pydantic to load."""
+"""As `model.run.metadata.Status`, which needs pydantic to load."""
 MODES = ("backtest", "paper")
 OWNER_GONE = "owner_gone"
 
@@ -23,7 +23,7 @@ _HEX = re.compile(r"[0-9a-f]{4,64}", re.ASCII)
 
 
 class Row(NamedTuple):
-    """What the list shows of one run. Of one that cannot be read: its name, `error`, and nothing else.
+    """One row of the run list. An unreadable run has only its name and `error`.
 
     A tuple, because ten thousand are made at once.
     """
@@ -49,17 +49,17 @@ class Row(NamedTuple):
 
     @property
     def duration_seconds(self) -> float | None:
-        """From start to end; None when one of the two is not known."""
+        """From start to end; None when either is unknown."""
         if self.started_at is None or self.ended_at is None:
             return None
         try:
             return (datetime.fromisoformat(self.ended_at) - datetime.fromisoformat(self.started_at)).total_seconds()
-        except (ValueError, TypeError):  # not the times that this lab writes
+        except (ValueError, TypeError):  # not a time written by this lab
             return None
 
     @property
     def unsettled(self) -> bool:
-        """It died, and nobody has recovered it yet."""
+        """Its owner died and it was not recovered yet."""
         return self.ended_by == OWNER_GONE and self.recovered_at is None
 
 
@@ -76,15 +76,15 @@ SORT_KEYS: dict[str, Callable[[Row], str | float | None]] = {
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What is asked for; a filter that is empty or None lets everything through."""
+    """The requested selection; an empty or None filter matches everything."""
 
     statuses: frozenset[str] = frozenset()
     mode: str | None = None
     dataset: str | None = None
     since: str | None = None
-    """UTC text as `initialized_at` is; that instant is in."""
+    """UTC text like `initialized_at`; inclusive."""
     input_digest: str | None = None
-    """The beginning of one, `sha256:` included."""
+    """A prefix, with `sha256:`."""
     sort: str = "initialized"
     reverse: bool = False
     offset: int = 0
@@ -97,7 +97,7 @@ class Selection:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """`total`: rows that match; `runs`: all there are; `unreadable`: those of them that cannot be read."""
+    """`total`: matching rows; `runs`: all runs; `unreadable`: unreadable ones among them."""
 
     rows: Sequence[Row]
     total: int
@@ -106,7 +106,7 @@ class Page:
 
 
 def select(rows: Sequence[Row], wanted: Selection) -> Page:
-    """The wanted rows, in order, one page of them. Those that cannot be read match no filter and come last."""
+    """One page of the selected rows, in order. Unreadable rows match no filter and come last."""
     unreadable = sorted(row for row in rows if row.error is not None)
     matching = in_order((row for row in rows if row.error is None and matches(row, wanted)), wanted)
     if not wanted.filters:
@@ -126,7 +126,7 @@ def matches(row: Row, wanted: Selection) -> bool:
 
 
 def in_order(rows: Iterable[Row], wanted: Selection) -> list[Row]:
-    """By the sort key, equal ones by run id; those without a value come last. Either way round."""
+    """Sorted by the key, then by run id; rows without a value come last in both directions."""
     key = SORT_KEYS[wanted.sort]
     keyed = [(key(row), row) for row in sorted(rows, key=lambda row: row.run_id)]
     known = [pair for pair in keyed if pair[0] is not None]
@@ -135,7 +135,7 @@ def in_order(rows: Iterable[Row], wanted: Selection) -> list[Row]:
 
 
 def one_of(option: str, text: str, known: Sequence[str]) -> str:
-    """`text`, when it is a known word. Raises Usage naming the known ones and the nearest."""
+    """`text`, if it is a known value. Raises Usage with the known values and the nearest."""
     if text in known:
         return text
     close = nearest(text, known, 1)
@@ -161,7 +161,7 @@ def parse_since(text: str, now_ns: int) -> str:
 
 
 def parse_digest_prefix(text: str) -> str:
-    """The beginning of a digest, `sha256:` in front. Raises Usage."""
+    """A digest prefix with `sha256:` in front. Raises Usage."""
     digits = text.lower().removeprefix(DIGEST_PREFIX)
     if not _HEX.fullmatch(digits):
         raise Usage(

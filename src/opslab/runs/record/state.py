@@ -1,4 +1,4 @@
-"""A run's state as a fold over its journal: `metadata.json` is this and nothing more."""
+"""The state of a run as a fold over its journal; `metadata.json` is its stored form."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -47,7 +47,7 @@ _PARTS: dict[str, Any] = {
 
 
 def project(events: Iterable[Event]) -> RunMetadata | None:
-    """The metadata that `events` amount to; None before `run_initialized`."""
+    """The metadata after `events`; None before `run_initialized`."""
     metadata: RunMetadata | None = None
     for event in events:
         if event.event not in HIGH_RATE:
@@ -56,10 +56,10 @@ def project(events: Iterable[Event]) -> RunMetadata | None:
 
 
 def read_state(folder: Path) -> RunMetadata:
-    """What the journal of a run says, which is the truth. Raises Corrupt when it says nothing of this run."""
+    """The metadata from the journal, which is authoritative. Raises Corrupt when it has none of this run."""
     try:
         metadata = project(read_lifecycle(folder))
-        if metadata is not None:  # the fold takes an event's fields as they come
+        if metadata is not None:  # the fold does not validate the fields
             metadata = RunMetadata.model_validate_json(metadata.model_dump_json(warnings=False))
     except ValueError:
         raise _broken(folder, "tells of no run") from None
@@ -115,7 +115,7 @@ def apply(metadata: RunMetadata | None, event: Event) -> RunMetadata:
 
 
 def as_seen(metadata: RunMetadata, processes: Processes) -> RunMetadata:
-    """What to show: a run whose owner is gone is `interrupted`, whatever was written last."""
+    """The metadata to show: a running run without a living owner is `interrupted`."""
     if metadata.status == "running" and (
         metadata.owner is None or not processes.is_alive(metadata.owner, metadata.run_id)
     ):
@@ -124,7 +124,7 @@ def as_seen(metadata: RunMetadata, processes: Processes) -> RunMetadata:
 
 
 def _known(payload: dict[str, Any]) -> dict[str, Any]:
-    """The payload's fields that metadata has, as their types."""
+    """The payload fields that the metadata has, validated."""
     fields = {name: value for name, value in payload.items() if name in RunMetadata.model_fields}
     return {
         name: _PARTS[name].model_validate(value, strict=False) if name in _PARTS and value is not None else value

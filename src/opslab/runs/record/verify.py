@@ -1,4 +1,4 @@
-"""Is a run what it was when it was sealed?"""
+"""Verify a run against its seal."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,14 +17,14 @@ from opslab.store.runs.journal import read_events
 from opslab.store.runs.owner import is_held
 from opslab.store.runs.run_folders import METADATA, read_metadata
 from opslab.store.runs.seal import NAME as MANIFEST
-from opslab.store.runs.seal import hold_against, read_manifest
+from opslab.store.runs.seal import compare_to_seal, read_manifest
 from opslab.store.runs.unsealed_tail import unsealed_tail
 
 EXIT_CODES = {"whole": 0, "changed": 6, "unsealed": 3}
 
 
 def size_to_verify(layout: Layout, run_id: RunId) -> int:
-    """Bytes that `verify` will read, as far as the seal tells; for progress."""
+    """Bytes that `verify` will read, from the seal; for progress."""
     try:
         manifest = read_manifest(layout.run(run_id))
     except LabError:
@@ -33,27 +33,41 @@ def size_to_verify(layout: Layout, run_id: RunId) -> int:
 
 
 def verify(layout: Layout, run_id: RunId, processes: Processes, tick: Callable[[int], None]) -> Verification:
-    """Hold a run against its seal. tick: called with the bytes read since the last call."""
+    """Compare a run with its seal. tick: called with the bytes read since the last call. Raises OtherFormat."""
     folder = layout.run(run_id)
     try:
         manifest = read_manifest(folder)
+    except OtherFormat:
+        raise
     except Corrupt as broken:
         return _verification(folder, None, None, [_finding(broken)])
     if manifest is None:
         return _unsealed(folder, processes)
-    findings = hold_against(folder, manifest, tick)
+    findings = compare_to_seal(folder, manifest, tick)
     status: Status | None = manifest.status
     of_journal = [finding for finding in findings if finding.file == JOURNAL]
-    if not _changes(of_journal) and not unsealed_tail(folder, manifest).checks:  # of these they may not tell yet
+    if not _changes(of_journal) and not unsealed_tail(folder, manifest).checks:  # not in the derived files yet
         findings += _derived(folder)
     return _verification(folder, manifest, status, findings)
 
 
+def verify_one_of_many(
+    layout: Layout, run_id: RunId, processes: Processes, tick: Callable[[int], None]
+) -> Verification:
+    """As `verify`; a run in another format is a finding here, so that the other runs are verified too."""
+    try:
+        return verify(layout, run_id, processes, tick)
+    except OtherFormat as error:
+        return _verification(layout.run(run_id), None, None, [_finding(error)])
+
+
 def _unsealed(folder: Path, processes: Processes) -> Verification:
-    """Without a seal only the journal can prove itself; and a run that has ended must have one."""
+    """Without a seal only the journal can be checked; a run that has ended must have a seal."""
     try:
         metadata = as_seen(read_state(folder), processes)
         check_journal(folder)
+    except OtherFormat:
+        raise
     except Corrupt as broken:
         return _verification(folder, None, None, [_finding(broken)])
     has_ended = metadata.status in FINAL and (metadata.ended_by != "owner_gone" or metadata.recovered_at)
@@ -73,7 +87,7 @@ def check_journal(folder: Path) -> None:
 
 
 def refuse_changed(folder: Path, findings: list[SealFinding]) -> None:
-    """Raises Corrupt for the first of a run's findings that no process left behind."""
+    """Raises Corrupt for the first finding that is not a leftover of a process."""
     changes = _changes(findings)
     if not changes:
         return
@@ -89,7 +103,7 @@ def refuse_changed(folder: Path, findings: list[SealFinding]) -> None:
 
 
 def _derived(folder: Path) -> Iterator[SealFinding]:
-    """`metadata.json` may be missing, but what it says is read by every command, so that it must be true."""
+    """`metadata.json` may be missing; if it exists it must equal the journal, because every command reads it."""
     wanted = read_state(folder)
     yield from copy_findings(folder, wanted)
     try:

@@ -1,45 +1,45 @@
-"""When the account of a halted run became flat: by the venue's ledger, not by what anybody believed."""
+"""When the account of a halted run became flat, from the venue's ledger."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 
 from opslab.errors import Corrupt
-from opslab.model.messages.ledger_events import Accepted, Amended, Canceled, Expired, Filled, LedgerEvent, event_of
+from opslab.model.messages.ledger_events import Accepted, Amended, Canceled, Expired, Filled, LedgerEvent, parse_event
 from opslab.model.primitives.instant import NS_PER_SECOND, parse_iso
 from opslab.store.venues.ledger import LedgerEntry
 
 
 @dataclass(frozen=True, slots=True)
 class FlatTimes:
-    """Wall clock, UTC. None: it never had one, or it still has."""
+    """Wall clock, UTC. None: never open, or still open."""
 
     no_orders_at: str | None
-    """Since when there is no open order."""
+    """Time since which no order is open."""
     flat_at: str | None
-    """Since when there is neither an open order nor a position."""
+    """Time since which neither an order nor a position is open."""
 
 
 def flat_times(ledger: Iterable[LedgerEntry]) -> FlatTimes:
-    """Raises Corrupt for what is no ledger of an account."""
+    """Raises Corrupt for an invalid ledger."""
     fold = _Fold()
     for transaction in ledger:
-        for found in transaction.events:
+        for item in transaction.events:
             try:
-                fold.take(event_of(found))
+                fold.apply(parse_event(item))
             except (ValueError, KeyError):
-                raise Corrupt(f"the venue's ledger, line {transaction.number}: holds what is no event") from None
-        fold.look(transaction.time)
+                raise Corrupt(f"the venue's ledger, line {transaction.number}: is no account event") from None
+        fold.after_entry(transaction.time)
     return FlatTimes(fold.no_orders_at, fold.flat_at)
 
 
 def seconds_between(one: str, two: str) -> float:
-    """Of two instants, UTC; 0 when the second was first."""
+    """Seconds from the first to the second UTC instant; 0 when negative."""
     return round(max(0, parse_iso(two) - parse_iso(one)) / NS_PER_SECOND, 6)
 
 
 def seconds_to(times: FlatTimes, since: str) -> tuple[float, float]:
-    """(no open order, flat) of an account that is flat. What it never had, it had not: 0."""
+    """(no open order, flat) of a flat account. 0 for what was never open."""
     to_orders = seconds_between(since, times.no_orders_at) if times.no_orders_at else 0.0
     return to_orders, seconds_between(since, times.flat_at) if times.flat_at else 0.0
 
@@ -47,13 +47,13 @@ def seconds_to(times: FlatTimes, since: str) -> tuple[float, float]:
 class _Fold:
     def __init__(self) -> None:
         self._open: dict[int, list[Decimal]] = {}
-        """Of each open order its quantity, and what of it was executed."""
+        """[quantity, executed quantity] of each open order."""
         self._position = Decimal(0)
         self._had_orders = self._was_open = False
         self.no_orders_at: str | None = None
         self.flat_at: str | None = None
 
-    def take(self, event: LedgerEvent) -> None:
+    def apply(self, event: LedgerEvent) -> None:
         if isinstance(event, Accepted):
             self._open[event.order_id] = [event.quantity, Decimal(0)]
         elif isinstance(event, Canceled | Expired):
@@ -71,8 +71,8 @@ class _Fold:
         if executed >= quantity:
             del self._open[order_id]
 
-    def look(self, time: str) -> None:
-        """Behind a transaction."""
+    def after_entry(self, time: str) -> None:
+        """Call after each ledger entry."""
         self._had_orders, self.no_orders_at = _since(self._had_orders, bool(self._open), time, self.no_orders_at)
         is_open = bool(self._open or self._position)
         self._was_open, self.flat_at = _since(self._was_open, is_open, time, self.flat_at)

@@ -1,4 +1,4 @@
-"""What a run's journal tells of its halt, for who finds no more than that: its control died over it."""
+"""Summarise a halt from the journal alone, after control died during it."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,38 +12,38 @@ from opslab.runs.safety.flat_times import FlatTimes, seconds_to
 
 @dataclass(slots=True)
 class HaltSummary:
-    """The events of a journal, taken in one after the other."""
+    """A fold over the events of a journal."""
 
-    seen: Safety | None = None
-    """The switch, as the run itself saw it."""
+    switch: Safety | None = None
+    """The switch as the run saw it."""
     seen_at: str = ""
-    closed: dict[str, Any] | None = None
-    """That the gate was closed, if that was told."""
+    gate: dict[str, Any] | None = None
+    """Payload of `trading_halted`, if it was recorded."""
     gated: int = 0
 
-    def take(self, event: Event) -> None:
+    def apply(self, event: Event) -> None:
         if event.event == "kill_switch_observed" and event.payload["observed_by"] == "watch":
-            self.seen, self.seen_at = Safety.model_validate(event.payload, strict=False), event.time
+            self.switch, self.seen_at = Safety.model_validate(event.payload, strict=False), event.time
         elif event.event == "trading_halted":
-            self.closed = event.payload
+            self.gate = event.payload
         elif event.event == "order_gated":
             self.gated += 1
 
-    def facts(self, times: FlatTimes | None, *, flat: bool | None) -> HaltFacts | None:
-        """None: it was not being halted. times, flat: of a paper run's account, by its ledger."""
-        if self.seen is None:
+    def summary(self, times: FlatTimes | None, *, flat: bool | None) -> HaltFacts | None:
+        """None when no halt was in progress. times, flat: a paper run's account, from its ledger."""
+        if self.switch is None:
             return None
-        closed = self.closed or {}
-        since = self.seen.activated_at or self.seen_at
+        gate = self.gate or {}
+        since = self.switch.activated_at or self.seen_at
         to_orders, to_flat = seconds_to(times, since) if times and flat else (None, None)
         return HaltFacts(
-            scope=self.seen.scope,
-            run_switch=closed.get("run_switch"),
-            all_switch=closed.get("all_switch"),
-            activated_at=self.seen.activated_at,
-            seen_at=closed.get("seen_at", self.seen_at),
-            gate_closed_at=closed.get("gate_closed_at"),
-            seconds_to_gate=closed.get("seconds_to_gate"),
+            scope=self.switch.scope,
+            run_switch=gate.get("run_switch"),
+            all_switch=gate.get("all_switch"),
+            activated_at=self.switch.activated_at,
+            seen_at=gate.get("seen_at", self.seen_at),
+            gate_closed_at=gate.get("gate_closed_at"),
+            seconds_to_gate=gate.get("seconds_to_gate"),
             seconds_to_no_orders=to_orders,
             seconds_to_flat=to_flat,
             flat=flat,
@@ -53,7 +53,7 @@ class HaltSummary:
 
 
 def summarize_halt(events: Iterable[Event]) -> HaltSummary:
-    told = HaltSummary()
+    summary = HaltSummary()
     for event in events:
-        told.take(event)
-    return told
+        summary.apply(event)
+    return summary

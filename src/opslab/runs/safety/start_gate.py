@@ -1,4 +1,4 @@
-"""The kill switch, and the runs that it is about: asked before a run starts, told to those that have not ended."""
+"""The safety gate of the kill switch: checked before a run starts; changes recorded in unfinished runs."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -23,30 +23,30 @@ from opslab.store.runs.owner import owned
 from opslab.store.runs.run_folders import write_metadata
 from opslab.store.runs.seal import NAME as MANIFEST
 
-if TYPE_CHECKING:  # it takes jinja2 to load
+if TYPE_CHECKING:  # loading it needs jinja2
     from opslab.runs.record.run_journal import RunJournal
 
-Clean = Callable[[str], str]
-"""Takes this machine's paths out of a text."""
+Redact = Callable[[str], str]
+"""Removes this machine's paths from a text."""
 
 _START_SECONDS = 1.0
-"""How long a run may take from being held to having started."""
+"""Time from locking a run to its start."""
 _POLL_SECONDS = 0.02
 
 
-def may_start(layout: Layout, log: "RunJournal", clock: Clock, redact: Clean) -> bool:
-    """Ask the kill switch before anything of the engine starts, and write down what it said.
+def may_start(layout: Layout, log: "RunJournal", clock: Clock, redact: Redact) -> bool:
+    """Check the kill switch before the engine starts, and record its state.
 
-    When it is active, the run's end is in the journal, and it is to be sealed.
+    When it is active, the run's end is in the journal and the run must be sealed.
     """
     run_id = RunId(log.metadata.run_id)
     prepare(layout)
     safety = safety_of(effective(layout, run_id), "start_gate", clock, redact)
     paper = log.metadata.mode == "paper"
-    log.tell("paper_safety_checked" if paper else "kill_switch_observed", safety.model_dump())
+    log.append("paper_safety_checked" if paper else "kill_switch_observed", safety.model_dump())
     if safety.state != "active":
         return True
-    log.tell(
+    log.append(
         "paper_safety_blocked" if paper else "run_safety_blocked",
         {"ended_by": "kill_switch", "file": safety.file, "reason": safety.reason},
     )
@@ -54,7 +54,7 @@ def may_start(layout: Layout, log: "RunJournal", clock: Clock, redact: Clean) ->
 
 
 def refused(run: RunMetadata) -> Refused:
-    """What to say of a run that the kill switch kept from starting, or stopped."""
+    """The error for a run that the kill switch blocked or halted."""
     option = switch_option(run)
     what = "halted" if run.status == "halted" else "kept from starting"
     return Refused(
@@ -64,12 +64,12 @@ def refused(run: RunMetadata) -> Refused:
 
 
 def switch_option(run: RunMetadata) -> str:
-    """How a command names the switch that decided."""
+    """The option that selects the deciding switch."""
     return f"--run-id {run.run_id}" if run.safety and run.safety.scope == "run" else "--all"
 
 
 def blocked_by(run: RunMetadata) -> str:
-    """Which switch, since when, by whom, why."""
+    """The deciding switch: scope, time, actor, reason."""
     safety = run.safety
     if safety is None:
         return "the kill switch is active"
@@ -84,39 +84,39 @@ class SwitchContext:
     layout: Layout
     clock: Clock
     processes: Processes
-    redact: Clean
+    redact: Redact
 
 
-def tell_runs(context: SwitchContext, run_id: RunId | None, patience_seconds: float) -> list[str]:
-    """Tell the journal of a run, or of all, what its kill switch says now; what went wrong, and what goes on running.
+def record_switch_change(context: SwitchContext, run_id: RunId | None, patience_seconds: float) -> list[str]:
+    """Record the current switch in the journal of one run or of all. Returns notes: errors, and runs still running.
 
-    A run that has ended is not touched. Gives up after `patience_seconds`, whatever the disk does.
+    Does not touch a run that has ended. Returns after `patience_seconds` even when the disk blocks.
     """
     notes: list[str] = []
     worker = Thread(target=lambda: notes.extend(_notes(context, run_id)), daemon=True)
     worker.start()
     worker.join(patience_seconds)
     if worker.is_alive():
-        return ["the journals could not be told in time; the kill switch itself is as it says"]
+        return ["the journals were not updated in time; the kill switch itself is set as reported"]
     return notes
 
 
 def _notes(context: SwitchContext, run_id: RunId | None) -> Iterator[str]:
     try:
-        for name in [run_id] if run_id else _not_ended(context):
-            note = _tell_run(context, name)
+        for name in [run_id] if run_id else _unfinished_runs(context):
+            note = _record_in_run(context, name)
             if note:
                 yield note
     except (LabError, OSError) as error:
-        yield f"the runs could not be told: {error}"
+        yield f"the runs were not updated: {error}"
 
 
-def _not_ended(context: SwitchContext) -> list[RunId]:
+def _unfinished_runs(context: SwitchContext) -> list[RunId]:
     rows = list_runs(context.layout, context.processes, context.clock)
     return [RunId(row.run_id) for row in rows if row.status in ("initialized", "running")]
 
 
-def _tell_run(context: SwitchContext, run_id: RunId) -> str | None:
+def _record_in_run(context: SwitchContext, run_id: RunId) -> str | None:
     folder = context.layout.run(run_id)
     if not folder.is_dir():
         return None
@@ -128,29 +128,29 @@ def _tell_run(context: SwitchContext, run_id: RunId) -> str | None:
                 return None
             safety = safety_of(effective(context.layout, run_id), "command", context.clock, context.redact)
             if metadata.status == "running":
-                return _beside_its_owner(folder, context, metadata, safety)
-            _in_our_hands(folder, context, safety)
+                return _append_beside_owner(folder, context, metadata, safety)
+            _append_as_owner(folder, context, safety)
             return None
-        except Environment as error:  # somebody holds it: it starts, and its own gate tells what it found
+        except Environment as error:  # locked: it is starting, and its own gate records the switch
             if type(error) is not Environment or context.clock.monotonic_s() > deadline:
-                return f"run {run_id} could not be told: {error.message}"
+                return f"run {run_id} was not updated: {error.message}"
             time.sleep(_POLL_SECONDS)
         except (LabError, OSError) as error:
-            return f"run {run_id} could not be told: {error}"
+            return f"run {run_id} was not updated: {error}"
 
 
-def _beside_its_owner(folder: Path, context: SwitchContext, metadata: RunMetadata, safety: Safety) -> str | None:
+def _append_beside_owner(folder: Path, context: SwitchContext, metadata: RunMetadata, safety: Safety) -> str | None:
     try:
         append_beside_owner(folder, context.clock, lambda: ("kill_switch_observed", safety.model_dump()))
     except HasEnded:
-        return f"run {metadata.run_id} was running, and has ended" if safety.state == "active" else None
+        return f"run {metadata.run_id} was running and has ended" if safety.state == "active" else None
     if safety.state != "active":
         return None
     pid = f"; its process is {metadata.owner.pid}" if metadata.owner else ""
-    return f"run {metadata.run_id} is running, and is being stopped{pid}"
+    return f"run {metadata.run_id} is running and is being stopped{pid}"
 
 
-def _in_our_hands(folder: Path, context: SwitchContext, safety: Safety) -> None:
+def _append_as_owner(folder: Path, context: SwitchContext, safety: Safety) -> None:
     with owned(folder):
         metadata = read_state(folder)
         if metadata.status != "initialized":
@@ -161,8 +161,8 @@ def _in_our_hands(folder: Path, context: SwitchContext, safety: Safety) -> None:
         write_metadata(folder, read_state(folder))
 
 
-def safety_of(switch: Switch, by: Literal["start_gate", "command", "watch"], clock: Clock, redact: Clean) -> Safety:
-    said = {name: value for name, value in asdict(switch).items() if name != "run_id"}
+def safety_of(switch: Switch, by: Literal["start_gate", "command", "watch"], clock: Clock, redact: Redact) -> Safety:
+    fields = {name: value for name, value in asdict(switch).items() if name != "run_id"}
     for name in ("reason", "clear_reason", "problem"):
-        said[name] = redact(said[name]) if said[name] else said[name]
-    return Safety(**said, observed_by=by, checked_at=iso(clock.now_ns()))
+        fields[name] = redact(fields[name]) if fields[name] else fields[name]
+    return Safety(**fields, observed_by=by, checked_at=iso(clock.now_ns()))

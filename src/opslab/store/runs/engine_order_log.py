@@ -56,18 +56,18 @@ class ReportedOrder:
     """Why it was denied or rejected."""
 
 
-def is_sound(folder: Path) -> bool:
+def is_intact(folder: Path) -> bool:
     """Whether what was kept there can be read: it may be torn when the machine died with who wrote it."""
     if not (folder / NAME).is_file():
         return False
     try:
-        with EngineOrders(folder) as orders:
-            return orders.holds_together()
+        with EngineOrderLog(folder) as orders:
+            return orders.passes_check()
     except Unwritable:
         return False
 
 
-class EngineOrders:
+class EngineOrderLog:
     """Feed it the payload of every `order_event` as it comes, those of all engines of the run. `with` closes it."""
 
     def __init__(self, folder: Path) -> None:
@@ -85,7 +85,7 @@ class EngineOrders:
     def __exit__(self, *_: object) -> None:
         self._file.close()
 
-    def holds_together(self) -> bool:
+    def passes_check(self) -> bool:
         with _keeping():
             found = self._file.execute("pragma quick_check(1)").fetchone()
         return bool(found) and found[0] == "ok"
@@ -125,13 +125,13 @@ class EngineOrders:
                 raise
             self._file.execute("commit")
 
-    def found_at_venue(self, venue_order_id: str, client_order_id: str) -> None:
+    def mark_at_venue(self, venue_order_id: str, client_order_id: str) -> None:
         """The ledger has this order: by the venue's number as it was told, else by the engine's id."""
         row = self._row(venue_order_id, client_order_id)
         if row is not None:
             self._file.execute("update told set at_venue = 1 where number = ?", (row[0],))
 
-    def told_of(self, venue_order_id: str, client_order_id: str) -> ReportedOrder | None:
+    def find(self, venue_order_id: str, client_order_id: str) -> ReportedOrder | None:
         """What was told of an order of the ledger; None: nothing."""
         row = self._row(venue_order_id, client_order_id)
         return None if row is None else _told(row)

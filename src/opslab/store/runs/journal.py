@@ -59,7 +59,7 @@ class Journal:
         """Append (name, payload) pairs as one write. A later `append` makes them durable."""
         self._append(events, sync=False)
 
-    def append_alone(self, make: Callable[[], tuple[str, Mapping[str, Any]]]) -> Event:
+    def append_exclusively(self, make: Callable[[], tuple[str, Mapping[str, Any]]]) -> Event:
         """As `append`, of what `make` returns, which is called while nobody else can append."""
         with writing("append to the journal"):
             fcntl.flock(self._file, fcntl.LOCK_EX)
@@ -69,7 +69,7 @@ class Journal:
             finally:
                 fcntl.flock(self._file, fcntl.LOCK_UN)
 
-    def take_others(self) -> list[Event]:
+    def take_concurrent_events(self) -> list[Event]:
         """Lifecycle events that other processes wrote between ours, since this was last asked."""
         found, self._others = self._others, []
         return found
@@ -154,7 +154,7 @@ class Tail:
     """Those of the line that follows the events, or is torn."""
 
 
-def events_behind(folder: Path, offset: int) -> Tail:
+def events_after(folder: Path, offset: int) -> Tail:
     """From `offset` on, where a line begins. Raises Corrupt for a line that does not follow the one before it."""
     events: list[Event] = []
     try:
@@ -218,7 +218,7 @@ def read_lifecycle(folder: Path) -> Iterator[Event]:
             yield _event(folder, line, number, start)
 
 
-def read_said(folder: Path, names: Iterable[str]) -> Iterator[tuple[int, bytes]]:
+def read_bodies(folder: Path, names: Iterable[str]) -> Iterator[tuple[int, bytes]]:
     """(line number, event and payload as bytes) of the events with these names: what two runs can be compared by."""
     marks = tuple(f'"event":"{name}"'.encode() for name in names)
     for number, start, line in _whole_lines(folder):

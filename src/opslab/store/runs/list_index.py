@@ -19,7 +19,7 @@ from opslab.model.primitives.ids import RunId
 from opslab.store.files import make_folder, write_lines
 from opslab.store.layout import Layout
 
-_VERSION = 1
+_VERSION = 2
 """To be raised when a row comes to say something else under the same names."""
 _SETTLED_NS = 2_000_000_000
 """The coarsest clock of a file system: within it a file can change twice and look the same."""

@@ -46,24 +46,24 @@ _LOOK_BYTES = 1 << 16
 @contextmanager
 def new_run_folder(layout: Layout, run_id: RunId, spec_text: str) -> Iterator[Path]:
     """Fill a new run folder; it appears under its name in one step when the block ends. Raises AlreadyExists."""
-    refuse_taken(layout, run_id)
+    refuse_existing(layout, run_id)
     try:
         with staged_folder(layout.run(run_id), f"run {run_id}") as folder:
             write_whole(folder / SPEC, spec_text.encode())
             (folder / "logs").mkdir()
             yield folder
     except AlreadyExists:
-        raise taken(run_id) from None
+        raise already_exists(run_id) from None
 
 
-def refuse_taken(layout: Layout, run_id: RunId) -> None:
+def refuse_existing(layout: Layout, run_id: RunId) -> None:
     """Raises AlreadyExists when something stands where the run's folder would."""
     target = layout.run(run_id)
     if target.exists() or target.is_symlink():
-        raise taken(run_id)
+        raise already_exists(run_id)
 
 
-def taken(run_id: RunId) -> AlreadyExists:
+def already_exists(run_id: RunId) -> AlreadyExists:
     hint = f"choose another --run-id, or look at it with: tc run show {run_id}"
     return AlreadyExists(f"run {run_id} exists already", hint=hint)
 
@@ -199,7 +199,7 @@ def write_inputs(folder: Path, code: Mapping[str, Any], own: Mapping[str, Path])
         sync_folder(folder)
 
 
-def stored_own_files(folder: Path, names: Iterable[str]) -> dict[str, Path]:
+def stored_strategy_files(folder: Path, names: Iterable[str]) -> dict[str, Path]:
     """Where the copies of a user's strategy's files lie in a run's folder, by name."""
     return {name: folder / INPUTS / _stored_name(name) for name in names}
 
@@ -210,7 +210,7 @@ def _stored_name(name: str) -> str:
     return f"{kind}/{rest}" if separator else f"strategy/{name}"
 
 
-def tidy(folder: Path) -> None:
+def clear_temporary_files(folder: Path) -> None:
     """After its owner died: partial rows get their name, temporary files go. The caller owns the run."""
     with writing(f"tidy up run {folder.name}"):
         for path in sorted([*folder.glob(".*"), *(found for name in _FILLED for found in (folder / name).glob(".*"))]):

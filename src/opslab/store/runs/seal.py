@@ -23,6 +23,7 @@ from opslab.model.run.manifest import Manifest, SealedFile, SealFinding
 from opslab.model.run.metadata import Status
 from opslab.store.files import file_digest, json_bytes, write_whole, writing
 from opslab.store.runs.journal import NAME as JOURNAL
+from opslab.store.runs.run_format import refuse_other_format
 from opslab.store.runs.unsealed_tail import unsealed_tail
 
 NAME = "manifest.json"
@@ -71,7 +72,7 @@ def seal(
             files=tuple(found.sealed for found in measured),
             seal="",
         )
-        manifest = draft.model_copy(update={"seal": draft.own_seal()})
+        manifest = draft.model_copy(update={"seal": draft.computed_seal()})
         write_whole(folder / NAME, _rendered(manifest))
         if before:
             (folder / lines_name(before.number)).unlink(missing_ok=True)
@@ -92,8 +93,9 @@ def read_manifest(folder: Path) -> Manifest | None:
     except OSError as error:
         raise _broken(folder, f"cannot be read: {error.strerror}") from None
     except ValidationError:
+        refuse_other_format(folder, NAME, written, "manifest_version")
         raise _broken(folder, "is not what was written") from None
-    if manifest.seal != manifest.own_seal():
+    if manifest.seal != manifest.computed_seal():
         raise _broken(folder, "was changed: its fields do not give the digest that it names")
     if written != _rendered(manifest):
         raise _broken(folder, "was changed: it says what was sealed, in other bytes")
@@ -112,7 +114,7 @@ def _rendered(manifest: Manifest) -> bytes:
     return json_bytes(manifest.model_dump(mode="json"))
 
 
-def left_behind(folder: Path, manifest: Manifest) -> dict[str, str]:
+def find_leftovers(folder: Path, manifest: Manifest) -> dict[str, str]:
     """File to what it is, of all that a process left which died over a derived file or over the next seal."""
     found = {
         relative: what
@@ -160,12 +162,12 @@ def _line_checks_before(folder: Path, manifest: Manifest) -> str | None:
         return None
 
 
-def hold_against(folder: Path, manifest: Manifest, tick: Callable[[int], None]) -> list[SealFinding]:
+def compare_to_seal(folder: Path, manifest: Manifest, tick: Callable[[int], None]) -> list[SealFinding]:
     """Every file that is not what was sealed: changed and missing ones by name, then added ones, then leftovers.
 
     tick: called with the bytes read since the last call.
     """
-    left = left_behind(folder, manifest)
+    left = find_leftovers(folder, manifest)
     of_checks = _line_checks_finding(folder, manifest)
     findings = [
         found
@@ -175,7 +177,9 @@ def hold_against(folder: Path, manifest: Manifest, tick: Callable[[int], None]) 
     ]
     findings += of_checks
     findings += [
-        SealFinding(kind="added", file=name, message=what) for name, what in _added(folder, manifest) if name not in left
+        SealFinding(kind="added", file=name, message=what)
+        for name, what in _added(folder, manifest)
+        if name not in left
     ]
     return findings + [
         SealFinding(kind="leftover", file=name, message=f"is {what}, left by a process that died")

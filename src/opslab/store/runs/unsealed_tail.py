@@ -14,7 +14,7 @@ from opslab.model.run.event import Event
 from opslab.model.run.manifest import Manifest, SealedFile
 from opslab.store.files import file_digest
 from opslab.store.runs.journal import NAME as JOURNAL
-from opslab.store.runs.journal import events_behind, open_journal
+from opslab.store.runs.journal import events_after, open_journal
 from opslab.store.runs.torn_line import could_begin
 
 _CHUNK_BYTES = 1 << 20
@@ -45,7 +45,7 @@ def unsealed_tail(folder: Path, manifest: Manifest) -> UnsealedTail:
         with open_journal(folder) as stream:
             if os.fstat(stream.fileno()).st_size <= sealed.size_bytes or _digest_of(stream, sealed) != sealed.digest:
                 return UnsealedTail()
-        tail = events_behind(folder, sealed.size_bytes)
+        tail = events_after(folder, sealed.size_bytes)
         if not all(_is_check(folder, manifest, event) for event in tail.events):
             return UnsealedTail()
     except (OSError, Corrupt):

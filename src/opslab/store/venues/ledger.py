@@ -23,8 +23,8 @@ from opslab.store.files import make_folder, sync_folder, unwritable, write_whole
 
 NAME = "ledger.jsonl"
 POSITION = "position"
-LAST_ROOM = ".room"
-LAST_ROOM_BYTES = 64 << 10
+RESERVE = ".room"
+RESERVE_BYTES = 64 << 10
 """For canceling every order that a venue lets be open, and closing the position."""
 MAX_LINE_BYTES = 16 << 20
 """A transaction that cancels ten thousand orders is a tenth of it."""
@@ -146,10 +146,10 @@ class LedgerFile:
         except OSError as error:
             raise unwritable("note how far the venue's replay is", error) from None
 
-    def use_last_room(self) -> None:
+    def use_reserve(self) -> None:
         """Let go of it: on a disk that is full, what is appended next finds a place."""
         with suppress(OSError):
-            (self._folder / LAST_ROOM).unlink()
+            (self._folder / RESERVE).unlink()
 
     def moment(self) -> Moment:
         """Where the replay has to go on."""
@@ -161,13 +161,13 @@ class LedgerFile:
 
 def _keep_last_room(folder: Path) -> None:
     """Real blocks, which a file with a hole would not have. Where there is none any more, there is none to keep."""
-    with suppress(OSError), open(folder / LAST_ROOM, "ab") as stream:
+    with suppress(OSError), open(folder / RESERVE, "ab") as stream:
         if not stream.tell():
-            stream.write(os.urandom(LAST_ROOM_BYTES))  # what a file system compresses keeps no room
+            stream.write(os.urandom(RESERVE_BYTES))  # what a file system compresses keeps no room
 
 
 @contextmanager
-def at_rest(folder: Path, flock: Flock = fcntl.flock) -> Iterator[None]:
+def locked_ledger(folder: Path, flock: Flock = fcntl.flock) -> Iterator[None]:
     """Nobody writes the ledger of this folder, and nobody begins to while the block lasts. Raises Environment."""
     try:
         file = os.open(folder / NAME, os.O_RDONLY)

@@ -10,7 +10,7 @@ from opslab.errors import Corrupt, Environment
 from opslab.model.messages.venue_messages import VenueRecord
 from opslab.store.files import make_folder, staged_folder, write_json, write_lines, write_whole, writing
 from opslab.store.venues.ledger import NAME as LEDGER
-from opslab.store.venues.venue_log import BEFORE
+from opslab.store.venues.venue_log import PREVIOUS
 from opslab.store.venues.venue_log import NAME as EVENTS
 
 RECORD = "venue.json"
@@ -63,7 +63,7 @@ def new_venue(folder: Path, record: VenueRecord, token: str) -> None:
         write_token(staging, token)
 
 
-def keep_ledger(folder: Path, run_folder: Path) -> None:
+def copy_ledger(folder: Path, run_folder: Path) -> None:
     """Copy the ledger, byte for byte, into the run's folder; nothing when the venue never had one."""
     if not (folder / LEDGER).is_file():
         return
@@ -72,16 +72,16 @@ def keep_ledger(folder: Path, run_folder: Path) -> None:
         write_lines(run_folder / VENUE_FOLDER / LEDGER, iter(lambda: stream.read(_CHUNK_BYTES), b""))
 
 
-def keep_events(folder: Path, run_folder: Path, clean: Callable[[str], str]) -> None:
+def copy_event_log(folder: Path, run_folder: Path, clean: Callable[[str], str]) -> None:
     """Copy the event log, its older part first, into the run's logs; nothing when there is none."""
     with writing(f"keep the event log of venue {folder.name}"):
         target = run_folder / VENUE_LOG_NAME
         make_folder(target.parent)
-        if any((folder / name).is_file() for name in (BEFORE, EVENTS)):
+        if any((folder / name).is_file() for name in (PREVIOUS, EVENTS)):
             write_lines(target, (clean(line.decode(errors="replace")).encode() for line in _event_lines(folder)))
 
 
 def _event_lines(folder: Path) -> Iterator[bytes]:
-    for name in (BEFORE, EVENTS):
+    for name in (PREVIOUS, EVENTS):
         with suppress(FileNotFoundError), open(folder / name, "rb") as stream:
             yield from stream

@@ -17,10 +17,10 @@ from opslab.ports import Clock
 from opslab.store.files import writing
 
 NAME = "events.jsonl"
-BEFORE = "events.before.jsonl"
+PREVIOUS = "events.before.jsonl"
 MAX_BYTES = 16 << 20
-COMINGS = frozenset({"connected", "left", "disconnected"})
-MAX_COMINGS_A_SECOND = 20
+CONNECTION_EVENTS = frozenset({"connected", "left", "disconnected"})
+MAX_CONNECTION_EVENTS_PER_SECOND = 20
 
 
 class VenueLog:
@@ -40,7 +40,7 @@ class VenueLog:
     def write(self, what: str, more: Mapping[str, Any]) -> bool:
         """Whether it was not too much."""
         monotonic_s = self._clock.monotonic_s()
-        if what in COMINGS and not self._may_come(int(monotonic_s)):
+        if what in CONNECTION_EVENTS and not self._may_come(int(monotonic_s)):
             self._left_out += 1
             return False
         stamp = {"time": iso(self._clock.now_ns()), "monotonic_s": round(monotonic_s, 6)}
@@ -59,10 +59,10 @@ class VenueLog:
         if second != self._second:
             self._second, self._comings = second, 0
         self._comings += 1
-        return self._comings <= MAX_COMINGS_A_SECOND
+        return self._comings <= MAX_CONNECTION_EVENTS_PER_SECOND
 
     def _turn_over(self) -> None:
-        (self._folder / NAME).replace(self._folder / BEFORE)
+        (self._folder / NAME).replace(self._folder / PREVIOUS)
         full = self._file
         self._open()
         os.close(full)

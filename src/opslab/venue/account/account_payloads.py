@@ -182,7 +182,7 @@ def _income(account: Account, kind: str, amount: Decimal, trade: Trade) -> Paylo
 
 
 def trading_status(account: Account) -> Payload:
-    """`GET /fapi/v1/apiTradingStatus`: there are no such rules here, so that there is no indicator of one."""
+    """`GET /fapi/v1/apiTradingStatus`: no trading rules are simulated, so that there are no indicators."""
     return {"indicators": {}, "updateTime": account.update_ms}
 
 

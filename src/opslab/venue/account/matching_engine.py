@@ -20,7 +20,7 @@ Events = list[LedgerEvent]
 
 
 class MatchingEngine:
-    """Decides for one instrument. Stateless."""
+    """The decisions for one instrument. Stateless."""
 
     def __init__(self, instrument: Instrument) -> None:
         self.filters = Filters.of(instrument)

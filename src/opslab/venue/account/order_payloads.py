@@ -11,7 +11,7 @@ from opslab.venue.account.order_requests import HistoryQuery
 Payload = dict[str, Any]
 
 
-def order_answer(order: Order, fmt: NumberFormat) -> Payload:
+def order_response(order: Order, fmt: NumberFormat) -> Payload:
     """An order in the response to placing, amending and canceling."""
     executed = fmt.size(order.executed)
     return {
@@ -42,7 +42,7 @@ def order_answer(order: Order, fmt: NumberFormat) -> Payload:
     }
 
 
-def accepted_answer(event: Accepted, fmt: NumberFormat) -> Payload:
+def accepted_response(event: Accepted, fmt: NumberFormat) -> Payload:
     """The response for `newOrderRespType=ACK`: the order before any fill."""
     order = Order(
         order_id=event.order_id,
@@ -57,12 +57,12 @@ def accepted_answer(event: Accepted, fmt: NumberFormat) -> Payload:
         update_ms=event.time_ms,
         priority=0,
     )
-    return order_answer(order, fmt)
+    return order_response(order, fmt)
 
 
 def order_row(order: Order, fmt: NumberFormat) -> Payload:
     """An order in the response to a query."""
-    return order_answer(order, fmt) | {"time": order.time_ms}
+    return order_response(order, fmt) | {"time": order.time_ms}
 
 
 def open_orders(account: Account, fmt: NumberFormat) -> list[Payload]:

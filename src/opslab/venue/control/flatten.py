@@ -43,7 +43,7 @@ class Flattener:
             exchange = self._exchange
             exchange.only_reducing = exchange.only_reducing or hold
             if hold:
-                exchange.use_last_room()
+                exchange.use_reserve()
             position, canceled, orders = exchange.account.holding.position, 0, 0
             try:
                 async with asyncio.timeout(FLATTEN_TIMEOUT_SECONDS):

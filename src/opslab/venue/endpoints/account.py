@@ -9,10 +9,10 @@ from pydantic_core import from_json
 from opslab.venue.account import account_payloads, order_requests
 from opslab.venue.account.account import Account
 from opslab.venue.account.order_payloads import (
-    accepted_answer,
+    accepted_response,
     all_orders,
     open_orders,
-    order_answer,
+    order_response,
     order_row,
     user_trades,
 )
@@ -133,14 +133,14 @@ class AccountEndpoints:
         new = order_requests.parse_new_order(params, self._symbol)
         accepted, order = self._exchange.place(new)
         if new.response_type == "ACK":
-            return accepted_answer(accepted, self._format)
-        return order_answer(order, self._format)
+            return accepted_response(accepted, self._format)
+        return order_response(order, self._format)
 
     def modify(self, params: Params) -> Any:
-        return order_answer(self._exchange.modify(order_requests.parse_amendment(params, self._symbol)), self._format)
+        return order_response(self._exchange.modify(order_requests.parse_amendment(params, self._symbol)), self._format)
 
     def cancel(self, params: Params) -> Any:
-        return order_answer(self._exchange.cancel(order_requests.parse_order_ref(params, self._symbol)), self._format)
+        return order_response(self._exchange.cancel(order_requests.parse_order_ref(params, self._symbol)), self._format)
 
     def query(self, params: Params) -> Any:
         return order_row(self._exchange.find(order_requests.parse_order_ref(params, self._symbol)), self._format)

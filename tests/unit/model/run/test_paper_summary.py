@@ -3,7 +3,7 @@
 from typing import Any
 
 from opslab.cli.run.paper_fields import paper_fields
-from opslab.model.run.event import Event
+from opslab.model.run.event import RUN_FORMAT, Event
 from opslab.model.run.metadata import RunMetadata
 from opslab.model.run.paper_summary import PaperFacts
 from opslab.runs.record.report import render
@@ -50,7 +50,8 @@ NOTHING: dict[str, Any] = {
     "stop": None,
     "latencies": {},
 }
-INTENT = {
+INTENT: dict[str, Any] = {
+    "format": RUN_FORMAT,
     "run_id": "p1",
     "mode": "paper",
     "strategy": {"name": "ops_smoke_demo", "version": "v1"},

@@ -20,7 +20,7 @@ from opslab.resources import exchange_info_symbol
 from opslab.runs.comparison.parity.parity import ComparedRun
 from opslab.runs.paper.results import paper_results
 from opslab.store.layout import Layout
-from opslab.store.runs.engine_order_log import EngineOrders
+from opslab.store.runs.engine_order_log import EngineOrderLog
 from opslab.store.runs.journal import Journal
 from opslab.store.runs.run_folders import RowsFile, read_metadata
 from opslab.store.venues.ledger import LedgerFile
@@ -71,7 +71,7 @@ def twin(of: ComparedRun, home: Path, folder: Path, bars: int, twist: Twist) -> 
     for index, candle in enumerate(candles[:bars]):
         if index not in twist.missing:
             rows["bars"].add({**_bar(candle), **twist.bars.get(index, {})})
-    told = EngineOrders(folder / "work")
+    told = EngineOrderLog(folder / "work")
     with Journal(folder, SystemClock()) as journal:
         for payload in _told(of, candles, bars, twist):
             told.order_event(payload)

@@ -52,7 +52,7 @@ def test_of_a_run_that_died_at_once_hardly_anything_is_known() -> None:
     assert (known.bars_missed, known.dropped_heartbeats, known.final_reconciliation) == (None, None, None)
     assert (known.orders_unknown, known.orders_lost, known.orders_by_venue) == (None, None, None)
     assert known.latencies.start_to_first_bar_seconds is None
-    assert (found.venue_listened, found.elapsed_seconds) == (False, 0.0)
+    assert (found.venue_started, found.elapsed_seconds) == (False, 0.0)
 
 
 def test_each_engine_with_what_is_known_of_its_end() -> None:
@@ -110,7 +110,7 @@ def test_reconciliations_of_the_run_itself_are_counted_and_no_others() -> None:
 
 def test_how_long_its_end_took_is_told_as_far_as_it_came() -> None:
     begun = told((3, "run_stopping", {"reason": "SIGTERM"}))
-    assert (begun.stopping_why, begun.seconds_to_gate, begun.seconds_to_flat) == ("SIGTERM", None, None)
+    assert (begun.stop_reason, begun.seconds_to_gate, begun.seconds_to_flat) == ("SIGTERM", None, None)
     done = told(
         (3, "run_stopping", {"reason": "SIGTERM"}),
         (3.5, "gate_closed", {"reason": "SIGTERM"}),
@@ -118,7 +118,7 @@ def test_how_long_its_end_took_is_told_as_far_as_it_came() -> None:
     )
     assert (done.seconds_to_gate, done.seconds_to_flat) == (0.5, 1.0)
     not_flat = told((3, "gate_closed", {"reason": "last_bar"}), (4, "positions_flattened", {"flat": False}))
-    assert (not_flat.gate_why, not_flat.seconds_to_flat) == ("last_bar", None)
+    assert (not_flat.gate_reason, not_flat.seconds_to_flat) == ("last_bar", None)
 
 
 def test_counts_of_orders_are_the_ledgers() -> None:

@@ -12,8 +12,8 @@ import pytest
 from opslab.errors import Corrupt
 from opslab.model.messages.ledger_events import LedgerEvent, written
 from opslab.ports import Moment
-from opslab.runs.paper.results import PaperCounts, paper_results, told_in_journal
-from opslab.store.runs.engine_order_log import EngineOrders
+from opslab.runs.paper.results import PaperCounts, paper_results, orders_from_journal
+from opslab.store.runs.engine_order_log import EngineOrderLog
 from opslab.store.runs.journal import Journal
 from opslab.store.venues.ledger import LedgerFile
 from opslab.system import SystemClock
@@ -52,7 +52,7 @@ def of_ledger(folder: Path, transactions: list[list[LedgerEvent]], told: Any) ->
         for events in transactions:
             ledger.append([written(event) for event in events], Moment(1, 0))
     rows: Rows = {"orders": [], "fills": [], "positions": []}
-    with EngineOrders(folder / "work") as orders:
+    with EngineOrderLog(folder / "work") as orders:
         for payload in told:
             orders.order_event(payload)
         counts = paper_results(folder / "ledger", orders, lambda name, row: rows[name].append(dict(row)), INSTRUMENT)
@@ -321,7 +321,7 @@ def _step(scene: Scene, dice: random.Random, number: int) -> None:
 def test_what_was_told_outlives_the_one_who_heard_it(tmp_path: Path) -> None:
     scene = Scene()
     scene.place("BUY", "0.010", newClientOrderId="a")
-    first = EngineOrders(tmp_path / "work")
+    first = EngineOrderLog(tmp_path / "work")
     first.order_event(order("a"))  # and its control is killed
     rows, _ = of_ledger(tmp_path, scene.ledger, [])
     assert rows["orders"][0]["strategy_id"] == "LAB-001"
@@ -331,8 +331,8 @@ def test_a_journal_has_what_was_told(tmp_path: Path) -> None:
     with Journal(tmp_path, SystemClock()) as journal:
         journal.append("run_started", {})
         journal.append_many([("order_event", order("a")), ("order_event", said("OrderDenied", "a", reason="WHY"))])
-    with EngineOrders(tmp_path / "work") as told:
-        told_in_journal(tmp_path, told)
+    with EngineOrderLog(tmp_path / "work") as told:
+        orders_from_journal(tmp_path, told)
         (found,) = told.never_at_venue()
     assert (found.client_order_id, found.last_known, found.reason) == ("a", "DENIED", "WHY")
 
@@ -345,7 +345,7 @@ def test_rows_are_sent_as_the_ledger_is_read(tmp_path: Path) -> None:
         scene.place("BUY", "0.010", newClientOrderId=f"a{number}")
     sent: list[tuple[str, str]] = []
     of_ledger(tmp_path / "first", scene.ledger, [])
-    with EngineOrders(tmp_path / "work") as told:
+    with EngineOrderLog(tmp_path / "work") as told:
         told.order_event(order("lost"))
         paper_results(
             tmp_path / "first" / "ledger", told, lambda name, row: sent.append((name, row["client_order_id"]))
@@ -358,7 +358,7 @@ def test_a_broken_ledger_is_corrupt_and_says_where(tmp_path: Path) -> None:
     with LedgerFile(tmp_path / "ledger", SystemClock()) as ledger:
         list(ledger.history())
         ledger.append([{"kind": "accepted", "order_id": "no number"}], Moment(0, 0))
-    with pytest.raises(Corrupt, match="line 1 has what is no event of an account"):
+    with pytest.raises(Corrupt, match="line 1 has no valid account event"):
         of_ledger(tmp_path, [], [])
 
 

@@ -27,7 +27,7 @@ def test_an_event_is_appended_while_the_run_has_not_ended(tmp_path: Path) -> Non
         of_the_owner.append("order_event", {})
         append_beside_owner(tmp_path, SystemClock(), lambda: (CHECK, {"n": 1}))
         of_the_owner.append("order_event", {})
-        assert [event.event for event in of_the_owner.take_others()] == [CHECK]
+        assert [event.event for event in of_the_owner.take_concurrent_events()] == [CHECK]
 
 
 @pytest.mark.parametrize(

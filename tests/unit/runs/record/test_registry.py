@@ -34,8 +34,7 @@ NOW_NS = parse_iso("2026-02-01T12:00:00.000000Z")
 LATER_NS = 1 << 62
 """A clock for which every file has been at rest for long."""
 OWNER = {"host": "h", "boot_id": "b", "pid": 7, "process_start": 9}
-INTENT = {
-    "format": RUN_FORMAT,
+IDENTIFIED = {
     "run_id": "r1",
     "mode": "backtest",
     "strategy": {"name": "ops_smoke_demo", "version": "v1"},
@@ -44,7 +43,8 @@ INTENT = {
     "risk_profile": "tiny",
     "lab_version": "0.1.0",
 }
-BEGUN = {**INTENT, "status": "initialized", "initialized_at": "2026-01-01T00:00:01.000000Z"}
+INTENT = {"format": RUN_FORMAT, **IDENTIFIED}
+BEGUN = {**IDENTIFIED, "status": "initialized", "initialized_at": "2026-01-01T00:00:01.000000Z"}
 RUNNING = {**BEGUN, "status": "running", "started_at": "2026-01-01T00:00:02.000000Z", "owner": OWNER}
 COMPLETED = {**RUNNING, "status": "completed", "ended_at": "2026-01-01T00:00:03.000000Z"}
 
@@ -462,7 +462,7 @@ def test_a_run_that_is_gone_leaves_the_list_and_the_index(layout: Layout) -> Non
         lambda data: b"{}",
         lambda data: data[: len(data) // 2],
         lambda data: data.replace(b"completed", b"cOmpleted"),
-        lambda data: data.replace(b'"version": 1', b'"version": 2'),
+        lambda data: data.replace(b'"version": 2', b'"version": 3'),
         lambda data: data.replace(b'"run_id", ', b""),
         lambda data: data + b"x",
         lambda data: b"[" * 100_000,

@@ -7,7 +7,7 @@ import pytest
 from opslab.errors import Corrupt
 from opslab.model.run.event import Event
 from opslab.model.run.metadata import Failure, Owner, ScenarioCounters
-from opslab.runs.backtest.run import Heard, verdict_on
+from opslab.runs.backtest.run import EngineReport, failure_of
 from opslab.runs.record.state import as_seen, project
 from tests.fakes.run_payloads import INTENT, OWNER
 
@@ -66,14 +66,14 @@ def test_running_is_said_only_while_that_very_owner_lives() -> None:
     assert as_seen(run, Table(None)).status == "interrupted"
 
 
-def heard(bars: int) -> Heard:
-    return Heard(counters=ScenarioCounters(bars_seen=bars))
+def report(bars: int) -> EngineReport:
+    return EngineReport(counters=ScenarioCounters(bars_seen=bars))
 
 
 def test_a_run_that_missed_bars_or_died_did_not_complete() -> None:
     death = Failure(kind="engine", message="dead")
-    assert verdict_on(heard(10), None, 10, None) is None
-    assert verdict_on(heard(9), None, 10, None) is not None
-    assert verdict_on(Heard(), None, 10, None) is not None
-    assert verdict_on(Heard(), death, 10, None) == death
-    assert verdict_on(Heard(), death, 10, "SIGINT") is None
+    assert failure_of(report(10), None, 10, None) is None
+    assert failure_of(report(9), None, 10, None) is not None
+    assert failure_of(EngineReport(), None, 10, None) is not None
+    assert failure_of(EngineReport(), death, 10, None) == death
+    assert failure_of(EngineReport(), death, 10, "SIGINT") is None

@@ -10,9 +10,9 @@ import pytest
 
 from opslab.errors import Environment
 from opslab.store.files import discard_folder
-from opslab.store.runs.engine_order_log import EngineOrders, is_sound
+from opslab.store.runs.engine_order_log import EngineOrderLog, is_intact
 from opslab.store.runs.owner import held, is_held
-from opslab.store.runs.run_folders import RowsFile, count_rows, remove_unfinished, tidy
+from opslab.store.runs.run_folders import RowsFile, count_rows, remove_unfinished, clear_temporary_files
 
 MADE = {"type": "OrderInitialized", "client_order_id": "O-1", "strategy_id": "S", "ts_event": 1}
 
@@ -31,7 +31,7 @@ def test_rows_that_are_written_at_once_outlive_their_process(tmp_path: Path, at_
         "for number in range(3): rows.add({'number': number})",
         tmp_path,
     )
-    tidy(tmp_path)
+    clear_temporary_files(tmp_path)
     assert count_rows(tmp_path, "bars") == kept
     assert [path.name for path in tmp_path.iterdir()] == (["partial-bars.jsonl"] if kept else [])
 
@@ -52,23 +52,23 @@ def test_what_is_unfinished_of_results_goes_and_nothing_else(tmp_path: Path) -> 
 
 
 def test_what_engines_told_outlives_control_and_is_known_to_be_sound(tmp_path: Path) -> None:
-    assert not is_sound(tmp_path)
+    assert not is_intact(tmp_path)
     killed_behind(
         f"from opslab.store.runs.engine_order_log import EngineOrders\nEngineOrders(folder).order_event({MADE})",
         tmp_path,
     )
-    assert is_sound(tmp_path)
-    with EngineOrders(tmp_path) as orders:
+    assert is_intact(tmp_path)
+    with EngineOrderLog(tmp_path) as orders:
         assert [order.client_order_id for order in orders.never_at_venue()] == ["O-1"]
 
 
 @pytest.mark.parametrize("bytes_kept", [0, 50, 5_000])
 def test_a_torn_file_of_orders_is_not_sound(tmp_path: Path, bytes_kept: int) -> None:
-    with EngineOrders(tmp_path) as orders:
+    with EngineOrderLog(tmp_path) as orders:
         orders.order_event(MADE)
     (path,) = tmp_path.glob("*.sqlite")
     path.write_bytes(path.read_bytes()[:bytes_kept] + os.urandom(4096))
-    assert not is_sound(tmp_path)
+    assert not is_intact(tmp_path)
 
 
 def test_a_folder_is_discarded_at_once_and_what_was_left_of_one_goes_too(tmp_path: Path) -> None:

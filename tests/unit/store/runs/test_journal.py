@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from opslab.errors import Corrupt
-from opslab.store.runs.journal import Journal, last_event, read_events, read_lifecycle, read_said
+from opslab.store.runs.journal import Journal, last_event, read_events, read_lifecycle, read_bodies
 from opslab.system import SystemClock
 
 
@@ -110,7 +110,7 @@ def test_lifecycle_events_are_read_past_the_others_without_looking_at_them(tmp_p
     last = last_event(tmp_path)
     assert last is not None
     assert last.event == "run_completed"
-    said = list(read_said(tmp_path, ["order_event"]))
+    said = list(read_bodies(tmp_path, ["order_event"]))
     assert [number for number, _ in said] == [2, 3, 4]
     assert {text for _, text in said} == {b'{"event":"order_event","payload":{"event":"run_started"}}'}
 

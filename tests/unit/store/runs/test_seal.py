@@ -16,8 +16,8 @@ from opslab.errors import Corrupt, Environment, Unwritable
 from opslab.model.primitives.difference import differences
 from opslab.model.run.manifest import SealFinding
 from opslab.store.runs.owner import is_held, owned
-from opslab.store.runs.run_folders import RowsFile, tidy
-from opslab.store.runs.seal import hold_against, read_manifest, seal
+from opslab.store.runs.run_folders import RowsFile, clear_temporary_files
+from opslab.store.runs.seal import compare_to_seal, read_manifest, seal
 
 LINES = st.lists(st.binary(max_size=40).map(lambda line: line.replace(b"\n", b"")), max_size=12)
 
@@ -38,7 +38,7 @@ def sealed(folder: Path, files: dict[str, bytes]) -> Path:
 def findings(folder: Path) -> list[SealFinding]:
     manifest = read_manifest(folder)
     assert manifest is not None
-    return hold_against(folder, manifest, lambda _size: None)
+    return compare_to_seal(folder, manifest, lambda _size: None)
 
 
 @settings(max_examples=300, deadline=None)
@@ -201,7 +201,7 @@ def test_where_there_are_no_locks_a_run_cannot_be_held_and_that_is_said(tmp_path
 def test_partial_rows_keep_their_whole_lines(tmp_path: Path) -> None:
     put(tmp_path, {".orders.jsonl.tmp": b'{"a":1}\n{"b":2}\n{"c', ".fills.jsonl.tmp": b'{"a', ".x.json.9.tmp": b"?"})
     put(tmp_path, {".inputs.tmp/code.json": b"{}", "positions.jsonl": b"{}\n"})
-    tidy(tmp_path)
+    clear_temporary_files(tmp_path)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {
         "partial-orders.jsonl": b'{"a":1}\n{"b":2}\n',
         "positions.jsonl": b"{}\n",

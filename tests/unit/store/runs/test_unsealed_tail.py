@@ -13,6 +13,7 @@ from opslab.errors import Corrupt, Environment
 from opslab.lab import Lab
 from opslab.model.checks.check_kind import PROBE, RECONCILIATION
 from opslab.model.primitives.ids import RunId
+from opslab.model.run.event import RUN_FORMAT
 from opslab.model.run.manifest import Verification
 from opslab.runs.record.run_journal import finish
 from opslab.runs.record.state import read_state
@@ -24,6 +25,7 @@ from opslab.system import SystemClock
 
 RUN = RunId("r1")
 INTENT = {
+    "format": RUN_FORMAT,
     "run_id": "r1",
     "mode": "backtest",
     "strategy": {"name": "ops_smoke_demo", "version": "v1"},

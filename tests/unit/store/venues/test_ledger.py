@@ -17,7 +17,7 @@ import pytest
 
 from opslab.errors import Corrupt, Environment, Unwritable
 from opslab.ports import Moment
-from opslab.store.venues.ledger import Flock, LedgerEntry, LedgerFile, at_rest, read_ledger
+from opslab.store.venues.ledger import Flock, LedgerEntry, LedgerFile, locked_ledger, read_ledger
 from opslab.system import SystemClock
 
 LEDGER = "ledger.jsonl"
@@ -360,9 +360,9 @@ def test_room_for_the_last_entries_is_kept_until_it_is_used(tmp_path: Path) -> N
     with opened(tmp_path) as ledger:
         assert room.stat().st_blocks * 512 >= 64 << 10
         ledger.append([{"kind": "one"}], START)
-        ledger.use_last_room()
+        ledger.use_reserve()
         assert not room.exists()
-        ledger.use_last_room()
+        ledger.use_reserve()
         ledger.append([{"kind": "two"}], START)
     with opened(tmp_path):
         assert room.exists()
@@ -373,7 +373,7 @@ def test_room_for_the_last_entries_is_kept_until_it_is_used(tmp_path: Path) -> N
     "lock_it",
     [
         lambda folder, flock: LedgerFile(folder, SystemClock(), flock),
-        lambda folder, flock: at_rest(folder, flock).__enter__(),
+        lambda folder, flock: locked_ledger(folder, flock).__enter__(),
     ],
     ids=["to write", "at rest"],
 )

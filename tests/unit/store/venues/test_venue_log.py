@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from opslab.store.venues.venue_log import BEFORE, MAX_COMINGS_A_SECOND, NAME, VenueLog
+from opslab.store.venues.venue_log import PREVIOUS, MAX_CONNECTION_EVENTS_PER_SECOND, NAME, VenueLog
 
 
 class Hands:
@@ -39,14 +39,14 @@ def test_a_flood_of_connections_is_left_out_and_counted_and_nothing_else_is(tmp_
     clock = Hands()
     log = VenueLog(tmp_path, clock)
     written = sum(log.write("connected", {}) for _ in range(1_000))
-    assert written == MAX_COMINGS_A_SECOND
+    assert written == MAX_CONNECTION_EVENTS_PER_SECOND
     assert log.write("fault begun", {})
     clock.seconds += 1
     assert log.write("connected", {})
     log.close()
     found = lines(tmp_path)
-    assert found[-2] == {**found[-2], "event": "fault begun", "left_out": 1_000 - MAX_COMINGS_A_SECOND}
-    assert "left_out" not in found[-1]
+    assert found[-2] == {**found[-2], "event": "fault begun", "dropped": 1_000 - MAX_CONNECTION_EVENTS_PER_SECOND}
+    assert "dropped" not in found[-1]
 
 
 def test_a_file_that_is_full_becomes_the_one_before(tmp_path: Path) -> None:
@@ -54,7 +54,7 @@ def test_a_file_that_is_full_becomes_the_one_before(tmp_path: Path) -> None:
     for number in range(100):
         log.write("fault begun", {"number": number})
     log.close()
-    kept = [line["number"] for name in (BEFORE, NAME) for line in lines(tmp_path, name)]
+    kept = [line["number"] for name in (PREVIOUS, NAME) for line in lines(tmp_path, name)]
     assert kept == list(range(kept[0], 100))
     assert 1 < len(kept) < 100
     assert sum(path.stat().st_size for path in tmp_path.iterdir()) <= 2 * 2_000
@@ -77,4 +77,4 @@ def test_what_cannot_be_written_is_counted_and_told_later(tmp_path: Path) -> Non
     log.write("fault begun", {"number": 1})
     log.close()
     [line] = lines(tmp_path)
-    assert (line["number"], line["left_out"]) == (1, 1)
+    assert (line["number"], line["dropped"]) == (1, 1)

@@ -8,10 +8,10 @@ from opslab.model.messages.ledger_events import Accepted, LedgerEvent
 from opslab.venue.account import account_payloads
 from opslab.venue.account.number_format import NumberFormat
 from opslab.venue.account.order_payloads import (
-    accepted_answer,
+    accepted_response,
     all_orders,
     open_orders,
-    order_answer,
+    order_response,
     order_row,
     user_trades,
 )
@@ -74,7 +74,7 @@ def test_an_order() -> None:
         "updateTime": NOW_MS + 5,
         "time": NOW_MS,
     }
-    market = order_answer(scene.order(1), FORMAT)
+    market = order_response(scene.order(1), FORMAT)
     assert "time" not in market
     assert [market[name] for name in ("type", "price", "avgPrice", "timeInForce", "status")] == [
         "MARKET",
@@ -88,17 +88,17 @@ def test_an_order() -> None:
 def test_an_acknowledged_order_is_new_despite_its_fills() -> None:
     scene = traded_scene()
     accepted = next(event for event in scene.events() if isinstance(event, Accepted))
-    answer = accepted_answer(accepted, FORMAT)
-    result = order_answer(scene.order(1), FORMAT)
-    assert answer.keys() == result.keys()
-    assert {name for name in answer if answer[name] != result[name]} == {
+    response = accepted_response(accepted, FORMAT)
+    result = order_response(scene.order(1), FORMAT)
+    assert response.keys() == result.keys()
+    assert {name for name in response if response[name] != result[name]} == {
         "status",
         "avgPrice",
         "executedQty",
         "cumQty",
         "cumQuote",
     }
-    assert (answer["status"], answer["executedQty"], answer["avgPrice"]) == ("NEW", "0.000", "0.00000")
+    assert (response["status"], response["executedQty"], response["avgPrice"]) == ("NEW", "0.000", "0.00000")
 
 
 def test_histories_are_ascending_and_start_at_the_requested_id_or_time() -> None:

@@ -40,8 +40,8 @@ def test_no_money_and_no_quantity_is_created_or_lost(seed: int) -> None:
     # The walk covered the intended cases.
     assert walk.done["fills"] > 300
     assert walk.done["resting fills"] > 300
-    for refused in ("place -2019", "place -2022", "place -5021", "place -5022", "place -4164", "modify -5027"):
-        assert walk.done[refused] > 0, f"{refused} did not occur: {walk.done}"
+    for rejected in ("place -2019", "place -2022", "place -5021", "place -5022", "place -4164", "modify -5027"):
+        assert walk.done[rejected] > 0, f"{rejected} did not occur: {walk.done}"
 
 
 class AnyOrder(RuleBasedStateMachine):

@@ -44,7 +44,7 @@ class NoLedger:
     def mark(self, at: Moment) -> None:
         raise AssertionError("unexpected call")
 
-    def use_last_room(self) -> None:
+    def use_reserve(self) -> None:
         raise AssertionError("unexpected call")
 
 

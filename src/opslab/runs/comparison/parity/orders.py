@@ -16,7 +16,7 @@ from opslab.model.primitives.instant import iso
 from opslab.ports import Moment
 from opslab.runs.comparison.parity.candles import Candles
 from opslab.runs.comparison.parity.prefetch import OrderHistories, Part, RowReader
-from opslab.store.runs.journal import read_said
+from opslab.store.runs.journal import read_bodies
 from opslab.store.runs.run_folders import read_rows
 
 REFUSED = frozenset({"DENIED", "REJECTED"})
@@ -126,7 +126,7 @@ class PaperOrders:
         self._closing = closing_orders(folder)
 
     def decided(self) -> Iterator[OrderDecision]:
-        for _, line in read_said(self._folder, ("order_event",)):
+        for _, line in read_bodies(self._folder, ("order_event",)):
             told = from_json(line)["payload"]
             if told["type"] != "OrderInitialized" or told.get("reconciliation"):
                 continue

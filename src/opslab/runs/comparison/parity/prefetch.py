@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from opslab.model.messages.ledger_events import Accepted, Canceled, Expired, Filled, event_of
+from opslab.model.messages.ledger_events import Accepted, Canceled, Expired, Filled, parse_event
 from opslab.ports import Moment
 from opslab.store.runs.run_folders import read_rows
 from opslab.store.venues.ledger import read_ledger
@@ -75,7 +75,7 @@ class OrderHistories:
             if line is None:
                 break
             at = Moment(line.at.minute + self._first, line.at.tick)
-            for event in map(event_of, line.events):
+            for event in map(parse_event, line.events):
                 self._note(event, at)
         return self._past.pop(order_id, None)
 

@@ -1,7 +1,7 @@
-"""Client libraries from elsewhere take the venue for Binance: ccxt, and Binance's own SDK.
+"""Third-party client libraries use the venue as they use Binance: ccxt, and Binance's own SDK.
 
-What they are told is held against the dataset, against the ledger, and against what the venue says by another way. What
-they would round or refuse themselves goes out as it is, so that the venue is the one to refuse it.
+Their results are compared with the dataset, with the ledger, and with other answers of the venue. Values that the
+libraries would round or refuse themselves are sent unchanged, so that the venue refuses them.
 """
 
 import asyncio
@@ -27,24 +27,24 @@ from opslab.settings import child_environment
 from tests.drivers.public_clients import (
     BINANCE,
     CCXT,
-    SECONDS,
-    Standing,
+    TIMEOUT_SECONDS,
+    PausingVenue,
     binance_of,
     ccxt_of,
     minutes,
-    until,
-    while_it_moves,
+    results_while_moving,
+    wait_until_async,
 )
 from tests.drivers.tc import wait_until
-from tests.drivers.venue_client import VenueChild
+from tests.drivers.venue_client import SteppedVenue
 
 BTC = "BTC/USDT:USDT"
 ID = "BTCUSDT"
 PLAYED = 6
-"""Minutes behind which the market stands at first."""
+"""Minutes replayed before the tests."""
 LIMITS = VenueLimits(weight_per_minute=20, orders_per_10_seconds=3, orders_per_minute=1000)
 FAR = 41000.0
-"""A price at which nothing trades in these minutes."""
+"""A price at which no trade happens in these minutes."""
 PAGE = Path(__file__).parents[2] / "docs" / "venue.md"
 
 pytestmark = pytest.mark.filterwarnings("ignore:parameter 'timeout':DeprecationWarning:binance_common")
@@ -61,46 +61,46 @@ def no_proxies() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def venue(sample_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standing]:
-    with Standing(sample_home, tmp_path_factory.mktemp("venue"), ticks=30, start="any") as venue:
+def venue(sample_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PausingVenue]:
+    with PausingVenue(sample_home, tmp_path_factory.mktemp("venue"), ticks=30, start="any") as venue:
         with venue.client() as client:
             client.stream("btcusdt@kline_1m")
             venue.play(PLAYED)
-            venue.stand()
+            venue.wait_played()
         yield venue
 
 
 @pytest.fixture(autouse=True)
-def flat(venue: Standing) -> None:
-    """Each test begins with no order, no position, and a market that stands."""
-    venue.stand()
+def flat(venue: PausingVenue) -> None:
+    """Each test starts without orders and position, and with a still market."""
+    venue.wait_played()
     with venue.client() as client:
         client.flatten()
 
 
 @pytest.fixture
-def exchange(venue: Standing) -> Any:
+def exchange(venue: PausingVenue) -> Any:
     exchange = ccxt_of(venue.endpoints, ccxt.binanceusdm)
     exchange.load_markets()
     return exchange
 
 
 @pytest.fixture
-def rest(venue: Standing) -> Any:
+def rest(venue: PausingVenue) -> Any:
     return binance_of(venue.endpoints).rest_api
 
 
-def fills(venue: Standing, order_id: int) -> list[Filled]:
+def fills(venue: PausingVenue, order_id: int) -> list[Filled]:
     return [event for event in venue.events() if isinstance(event, Filled) and event.order_id == order_id]
 
 
-def last[Event](venue: Standing, kind: type[Event]) -> Event:
+def last[Event](venue: PausingVenue, kind: type[Event]) -> Event:
     return [event for event in venue.events() if isinstance(event, kind)][-1]
 
 
-def again(ask: Callable[[], object], times: int) -> None:
+def repeat(request: Callable[[], object], times: int) -> None:
     for _ in range(times):
-        ask()
+        request()
 
 
 # ccxt: the market.
@@ -114,11 +114,11 @@ def test_ccxt_loads_the_market(exchange: Any) -> None:
     assert market["limits"]["cost"]["min"] == 100.0
 
 
-def test_ccxt_reads_the_candles_of_the_dataset(venue: Standing, exchange: Any) -> None:
+def test_ccxt_reads_the_candles_of_the_dataset(venue: PausingVenue, exchange: Any) -> None:
     rows = exchange.fetch_ohlcv(BTC, "1m", limit=1000)
-    assert rows == venue.known()
-    cut = exchange.fetch_ohlcv(BTC, "1m", since=rows[2][0], limit=2)
-    assert cut == rows[2:4]
+    assert rows == venue.released()
+    selected = exchange.fetch_ohlcv(BTC, "1m", since=rows[2][0], limit=2)
+    assert selected == rows[2:4]
     for method in (exchange.fetch_mark_ohlcv, exchange.fetch_index_ohlcv):
         assert [row[:5] for row in method(BTC, "1m", limit=1000)] == [row[:5] for row in rows]
 
@@ -150,13 +150,13 @@ def test_ccxt_reads_trades_that_make_up_the_candles(exchange: Any) -> None:
 # ccxt: orders.
 
 
-def test_ccxt_places_finds_changes_and_cancels_an_order(venue: Standing, exchange: Any) -> None:
+def test_ccxt_places_queries_amends_and_cancels_an_order(venue: PausingVenue, exchange: Any) -> None:
     placed = exchange.create_order(BTC, "limit", "buy", 0.01, FAR)
     accepted = last(venue, Accepted)
     assert (placed["id"], placed["clientOrderId"]) == (str(accepted.order_id), accepted.client_order_id)
     assert (accepted.side, accepted.price, accepted.quantity) == ("BUY", Decimal("41000.0"), Decimal("0.010"))
-    found = exchange.fetch_order(placed["id"], BTC)
-    assert (found["status"], found["price"], found["amount"], found["filled"]) == ("open", FAR, 0.01, 0.0)
+    queried = exchange.fetch_order(placed["id"], BTC)
+    assert (queried["status"], queried["price"], queried["amount"], queried["filled"]) == ("open", FAR, 0.01, 0.0)
     assert [order["id"] for order in exchange.fetch_open_orders(BTC)] == [placed["id"]]
     assert exchange.fetch_open_order(placed["id"], BTC)["id"] == placed["id"]
     changed = exchange.edit_order(placed["id"], BTC, "limit", "buy", 0.02, FAR + 0.5)
@@ -167,25 +167,25 @@ def test_ccxt_places_finds_changes_and_cancels_an_order(venue: Standing, exchang
     assert exchange.fetch_canceled_orders(BTC)[-1]["id"] == placed["id"]
 
 
-def test_ccxt_places_changes_and_cancels_several_at_once(exchange: Any) -> None:
-    wanted = [
+def test_ccxt_places_amends_and_cancels_orders_in_batches(exchange: Any) -> None:
+    orders = [
         {"symbol": BTC, "type": "limit", "side": "buy", "amount": 0.01, "price": FAR - number} for number in range(3)
     ]
-    placed = exchange.create_orders(wanted)
+    placed = exchange.create_orders(orders)
     numbers = [order["id"] for order in placed]
-    changes = [{**order, "id": number, "amount": 0.02} for order, number in zip(wanted, numbers, strict=True)]
+    changes = [{**order, "id": number, "amount": 0.02} for order, number in zip(orders, numbers, strict=True)]
     changed = exchange.edit_orders(changes)
     assert [(order["id"], order["amount"]) for order in changed] == [(number, 0.02) for number in numbers]
-    gone = exchange.cancel_orders(numbers[:2], BTC)
-    assert [(order["id"], order["status"]) for order in gone] == [(number, "canceled") for number in numbers[:2]]
+    canceled = exchange.cancel_orders(numbers[:2], BTC)
+    assert [(order["id"], order["status"]) for order in canceled] == [(number, "canceled") for number in numbers[:2]]
     by_name = exchange.cancel_orders([], BTC, {"clientOrderIds": [placed[2]["clientOrderId"]]})
     assert [order["id"] for order in by_name] == numbers[2:]
-    exchange.create_orders(wanted)
+    exchange.create_orders(orders)
     exchange.cancel_all_orders(BTC)
     assert exchange.fetch_open_orders(BTC) == []
 
 
-def test_ccxt_trades_and_reads_what_became_of_the_account(venue: Standing, exchange: Any) -> None:
+def test_ccxt_trades_and_reads_the_account(venue: PausingVenue, exchange: Any) -> None:
     before = exchange.fetch_balance()["USDT"]["total"]
     ask = exchange.fetch_order_book(BTC, limit=5)["asks"][0][0]
     bought = exchange.create_order(BTC, "market", "buy", 0.01)
@@ -207,24 +207,24 @@ def test_ccxt_trades_and_reads_what_became_of_the_account(venue: Standing, excha
     assert [trade["takerOrMaker"] for trade in trades] == ["taker", "taker"]
 
 
-def test_ccxt_reads_what_trades_cost_and_brought_from_the_income(venue: Standing, exchange: Any) -> None:
+def test_ccxt_reads_the_fees_and_profits_of_trades_from_the_income_history(venue: PausingVenue, exchange: Any) -> None:
     opened = exchange.create_order(BTC, "market", "buy", 0.01)
     closed = exchange.create_order(BTC, "market", "sell", 0.01)
-    of_trades = [fill for order in (opened, closed) for fill in fills(venue, int(order["id"]))]
+    trade_fills = [fill for order in (opened, closed) for fill in fills(venue, int(order["id"]))]
     expected = [
         (str(fill.trade_id), kind, abs(float(amount)), "in" if amount > 0 else "out")
-        for fill in of_trades
+        for fill in trade_fills
         for kind, amount in (("commission", -fill.fee), ("trade", fill.realized))
         if amount
     ]
     rows = exchange.fetch_ledger("USDT", limit=len(expected))
     assert [(row["id"], row["type"], row["amount"], row["direction"]) for row in rows] == expected
     paid = exchange.fapiPrivateGetIncome({"incomeType": "COMMISSION", "limit": 1})
-    assert [Decimal(row["income"]) for row in paid] == [-of_trades[-1].fee]
+    assert [Decimal(row["income"]) for row in paid] == [-trade_fills[-1].fee]
     assert exchange.fetch_funding_history(BTC) == []
 
 
-def test_ccxt_reads_and_makes_settings(exchange: Any) -> None:
+def test_ccxt_reads_and_changes_settings(exchange: Any) -> None:
     assert exchange.fetch_position_mode(BTC)["hedged"] is False
     assert exchange.fetch_margin_mode(BTC)["marginMode"] == "cross"
     fee = exchange.fetch_trading_fee(BTC)
@@ -232,40 +232,41 @@ def test_ccxt_reads_and_makes_settings(exchange: Any) -> None:
     for leverage in (20, 10):
         exchange.set_leverage(leverage, BTC)
         assert exchange.fetch_leverage(BTC)["longLeverage"] == leverage
-    assert exchange.set_margin_mode("cross", BTC)["code"] == -4046  # it takes this one for an answer
+    assert exchange.set_margin_mode("cross", BTC)["code"] == -4046  # ccxt returns this error as an answer
 
 
-NOT_KNOWN = {
+NOT_SERVED = {
     "/fapi/v1/adlQuantile", "/fapi/v1/openInterest", "/fapi/v1/premiumIndexKlines", "/fapi/v1/symbolAdlRisk",
 }  # fmt: skip
-"""What ccxt reads of Binance's USD-M futures and the venue does not know."""
-ASKED = {"symbol": BTC, "symbols": [BTC], "id": "1", "code": "USDT"}
+"""Endpoints that ccxt reads on Binance's USD-M futures and that the venue does not serve."""
+ARGUMENTS = {"symbol": BTC, "symbols": [BTC], "id": "1", "code": "USDT"}
 
 
-def test_ccxt_reads_all_that_it_can_but_what_the_venue_does_not_know(exchange: Any) -> None:
+def test_ccxt_reads_every_endpoint_that_the_venue_serves(exchange: Any) -> None:
     refused, answered = set(), 0
     methods = {name.replace("_", ""): getattr(exchange, name) for name in dir(exchange) if name.startswith("fetch_")}
     claimed = [name.lower() for name, has in exchange.has.items() if has and name.startswith("fetch")]
     for method in (methods[name] for name in claimed if not name.endswith("ws")):
         params = inspect.signature(method).parameters.values()
-        given = {one.name: ASKED.get(one.name) for one in params if one.default is inspect.Parameter.empty}
-        given |= {one.name: ASKED[one.name] for one in params if one.name in ("symbol", "symbols")}
+        required = [param.name for param in params if param.default is inspect.Parameter.empty]
+        arguments = {name: ARGUMENTS.get(name) for name in required}
+        arguments |= {param.name: ARGUMENTS[param.name] for param in params if param.name in ("symbol", "symbols")}
         try:
-            method(**given)
+            method(**arguments)
             answered += 1
         except ccxt.BaseError as error:
             refused |= set(re.findall(r"Path (/fapi/\S+),", str(error)))
-    assert refused == NOT_KNOWN
+    assert refused == NOT_SERVED
     assert answered > 40
 
 
-# ccxt: errors, in its own classes and with the venue's code.
+# ccxt: errors, as its own classes and with the venue's code.
 
 
 def code_of(error: ccxt.BaseError) -> int:
-    found = re.search(r'"code":\s*(-?\d+)', str(error))
-    assert found, error
-    return int(found[1])
+    match = re.search(r'"code":\s*(-?\d+)', str(error))
+    assert match, error
+    return int(match[1])
 
 
 @pytest.mark.parametrize(
@@ -282,7 +283,7 @@ def code_of(error: ccxt.BaseError) -> int:
         ({"type": "STOP", "stopPrice": "43000"}, ccxt.ExchangeError, -4120),
     ],
 )  # fmt: skip
-def test_ccxt_gets_the_venues_refusal_of_an_order(
+def test_ccxt_gets_the_error_of_a_refused_order(
     exchange: Any, changes: dict[str, str], kind: type[ccxt.BaseError], code: int
 ) -> None:
     order = {"symbol": ID, "side": "BUY", "type": "LIMIT", "timeInForce": "GTC", "quantity": "0.010", "price": "41000"}
@@ -292,14 +293,14 @@ def test_ccxt_gets_the_venues_refusal_of_an_order(
     assert exchange.fetch_open_orders(BTC) == []
 
 
-def test_ccxt_gets_the_venues_refusal_of_an_order_that_nobody_knows(exchange: Any) -> None:
-    for ask, code in ((exchange.cancel_order, -2011), (exchange.fetch_order, -2013)):
+def test_ccxt_gets_the_error_of_an_unknown_order(exchange: Any) -> None:
+    for request, code in ((exchange.cancel_order, -2011), (exchange.fetch_order, -2013)):
         with pytest.raises(ccxt.OrderNotFound) as refused:
-            ask("999999999", BTC)
+            request("999999999", BTC)
         assert code_of(refused.value) == code
 
 
-def test_ccxt_gets_the_venues_refusal_of_who_it_is(exchange: Any) -> None:
+def test_ccxt_gets_the_error_of_a_wrong_secret_and_a_wrong_key(exchange: Any) -> None:
     exchange.secret = "another"
     with pytest.raises(ccxt.AuthenticationError) as refused:
         exchange.create_order(BTC, "limit", "buy", 0.01, FAR)
@@ -310,9 +311,9 @@ def test_ccxt_gets_the_venues_refusal_of_who_it_is(exchange: Any) -> None:
     assert code_of(refused.value) == -2015
 
 
-@pytest.mark.parametrize("behind_ms", [60_000, -60_000])
-def test_ccxt_gets_the_venues_refusal_of_another_time(exchange: Any, behind_ms: int) -> None:
-    exchange.options["timeDifference"] = behind_ms
+@pytest.mark.parametrize("offset_ms", [60_000, -60_000])
+def test_ccxt_gets_the_error_of_a_wrong_timestamp(exchange: Any, offset_ms: int) -> None:
+    exchange.options["timeDifference"] = offset_ms
     with pytest.raises(ccxt.InvalidNonce) as refused:
         exchange.fetch_balance()
     assert code_of(refused.value) == -1021
@@ -320,11 +321,11 @@ def test_ccxt_gets_the_venues_refusal_of_another_time(exchange: Any, behind_ms: 
     assert exchange.fetch_balance()["USDT"]["total"] > 0
 
 
-def test_ccxt_is_held_off_then_barred(sample_home: Path, tmp_path: Path) -> None:
-    with VenueChild(sample_home, tmp_path, limits=LIMITS) as venue:
+def test_ccxt_gets_429_then_418(sample_home: Path, tmp_path: Path) -> None:
+    with SteppedVenue(sample_home, tmp_path, limits=LIMITS) as venue:
         exchange = ccxt_of(venue.endpoints, ccxt.binanceusdm)
         with pytest.raises(ccxt.DDoSProtection, match="429") as refused:
-            again(exchange.fetch_time, 2 * LIMITS.weight_per_minute + 1)  # the venue's minute may end on the way
+            repeat(exchange.fetch_time, 2 * LIMITS.weight_per_minute + 1)  # the venue's minute can end meanwhile
         assert code_of(refused.value) == -1003
         assert 1 <= int(exchange.last_response_headers["Retry-After"]) <= 60
         statuses: list[str] = []
@@ -340,13 +341,13 @@ def test_ccxt_is_held_off_then_barred(sample_home: Path, tmp_path: Path) -> None
             exchange.fetch_balance()
 
 
-def test_ccxt_hears_of_too_many_orders(sample_home: Path, tmp_path: Path) -> None:
-    with VenueChild(sample_home, tmp_path, limits=LIMITS.model_copy(update={"weight_per_minute": 10**6})) as venue:
+def test_ccxt_gets_the_error_of_too_many_orders(sample_home: Path, tmp_path: Path) -> None:
+    with SteppedVenue(sample_home, tmp_path, limits=LIMITS.model_copy(update={"weight_per_minute": 10**6})) as venue:
         exchange = ccxt_of(venue.endpoints, ccxt.binanceusdm)
         exchange.load_markets()
         order = (BTC, "limit", "buy", 0.01, FAR)
         with pytest.raises(ccxt.DDoSProtection, match="429") as refused:
-            again(lambda: exchange.create_order(*order), 2 * LIMITS.orders_per_10_seconds + 1)
+            repeat(lambda: exchange.create_order(*order), 2 * LIMITS.orders_per_10_seconds + 1)
         assert code_of(refused.value) == -1015
         assert 1 <= int(exchange.last_response_headers["Retry-After"]) <= 10
 
@@ -354,7 +355,7 @@ def test_ccxt_hears_of_too_many_orders(sample_home: Path, tmp_path: Path) -> Non
 # ccxt.pro: streams.
 
 
-def streaming(venue: Standing, scenario: Any) -> None:
+def streaming(venue: PausingVenue, scenario: Any) -> None:
     async def run() -> None:
         exchange = ccxt_of(venue.endpoints, ccxt.pro.binanceusdm)
         try:
@@ -366,111 +367,110 @@ def streaming(venue: Standing, scenario: Any) -> None:
     asyncio.run(run())
 
 
-def test_ccxt_streams_the_candles_of_the_dataset(venue: Standing) -> None:
+def test_ccxt_streams_the_candles_of_the_dataset(venue: PausingVenue) -> None:
     async def scenario(exchange: Any) -> None:
-        await while_it_moves(minutes(venue), [exchange.watch_ohlcv(BTC, "1m")])
+        await results_while_moving(minutes(venue), [exchange.watch_ohlcv(BTC, "1m")])
         venue.play(3)
-        rows, known = exchange.ohlcvs[BTC]["1m"], venue.known()
-        await until(lambda: rows[-1] == known[-1], "the last candle")
+        rows, candles = exchange.ohlcvs[BTC]["1m"], venue.released()
+        await wait_until_async(lambda: rows[-1] == candles[-1], "the last candle")
         assert len(rows) >= 3
-        assert list(rows) == known[-len(rows) :]
+        assert list(rows) == candles[-len(rows) :]
 
     streaming(venue, scenario)
 
 
-def test_ccxt_streams_the_trades_that_it_can_read(venue: Standing) -> None:
+def test_ccxt_streams_the_same_trades_as_it_reads(venue: PausingVenue) -> None:
     async def scenario(exchange: Any) -> None:
         streams = [{"name": "trade"}, {"name": "aggTrade"}]
-        await while_it_moves(minutes(venue), [exchange.watch_trades(BTC, params=one) for one in streams])
-        told = {trade["id"]: (trade["price"], trade["amount"], trade["side"]) for trade in exchange.trades[BTC]}
+        await results_while_moving(minutes(venue), [exchange.watch_trades(BTC, params=stream) for stream in streams])
+        streamed = {trade["id"]: (trade["price"], trade["amount"], trade["side"]) for trade in exchange.trades[BTC]}
         read = {
             trade["id"]: (trade["price"], trade["amount"], trade["side"])
             for trade in await exchange.fetch_trades(BTC, limit=1000)
         }
-        assert told
-        assert told == {number: read[number] for number in told}
+        assert streamed
+        assert streamed == {number: read[number] for number in streamed}
 
     streaming(venue, scenario)
 
 
-def test_ccxt_keeps_a_book_by_its_changes(venue: Standing) -> None:
+def test_ccxt_maintains_a_book_from_its_changes(venue: PausingVenue) -> None:
     async def scenario(exchange: Any) -> None:
-        [first] = await while_it_moves(minutes(venue), [exchange.watch_order_book(BTC)])
+        [first] = await results_while_moving(minutes(venue), [exchange.watch_order_book(BTC)])
         assert first["bids"][0][0] < first["asks"][0][0]
         venue.play(3)
-        venue.stand()
-        kept = exchange.orderbooks[BTC]
+        venue.wait_played()
+        maintained = exchange.orderbooks[BTC]
         read = await exchange.fetch_order_book(BTC, limit=100)
-        await until(lambda: kept["nonce"] == read["nonce"], "the last change")
+        await wait_until_async(lambda: maintained["nonce"] == read["nonce"], "the last change")
         for side in ("bids", "asks"):
-            assert [list(level) for level in kept[side][:100]] == [list(level) for level in read[side]]
+            assert [list(level) for level in maintained[side][:100]] == [list(level) for level in read[side]]
 
     streaming(venue, scenario)
 
 
-def test_ccxt_streams_tickers(venue: Standing) -> None:
+def test_ccxt_streams_tickers(venue: PausingVenue) -> None:
     async def scenario(exchange: Any) -> None:
-        ticker, best, mark = await while_it_moves(
+        ticker, best, mark = await results_while_moving(
             minutes(venue),
             [exchange.watch_ticker(BTC), exchange.watch_bids_asks([BTC]), exchange.watch_mark_price(BTC)],
         )
         assert ticker["symbol"] == mark["symbol"] == BTC
         assert round(best[BTC]["ask"] - best[BTC]["bid"], 1) == 0.1
-        assert ticker["high"] in [row[2] for row in venue.known()]
+        assert ticker["high"] in [row[2] for row in venue.released()]
 
     streaming(venue, scenario)
 
 
-def test_ccxt_streams_orders_trades_balance_and_position(venue: Standing) -> None:
+def test_ccxt_streams_orders_trades_balance_and_position(venue: PausingVenue) -> None:
     async def scenario(exchange: Any) -> None:
         sides = cycle(["buy", "sell"])
 
         async def trade() -> None:
             await exchange.create_order(BTC, "market", next(sides), 0.01)
 
-        before = venue.connected("user stream")
+        before = venue.connection_count("user stream")
         watched = [
-            asyncio.ensure_future(found)
-            for found in (
+            asyncio.ensure_future(awaitable)
+            for awaitable in (
                 exchange.watch_orders(BTC),
                 exchange.watch_my_trades(BTC),
                 exchange.watch_balance(),
                 exchange.watch_positions([BTC]),
             )
         ]
-        await until(lambda: venue.connected("user stream") > before, "a user stream")
-        await while_it_moves(trade, watched)
+        await wait_until_async(lambda: venue.connection_count("user stream") > before, "a user stream")
+        await results_while_moving(trade, watched)
         if await exchange.fetch_positions():
             await trade()
-        placed = await exchange.create_order(BTC, "limit", "sell", 0.02, FAR)  # takes, and opens a position
+        placed = await exchange.create_order(BTC, "limit", "sell", 0.02, FAR)  # marketable: opens a position
         [fill] = fills(venue, int(placed["id"]))
         [position] = await exchange.fetch_positions()
         assert (position["side"], position["contracts"]) == ("short", 0.02)
-        worth = float(fill.wallet) + position["unrealizedPnl"]
-        assert (await exchange.fetch_balance())["USDT"]["total"] == round(worth, 8)
+        equity = float(fill.wallet) + position["unrealizedPnl"]
+        assert (await exchange.fetch_balance())["USDT"]["total"] == round(equity, 8)
 
-        def all_there() -> bool:
+        def all_received() -> bool:
             orders = [order["status"] for order in exchange.orders if order["id"] == placed["id"]]
             trades = [trade["id"] for trade in exchange.myTrades]
             [positions] = exchange.positions.values()
             return orders == ["closed"] and str(fill.trade_id) in trades and positions[-1]["contracts"] == 0.02
 
-        await until(all_there, "the last order, trade and position")
+        await wait_until_async(all_received, "the last order, trade and position")
         [kind] = exchange.positions
         last_position, wallet = exchange.positions[kind][-1], exchange.balance[kind]["USDT"]["total"]
         assert (last_position["side"], last_position["entryPrice"]) == ("short", position["entryPrice"])
         assert wallet == float(fill.wallet)
-        told = next(trade for trade in exchange.myTrades if trade["id"] == str(fill.trade_id))
-        assert (told["order"], told["price"], told["amount"], told["side"], told["fee"]["cost"]) == (
-            placed["id"], float(fill.price), 0.02, "sell", float(fill.fee),
-        )  # fmt: skip
+        own_trade = next(trade for trade in exchange.myTrades if trade["id"] == str(fill.trade_id))
+        fields = (own_trade[name] for name in ("order", "price", "amount", "side"))
+        assert (*fields, own_trade["fee"]["cost"]) == (placed["id"], float(fill.price), 0.02, "sell", float(fill.fee))
         order = next(order for order in exchange.orders if order["id"] == placed["id"])
         assert (order["status"], order["filled"], order["average"]) == ("closed", 0.02, float(fill.price))
 
     streaming(venue, scenario)
 
 
-def test_ccxt_trades_over_the_trading_socket(venue: Standing) -> None:
+def test_ccxt_trades_over_the_trading_socket(venue: PausingVenue) -> None:
     async def scenario(exchange: Any) -> None:
         placed = await exchange.create_order_ws(BTC, "limit", "buy", 0.01, FAR)
         assert last(venue, Accepted).order_id == int(placed["id"])
@@ -483,15 +483,15 @@ def test_ccxt_trades_over_the_trading_socket(venue: Standing) -> None:
         assert (taken["filled"], taken["average"]) == (0.01, float(fill.price))
         [position] = await exchange.fetch_positions_ws([BTC])
         assert (position["side"], position["contracts"]) == ("long", 0.01)
-        worth = float(fill.wallet) + position["unrealizedPnl"]
-        assert (await exchange.fetch_balance_ws())["USDT"]["total"] == round(worth, 8)
+        equity = float(fill.wallet) + position["unrealizedPnl"]
+        assert (await exchange.fetch_balance_ws())["USDT"]["total"] == round(equity, 8)
         book, read = await exchange.fetch_order_book_ws(BTC, 20), await exchange.fetch_order_book(BTC, 20)
         assert (book["bids"], book["asks"]) == (read["bids"], read["asks"])
 
     streaming(venue, scenario)
 
 
-def test_ccxt_gets_the_venues_refusals_over_the_trading_socket(venue: Standing) -> None:
+def test_ccxt_gets_the_venues_errors_over_the_trading_socket(venue: PausingVenue) -> None:
     async def scenario(exchange: Any) -> None:
         for changes, kind, code in (
             ({"price": "41000.05"}, ccxt.BadRequest, -4014),
@@ -518,46 +518,46 @@ def test_ccxt_gets_the_venues_refusals_over_the_trading_socket(venue: Standing) 
 
 
 @pytest.fixture(autouse=True)
-def declared(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """Its models are strict, and it warns where an answer is not as Binance declares it."""
+def no_model_warnings(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """The SDK's models are strict; it logs a warning where an answer differs from Binance's declaration."""
     yield
     assert [
-        found.getMessage() for found in caplog.records if "declared" in found.message or "parse" in found.message
+        record.getMessage() for record in caplog.records if "declared" in record.message or "parse" in record.message
     ] == []
 
 
-def test_the_sdk_reads_the_market(venue: Standing, rest: Any) -> None:
+def test_the_sdk_reads_the_market(venue: PausingVenue, rest: Any) -> None:
     assert [symbol.symbol for symbol in rest.exchange_information().data().symbols] == [ID]
-    known = venue.known()
+    candles = venue.released()
     rows = rest.kline_candlestick_data(symbol=ID, interval="1m", limit=1000).data()
-    assert [[row[0], *(float(text) for text in row[1:6])] for row in rows] == known
-    same = rest.continuous_contract_kline_candlestick_data(
+    assert [[row[0], *(float(text) for text in row[1:6])] for row in rows] == candles
+    continuous = rest.continuous_contract_kline_candlestick_data(
         pair=ID, contract_type="PERPETUAL", interval="1m", limit=1000
     ).data()
-    assert same == rows
+    assert continuous == rows
     marks = rest.mark_price_kline_candlestick_data(symbol=ID, interval="1m", limit=1000).data()
-    assert [[float(text) for text in row[1:5]] for row in marks] == [row[1:5] for row in known]
+    assert [[float(text) for text in row[1:5]] for row in marks] == [row[1:5] for row in candles]
     book, best = rest.order_book(symbol=ID, limit=5).data(), rest.symbol_order_book_ticker(symbol=ID).data()
     assert (book.bids[0], book.asks[0]) == (
         [best.actual_instance.bid_price, best.actual_instance.bid_qty],
         [best.actual_instance.ask_price, best.actual_instance.ask_qty],
     )
-    assert float(rest.symbol_price_ticker_v2(symbol=ID).data().actual_instance.price) == known[-1][4]
+    assert float(rest.symbol_price_ticker_v2(symbol=ID).data().actual_instance.price) == candles[-1][4]
     trades = rest.recent_trades_list(symbol=ID, limit=1000).data()
     assert sum(Decimal(trade.qty) for trade in trades) == sum(Decimal(row[5]) for row in rows)
 
 
-def test_the_sdk_trades_and_reads_what_became_of_the_account(venue: Standing, rest: Any) -> None:
+def test_the_sdk_trades_and_reads_the_account(venue: PausingVenue, rest: Any) -> None:
     placed = rest.new_order(symbol=ID, side="BUY", type="LIMIT", time_in_force="GTC", quantity=0.01, price=FAR).data()
     accepted = last(venue, Accepted)
     assert (placed.order_id, placed.client_order_id) == (accepted.order_id, accepted.client_order_id)
     assert rest.query_order(symbol=ID, order_id=placed.order_id).data().status == "NEW"
     changed = rest.modify_order(symbol=ID, side="BUY", quantity=0.02, price=FAR, order_id=placed.order_id).data()
     assert (changed.order_id, changed.orig_qty) == (placed.order_id, "0.020")
-    [again_changed] = rest.modify_multiple_orders(
+    [amended] = rest.modify_multiple_orders(
         batch_orders=[{"symbol": ID, "side": "BUY", "quantity": "0.03", "price": "41000", "orderId": placed.order_id}]
     ).data()
-    assert again_changed.orig_qty == "0.030"
+    assert amended.orig_qty == "0.030"
     assert rest.cancel_order(symbol=ID, order_id=placed.order_id).data().status == "CANCELED"
     assert last(venue, Canceled).order_id == placed.order_id
 
@@ -574,17 +574,17 @@ def test_the_sdk_trades_and_reads_what_became_of_the_account(venue: Standing, re
     assert Decimal(rest.account_information_v3().data().total_wallet_balance) == fill.wallet
 
 
-def test_the_sdk_cancels_by_the_clock(venue: Standing, rest: Any) -> None:
+def test_the_sdk_cancels_with_a_countdown(venue: PausingVenue, rest: Any) -> None:
     order = {"symbol": ID, "side": "BUY", "type": "LIMIT", "time_in_force": "GTC", "quantity": 0.01, "price": FAR}
     placed = rest.new_order(**order).data()
     rest.auto_cancel_all_open_orders(symbol=ID, countdown_time=60_000)
-    told = rest.auto_cancel_all_open_orders(symbol=ID, countdown_time=100).data()
-    assert (told.symbol, told.countdown_time) == (ID, "100")
-    wait_until(lambda: rest.current_all_open_orders().data() == [], "the countdown's end", SECONDS)
+    countdown = rest.auto_cancel_all_open_orders(symbol=ID, countdown_time=100).data()
+    assert (countdown.symbol, countdown.countdown_time) == (ID, "100")
+    wait_until(lambda: rest.current_all_open_orders().data() == [], "the countdown's end", TIMEOUT_SECONDS)
     assert last(venue, Canceled).order_id == placed.order_id
 
 
-ELSEWHERE = {
+NOT_SERVED_FOR_SDK = {
     "accept_the_offered_quote", "adl_risk", "asset_index", "basis", "classic_portfolio_margin_account_information",
     "composite_index_symbol_information", "futures_tradfi_perps_contract", "get_download_id_for_futures_order_history",
     "get_download_id_for_futures_trade_history", "get_download_id_for_futures_transaction_history",
@@ -596,14 +596,14 @@ ELSEWHERE = {
     "taker_buy_sell_volume", "test_order", "toggle_bnb_burn_on_futures_trade", "top_trader_long_short_ratio_accounts",
     "top_trader_long_short_ratio_positions", "trading_schedule",
 }  # fmt: skip
-"""What the SDK can ask for and the venue does not know."""
-SAID_NO = {
+"""Methods of the SDK that the venue does not serve."""
+REFUSED = {
     "cancel_algo_order": -2011, "cancel_order": -2011, "change_margin_type": -4046, "change_multi_assets_mode": -4171,
     "change_position_mode": -4059, "modify_isolated_position_margin": -4054, "modify_order": -2013,
     "new_algo_order": -1116, "query_algo_order": -2013, "query_current_open_order": -2013, "query_order": -2013,
 }  # fmt: skip
-"""What it can ask for and is told no: of an order that nobody knows, of settings that there is no choice of."""
-GIVEN = {
+"""Methods that are refused with these arguments: unknown orders, and settings without an alternative."""
+SDK_ARGUMENTS = {
     "symbol": ID, "pair": ID, "interval": "1m", "contract_type": "PERPETUAL", "order_id": 999_999_999, "algo_id": 1,
     "order_id_list": [999_999_999], "side": "BUY", "type": "LIMIT", "time_in_force": "GTC", "quantity": 0.01,
     "price": FAR, "leverage": 10, "margin_type": "CROSSED", "dual_side_position": "false", "amount": 1.0,
@@ -612,34 +612,34 @@ GIVEN = {
     "algo_type": "CONDITIONAL", "trigger_price": 43000.0,
     "batch_orders": [{"symbol": ID, "side": "BUY", "type": "MARKET", "quantity": "0.001"}],
 }  # fmt: skip
-NEEDED = {
+REQUIRED = {
     "all_orders": ("symbol",), "cancel_algo_order": ("algo_id",), "cancel_multiple_orders": ("order_id_list",),
     "cancel_order": ("order_id",), "modify_order": ("order_id",), "new_order": ("time_in_force", "quantity", "price"),
     "query_algo_order": ("algo_id",), "query_current_open_order": ("order_id",), "query_order": ("order_id",),
 }  # fmt: skip
-"""Parameters without which the venue can do nothing, though the SDK can."""
+"""Parameters that the venue requires and the SDK does not."""
 
 
-def test_everything_that_the_sdk_can_ask_for_is_answered_as_declared_or_refused(rest: Any) -> None:
+def test_every_method_of_the_sdk_is_answered_as_declared_or_refused(rest: Any) -> None:
     refused: dict[str, int | None] = {}
-    asked = [
+    methods = [
         (name, method)
         for name, method in inspect.getmembers(rest, inspect.ismethod)
         if name not in ("send_request", "send_signed_request", "close_user_data_stream") and not name.startswith("_")
     ]
-    assert len(asked) > 90
+    assert len(methods) > 90
     rest.start_user_data_stream()
-    for name, method in asked:
+    for name, method in methods:
         params = inspect.signature(method).parameters.values()
-        wanted = {one.name for one in params if one.default is inspect.Parameter.empty} | {*NEEDED.get(name, ())}
-        given = {one: GIVEN[one] for one in wanted}
+        required = {param.name for param in params if param.default is inspect.Parameter.empty}
+        arguments = {param: SDK_ARGUMENTS[param] for param in required | {*REQUIRED.get(name, ())}}
         if name == "modify_isolated_position_margin":
-            given["type"] = "1"
+            arguments["type"] = "1"
         try:
-            method(**given).data()
+            method(**arguments).data()
         except (binance_errors.NotFoundError, binance_errors.BadRequestError) as error:
             refused[name] = error.status_code
-    assert refused == {**dict.fromkeys(ELSEWHERE, -5000), **SAID_NO}
+    assert refused == {**dict.fromkeys(NOT_SERVED_FOR_SDK, -5000), **REFUSED}
 
 
 @pytest.mark.parametrize(
@@ -654,7 +654,7 @@ def test_everything_that_the_sdk_can_ask_for_is_answered_as_declared_or_refused(
         ({"time_in_force": "GTX", "price": 43000.0}, -5022),
     ],
 )
-def test_the_sdk_gets_the_venues_refusal_of_an_order(rest: Any, changes: dict[str, Any], code: int) -> None:
+def test_the_sdk_gets_the_error_of_a_refused_order(rest: Any, changes: dict[str, Any], code: int) -> None:
     order = {"symbol": ID, "side": "BUY", "type": "LIMIT", "time_in_force": "GTC", "quantity": 0.01, "price": FAR}
     with pytest.raises(binance_errors.BadRequestError) as refused:
         rest.new_order(**order | changes)
@@ -662,41 +662,41 @@ def test_the_sdk_gets_the_venues_refusal_of_an_order(rest: Any, changes: dict[st
     assert rest.current_all_open_orders().data() == []
 
 
-def test_the_sdk_gets_the_venues_refusal_of_who_it_is(venue: Standing) -> None:
-    other = venue.endpoints.model_copy(update={"api_secret": "another"})
+def test_the_sdk_gets_the_error_of_a_wrong_secret_and_a_wrong_key(venue: PausingVenue) -> None:
+    endpoints = venue.endpoints.model_copy(update={"api_secret": "another"})
     with pytest.raises(binance_errors.BadRequestError) as refused:
-        binance_of(other).rest_api.futures_account_balance_v3()
+        binance_of(endpoints).rest_api.futures_account_balance_v3()
     assert refused.value.status_code == -1022
-    other = venue.endpoints.model_copy(update={"api_key": "x" * 64})
+    endpoints = venue.endpoints.model_copy(update={"api_key": "x" * 64})
     with pytest.raises(binance_errors.UnauthorizedError) as refused_key:
-        binance_of(other).rest_api.futures_account_balance_v3()
+        binance_of(endpoints).rest_api.futures_account_balance_v3()
     assert refused_key.value.status_code == -2015
 
 
-def test_the_sdk_is_held_off_then_barred(sample_home: Path, tmp_path: Path) -> None:
-    with VenueChild(sample_home, tmp_path, limits=LIMITS) as venue:
+def test_the_sdk_gets_429_then_418(sample_home: Path, tmp_path: Path) -> None:
+    with SteppedVenue(sample_home, tmp_path, limits=LIMITS) as venue:
         rest = binance_of(venue.endpoints).rest_api
-        with pytest.raises(binance_errors.TooManyRequestsError) as held:
-            again(rest.check_server_time, 2 * LIMITS.weight_per_minute + 1)
-        wait_seconds = held.value.retry_after
+        with pytest.raises(binance_errors.TooManyRequestsError) as limited:
+            repeat(rest.check_server_time, 2 * LIMITS.weight_per_minute + 1)
+        wait_seconds = limited.value.retry_after
         assert wait_seconds is not None
-        assert (held.value.status_code, 1 <= wait_seconds <= 60) == (-1003, True)
-        asked = 0
+        assert (limited.value.status_code, 1 <= wait_seconds <= 60) == (-1003, True)
+        request_count = 0
         while True:
-            asked += 1
-            assert asked < 3 * LIMITS.weight_per_minute
+            request_count += 1
+            assert request_count < 3 * LIMITS.weight_per_minute
             try:
                 rest.check_server_time()
             except binance_errors.TooManyRequestsError:
                 continue
-            except binance_errors.RateLimitBanError as barred:
-                wait_seconds = barred.retry_after
+            except binance_errors.RateLimitBanError as banned:
+                wait_seconds = banned.retry_after
                 assert wait_seconds is not None
-                assert (barred.status_code, 110 <= wait_seconds <= 120) == (-1003, True)
+                assert (banned.status_code, 110 <= wait_seconds <= 120) == (-1003, True)
                 break
 
 
-def test_the_sdk_trades_over_the_trading_socket(venue: Standing) -> None:
+def test_the_sdk_trades_over_the_trading_socket(venue: PausingVenue) -> None:
     async def scenario() -> None:
         socket = binance_of(venue.endpoints).websocket_api
         await socket.create_connection()
@@ -704,10 +704,10 @@ def test_the_sdk_trades_over_the_trading_socket(venue: Standing) -> None:
             order = {"symbol": ID, "side": "BUY", "type": "LIMIT", "time_in_force": "GTC", "quantity": 0.01}
             placed = (await socket.new_order(**order, price=FAR)).data().result
             assert placed.order_id == last(venue, Accepted).order_id
-            found = (await socket.query_order(symbol=ID, order_id=placed.order_id)).data().result
-            assert (found.status, found.price) == ("NEW", "41000.00")
-            gone = (await socket.cancel_order(symbol=ID, order_id=placed.order_id)).data().result
-            assert gone.status == "CANCELED"
+            queried = (await socket.query_order(symbol=ID, order_id=placed.order_id)).data().result
+            assert (queried.status, queried.price) == ("NEW", "41000.00")
+            canceled = (await socket.cancel_order(symbol=ID, order_id=placed.order_id)).data().result
+            assert canceled.status == "CANCELED"
             taken = (await socket.new_order(symbol=ID, side="BUY", type="MARKET", quantity=0.01)).data().result
             [fill] = fills(venue, taken.order_id)
             [position] = (await socket.position_information_v2()).data().result
@@ -724,8 +724,8 @@ def test_the_sdk_trades_over_the_trading_socket(venue: Standing) -> None:
             answer = (await socket.cancel_order(symbol=ID, order_id=999_999_999)).data()
             assert answer["error"]["code"] == -2011
             for timestamp in (1, 9_999_999_999_999):
-                asked = {"method": "account.status", "params": {"timestamp": timestamp}}
-                answer = (await socket.send_signed_message(asked)).data()
+                request = {"method": "account.status", "params": {"timestamp": timestamp}}
+                answer = (await socket.send_signed_message(request)).data()
                 assert answer["error"]["code"] == -1021
         finally:
             await socket.close_connection()
@@ -733,11 +733,11 @@ def test_the_sdk_trades_over_the_trading_socket(venue: Standing) -> None:
     asyncio.run(scenario())
 
 
-def test_the_sdk_streams_the_market(venue: Standing) -> None:
+def test_the_sdk_streams_the_market(venue: PausingVenue) -> None:
     async def scenario() -> None:
         streams = binance_of(venue.endpoints).websocket_streams
         await streams.create_connection()
-        told: dict[str, list[Any]] = {"candles": [], "trades": [], "book": [], "depth": []}
+        received: dict[str, list[Any]] = {"candles": [], "trades": [], "book": [], "depth": []}
         try:
             for name, opened in (
                 ("candles", streams.kline_candlestick_streams(symbol=ID.lower(), interval="1m")),
@@ -745,54 +745,55 @@ def test_the_sdk_streams_the_market(venue: Standing) -> None:
                 ("book", streams.individual_symbol_book_ticker_streams(symbol=ID.lower())),
                 ("depth", streams.partial_book_depth_streams(symbol=ID.lower(), levels=5)),
             ):
-                (await opened).on("message", told[name].append)
+                (await opened).on("message", received[name].append)
 
-            await while_it_moves(minutes(venue), [until(lambda: all(told.values()), "something of each stream")])
+            first_messages = wait_until_async(lambda: all(received.values()), "a message of each stream")
+            await results_while_moving(minutes(venue), [first_messages])
             venue.play(2)
-            venue.stand()
-            known = {row[0]: row for row in venue.known()}
+            venue.wait_played()
+            candles = {row[0]: row for row in venue.released()}
 
             def closed() -> list[Any]:
-                return [candle.k for candle in told["candles"] if candle.k.x]
+                return [candle.k for candle in received["candles"] if candle.k.x]
 
-            await until(lambda: any(row.t == max(known) for row in closed()), "the last candle")
+            await wait_until_async(lambda: any(row.t == max(candles) for row in closed()), "the last candle")
         finally:
             await streams.close_connection()
         assert len(closed()) >= 3
         for row in closed():
-            assert [row.t, float(row.o), float(row.h), float(row.l), float(row.c), float(row.v)] == known[row.t]
-        numbers = [trade.a for trade in told["trades"]]
+            assert [row.t, float(row.o), float(row.h), float(row.l), float(row.c), float(row.v)] == candles[row.t]
+        numbers = [trade.a for trade in received["trades"]]
         assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
-        assert {len(depth.b) for depth in told["depth"]} == {5}
+        assert {len(depth.b) for depth in received["depth"]} == {5}
 
     asyncio.run(scenario())
 
 
-def test_the_sdk_streams_what_becomes_of_the_account(venue: Standing) -> None:
+def test_the_sdk_streams_the_account(venue: PausingVenue) -> None:
     async def scenario() -> None:
         client = binance_of(venue.endpoints)
         key = client.rest_api.start_user_data_stream().data().listen_key
-        streams, told = client.websocket_streams, []
+        streams, events = client.websocket_streams, []
         await streams.create_connection()
         try:
-            (await streams.user_data(key)).on("message", lambda event: told.append(event.actual_instance))
+            (await streams.user_data(key)).on("message", lambda event: events.append(event.actual_instance))
 
             async def place() -> None:
                 client.rest_api.new_order(symbol=ID, side="BUY", type="MARKET", quantity=0.01)
 
-            await while_it_moves(place, [until(lambda: bool(told), "an event of the account")])
+            await results_while_moving(place, [wait_until_async(lambda: bool(events), "an event of the account")])
             await place()
             fill = last(venue, Filled)
 
             def updates(kind: str) -> list[Any]:
-                return [event for event in told if type(event).__name__ == kind]
+                return [event for event in events if type(event).__name__ == kind]
 
-            def is_there() -> bool:
+            def wallet_received() -> bool:
                 accounts = updates("AccountUpdate")
                 return bool(accounts) and Decimal(accounts[-1].a.B[0].wb) == fill.wallet
 
-            await until(is_there, "the last wallet")
-            await until(lambda: updates("OrderTradeUpdate")[-1].o.t == fill.trade_id, "the last trade")
+            await wait_until_async(wallet_received, "the last wallet")
+            await wait_until_async(lambda: updates("OrderTradeUpdate")[-1].o.t == fill.trade_id, "the last trade")
             order, account = updates("OrderTradeUpdate")[-1].o, updates("AccountUpdate")[-1].a
             assert (order.i, order.x, order.X, Decimal(order.L)) == (fill.order_id, "TRADE", "FILLED", fill.price)
             assert Decimal(account.P[0].pa) == fill.position
@@ -802,13 +803,13 @@ def test_the_sdk_streams_what_becomes_of_the_account(venue: Standing) -> None:
     asyncio.run(scenario())
 
 
-# How they are pointed here.
+# The examples.
 
 
 @pytest.mark.parametrize("example", [CCXT, BINANCE], ids=lambda path: path.stem)
-def test_the_example_trades_and_leaves_nothing_open(venue: Standing, tmp_path: Path, example: Path) -> None:
+def test_the_example_trades_and_ends_flat(venue: PausingVenue, tmp_path: Path, example: Path) -> None:
     (tmp_path / "venue.json").write_text(venue.endpoints.model_dump_json())
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, str(example), str(tmp_path / "venue.json")],
         capture_output=True,
         text=True,
@@ -816,17 +817,17 @@ def test_the_example_trades_and_leaves_nothing_open(venue: Standing, tmp_path: P
         timeout=60,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
+    assert process.returncode == 0, process.stderr
     bought, sold = [event for event in venue.events() if isinstance(event, Filled)][-2:]
-    _, *filled, position, wallet = done.stdout.splitlines()
+    _, *filled, position, wallet = process.stdout.splitlines()
     assert [line.split()[:2] for line in filled] == [["filled", "buy"], ["filled", "sell"]]
     assert [Decimal(line.split()[-1]) for line in filled] == [bought.price, sold.price]
     assert (position, Decimal(wallet.split()[-1])) == ("position []", sold.wallet)
-    assert venue.standing().position == 0
+    assert venue.ledger_state().position == 0
 
 
 @pytest.mark.parametrize("example", [CCXT, BINANCE], ids=lambda path: path.stem)
-def test_the_page_shows_what_the_example_does(example: Path) -> None:
+def test_the_page_shows_the_code_of_the_example(example: Path) -> None:
     source, page = example.read_text(), PAGE.read_text()
     section = page.partition(f"`examples/venue/{example.name}`")[2]
     snippet = re.search(r"```python\n(.*?)```", section, re.DOTALL)

@@ -1,4 +1,4 @@
-"""Where a benchmark finds its programs and its data."""
+"""Programs, data and parameters of a benchmark."""
 
 import json
 import shutil
@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.process import CouldNotMeasure, Sample, run
+from benchmarks.process import MeasurementError, Sample, run
 
 DATASET = "bench-candles"
 _CSV_VERSION = "v1"
-"""Part of the cached file's name: to be raised when make_candles makes other candles."""
+"""Part of the cached file's name: raise it when make_candles changes its candles."""
 _SPEC = """\
 spec_version: v1
 mode: backtest
@@ -28,17 +28,17 @@ data:
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
-    """`rows`: candles. `repeat`: how often each side is measured; None leaves it to the benchmark. `work`: absolute."""
+class BenchmarkContext:
+    """`rows`: candles. `repeat`: measurements of each side; None: default of the benchmark. `work`: absolute folder."""
 
     rows: int
     repeat: int | None
     work: Path
-    tell: Callable[[str], None]
+    note: Callable[[str], None]
 
     @property
     def home(self) -> Path:
-        """Home of the lab that holds DATASET, once something imported it."""
+        """Home of the lab that contains DATASET after its import."""
         return self.work / "home"
 
     @property
@@ -47,24 +47,24 @@ class Scene:
 
     @property
     def tc(self) -> Path:
-        """The console script beside this Python."""
+        """The console script in the folder of this Python."""
         return self.python.parent / "tc"
 
     def program(self, name: str) -> Path:
         return Path(__file__).parent / "programs" / f"{name}.py"
 
     def csv(self) -> Path:
-        """The candles; made once in a work folder."""
+        """The candles as CSV; created once in a work folder."""
         path = self.work / f"candles-{_CSV_VERSION}-{self.rows}.csv"
         if not path.exists():
-            self.tell(f"making {self.rows:,} candles")
+            self.note(f"making {self.rows:,} candles")
             unfinished = path.with_suffix(".tmp")
             run([self.python, self.program("make_candles"), unfinished, str(self.rows)], self.work)
             unfinished.rename(path)
         return path
 
     def import_candles(self) -> Sample:
-        """Import the candles into a home without any."""
+        """Import the candles into an empty home."""
         shutil.rmtree(self.home, ignore_errors=True)
         return run([self.tc, "data", "import", self.csv(), "--dataset", DATASET, "--home", self.home], self.work)
 
@@ -72,16 +72,16 @@ class Scene:
         """The folder of the imported candles."""
         folder = self.home / "data" / "datasets" / DATASET
         if not folder.exists():
-            self.tell("importing the candles")
+            self.note("importing the candles")
             self.import_candles()
         return folder
 
     def bars(self) -> Path:
-        """The folder of the imported candles' one bar type."""
-        found = list((self.dataset() / "data" / "bars").iterdir())
-        if len(found) != 1:
-            raise CouldNotMeasure(f"the dataset has {len(found)} bar types")
-        return found[0]
+        """The folder of the single bar type of the imported candles."""
+        parsed = list((self.dataset() / "data" / "bars").iterdir())
+        if len(parsed) != 1:
+            raise MeasurementError(f"the dataset has {len(parsed)} bar types")
+        return parsed[0]
 
     def spec(self, dataset: str) -> Path:
         path = self.work / f"{dataset}.yaml"
@@ -90,7 +90,7 @@ class Scene:
 
 
 def document(sample: Sample) -> dict[str, Any]:
-    """What a program printed with `--json`."""
-    found = json.loads(sample.output)
-    assert isinstance(found, dict)
-    return found
+    """Output of a program with `--json`, parsed."""
+    parsed = json.loads(sample.output)
+    assert isinstance(parsed, dict)
+    return parsed
