@@ -217,7 +217,7 @@ def test_a_running_run_is_told_and_what_it_says_in_the_end_is_what_its_journal_s
     process = start_long(tc, "told")
     try:
         answer = tc.ok("kill", "activate", "--run-id", "told", "--reason", "odd")
-        process.communicate(timeout=120)
+        process.communicate(timeout=300)
         assert process.returncode == 4
         assert answer.code == 0
     finally:
@@ -314,7 +314,7 @@ def limited(tc: Tc, *words: str) -> Answer:
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
     assert "Traceback" not in done.stderr, done.stderr
