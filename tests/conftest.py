@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from xdist.remote import Producer
 
 from tests.drivers.shared import made_once
 from tests.drivers.tc import Tc, forks_of_tc, long_candles
-from tests.schedule import arrange
+from tests.schedule import ModuleScheduling, order
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -63,6 +64,11 @@ def long_tc(long_home: Path, tmp_path: Path) -> Callable[[], Tc]:
     return lambda: Tc(home)
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    arrange(items, longest_first="PYTEST_XDIST_WORKER" in os.environ)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        order(items)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ModuleScheduling | None:
+    """Our groups with `--dist loadgroup`."""
+    return ModuleScheduling(config, log) if config.getoption("dist") == "loadgroup" else None

@@ -4,9 +4,13 @@ A module is one group, so that what its fixtures make is made once. The tests of
 and go to whoever is free. The time of a run is that of the longest group at least, so the long ones begin first.
 """
 
+import re
 from collections.abc import Sequence
+from pathlib import PurePosixPath
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 LONG_FIRST = (
     "test_breaking",
@@ -59,20 +63,36 @@ ONE_BY_ONE = frozenset(
     }
 )
 """Modules without a fixture of their own that takes long."""
+_CALL = re.compile(r"test_every_claim_holds\[(call-\d+)-")
 
 
-def arrange(items: list[pytest.Item], longest_first: bool) -> None:
-    """Give tests their groups, and the long ones the first places; those of a module keep their order."""
-    for item in items:
-        if _module(item) not in ONE_BY_ONE and item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(_module(item)))
-    if longest_first:
-        items.sort(key=lambda item: _place(_module(item), LONG_FIRST))
+class ModuleScheduling(LoadScopeScheduling):  # type: ignore[misc]
+    """Of pytest-xdist, with the groups of this module: its own `xdist_group` has no effect with pytest 9.2."""
+
+    def __init__(self, config: pytest.Config, log: Producer) -> None:
+        super().__init__(config, log)
+
+    def _split_scope(self, nodeid: str) -> str:
+        return group_of(nodeid)
 
 
-def _module(item: pytest.Item) -> str:
-    return item.path.stem
+def group_of(nodeid: str) -> str:
+    """Tests of one group run on one worker, in their order."""
+    file, _, test = nodeid.partition("::")
+    call = _CALL.match(test)
+    if call:
+        return f"{file}::{call[1]}"
+    return nodeid if _module(nodeid) in ONE_BY_ONE else file
 
 
-def _place(module: str, order: Sequence[str]) -> int:
-    return order.index(module) if module in order else len(order)
+def order(items: list[pytest.Item]) -> None:
+    """Give the long ones the first places; those of a module keep their order."""
+    items.sort(key=lambda item: _place(_module(item.nodeid), LONG_FIRST))
+
+
+def _module(nodeid: str) -> str:
+    return PurePosixPath(nodeid.partition("::")[0]).stem
+
+
+def _place(module: str, modules: Sequence[str]) -> int:
+    return modules.index(module) if module in modules else len(modules)
