@@ -43,7 +43,7 @@ def attempts(context: ExperimentContext) -> Iterator[Attempt]:
     for number in range(count):
         name = list(ACTIONS)[number % len(ACTIONS)]
         attempt = partial(_halt, context=context, name=name, progress=number / count)
-        yield Attempt(f"paper-halt-{number}-{name.replace(' ', '-')}", attempt, 240.0)
+        yield Attempt(f"paper-halt-{number}-{name.replace(' ', '-')}", attempt, 900.0)
 
 
 def _halt(trial: Trial, context: ExperimentContext, name: str, progress: float) -> None:

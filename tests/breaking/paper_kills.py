@@ -102,7 +102,7 @@ def _attempts(
     for number in range(context.trial_count(FULL)):
         moment = moments[number % len(moments)]
         attempt = partial(run, context=context, moment=moment, is_repeat=bool(number // len(moments) % 2))
-        yield Attempt(f"{name}-{number}-{moment.replace(' ', '-')}", attempt, 240.0)
+        yield Attempt(f"{name}-{number}-{moment.replace(' ', '-')}", attempt, 900.0)
 
 
 def _spec(tc: Tc, **paper: Any) -> str:

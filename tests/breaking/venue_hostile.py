@@ -28,7 +28,7 @@ UNSCALED = (
     "ping-flood",
     "many-sockets",
 )
-_LIMIT_SECONDS = 240.0
+_LIMIT_SECONDS = 900.0
 
 
 def attempts(context: ExperimentContext) -> Iterator[Attempt]:

@@ -57,7 +57,7 @@ Ledger = Sequence[Sequence[LedgerEvent]]
 def attempts(context: ExperimentContext) -> Iterator[Attempt]:
     context.prepare_dataset(SAMPLE)
     for number in range(context.trial_count(FULL)):
-        yield Attempt(f"venue-ledger-{number}", partial(_trial, context=context), 120.0)
+        yield Attempt(f"venue-ledger-{number}", partial(_trial, context=context), 900.0)
 
 
 def _trial(trial: Trial, context: ExperimentContext) -> None:
