@@ -28,7 +28,7 @@ ORDER = {
 
 folder, lines = Path(sys.argv[1]), int(sys.argv[2])
 with Journal(folder, SystemClock()) as journal:
-    started_seq = journal.append("run_started", {"owner": SystemProcesses().me().model_dump()}).seq
+    started_seq = journal.append("run_started", {"owner": SystemProcesses().this_process().model_dump()}).seq
     remaining = lines - started_seq
     while remaining:
         journal.append_many([("order_event", ORDER)] * min(BATCH, remaining))

@@ -13,7 +13,7 @@ from pathlib import Path
 from pydantic_core import to_json
 
 from opslab.model.market.instrument import instrument_of
-from opslab.model.messages.ledger_events import LedgerEvent, Opened, Side, written
+from opslab.model.messages.ledger_events import LedgerEvent, Opened, Side, event_fields
 from opslab.model.messages.venue_messages import VenuePlan
 from opslab.model.primitives.canonical import DIGEST_PREFIX
 from opslab.store.venues.ledger import NAME
@@ -71,7 +71,7 @@ def main(plan_path: str, count_text: str) -> None:
                 "time": "2026-01-01T00:00:00.000000000Z",
                 "minute": number * MINUTE // count,
                 "tick": 0,
-                "events": [written(event) for event in events],
+                "events": [event_fields(event) for event in events],
                 "prev": prev,
             }
             line = to_json(row) + b"\n"

@@ -1,42 +1,42 @@
 """Every exception of the lab, in one tree.
 
-An exception says "could not do it"; what was done and found is a verdict, never an exception.
+An exception means "could not do it". A check that was done and found a difference is a verdict, not an exception.
 
     LabError                   exit 70  (base; a bare one is a bug)
     ├── Usage                  exit 2   the command line or a name in it is wrong
-    │   ├── BadId              exit 2   a run id or dataset id that cannot be one
-    │   ├── InvalidSpec        exit 2   a run spec with mistakes, all of them listed
-    │   └── InvalidSnapshots   exit 2   files that are no account snapshots (in reconciliation/snapshot.py)
-    ├── BadData                exit 1   candles that were read and found wrong
+    │   ├── BadId              exit 2   an invalid run id or dataset id
+    │   ├── InvalidSpec        exit 2   a run spec with mistakes; all of them are listed
+    │   └── InvalidSnapshots   exit 2   files that are not account snapshots (in reconciliation/snapshot.py)
+    ├── BadData                exit 1   candles that were read and have errors
     ├── Refused                exit 4   refused or stopped by the kill switch
-    ├── Environment            exit 5   the machine does not have it or does not let us
+    ├── Environment            exit 5   missing, existing already, locked or not permitted on this machine
     │   ├── NotFound           exit 5
     │   ├── AlreadyExists      exit 5
     │   └── Unwritable         exit 5   read-only, full, or not a folder
     └── Corrupt                exit 6   stored data is broken or was changed
-        ├── DataChanged        exit 6   candles differ from the fingerprint that was promised
-        └── OtherFormat        exit 6   a run recorded in another format than this version reads
+        ├── DataChanged        exit 6   candles do not have the recorded or required fingerprint
+        └── OtherFormat        exit 6   a run that was recorded in another format
 """
 
 from collections.abc import Sequence
 
 
 class LabError(Exception):
-    """Base of all: one message, one next step, one exit code."""
+    """Base class: one message, one hint, one exit code."""
 
     exit_code = 70
 
     def __init__(self, message: str, *, hint: str | None = None, brief: str | None = None) -> None:
-        """brief: the message without the name of the run, for a table whose row has the name."""
+        """brief: the message without the run's name, for a table whose row has the name."""
         super().__init__(message)
         self.message = message
         self.hint = hint
         self.brief = brief or message
         self.lines: tuple[str, ...] = ()
-        """More for a person to read, below the message."""
+        """Printed below the message."""
 
     def details(self) -> dict[str, object]:
-        """More fields for `--json`; none by default."""
+        """Additional fields for `--json`; none by default."""
         return {}
 
 
@@ -49,7 +49,7 @@ class BadId(Usage):
 
 
 class Mistake:
-    """One thing wrong in a file. `line` and `column` count from 1; None where the file has no such place."""
+    """One mistake in a file. `line` and `column` count from 1; None where the mistake has no position."""
 
     __slots__ = ("column", "field", "line", "message")
 
@@ -64,7 +64,7 @@ class Mistake:
 
 
 class InvalidSpec(Usage):
-    """A run spec with at least one mistake; `mistakes` in the order of the file."""
+    """A run spec with at least one mistake; `mistakes` are in the order of the file."""
 
     def __init__(self, file: str, mistakes: Sequence[Mistake], *, hint: str | None = None) -> None:
         count = len(mistakes)
@@ -80,7 +80,7 @@ class InvalidSpec(Usage):
 
 
 class BadData(LabError):
-    """Candles with errors. `findings` are ready for JSON, `total` counts those beyond the cap as well."""
+    """Candles with errors. `findings` are ready for JSON; `counts`: findings of each rule, unlisted ones included."""
 
     exit_code = 1
 
@@ -115,13 +115,14 @@ class NotFound(Environment):
 
 
 class AlreadyExists(Environment):
-    """Something stands there. `differences`, where it was asked for as another: ready for JSON."""
+    """It exists already. `differences` between the existing and the requested one are ready for JSON."""
 
     def __init__(self, message: str, *, differences: Sequence[dict[str, object]] = (), hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
         self.differences = tuple(differences)
         self.lines = tuple(
-            f"{found['field']}: {found['before']} there, {found['after']} asked" for found in differences
+            f"{difference['field']}: {difference['before']} exists, {difference['after']} requested"
+            for difference in differences
         )
 
     def details(self) -> dict[str, object]:
@@ -135,8 +136,8 @@ class Unwritable(Environment):
 class Corrupt(LabError):
     """Stored data that is broken.
 
-    `file`, `line` (from 1) and `byte` (from 0) say where in a run's folder, `what` says it without the place,
-    `is_missing` whether the file does not exist or is empty.
+    `file`, `line` (from 1) and `byte` (from 0): location in the run's folder. `problem`: the message without run and
+    file. `is_missing`: the file does not exist or is empty.
     """
 
     exit_code = 6
@@ -148,16 +149,16 @@ class Corrupt(LabError):
         file: str | None = None,
         line: int | None = None,
         byte: int | None = None,
-        what: str | None = None,
+        problem: str | None = None,
         is_missing: bool = False,
         hint: str | None = None,
         brief: str | None = None,
     ) -> None:
-        super().__init__(message, hint=hint, brief=brief or (f"{file} {what}" if file and what else None))
+        super().__init__(message, hint=hint, brief=brief or (f"{file} {problem}" if file and problem else None))
         self.file = file
         self.line = line
         self.byte = byte
-        self.what = what or message
+        self.problem = problem or message
         self.is_missing = is_missing
 
     def details(self) -> dict[str, object]:
@@ -169,16 +170,16 @@ class DataChanged(Corrupt):
 
 
 class OtherFormat(Corrupt):
-    """A run that was recorded in another format than this version reads."""
+    """A run that was recorded in a format that this version does not read."""
 
     def __init__(self, run_id: str, file: str, recorded: object, readable: int) -> None:
-        """recorded: the format in the file. readable: the one that this version reads."""
+        """recorded: the format of the file. readable: the format that this version reads."""
         by = "an unreleased earlier version" if recorded == 1 else "another version"
-        what = f"was recorded by {by} (format {recorded}); this tc reads format {readable}"
+        problem = f"was recorded by {by} (format {recorded}); this tc reads format {readable}"
         super().__init__(
-            f"run {run_id} {what}",
+            f"run {run_id} {problem}",
             file=file,
-            what=what,
-            brief=what,
+            problem=problem,
+            brief=problem,
             hint=f"to have it in format {readable}, run its spec again under another --run-id",
         )

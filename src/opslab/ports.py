@@ -1,4 +1,4 @@
-"""Every seam to the outside world, as the inside sees it."""
+"""Every interface between the lab and the outside world."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
@@ -19,7 +19,7 @@ class Clock(Protocol):
 class Processes(Protocol):
     """The process table."""
 
-    def me(self) -> Owner: ...
+    def this_process(self) -> Owner: ...
 
     def is_alive(self, owner: Owner, run_id: str) -> bool:
         """Whether that very process still runs `run_id`: a reused pid or a reboot does not count."""
@@ -27,44 +27,44 @@ class Processes(Protocol):
 
 
 class MessageSink(Protocol):
-    """Where an engine child sends what happens. A frame is one JSON object; see `model/messages/engine_messages.py`."""
+    """Sends the messages of an engine child. A message is one JSON object; see `model/messages/engine_messages.py`."""
 
-    def send(self, frame: Mapping[str, Any]) -> None:
-        """Deliver in order, waiting for room."""
+    def send(self, message: Mapping[str, Any]) -> None:
+        """Deliver in order; wait while the queue is full."""
         ...
 
-    def offer(self, frame: Mapping[str, Any]) -> None:
-        """Deliver if there is room, else count it as dropped."""
+    def offer(self, message: Mapping[str, Any]) -> None:
+        """Deliver unless the queue is full; then count the message as dropped."""
         ...
 
 
 class Moment(NamedTuple):
-    """How far a replay is: `tick` ticks of the candle numbered `minute` (from 0) have been sent."""
+    """A position of the replay: `tick` ticks of the candle numbered `minute` (from 0) have been sent."""
 
     minute: int
     tick: int
 
 
 class Ledger(Protocol):
-    """Where a venue keeps what it acknowledges."""
+    """Storage of the transactions that a venue acknowledges."""
 
     @property
     def transactions(self) -> int:
-        """How many it holds."""
+        """Number of stored transactions."""
         ...
 
     def append(self, events: Sequence[Mapping[str, Any]], at: Moment) -> None:
-        """One transaction, durable before this returns. Raises Unwritable, and then nothing of it was kept."""
+        """Store one transaction, durable before this returns. Raises Unwritable; then nothing of it is stored."""
         ...
 
     def mark(self, at: Moment) -> None:
-        """Note how far the replay is; survives the process, not the machine."""
+        """Store the position of the replay; it survives the process, not the machine."""
         ...
 
     def use_reserve(self) -> None:
-        """From here on also the room that was kept for ending what is open, on a disk that is full."""
+        """From now on use the space too that is reserved for closing open orders and the position on a full disk."""
         ...
 
 
 Progress = Callable[[int, int | None], None]
-"""Called with the amount done since the last call, and an estimate of all there is where one can be made."""
+"""Called with the amount done since the last call, and an estimate of the total where there is one."""

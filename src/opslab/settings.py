@@ -1,4 +1,4 @@
-"""Where the lab's files live and how it may start children: resolved once, each value with its source.
+"""Settings, resolved once, each with its source: the home folder; and the environment of child processes.
 
 Order: flag, then `TC_*`, then `tc.toml` in the current folder, then the default.
 """
@@ -13,14 +13,14 @@ from opslab.errors import Environment, Usage
 from opslab.model.primitives.ids import nearest, shown
 
 KNOWN_KEYS = ("home",)
-_PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "LD_LIBRARY_PATH")
+_PASSED_TO_CHILDREN = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "LD_LIBRARY_PATH")
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
     home: Path
     """Absolute; below it `data/`, `artifacts/` and `runtime/`."""
-    home_from: str
+    home_source: str
     """`--home`, `TC_HOME`, `tc.toml` or `the current folder`."""
 
 
@@ -41,26 +41,26 @@ def resolve_for_process(home_flag: str | None) -> Settings:
     try:
         folder = Path.cwd()
     except FileNotFoundError:
-        raise Environment("the current folder does not exist any more", hint="cd somewhere else") from None
+        raise Environment("the current folder no longer exists", hint="cd to an existing folder") from None
     return resolve(home_flag, os.environ, folder)
 
 
 def child_environment() -> dict[str, str]:
-    """What a child process may know: no proxy, no `BINANCE_*`, nothing that was not named here."""
-    kept = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    """The environment of a child process: only the variables named here; no proxy, no `BINANCE_*`."""
+    kept = {name: os.environ[name] for name in _PASSED_TO_CHILDREN if name in os.environ}
     return {**kept, "NO_PROXY": "*", "no_proxy": "*", "PYTHONUNBUFFERED": "1"}
 
 
 def presence(names: Iterable[str], environ: Mapping[str, str]) -> dict[str, bool | None]:
-    """Whether each variable is set to something that can be seen; nothing of the value leaves this function.
+    """Whether each variable has a visible value; the value itself never leaves this function.
 
-    None: it is set, to bytes that are not text, so that nobody can say what a program would make of it.
+    None: the value is not valid text, so a program's interpretation of it is unknown.
     """
     return {name: _is_set(environ.get(name, "")) for name in names}
 
 
 def presence_in_process(names: Iterable[str]) -> dict[str, bool | None]:
-    """`presence` in the environment of this process."""
+    """`presence` in this process's environment."""
     return presence(names, os.environ)
 
 
@@ -87,13 +87,13 @@ def _file_home(file: Path) -> str | None:
     except OSError as error:
         raise Environment(f"cannot read tc.toml: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise Usage(f"tc.toml: {error}", hint='a line looks like: home = "lab"') from None
+        raise Usage(f"tc.toml: {error}", hint='example line: home = "lab"') from None
     for key in values:
         if key not in KNOWN_KEYS:
-            close = nearest(key, KNOWN_KEYS, 1)
-            guess = f"; did you mean {close[0]!r}?" if close else ""
-            raise Usage(f"tc.toml: unknown key {shown(key)}{guess}", hint=f"known: {', '.join(KNOWN_KEYS)}")
+            nearest_keys = nearest(key, KNOWN_KEYS, 1)
+            guess = f"; did you mean {nearest_keys[0]!r}?" if nearest_keys else ""
+            raise Usage(f"tc.toml: unknown key {shown(key)}{guess}", hint=f"known keys: {', '.join(KNOWN_KEYS)}")
     home = values.get("home")
     if home is not None and not isinstance(home, str):
-        raise Usage("tc.toml: home must be text", hint='a line looks like: home = "lab"')
+        raise Usage("tc.toml: home must be text", hint='example line: home = "lab"')
     return home

@@ -1,4 +1,4 @@
-"""The real clock, ids and process table, and signals: the one home of each."""
+"""System clock, random ids, process table and signals; no other module uses them directly."""
 
 import os
 import secrets
@@ -25,26 +25,28 @@ class SystemClock:
 
 
 def random_suffix() -> str:
-    """Four hex digits, to tell apart what began in the same second."""
+    """Four hex digits, which make names distinct that were generated in the same second."""
     return secrets.token_hex(2)
 
 
 def random_token() -> str:
-    """64 hex digits that cannot be guessed: a key or a token."""
+    """64 unpredictable hex digits: a key or a token."""
     return secrets.token_hex(32)
 
 
 class SystemProcesses:
-    """Reads `/proc`.
+    """The process table of this machine, read from `/proc`.
 
-    elsewhere: asked about a run whose owner is in no process table that can be seen from here, on another machine or in
-    another container; its last argument says whether at least the kernel is the same.
+    is_alive_elsewhere: decides for an owner whose process table is not visible from here, on another machine or in
+    another container. Arguments: run id, owner, whether the kernel is the same.
     """
 
-    def __init__(self, elsewhere: "Callable[[str, Owner, bool], bool]" = lambda _run_id, _owner, _kernel: True) -> None:
-        self._elsewhere = elsewhere
+    def __init__(
+        self, is_alive_elsewhere: "Callable[[str, Owner, bool], bool]" = lambda _run_id, _owner, _kernel: True
+    ) -> None:
+        self._is_alive_elsewhere = is_alive_elsewhere
 
-    def me(self) -> "Owner":
+    def this_process(self) -> "Owner":
         from opslab.model.run.metadata import Owner
 
         pid = os.getpid()
@@ -60,10 +62,10 @@ class SystemProcesses:
         if owner.boot_id == _boot_id():
             if owner.pid_namespace in (None, _pid_namespace()):
                 return _start_ticks(owner.pid) == owner.process_start
-            return self._elsewhere(run_id, owner, True)
+            return self._is_alive_elsewhere(run_id, owner, True)
         if owner.host == socket.gethostname():
-            return False  # this machine was started anew since
-        return self._elsewhere(run_id, owner, False)
+            return False  # this machine was rebooted since
+        return self._is_alive_elsewhere(run_id, owner, False)
 
 
 def _pid_namespace() -> str | None:
@@ -79,7 +81,7 @@ def _boot_id() -> str:
 
 
 def _start_ticks(pid: int) -> int | None:
-    """The kernel's start time of a live process; None when there is none, or only a zombie of it."""
+    """The kernel's start time of a live process; None when it does not exist or is a zombie."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(errors="replace")
     except OSError:
@@ -89,10 +91,10 @@ def _start_ticks(pid: int) -> int | None:
 
 
 class StopSignals:
-    """While entered, SIGINT, SIGTERM and SIGHUP are noted instead of raised.
+    """Inside the `with` block, SIGINT, SIGTERM and SIGHUP are recorded instead of raised.
 
-    `name` is the first signal's name, `count` how many came. For each, `announce(name, count)` and then
-    `on_signal(count)` run in the main thread, in the middle of whatever it was doing.
+    `name` is the name of the first signal, `count` the number of signals. For each signal `announce(name, count)` and
+    then `on_signal(count)` run in the main thread, at whatever point its code is.
     """
 
     NAMES: ClassVar[dict[int, "SignalName"]] = {
@@ -106,18 +108,18 @@ class StopSignals:
         self.count = 0
         self.announce: Callable[[str, int], None] = lambda _name, _count: None
         self.on_signal: Callable[[int], None] = lambda _count: None
-        self._before: dict[int, Any] = {}
+        self._previous_handlers: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
         for number in self.NAMES:
-            self._before[number] = signal.signal(number, self._note)
+            self._previous_handlers[number] = signal.signal(number, self._record)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        for number, handler in self._before.items():
+        for number, handler in self._previous_handlers.items():
             signal.signal(number, handler)
 
-    def _note(self, number: int, _frame: FrameType | None) -> None:
+    def _record(self, number: int, _frame: FrameType | None) -> None:
         self.name = self.name or self.NAMES[number]
         self.count += 1
         self.announce(self.NAMES[number], self.count)
@@ -125,23 +127,23 @@ class StopSignals:
 
 
 def raise_on_signals() -> None:
-    """Let SIGTERM and SIGHUP end a command the way Ctrl-C does, so that what it staged is removed."""
+    """Let SIGTERM and SIGHUP end a command as Ctrl-C does, so that its staged files are removed."""
     for number in StopSignals.NAMES:
         signal.signal(number, _interrupt)
 
 
 def ignore_signals() -> None:
-    """Everything is done and told: what comes now is too late to change that."""
+    """The result is final and printed: a later signal must not change the exit code."""
     for number in StopSignals.NAMES:
         signal.signal(number, signal.SIG_IGN)
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    """The first lets what was begun be undone; the next, at whatever moment, ends it at once."""
+    """The first signal starts the cleanup; the next one exits immediately, at any point."""
     for number in StopSignals.NAMES:
-        signal.signal(number, _leave)
+        signal.signal(number, _exit)
     raise KeyboardInterrupt
 
 
-def _leave(_number: int, _frame: FrameType | None) -> None:
+def _exit(_number: int, _frame: FrameType | None) -> None:
     os._exit(130)

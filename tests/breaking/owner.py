@@ -57,7 +57,7 @@ def attempts(context: ExperimentContext) -> Iterator[Attempt]:
 def _claim(trial: Trial, run: Path, recorded: RecordedOwner, has_metadata: bool) -> None:
     tc = Tc(trial.folder / "home")
     folder = copy_into(tc, run)
-    owner = SystemProcesses().me().model_dump() | recorded.changes
+    owner = SystemProcesses().this_process().model_dump() | recorded.changes
     cut_off(folder, torn_bytes=0)
     rewrite_journal(folder, lambda event: event["payload"].update(owner=owner) if "owner" in event["payload"] else None)
     if has_metadata:

@@ -200,7 +200,7 @@ def _kill_venue_often(run: PaperRun, trial: Trial) -> None:
         while True:
             run.kill_child("venue")
             start += 1
-            run.wait_for("venue_started", with_fields(start=start))
+            run.wait_for("venue_started", with_fields(start_number=start))
     trial.observe("venue starts before the run ended", start - 1)
 
 

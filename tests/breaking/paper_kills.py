@@ -198,10 +198,10 @@ def _kill_engine(trial: Trial, context: ExperimentContext, moment: str, *, is_re
         session = KillSession(trial, run, 60 / speed)
         for number in range(1, _RESTARTS + 2 if is_repeated_kill else 2):
             if number > 1:
-                run.wait_for("paper_heartbeat", with_fields(engine=number))
+                run.wait_for("paper_heartbeat", with_fields(engine_number=number))
             ENGINE_MOMENTS[moment](session)
             session.kill("engine")
-            run.wait_for("engine_lost", with_fields(number=number))
+            run.wait_for("engine_lost", with_fields(engine_number=number))
         answer = run.end(_WAIT_SECONDS)
         trial.observe("moment", moment)
         trial.observe("exit", answer.code)

@@ -251,7 +251,7 @@ def test_a_venue_that_was_killed_is_found_again(venue: VenueProcess, engine: Sta
     assert set(beat["sockets"].values()) == {"connected"}
     assert _held(beat["node"])
     assert open_at(venue) == HELD
-    node.say(stop="enough")
+    node.say(stop="max_seconds")
     assert node.end() is None
     assert flattened(node).flat
     assert open_at(venue) == FLAT
@@ -284,7 +284,7 @@ def test_a_bar_that_comes_twice_is_told_and_neither_counted_nor_acted_on(engine:
     with active_fault(venue_control, "duplicate", which="market"):
         twice = node.wait_event("bar_out_of_order")
         assert twice == {"ts_event": twice["newest"], "newest": twice["newest"], "skipped": True}
-    node.say(stop="enough")
+    node.say(stop="max_seconds")
     assert node.end() is None
     seen = [one["ts_event"] for one in node.events("scenario_action_triggered")]
     assert seen == sorted(set(seen))
@@ -299,7 +299,7 @@ def test_a_user_s_strategy_gets_a_bar_twice_as_the_engine_gives_it(
     with active_fault(venue_control, "duplicate", which="market"):
         twice = node.wait_event("bar_out_of_order")
         assert twice["skipped"] is False
-    node.say(stop="enough")
+    node.say(stop="max_seconds")
     assert node.end() is None
     saw = [line for line in node.printed.splitlines() if line.startswith("saw ")]
     assert saw.count(f"saw {twice['ts_event']}") == 2
@@ -314,12 +314,12 @@ def test_at_full_speed_each_bar_is_told_once_its_orders_are_answered(
     with PacedVenue(sample_home, tmp_path / "paced", minutes=minutes, ticks=4) as paced:
 
         def pass_on(frame: dict[str, Any]) -> None:
-            if "handled" in frame:
-                paced.handled(frame["handled"])
+            if "bars_done" in frame:
+                paced.handled(frame["bars_done"])
 
         node = engine(strategy, at=paced, rows=minutes, acknowledges_bars=True, on_frame=pass_on)
         assert node.end(60) is None
-        assert node.told("handled") == list(range(1, minutes + 1))
+        assert node.told("bars_done") == list(range(1, minutes + 1))
         assert why(node) == "last_bar"
         if strategy is None:
             _assert_answered_between_bars(node)
@@ -329,7 +329,7 @@ def test_at_full_speed_each_bar_is_told_once_its_orders_are_answered(
 def _assert_answered_between_bars(node: EngineProcess) -> None:
     waiting: set[str] = set()
     for frame in node.told():
-        if "handled" in frame:
+        if "bars_done" in frame:
             assert not waiting, frame
         elif frame.get("event") == "order_event":
             event = frame["payload"]
@@ -353,12 +353,12 @@ def test_stop_leaves_the_venue_flat(venue: VenueProcess, engine: Stage) -> None:
     node = holding_all(engine("Holds"))
     assert open_at(venue) == HELD
     asked = time.monotonic()
-    node.say(stop="enough")
+    node.say(stop="max_seconds")
     node.wait("flattened")
     assert open_at(venue) == FLAT
     assert node.when("flattened") - asked < 1.0
     assert node.end() is None
-    assert why(node) == "enough"
+    assert why(node) == "max_seconds"
     assert flattened(node).flat
     assert last_snapshot(node).account.open_orders == ()
     assert node.told("ended")[0]["early"] is True
@@ -367,7 +367,7 @@ def test_stop_leaves_the_venue_flat(venue: VenueProcess, engine: Stage) -> None:
 
 def test_leave_leaves(venue: VenueProcess, engine: Stage) -> None:
     node = holding_all(engine("Holds", on_stop="leave"))
-    node.say(stop="enough")
+    node.say(stop="max_seconds")
     assert node.end() is None
     assert flattened(node) == Flattened(flat=False, rounds=0, seconds=0.0)
     assert open_at(venue) == HELD
@@ -430,7 +430,7 @@ def test_a_strategy_that_cannot_start_leaves_nothing_of_the_engine_before(venue:
 def test_behind_the_gate_nothing_is_ordered(venue: VenueProcess, engine: Stage) -> None:
     node = engine("Insists")
     node.wait_event("order_event", lambda event: event["type"] == "OrderAccepted")
-    node.say(stop="enough")
+    node.say(stop="max_seconds")
     assert node.end() is None
     assert flattened(node).flat
     assert open_at(venue) == FLAT
@@ -443,7 +443,7 @@ def test_orders_that_stand_in_a_row_to_be_sent_do_not_outlive_the_run(venue: Ven
     node = engine("Insists")
     node.wait("heartbeat", lambda beat: len(beat["node"]["in_flight"]) > 100)
     asked = time.monotonic()
-    node.say(stop="enough")
+    node.say(stop="max_seconds")
     assert node.end() is None
     assert time.monotonic() - asked < stretched(15)
     assert flattened(node).flat
@@ -455,7 +455,7 @@ def test_what_the_engine_would_deny_is_closed_past_it(venue: VenueProcess, engin
     denied = node.wait_event("order_event", lambda event: event["type"] == "OrderDenied")
     assert "NOTIONAL" in denied["reason"]
     assert open_at(venue)[0] == Decimal("0.060")
-    node.say(stop="enough")
+    node.say(stop="max_seconds")
     assert node.end() is None
     assert flattened(node).flat
     assert open_at(venue) == FLAT
@@ -490,7 +490,7 @@ def test_a_second_engine_has_the_orders_and_the_position_of_the_first(venue: Ven
     assert (mine.side, mine.signed_quantity) == (theirs.side, theirs.signed_quantity)
     apart = Decimal(mine.average_entry_price or 0) - Decimal(theirs.average_entry_price or 0)
     assert abs(apart) <= Decimal("0.00001")
-    second.say(stop="enough")
+    second.say(stop="max_seconds")
     assert second.end() is None
     assert flattened(second).rounds == 1
     assert open_at(venue) == FLAT
@@ -505,7 +505,7 @@ def test_a_strategy_that_claims_by_itself_keeps_its_way_and_the_account_is_flat_
     second = engine(own=user_strategy(tmp_path, "pass", claims="ETHUSDT-PERP.BINANCE"), number=2)
     beat = EngineHeartbeat.model_validate_json(json.dumps(second.wait("heartbeat")))
     assert len(beat.node.account.open_orders or ()) == 2, "the node knows of what is nobody's here"
-    second.say(stop="enough")
+    second.say(stop="max_seconds")
     assert second.end() is None
     assert flattened(second).flat
     assert open_at(venue) == FLAT
@@ -516,7 +516,7 @@ def test_a_strategy_that_claims_by_itself_keeps_its_way_and_the_account_is_flat_
 def test_what_somebody_else_opened_is_closed_too(venue: VenueProcess, engine: Stage, venue_control: ControlClient) -> None:
     node = holding_all(engine("Holds"))
     venue_control.request("start", fault="external-trade", terms={"side": "SELL", "quantity": "0.050"})
-    node.say(stop="enough")
+    node.say(stop="max_seconds")
     assert node.end() is None
     assert flattened(node).flat
     assert open_at(venue) == FLAT
@@ -532,7 +532,7 @@ def test_no_engine_of_a_run_repeats_an_order_id(venue: VenueProcess, engine: Sta
 
         node.wait_event("order_event", is_its_own)
     for node in nodes:
-        node.say(stop="enough")
+        node.say(stop="max_seconds")
     for node in nodes:
         assert node.end() is None
     ids = [{event["client_order_id"] for event in node.events("order_event")} for node in nodes]
@@ -560,9 +560,9 @@ def test_a_stop_works_while_the_node_connects(venue: VenueProcess, engine: Stage
     venue.stop()
     node = engine("Holds", endpoints=endpoints)
     node.wait_event("scenario_registered")
-    node.say(stop="enough")
+    node.say(stop="max_seconds")
     assert node.end(8) is None
-    assert why(node) == "enough"
+    assert why(node) == "max_seconds"
     assert not flattened(node).flat
     assert node.told("result")
 

@@ -44,7 +44,7 @@ class Control:
 
     def tell(self, number: int) -> None:
         assert self.venue._child is not None
-        self.venue._child.send({"handled": number})
+        self.venue._child.send({"bars_done": number})
 
 
 def paced(home: Path, folder: Path, **changes: Any) -> SteppedVenue:

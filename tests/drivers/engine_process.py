@@ -28,11 +28,11 @@ class PacedVenue(VenueProcess):
 
     def __init__(self, home: Path, folder: Path, *, minutes: int, ticks: int) -> None:
         super().__init__(home, folder, speed=None, ticks=ticks, max_bars=minutes)
-        self._plan = self._plan.model_copy(update={"pace": "handled"})
+        self._plan = self._plan.model_copy(update={"pace": "bar_done"})
 
     def handled(self, bars: int) -> None:
         assert self._child is not None
-        self._child.send({"handled": bars})
+        self._child.send({"bars_done": bars})
 
 
 def closes(venue: VenueProcess, rows: int) -> list[int]:

@@ -45,7 +45,7 @@ class SteppedVenue(VenueProcess):
     ) -> None:
         """changes: of the plan. By default minutes wait for `play` and there are no rate limits."""
         super().__init__(home, folder, speed=speed, ticks=ticks, start=start, max_bars=max_bars)
-        steps = {"pace": "handled", "word_seconds": 1e9, "limits": UNLIMITED}
+        steps = {"pace": "bar_done", "bar_done_timeout_seconds": 1e9, "limits": UNLIMITED}
         self._plan = self._plan.model_copy(update={**steps, **changes})
         self._played = 0
 
@@ -58,7 +58,7 @@ class SteppedVenue(VenueProcess):
         """Let this many more minutes be replayed; the first minute needs only a subscription."""
         assert self._child is not None
         self._played += minutes
-        self._child.send({"handled": self._played})
+        self._child.send({"bars_done": self._played})
 
     def client(self) -> "VenueClient":
         return VenueClient(self.endpoints)

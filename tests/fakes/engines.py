@@ -18,7 +18,7 @@ class Misbehaving(Scenario):
         self.subscribe_bars(BarType.from_str(self.instrument.bar_type))
 
     def on_bar(self, bar: Bar) -> None:
-        if self.watch.bars == AT_BAR:
+        if self.recorder.bars == AT_BAR:
             self.misbehave()
 
     def misbehave(self) -> None:
@@ -65,7 +65,7 @@ class Hangs(Misbehaving):
     """Never comes back from a bar, and says so first."""
 
     def misbehave(self) -> None:
-        self.watch.frames.send({"event": "scenario_action_triggered", "payload": {"bar": AT_BAR}})
+        self.recorder.messages.send({"event": "scenario_action_triggered", "payload": {"bar": AT_BAR}})
         while True:
             time.sleep(3600)
 
@@ -85,9 +85,9 @@ class SeesTime(Misbehaving):
     """Tells, of its first bars, when the engine says they are."""
 
     def on_bar(self, bar: Bar) -> None:
-        if self.watch.bars <= AT_BAR:
+        if self.recorder.bars <= AT_BAR:
             times = {"ts_event": bar.ts_event, "ts_init": bar.ts_init, "clock": self.clock.timestamp_ns()}
-            self.watch.frames.send({"event": "scenario_action_triggered", "payload": times})
+            self.recorder.messages.send({"event": "scenario_action_triggered", "payload": times})
 
 
 class BuysTooMuch(Misbehaving):

@@ -29,7 +29,7 @@ class Holds(Live):
     """Opens at its first bar, with two orders that rest beside; then it does nothing."""
 
     def on_bar(self, bar: Bar) -> None:
-        if self.watch.bars == 1:
+        if self.recorder.bars == 1:
             self.buy("0.020")
             self.buy("0.011")
             self.rest("41000.0")
@@ -39,7 +39,7 @@ class Holds(Live):
 class HoldsAndRaises(Holds):
     def on_bar(self, bar: Bar) -> None:
         super().on_bar(bar)
-        if self.watch.bars == 3:
+        if self.recorder.bars == 3:
             raise ValueError("a strategy's own mistake")
 
 
@@ -53,16 +53,16 @@ class Blocks(Holds):
 
     def on_bar(self, bar: Bar) -> None:
         super().on_bar(bar)
-        if self.watch.bars == 3:
-            self.watch.frames.send({"event": "scenario_action_triggered", "payload": {}})
+        if self.recorder.bars == 3:
+            self.recorder.messages.send({"event": "scenario_action_triggered", "payload": {}})
             time.sleep(BLOCKED_SECONDS)
 
 
 class NeverReturns(Holds):
     def on_bar(self, bar: Bar) -> None:
         super().on_bar(bar)
-        if self.watch.bars == 3:
-            self.watch.frames.send({"event": "scenario_action_triggered", "payload": {}})
+        if self.recorder.bars == 3:
+            self.recorder.messages.send({"event": "scenario_action_triggered", "payload": {}})
             time.sleep(3600)
 
 
@@ -83,7 +83,7 @@ class Near(Live):
     """One bid so near to the market that it is reached soon."""
 
     def on_bar(self, bar: Bar) -> None:
-        if self.watch.bars == 1:
+        if self.recorder.bars == 1:
             self.rest(f"{bar.close.as_double() * 0.9997:.1f}")
 
 
@@ -91,9 +91,9 @@ class Piles(Live):
     """A position that is worth more than one order may be, by orders that each are not; and one order too many."""
 
     def on_bar(self, bar: Bar) -> None:
-        if self.watch.bars <= 3:
+        if self.recorder.bars <= 3:
             self.buy("0.020")
-        elif self.watch.bars == 4:
+        elif self.recorder.bars == 4:
             self.buy("0.060")
 
 
@@ -103,13 +103,13 @@ class SeesNoBars(Live):
 
 class TellsBars(Live):
     def on_bar(self, bar: Bar) -> None:
-        self.watch.frames.send({"event": "scenario_action_triggered", "payload": {"ts_event": bar.ts_event}})
+        self.recorder.messages.send({"event": "scenario_action_triggered", "payload": {"ts_event": bar.ts_event}})
 
 
 class StopsItself(Holds):
     def on_bar(self, bar: Bar) -> None:
         super().on_bar(bar)
-        if self.watch.bars == 3:
+        if self.recorder.bars == 3:
             self.shutdown_system("enough")
 
 

@@ -111,5 +111,5 @@ def write_run(
     return folder
 
 
-def me() -> Owner:
-    return SystemProcesses().me()
+def this_process() -> Owner:
+    return SystemProcesses().this_process()

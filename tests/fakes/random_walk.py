@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from random import Random
 
-from opslab.model.messages.ledger_events import Accepted, Amended, Filled, LedgerEvent, Side, parse_event, written
+from opslab.model.messages.ledger_events import Accepted, Amended, Filled, LedgerEvent, Side, event_fields, parse_event
 from opslab.venue.account.account import Account, Order
 from opslab.venue.account.margin import margin_of
 from opslab.venue.api_error import ApiError
@@ -154,7 +154,7 @@ class Walk:
 
 
 def replayed(scene: Scene) -> Account:
-    return Account.replay(parse_event(written(event)) for event in scene.events())
+    return Account.replay(parse_event(event_fields(event)) for event in scene.events())
 
 
 def check(scene: Scene, sums: Sums) -> None:

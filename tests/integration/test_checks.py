@@ -185,7 +185,7 @@ def test_whoever_dies_over_a_check_leaves_what_recover_ends(
     assert {finding["kind"] for finding in found["findings"]} <= {"leftover"}
     if step != "finish":
         says = {finding["file"]: finding["message"] for finding in found["findings"]}
-        longer = "is longer by checks that were not sealed any more, left by a process that died"
+        longer = "is longer by checks that were not sealed, left by a process that died"
         assert says.get("journal.jsonl") == (longer if step != "_write_artifact" else None)
         assert "tc: hint: tc run recover r1 settles what was broken off" in finished("run", "verify", "r1").err
         with pytest.raises(Environment) as refused:

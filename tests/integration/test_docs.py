@@ -417,7 +417,7 @@ KILL_SWITCH_FILES = (
 """And the fields of the two that hold something."""
 KILL_SWITCH_ANSWER = {field.name for field in dataclasses.fields(Switch)} - {"file"} | {
     "home",
-    "home_from",
+    "home_source",
     "requested",
     "decided_by",
     "switches",
@@ -538,7 +538,7 @@ def offered() -> Iterator[tuple[str, set[str], set[str]]]:
             named = [param for param in command.params if param.name != "help"]
             options = {name for param in named for name in param.opts if name.startswith("--")}
             arguments = {
-                f"{param.metavar}{'...' if param.nargs == -1 else ''}"
+                f"{param.metavar.removesuffix('...')}{'...' if param.nargs == -1 else ''}"
                 for param in named
                 if param.param_type_name == "argument"
             }

@@ -446,7 +446,7 @@ def test_the_other_commands_load_as_little(bare_tc: Tc, words: list[str]) -> Non
 def test_status_is_an_answer_whatever_it_says(bare_tc: Tc) -> None:
     tc = bare_tc
     absent = tc.json("kill", "status", "--run-id", "r1")
-    assert (absent["state"], absent["home"], absent["home_from"]) == ("absent", str(tc.home), "TC_HOME")
+    assert (absent["state"], absent["home"], absent["home_source"]) == ("absent", str(tc.home), "TC_HOME")
     assert tc.json("kill", "status")["switches"] == []
     assert not list(tc.home.iterdir()), "asking leaves nothing"
     activate(tc, "--run-id", "r1", reason="mine")
@@ -479,7 +479,7 @@ def test_clearing_what_is_not_active_changes_nothing(bare_tc: Tc) -> None:
 def test_the_home_is_the_one_that_was_asked_for(bare_tc: Tc) -> None:
     other = bare_tc.home / "other"
     answer = activate(bare_tc, "--all", "--home", str(other))
-    assert (answer["home"], answer["home_from"]) == (str(other), "--home")
+    assert (answer["home"], answer["home_source"]) == (str(other), "--home")
     assert any(str(other) in note for note in answer["notes"]), "it was not there before"
     assert bare_tc.json("kill", "status", "--all")["state"] == "absent"
     assert str(other) in bare_tc.ok("kill", "status", "--home", str(other)).err

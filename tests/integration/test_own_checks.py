@@ -16,7 +16,7 @@ from opslab.store.runs.journal import Journal
 from opslab.system import SystemClock
 from tests.drivers.tc import Tc
 from tests.fakes.moving_account import AccountHistory, Pace, Simulation, with_resting_order
-from tests.fakes.paper_journals import heartbeats_of, me, write_run
+from tests.fakes.paper_journals import heartbeats_of, this_process, write_run
 
 STILL = Pace(0, (0, 0))
 
@@ -34,7 +34,7 @@ class Own:
 
     def __init__(self, tc: Tc, owner: Owner | None = None) -> None:
         self.folder = write_run(
-            tc, "r1", heartbeats_of(Simulation(AccountHistory(0, STILL, 30)), 3), ended=None, owner=owner or me()
+            tc, "r1", heartbeats_of(Simulation(AccountHistory(0, STILL, 30)), 3), ended=None, owner=owner or this_process()
         )
         self.journal = Journal(self.folder, SystemClock())
         self.log = RunJournal(self.folder, self.journal, read_state(self.folder))
@@ -140,12 +140,21 @@ class Died(BaseException):
     pass
 
 
-@pytest.mark.parametrize("step", ["_write_artifact", "append_alone", "tell_alone", "write_plain"])
-def test_whoever_dies_over_one_leaves_what_recover_ends(lab: Tc, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+@pytest.mark.parametrize(
+    ("owner", "step"),
+    [
+        (checks, "_write_artifact"),
+        (Journal, "append_exclusively"),
+        (RunJournal, "append_exclusively"),
+        (checks, "write_copy"),
+    ],
+)
+def test_whoever_dies_over_one_leaves_what_recover_ends(
+    lab: Tc, monkeypatch: pytest.MonkeyPatch, owner: Any, step: str
+) -> None:
     """Dies behind a step: the result is there whole, with its event, or not at all."""
-    with Own(lab, me().model_copy(update={"pid": 2**22 - 1})) as own:
+    with Own(lab, this_process().model_copy(update={"pid": 2**22 - 1})) as own:
         own.keep("startup")
-        owner: Any = {"append_alone": Journal, "tell_alone": RunJournal}.get(step, checks)
         real = getattr(owner, step)
 
         def dies(*args: Any, **more: Any) -> Any:

@@ -98,7 +98,7 @@ def test_what_a_strategy_prints_is_kept_in_bounded_size(tc: Tc) -> None:
     log = tc.run_folder("r1") / "logs" / "engine.log"
     text = log.read_text()
     assert 8_000_000 < log.stat().st_size < 9_000_000
-    assert "bytes left out" in text
+    assert "bytes omitted" in text
 
 
 # --- what it is known by -------------------------------------------------------------------------------------------

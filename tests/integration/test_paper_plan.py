@@ -187,7 +187,7 @@ def test_the_plans_of_venue_and_engine_say_what_the_spec_says(tc: Tc) -> None:
 def test_at_full_speed_the_venue_waits_for_word_of_each_bar(tc: Tc) -> None:
     plan = parse_plan(tc, paper={"speed": "max"})
     venue, live = plan.venue(tc.home, tc.home, KEY, "token"), plan.live(endpoints(), 1)
-    assert (venue.speed, venue.pace, live.acknowledges_bars) == (None, "handled", True)
+    assert (venue.speed, venue.pace, live.acknowledges_bars) == (None, "bar_done", True)
     assert live.silent_after_seconds == {"bars": 10.0, "quotes": 10.0, "trades": 10.0}
 
 

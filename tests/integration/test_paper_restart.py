@@ -94,10 +94,10 @@ def test_at_full_speed_the_venue_waits_for_the_new_engine(tc: Tc) -> None:
 def test_it_is_restarted_so_often_and_then_the_run_fails_with_its_account_flat(tc: Tc) -> None:
     with PaperRun(tc, spec(tc, restart="on_failure", max_restarts=1, max_bars=100), RUN) as run:
         for number in (1, 2):
-            run.wait_for("paper_heartbeat", with_fields(engine=number))
+            run.wait_for("paper_heartbeat", with_fields(engine_number=number))
             wait_until_open(tc)
             run.kill_child("engine")
-            run.wait_for("engine_lost", with_fields(number=number))
+            run.wait_for("engine_lost", with_fields(engine_number=number))
         answer = run.end()
     assert answer.code == 1
     assert untruths(tc, RUN, 1) == []

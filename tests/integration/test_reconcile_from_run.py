@@ -23,7 +23,7 @@ from tests.fakes.moving_account import (
     NodeError,
     with_resting_order,
 )
-from tests.fakes.paper_journals import RecordedClock, beat_of, heartbeat, heartbeats_of, me, write_run
+from tests.fakes.paper_journals import RecordedClock, beat_of, heartbeat, heartbeats_of, this_process, write_run
 
 STILL = Pace(0, (0, 0))
 BUSY = Pace(20, (0.001, 0.02))
@@ -168,14 +168,14 @@ def test_a_sealed_run_is_sealed_again(lab: Tc, ended: str) -> None:
 
 
 def test_a_running_run_is_checked_beside_its_owner(lab: Tc) -> None:
-    folder = write_run(lab, "r1", heartbeats_of(simulate(), 5), ended=None, owner=me())
+    folder = write_run(lab, "r1", heartbeats_of(simulate(), 5), ended=None, owner=this_process())
     assert check(lab).code == 0
     assert (folder / "reconciliation_result-1.json").is_file()
     assert lab.events("r1")[-1]["event"] == "reconciliation_checked"
 
 
 def test_a_run_whose_owner_died_must_be_recovered_first(lab: Tc) -> None:
-    stale = me().model_copy(update={"pid": 2**22 - 1})
+    stale = this_process().model_copy(update={"pid": 2**22 - 1})
     write_run(lab, "r1", heartbeats_of(simulate(), 5), ended=None, owner=stale)
     answer = check(lab)
     assert answer.code == 5
@@ -220,7 +220,7 @@ def test_a_backtest_has_no_heartbeats(lab: Tc) -> None:
     [
         (["--from-run", "r1", "--run-id", "r1"], "--from-run cannot be combined with --run-id"),
         (["--from-run", "r1", "--expected", "a", "--observed", "b"], "combined with --expected, --observed"),
-        (["--run-id", "r1", "--expected", "a", "--observed", "b", "--heartbeat", "3"], "--heartbeat is of a run"),
+        (["--run-id", "r1", "--expected", "a", "--observed", "b", "--heartbeat", "3"], "--heartbeat requires --from-run"),
         (["--run-id", "r1", "--expected", "a"], "missing option --observed"),
         ([], "missing option --run-id, --expected, --observed"),
         (["--from-run", "r1", "--heartbeat", "0"], "--heartbeat"),
@@ -251,7 +251,7 @@ def test_the_text_names_the_heartbeat(lab: Tc) -> None:
 
 def test_memory_does_not_grow_with_the_journal(lab: Tc) -> None:
     """150 MB of heartbeats and other events, read in less than 120 MB."""
-    folder = write_run(lab, "r1", heartbeats_of(simulate(), 3), ended=None, owner=me())
+    folder = write_run(lab, "r1", heartbeats_of(simulate(), 3), ended=None, owner=this_process())
     payload = heartbeats_of(simulate(), 1)[0][1]
     with Journal(folder, RecordedClock()) as journal:
         for _ in range(50):

@@ -172,9 +172,9 @@ def test_the_event_log_is_copied_with_its_older_part_and_without_this_machines_p
 def test_nothing_is_copied_or_removed_while_it_is_served(served: RunVenue) -> None:
     run_folder = served.layout.run(RUN)
     assert is_venue_running(served.layout, RUN)
-    with pytest.raises(Environment, match=f"venue {RUN} is still served"):
+    with pytest.raises(Environment, match=f"venue {RUN} is still running"):
         keep_venue(served.ledger, run_folder, unredacted)
-    with pytest.raises(Environment, match="is still served"):
+    with pytest.raises(Environment, match="is still running"):
         drop_venue(served.layout, RUN)
     assert not run_folder.exists()
     assert {path.name for path in served.ledger.iterdir()} >= FILES

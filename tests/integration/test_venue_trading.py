@@ -15,8 +15,8 @@ from tests.drivers.venue_client import (
     Closed,
     Refused,
     Socket,
-    TradingSocket,
     SteppedVenue,
+    TradingSocket,
     VenueClient,
     now_ms,
     order,
@@ -26,11 +26,11 @@ CANDLES = "btcusdt@kline_1m"
 BTC = {"symbol": "BTCUSDT"}
 PLACED = order("BUY", "0.010", "41000.0")
 FLOOD = 30_000
-FLOODED_KB = 96 << 10
-"""What a flood may cost: one full queue, and what Python makes of it."""
+MAX_GROWTH_KB = 96 << 10
+"""Limit of the memory growth by a flood: one full queue, with Python's overhead."""
 LATENCY_MS = 150
 
-# What the engine's adapters have to find in an order's event, and in an account's.
+# Fields of order and account events that the engine's adapters require.
 ORDER_FIELDS = {
     "s", "c", "S", "o", "f", "q", "p", "ap", "sp", "x", "X", "i", "l", "z", "L", "T", "t", "m", "R", "wt", "ot", "ps",
     "rp",
@@ -41,7 +41,7 @@ POSITION_FIELDS = {"s", "pa", "ep", "cr", "up", "mt", "iw", "ps"}
 
 @pytest.fixture(scope="module")
 def venue(sample_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SteppedVenue]:
-    """Its market stands still."""
+    """Its market is still."""
     with SteppedVenue(sample_home, tmp_path_factory.mktemp("venue")) as venue:
         yield venue
 
@@ -64,8 +64,8 @@ def user(client: VenueClient) -> Socket:
 
 
 @pytest.fixture
-def fresh(sample_home: Path, tmp_path: Path) -> Iterator[SteppedVenue]:
-    """A venue of the test's own; its market goes as the test says."""
+def new_venue(sample_home: Path, tmp_path: Path) -> Iterator[SteppedVenue]:
+    """A venue for one test, which controls its market."""
     with SteppedVenue(sample_home, tmp_path) as venue:
         yield venue
 
@@ -73,31 +73,31 @@ def fresh(sample_home: Path, tmp_path: Path) -> Iterator[SteppedVenue]:
 # Requests over a socket.
 
 
-def test_an_order_is_placed_asked_for_changed_and_canceled(client: VenueClient, socket: TradingSocket) -> None:
+def test_an_order_is_placed_queried_amended_and_canceled(client: VenueClient, socket: TradingSocket) -> None:
     placed = socket.call("order.place", **PLACED, newClientOrderId="x-aHRE4BCj-T0/a:b.c_d")
     assert sorted(placed) == ["id", "rateLimits", "result", "status"]
     assert (placed["id"], placed["status"]) == ("req-1", 200)
-    number = placed["result"]["orderId"]
-    asked = socket.call("order.status", **BTC, orderId=number)["result"]
-    assert asked == client.query(number)
-    assert {name: asked[name] for name in placed["result"]} == placed["result"]
-    change = {**BTC, "orderId": number, "side": "BUY", "quantity": "0.020", "price": "40000.0"}
-    changed = socket.call("order.modify", **change)["result"]
-    assert (changed["origQty"], changed["price"], changed["status"]) == ("0.020", "40000.00", "NEW")
-    gone = socket.call("order.cancel", **BTC, orderId=number, origClientOrderId="x-aHRE4BCj-T0/a:b.c_d")["result"]
-    assert (gone["status"], gone["orderId"]) == ("CANCELED", number)
+    order_id = placed["result"]["orderId"]
+    queried = socket.call("order.status", **BTC, orderId=order_id)["result"]
+    assert queried == client.query(order_id)
+    assert {name: queried[name] for name in placed["result"]} == placed["result"]
+    change = {**BTC, "orderId": order_id, "side": "BUY", "quantity": "0.020", "price": "40000.0"}
+    amended = socket.call("order.modify", **change)["result"]
+    assert (amended["origQty"], amended["price"], amended["status"]) == ("0.020", "40000.00", "NEW")
+    canceled = socket.call("order.cancel", **BTC, orderId=order_id, origClientOrderId="x-aHRE4BCj-T0/a:b.c_d")["result"]
+    assert (canceled["status"], canceled["orderId"]) == ("CANCELED", order_id)
     assert client.open_orders() == []
 
 
-def test_numbers_and_flags_are_json(client: VenueClient, socket: TradingSocket) -> None:
+def test_parameters_can_be_json_numbers_and_booleans(client: VenueClient, socket: TradingSocket) -> None:
     client.place("BUY", "0.010").assert_ok()
     placed = socket.call("order.place", **order("SELL", "0.010"), reduceOnly=True, newOrderRespType="RESULT")["result"]
     assert (placed["reduceOnly"], placed["status"]) == (True, "FILLED")
-    other = socket.call("order.place", **{**PLACED, "quantity": 0.01, "price": 41000}, recvWindow=5000)["result"]
-    assert (other["origQty"], other["price"]) == ("0.010", "41000.00")
+    numeric = socket.call("order.place", **{**PLACED, "quantity": 0.01, "price": 41000}, recvWindow=5000)["result"]
+    assert (numeric["origQty"], numeric["price"]) == ("0.010", "41000.00")
 
 
-SAME = [
+METHODS_AND_ENDPOINTS = [
     ("ping", "/fapi/v1/ping", {}, False),
     ("depth", "/fapi/v1/depth", {**BTC, "limit": 5}, False),
     ("ticker.price", "/fapi/v1/ticker/price", BTC, False),
@@ -111,26 +111,28 @@ SAME = [
 ]
 
 
-@pytest.mark.parametrize(("method", "path", "params", "signed"), SAME, ids=lambda value: str(value)[:24])
-def test_a_method_answers_as_its_endpoint_does(
+@pytest.mark.parametrize(
+    ("method", "path", "params", "signed"), METHODS_AND_ENDPOINTS, ids=lambda value: str(value)[:24]
+)
+def test_a_method_gives_the_answer_of_its_endpoint(
     client: VenueClient, socket: TradingSocket, method: str, path: str, params: dict[str, Any], signed: bool
 ) -> None:
     client.place("BUY", "0.010").assert_ok()
-    ask = client.signed_request if signed else client.request
-    timeless = {"time": 0, "E": 0, "lastUpdateId": 0}
-    of_socket, of_rest = (
-        found | {name: 0 for name in timeless if name in found} if isinstance(found, dict) else found
-        for found in (socket.call(method, **params)["result"], ask("GET", path, **params).answer)
+    request = client.signed_request if signed else client.request
+    volatile = {"time": 0, "E": 0, "lastUpdateId": 0}
+    from_socket, from_rest = (
+        answer | {name: 0 for name in volatile if name in answer} if isinstance(answer, dict) else answer
+        for answer in (socket.call(method, **params)["result"], request("GET", path, **params).answer)
     )
-    assert of_socket == of_rest
+    assert from_socket == from_rest
 
 
-def test_the_time_is_asked_for_without_a_key(socket: TradingSocket) -> None:
+def test_the_time_needs_no_key(socket: TradingSocket) -> None:
     socket.send({"id": 1, "method": "time"})
     assert abs(socket.next()["result"]["serverTime"] - now_ms()) < 5_000
 
 
-def test_a_listen_key_is_had_with_the_key_alone(client: VenueClient, socket: TradingSocket) -> None:
+def test_a_listen_key_needs_the_api_key_only(client: VenueClient, socket: TradingSocket) -> None:
     key = client.request("POST", LISTEN_KEY).answer["listenKey"]
     params = {"apiKey": client.endpoints.api_key}
     for number, method in enumerate(("start", "ping", "stop")):
@@ -143,16 +145,16 @@ def test_a_listen_key_is_had_with_the_key_alone(client: VenueClient, socket: Tra
     assert (answer["status"], answer["error"]["code"]) == (401, -2014)
 
 
-@pytest.mark.parametrize("number", ["req-1", "", 0, 7, None])
-def test_an_answer_has_the_id_of_its_request(socket: TradingSocket, number: Any) -> None:
-    socket.send({"id": number, "method": "ping"})
-    assert socket.next()["id"] == number
-    socket.send({"id": number, "method": "order.place", "params": {}})
+@pytest.mark.parametrize("request_id", ["req-1", "", 0, 7, None])
+def test_an_answer_has_the_id_of_its_request(socket: TradingSocket, request_id: Any) -> None:
+    socket.send({"id": request_id, "method": "ping"})
+    assert socket.next()["id"] == request_id
+    socket.send({"id": request_id, "method": "order.place", "params": {}})
     answer = socket.next()
-    assert (answer["id"], answer["status"]) == (number, 401)
-    socket.send({"id": number, "method": "nothing"})
+    assert (answer["id"], answer["status"]) == (request_id, 401)
+    socket.send({"id": request_id, "method": "nothing"})
     answer = socket.next()
-    assert (answer["id"], answer["status"]) == (number, 400)
+    assert (answer["id"], answer["status"]) == (request_id, 400)
 
 
 @pytest.mark.parametrize(
@@ -177,7 +179,7 @@ def test_an_answer_has_the_id_of_its_request(socket: TradingSocket, number: Any)
     ],
     ids=lambda value: str(value)[:24],
 )
-def test_messages_that_are_no_request(socket: TradingSocket, message: str, code: int) -> None:
+def test_malformed_messages_are_refused(socket: TradingSocket, message: str, code: int) -> None:
     socket.send(message)
     answer = socket.next()
     assert (answer["status"], answer["error"]["code"], answer["id"]) == (400, code, None)
@@ -201,7 +203,7 @@ def test_messages_that_are_no_request(socket: TradingSocket, message: str, code:
         ("depth", {**BTC, "limit": 5.5}, -1102),
     ],
 )
-def test_requests_refused(
+def test_invalid_requests_are_refused(
     client: VenueClient, socket: TradingSocket, method: str, params: dict[str, Any], code: int
 ) -> None:
     answer = socket.call(method, **params)
@@ -211,7 +213,7 @@ def test_requests_refused(
 
 
 def test_a_request_must_be_signed_with_the_key_and_in_time(client: VenueClient, socket: TradingSocket) -> None:
-    good = socket.signed(**PLACED)
+    valid_params = socket.signed(**PLACED)
     for change, status, code in (
         ({"signature": "0" * 64}, 400, -1022),
         ({"signature": 5}, 400, -1022),
@@ -220,30 +222,30 @@ def test_a_request_must_be_signed_with_the_key_and_in_time(client: VenueClient, 
         ({"apiKey": "another"}, 401, -2015),
         ({"apiKey": ""}, 401, -2014),
     ):
-        socket.send({"id": "x", "method": "order.place", "params": good | change})
+        socket.send({"id": "x", "method": "order.place", "params": valid_params | change})
         answer = socket.next()
         assert (answer["status"], answer["error"]["code"]) == (status, code), change
     late = socket.signed(**PLACED, timestamp=now_ms() - 60_000)
     socket.send({"id": "x", "method": "order.place", "params": late})
     assert socket.next()["error"]["code"] == -1021
-    unsigned = {name: value for name, value in good.items() if name != "signature"}
+    unsigned = {name: value for name, value in valid_params.items() if name != "signature"}
     socket.send({"id": "x", "method": "order.place", "params": unsigned})
     assert socket.next()["error"]["code"] == -1102
     assert client.open_orders() == []
 
 
-def test_many_requests_at_once_are_answered_in_turn(client: VenueClient, socket: TradingSocket) -> None:
-    asked = [socket.send_request("order.place", **order("BUY", "0.003", f"{40000 + n}.0")) for n in range(100)]
-    answers = [socket.next() for _ in asked]
-    assert [answer["id"] for answer in answers] == asked
+def test_concurrent_requests_are_answered_in_order(client: VenueClient, socket: TradingSocket) -> None:
+    request_ids = [socket.send_request("order.place", **order("BUY", "0.003", f"{40000 + n}.0")) for n in range(100)]
+    answers = [socket.next() for _ in request_ids]
+    assert [answer["id"] for answer in answers] == request_ids
     numbers = [answer["result"]["orderId"] for answer in answers]
     assert numbers == list(range(numbers[0], numbers[0] + 100))
-    asked = [socket.send_request("order.cancel", **BTC, orderId=number) for number in numbers]
-    assert [socket.next()["result"]["status"] for _ in asked] == ["CANCELED"] * 100
+    request_ids = [socket.send_request("order.cancel", **BTC, orderId=number) for number in numbers]
+    assert [socket.next()["result"]["status"] for _ in request_ids] == ["CANCELED"] * 100
     assert client.open_orders() == []
 
 
-def test_every_answer_tells_the_limits_and_what_is_used(socket: TradingSocket) -> None:
+def test_every_answer_has_the_limits_and_their_usage(socket: TradingSocket) -> None:
     before, after = socket.call("order.place", **PLACED)["rateLimits"], socket.call("ping")["rateLimits"]
     kinds = [(limit["rateLimitType"], limit["interval"], limit["intervalNum"]) for limit in after]
     assert kinds == [("REQUEST_WEIGHT", "MINUTE", 1), ("ORDERS", "SECOND", 10), ("ORDERS", "MINUTE", 1)]
@@ -251,55 +253,58 @@ def test_every_answer_tells_the_limits_and_what_is_used(socket: TradingSocket) -
     assert "rateLimits" not in socket.call("ping", returnRateLimits=False)
 
 
-def test_who_floods_the_socket_and_never_reads_is_let_go(fresh: SteppedVenue) -> None:
-    with fresh.client() as client:
-        socket, other = client.trading(), client.trading()
-        before_kb = fresh.memory_kb()
+def test_a_client_that_floods_the_socket_and_never_reads_is_disconnected(new_venue: SteppedVenue) -> None:
+    with new_venue.client() as client:
+        socket, second_socket = client.trading(), client.trading()
+        before_kb = new_venue.memory_kb()
         request = json.dumps({"id": "f" * 100, "method": "account.status", "params": socket.signed()})
         with pytest.raises(Closed):
-            _send_for_ever(socket, request)
-        wait_until(lambda: any("reason" in frame.get("log", {}) for frame in fresh.log), "the flood to be cut off")
-        assert fresh.memory_kb("VmHWM") - before_kb < FLOODED_KB
-        assert other.call("order.place", **PLACED)["status"] == 200
+            _send_until_closed(socket, request)
+        wait_until(
+            lambda: any("reason" in message.get("log", {}) for message in new_venue.log),
+            "the flooding client to be disconnected",
+        )
+        assert new_venue.memory_kb("VmHWM") - before_kb < MAX_GROWTH_KB
+        assert second_socket.call("order.place", **PLACED)["status"] == 200
 
 
-def _send_for_ever(socket: Socket, message: str) -> None:
+def _send_until_closed(socket: Socket, message: str) -> None:
     for _ in range(FLOOD):
         socket.send(message)
-    raise AssertionError("so many requests, and nothing of the answers read")
+    raise AssertionError("the connection stayed open")
 
 
-def test_an_order_takes_the_latency_that_was_asked_for_and_a_query_does_not(sample_home: Path, tmp_path: Path) -> None:
+def test_orders_have_the_latency_of_the_plan_and_queries_do_not(sample_home: Path, tmp_path: Path) -> None:
     with SteppedVenue(sample_home, tmp_path, latency_ms=LATENCY_MS) as venue, venue.client() as client:
         socket = client.trading()
 
-        def took_ms(do: Callable[[], Any]) -> float:
-            began = time.monotonic()
-            do()
-            return (time.monotonic() - began) * 1000
+        def duration_ms(request: Callable[[], Any]) -> float:
+            start_seconds = time.monotonic()
+            request()
+            return (time.monotonic() - start_seconds) * 1000
 
-        number = client.place("BUY", "0.010", "41000.0").answer["orderId"]
-        assert took_ms(lambda: client.modify(number, "BUY", "0.010", "40000.0")) >= LATENCY_MS
-        assert took_ms(lambda: client.cancel(number)) >= LATENCY_MS
-        assert took_ms(lambda: socket.call("order.place", **PLACED)) >= LATENCY_MS
-        assert min(took_ms(lambda: client.open_orders()) for _ in range(5)) < LATENCY_MS
-        began = time.monotonic()
-        asked = [socket.send_request("order.place", **order("BUY", "0.003", f"{40000 + n}.0")) for n in range(20)]
-        answers = [socket.next() for _ in asked]
-        assert time.monotonic() - began < LATENCY_MS / 1000 * len(asked)  # all of them are on their way at once
-        assert [answer["id"] for answer in answers] == asked
+        order_id = client.place("BUY", "0.010", "41000.0").answer["orderId"]
+        assert duration_ms(lambda: client.modify(order_id, "BUY", "0.010", "40000.0")) >= LATENCY_MS
+        assert duration_ms(lambda: client.cancel(order_id)) >= LATENCY_MS
+        assert duration_ms(lambda: socket.call("order.place", **PLACED)) >= LATENCY_MS
+        assert min(duration_ms(lambda: client.open_orders()) for _ in range(5)) < LATENCY_MS
+        start_seconds = time.monotonic()
+        request_ids = [socket.send_request("order.place", **order("BUY", "0.003", f"{40000 + n}.0")) for n in range(20)]
+        answers = [socket.next() for _ in request_ids]
+        assert time.monotonic() - start_seconds < LATENCY_MS / 1000 * len(
+            request_ids
+        )  # all are in flight at the same time
+        assert [answer["id"] for answer in answers] == request_ids
         numbers = [answer["result"]["orderId"] for answer in answers]
         assert numbers == sorted(numbers)
 
 
-def test_more_requests_on_their_way_than_there_is_room_for_end_the_connection(
-    sample_home: Path, tmp_path: Path
-) -> None:
+def test_too_many_requests_in_flight_end_the_connection(sample_home: Path, tmp_path: Path) -> None:
     with SteppedVenue(sample_home, tmp_path, latency_ms=60_000) as venue, venue.client() as client:
         socket = client.trading()
         request = json.dumps({"id": "x", "method": "order.place", "params": socket.signed(**PLACED)})
         with pytest.raises(Closed):
-            _send_for_ever(socket, request)
+            _send_until_closed(socket, request)
         assert client.get("/fapi/v1/ping") == {}
         assert client.open_orders() == []
 
@@ -307,8 +312,8 @@ def test_more_requests_on_their_way_than_there_is_room_for_end_the_connection(
 # The user-data stream.
 
 
-def told(user: Socket, *kinds: str) -> list[dict[str, Any]]:
-    """The next events, which are of these kinds: an order's by what happened to it."""
+def read_events(user: Socket, *kinds: str) -> list[dict[str, Any]]:
+    """The next events; asserts their kinds, which for an order are its execution types."""
     events = [user.next() for _ in kinds]
     assert [event["o"]["x"] if "o" in event else event["e"] for event in events] == list(kinds)
     for event in events:
@@ -321,87 +326,87 @@ def told(user: Socket, *kinds: str) -> list[dict[str, Any]]:
     return events
 
 
-def test_a_resting_order_is_told_of_from_its_beginning_to_its_end(client: VenueClient, user: Socket) -> None:
-    number = client.place("BUY", "0.010", "41000.0", newClientOrderId="x-aHRE4BCj-Tabc").answer["orderId"]
-    client.modify(number, "BUY", "0.020", "40000.0").assert_ok()
-    client.cancel(number).assert_ok()
-    new, changed, gone = (event["o"] for event in told(user, "NEW", "AMENDMENT", "CANCELED"))
-    assert {event["i"] for event in (new, changed, gone)} == {number}
-    assert {event["c"] for event in (new, changed, gone)} == {"x-aHRE4BCj-Tabc"}
-    assert [event["X"] for event in (new, changed, gone)] == ["NEW", "NEW", "CANCELED"]
-    assert (new["p"], new["q"], changed["p"], changed["q"]) == ("41000.00", "0.010", "40000.00", "0.020")
+def test_the_life_of_a_resting_order_is_sent(client: VenueClient, user: Socket) -> None:
+    order_id = client.place("BUY", "0.010", "41000.0", newClientOrderId="x-aHRE4BCj-Tabc").answer["orderId"]
+    client.modify(order_id, "BUY", "0.020", "40000.0").assert_ok()
+    client.cancel(order_id).assert_ok()
+    new, amended, canceled = (event["o"] for event in read_events(user, "NEW", "AMENDMENT", "CANCELED"))
+    assert {event["i"] for event in (new, amended, canceled)} == {order_id}
+    assert {event["c"] for event in (new, amended, canceled)} == {"x-aHRE4BCj-Tabc"}
+    assert [event["X"] for event in (new, amended, canceled)] == ["NEW", "NEW", "CANCELED"]
+    assert (new["p"], new["q"], amended["p"], amended["q"]) == ("41000.00", "0.010", "40000.00", "0.020")
     assert (new["t"], new["l"], new["z"]) == (0, "0.000", "0.000")
 
 
-def test_a_trade_is_told_of_with_the_account_behind_it(client: VenueClient, user: Socket) -> None:
+def test_a_trade_is_sent_with_the_account_update(client: VenueClient, user: Socket) -> None:
     start = Decimal(client.account()["totalWalletBalance"])
-    done = client.place("BUY", "0.010", newOrderRespType="RESULT").answer
-    _, account, trade = told(user, "NEW", "ACCOUNT_UPDATE", "TRADE")
+    placed = client.place("BUY", "0.010", newOrderRespType="RESULT").answer
+    _, account, trade = read_events(user, "NEW", "ACCOUNT_UPDATE", "TRADE")
     filled = trade["o"]
     assert (filled["X"], filled["l"], filled["z"], filled["m"]) == ("FILLED", "0.010", "0.010", False)
-    assert (filled["L"], filled["ap"]) == (f"{Decimal(done['avgPrice']):.2f}", done["avgPrice"])
+    assert (filled["L"], filled["ap"]) == (f"{Decimal(placed['avgPrice']):.2f}", placed["avgPrice"])
     assert filled["N"] == "USDT"
     [balance], [position] = account["a"]["B"], account["a"]["P"]
     assert Decimal(balance["wb"]) == Decimal(balance["cw"]) == start - Decimal(filled["n"])
     assert balance["wb"] == client.account()["totalWalletBalance"]
     assert (position["pa"], position["ep"]) == ("0.010", client.position()["entryPrice"])
     assert account["T"] == trade["T"]
-    [row] = client.signed_request("GET", "/fapi/v1/userTrades", **BTC, orderId=done["orderId"]).answer
+    [row] = client.signed_request("GET", "/fapi/v1/userTrades", **BTC, orderId=placed["orderId"]).answer
     assert (row["id"], row["commission"], row["price"]) == (filled["t"], filled["n"], filled["L"])
 
 
-def test_a_sweep_of_levels_is_one_trade_for_each(client: VenueClient, user: Socket) -> None:
+def test_an_order_over_several_levels_is_one_trade_per_level(client: VenueClient, user: Socket) -> None:
     levels = client.get("/fapi/v1/depth", **BTC, limit=5)["asks"]
     quantity = str(Decimal(levels[0][1]) + Decimal("0.001"))
-    done = client.place("BUY", quantity, newOrderRespType="RESULT").answer
-    *_, first, _, last = told(user, "NEW", "ACCOUNT_UPDATE", "TRADE", "ACCOUNT_UPDATE", "TRADE")
+    placed = client.place("BUY", quantity, newOrderRespType="RESULT").answer
+    *_, first, _, last = read_events(user, "NEW", "ACCOUNT_UPDATE", "TRADE", "ACCOUNT_UPDATE", "TRADE")
     assert (first["o"]["L"], first["o"]["X"]) == (levels[0][0], "PARTIALLY_FILLED")
     assert (last["o"]["L"], last["o"]["X"], last["o"]["z"]) == (levels[1][0], "FILLED", quantity)
-    assert Decimal(last["o"]["ap"]) == Decimal(done["avgPrice"])
+    assert Decimal(last["o"]["ap"]) == Decimal(placed["avgPrice"])
 
 
-def test_what_expires_is_told_of(client: VenueClient, user: Socket) -> None:
+def test_expired_orders_are_sent(client: VenueClient, user: Socket) -> None:
     price, size = client.get("/fapi/v1/depth", **BTC, limit=5)["asks"][0]
     client.place("BUY", str(Decimal(size) + Decimal("0.010")), price, timeInForce="IOC").assert_ok()
-    *_, gone = told(user, "NEW", "ACCOUNT_UPDATE", "TRADE", "EXPIRED")
-    assert (gone["o"]["X"], gone["o"]["z"]) == ("EXPIRED", size)
-    number = client.place("SELL", "0.005", "43000.0", reduceOnly="true").answer["orderId"]
-    client.place("SELL", size).assert_ok()  # the position is gone, and with it what was to reduce it
-    *_, gone = user.read_until(lambda event: event.get("o", {}).get("x") == "EXPIRED")
-    assert gone["o"]["i"] == number
+    *_, expired = read_events(user, "NEW", "ACCOUNT_UPDATE", "TRADE", "EXPIRED")
+    assert (expired["o"]["X"], expired["o"]["z"]) == ("EXPIRED", size)
+    order_id = client.place("SELL", "0.005", "43000.0", reduceOnly="true").answer["orderId"]
+    client.place("SELL", size).assert_ok()  # the position is closed: its reduce-only order expires
+    *_, expired = user.read_until(lambda event: event.get("o", {}).get("x") == "EXPIRED")
+    assert expired["o"]["i"] == order_id
 
 
-def test_a_refused_order_is_not_told_of(client: VenueClient, user: Socket) -> None:
+def test_a_refused_order_is_not_sent(client: VenueClient, user: Socket) -> None:
     ask, _ = client.get("/fapi/v1/depth", **BTC, limit=5)["asks"][0]
     assert client.place("BUY", "0.010", ask, timeInForce="GTX").error == (400, -5022)
     assert client.place("BUY", "30", "41000.0").error == (400, -2019)
-    number = client.place("BUY", "0.010", "41000.0").answer["orderId"]
-    [new] = told(user, "NEW")
-    assert new["o"]["i"] == number
+    order_id = client.place("BUY", "0.010", "41000.0").answer["orderId"]
+    [new] = read_events(user, "NEW")
+    assert new["o"]["i"] == order_id
 
 
-def test_leverage_is_told_of(client: VenueClient, user: Socket) -> None:
+def test_a_change_of_leverage_is_sent(client: VenueClient, user: Socket) -> None:
     for leverage in (7, 10):
         client.signed_request("POST", "/fapi/v1/leverage", **BTC, leverage=leverage).assert_ok()
-        [config] = told(user, "ACCOUNT_CONFIG_UPDATE")
+        [config] = read_events(user, "ACCOUNT_CONFIG_UPDATE")
         assert config["ac"] == {"s": "BTCUSDT", "l": leverage}
 
 
-def test_all_ways_to_the_account_are_told_of_to_all_who_listen(client: VenueClient, socket: TradingSocket) -> None:
+def test_every_user_stream_gets_the_events_of_every_client(client: VenueClient, socket: TradingSocket) -> None:
     key = client.request("POST", LISTEN_KEY).answer["listenKey"]
     paths = (f"/ws?listenKey={key}", f"/ws/{key}", f"/private/ws?listenKey={key}", f"/stream?streams={key}")
     users = [client.socket(path) for path in paths]
-    stranger = client.stream()
+    market_stream = client.stream()
     first = client.place("BUY", "0.010", "41000.0").answer["orderId"]
     second = socket.call("order.place", **PLACED)["result"]["orderId"]
     client.signed_request("DELETE", "/fapi/v1/allOpenOrders", **BTC).assert_ok()
     for user in users:
-        events = told(user, "NEW", "NEW", "CANCELED", "CANCELED")
+        events = read_events(user, "NEW", "NEW", "CANCELED", "CANCELED")
         assert [event["o"]["i"] for event in events] == [first, second, first, second]
-    assert stranger.request("LIST_SUBSCRIPTIONS") == {"id": 1, "result": []}
+    assert market_stream.request("LIST_SUBSCRIPTIONS") == {"id": 1, "result": []}
 
 
-def test_a_key_that_is_taken_back_is_told_of_and_good_for_nothing(client: VenueClient, user: Socket) -> None:
+def test_a_revoked_listen_key_is_reported_and_invalid(client: VenueClient, user: Socket) -> None:
     key = client.request("POST", LISTEN_KEY).answer["listenKey"]
     client.request("DELETE", LISTEN_KEY).assert_ok()
     expired = user.next()
@@ -410,25 +415,25 @@ def test_a_key_that_is_taken_back_is_told_of_and_good_for_nothing(client: VenueC
         client.socket(f"/ws?listenKey={key}")
     assert refused.value.body["code"] == -1125
     client.place("BUY", "0.010", "41000.0").assert_ok()
-    again = client.user_stream()
+    second_user = client.user_stream()
     client.flatten()
-    told(again, "CANCELED")
+    read_events(second_user, "CANCELED")
     user.ping(b"still there")
-    assert user.read_frame().data == b"still there"  # and nothing before it
+    assert user.read_frame().data == b"still there"  # no event came before it
 
 
-def test_a_key_is_good_after_a_restart_with_the_same_account(fresh: SteppedVenue) -> None:
-    with fresh.client() as client:
+def test_a_listen_key_is_valid_after_a_restart_with_the_same_account(new_venue: SteppedVenue) -> None:
+    with new_venue.client() as client:
         key = client.request("POST", LISTEN_KEY).answer["listenKey"]
-    fresh.stop()
-    fresh.start()
-    with fresh.client() as client:
+    new_venue.stop()
+    new_venue.start()
+    with new_venue.client() as client:
         user = client.socket(f"/ws?listenKey={key}")
         client.place("BUY", "0.010", "41000.0").assert_ok()
-        told(user, "NEW")
+        read_events(user, "NEW")
 
 
-# Orders that the market comes to.
+# Orders whose price the market reaches.
 
 
 def play(venue: SteppedVenue, candles: Socket, minutes: int = 1) -> None:
@@ -437,18 +442,18 @@ def play(venue: SteppedVenue, candles: Socket, minutes: int = 1) -> None:
         candles.read_event("kline", x=True)
 
 
-def test_an_order_that_the_market_goes_through_is_filled_as_maker_at_its_price(fresh: SteppedVenue) -> None:
-    first = next(fresh.candles())
+def test_an_order_is_filled_as_maker_at_its_price_when_the_market_trades_through_it(new_venue: SteppedVenue) -> None:
+    first = next(new_venue.candles())
     price = f"{Decimal(first.low // 10 * 10 + 100).scaleb(-2):.2f}"  # a dollar above the low
-    with fresh.client() as client:
+    with new_venue.client() as client:
         user, trades = client.user_stream(), client.stream("btcusdt@aggTrade")
-        number = client.place("BUY", "2.000", price).answer["orderId"]
-        told(user, "NEW")
+        order_id = client.place("BUY", "2.000", price).answer["orderId"]
+        read_events(user, "NEW")
         candles = client.stream(CANDLES)
         candles.read_event("kline", x=True)
         events = user.read_until(lambda event: event.get("o", {}).get("X") == "FILLED")
         fills = [event["o"] for event in events if "o" in event]
-        assert {(fill["x"], fill["i"], fill["L"], fill["m"]) for fill in fills} == {("TRADE", number, price, True)}
+        assert {(fill["x"], fill["i"], fill["L"], fill["m"]) for fill in fills} == {("TRADE", order_id, price, True)}
         assert sum(Decimal(fill["l"]) for fill in fills) == 2
         fees = sum(Decimal(fill["n"]) for fill in fills)
         assert fees == 2 * Decimal(price) * Decimal("0.0002")
@@ -457,21 +462,21 @@ def test_an_order_that_the_market_goes_through_is_filled_as_maker_at_its_price(f
         assert any(Decimal(trade["p"]) < Decimal(price) for trade in [trades.next() for _ in range(30)])
 
 
-def test_an_order_at_the_very_low_gets_no_more_than_what_traded_there(fresh: SteppedVenue) -> None:
-    first = next(fresh.candles())
+def test_an_order_at_the_low_is_filled_by_at_most_the_volume_traded_there(new_venue: SteppedVenue) -> None:
+    first = next(new_venue.candles())
     price = f"{Decimal(first.low).scaleb(-2):.2f}"
-    with fresh.client() as client:
+    with new_venue.client() as client:
         trades = client.stream("btcusdt@aggTrade")
-        number = client.place("BUY", "20.000", price).answer["orderId"]
+        order_id = client.place("BUY", "20.000", price).answer["orderId"]
         client.stream(CANDLES).read_event("kline", x=True)
         at_low = sum(Decimal(trade["q"]) for trade in [trades.next() for _ in range(30)] if trade["p"] == price)
-        row = client.query(number)
+        row = client.query(order_id)
         assert (row["status"], Decimal(row["executedQty"])) == ("PARTIALLY_FILLED", at_low)
         assert Decimal(client.position()["positionAmt"]) == at_low
 
 
-def test_a_reduce_only_order_that_the_market_comes_to_ends_with_the_position(fresh: SteppedVenue) -> None:
-    with fresh.client() as client:
+def test_a_resting_reduce_only_order_ends_with_the_position(new_venue: SteppedVenue) -> None:
+    with new_venue.client() as client:
         user = client.user_stream()
         client.place("BUY", "0.050").assert_ok()
         ask = Decimal(client.get("/fapi/v1/depth", **BTC, limit=5)["asks"][0][0])
@@ -479,8 +484,10 @@ def test_a_reduce_only_order_that_the_market_comes_to_ends_with_the_position(fre
             client.place("SELL", "0.040", f"{ask + step:.2f}", reduceOnly="true").assert_ok()
         candles = client.stream(CANDLES)
         candles.read_event("kline", x=True)
-        play(fresh, candles, 20)
-        events = [event["o"] for event in user.read_until(lambda e: e.get("o", {}).get("x") == "EXPIRED") if "o" in event]
+        play(new_venue, candles, 20)
+        events = [
+            event["o"] for event in user.read_until(lambda e: e.get("o", {}).get("x") == "EXPIRED") if "o" in event
+        ]
         sold = [event for event in events if event["x"] == "TRADE" and event["S"] == "SELL"]
         assert sum(Decimal(event["l"]) for event in sold) == Decimal("0.050")
         assert client.position()["positionAmt"] == "0.000"
@@ -491,14 +498,14 @@ def test_a_reduce_only_order_that_the_market_comes_to_ends_with_the_position(fre
         assert realized > 0
 
 
-def test_a_fill_is_told_before_the_trade_that_made_it_is_seen_by_anyone(fresh: SteppedVenue) -> None:
-    """What the market does to an order is in the ledger, and can be asked for, by the time its trade is public."""
-    first = next(fresh.candles())
+def test_a_fill_is_stored_before_its_trade_is_published(new_venue: SteppedVenue) -> None:
+    """The fill of a resting order is in the ledger, and in answers to queries, when its trade is sent."""
+    first = next(new_venue.candles())
     price = f"{Decimal(first.low).scaleb(-2):.2f}"
-    with fresh.client() as client:
-        number = client.place("BUY", "0.010", price).answer["orderId"]
+    with new_venue.client() as client:
+        order_id = client.place("BUY", "0.010", price).answer["orderId"]
         trades = client.stream("btcusdt@aggTrade")
         client.stream(CANDLES)
         trades.read_until(lambda trade: trade["p"] == price)
-        assert client.query(number)["status"] == "FILLED"
-        assert fresh.audit().trades == 1
+        assert client.query(order_id)["status"] == "FILLED"
+        assert new_venue.audit().trades == 1

@@ -47,7 +47,7 @@ def ran(home: str, spec: str, scenario: type[OrderLifecycleDemo]) -> tuple[dict[
     plan = planned.engine
     rows: dict[str, list[Mapping[str, Any]]] = {"orders": [], "fills": [], "positions": []}
     results = Results(lambda name, row: rows[name].append(row))
-    watch = StrategyRecorder(frames=Silent(), results=results, order_events=False, redact=str)
+    recorder = StrategyRecorder(messages=Silent(), results=results, order_events=False, redact=str)
     instrument = instrument_of(plan.symbol)
     with tempfile.TemporaryDirectory() as work:
         plan = plan.model_copy(update={"work_path": work})
@@ -55,9 +55,9 @@ def ran(home: str, spec: str, scenario: type[OrderLifecycleDemo]) -> tuple[dict[
         backtest._overlay(plan)
         node = BacktestNode([backtest._config(plan, instrument)])
         node.build()
-        node.add_strategy("backtest", make(scenario, instrument, watch))
+        node.add_strategy("backtest", make(scenario, instrument, recorder))
         node.run()
-    results.end()
+    results.finish()
     return rows, node.get_engine_cache("backtest")
 
 

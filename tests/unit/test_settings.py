@@ -13,9 +13,9 @@ def test_flag_beats_environment_beats_file_beats_default(tmp_path: Path) -> None
     flag = resolve("from-flag", {"TC_HOME": "from-env"}, tmp_path)
     env = resolve(None, {"TC_HOME": "from-env"}, tmp_path)
     file = resolve(None, {}, tmp_path)
-    assert (flag.home, flag.home_from) == (tmp_path / "from-flag", "--home")
-    assert (env.home, env.home_from) == (tmp_path / "from-env", "TC_HOME")
-    assert (file.home, file.home_from) == (tmp_path / "from-file", "tc.toml")
+    assert (flag.home, flag.home_source) == (tmp_path / "from-flag", "--home")
+    assert (env.home, env.home_source) == (tmp_path / "from-env", "TC_HOME")
+    assert (file.home, file.home_source) == (tmp_path / "from-file", "tc.toml")
 
 
 def test_without_any_the_current_folder_is_home(tmp_path: Path) -> None:
@@ -23,7 +23,7 @@ def test_without_any_the_current_folder_is_home(tmp_path: Path) -> None:
 
 
 def test_an_empty_variable_counts_as_not_set(tmp_path: Path) -> None:
-    assert resolve(None, {"TC_HOME": ""}, tmp_path).home_from == "the current folder"
+    assert resolve(None, {"TC_HOME": ""}, tmp_path).home_source == "the current folder"
 
 
 @pytest.mark.parametrize("text", ["home = 3\n", "home = \n", "hom = 'x'\n", "\xff"])

@@ -50,7 +50,7 @@ from opslab.system import SystemClock
 _PROGRESS_SECONDS = 0.25
 _ORPHAN_SECONDS = 10.0
 _LIVE_ORPHAN_SECONDS = 20.0
-_ALONE_SECONDS = 12.0
+_WITHOUT_CONTROL_SECONDS = 12.0
 """How long an engine without control may take to leave its account as it should; then that is done past it."""
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _STOP_REASON: TypeAdapter[StopReason] = TypeAdapter(StopReason)
@@ -63,66 +63,73 @@ def main(scenarios: dict[tuple[str, str], type[Scenario]], descriptor: int, *, p
     """
     os.set_inheritable(descriptor, False)  # what a strategy starts must not hold it open
     faulthandler.register(signal.SIGUSR1)  # control lets a hanging engine say where it stands, before it kills it
-    orders = _standard_input()
-    plan = parse_plan(orders.readline())
+    standard_input = _standard_input()
+    plan = parse_plan(standard_input.readline())
     if isinstance(plan, LivePlan):  # before there is a second thread, so that no thread can be hit
         signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
-    frames = MessagePipe(descriptor)
+    messages = MessagePipe(descriptor)
     redact = redactor(plan.strategy.folder if isinstance(plan.strategy, UserStrategyPlan) else None)
     ended = threading.Event()
     if isinstance(plan, LivePlan):
-        return _live(plan, scenarios, frames, orders, redact, ended, polls_switch)
-    results = Results(lambda file, row: frames.send({"row": row, "file": file}))
-    watch = StrategyRecorder(frames=frames, results=results, order_events=plan.order_events, redact=redact)
-    threading.excepthook = _thread_raised(watch)
+        return _live(plan, scenarios, messages, standard_input, redact, ended, polls_switch)
+    results = Results(lambda file, row: messages.send({"row": row, "file": file}))
+    recorder = StrategyRecorder(messages=messages, results=results, order_events=plan.order_events, redact=redact)
+    threading.excepthook = _thread_exception_hook(recorder)
     for number in _SIGNALS:
-        signal.signal(number, _stopper(watch))
-    threading.Thread(target=_leave_with_parent, args=(watch, orders), name="parent", daemon=True).start()
-    threading.Thread(target=_tell_progress, args=(watch, ended), name="progress", daemon=True).start()
-    watch_switch(plan, backtest_halt(watch), polls=polls_switch)
-    return _ended(watch, frames, ended, lambda: _backtest(plan, scenarios, watch))
+        signal.signal(number, _stop_on_signal(recorder))
+    threading.Thread(target=_leave_with_parent, args=(recorder, standard_input), name="parent", daemon=True).start()
+    threading.Thread(target=_send_progress, args=(recorder, ended), name="progress", daemon=True).start()
+    watch_switch(plan, backtest_halt(recorder), polls=polls_switch)
+    return _run_and_report(recorder, messages, ended, lambda: _backtest(plan, scenarios, recorder))
 
 
 def _backtest(
-    plan: EnginePlan, scenarios: dict[tuple[str, str], type[Scenario]], watch: StrategyRecorder
+    plan: EnginePlan, scenarios: dict[tuple[str, str], type[Scenario]], recorder: StrategyRecorder
 ) -> backtest.EngineOutcome:
-    strategy = _strategy(plan, scenarios, watch)
+    strategy = _strategy(plan, scenarios, recorder)
     link_folder(backtest.bars_link(plan), Path(plan.bars_path))
-    return backtest.run(plan, strategy, watch)
+    return backtest.run(plan, strategy, recorder)
 
 
 def _live(
     plan: LivePlan,
     scenarios: dict[tuple[str, str], type[Scenario]],
-    frames: MessagePipe,
-    orders: BinaryIO,
+    messages: MessagePipe,
+    standard_input: BinaryIO,
     redact: PathRedactor,
     ended: threading.Event,
     polls_switch: bool,
 ) -> int:
-    watch = LiveStrategyRecorder(
-        frames=frames,
-        results=Results(_no_row, at_once=True),
+    recorder = LiveStrategyRecorder(
+        messages=messages,
+        results=Results(_no_row, sends_immediately=True),
         order_events=plan.order_events,
         redact=redact,
         clock=SystemClock(),
         bar_type=plan.bar_type,
         skips_stale_bars=isinstance(plan.strategy, ScenarioPlan),
     )
-    words = ControlCommands(backlogged=lambda: frames.dropped > 0)
-    hunt = RestFlattener(VenueRestClient(plan.endpoints, instrument_of(plan.symbol).symbol, watch.clock), watch.clock)
-    halt = live_halt(watch, hunt)
-    threading.excepthook = _thread_raised(watch)
-    threading.Thread(target=_hear_signals, args=(watch,), name="signals", daemon=True).start()
-    threading.Thread(target=_hear_control, args=(plan, watch, words, orders, halt), name="parent", daemon=True).start()
+    commands = ControlCommands(backlogged=lambda: messages.dropped > 0)
+    rest_flattener = RestFlattener(
+        VenueRestClient(plan.endpoints, instrument_of(plan.symbol).symbol, recorder.clock), recorder.clock
+    )
+    halt = live_halt(recorder, rest_flattener)
+    threading.excepthook = _thread_exception_hook(recorder)
+    threading.Thread(target=_wait_for_signals, args=(recorder,), name="signals", daemon=True).start()
+    threading.Thread(
+        target=_read_commands, args=(plan, recorder, commands, standard_input, halt), name="parent", daemon=True
+    ).start()
     watch_switch(plan, halt, polls=polls_switch)
-    threading.Thread(target=_tell_progress, args=(watch, ended), name="progress", daemon=True).start()
+    threading.Thread(target=_send_progress, args=(recorder, ended), name="progress", daemon=True).start()
 
     def give_up(outcome: backtest.EngineOutcome) -> None:
-        os._exit(_ended(watch, frames, ended, lambda: outcome))
+        os._exit(_run_and_report(recorder, messages, ended, lambda: outcome))
 
-    return _ended(
-        watch, frames, ended, lambda: live.run(plan, _strategy(plan, scenarios, watch), watch, words, give_up, hunt)
+    return _run_and_report(
+        recorder,
+        messages,
+        ended,
+        lambda: live.run(plan, _strategy(plan, scenarios, recorder), recorder, commands, give_up, rest_flattener),
     )
 
 
@@ -136,32 +143,32 @@ def _peak_memory_bytes() -> int:
     return int(status.partition("VmHWM:")[2].split()[0]) * 1024
 
 
-def _ended(
-    watch: StrategyRecorder, frames: MessagePipe, ended: threading.Event, run: Callable[[], backtest.EngineOutcome]
+def _run_and_report(
+    recorder: StrategyRecorder, messages: MessagePipe, ended: threading.Event, run: Callable[[], backtest.EngineOutcome]
 ) -> int:
     """Run, and say how that ended; then everything that was sent has been written."""
     try:
         outcome = run()
     except own.Unusable as unusable:  # it was inspected before: its files have changed, or it depends on chance
-        failure = Failure(kind="strategy", message=watch.redact(str(unusable)))
-        frames.send({"failure": failure.model_dump()})
+        failure = Failure(kind="strategy", message=recorder.redact(str(unusable)))
+        messages.send({"failure": failure.model_dump()})
     except Exception as error:  # noqa: BLE001  (anything that kept the engine from running)
         text = "".join(traceback.format_exception(error))
-        message = watch.redact(f"{type(error).__name__}: {error}")
-        failure = Failure(kind="engine", message=message, detail=watch.redact(text))
-        frames.send({"failure": failure.model_dump()})
+        message = recorder.redact(f"{type(error).__name__}: {error}")
+        failure = Failure(kind="engine", message=message, detail=recorder.redact(text))
+        messages.send({"failure": failure.model_dump()})
     else:
         cost = EngineCost(
             elapsed_seconds=round(outcome.seconds, 6),
             bars_per_second=round(outcome.bars / outcome.seconds, 1) if outcome.seconds else 0.0,
             peak_memory_bytes=_peak_memory_bytes(),
         )
-        if watch.failure:
-            frames.send({"failure": watch.failure.model_dump()})
+        if recorder.failure:
+            messages.send({"failure": recorder.failure.model_dump()})
         result = {"counters": outcome.counters.model_dump(), "cost": cost.model_dump()}
-        frames.send({"result": {**result, "denial_reasons": outcome.denial_reasons, "dropped": frames.dropped}})
+        messages.send({"result": {**result, "denial_reasons": outcome.denial_reasons, "dropped": messages.dropped}})
     ended.set()
-    frames.close()
+    messages.close()
     sys.stdout.flush()
     sys.stderr.flush()
     if any(not thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread()):
@@ -178,72 +185,72 @@ def _standard_input() -> BinaryIO:
 
 
 def _strategy(
-    plan: EnginePlan | LivePlan, scenarios: dict[tuple[str, str], type[Scenario]], watch: StrategyRecorder
+    plan: EnginePlan | LivePlan, scenarios: dict[tuple[str, str], type[Scenario]], recorder: StrategyRecorder
 ) -> Guarded:
-    asked = plan.strategy
-    if isinstance(asked, UserStrategyPlan):
-        strategy = own.load(asked).strategy
-        bind(strategy, watch)
+    strategy_plan = plan.strategy
+    if isinstance(strategy_plan, UserStrategyPlan):
+        strategy = own.load(strategy_plan).strategy
+        bind(strategy, recorder)
         return strategy
-    return make(scenarios[(asked.name, asked.version)], instrument_of(plan.symbol), watch)
+    return make(scenarios[(strategy_plan.name, strategy_plan.version)], instrument_of(plan.symbol), recorder)
 
 
-def _thread_raised(watch: StrategyRecorder) -> Callable[[threading.ExceptHookArgs], None]:
+def _thread_exception_hook(recorder: StrategyRecorder) -> Callable[[threading.ExceptHookArgs], None]:
     def record(raised: threading.ExceptHookArgs) -> None:
         if raised.exc_value is not None:
-            watch.saw_exception(f"thread {raised.thread.name if raised.thread else 'unknown'}", raised.exc_value)
+            recorder.record_exception(f"thread {raised.thread.name if raised.thread else 'unknown'}", raised.exc_value)
 
     return record
 
 
-def _stopper(watch: StrategyRecorder) -> Callable[[int, FrameType | None], None]:
+def _stop_on_signal(recorder: StrategyRecorder) -> Callable[[int, FrameType | None], None]:
     def stop(_number: int, _frame: FrameType | None) -> None:
-        watch.stop = True
+        recorder.stop = True
 
     return stop
 
 
-def _hear_signals(watch: LiveStrategyRecorder) -> None:
+def _wait_for_signals(recorder: LiveStrategyRecorder) -> None:
     """The engine would stop its node at once on a signal, with the account as it is: it never gets any."""
     while True:
-        watch.ask_to_end("SIGINT" if signal.sigwait(_SIGNALS) == signal.SIGINT else "SIGTERM")
+        recorder.request_stop("SIGINT" if signal.sigwait(_SIGNALS) == signal.SIGINT else "SIGTERM")
 
 
-def _hear_control(
-    plan: LivePlan, watch: LiveStrategyRecorder, words: ControlCommands, orders: BinaryIO, halt: Halt
+def _read_commands(
+    plan: LivePlan, recorder: LiveStrategyRecorder, commands: ControlCommands, standard_input: BinaryIO, halt: Halt
 ) -> None:
     """Its words, until it is gone. Nothing of the node may be touched from here."""
-    for line in orders:
+    for line in standard_input:
         with suppress(ValueError):  # what it was about to say when it died is no word
-            word = from_json(line)
-            if "snapshot" in word:
-                words.snapshots.append(word["snapshot"])
-            elif "halt" in word:
-                halt(word["halt"])
-            elif "stop" in word:
-                watch.ask_to_end(_STOP_REASON.validate_python(word["stop"]))
-    watch.ask_to_end("control_lost")
-    alone = threading.Event()
-    alone.wait(_ALONE_SECONDS)
-    if not watch.flattened_told and not watch.halted:  # the engine's thread is held up by a handler
+            command = from_json(line)
+            if "snapshot" in command:
+                commands.snapshots.append(command["snapshot"])
+            elif "halt" in command:
+                halt(command["halt"])
+            elif "stop" in command:
+                recorder.request_stop(_STOP_REASON.validate_python(command["stop"]))
+    recorder.request_stop("control_lost")
+    never_set = threading.Event()
+    never_set.wait(_WITHOUT_CONTROL_SECONDS)
+    if not recorder.is_flattened_reported and not recorder.halted:  # the engine's thread is held up by a handler
         symbol = instrument_of(plan.symbol).symbol
-        live.leave_account(plan, VenueRestClient(plan.endpoints, symbol, watch.clock))
-    alone.wait(_LIVE_ORPHAN_SECONDS - _ALONE_SECONDS)
+        live.apply_on_stop(plan, VenueRestClient(plan.endpoints, symbol, recorder.clock))
+    never_set.wait(_LIVE_ORPHAN_SECONDS - _WITHOUT_CONTROL_SECONDS)
     os._exit(3)
 
 
-def _leave_with_parent(watch: StrategyRecorder, orders: BinaryIO) -> None:
+def _leave_with_parent(recorder: StrategyRecorder, standard_input: BinaryIO) -> None:
     """Control holds the other end of standard input; its end is control's end."""
-    while os.read(orders.fileno(), 4096):
+    while os.read(standard_input.fileno(), 4096):
         pass
-    watch.stop = True
+    recorder.stop = True
     threading.Event().wait(_ORPHAN_SECONDS)
     os._exit(3)
 
 
-def _tell_progress(watch: StrategyRecorder, ended: threading.Event) -> None:
+def _send_progress(recorder: StrategyRecorder, ended: threading.Event) -> None:
     while not ended.wait(_PROGRESS_SECONDS):
-        watch.frames.offer({"progress": {"bars": watch.bars, "actions": watch.actions}})
+        recorder.messages.offer({"progress": {"bars": recorder.bars, "actions": recorder.actions}})
 
 
 def redactor(folder: str | None = None) -> PathRedactor:

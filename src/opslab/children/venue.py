@@ -22,7 +22,7 @@ from opslab.errors import Corrupt, LabError
 from opslab.killswitch.watcher import SwitchWatch
 from opslab.model.market.candle import MINUTE_MS, Candle
 from opslab.model.market.instrument import Instrument, instrument_of
-from opslab.model.messages.ledger_events import LedgerEvent, Opened, parse_event, written
+from opslab.model.messages.ledger_events import LedgerEvent, Opened, event_fields, parse_event
 from opslab.model.messages.venue_messages import VenueEndpoints, VenuePlan
 from opslab.model.primitives.ids import DatasetId, RunId
 from opslab.model.primitives.instant import NS_PER_MS
@@ -112,7 +112,7 @@ def _account(plan: VenuePlan, instrument: Instrument, ledger: LedgerFile, now_ms
             dataset=plan.fingerprint,
             time_ms=now_ms,
         )
-        ledger.append([written(opened)], ledger.moment())
+        ledger.append([event_fields(opened)], ledger.moment())
         return Account.from_opened(opened)
     return Account.replay(_chained(first, events))
 
@@ -178,7 +178,7 @@ def _read_control(stream: BinaryIO, plan: VenuePlan, venue: Venue, loop: asyncio
     with suppress(RuntimeError):  # the venue has ended meanwhile
         for line in stream:
             with suppress(ValueError, KeyError, TypeError):
-                minutes = from_json(line)["handled"]
+                minutes = from_json(line)["bars_done"]
                 loop.call_soon_threadsafe(venue.bars_done, None if minutes == "all" else int(minutes))
         loop.call_soon_threadsafe(venue.control_lost)
         if plan.on_orphan != "end":

@@ -114,7 +114,7 @@ def fingerprint(dataset: Dataset, home: Home = None, as_json: Json = False) -> N
     total = lab.dataset(DatasetId(dataset)).rows
     with ProgressBar(f"reading {dataset}", "candles", total) as progress:
         check = lab.check_fingerprint(DatasetId(dataset), progress.add)
-    if not check.same:
+    if not check.matches:
         raise DataChanged(
             f"dataset {dataset} now has fingerprint {check.fingerprint}, it was recorded with {check.recorded}",
             hint="remove the dataset's folder and make it again",
@@ -183,9 +183,9 @@ def _left_out(count: int) -> str | None:
 def _show_report(report: "QualityReport") -> None:
     from opslab.datasets.quality.rules import RULES
 
-    for found in report.findings.in_order():
+    for found in report.findings.in_file_order():
         result(f"{found.severity:7}  {found.text()}")
-    if report.findings.kept:
+    if report.findings.listed:
         result("")
     rows = [(rule, RULES[rule].severity, f"{count:,}") for rule, count in sorted(report.findings.counts.items())]
     if rows:

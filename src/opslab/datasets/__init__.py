@@ -1,1 +1,1 @@
-"""Candles: where they come from, whether they are whole, what they are identified by. The home of pyarrow."""
+"""Candle datasets: sources, quality, storage and fingerprints. The only package that imports pyarrow."""

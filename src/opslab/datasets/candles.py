@@ -1,8 +1,8 @@
-"""The shape of candles on their way through the lab, and in the engine's catalog.
+"""Columns of candles in the lab, and in the engine's catalog.
 
-Inside, a batch has the columns of `CANDLES`: `open_time` in milliseconds UTC (the candle's open), prices and volume
-as decimal128(38, 16). In the catalog the engine wants `ts_event` and `ts_init` in nanoseconds; both are the candle's
-close, 59.999 s after its open: no strategy can see it earlier.
+In the lab a batch has the columns of `CANDLES`: `open_time` in milliseconds UTC (the candle's open), prices and volume
+as decimal128(38, 16). The engine's catalog needs `ts_event` and `ts_init` in nanoseconds; both are the candle's close,
+59.999 s after its open, so that no strategy can see it earlier.
 """
 
 from dataclasses import dataclass, field
@@ -23,7 +23,7 @@ _CLOSE = pa.timestamp("ns", tz="UTC")
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A batch of CANDLES, where its rows came from, and what its reader noticed: rule to one boolean a row."""
+    """A batch of CANDLES, the origin of its rows, and the marks of its reader: rule to one boolean for each row."""
 
     batch: pa.RecordBatch
     origin: Origin
@@ -31,7 +31,7 @@ class Chunk:
 
 
 def catalog_schema(instrument: Instrument) -> pa.Schema:
-    """The engine's schema of a bar file; its metadata says how values are to be shown."""
+    """The engine's schema of a bar file; its metadata sets the displayed precision."""
     fields = [pa.field(name, NUMBER, nullable=False) for name in VALUES]
     fields += [pa.field(name, _CLOSE, nullable=False) for name in ("ts_event", "ts_init")]
     metadata = {

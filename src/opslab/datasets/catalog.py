@@ -1,4 +1,4 @@
-"""Prepared datasets: made in a staging folder, committed whole, read back."""
+"""Write prepared datasets to the engine's catalog layout, and read them."""
 
 import os
 from collections.abc import Iterator
@@ -27,11 +27,11 @@ _ENCODINGS = {
     **dict.fromkeys(VALUES, "BYTE_STREAM_SPLIT"),
     **dict.fromkeys(("ts_event", "ts_init"), "DELTA_BINARY_PACKED"),
 }
-"""Smaller and faster to write than dictionaries, for columns of which nearly every value is another."""
+"""Smaller and faster to write than dictionaries, for columns whose values are nearly all different."""
 
 
 class CatalogWriter:
-    """Writes one bar file below `folder`, in the engine's layout. Feed batches of CANDLES in ascending order."""
+    """Writes one bar file below `folder`, in the engine's layout. Write batches of CANDLES in ascending order."""
 
     def __init__(self, folder: Path, instrument: Instrument) -> None:
         self._folder = folder
@@ -42,8 +42,8 @@ class CatalogWriter:
         self._writer = pq.ParquetWriter(
             self._open, self._schema, compression="zstd", use_dictionary=False, column_encoding=_ENCODINGS
         )
-        self._waiting: list[pa.RecordBatch] = []
-        self._waiting_rows = 0
+        self._buffered: list[pa.RecordBatch] = []
+        self._buffered_rows = 0
         self.first_ms: int | None = None
         self.last_ms: int | None = None
 
@@ -53,22 +53,22 @@ class CatalogWriter:
         times = batch.column("open_time")
         self.first_ms = times[0].as_py() if self.first_ms is None else self.first_ms
         self.last_ms = times[-1].as_py()
-        self._waiting.append(to_catalog(batch, self._schema))
-        self._waiting_rows += batch.num_rows
-        if self._waiting_rows >= ROW_GROUP:
-            self._write_waiting(self._waiting_rows // ROW_GROUP * ROW_GROUP)
+        self._buffered.append(to_catalog(batch, self._schema))
+        self._buffered_rows += batch.num_rows
+        if self._buffered_rows >= ROW_GROUP:
+            self._write_buffered(self._buffered_rows // ROW_GROUP * ROW_GROUP)
 
-    def _write_waiting(self, rows: int) -> None:
-        """Row groups of one size, whatever sizes the batches came in."""
+    def _write_buffered(self, rows: int) -> None:
+        """Write row groups of one size, whatever the size of the batches."""
         if rows:
-            table = pa.Table.from_batches(self._waiting)
+            table = pa.Table.from_batches(self._buffered)
             self._writer.write_table(table.slice(0, rows), row_group_size=ROW_GROUP)
-            self._waiting = table.slice(rows).to_batches()
-            self._waiting_rows -= rows
+            self._buffered = table.slice(rows).to_batches()
+            self._buffered_rows -= rows
 
     def close(self) -> tuple[DataFile, ...]:
-        """Finish the file under the name the engine looks for."""
-        self._write_waiting(self._waiting_rows)
+        """Finish the file, under the name that the engine expects."""
+        self._write_buffered(self._buffered_rows)
         self._writer.close()
         if self.first_ms is None or self.last_ms is None:
             return ()
@@ -79,12 +79,12 @@ class CatalogWriter:
         return (DataFile(path=path, size_bytes=final.stat().st_size, digest=file_digest(final)),)
 
     def abandon(self) -> None:
-        """Let go of the open file; the staging folder is removed by its owner."""
+        """Close the file; the owner of the staging folder removes it."""
         self._writer.close()
 
 
 def read_chunks(layout: Layout, dataset: DatasetId) -> Iterator[Chunk]:
-    """All candles of a prepared dataset, in order; lines are rows of the dataset. Raises Corrupt."""
+    """All candles of a prepared dataset, in order; the origin's lines are rows of the dataset. Raises Corrupt."""
     record = read_record(layout, dataset)
     folder = layout.dataset(dataset)
     row = 1
@@ -95,14 +95,16 @@ def read_chunks(layout: Layout, dataset: DatasetId) -> Iterator[Chunk]:
                     yield Chunk(from_catalog(batch), ConsecutiveRows(str(dataset), row))
                     row += batch.num_rows
         except FileNotFoundError:
-            raise Corrupt(f"dataset {dataset}: {file.path} is missing", hint=_again(record)) from None
+            raise Corrupt(f"dataset {dataset}: {file.path} is missing", hint=_rebuild_hint(record)) from None
         except (pa.ArrowInvalid, OSError, KeyError) as error:
             reason = str(error).splitlines()[0][:160]
-            raise Corrupt(f"dataset {dataset}: {file.path} cannot be read: {reason}", hint=_again(record)) from None
+            raise Corrupt(
+                f"dataset {dataset}: {file.path} cannot be read: {reason}", hint=_rebuild_hint(record)
+            ) from None
 
 
 def count_in_window(layout: Layout, record: DatasetRecord, start_ms: int | None, end_ms: int | None) -> int:
-    """How many candles open at or after `start_ms` and before `end_ms`; None means no bound."""
+    """Number of candles that open at or after `start_ms` and before `end_ms`; None: no bound."""
     count = 0
     for file in record.files:
         with pq.ParquetFile(layout.dataset(DatasetId(record.name)) / file.path) as parquet:
@@ -116,58 +118,58 @@ def count_in_window(layout: Layout, record: DatasetRecord, start_ms: int | None,
 
 
 def close_of_row(layout: Layout, record: DatasetRecord, start_ns: int | None, number: int) -> int:
-    """Close in nanoseconds of a candle, counted from 1 with the first that closes at or after `start_ns`.
+    """Close in nanoseconds of candle `number`, counted from 1 at the first that closes at or after `start_ns`.
 
-    Reads one column, and without `start_ns` only the row group that holds it. Raises Corrupt when there are fewer.
+    Reads one column, and without `start_ns` only the row group that has it. Raises Corrupt if there are fewer candles.
     """
-    left = number
+    remaining = number
     for file in record.files:
         with pq.ParquetFile(layout.dataset(DatasetId(record.name)) / file.path) as parquet:
             for group in range(parquet.num_row_groups):
                 rows = parquet.metadata.row_group(group).num_rows
-                if start_ns is None and rows < left:
-                    left -= rows
+                if start_ns is None and rows < remaining:
+                    remaining -= rows
                     continue
                 closes = parquet.read_row_group(group, columns=["ts_event"]).column("ts_event").cast(pa.int64())
                 if start_ns is not None:
                     closes = closes.filter(pc.greater_equal(closes, start_ns))
-                if left <= len(closes):
-                    return int(closes[left - 1].as_py())
-                left -= len(closes)
-    raise Corrupt(f"dataset {record.name} has fewer candles than its record says", hint=_again(record))
+                if remaining <= len(closes):
+                    return int(closes[remaining - 1].as_py())
+                remaining -= len(closes)
+    raise Corrupt(f"dataset {record.name} has fewer candles than its record says", hint=_rebuild_hint(record))
 
 
 @dataclass(frozen=True, slots=True)
 class FingerprintCheck:
-    """The fingerprint the stored candles have, and the one they were recorded with."""
+    """The fingerprint of the stored candles, and the recorded one."""
 
     dataset: str
     fingerprint: str
     recorded: str
 
     @property
-    def same(self) -> bool:
+    def matches(self) -> bool:
         return self.fingerprint == self.recorded
 
 
-def check_fingerprint(layout: Layout, dataset: DatasetId, tick: Progress) -> FingerprintCheck:
-    """Compute the fingerprint, and hold it against the recorded one. Raises NotFound, Corrupt."""
-    record, kept = read_record(layout, dataset), recorded_fingerprint(layout, dataset)
-    found = content_fingerprint(layout, dataset, tick)
-    return FingerprintCheck(dataset, found, kept.fingerprint if kept else record.fingerprint)
+def check_fingerprint(layout: Layout, dataset: DatasetId, progress: Progress) -> FingerprintCheck:
+    """Compute the fingerprint and compare it with the recorded one. Raises NotFound, Corrupt."""
+    record, recorded = read_record(layout, dataset), recorded_fingerprint(layout, dataset)
+    computed = content_fingerprint(layout, dataset, progress)
+    return FingerprintCheck(dataset, computed, recorded.fingerprint if recorded else record.fingerprint)
 
 
-def content_fingerprint(layout: Layout, dataset: DatasetId, tick: Progress) -> str:
-    """Compute the fingerprint from the stored candles. `tick` is called with the rows of each batch."""
+def content_fingerprint(layout: Layout, dataset: DatasetId, progress: Progress) -> str:
+    """Compute the fingerprint from the stored candles. progress: called with the rows of each batch."""
     record = read_record(layout, dataset)
     fingerprint = Fingerprint(record.bar_type)
     for chunk in read_chunks(layout, dataset):
         fingerprint.update(chunk.batch)
-        tick(chunk.batch.num_rows, None)
+        progress(chunk.batch.num_rows, None)
     return fingerprint.digest(record.allowed)
 
 
-def _again(record: DatasetRecord) -> str:
+def _rebuild_hint(record: DatasetRecord) -> str:
     verb = "prepare" if record.kind == "synthetic" else "import"
     return f"remove the dataset's folder and {verb} it again"
 

@@ -1,4 +1,4 @@
-"""Candles held against the rules without taking them: files, or a prepared dataset."""
+"""Check candles against the quality rules without importing them: files, or a prepared dataset."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -10,7 +10,7 @@ from opslab.datasets.catalog import read_chunks
 from opslab.datasets.dataset_records import read_record
 from opslab.datasets.quality.findings import QualityFinding, QualityFindings
 from opslab.datasets.quality.inspector import Inspector
-from opslab.datasets.sources.csv_source import line_by_line
+from opslab.datasets.sources.csv_source import read_line_by_line
 from opslab.datasets.sources.prefetch import read_ahead
 from opslab.datasets.sources.source import MalformedSource, Source, SourceOptions
 from opslab.datasets.sources.source_files import chunks, describe_files
@@ -23,7 +23,7 @@ from opslab.store.layout import Layout
 
 @dataclass(frozen=True, slots=True)
 class QualityReport:
-    """What was looked at and what was found. Times are open times, None when there was nothing to read."""
+    """The files that were checked, and the findings. Times are open times; None: there were no candles."""
 
     files: tuple[str, ...]
     rows: int
@@ -33,7 +33,7 @@ class QualityReport:
 
     @property
     def valid(self) -> bool:
-        """No errors; warnings and infos do not count."""
+        """Whether there are no errors; warnings and infos do not count."""
         return not self.findings.of_severity("error")
 
     def as_dict(self) -> dict[str, object]:
@@ -44,19 +44,20 @@ class QualityReport:
             "last_open": self.last_open,
             "valid": self.valid,
             "counts": self.findings.counts,
-            "findings": [found.as_dict() for found in self.findings.in_order()],
+            "findings": [finding.as_dict() for finding in self.findings.in_file_order()],
         }
 
 
 def check_files(paths: Sequence[Path], reading: SourceOptions, instrument: Instrument, tick: Progress) -> QualityReport:
-    """Check candle files, in the order of their first candles. Raises NotFound, BadData when there are no candles."""
+    """Check candle files, in the order of their first candles. Raises NotFound; BadData if there are no candles."""
     sources = describe_files(paths, reading)
-    findings = QualityFindings()
-    report = _check(_readable(sources, findings), instrument, tick, estimated_rows(sources))
-    for found in findings.kept:
-        report.findings.add(found)
-    for rule, count in findings.counts.items():
-        report.findings.count(rule, count - sum(found.rule == rule for found in findings.kept))
+    unreadable = QualityFindings()
+    report = _check(_readable(sources, unreadable), instrument, tick, estimated_rows(sources))
+    for finding in unreadable.listed:
+        report.findings.add(finding)
+    for rule, count in unreadable.counts.items():
+        listed = sum(finding.rule == rule for finding in unreadable.listed)
+        report.findings.count(rule, count - listed)
     return QualityReport(
         tuple(source.name for source in sources), report.rows, report.first_open, report.last_open, report.findings
     )
@@ -69,26 +70,26 @@ def check_dataset(layout: Layout, dataset: DatasetId, instrument: Instrument, ti
 
 
 def estimated_rows(sources: Sequence[Source]) -> int | None:
-    """About how many candles there are; None when one file cannot be guessed."""
-    guesses = [source.estimated_rows for source in sources]
-    return None if None in guesses else sum(guess for guess in guesses if guess)
+    """Approximate number of candles; None if it is unknown for one of the files."""
+    estimates = [source.estimated_rows for source in sources]
+    return None if None in estimates else sum(rows for rows in estimates if rows)
 
 
 def _readable(sources: Sequence[Source], findings: QualityFindings) -> Iterator[Chunk]:
-    """All chunks of all files; a file that breaks off is noted, and the next one is read."""
+    """All readable chunks of all files; adds a finding for what cannot be read, and goes on."""
     for source in sources:
         try:
             yield from chunks(source)
-        except MalformedSource as broken:
-            if broken.next_line is None:
-                for found in broken.findings:
-                    findings.add(found)
+        except MalformedSource as error:
+            if error.next_line is None:
+                for finding in error.findings:
+                    findings.add(finding)
                 continue
-            for thing in line_by_line(source, broken.next_line):
-                if isinstance(thing, QualityFinding):
-                    findings.add(thing)
+            for item in read_line_by_line(source, error.next_line):
+                if isinstance(item, QualityFinding):
+                    findings.add(item)
                 else:
-                    yield thing
+                    yield item
 
 
 def _check(all_chunks: Iterator[Chunk], instrument: Instrument, tick: Progress, total: int | None) -> QualityReport:
@@ -97,16 +98,16 @@ def _check(all_chunks: Iterator[Chunk], instrument: Instrument, tick: Progress, 
     first: int | None = None
     last: int | None = None
     files: dict[str, None] = {}
-    with closing(read_ahead(all_chunks)) as ahead:
-        for chunk in ahead:
+    with closing(read_ahead(all_chunks)) as prefetched:
+        for chunk in prefetched:
             if not chunk.batch.num_rows:
                 continue
             inspector.inspect(chunk)
-            files[chunk.origin.place(0)[0]] = None
+            files[chunk.origin.location(0)[0]] = None
             times = chunk.batch.column("open_time")
             first = times[0].as_py() if first is None else first
             last = times[-1].as_py()
             rows += chunk.batch.num_rows
             tick(chunk.batch.num_rows, total)
     span = (iso_minute(first) if first is not None else None, iso_minute(last) if last is not None else None)
-    return QualityReport(tuple(files), rows, *span, inspector.end())
+    return QualityReport(tuple(files), rows, *span, inspector.finish())

@@ -1,4 +1,4 @@
-"""What is recorded of datasets; reads no candles, so it starts light."""
+"""Records of datasets: metadata and fingerprints. Reads no candles, and so does not load pyarrow."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from opslab.store.layout import Layout
 
 RECORD = "dataset.json"
 NOT_PLAYABLE = frozenset({"not_enclosed", "non_positive_price", "duplicate_identical", "duplicate_disagreeing"})
-"""What no venue sends: a client that got it would come to harm."""
+"""Rules whose candles no venue sends: a client would fail on them."""
 
 
 def dataset_names(layout: Layout) -> list[str]:
@@ -35,17 +35,17 @@ def read_record(layout: Layout, dataset: DatasetId) -> DatasetRecord:
     except OSError as error:
         raise Corrupt(f"dataset {dataset}: {RECORD} cannot be read: {error.strerror}") from None
     except ValidationError:
-        raise Corrupt(f"dataset {dataset}: {RECORD} is not what was written") from None
+        raise Corrupt(f"dataset {dataset}: {RECORD} is invalid") from None
 
 
 def check_playable(record: DatasetRecord) -> None:
     """Raises BadData for a dataset with candles that no venue could send."""
-    found = [rule for rule in record.allowed if rule in NOT_PLAYABLE and record.findings.get(rule)]
-    if found:
+    unplayable = [rule for rule in record.allowed if rule in NOT_PLAYABLE and record.findings.get(rule)]
+    if unplayable:
         raise BadData(
-            f"dataset {record.name} has candles that no venue could send: {', '.join(sorted(found))}",
-            counts={rule: record.findings[rule] for rule in found},
-            hint="import it without --allow for these, or with them mended",
+            f"dataset {record.name} has candles that no venue could send: {', '.join(sorted(unplayable))}",
+            counts={rule: record.findings[rule] for rule in unplayable},
+            hint="correct these candles, and import them without --allow",
         )
 
 
@@ -54,22 +54,22 @@ def write_record(folder: Path, record: DatasetRecord) -> None:
 
 
 def write_fingerprint(layout: Layout, record: DatasetRecord) -> None:
-    """Keep the fingerprint outside the dataset's folder as well."""
-    kept = FingerprintRecord(
+    """Write the fingerprint outside the dataset's folder as well."""
+    fingerprint = FingerprintRecord(
         dataset=record.name, fingerprint=record.fingerprint, rows=record.rows, recorded_at=record.prepared_at
     )
     with writing("write the fingerprint record"):
         make_folder(layout.fingerprints)
-        write_json(layout.fingerprint(DatasetId(record.name)), kept.model_dump(mode="json"))
+        write_json(layout.fingerprint(DatasetId(record.name)), fingerprint.model_dump(mode="json"))
 
 
 def verify_files(layout: Layout, record: DatasetRecord) -> None:
-    """Compare every data file's bytes with the record, and the record with the kept fingerprint. Raises DataChanged.
+    """Compare the bytes of every data file with the record, and the record with the recorded fingerprint.
 
-    Equal bytes mean equal candles, and a file is digested much faster than its candles are decoded.
+    Equal bytes mean equal candles, and digesting a file is much faster than decoding its candles. Raises DataChanged.
     """
     dataset = DatasetId(record.name)
-    hint = f"tc data fingerprint --dataset {dataset} tells whether the candles themselves changed"
+    hint = f"tc data fingerprint --dataset {dataset} shows whether the candles changed"
     for file in record.files:
         path = layout.dataset(dataset) / file.path
         try:
@@ -77,14 +77,14 @@ def verify_files(layout: Layout, record: DatasetRecord) -> None:
         except OSError as error:
             raise Corrupt(f"dataset {dataset}: {file.path} cannot be read: {error.strerror}") from None
         if not same:
-            raise DataChanged(f"dataset {dataset}: {file.path} is not what was prepared", hint=hint)
+            raise DataChanged(f"dataset {dataset}: {file.path} was changed after it was prepared", hint=hint)
     listed = {file.path for file in record.files}
     for path in sorted((layout.dataset(dataset) / "data").rglob("*.parquet")):
         if path.relative_to(layout.dataset(dataset)).as_posix() not in listed:
             raise DataChanged(f"dataset {dataset}: {path.name} was added after it was prepared", hint=hint)
-    kept = recorded_fingerprint(layout, dataset)
-    if kept is not None and kept.fingerprint != record.fingerprint:
-        raise DataChanged(f"dataset {dataset}: its record names another fingerprint than was kept", hint=hint)
+    recorded = recorded_fingerprint(layout, dataset)
+    if recorded is not None and recorded.fingerprint != record.fingerprint:
+        raise DataChanged(f"dataset {dataset}: the fingerprint in its record differs from the recorded one", hint=hint)
 
 
 def recorded_fingerprint(layout: Layout, dataset: DatasetId) -> FingerprintRecord | None:
@@ -93,11 +93,11 @@ def recorded_fingerprint(layout: Layout, dataset: DatasetId) -> FingerprintRecor
     except FileNotFoundError:
         return None
     except (OSError, ValidationError):
-        raise Corrupt(f"dataset {dataset}: its kept fingerprint cannot be read") from None
+        raise Corrupt(f"dataset {dataset}: its recorded fingerprint cannot be read") from None
 
 
 def list_datasets(layout: Layout) -> list[tuple[str, DatasetRecord | LabError]]:
-    """Every dataset with its record, or with why it cannot be read."""
+    """Every dataset with its record, or with the error of reading it."""
     rows: list[tuple[str, DatasetRecord | LabError]] = []
     for name in dataset_names(layout):
         try:

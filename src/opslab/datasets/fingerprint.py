@@ -1,8 +1,8 @@
-"""A digest of candles by content: the same whatever files, formats or batches they came in.
+"""Content digest of candles, independent of files, formats and batches.
 
 Each column has a SHA-256 of its values in row order (open times as little-endian int64 milliseconds, numbers as
 little-endian 128-bit integers scaled by 10^16); the fingerprint is the SHA-256 of a header and those six. Candles with
-errors that were allowed are not the same as candles without: the header names the rules.
+allowed errors differ from candles without errors: the header names the rules.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ _NUMBER_BYTES = 16
 
 
 class Fingerprint:
-    """Feed it batches of CANDLES in order, then read `digest()`."""
+    """Call `update` with batches of CANDLES in order, then `digest`."""
 
     def __init__(self, bar_type: str) -> None:
         self._bar_type = bar_type
@@ -34,7 +34,7 @@ class Fingerprint:
         self.rows += batch.num_rows
 
     def digest(self, allowed: Iterable[str] = ()) -> str:
-        """`allowed`: the rules that these candles break and that were allowed."""
+        """allowed: the rules that these candles violate and that were allowed."""
         head = f"opslab candles v1\n{self._bar_type}\n{self.rows}\n"
         head += "".join(f"allowed {rule}\n" for rule in sorted(allowed))
         body = "".join(f"{name} {hasher.hexdigest()}\n" for name, hasher in self._columns.items())

@@ -1,23 +1,23 @@
-"""Where the rows of a batch came from: file and line."""
+"""Origin of the rows of a batch: file and line."""
 
 from dataclasses import dataclass
 from typing import Protocol
 
 
 class Origin(Protocol):
-    """Where the rows of a batch came from."""
+    """Origin of the rows of a batch."""
 
-    def place(self, row: int) -> tuple[str, int]:
-        """File name and line (row number in columnar files), both as a person counts them."""
+    def location(self, row: int) -> tuple[str, int]:
+        """(file name, line), counted from 1; in columnar files the row number."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class ConsecutiveRows:
-    """Rows that stand one after the other in one file."""
+    """Consecutive rows of one file."""
 
     file: str
     first_line: int
 
-    def place(self, row: int) -> tuple[str, int]:
+    def location(self, row: int) -> tuple[str, int]:
         return self.file, self.first_line + row

@@ -1,4 +1,4 @@
-"""A prepared dataset's candles, one by one, in the units of the instrument."""
+"""Read a prepared dataset candle by candle, in the units of the instrument."""
 
 from collections.abc import Iterator
 
@@ -23,15 +23,15 @@ def playback(
     start_ms: int | None = None,
     end_ms: int | None = None,
 ) -> Iterator[tuple[int, Candle]]:
-    """(row, candle) of a window of the dataset, rows counted from the window's first; memory does not grow.
+    """(row, candle) for a window of the dataset, rows counted from the start of the window, in bounded memory.
 
-    start_ms, end_ms: opens from, and before, which candles are played; None: no bound. Raises Corrupt.
+    start_ms, end_ms: open of the first candle, and of the first one after the window; None: no bound. Raises Corrupt.
     """
     row = 0
     for chunk in read_chunks(layout, dataset):
         batch = chunk.batch
-        for begin in range(0, batch.num_rows, _SLICE_ROWS):
-            part = batch.slice(begin, _SLICE_ROWS)
+        for first in range(0, batch.num_rows, _SLICE_ROWS):
+            part = batch.slice(first, _SLICE_ROWS)
             opens = part.column("open_time").to_pylist()
             if start_ms is not None and opens[-1] < start_ms:
                 continue

@@ -1,4 +1,4 @@
-"""From sources to a committed dataset: one pass, checked, written and fingerprinted batch by batch."""
+"""Prepare datasets from candle sources in one pass: check, write and fingerprint batch by batch."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
@@ -27,28 +27,28 @@ from opslab.ports import Clock, Progress
 from opslab.store.files import file_digest, staged_folder
 from opslab.store.layout import Layout
 
-_SHOWN = 12
+_MAX_SHOWN = 12
 
 
 @dataclass(frozen=True, slots=True)
 class PreparedDataset:
     record: DatasetRecord
     created: bool
-    """False when the dataset was there already, and is whole."""
+    """False: the dataset existed already, and is unchanged."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImportOptions:
-    """What was asked for by name; without it nothing is changed and no error passes."""
+    """Explicit options; without them nothing is repaired and no error is accepted."""
 
-    reading: SourceOptions = field(default_factory=SourceOptions)
+    source: SourceOptions = field(default_factory=SourceOptions)
     allow: frozenset[str] = frozenset()
     sort: bool = False
     drop_identical: bool = False
 
 
 def allowed_rules(names: Iterable[str]) -> frozenset[str]:
-    """The rules of `--allow`. Raises Usage for one that is unknown, no error, or not to be allowed."""
+    """The rules of `--allow`. Raises Usage for a rule that is unknown, is not an error, or cannot be allowed."""
     for name in names:
         rule = RULES.get(name)
         if rule is None:
@@ -56,7 +56,9 @@ def allowed_rules(names: Iterable[str]) -> frozenset[str]:
             guess = f" (did you mean {close[0]}?)" if close else ""
             raise Usage(f"unknown rule {shown(name)}{guess}", hint=f"can be allowed: {', '.join(ALLOWABLE)}")
         if rule.severity != "error":
-            raise Usage(f"rule {name} is no error: nothing to allow", hint=f"can be allowed: {', '.join(ALLOWABLE)}")
+            raise Usage(
+                f"rule {name} is not an error: it needs no --allow", hint=f"can be allowed: {', '.join(ALLOWABLE)}"
+            )
         if rule.not_allowed_reason:
             raise Usage(
                 f"rule {name} cannot be allowed: {rule.not_allowed_reason}",
@@ -66,23 +68,23 @@ def allowed_rules(names: Iterable[str]) -> frozenset[str]:
 
 
 def prepare_shipped(layout: Layout, dataset: DatasetId, instrument: Instrument, clock: Clock) -> PreparedDataset:
-    """Make a shipped dataset, or check the one that is there. Raises NotFound, Corrupt, Unwritable."""
+    """Prepare a shipped dataset, or verify the existing one. Raises NotFound, Corrupt, Unwritable."""
     shipped = SHIPPED.get(dataset)
     if shipped is None:
         close = nearest(dataset, SHIPPED, 1)
         guess = f" (did you mean {close[0]}?)" if close else ""
         hint = f"shipped: {', '.join(SHIPPED)}; your own candles: tc data import PATH... --dataset {dataset}"
-        raise NotFound(f"no dataset {dataset} is shipped{guess}", hint=hint)
+        raise NotFound(f"shipped dataset {dataset} not found{guess}", hint=hint)
     if layout.dataset(dataset).exists():
         record = read_record(layout, dataset)
         verify_files(layout, record)
         if record.fingerprint != shipped.fingerprint:
-            raise Corrupt(f"dataset {dataset} is there and is not the shipped one", hint="remove its folder")
+            raise Corrupt(f"dataset {dataset} exists and is not the shipped one", hint="remove its folder")
         return PreparedDataset(record, created=False)
     build = _Build(layout, dataset, instrument, clock, ImportOptions())
     record = build.commit("synthetic", shipped.description, (), build.inspected(generate(shipped)))
     if record.fingerprint != shipped.fingerprint:
-        raise LabError(f"the generator of {dataset} made {record.fingerprint} instead of {shipped.fingerprint}")
+        raise LabError(f"the generator of {dataset} returned {record.fingerprint} instead of {shipped.fingerprint}")
     return PreparedDataset(record, created=True)
 
 
@@ -92,27 +94,27 @@ def import_files(
     paths: Sequence[Path],
     instrument: Instrument,
     clock: Clock,
-    tick: Progress,
+    progress: Progress,
     options: ImportOptions,
 ) -> PreparedDataset:
-    """Import candle files and folders of them, ordered by their first candle. `tick`: the rows of each batch.
+    """Import candle files and folders, ordered by their first candle.
 
-    Raises BadData with what was found, NotFound, AlreadyExists, Unwritable.
+    progress: called with the rows of each batch. Raises BadData with the findings, NotFound, AlreadyExists, Unwritable.
     """
     if dataset in SHIPPED:
         raise Usage(f"{dataset} is the name of a shipped dataset", hint="choose another name")
     if layout.dataset(dataset).exists():
         raise AlreadyExists(f"dataset {dataset} exists already", hint="choose another name, or remove its folder")
-    sources = describe_files(paths, options.reading)
+    sources = describe_files(paths, options.source)
     build = _Build(layout, dataset, instrument, clock, options)
     names = ", ".join(source.name for source in sources[:3]) + (", ..." if len(sources) > 3 else "")
-    with closing(read_ahead(build.read(sources, tick))) as candles:
+    with closing(read_ahead(build.read(sources, progress))) as candles:
         ready = build.inspected(build.repaired(candles))
         return PreparedDataset(build.commit("imported", f"imported from {names}", sources, ready), created=True)
 
 
 class _Build:
-    """One dataset in the making."""
+    """The preparation of one dataset."""
 
     def __init__(
         self, layout: Layout, dataset: DatasetId, instrument: Instrument, clock: Clock, options: ImportOptions
@@ -126,18 +128,18 @@ class _Build:
         self._dropper = IdenticalDropper()
         self._rows: dict[Path, int] = {}
 
-    def read(self, sources: Sequence[Source], tick: Progress) -> Iterator[Chunk]:
-        """All candles of all files. Raises Malformed where a file cannot be read on."""
+    def read(self, sources: Sequence[Source], progress: Progress) -> Iterator[Chunk]:
+        """All candles of all files. Raises MalformedSource at the first row that cannot be read."""
         total = estimated_rows(sources)
         for source in sources:
             self._rows[source.path] = 0
             for chunk in chunks(source):
                 self._rows[source.path] += chunk.batch.num_rows
-                tick(chunk.batch.num_rows, total)
+                progress(chunk.batch.num_rows, total)
                 yield chunk
 
     def repaired(self, candles: Iterator[Chunk]) -> Iterator[Chunk]:
-        """The candles after what was asked for by name, in this order: sorted, repeats left out."""
+        """Apply the requested repairs, in this order: sort, drop identical duplicates."""
         if self._options.sort:
             candles = in_time_order(candles)
         return self._dropper.without_repeats(candles) if self._options.drop_identical else candles
@@ -156,20 +158,20 @@ class _Build:
                     if not self._inspector.findings.refused(self._options.allow):
                         writer.write(chunk.batch)
                         fingerprint.update(chunk.batch)
-            except MalformedSource as broken:
+            except MalformedSource as error:
                 writer.abandon()
-                for finding in broken.findings:
+                for finding in error.findings:
                     self._inspector.findings.add(finding)
-                raise refusal(self._inspector.end(), self._options) from None
+                raise import_error(self._inspector.finish(), self._options) from None
             except BaseException:
                 writer.abandon()
                 raise
             files = writer.close()
-            findings = self._inspector.end()
+            findings = self._inspector.finish()
             if findings.refused(self._options.allow):
-                raise refusal(findings, self._options)
+                raise import_error(findings, self._options)
             if writer.first_ms is None or writer.last_ms is None:
-                raise BadData("no candles were found")
+                raise BadData("no candles found")
             allowed = tuple(findings.of_severity("error"))
             options = self._options
             record = DatasetRecord.model_validate(
@@ -188,8 +190,8 @@ class _Build:
                     "findings": findings.counts,
                     "allowed": allowed,
                     "repairs": Repairs(sorted=options.sort, dropped_identical=self._dropper.dropped),
-                    "label": options.reading.label,
-                    "columns": dict(options.reading.columns),
+                    "label": options.source.label,
+                    "columns": dict(options.source.columns),
                     "sources": tuple(self._source_record(source) for source in sources),
                     "files": files,
                     "prepared_at": iso(self._clock.now_ns()),
@@ -210,18 +212,18 @@ class _Build:
         )
 
 
-def refusal(findings: QualityFindings, options: ImportOptions) -> BadData:
-    """Why these candles are not taken, with the first findings of each rule that was not allowed."""
+def import_error(findings: QualityFindings, options: ImportOptions) -> BadData:
+    """The error of a refused import, with the first findings of each rule that was not allowed."""
     counts = findings.refused(options.allow)
-    kept = [found for found in findings.in_order() if found.rule in counts]
-    lines = [found.text() for found in kept[:_SHOWN]]
-    rest = sum(counts.values()) - len(lines)
-    if rest > 0:
-        lines.append(f"... and {rest:,} more (--json lists the first {MAX_LISTED_PER_RULE} of each rule)")
+    refused = [finding for finding in findings.in_file_order() if finding.rule in counts]
+    lines = [finding.text() for finding in refused[:_MAX_SHOWN]]
+    remaining = sum(counts.values()) - len(lines)
+    if remaining > 0:
+        lines.append(f"... and {remaining:,} more (--json lists the first {MAX_LISTED_PER_RULE} of each rule)")
     return BadData(
-        f"the candles have errors and were not imported: {summary(counts)}",
+        f"not imported, the candles have errors: {summary(counts)}",
         lines=lines,
-        findings=[found.as_dict() for found in kept],
+        findings=[finding.as_dict() for finding in refused],
         counts=counts,
         hint=_next_step(counts, options),
     )
@@ -229,11 +231,9 @@ def refusal(findings: QualityFindings, options: ImportOptions) -> BadData:
 
 def _next_step(counts: dict[str, int], options: ImportOptions) -> str:
     if not options.sort and ("disorder" in counts or "overlap" in counts):
-        return "--sort sorts by time; nothing is repaired unless asked for by name"
+        return "--sort sorts by time; nothing is repaired without an option"
     if not options.drop_identical and "duplicate_identical" in counts:
-        return "--drop-identical-duplicates leaves out what repeats; nothing is repaired unless asked for by name"
+        return "--drop-identical-duplicates drops repeated candles; nothing is repaired without an option"
     if all(rule in ALLOWABLE for rule in counts):
-        return (
-            f"correct the files at their source, or take them as they are: {' '.join(f'--allow {r}' for r in counts)}"
-        )
-    return "correct the files at their source; nothing is repaired silently"
+        return f"correct the files at their source, or accept the errors: {' '.join(f'--allow {r}' for r in counts)}"
+    return "correct the files at their source; nothing is repaired automatically"

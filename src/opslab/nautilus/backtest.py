@@ -40,35 +40,35 @@ class EngineOutcome:
     bars: int
 
 
-def run(plan: EnginePlan, strategy: Guarded, watch: StrategyRecorder) -> EngineOutcome:
+def run(plan: EnginePlan, strategy: Guarded, recorder: StrategyRecorder) -> EngineOutcome:
     """Run to the end of the data, to `watch.stop`, or to a failure, which stands in `watch.failure` then."""
     instrument = instrument_of(plan.symbol)
     _overlay(plan)
     node = BacktestNode([_config(plan, instrument)])
     node.build()
     if not isinstance(plan.strategy, ScenarioPlan):  # which may not look at bars at all
-        node.add_actor(_NODE, StopActor(watch))
+        node.add_actor(_NODE, StopActor(recorder))
     node.add_strategy(_NODE, strategy)
-    watch.frames.send({"event": "engine_started", "payload": {"engine": "nautilus", "version": engine_version()}})
+    recorder.messages.send({"event": "engine_started", "payload": {"engine": "nautilus", "version": engine_version()}})
     payload = {**_named(plan), "bar_type": plan.bar_type}
-    watch.frames.send({"event": "scenario_registered", "payload": payload})
+    recorder.messages.send({"event": "scenario_registered", "payload": payload})
     began = time.perf_counter()
     try:
         node.run()
     except Exception as error:  # noqa: BLE001  (the engine raises plain RuntimeErrors, also for what on_start raised)
-        if watch.failure is None:
-            watch.failure = Failure(kind="engine", message=watch.redact(str(error)))
+        if recorder.failure is None:
+            recorder.failure = Failure(kind="engine", message=recorder.redact(str(error)))
     seconds = time.perf_counter() - began
     if "on_stop" in strategy._opslab_handlers:
-        watch.catch_up(node.get_engine_cache(_NODE).orders())
-    early = watch.stopped and watch.bars < plan.rows
+        recorder.catch_up(node.get_engine_cache(_NODE).orders())
+    early = recorder.stopped and recorder.bars < plan.rows
     for name in replaced(strategy):
-        if watch.failure is None:
+        if recorder.failure is None:
             message = f"the strategy put another {name} in place of its own while it ran: nobody saw what that did"
-            watch.failure = Failure(kind="strategy", message=message)
-    watch.frames.send({"ended": {"bars": watch.bars, "early": early}})
-    counters, reasons = report(watch)
-    return EngineOutcome(counters=counters, denial_reasons=reasons, seconds=seconds, bars=watch.bars)
+            recorder.failure = Failure(kind="strategy", message=message)
+    recorder.messages.send({"ended": {"bars": recorder.bars, "early": early}})
+    counters, reasons = report(recorder)
+    return EngineOutcome(counters=counters, denial_reasons=reasons, seconds=seconds, bars=recorder.bars)
 
 
 def _named(plan: EnginePlan) -> dict[str, str]:
@@ -132,18 +132,18 @@ def _config(plan: EnginePlan, instrument: Instrument) -> BacktestRunConfig:
     )
 
 
-def report(watch: StrategyRecorder) -> tuple[ScenarioCounters, dict[str, int]]:
+def report(recorder: StrategyRecorder) -> tuple[ScenarioCounters, dict[str, int]]:
     """Send the rows of what is still open, and count everything."""
-    results = watch.results
-    results.end()
+    results = recorder.results
+    results.finish()
     reasons = dict(results.denials)
-    if watch.gated:
-        reasons["KILL_SWITCH" if watch.halted else "RUN_IS_ENDING"] = watch.gated
+    if recorder.gated:
+        reasons["KILL_SWITCH" if recorder.halted else "RUN_IS_ENDING"] = recorder.gated
     counters = ScenarioCounters(
         strategy_registered=1,
-        bars_seen=watch.bars,
-        deterministic_action_triggered=watch.actions,
-        orders_submitted=watch.counts.get("OrderSubmitted", 0),
+        bars_seen=recorder.bars,
+        deterministic_action_triggered=recorder.actions,
+        orders_submitted=recorder.counts.get("OrderSubmitted", 0),
         fills_count=results.fills,
         orders_denied=results.statuses.get("DENIED", 0),
         orders_rejected=results.statuses.get("REJECTED", 0),

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
-from opslab.model.messages.ledger_events import Exact
+from opslab.model.messages.ledger_events import ExactDecimal
 from opslab.model.primitives.record import Record
 
 State = Literal["ok", "warning", "mismatch", "unknown"]
@@ -85,10 +85,10 @@ _PARTS: tuple[Part, ...] = ("positions", "open_orders", "balances", "freshness")
 class Tolerances(Record):
     """Maximum absolute difference of two amounts; every other field is compared exactly."""
 
-    average_entry_price: Exact
-    total: Exact
-    free: Exact
-    locked: Exact
+    average_entry_price: ExactDecimal
+    total: ExactDecimal
+    free: ExactDecimal
+    locked: ExactDecimal
 
 
 DEFAULT_TOLERANCES = {

@@ -44,7 +44,7 @@ def is_initialized(layout: Layout, run_id: RunId, spec: RunSpec) -> bool:
         raise already_exists(run_id)
     refuse_behind(folder, metadata)
     stored = load_spec(folder / SPEC).spec
-    differing = differences(stored.compared(), spec.compared())
+    differing = differences(stored.comparable_values(), spec.comparable_values())
     if differing:
         raise AlreadyExists(
             f"run {run_id} was initialized with another spec",
@@ -61,7 +61,7 @@ def intent(plan: RunPlan) -> dict[str, Any]:
         "format": RUN_FORMAT,
         "run_id": plan.run_id,
         "mode": spec.mode,
-        "strategy": spec.strategy.named(),
+        "strategy": spec.strategy.reference(),
         "venue": spec.venue,
         "instrument": spec.instrument,
         "risk_profile": spec.risk.profile,

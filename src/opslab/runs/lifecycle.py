@@ -79,7 +79,7 @@ def execute(
 
 def start(plan: RunPlan, log: RunJournal, context: RunContext) -> Owner:
     """Record the owner, and the composition of the run where it changed since initialization."""
-    owner = context.processes.me()
+    owner = context.processes.this_process()
     before = log.metadata.model_dump()
     changed = {name: value for name, value in composition(plan).items() if value != before[name]}
     log.append("run_started", {"owner": owner.model_dump(), **changed})

@@ -77,7 +77,7 @@ def recover(
             clear_temporary_files(folder)
             _remove_unrecorded_checks(folder, metadata)
             last_seen = _last_seen(layout, folder, metadata)  # of the owner; read before this process writes
-            same_boot = metadata.owner is not None and metadata.owner.boot_id == processes.me().boot_id
+            same_boot = metadata.owner is not None and metadata.owner.boot_id == processes.this_process().boot_id
             settled = (
                 settle_paper(layout, folder, metadata, redact, reason="owner_gone", same_boot=same_boot)
                 if is_paper
@@ -135,7 +135,7 @@ def _finished_recovery(folder: Path) -> Recovered | None:
     else:
         what = f"was cut: the run is sealed, and the journal stops at {metadata.status}"
         raise Corrupt(
-            f"run {folder.name}: {JOURNAL} {what}", file=JOURNAL, what=what, hint=f"tc run verify {folder.name}"
+            f"run {folder.name}: {JOURNAL} {what}", file=JOURNAL, problem=what, hint=f"tc run verify {folder.name}"
         )
     return Recovered(run_id=folder.name, action="unchanged", message=message)
 
@@ -207,7 +207,7 @@ def _refuse_unless_gone(metadata: RunMetadata, processes: Processes, gone_host: 
             brief=brief,
             hint="a living run is never taken over: stop it first, with Ctrl-C or SIGTERM",
         )
-    refuse_unless_gone(metadata, processes.me(), gone_host)
+    refuse_unless_gone(metadata, processes.this_process(), gone_host)
 
 
 def _last_seen(layout: Layout, folder: Path, metadata: RunMetadata) -> str | None:
@@ -288,7 +288,7 @@ def _refuse_changed_file(folder: Path, name: str, digest: str) -> None:
 
 def _changed(folder: Path, name: str) -> Corrupt:
     what = "differs from what the run wrote; it is not sealed"
-    return Corrupt(f"run {folder.name}: {name} {what}", file=name, what=what, hint="docs/runbooks/artifact-health.md")
+    return Corrupt(f"run {folder.name}: {name} {what}", file=name, problem=what, hint="docs/runbooks/artifact-health.md")
 
 
 def _wants_reports(folder: Path) -> bool:

@@ -1,4 +1,4 @@
-"""Crash logs: below the home when it can be written, else in the temporary folder."""
+"""Crash logs: below the home when that is writable, else in the temporary folder."""
 
 import os
 import tempfile
@@ -9,16 +9,16 @@ from opslab.store.files import make_folder
 
 
 def write_crash_log(folder: Path | None, text: str) -> str:
-    """Write `text` to a new file; its path, or a note that no file could be written."""
+    """Write `text` to a new file; returns its path, or a note that no file could be written."""
     name = f"tc-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{os.getpid()}.log"
-    for place in (folder, Path(tempfile.gettempdir())):
-        if place is None:
+    for target in (folder, Path(tempfile.gettempdir())):
+        if target is None:
             continue
         try:
-            make_folder(place)
-            path = place / name
+            make_folder(target)
+            path = target / name
             path.write_text(text, encoding="utf-8")
         except OSError:
             continue
         return str(path)
-    return "the traceback (no folder to write it to)"
+    return "the traceback (no writable folder for a crash log)"

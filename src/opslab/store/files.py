@@ -1,4 +1,4 @@
-"""Whole-file writes and staged folders: either all of it is there, durable, or nothing."""
+"""Atomic file writes and staged folders: complete and durable, or absent."""
 
 import errno
 import fcntl
@@ -21,11 +21,11 @@ _NEXT_STEP = {
     errno.EROFS: "choose a writable folder with --home",
     errno.EACCES: "choose a writable folder with --home",
     errno.EPERM: "choose a writable folder with --home",
-    errno.ENOTDIR: "something that is not a folder stands in the way; choose another --home",
-    errno.EEXIST: "something that is not a folder stands in the way; choose another --home",
-    errno.ENOLCK: "choose a folder with --home whose file system has locks (flock)",
-    errno.EOPNOTSUPP: "choose a folder with --home whose file system has locks (flock)",
-    errno.ENOSYS: "choose a folder with --home whose file system has locks (flock)",
+    errno.ENOTDIR: "path exists and is not a folder; choose another --home",
+    errno.EEXIST: "path exists and is not a folder; choose another --home",
+    errno.ENOLCK: "choose a --home on a file system with locks (flock)",
+    errno.EOPNOTSUPP: "choose a --home on a file system with locks (flock)",
+    errno.ENOSYS: "choose a --home on a file system with locks (flock)",
     errno.EFBIG: "raise the file size limit (ulimit -f), then try again",
 }
 
@@ -38,7 +38,7 @@ def unwritable(doing: str, error: OSError) -> Unwritable:
 
 @contextmanager
 def writing(doing: str) -> Iterator[None]:
-    """Turn an OSError inside into `Unwritable: cannot <doing>: <why>`."""
+    """Turn an OSError in the block into `Unwritable: cannot <doing>: <reason>`."""
     try:
         yield
     except OSError as error:
@@ -71,7 +71,7 @@ def sync_folder(path: Path) -> None:
 
 
 def sync_tree(path: Path) -> None:
-    """Make everything below durable."""
+    """Make all files and folders below durable."""
     for folder, _, names in os.walk(path):
         for name in names:
             _sync_file(Path(folder) / name)
@@ -79,15 +79,15 @@ def sync_tree(path: Path) -> None:
 
 
 def write_whole(path: Path, data: bytes, *, durable: bool = True) -> None:
-    """Replace `path` atomically: a reader sees the old bytes or the new ones.
+    """Replace `path` atomically: a reader sees the old bytes or the new bytes.
 
-    durable: on disk before this returns; False for what may be lost with the machine.
+    durable: on disk before this returns; False: a crash of the machine may lose it.
     """
     write_lines(path, (data,), durable=durable)
 
 
 def write_lines(path: Path, chunks: Iterable[bytes], *, durable: bool = True) -> None:
-    """As `write_whole`, from pieces, in bounded memory."""
+    """As `write_whole`, from chunks, in bounded memory."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with open(temporary, "wb") as stream:
@@ -109,7 +109,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def json_bytes(value: Any) -> bytes:
-    """A document as our JSON files hold it."""
+    """A document in the format of the lab's JSON files."""
     return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()
 
 
@@ -122,31 +122,31 @@ def file_digest(path: Path) -> str:
 
 
 @contextmanager
-def staged_folder(target: Path, what: str) -> Iterator[Path]:
-    """A new folder to fill; when the block ends well it becomes `target` in one rename, otherwise it is removed.
+def staged_folder(target: Path, title: str) -> Iterator[Path]:
+    """A new folder to fill; after the block it becomes `target` in one rename; after an exception it is removed.
 
-    The folder is held by a lock, so that leftovers of a killed process can be told from work in progress.
-    Raises AlreadyExists when `target` is there, at the start or by the time of the rename.
+    The folder is locked, which distinguishes work in progress from leftovers of a killed process.
+    Raises AlreadyExists when `target` exists at the time of the rename.
     """
-    with writing(f"create {what}"):
+    with writing(f"create {title}"):
         make_folder(target.parent)
         staging = target.parent / f"{STAGING_PREFIX}{target.name}-{os.getpid()}"
-        with _locked(target.parent):  # so that no sweep sees the folder before it is held
-            _sweep(target.parent)
+        with _locked(target.parent):  # no cleanup sees the folder before it is locked
+            _remove_stale_staging(target.parent)
             staging.mkdir()
             lock = os.open(staging, os.O_RDONLY | os.O_DIRECTORY)
             fcntl.flock(lock, fcntl.LOCK_EX)
     try:
-        with writing(f"write {what}"):
+        with writing(f"write {title}"):
             yield staging
             sync_tree(staging)
             if target.exists():
-                raise AlreadyExists(f"{what} exists already")
+                raise AlreadyExists(f"{title} exists already")
             try:
                 os.rename(staging, target)  # noqa: PTH104
             except OSError as error:
                 if error.errno in (errno.EEXIST, errno.ENOTEMPTY):
-                    raise AlreadyExists(f"{what} exists already") from None
+                    raise AlreadyExists(f"{title} exists already") from None
                 raise
             sync_folder(target.parent)
     except BaseException:
@@ -158,12 +158,12 @@ def staged_folder(target: Path, what: str) -> Iterator[Path]:
 
 @contextmanager
 def scratch_folder(parent: Path) -> Iterator[Path]:
-    """An empty folder in `parent`, gone when the block ends; what a killed process left of one goes with the next."""
+    """An empty folder in `parent`, removed after the block; the next call removes one of a killed process."""
     with writing("make a scratch folder"):
         make_folder(parent)
         scratch = parent / f"{STAGING_PREFIX}scratch-{os.getpid()}"
         with _locked(parent):
-            _sweep(parent)
+            _remove_stale_staging(parent)
             scratch.mkdir()
             lock = os.open(scratch, os.O_RDONLY | os.O_DIRECTORY)
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -175,7 +175,7 @@ def scratch_folder(parent: Path) -> Iterator[Path]:
 
 
 def folder_names(path: Path) -> list[str]:
-    """Names of the folders in `path`, sorted; none when it is not there."""
+    """Names of the folders in `path`, sorted; empty when it does not exist."""
     return sorted(entry.name for entry in path.iterdir() if entry.is_dir()) if path.is_dir() else []
 
 
@@ -189,14 +189,14 @@ def remove_folder(path: Path) -> None:
 
 
 def discard_folder(path: Path) -> None:
-    """Remove a folder, all of it at once as everybody else sees it, and what a killed process left of doing so."""
-    gone = path.with_name(f"{STAGING_PREFIX}{path.name}-gone")
+    """Remove a folder atomically for other processes, and the remains of an earlier removal that was killed."""
+    discarded = path.with_name(f"{STAGING_PREFIX}{path.name}-gone")
     with writing(f"remove {path.name}"):
-        remove_folder(gone)
+        remove_folder(discarded)
         with suppress(FileNotFoundError):
-            os.rename(path, gone)  # noqa: PTH104
+            os.rename(path, discarded)  # noqa: PTH104
             sync_folder(path.parent)
-        remove_folder(gone)
+        remove_folder(discarded)
 
 
 @contextmanager
@@ -217,13 +217,13 @@ def _sync_file(path: Path) -> None:
         os.close(descriptor)
 
 
-def _sweep(parent: Path) -> None:
-    """Remove staging folders whose maker is gone."""
-    for found in parent.glob(f"{STAGING_PREFIX}*"):
+def _remove_stale_staging(parent: Path) -> None:
+    """Remove staging folders whose process has ended."""
+    for staging in parent.glob(f"{STAGING_PREFIX}*"):
         with suppress(OSError):
-            lock = os.open(found, os.O_RDONLY | os.O_DIRECTORY)
+            lock = os.open(staging, os.O_RDONLY | os.O_DIRECTORY)
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(found, ignore_errors=True)
+                shutil.rmtree(staging, ignore_errors=True)
             finally:
                 os.close(lock)

@@ -1,4 +1,4 @@
-"""Which file stands where. Only safe ids reach a path."""
+"""Folders and files of the home. Only validated ids become parts of a path."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,7 +44,7 @@ class Layout:
         return self.runtime / "work"
 
     def work(self, run_id: RunId) -> Path:
-        """Scratch of a running engine; gone when it ended."""
+        """Scratch folder of a running engine; removed at its end."""
         return self.work_root / run_id
 
     @property
@@ -52,7 +52,7 @@ class Layout:
         return self.runtime / "venues"
 
     def venue(self, venue: VenueId) -> Path:
-        """Ledger of a venue that was served alone."""
+        """Folder of a venue, with its ledger."""
         return self.venues / venue
 
     def live(self, run_id: RunId) -> Path:

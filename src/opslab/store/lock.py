@@ -1,4 +1,4 @@
-"""The kernel's lock of an open file or folder (flock); the death of who holds it frees it. Standard library alone."""
+"""Exclusive kernel locks (flock) on an open file or folder; released when the holder exits. Standard library only."""
 
 import fcntl
 import time
@@ -7,9 +7,9 @@ _POLL_SECONDS = 0.002
 
 
 def take_lock(descriptor: int, patience_seconds: float) -> bool:
-    """Take the lock, if it can be had in that time; whether it was. Closing the descriptor gives it back.
+    """Take the lock within that time; returns whether it was taken. Closing the descriptor releases it.
 
-    Raises OSError where there are no locks.
+    Raises OSError on a file system without locks.
     """
     deadline = time.monotonic() + patience_seconds
     while True:

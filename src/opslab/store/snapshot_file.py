@@ -1,4 +1,4 @@
-"""A snapshot file that somebody gives: its bytes, bounded."""
+"""Reads a snapshot file given on the command line, in bounded size."""
 
 import os
 import stat
@@ -9,9 +9,9 @@ from opslab.model.primitives.ids import shown
 
 
 def read_snapshot_file(path: Path, max_bytes: int) -> bytes:
-    """At most one byte more than `most_bytes`. Never waits for a FIFO or a device.
+    """At most `max_bytes` and one more byte. Never waits for a FIFO or a device.
 
-    Raises NotFound, Environment, or Usage for what is no file.
+    Raises NotFound, Environment, or Usage for a path that is not a regular file.
     """
     name = shown_path(path)
     try:
@@ -30,6 +30,6 @@ def read_snapshot_file(path: Path, max_bytes: int) -> bytes:
 
 
 def shown_path(path: Path) -> str:
-    """The path as the user gave it, made safe for one line of text."""
+    """The path as given, safe for one line of text."""
     text = str(path)
     return text if text.isprintable() and len(text) <= 200 else shown(text, 200)

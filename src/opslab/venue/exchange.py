@@ -11,7 +11,7 @@ from typing import Any
 from opslab.errors import LabError
 from opslab.model.market.candle import Candle
 from opslab.model.market.instrument import Instrument
-from opslab.model.messages.ledger_events import Accepted, LedgerEvent, Side, written
+from opslab.model.messages.ledger_events import Accepted, LedgerEvent, Side, event_fields
 from opslab.ports import Ledger, Moment
 from opslab.venue.account.account import Account, Order
 from opslab.venue.account.matching import Level
@@ -212,7 +212,7 @@ class Exchange:
         if not events:
             return
         try:
-            self._ledger.append([written(event) for event in events], self._moment)
+            self._ledger.append([event_fields(event) for event in events], self._moment)
         except LabError:
             self._counters.count("failed ledger writes")
             raise ApiError.of(-1008) from None

@@ -211,7 +211,7 @@ class Venue:
     async def _before_minute(self, done: int) -> None:
         """Wait until the next minute may begin. done: minutes replayed since the start."""
         pace = self._plan.pace
-        if pace == "handled":
+        if pace == "bar_done":
             await self._bar_pacing.wait_for_bar(self._start_position.minute + done)
         elif pace == "drained":
             await self._server.clients.wait_drained(DRAIN_SECONDS)
@@ -222,7 +222,7 @@ class Venue:
 
         The two are sent over different sockets: at full speed the candle would often arrive first.
         """
-        if self._plan.pace != "handled" or self._ledger.transactions == self._delivered_transactions:
+        if self._plan.pace != "bar_done" or self._ledger.transactions == self._delivered_transactions:
             return
         self._delivered_transactions = self._ledger.transactions
         await asyncio.sleep(0)  # the updates of the last tick are queued now

@@ -613,46 +613,46 @@ class Turns:
         self.took: list[tuple[str, str, str]] = []
         """Who, which call, of which name."""
 
-    def folder(self, layout: Layout, me: str) -> SwitchFolder:
+    def folder(self, layout: Layout, role: str) -> SwitchFolder:
         turns = self
 
         class Stepped(SwitchFolder):
             def look(self, name: str) -> StateFile:
-                return turns.step(me, "look", name, lambda: SwitchFolder.look(self, name))
+                return turns.step(role, "look", name, lambda: SwitchFolder.look(self, name))
 
             def stage(self, data: bytes, *, durable: bool = True) -> str:
-                return turns.step(me, "stage", "", lambda: SwitchFolder.stage(self, data, durable=durable))
+                return turns.step(role, "stage", "", lambda: SwitchFolder.stage(self, data, durable=durable))
 
             def put(self, staged: str, name: str) -> None:
-                turns.step(me, "put", name, lambda: SwitchFolder.put(self, staged, name))
+                turns.step(role, "put", name, lambda: SwitchFolder.put(self, staged, name))
 
             def drop(self, name: str) -> None:
-                turns.step(me, "drop", name, lambda: SwitchFolder.drop(self, name))
+                turns.step(role, "drop", name, lambda: SwitchFolder.drop(self, name))
 
             def sync(self, name: str = "") -> None:
                 pass
 
             @contextmanager
             def locked(self, patience_seconds: float) -> Iterator[bool]:
-                yield me == "clear"
+                yield role == "clear"
 
         return opened(layout, Stepped)
 
-    def step[T](self, me: str, call: str, name: str, do: Callable[[], T]) -> T:
-        other = {"clear": "activate", "activate": "clear"}[me]
+    def step[T](self, role: str, call: str, name: str, do: Callable[[], T]) -> T:
+        other = {"clear": "activate", "activate": "clear"}[role]
         with self._changed:
-            assert self._changed.wait_for(lambda: not self._left or self._left[0] == me or other in self._over, 10)
-            if self._left and self._left[0] == me:
+            assert self._changed.wait_for(lambda: not self._left or self._left[0] == role or other in self._over, 10)
+            if self._left and self._left[0] == role:
                 self._left.pop(0)
-            self.took.append((me, call, name))
+            self.took.append((role, call, name))
             try:
                 return do()
             finally:
                 self._changed.notify_all()
 
-    def over(self, me: str) -> None:
+    def over(self, role: str) -> None:
         with self._changed:
-            self._over.add(me)
+            self._over.add(role)
             self._changed.notify_all()
 
 

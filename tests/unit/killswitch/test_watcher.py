@@ -23,7 +23,7 @@ PATIENCE_SECONDS = 100.0
 CLOCK = SystemClock()
 
 
-class Heard:
+class EngineReport:
     """What a watch called, and when."""
 
     def __init__(self) -> None:
@@ -44,11 +44,11 @@ def layout(tmp_path: Path) -> Layout:
 
 
 @pytest.fixture(params=[False, True], ids=["told by the kernel", "polled"])
-def watching(request: pytest.FixtureRequest, layout: Layout) -> Iterator[Callable[[], tuple[SwitchWatch, Heard]]]:
+def watching(request: pytest.FixtureRequest, layout: Layout) -> Iterator[Callable[[], tuple[SwitchWatch, EngineReport]]]:
     begun: list[SwitchWatch] = []
 
-    def begin() -> tuple[SwitchWatch, Heard]:
-        heard = Heard()
+    def begin() -> tuple[SwitchWatch, EngineReport]:
+        heard = EngineReport()
         watch = SwitchWatch(layout, R1, heard, polls=request.param)
         watch.start()
         begun.append(watch)
@@ -59,7 +59,7 @@ def watching(request: pytest.FixtureRequest, layout: Layout) -> Iterator[Callabl
         watch.close()
 
 
-Watching = Callable[[], tuple[SwitchWatch, Heard]]
+Watching = Callable[[], tuple[SwitchWatch, EngineReport]]
 
 
 @pytest.mark.parametrize("whose", [R1, None], ids=["its own", "all runs"])
@@ -172,7 +172,7 @@ def test_what_cannot_be_read_is_active(
 
 
 def test_a_folder_that_was_never_made_is_active(tmp_path: Path) -> None:
-    heard = Heard()
+    heard = EngineReport()
     watch = SwitchWatch(Layout(tmp_path), R1, heard)
     watch.start()
     assert heard.one()[0].problem == "the folder is gone"
@@ -185,7 +185,7 @@ def test_without_the_kernel_it_polls(layout: Layout) -> None:
     def refuse() -> INotify:
         raise OSError(24, "Too many open files")
 
-    heard = Heard()
+    heard = EngineReport()
     watch = SwitchWatch(layout, R1, heard, open_kernel=refuse)
     watch.start()
     activate(layout, None, "odd", "ann", CLOCK)
@@ -195,7 +195,7 @@ def test_without_the_kernel_it_polls(layout: Layout) -> None:
 
 def test_the_kernel_tells_sooner_than_it_looks(layout: Layout) -> None:
     """With looks an hour apart nothing but the kernel can have said it."""
-    heard = Heard()
+    heard = EngineReport()
     watch = SwitchWatch(layout, R1, heard, look_seconds=3600.0)
     watch.start()
     activate(layout, None, "odd", "ann", CLOCK)

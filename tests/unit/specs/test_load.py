@@ -130,11 +130,11 @@ def test_names_are_not_part_of_the_digest_but_defaults_are() -> None:
 
 
 def test_specs_of_one_run_are_equal_except_for_its_name() -> None:
-    plain = parse_spec(MINIMAL, "s").compared()
-    assert parse_spec(MINIMAL + "run_id: another\nrisk: {profile: standard}\n", "s").compared() == plain
-    assert parse_spec(MINIMAL + "risk: {profile: tiny}\n", "s").compared() != plain
+    plain = parse_spec(MINIMAL, "s").comparable_values()
+    assert parse_spec(MINIMAL + "run_id: another\nrisk: {profile: standard}\n", "s").comparable_values() == plain
+    assert parse_spec(MINIMAL + "risk: {profile: tiny}\n", "s").comparable_values() != plain
     other = parse_spec(MINIMAL.replace("btcusdt-sample", "other"), "s")
-    assert (other.asked() == parse_spec(MINIMAL, "s").asked(), other.compared() == plain) == (True, False)
+    assert (other.identity_values() == parse_spec(MINIMAL, "s").identity_values(), other.comparable_values() == plain) == (True, False)
 
 
 def test_numbers_are_exact_and_their_spelling_does_not_matter() -> None:

@@ -1,1 +1,1 @@
-"""Quality rules for candles and their findings."""
+"""Quality rules for candles, and their findings."""

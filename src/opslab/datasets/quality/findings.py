@@ -1,4 +1,4 @@
-"""What was found wrong with candles, and where."""
+"""Findings of the quality rules, with file and line."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ MAX_LISTED_PER_RULE = 20
 
 @dataclass(frozen=True, slots=True)
 class QualityFinding:
-    """One thing wrong. `line` counts from 1 as an editor shows it, header included; rows in columnar files."""
+    """One violation of a rule. `line` counts from 1, including the header; in columnar files it is the row."""
 
     rule: str
     file: str
@@ -33,22 +33,22 @@ class QualityFinding:
 
 @dataclass(slots=True)
 class QualityFindings:
-    """The first of each rule, and how many there were."""
+    """The first findings of each rule, and the count of all."""
 
-    kept: list[QualityFinding] = field(default_factory=list)
+    listed: list[QualityFinding] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
 
     def add(self, finding: QualityFinding) -> None:
         self.count(finding.rule, 1)
         if self.counts[finding.rule] <= MAX_LISTED_PER_RULE:
-            self.kept.append(finding)
+            self.listed.append(finding)
 
-    def count(self, rule: str, more: int) -> None:
-        """Count findings that are not kept."""
-        self.counts[rule] = self.counts.get(rule, 0) + more
+    def count(self, rule: str, additional: int) -> None:
+        """Count findings that are not listed."""
+        self.counts[rule] = self.counts.get(rule, 0) + additional
 
-    def room(self, rule: str) -> int:
-        """How many more of a rule would be kept."""
+    def remaining(self, rule: str) -> int:
+        """Number of further findings of a rule that would be listed."""
         return max(0, MAX_LISTED_PER_RULE - self.counts.get(rule, 0))
 
     def of_severity(self, severity: Severity) -> dict[str, int]:
@@ -59,13 +59,14 @@ class QualityFindings:
 
     def refused(self, allowed: Iterable[str]) -> dict[str, int]:
         """Errors that were not allowed."""
-        let_pass = set(allowed)
-        return {name: count for name, count in self.of_severity("error").items() if name not in let_pass}
+        accepted = set(allowed)
+        return {name: count for name, count in self.of_severity("error").items() if name not in accepted}
 
-    def in_order(self) -> list[QualityFinding]:
-        """By file, in the order they were met, then by line."""
-        files = {name: place for place, name in enumerate(dict.fromkeys(found.file for found in self.kept))}
-        return sorted(self.kept, key=lambda found: (files[found.file], found.line))
+    def in_file_order(self) -> list[QualityFinding]:
+        """By file, in reading order, then by line."""
+        names = dict.fromkeys(finding.file for finding in self.listed)
+        ranks = {name: rank for rank, name in enumerate(names)}
+        return sorted(self.listed, key=lambda finding: (ranks[finding.file], finding.line))
 
 
 def summary(counts: Mapping[str, int]) -> str:

@@ -1,7 +1,7 @@
-"""Candles held against the rules, column-wise, one batch after the other, in bounded memory.
+"""Check candles against the quality rules by column, batch after batch, in bounded memory.
 
-Rules look at whole columns; only the findings that are kept are looked at row by row. A batch is compared with the
-last candle of the batch before it, across files too.
+Rules work on whole columns; only listed findings are read row by row. A batch is compared with the last candle of the
+previous batch, also across files.
 """
 
 import functools
@@ -19,11 +19,11 @@ from opslab.model.primitives.canonical import decimal_text
 from opslab.model.primitives.instant import MINUTE_MS, iso_minute
 
 _ZERO = pa.scalar(Decimal(0), NUMBER)
-_ABOUT_A_CANDLE = {"not_enclosed", "non_positive_price", "negative_volume", "too_precise", "off_tick"}
+_RULES_WITH_VALUES = {"not_enclosed", "non_positive_price", "negative_volume", "too_precise", "off_tick"}
 
 
 class Inspector:
-    """Checks chunks of candles in reading order; what is found stands in `findings`."""
+    """Checks chunks of candles in reading order, and collects `findings`."""
 
     def __init__(self, instrument: Instrument) -> None:
         self.findings = QualityFindings()
@@ -32,33 +32,33 @@ class Inspector:
         self._last: pa.RecordBatch | None = None
         self._file: str | None = None
         self._latest: tuple[int, str] | None = None
-        self._stretch = _Stretch(self.findings)
+        self._zero_volume = _ZeroVolume(self.findings)
 
     def inspect(self, chunk: Chunk) -> None:
         batch, origin = chunk.batch, chunk.origin
         if batch.num_rows == 0:
             return
-        self._overlap(batch, origin)
+        self._check_overlap(batch, origin)
         for rule, marked in chunk.marks.items():
-            self._note(rule, marked, batch, origin)
-        self._times(batch, origin)
-        self._prices(batch, origin)
-        self._volumes(batch, origin)
+            self._add(rule, marked, batch, origin)
+        self._check_times(batch, origin)
+        self._check_prices(batch, origin)
+        self._check_volumes(batch, origin)
         self._last = batch.slice(batch.num_rows - 1)
 
-    def end(self) -> QualityFindings:
-        """Everything found; call when there are no more chunks."""
-        self._stretch.end()
+    def finish(self) -> QualityFindings:
+        """All findings; call after the last chunk."""
+        self._zero_volume.close()
         return self.findings
 
-    def _overlap(self, batch: pa.RecordBatch, origin: Origin) -> None:
-        """A file that begins no later than what was read before ends: said once, and its rows are not disorder."""
-        file, line = origin.place(0)
+    def _check_overlap(self, batch: pa.RecordBatch, origin: Origin) -> None:
+        """A file that starts before the end of an earlier one: one finding; its rows are not also `disorder`."""
+        file, line = origin.location(0)
         if file != self._file:
             first = batch.column("open_time")[0].as_py()
             if self._latest and self._file and first <= self._latest[0]:
                 latest, other = self._latest
-                detail = f"begins before {other} ends at {iso_minute(latest)}"
+                detail = f"starts before {other} ends at {iso_minute(latest)}"
                 self.findings.add(QualityFinding("overlap", file, line, detail, iso_minute(first)))
                 self._last = None
             self._file = file
@@ -66,116 +66,117 @@ class Inspector:
         if self._latest is None or last > self._latest[0]:
             self._latest = (last, file)
 
-    def _times(self, batch: pa.RecordBatch, origin: Origin) -> None:
+    def _check_times(self, batch: pa.RecordBatch, origin: Origin) -> None:
         times = batch.column("open_time")
-        self._note("off_grid", _off_grid(times), batch, origin)
+        self._add("off_grid", _off_grid(times), batch, origin)
         before = self._last.column("open_time")[0].as_py() if self._last is not None else times[0].as_py() - MINUTE_MS
         previous = pa.concat_arrays([pa.array([before], pa.int64()), times.slice(0, len(times) - 1)])
         steps = pc.subtract(times, previous)
         if pc.all(pc.equal(steps, MINUTE_MS)).as_py():
             return
-        self._note("disorder", pc.less(steps, 0), batch, origin)
-        self._note("gap", pc.greater(steps, MINUTE_MS), batch, origin, steps)
-        again = pc.equal(steps, 0)
-        if pc.any(again).as_py():
+        self._add("disorder", pc.less(steps, 0), batch, origin)
+        self._add("gap", pc.greater(steps, MINUTE_MS), batch, origin, steps)
+        repeated = pc.equal(steps, 0)
+        if pc.any(repeated).as_py():
             same = same_as_before(batch, self._last)
-            self._note("duplicate_identical", pc.and_(again, same), batch, origin)
-            self._note("duplicate_disagreeing", pc.and_(again, pc.invert(same)), batch, origin)
+            self._add("duplicate_identical", pc.and_(repeated, same), batch, origin)
+            self._add("duplicate_disagreeing", pc.and_(repeated, pc.invert(same)), batch, origin)
 
-    def _prices(self, batch: pa.RecordBatch, origin: Origin) -> None:
+    def _check_prices(self, batch: pa.RecordBatch, origin: Origin) -> None:
         opened, high, low, close = prices = [batch.column(name) for name in PRICES]
-        broken = [pc.less(high, opened), pc.less(high, close), pc.less(high, low)]
-        broken += [pc.greater(low, opened), pc.greater(low, close)]
-        self._note("not_enclosed", functools.reduce(pc.or_, broken), batch, origin)
-        lowest = functools.reduce(pc.or_, [pc.less_equal(price, _ZERO) for price in prices])
-        self._note("non_positive_price", lowest, batch, origin)
-        self._decimals(batch, origin, prices)
-        self._jumps(batch, origin)
+        violations = [pc.less(high, opened), pc.less(high, close), pc.less(high, low)]
+        violations += [pc.greater(low, opened), pc.greater(low, close)]
+        self._add("not_enclosed", functools.reduce(pc.or_, violations), batch, origin)
+        not_positive = functools.reduce(pc.or_, [pc.less_equal(price, _ZERO) for price in prices])
+        self._add("non_positive_price", not_positive, batch, origin)
+        self._check_decimals(batch, origin, prices)
+        self._check_jumps(batch, origin)
 
-    def _decimals(self, batch: pa.RecordBatch, origin: Origin, prices: list[pa.Array]) -> None:
-        """Ticks are powers of ten here, so a price on the tick is one with so many decimals."""
-        tick, places = self._tick_decimals, self._instrument.price_decimals
-        if all(_fits(price, tick) for price in prices):
+    def _check_decimals(self, batch: pa.RecordBatch, origin: Origin, prices: list[pa.Array]) -> None:
+        """The tick is a power of ten here: a price is on the tick if it has no more decimals than the tick."""
+        tick_decimals, max_decimals = self._tick_decimals, self._instrument.price_decimals
+        if all(_fits(price, tick_decimals) for price in prices):
             return
-        rule, limit = ("off_tick", tick) if all(_fits(price, places) for price in prices) else ("too_precise", places)
+        is_exact = all(_fits(price, max_decimals) for price in prices)
+        rule, limit = ("off_tick", tick_decimals) if is_exact else ("too_precise", max_decimals)
         finer = [pc.not_equal(pc.round(price, limit), price) for price in prices]
-        self._note(rule, functools.reduce(pc.or_, finer), batch, origin)
+        self._add(rule, functools.reduce(pc.or_, finer), batch, origin)
 
-    def _jumps(self, batch: pa.RecordBatch, origin: Origin) -> None:
-        """A heuristic, so floating point will do."""
+    def _check_jumps(self, batch: pa.RecordBatch, origin: Origin) -> None:
+        """A heuristic: floating point is exact enough."""
         close = batch.column("close").cast(pa.float64())
         first = self._last.column("close").cast(pa.float64()) if self._last is not None else close.slice(0, 1)
         before = pa.concat_arrays([first, close.slice(0, len(close) - 1)])
         far = pc.greater_equal(pc.abs(pc.subtract(close, before)), pc.multiply(pc.abs(before), JUMP_FRACTION))
-        self._note("jump", pc.and_(far, pc.not_equal(close, before)), batch, origin)
+        self._add("jump", pc.and_(far, pc.not_equal(close, before)), batch, origin)
 
-    def _volumes(self, batch: pa.RecordBatch, origin: Origin) -> None:
+    def _check_volumes(self, batch: pa.RecordBatch, origin: Origin) -> None:
         volume = batch.column("volume")
-        self._note("negative_volume", pc.less(volume, _ZERO), batch, origin)
-        places = self._instrument.size_decimals
-        if not _fits(volume, places):
-            self._note("too_precise", pc.not_equal(pc.round(volume, places), volume), batch, origin)
-        self._stretch.look(batch, origin)
+        self._add("negative_volume", pc.less(volume, _ZERO), batch, origin)
+        decimals = self._instrument.size_decimals
+        if not _fits(volume, decimals):
+            self._add("too_precise", pc.not_equal(pc.round(volume, decimals), volume), batch, origin)
+        self._zero_volume.add(batch, origin)
 
-    def _note(
-        self, rule: str, wrong: pa.Array, batch: pa.RecordBatch, origin: Origin, steps: pa.Array | None = None
+    def _add(
+        self, rule: str, violations: pa.Array, batch: pa.RecordBatch, origin: Origin, steps: pa.Array | None = None
     ) -> None:
-        count = pc.sum(wrong).as_py() or 0
+        count = pc.sum(violations).as_py() or 0
         if not count:
             return
-        room = self.findings.room(rule)
-        rows = pc.indices_nonzero(wrong).slice(0, room).to_pylist() if room else []
+        remaining = self.findings.remaining(rule)
+        rows = pc.indices_nonzero(violations).slice(0, remaining).to_pylist() if remaining else []
         for row in rows:
             detail = _detail(rule, batch, row, steps[row].as_py() if steps is not None else None)
-            file, line = origin.place(row)
+            file, line = origin.location(row)
             self.findings.add(
                 QualityFinding(rule, file, line, detail, iso_minute(batch.column("open_time")[row].as_py()))
             )
         self.findings.count(rule, count - len(rows))
 
 
-class _Stretch:
-    """Candles in a row without volume, counted across batches."""
+class _ZeroVolume:
+    """Counts consecutive candles without volume, across batches."""
 
     def __init__(self, findings: QualityFindings) -> None:
         self._findings = findings
         self._length = 0
-        self._began: tuple[str, int, int] = ("", 0, 0)
+        self._start: tuple[str, int, int] = ("", 0, 0)
 
-    def look(self, batch: pa.RecordBatch, origin: Origin) -> None:
-        some = pc.not_equal(batch.column("volume"), _ZERO)
-        if pc.all(some).as_py():
-            self.end()
+    def add(self, batch: pa.RecordBatch, origin: Origin) -> None:
+        has_volume = pc.not_equal(batch.column("volume"), _ZERO)
+        if pc.all(has_volume).as_py():
+            self.close()
             return
-        traded = pc.indices_nonzero(some).cast(pa.int64())
+        traded = pc.indices_nonzero(has_volume).cast(pa.int64())
         count = len(traded)
-        self._grow(traded[0].as_py() if count else batch.num_rows, batch, origin, 0)
+        self._extend(traded[0].as_py() if count else batch.num_rows, batch, origin, 0)
         if not count:
             return
-        self.end()
-        holes = pc.subtract(pc.subtract(traded.slice(1), traded.slice(0, count - 1)), 1)
-        for place in pc.indices_nonzero(pc.greater_equal(holes, MIN_ZERO_VOLUME_CANDLES)).to_pylist():
-            self._grow(holes[place].as_py(), batch, origin, traded[place].as_py() + 1)
-            self.end()
+        self.close()
+        gaps = pc.subtract(pc.subtract(traded.slice(1), traded.slice(0, count - 1)), 1)
+        for index in pc.indices_nonzero(pc.greater_equal(gaps, MIN_ZERO_VOLUME_CANDLES)).to_pylist():
+            self._extend(gaps[index].as_py(), batch, origin, traded[index].as_py() + 1)
+            self.close()
         last = traded[-1].as_py() + 1
-        self._grow(batch.num_rows - last, batch, origin, last)
+        self._extend(batch.num_rows - last, batch, origin, last)
 
-    def _grow(self, length: int, batch: pa.RecordBatch, origin: Origin, start: int) -> None:
+    def _extend(self, length: int, batch: pa.RecordBatch, origin: Origin, start: int) -> None:
         if length and not self._length:
-            self._began = (*origin.place(start), batch.column("open_time")[start].as_py())
+            self._start = (*origin.location(start), batch.column("open_time")[start].as_py())
         self._length += length
 
-    def end(self) -> None:
-        """No more of this stretch."""
+    def close(self) -> None:
+        """End the current sequence; add a finding if it is long enough."""
         if self._length >= MIN_ZERO_VOLUME_CANDLES:
-            file, line, time_ms = self._began
+            file, line, time_ms = self._start
             detail = f"{self._length} candles in a row without volume"
             self._findings.add(QualityFinding("zero_volume", file, line, detail, iso_minute(time_ms)))
         self._length = 0
 
 
 def same_as_before(batch: pa.RecordBatch, last: pa.RecordBatch | None) -> pa.Array:
-    """For each row whether all its values are those of the row before it; `last` is the row before the first."""
+    """For each row, whether all its values equal those of the previous row. last: the row before the first one."""
     same = []
     for name in VALUES:
         values = batch.column(name)
@@ -185,7 +186,7 @@ def same_as_before(batch: pa.RecordBatch, last: pa.RecordBatch | None) -> pa.Arr
 
 
 def _fits(column: pa.Array, decimals: int) -> bool:
-    """Whether no value has more decimals; several times faster than rounding when that is so."""
+    """Whether no value has more decimals; several times faster than rounding if that is true."""
     try:
         column.cast(pa.decimal128(38, decimals))
     except pa.ArrowInvalid:
@@ -202,7 +203,7 @@ def _detail(rule: str, batch: pa.RecordBatch, row: int, step_ms: int | None) -> 
     if rule == "gap" and step_ms is not None:
         missing = max(1, step_ms // MINUTE_MS - 1)
         return f"{missing:,} minute{'s' if missing != 1 else ''} missing before this candle"
-    if rule in _ABOUT_A_CANDLE:
+    if rule in _RULES_WITH_VALUES:
         shown = ", ".join(f"{name} {decimal_text(batch.column(name)[row].as_py())}" for name in VALUES)
         return f"{RULES[rule].meaning} ({shown})"
     return RULES[rule].meaning

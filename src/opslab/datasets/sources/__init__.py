@@ -1,1 +1,1 @@
-"""Candle files of each kind, read in column batches."""
+"""Read candle files of every format in column batches."""

@@ -1,4 +1,4 @@
-"""Candles in Parquet and Feather files. Columns are named as in CSV; times are integers or timestamps."""
+"""Read candles from Parquet and Feather. Columns have the same names as in CSV; times are integers or timestamps."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -30,11 +30,11 @@ from opslab.model.primitives.ids import shown
 _BATCH_ROWS = 100_000
 
 
-def describe_file(path: Path, name: str, reading: SourceOptions) -> Source:
-    """Read schema and first row. Raises BadData when this is no candle file."""
+def describe_file(path: Path, name: str, options: SourceOptions) -> Source:
+    """Read the schema and the first row. Raises BadData if this is not a candle file."""
     with _opened(path, name) as file:
-        columns = our_names(file.names, reading)
-        require_columns(columns, name, reading)
+        columns = our_names(file.names, options)
+        require_columns(columns, name, options)
         first = next(file.batches(), None)
         if first is None or not first.num_rows:
             raise BadData(f"{name}: has no candles")
@@ -44,12 +44,12 @@ def describe_file(path: Path, name: str, reading: SourceOptions) -> Source:
         if value is None or unit is None:
             given = first.column(columns.index("open_time"))[0]
             raise BadData(f"{name}:1: open_time {shown(str(given), 40)} is not an instant between 2009 and 2100")
-        first_open = open_ms_of(value, unit, reading.label)
-        return Source(path, name, columns, False, unit, first_open, reading, estimated_rows=file.rows)
+        first_open = open_ms_of(value, unit, options.label)
+        return Source(path, name, columns, False, unit, first_open, options, estimated_rows=file.rows)
 
 
 def chunks(source: Source) -> Iterator[Chunk]:
-    """The candles in the file's order. Raises Malformed with the rows that are no candles."""
+    """The candles in the file's order. Raises MalformedSource with the rows that are not candles."""
     row = 1
     try:
         with _opened(source.path, source.name) as file:
@@ -61,7 +61,7 @@ def chunks(source: Source) -> Iterator[Chunk]:
             raise
         reason = str(error).splitlines()[0][:160]
         raise MalformedSource(
-            [QualityFinding("unreadable", source.name, row, f"the file cannot be read on: {reason}")]
+            [QualityFinding("unreadable", source.name, row, f"the file cannot be read from here on: {reason}")]
         ) from None
 
 
@@ -70,30 +70,32 @@ def _chunk(batch: pa.RecordBatch, source: Source, row: int) -> Chunk:
     times = _times(column["open_time"])
     values = {name: _numbers(column[name]) for name in VALUES}
     closes = _times(batch.column(source.columns.index(CLOSE_TIME))) if CLOSE_TIME in source.columns else None
-    broken = {name: pc.is_null(array) for name, array in {"open_time": times, **values}.items() if array is not None}
-    found = [
+    invalid = {name: pc.is_null(array) for name, array in {"open_time": times, **values}.items() if array is not None}
+    findings = [
         QualityFinding(
-            "unreadable", source.name, row + place, f"{name} {shown(str(column[name][place]), 30)} is not a number"
+            "unreadable", source.name, row + index, f"{name} {shown(str(column[name][index]), 30)} is not a number"
         )
-        for name, nulls in broken.items()
+        for name, nulls in invalid.items()
         if pc.any(nulls).as_py()
-        for place in pc.indices_nonzero(nulls).slice(0, MAX_LISTED_PER_RULE).to_pylist()
+        for index in pc.indices_nonzero(nulls).slice(0, MAX_LISTED_PER_RULE).to_pylist()
     ]
     if times is None:
-        found.append(QualityFinding("unreadable", source.name, row, f"open_time is of type {column['open_time'].type}"))
-    if found:
-        raise MalformedSource(sorted(found, key=lambda one: one.line)[:MAX_LISTED_PER_RULE])
+        findings.append(
+            QualityFinding("unreadable", source.name, row, f"open_time is of type {column['open_time'].type}")
+        )
+    if findings:
+        raise MalformedSource(sorted(findings, key=lambda finding: finding.line)[:MAX_LISTED_PER_RULE])
     assert times is not None
     chunk = to_chunk(times, list(values.values()), closes, source, ConsecutiveRows(source.name, row))
     if chunk is None:
-        out = next(place for place, value in enumerate(times.to_pylist()) if unit_of(value) is None)
-        detail = f"open_time {times[out]} is not an instant between 2009 and 2100"
-        raise MalformedSource([QualityFinding("time_range", source.name, row + out, detail)])
+        first = next(index for index, value in enumerate(times.to_pylist()) if unit_of(value) is None)
+        detail = f"open_time {times[first]} is not an instant between 2009 and 2100"
+        raise MalformedSource([QualityFinding("time_range", source.name, row + first, detail)])
     return chunk
 
 
 def _times(column: pa.Array) -> pa.Array | None:
-    """Integers as they are, timestamps in their own unit; None for anything else."""
+    """Integers unchanged, timestamps in their own unit; None for any other type."""
     if pa.types.is_timestamp(column.type):
         return column.cast(pa.int64())
     if pa.types.is_integer(column.type):
@@ -102,7 +104,7 @@ def _times(column: pa.Array) -> pa.Array | None:
 
 
 def _numbers(column: pa.Array) -> pa.Array:
-    """Exact decimals; floating point by its shortest decimal text. What is no number becomes null."""
+    """Exact decimals; floating point by its shortest decimal text. A value that is not a number becomes null."""
     if pa.types.is_floating(column.type):
         finite = pc.if_else(pc.is_finite(column), column, None)
         return finite.cast(pa.string()).cast(NUMBER)
@@ -110,13 +112,13 @@ def _numbers(column: pa.Array) -> pa.Array:
         wide = column.cast(pa.decimal128(38, 0)) if pa.types.is_integer(column.type) else column
         return wide.cast(NUMBER)
     if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-        looks = pc.match_substring_regex(column, r"^[-+]?[0-9]+(\.[0-9]+)?$")
-        return pc.if_else(looks, column, None).cast(pa.string()).cast(NUMBER)
+        is_number = pc.match_substring_regex(column, r"^[-+]?[0-9]+(\.[0-9]+)?$")
+        return pc.if_else(is_number, column, None).cast(pa.string()).cast(NUMBER)
     return pa.nulls(len(column), NUMBER)
 
 
 class _File:
-    """The little that Parquet and Feather have in common."""
+    """Common interface of Parquet and Feather files."""
 
     def __init__(self, names: list[str], rows: int | None, reader: Any) -> None:
         self.names = names
@@ -129,8 +131,8 @@ class _File:
         elif isinstance(self._reader, pa.Table):
             yield from self._reader.to_batches(max_chunksize=_BATCH_ROWS)
         else:
-            for place in range(self._reader.num_record_batches):
-                yield self._reader.get_batch(place)
+            for index in range(self._reader.num_record_batches):
+                yield self._reader.get_batch(index)
 
 
 @contextmanager
@@ -142,7 +144,7 @@ def _opened(path: Path, name: str) -> Iterator[_File]:
             raise Environment(f"{name}: cannot be read: permission denied") from None
         except (pa.ArrowInvalid, pa.ArrowTypeError, OSError) as error:
             raise BadData(
-                f"{name}: cannot be read: {str(error).splitlines()[0][:160]}", hint="write it again"
+                f"{name}: cannot be read: {str(error).splitlines()[0][:160]}", hint="create the file again"
             ) from None
         yield file
 
@@ -155,6 +157,6 @@ def _open(path: Path, stack: ExitStack) -> _File:
     try:
         reader = pa.ipc.open_file(mapped)
     except pa.ArrowInvalid:
-        table = feather.read_table(path)  # version 1 of the format, which is no IPC file
+        table = feather.read_table(path)  # version 1 of the format, which is not an IPC file
         return _File(table.column_names, table.num_rows, table)
     return _File(reader.schema.names, None, reader)

@@ -1,4 +1,4 @@
-"""Which lines of a broken candle file are wrong. Slow, and read only after the fast reader gave up."""
+"""Find the invalid lines of a candle CSV. Slow; used only after the fast reader failed."""
 
 import csv
 import io
@@ -22,8 +22,8 @@ _WHOLE = re.compile(r"\d{1,19}", re.ASCII)
 
 
 def diagnose(stream: IO[bytes], source: Source, reason: str) -> list[QualityFinding]:
-    """The first malformed lines; when none can be told, one finding with the reader's own reason."""
-    found: list[QualityFinding] = []
+    """The first malformed lines; if none is found, one finding with the fast reader's reason."""
+    findings: list[QualityFinding] = []
     line = 0
     try:
         for line, fields in enumerate(_rows(stream), 1):
@@ -31,34 +31,34 @@ def diagnose(stream: IO[bytes], source: Source, reason: str) -> list[QualityFind
                 continue
             problem = _problem(fields, source)
             if problem:
-                found.append(QualityFinding(problem[0], source.name, line, problem[1]))
-            if len(found) >= MAX_LISTED_PER_RULE:
-                return found
+                findings.append(QualityFinding(problem[0], source.name, line, problem[1]))
+            if len(findings) >= MAX_LISTED_PER_RULE:
+                return findings
     except (OSError, EOFError, zlib.error, pa.ArrowInvalid):
-        found.append(
+        findings.append(
             QualityFinding("unreadable", source.name, line + 1, "the compressed file ends early or is damaged")
         )
     except UnicodeDecodeError:
-        found.append(QualityFinding("unreadable", source.name, line + 1, "not UTF-8 text"))
+        findings.append(QualityFinding("unreadable", source.name, line + 1, "not UTF-8 text"))
     except csv.Error as error:
-        found.append(QualityFinding("unreadable", source.name, line + 1, str(error)))
-    return found or [QualityFinding("unreadable", source.name, source.first_line, reason.splitlines()[0][:200])]
+        findings.append(QualityFinding("unreadable", source.name, line + 1, str(error)))
+    return findings or [QualityFinding("unreadable", source.name, source.first_line, reason.splitlines()[0][:200])]
 
 
 @dataclass(frozen=True, slots=True)
-class _Lines:
-    """Rows of one file with lines left out between them."""
+class _ScatteredRows:
+    """Rows of one file that are not consecutive."""
 
     file: str
     lines: tuple[int, ...]
 
-    def place(self, row: int) -> tuple[str, int]:
+    def location(self, row: int) -> tuple[str, int]:
         return self.file, self.lines[row]
 
 
-def salvaged(stream: IO[bytes], source: Source, from_line: int) -> Iterator[Chunk | QualityFinding]:
-    """Candles and malformed lines from `from_line` on, line by line. For a report, not for an import."""
-    waiting: list[tuple[int, list[str]]] = []
+def salvage(stream: IO[bytes], source: Source, from_line: int) -> Iterator[Chunk | QualityFinding]:
+    """Valid candles and malformed lines from `from_line` on, line by line. For a report, not for an import."""
+    valid: list[tuple[int, list[str]]] = []
     line = 0
     damage: QualityFinding | None = None
     try:
@@ -69,39 +69,39 @@ def salvaged(stream: IO[bytes], source: Source, from_line: int) -> Iterator[Chun
             if problem:
                 yield QualityFinding(problem[0], source.name, line, problem[1])
             else:
-                waiting.append((line, fields))
-            if len(waiting) >= _SALVAGE_ROWS:
-                yield _salvaged_chunk(waiting, source)
-                waiting = []
+                valid.append((line, fields))
+            if len(valid) >= _SALVAGE_ROWS:
+                yield _chunk_of_lines(valid, source)
+                valid = []
     except (OSError, EOFError, zlib.error, pa.ArrowInvalid, UnicodeDecodeError, csv.Error):
         damage = QualityFinding("unreadable", source.name, line + 1, "the file is damaged from here on")
-    if waiting:
-        yield _salvaged_chunk(waiting, source)
+    if valid:
+        yield _chunk_of_lines(valid, source)
     if damage:
         yield damage
 
 
-def _salvaged_chunk(waiting: list[tuple[int, list[str]]], source: Source) -> Chunk:
-    def whole(name: str) -> pa.Array:
-        place = source.columns.index(name)
-        return pa.array([int(fields[place]) for _, fields in waiting], pa.int64())
+def _chunk_of_lines(lines: list[tuple[int, list[str]]], source: Source) -> Chunk:
+    def integers(name: str) -> pa.Array:
+        index = source.columns.index(name)
+        return pa.array([int(fields[index]) for _, fields in lines], pa.int64())
 
-    places = [source.columns.index(name) for name in VALUES]
-    values = [pa.array([Decimal(fields[place]) for _, fields in waiting], NUMBER) for place in places]
-    closes = whole(CLOSE_TIME) if CLOSE_TIME in source.columns else None
-    origin = _Lines(source.name, tuple(line for line, _ in waiting))
-    chunk = to_chunk(whole("open_time"), values, closes, source, origin)
-    assert chunk is not None  # every line's time has a unit: it was looked at
+    indexes = [source.columns.index(name) for name in VALUES]
+    values = [pa.array([Decimal(fields[index]) for _, fields in lines], NUMBER) for index in indexes]
+    closes = integers(CLOSE_TIME) if CLOSE_TIME in source.columns else None
+    origin = _ScatteredRows(source.name, tuple(line for line, _ in lines))
+    chunk = to_chunk(integers("open_time"), values, closes, source, origin)
+    assert chunk is not None  # the time of every line was checked to have a unit
     return chunk
 
 
 def _rows(stream: IO[bytes]) -> Iterator[list[str]]:
-    lines = io.TextIOWrapper(io.BufferedReader(_Raw(stream)), encoding="utf-8-sig", newline="")
+    lines = io.TextIOWrapper(io.BufferedReader(_RawReader(stream)), encoding="utf-8-sig", newline="")
     return csv.reader(lines, strict=True)
 
 
-class _Raw(io.RawIOBase):
-    """The little of a file that the standard library's text layer needs."""
+class _RawReader(io.RawIOBase):
+    """The part of the file interface that `io.TextIOWrapper` needs."""
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream = stream
@@ -116,7 +116,7 @@ class _Raw(io.RawIOBase):
 
 
 def _problem(fields: list[str], source: Source) -> tuple[str, str] | None:
-    """Rule and what is wrong with one line."""
+    """(rule, problem) of one line; None: it is a candle."""
     if not fields:
         return "unreadable", "a blank line"
     if len(fields) != len(source.columns):
@@ -138,6 +138,6 @@ def _problem(fields: list[str], source: Source) -> tuple[str, str] | None:
 
 
 def _fits(value: Decimal) -> bool:
-    """Whether a decimal128(38, 16) can hold it exactly."""
+    """Whether a decimal128(38, 16) represents it exactly."""
     exponent = value.normalize().as_tuple().exponent
     return isinstance(exponent, int) and exponent >= -16 and abs(value) < 10**22

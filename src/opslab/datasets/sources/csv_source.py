@@ -1,6 +1,6 @@
-"""Candle CSV: plain, gzipped or zipped, streamed column-wise.
+"""Read candles from CSV: plain, gzip or zip, streamed by column.
 
-When the fast reader stumbles, `csv_diagnosis` reads the same file again slowly, only to say which lines are wrong.
+If the fast reader fails, `csv_diagnosis` reads the same file again slowly, only to find the invalid lines.
 """
 
 import csv
@@ -17,7 +17,7 @@ import pyarrow.csv as pacsv
 from opslab.datasets.candles import CANDLES, NUMBER, VALUES, Chunk
 from opslab.datasets.origin import ConsecutiveRows
 from opslab.datasets.quality.findings import QualityFinding
-from opslab.datasets.sources.csv_diagnosis import diagnose, salvaged
+from opslab.datasets.sources.csv_diagnosis import diagnose, salvage
 from opslab.datasets.sources.source import (
     CLOSE_TIME,
     COLUMNS_HINT,
@@ -38,17 +38,17 @@ BINANCE_COLUMNS = (
     "taker_buy_volume", "taker_buy_quote_volume", "ignore",
 )  # fmt: skip
 BLOCK_BYTES = 1 << 20
-"""Text read at once. The reader keeps some dozens of blocks in flight, so this is what bounds its memory."""
-_PROBE_BYTES = 64 << 10
+"""Size of one read. The reader holds some dozens of blocks, so this bounds its memory."""
+_HEAD_BYTES = 64 << 10
 _MAX_ZIP_RATIO = 100
 
 
-def describe_file(path: Path, name: str, reading: SourceOptions) -> Source:
-    """Read the first lines. Raises NotFound, Environment, or BadData when this is no candle file."""
-    with opened(path, name) as stream:
-        probe = _read_probe(stream, name)
+def describe_file(path: Path, name: str, options: SourceOptions) -> Source:
+    """Read the first lines. Raises NotFound, Environment, or BadData if this is not a candle file."""
+    with open_text(path, name) as stream:
+        head = _read_head(stream, name)
     try:
-        text = probe.decode("utf-8-sig")
+        text = head.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise BadData(f"{name}: not UTF-8 text", hint=COLUMNS_HINT) from None
     lines = text.splitlines()
@@ -57,19 +57,19 @@ def describe_file(path: Path, name: str, reading: SourceOptions) -> Source:
     first = _fields(lines[0])
     header = not _is_whole(first[0]) and not _is_whole(first[0].removeprefix("-"))
     if header:
-        columns = our_names(first, reading)
-        require_columns(columns, f"{name}:1", reading)
+        columns = our_names(first, options)
+        require_columns(columns, f"{name}:1", options)
         if len(lines) < 2:
             raise BadData(f"{name}: has a header and no candles", hint=COLUMNS_HINT)
         first = _fields(lines[1])
-    elif reading.columns:
-        raise BadData(f"{name}:1: has no header, so its columns cannot be named", hint="leave out --column")
+    elif options.columns:
+        raise BadData(f"{name}:1: has no header, so --column cannot name its columns", hint="remove --column")
     elif len(first) in (6, 12):
         columns = BINANCE_COLUMNS[: len(first)]
     else:
         raise BadData(f"{name}:1: has {len(first)} columns and no header", hint=COLUMNS_HINT)
-    place = columns.index("open_time")
-    value = first[place] if place < len(first) else ""
+    index = columns.index("open_time")
+    value = first[index] if index < len(first) else ""
     unit = unit_of(int(value)) if _is_whole(value) else None
     if unit is None:
         raise BadData(
@@ -77,9 +77,9 @@ def describe_file(path: Path, name: str, reading: SourceOptions) -> Source:
             hint="open_time counts seconds, milliseconds, microseconds or nanoseconds since 1970 UTC",
         )
     size = _text_bytes(path)
-    about = size // max(1, len(lines[-1]) + 1) if size else None
-    first_open = open_ms_of(int(value), unit, reading.label)
-    return Source(path, name, columns, header, unit, first_open, reading, size, about)
+    estimated_rows = size // max(1, len(lines[-1]) + 1) if size else None
+    first_open = open_ms_of(int(value), unit, options.label)
+    return Source(path, name, columns, header, unit, first_open, options, size, estimated_rows)
 
 
 def chunks(source: Source) -> Iterator[Chunk]:
@@ -87,19 +87,19 @@ def chunks(source: Source) -> Iterator[Chunk]:
     read = pacsv.ReadOptions(
         block_size=BLOCK_BYTES, column_names=_distinct(source.columns), skip_rows=1 if source.header else 0
     )
-    wanted = [*CANDLES.names, *([CLOSE_TIME] if CLOSE_TIME in source.columns else [])]
+    needed = [*CANDLES.names, *([CLOSE_TIME] if CLOSE_TIME in source.columns else [])]
     convert = pacsv.ConvertOptions(
         column_types={"open_time": pa.int64(), CLOSE_TIME: pa.int64(), **dict.fromkeys(VALUES, NUMBER)},
-        include_columns=wanted,
+        include_columns=needed,
         null_values=[],
     )
     parse = pacsv.ParseOptions(ignore_empty_lines=False)
     line = source.first_line
     try:
-        with opened(source.path, source.name) as stream, pacsv.open_csv(stream, read, parse, convert) as reader:
+        with open_text(source.path, source.name) as stream, pacsv.open_csv(stream, read, parse, convert) as reader:
             for batch in reader:
                 values = [batch.column(name) for name in VALUES]
-                closes = batch.column(CLOSE_TIME) if CLOSE_TIME in wanted else None
+                closes = batch.column(CLOSE_TIME) if CLOSE_TIME in needed else None
                 origin = ConsecutiveRows(source.name, line)
                 chunk = to_chunk(batch.column("open_time"), values, closes, source, origin)
                 if chunk is None:
@@ -109,18 +109,18 @@ def chunks(source: Source) -> Iterator[Chunk]:
     except (pa.ArrowInvalid, EOFError, zlib.error, zipfile.BadZipFile, OSError) as error:
         if isinstance(error, OSError) and error.errno:
             raise
-        with opened(source.path, source.name) as stream:
+        with open_text(source.path, source.name) as stream:
             raise MalformedSource(diagnose(stream, source, str(error)), next_line=line) from None
 
 
-def line_by_line(source: Source, from_line: int) -> Iterator[Chunk | QualityFinding]:
-    """What `chunks` could not read, slowly: the candles that are candles, and what is wrong with the other lines."""
-    with opened(source.path, source.name) as stream:
-        yield from salvaged(stream, source, from_line)
+def read_line_by_line(source: Source, from_line: int) -> Iterator[Chunk | QualityFinding]:
+    """Read slowly what `chunks` could not read: the valid candles, and a finding for each other line."""
+    with open_text(source.path, source.name) as stream:
+        yield from salvage(stream, source, from_line)
 
 
 @contextmanager
-def opened(path: Path, name: str) -> Iterator[IO[bytes]]:
+def open_text(path: Path, name: str) -> Iterator[IO[bytes]]:
     """The file's CSV bytes. Raises NotFound, Environment or BadData."""
     try:
         if path.name.lower().endswith(".zip"):
@@ -135,11 +135,11 @@ def opened(path: Path, name: str) -> Iterator[IO[bytes]]:
     except PermissionError:
         raise Environment(f"{name}: cannot be read: permission denied") from None
     except zipfile.BadZipFile as error:
-        raise BadData(f"{name}: is not a whole zip file ({error})", hint="download it again") from None
+        raise BadData(f"{name}: is not a complete zip file ({error})", hint="download it again") from None
 
 
 def _text_bytes(path: Path) -> int | None:
-    """Unpacked size, where it is known beforehand."""
+    """Uncompressed size, if it is known in advance."""
     name = path.name.lower()
     if name.endswith(".zip"):
         with zipfile.ZipFile(path) as archive:
@@ -150,35 +150,40 @@ def _text_bytes(path: Path) -> int | None:
 def _only_member(archive: zipfile.ZipFile, name: str) -> zipfile.ZipInfo:
     members = archive.infolist()
     if len(members) != 1:
-        raise BadData(f"{name}: holds {len(members)} files", hint="a zip of candles holds exactly one CSV")
+        raise BadData(f"{name}: has {len(members)} files", hint="a zip of candles has exactly one CSV")
     member = members[0]
     if PurePosixPath(member.filename).name != member.filename or "\\" in member.filename:
-        raise BadData(f"{name}: its member {shown(member.filename)} is in a folder", hint="zip the CSV by itself")
+        raise BadData(
+            f"{name}: its member {shown(member.filename)} is in a folder", hint="zip the CSV without a folder"
+        )
     if not member.filename.lower().endswith(".csv"):
         raise BadData(f"{name}: its member {shown(member.filename)} is not a .csv")
     if member.flag_bits & 1:
         raise BadData(f"{name}: is encrypted", hint="unzip it first")
     if member.file_size > _MAX_ZIP_RATIO * max(member.compress_size, 1024):
-        raise BadData(f"{name}: unpacks to more than {_MAX_ZIP_RATIO} times its size", hint="unzip it and look at it")
+        raise BadData(
+            f"{name}: unpacks to more than {_MAX_ZIP_RATIO} times its size", hint="unzip it and inspect the file"
+        )
     return member
 
 
-def _read_probe(stream: IO[bytes], name: str) -> bytes:
-    """Whole lines from the beginning of the file."""
+def _read_head(stream: IO[bytes], name: str) -> bytes:
+    """Complete lines from the start of the file."""
     try:
-        probe = stream.read(_PROBE_BYTES)
+        head = stream.read(_HEAD_BYTES)
     except (OSError, EOFError, zlib.error, pa.ArrowInvalid) as error:
         raise BadData(f"{name}: cannot be unpacked: {error}", hint="download it again") from None
-    if len(probe) < _PROBE_BYTES:
-        return probe
-    if b"\n" not in probe:
-        raise BadData(f"{name}: its first line is longer than {_PROBE_BYTES} bytes", hint=COLUMNS_HINT)
-    return probe[: probe.rindex(b"\n")]
+    if len(head) < _HEAD_BYTES:
+        return head
+    if b"\n" not in head:
+        raise BadData(f"{name}: its first line is longer than {_HEAD_BYTES} bytes", hint=COLUMNS_HINT)
+    return head[: head.rindex(b"\n")]
 
 
 def _distinct(columns: tuple[str, ...]) -> list[str]:
-    """Column names for the reader, which wants them different; ours are, the others do not matter."""
-    return [name if name in (*CANDLES.names, CLOSE_TIME) else f"{place} {name}" for place, name in enumerate(columns)]
+    """Unique column names, as the reader requires; the names of unused columns do not matter."""
+    used = (*CANDLES.names, CLOSE_TIME)
+    return [name if name in used else f"{index} {name}" for index, name in enumerate(columns)]
 
 
 def _fields(line: str) -> list[str]:

@@ -1,33 +1,33 @@
-"""Reading one step ahead: the next candles are parsed while these are looked at."""
+"""Prefetch: parse the next candles while the current ones are processed."""
 
 import queue
 import threading
 from collections.abc import Generator, Iterator
 
-_DEPTH = 2
-_LOOK_SECONDS = 0.1
+_MAX_ITEMS = 2
+_POLL_SECONDS = 0.1
 
 
 class _End:
-    """The last thing in the queue, with what ended it."""
+    """The last item in the queue; `error`: the exception that ended the source."""
 
     def __init__(self, error: BaseException | None) -> None:
         self.error = error
 
 
 def read_ahead[Item](items: Iterator[Item]) -> Generator[Item]:
-    """The same items in the same order, made by a thread of their own, at most a few ahead.
+    """The same items in the same order, produced by a separate thread, at most a few items ahead.
 
-    What `items` raises is raised here, after everything before it. Close it (`contextlib.closing`): that ends the
-    thread, also when its reader failed.
+    An exception of `items` is raised here, after the items before it. Close the generator (`contextlib.closing`): that
+    ends the thread, also if the consumer failed.
     """
-    waiting: queue.Queue[Item | _End] = queue.Queue(_DEPTH)
-    given_up = threading.Event()
+    prefetched: queue.Queue[Item | _End] = queue.Queue(_MAX_ITEMS)
+    stopped = threading.Event()
 
-    def put(thing: Item | _End) -> None:
-        while not given_up.is_set():
+    def put(item: Item | _End) -> None:
+        while not stopped.is_set():
             try:
-                waiting.put(thing, timeout=_LOOK_SECONDS)
+                prefetched.put(item, timeout=_POLL_SECONDS)
             except queue.Full:
                 continue
             return
@@ -36,9 +36,9 @@ def read_ahead[Item](items: Iterator[Item]) -> Generator[Item]:
         try:
             for item in items:
                 put(item)
-                if given_up.is_set():
+                if stopped.is_set():
                     return
-        except BaseException as error:  # noqa: BLE001  (raised again by the reader)
+        except BaseException as error:  # noqa: BLE001  (raised again in the consumer)
             put(_End(error))
         else:
             put(_End(None))
@@ -46,10 +46,10 @@ def read_ahead[Item](items: Iterator[Item]) -> Generator[Item]:
     thread = threading.Thread(target=fill, name="read-ahead", daemon=True)
     thread.start()
     try:
-        while not isinstance(thing := waiting.get(), _End):
-            yield thing
-        if thing.error:
-            raise thing.error
+        while not isinstance(item := prefetched.get(), _End):
+            yield item
+        if item.error:
+            raise item.error
     finally:
-        given_up.set()
+        stopped.set()
         thread.join()

@@ -1,6 +1,6 @@
-"""The shipped dataset: synthetic candles from a seeded generator, and called so.
+"""The shipped dataset: synthetic candles from a seeded generator, described as synthetic.
 
-Integer arithmetic only, so that every machine makes the same week.
+It uses only integer arithmetic, so that every machine generates the same week.
 """
 
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ _MASK = (1 << 64) - 1
 
 @dataclass(frozen=True, slots=True)
 class ShippedDataset:
-    """A dataset that can be prepared anywhere, with the fingerprint it must then have."""
+    """A dataset that any machine can generate, with its required fingerprint."""
 
     name: str
     description: str
@@ -39,8 +39,8 @@ SAMPLE = ShippedDataset(
 SHIPPED = {SAMPLE.name: SAMPLE}
 
 
-class _Dice:
-    """SplitMix64: the same numbers everywhere, for ever."""
+class _SplitMix64:
+    """Deterministic random numbers, equal on every machine and in every version."""
 
     def __init__(self, seed: int) -> None:
         self._state = seed & _MASK
@@ -54,22 +54,22 @@ class _Dice:
         return ((z ^ (z >> 31)) * bound) >> 64
 
     def step(self, size: int) -> int:
-        """Around 0, at most 2 * size either way, small steps likelier."""
+        """From -2 * size to 2 * size; values near 0 are more likely."""
         return sum(self.below(size + 1) for _ in range(4)) - 2 * size
 
 
 def generate(shipped: ShippedDataset) -> Iterator[Chunk]:
-    """The candles, in one chunk. Prices count ticks of 0.1, volumes lots of 0.001 inside."""
-    dice = _Dice(shipped.seed)
+    """The candles, in one chunk. Internally prices count ticks of 0.1, volumes lots of 0.001."""
+    random = _SplitMix64(shipped.seed)
     columns: list[list[int]] = [[] for _ in range(5)]
     close = 420_000
     for minute in range(shipped.rows):
-        opened = close + dice.below(3) - 1
-        busy = 60 + abs(720 - minute % 1440) // 6
-        close = max(100_000, opened + dice.step(busy))
-        high = max(opened, close) + dice.below(busy)
-        low = min(opened, close) - dice.below(busy)
-        volume = 800 + dice.below(busy * 300) + 20 * abs(close - opened)
+        opened = close + random.below(3) - 1
+        activity = 60 + abs(720 - minute % 1440) // 6
+        close = max(100_000, opened + random.step(activity))
+        high = max(opened, close) + random.below(activity)
+        low = min(opened, close) - random.below(activity)
+        volume = 800 + random.below(activity * 300) + 20 * abs(close - opened)
         for column, value in zip(columns, (opened, high, low, close, volume), strict=True):
             column.append(value)
     times = [shipped.first_open_ms + minute * MINUTE_MS for minute in range(shipped.rows)]

@@ -1,4 +1,4 @@
-"""One file of candles, and what every kind of file has in common: names of columns, units of time."""
+"""A candle file, and the rules that all formats share: column names and time units."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,14 +24,14 @@ TimeUnit = Literal["s", "ms", "us", "ns"]
 Label = Literal["open", "close"]
 PER_SECOND: dict[TimeUnit, int] = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 EARLIEST_S, LATEST_S = 1_230_768_000, 4_102_444_800
-"""2009-01-01 and 2100-01-01: inside, the units cannot be confused."""
+"""2009-01-01 and 2100-01-01: within this range the units cannot be confused."""
 
 
 class MalformedSource(Exception):
-    """A source that cannot be read to its end, with the lines that are to blame."""
+    """A source that cannot be read to its end, with findings for the lines that cause it."""
 
     def __init__(self, findings: Sequence[QualityFinding], next_line: int | None = None) -> None:
-        """next_line: the first line that was not given yet, where reading on line by line is possible."""
+        """next_line: the first line that was not returned yet, if the rest can be read line by line."""
         super().__init__(findings[0].text())
         self.findings = findings
         self.next_line = next_line
@@ -39,10 +39,10 @@ class MalformedSource(Exception):
 
 @dataclass(frozen=True, slots=True)
 class SourceOptions:
-    """How files are to be understood."""
+    """How to read the files."""
 
     columns: Mapping[str, str] = field(default_factory=dict)
-    """Our column name to the file's."""
+    """The lab's column name to the file's."""
     label: Label = "open"
     """Whether timestamps are the candle's open or its close."""
 
@@ -52,16 +52,16 @@ class SourceOptions:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One file, looked at. `first_open_ms` orders several; `rows_about` is a guess for progress."""
+    """One described file. `first_open_ms` orders several files; `estimated_rows` is for the progress display."""
 
     path: Path
     name: str
     columns: tuple[str, ...]
-    """Our names for the file's columns, in its order."""
+    """The lab's names of the file's columns, in the file's order."""
     header: bool
     time_unit: TimeUnit
     first_open_ms: int
-    reading: SourceOptions
+    options: SourceOptions
     text_bytes: int | None = None
     estimated_rows: int | None = None
 
@@ -86,51 +86,51 @@ def unit_of(value: int) -> TimeUnit | None:
 def open_ms_of(value: int, unit: TimeUnit, label: Label) -> int:
     """The open time of one candle whose timestamp is `value`."""
     time_ms = value * 1000 // PER_SECOND[unit]
-    return time_ms if label == "open" else time_ms - _back_ms(time_ms)
+    return time_ms if label == "open" else time_ms - _close_offset_ms(time_ms)
 
 
-def _back_ms(close_ms: int) -> int:
-    """From a close to its open: closes are labelled 00:01:00.000 or 00:00:59.999."""
+def _close_offset_ms(close_ms: int) -> int:
+    """Distance from a close to its open: a close is labelled 00:01:00.000 or 00:00:59.999."""
     return MINUTE_MS - 1 if close_ms % MINUTE_MS == MINUTE_MS - 1 else MINUTE_MS
 
 
 def to_chunk(
     times: pa.Array, values: Sequence[pa.Array], close_times: pa.Array | None, source: Source, origin: Origin
 ) -> Chunk | None:
-    """A chunk from raw columns, times brought to milliseconds of the open. None when a time has no unit at all."""
+    """A chunk from raw columns, with times converted to milliseconds of the open. None: a time has no valid unit."""
     marks: dict[str, pa.Array] = {}
-    millis, other = _in_milliseconds(times, source.time_unit)
+    millis, other_unit = _in_milliseconds(times, source.time_unit)
     if millis is None:
         return None
-    if other is not None:
-        marks["mixed_time_unit"] = other
-    if source.time_unit in ("us", "ns") and other is None:
+    if other_unit is not None:
+        marks["mixed_time_unit"] = other_unit
+    if source.time_unit in ("us", "ns") and other_unit is None:
         per_ms = PER_SECOND[source.time_unit] // 1000
-        rest = pc.not_equal(pc.multiply(millis, per_ms), times)
-        if pc.any(rest).as_py():
-            marks["off_grid"] = rest
-    if close_times is not None and source.reading.label == "open":
-        # A minute after the open less one unit, as Binance writes it; or the full minute, as others do.
+        is_off_grid = pc.not_equal(pc.multiply(millis, per_ms), times)
+        if pc.any(is_off_grid).as_py():
+            marks["off_grid"] = is_off_grid
+    if close_times is not None and source.options.label == "open":
+        # one unit less than a minute after the open, as Binance writes it; or a full minute, as others do
         length = pc.subtract(close_times, times)
         minute = 60 * PER_SECOND[source.time_unit]
-        whole = pc.or_(pc.equal(length, minute - 1), pc.equal(length, minute))
-        marks["truncated"] = pc.invert(whole)
-    if source.reading.label == "close":
-        rest_ms = pc.subtract(millis, pc.multiply(pc.divide(millis, MINUTE_MS), MINUTE_MS))
-        back = pc.if_else(pc.equal(rest_ms, MINUTE_MS - 1), MINUTE_MS - 1, MINUTE_MS)
-        millis = pc.subtract(millis, back)
+        is_complete = pc.or_(pc.equal(length, minute - 1), pc.equal(length, minute))
+        marks["truncated"] = pc.invert(is_complete)
+    if source.options.label == "close":
+        remainder_ms = pc.subtract(millis, pc.multiply(pc.divide(millis, MINUTE_MS), MINUTE_MS))
+        offset_ms = pc.if_else(pc.equal(remainder_ms, MINUTE_MS - 1), MINUTE_MS - 1, MINUTE_MS)
+        millis = pc.subtract(millis, offset_ms)
     return Chunk(pa.RecordBatch.from_arrays([millis, *values], schema=CANDLES), origin, marks)
 
 
 def _in_milliseconds(times: pa.Array, unit: TimeUnit) -> tuple[pa.Array | None, pa.Array | None]:
-    """Milliseconds, and which rows were in another unit than the file's (None when all were in it)."""
+    """(milliseconds, rows in another unit than the file's). The second is None if all rows are in the file's unit."""
     if _all_within(times, unit):
         return _scaled(times, unit), None
     millis = pa.nulls(len(times), pa.int64())
-    for other, per_second in PER_SECOND.items():
+    for candidate, per_second in PER_SECOND.items():
         inside = pc.and_(pc.greater_equal(times, EARLIEST_S * per_second), pc.less(times, LATEST_S * per_second))
-        millis = pc.if_else(inside, _scaled(times, other), millis)
-        if other == unit:
+        millis = pc.if_else(inside, _scaled(times, candidate), millis)
+        if candidate == unit:
             mixed = pc.invert(inside)
     return (None, None) if millis.null_count else (millis, mixed)
 
@@ -148,33 +148,34 @@ def _scaled(times: pa.Array, unit: TimeUnit) -> pa.Array:
     return times if unit == "ms" else pc.divide(times, PER_SECOND[unit] // 1000)
 
 
-def require_columns(columns: Sequence[str], name: str, reading: SourceOptions) -> None:
-    """Raises BadData when a needed column is missing or stands there twice; `columns` are our names."""
-    missing = [reading.source_name(column) for column in CANDLES.names if column not in columns]
+def require_columns(columns: Sequence[str], name: str, options: SourceOptions) -> None:
+    """Raises BadData if a required column is missing or duplicate. columns: the lab's names."""
+    missing = [options.source_name(column) for column in CANDLES.names if column not in columns]
     if missing:
         raise BadData(
             f"{name}: no column {', '.join(missing)}; found {shown(', '.join(columns), 160)}", hint=COLUMNS_HINT
         )
     for column in (*CANDLES.names, CLOSE_TIME):
         if list(columns).count(column) > 1:
-            raise BadData(f"{name}: column {column} stands there twice", hint=COLUMNS_HINT)
+            raise BadData(f"{name}: duplicate column {column}", hint=COLUMNS_HINT)
 
 
-def our_names(columns: Sequence[str], reading: SourceOptions) -> tuple[str, ...]:
-    """The file's column names as ours: mapped where a mapping was given, else in lower case without spaces."""
-    given = {theirs: ours for ours, theirs in reading.columns.items()}
-    plain = [name.strip().lower() for name in columns]
+def our_names(columns: Sequence[str], options: SourceOptions) -> tuple[str, ...]:
+    """The lab's names of the file's columns: as mapped by the options, else in lower case without spaces."""
+    given = {theirs: ours for ours, theirs in options.columns.items()}
+    normalized = [name.strip().lower() for name in columns]
     return tuple(
-        given.get(name, given.get(low, _unless(low, reading))) for name, low in zip(columns, plain, strict=True)
+        given.get(name, given.get(lower, _unless_mapped(lower, options)))
+        for name, lower in zip(columns, normalized, strict=True)
     )
 
 
-def _unless(low: str, reading: SourceOptions) -> str:
-    """A column that has our name while another was mapped to it is left aside."""
-    return f"{low} (not used)" if low in reading.columns else low
+def _unless_mapped(lower: str, options: SourceOptions) -> str:
+    """A column with one of the lab's names is not used if the options map another column to that name."""
+    return f"{lower} (not used)" if lower in options.columns else lower
 
 
 COLUMNS_HINT = (
-    f"expected columns: open_time, {', '.join(VALUES)} (Binance's 12 are fine too); "
-    "name others with --column open_time=THEIRS"
+    f"expected columns: open_time, {', '.join(VALUES)} (or Binance's 12 columns); "
+    "map other names with --column open_time=THEIRS"
 )

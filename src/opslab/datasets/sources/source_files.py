@@ -1,4 +1,4 @@
-"""Files of candles: found in folders, looked at, streamed, whatever their kind."""
+"""Find, describe and stream candle files of every format."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -10,31 +10,31 @@ from opslab.errors import BadData, NotFound, Usage
 from opslab.model.primitives.ids import shown
 
 MAX_FILES = 10_000
-_KINDS = f"candle files end in {', '.join(SUFFIXES)}"
+_FORMATS = f"candle files end in {', '.join(SUFFIXES)}"
 
 
 def find_files(paths: Sequence[Path]) -> list[Path]:
-    """The files themselves, and those of a known kind below folders, sorted by path. Raises NotFound, BadData."""
-    found: list[Path] = []
+    """The given files, and the candle files below given folders, sorted by path. Raises NotFound, BadData."""
+    files: list[Path] = []
     for path in paths:
         if path.is_dir():
             inside = sorted(
                 file for file in path.rglob("*") if is_known(file) and file.is_file() and not hidden(file, path)
             )
             if not inside:
-                raise BadData(f"{shown(str(path), 200)}: no candle files in this folder", hint=_KINDS)
-            found += inside
+                raise BadData(f"{shown(str(path), 200)}: no candle files in this folder", hint=_FORMATS)
+            files += inside
         elif not path.exists():
             raise NotFound(f"file {shown(str(path), 200)} not found")
         elif not path.is_file():
             raise BadData(f"{shown(path.name)}: is not a regular file")
         elif not is_known(path):
-            raise BadData(f"{shown(path.name)}: not a kind of file this reads", hint=_KINDS)
+            raise BadData(f"{shown(path.name)}: not a candle file format", hint=_FORMATS)
         else:
-            found.append(path)
-    if len(found) > MAX_FILES:
-        raise Usage(f"{len(found)} files are more than {MAX_FILES}", hint="import them in parts")
-    return found
+            files.append(path)
+    if len(files) > MAX_FILES:
+        raise Usage(f"{len(files)} files are more than {MAX_FILES}", hint="import them in parts")
+    return files
 
 
 def is_known(path: Path) -> bool:
@@ -45,23 +45,23 @@ def hidden(file: Path, root: Path) -> bool:
     return any(part.startswith(".") for part in file.relative_to(root).parts)
 
 
-def describe_files(paths: Sequence[Path], reading: SourceOptions) -> list[Source]:
-    """Every file looked at, in the order of their first candles; names tell files of one name apart."""
+def describe_files(paths: Sequence[Path], options: SourceOptions) -> list[Source]:
+    """Describe every file, in the order of their first candles. Files with equal names get their folder's name too."""
     files = find_files(paths)
-    plain = [path.name for path in files]
+    names = [path.name for path in files]
     sources = []
     for path in files:
-        name = path.name if plain.count(path.name) == 1 else f"{path.parent.name}/{path.name}"
-        sources.append(describe_file(path, name if name.isprintable() else shown(name), reading))
+        name = path.name if names.count(path.name) == 1 else f"{path.parent.name}/{path.name}"
+        sources.append(describe_file(path, name if name.isprintable() else shown(name), options))
     return sorted(sources, key=lambda source: (source.first_open_ms, source.name))
 
 
-def describe_file(path: Path, name: str, reading: SourceOptions) -> Source:
+def describe_file(path: Path, name: str, options: SourceOptions) -> Source:
     if path.name.lower().endswith(COLUMNAR_SUFFIXES):
-        return columnar_source.describe_file(path, name, reading)
-    return csv_source.describe_file(path, name, reading)
+        return columnar_source.describe_file(path, name, options)
+    return csv_source.describe_file(path, name, options)
 
 
 def chunks(source: Source) -> Iterator[Chunk]:
-    """The candles of a file, in its order. Raises Malformed; OSError with an errno when the disk fails."""
+    """The candles of a file, in its order. Raises MalformedSource; OSError with an errno if the disk fails."""
     return columnar_source.chunks(source) if source.columnar else csv_source.chunks(source)

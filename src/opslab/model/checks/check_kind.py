@@ -1,4 +1,4 @@
-"""Checks that are kept with a run: what each is called in the journal, among the artifacts, and in the metadata."""
+"""Kinds of checks that a run stores: their names in the journal, the artifacts and the metadata."""
 
 import re
 from collections.abc import Mapping
@@ -12,9 +12,9 @@ from opslab.model.run.event import LifecycleName
 class CheckKind:
     event: LifecycleName
     stem: str
-    """`<stem>-<n>.json` is the artifact of the nth check, `<stem>.json` a copy of the last one."""
+    """`<stem>-<n>.json` is the artifact of check n, `<stem>.json` a copy of the last one."""
     section: str
-    """Of the metadata."""
+    """Name of the section of the metadata."""
 
     @property
     def plain(self) -> str:
@@ -24,7 +24,7 @@ class CheckKind:
         return f"{self.stem}-{number}.json"
 
     def number_of(self, artifact: str) -> int:
-        """The number in a name that `numbered` made."""
+        """The number in a name made by `numbered`."""
         return int(artifact.removeprefix(f"{self.stem}-").removesuffix(".json"))
 
 
@@ -37,19 +37,19 @@ PLAIN_NAMES = frozenset(kind.plain for kind in CHECKS)
 _NUMBERED = re.compile(rf"({'|'.join(kind.stem for kind in CHECKS)})-([1-9][0-9]{{0,5}})\.json")
 
 
-def section_of(payload: Mapping[str, Any], before: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The section of the metadata that a check's event makes of the one before.
+def section_of(payload: Mapping[str, Any], previous: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The section of the metadata after a check's event. previous: the section before it.
 
-    A check that left no artifact still says which the last one was.
+    After a check without an artifact the section still names the last artifact.
     """
     section = dict(payload)
-    if payload.get("artifact") is None and before and (last := last_artifact(before)):
+    if payload.get("artifact") is None and previous and (last := last_artifact(previous)):
         section |= {"last_artifact": last[0], "last_digest": last[1]}
     return section
 
 
 def last_artifact(section: Mapping[str, Any]) -> tuple[str, str] | None:
-    """(file, digest) of the last result that was written; None when there is none."""
+    """(file, digest) of the last written result; None when there is none."""
     for file, digest in (("artifact", "digest"), ("last_artifact", "last_digest")):
         if section.get(file) is not None:
             return section[file], section[digest]
@@ -57,5 +57,5 @@ def last_artifact(section: Mapping[str, Any]) -> tuple[str, str] | None:
 
 
 def is_numbered(name: str) -> bool:
-    """Whether a file is named as a check's artifact."""
+    """Whether the name is that of a check's artifact."""
     return _NUMBERED.fullmatch(name) is not None

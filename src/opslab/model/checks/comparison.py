@@ -1,4 +1,4 @@
-"""Two runs held side by side."""
+"""Records of a comparison of two runs."""
 
 from typing import Any, Literal
 
@@ -17,21 +17,21 @@ class InputPart(Record):
     differences: tuple[Difference, ...]
 
 
-class Place(Record):
-    """One side of a difference: the line of the file, from 1, and what it says."""
+class RecordedLine(Record):
+    """One side of a difference: the line of the file, from 1, and its content."""
 
     line: int
     content: dict[str, Any]
 
 
 class FirstDifference(Record):
-    """The first event or row that is not the same; a side that is None had ended by then."""
+    """The first event or row that differs; None: that side had ended before."""
 
     file: str
     number: int
-    """Which of the events or rows that were compared, from 1."""
-    a: Place | None
-    b: Place | None
+    """Number of the compared event or row, from 1."""
+    a: RecordedLine | None
+    b: RecordedLine | None
     differences: tuple[Difference, ...]
 
 
@@ -47,6 +47,6 @@ class Comparison(Record):
     counters: tuple[Difference, ...]
     first: FirstDifference | None
     parity: Parity | None = None
-    """Where one of the two is a paper run; `first` is None then, and `compared` counts decisions."""
+    """Set when one of the two is a paper run; then `first` is None, and `compared` counts decisions."""
     compared: int
-    """Events or rows that were the same before the first difference, or all there are."""
+    """Number of equal events or rows before the first difference, or of all."""

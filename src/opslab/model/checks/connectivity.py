@@ -1,4 +1,4 @@
-"""Connectivity: what a spec says of it, and the results of its two checks. Names of variables, never a value."""
+"""Connectivity: its block of the spec, and the results of its two checks. Names of variables, never a value."""
 
 import re
 from typing import Annotated, Any, Literal, Self
@@ -10,7 +10,7 @@ from opslab.model.primitives.record import Record
 
 ReadinessState = Literal["disabled", "configured", "missing_credentials", "invalid_config", "unknown"]
 Presence = Literal["set", "missing", "unreadable", "unchecked"]
-"""Of a variable. `unreadable`: it is set, to what is no text; `unchecked`: nobody looked."""
+"""Of a variable. `unreadable`: its value is not text; `unchecked`: the environment was not read."""
 ReadinessProblem = Literal["no_target", "no_required_env"]
 
 ProbeState = Literal["probe_ok", "probe_http_error", "probe_timeout", "probe_unreachable", "probe_unknown"]
@@ -32,17 +32,17 @@ MAX_NAMES = 50
 MAX_NOTES = 1000
 _ENV_NAME = r"[A-Z_][A-Z0-9_]{0,127}"
 _TARGET = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
-_KEY_MARKS = ("AKIA", "ASIA", "ghp_", "xox", "sk-", "eyJ")
+_KEY_PREFIXES = ("AKIA", "ASIA", "ghp_", "xox", "sk-", "eyJ")
 NOT_REPEATED = "not repeated here"
 
 
 def _names(value: Any) -> Any:
-    """Checks a whole list itself, so that no error carries an item: somebody may have put the key in place of its name.
+    """Check the whole list here, so that no error text contains an item: it may be a key instead of its name.
 
-    Raises ValidationError with the place of every item that is wrong.
+    Raises ValidationError with the location of every wrong item.
     """
     if not isinstance(value, (list, tuple)):
-        raise mistakes_at([((), f"must be a list of names of environment variables; what is there is {NOT_REPEATED}")])
+        raise mistakes_at([((), f"must be a list of names of environment variables; the value is {NOT_REPEATED}")])
     if len(value) > MAX_NAMES:
         raise mistakes_at([((), f"has {len(value)} names; at most {MAX_NAMES} are allowed")])
     mistakes: list[tuple[tuple[int | str, ...], str]] = []
@@ -54,7 +54,7 @@ def _names(value: Any) -> Any:
         elif is_key_like(name):
             mistakes.append(((index,), f"looks like a key, not like the name of a variable; {NOT_REPEATED}"))
         elif name in value[:index]:
-            mistakes.append(((index,), "is in the list already"))
+            mistakes.append(((index,), "is a duplicate"))
     if mistakes:
         raise mistakes_at(mistakes)
     return tuple(value)
@@ -62,19 +62,19 @@ def _names(value: Any) -> Any:
 
 def _target(value: Any) -> Any:
     if not isinstance(value, str) or not re.fullmatch(_TARGET, value, re.ASCII) or is_key_like(value):
-        raise mistakes_at([((), f"must be a short name of letters, digits and . _ -; what is there is {NOT_REPEATED}")])
+        raise mistakes_at([((), f"must be a short name of letters, digits and . _ -; the value is {NOT_REPEATED}")])
     return value
 
 
 def _notes(value: Any) -> Any:
     if not isinstance(value, str) or len(value) > MAX_NOTES:
-        raise mistakes_at([((), f"must be text of at most {MAX_NOTES} characters; what is there is {NOT_REPEATED}")])
+        raise mistakes_at([((), f"must be text of at most {MAX_NOTES} characters; the value is {NOT_REPEATED}")])
     return value
 
 
 def is_key_like(name: str) -> bool:
-    """Whether a name of allowed characters is rather a key: a long part without a break, or a known beginning."""
-    if name.startswith(_KEY_MARKS):
+    """Whether a name of allowed characters is probably a key: a long part without a separator, or a known prefix."""
+    if name.startswith(_KEY_PREFIXES):
         return True
     for part in re.split(r"[._-]", name):
         mixed = bool(re.search("[0-9]", part)) and bool(re.search("[A-Za-z]", part))
@@ -84,7 +84,7 @@ def is_key_like(name: str) -> bool:
 
 
 def _refuse_keys_like_keys(value: Any) -> Any:
-    """The name of an unknown field is repeated in its mistake; this one is not."""
+    """Refused here, because the mistake of an unknown field repeats its name."""
     if isinstance(value, dict) and any(isinstance(key, str) and is_key_like(key) for key in value):
         raise mistakes_at([((), f"has a field whose name looks like a key; {NOT_REPEATED}")])
     return value
@@ -112,28 +112,30 @@ class CredentialPlaceholders(Record):
     required_env: EnvNames = Field(default=(), description="names of variables that must be set; never their values")
     optional_env: EnvNames = Field(default=(), description="names of variables that may be set; never their values")
 
-    _own_fields = model_validator(mode="before")(_refuse_keys_like_keys)
+    _refuse_keys = model_validator(mode="before")(_refuse_keys_like_keys)
 
     @model_validator(mode="after")
     def _do_not_overlap(self) -> Self:
-        twice = [index for index, name in enumerate(self.optional_env) if name in self.required_env]
-        if twice:
-            raise mistakes_at([(("optional_env", index), "is in required_env too; keep one") for index in twice])
+        duplicates = [index for index, name in enumerate(self.optional_env) if name in self.required_env]
+        if duplicates:
+            raise mistakes_at([(("optional_env", index), "is in required_env too; keep one") for index in duplicates])
         return self
 
 
 class ConnectivityReadiness(Record):
-    """What has to be set before somebody connects. Changes no result, and is left out of the input digest."""
+    """Environment variables that must be set before a connection. Changes no result; not part of the input digest."""
 
-    enabled: bool = Field(default=False, description="true: tc connectivity readiness looks whether the names are set")
-    target: TargetName | None = Field(default=None, description="what it is for: a short name of your own")
+    enabled: bool = Field(
+        default=False, description="true: tc connectivity readiness checks whether the variables are set"
+    )
+    target: TargetName | None = Field(default=None, description="purpose of the connection: a short name")
     venue: Literal["binance"] = Field(default="binance", description="the same as the spec's venue")
     credential_placeholders: CredentialPlaceholders = Field(
         default_factory=CredentialPlaceholders, description="names of environment variables"
     )
-    notes: Notes | None = Field(default=None, description="what to tell who finds something missing")
+    notes: Notes | None = Field(default=None, description="note for the operator when a variable is missing")
 
-    _own_fields = model_validator(mode="before")(_refuse_keys_like_keys)
+    _refuse_keys = model_validator(mode="before")(_refuse_keys_like_keys)
 
 
 class ReadinessResult(Record):
@@ -143,14 +145,14 @@ class ReadinessResult(Record):
     evaluated_at: str
     state: ReadinessState
     problems: tuple[ReadinessProblem, ...] = ()
-    """Why it is `invalid_config`."""
+    """Reasons for `invalid_config`."""
     target: str | None
     venue: str
     required_env: dict[str, Presence]
     optional_env: dict[str, Presence]
 
     def summary(self) -> dict[str, Any]:
-        """What the journal, the metadata and the report say of it."""
+        """Fields for the journal, the metadata and the report."""
         missing = [name for name, presence in self.required_env.items() if presence in ("missing", "unreadable")]
         return {
             "state": self.state,
@@ -166,42 +168,42 @@ class ReadinessResult(Record):
 
 
 class ProbeResult(Record):
-    """`connectivity_probe.json`. Times in milliseconds; None where it did not come to that."""
+    """`connectivity_probe.json`. Times in milliseconds; None: the phase was not reached."""
 
     probe_version: Literal["v1"] = "v1"
     evaluated_at: str
     state: ProbeState
     reason: ProbeReason | None
-    """Why it is not `probe_ok`."""
+    """Reason for a state other than `probe_ok`."""
     phase: ProbePhase
-    """How far it came."""
+    """Last phase reached."""
     scheme: Literal["http"] = "http"
     host: str
     port: int
     path: str
     has_query: bool
-    """What the query says is not kept."""
+    """The query itself is not stored."""
     address: str | None
-    """What it was connected to."""
+    """Address of the connection."""
     status_code: int | None
     http_version: str | None
     header_count: int | None
     head_bytes: int | None
-    """Status line and headers, and informational answers before them."""
+    """Size of status line and headers, informational responses included."""
     body_bytes: int | None
-    """Of the content, chunk sizes left out. The content itself is not kept."""
+    """Size of the content without chunk sizes. The content itself is not stored."""
     resolve_ms: float | None
     connect_ms: float | None
     first_byte_ms: float | None
-    """From the connection to the first byte of the answer."""
+    """From the connection to the first byte of the response."""
     total_ms: float
     timeout_ms: int
 
     def summary(self) -> dict[str, Any]:
-        """What the journal, the metadata and the report say of it."""
-        wanted = ("state", "reason", "phase", "host", "port", "path", "address", "status_code", "body_bytes")
+        """Fields for the journal, the metadata and the report."""
+        fields = ("state", "reason", "phase", "host", "port", "path", "address", "status_code", "body_bytes")
         times = ("resolve_ms", "connect_ms", "first_byte_ms", "total_ms", "timeout_ms")
-        return self.model_dump(include={*wanted, *times})
+        return self.model_dump(include={*fields, *times})
 
 
 def _set(names: dict[str, Presence]) -> int:

@@ -1,4 +1,4 @@
-"""A paper run beside another run on the same candles: the bars it saw, what it decided, and why fills differ.
+"""Parity of a paper run with another run on the same candles: received bars, decisions, and causes of different fills.
 
 Times are closes of bars, UTC.
 """
@@ -8,20 +8,20 @@ from typing import Literal
 from opslab.model.primitives.difference import Difference
 from opslab.model.primitives.record import Record
 
-LISTED = 1_000
-"""Ranges and differences of fills that are listed; all are counted."""
+MAX_LISTED = 1_000
+"""Maximum number of listed ranges and fill differences; all are counted."""
 
 Cause = Literal["price_source", "latency", "fee", "partial", "unexplained"]
-"""Why a fill is not the other run's.
+"""Cause of a fill that differs between the runs.
 
-`price_source`: one fills on a bar's prices, the other on a venue's book. `latency`: the order, or the word that took it
-back, came to the venue at another moment. `partial`: the book had less than the order wanted. `fee`: a fee that is its
-own run's rate of its own price. `unexplained`: none of these, by what is known.
+`price_source`: one run fills at a bar's prices, the other at a venue's book. `latency`: the order, or its cancellation,
+reached the venue at another moment. `partial`: the book had less than the order's quantity. `fee`: each fee is its own
+run's rate of its own price. `unexplained`: none of these, as far as is known.
 """
 
 
 class BarRange(Record):
-    """Bars in a row, both ends included."""
+    """Consecutive bars, both ends included."""
 
     first: str
     last: str
@@ -29,14 +29,14 @@ class BarRange(Record):
 
 
 class BarDifference(Record):
-    """A bar that is not the candle's: `before` is the dataset's value, `after` what was seen."""
+    """A bar that differs from its candle: `before` is the dataset's value, `after` the received one."""
 
     bar: str
     differences: tuple[Difference, ...]
 
 
 class BarsParity(Record):
-    """The bars that a paper run's strategy saw, beside the candles of the dataset."""
+    """The bars that a paper run's strategy received, compared with the candles of the dataset."""
 
     run: str
     outcome: Literal["same", "differ", "unknown"]
@@ -45,17 +45,17 @@ class BarsParity(Record):
     missing: int
     missing_ranges: tuple[BarRange, ...]
     different: int
-    """Seen with other values."""
+    """Received with other values."""
     unexpected: int
-    """Seen, and not a candle of the run's data, or not in its turn."""
+    """Received, but not a candle of the run's data, or out of order."""
     first: BarDifference | None
 
 
 class Decision(Record):
-    """An order as a strategy made it. Numbers are text."""
+    """An order as the strategy created it. Numbers are text."""
 
     bar: str
-    """The last bar that was seen when it was made."""
+    """The last bar received before its creation."""
     client_order_id: str
     side: str
     type: str
@@ -66,14 +66,14 @@ class Decision(Record):
     reduce_only: bool
     post_only: bool
     closes: bool
-    """It took all that was open: its quantity is what the fills before had left."""
+    """It closes the whole position: its quantity follows from the fills before it."""
 
 
 class DecisionDifference(Record):
-    """The first decision that is not the same; a side that is None decided nothing more at that bar."""
+    """The first decision that differs; None: that side made no further decision at that bar."""
 
     number: int
-    """From 1, of the decisions that were compared."""
+    """Number of the compared decision, from 1."""
     bar: str
     a: Decision | None
     b: Decision | None
@@ -81,16 +81,16 @@ class DecisionDifference(Record):
 
 
 class LeftOut(Record):
-    """Orders that were not compared."""
+    """Numbers of orders that were not compared."""
 
     at_missing_bars: int = 0
-    """Decided by one run at bars that the other did not see."""
+    """Decided by one run at bars that the other did not receive."""
     outside_window: int = 0
-    """Decided before the first bar of both, or behind the last."""
+    """Decided before the first common bar, or after the last."""
     lab_orders: int = 0
-    """Made to end the run, by no strategy."""
+    """Created by the lab to end the run, not by a strategy."""
     before_first_bar: int = 0
-    """Made before there was a bar."""
+    """Created before the first bar."""
 
 
 class DecisionsParity(Record):
@@ -103,7 +103,7 @@ class DecisionsParity(Record):
 
 
 class FillDifference(Record):
-    """One thing in which an order came out otherwise."""
+    """One difference in the outcome of an order."""
 
     bar: str
     a: str
@@ -121,11 +121,11 @@ class FillsParity(Record):
     outcome: Literal["same", "explained", "unexplained", "unknown"]
     message: str
     same: int
-    """Orders that came out the same."""
+    """Number of orders with the same outcome."""
     different: int
-    """Orders that did not."""
+    """Number of orders with another outcome."""
     causes: dict[Cause, int]
-    """How many of those have it; an order may have several."""
+    """Number of those orders with each cause; an order may have several."""
     differences: tuple[FillDifference, ...]
 
 
@@ -133,9 +133,9 @@ class Parity(Record):
     verdict: Literal["pass", "fail", "unknown"]
     message: str
     first_bar: str | None
-    """What was compared: from here on. None: nothing was."""
+    """First compared bar. None: nothing was compared."""
     last_bar: str | None
     bars: tuple[BarsParity, ...]
-    """One for each paper run of the two."""
+    """One entry for each paper run of the two."""
     decisions: DecisionsParity
     fills: FillsParity

@@ -1,4 +1,4 @@
-"""One minute of a market, in whole units of the instrument's decimals."""
+"""A one-minute candle, in whole units of the instrument's decimals."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ MINUTE_MS = 60_000
 class Candle:
     """Prices in units of 10**-price_decimals, volume in units of 10**-size_decimals.
 
-    open_ms: when the minute begins, UTC. Raises ValueError for prices that are no candle.
+    open_ms: start of the minute, UTC. Raises ValueError for inconsistent prices.
     """
 
     open_ms: int
@@ -21,9 +21,9 @@ class Candle:
 
     def __post_init__(self) -> None:
         if not (0 < self.low <= self.open <= self.high and self.low <= self.close <= self.high and self.volume >= 0):
-            raise ValueError(f"no candle: {self}")
+            raise ValueError(f"inconsistent candle: {self}")
 
     @property
     def close_ms(self) -> int:
-        """The minute's last millisecond: the venue's close time."""
+        """Last millisecond of the minute: the venue's close time."""
         return self.open_ms + MINUTE_MS - 1

@@ -1,4 +1,4 @@
-"""What is known of a prepared dataset."""
+"""Records of a prepared dataset."""
 
 from typing import Literal
 
@@ -6,7 +6,7 @@ from opslab.model.primitives.record import Record
 
 
 class SourceFile(Record):
-    """A file that candles were read from, as it was then. Name without its folder."""
+    """A source file of the candles, at the time of import. Name without its folder."""
 
     name: str
     size_bytes: int
@@ -17,11 +17,11 @@ class SourceFile(Record):
 
 
 class Repairs(Record):
-    """What was asked for, and done, to the candles on their way in."""
+    """Repairs of the candles that were requested and made during the import."""
 
     sorted: bool = False
     dropped_identical: int = 0
-    """Candles left out because they repeated the one before."""
+    """Number of dropped candles that were identical to the previous one."""
 
 
 class DataFile(Record):
@@ -48,21 +48,21 @@ class DatasetRecord(Record):
     price_decimals: int
     size_decimals: int
     findings: dict[str, int]
-    """Rule to count, of every severity; see docs/data.md."""
+    """Rule to number of findings, of every severity; see docs/data.md."""
     allowed: tuple[str, ...]
-    """Rules among them that are errors and were allowed by name. Part of the fingerprint."""
+    """Error rules among them that were allowed by name. Part of the fingerprint."""
     repairs: Repairs
     label: Literal["open", "close"]
-    """What the sources' timestamps were."""
+    """Meaning of the sources' timestamps: open or close time."""
     columns: dict[str, str]
-    """Our column names to the sources', where they were given."""
+    """Our column names to the sources' column names, where these were given."""
     sources: tuple[SourceFile, ...]
     files: tuple[DataFile, ...]
     prepared_at: str
 
 
 class FingerprintRecord(Record):
-    """`data/fingerprints/<dataset>.json`: what the content was when the dataset was made, kept outside of it."""
+    """`data/fingerprints/<dataset>.json`: fingerprint of the content at creation, stored outside of the dataset."""
 
     dataset: str
     fingerprint: str

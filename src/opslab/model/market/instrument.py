@@ -1,4 +1,4 @@
-"""The instrument, from the venue's own description of it."""
+"""The instrument, from the venue's exchangeInfo."""
 
 from dataclasses import dataclass
 from decimal import Decimal
@@ -10,7 +10,7 @@ BAR_STEP = "1-MINUTE-LAST-EXTERNAL"
 
 @dataclass(frozen=True, slots=True)
 class Instrument:
-    """A USD-M perpetual as its exchangeInfo entry describes it."""
+    """A USD-M perpetual, by its exchangeInfo entry."""
 
     symbol: str
     base: str
@@ -18,7 +18,7 @@ class Instrument:
     tick: Decimal
     step: Decimal
     price_decimals: int
-    """Decimals of the tick as the venue writes it: `0.10` has two."""
+    """Decimals of the tick in the venue's notation: `0.10` has two."""
     size_decimals: int
     min_price: Decimal
     max_price: Decimal
@@ -35,7 +35,7 @@ class Instrument:
 
 def instrument_of(entry: dict[str, Any]) -> Instrument:
     """Read one `symbols` entry of `GET /fapi/v1/exchangeInfo`."""
-    filters = {found["filterType"]: found for found in entry["filters"]}
+    filters = {rule["filterType"]: rule for rule in entry["filters"]}
     price, lot = filters["PRICE_FILTER"], filters["LOT_SIZE"]
     return Instrument(
         symbol=entry["symbol"],

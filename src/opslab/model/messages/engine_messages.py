@@ -1,16 +1,16 @@
-"""What crosses between control and the engine child.
+"""Messages between control and the engine child.
 
-Down, once, on standard input: an `EnginePlan`. Up, as JSON lines on an inherited descriptor: frames, each an object
-with one of the keys below.
+Down, once, on standard input: an `EnginePlan` or a `LivePlan`. Up, as JSON lines on an inherited descriptor: messages,
+each an object with one of these keys:
 
-    event     {"event": name, "payload": {...}}          to the journal, in order
+    event     {"event": name, "payload": {...}}          an event for the journal, in order
     progress  {"progress": {"bars": n, "actions": n}}    telemetry, may be dropped
-    ended     {"ended": {"bars": n, "early": bool}}      the run is over, rows follow; early: before the data was
-    row       {"row": {...}, "file": "orders"}           one line of a canonical result, in its order; in paper only
-                                                         orders that the engine denied, as soon as it has
+    ended     {"ended": {"bars": n, "early": bool}}      the run has ended, rows follow; early: before its data ended
+    row       {"row": {...}, "file": "orders"}           one line of a canonical result, in order; in a paper run only
+                                                         bars, and orders that the engine denied, immediately
     result    {"result": {"counters": ..., "cost": ...}} once, last, when the engine ended by itself
-    failure   {"failure": {"kind": ..., ...}}            why it did not
-    halted    {"halted": {"switch": ..., ...}}           once: its watch found the kill switch active, see `Halted`
+    failure   {"failure": {"kind": ..., ...}}            the cause when it did not
+    halted    {"halted": {"switch": ..., ...}}           once: its watcher found the kill switch active, see `Halted`
 """
 
 from decimal import Decimal
@@ -41,18 +41,18 @@ StopReason = Literal[
     "control_lost",
     "control_backlog",
 ]
-"""Why a paper run ends. The engine sends `last_bar`, which control records as the bound that the run reached."""
+"""Reason for the end of a paper run. Control records the engine's `last_bar` as the bound that the run reached."""
 
 RESULT_FILES = ("orders", "fills", "positions")
 BARS = "bars"
-"""Rows of a paper run: each bar that its strategy was given."""
+"""Rows of a paper run: each bar that its strategy received."""
 
 
 class EngineAccount(Record):
-    """The simulated account. Text where exactness matters."""
+    """The simulated account. Exact values are text."""
 
     starting_balances: tuple[str, ...]
-    """As the engine spells money: `100000 USDT`."""
+    """In the engine's notation: `100000 USDT`."""
     leverage: int
     maker_fee: str
     taker_fee: str
@@ -70,11 +70,11 @@ class ScenarioPlan(Record):
 
 
 class UserStrategyPlan(Record):
-    """A user's class, to be loaded in a child."""
+    """A user's strategy class, which a child process loads."""
 
     kind: Literal["user"] = "user"
     folder: str
-    """Absolute folder of the spec, where modules are looked for before the installed packages."""
+    """Absolute folder of the spec; modules are searched here before the installed packages."""
     path: str
     config_path: str | None
     config: str
@@ -82,7 +82,7 @@ class UserStrategyPlan(Record):
 
 
 class EnginePlan(Record):
-    """Everything one backtest child needs to know."""
+    """Complete input of one backtest child."""
 
     kind: Literal["backtest"] = "backtest"
     run_id: str
@@ -93,23 +93,23 @@ class EnginePlan(Record):
     bars_path: str
     """Absolute folder of the dataset's bar files, in the engine's catalog layout."""
     work_path: str
-    """Absolute folder the engine may write its catalog overlay into."""
+    """Absolute folder for the engine's catalog overlay."""
     rows: int
-    """Bars the run is to see."""
+    """Number of bars of the run."""
     start_ns: int | None
-    """Close of the first bar to use; None: the dataset's first."""
+    """Close of the first bar of the run; None: the dataset's first."""
     end_ns: int | None
-    """Close of the last bar that may be used; None: the dataset's last."""
+    """Close of the last bar of the run; None: the dataset's last."""
     account: EngineAccount
     limits: EngineLimits
     order_events: bool
-    """False keeps order events out of the stream."""
+    """False: order events are not sent."""
     home: str
-    """Absolute; below it stands the kill switch that the child watches by itself."""
+    """Absolute home of the lab; the child itself watches the kill switch below it."""
 
 
 class LivePlan(Record):
-    """Everything the engine child of a paper run needs to know."""
+    """Complete input of the engine child of a paper run."""
 
     kind: Literal["paper"] = "paper"
     run_id: str
@@ -117,35 +117,35 @@ class LivePlan(Record):
     symbol: dict[str, Any]
     bar_type: str
     endpoints: VenueEndpoints
-    """Of the loopback venue, with the throw-away key of this start."""
+    """Endpoints of the loopback venue, with the throw-away key of this start."""
     rows: int
-    """Bars that the whole run is to see."""
+    """Number of bars of the whole run."""
     last_close_ns: int
-    """`ts_event` of the last of them: behind it the run is over."""
+    """`ts_event` of the last bar; the run ends after it."""
     number: int
-    """From 1: which engine of the run this is."""
+    """Number of the engine within the run, from 1."""
     on_stop: OnStop
     silent_after_seconds: dict[FeedName, float]
-    """Without a message for so long a connected feed is silent."""
+    """A connected feed without a message for this time is silent."""
     acknowledges_bars: bool
-    """Whether the venue waits for word of each bar."""
+    """Whether the engine acknowledges each bar to the venue (`pace: bar_done`)."""
     limits: EngineLimits
     order_events: bool
     home: str | None = None
-    """As of a backtest; None: there is no kill switch to watch."""
+    """As in `EnginePlan`; None: no kill switch is watched."""
 
 
 class Halted(Record):
-    """An engine's word that the kill switch stopped it."""
+    """Report of an engine that the kill switch stopped it."""
 
     switch: dict[str, Any]
-    """What was found: the fields of a `Switch`."""
+    """The fields of a `Switch`."""
     gate_closed_at: str
-    """By the engine's process, as soon as it knew. UTC."""
+    """When the engine's process closed its gate, UTC."""
 
 
 def parse_plan(line: bytes) -> EnginePlan | LivePlan:
-    """What a child was told first."""
+    """Parse the first line that a child receives. Raises ValueError."""
     return _PLANS.validate_json(line)
 
 

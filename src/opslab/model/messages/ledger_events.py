@@ -1,7 +1,7 @@
-"""What happened to a venue's account: the events of its ledger.
+"""Events of a venue's ledger: every change of its account.
 
-An event is a fact that was decided; nothing is computed from it but the account. A list of them that took place
-together is a transaction: all of it is in the ledger, or nothing. Numbers with a fraction are text.
+An event is a decided fact; only the account is computed from it. Events that occurred together are a transaction: the
+ledger has all of it or nothing. Numbers with a fraction are text.
 """
 
 import re
@@ -18,8 +18,8 @@ Side = Literal["BUY", "SELL"]
 OrderType = Literal["LIMIT", "MARKET"]
 TimeInForce = Literal["GTC", "IOC", "FOK", "GTX"]
 ExpireReason = Literal["ioc", "market", "reduce_only"]
-"""What was left of an order that had to trade at once; of a market order when the book ended; of a reduce-only order
-when there was nothing to reduce."""
+"""`ioc`: the unfilled rest of an order that had to trade immediately. `market`: of a market order when the book was
+exhausted. `reduce_only`: of a reduce-only order without a position to reduce."""
 
 MONEY = Decimal("0.00000001")
 """The smallest amount of money."""
@@ -33,7 +33,7 @@ def _exact(value: Any) -> Any:
     return value
 
 
-Exact = Annotated[
+ExactDecimal = Annotated[
     Decimal,
     BeforeValidator(_exact),
     Field(allow_inf_nan=False),
@@ -42,18 +42,18 @@ Exact = Annotated[
 
 
 class Opened(Record):
-    """The account's beginning; the first event of a ledger and of no other place."""
+    """Opening of the account; always and only the first event of a ledger."""
 
     kind: Literal["opened"] = "opened"
     asset: str
     symbol: str
-    balance: Exact
+    balance: ExactDecimal
     leverage: int
-    maker_fee: Exact
-    """Of the notional."""
-    taker_fee: Exact
+    maker_fee: ExactDecimal
+    """Fraction of the notional, as the taker fee."""
+    taker_fee: ExactDecimal
     dataset: str
-    """Fingerprint of the candles that the venue replays."""
+    """Fingerprint of the replayed candles."""
     time_ms: int
 
 
@@ -64,31 +64,31 @@ class Accepted(Record):
     side: Side
     type: OrderType
     time_in_force: TimeInForce
-    """GTC of a market order, as the venue shows it."""
-    quantity: Exact
-    price: Exact | None
-    """None of a market order."""
+    """A market order has GTC, as the venue reports it."""
+    quantity: ExactDecimal
+    price: ExactDecimal | None
+    """None for a market order."""
     reduce_only: bool
     time_ms: int
 
 
 class Filled(Record):
-    """One trade of one order, and the account as it was behind it."""
+    """One trade of one order, and the account after it."""
 
     kind: Literal["filled"] = "filled"
     order_id: int
     trade_id: int
-    price: Exact
-    quantity: Exact
+    price: ExactDecimal
+    quantity: ExactDecimal
     maker: bool
-    fee: Exact
-    realized: Exact
-    """Profit of what the trade closed, before the fee."""
-    wallet: Exact
-    position: Exact
+    fee: ExactDecimal
+    realized: ExactDecimal
+    """Realized profit of the closed part, before the fee."""
+    wallet: ExactDecimal
+    position: ExactDecimal
     """Signed: negative is short."""
-    cost: Exact
-    """Signed: what the open position was bought for."""
+    cost: ExactDecimal
+    """Signed: cost of the open position."""
     time_ms: int
 
 
@@ -108,9 +108,9 @@ class Expired(Record):
 class Amended(Record):
     kind: Literal["amended"] = "amended"
     order_id: int
-    quantity: Exact
-    """The order's whole quantity from now on, what was filled included."""
-    price: Exact
+    quantity: ExactDecimal
+    """New quantity of the whole order, its filled part included."""
+    price: ExactDecimal
     time_ms: int
 
 
@@ -123,16 +123,16 @@ class LeverageSet(Record):
 LedgerEvent = Opened | Accepted | Filled | Canceled | Expired | Amended | LeverageSet
 
 
-def written(event: LedgerEvent) -> dict[str, Any]:
-    """As it stands in the ledger: ready for JSON."""
+def event_fields(event: LedgerEvent) -> dict[str, Any]:
+    """The event as the ledger stores it, ready for JSON."""
     return event.model_dump(mode="json")
 
 
-def parse_event(found: Mapping[str, Any]) -> LedgerEvent:
+def parse_event(fields: Mapping[str, Any]) -> LedgerEvent:
     """Read one event. Raises ValueError."""
-    return _reader().validate_python(found)
+    return _adapter().validate_python(fields)
 
 
 @cache
-def _reader() -> TypeAdapter[LedgerEvent]:
+def _adapter() -> TypeAdapter[LedgerEvent]:
     return TypeAdapter(Annotated[LedgerEvent, Field(discriminator="kind")])

@@ -1,20 +1,21 @@
-"""What crosses between control, engine and venue of a paper run, and what its journal keeps of it.
+"""Messages between control, engine and venue of a paper run, and the records that its journal takes from them.
 
-Up from the engine, besides the frames of `model/messages/engine_messages.py`:
+Up from the engine, in addition to the messages of `model/messages/engine_messages.py`:
 
     heartbeat  {"heartbeat": {...}}         an `EngineHeartbeat`, once a second; telemetry, may be dropped
-    snapshot   {"snapshot": {...}}          a `NodeSnapshot`: the answer to a word, and once at the end
-    handled    {"handled": n}               bar n of this engine is dealt with and its orders are acknowledged
-    flattened  {"flattened": {...}}         a `Flattened`: what the engine did to leave the account as `on_stop` wants
+    snapshot   {"snapshot": {...}}          a `NodeSnapshot`: the answer to a request, and once at the end
+    bars_done  {"bars_done": n}             bar n of this engine is processed and its orders are acknowledged
+    flattened  {"flattened": {...}}         a `Flattened`: how the engine applied `on_stop` to the account
 
-At the end they come as `flattened`, `snapshot` 0, `ended`, `result`. Where the engine cannot flatten, or its node never
-ran, that is done past it when the node has stopped: `flattened` then comes behind the last snapshot, if there is one.
+Order at the end: `flattened`, `snapshot` 0, `ended`, `result`. If the engine cannot flatten, or its node never ran, the
+account is flattened without the engine after the node has stopped: then `flattened` comes after the last snapshot, if
+there is one.
 
-Down to the engine, one JSON object a line, behind the plan:
+Down to the engine, one JSON object a line, after the plan:
 
-    {"snapshot": n}    say what you have now; n comes back
-    {"stop": why}      close the gate, leave the account as `on_stop` wants, end
-    {"halt": switch}   the kill switch is active: close the gate, flatten whatever `on_stop` says, end
+    {"snapshot": n}     send a snapshot of the current state with request number n
+    {"stop": reason}    close the gate, apply `on_stop` to the account, end
+    {"halt": switch}    the kill switch is active: close the gate, flatten whatever `on_stop` is, end
 """
 
 from typing import Literal
@@ -24,12 +25,12 @@ from opslab.model.primitives.record import Record
 FeedName = Literal["bars", "quotes", "trades"]
 FEEDS: tuple[FeedName, ...] = ("bars", "quotes", "trades")
 FeedState = Literal["live", "silent", "disconnected", "recovering"]
-"""`silent`: connected, and nothing for longer than the threshold. `recovering`: connected, and nothing yet."""
+"""`silent`: connected, without a message for longer than the threshold. `recovering`: connected, no message yet."""
 OnStop = Literal["flatten", "leave"]
 
 
 class PositionState(Record):
-    """Quantities and prices of this and the next two are text, as plain digits."""
+    """Quantities, prices and amounts of this record and the next two are text, plain digits."""
 
     instrument: str
     """The venue's symbol."""
@@ -47,7 +48,7 @@ class OrderState(Record):
     filled_quantity: str
     price: str | None
     status: str
-    """In the engine's words; see `reconciliation/snapshot.py`."""
+    """The engine's status names; see `reconciliation/snapshot.py`."""
 
 
 class BalanceState(Record):
@@ -58,7 +59,7 @@ class BalanceState(Record):
 
 
 class AccountState(Record):
-    """An account at an instant: a snapshot document of `tc reconcile`. A part is None when it could not be asked."""
+    """An account at an instant: a snapshot document of `tc reconcile`. A part is None when it is not known."""
 
     snapshot_version: Literal["v1"] = "v1"
     as_of: str
@@ -68,7 +69,7 @@ class AccountState(Record):
 
 
 class InFlightUpdate(Record):
-    """An order that waits for its answer, or a fill that just took place, as the engine knows it."""
+    """An order without an acknowledgement yet, or a fill of the last moments, as the engine knows it."""
 
     kind: Literal["order", "fill"]
     client_order_id: str
@@ -76,24 +77,24 @@ class InFlightUpdate(Record):
 
 
 class NodeSnapshot(Record):
-    """What the node believes."""
+    """The account as the node has it."""
 
     request_number: int
-    """The number of the word that it answers; 0: the last one, when the engine has ended its work."""
+    """Number of the request that this answers; 0: the final snapshot, after the engine ended its work."""
     account: AccountState
     in_flight: tuple[InFlightUpdate, ...]
     venue_order_ids: dict[str, str]
-    """Client order id to the venue's, of the open orders: on the wire the adapter spells client order ids its way."""
+    """Client order id to venue order id, of the open orders: the adapter encodes client order ids on the wire."""
 
 
 class QueueState(Record):
     state: str
-    """`normal`, or what the engine's monitor says of it."""
+    """`normal`, or the conditions that the engine's queue monitor reports."""
     depth: int | None
 
 
 class EngineHeartbeat(Record):
-    """How the node is, once a second, told by the engine's own thread: while that is blocked there is none."""
+    """State of the node, once a second, sent by the engine's own thread: none is sent while that is blocked."""
 
     number: int
     """From 1, of this engine."""
@@ -104,43 +105,43 @@ class EngineHeartbeat(Record):
     last_bar_ns: int | None
     """`ts_event` of the last bar."""
     ages_seconds: dict[FeedName, float | None]
-    """Since the last message, on a monotonic clock; None: none came yet."""
+    """Seconds since the last message, on a monotonic clock; None: no message yet."""
     feeds: dict[FeedName, FeedState]
     sockets: dict[str, str]
-    """The engine's name of a socket to its state."""
+    """The engine's name of each socket to its state."""
     queue: QueueState
     gate_closed: bool
     orders_gated: int
     memory_bytes: int
     event_lag_ms: float | None
-    """The longest since the last beat from the receipt of a market message to its handler."""
+    """Longest time since the last heartbeat from the receipt of a market message to its handler."""
     timer_lag_ms: float
-    """By how much this beat is late."""
+    """Delay of this heartbeat."""
     order_round_trips_ms: tuple[float, ...]
-    """From the making of an order to its acceptance, of those accepted since the last beat."""
+    """Time from creation to acceptance, of each order accepted since the last heartbeat."""
     node: NodeSnapshot
 
 
 class Flattened(Record):
     flat: bool
-    """Whether the venue said so. With `on_stop: leave` nothing is done, and nothing asked."""
+    """Whether the venue confirmed it. With `on_stop: leave` nothing is done, and the venue is not asked."""
     rounds: int
-    """How often closing and cancelling was asked for."""
+    """Number of rounds of closing and cancelling."""
     seconds: float
 
 
 class AccountSnapshot(Record):
-    """What the venue says of the account, from its own book, past every fault. Client order ids as on the wire."""
+    """The account as the venue has it; no fault affects it. Client order ids as on the wire."""
 
     account: AccountState
     venue_order_ids: dict[str, str]
     transactions: int
-    """In the ledger."""
+    """Number of transactions in the ledger."""
     orders: int
-    """Ever accepted."""
+    """Number of orders ever accepted."""
     fills: int
     replay: Literal["holding", "replaying", "ended"]
     minutes: int
-    """Candles closed."""
+    """Number of closed candles."""
     messages: int
-    """Sent to clients."""
+    """Number of messages sent to clients."""

@@ -1,21 +1,21 @@
-"""What crosses between control and the venue child.
+"""Messages between control and the venue child.
 
-Down, once, on standard input: a `VenuePlan`; later, one line each, as wanted:
+Down, once, on standard input: a `VenuePlan`; later, any number of lines:
 
-    {"handled": n}    of the candles closed so far, n in all are dealt with; "all": every one of them
+    {"bars_done": n}    n of the candles closed so far are processed; "all": every one of them
 
-n counts as `VenueProgress.minutes` does, over restarts of venue and engine, and never falls: with `pace: handled` the
-candle behind n others begins when n is told, or after `word_seconds`. What was closed before this start of the venue
-counts as told. A replay that starts with `kline` also holds, between two candles, while nobody subscribes to candles.
-The end of standard input says that control is gone: see `VenuePlan.on_orphan`.
+n counts as `VenueProgress.minutes` does, over restarts of venue and engine, and never decreases: with `pace: bar_done`
+the candle after n others begins when n arrives, or after `bar_done_timeout_seconds`. Candles closed before this start
+of the venue count as processed. A replay that starts with `kline` also holds, between two candles, while no client is
+subscribed to candles. The end of standard input means that the control process has ended: see `VenuePlan.on_orphan`.
 
-Up, as JSON lines on an inherited descriptor: frames, each an object with one of the keys below.
+Up, as JSON lines on an inherited descriptor: messages, each an object with one of these keys:
 
-    listening  {"listening": {...}}                     a `VenueEndpoints`: clients may come
+    listening  {"listening": {...}}                     a `VenueEndpoints`: clients can connect
     refused    {"refused": {"message":, "hint":}}       it cannot serve, and ends
     progress   {"progress": {...}}                      a `VenueProgress`, about once a second
-    log        {"log": {"event":, ...}}                  something that an operator may want to know of
-    ended      {"ended": {...}}                         a `VenueProgress`, last of all
+    log        {"log": {"event":, ...}}                 a log entry for the operator
+    ended      {"ended": {...}}                         a `VenueProgress`, the last message
 """
 
 from decimal import Decimal
@@ -24,26 +24,26 @@ from typing import Any, Literal
 from opslab.model.primitives.record import Record
 
 FLATTEN_PREFIX = "opslab-flatten-"
-"""How the ids begin of orders that the lab itself makes, past a strategy, to end what is open."""
+"""Prefix of the client order ids of the lab's own orders, which close a position without a strategy."""
 
 ORPHAN_SECONDS = 15.0
-"""What a plan says where nobody asked for another: see `VenuePlan.orphan_seconds`."""
+"""Default of `VenuePlan.orphan_seconds`."""
 FLATTEN_TIMEOUT_SECONDS = 8.0
-"""How long a venue may take to make the account flat by itself: shorter than who asks through the door waits."""
+"""Time allowed for a venue to flatten the account; shorter than the timeout of the control clients that request it."""
 CONTROL_SOCKET = "control.sock"
-"""The control door, in the venue's folder."""
+"""Name of the control socket in the venue's folder."""
 
-Pace = Literal["clock", "drained", "handled"]
-"""What a minute waits for: the wall clock; clients that have taken what was sent; word that the engine is through."""
+Pace = Literal["clock", "drained", "bar_done"]
+"""Condition for the next minute: the wall clock; clients have read all messages; the engine has processed the bar."""
 Start = Literal["kline", "any", "now"]
-"""What the replay waits for: a subscription of candles, any subscription, nothing."""
+"""Condition for the start of the replay: a subscription of candles, any subscription, none."""
 OnOrphan = Literal["end", "flatten", "leave"]
-"""What becomes of a venue whose control is gone: it ends; it sees that the account is flat, and ends; it ends when its
-clients are gone."""
+"""What a venue does when its control process has ended: end; flatten the account and end; end when its clients have
+disconnected."""
 
 
 class VenueAccount(Record):
-    """What an account is opened with. Fractions of the notional, in text."""
+    """Opening values of an account. Fees are fractions of the notional."""
 
     balance: Decimal
     leverage: int
@@ -52,7 +52,7 @@ class VenueAccount(Record):
 
 
 class VenueLimits(Record):
-    """What a client may ask for. Binance's own figures."""
+    """Rate limits of a client. Binance's own figures."""
 
     weight_per_minute: int = 2400
     orders_per_10_seconds: int = 300
@@ -60,23 +60,23 @@ class VenueLimits(Record):
 
 
 class VenueKey(Record):
-    """Throw-away: of this start of this venue, good for nothing else."""
+    """A throw-away key, valid only for this start of this venue."""
 
     api_key: str
     api_secret: str
 
 
 class VenuePlan(Record):
-    """Everything one venue child needs to know."""
+    """Complete input of one venue child."""
 
     name: str
     key: VenueKey
     host: str
     """A loopback address."""
     port: int
-    """0: any free one."""
+    """0: any free port."""
     token: str
-    """Opens the control door."""
+    """Authorizes requests on the control socket."""
     symbol: dict[str, Any]
     """The instrument's entry of exchangeInfo."""
     dataset: str
@@ -88,26 +88,26 @@ class VenuePlan(Record):
     start_ms: int | None
     """Open of the first candle; None: the dataset's first."""
     end_ms: int | None
-    """Open before which to end; None: the dataset's end."""
+    """Open time at which the replay ends, exclusive; None: the dataset's end."""
     max_bars: int | None
     speed: float | None
-    """Minutes of the market in a minute; None: as fast as `pace` lets it."""
+    """Market minutes per minute; None: as fast as `pace` allows."""
     pace: Pace
     start: Start
     ticks_per_minute: int
     latency_ms: int
-    """How long an order is on its way."""
+    """Order latency."""
     account: VenueAccount
     limits: VenueLimits
     bar_done_timeout_seconds: float = 10.0
-    """With `pace: handled`, how long after a candle was sent the next one waits for word of it."""
+    """With `pace: bar_done`, the longest wait for `bars_done` after a candle was sent."""
     on_orphan: OnOrphan = "end"
     orphan_seconds: float = ORPHAN_SECONDS
-    """How long clients have to go by themselves, and to leave the account flat, once control is gone."""
+    """Time for clients to flatten the account and disconnect by themselves, after the control process has ended."""
 
 
 class VenueRecord(Record):
-    """`venue.json`, beside the ledger: what a venue was first started with, and has to be started with again."""
+    """`venue.json`, beside the ledger: the options of the first start, which every later start must have too."""
 
     venue_version: Literal["v1"] = "v1"
     name: str
@@ -116,15 +116,15 @@ class VenueRecord(Record):
     fingerprint: str
     start: str | None
     end: str | None
-    """Window of the dataset, opens of candles."""
+    """`start` and `end`: window of the dataset, open times of candles."""
     ticks_per_minute: int
     account: VenueAccount
     run_id: str | None = None
-    """The run that it belongs to; None: it is served alone."""
+    """The run that the venue belongs to; None: it is served alone."""
 
 
 class VenueEndpoints(Record):
-    """Where a client finds the venue, and the key it is let in with."""
+    """The venue's addresses and key, for a client."""
 
     rest_url: str
     ws_url: str
@@ -134,17 +134,17 @@ class VenueEndpoints(Record):
 
 
 class VenueProgress(Record):
-    """How far the replay is, and what it has done."""
+    """Progress of the replay, and counts."""
 
     state: Literal["holding", "replaying", "ended"]
     minutes: int
-    """Candles closed, those before a restart included."""
+    """Number of closed candles, those before a restart included."""
     last_open: str | None
     """Open of the last closed candle."""
     messages: int
-    """Sent to clients since the start."""
+    """Number of messages sent to clients since the start."""
     clients: int
     open_orders: int
     position: str
     lag_ms: float
-    """How far the replay is behind its clock."""
+    """Delay of the replay against its clock."""

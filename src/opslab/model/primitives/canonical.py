@@ -1,4 +1,4 @@
-"""One spelling for equal things, and its digest."""
+"""Canonical JSON, equal for equal values, and its digest."""
 
 import hashlib
 import json
@@ -23,7 +23,7 @@ def digest_bytes(data: bytes) -> str:
 
 
 def decimal_text(value: Decimal) -> str:
-    """`1.50` and `1.5` are one number: plain notation, no trailing zeros, never `-0`."""
+    """Plain notation without trailing zeros, never `-0`: `1.50` and `1.5` give the same text."""
     if value == 0:
         return "0"
     text = f"{value:f}"

@@ -1,4 +1,4 @@
-"""Where two documents differ, field by field."""
+"""Differences of two documents, field by field."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -7,7 +7,7 @@ from opslab.model.primitives.record import Record
 
 
 class Difference(Record):
-    """One field of two documents. `before` and `after` are as text; None where the field is not there."""
+    """One field of two documents. `before` and `after` are text; None: the document does not have the field."""
 
     field: str
     before: str | None
@@ -16,11 +16,11 @@ class Difference(Record):
 
 def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Difference]:
     """Every field that differs, nested ones with dots, in the order of their names."""
-    one, two = dict(_leaves(before)), dict(_leaves(after))
+    left, right = dict(_leaves(before)), dict(_leaves(after))
     return [
-        Difference(field=name, before=one.get(name), after=two.get(name))
-        for name in sorted(one.keys() | two.keys())
-        if one.get(name) != two.get(name)
+        Difference(field=name, before=left.get(name), after=right.get(name))
+        for name in sorted(left.keys() | right.keys())
+        if left.get(name) != right.get(name)
     ]
 
 

@@ -1,4 +1,4 @@
-"""JSON in which a decimal stays what it was: digits, trailing zeros and all."""
+"""JSON that keeps every digit of a decimal, trailing zeros included."""
 
 import json
 from decimal import Decimal
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def exact_json(value: Any) -> str:
-    """Keys sorted, no spaces; a Decimal is a number with a point, as written. `from_exact_json` gives it back."""
+    """Keys sorted, no spaces; a Decimal is a number with a point and all digits. `from_exact_json` reads it back."""
     if isinstance(value, dict):
         inner = ",".join(f"{json.dumps(str(key))}:{exact_json(value[key])}" for key in sorted(value))
         return f"{{{inner}}}"
@@ -23,7 +23,7 @@ def from_exact_json(text: str) -> Any:
 
 
 def plain(value: Any) -> Any:
-    """For documents: decimals as text, as they were written."""
+    """For documents: decimals as text, with all their digits."""
     if isinstance(value, dict):
         return {key: plain(item) for key, item in value.items()}
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""Ids as types: safe to join to a path because they could not be made otherwise."""
+"""Validated ids as types; safe to join to a path."""
 
 import difflib
 import re
@@ -15,7 +15,7 @@ DATASET_ID_RULE = "1 to 64 of a-z 0-9 . _ -, beginning with a letter or digit, w
 
 
 class RunId(str):
-    """Names one run and its folder. `__` is kept for pairs of runs."""
+    """Name of a run and of its folder. `__` is reserved for pairs of runs."""
 
     __slots__ = ()
 
@@ -26,7 +26,7 @@ class RunId(str):
 
 
 class DatasetId(str):
-    """Names one dataset and its folder. Lower case, so that no file system can confuse two of them."""
+    """Name of a dataset and of its folder. Lower case, distinct on every file system."""
 
     __slots__ = ()
 
@@ -37,7 +37,7 @@ class DatasetId(str):
 
 
 class VenueId(str):
-    """Names one venue that is served alone, and the folder of its ledger."""
+    """Name of a venue that is served alone, and of its ledger's folder."""
 
     __slots__ = ()
 
@@ -49,10 +49,10 @@ class VenueId(str):
 
 def shown(text: str, limit: int = 60) -> str:
     """`text` in quotes for a message: printable, on one line, of bounded length."""
-    clean = ascii(text if len(text) <= limit else text[:limit])
-    return clean if len(text) <= limit else f"{clean}... ({len(text)} characters)"
+    quoted = ascii(text if len(text) <= limit else text[:limit])
+    return quoted if len(text) <= limit else f"{quoted}... ({len(text)} characters)"
 
 
 def nearest(text: str, known: Iterable[str], count: int = 3) -> list[str]:
-    """The known names most like `text`, best first; empty when none comes near."""
+    """The known names most similar to `text`, best first; empty when none is similar."""
     return difflib.get_close_matches(text, list(known), n=count, cutoff=0.5)

@@ -1,4 +1,4 @@
-"""Instants: integers of nanoseconds since 1970 UTC inside, ISO 8601 text with a Z outside."""
+"""Instants: internally integer nanoseconds since 1970 UTC, externally ISO 8601 text with a Z."""
 
 from datetime import UTC, datetime
 
@@ -8,11 +8,11 @@ NS_PER_MINUTE = 60 * NS_PER_SECOND
 
 MINUTE_MS = 60_000
 BAR_CLOSE_OFFSET_NS = NS_PER_MINUTE - NS_PER_MS
-"""From a one-minute candle's open to the instant it is known: 59.999 s, the `T` of the venue's kline."""
+"""Offset from a one-minute candle's open to its close: 59.999 s, the `T` of the venue's kline."""
 
 
 def iso(ts_ns: int) -> str:
-    """UTC text with microseconds, as in `2025-05-04T15:33:00.000000Z`; finer digits are cut."""
+    """UTC text with microseconds, as in `2025-05-04T15:33:00.000000Z`; digits after the microseconds are truncated."""
     seconds, rest_ns = divmod(ts_ns, NS_PER_SECOND)
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest_ns // 1000:06d}Z"
 
@@ -31,17 +31,17 @@ def parse_minute(text: str) -> int:
 
 
 def close_ns(open_ms: int) -> int:
-    """When a candle that opened at `open_ms` is known."""
+    """Close of the candle that opened at `open_ms`."""
     return open_ms * NS_PER_MS + BAR_CLOSE_OFFSET_NS
 
 
 def catalog_instant(ts_ns: int) -> str:
-    """The engine's spelling in catalog file names: `2024-01-01T00-00-59-999000000Z`."""
+    """The engine's notation in catalog file names: `2024-01-01T00-00-59-999000000Z`."""
     seconds, rest_ns = divmod(ts_ns, NS_PER_SECOND)
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H-%M-%S}-{rest_ns:09d}Z"
 
 
 def parse_iso(text: str) -> int:
-    """Nanoseconds of what `iso` wrote."""
+    """Nanoseconds of a text written by `iso`."""
     moment = datetime.fromisoformat(text)
     return int(moment.timestamp()) * NS_PER_SECOND + moment.microsecond * 1000

@@ -1,4 +1,4 @@
-"""URLs that lead nowhere but to this machine, as a type."""
+"""URLs of this machine only, as a type."""
 
 import re
 from typing import Self
@@ -8,7 +8,7 @@ from opslab.errors import Usage
 MAX_URL_CHARACTERS = 2048
 DEFAULT_PORT = 80
 NAME = "localhost"
-"""The one host that is no address: whoever connects resolves it and holds every address against `is_loopback`."""
+"""The only allowed host name: the caller resolves it and checks every address with `is_loopback`."""
 
 _DOTTED = r"127(?:\.(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])){3}"
 _ADDRESS = re.compile(rf"{_DOTTED}|::1", re.ASCII)
@@ -22,17 +22,17 @@ _HINT = "such as http://127.0.0.1:8080/path; the host is 127.x.x.x, [::1] or loc
 
 
 class LoopbackUrl(str):
-    """An `http` URL of a loopback address, or of `localhost`. One spelling of a host is taken, every other refused.
+    """An `http` URL of a loopback address, or of `localhost`. One notation of a host is accepted, any other refused.
 
-    The text is kept as it was given. Raises Usage, and repeats nothing of what it refuses: it may hold a password.
+    The text is stored unchanged. Raises Usage without repeating the refused text, which may have a password.
     """
 
     __slots__ = ()
 
     def __new__(cls, text: str) -> Self:
-        why = _why_not(text)
-        if why:
-            raise Usage(f"not a loopback URL: {why}", hint=_HINT)
+        problem = _problem_of(text)
+        if problem:
+            raise Usage(f"not a loopback URL: {problem}", hint=_HINT)
         return super().__new__(cls, text)
 
     @property
@@ -46,7 +46,7 @@ class LoopbackUrl(str):
 
     @property
     def path(self) -> str:
-        """From the first slash on; `/` when there is none."""
+        """From the first slash; `/` when there is none."""
         return self._part("path") or "/"
 
     @property
@@ -55,38 +55,38 @@ class LoopbackUrl(str):
 
     @property
     def authority(self) -> str:
-        """Host and port as they stand there, for the `Host` header."""
+        """Host and port as written, for the `Host` header."""
         return self.removeprefix("http://").partition("/")[0].partition("?")[0]
 
     @property
     def target(self) -> str:
-        """Path and query: what a request asks for."""
+        """Path and query: the request target."""
         return self.path + (f"?{self._part('query')}" if self.has_query else "")
 
     @property
     def is_address(self) -> bool:
-        """Whether nothing has to be resolved."""
+        """Whether the host is an address, without name resolution."""
         return self.host != NAME
 
     def _part(self, name: str) -> str:
-        found = _URL.fullmatch(self)
-        return (found[name] if found else None) or ""
+        match = _URL.fullmatch(self)
+        return (match[name] if match else None) or ""
 
 
 def is_loopback(address: str) -> bool:
-    """Whether `address` is dotted `127.x.x.x` or `::1`; no other spelling of them."""
+    """Whether `address` is dotted `127.x.x.x` or `::1`; no other notation of them."""
     return _ADDRESS.fullmatch(address) is not None
 
 
-def _why_not(text: str) -> str | None:
-    """What is wrong with `text`, without repeating it; None when nothing is."""
+def _problem_of(text: str) -> str | None:
+    """The problem of `text`, without repeating it; None when it is valid."""
     if not text.isascii() or not text.isprintable():
         return "it has characters that are not printable ASCII"
     if len(text) > MAX_URL_CHARACTERS:
         return f"it is longer than {MAX_URL_CHARACTERS} characters"
-    found = _URL.fullmatch(text)
-    if found:
-        return None if int(found["port"] or DEFAULT_PORT) <= 65_535 else "the port is more than 65535"
+    match = _URL.fullmatch(text)
+    if match:
+        return None if int(match["port"] or DEFAULT_PORT) <= 65_535 else "the port is more than 65535"
     if not text.startswith("http://"):
         return "it does not begin with http://"
     authority = re.split(r"[/?#\\]", text.removeprefix("http://"), maxsplit=1)[0]

@@ -7,12 +7,12 @@ from pydantic_core import InitErrorDetails
 
 
 def mistakes_at(mistakes: Iterable[tuple[tuple[int | str, ...], str]]) -> ValidationError:
-    """To be raised by a validator: mistakes with their places below it, and with nothing of the input.
+    """An error for a validator to raise: mistakes with their locations below the field, without the input.
 
-    A reader of errors would repeat what it finds there.
+    Without it, because pydantic repeats an input in its own error texts.
     """
     lines = [
-        InitErrorDetails(type="value_error", loc=place, input={}, ctx={"error": ValueError(message)})
-        for place, message in mistakes
+        InitErrorDetails(type="value_error", loc=location, input={}, ctx={"error": ValueError(message)})
+        for location, message in mistakes
     ]
     return ValidationError.from_exception_data("spec", lines)

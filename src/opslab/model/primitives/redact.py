@@ -1,14 +1,14 @@
-"""Absolute paths of this machine out of texts that go into artifacts."""
+"""Removes absolute paths of this machine from texts for artifacts."""
 
 import re
 from collections.abc import Iterable, Mapping
 
 
 class PathRedactor:
-    """Replaces known folders by their names, and shortens every other path below the root's folders to its end."""
+    """Replaces known folders by names, and shortens every other path below a folder of `/` to its last part."""
 
     def __init__(self, known: Mapping[str, str], top_folders: Iterable[str]) -> None:
-        """known: absolute folder to what to call it. top_folders: names of what stands in `/`."""
+        """known: absolute folder to its replacement. top_folders: names of the entries of `/`."""
         self._known = sorted(((path, name) for path, name in known.items() if len(path) > 1), key=_longest_first)
         tops = "|".join(re.escape(name) for name in sorted(top_folders, key=len, reverse=True) if name)
         part = r"[^\s/\"'`,;:()<>|]+"

@@ -1,4 +1,4 @@
-"""The journal: names of its events and the shape of its lines."""
+"""The journal: names of its events, fields of its lines, and its format."""
 
 from typing import Any, Literal
 
@@ -39,10 +39,10 @@ LifecycleName = Literal[
 EventName = LifecycleName | Literal["order_event", "order_gated", "paper_heartbeat"]
 
 RUN_FORMAT = 2
-"""Of a run's folder: which fields its journal, metadata and manifest have. A journal without one has format 1."""
+"""Format of a run's folder: the fields of journal, metadata and manifest. A journal without `format` has format 1."""
 
 HIGH_RATE: frozenset[str] = frozenset({"order_event", "order_gated", "paper_heartbeat"})
-"""Written in batches; everything else is on disk before the step it announces."""
+"""Written in batches; every other event is on disk before the step that it announces."""
 
 
 class Event(Record):
@@ -51,7 +51,7 @@ class Event(Record):
     seq: int
     """From 1, without gaps."""
     time: str
-    """When it was written, UTC."""
+    """Time of writing, UTC."""
     event: str
     payload: dict[str, Any]
     prev: str | None

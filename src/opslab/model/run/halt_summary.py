@@ -1,7 +1,7 @@
-"""What is known of a run that the kill switch stopped: the section `halt` of its metadata.
+"""Halt of a run by the kill switch: the section `halt` of its metadata.
 
-No text of a person is in it: who activated the switch, and why, stands in `safety`. Seconds are since `activated_at`,
-or since the switch was seen where it could not be read. None: not known, or of a backtest, which has no venue.
+It has no text that a person wrote; actor and reason are in `safety`. Seconds are counted from `activated_at`, or from
+`seen_at` where the switch could not be read. None: not known, or a backtest, which has no venue.
 """
 
 from typing import Literal
@@ -13,25 +13,25 @@ SwitchState = Literal["absent", "active", "cleared"]
 
 class HaltFacts(Record):
     scope: Literal["run", "all"]
-    """Whose switch stopped it."""
+    """Scope of the switch that stopped it."""
     run_switch: SwitchState | None
-    """Both switches, as they stood when the run saw that one was active."""
+    """States of both switches when the run saw an active one."""
     all_switch: SwitchState | None
     activated_at: str | None
     seen_at: str
-    """By control."""
+    """When control saw it."""
     gate_closed_at: str | None
     seconds_to_gate: float | None
-    """Until no order of the strategy could pass any more."""
+    """Until the gate stopped every order of the strategy."""
     seconds_to_no_orders: float | None = None
-    """Until the venue had no open order, by its ledger; 0: it had none. As the next one."""
+    """Until the venue had no open order, by its ledger; 0: it had none. The same holds for `seconds_to_flat`."""
     seconds_to_flat: float | None = None
     """Until it had neither an open order nor a position."""
     flat: bool | None = None
-    """By the venue's own word when the engine was gone."""
+    """As the venue reported after the engine had ended."""
     flattened_by: Literal["engine", "venue"] | None = None
-    """`venue`: the engine left something, and the venue ended it."""
+    """`venue`: the engine left an order or a position, and the venue closed it."""
     escalation: Literal["none", "sigterm", "sigkill"] | None = "none"
-    """What it took for the engine to end."""
+    """Signal that was needed to end the engine."""
     orders_gated: int = 0
-    """Calls of the strategy that were to make or change an order, and that the gate kept back."""
+    """Number of the strategy's calls to create or change an order that the gate stopped."""

@@ -1,4 +1,4 @@
-"""What a running run is doing now: in `runtime/live/`, not an artifact."""
+"""Status of a running run: a file in `runtime/live/`, not an artifact."""
 
 from typing import Literal
 
@@ -16,36 +16,36 @@ class FeedStatus(Record):
 
 
 class PaperStatus(Record):
-    """How a paper run is, as its last beat said."""
+    """Status of a paper run, from its last heartbeat."""
 
     phase: Phase
     engine_number: int
-    """Which one of the run, from 1."""
+    """Number of the engine within the run, from 1."""
     heartbeat_age_seconds: float | None
     feeds: dict[FeedName, FeedStatus]
     sockets: dict[str, str]
     queue: QueueState | None
     messages_per_second: float | None
-    """Market messages that the node took."""
+    """Market messages that the node received."""
     event_lag_ms: float | None
     memory_bytes: int | None
     open_orders: int | None
-    """At the venue, as are the next two."""
+    """At the venue, as `position_side` and `position`."""
     position_side: str | None
     position: str | None
     reconciliation: str | None
-    """State of the last one."""
+    """State of the last reconciliation."""
 
 
 class LiveStatus(Record):
-    """`runtime/live/<run_id>.json`, written again every second by the run's owner; gone when the run has ended."""
+    """`runtime/live/<run_id>.json`, rewritten every second by the run's owner and removed when the run ends."""
 
     live_version: Literal["v1"] = "v1"
     run_id: str
     owner: Owner
     heartbeat_at: str
-    """When it was written, UTC."""
+    """Time of writing, UTC."""
     bars_seen: int
     bars_total: int
     paper: PaperStatus | None = None
-    """Of a paper run alone."""
+    """None for a backtest."""

@@ -1,4 +1,4 @@
-"""The seal of a run: `manifest.json`, and what holding a run against it finds."""
+"""The seal of a run: `manifest.json`, and the findings of a verification against it."""
 
 from typing import Literal
 
@@ -8,48 +8,48 @@ from opslab.model.run.metadata import Status
 
 
 class SealedFile(Record):
-    """A file as it was when the run was sealed; `path` is relative to the run's folder, with `/`."""
+    """A file at the time of sealing; `path` is relative to the run's folder, with `/`."""
 
     path: str
     size_bytes: int
     lines: int
-    """Its newlines, and one more when something stands behind the last."""
+    """Number of newlines, plus one for text after the last newline."""
     digest: str
 
 
 class Manifest(Record):
-    """`manifest.json`: every file of the run but the derived ones."""
+    """`manifest.json`: every file of the run except the derived ones."""
 
     manifest_version: Literal["v2"] = "v2"
     run_id: str
     number: int
-    """1 of the first seal; each later one adds one."""
+    """1 for the first seal; plus one for each later seal."""
     sealed_at: str
     sealed_by: Literal["run", "recover", "check"]
-    """`recover`: the run's own process was gone before it could. `check`: a later check was added to it."""
+    """`recover`: the run's own process ended before it could seal. `check`: a later check was added."""
     status: Status
     lab_version: str
     previous: str | None
-    """Digest of the file of the seal before this one; None of the first."""
+    """Digest of the previous seal's file; None for the first."""
     line_checks: str
     """Digest of `manifest-<number>.lines`."""
     files: tuple[SealedFile, ...]
-    """By path."""
+    """Sorted by path."""
     seal: str
-    """Digest of all the fields above, so that a changed manifest is noticed."""
+    """Digest of all fields above; it shows a changed manifest."""
 
     def computed_seal(self) -> str:
-        """What `seal` has to be."""
+        """The correct value of `seal`."""
         return digest(self.model_dump(mode="json", exclude={"seal"}))
 
 
 Kind = Literal["changed", "missing", "added", "unreadable", "leftover"]
-"""`leftover`: what a process that died left over; it changes nothing that was sealed."""
+"""`leftover`: a file of a process that died; no sealed file is affected."""
 Verdict = Literal["whole", "changed", "unsealed"]
 
 
 class SealFinding(Record):
-    """One file that is not as the seal says. `line` counts from 1, `byte` from 0; None where there is no such place."""
+    """One file that differs from the seal. `line` counts from 1, `byte` from 0; None: no position is known."""
 
     kind: Kind
     file: str
@@ -59,18 +59,18 @@ class SealFinding(Record):
 
 
 class Verification(Record):
-    """One run held against its seal."""
+    """One run, verified against its seal."""
 
     run_id: str
     verdict: Verdict
     status: Status | None
-    """What the journal says, and its owner; None when it cannot be read."""
+    """Status by journal and owner; None when they cannot be read."""
     findings: tuple[SealFinding, ...]
-    """One for each file, the first thing first."""
+    """One for each file: its first difference."""
     seal: str | None
-    """Digest of the seal; None without one."""
+    """Digest of the seal; None without a seal."""
     seal_number: int | None
     files: int
-    """Files that were read."""
+    """Number of verified files."""
     size_bytes: int
     message: str

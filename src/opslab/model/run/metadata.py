@@ -1,4 +1,4 @@
-"""What a run is known by: its owner, its identity, its state."""
+"""Metadata of a run: owner, identity, state."""
 
 from typing import Annotated, Any, Literal
 
@@ -14,7 +14,7 @@ FINAL: frozenset[str] = frozenset({"completed", "failed", "safety_blocked", "hal
 
 
 class Owner(Record):
-    """The process that runs a run. Enough that a reused pid, a reboot or another container cannot pass for it."""
+    """The process that owns a run. A reused pid, a reboot or another container cannot be mistaken for it."""
 
     host: str
     boot_id: str
@@ -22,11 +22,11 @@ class Owner(Record):
     process_start: int
     """Clock ticks from boot to the process's start, as the kernel counts them."""
     pid_namespace: str | None = None
-    """Which process table `pid` is of: a container has its own."""
+    """The process table of `pid`: a container has its own."""
 
 
 class Identity(Record):
-    """The parts of the input digest: everything a result may depend on, and no name."""
+    """Parts of the input digest: everything a result may depend on, and no name."""
 
     spec_digest: str
     dataset_fingerprint: str
@@ -36,7 +36,7 @@ class Identity(Record):
 
 
 class Git(Record):
-    """State of the repository the spec file stands in; recorded beside the identity, not in it."""
+    """State of the spec file's repository; recorded beside the identity, not in it."""
 
     commit: str
     dirty: bool
@@ -47,18 +47,18 @@ class RunDataset(Record):
     kind: Literal["synthetic", "imported"]
     fingerprint: str
     rows: int
-    """Candles used: all of the dataset, or those of the window."""
+    """Number of candles used: all of the dataset, or those of the window."""
     first_open: str
     last_open: str
     start: str | None = None
-    """The window that was asked for, as open times; `end` is not part of it."""
+    """The requested window, as open times; `end` is exclusive."""
     end: str | None = None
     allowed: tuple[str, ...] = ()
-    """Rules that the dataset's candles break, allowed by name when they were imported."""
+    """Rules that the candles violate, allowed by name at the import."""
 
 
 class Failure(Record):
-    """Why a run failed: `strategy` (a callback raised), `engine` (a panic or an error of the engine), `lab`."""
+    """Cause of a failed run: `strategy` (a callback raised), `engine` (a panic or an error of the engine), `lab`."""
 
     kind: Literal["strategy", "engine", "lab"]
     message: str
@@ -67,7 +67,7 @@ class Failure(Record):
 
 
 class ScenarioCounters(Record):
-    """What every scenario counts."""
+    """Counters of every scenario."""
 
     strategy_registered: int = 0
     bars_seen: int = 0
@@ -80,7 +80,7 @@ class ScenarioCounters(Record):
 
 
 class EngineCost(Record):
-    """What the engine child took. Never part of a result."""
+    """Resources that the engine child used. Never part of a result."""
 
     elapsed_seconds: float
     bars_per_second: float
@@ -88,11 +88,11 @@ class EngineCost(Record):
 
 
 class Safety(Record):
-    """What the kill switch said of a run when it was last asked."""
+    """State of the kill switch for a run at the last check."""
 
     state: Literal["absent", "active", "cleared"]
     scope: Literal["run", "all"]
-    """Whose switch decided: the run's own or that of all runs."""
+    """The switch that decided: of the run, or of all runs."""
     file: str
     """Relative to the home."""
     reason: str | None = None
@@ -102,9 +102,9 @@ class Safety(Record):
     cleared_by: str | None = None
     clear_reason: str | None = None
     problem: str | None = None
-    """Why the switch could not be read; it is active for that."""
+    """Why the switch could not be read; an unreadable switch is active."""
     observed_by: Literal["start_gate", "command", "watch"]
-    """`command`: a `tc kill` told a run that had not ended; `watch`: the run itself, while it ran."""
+    """`command`: a `tc kill` recorded it in a run that had not ended; `watch`: the run itself, while running."""
     checked_at: str
 
 
@@ -119,12 +119,12 @@ class RunMetadata(Record):
     started_at: str | None = None
     ended_at: str | None = None
     ended_by: str | None = None
-    """Signal name or `max_seconds`, which ended an interrupted run; `owner_gone` when nobody was left to say;
-    `kill_switch` of one that it kept from starting, or stopped."""
+    """Signal name or `max_seconds` for an interrupted run; `owner_gone` when the owner died before it recorded an end;
+    `kill_switch` for a run that the switch blocked or stopped; a `StopReason` for a paper run."""
     recovered_at: str | None = None
-    """When `tc run recover` settled it; `ended_at` is then its last sign of life."""
+    """When `tc run recover` settled it; `ended_at` is then the last record of its owner."""
     strategy: dict[str, str]
-    """`name` and `version` of a scenario; `path` and `config_path` of a user's own."""
+    """`name` and `version` of a scenario; `path` and `config_path` of a user strategy."""
     venue: str
     instrument: str
     risk_profile: str
@@ -134,7 +134,7 @@ class RunMetadata(Record):
     identity: Identity | None = None
     git: Git | None = None
     reproduces: str | None = None
-    """The run that this one repeats, when `tc run reproduce` made it."""
+    """The run that this one repeats; set by `tc run reproduce`."""
     lab_version: str
     engine: Annotated[str, Field(description="the engine's name")] = "nautilus"
     owner: Owner | None = None
@@ -145,19 +145,19 @@ class RunMetadata(Record):
     artifacts: dict[str, str] = Field(default_factory=dict)
     """File name to content digest, of the canonical results."""
     safety: Safety | None = None
-    """None before a first start, and of runs from before there was a kill switch."""
+    """None before the first start."""
     halt: HaltFacts | None = None
-    """None unless the kill switch stopped it."""
+    """None unless the kill switch stopped the run."""
     connectivity_readiness: dict[str, Any] | None = None
-    """Of the last such check, as of the two below: its summary, `artifact` and `digest`."""
+    """Summary, `artifact` and `digest` of the last such check, as in the two fields below."""
     connectivity_probe: dict[str, Any] | None = None
     reconciliation: dict[str, Any] | None = None
     paper: PaperFacts | None = None
-    """None of a backtest, and of a paper run that has not ended or that nobody was left to end."""
+    """None for a backtest, and for a paper run without a closing event."""
 
     @property
     def strategy_title(self) -> str:
-        """For people: `ops_smoke_demo v1`, or `crossing.cross:Cross (config crossing.cross:CrossConfig)`."""
+        """Display text: `ops_smoke_demo v1`, or `crossing.cross:Cross (config crossing.cross:CrossConfig)`."""
         if "path" not in self.strategy:
             return " ".join(self.strategy.values())
         config = self.strategy.get("config_path")

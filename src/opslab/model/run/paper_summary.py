@@ -1,7 +1,6 @@
-"""What is known of a paper run when it has ended: the section `paper` of its metadata.
+"""Summary of an ended paper run: the section `paper` of its metadata.
 
-Control fills it from what it saw and was told, and puts it into the closing event under the key `paper`. None: not
-known, which is not the same as none.
+Control collects it and writes it into the closing event under the key `paper`. None means not known, not zero.
 """
 
 from typing import Literal
@@ -21,10 +20,10 @@ class EngineFacts(Record):
     started_at: str
     ended_at: str | None = None
     ended_by: str | None = None
-    """In a word: `stopped` by control, or why control was sure that it had to go (`hang`, `memory`, `no_start`), or what
-    it said itself (`strategy`, `engine`, `lab`), or how it died (`SIGKILL`, `SIGABRT`, `exit 3`)."""
+    """`stopped` on request; control killed it (`hang`, `memory`, `no_start`); it reported a failure (`strategy`,
+    `engine`, `lab`); or its process died (`SIGKILL`, `SIGABRT`, `exit 3`)."""
     failure: str | None = None
-    """Its kind and message; traceback or panic text are with the run's own failure, or in `logs/`."""
+    """Kind and message; traceback or panic text are in the run's own failure, or in `logs/`."""
 
 
 class FeedFacts(Record):
@@ -32,15 +31,15 @@ class FeedFacts(Record):
 
     messages: int
     changes: int
-    """Of its state; each is an event of the journal."""
+    """Number of state changes; each is an event of the journal."""
     silent_seconds: float
     disconnected_seconds: float
     noticed_after_seconds_max: float | None = None
-    """The longest that a change took to be noticed."""
+    """Longest detection time of a change."""
 
 
 class Reconciliations(Record):
-    """How the checks while it ran came out: at the start and every so many seconds."""
+    """Results of the checks during the run, by state: at the start and every `reconcile_every_seconds`."""
 
     ok: int = 0
     warning: int = 0
@@ -49,34 +48,34 @@ class Reconciliations(Record):
 
 
 class AccountFacts(Record):
-    """The account behind the last order."""
+    """The account after the last order."""
 
     open_orders: int
     position: str
     """Signed, as plain digits; negative is short."""
     flat: bool
     source: Literal["venue", "ledger"] = "venue"
-    """The venue in its own words, or its ledger alone: of a run that `tc run recover` settled."""
+    """`ledger`: computed from the venue's ledger alone, for a run that `tc run recover` settled."""
 
 
 class StopFacts(Record):
-    """How the run was brought to its end."""
+    """The end of the run: reason and times."""
 
     reason: StopReason
     on_stop: OnStop
     seconds_to_gate: float | None = None
-    """From the reason to the last moment that an order could pass."""
+    """From the reason until the gate stopped every order."""
     seconds_to_flat: float | None = None
-    """From the reason until the venue said that the account is flat."""
+    """From the reason until the venue reported a flat account."""
 
 
 class Latencies(Record):
     start_to_first_bar_seconds: float | None = None
     order_round_trip_ms_median: float | None = None
-    """From the making of an order to the engine's knowledge that it was accepted."""
+    """From the creation of an order to the engine's receipt of its acceptance."""
     order_round_trip_ms_max: float | None = None
     event_lag_ms_max: float | None = None
-    """The longest from the receipt of a market message to its handler."""
+    """Longest time from the receipt of a market message to its handler."""
     restart_to_reconciled_seconds_max: float | None = None
 
 
@@ -84,13 +83,13 @@ class PaperFacts(Record):
     engines: tuple[EngineFacts, ...]
     restarts: int
     bars_expected: int
-    """By the spec: the window, or as many of it as `max_bars` says."""
+    """By the spec: the bars of the window, at most `max_bars`."""
     bars_seen: int | None
     bars_missed: int | None
-    """Closed at the venue while the run went on, and seen by no engine."""
+    """Closed at the venue during the run, and received by no engine."""
     heartbeats: int
     dropped_heartbeats: int | None
-    """That an engine could not get rid of."""
+    """Dropped by an engine because its message queue was full."""
     feeds: dict[FeedName, FeedFacts]
     reconciliations: Reconciliations
     final_reconciliation: Reconciled | None
@@ -98,8 +97,8 @@ class PaperFacts(Record):
     stop: StopFacts | None
     latencies: Latencies
     orders_unknown: int | None = None
-    """In the venue's ledger, and no engine told of them."""
+    """In the venue's ledger, but reported by no engine."""
     orders_lost: int | None = None
-    """Submitted by an engine, and not in the venue's ledger."""
+    """Submitted by an engine, but not in the venue's ledger."""
     orders_by_venue: int | None = None
-    """The venue's own, to flatten an account whose engine was gone."""
+    """Orders of the venue itself, to flatten an account whose engine had ended."""

@@ -1,7 +1,7 @@
-"""Orders, fills and positions as canonical rows, folded from order events while a run goes on.
+"""Orders, fills and positions as canonical rows, folded from the order events of a running run.
 
-Nothing is kept of what has ended, so that memory does not grow with a run, and what has been sent survives the engine.
-Rows hold no UUIDs, no wall-clock times and no profit: equal runs give equal rows.
+Ended orders and positions are not kept, so memory does not grow with a run; rows that were sent outlive the engine.
+Rows have no UUIDs, no wall-clock times and no profit: equal runs give equal rows.
 """
 
 from collections import OrderedDict
@@ -13,7 +13,7 @@ from typing import Any
 from opslab.model.primitives.canonical import decimal_text
 
 Send = Callable[[str, Mapping[str, Any]], None]
-"""Takes the name of a result file and one row of it."""
+"""Arguments: name of a result file, one row."""
 
 _STATUS = {
     "OrderInitialized": "INITIALIZED",
@@ -56,9 +56,9 @@ class _Order:
     notional: Decimal = Decimal(0)
     commissions: dict[str, Decimal] = field(default_factory=dict)
     settled: bool = False
-    """Nothing more comes of it, whatever its status."""
+    """No further event of it is expected, whatever its status."""
 
-    def finished(self) -> dict[str, Any]:
+    def final_row(self) -> dict[str, Any]:
         average = self.notional / self.filled if self.filled else None
         self.row["filled_qty"] = decimal_text(self.filled)
         self.row["avg_px"] = _rounded(average)
@@ -107,34 +107,34 @@ class _Position:
 
 
 class Results:
-    """Feed it every order event as the engine's `to_dict` gives it, in order; `end` when there are no more."""
+    """Call `order_event` with every order event, in order, in the form of the engine's `to_dict`; then `finish`."""
 
-    def __init__(self, send: Send, *, one_position: bool = False, at_once: bool = False) -> None:
-        """one_position: fills of all strategies net in one position, as at a venue; its strategy is who opened it.
-        at_once: an order that has ended is sent then; else in the order of creation, behind older ones.
+    def __init__(self, send: Send, *, one_position: bool = False, sends_immediately: bool = False) -> None:
+        """one_position: fills of all strategies net in one position, as at a venue; its strategy is that of the opener.
+        sends_immediately: an order is sent when it ends; otherwise in the order of creation, after older orders.
         """
         self._send = send
         self._one_position = one_position
-        self._at_once = at_once
+        self._sends_immediately = sends_immediately
         self._orders: OrderedDict[str, _Order] = OrderedDict()
         self._positions: dict[tuple[str, str, str], _Position] = {}
         self._last: dict[tuple[str, str, str], int] = {}
         self.denials: dict[str, int] = {}
-        """Reason to count."""
+        """Reason to number of orders."""
         self.statuses: dict[str, int] = {}
-        """Status of ended orders to count."""
+        """Status to number of ended orders."""
         self.fills = 0
 
     def order_event(self, event: Mapping[str, Any]) -> None:
         kind = event["type"]
         if kind == "OrderInitialized":
-            row = {ours: event.get(theirs) for ours, theirs in _INITIAL_FIELDS.items()}
+            row = {field: event.get(source) for field, source in _INITIAL_FIELDS.items()}
             row |= {"venue_order_id": None, "status": "INITIALIZED", "ts_last": event["ts_init"]}
             self._orders[event["client_order_id"]] = _Order(row)
             return
         order = self._orders.get(event["client_order_id"])
         if order is None:
-            return  # it has ended and been sent; what still comes, such as a refused cancel, changes nothing
+            return  # it was sent when it ended; a later event, such as a rejected cancel, changes nothing
         if kind == "OrderFilled":
             self._fill(order, event)
         elif kind == "OrderUpdated":
@@ -150,24 +150,24 @@ class Results:
                 reason = order.row["reason"].partition(":")[0]
                 self.denials[reason] = self.denials.get(reason, 0) + 1
         if order.row["status"] in CLOSED:
-            if self._at_once:
+            if self._sends_immediately:
                 self._send_order(self._orders.pop(event["client_order_id"]))
             else:
                 self._send_ended()
 
-    def holds(self, client_order_id: str, *, unfinished: bool = False) -> bool:
-        """Whether this order has not been sent yet. unfinished: and something more can come of it."""
+    def is_unsent(self, client_order_id: str, *, open_only: bool = False) -> bool:
+        """Whether this order has not been sent yet. open_only: and further events of it are possible."""
         order = self._orders.get(client_order_id)
-        return order is not None and not (unfinished and (order.settled or order.row["status"] in CLOSED))
+        return order is not None and not (open_only and (order.settled or order.row["status"] in CLOSED))
 
     def settle(self, client_order_id: str) -> None:
-        """Nothing more will be told of this order: later ones do not wait for it."""
+        """No further event of this order will come: later orders do not wait for it."""
         order = self._orders.get(client_order_id)
         if order is not None:
             order.settled = True
             self._send_ended()
 
-    def end(self) -> None:
+    def finish(self) -> None:
         """Send what is still open: orders by creation, positions by opening."""
         for order in self._orders.values():
             self._send_order(order)
@@ -177,7 +177,7 @@ class Results:
         self._positions.clear()
 
     def _send_ended(self) -> None:
-        """In the order of creation: an order that has ended waits for older ones that have not."""
+        """In the order of creation: an ended order waits for older open orders."""
         while self._orders:
             order = next(iter(self._orders.values()))
             if order.row["status"] not in CLOSED and not order.settled:
@@ -188,7 +188,7 @@ class Results:
     def _send_order(self, order: _Order) -> None:
         status = order.row["status"]
         self.statuses[status] = self.statuses.get(status, 0) + 1
-        self._send("orders", order.finished())
+        self._send("orders", order.final_row())
 
     def _fill(self, order: _Order, event: Mapping[str, Any]) -> None:
         self.fills += 1
@@ -199,12 +199,12 @@ class Results:
         if event.get("commission"):
             amount, currency = event["commission"].split()
             order.commissions[currency] = order.commissions.get(currency, Decimal(0)) + Decimal(amount)
-        whole = order.filled >= Decimal(order.row["quantity"])
-        order.row["status"] = "FILLED" if whole else "PARTIALLY_FILLED"
-        self._move(event, quantity, price)
+        is_complete = order.filled >= Decimal(order.row["quantity"])
+        order.row["status"] = "FILLED" if is_complete else "PARTIALLY_FILLED"
+        self._update_position(event, quantity, price)
 
-    def _move(self, event: Mapping[str, Any], quantity: Decimal, price: Decimal) -> None:
-        """A fill opens, adds, reduces, closes, or closes and opens the other way; by the engine's position id."""
+    def _update_position(self, event: Mapping[str, Any], quantity: Decimal, price: Decimal) -> None:
+        """A fill opens, increases, reduces, closes or reverses a position; by the engine's position id."""
         strategy_id = "" if self._one_position else event["strategy_id"]
         key = (event["instrument_id"], strategy_id, event.get("position_id") or "")
         self._last[key] = event["ts_event"]
@@ -244,5 +244,5 @@ def _add(position: _Position, sign: int, quantity: Decimal) -> None:
 
 
 def _rounded(value: Decimal | None) -> str | None:
-    """Averages to eight decimals."""
+    """Averages, rounded to eight decimals."""
     return None if value is None else decimal_text(round(value, 8))

@@ -1,4 +1,4 @@
-"""Risk profiles: what the engine's own risk checks are set to."""
+"""Risk profiles: limits of the engine's own risk checks."""
 
 from dataclasses import dataclass
 from decimal import Decimal
@@ -9,7 +9,7 @@ RiskProfile = Literal["tiny", "standard"]
 
 @dataclass(frozen=True, slots=True)
 class RiskLimits:
-    """An order over a limit is denied by the engine before it leaves."""
+    """The engine denies an order above a limit before it is sent."""
 
     max_notional_per_order: Decimal
     """In the instrument's quote currency."""

@@ -1,6 +1,6 @@
-"""How a run spec spells single values: numbers taken exactly as written, names, minutes, paths of classes.
+"""Value types of a run spec: exact numbers, names, minutes, class paths.
 
-Each refuses in words that a spec's mistakes can quote, and says for editors what it takes.
+Each type has the message of its mistakes and its JSON Schema.
 """
 
 import re
@@ -16,7 +16,7 @@ from opslab.model.primitives.ids import DATASET_ID_RULE, RUN_ID_RULE, DatasetId,
 from opslab.model.primitives.instant import iso_minute, parse_minute
 
 MAX_SPEED = 1_000_000
-"""Minutes of the market in a minute."""
+"""Market minutes per minute."""
 _NUMBER = re.compile(r"[-+]?\d{1,18}(\.\d{1,12})?", re.ASCII)
 _CLASS_PATH = re.compile(r"([A-Za-z_]\w{0,99}\.){0,9}[A-Za-z_]\w{0,99}:[A-Za-z_]\w{0,99}", re.ASCII)
 _MINUTE = re.compile(r"\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}(:00)?Z)?", re.ASCII)
@@ -24,7 +24,7 @@ _FINGERPRINT = re.compile(r"sha256:[0-9a-f]{64}", re.ASCII)
 
 
 def _exact(value: Any) -> Any:
-    """Numbers and decimal text become Decimal; anything else is left to be refused."""
+    """Convert numbers and decimal text to Decimal. Raises ValueError."""
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**18:
         return Decimal(value)
     if isinstance(value, (str, Decimal)) and _NUMBER.fullmatch(str(value)):
@@ -83,14 +83,14 @@ def _class_path(value: Any) -> Any:
 
 
 def _config(value: Any) -> Any:
-    """Whatever a spec's YAML can say: the values' own types are the strategy's business."""
+    """Any YAML values: the config class checks their types."""
     if isinstance(value, dict):
         return value
     raise ValueError("must be a mapping of the config class's keys")
 
 
 _NAME_PATTERN = "^(?!.*__)[{first}][{first}._-]{{0,62}}[{first}_-]$|^[{first}]$"
-Exact = Annotated[
+SpecDecimal = Annotated[
     Decimal,
     BeforeValidator(_exact),
     PlainSerializer(decimal_text, return_type=str),

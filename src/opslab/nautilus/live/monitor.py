@@ -46,48 +46,48 @@ class Monitor:
     def __init__(
         self,
         plan: LivePlan,
-        watch: LiveStrategyRecorder,
-        words: ControlCommands,
+        recorder: LiveStrategyRecorder,
+        commands: ControlCommands,
         state: NodeState,
-        ending: ShutdownSequence,
+        shutdown: ShutdownSequence,
         ask_again: Callable[[], None],
     ) -> None:
         """Made when the node runs. ask_again: has the engine ask the venue for its balances and orders."""
-        self._plan, self._watch, self._words = plan, watch, words
-        self._state, self._ending, self._ask_again = state, ending, ask_again
-        self._clock: Clock = watch.clock
+        self._plan, self._recorder, self._commands = plan, recorder, commands
+        self._state, self._shutdown, self._ask_again = state, shutdown, ask_again
+        self._clock: Clock = recorder.clock
         now = self._clock.monotonic_s()
         self._feeds = {name: Feed(plan.silent_after_seconds.get(name, float("inf")), now) for name in FEEDS}
         self._quotes, self._trades = self._feeds["quotes"], self._feeds["trades"]
-        self._bars = BarTracker(plan.last_close_ns, self._none_waits, self._tell_handled)
+        self._bars = BarTracker(plan.last_close_ns, self._none_in_flight, self._send_handled)
         self._pulse = HeartbeatTimer(now)
         self._vitals = EngineVitals()
         self._changes = 0
         self._judges_from = now
-        watch.after_event = self._settle
+        recorder.after_event = self._settle_bars
 
     # What comes in. `lag_ns`: from its receipt to here.
 
     def bar(self, ts_event: int, lag_ns: int) -> None:
         now = self._clock.monotonic_s()
         self._feeds["bars"].message(now)
-        self._vitals.saw_lag(lag_ns)
+        self._vitals.record_lag(lag_ns)
         late = self._bars.saw(ts_event, now)
         if late is not None:
-            payload = {**asdict(late), "skipped": self._watch.skips_stale_bars}
-            self._watch.frames.send({"event": "bar_out_of_order", "payload": payload})
+            payload = {**asdict(late), "skipped": self._recorder.skips_stale_bars}
+            self._recorder.messages.send({"event": "bar_out_of_order", "payload": payload})
             return
-        if self._watch.handled_ns >= ts_event:  # the strategy has had it already
+        if self._recorder.handled_ns >= ts_event:  # the strategy has had it already
             self._bars.returned()
             self._bars.settle(now)
 
     def quote(self, lag_ns: int) -> None:
         self._quotes.message(self._clock.monotonic_s())
-        self._vitals.saw_lag(lag_ns)
+        self._vitals.record_lag(lag_ns)
 
     def trade(self, lag_ns: int) -> None:
         self._trades.message(self._clock.monotonic_s())
-        self._vitals.saw_lag(lag_ns)
+        self._vitals.record_lag(lag_ns)
 
     def socket(self, endpoint: str, is_up: bool, ago_ns: int) -> None:
         """At once, so that one which is back before anybody looks is seen all the same."""
@@ -96,7 +96,7 @@ class Monitor:
         if before is not None:
             noticed = round(ago_ns / NS_PER_SECOND, 6)
             payload = {"socket": endpoint, "from": before, "to": state, "noticed_after_seconds": noticed}
-            self._watch.frames.send({"event": "socket_state_changed", "payload": payload})
+            self._recorder.messages.send({"event": "socket_state_changed", "payload": payload})
             if is_up and endpoint == USER_STREAM:  # also when the adapter exchanges it, as it does behind each loss
                 self._ask_again()  # what it was to be told meanwhile is lost
         now = self._clock.monotonic_s()
@@ -107,46 +107,46 @@ class Monitor:
                 feed.connected(at)
             else:
                 feed.disconnected(at)
-            self._tell_change(name, feed.look(now))
+            self._send_feed_change(name, feed.look(now))
 
     def queue(self, event: Any) -> None:
-        self._vitals.saw_queue(event)
+        self._vitals.record_queue(event)
 
     # What it does.
 
     def tick(self, late_seconds: float) -> None:
-        if self.is_over:
+        if self.is_finished:
             return
         now = self._clock.monotonic_s()
         self._bars.returned()  # what the engine gave out a bar for is done before a timer fires
         self._bars.settle(now)
         self._judge_feeds(now, late_seconds)
-        while self._words.snapshots:
-            self.tell_snapshot(self._words.snapshots.popleft())
+        while self._commands.snapshots:
+            self.send_snapshot(self._commands.snapshots.popleft())
         late = self._pulse.late_seconds(now)
         if late is not None:
-            self._watch.frames.offer({"heartbeat": self._beat(now, late).model_dump()})
-        if self._words.backlogged():
-            self._watch.ask_to_end("control_backlog")
+            self._recorder.messages.offer({"heartbeat": self._beat(now, late).model_dump()})
+        if self._commands.backlogged():
+            self._recorder.request_stop("control_backlog")
         if self._bars.all_done(now):
-            self._watch.ask_to_end("last_bar")
-        if self._watch.stop and self._ending.step(now):
-            self._watch.frames.send({"heartbeat": self._beat(now, self._pulse.last(now)).model_dump()})
+            self._recorder.request_stop("last_bar")
+        if self._recorder.stop and self._shutdown.step(now):
+            self._recorder.messages.send({"heartbeat": self._beat(now, self._pulse.last(now)).model_dump()})
 
     @property
-    def is_over(self) -> bool:
+    def is_finished(self) -> bool:
         """Whether it has told all, and let the node stop."""
-        return self._ending.over
+        return self._shutdown.is_finished
 
     @property
     def saw_last_bar(self) -> bool:
         return self._bars.newest_ns is not None and self._bars.newest_ns >= self._plan.last_close_ns
 
-    def tell_snapshot(self, ask: int) -> None:
+    def send_snapshot(self, ask: int) -> None:
         now = self._clock.monotonic_s()
-        waiting = self._watch.answers.waiting(now)
+        waiting = self._recorder.in_flight.waiting(now)
         snapshot = self._state.snapshot(ask, self._clock.now_ns(), waiting)
-        self._watch.frames.send({"snapshot": snapshot.model_dump()})
+        self._recorder.messages.send({"snapshot": snapshot.model_dump()})
 
     def _judge_feeds(self, now: float, late_seconds: float) -> None:
         if late_seconds > STALL_SECONDS:
@@ -154,9 +154,9 @@ class Monitor:
         if now < self._judges_from or self.saw_last_bar:  # behind the last bar there is no market any more
             return
         for name, feed in self._feeds.items():
-            self._tell_change(name, feed.look(now))
+            self._send_feed_change(name, feed.look(now))
 
-    def _tell_change(self, name: FeedName, change: FeedChange | None) -> None:
+    def _send_feed_change(self, name: FeedName, change: FeedChange | None) -> None:
         if change is None:
             return
         self._changes += 1
@@ -169,10 +169,10 @@ class Monitor:
             "noticed_after_seconds": round(change.noticed_after_seconds, 6),
             "age_seconds": None if age is None else round(age, 6),
         }
-        self._watch.frames.send({"event": "feed_state_changed", "payload": payload})
+        self._recorder.messages.send({"event": "feed_state_changed", "payload": payload})
 
     def _beat(self, now: float, late: float) -> EngineHeartbeat:
-        feeds, watch = self._feeds, self._watch
+        feeds, recorder = self._feeds, self._recorder
         ages = {name: feed.age_seconds(now) for name, feed in feeds.items()}
         now_ns = self._clock.now_ns()
         return EngineHeartbeat(
@@ -186,21 +186,21 @@ class Monitor:
             feeds={name: feed.state for name, feed in feeds.items()},
             sockets=dict(self._vitals.sockets),
             queue=self._vitals.queue(),
-            gate_closed=watch.stop,
-            orders_gated=watch.gated,
+            gate_closed=recorder.stop,
+            orders_gated=recorder.gated,
             memory_bytes=memory_bytes(),
-            event_lag_ms=self._vitals.take_lag_ms(),
+            event_lag_ms=self._vitals.take_max_lag_ms(),
             timer_lag_ms=round(late * 1000, 3),
-            order_round_trips_ms=tuple(round(trip * 1000, 3) for trip in watch.answers.take_trips()),
-            node=self._state.snapshot(0, now_ns, watch.answers.waiting(now)),
+            order_round_trips_ms=tuple(round(trip * 1000, 3) for trip in recorder.in_flight.take_round_trips()),
+            node=self._state.snapshot(0, now_ns, recorder.in_flight.waiting(now)),
         )
 
-    def _settle(self) -> None:
+    def _settle_bars(self) -> None:
         self._bars.settle(self._clock.monotonic_s())
 
-    def _none_waits(self) -> bool:
-        return self._watch.answers.is_empty()
+    def _none_in_flight(self) -> bool:
+        return self._recorder.in_flight.is_empty()
 
-    def _tell_handled(self, bars: int) -> None:
+    def _send_handled(self, bars: int) -> None:
         if self._plan.acknowledges_bars:
-            self._watch.frames.send({"handled": bars})
+            self._recorder.messages.send({"bars_done": bars})

@@ -16,19 +16,19 @@ TICK_NS = 10_000_000
 class MonitorActor(DataActor):
     """Beside the strategy. What it raises fails the run as the lab's own mistake, and stops the node at once."""
 
-    watch: LiveStrategyRecorder
+    recorder: LiveStrategyRecorder
     bar_type: BarType
     make_monitor: Callable[[Cache], Monitor]
     stop_node: Callable[[], None]
 
     @staticmethod
-    def made(
-        watch: LiveStrategyRecorder, make_monitor: Callable[[Cache], Monitor], stop_node: Callable[[], None]
+    def build(
+        recorder: LiveStrategyRecorder, make_monitor: Callable[[Cache], Monitor], stop_node: Callable[[], None]
     ) -> "MonitorActor":
         """make_monitor: called when the node runs."""
         actor = MonitorActor()
-        actor.watch, actor.make_monitor, actor.stop_node = watch, make_monitor, stop_node
-        actor.bar_type = BarType.from_str(watch.bar_type)
+        actor.recorder, actor.make_monitor, actor.stop_node = recorder, make_monitor, stop_node
+        actor.bar_type = BarType.from_str(recorder.bar_type)
         return actor
 
     def on_start(self) -> None:
@@ -41,31 +41,31 @@ class MonitorActor(DataActor):
         self.subscribe_trades(instrument_id)
         self.subscribe_bars(self.bar_type)
         self.clock.set_timer_ns("opslab-monitor", TICK_NS, callback=self._on_tick)
-        self.watch.began = True
+        self.recorder.is_running = True
 
     def on_bar(self, bar: Bar) -> None:
-        self._careful(self._monitor.bar, bar.ts_event, self._now_ns() - bar.ts_init)
+        self._record_exceptions(self._monitor.bar, bar.ts_event, self._now_ns() - bar.ts_init)
 
     def on_quote(self, quote: QuoteTick) -> None:
-        self._careful(self._monitor.quote, self._now_ns() - quote.ts_init)
+        self._record_exceptions(self._monitor.quote, self._now_ns() - quote.ts_init)
 
     def on_trade(self, trade: TradeTick) -> None:
-        self._careful(self._monitor.trade, self._now_ns() - trade.ts_init)
+        self._record_exceptions(self._monitor.trade, self._now_ns() - trade.ts_init)
 
     def on_socket_state(self, event: Any) -> None:
         is_up = event.state == SocketState.CONNECTED
-        self._careful(self._monitor.socket, event.endpoint, is_up, self._now_ns() - event.ts_event)
+        self._record_exceptions(self._monitor.socket, event.endpoint, is_up, self._now_ns() - event.ts_event)
 
     def on_queue_state(self, event: Any) -> None:
-        self._careful(self._monitor.queue, event)
+        self._record_exceptions(self._monitor.queue, event)
 
     def _on_tick(self, event: Any) -> None:
-        self._careful(self._monitor.tick, (self._now_ns() - event.ts_event) / NS_PER_SECOND)
+        self._record_exceptions(self._monitor.tick, (self._now_ns() - event.ts_event) / NS_PER_SECOND)
 
-    def _careful(self, do: Callable[..., None], *values: Any) -> None:
+    def _record_exceptions(self, do: Callable[..., None], *values: Any) -> None:
         try:
             do(*values)
         except BaseException as error:
-            self.watch.saw_own_mistake(error)
+            self.recorder.record_lab_exception(error)
             self.stop_node()
             raise

@@ -72,7 +72,7 @@ def _parsed(folder: Path, lines: deque[tuple[int, bytes]]) -> Iterator[Heartbeat
         except (KeyError, TypeError, ValueError) as error:
             reason = error.errors()[0]["loc"] if isinstance(error, ValidationError) else error
             what = f"line {number} is not a heartbeat that this version can read: {reason}"
-            raise Corrupt(f"run {folder.name}: {JOURNAL}, {what}", file=JOURNAL, line=number, what=what) from None
+            raise Corrupt(f"run {folder.name}: {JOURNAL}, {what}", file=JOURNAL, line=number, problem=what) from None
 
 
 def _heartbeat(event: Event) -> Heartbeat:

@@ -48,8 +48,8 @@ def _refuse_other_spec(folder: Path, spec: RunSpec) -> None:
         recorded = load_spec(folder / SPEC).spec
     except (InvalidSpec, NotFound):
         what = "is missing or not a spec"
-        raise Corrupt(f"run {folder.name}: {SPEC} {what}", file=SPEC, what=what, is_missing=True) from None
-    changed = differences(recorded.compared(), spec.compared())
+        raise Corrupt(f"run {folder.name}: {SPEC} {what}", file=SPEC, problem=what, is_missing=True) from None
+    changed = differences(recorded.comparable_values(), spec.comparable_values())
     if changed:
         error = Usage(
             f"run {folder.name} was made from another spec", hint=f"give --spec artifacts/runs/{folder.name}/{SPEC}"

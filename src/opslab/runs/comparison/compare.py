@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from pydantic_core import from_json
 
 from opslab.errors import Corrupt
-from opslab.model.checks.comparison import Comparison, FirstDifference, InputPart, Outcome, Place
+from opslab.model.checks.comparison import Comparison, FirstDifference, InputPart, Outcome, RecordedLine
 from opslab.model.checks.parity import Parity
 from opslab.model.messages.engine_messages import RESULT_FILES
 from opslab.model.primitives.difference import Difference, differences
@@ -117,7 +117,7 @@ def input_parts(a: RunSide, b: RunSide) -> list[InputPart]:
         return []
     parts = []
     if one.spec_digest != two.spec_digest:
-        parts.append(InputPart(part="spec", differences=tuple(differences(a.spec.asked(), b.spec.asked()))))
+        parts.append(InputPart(part="spec", differences=tuple(differences(a.spec.identity_values(), b.spec.identity_values()))))
     if one.dataset_fingerprint != two.dataset_fingerprint:
         found = differences(_dataset(a.metadata), _dataset(b.metadata))
         parts.append(InputPart(part="dataset", differences=tuple(found)))
@@ -156,8 +156,8 @@ def _first(file: str, number: int, a: tuple[int, bytes] | None, b: tuple[int, by
     return FirstDifference(file=file, number=number, a=one, b=two, differences=tuple(found))
 
 
-def _place(found: tuple[int, bytes] | None) -> Place | None:
-    return Place(line=found[0], content=from_json(found[1])) if found else None
+def _place(found: tuple[int, bytes] | None) -> RecordedLine | None:
+    return RecordedLine(line=found[0], content=from_json(found[1])) if found else None
 
 
 def _outcome(a: RunMetadata, b: RunMetadata, first: FirstDifference | None, compared: int) -> tuple[Outcome, str]:

@@ -18,6 +18,11 @@ def bound_reached(limits: PaperLimits, rows: int) -> StopReason:
     return "max_bars" if limits.max_bars == rows else "end_of_data"
 
 
+def recorded_reason(reason: StopReason, limits: PaperLimits, rows: int) -> StopReason:
+    """The stop reason to record for the reason that an engine gave: `last_bar` becomes the bound reached."""
+    return bound_reached(limits, rows) if reason == "last_bar" else reason
+
+
 def action_count(reported: int, counts: PaperCounts, strategy: Mapping[str, str]) -> int:
     """How often a scenario performed its action, as engines reported it; a killed engine may not have.
 

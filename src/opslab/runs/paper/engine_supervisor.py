@@ -1,5 +1,6 @@
 """Supervise the engine child of a paper run: start, query, stop, kill, classify its end."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from opslab.model.messages.engine_messages import StopReason
@@ -22,6 +23,9 @@ from opslab.runs.processes.inbox import Inbox
 
 STOP_TIMEOUT_SECONDS = 20.0
 """From the stop request to SIGKILL: time to flatten, reconcile once more and disconnect."""
+
+STACK_DUMP_SECONDS = 0.5
+"""Time a hanging engine has to print the stacks of its threads."""
 
 
 class EngineSupervisor:
@@ -71,6 +75,18 @@ class EngineSupervisor:
         session.ended_by = engine_end_code(session, failure)
         self.session = None
         return failure
+
+    def kill_unhealthy(self, session: EngineSession, receive: Callable[[float], None]) -> None:
+        """Kill an engine after a complaint. A hanging one first prints the stack of each thread into its log.
+
+        receive: handles messages for that many seconds at most.
+        """
+        if session.killed_for != "memory":
+            session.child.dump_stacks()
+            deadline = self._clock.monotonic_s() + STACK_DUMP_SECONDS
+            while (remaining_s := deadline - self._clock.monotonic_s()) > 0:
+                receive(remaining_s)
+        session.child.kill()
 
     def kill(self) -> None:
         """Kill the process and wait for its end, without reading its messages."""

@@ -22,7 +22,7 @@ from opslab.model.run.metadata import RunMetadata, ScenarioCounters
 from opslab.model.run.paper_summary import AccountFacts, StopFacts
 from opslab.model.spec.run_spec import PaperLimits, PaperSpec
 from opslab.resources import exchange_info_symbol
-from opslab.runs.paper.closing_event import action_count, bound_reached, closing_payload
+from opslab.runs.paper.closing_event import action_count, closing_payload, recorded_reason
 from opslab.runs.paper.journal_summary import JournalSummary, summarize
 from opslab.runs.paper.results import PaperCounts, ledger_events, orders_from_journal, write_results
 from opslab.runs.processes.venue_folder import drop_venue, is_venue_running, keep_venue, run_venue_folder
@@ -180,7 +180,7 @@ def _stop(
     reason: StopReason,
 ) -> StopFacts:
     """reason: used when the journal has none."""
-    gate_reason = bound_reached(limits, rows) if summary.gate_reason == "last_bar" else summary.gate_reason
+    gate_reason = summary.gate_reason and recorded_reason(summary.gate_reason, limits, rows)
     seconds_to_flat = summary.seconds_to_flat
     if seconds_to_flat is None and account and account.flat:
         seconds_to_flat = _seconds_to_flat_without_control(folder)

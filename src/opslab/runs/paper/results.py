@@ -75,7 +75,7 @@ def paper_results(ledger: Path, reported_orders: EngineOrderLog, send: Send, ins
 
     ledger: its folder. Reads it twice. Raises Corrupt.
     """
-    with reported_orders.at_once():
+    with reported_orders.transaction():
         for transaction in read_ledger(ledger, _run_name(ledger)):
             for item in transaction.events:
                 if item.get("kind") == "accepted":  # validated in the second pass
@@ -117,7 +117,7 @@ def ledger_events(folder: Path) -> Iterator[LedgerEvent]:
                 yield parse_event(item)
             except ValueError:
                 what = f"line {transaction.number} has no valid account event"
-                raise Corrupt(f"ledger of {run_name}: {NAME}, {what}", file=NAME, what=what) from None
+                raise Corrupt(f"ledger of {run_name}: {NAME}, {what}", file=NAME, problem=what) from None
 
 
 def _run_name(folder: Path) -> str:
@@ -174,7 +174,7 @@ class _Fold:
 
     def end(self) -> PaperCounts:
         self._send_unseen_before(None)
-        self._results.end()
+        self._results.finish()
         self._counts.fills_count = self._results.fills
         self._counts.denial_reasons = dict(self._results.denials)
         return self._counts
@@ -183,18 +183,18 @@ class _Fold:
         plain_id = client_order_id(event.client_order_id)
         by_venue = plain_id.startswith(FLATTEN_PREFIX)
         reported_orders = None if by_venue else self._reported_orders.find(str(event.order_id), plain_id)
-        made = reported_orders.made if reported_orders else {}
+        made = reported_orders.initialized if reported_orders else {}
         ts_ns = event.time_ms * NS_PER_MS
         by_engine = reported_orders is not None and not made.get(
             "reconciliation"
         )  # otherwise the engine learned of it from the venue
-        ts_made = reported_orders.ts_made if reported_orders and by_engine else ts_ns
+        ts_made = reported_orders.ts_created if reported_orders and by_engine else ts_ns
         self._send_unseen_before(ts_made)
         name = reported_orders.client_order_id if reported_orders else event.client_order_id if by_venue else plain_id
-        if self._results.holds(name):  # a client may reuse an id after its order has ended
+        if self._results.is_unsent(name):  # a client may reuse an id after its order has ended
             name = f"{name}#{event.order_id}"
         strategy_id = (
-            reported_orders.made["strategy_id"] if reported_orders else VENUE_STRATEGY if by_venue else UNKNOWN_STRATEGY
+            reported_orders.initialized["strategy_id"] if reported_orders else VENUE_STRATEGY if by_venue else UNKNOWN_STRATEGY
         )
         self._open[event.order_id] = _OpenOrder(name, strategy_id, event.side, event.type)
         self._counts.by_venue += by_venue
@@ -228,7 +228,7 @@ class _Fold:
             commission=f"{event.fee:f} {self._asset}",
             liquidity_side="MAKER" if event.maker else "TAKER",
         )
-        if not self._results.holds(order.name, unfinished=True):
+        if not self._results.is_unsent(order.name, open_only=True):
             del self._open[event.order_id]
 
     def _feed(self, kind: str, order_id: int, time_ms: int, **more: Any) -> None:
@@ -238,14 +238,14 @@ class _Fold:
 
     def _send_unseen_before(self, ts_ns: int | None) -> None:
         """Orders missing in the ledger that were created until then; None: all remaining ones."""
-        while self._next is not None and (ts_ns is None or self._next.ts_made <= ts_ns):
+        while self._next is not None and (ts_ns is None or self._next.ts_created <= ts_ns):
             self._send_unseen(self._next)
             self._next = next(self._unseen, None)
 
     def _send_unseen(self, order: ReportedOrder) -> None:
         name = order.client_order_id
-        base = self._event("OrderInitialized", name, order.made["strategy_id"], order.ts_made)
-        self._results.order_event({**base, **order.made})
+        base = self._event("OrderInitialized", name, order.initialized["strategy_id"], order.ts_created)
+        self._results.order_event({**base, **order.initialized})
         if order.last_known != "INITIALIZED":
             kind = f"Order{order.last_known.capitalize()}"
             self._results.order_event({**base, "type": kind, "ts_event": order.ts_last, "reason": order.reason})

@@ -17,7 +17,7 @@ from opslab.model.run.live_status import LiveStatus, PaperStatus
 from opslab.model.run.metadata import Failure, RunMetadata
 from opslab.runs.lifecycle import RunContext, execute, start
 from opslab.runs.paper.account_shutdown import AccountShutdown
-from opslab.runs.paper.closing_event import bound_reached
+from opslab.runs.paper.closing_event import bound_reached, recorded_reason
 from opslab.runs.paper.engine_session import (
     SIGNALS,
     EngineSession,
@@ -48,8 +48,6 @@ OnLive = Callable[[LiveStatus], None]
 
 POLL_SECONDS = 0.05
 """Period of the clock check while no message arrives."""
-STACK_DUMP_SECONDS = 0.5
-"""Time a hanging engine has to print the stacks of its threads."""
 
 
 def run_paper(
@@ -88,16 +86,11 @@ class PaperRun:
         self._live_writer = LiveStatusWriter(
             context.layout, context.clock, plan.run_id, start(plan, log, context), plan.rows, on_live
         )
-        self._engine_supervisor = EngineSupervisor(plan, folder / "logs", context, self._inbox)
+        self._supervisor = EngineSupervisor(plan, folder / "logs", context, self._inbox)
         self._venue = VenueSupervisor(context.layout, plan, folder / "logs", context.clock, self._inbox, venue_command)
         self._telemetry = RunTelemetry(plan, context.clock, EngineOrderLog(context.layout.work(plan.run_id)))
-        self._reconciler = LiveReconciler(
-            plan.run_id,
-            plan.spec.instrument,
-            self._engine_supervisor.request_snapshot,
-            self._venue.statement,
-            context.clock,
-        )
+        node, venue = self._supervisor.request_snapshot, self._venue.statement
+        self._reconciler = LiveReconciler(plan.run_id, plan.spec.instrument, node, venue, context.clock)
         self._halt = HaltController(context.layout, plan.run_id, context.clock, context.redact, log)
         self._account = AccountShutdown(plan, self._venue, self._halt, context.clock, log, self._telemetry)
         self._reason: StopReason | None = None
@@ -105,7 +98,7 @@ class PaperRun:
         self._signal: str | None = None
         self._failure: Failure | None = None
         self._is_done = False
-        self._bars = RowsFile(folder, BARS, at_once=True)
+        self._bars = RowsFile(folder, BARS, flushes_each=True)
         self._replayed_s: float | None = None
         """When the venue had sent its last candle. Monotonic clock."""
         self._next_reconciliation_s: float | None = None
@@ -134,7 +127,7 @@ class PaperRun:
 
     @property
     def _engine(self) -> EngineSession | None:
-        return self._engine_supervisor.session
+        return self._supervisor.session
 
     # Messages.
 
@@ -184,7 +177,7 @@ class PaperRun:
         self._log.append("venue_started", {"start_number": self._venue.start_count, **shown})
         self._replayed_s = None
         if self._engine is None and not self._reason:
-            self._engine_supervisor.start(1, endpoints)
+            self._supervisor.start(1, endpoints)
 
     def _on_venue_lost(self, reason: str) -> None:
         self._log.append("venue_lost", {"start_number": self._venue.start_count, "reason": reason})
@@ -225,7 +218,7 @@ class PaperRun:
             self._on_heartbeat(session, EngineHeartbeat.model_validate(message["heartbeat"], strict=False))
         elif "snapshot" in message:
             self._on_snapshot(NodeSnapshot.model_validate(message["snapshot"], strict=False))
-        elif "handled" in message:
+        elif "bars_done" in message:
             self._venue.acknowledge_all()
         elif "row" in message:
             self._bars.add(message["row"])
@@ -252,11 +245,7 @@ class PaperRun:
                 session.failure = unrequested_stop(payload["reason"])
                 return
             if self._reason is None:
-                self._reason = (
-                    bound_reached(self._limits, self._plan.rows)
-                    if payload["reason"] == "last_bar"
-                    else payload["reason"]
-                )
+                self._reason = recorded_reason(payload["reason"], self._limits, self._plan.rows)
                 self._account.record_closed_minutes()
             self._telemetry.gate_closed(self._reason)
 
@@ -292,9 +281,8 @@ class PaperRun:
             return
         if self._halt.is_on:
             escalate(self._halt, session, self._venue)
-        if self._engine_supervisor.complaint(now_s):
-            self._dump_stacks(session)
-            session.child.kill()
+        if self._supervisor.complaint(now_s):
+            self._supervisor.kill_unhealthy(session, self._receive)
             return
         if session.ending or self._reason:
             return
@@ -305,32 +293,25 @@ class PaperRun:
         elif self._next_reconciliation_s is not None and now_s > self._next_reconciliation_s:
             self._start_reconciliation("periodic")
 
-    def _dump_stacks(self, session: EngineSession) -> None:
-        """Have a hanging engine print the stack of each thread into its log."""
-        if session.killed_for != "memory":
-            session.child.dump_stacks()
-            deadline = self._clock.monotonic_s() + STACK_DUMP_SECONDS
-            while (left := deadline - self._clock.monotonic_s()) > 0:
-                self._receive(left)
-
     def _stop(self, reason: StopReason) -> None:
         """Have the engine close its gate, apply `on_stop` to the account, and end."""
         if self._reason is None:
-            self._reason = reason
             self._log.append("run_stopping", {"reason": reason, "on_stop": self._limits.on_stop})
-            self._telemetry.stop_requested(reason)
-            self._account.record_closed_minutes()
+            self._begin_end(reason)
         if self._engine is None:
             self._is_done = True
         else:
-            self._engine_supervisor.stop(reason)
+            self._supervisor.stop(reason)
+
+    def _begin_end(self, reason: StopReason) -> None:
+        self._reason = reason
+        self._telemetry.stop_requested(reason)
+        self._account.record_closed_minutes()
 
     def _on_halt(self, switch: Mapping[str, Any], gate_closed_at: str | None = None) -> None:
         """The kill switch is active, seen by control or reported by the engine. The run cannot continue after this."""
         if self._halt.start(switch, gate_closed_at):
-            self._reason = KILL_SWITCH
-            self._telemetry.stop_requested(KILL_SWITCH)
-            self._account.record_closed_minutes()
+            self._begin_end(KILL_SWITCH)
         if self._engine:
             self._engine.child.send(self._halt.command)
         else:
@@ -355,7 +336,7 @@ class PaperRun:
             self._start_reconciliation("final")
 
     def _on_engine_ended(self, session: EngineSession) -> None:
-        failure = self._engine_supervisor.on_ended(session)
+        failure = self._supervisor.on_ended(session)
         self._reconciler.node_stopped()
         self._telemetry.engine_ended(session, failure)
         if failure and self._halt.is_on:
@@ -371,13 +352,11 @@ class PaperRun:
             )
             self._next_reconciliation_s = None
             assert self._venue.endpoints
-            self._engine_supervisor.start(session.number + 1, self._venue.endpoints)
+            self._supervisor.start(session.number + 1, self._venue.endpoints)
         else:
             self._failure = self._failure or failure
             if self._reason is None:
-                self._reason = "engine_lost"
-                self._telemetry.stop_requested(self._reason)
-                self._account.record_closed_minutes()
+                self._begin_end("engine_lost")
             self._is_done = True
 
     # Reconciliation.
@@ -404,11 +383,11 @@ class PaperRun:
 
     def _finish(self) -> None:
         """Settle the account, stop the venue, write results and the closing event."""
-        left = self._final_account()
+        account = self._final_account()
         self._venue.end(self._context.redact)
         for path in sorted((self._folder / "logs").glob("*.log")):
             redact_log(path, self._context.redact)
-        end = RunEnd(self._reason or "engine_lost", self._failure, self._signal, left, self._account.minutes)
+        end = RunEnd(self._reason or "engine_lost", self._failure, self._signal, account, self._account.minutes)
         end_run(self._plan, self._folder, self._context, self._log, self._telemetry, end, self._bars)
 
     def _final_account(self) -> FinalAccount:
@@ -416,6 +395,6 @@ class PaperRun:
 
     def _abandon(self) -> None:
         """After an exception in control: stop every child; the venue flattens the account."""
-        self._engine_supervisor.kill()
+        self._supervisor.kill()
         self._account.abandon(self._context.redact)
         self._bars.keep_partial()

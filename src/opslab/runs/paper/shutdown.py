@@ -92,7 +92,7 @@ def end_run(
         folder,
         counts.counters(
             bars_seen=telemetry.bars(None),
-            actions=action_count(telemetry.actions(), counts, plan.spec.strategy.named()),
+            actions=action_count(telemetry.actions(), counts, plan.spec.strategy.reference()),
         ),
         {**counts.denial_reasons, **telemetry.gated()},
         artifacts,

@@ -86,7 +86,7 @@ class VenueSupervisor:
     def acknowledge_all(self) -> None:
         """The engine has handled every candle that was closed so far."""
         if self._child:
-            self._child.send({"handled": "all"})
+            self._child.send({"bars_done": "all"})
 
     def statement(self) -> AccountSnapshot | None:
         """The account as the venue reports it; None without an answer."""

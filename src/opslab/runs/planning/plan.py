@@ -113,7 +113,7 @@ class PaperPlan(_Head):
             end_ms=parse_minute(data.end) if data.end else None,
             max_bars=self.rows,
             speed=None if asked.speed == "max" else float(asked.speed),
-            pace="handled" if asked.speed == "max" else "clock",
+            pace="bar_done" if asked.speed == "max" else "clock",
             start="kline",
             ticks_per_minute=asked.ticks_per_minute,
             latency_ms=asked.latency_ms,

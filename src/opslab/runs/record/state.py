@@ -88,7 +88,7 @@ def _stage(metadata: RunMetadata) -> int:
 
 
 def _broken(folder: Path, what: str, *, is_missing: bool = False) -> Corrupt:
-    return Corrupt(f"run {folder.name}: {JOURNAL} {what}", file=JOURNAL, what=what, is_missing=is_missing)
+    return Corrupt(f"run {folder.name}: {JOURNAL} {what}", file=JOURNAL, problem=what, is_missing=is_missing)
 
 
 def apply(metadata: RunMetadata | None, event: Event) -> RunMetadata:

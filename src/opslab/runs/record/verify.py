@@ -97,7 +97,7 @@ def refuse_changed(folder: Path, findings: list[SealFinding]) -> None:
         file=first.file,
         line=first.line,
         byte=first.byte,
-        what=first.message,
+        problem=first.message,
         hint="docs/runbooks/artifact-health.md",
     )
 
@@ -175,4 +175,4 @@ def _finding(broken: Corrupt) -> SealFinding:
         kind: Kind = "unreadable"
     else:
         kind = "missing" if broken.is_missing else "changed"
-    return SealFinding(kind=kind, file=broken.file or "", line=broken.line, byte=broken.byte, message=broken.what)
+    return SealFinding(kind=kind, file=broken.file or "", line=broken.line, byte=broken.byte, message=broken.problem)

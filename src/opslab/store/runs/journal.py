@@ -1,8 +1,8 @@
-"""The journal of one run: append-only JSON lines, each holding the digest of the line before it.
+"""The journal of one run: append-only JSON lines, each with the digest of the previous line.
 
-Appending takes the file's lock and re-reads the tail when somebody else has written, so that several processes can
-append. A line without its newline is the torn end of a crash: readers skip it, the next writer keeps it aside and
-says so in the next line.
+Appending takes the file's lock and re-reads the tail when another process has written, so several processes can append.
+A line without its newline is the torn end of a crash: readers skip it; the next writer moves it to a file and records
+that in the next line.
 """
 
 import fcntl
@@ -25,14 +25,14 @@ from opslab.store.files import write_whole, writing
 
 NAME = "journal.jsonl"
 MAX_LINE_BYTES = 64 << 20
-"""No event comes near it; what is longer is not a journal, and is not read into memory."""
+"""Far longer than any event; a longer line is corrupt and is not read into memory."""
 _HIGH_RATE_MARKS = tuple(f'"event":"{name}"'.encode() for name in sorted(HIGH_RATE))
 _NAME_WITHIN_BYTES = 128
-"""An event's name stands in the first bytes of its line: behind `seq` and `time`."""
+"""An event's name is within the first bytes of its line, after `seq` and `time`."""
 
 
 class Journal:
-    """Appends to one run's journal. `with` closes it."""
+    """Appends to one run's journal; a context manager, which closes it."""
 
     def __init__(self, folder: Path, clock: Clock) -> None:
         self._path = folder / NAME
@@ -40,7 +40,7 @@ class Journal:
         with writing("open the journal"):
             self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
         self._size = -1
-        self._others: list[Event] = []
+        self._concurrent: list[Event] = []
         self._seq = 0
         self._prev: str | None = None
 
@@ -51,16 +51,16 @@ class Journal:
         os.close(self._file)
 
     def append(self, name: str, payload: Mapping[str, Any]) -> Event:
-        """Append one event, on disk before this returns; the event as written."""
+        """Append one event, on disk before this returns; returns the event as written."""
         line = self._append([(name, payload)], sync=True)[-1]
         return Event.model_validate_json(line)
 
     def append_many(self, events: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
-        """Append (name, payload) pairs as one write. A later `append` makes them durable."""
+        """Append (name, payload) pairs in one write. A later `append` makes them durable."""
         self._append(events, sync=False)
 
     def append_exclusively(self, make: Callable[[], tuple[str, Mapping[str, Any]]]) -> Event:
-        """As `append`, of what `make` returns, which is called while nobody else can append."""
+        """As `append`, of the pair that `make` returns; no other process can append while it runs."""
         with writing("append to the journal"):
             fcntl.flock(self._file, fcntl.LOCK_EX)
             try:
@@ -70,9 +70,9 @@ class Journal:
                 fcntl.flock(self._file, fcntl.LOCK_UN)
 
     def take_concurrent_events(self) -> list[Event]:
-        """Lifecycle events that other processes wrote between ours, since this was last asked."""
-        found, self._others = self._others, []
-        return found
+        """Lifecycle events that other processes wrote between ours, since the last call."""
+        events, self._concurrent = self._concurrent, []
+        return events
 
     def _append(self, events: Iterable[tuple[str, Mapping[str, Any]]], sync: bool) -> list[bytes]:
         with writing("append to the journal"):
@@ -100,7 +100,7 @@ class Journal:
             if sync:
                 os.fdatasync(self._file)
         except BaseException:
-            with suppress(OSError):  # what could not be written whole was told to nobody
+            with suppress(OSError):  # an incomplete write was reported to no caller
                 os.ftruncate(self._file, self._size)
             raise
         self._seq, self._prev = seq, prev
@@ -108,27 +108,27 @@ class Journal:
         return lines
 
     def _catch_up(self) -> list[tuple[str, dict[str, Any]]]:
-        """Know the last line: nothing to do unless somebody else wrote. Returns what to say of a torn end."""
+        """Read the last line if another process has written. Returns the events to record for a torn end."""
         size = os.fstat(self._file).st_size
         if size == self._size:
             return []
         tail = _last_lines(self._file, size)
         whole, torn = tail.rpartition(b"\n")[0], tail.rpartition(b"\n")[2]
-        kept: list[tuple[str, dict[str, Any]]] = []
+        notices: list[tuple[str, dict[str, Any]]] = []
         if torn:
             size -= len(torn)
             file = f"journal-torn-at-{size}.bin"
             write_whole(self._path.with_name(file), torn)
             os.ftruncate(self._file, size)
-            about = {"file": file, "offset": size, "size_bytes": len(torn), "digest": digest_bytes(torn)}
-            kept.append(("journal_torn_end_kept", about))
+            payload = {"file": file, "offset": size, "size_bytes": len(torn), "digest": digest_bytes(torn)}
+            notices.append(("journal_torn_end_kept", payload))
         last = whole.rpartition(b"\n")[2]
         if last:
-            self._seq, self._prev = _known_by(self._path.parent, last + b"\n")
+            self._seq, self._prev = _link_of(self._path.parent, last + b"\n")
         if self._size >= 0:
-            self._others += self._between(self._size, size)
+            self._concurrent += self._between(self._size, size)
         self._size = size
-        return kept
+        return notices
 
     def _between(self, start: int, end: int) -> Iterator[Event]:
         lines = os.pread(self._file, end - start, start).splitlines(keepends=True)
@@ -138,49 +138,49 @@ class Journal:
 
 
 def open_journal(folder: Path) -> BinaryIO:
-    """To read. Never waits: a pipe in its place, which would hold its reader for ever, says nothing."""
+    """Open for reading. Never waits: a pipe in its place, which would block its reader, reads as empty."""
     return open(folder / NAME, "rb", opener=lambda path, flags: os.open(path, flags | os.O_NONBLOCK))
 
 
 @dataclass(frozen=True, slots=True)
 class Tail:
-    """What stands behind a place in the journal."""
+    """The journal after an offset."""
 
     events: list[Event]
     torn: bytes
-    """Behind the last newline."""
+    """Bytes after the last newline."""
     next_seq: int
     next_prev: str | None
-    """Those of the line that follows the events, or is torn."""
+    """`seq` and `prev` of the line that follows the events, or is torn."""
 
 
 def events_after(folder: Path, offset: int) -> Tail:
-    """From `offset` on, where a line begins. Raises Corrupt for a line that does not follow the one before it."""
+    """Read from `offset`, where a line begins. Raises Corrupt for a line that does not follow the previous one."""
     events: list[Event] = []
     try:
         with open_journal(folder) as stream:
             whole, newline, open_line = _last_lines(stream.fileno(), offset).rpartition(b"\n")
             if open_line:
-                raise _broken(folder, f"goes on at byte {offset}", None, None)
-            seq, prev = _known_by(folder, whole.rpartition(b"\n")[2] + newline) if newline else (0, None)
+                raise _broken(folder, f"has no newline before byte {offset}", None, None)
+            seq, prev = _link_of(folder, whole.rpartition(b"\n")[2] + newline) if newline else (0, None)
             stream.seek(offset)
             while (line := stream.readline(MAX_LINE_BYTES)).endswith(b"\n"):
                 event = _event(folder, line, seq + 1, offset)
                 if (event.seq, event.prev) != (seq + 1, prev):
                     raise _broken(folder, "does not follow the line before it", seq + 1, offset)
                 events.append(event)
-                seq, prev = _known_by(folder, line)
+                seq, prev = _link_of(folder, line)
                 offset += len(line)
             if len(line) == MAX_LINE_BYTES:
                 raise _broken(folder, "never ends", seq + 1, offset)
     except OSError as error:
-        why = f"cannot be read: {error.strerror}"
-        raise Corrupt(f"run {folder.name}: {NAME} {why}", file=NAME, what=why) from None
+        problem = f"cannot be read: {error.strerror}"
+        raise Corrupt(f"run {folder.name}: {NAME} {problem}", file=NAME, problem=problem) from None
     return Tail(events, line, seq + 1, prev)
 
 
 def cut_torn_end(folder: Path) -> None:
-    """Take away what stands behind the last newline: of a line that nobody was told of. The caller owns the run."""
+    """Remove the bytes after the last newline, an incomplete line that no caller saw. The caller owns the run."""
     with writing("cut the journal's torn end"):
         file = os.open(folder / NAME, os.O_RDWR)
         try:
@@ -195,9 +195,9 @@ def cut_torn_end(folder: Path) -> None:
 
 
 def read_events(folder: Path, *, max_line_bytes: int = MAX_LINE_BYTES) -> Iterator[Event]:
-    """Every whole line, in order, the chain checked on the way; a torn end is left out.
+    """Every complete line, in order, with a check of the chain; a torn end is skipped.
 
-    Streams: memory does not grow with the journal. Raises Corrupt, naming line and byte, where the chain breaks.
+    Streams: memory does not grow with the journal. Raises Corrupt with line and byte where the chain breaks.
     """
     prev: str | None = None
     for number, start, line in _whole_lines(folder, max_line_bytes):
@@ -211,7 +211,7 @@ def read_events(folder: Path, *, max_line_bytes: int = MAX_LINE_BYTES) -> Iterat
 
 
 def read_lifecycle(folder: Path) -> Iterator[Event]:
-    """The lifecycle events alone: fast past the others, which are not looked at. Raises Corrupt as `read_events`."""
+    """Only the lifecycle events: the others are skipped without parsing. Raises Corrupt; does not check the chain."""
     for number, start, line in _whole_lines(folder):
         head = line[:_NAME_WITHIN_BYTES]
         if not any(mark in head for mark in _HIGH_RATE_MARKS):
@@ -219,7 +219,7 @@ def read_lifecycle(folder: Path) -> Iterator[Event]:
 
 
 def read_bodies(folder: Path, names: Iterable[str]) -> Iterator[tuple[int, bytes]]:
-    """(line number, event and payload as bytes) of the events with these names: what two runs can be compared by."""
+    """(line number, event and payload as bytes) of the events with these names, for a comparison of two runs."""
     marks = tuple(f'"event":"{name}"'.encode() for name in names)
     for number, start, line in _whole_lines(folder):
         head = line[:_NAME_WITHIN_BYTES]
@@ -231,7 +231,7 @@ def read_bodies(folder: Path, names: Iterable[str]) -> Iterator[tuple[int, bytes
 
 
 def read_lines(folder: Path, name: str) -> Iterator[tuple[int, bytes]]:
-    """(line number, the line as it stands) of the events with this name: fast past all others, nothing is parsed."""
+    """(line number, raw line) of the events with this name; nothing is parsed."""
     mark = f'"event":"{name}"'.encode()
     for number, _start, line in _whole_lines(folder):
         if mark in line[:_NAME_WITHIN_BYTES]:
@@ -239,12 +239,12 @@ def read_lines(folder: Path, name: str) -> Iterator[tuple[int, bytes]]:
 
 
 def event_of_line(folder: Path, number: int, line: bytes) -> Event:
-    """What `read_lines` gave, parsed. Raises Corrupt, naming the line."""
+    """Parse a line of `read_lines`. Raises Corrupt with the line number."""
     return _event(folder, line, number)
 
 
 def last_event(folder: Path) -> Event | None:
-    """The last whole line, without reading the others; None when there is none."""
+    """The last complete line, without reading the others; None when there is none."""
     try:
         file = os.open(folder / NAME, os.O_RDONLY)
     except FileNotFoundError:
@@ -258,7 +258,7 @@ def last_event(folder: Path) -> Event | None:
 
 
 def _whole_lines(folder: Path, max_line_bytes: int = MAX_LINE_BYTES) -> Iterator[tuple[int, int, bytes]]:
-    """(line number, offset, line); nothing when there is no journal."""
+    """(line number, offset, line); empty when there is no journal."""
     start = 0
     try:
         with open_journal(folder) as stream:
@@ -274,33 +274,33 @@ def _whole_lines(folder: Path, max_line_bytes: int = MAX_LINE_BYTES) -> Iterator
     except FileNotFoundError:
         return
     except OSError as error:
-        why = f"cannot be read: {error.strerror}"
-        raise Corrupt(f"run {folder.name}: {NAME} {why}", file=NAME, what=why) from None
+        problem = f"cannot be read: {error.strerror}"
+        raise Corrupt(f"run {folder.name}: {NAME} {problem}", file=NAME, problem=problem) from None
 
 
 def _event(folder: Path, line: bytes, number: int | None = None, start: int | None = None) -> Event:
-    """number: None of the last line, of which nobody counted those before it."""
+    """number: None for the last line, whose number is not known."""
     try:
         return Event.model_validate_json(line)
     except ValueError:
         raise _broken(folder, "is not an event", number, start) from None
 
 
-def _known_by(folder: Path, line: bytes) -> tuple[int, str]:
-    """Number and digest: what the next line goes by."""
+def _link_of(folder: Path, line: bytes) -> tuple[int, str]:
+    """`seq` and digest of a line, which the next line refers to."""
     return _event(folder, line).seq, DIGEST_PREFIX + hashlib.sha256(line).hexdigest()
 
 
-def _broken(folder: Path, what: str, number: int | None, start: int | None) -> Corrupt:
+def _broken(folder: Path, defect: str, number: int | None, start: int | None) -> Corrupt:
     byte = "" if start is None else f" (byte {start})"
-    place = "the last line" if number is None else f"line {number}{byte}"
-    what = f"{place} {what}"
-    brief = f"{NAME}, {what}"
-    return Corrupt(f"run {folder.name}: {brief}", file=NAME, line=number, byte=start, what=what, brief=brief)
+    location = "the last line" if number is None else f"line {number}{byte}"
+    problem = f"{location} {defect}"
+    brief = f"{NAME}, {problem}"
+    return Corrupt(f"run {folder.name}: {brief}", file=NAME, line=number, byte=start, problem=problem, brief=brief)
 
 
 def _last_lines(file: int, size: int) -> bytes:
-    """The end of the file: at least its last whole line and whatever stands behind it."""
+    """The end of the file: at least its last complete line and the bytes after it."""
     window = 4096
     while True:
         start = max(0, size - window)

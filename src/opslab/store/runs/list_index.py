@@ -1,7 +1,7 @@
-"""A cache of what the list of runs shows, so that a list does not read every run again.
+"""Cache of the rows of the list of runs, so that a list does not read every run again.
 
-It belongs to nobody and may be deleted at any time. What it holds of a run counts only while the files that it was
-read from are those of then; a file that does not hold together counts as none, and one that cannot be written is not.
+It may be deleted at any time. An entry is valid only while its source files are unchanged; an inconsistent index is
+ignored, and write errors are too.
 """
 
 import json
@@ -20,25 +20,25 @@ from opslab.store.files import make_folder, write_lines
 from opslab.store.layout import Layout
 
 _VERSION = 2
-"""To be raised when a row comes to say something else under the same names."""
+"""Increase it when the meaning of a row changes under the same names."""
 _SETTLED_NS = 2_000_000_000
-"""The coarsest clock of a file system: within it a file can change twice and look the same."""
+"""Coarsest time stamp of a file system: within it a file can change twice with the same signature."""
 
 Signature = list[int]
-"""Of a file: size, inode, time of its content, time of any change to it (ns). Empty: there is no such file.
+"""Of a file: size, inode, mtime and ctime (ns). Empty: the file does not exist.
 
-The last cannot be set back by a program, as the one before it can.
+A program can set mtime, but not ctime.
 """
 
 
 class Entry(NamedTuple):
-    """What was read of one run, and from what."""
+    """Values read of one run, with the signatures of their files."""
 
     metadata: Signature
     journal: Signature | None
-    """None: the journal was not asked."""
+    """None: the journal was not read."""
     owner: dict[str, Any] | None
-    """Whom to ask for, of a run that was `running`."""
+    """Owner of a run that was `running`."""
     values: list[Any]
 
 
@@ -47,38 +47,38 @@ def index_file(layout: Layout) -> Path:
 
 
 def run_folder_names(layout: Layout) -> list[str]:
-    """Names of all run folders, in no order; what cannot be a run is left out. Raises Environment."""
+    """Names of all run folders, unsorted; names that are not run ids are skipped. Raises Environment."""
     try:
-        with os.scandir(layout.runs) as found:
-            return [entry.name for entry in found if _is_run_id(entry.name) and entry.is_dir()]
+        with os.scandir(layout.runs) as entries:
+            return [entry.name for entry in entries if _is_run_id(entry.name) and entry.is_dir()]
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:
         raise Environment(
-            f"cannot read {layout.runs}: {error.strerror}", hint="check who may read that folder"
+            f"cannot read {layout.runs}: {error.strerror}", hint="check the permissions of that folder"
         ) from None
 
 
 def signature(folder: str, name: str) -> Signature:
-    """Of the file `name` in a run's folder. Raises Corrupt when it cannot be asked, or is no file."""
+    """Of the file `name` in a run's folder. Raises Corrupt when it is unreadable or not a regular file."""
     try:
-        found = os.stat(f"{folder}/{name}")  # noqa: PTH116  (ten thousand of them: a Path each would be half the time)
+        state = os.stat(f"{folder}/{name}")  # noqa: PTH116  (of ten thousand files: Path would take half the time)
     except FileNotFoundError:
         return []
     except OSError as error:
         raise _unreadable(folder, f"{name} cannot be read: {error.strerror}") from None
-    if not stat.S_ISREG(found.st_mode):
+    if not stat.S_ISREG(state.st_mode):
         raise _unreadable(folder, f"{name} is not a file")
-    return [found.st_size, found.st_ino, found.st_mtime_ns, found.st_ctime_ns]
+    return [state.st_size, state.st_ino, state.st_mtime_ns, state.st_ctime_ns]
 
 
 def is_settled(entry: Entry, now_ns: int) -> bool:
-    """Whether a later change of its files would show: not while the last one is as recent as a clock's tick."""
-    return all(not found or found[3] < now_ns - _SETTLED_NS for found in (entry.metadata, entry.journal))
+    """Whether a later change of its files gives another signature: not within one time stamp of the last change."""
+    return all(not file or file[3] < now_ns - _SETTLED_NS for file in (entry.metadata, entry.journal))
 
 
 def read_index(layout: Layout, fields: Sequence[str]) -> dict[str, Entry]:
-    """Run id to entry, as written with the same `fields`; empty when there is nothing to be had."""
+    """Run id to entry, as written with the same `fields`; empty when there is no valid index."""
     path = index_file(layout)
     try:
         data = path.read_bytes() if path.is_file() else b""
@@ -91,7 +91,7 @@ def read_index(layout: Layout, fields: Sequence[str]) -> dict[str, Entry]:
 
 
 def write_index(layout: Layout, fields: Sequence[str], entries: Mapping[str, Entry]) -> None:
-    """Replace it in one step, not waiting for the disk; where that cannot be done there is none."""
+    """Replace it atomically, not durably; write errors are ignored."""
     path = index_file(layout)
     body = json.dumps({"runs": entries}, separators=(",", ":"))[1:].encode() + b"\n"
     with suppress(OSError):
@@ -100,9 +100,9 @@ def write_index(layout: Layout, fields: Sequence[str], entries: Mapping[str, Ent
 
 
 def _head(fields: Sequence[str], body: bytes) -> bytes:
-    """The first line, which says what the rest is: another lab's, another form, torn or garbage does not fit."""
-    about = {"index": "runs", "version": _VERSION, "lab": __version__, "fields": list(fields)}
-    return json.dumps({**about, "digest": digest_bytes(body)})[:-1].encode() + b","
+    """The first line, which identifies the rest: another version, other fields or damaged bytes do not match."""
+    header = {"index": "runs", "version": _VERSION, "lab": __version__, "fields": list(fields)}
+    return json.dumps({**header, "digest": digest_bytes(body)})[:-1].encode() + b","
 
 
 def _is_run_id(name: str) -> bool:

@@ -1,4 +1,4 @@
-"""Live values of running runs: written whole, read by anybody, worth nothing after the run."""
+"""Status files of running runs, replaced atomically; removed at the end of a run."""
 
 from contextlib import suppress
 
@@ -10,16 +10,16 @@ from opslab.store.files import make_folder, write_whole
 from opslab.store.layout import Layout
 
 
-def write_live(layout: Layout, live: LiveStatus) -> None:
-    """Quietly does nothing where it cannot be written: no run ends because nobody can watch it."""
-    path = layout.live(RunId(live.run_id))
+def write_live(layout: Layout, status: LiveStatus) -> None:
+    """Ignores write errors: a missing status file must not end a run."""
+    path = layout.live(RunId(status.run_id))
     with suppress(OSError):
         make_folder(path.parent)
-        write_whole(path, live.model_dump_json().encode(), durable=False)
+        write_whole(path, status.model_dump_json().encode(), durable=False)
 
 
 def read_live(layout: Layout, run_id: RunId) -> LiveStatus | None:
-    """None when there are none, or none that can be read."""
+    """None when there is no readable status file."""
     try:
         return LiveStatus.model_validate_json(layout.live(run_id).read_bytes())
     except (OSError, ValidationError):

@@ -1,4 +1,4 @@
-"""Who may write into a folder, a run's above all: one process at a time, by a lock that dies with it."""
+"""Exclusive folder locks (flock): one writer; the kernel releases the lock when the holder exits."""
 
 import fcntl
 import os
@@ -11,13 +11,13 @@ from opslab.store.files import writing
 from opslab.store.lock import take_lock
 
 _PATIENCE_SECONDS = 1.0
-"""Somebody who only asks holds the lock for a moment."""
+"""`is_held` takes the lock for a moment in other processes."""
 
 
 @contextmanager
 def owned(folder: Path, take: Callable[[int, float], bool] = take_lock) -> Iterator[None]:
-    """Hold the run in `folder` alone. Raises Environment when a living process holds it; Unwritable without locks."""
-    hint = f"wait for it to end, or stop it; look at it with: tc run show {folder.name}"
+    """Lock the run's folder. Raises Environment when another process has the lock; Unwritable without locks."""
+    hint = f"wait for its end, or stop it; tc run show {folder.name}"
     brief = "is locked by another process"
     locked = Environment(f"run {folder.name} {brief}", hint=hint, brief=brief)
     with held(folder, locked, take):
@@ -26,16 +26,16 @@ def owned(folder: Path, take: Callable[[int, float], bool] = take_lock) -> Itera
 
 @contextmanager
 def held(folder: Path, otherwise: Environment, take: Callable[[int, float], bool] = take_lock) -> Iterator[int]:
-    """A descriptor that holds `folder`, as long as anybody has it open: a child that inherited it, too.
+    """Lock `folder`; yields the descriptor. The lock lasts while any process has it open, an inheriting child too.
 
-    Raises `otherwise` when a living process holds it; Unwritable without locks.
+    Raises `otherwise` when another process has the lock; Unwritable without locks.
     """
     with writing(f"open folder {folder.name}"):
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         with writing(f"lock {folder.name}"):
-            is_ours = take(descriptor, _PATIENCE_SECONDS)
-        if not is_ours:
+            is_locked = take(descriptor, _PATIENCE_SECONDS)
+        if not is_locked:
             raise otherwise
         yield descriptor
     finally:
@@ -43,7 +43,7 @@ def held(folder: Path, otherwise: Environment, take: Callable[[int, float], bool
 
 
 def is_held(folder: Path) -> bool:
-    """Whether a living process holds it; asks without waiting. False too when it cannot be asked."""
+    """Whether a process has the lock; does not wait. False too when the lock state cannot be read."""
     try:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     except OSError:

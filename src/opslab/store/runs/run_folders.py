@@ -1,4 +1,4 @@
-"""Run folders: made whole, listed, read."""
+"""Run folders: created atomically, listed, read."""
 
 import hashlib
 import os
@@ -38,14 +38,14 @@ METRICS = "metrics.json"
 INPUTS = "inputs"
 CODE = "code.json"
 PARTIAL = "partial-"
-_FILLED = ("logs", VENUE_FOLDER)
-"""Folders of a run in which files are written whole."""
-_LOOK_BYTES = 1 << 16
+_WRITTEN_FOLDERS = ("logs", VENUE_FOLDER)
+"""Folders of a run in which files are replaced atomically, by temporary files."""
+_BLOCK_BYTES = 1 << 16
 
 
 @contextmanager
 def new_run_folder(layout: Layout, run_id: RunId, spec_text: str) -> Iterator[Path]:
-    """Fill a new run folder; it appears under its name in one step when the block ends. Raises AlreadyExists."""
+    """A new run folder to fill; it appears under its name in one step after the block. Raises AlreadyExists."""
     refuse_existing(layout, run_id)
     try:
         with staged_folder(layout.run(run_id), f"run {run_id}") as folder:
@@ -57,14 +57,14 @@ def new_run_folder(layout: Layout, run_id: RunId, spec_text: str) -> Iterator[Pa
 
 
 def refuse_existing(layout: Layout, run_id: RunId) -> None:
-    """Raises AlreadyExists when something stands where the run's folder would."""
+    """Raises AlreadyExists when the path of the run's folder exists."""
     target = layout.run(run_id)
     if target.exists() or target.is_symlink():
         raise already_exists(run_id)
 
 
 def already_exists(run_id: RunId) -> AlreadyExists:
-    hint = f"choose another --run-id, or look at it with: tc run show {run_id}"
+    hint = f"choose another --run-id, or see it with: tc run show {run_id}"
     return AlreadyExists(f"run {run_id} exists already", hint=hint)
 
 
@@ -73,14 +73,14 @@ def run_folder(layout: Layout, text: str) -> Path:
     run_id = RunId(text)
     folder = layout.run(run_id)
     if not folder.is_dir():
-        close = nearest(text, run_names(layout))
-        hint = f"did you mean: {', '.join(close)}" if close else "tc run list"
+        similar = nearest(text, run_names(layout))
+        hint = f"did you mean: {', '.join(similar)}" if similar else "tc run list"
         raise NotFound(f"run {run_id} not found in {layout.home}", hint=hint)
     return folder
 
 
 def run_names(layout: Layout) -> list[str]:
-    """Names of all run folders, sorted; what cannot be a run is left out."""
+    """Names of all run folders, sorted; names that are not run ids are skipped."""
     return [name for name in folder_names(layout.runs) if _is_run_id(name)]
 
 
@@ -90,11 +90,11 @@ def write_metadata(folder: Path, metadata: RunMetadata) -> None:
 
 
 def read_metadata(folder: Path) -> RunMetadata | None:
-    """What `metadata.json` says; None when there is none. Raises Corrupt when it cannot be read."""
+    """The content of `metadata.json`; None when it does not exist. Raises Corrupt; OtherFormat."""
     path = folder / METADATA
     try:
-        if not stat.S_ISREG(path.stat().st_mode):  # a pipe would hold its reader for ever
-            raise _broken(folder, "is no plain file")
+        if not stat.S_ISREG(path.stat().st_mode):  # a pipe would block its reader
+            raise _broken(folder, "is not a regular file")
         document = path.read_bytes()
         return RunMetadata.model_validate_json(document)
     except FileNotFoundError:
@@ -106,17 +106,17 @@ def read_metadata(folder: Path) -> RunMetadata | None:
         raise _broken(folder, "is not what was written") from None
 
 
-def _broken(folder: Path, what: str) -> Corrupt:
-    return Corrupt(f"run {folder.name}: {METADATA} {what}", file=METADATA, what=what)
+def _broken(folder: Path, problem: str) -> Corrupt:
+    return Corrupt(f"run {folder.name}: {METADATA} {problem}", file=METADATA, problem=problem)
 
 
 class RowsFile:
-    """`<name>.jsonl` in the making: one canonical JSON object a line. It appears whole, at `commit`."""
+    """`<name>.jsonl` being written: one canonical JSON object a line. It appears complete, at `commit`."""
 
-    def __init__(self, folder: Path, name: str, *, at_once: bool = False) -> None:
-        """at_once: each row is the kernel's when `add` returns, and so outlives this process."""
+    def __init__(self, folder: Path, name: str, *, flushes_each: bool = False) -> None:
+        """flushes_each: each row is passed to the kernel before `add` returns, so that it survives this process."""
         self.name = f"{name}.jsonl"
-        self._at_once = at_once
+        self._flushes_each = flushes_each
         self._path = folder / self.name
         self._temporary = folder / f".{self.name}.tmp"
         self._hasher = hashlib.sha256()
@@ -128,11 +128,11 @@ class RowsFile:
         with writing(f"write {self.name}"):
             stream = self._opened()
             stream.write(line)
-            if self._at_once:
+            if self._flushes_each:
                 stream.flush()
 
     def commit(self) -> str:
-        """Put the file in its place; its digest."""
+        """Rename the file to its final name; returns its digest."""
         with writing(f"write {self.name}"), self._opened() as stream:
             stream.flush()
             os.fsync(stream.fileno())
@@ -141,23 +141,23 @@ class RowsFile:
         return DIGEST_PREFIX + self._hasher.hexdigest()
 
     def keep_partial(self) -> None:
-        """The rows so far, under the name of what is not whole. Does nothing after `commit`."""
+        """Keep the rows so far under the partial name. Does nothing after `commit`."""
         if self._stream:
-            with suppress(OSError):  # what no disk has room for
+            with suppress(OSError):  # the buffered rest may not fit on a full disk
                 self._stream.close()
         with suppress(OSError):
             if self._temporary.exists():
                 _keep_partial(self._temporary)
 
     def _opened(self) -> BinaryIO:
-        """The temporary file, made when it is first needed."""
+        """The temporary file, opened at its first use."""
         if self._stream is None:
-            self._stream = open(self._temporary, "wb")  # noqa: SIM115  (closed by commit or abandon)
+            self._stream = open(self._temporary, "wb")  # noqa: SIM115  (closed by commit or keep_partial)
         return self._stream
 
 
 def read_rows(folder: Path, name: str) -> Iterator[tuple[int, bytes]]:
-    """(line number, row) of a canonical result, those of one that did not become whole too; none when there is none."""
+    """(line number, row) of a canonical result, or else of its partial file; empty when neither exists."""
     for file in (f"{name}.jsonl", f"{PARTIAL}{name}.jsonl"):
         with suppress(FileNotFoundError), open(folder / file, "rb") as stream:
             yield from enumerate(stream, 1)
@@ -165,33 +165,33 @@ def read_rows(folder: Path, name: str) -> Iterator[tuple[int, bytes]]:
 
 
 def count_rows(folder: Path, name: str) -> int:
-    """Of a result, as far as it came."""
+    """Number of rows of a result, complete or partial."""
     return sum(1 for _ in read_rows(folder, name))
 
 
 def remove_unfinished(folder: Path, names: Iterable[str]) -> None:
-    """What a process that died, or could not go on, left of results that can be made again."""
+    """Remove temporary and partial files of results, which can be made again."""
     for name in names:
-        for left in (f".{name}.jsonl.tmp", f"{PARTIAL}{name}.jsonl"):
-            remove_file(folder / left)
+        for unfinished in (f".{name}.jsonl.tmp", f"{PARTIAL}{name}.jsonl"):
+            remove_file(folder / unfinished)
 
 
 def discard_run(layout: Layout, run_id: RunId) -> None:
-    """Remove a run, all of it at once as everybody else sees it. The caller made it."""
+    """Remove a run, atomically for other processes. The caller made it."""
     discard_folder(layout.run(run_id))
 
 
-def write_inputs(folder: Path, code: Mapping[str, Any], own: Mapping[str, Path]) -> None:
-    """`inputs/`: what the code was, and a copy of a user's strategy, by name. It appears whole.
+def write_inputs(folder: Path, code: Mapping[str, Any], strategy_files: Mapping[str, Path]) -> None:
+    """Write `inputs/` in one step: the parts of the code digest, and a copy of a user strategy's files, by name.
 
-    Replaces one from a start that came to nothing. The caller owns the run.
+    Replaces the inputs of an earlier start that failed. The caller owns the run.
     """
     staging = folder / f".{INPUTS}.tmp"
     with writing("keep the run's inputs"):
-        for left in (staging, folder / INPUTS):
-            remove_folder(left)
+        for previous in (staging, folder / INPUTS):
+            remove_folder(previous)
         make_folder(staging)
-        for name, path in own.items():
+        for name, path in strategy_files.items():
             copy_file(path, staging / _stored_name(name))
         write_json(staging / CODE, code)
         sync_tree(staging)
@@ -200,7 +200,7 @@ def write_inputs(folder: Path, code: Mapping[str, Any], own: Mapping[str, Path])
 
 
 def stored_strategy_files(folder: Path, names: Iterable[str]) -> dict[str, Path]:
-    """Where the copies of a user's strategy's files lie in a run's folder, by name."""
+    """Paths of the stored copies of a user strategy's files, by name."""
     return {name: folder / INPUTS / _stored_name(name) for name in names}
 
 
@@ -211,9 +211,10 @@ def _stored_name(name: str) -> str:
 
 
 def clear_temporary_files(folder: Path) -> None:
-    """After its owner died: partial rows get their name, temporary files go. The caller owns the run."""
-    with writing(f"tidy up run {folder.name}"):
-        for path in sorted([*folder.glob(".*"), *(found for name in _FILLED for found in (folder / name).glob(".*"))]):
+    """After the owner died: rename partial rows, remove temporary files. The caller owns the run."""
+    with writing(f"remove temporary files of run {folder.name}"):
+        folders = (folder, *(folder / name for name in _WRITTEN_FOLDERS))
+        for path in sorted(file for parent in folders for file in parent.glob(".*")):
             if path.is_dir() and not path.is_symlink():
                 remove_folder(path)
             elif path.name.endswith(".jsonl.tmp"):
@@ -223,7 +224,7 @@ def clear_temporary_files(folder: Path) -> None:
 
 
 def _keep_partial(temporary: Path) -> None:
-    """`.orders.jsonl.tmp` becomes `partial-orders.jsonl`, cut behind its last whole line; gone when there is none."""
+    """Rename `.orders.jsonl.tmp` to `partial-orders.jsonl`, cut after its last complete line; remove it without one."""
     with open(temporary, "rb+") as stream:
         size = _end_of_lines(stream)
         stream.truncate(size)
@@ -237,14 +238,14 @@ def _keep_partial(temporary: Path) -> None:
 
 
 def _end_of_lines(stream: BinaryIO) -> int:
-    """Offset behind the last newline; 0 when there is none."""
+    """Offset after the last newline; 0 when there is none."""
     end = stream.seek(0, os.SEEK_END)
     while end:
-        start = max(0, end - _LOOK_BYTES)
+        start = max(0, end - _BLOCK_BYTES)
         stream.seek(start)
-        found = stream.read(end - start).rfind(b"\n")
-        if found >= 0:
-            return start + found + 1
+        newline = stream.read(end - start).rfind(b"\n")
+        if newline >= 0:
+            return start + newline + 1
         end = start
     return 0
 

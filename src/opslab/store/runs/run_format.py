@@ -1,4 +1,4 @@
-"""The format of a run's folder, in its JSON documents: another one is refused, and named."""
+"""Refuses JSON documents of a run's folder in another format."""
 
 import json
 import re

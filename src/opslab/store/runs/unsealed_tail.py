@@ -1,4 +1,4 @@
-"""What stands in the journal of a sealed run behind the sealed bytes: checks that died before they could seal."""
+"""Journal of a sealed run after its sealed bytes: checks whose process died before it could seal."""
 
 import hashlib
 import os
@@ -22,22 +22,22 @@ _CHUNK_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class UnsealedTail:
-    """Whole checks, then the beginning of one more."""
+    """Complete checks, then the beginning of one more."""
 
     checks: tuple[Event, ...] = ()
     torn: bytes = b""
 
-    def says(self) -> str | None:
-        """None when nothing stands there."""
+    def description(self) -> str | None:
+        """None when the tail is empty."""
         if not self.torn:
-            return "longer by checks that were not sealed any more" if self.checks else None
+            return "longer by checks that were not sealed" if self.checks else None
         if not self.checks:
             return "longer by the torn end of a check"
-        return "longer by checks that were not sealed any more, and by the torn end of one"
+        return "longer by checks that were not sealed, and by the torn end of one"
 
 
 def unsealed_tail(folder: Path, manifest: Manifest) -> UnsealedTail:
-    """What checks left behind the seal; nothing, too, when anything else stands there."""
+    """The checks after the seal; empty too when the journal has anything else there."""
     sealed = next((file for file in manifest.files if file.path == JOURNAL), None)
     if sealed is None:
         return UnsealedTail()
@@ -56,7 +56,7 @@ def unsealed_tail(folder: Path, manifest: Manifest) -> UnsealedTail:
 
 
 def _is_check(folder: Path, manifest: Manifest, event: Event) -> bool:
-    """With its result, which is on disk before its event is."""
+    """Whether the event is of a check whose result exists; a result is on disk before its event."""
     name = event.payload.get("artifact")
     return (
         event.event in CHECK_EVENTS
@@ -69,9 +69,9 @@ def _is_check(folder: Path, manifest: Manifest, event: Event) -> bool:
 
 
 def _digest_of(stream: BinaryIO, sealed: SealedFile) -> str:
-    """Of as many bytes as were sealed."""
-    hasher, left = hashlib.sha256(), sealed.size_bytes
-    while left and (chunk := stream.read(min(left, _CHUNK_BYTES))):
+    """Digest of the sealed length."""
+    hasher, remaining_bytes = hashlib.sha256(), sealed.size_bytes
+    while remaining_bytes and (chunk := stream.read(min(remaining_bytes, _CHUNK_BYTES))):
         hasher.update(chunk)
-        left -= len(chunk)
+        remaining_bytes -= len(chunk)
     return DIGEST_PREFIX + hasher.hexdigest()

@@ -1,7 +1,7 @@
-"""A venue's ledger: one line a transaction, appended and synced before anything of it is acknowledged.
+"""Ledger of a venue: one line a transaction, appended and synced before any part of it is acknowledged.
 
-A line holds the digest of the one before it. `position` beside it says how far the replay is; it is written without a
-sync, which a killed process survives, and a power cut may set it back: the ledger's own positions then count.
+A line has the digest of the previous one. The file `position` beside it has the position of the replay; it is written
+without a sync: it survives a killed process, but a power cut may set it back. Then the positions in the ledger count.
 """
 
 import fcntl
@@ -25,9 +25,9 @@ NAME = "ledger.jsonl"
 POSITION = "position"
 RESERVE = ".room"
 RESERVE_BYTES = 64 << 10
-"""For canceling every order that a venue lets be open, and closing the position."""
+"""Enough to cancel every open order that a venue allows, and to close the position."""
 MAX_LINE_BYTES = 16 << 20
-"""A transaction that cancels ten thousand orders is a tenth of it."""
+"""Ten times a transaction that cancels ten thousand orders."""
 _POSITION = b"%11d %11d\n"
 _POSITION_BYTES = 24
 
@@ -37,7 +37,7 @@ Flock = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class LedgerEntry:
-    """One line: events that took place together, and where the replay then was."""
+    """One line: the events of a transaction, and the position of the replay."""
 
     number: int
     time: str
@@ -46,7 +46,7 @@ class LedgerEntry:
 
 
 class LedgerFile:
-    """Implements `ports.Ledger` in a folder. Held by one process at a time; `with` lets it go."""
+    """Implements `ports.Ledger` in a folder. One process at a time; a context manager, which releases it."""
 
     def __init__(self, folder: Path, clock: Clock, flock: Flock = fcntl.flock) -> None:
         self._clock = clock
@@ -59,23 +59,23 @@ class LedgerFile:
             _lock(
                 self._file,
                 Environment(
-                    f"the ledger of {folder.name} is in use by another venue",
-                    hint="stop that one, or take another name",
+                    f"the ledger of {folder.name} is locked by another venue process",
+                    hint="stop that venue, or choose another name",
                 ),
                 flock,
             )
             self.torn_bytes = _cut_torn_end(folder, self._file)
-            """Of a line that a crash left unfinished: it was acknowledged to nobody."""
+            """Size of an incomplete last line after a crash; it was never acknowledged."""
             with writing("open the venue's ledger"):
-                if not os.fstat(self._position).st_size:  # room for it is had now, not when the disk is full
+                if not os.fstat(self._position).st_size:  # reserves its space now, before the disk is full
                     os.pwrite(self._position, _POSITION % (0, 0), 0)
         except BaseException:
             self.close()
             raise
         self._folder = folder
-        _keep_last_room(folder)
+        _create_reserve(folder)
         self._number, self._size = 0, 0
-        self._unfinished = False
+        self._has_incomplete_line = False
         self._prev: str | None = None
         self._moment = Moment(0, 0)
 
@@ -91,19 +91,19 @@ class LedgerFile:
                 os.close(file)
 
     def history(self) -> Iterator[LedgerEntry]:
-        """Everything so far. To be read to its end, once, before anything is appended."""
-        for transaction, digest, end in _read(self._folder, self._folder.name):
-            self._number, self._prev, self._size = transaction.number, digest, end
-            self._moment = max(self._moment, transaction.at)
-            yield transaction
+        """All transactions so far. Read it to its end, once, before the first append."""
+        for entry, digest, end in _read(self._folder, self._folder.name):
+            self._number, self._prev, self._size = entry.number, digest, end
+            self._moment = max(self._moment, entry.at)
+            yield entry
 
     @property
     def transactions(self) -> int:
-        """Once the history was read."""
+        """Known after `history` was read."""
         return self._number
 
     def append(self, events: Sequence[Mapping[str, Any]], at: Moment) -> None:
-        """One transaction, on disk before this returns. Raises Unwritable, and then it was not written."""
+        """Append one transaction, on disk before this returns. Raises Unwritable; then it was not written."""
         line = (
             to_json(
                 {
@@ -119,90 +119,90 @@ class LedgerFile:
         )
         with writing("append to the venue's ledger"):
             view = memoryview(line)
-            self._take_back()
+            self._cut_incomplete_line()
             try:
                 while view:
                     view = view[os.write(self._file, view) :]
                 os.fdatasync(self._file)
             except BaseException:
-                self._unfinished = True
+                self._has_incomplete_line = True
                 with suppress(OSError):
-                    self._take_back()
+                    self._cut_incomplete_line()
                 raise
         self._number += 1
         self._prev = DIGEST_PREFIX + hashlib.sha256(line).hexdigest()
         self._size += len(line)
 
-    def _take_back(self) -> None:
-        """Cut off what an append left that failed: it was acknowledged to nobody, and nothing may come behind it."""
-        if self._unfinished:
+    def _cut_incomplete_line(self) -> None:
+        """Cut the incomplete line of a failed append: it was not acknowledged, and no line may follow it."""
+        if self._has_incomplete_line:
             os.ftruncate(self._file, self._size)
-            self._unfinished = False
+            self._has_incomplete_line = False
 
     def mark(self, at: Moment) -> None:
-        """Note how far the replay is, before anybody is told of it. Raises Unwritable."""
+        """Store the position of the replay, before any client receives its data. Raises Unwritable."""
         try:
             os.pwrite(self._position, _POSITION % at, 0)
         except OSError as error:
-            raise unwritable("note how far the venue's replay is", error) from None
+            raise unwritable("store the position of the venue's replay", error) from None
 
     def use_reserve(self) -> None:
-        """Let go of it: on a disk that is full, what is appended next finds a place."""
+        """Release the reserved space, so that later appends succeed on a full disk."""
         with suppress(OSError):
             (self._folder / RESERVE).unlink()
 
     def moment(self) -> Moment:
-        """Where the replay has to go on."""
+        """Position at which the replay continues."""
         text = os.pread(self._position, _POSITION_BYTES, 0).split()
         known = len(text) == 2 and text[0].isdigit() and text[1].isdigit()
         marked = Moment(int(text[0]), int(text[1])) if known else Moment(0, 0)
         return max(marked, self._moment)
 
 
-def _keep_last_room(folder: Path) -> None:
-    """Real blocks, which a file with a hole would not have. Where there is none any more, there is none to keep."""
+def _create_reserve(folder: Path) -> None:
+    """Reserve real blocks; a sparse file would have none. Ignored on a full disk."""
     with suppress(OSError), open(folder / RESERVE, "ab") as stream:
         if not stream.tell():
-            stream.write(os.urandom(RESERVE_BYTES))  # what a file system compresses keeps no room
+            stream.write(os.urandom(RESERVE_BYTES))  # incompressible: a compressing file system would reserve less
 
 
 @contextmanager
 def locked_ledger(folder: Path, flock: Flock = fcntl.flock) -> Iterator[None]:
-    """Nobody writes the ledger of this folder, and nobody begins to while the block lasts. Raises Environment."""
+    """Lock the ledger of this folder against venues during the block. Raises Environment when one is running."""
     try:
         file = os.open(folder / NAME, os.O_RDONLY)
     except FileNotFoundError:
         yield
         return
     try:
-        _lock(file, Environment(f"venue {folder.name} is still served", hint="try again when it has ended"), flock)
+        _lock(file, Environment(f"venue {folder.name} is still running", hint="try again when it has ended"), flock)
         yield
     finally:
         os.close(file)
 
 
-def _lock(file: int, taken: Environment, flock: Flock) -> None:
-    """Raises `taken` when another process has it, Unwritable where there are no locks."""
+def _lock(file: int, locked: Environment, flock: Flock) -> None:
+    """Raises `locked` when another process has the lock, Unwritable on a file system without locks."""
     with writing("lock the venue's ledger"):
         try:
             flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise taken from None
+            raise locked from None
 
 
 def read_ledger(
     folder: Path, name: str | None = None, *, max_line_bytes: int = MAX_LINE_BYTES
 ) -> Iterator[LedgerEntry]:
-    """Every whole line, in order, the chain checked on the way; it needs nothing but that file.
+    """Every complete line, in order, with a check of the chain; reads only that file.
 
-    name: whose ledger it is; None: the folder's. Raises Corrupt, naming line and byte.
+    name: name of the venue for messages; None: the folder's name. Raises Corrupt with line and byte.
     """
-    for transaction, _, _ in _read(folder, name or folder.name, max_line_bytes):
-        yield transaction
+    for entry, _, _ in _read(folder, name or folder.name, max_line_bytes):
+        yield entry
 
 
 def _read(folder: Path, name: str, max_line_bytes: int = MAX_LINE_BYTES) -> Iterator[tuple[LedgerEntry, str, int]]:
-    """(transaction, digest of its line, offset behind it)."""
+    """(entry, digest of its line, offset after it)."""
     prev: str | None = None
     start, number = 0, 0
     try:
@@ -213,38 +213,38 @@ def _read(folder: Path, name: str, max_line_bytes: int = MAX_LINE_BYTES) -> Iter
                     if len(line) == max_line_bytes:
                         raise _broken(name, "never ends", number, start)
                     return
-                transaction, before = _transaction(name, line, number, start)
-                if transaction.number != number:
-                    raise _broken(name, f"has seq {transaction.number} where {number} belongs", number, start)
-                if before != prev:
+                entry, previous = _parse_line(name, line, number, start)
+                if entry.number != number:
+                    raise _broken(name, f"has seq {entry.number} where {number} belongs", number, start)
+                if previous != prev:
                     raise _broken(name, "does not follow the line before it: one of the two was changed", number, start)
                 prev = DIGEST_PREFIX + hashlib.sha256(line).hexdigest()
                 start += len(line)
-                yield transaction, prev, start
+                yield entry, prev, start
     except FileNotFoundError:
         return
     except OSError as error:
         raise Corrupt(f"ledger of {name}: {NAME} cannot be read: {error.strerror}", file=NAME) from None
 
 
-def _transaction(name: str, line: bytes, number: int, start: int) -> tuple[LedgerEntry, str | None]:
+def _parse_line(name: str, line: bytes, number: int, start: int) -> tuple[LedgerEntry, str | None]:
     try:
-        found = from_json(line)
-        at = Moment(found["minute"], found["tick"])
-        if not all(isinstance(number, int) for number in (found["seq"], *at)):
+        values = from_json(line)
+        at = Moment(values["minute"], values["tick"])
+        if not all(isinstance(number, int) for number in (values["seq"], *at)):
             raise ValueError(at)
-        return LedgerEntry(found["seq"], found["time"], at, tuple(found["events"])), found["prev"]
+        return LedgerEntry(values["seq"], values["time"], at, tuple(values["events"])), values["prev"]
     except (ValueError, KeyError, TypeError):
         raise _broken(name, "is not a transaction", number, start) from None
 
 
-def _broken(name: str, what: str, number: int, start: int) -> Corrupt:
-    place = f"line {number} (byte {start}) {what}"
-    return Corrupt(f"ledger of {name}: {NAME}, {place}", file=NAME, line=number, byte=start, what=place)
+def _broken(name: str, defect: str, number: int, start: int) -> Corrupt:
+    problem = f"line {number} (byte {start}) {defect}"
+    return Corrupt(f"ledger of {name}: {NAME}, {problem}", file=NAME, line=number, byte=start, problem=problem)
 
 
 def _cut_torn_end(folder: Path, file: int) -> int:
-    """Keep what stands behind the last newline aside, and cut it off; how many bytes that were."""
+    """Copy the bytes after the last newline to a file and cut them off; returns their number."""
     size = os.fstat(file).st_size
     window = 4096
     while True:
@@ -255,7 +255,7 @@ def _cut_torn_end(folder: Path, file: int) -> int:
         window *= 4
     torn = tail.rpartition(b"\n")[2]
     if torn:
-        with writing("keep the torn end of the venue's ledger"):
+        with writing("copy the torn end of the venue's ledger"):
             write_whole(folder / f"ledger-torn-at-{size - len(torn)}.bin", torn)
             os.ftruncate(file, size - len(torn))
             os.fdatasync(file)

@@ -1,4 +1,4 @@
-"""What is kept of venues: `runtime/venues/<name>/`; of one that a run had, in the end, in the run's own folder."""
+"""Files of venues: `runtime/venues/<name>/`; of a run's venue, after its end, in the run's folder."""
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -10,19 +10,19 @@ from opslab.errors import Corrupt, Environment
 from opslab.model.messages.venue_messages import VenueRecord
 from opslab.store.files import make_folder, staged_folder, write_json, write_lines, write_whole, writing
 from opslab.store.venues.ledger import NAME as LEDGER
-from opslab.store.venues.venue_log import PREVIOUS
 from opslab.store.venues.venue_log import NAME as EVENTS
+from opslab.store.venues.venue_log import PREVIOUS
 
 RECORD = "venue.json"
 TOKEN = "control.token"
 VENUE_FOLDER = "venue"
-"""Folder of a run with the ledger of its venue."""
+"""Folder of a run with its venue's ledger."""
 VENUE_LOG_NAME = "logs/venue-events.jsonl"
 _CHUNK_BYTES = 1 << 20
 
 
 def read_venue(folder: Path) -> VenueRecord | None:
-    """None when there is none. Raises Corrupt."""
+    """The record of a venue; None when it does not exist. Raises Corrupt."""
     try:
         return VenueRecord.model_validate_json((folder / RECORD).read_bytes())
     except (FileNotFoundError, NotADirectoryError):
@@ -34,7 +34,7 @@ def read_venue(folder: Path) -> VenueRecord | None:
 
 
 def write_token(folder: Path, token: str) -> None:
-    """Of the control door of this start. The folder is its owner's alone."""
+    """Write the control socket's token of this start. The folder is private to its user."""
     with writing(f"write the token of venue {folder.name}"):
         folder.chmod(0o700)
         write_whole(folder / TOKEN, token.encode())
@@ -57,28 +57,28 @@ def write_venue(folder: Path, record: VenueRecord) -> None:
 
 
 def new_venue(folder: Path, record: VenueRecord, token: str) -> None:
-    """Make the folder of a venue, all of it or nothing. Raises AlreadyExists."""
+    """Create the folder of a venue, atomically. Raises AlreadyExists."""
     with staged_folder(folder, f"venue {folder.name}") as staging:
         write_venue(staging, record)
         write_token(staging, token)
 
 
 def copy_ledger(folder: Path, run_folder: Path) -> None:
-    """Copy the ledger, byte for byte, into the run's folder; nothing when the venue never had one."""
+    """Copy the ledger, byte for byte, into the run's folder; does nothing when the venue has none."""
     if not (folder / LEDGER).is_file():
         return
-    with writing(f"keep the ledger of venue {folder.name}"), open(folder / LEDGER, "rb") as stream:
+    with writing(f"copy the ledger of venue {folder.name}"), open(folder / LEDGER, "rb") as stream:
         make_folder(run_folder / VENUE_FOLDER)
         write_lines(run_folder / VENUE_FOLDER / LEDGER, iter(lambda: stream.read(_CHUNK_BYTES), b""))
 
 
-def copy_event_log(folder: Path, run_folder: Path, clean: Callable[[str], str]) -> None:
-    """Copy the event log, its older part first, into the run's logs; nothing when there is none."""
-    with writing(f"keep the event log of venue {folder.name}"):
+def copy_event_log(folder: Path, run_folder: Path, redact: Callable[[str], str]) -> None:
+    """Copy the event log, its older file first, redacted, into the run's logs; does nothing when there is none."""
+    with writing(f"copy the event log of venue {folder.name}"):
         target = run_folder / VENUE_LOG_NAME
         make_folder(target.parent)
         if any((folder / name).is_file() for name in (PREVIOUS, EVENTS)):
-            write_lines(target, (clean(line.decode(errors="replace")).encode() for line in _event_lines(folder)))
+            write_lines(target, (redact(line.decode(errors="replace")).encode() for line in _event_lines(folder)))
 
 
 def _event_lines(folder: Path) -> Iterator[bytes]:

@@ -1,7 +1,7 @@
-"""A venue's event log: what happened to it, with both clocks.
+"""Event log of a venue, with wall clock and monotonic clock.
 
-Bounded: a file that is full becomes the one before, of which there is one. Of what clients do by the thousand only so
-much is written a second, so that a flood pushes nothing else out.
+Bounded: a full file replaces the previous one, of which there is one. Events of client connections are limited per
+second, so that a flood of connections does not displace other events.
 """
 
 import os
@@ -24,7 +24,7 @@ MAX_CONNECTION_EVENTS_PER_SECOND = 20
 
 
 class VenueLog:
-    """Appends lines. What was left out, or cannot be written, is counted, and told with the next line."""
+    """Appends lines. Dropped lines are counted; the next line has their number."""
 
     def __init__(self, folder: Path, clock: Clock, max_bytes: int = MAX_BYTES) -> None:
         """max_bytes: of one file."""
@@ -32,40 +32,40 @@ class VenueLog:
         self._clock = clock
         self._max_bytes = max_bytes
         self._second = 0
-        self._comings = 0
-        self._left_out = 0
+        self._connection_events = 0
+        self._dropped = 0
         with writing("open the venue's event log"):
             self._open()
 
-    def write(self, what: str, more: Mapping[str, Any]) -> bool:
-        """Whether it was not too much."""
+    def write(self, event: str, fields: Mapping[str, Any]) -> bool:
+        """Append one event; returns False when the rate limit dropped it."""
         monotonic_s = self._clock.monotonic_s()
-        if what in CONNECTION_EVENTS and not self._may_come(int(monotonic_s)):
-            self._left_out += 1
+        if event in CONNECTION_EVENTS and not self._within_rate(int(monotonic_s)):
+            self._dropped += 1
             return False
         stamp = {"time": iso(self._clock.now_ns()), "monotonic_s": round(monotonic_s, 6)}
-        note = {"left_out": self._left_out} if self._left_out else {}
-        line = to_json({**stamp, "event": what, **more, **note}) + b"\n"
+        dropped = {"dropped": self._dropped} if self._dropped else {}
+        line = to_json({**stamp, "event": event, **fields, **dropped}) + b"\n"
         try:
             if self._size + len(line) > self._max_bytes:
-                self._turn_over()
+                self._rotate()
             self._size += os.write(self._file, line)
-            self._left_out = 0
+            self._dropped = 0
         except OSError:
-            self._left_out += 1
+            self._dropped += 1
         return True
 
-    def _may_come(self, second: int) -> bool:
+    def _within_rate(self, second: int) -> bool:
         if second != self._second:
-            self._second, self._comings = second, 0
-        self._comings += 1
-        return self._comings <= MAX_CONNECTION_EVENTS_PER_SECOND
+            self._second, self._connection_events = second, 0
+        self._connection_events += 1
+        return self._connection_events <= MAX_CONNECTION_EVENTS_PER_SECOND
 
-    def _turn_over(self) -> None:
+    def _rotate(self) -> None:
         (self._folder / NAME).replace(self._folder / PREVIOUS)
-        full = self._file
+        full_file = self._file
         self._open()
-        os.close(full)
+        os.close(full_file)
 
     def _open(self) -> None:
         self._file = os.open(self._folder / NAME, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)

@@ -1,4 +1,4 @@
-"""Each rule finds its fault, in its line, wherever batches end."""
+"""Each rule finds its fault in its line, wherever batches end."""
 
 from decimal import Decimal
 
@@ -38,11 +38,11 @@ def batch(rows: list[Row]) -> pa.RecordBatch:
 
 def inspected(rows: list[Row], cuts: tuple[int, ...] = ()) -> QualityFindings:
     inspector = Inspector(INSTRUMENT)
-    whole, begin = batch(rows), 0
+    complete, start = batch(rows), 0
     for end in [*sorted(cuts), len(rows)]:
-        inspector.inspect(Chunk(whole.slice(begin, end - begin), ConsecutiveRows("f.csv", 2 + begin)))
-        begin = end
-    return inspector.end()
+        inspector.inspect(Chunk(complete.slice(start, end - start), ConsecutiveRows("f.csv", 2 + start)))
+        start = end
+    return inspector.finish()
 
 
 FAULTS = {
@@ -62,7 +62,7 @@ FAULTS = {
 def test_a_fault_is_found_in_its_line(rule: str) -> None:
     rows, line = FAULTS[rule]
     findings = inspected(rows)
-    assert [(found.rule, found.line) for found in findings.kept if found.rule == rule] == [(rule, line)]
+    assert [(finding.rule, finding.line) for finding in findings.listed if finding.rule == rule] == [(rule, line)]
     assert set(findings.counts) <= {rule, "gap"} or rule == "off_grid"
 
 
@@ -76,31 +76,31 @@ def test_sound_candles_have_no_findings() -> None:
     assert inspected([candle(0), flat, candle(2, volume="1.123", close="10.9")]).counts == {}
 
 
-def test_findings_are_capped_and_counted() -> None:
+def test_listed_findings_are_bounded_and_all_are_counted() -> None:
     findings = inspected([candle(n, volume="-1") for n in range(100)])
     assert findings.counts == {"negative_volume": 100}
-    assert len(findings.kept) == MAX_LISTED_PER_RULE
+    assert len(findings.listed) == MAX_LISTED_PER_RULE
 
 
-def test_zero_volume_is_told_when_it_lasts() -> None:
+def test_a_long_sequence_without_volume_is_one_finding() -> None:
     short = [candle(n, volume="0" if 3 <= n < 3 + MIN_ZERO_VOLUME_CANDLES - 1 else "1") for n in range(40)]
     long = [candle(n, volume="0" if 3 <= n < 3 + MIN_ZERO_VOLUME_CANDLES else "1") for n in range(40)]
     assert inspected(short).counts == {}
     for cuts in ((), (5,), (3, 13), (4, 6, 9), tuple(range(40))):
         findings = inspected(long, cuts)
         assert findings.counts == {"zero_volume": 1}
-        assert (findings.kept[0].line, findings.kept[0].severity) == (5, "warning")
+        assert (findings.listed[0].line, findings.listed[0].severity) == (5, "warning")
     assert inspected([candle(n, volume="0") for n in range(30)], (10,)).counts == {"zero_volume": 1}
 
 
-def test_a_jump_is_a_warning_and_an_odd_tick_is_told() -> None:
+def test_a_jump_is_a_warning_and_a_price_off_the_tick_an_info() -> None:
     far = candle(1, "13", "13", "13", "13")
     assert inspected([candle(0), far]).counts == {"jump": 1}
     assert inspected([candle(0), candle(1, close="11.05")]).counts == {"off_tick": 1}
     assert (RULES["jump"].severity, RULES["off_tick"].severity) == ("warning", "info")
 
 
-def test_what_cannot_be_taken_cannot_be_allowed() -> None:
+def test_rules_that_cannot_be_allowed() -> None:
     assert "gap" in ALLOWABLE
     for name in ("unreadable", "disorder", "negative_volume", "too_precise", "overlap", "jump"):
         assert name not in ALLOWABLE
@@ -111,42 +111,42 @@ TIMES = st.lists(st.integers(0, 8), min_size=1, max_size=25)
 
 @settings(max_examples=100, deadline=None)
 @given(TIMES, st.data())
-def test_sorting_keeps_every_candle_and_its_place(minutes: list[int], data: st.DataObject) -> None:
-    rows = [candle(minute, volume=str(place + 1)) for place, minute in enumerate(minutes)]
+def test_sorting_keeps_every_candle_and_its_location(minutes: list[int], data: st.DataObject) -> None:
+    rows = [candle(minute, volume=str(index + 1)) for index, minute in enumerate(minutes)]
     cut = data.draw(st.integers(0, len(rows)))
     parts = [Chunk(batch(rows[:cut]), ConsecutiveRows("a", 1)), Chunk(batch(rows[cut:]), ConsecutiveRows("b", 1))]
-    done = list(in_time_order([part for part in parts if part.batch.num_rows]))
+    sorted_chunks = list(in_time_order([part for part in parts if part.batch.num_rows]))
     seen = []
-    for chunk in done:
+    for chunk in sorted_chunks:
         for row in range(chunk.batch.num_rows):
-            file, line = chunk.origin.place(row)
-            place = line - 1 + (cut if file == "b" else 0)
-            assert chunk.batch.column("volume")[row].as_py() == place + 1
-            seen.append((chunk.batch.column("open_time")[row].as_py(), place))
-    assert seen == sorted((rows[place][0], place) for place in range(len(rows)))
+            file, line = chunk.origin.location(row)
+            index = line - 1 + (cut if file == "b" else 0)
+            assert chunk.batch.column("volume")[row].as_py() == index + 1
+            seen.append((chunk.batch.column("open_time")[row].as_py(), index))
+    assert seen == sorted((rows[index][0], index) for index in range(len(rows)))
 
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 3), st.sampled_from(["10", "10.5"])), min_size=1, max_size=25), st.data())
-def test_only_what_repeats_the_candle_before_is_dropped(cells: list[tuple[int, str]], data: st.DataObject) -> None:
+def test_only_a_repetition_of_the_previous_candle_is_dropped(cells: list[tuple[int, str]], data: st.DataObject) -> None:
     rows = [candle(minute, opened) for minute, opened in cells]
     cuts = sorted(data.draw(st.lists(st.integers(0, len(rows)), max_size=3)))
-    whole, begin, parts = batch(rows), 0, []
+    complete, start, parts = batch(rows), 0, []
     for end in [*cuts, len(rows)]:
-        parts.append(Chunk(whole.slice(begin, end - begin), ConsecutiveRows("f", 1 + begin)))
-        begin = end
+        parts.append(Chunk(complete.slice(start, end - start), ConsecutiveRows("f", 1 + start)))
+        start = end
     dropper = IdenticalDropper()
     kept = [
-        chunk.origin.place(row)[1] - 1
+        chunk.origin.location(row)[1] - 1
         for chunk in dropper.without_repeats(parts)
         for row in range(chunk.batch.num_rows)
     ]
-    assert kept == [place for place in range(len(rows)) if place == 0 or rows[place] != rows[place - 1]]
+    assert kept == [index for index in range(len(rows)) if index == 0 or rows[index] != rows[index - 1]]
     assert dropper.dropped == len(rows) - len(kept)
 
 
-def test_a_gap_says_how_much_is_missing() -> None:
-    assert "3 minutes" in inspected([candle(0), candle(4)]).kept[0].detail
+def test_a_gap_names_the_missing_minutes() -> None:
+    assert "3 minutes" in inspected([candle(0), candle(4)]).listed[0].detail
 
 
 LOWS = st.sampled_from(["8", "10", "0"])
@@ -156,22 +156,22 @@ VOLUMES = st.sampled_from(["1", "-1", "1.0001"])
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 6), LOWS, HIGHS, VOLUMES), min_size=1, max_size=30), st.data())
-def test_where_batches_end_does_not_change_what_is_found(
+def test_batch_boundaries_do_not_change_the_findings(
     given_rows: list[tuple[int, str, str, str]], data: st.DataObject
 ) -> None:
     rows = [candle(minute, low=low, high=high, volume=volume) for minute, low, high, volume in given_rows]
     cuts = tuple(data.draw(st.lists(st.integers(0, len(rows)), max_size=4)))
-    whole, split = inspected(rows), inspected(rows, cuts)
-    assert whole.counts == split.counts
-    assert {found.text() for found in whole.kept} == {found.text() for found in split.kept}
+    single, split = inspected(rows), inspected(rows, cuts)
+    assert single.counts == split.counts
+    assert {finding.text() for finding in single.listed} == {finding.text() for finding in split.listed}
 
 
 def fingerprint(rows: list[Row], cuts: tuple[int, ...] = ()) -> str:
     result = Fingerprint(INSTRUMENT.bar_type)
-    whole, begin = batch(rows), 0
+    complete, start = batch(rows), 0
     for end in [*sorted(cuts), len(rows)]:
-        result.update(whole.slice(begin, end - begin))
-        begin = end
+        result.update(complete.slice(start, end - start))
+        start = end
     return result.digest()
 
 
@@ -181,7 +181,7 @@ def test_a_fingerprint_does_not_depend_on_batches(count: int, cuts: list[int]) -
     assert fingerprint(rows) == fingerprint(rows, tuple(min(cut, count) for cut in cuts))
 
 
-def test_every_cell_and_their_order_change_a_fingerprint() -> None:
+def test_every_cell_and_the_order_of_rows_change_the_fingerprint() -> None:
     rows = [candle(0), candle(1), candle(2)]
     seen = {fingerprint(rows), fingerprint(rows[:2]), fingerprint([rows[1], rows[0], rows[2]])}
     for column in range(6):
@@ -191,13 +191,22 @@ def test_every_cell_and_their_order_change_a_fingerprint() -> None:
     assert len(seen) == 9
 
 
-def test_the_fingerprint_is_what_the_documentation_says() -> None:
+def test_the_fingerprint_is_as_documented() -> None:
     rows = [candle(0), candle(1)]
     assert fingerprint(rows) == documented_fingerprint([[str(cell) for cell in row] for row in rows])
 
 
-def test_what_was_allowed_is_part_of_the_fingerprint() -> None:
-    made = Fingerprint(INSTRUMENT.bar_type)
-    made.update(batch([candle(0)]))
-    assert len({made.digest(), made.digest(["gap"]), made.digest(["gap", "off_grid"])}) == 3
-    assert made.digest(["off_grid", "gap"]) == made.digest(["gap", "off_grid"])
+def test_the_allowed_rules_are_part_of_the_fingerprint() -> None:
+    fingerprint_of_one = Fingerprint(INSTRUMENT.bar_type)
+    fingerprint_of_one.update(batch([candle(0)]))
+    assert (
+        len(
+            {
+                fingerprint_of_one.digest(),
+                fingerprint_of_one.digest(["gap"]),
+                fingerprint_of_one.digest(["gap", "off_grid"]),
+            }
+        )
+        == 3
+    )
+    assert fingerprint_of_one.digest(["off_grid", "gap"]) == fingerprint_of_one.digest(["gap", "off_grid"])

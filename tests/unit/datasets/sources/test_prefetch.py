@@ -1,4 +1,4 @@
-"""Reading ahead changes nothing but the time it takes."""
+"""Prefetching changes only the time."""
 
 import threading
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ def test_items_come_in_order() -> None:
     assert list(read_ahead(iter(range(1000)))) == list(range(1000))
 
 
-def test_what_the_source_raises_comes_after_what_it_gave() -> None:
+def test_an_exception_of_the_source_follows_its_items() -> None:
     def source() -> Iterator[int]:
         yield 1
         yield 2
@@ -25,16 +25,16 @@ def test_what_the_source_raises_comes_after_what_it_gave() -> None:
     assert [next(items), next(items)] == [1, 2]
 
 
-def test_a_reader_that_stops_ends_the_thread_and_no_more_is_made() -> None:
-    made = []
+def test_a_consumer_that_stops_ends_the_thread() -> None:
+    produced = []
 
     def source() -> Iterator[int]:
         for number in range(1000):
-            made.append(number)
+            produced.append(number)
             yield number
 
     items = read_ahead(source())
     assert next(items) == 0
     items.close()
-    assert len(made) < 10
+    assert len(produced) < 10
     assert not [thread for thread in threading.enumerate() if thread.name == "read-ahead"]

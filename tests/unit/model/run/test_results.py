@@ -31,7 +31,7 @@ def folded(events: list[dict[str, Any]]) -> tuple[dict[str, list[Any]], Results]
     results = Results(lambda name, row: rows[name].append(row))
     for one in events:
         results.order_event(one)
-    results.end()
+    results.finish()
     return rows, results
 
 
@@ -50,10 +50,10 @@ def test_an_order_that_is_settled_keeps_no_other_waiting() -> None:
     results = Results(lambda _name, row: sent.append(row["client_order_id"]))
     for one in (initialized("lost"), initialized("b"), event("OrderCanceled", "b")):
         results.order_event(one)
-    assert (sent, results.holds("b"), results.holds("b", unfinished=True)) == ([], True, False)
+    assert (sent, results.is_unsent("b"), results.is_unsent("b", open_only=True)) == ([], True, False)
     results.settle("lost")
     assert sent == ["lost", "b"]
-    assert not results.holds("b")
+    assert not results.is_unsent("b")
 
 
 def test_the_fills_of_all_strategies_may_net_in_one_position() -> None:
@@ -62,17 +62,17 @@ def test_the_fills_of_all_strategies_may_net_in_one_position() -> None:
     results = Results(lambda name, row: rows.append(dict(row)) if name == "positions" else None, one_position=True)
     for one in [*events, {**fill("b", "2", "12", "SELL", ts_event=4), "strategy_id": "OTHER"}]:
         results.order_event(one)
-    results.end()
+    results.finish()
     assert [(row["strategy_id"], row["side"], row["closing_order_id"]) for row in rows] == [("S", "FLAT", "b")]
 
 
 def test_at_once_an_order_is_sent_when_it_has_ended_whatever_older_ones_do() -> None:
     sent: list[Any] = []
-    results = Results(lambda name, row: sent.append((name, row["client_order_id"], row["status"])), at_once=True)
+    results = Results(lambda name, row: sent.append((name, row["client_order_id"], row["status"])), sends_immediately=True)
     for one in [initialized("a"), initialized("b"), event("OrderDenied", "b", reason="X: more")]:
         results.order_event(one)
     assert sent == [("orders", "b", "DENIED")]
-    results.end()
+    results.finish()
     assert sent[1:] == [("orders", "a", "INITIALIZED")]
     assert results.denials == {"X": 1}
 

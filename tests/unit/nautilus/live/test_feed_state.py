@@ -36,14 +36,14 @@ def test_the_state_follows_from_connection_and_last_message(
 
 
 def feed_that_lives() -> Feed:
-    feed = Feed(SILENT_AFTER, began_at=0.0)
+    feed = Feed(SILENT_AFTER, started_at=0.0)
     feed.message(0.5)
     assert feed.look(0.51) == FeedChange("recovering", "live", near(0.01), near(0.01))
     return feed
 
 
 def test_a_feed_begins_recovering_and_nothing_is_told_twice() -> None:
-    feed = Feed(SILENT_AFTER, began_at=0.0)
+    feed = Feed(SILENT_AFTER, started_at=0.0)
     assert feed.state == "recovering"
     assert feed.look(0.1) is None
     assert feed.age_seconds(0.1) is None
@@ -59,7 +59,7 @@ def test_silence_is_noticed_from_the_last_message_on() -> None:
 
 
 def test_a_feed_that_never_said_anything_has_no_age() -> None:
-    feed = Feed(SILENT_AFTER, began_at=0.0)
+    feed = Feed(SILENT_AFTER, started_at=0.0)
     assert feed.look(2.5) == FeedChange("recovering", "silent", near(2.5), None)
 
 

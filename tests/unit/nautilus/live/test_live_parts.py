@@ -10,10 +10,10 @@ import pytest
 
 from opslab.model.messages.paper_messages import Flattened
 from opslab.nautilus.live.bar_tracker import LAST_SECONDS, PATIENCE_SECONDS, BarTracker, OutOfOrderBar
-from opslab.nautilus.live.engine_flatten import LIMIT_SECONDS, PAST_ENGINE_ROUND, ROUND_SECONDS, Flatten
+from opslab.nautilus.live.engine_flatten import TIMEOUT_SECONDS, REST_FROM_ROUND, ROUND_SECONDS, Flatten
 from opslab.nautilus.live.heartbeat import HeartbeatTimer, EngineVitals
 from opslab.nautilus.live.venue_rest_client import AccountState
-from opslab.nautilus.strategy.inflight_orders import YOUNG_SECONDS, InFlightOrders
+from opslab.nautilus.strategy.inflight_orders import RECENT_FILL_SECONDS, InFlightOrders
 
 # Orders that wait.
 
@@ -36,7 +36,7 @@ def fill(name: str, quantity: str) -> dict[str, Any]:
 def waiting_after(*events: dict[str, Any]) -> list[str]:
     answers = InFlightOrders()
     for at, one in enumerate(events):
-        answers.saw(one, float(at))
+        answers.apply(one, float(at))
     assert answers.is_empty() == (not answers.orders())
     return [name for name, _ in answers.orders()]
 
@@ -80,14 +80,14 @@ def test_an_order_waits_until_it_is_answered(events: list[dict[str, Any]], waits
 
 def test_what_waits_is_told_with_its_age_and_fills_while_they_are_young() -> None:
     answers = InFlightOrders()
-    answers.saw(initialized("a", "MARKET"), 100.0)
-    answers.saw(fill("a", "1"), 101.0)
-    answers.saw(initialized("b"), 103.0)
+    answers.apply(initialized("a", "MARKET"), 100.0)
+    answers.apply(fill("a", "1"), 101.0)
+    answers.apply(initialized("b"), 103.0)
     told = answers.waiting(104.5)
     assert [(one.kind, one.client_order_id, one.age_seconds) for one in told] == [
         ("order", "a", 4.5), ("order", "b", 1.5), ("fill", "a", 3.5),
     ]  # fmt: skip
-    assert [one.kind for one in answers.waiting(101.0 + YOUNG_SECONDS)] == ["order", "order"]
+    assert [one.kind for one in answers.waiting(101.0 + RECENT_FILL_SECONDS)] == ["order", "order"]
 
 
 # Bars.
@@ -169,11 +169,11 @@ def test_a_beat_that_is_missed_stays_missed() -> None:
 
 def test_the_longest_lag_since_the_last_beat_is_told_once() -> None:
     vitals = EngineVitals()
-    assert vitals.take_lag_ms() is None
-    vitals.saw_lag(2_000_000)
-    vitals.saw_lag(1_000_000)
-    assert vitals.take_lag_ms() == 2.0
-    assert vitals.take_lag_ms() is None
+    assert vitals.take_max_lag_ms() is None
+    vitals.record_lag(2_000_000)
+    vitals.record_lag(1_000_000)
+    assert vitals.take_max_lag_ms() == 2.0
+    assert vitals.take_max_lag_ms() is None
 
 
 # Flat.
@@ -187,15 +187,15 @@ class Stage:
         self.answers: SimpleQueue[AccountState | None] = SimpleQueue()
         self._under_way: deque[int] = deque()
         self._late_steps = late_steps
-        self.calm = True
+        self.nothing_in_flight = True
         self.closed = 0
         self.asked: list[bool] = []
         self.at = 100.0
         self._standings: deque[AccountState | None] = deque(standings)
-        self._flatten = Flatten(self, self._close, lambda: self.calm, self.at)  # type: ignore[arg-type]
+        self._flatten = Flatten(self, self._close, lambda: self.nothing_in_flight, self.at)  # type: ignore[arg-type]
 
-    def ask(self, end_it: bool) -> None:
-        self.asked.append(end_it)
+    def request(self, flatten: bool) -> None:
+        self.asked.append(flatten)
         self._under_way.append(self._late_steps)
 
     def _close(self) -> None:
@@ -228,12 +228,12 @@ def test_it_is_asked_for_again_and_then_past_the_engine() -> None:
     stage = Stage(OPEN)
     done = stage.end()
     assert not done.flat
-    assert done.seconds == pytest.approx(LIMIT_SECONDS, abs=0.02)
-    assert done.rounds == stage.closed == pytest.approx(LIMIT_SECONDS / ROUND_SECONDS, abs=1)
+    assert done.seconds == pytest.approx(TIMEOUT_SECONDS, abs=0.02)
+    assert done.rounds == stage.closed == pytest.approx(TIMEOUT_SECONDS / ROUND_SECONDS, abs=1)
     first = stage.asked.index(True)
     assert not any(stage.asked[:first])
     assert all(stage.asked[first:])
-    assert first >= (PAST_ENGINE_ROUND - 1) * ROUND_SECONDS / 0.05 - 1
+    assert first >= (REST_FROM_ROUND - 1) * ROUND_SECONDS / 0.05 - 1
 
 
 def test_a_venue_that_does_not_answer_is_not_flat() -> None:
@@ -244,11 +244,11 @@ def test_a_venue_that_does_not_answer_is_not_flat() -> None:
 def test_flat_while_an_order_is_on_its_way_is_not_the_end(late_steps: int) -> None:
     """What the venue was asked before the order arrived says nothing of what is open behind it."""
     stage = Stage(NOTHING, late_steps=late_steps)
-    stage.calm = False
+    stage.nothing_in_flight = False
     steps = stage.steps()
     assert all(next(steps) is None for _ in range(20))
     asked = len(stage.asked)
-    stage.calm = True
+    stage.nothing_in_flight = True
     found = next(done for done in steps if done is not None)
     assert found.flat
     assert len(stage.asked) > asked

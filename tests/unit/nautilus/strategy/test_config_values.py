@@ -197,4 +197,4 @@ def test_a_log_keeps_its_beginning_and_its_end(tmp_path: Path, size: int) -> Non
     if size <= 20:
         assert kept == data
     else:
-        assert kept == data[:10] + f"\n... {size - 20} bytes left out ...\n".encode() + data[-10:]
+        assert kept == data[:10] + f"\n... {size - 20} bytes omitted ...\n".encode() + data[-10:]

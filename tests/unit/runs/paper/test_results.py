@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from opslab.errors import Corrupt
-from opslab.model.messages.ledger_events import LedgerEvent, written
+from opslab.model.messages.ledger_events import LedgerEvent, event_fields
 from opslab.ports import Moment
 from opslab.runs.paper.results import PaperCounts, paper_results, orders_from_journal
 from opslab.store.runs.engine_order_log import EngineOrderLog
@@ -50,7 +50,7 @@ def of_ledger(folder: Path, transactions: list[list[LedgerEvent]], told: Any) ->
     with LedgerFile(folder / "ledger", SystemClock()) as ledger:
         list(ledger.history())
         for events in transactions:
-            ledger.append([written(event) for event in events], Moment(1, 0))
+            ledger.append([event_fields(event) for event in events], Moment(1, 0))
     rows: Rows = {"orders": [], "fills": [], "positions": []}
     with EngineOrderLog(folder / "work") as orders:
         for payload in told:

@@ -61,7 +61,7 @@ class Table:
         self.asked = 0
         self._then = then
 
-    def me(self) -> Owner:
+    def this_process(self) -> Owner:
         raise NotImplementedError
 
     def is_alive(self, owner: Owner, run_id: str) -> bool:

@@ -25,7 +25,7 @@ class Table:
     def __init__(self, alive: Owner | None) -> None:
         self._alive = alive
 
-    def me(self) -> Owner:
+    def this_process(self) -> Owner:
         raise NotImplementedError
 
     def is_alive(self, owner: Owner, run_id: str) -> bool:

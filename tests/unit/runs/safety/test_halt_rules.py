@@ -9,7 +9,7 @@ import pytest
 from opslab.errors import Corrupt
 from opslab.nautilus.live.rest_flatten import RestFlattener
 from opslab.nautilus.live.venue_rest_client import AccountState, VenueUnreachable
-from opslab.nautilus.strategy.denied_orders import asked
+from opslab.nautilus.strategy.denied_orders import denied_request
 from opslab.ports import Moment
 from opslab.runs.safety.flat_times import flat_times, seconds_between
 from opslab.runs.safety.halt_controller import Escalation, HaltProgress, next_escalation
@@ -116,8 +116,8 @@ class Account:
         self.orders, self.position, self.silent = orders, Decimal(position), silent
         self.asked: list[str] = []
 
-    def standing(self) -> AccountState:
-        self.asked.append("standing")
+    def account(self) -> AccountState:
+        self.asked.append("account")
         if self.silent:
             self.silent -= 1
             raise VenueUnreachable("no")
@@ -132,26 +132,26 @@ class Account:
         self.position -= position
 
 
-def hunt(account: Account) -> RestFlattener:
+def rest_flattener(account: Account) -> RestFlattener:
     return RestFlattener(account, SystemClock())  # type: ignore[arg-type]
 
 
 def test_the_hunt_closes_before_it_cancels_and_is_not_settled_while_orders_are_on_their_way() -> None:
     account = Account(orders=3, position="0.020")
-    found = hunt(account)
-    found.begin()
-    wait_until(lambda: account.asked.count("standing") > 6, "some rounds")
-    assert account.asked[:3] == ["standing", "reduce", "cancel"]
-    assert not found.settled, "nobody has said that nothing is on its way"
+    found = rest_flattener(account)
+    found.start()
+    wait_until(lambda: account.asked.count("account") > 6, "some rounds")
+    assert account.asked[:3] == ["account", "reduce", "cancel"]
+    assert not found.confirmed_flat, "nobody has said that nothing is on its way"
     done = found.finish()
     assert (done.flat, account.orders, account.position) == (True, 0, Decimal(0))
 
 
 def test_the_hunt_goes_after_what_comes_to_be_an_order_later() -> None:
     account = Account(orders=1)
-    found = hunt(account)
-    found.begin()
-    settled_with(found, lambda: found.settled)
+    found = rest_flattener(account)
+    found.start()
+    settled_with(found, lambda: found.confirmed_flat)
     account.orders = 2
     wait_until(lambda: account.orders == 0, "the late orders to be ended")
     assert found.finish().flat
@@ -159,7 +159,7 @@ def test_the_hunt_goes_after_what_comes_to_be_an_order_later() -> None:
 
 def test_a_venue_that_does_not_answer_is_asked_again() -> None:
     account = Account(orders=1, silent=3)
-    assert hunt(account).finish().flat
+    assert rest_flattener(account).finish().flat
     assert account.orders == 0
 
 
@@ -167,7 +167,7 @@ def settled_with(found: RestFlattener, holds: Callable[[], bool]) -> None:
     """The engine's word, given again and again as its thread does."""
 
     def turn() -> bool:
-        found.calm()
+        found.nothing_in_flight()
         return holds()
 
     wait_until(turn, "the hunt to settle")
@@ -182,9 +182,9 @@ class Orders:
 
 
 def test_what_the_gate_kept_back_is_told_in_plain_words() -> None:
-    assert asked("submit_order", (Order(),), {}) == {
+    assert denied_request("submit_order", (Order(),), {}) == {
         "call": "submit_order", "client_order_id": "O-1", "side": "BUY", "order_type": "LIMIT", "quantity": "0.010",
     }  # fmt: skip
-    assert asked("submit_order_list", (), {"order_list": Orders()}) == {"call": "submit_order_list", "orders": 2}
-    assert asked("market_exit", (), {}) == {"call": "market_exit"}
-    assert asked("submit_order", (object(),), {}) == {"call": "submit_order"}
+    assert denied_request("submit_order_list", (), {"order_list": Orders()}) == {"call": "submit_order_list", "orders": 2}
+    assert denied_request("market_exit", (), {}) == {"call": "market_exit"}
+    assert denied_request("submit_order", (object(),), {}) == {"call": "submit_order"}

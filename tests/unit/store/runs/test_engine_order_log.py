@@ -24,10 +24,10 @@ def killed_behind(code: str, folder: Path) -> None:
     assert done.returncode == -signal.SIGKILL
 
 
-@pytest.mark.parametrize(("at_once", "kept"), [(True, 3), (False, 0)])
-def test_rows_that_are_written_at_once_outlive_their_process(tmp_path: Path, at_once: bool, kept: int) -> None:
+@pytest.mark.parametrize(("flushes_each", "kept"), [(True, 3), (False, 0)])
+def test_rows_that_are_written_at_once_outlive_their_process(tmp_path: Path, flushes_each: bool, kept: int) -> None:
     killed_behind(
-        f"from opslab.store.runs.run_folders import RowsFile\nrows = RowsFile(folder, 'bars', at_once={at_once})\n"
+        f"from opslab.store.runs.run_folders import RowsFile\nrows = RowsFile(folder, 'bars', flushes_each={flushes_each})\n"
         "for number in range(3): rows.add({'number': number})",
         tmp_path,
     )
@@ -54,7 +54,7 @@ def test_what_is_unfinished_of_results_goes_and_nothing_else(tmp_path: Path) -> 
 def test_what_engines_told_outlives_control_and_is_known_to_be_sound(tmp_path: Path) -> None:
     assert not is_intact(tmp_path)
     killed_behind(
-        f"from opslab.store.runs.engine_order_log import EngineOrders\nEngineOrders(folder).order_event({MADE})",
+        f"from opslab.store.runs.engine_order_log import EngineOrderLog\nEngineOrderLog(folder).order_event({MADE})",
         tmp_path,
     )
     assert is_intact(tmp_path)

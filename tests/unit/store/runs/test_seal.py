@@ -62,7 +62,7 @@ def test_the_first_line_that_differs_is_named(
         (n for n, (x, y) in enumerate(zip(before, after, strict=False)) if x != y), min(len(before), len(after))
     )
     starts = [0, *(n + 1 for n, byte in enumerate(after) if byte == 10)]
-    if one.message.startswith("holds what"):
+    if one.message.startswith("has the sealed content"):
         assert (one.line, one.byte) == (1, 0)
         return
     assert one.byte is not None

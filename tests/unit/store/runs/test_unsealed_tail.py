@@ -46,8 +46,8 @@ observability: {report: false}
 """
 SUMMARY = {"state": "probe_ok", "reason": "größer\n", "total_ms": 1.25, "of": {"status": [200, None]}}
 TORN = "is longer by the torn end of a check, left by a process that died"
-LONGER = "is longer by checks that were not sealed any more, left by a process that died"
-BOTH = "is longer by checks that were not sealed any more, and by the torn end of one, left by a process that died"
+LONGER = "is longer by checks that were not sealed, left by a process that died"
+BOTH = "is longer by checks that were not sealed, and by the torn end of one, left by a process that died"
 
 
 def lab_of(home: Path) -> Lab:

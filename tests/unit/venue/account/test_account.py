@@ -15,8 +15,8 @@ from opslab.model.messages.ledger_events import (
     LedgerEvent,
     LeverageSet,
     Side,
+    event_fields,
     parse_event,
-    written,
 )
 from opslab.venue.account.account import Account, Holding
 from tests.fakes.account_at_price import NOW_MS, Scene, kinds, opened
@@ -107,7 +107,7 @@ def test_the_account_replayed_from_its_ledger_is_equal() -> None:
         "expired",
         "canceled",
     }
-    replayed = Account.replay(parse_event(written(event)) for event in scene.events())
+    replayed = Account.replay(parse_event(event_fields(event)) for event in scene.events())
     assert replayed == scene.account
     assert replayed is not scene.account
 
@@ -208,7 +208,7 @@ def test_a_ledger_starts_with_its_opening() -> None:
 
 def test_an_event_goes_through_text_unchanged() -> None:
     event = fill(fee=D("0.02400000"), cost=D("1E+2"), wallet=D("9999.876"))
-    text = written(event)
+    text = event_fields(event)
     assert (text["kind"], text["fee"], text["cost"]) == ("filled", "0.02400000", "100")
     assert parse_event(text) == event
 
@@ -218,4 +218,4 @@ def test_an_event_goes_through_text_unchanged() -> None:
 )
 def test_invalid_event_text_is_refused(change: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="validation error"):
-        parse_event(written(fill()) | change)
+        parse_event(event_fields(fill()) | change)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from opslab.model.checks.parity import LISTED, BarDifference, BarRange, BarsParity
+from opslab.model.checks.parity import MAX_LISTED, BarDifference, BarRange, BarsParity
 from opslab.model.primitives.difference import Difference
 from opslab.model.primitives.instant import iso
 from opslab.runs.comparison.parity.candles import FIELDS, Candles
@@ -69,7 +69,7 @@ def _list_missing(seen: BarsSeen, candles: Candles, first: int, end: int) -> Non
     if first >= end:
         return
     seen.missing_bars += end - first
-    if len(seen.missing) < LISTED:
+    if len(seen.missing) < MAX_LISTED:
         one, last = iso(candles.ts_ns(first)), iso(candles.ts_ns(end - 1))
         seen.missing.append(BarRange(first=one, last=last, bars=end - first))
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from itertools import groupby, zip_longest
 
 from opslab.model.checks.parity import (
-    LISTED,
+    MAX_LISTED,
     Cause,
     DecisionDifference,
     DecisionsParity,
@@ -75,7 +75,7 @@ class ParityCounts:
                 "same": self.fills_same,
                 "different": self.fills_different,
                 "causes": dict(sorted(self.causes.items())),
-                "differences": (*self.unexplained, *self.listed)[:LISTED],
+                "differences": (*self.unexplained, *self.listed)[:MAX_LISTED],
             }
         )
 
@@ -160,7 +160,7 @@ def _note(tally: ParityCounts, found: list[DetectedDifference], one: OrderDecisi
     tally.causes.update({each.cause for each in found})
     for each in found:
         into = tally.unexplained if each.cause == "unexplained" else tally.listed
-        if len(into) < LISTED:
+        if len(into) < MAX_LISTED:
             names = {"a": one.shown.client_order_id, "b": two.shown.client_order_id}
             values = {"field": each.what, "before": each.before, "after": each.after}
             into.append(
