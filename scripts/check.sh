@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
 # Every check a change must pass, cheapest first; stops at the first that fails, with its exit code.
-# --fast leaves out tests/integration.
+# --fast: format, lint, types, architecture and unit tests; the documentation and what starts processes is left out.
 set -euo pipefail
 
 unset CDPATH
 root=$(cd -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/.." && pwd -P)
 
-pytest_options=()
+fast=
 case "$#:${1:-}" in
   0:) ;;
-  1:--fast) pytest_options=(--ignore=tests/integration) ;;
+  1:--fast) fast=yes ;;
   *)
     echo "usage: scripts/check.sh [--fast]" >&2
     exit 2
@@ -46,6 +46,13 @@ cd -- "$root"
 step "ruff format" .venv/bin/python -m ruff format --check .
 step "ruff check" .venv/bin/python -m ruff check .
 step mypy .venv/bin/python -m mypy
-# not --quiet: mkdocs then does not count its warnings either, and --strict passes over a dead link
-step "mkdocs build" env NO_MKDOCS_2_WARNING=1 .venv/bin/python -m mkdocs build --strict --site-dir "$site"
-step pytest .venv/bin/python -m pytest "${pytest_options[@]}" tests
+if [[ ! $fast ]]; then
+  # not --quiet: mkdocs then does not count its warnings either, and --strict passes over a dead link
+  step "mkdocs build" env NO_MKDOCS_2_WARNING=1 .venv/bin/python -m mkdocs build --strict --site-dir "$site"
+fi
+pytest=(.venv/bin/python -m pytest --no-loadscope-reorder)
+step pytest "${pytest[@]}" -n 2 --dist loadfile tests/architecture tests/unit
+if [[ ! $fast ]]; then
+  # these wait more than they compute: tests/schedule.py says what runs beside what
+  step pytest "${pytest[@]}" -n 4 --dist loadgroup tests/cli tests/contract tests/integration
+fi

@@ -1,20 +1,30 @@
 """What several tests need: a `tc` to call, a home with the sample in it, a dataset that takes a while."""
 
+import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from xdist.remote import Producer
 
-from tests.drivers.tc import Tc, long_candles
+from tests.drivers.shared import made_once
+from tests.drivers.tc import Tc, forks_of_tc, long_candles
+from tests.schedule import ModuleScheduling, order
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _forks() -> Iterator[None]:
+    with forks_of_tc():
+        yield
 
 
 @pytest.fixture(scope="session")
 def sample_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home with btcusdt-sample prepared. Copy it before changing anything."""
-    home = tmp_path_factory.mktemp("sample-home")
-    Tc(home).ok("data", "prepare", "--dataset", "btcusdt-sample")
-    return home
+    return made_once(
+        tmp_path_factory, "sample-home", lambda home: Tc(home).ok("data", "prepare", "--dataset", "btcusdt-sample")
+    )
 
 
 @pytest.fixture
@@ -36,13 +46,29 @@ def bare_tc(tmp_path: Path) -> Tc:
 @pytest.fixture(scope="session")
 def long_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home with `long`: two million candles, some seconds of backtest."""
-    home = tmp_path_factory.mktemp("long-home")
-    csv = long_candles(home / "long.csv", rows=2_000_000)
-    Tc(home).ok("data", "import", str(csv), "--dataset", "long")
-    csv.unlink()
-    return home
+
+    def make(home: Path) -> None:
+        csv = long_candles(home / "long.csv", rows=2_000_000)
+        Tc(home).ok("data", "import", str(csv), "--dataset", "long")
+        csv.unlink()
+
+    return made_once(tmp_path_factory, "long-home", make)
 
 
 @pytest.fixture
-def long_tc(long_home: Path) -> Callable[[], Tc]:
-    return lambda: Tc(long_home)
+def long_tc(long_home: Path, tmp_path: Path) -> Callable[[], Tc]:
+    """`tc` in a home of its own that has `long`."""
+    home = tmp_path / "long"
+    home.mkdir()
+    (home / "data").symlink_to(long_home / "data")
+    return lambda: Tc(home)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        order(items)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ModuleScheduling | None:
+    """Our groups with `--dist loadgroup`."""
+    return ModuleScheduling(config, log) if config.getoption("dist") == "loadgroup" else None

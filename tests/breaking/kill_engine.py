@@ -12,7 +12,7 @@ from tests.breaking.trial import Attempt, Trial
 from tests.drivers.processes import engine_of, start
 
 FULL = 500
-_END_SECONDS = 60.0
+_END_SECONDS = 300.0
 
 
 def attempts(context: ExperimentContext) -> Iterator[Attempt]:

@@ -29,7 +29,7 @@ _ROOM = "64m"
 _AT_BAR = 5
 _LIFE_SECONDS = 7.0
 """Duration of an undisturbed run of `_SHORT`; signals are spread over it."""
-_END_SECONDS = 120.0
+_END_SECONDS = 300.0
 _SHORT = {"speed": 240, "max_bars": 16}
 _LONG = {"speed": 60, "reconcile_every_seconds": 4}
 _DEAD, _DONE, _WRONG, _STOPPED = ("failed", 1), ("completed", 0), ("completed", 1), ("interrupted", 130)

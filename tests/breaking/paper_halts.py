@@ -20,6 +20,7 @@ from opslab.runs.processes.venue_folder import is_venue_running
 from opslab.store.layout import Layout
 from tests.breaking.context import RUN, ExperimentContext
 from tests.breaking.trial import Attempt, Trial
+from tests.drivers.load import stretched
 from tests.drivers.paper_run import PaperRun
 from tests.drivers.tc import Tc, wait_until
 from tests.oracles.paper_truth import untruths
@@ -29,7 +30,7 @@ SAMPLE = "btcusdt-sample"
 _LIFE_SECONDS = 9.0
 """Duration of an undisturbed run."""
 _PAPER = {"speed": 240, "max_bars": 24, "on_stop": "leave", "restart": "on_failure"}
-_END_SECONDS = 60.0
+_END_SECONDS = 300.0
 _GONE_SECONDS = 40.0
 _IN_FLIGHT_SECONDS = 0.5
 _STOPPED_SECONDS = 3.0
@@ -42,7 +43,7 @@ def attempts(context: ExperimentContext) -> Iterator[Attempt]:
     for number in range(count):
         name = list(ACTIONS)[number % len(ACTIONS)]
         attempt = partial(_halt, context=context, name=name, progress=number / count)
-        yield Attempt(f"paper-halt-{number}-{name.replace(' ', '-')}", attempt, 240.0)
+        yield Attempt(f"paper-halt-{number}-{name.replace(' ', '-')}", attempt, 900.0)
 
 
 def _halt(trial: Trial, context: ExperimentContext, name: str, progress: float) -> None:
@@ -130,7 +131,7 @@ def _send_signal(run: PaperRun, child: str, number: signal.Signals) -> None:
 
 
 def _settle(trial: Trial, tc: Tc) -> None:
-    wait_until(lambda: not is_venue_running(Layout(tc.home), RunId(RUN)), "the venue to end", _GONE_SECONDS)
+    wait_until(lambda: not is_venue_running(Layout(tc.home), RunId(RUN)), "the venue to end", stretched(_GONE_SECONDS))
     [recovered] = tc.json("run", "recover", RUN)["runs"]
     trial.observe("recover", recovered["action"])
 

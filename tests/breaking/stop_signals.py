@@ -10,6 +10,7 @@ from typing import Any
 from tests.breaking.aftermath import claim_no_leftovers, claim_whole
 from tests.breaking.context import RUN, ExperimentContext, TrialSlot, trial_slots
 from tests.breaking.trial import Attempt, Trial
+from tests.drivers.load import stretched
 from tests.drivers.processes import GONE_SECONDS, runs_for, start
 
 FULL = 100
@@ -40,7 +41,7 @@ def _stop(trial: Trial, slot: TrialSlot, which: signal.Signals) -> None:
     if is_twice and runs_for(process, trial.rng.uniform(0, _TWICE_SECONDS)):
         process.send_signal(which)
     with suppress(subprocess.TimeoutExpired):
-        process.wait(GONE_SECONDS)
+        process.wait(stretched(GONE_SECONDS))
     if not trial.claim(process.poll() is not None, f"tc still runs {GONE_SECONDS:.0f} s after {which.name}"):
         return
     trial.observe("signals", "two" if is_twice else "one")

@@ -33,7 +33,7 @@ class Attempt:
 
     label: str
     run: Callable[[Trial], None]
-    limit_seconds: float = 300.0
+    limit_seconds: float = 900.0
     """Time limit; a longer trial counts as hung."""
 
 

@@ -27,14 +27,14 @@ from opslab.model.messages.ledger_events import (
 from tests.breaking.context import ExperimentContext
 from tests.breaking.trial import Attempt, Trial
 from tests.drivers.trading_clients import (
-    Trader,
     Recording,
+    Trader,
     TradingRequest,
-    start_threads,
     by_market,
     by_rest,
     by_socket,
     by_user_stream,
+    start_threads,
 )
 from tests.drivers.venue_client import SteppedVenue, VenueClient
 from tests.drivers.venue_process import SAMPLE
@@ -57,7 +57,7 @@ Ledger = Sequence[Sequence[LedgerEvent]]
 def attempts(context: ExperimentContext) -> Iterator[Attempt]:
     context.prepare_dataset(SAMPLE)
     for number in range(context.trial_count(FULL)):
-        yield Attempt(f"venue-ledger-{number}", partial(_trial, context=context), 120.0)
+        yield Attempt(f"venue-ledger-{number}", partial(_trial, context=context), 900.0)
 
 
 def _trial(trial: Trial, context: ExperimentContext) -> None:

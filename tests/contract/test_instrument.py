@@ -15,7 +15,7 @@ def test_the_backtest_instrument_equals_the_live_one_field_by_field() -> None:
         text=True,
         cwd=Path(__file__).parents[2],
         env=child_environment(),  # no proxy: the adapter would send loopback requests to it
-        timeout=60,
+        timeout=300,
         check=True,
     )
     both = json.loads(done.stdout)

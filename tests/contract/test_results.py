@@ -16,7 +16,7 @@ def cross_check(tc: Tc, *words: str) -> dict[str, Any]:
         capture_output=True,
         text=True,
         cwd=Path(__file__).parents[2],
-        timeout=120,
+        timeout=300,
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -25,9 +25,9 @@ from opslab.model.messages.venue_messages import CONTROL_SOCKET
 from opslab.runs.processes.venue_control_client import ControlClient
 from opslab.store.venues.venue_files import TOKEN as TOKEN_FILE
 from opslab.store.venues.venue_files import read_token
-from opslab.venue.control.control_socket import MAX_REQUEST_BYTES, MAX_CONTROL_CONNECTIONS
+from opslab.venue.control.control_socket import MAX_CONTROL_CONNECTIONS, MAX_REQUEST_BYTES
 from opslab.venue.faults.registry import FAULTS
-from tests.drivers.control_client import TOKEN, FaultOwnerProcess, EventLog, RawControlClient, active_fault
+from tests.drivers.control_client import TOKEN, EventLog, FaultOwnerProcess, RawControlClient, active_fault
 from tests.drivers.tc import Tc, wait_until
 from tests.drivers.venue_client import (
     LISTEN_KEY,
@@ -761,7 +761,7 @@ class Restless:
 
     def __exit__(self, *_: object) -> None:
         self._over.set()
-        self._thread.join(30)
+        self._thread.join(300)
         assert not self._thread.is_alive()
 
     def _live(self) -> None:
@@ -1044,7 +1044,7 @@ def test_nobody_else_may_enter_and_the_token_is_nowhere_to_be_read(tc: Tc) -> No
             assert venue_control.request("held") == []
     finally:
         serving.terminate()
-        serving.communicate(timeout=30)
+        serving.communicate(timeout=300)
     assert serving.returncode == 0
     assert not (folder / CONTROL_SOCKET).exists()
     with pytest.raises(Environment, match="venue closed is not served"):

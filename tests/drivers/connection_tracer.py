@@ -21,7 +21,7 @@ from pathlib import Path
 
 from tests.drivers.traced_start import CALLS
 
-START = Path(__file__).with_name("watched_start.py")
+START = Path(__file__).with_name("traced_start.py")
 _RECEIVE, _ANSWER = 0xC0502100, 0xC0182101
 _NOTE = struct.Struct("QIIiIQ6Q")
 _REPLY = struct.Struct("QqiI")

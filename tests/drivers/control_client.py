@@ -15,7 +15,7 @@ from opslab.store.venues.venue_log import NAME
 from tests.drivers.tc import wait_until
 
 TOKEN = "contract"
-TIMEOUT_SECONDS = 10.0
+TIMEOUT_SECONDS = 100.0
 _CLIENT_PROGRAM = """
 import json, os, socket, sys
 folder, request = sys.argv[1:]

@@ -17,7 +17,7 @@ from opslab.runs.processes.child_process import ENGINE_COMMAND, ChildProcess
 from opslab.system import SystemClock
 from tests.drivers.venue_process import INSTRUMENT, SYMBOL, VenueProcess
 
-WAIT_SECONDS = 30.0
+WAIT_SECONDS = 200.0
 Frame = dict[str, Any]
 SILENT: dict[FeedName, float] = {"bars": 60.0, "quotes": 60.0, "trades": 60.0}
 """For those who do not look at feeds: a busy machine is no silent feed."""

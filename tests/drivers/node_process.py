@@ -15,7 +15,7 @@ from typing import Any, Self
 from opslab.model.messages.venue_messages import VenueEndpoints
 
 ROOT = Path(__file__).parents[2]
-WAIT_SECONDS = 20.0
+WAIT_SECONDS = 200.0
 Line = dict[str, Any]
 _WARNING = re.compile(r"(?P<time>\S+Z) \[(?P<level>WARN|ERROR)\] (?P<text>.*)")
 

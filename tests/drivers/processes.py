@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from tests.drivers.load import stretched
 from tests.drivers.tc import Tc
 
 type Process = subprocess.Popen[bytes]
@@ -19,7 +20,7 @@ TC = (sys.executable, "-m", "opslab")
 ENGINE = b"opslab.children.engine"
 GONE_SECONDS = 15.0
 """How long after its `tc` was killed an engine child may go on."""
-_ENGINE_SECONDS = 30.0
+_ENGINE_SECONDS = 200.0
 _POLL_SECONDS = 0.002
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
@@ -106,7 +107,7 @@ def wait_for_engine(process: subprocess.Popen[Any]) -> int | None:
 
 def orphans_after(seconds: float, known: Sequence[int] = ()) -> list[int]:
     """Wait for everything below us but `known` to end, reaping it; what still lives after `seconds`."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + stretched(seconds)
     while True:
         left = [pid for pid in children(os.getpid()) if pid not in known]
         for pid in left:

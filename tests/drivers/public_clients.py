@@ -14,7 +14,7 @@ from tests.drivers.venue_client import SteppedVenue, VenueClient
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "venue"
 CCXT, BINANCE = EXAMPLES / "ccxt_client.py", EXAMPLES / "binance_client.py"
-TIMEOUT_SECONDS = 20.0
+TIMEOUT_SECONDS = 120.0
 MOVE_SECONDS = 0.2
 """Wait between two moves of the market, or of an order."""
 POLL_SECONDS = 0.01

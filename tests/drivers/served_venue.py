@@ -14,8 +14,8 @@ from tests.drivers.venue_client import VenueClient
 
 SAMPLE = ("--dataset", "btcusdt-sample")
 NAME = "mine"
-START_SECONDS = 30.0
-END_SECONDS = 20.0
+START_SECONDS = 200.0
+END_SECONDS = 200.0
 
 
 class ServedVenue:

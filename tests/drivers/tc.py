@@ -1,11 +1,16 @@
-"""`tc` as a user calls it: a process, its exit code, what it printed."""
+"""`tc` as a user calls it: a process, its exit code, what it printed.
+
+In the tests that process is a fork of one that has the imports behind it, `fork_server.py`, where the start of a
+process is not what a test is about. `Tc.process` and `Tc.start` make one from nothing.
+"""
 
 import json
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +18,55 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.csv as pacsv
 
-LIMIT_SECONDS = 120
+from tests.drivers.fork_server import ForkServer
+
+LIMIT_SECONDS = 300.0
+"""For what takes seconds; a loaded machine is ten times slower."""
+WAIT_SECONDS = 120.0
+"""For what takes a second or a few."""
+
+_servers: list[ForkServer] = []
+
+
+@contextmanager
+def forks_of_tc() -> Iterator[None]:
+    """Meanwhile `run_tc` forks. Not to be used where orphans are adopted: the server is a child of this process."""
+    global _forks
+    _forks = True
+    try:
+        yield
+    finally:
+        _forks = False
+        while _servers:
+            _servers.pop().close()
+
+
+_forks = False
+
+
+def _server_like(environment: Mapping[str, str]) -> ForkServer | None:
+    """The server, started when it is first needed; none for another environment."""
+    if _forks and not _servers:
+        _servers.append(ForkServer())
+    return next((server for server in _servers if server.can_run(environment)), None)
+
+
+def run_tc(
+    words: Sequence[str], environment: Mapping[str, str], folder: Path, *, forks: bool = True
+) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end. forks: it may come from the fork server, when there is one that is like it."""
+    server = _server_like(environment) if forks else None
+    if server:
+        return server.run(words, environment, folder, LIMIT_SECONDS)
+    return subprocess.run(
+        [sys.executable, "-m", "opslab", *words],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        env=environment,
+        timeout=LIMIT_SECONDS,
+        check=False,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,15 +89,14 @@ class Tc:
         return {**kept, "TC_HOME": str(self.home), **(extra or {})}
 
     def __call__(self, *words: str, cwd: Path | None = None, **extra: str) -> Answer:
-        done = subprocess.run(
-            [sys.executable, "-m", "opslab", *words],
-            capture_output=True,
-            text=True,
-            cwd=cwd or self.home,
-            env=self.environment(extra),
-            timeout=LIMIT_SECONDS,
-            check=False,
-        )
+        return self._answer(words, cwd, extra, forks=True)
+
+    def process(self, *words: str, cwd: Path | None = None, **extra: str) -> Answer:
+        """As a call, and surely from a new interpreter."""
+        return self._answer(words, cwd, extra, forks=False)
+
+    def _answer(self, words: Sequence[str], cwd: Path | None, extra: Mapping[str, str], *, forks: bool) -> Answer:
+        done = run_tc(words, self.environment(extra), cwd or self.home, forks=forks)
         assert "Traceback" not in done.stderr, done.stderr
         return Answer(done.returncode, done.stdout, done.stderr)
 
@@ -108,7 +160,7 @@ class Tc:
         return str(path)
 
 
-def wait_until(holds: Callable[[], bool], what: str, seconds: float = 30.0) -> None:
+def wait_until(holds: Callable[[], bool], what: str, seconds: float = WAIT_SECONDS) -> None:
     """Wait for an event of another process; fails loudly when it does not come."""
     deadline = time.monotonic() + seconds
     while not holds():

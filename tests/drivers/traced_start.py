@@ -1,6 +1,6 @@
 """Starts a command whose calls that reach out to somewhere are shown to another process before they are made.
 
-usage: python watched_start.py WRITE_FD READ_FD COMMAND...; says on WRITE_FD under which number it holds the kernel's
+usage: python traced_start.py WRITE_FD READ_FD COMMAND...; says on WRITE_FD under which number it holds the kernel's
 listener, and goes on when something comes on READ_FD. What cannot be done is said there, too. No module of the tests
 is imported: it runs anywhere.
 """

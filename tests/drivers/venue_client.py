@@ -19,7 +19,7 @@ from urllib.parse import urlencode, urlsplit
 from opslab.model.messages.venue_messages import Start, VenueEndpoints, VenueLimits
 from tests.drivers.venue_process import VenueProcess
 
-TIMEOUT_SECONDS = 10.0
+TIMEOUT_SECONDS = 100.0
 """Timeout of every operation."""
 ORDER = "/fapi/v1/order"
 LISTEN_KEY = "/fapi/v1/listenKey"

@@ -43,7 +43,7 @@ SAMPLE = "btcusdt-sample"
 SYMBOL = exchange_info_symbol("BTCUSDT")
 INSTRUMENT = instrument_of(SYMBOL)
 KEY = VenueKey(api_key="k" * 64, api_secret="s" * 64)
-START_SECONDS = 30.0
+START_SECONDS = 200.0
 _PORTS = range(20_000, 32_000)
 """Below the ephemeral range: a client that connects while nothing listens must not be assigned the port itself."""
 
@@ -197,7 +197,7 @@ class VenueProcess:
         request = urllib.request.Request(f"{self.endpoints.rest_url}{path}?{text}")
         request.add_header("X-MBX-APIKEY", KEY.api_key)
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with opener.open(request, timeout=10) as answer:
+        with opener.open(request, timeout=100) as answer:
             return json.load(answer)
 
     def transactions(self) -> list[list[LedgerEvent]]:

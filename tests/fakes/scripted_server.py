@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Self
 
-LIMIT_SECONDS = 30.0
+LIMIT_SECONDS = 200.0
 HEAD_END = b"\r\n\r\n"
 
 Handler = Callable[["ServerConnection"], None]

@@ -109,7 +109,7 @@ def test_a_check_of_a_run_that_runs_is_in_it_when_it_ends(long_home: Path, tmp_p
         keep(tc)
         keep(tc, RECONCILIATION)
         os.kill(engine, signal.SIGCONT)
-        process.communicate(timeout=60)
+        process.communicate(timeout=300)
     finally:
         process.kill()
     assert process.returncode == 0
@@ -261,7 +261,7 @@ def test_many_checks_at_once_are_all_kept(finished: Tc) -> None:
         subprocess.Popen([sys.executable, "-m", __name__, str(finished.home)], cwd=ROOT, stderr=subprocess.PIPE)
         for _ in range(8)
     ]
-    errors = [child.communicate(timeout=60)[1] for child in children]
+    errors = [child.communicate(timeout=300)[1] for child in children]
     codes = [child.returncode for child in children]
     assert b"Traceback" not in b"".join(errors), errors
     assert set(codes) <= {0, 2}

@@ -54,7 +54,7 @@ from opslab.runs.recovery import Action
 from opslab.store.layout import Layout
 from opslab.store.runs.seal import DERIVED
 from tests.drivers.paper_run import PaperRun
-from tests.drivers.tc import Tc, wait_until
+from tests.drivers.tc import LIMIT_SECONDS, Tc, run_tc, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -84,15 +84,7 @@ def environment(folder: Path) -> dict[str, str]:
 
 
 def tc(words: Iterable[str], folder: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "opslab", *words],
-        cwd=folder,
-        env=environment(folder),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+    return run_tc(list(words), environment(folder), folder)
 
 
 def ok(command: str, folder: Path) -> str:
@@ -108,6 +100,9 @@ def run_folder(folder: Path, run_id: str) -> Path:
 
 PREPARE = "data prepare --dataset btcusdt-sample"
 LIFECYCLE = "run backtest --spec examples/order-lifecycle.yaml --run-id"
+WEEK = "order-lifecycle-week.yaml"
+LIFECYCLE_DAY = 'data:\n  dataset: btcusdt-sample\n  end: "2024-01-02T00:00Z"\n'
+"""Of its week; `tests/cli/runs.txt` runs the example as it is."""
 SMOKE = "run backtest --spec examples/ops-smoke.yaml --run-id"
 
 
@@ -133,6 +128,9 @@ def write_zip(path: Path, lines: Iterable[str]) -> None:
 def folder(tmp_path: Path) -> Path:
     """What the docs suppose to be in the current folder."""
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
+    lifecycle = tmp_path / "examples" / "order-lifecycle.yaml"
+    shutil.copy(lifecycle, tmp_path / WEEK)
+    lifecycle.write_text(lifecycle.read_text().replace("data:\n  dataset: btcusdt-sample\n", LIFECYCLE_DAY))
     first_day, second_day = day_of_candles(1_714_521_600_000), day_of_candles(1_714_608_000_000)
     text = "\n".join(["open_time,open,high,low,close,volume", *first_day])
     (tmp_path / "candles.csv").write_text(f"{text}\n")
@@ -145,7 +143,7 @@ def runs_that_were_changed(folder: Path) -> None:
     """A changed row, edited metadata, a lost seal, and a note that somebody put there."""
     ok(PREPARE, folder)
     ok(f"{LIFECYCLE} lifecycle-1", folder)
-    change_line(run_folder(folder, "lifecycle-1") / "orders.jsonl", 7000)
+    change_line(run_folder(folder, "lifecycle-1") / "orders.jsonl", 1000)
     for run_id in ("smoke-1", "smoke-2", "smoke-3"):
         ok(f"{SMOKE} {run_id}", folder)
     metadata = run_folder(folder, "smoke-1") / "metadata.json"
@@ -157,7 +155,7 @@ def runs_that_were_changed(folder: Path) -> None:
 def a_run_whose_owner_is_gone(folder: Path) -> None:
     """`night-1`: its `tc` was killed in the middle of it."""
     ok(PREPARE, folder)
-    words = [sys.executable, "-m", "opslab", *LIFECYCLE.split(), "night-1"]
+    words = [sys.executable, "-m", "opslab", "run", "backtest", "--spec", WEEK, "--run-id", "night-1"]
     process = subprocess.Popen(words, cwd=folder, env=environment(folder), stderr=subprocess.PIPE)
     journal = run_folder(folder, "night-1") / "journal.jsonl"
     wait_until(lambda: journal.exists() and journal.stat().st_size > HUNDREDS_OF_ORDERS, "orders of night-1")
@@ -173,7 +171,7 @@ def runs_whose_owner_is_gone(folder: Path) -> None:
         run.process.kill()
         run.process.wait()
         venue = Layout(run.tc.home)
-        wait_until(lambda: not is_venue_running(venue, RunId("paper-1")), "the venue to end", 60)
+        wait_until(lambda: not is_venue_running(venue, RunId("paper-1")), "the venue to end")
 
 
 def paper_run(folder: Path, run_id: str, **paper: Any) -> PaperRun:
@@ -236,7 +234,7 @@ def a_run_with_a_silent_feed(folder: Path) -> Iterator[None]:
         wait_until(lambda: told('"feed":"bars","from":"live","to":"silent"'), "silence of night-1")
         yield
         process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 130
+        assert process.wait(LIMIT_SECONDS) == 130
     finally:
         process.kill()
         process.wait()
@@ -259,7 +257,7 @@ def a_run_that_was_halted(folder: Path) -> None:
     journal = run_folder(folder, "night-1") / "journal.jsonl"
     wait_until(lambda: journal.exists() and b'"OrderFilled"' in journal.read_bytes(), "a fill of night-1")
     ok("kill activate --run-id night-1 --reason odd", folder)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=LIMIT_SECONDS)
     assert process.returncode == 4, err
 
 
@@ -321,7 +319,7 @@ def served(words: Iterable[str], folder: Path, out: Path) -> Iterator[None]:
         assert process.poll() is None, process.communicate()[1]
         yield
         process.send_signal(signal.SIGTERM)
-        _, err = process.communicate(timeout=30)
+        _, err = process.communicate(timeout=LIMIT_SECONDS)
         assert process.returncode == 0, err
     finally:
         process.kill()

@@ -27,13 +27,14 @@ from opslab.store.layout import Layout
 from opslab.store.venues.ledger import read_ledger
 from opslab.store.venues.venue_files import VENUE_FOLDER
 from opslab.system import StopSignals, SystemClock, SystemProcesses
+from tests.drivers.load import stretched
 from tests.drivers.tc import Tc, wait_until
 from tests.oracles.paper_truth import ledger_of
 
 ENGINES = Path(__file__).parents[1] / "fakes" / "live_engines.py"
 STRATEGIES = Path(__file__).parents[1] / "strategies" / "halting"
 RUN = "r1"
-END_SECONDS = 40.0
+END_SECONDS = 300.0
 
 
 class Running:
@@ -233,11 +234,11 @@ def test_a_handler_that_blocks_the_engine(tc: Tc, strategy: str) -> None:
     halt = run["halt"]
     if strategy == "BlocksAll":
         assert (halt["escalation"], halt["flattened_by"]) == ("sigkill", "venue")
-        assert halt["seconds_to_flat"] < 4
+        assert halt["seconds_to_flat"] < stretched(4)
     else:
         assert halt["flattened_by"] == "engine"
-        assert halt["seconds_to_gate"] < 1
-        assert halt["seconds_to_flat"] < 2
+        assert halt["seconds_to_gate"] < stretched(1)
+        assert halt["seconds_to_flat"] < stretched(2)
         assert halt["escalation"] == ("none" if strategy == "Blocks" else "sigkill")
     if strategy == "Blocks":
         assert run["halt"]["orders_gated"] == 1, "what it ordered when it was free again"
@@ -267,7 +268,7 @@ def test_a_venue_that_takes_nothing_from_clients_ends_it_itself(tc: Tc) -> None:
         run = running.halted()
     flat_by_ledger(tc, run)
     assert (run["halt"]["escalation"], run["halt"]["flattened_by"]) == ("sigkill", "venue")
-    assert run["halt"]["seconds_to_flat"] < 5
+    assert run["halt"]["seconds_to_flat"] < stretched(5)
 
 
 def test_control_that_is_stopped(tc: Tc) -> None:
@@ -283,7 +284,7 @@ def test_control_that_is_stopped(tc: Tc) -> None:
         os.kill(running.control.pid, signal.SIGCONT)
         run = running.halted()
     flat_by_ledger(tc, run)
-    assert run["halt"]["seconds_to_gate"] < 1
+    assert run["halt"]["seconds_to_gate"] < stretched(1)
 
 
 def is_running(pid: int) -> bool:
@@ -339,14 +340,14 @@ def test_control_that_is_killed_over_a_halt(tc: Tc) -> None:
     run = tc.json("run", "show", RUN)
     assert (run["status"], run["ended_by"], run["recovered_at"] is not None) == ("halted", "kill_switch", True)
     assert (run["halt"]["flat"], run["halt"]["run_switch"], run["halt"]["escalation"]) == (True, "active", None)
-    assert 0 < run["halt"]["seconds_to_gate"] <= run["halt"]["seconds_to_flat"] < 5
+    assert 0 < run["halt"]["seconds_to_gate"] <= run["halt"]["seconds_to_flat"] < stretched(5)
     assert open_at_end(tc.run_folder(RUN) / VENUE_FOLDER) == (set(), "0")
     tc.ok("run", "verify", RUN)
 
 
 def recovered(tc: Tc) -> str:
     """What `tc run recover` says of it, once its venue has ended."""
-    wait_until(lambda: not is_venue_running(Layout(tc.home), RunId(RUN)), "the venue to end", 60)
+    wait_until(lambda: not is_venue_running(Layout(tc.home), RunId(RUN)), "the venue to end")
     [found] = tc.json("run", "recover", RUN)["runs"]
     assert found["action"] == "settled"
     return str(found["message"])
@@ -492,7 +493,7 @@ def test_a_backtest_stops_within_a_second(long_tc: Any, tmp_path: Path) -> None:
     run = json.loads(out)
     assert (running.control.returncode, run["status"], run["ended_by"]) == (4, "halted", "kill_switch")
     took = parse_iso(run["ended_at"]) - parse_iso(run["halt"]["activated_at"])
-    assert took < 1_000_000_000
+    assert took < stretched(1) * 1_000_000_000
     assert 1000 <= run["metrics"]["bars_seen"] < 2_000_000
     assert run["artifacts"]
     assert run["result_digest"] is None
@@ -507,8 +508,8 @@ def test_a_backtest_whose_handler_blocks_is_killed_and_has_what_it_had(tc: Tc) -
         running.marked("blocked")
         activate(tc)
         run = running.halted()
-    assert parse_iso(run["ended_at"]) - parse_iso(run["halt"]["activated_at"]) < 2_000_000_000
-    assert run["halt"]["seconds_to_gate"] < 1
+    assert parse_iso(run["ended_at"]) - parse_iso(run["halt"]["activated_at"]) < stretched(2) * 1_000_000_000
+    assert run["halt"]["seconds_to_gate"] < stretched(1)
     partial = tc.run_folder(RUN) / "orders.partial.jsonl"
     assert any(path.stat().st_size for path in tc.run_folder(RUN).iterdir() if "partial" in path.name), partial
     assert run["halt"]["flat"] is None

@@ -30,7 +30,7 @@ def test_a_stopped_import_leaves_nothing(bare_tc: Tc, big_csv: Path, number: int
     process = bare_tc.start("data", "import", str(big_csv), "--dataset", "big")
     wait_until(lambda: writing_began(bare_tc), "the first candles to be written")
     process.send_signal(number)
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=300)
     assert process.returncode == 130
     assert "Traceback" not in err
     assert list((bare_tc.home / "data/datasets").iterdir()) == []
@@ -41,7 +41,7 @@ def test_a_killed_import_is_swept_by_the_next(bare_tc: Tc, big_csv: Path) -> Non
     process = bare_tc.start("data", "import", str(big_csv), "--dataset", "big")
     wait_until(lambda: writing_began(bare_tc), "the first candles to be written")
     process.kill()
-    process.communicate(timeout=30)
+    process.communicate(timeout=300)
     assert staging(bare_tc)
     assert bare_tc.json("data", "list")["datasets"] == []
     bare_tc.ok("data", "prepare", "--dataset", "btcusdt-sample")
@@ -62,7 +62,7 @@ def limited(size_bytes: int, tc: Tc, *words: str) -> subprocess.CompletedProcess
         preexec_fn=limit,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
 

@@ -23,6 +23,7 @@ from opslab.store.layout import Layout
 from opslab.store.runs.journal import Journal
 from opslab.system import SystemClock
 from tests.drivers.tc import Answer, Tc, wait_until
+from tests.drivers.tools import need_tools
 
 SAFETY = {
     "state", "scope", "file", "reason", "actor", "activated_at", "cleared_at", "cleared_by", "clear_reason", "problem",
@@ -216,7 +217,7 @@ def test_a_running_run_is_told_and_what_it_says_in_the_end_is_what_its_journal_s
     process = start_long(tc, "told")
     try:
         answer = tc.ok("kill", "activate", "--run-id", "told", "--reason", "odd")
-        process.communicate(timeout=120)
+        process.communicate(timeout=300)
         assert process.returncode == 4
         assert answer.code == 0
     finally:
@@ -259,6 +260,7 @@ def test_a_run_that_is_not_there_is_named_with_those_that_are_and_will_be_blocke
 @contextmanager
 def read_only(path: Path) -> Iterator[None]:
     """By a mount: modes do not bind root, and whoever owns a folder can change them."""
+    need_tools("mount", "umount")
     for words in (["--bind", str(path), str(path)], ["-o", "remount,ro,bind", str(path)]):
         if subprocess.run(["mount", *words], capture_output=True, check=False).returncode:
             pytest.skip("no right to mount")
@@ -312,7 +314,7 @@ def limited(tc: Tc, *words: str) -> Answer:
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
     assert "Traceback" not in done.stderr, done.stderr

@@ -168,7 +168,7 @@ def test_an_endless_loop_ends_with_the_second_ctrl_c(tc: Tc) -> None:
     assert process.stderr
     assert any("once more kills the engine" in line for line in process.stderr)
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=30)
+    process.communicate(timeout=300)
     assert process.returncode == 130
     run = tc.json("run", "show", "r1")
     assert (run["status"], run["ended_by"]) == ("interrupted", "SIGINT")
@@ -182,9 +182,9 @@ def test_a_look_that_takes_for_ever_can_be_broken_off(tc: Tc) -> None:
         wait_until(lambda: bool(children.read_text()), "the strategy to be looked at")  # noqa: B023
         child = children.read_text().split()[0]
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=8)
+        _, err = process.communicate(timeout=300)
         assert process.returncode == 130, err
-        wait_until(lambda: ended(child), "the look's process to be gone", seconds=10)  # noqa: B023
+        wait_until(lambda: ended(child), "the look's process to be gone")  # noqa: B023
         assert not any(tc.home.glob("artifacts/**/*"))
 
 
@@ -192,7 +192,7 @@ def test_a_strategy_that_sees_no_bar_can_be_stopped(tc: Tc) -> None:
     process = tc.start("run", "backtest", "--spec", put_bad(tc, "slow_without_bars"), "--run-id", "r1")
     wait_until(lambda: in_the_engine(tc), "the strategy to be in the engine")
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=30)
+    process.communicate(timeout=300)
     run = tc.json("run", "show", "r1")
     assert (process.returncode, run["status"], run["ended_by"]) == (130, "interrupted", "SIGINT")
     assert run["metrics"]["strategy_registered"] == 1  # it ended by itself, with its results

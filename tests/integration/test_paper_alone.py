@@ -30,7 +30,7 @@ KEYS = {
 }
 LETS_ALL_THROUGH = """
 import os, sys
-import opslab.runs.child_process as child
+import opslab.runs.processes.child_process as child
 from opslab.cli.app import main
 child.child_environment = lambda: dict(os.environ)
 main()
@@ -47,7 +47,7 @@ def seen(run: PaperRun, watch: StrategyRecorder) -> bool:
     """Skips where this machine does not let one process look at another's calls."""
     wait_until(lambda: watch.begun.is_set() or watch.problem is not None, "the command to begin")
     if watch.problem:
-        run.process.wait(60)
+        run.process.wait(300)
         pytest.skip(f"nobody can see where it goes: {watch.problem}")
     return True
 

@@ -3,6 +3,7 @@
 import signal
 from typing import Any
 
+from tests.drivers.load import stretched
 from tests.drivers.paper_run import Event, PaperRun, paper_spec
 from tests.drivers.tc import Tc
 from tests.oracles.paper_truth import rows_of, true_end
@@ -41,7 +42,7 @@ def test_each_feed_that_falls_silent_is_noticed_by_itself(tc: Tc) -> None:
             run.fault("silence", stream=stream)
             silent = feed(run, name, "silent", at)
             took = silent["payload"]["noticed_after_seconds"]
-            assert SILENT[name] <= took < SILENT[name] + 0.5
+            assert SILENT[name] <= took < SILENT[name] + stretched(0.5)
             assert silent["payload"]["age_seconds"] == took
             run.end_faults()
             assert feed(run, name, "live", silent["seq"])["payload"]["from"] == "silent"
@@ -61,13 +62,13 @@ def test_connections_that_are_lost_for_a_second_are_noticed_at_once_and_come_bac
         run.cut("all", 1)
         for name in STREAMS:
             lost = feed(run, name, "disconnected", at)
-            assert lost["payload"]["noticed_after_seconds"] < 0.1
+            assert lost["payload"]["noticed_after_seconds"] < stretched(0.1)
             back = feed(run, name, "recovering", lost["seq"])
             feed(run, name, "live", back["seq"])
         shown = true_end(run, 0)
         assert shown["status"] == "completed"
         assert shown["paper"]["bars_seen"] + shown["paper"]["bars_missed"] == 30
-        assert all(1 < facts["disconnected_seconds"] < 8 for facts in shown["paper"]["feeds"].values())
+        assert all(1 < facts["disconnected_seconds"] < stretched(8) for facts in shown["paper"]["feeds"].values())
 
 
 def test_what_nobody_told_the_node_while_its_user_stream_was_lost_it_asks_for(tc: Tc) -> None:
@@ -102,7 +103,7 @@ def test_a_silent_user_stream_is_found_by_reconciliation_and_the_end_tells_it(tc
         at = last(run)
         run.fault("silence", which="user", seconds=600)
         reconciled(run, "mismatch", at)
-        shown = true_end(run, 1, seconds=90)
+        shown = true_end(run, 1)
         assert (shown["status"], shown["ended_by"]) == ("completed", "max_bars")
         assert shown["paper"]["final_reconciliation"] == "mismatch"
         assert shown["paper"]["reconciliations"]["mismatch"] >= 1
@@ -161,7 +162,7 @@ def test_with_another_engine_it_goes_on_where_the_broken_candle_was(tc: Tc) -> N
         shown = true_end(run, 0)
         assert (shown["status"], shown["paper"]["restarts"]) == ("completed", 1)
         assert shown["paper"]["bars_missed"] >= 1
-        assert shown["paper"]["latencies"]["restart_to_reconciled_seconds_max"] < 30
+        assert shown["paper"]["latencies"]["restart_to_reconciled_seconds_max"] < stretched(30)
 
 
 def flat_by(run: PaperRun) -> Any:

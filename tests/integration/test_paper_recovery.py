@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from opslab.model.run.paper_summary import AccountFacts, StopFacts
+from tests.drivers.load import stretched
 from tests.drivers.paper_run import PaperRun, living_in
 from tests.drivers.running_ledger import has_position_and_orders
 from tests.drivers.tc import Answer, Tc, wait_until
@@ -48,7 +49,7 @@ def wait_until_gone(run: PaperRun) -> None:
     wait_until(
         lambda: not [pid for pid in living_in(run.home) if pid != os.getpid()],
         "engine and venue to end by themselves",
-        GONE_SECONDS,
+        stretched(GONE_SECONDS),
     )
 
 
@@ -97,7 +98,7 @@ def test_the_account_is_flattened_and_the_run_settled_from_its_venues_ledger(tc:
     assert (account.flat, account.source) == (True, "ledger")
     assert (stop.reason, stop.on_stop) == ("owner_gone", "flatten")
     assert stop.seconds_to_flat is not None
-    assert stop.seconds_to_flat < 15
+    assert stop.seconds_to_flat < stretched(15)
     (engine,) = shown["paper"]["engines"]
     assert (engine["number"], engine["ended_by"]) == (1, None)
     assert shown["paper"]["bars_seen"] == shown["metrics"]["bars_seen"] == len(rows_of(run.folder, "partial-bars"))
@@ -160,7 +161,7 @@ def test_an_account_that_is_to_be_left_is_left_as_it_was(tc: Tc) -> None:
 def test_an_account_that_nobody_was_left_to_flatten_is_told_as_it_is(tc: Tc) -> None:
     """All three processes are gone at once."""
     with PaperRun(tc, spec(tc), RUN) as run:
-        wait_until(lambda: all(has_position_and_orders(tc.home / "runtime" / "venues" / RUN)), "a position and an order", 60)
+        wait_until(lambda: all(has_position_and_orders(tc.home / "runtime" / "venues" / RUN)), "a position and an order")
         run.signal(signal.SIGSTOP)  # it would start its venue again
         run.kill_child("venue")
         run.kill_child("engine")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from opslab.model.run.paper_summary import EngineFacts, PaperFacts
+from tests.drivers.load import stretched
 from tests.drivers.paper_run import PaperRun, with_fields
 from tests.drivers.running_ledger import has_position_and_orders
 from tests.drivers.tc import Tc, wait_until
@@ -31,7 +32,7 @@ def ledger(tc: Tc) -> Path:
 
 def wait_until_open(tc: Tc) -> None:
     """A position and an order that rests."""
-    wait_until(lambda: all(has_position_and_orders(ledger(tc))), "a position and an open order", 60)
+    wait_until(lambda: all(has_position_and_orders(ledger(tc))), "a position and an open order")
 
 
 def ends(engines: tuple[EngineFacts, ...]) -> list[str | None]:
@@ -53,7 +54,7 @@ def test_the_new_engine_takes_over_position_and_orders_and_the_run_goes_on(tc: T
     assert (ends(facts.engines), facts.restarts) == (["SIGKILL", "stopped"], 1)
     took = facts.latencies.restart_to_reconciled_seconds_max
     assert took is not None
-    assert took < 15
+    assert took < stretched(15)
     assert facts.final_reconciliation == "ok"
     assert not_taken_over(run.folder, run.events, lost) == []
 

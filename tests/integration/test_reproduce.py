@@ -156,7 +156,7 @@ def test_a_stop_ends_it_and_keeps_what_there_is(long_tc: Callable[[], Tc]) -> No
 
     wait_until(lambda: "scenario_action_triggered" in events(), "the reproduction to be on its way")
     process.send_signal(signal.SIGINT)
-    out, _ = process.communicate(timeout=60)
+    out, _ = process.communicate(timeout=300)
     assert process.returncode == 130
     found = json.loads(out)
     assert (found["verdict"], found["repeated"]) == ("unknown", 1)

@@ -254,7 +254,7 @@ def dead(long_tc: Callable[[], Tc], request: pytest.FixtureRequest) -> tuple[Tc,
     reached = "scenario_action_triggered"
     wait_until(lambda: any(event["event"] == reached for event in tc.events(run_id)), reached)
     process.kill()
-    process.communicate(timeout=30)
+    process.communicate(timeout=300)
     return tc, run_id
 
 
@@ -320,7 +320,7 @@ def test_a_settled_runs_log_has_no_path_of_this_machine(tc: Tc) -> None:
     log = tc.run_folder("r1") / "logs" / "engine.log"
     wait_until(lambda: log.exists() and b"I am" in log.read_bytes(), "the strategy to say something")
     process.kill()
-    process.communicate(timeout=30)
+    process.communicate(timeout=300)
     tc.ok("run", "recover", "r1")
     assert "I am" in log.read_text()
     assert str(tc.home) not in log.read_text()
@@ -352,7 +352,7 @@ def test_a_living_run_is_not_taken_over(long_tc: Callable[[], Tc]) -> None:
     rows = {row["run_id"]: row["action"] for row in tc.json("run", "recover", "--all")["runs"]}
     assert rows["living"] == "refused"
     process.send_signal(signal.SIGCONT)
-    process.communicate(timeout=60)
+    process.communicate(timeout=300)
     assert process.returncode == 0
     verify(tc, 0, "living")
 

@@ -23,12 +23,12 @@ def test_the_example_trades_on_a_served_venue_and_ends_flat(tc: Tc, tmp_path: Pa
             capture_output=True,
             text=True,
             env=child_environment(),
-            timeout=60,
+            timeout=300,
             check=False,
         )
         assert node.returncode == 0, node.stdout + node.stderr
         venue.send_signal(signal.SIGTERM)
-        _, err = venue.communicate(timeout=30)
+        _, err = venue.communicate(timeout=300)
         assert venue.returncode == 0, err
     finally:
         venue.kill()

@@ -14,6 +14,7 @@ from opslab.runs.processes.venue_control_client import ControlClient
 from opslab.store.layout import Layout
 from opslab.system import SystemClock
 from tests.drivers.control_client import TOKEN, EventLog, RawControlClient
+from tests.drivers.load import stretched
 from tests.drivers.venue_client import Closed, Socket, SteppedVenue, VenueClient
 from tests.drivers.venue_owner import ControlProcess
 
@@ -107,7 +108,7 @@ def test_at_the_deadline_it_flattens_the_account(sample_home: Path, tmp_path: Pa
             "0.000",
             0,
         )
-        assert 1.0 <= ended["monotonic_s"] - lost["monotonic_s"] < 2.0
+        assert 1.0 <= ended["monotonic_s"] - lost["monotonic_s"] < stretched(2.0)
 
 
 def test_it_ends_when_the_account_is_flat_and_no_client_is_connected(sample_home: Path, tmp_path: Path) -> None:

@@ -46,6 +46,7 @@ from opslab.killswitch.switch import (
 from opslab.model.primitives.ids import RunId
 from opslab.store.kill_switch_files import MAX_BYTES, StateFile, SwitchFolder, open_folder
 from opslab.store.layout import Layout
+from tests.drivers.tools import need_tools
 
 R1 = RunId("r1")
 AT = "2026-01-01T00:00:00.000000Z"
@@ -479,6 +480,7 @@ def test_without_room_what_is_active_keeps_its_reason_and_nothing_is_cleared(lay
 
 @contextmanager
 def small_disk(layout: Layout, options: str) -> Iterator[None]:
+    need_tools("mount", "umount")
     layout.home.mkdir()
     done = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(layout.home)], capture_output=True, check=False

@@ -19,7 +19,7 @@ from opslab.store.layout import Layout
 from opslab.system import SystemClock
 
 R1 = RunId("r1")
-PATIENCE_SECONDS = 10.0
+PATIENCE_SECONDS = 100.0
 CLOCK = SystemClock()
 
 
