@@ -78,8 +78,8 @@ def venue(sample_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         log = EventLog(venue.ledger)
         assert log.of("bug") == []
         venue.stop()
-        assert sorted(line["number"] for line in log.of("fault begun")) == sorted(
-            line["number"] for line in log.of("fault ended")
+        assert sorted(line["number"] for line in log.of("fault_started")) == sorted(
+            line["number"] for line in log.of("fault_ended")
         )
 
 
@@ -672,7 +672,7 @@ def with_the_process(stand: Stand, name: str) -> int:
 WAYS = {
     "stopped": by_stopping,
     "expired": by_its_time,
-    "client disconnected": with_the_connection,
+    "client_disconnected": with_the_connection,
     "client killed": with_the_process,
 }
 
@@ -691,7 +691,7 @@ def test_however_a_fault_ends_the_venue_is_as_before(stand: Stand, name: str, wh
         witness = client.stream(TRADES)
         witness.read_event("aggTrade")
         number = WAYS[why](stand, name)
-        assert stand.log.fault_end(number)["reason"] == ("client disconnected" if "client" in why else why)
+        assert stand.log.fault_end(number)["reason"] == ("client_disconnected" if "client" in why else why)
         assert stand.venue_control.request("held") == []
         until_pong(witness)
         in_order(witness)
@@ -875,7 +875,7 @@ def test_the_event_log_has_the_begin_and_the_end_of_every_fault(stand: Stand) ->
         stamps = ["event", "fault", "monotonic_s", "number", "terms", "time"]
         assert sorted(first.keys() - {"dropped"}) == stamps
         assert sorted(last.keys() - {"dropped"}) == sorted({*stamps, "reason"} - {"terms"})
-        assert (first["event"], last["event"]) == ("fault begun", "fault ended")
+        assert (first["event"], last["event"]) == ("fault_started", "fault_ended")
         assert (first["fault"], last["fault"]) == (name, name)
         assert first["terms"] == FAULTS[name].terms(**given.get(name, {})).model_dump()
         assert last["reason"] == ("immediate" if name in AT_ONCE else "stopped")
@@ -1083,6 +1083,6 @@ def test_a_venue_that_is_stopped_ends_its_faults_first(sample_home: Path, tmp_pa
                 venue_control.request("start", fault=name)
             ask_only(client, "GET", "/fapi/v1/account")
             venue.stop()
-        ended = EventLog(venue.ledger).of("fault ended")
+        ended = EventLog(venue.ledger).of("fault_ended")
         assert [line["fault"] for line in ended] == LASTING[::-1]
-        assert {line["reason"] for line in ended} == {"the venue is closing"}
+        assert {line["reason"] for line in ended} == {"venue_closing"}

@@ -180,7 +180,7 @@ class _TerminalObserver:
 
     def log(self, event: str, fields: dict[str, Any]) -> None:
         texts = {key: terms_text(value) if isinstance(value, dict) else value for key, value in fields.items()}
-        note(f"{event}: {', '.join(f'{key} {value}' for key, value in texts.items())}")
+        note(f"{event.replace('_', ' ')}: {', '.join(f'{key} {value}' for key, value in texts.items())}")
 
 
 def _speed(text: str) -> float | None:
