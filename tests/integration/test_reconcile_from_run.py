@@ -17,10 +17,10 @@ from tests.fakes.moving_account import (
     BEGIN_NS,
     RESTING_ORDER_NUMBER,
     AccountHistory,
-    SimulatedOrder,
-    Pace,
-    Simulation,
     NodeError,
+    Pace,
+    SimulatedOrder,
+    Simulation,
     with_resting_order,
 )
 from tests.fakes.paper_journals import RecordedClock, beat_of, heartbeat, heartbeats_of, this_process, write_run
@@ -220,7 +220,10 @@ def test_a_backtest_has_no_heartbeats(lab: Tc) -> None:
     [
         (["--from-run", "r1", "--run-id", "r1"], "--from-run cannot be combined with --run-id"),
         (["--from-run", "r1", "--expected", "a", "--observed", "b"], "combined with --expected, --observed"),
-        (["--run-id", "r1", "--expected", "a", "--observed", "b", "--heartbeat", "3"], "--heartbeat requires --from-run"),
+        (
+            ["--run-id", "r1", "--expected", "a", "--observed", "b", "--heartbeat", "3"],
+            "--heartbeat requires --from-run",
+        ),
         (["--run-id", "r1", "--expected", "a"], "missing option --observed"),
         ([], "missing option --run-id, --expected, --observed"),
         (["--from-run", "r1", "--heartbeat", "0"], "--heartbeat"),
