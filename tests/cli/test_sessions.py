@@ -3,7 +3,7 @@
 `$ tc ...` is a command; the lines below are its stdout, those with `! ` its stderr (checked when there are any),
 `# exit N` its exit code (0 when not written). `...` stands for anything. Other lines with `# ` are for the reader.
 The first of each command in a session is a process from nothing. `$ tc ... &` starts a command in the background, whose
-first lines of stdout are below it; `$ kill %1` ends it by SIGTERM, with the rest of its stdout and all its stderr below.
+first lines of stdout are below it; `$ kill %1` sends SIGTERM, with the rest of its stdout and all its stderr below.
 """
 
 import doctest
@@ -107,7 +107,7 @@ class Shell:
             return self._end()
         program, *words = step.words
         assert program == "tc", step.words
-        if words[-1] == "&":
+        if words[-1:] == ["&"]:
             return self._start(words[:-1], len(step.out))
         command = tuple(words[:2])
         answer = self._tc(*words) if command in self._started else self._tc.process(*words)
