@@ -262,8 +262,8 @@ def test_memory_does_not_grow_with_the_journal(lab: Tc) -> None:
             journal.append_many([("paper_heartbeat", payload)] * 1000)
     assert (folder / "journal.jsonl").stat().st_size > 150_000_000
     program = (
-        "from opslab.runs.checks.heartbeat_log import heartbeats; from pathlib import Path;"
-        f"print(len(heartbeats(Path({str(folder)!r}), None)));"
+        "from opslab.runs.checks.heartbeat_log import read_heartbeats; from pathlib import Path;"
+        f"print(len(read_heartbeats(Path({str(folder)!r}), None)));"
         "print(Path('/proc/self/status').read_text().partition('VmHWM:')[2].split()[0])"  # getrusage adds the parent's
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
