@@ -1,4 +1,4 @@
-"""System clock, random ids, process table and signals; no other module uses them directly."""
+"""System clock, random ids, process table, memory and signals; no other module uses them directly."""
 
 import os
 import secrets
@@ -88,6 +88,18 @@ def _start_ticks(pid: int) -> int | None:
         return None
     fields = stat.rpartition(")")[2].split()
     return None if fields[0] in "ZX" else int(fields[19])
+
+
+def memory_bytes(pid: int | None = None) -> int:
+    """Resident memory of a process; by default of this one. Raises OSError when it does not exist."""
+    pages = Path(f"/proc/{'self' if pid is None else pid}/statm").read_bytes().split()[1]
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
+
+def peak_memory_bytes() -> int:
+    """Peak resident memory of this process. That of `getrusage` starts with the peak of the process that started it."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) * 1024
 
 
 class StopSignals:

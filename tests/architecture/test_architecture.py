@@ -59,7 +59,7 @@ SUBLAYERS = {
     "nautilus": [
         {"canonical", "instrument"},
         {"strategy"},
-        {"stop_actor"},
+        {"outcome", "stop_actor"},
         {"backtest"},
         {"live"},
     ],

@@ -278,7 +278,9 @@ def test_a_blocked_handler_means_no_beats_and_then_one_again(engine: Stage) -> N
 # Bars.
 
 
-def test_a_bar_that_comes_twice_is_told_and_neither_counted_nor_acted_on(engine: Stage, venue_control: ControlClient) -> None:
+def test_a_bar_that_comes_twice_is_told_and_neither_counted_nor_acted_on(
+    engine: Stage, venue_control: ControlClient
+) -> None:
     node = engine("TellsBars")
     node.wait("heartbeat", lambda beat: beat["bars"] >= 2)
     with active_fault(venue_control, "duplicate", which="market"):
@@ -468,7 +470,7 @@ def test_a_node_that_its_strategy_stops_is_a_failure_and_the_account_is_flat(
     node = engine("StopsItself")
     assert node.end() is None
     (failure,) = node.told("failure")
-    assert failure["message"] == "the node stopped by itself before the run was over"
+    assert failure["message"] == "the node stopped before the end of the run"
     assert flattened(node).flat
     assert open_at(venue) == FLAT
 
@@ -513,7 +515,9 @@ def test_a_strategy_that_claims_by_itself_keeps_its_way_and_the_account_is_flat_
     assert not [event for event in second.events("order_event") if "-001-001-" in event["client_order_id"]]
 
 
-def test_what_somebody_else_opened_is_closed_too(venue: VenueProcess, engine: Stage, venue_control: ControlClient) -> None:
+def test_what_somebody_else_opened_is_closed_too(
+    venue: VenueProcess, engine: Stage, venue_control: ControlClient
+) -> None:
     node = holding_all(engine("Holds"))
     venue_control.request("start", fault="external-trade", terms={"side": "SELL", "quantity": "0.050"})
     node.say(stop="max_seconds")

@@ -1,4 +1,4 @@
-"""Engine children with strategies that misbehave. Started as `python -P engines.py NAME FD`."""
+"""Engine children of backtests with strategies that misbehave. Started as `python -P engines.py NAME FD`."""
 
 import os
 import sys
@@ -44,11 +44,11 @@ class RaisesOnFill(Misbehaving):
         self.buy("0.010")
 
     def on_order_filled(self, event: object) -> None:
-        raise ValueError("cannot bear a fill")
+        raise ValueError("a mistake in a fill handler")
 
 
 class Panics(Misbehaving):
-    """Touches the engine from another thread: a panic in Rust, which aborts the process."""
+    """Uses the engine from another thread: a panic in Rust, which aborts the process."""
 
     def misbehave(self) -> None:
         thread = threading.Thread(target=lambda: self.cache)
@@ -56,13 +56,13 @@ class Panics(Misbehaving):
         thread.join()
 
 
-class Leaves(Misbehaving):
+class Exits(Misbehaving):
     def misbehave(self) -> None:
         os._exit(7)
 
 
 class Hangs(Misbehaving):
-    """Never comes back from a bar, and says so first."""
+    """Sends a message, and never returns from the bar."""
 
     def misbehave(self) -> None:
         self.recorder.messages.send({"event": "scenario_action_triggered", "payload": {"bar": AT_BAR}})
@@ -70,19 +70,19 @@ class Hangs(Misbehaving):
             time.sleep(3600)
 
 
-class Talks(Misbehaving):
+class Prints(Misbehaving):
     def misbehave(self) -> None:
-        print("a word on stdout, from", os.path.abspath(__file__))  # noqa: PTH100
-        print("a word on stderr", file=sys.stderr)
+        print("printed on stdout, from", os.path.abspath(__file__))  # noqa: PTH100
+        print("printed on stderr", file=sys.stderr)
 
 
-class NeverLooks(Misbehaving):
+class SubscribesToNothing(Misbehaving):
     def on_start(self) -> None:
         pass
 
 
-class SeesTime(Misbehaving):
-    """Tells, of its first bars, when the engine says they are."""
+class SendsTimes(Misbehaving):
+    """Sends the engine's times of its first bars."""
 
     def on_bar(self, bar: Bar) -> None:
         if self.recorder.bars <= AT_BAR:
@@ -97,12 +97,12 @@ class BuysTooMuch(Misbehaving):
         self.buy("0.550")
 
 
-class BuysABit(Misbehaving):
+class BuysLess(Misbehaving):
     def misbehave(self) -> None:
         self.buy("0.450")
 
 
-ENGINES = {found.__name__: found for found in Misbehaving.__subclasses__()}
+ENGINES = {strategy.__name__: strategy for strategy in Misbehaving.__subclasses__()}
 
 if __name__ == "__main__":
     sys.exit(main({("ops_smoke_demo", "v1"): ENGINES[sys.argv[1]]}, int(sys.argv[2])))

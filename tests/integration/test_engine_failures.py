@@ -51,7 +51,7 @@ def run_with(tc: Tc) -> RunWith:
     [
         ("RaisesOnBar", "on_bar raised ValueError: a strategy's own mistake"),
         ("RaisesOnStart", "on_start raised ValueError: cannot start"),
-        ("RaisesOnFill", "on_order_filled raised ValueError: cannot bear a fill"),
+        ("RaisesOnFill", "on_order_filled raised ValueError: a mistake in a fill handler"),
     ],
 )
 def test_a_callback_that_raises_fails_the_run(run_with: RunWith, tc: Tc, engine: str, says: str) -> None:
@@ -80,28 +80,28 @@ def test_a_panic_of_the_engine_fails_the_run_with_its_text(run_with: RunWith, tc
 
 
 def test_a_strategy_that_leaves_the_process_fails_the_run(run_with: RunWith) -> None:
-    run = run_with("Leaves")
+    run = run_with("Exits")
     assert run.status == "failed"
     assert run.failure is not None
     assert "exit code 7" in run.failure.message
 
 
 def test_a_strategy_that_missed_bars_did_not_complete(run_with: RunWith) -> None:
-    run = run_with("NeverLooks")
+    run = run_with("SubscribesToNothing")
     assert run.status == "failed"
     assert run.failure is not None
     assert "0 bars of the dataset's 10080" in run.failure.message
 
 
 def test_what_a_strategy_prints_goes_to_the_log_without_paths(run_with: RunWith, tc: Tc) -> None:
-    assert run_with("Talks").status == "completed"
+    assert run_with("Prints").status == "completed"
     text = (tc.run_folder("r1") / "logs/engine.log").read_text()
-    assert "a word on stdout" in text
-    assert "a word on stderr" in text
+    assert "printed on stdout" in text
+    assert "printed on stderr" in text
 
 
 def test_a_bar_is_seen_at_its_close_and_not_before(run_with: RunWith, tc: Tc) -> None:
-    assert run_with("SeesTime").status == "completed"
+    assert run_with("SendsTimes").status == "completed"
     told = [event["payload"] for event in tc.events("r1") if event["event"] == "scenario_action_triggered"]
     first_open = 1_704_067_200_000_000_000
     closes = [first_open + n * 60_000_000_000 + 59_999_000_000 for n in range(5)]
@@ -113,7 +113,7 @@ def test_a_bar_is_seen_at_its_close_and_not_before(run_with: RunWith, tc: Tc) ->
 def test_margin_is_notional_over_leverage_as_on_the_venue(run_with: RunWith, tc: Tc) -> None:
     """At about 42,000 and 5 times leverage, 4,000 USDT carry 0.45 BTC and not 0.55."""
     account = {"starting_balances": {"USDT": 4000}, "leverage": 5}
-    enough = run_with("BuysABit", account=account)
+    enough = run_with("BuysLess", account=account)
     assert enough.metrics is not None
     assert enough.metrics.fills_count > 0
     tc.run_folder("r1").rename(tc.run_folder("r0"))

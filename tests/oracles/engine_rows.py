@@ -1,6 +1,7 @@
-"""The lab's rows beside the engine's own objects, of one backtest in which the engine forgets nothing.
+"""Compare the lab's rows with the engine's own objects, of one backtest in which the engine purges nothing.
 
-usage: python -m tests.oracles.engine_rows HOME SPEC [kept]; prints the differences as JSON, or what the engine kept.
+usage: python -m tests.oracles.engine_rows HOME SPEC [kept]; prints the differences as JSON, or with `kept` the numbers
+of orders and positions that the engine keeps when the scenario purges its cache.
 """
 
 import json
@@ -18,21 +19,21 @@ from opslab.model.market.instrument import instrument_of
 from opslab.model.run.results import Results
 from opslab.nautilus import backtest
 from opslab.nautilus.strategy.guarded import StrategyRecorder
-from opslab.nautilus.strategy.scenarios import OrderLifecycleDemo, make
+from opslab.nautilus.strategy.scenarios import OrderLifecycleDemo, make_scenario
 from opslab.runs.planning.plan import BacktestPlan
 from opslab.settings import Settings
 from opslab.store.files import link_folder
 
 
-class Silent:
-    def send(self, frame: Mapping[str, Any]) -> None:
+class DiscardedMessages:
+    def send(self, message: Mapping[str, Any]) -> None:
         pass
 
     offer = send
 
 
-class Remembers(OrderLifecycleDemo):
-    def forget_what_ended(self) -> None:
+class Unpurged(OrderLifecycleDemo):
+    def purge_closed(self) -> None:
         pass
 
 
@@ -40,30 +41,30 @@ def number(value: Any) -> Decimal | None:
     return None if value is None else round(Decimal(str(value)), 8)
 
 
-def ran(home: str, spec: str, scenario: type[OrderLifecycleDemo]) -> tuple[dict[str, list[Mapping[str, Any]]], Any]:
+def run(home: str, spec: str, scenario: type[OrderLifecycleDemo]) -> tuple[dict[str, list[Mapping[str, Any]]], Any]:
     """(rows, the engine's cache)."""
     planned = Lab(Settings(Path(home), "--home")).plan(Path(spec), "r1")
     assert isinstance(planned, BacktestPlan)
     plan = planned.engine
     rows: dict[str, list[Mapping[str, Any]]] = {"orders": [], "fills": [], "positions": []}
     results = Results(lambda name, row: rows[name].append(row))
-    recorder = StrategyRecorder(messages=Silent(), results=results, order_events=False, redact=str)
+    recorder = StrategyRecorder(messages=DiscardedMessages(), results=results, order_events=False, redact=str)
     instrument = instrument_of(plan.symbol)
     with tempfile.TemporaryDirectory() as work:
         plan = plan.model_copy(update={"work_path": work})
         link_folder(backtest.bars_link(plan), Path(plan.bars_path))
-        backtest._overlay(plan)
-        node = BacktestNode([backtest._config(plan, instrument)])
+        backtest.write_instrument(plan)
+        node = BacktestNode([backtest.run_config(plan, instrument)])
         node.build()
-        node.add_strategy("backtest", make(scenario, instrument, recorder))
+        node.add_strategy("backtest", make_scenario(scenario, instrument, recorder))
         node.run()
     results.finish()
     return rows, node.get_engine_cache("backtest")
 
 
 def kept(home: str, spec: str) -> dict[str, int]:
-    """What the engine still has at the end of a run of the scenario as it is."""
-    rows, cache = ran(home, spec, OrderLifecycleDemo)
+    """Numbers of orders and positions in the engine's cache at the end of a run of the unchanged scenario."""
+    rows, cache = run(home, spec, OrderLifecycleDemo)
     return {
         "rows": len(rows["orders"]),
         "orders": len(cache.orders()),
@@ -72,7 +73,7 @@ def kept(home: str, spec: str) -> dict[str, int]:
 
 
 def main(home: str, spec: str) -> dict[str, Any]:
-    rows, cache = ran(home, spec, Remembers)
+    rows, cache = run(home, spec, Unpurged)
     engine_orders = {str(order.client_order_id): order.to_dict() for order in cache.orders()}
     engine_positions = sorted(
         (position.to_dict() for position in [*cache.position_snapshots(), *cache.positions()]),

@@ -1,9 +1,8 @@
-"""The engine child: one run, then gone. Started by control as `python -P -m opslab.children.engine FD`.
+"""The engine child: one process for one run. Started by control as `python -P -m opslab.children.engine FD`.
 
-Reads its plan from standard input, which stays open as long as control lives: its end means that nobody is left to
-report to. After a paper run's plan come commands, see `model/messages/paper_messages.py`. Sends messages to
-descriptor FD.
-SIGTERM and SIGINT set a flag; the run ends from a callback.
+Reads its plan from standard input, which stays open as long as control lives: end of file means that control has
+ended. After the plan of a paper run come commands, see `model/messages/paper_messages.py`. Sends messages to
+descriptor FD. SIGTERM and SIGINT set a flag; the run ends from a callback.
 """
 
 import faulthandler
@@ -23,6 +22,7 @@ from pydantic_core import from_json
 
 from opslab.children.halt import Halt, backtest_halt, live_halt, watch_switch
 from opslab.children.pipe import MessagePipe
+from opslab.children.redactor import path_redactor
 from opslab.model.market.instrument import instrument_of
 from opslab.model.messages.engine_messages import (
     EnginePlan,
@@ -36,39 +36,42 @@ from opslab.model.primitives.redact import PathRedactor
 from opslab.model.run.metadata import EngineCost, Failure
 from opslab.model.run.results import Results
 from opslab.nautilus import backtest
-from opslab.nautilus.live import node as live
 from opslab.nautilus.live.monitor import ControlCommands
+from opslab.nautilus.live.node import LiveRun, apply_on_stop
 from opslab.nautilus.live.rest_flatten import RestFlattener
 from opslab.nautilus.live.venue_rest_client import VenueRestClient
-from opslab.nautilus.strategy import user_strategy as own
+from opslab.nautilus.outcome import EngineOutcome
 from opslab.nautilus.strategy.guarded import Guarded, StrategyRecorder, bind
 from opslab.nautilus.strategy.live_recorder import LiveStrategyRecorder
-from opslab.nautilus.strategy.scenarios import SCENARIOS, Scenario, make
+from opslab.nautilus.strategy.scenarios import SCENARIOS, Scenario, make_scenario
+from opslab.nautilus.strategy.user_strategy import UnusableStrategy, load
 from opslab.store.files import link_folder
-from opslab.system import SystemClock
+from opslab.system import SystemClock, memory_bytes, peak_memory_bytes
 
 _PROGRESS_SECONDS = 0.25
 _ORPHAN_SECONDS = 10.0
+"""Lifetime of the engine of a backtest without control."""
 _LIVE_ORPHAN_SECONDS = 20.0
-_WITHOUT_CONTROL_SECONDS = 12.0
-"""How long an engine without control may take to leave its account as it should; then that is done past it."""
+"""Lifetime of the engine of a paper run without control."""
+_ORPHAN_FLATTEN_SECONDS = 12.0
+"""Time for an engine without control to apply `on_stop` to its account; then that is done over REST."""
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _STOP_REASON: TypeAdapter[StopReason] = TypeAdapter(StopReason)
 
 
 def main(scenarios: dict[tuple[str, str], type[Scenario]], descriptor: int, *, polls_switch: bool = False) -> int:
-    """Run the plan on standard input. Exit 0 whenever a result or a failure frame was sent.
+    """Run the plan on standard input. Exit code 0 whenever a result or a failure was sent.
 
-    polls_switch: the kernel is not asked to tell of the kill switch.
+    polls_switch: poll the kill switch, without notifications of the kernel.
     """
-    os.set_inheritable(descriptor, False)  # what a strategy starts must not hold it open
-    faulthandler.register(signal.SIGUSR1)  # control lets a hanging engine say where it stands, before it kills it
-    standard_input = _standard_input()
+    os.set_inheritable(descriptor, False)  # a process that a strategy starts must not hold it open
+    faulthandler.register(signal.SIGUSR1)  # prints the stacks of a hanging engine, before control kills it
+    standard_input = _take_standard_input()
     plan = parse_plan(standard_input.readline())
-    if isinstance(plan, LivePlan):  # before there is a second thread, so that no thread can be hit
+    if isinstance(plan, LivePlan):  # before a second thread starts, so that no thread receives one
         signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     messages = MessagePipe(descriptor)
-    redact = redactor(plan.strategy.folder if isinstance(plan.strategy, UserStrategyPlan) else None)
+    redact = path_redactor(plan.strategy.folder if isinstance(plan.strategy, UserStrategyPlan) else None)
     ended = threading.Event()
     if isinstance(plan, LivePlan):
         return _live(plan, scenarios, messages, standard_input, redact, ended, polls_switch)
@@ -77,7 +80,7 @@ def main(scenarios: dict[tuple[str, str], type[Scenario]], descriptor: int, *, p
     threading.excepthook = _thread_exception_hook(recorder)
     for number in _SIGNALS:
         signal.signal(number, _stop_on_signal(recorder))
-    threading.Thread(target=_leave_with_parent, args=(recorder, standard_input), name="parent", daemon=True).start()
+    threading.Thread(target=_exit_after_control, args=(recorder, standard_input), name="control", daemon=True).start()
     threading.Thread(target=_send_progress, args=(recorder, ended), name="progress", daemon=True).start()
     watch_switch(plan, backtest_halt(recorder), polls=polls_switch)
     return _run_and_report(recorder, messages, ended, lambda: _backtest(plan, scenarios, recorder))
@@ -85,7 +88,7 @@ def main(scenarios: dict[tuple[str, str], type[Scenario]], descriptor: int, *, p
 
 def _backtest(
     plan: EnginePlan, scenarios: dict[tuple[str, str], type[Scenario]], recorder: StrategyRecorder
-) -> backtest.EngineOutcome:
+) -> EngineOutcome:
     strategy = _strategy(plan, scenarios, recorder)
     link_folder(backtest.bars_link(plan), Path(plan.bars_path))
     return backtest.run(plan, strategy, recorder)
@@ -102,7 +105,7 @@ def _live(
 ) -> int:
     recorder = LiveStrategyRecorder(
         messages=messages,
-        results=Results(_no_row, sends_immediately=True),
+        results=Results(_discard_row, sends_immediately=True),
         order_events=plan.order_events,
         redact=redact,
         clock=SystemClock(),
@@ -117,42 +120,35 @@ def _live(
     threading.excepthook = _thread_exception_hook(recorder)
     threading.Thread(target=_wait_for_signals, args=(recorder,), name="signals", daemon=True).start()
     threading.Thread(
-        target=_read_commands, args=(plan, recorder, commands, standard_input, halt), name="parent", daemon=True
+        target=_read_commands, args=(plan, recorder, commands, standard_input, halt), name="control", daemon=True
     ).start()
     watch_switch(plan, halt, polls=polls_switch)
     threading.Thread(target=_send_progress, args=(recorder, ended), name="progress", daemon=True).start()
 
-    def give_up(outcome: backtest.EngineOutcome) -> None:
+    def give_up(outcome: EngineOutcome) -> None:
         os._exit(_run_and_report(recorder, messages, ended, lambda: outcome))
 
-    return _run_and_report(
-        recorder,
-        messages,
-        ended,
-        lambda: live.run(plan, _strategy(plan, scenarios, recorder), recorder, commands, give_up, rest_flattener),
-    )
+    def run() -> EngineOutcome:
+        strategy = _strategy(plan, scenarios, recorder)
+        return LiveRun(plan, recorder, commands, rest_flattener, memory_bytes).run(strategy, give_up)
+
+    return _run_and_report(recorder, messages, ended, run)
 
 
-def _no_row(_file: str, _row: Mapping[str, Any]) -> None:
-    """In paper the rows are made from the venue's ledger, and from the order events that control is told."""
-
-
-def _peak_memory_bytes() -> int:
-    """Resident at most, of this process; what `getrusage` tells begins with the peak of whoever started it."""
-    status = Path("/proc/self/status").read_text()
-    return int(status.partition("VmHWM:")[2].split()[0]) * 1024
+def _discard_row(_file: str, _row: Mapping[str, Any]) -> None:
+    """The rows of a paper run are made from the venue's ledger, and from the order events that control receives."""
 
 
 def _run_and_report(
-    recorder: StrategyRecorder, messages: MessagePipe, ended: threading.Event, run: Callable[[], backtest.EngineOutcome]
+    recorder: StrategyRecorder, messages: MessagePipe, ended: threading.Event, run: Callable[[], EngineOutcome]
 ) -> int:
-    """Run, and say how that ended; then everything that was sent has been written."""
+    """Run, and send the outcome. Returns when all messages are written."""
     try:
         outcome = run()
-    except own.Unusable as unusable:  # it was inspected before: its files have changed, or it depends on chance
+    except UnusableStrategy as unusable:  # it was inspected before: its files have changed, or it depends on chance
         failure = Failure(kind="strategy", message=recorder.redact(str(unusable)))
         messages.send({"failure": failure.model_dump()})
-    except Exception as error:  # noqa: BLE001  (anything that kept the engine from running)
+    except Exception as error:  # noqa: BLE001  (whatever prevents the engine from running)
         text = "".join(traceback.format_exception(error))
         message = recorder.redact(f"{type(error).__name__}: {error}")
         failure = Failure(kind="engine", message=message, detail=recorder.redact(text))
@@ -161,7 +157,7 @@ def _run_and_report(
         cost = EngineCost(
             elapsed_seconds=round(outcome.seconds, 6),
             bars_per_second=round(outcome.bars / outcome.seconds, 1) if outcome.seconds else 0.0,
-            peak_memory_bytes=_peak_memory_bytes(),
+            peak_memory_bytes=peak_memory_bytes(),
         )
         if recorder.failure:
             messages.send({"failure": recorder.failure.model_dump()})
@@ -176,8 +172,8 @@ def _run_and_report(
     return 0
 
 
-def _standard_input() -> BinaryIO:
-    """Ours alone: a strategy that asks for input finds none."""
+def _take_standard_input() -> BinaryIO:
+    """A private copy of standard input, which is then empty: a strategy cannot read control's commands."""
     stream = os.fdopen(os.dup(0), "rb")
     with open(os.devnull, "rb") as nothing:
         os.dup2(nothing.fileno(), 0)
@@ -189,10 +185,10 @@ def _strategy(
 ) -> Guarded:
     strategy_plan = plan.strategy
     if isinstance(strategy_plan, UserStrategyPlan):
-        strategy = own.load(strategy_plan).strategy
+        strategy = load(strategy_plan).strategy
         bind(strategy, recorder)
         return strategy
-    return make(scenarios[(strategy_plan.name, strategy_plan.version)], instrument_of(plan.symbol), recorder)
+    return make_scenario(scenarios[(strategy_plan.name, strategy_plan.version)], instrument_of(plan.symbol), recorder)
 
 
 def _thread_exception_hook(recorder: StrategyRecorder) -> Callable[[threading.ExceptHookArgs], None]:
@@ -205,13 +201,13 @@ def _thread_exception_hook(recorder: StrategyRecorder) -> Callable[[threading.Ex
 
 def _stop_on_signal(recorder: StrategyRecorder) -> Callable[[int, FrameType | None], None]:
     def stop(_number: int, _frame: FrameType | None) -> None:
-        recorder.stop = True
+        recorder.stop_requested = True
 
     return stop
 
 
 def _wait_for_signals(recorder: LiveStrategyRecorder) -> None:
-    """The engine would stop its node at once on a signal, with the account as it is: it never gets any."""
+    """Receive all signals: the engine would stop its node at once on a signal, with the account as it is."""
     while True:
         recorder.request_stop("SIGINT" if signal.sigwait(_SIGNALS) == signal.SIGINT else "SIGTERM")
 
@@ -219,9 +215,9 @@ def _wait_for_signals(recorder: LiveStrategyRecorder) -> None:
 def _read_commands(
     plan: LivePlan, recorder: LiveStrategyRecorder, commands: ControlCommands, standard_input: BinaryIO, halt: Halt
 ) -> None:
-    """Its words, until it is gone. Nothing of the node may be touched from here."""
+    """Read the commands of control until it has ended. The node must not be touched from this thread."""
     for line in standard_input:
-        with suppress(ValueError):  # what it was about to say when it died is no word
+        with suppress(ValueError):  # the last line of a control that died may be incomplete
             command = from_json(line)
             if "snapshot" in command:
                 commands.snapshots.append(command["snapshot"])
@@ -231,19 +227,19 @@ def _read_commands(
                 recorder.request_stop(_STOP_REASON.validate_python(command["stop"]))
     recorder.request_stop("control_lost")
     never_set = threading.Event()
-    never_set.wait(_WITHOUT_CONTROL_SECONDS)
-    if not recorder.is_flattened_reported and not recorder.halted:  # the engine's thread is held up by a handler
+    never_set.wait(_ORPHAN_FLATTEN_SECONDS)
+    if not recorder.is_flattened_reported and not recorder.halted:  # a handler blocks the engine's thread
         symbol = instrument_of(plan.symbol).symbol
-        live.apply_on_stop(plan, VenueRestClient(plan.endpoints, symbol, recorder.clock))
-    never_set.wait(_LIVE_ORPHAN_SECONDS - _WITHOUT_CONTROL_SECONDS)
+        apply_on_stop(plan, VenueRestClient(plan.endpoints, symbol, recorder.clock))
+    never_set.wait(_LIVE_ORPHAN_SECONDS - _ORPHAN_FLATTEN_SECONDS)
     os._exit(3)
 
 
-def _leave_with_parent(recorder: StrategyRecorder, standard_input: BinaryIO) -> None:
-    """Control holds the other end of standard input; its end is control's end."""
+def _exit_after_control(recorder: StrategyRecorder, standard_input: BinaryIO) -> None:
+    """Stop after control has ended: it holds the other end of standard input."""
     while os.read(standard_input.fileno(), 4096):
         pass
-    recorder.stop = True
+    recorder.stop_requested = True
     threading.Event().wait(_ORPHAN_SECONDS)
     os._exit(3)
 
@@ -251,14 +247,6 @@ def _leave_with_parent(recorder: StrategyRecorder, standard_input: BinaryIO) -> 
 def _send_progress(recorder: StrategyRecorder, ended: threading.Event) -> None:
     while not ended.wait(_PROGRESS_SECONDS):
         recorder.messages.offer({"progress": {"bars": recorder.bars, "actions": recorder.actions}})
-
-
-def redactor(folder: str | None = None) -> PathRedactor:
-    """Takes this machine's paths out of what strategies raise; those in the spec's folder become relative to it."""
-    known = {str(Path(__file__).parents[1]): "opslab", sys.prefix: "<env>", sys.base_prefix: "<python>"}
-    if folder:
-        known |= {f"{folder.rstrip('/')}/": "", folder: "<spec folder>"}
-    return PathRedactor(known, (path.name for path in Path("/").iterdir()))
 
 
 if __name__ == "__main__":

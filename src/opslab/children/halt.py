@@ -1,4 +1,4 @@
-"""The kill switch in the engine child: watched by a thread of its own, whatever control and the engine's thread do."""
+"""The kill switch in the engine child: its own thread watches it, independent of control and of the engine's thread."""
 
 import threading
 from collections.abc import Callable, Mapping
@@ -17,7 +17,7 @@ from opslab.store.layout import Layout
 from opslab.system import SystemClock
 
 Halt = Callable[[Mapping[str, Any]], None]
-"""Stops the run; takes the fields of the switch. Called from any thread, more than once is as once."""
+"""Stops the run; its argument has the fields of the switch. From any thread; idempotent."""
 
 
 def watch_switch(plan: EnginePlan | LivePlan, halt: Halt, *, polls: bool) -> None:
@@ -27,11 +27,11 @@ def watch_switch(plan: EnginePlan | LivePlan, halt: Halt, *, polls: bool) -> Non
 
 
 def live_halt(recorder: LiveStrategyRecorder, rest_flattener: RestFlattener) -> Halt:
-    """Gate first, then the venue; what is told of it comes last: control may have stopped to listen."""
-    one = threading.Lock()
+    """Close the gate, then flatten at the venue, then send messages: control may have stopped reading them."""
+    first_call = threading.Lock()
 
     def halt(switch: Mapping[str, Any]) -> None:
-        if not one.acquire(blocking=False):
+        if not first_call.acquire(blocking=False):
             return
         closed_at = recorder.halt()
         rest_flattener.start()
@@ -42,10 +42,10 @@ def live_halt(recorder: LiveStrategyRecorder, rest_flattener: RestFlattener) -> 
 
 
 def backtest_halt(recorder: StrategyRecorder) -> Halt:
-    """The run ends from its next callback; a handler that does not return is control's to end."""
+    """The run ends at its next callback; control ends a run whose handler does not return."""
 
     def halt(switch: Mapping[str, Any]) -> None:
-        recorder.halted = recorder.stop = True
+        recorder.halted = recorder.stop_requested = True
         closed_at = iso(SystemClock().now_ns())
         recorder.messages.send({"halted": Halted(switch=dict(switch), gate_closed_at=closed_at).model_dump()})
 

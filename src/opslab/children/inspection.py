@@ -1,8 +1,8 @@
-"""The inspection child: loads a user's strategy as a run would, says what is wrong, and is gone.
+"""The inspection child: load a user's strategy as a run would, report its mistakes, and exit.
 
-Started by control as `python -P -m opslab.children.inspection FD`, with an `UserStrategyPlan` on standard input. The
-answer is one JSON line on descriptor FD: `{"keys": [...], "places": [...]}` or `{"mistakes": [{"field", "message"}]}`.
-What the user's modules print goes to standard output and error, which are nobody's protocol.
+Started by control as `python -P -m opslab.children.inspection FD`, with a `UserStrategyPlan` on standard input. The
+answer is one JSON line on descriptor FD: `{"keys": [...], "locations": [...]}` or
+`{"mistakes": [{"field", "message"}]}`. Standard output and error carry only what the user's modules print.
 """
 
 import json
@@ -12,28 +12,28 @@ import signal
 import sys
 from typing import Any
 
-from opslab.children.engine import redactor
+from opslab.children.redactor import path_redactor
 from opslab.model.messages.engine_messages import UserStrategyPlan
-from opslab.nautilus.strategy import user_strategy as own
+from opslab.nautilus.strategy.user_strategy import UnusableStrategy, load, module_locations
 
 MEMORY_BYTES = 8 << 30
-"""So that a module that eats memory meets its limit before the machine does."""
-ALONE_SECONDS = 30
-"""Control ends this process long before; this is for when control was killed meanwhile."""
+"""A module that allocates without bound reaches this limit before the machine's."""
+LIFETIME_SECONDS = 30
+"""Control ends this process long before; this limit is for a control that was killed meanwhile."""
 
 
 def main(descriptor: int) -> int:
     os.set_inheritable(descriptor, False)
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_CPU, (ALONE_SECONDS, ALONE_SECONDS))
-    signal.alarm(ALONE_SECONDS)
+    resource.setrlimit(resource.RLIMIT_CPU, (LIFETIME_SECONDS, LIFETIME_SECONDS))
+    signal.alarm(LIFETIME_SECONDS)
     plan = UserStrategyPlan.model_validate_json(sys.stdin.buffer.readline())
-    redact = redactor(plan.folder)
-    answer: dict[str, Any] = {"places": own.places_of(plan)}
+    redact = path_redactor(plan.folder)
+    answer: dict[str, Any] = {"locations": module_locations(plan)}
     try:
-        answer["keys"] = own.load(plan).keys
-    except own.Unusable as unusable:
+        answer["keys"] = load(plan).keys
+    except UnusableStrategy as unusable:
         answer["mistakes"] = [
             {"field": ["strategy", *finding.field], "message": redact(finding.message)} for finding in unusable.findings
         ]

@@ -1,9 +1,7 @@
-"""One backtest in the engine, streamed from a dataset's catalog."""
+"""Run one backtest in the engine, streamed from a dataset's catalog."""
 
 import time
-from dataclasses import dataclass
 from decimal import Decimal
-from importlib.metadata import version
 from pathlib import Path
 
 from nautilus_trader.backtest import (
@@ -21,78 +19,50 @@ from nautilus_trader.risk import RiskEngineConfig
 
 from opslab.model.market.instrument import VENUE, Instrument, instrument_of
 from opslab.model.messages.engine_messages import EnginePlan, ScenarioPlan
-from opslab.model.run.metadata import Failure, ScenarioCounters
+from opslab.model.run.metadata import Failure
 from opslab.nautilus.instrument import ADAPTER_MARGIN, perpetual
+from opslab.nautilus.outcome import EngineOutcome, finish, report_start
 from opslab.nautilus.stop_actor import StopActor
-from opslab.nautilus.strategy.guarded import Guarded, StrategyRecorder, replaced
+from opslab.nautilus.strategy.guarded import Guarded, StrategyRecorder, replacement_failure
 
 CHUNK_BARS = 100_000
 _NODE = "backtest"
 
 
-@dataclass(frozen=True, slots=True)
-class EngineOutcome:
-    """How a backtest ended. `seconds` is the engine's run alone."""
-
-    counters: ScenarioCounters
-    denial_reasons: dict[str, int]
-    seconds: float
-    bars: int
-
-
 def run(plan: EnginePlan, strategy: Guarded, recorder: StrategyRecorder) -> EngineOutcome:
-    """Run to the end of the data, to `watch.stop`, or to a failure, which stands in `watch.failure` then."""
+    """Run to the end of the data, to `recorder.stop_requested`, or to a failure, then in `recorder.failure`."""
     instrument = instrument_of(plan.symbol)
-    _overlay(plan)
-    node = BacktestNode([_config(plan, instrument)])
+    write_instrument(plan)
+    node = BacktestNode([run_config(plan, instrument)])
     node.build()
-    if not isinstance(plan.strategy, ScenarioPlan):  # which may not look at bars at all
+    if not isinstance(plan.strategy, ScenarioPlan):  # a user strategy may not subscribe to bars at all
         node.add_actor(_NODE, StopActor(recorder))
     node.add_strategy(_NODE, strategy)
-    recorder.messages.send({"event": "engine_started", "payload": {"engine": "nautilus", "version": engine_version()}})
-    payload = {**_named(plan), "bar_type": plan.bar_type}
-    recorder.messages.send({"event": "scenario_registered", "payload": payload})
-    began = time.perf_counter()
+    report_start(plan, recorder)
+    started_at = time.perf_counter()
     try:
         node.run()
     except Exception as error:  # noqa: BLE001  (the engine raises plain RuntimeErrors, also for what on_start raised)
         if recorder.failure is None:
             recorder.failure = Failure(kind="engine", message=recorder.redact(str(error)))
-    seconds = time.perf_counter() - began
+    seconds = time.perf_counter() - started_at
     if "on_stop" in strategy._opslab_handlers:
-        recorder.catch_up(node.get_engine_cache(_NODE).orders())
-    early = recorder.stopped and recorder.bars < plan.rows
-    for name in replaced(strategy):
-        if recorder.failure is None:
-            message = f"the strategy put another {name} in place of its own while it ran: nobody saw what that did"
-            recorder.failure = Failure(kind="strategy", message=message)
-    recorder.messages.send({"ended": {"bars": recorder.bars, "early": early}})
-    counters, reasons = report(recorder)
-    return EngineOutcome(counters=counters, denial_reasons=reasons, seconds=seconds, bars=recorder.bars)
-
-
-def _named(plan: EnginePlan) -> dict[str, str]:
-    asked = plan.strategy
-    if isinstance(asked, ScenarioPlan):
-        return {"name": asked.name, "version": asked.version}
-    return {"path": asked.path, **({"config_path": asked.config_path} if asked.config_path else {})}
-
-
-def engine_version() -> str:
-    return version("nautilus-trader")
+        recorder.record_missed_events(node.get_engine_cache(_NODE).orders())
+    recorder.failure = recorder.failure or replacement_failure(strategy)
+    return finish(recorder, early=recorder.stopped and recorder.bars < plan.rows, seconds=seconds)
 
 
 def bars_link(plan: EnginePlan) -> Path:
-    """Where the engine looks for the dataset's bars: a link to them, to be made before `run`."""
+    """Where the engine reads the dataset's bars: the caller of `run` links this path to them first."""
     return Path(plan.work_path, "data", "bars")
 
 
-def _overlay(plan: EnginePlan) -> None:
-    """A catalog of the instrument beside the dataset's bars: one source of the instrument, and no copy of the bars."""
+def write_instrument(plan: EnginePlan) -> None:
+    """Write a catalog with the instrument alone: one source of the instrument, and no copy of the bars."""
     ParquetDataCatalog(plan.work_path).write_instruments([perpetual(plan.symbol)])
 
 
-def _config(plan: EnginePlan, instrument: Instrument) -> BacktestRunConfig:
+def run_config(plan: EnginePlan, instrument: Instrument) -> BacktestRunConfig:
     instrument_id = InstrumentId.from_str(instrument.instrument_id)
     account, limits = plan.account, plan.limits
     venue = BacktestVenueConfig(
@@ -100,7 +70,7 @@ def _config(plan: EnginePlan, instrument: Instrument) -> BacktestRunConfig:
         oms_type="NETTING",
         account_type="MARGIN",
         starting_balances=list(account.starting_balances),
-        # The engine asks notional / leverage * margin_init; this makes it notional / leverage, as the venue does.
+        # The engine reserves notional / leverage * margin_init; this makes it notional / leverage, as at the venue.
         default_leverage=Decimal(account.leverage) * ADAPTER_MARGIN,
         fee_model=MakerTakerFeeModel(Decimal(account.maker_fee), Decimal(account.taker_fee)),
     )
@@ -130,23 +100,3 @@ def _config(plan: EnginePlan, instrument: Instrument) -> BacktestRunConfig:
         raise_exception=True,
         dispose_on_completion=False,
     )
-
-
-def report(recorder: StrategyRecorder) -> tuple[ScenarioCounters, dict[str, int]]:
-    """Send the rows of what is still open, and count everything."""
-    results = recorder.results
-    results.finish()
-    reasons = dict(results.denials)
-    if recorder.gated:
-        reasons["KILL_SWITCH" if recorder.halted else "RUN_IS_ENDING"] = recorder.gated
-    counters = ScenarioCounters(
-        strategy_registered=1,
-        bars_seen=recorder.bars,
-        deterministic_action_triggered=recorder.actions,
-        orders_submitted=recorder.counts.get("OrderSubmitted", 0),
-        fills_count=results.fills,
-        orders_denied=results.statuses.get("DENIED", 0),
-        orders_rejected=results.statuses.get("REJECTED", 0),
-        orders_canceled=results.statuses.get("CANCELED", 0),
-    )
-    return counters, reasons

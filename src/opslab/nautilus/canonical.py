@@ -1,25 +1,25 @@
-"""Order events and bars as plain rows without UUIDs or wall-clock times."""
+"""Order events, bars and enum values of the engine in canonical form: without UUIDs and wall-clock times."""
 
 from collections.abc import Mapping
 from typing import Any
 
-_NOISE = ("event_id", "causation_id", "trader_id", "info", "ts_init", "instrument_id")
+_OMITTED = ("event_id", "causation_id", "trader_id", "info", "ts_init", "instrument_id")
 
 
 def event_row(event: Mapping[str, Any]) -> dict[str, Any]:
-    """An order event, as the engine's `to_dict` gives it, for the journal: every field that says something.
+    """The journal's payload of an order event in the form of the engine's `to_dict`: every field that has a value.
 
-    With `reconciliation` the engine was not told of it, but concluded it from what it asked the venue: the trade id of
-    such a fill is made up.
+    With `reconciliation` the engine inferred the event from a query to the venue: the trade id of such a fill is made
+    up.
     """
     row = {name: value for name, value in event.items() if value is not None and value is not False}
-    for name in _NOISE:
+    for name in _OMITTED:
         row.pop(name, None)
     return row
 
 
 def bar_row(bar: Any) -> dict[str, Any]:
-    """A bar as the strategy was given it. Numbers as text, with the decimals they came with."""
+    """A bar as the strategy received it. Numbers as text, with their original decimals."""
     return {
         "ts_event": bar.ts_event,
         "open": str(bar.open),
@@ -28,3 +28,8 @@ def bar_row(bar: Any) -> dict[str, Any]:
         "close": str(bar.close),
         "volume": str(bar.volume),
     }
+
+
+def enum_name(value: Any) -> str:
+    """`BUY` for `OrderSide.BUY`: some enums of the engine print with the name of their class, some without."""
+    return str(value).rpartition(".")[2]

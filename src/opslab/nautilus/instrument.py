@@ -1,4 +1,4 @@
-"""The engine's instrument, made as its own Binance adapter makes it from the same exchangeInfo entry."""
+"""Build the engine's instrument from an exchangeInfo entry, equal to the one of NautilusTrader's Binance adapter."""
 
 from decimal import Decimal
 from typing import Any
@@ -8,13 +8,13 @@ from nautilus_trader.model import CryptoPerpetual, Currency, InstrumentId, Money
 from opslab.model.market.instrument import instrument_of
 
 ADAPTER_MARGIN = Decimal("0.1")
-"""Initial and maintenance margin the adapter gives every perpetual, whatever the venue says (measured, rc7)."""
+"""Initial and maintenance margin of every perpetual in the adapter, independent of the venue's (measured, rc7)."""
 
 
 def perpetual(entry: dict[str, Any]) -> CryptoPerpetual:
-    """Equal, field by field, to what the live adapter builds from `entry`; a contract test holds it."""
+    """Equal, field by field, to the live adapter's instrument of the same `entry`; a contract test compares them."""
     instrument = instrument_of(entry)
-    filters = {found["filterType"]: found for found in entry["filters"]}
+    filters = {rule["filterType"]: rule for rule in entry["filters"]}
     price, lot = filters["PRICE_FILTER"], filters["LOT_SIZE"]
     quote = Currency.from_str(instrument.quote)
     return CryptoPerpetual(

@@ -1,4 +1,4 @@
-"""Ends a run that was asked to stop, whatever its strategy looks at."""
+"""Stop a backtest on request, independent of the strategy's subscriptions and timers."""
 
 from typing import Any
 
@@ -6,24 +6,24 @@ from nautilus_trader.common import DataActor
 
 from opslab.nautilus.strategy.guarded import StrategyRecorder
 
-EVERY_NS = 3_600_000_000_000
-"""Simulated time between two looks: an hour of bars is a fraction of a millisecond."""
+INTERVAL_NS = 3_600_000_000_000
+"""Simulated time between two checks: an hour of bars is a fraction of a millisecond."""
 
 
 class StopActor(DataActor):
-    """Beside a user's strategy, which may see no bar, or cancel every timer it has."""
+    """Runs beside a user strategy, which may receive no bar, or cancel every timer it has."""
 
     _recorder: StrategyRecorder
 
     def __new__(cls, recorder: StrategyRecorder) -> "StopActor":
-        made: StopActor = super().__new__(cls)
-        made._recorder = recorder
-        return made
+        actor: StopActor = super().__new__(cls)
+        actor._recorder = recorder
+        return actor
 
     def on_start(self) -> None:
-        self.clock.set_timer_ns("opslab-stopper", EVERY_NS, callback=self._look)
+        self.clock.set_timer_ns("opslab-stop", INTERVAL_NS, callback=self._stop_if_requested)
 
-    def _look(self, _event: Any) -> None:
-        if self._recorder.stop:
+    def _stop_if_requested(self, _event: Any) -> None:
+        if self._recorder.stop_requested:
             self._recorder.stopped = True
             self.shutdown_system("stop")

@@ -1,4 +1,4 @@
-# expect: 2 strategy.config.strategy_id: must read as StrategyId: invalid string for 'value' did not contain '-'
+# expect: 2 strategy.config.strategy_id: must be a valid StrategyId: invalid string for 'value' did not contain '-'
 # strategy: {path: "bad_strategy_id:Bad", config_path: "bad_strategy_id:BadConfig", config: {bar_type: BTCUSDT-PERP.BINANCE-1-MINUTE-LAST-EXTERNAL, fast: 3, strategy_id: mine}}
 from decimal import Decimal
 

@@ -1,5 +1,5 @@
 # strategy: {path: "missing_class:Badd"}
-# expect: 2 strategy.path: class Badd is not there in module missing_class (did you mean 'Bad'?); it has: Bad
+# expect: 2 strategy.path: class Badd is missing in module missing_class (did you mean 'Bad'?); classes of the module: Bad
 from nautilus_trader.trading import Strategy
 
 

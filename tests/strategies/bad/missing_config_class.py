@@ -1,4 +1,4 @@
-# expect: 2 strategy.config_path: class BadConfig is not there in module missing_config_class
+# expect: 2 strategy.config_path: class BadConfig is missing in module missing_config_class
 # strategy: {path: "missing_config_class:Bad", config_path: "missing_config_class:BadConfig"}
 from nautilus_trader.trading import Strategy
 

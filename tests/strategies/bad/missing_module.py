@@ -1,5 +1,5 @@
 # strategy: {path: "crosing:Bad"}
-# expect: 2 strategy.path: module crosing not found in the spec's folder nor among the installed packages; the folder has: missing_module
+# expect: 2 strategy.path: module crosing not found in the spec's folder nor among the installed packages; modules in the folder: missing_module
 from nautilus_trader.trading import Strategy
 
 

@@ -1,4 +1,4 @@
-# expect: 2 strategy.config.bar_type: must read as BarType: Error parsing `BarType` from 'minutes'
+# expect: 2 strategy.config.bar_type: must be a valid BarType: Error parsing `BarType` from 'minutes'
 # strategy: {path: "no_bar_type:Bad", config_path: "no_bar_type:BadConfig", config: {bar_type: minutes, fast: 3}}
 from decimal import Decimal
 

@@ -1,4 +1,4 @@
-# expect: 1 the strategy put another on_bar in place of its own while it ran
+# expect: 1 the strategy replaced its handler on_bar while it ran
 from nautilus_trader.model import Bar, BarType
 from nautilus_trader.trading import Strategy
 

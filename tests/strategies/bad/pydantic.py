@@ -1,4 +1,4 @@
-# expect: 2 strategy.path: module pydantic of the spec's folder is hidden by an installed one of that name: rename it
+# expect: 2 strategy.path: module pydantic of the spec's folder is hidden by an installed module with the same name: rename it
 from nautilus_trader.trading import Strategy
 
 

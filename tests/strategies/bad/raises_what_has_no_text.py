@@ -1,4 +1,4 @@
-# expect: 1 on_bar raised Silent: (its text cannot be made)
+# expect: 1 on_bar raised Silent: (its __str__ raised)
 from nautilus_trader.model import Bar, BarType
 from nautilus_trader.trading import Strategy
 

@@ -1,4 +1,4 @@
-# expect: 2 strategy.path: module random of the spec's folder is hidden by Python's own of that name: rename it
+# expect: 2 strategy.path: module random of the spec's folder is hidden by a module of the standard library with the same name: rename it
 from nautilus_trader.trading import Strategy
 
 

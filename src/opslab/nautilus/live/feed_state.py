@@ -1,4 +1,4 @@
-"""What state a feed is in, from what was seen of it. Every instant is in seconds of one clock that never jumps."""
+"""The state of a feed, from its connection and its messages. Times are seconds of a monotonic clock."""
 
 from dataclasses import dataclass
 
@@ -11,15 +11,15 @@ class FeedChange:
     after: FeedState
     noticed_after_seconds: float
     """To `disconnected` and `recovering`: since the socket's event. To `live`: since the first message. To `silent`:
-    since the last one, or since the connection when none came over it, so that the threshold is part of it."""
+    since the last message, or since the connection when no message came over it; this includes the threshold."""
     age_seconds: float | None
-    """Of the last message; None: none ever came."""
+    """Age of the last message; None: no message yet."""
 
 
 def judge(up_at: float | None, last_at: float | None, now: float, silent_after: float) -> FeedState:
-    """up_at: since when the feed's socket is connected; None: it is not. last_at: of the last message, if any came.
+    """up_at: time of the connection; None: disconnected. last_at: time of the last message, if there was one.
 
-    A message counts for the connection that it came over: behind a new one the feed recovers until it says something.
+    A message counts only for its own connection: after a reconnect the feed is `recovering` until the next message.
     """
     if up_at is None:
         return "disconnected"
@@ -29,20 +29,20 @@ def judge(up_at: float | None, last_at: float | None, now: float, silent_after: 
 
 
 class Feed:
-    """One feed as it is watched. Begins connected, and `recovering`: nothing has come yet."""
+    """One monitored feed. Starts connected and `recovering`: without a message yet."""
 
     __slots__ = ("_down_at", "_first_at", "_silent_after", "_up_at", "count", "last_at", "state")
 
     def __init__(self, silent_after: float, started_at: float) -> None:
         self.state: FeedState = "recovering"
         self.count = 0
-        """Messages seen."""
+        """Number of messages."""
         self.last_at: float | None = None
         self._silent_after = silent_after
         self._up_at: float | None = started_at
         self._down_at = started_at
         self._first_at: float | None = None
-        """Of the messages that nobody has judged yet."""
+        """Time of the first message since the last `update`."""
 
     def message(self, at: float) -> None:
         """Called for every message: kept short."""
@@ -62,18 +62,18 @@ class Feed:
     def age_seconds(self, now: float) -> float | None:
         return None if self.last_at is None else max(0.0, now - self.last_at)
 
-    def look(self, now: float) -> FeedChange | None:
-        """Judge, and take on what was found; None when that is nothing new."""
+    def update(self, now: float) -> FeedChange | None:
+        """Judge the feed and store its state; None when the state is unchanged."""
         before, first_at = self.state, self._first_at
         self._first_at = None
         after = judge(self._up_at, self.last_at, now, self._silent_after)
         if after == before:
             return None
         self.state = after
-        since = self._since(after, first_at, now)
-        return FeedChange(before, after, max(0.0, now - since), self.age_seconds(now))
+        changed_at = self._changed_at(after, first_at, now)
+        return FeedChange(before, after, max(0.0, now - changed_at), self.age_seconds(now))
 
-    def _since(self, after: FeedState, first_at: float | None, now: float) -> float:
+    def _changed_at(self, after: FeedState, first_at: float | None, now: float) -> float:
         if after == "disconnected" or self._up_at is None:
             return self._down_at
         if after == "recovering":

@@ -1,4 +1,4 @@
-"""The engine's own hand in a halt: it closes everything through the engine, while the hunt does so past it."""
+"""Flatten through the engine in a halt, in parallel with the flatten over REST."""
 
 from collections.abc import Callable
 
@@ -7,29 +7,29 @@ from opslab.nautilus.live.rest_flatten import RestFlattener
 
 ROUND_SECONDS = 0.25
 TIMEOUT_SECONDS = 1.0
-"""Then the node is stopped as it is: with it dies the row of orders that its adapter keeps."""
+"""Time after which the node is stopped in any case: this discards the orders that its adapter has queued."""
 BACKLOG_SECONDS = 0.2
 BACKLOG_ORDERS = 4
-"""So many that still wait then will not be through in time: the adapter sends twenty a second."""
+"""A larger number in flight after `BACKLOG_SECONDS` is not sent in time: the adapter sends twenty orders a second."""
 
 
-class HaltFlatten:
-    """`step` until it gives a `Flattened`; then it is over. All of it on the engine's thread."""
+class HaltFlattener:
+    """Call `step` until it returns a `Flattened`. All of it on the engine's thread."""
 
     def __init__(
         self,
         rest_flattener: RestFlattener,
         close: Callable[[], None],
-        waiting: Callable[[], int],
-        is_empty: Callable[[], bool],
+        in_flight_count: Callable[[], int],
+        none_in_flight: Callable[[], bool],
         started_at: float,
     ) -> None:
-        """close: asks the engine to end everything. waiting: how many orders wait for an answer."""
+        """close: has the engine cancel all orders and close the position. in_flight_count: orders of the strategy."""
         self._rest_flattener = rest_flattener
         self._close = close
-        self._waiting = waiting
-        self._none_in_flight = is_empty
-        self._began_at = started_at
+        self._in_flight_count = in_flight_count
+        self._none_in_flight = none_in_flight
+        self._started_at = started_at
         self._round_at: float | None = None
 
     def step(self, now: float) -> Flattened | None:
@@ -40,7 +40,7 @@ class HaltFlatten:
             self._rest_flattener.nothing_in_flight()
         if self._rest_flattener.confirmed_flat:
             return self._rest_flattener.result(flat=True)
-        passed = now - self._began_at
-        if passed >= TIMEOUT_SECONDS or (passed >= BACKLOG_SECONDS and self._waiting() > BACKLOG_ORDERS):
+        seconds = now - self._started_at
+        if seconds >= TIMEOUT_SECONDS or (seconds >= BACKLOG_SECONDS and self._in_flight_count() > BACKLOG_ORDERS):
             return self._rest_flattener.result(flat=False)
         return None

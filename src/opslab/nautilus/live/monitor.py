@@ -1,7 +1,7 @@
-"""What stands beside the strategy: it watches what comes in, beats, answers control's words, and sees to the end.
+"""Monitor a live node: feeds and sockets, heartbeats, control's commands, and the end of the run.
 
-All of it is done on the engine's thread, driven by one timer and by what comes in. Other threads leave plain values
-for it to find: they must not touch the node.
+Everything runs on the engine's thread, driven by one timer and by incoming events. Other threads leave plain values
+for the monitor: they must not touch the node.
 """
 
 from collections import deque
@@ -14,32 +14,34 @@ from opslab.model.messages.paper_messages import FEEDS, EngineHeartbeat, FeedNam
 from opslab.model.primitives.instant import NS_PER_SECOND, iso
 from opslab.nautilus.live.bar_tracker import BarTracker
 from opslab.nautilus.live.feed_state import Feed, FeedChange
-from opslab.nautilus.live.heartbeat import EngineVitals, HeartbeatTimer, memory_bytes
+from opslab.nautilus.live.heartbeat import EngineVitals, HeartbeatTimer
 from opslab.nautilus.live.node_state import NodeState
 from opslab.nautilus.live.shutdown import ShutdownSequence
 from opslab.nautilus.strategy.live_recorder import LiveStrategyRecorder
 from opslab.ports import Clock
 
 STALL_SECONDS = 0.25
-"""A tick so late means that the engine was held up: what it has not handled yet says nothing of the feeds."""
+"""A delay of the timer that means a stall of the engine: the messages that it has not handled yet say nothing about
+the feeds."""
 CATCH_UP_SECONDS = 0.5
-"""Behind a stall, until feeds are judged again."""
-CARRIES: dict[str, tuple[FeedName, ...]] = {
+"""Time after a stall until feeds are judged again."""
+FEEDS_BY_SOCKET: dict[str, tuple[FeedName, ...]] = {
     "binance-futures-market-streams": ("bars", "trades"),
     "binance-futures-public-streams": ("quotes",),
 }
-"""Which feeds come over which of the adapter's sockets (measured: it subscribes to them there)."""
+"""The adapter's sockets, and the feeds that it subscribes to on each (measured)."""
 
 USER_STREAM = "binance-futures-user-streams"
 
 
 @dataclass(slots=True)
 class ControlCommands:
-    """What control said: filled by the thread that reads, emptied by the monitor."""
+    """Commands of control: filled by the thread that reads them, emptied by the monitor."""
 
     snapshots: deque[int] = field(default_factory=deque)
+    """Request numbers."""
     backlogged: Callable[[], bool] = lambda: False
-    """Whether control has stopped to read what it is told."""
+    """Whether control has stopped reading the engine's messages."""
 
 
 class Monitor:
@@ -50,36 +52,41 @@ class Monitor:
         commands: ControlCommands,
         state: NodeState,
         shutdown: ShutdownSequence,
-        ask_again: Callable[[], None],
+        query_venue: Callable[[], None],
+        memory_bytes: Callable[[], int],
     ) -> None:
-        """Made when the node runs. ask_again: has the engine ask the venue for its balances and orders."""
+        """Created when the node runs. query_venue: has the engine query its balances and orders at the venue.
+
+        memory_bytes: resident memory of this process.
+        """
         self._plan, self._recorder, self._commands = plan, recorder, commands
-        self._state, self._shutdown, self._ask_again = state, shutdown, ask_again
+        self._state, self._shutdown = state, shutdown
+        self._query_venue, self._memory_bytes = query_venue, memory_bytes
         self._clock: Clock = recorder.clock
         now = self._clock.monotonic_s()
         self._feeds = {name: Feed(plan.silent_after_seconds.get(name, float("inf")), now) for name in FEEDS}
         self._quotes, self._trades = self._feeds["quotes"], self._feeds["trades"]
-        self._bars = BarTracker(plan.last_close_ns, self._none_in_flight, self._send_handled)
-        self._pulse = HeartbeatTimer(now)
+        self._bars = BarTracker(plan.last_close_ns, recorder.in_flight.is_empty, self._send_bars_done)
+        self._timer = HeartbeatTimer(now)
         self._vitals = EngineVitals()
         self._changes = 0
-        self._judges_from = now
-        recorder.after_event = self._settle_bars
+        self._judge_from = now
+        recorder.after_event = self._report_processed_bars
 
-    # What comes in. `lag_ns`: from its receipt to here.
+    # Incoming events. `lag_ns`: time from the receipt of an event to its handler.
 
     def bar(self, ts_event: int, lag_ns: int) -> None:
         now = self._clock.monotonic_s()
         self._feeds["bars"].message(now)
         self._vitals.record_lag(lag_ns)
-        late = self._bars.saw(ts_event, now)
-        if late is not None:
-            payload = {**asdict(late), "skipped": self._recorder.skips_stale_bars}
+        out_of_order = self._bars.record(ts_event, now)
+        if out_of_order is not None:
+            payload = {**asdict(out_of_order), "skipped": self._recorder.skips_stale_bars}
             self._recorder.messages.send({"event": "bar_out_of_order", "payload": payload})
             return
-        if self._recorder.handled_ns >= ts_event:  # the strategy has had it already
-            self._bars.returned()
-            self._bars.settle(now)
+        if self._recorder.handled_bar_ns >= ts_event:  # the strategy has already handled it
+            self._bars.handler_returned()
+            self._bars.report_processed(now)
 
     def quote(self, lag_ns: int) -> None:
         self._quotes.message(self._clock.monotonic_s())
@@ -90,71 +97,75 @@ class Monitor:
         self._vitals.record_lag(lag_ns)
 
     def socket(self, endpoint: str, is_up: bool, ago_ns: int) -> None:
-        """At once, so that one which is back before anybody looks is seen all the same."""
+        """Updates the feeds at once, so that a socket which reconnects before the next tick is recorded all the same.
+
+        ago_ns: age of the socket's event.
+        """
         before, state = self._vitals.sockets.get(endpoint), "connected" if is_up else "disconnected"
         self._vitals.sockets[endpoint] = state
         if before is not None:
             noticed = round(ago_ns / NS_PER_SECOND, 6)
             payload = {"socket": endpoint, "from": before, "to": state, "noticed_after_seconds": noticed}
             self._recorder.messages.send({"event": "socket_state_changed", "payload": payload})
-            if is_up and endpoint == USER_STREAM:  # also when the adapter exchanges it, as it does behind each loss
-                self._ask_again()  # what it was to be told meanwhile is lost
+            if is_up and endpoint == USER_STREAM:  # also when the adapter replaces it, as it does after each loss
+                self._query_venue()  # the user stream's messages of the meantime are lost
         now = self._clock.monotonic_s()
         at = now - ago_ns / NS_PER_SECOND
-        for name in CARRIES.get(endpoint, ()):
+        for name in FEEDS_BY_SOCKET.get(endpoint, ()):
             feed = self._feeds[name]
             if is_up:
                 feed.connected(at)
             else:
                 feed.disconnected(at)
-            self._send_feed_change(name, feed.look(now))
+            self._send_feed_change(name, feed.update(now))
 
     def queue(self, event: Any) -> None:
         self._vitals.record_queue(event)
 
-    # What it does.
+    # The timer.
 
     def tick(self, late_seconds: float) -> None:
         if self.is_finished:
             return
         now = self._clock.monotonic_s()
-        self._bars.returned()  # what the engine gave out a bar for is done before a timer fires
-        self._bars.settle(now)
+        self._bars.handler_returned()  # the engine delivers a bar to all handlers before a timer fires
+        self._bars.report_processed(now)
         self._judge_feeds(now, late_seconds)
         while self._commands.snapshots:
             self.send_snapshot(self._commands.snapshots.popleft())
-        late = self._pulse.late_seconds(now)
-        if late is not None:
-            self._recorder.messages.offer({"heartbeat": self._beat(now, late).model_dump()})
+        delay = self._timer.beat(now)
+        if delay is not None:
+            self._recorder.messages.offer({"heartbeat": self._heartbeat(now, delay).model_dump()})
         if self._commands.backlogged():
             self._recorder.request_stop("control_backlog")
-        if self._bars.all_done(now):
+        if self._bars.is_finished(now):
             self._recorder.request_stop("last_bar")
-        if self._recorder.stop and self._shutdown.step(now):
-            self._recorder.messages.send({"heartbeat": self._beat(now, self._pulse.last(now)).model_dump()})
+        if self._recorder.stop_requested and self._shutdown.step(now, self.send_snapshot):
+            heartbeat = self._heartbeat(now, self._timer.final_beat(now))
+            self._recorder.messages.send({"heartbeat": heartbeat.model_dump()})
 
     @property
     def is_finished(self) -> bool:
-        """Whether it has told all, and let the node stop."""
+        """Whether all messages are sent, and the node is stopped."""
         return self._shutdown.is_finished
 
     @property
-    def saw_last_bar(self) -> bool:
+    def has_last_bar(self) -> bool:
         return self._bars.newest_ns is not None and self._bars.newest_ns >= self._plan.last_close_ns
 
-    def send_snapshot(self, ask: int) -> None:
+    def send_snapshot(self, request_number: int) -> None:
         now = self._clock.monotonic_s()
-        waiting = self._recorder.in_flight.waiting(now)
-        snapshot = self._state.snapshot(ask, self._clock.now_ns(), waiting)
+        in_flight = self._recorder.in_flight.updates(now)
+        snapshot = self._state.snapshot(request_number, self._clock.now_ns(), in_flight)
         self._recorder.messages.send({"snapshot": snapshot.model_dump()})
 
     def _judge_feeds(self, now: float, late_seconds: float) -> None:
         if late_seconds > STALL_SECONDS:
-            self._judges_from = now + CATCH_UP_SECONDS
-        if now < self._judges_from or self.saw_last_bar:  # behind the last bar there is no market any more
+            self._judge_from = now + CATCH_UP_SECONDS
+        if now < self._judge_from or self.has_last_bar:  # after the last bar the market has ended
             return
         for name, feed in self._feeds.items():
-            self._send_feed_change(name, feed.look(now))
+            self._send_feed_change(name, feed.update(now))
 
     def _send_feed_change(self, name: FeedName, change: FeedChange | None) -> None:
         if change is None:
@@ -171,12 +182,12 @@ class Monitor:
         }
         self._recorder.messages.send({"event": "feed_state_changed", "payload": payload})
 
-    def _beat(self, now: float, late: float) -> EngineHeartbeat:
+    def _heartbeat(self, now: float, delay: float) -> EngineHeartbeat:
         feeds, recorder = self._feeds, self._recorder
         ages = {name: feed.age_seconds(now) for name, feed in feeds.items()}
         now_ns = self._clock.now_ns()
         return EngineHeartbeat(
-            number=self._pulse.number,
+            number=self._timer.number,
             sent_at=iso(now_ns),
             bars=self._bars.count,
             quotes=self._quotes.count,
@@ -186,21 +197,18 @@ class Monitor:
             feeds={name: feed.state for name, feed in feeds.items()},
             sockets=dict(self._vitals.sockets),
             queue=self._vitals.queue(),
-            gate_closed=recorder.stop,
+            gate_closed=recorder.stop_requested,
             orders_gated=recorder.gated,
-            memory_bytes=memory_bytes(),
+            memory_bytes=self._memory_bytes(),
             event_lag_ms=self._vitals.take_max_lag_ms(),
-            timer_lag_ms=round(late * 1000, 3),
+            timer_lag_ms=round(delay * 1000, 3),
             order_round_trips_ms=tuple(round(trip * 1000, 3) for trip in recorder.in_flight.take_round_trips()),
-            node=self._state.snapshot(0, now_ns, recorder.in_flight.waiting(now)),
+            node=self._state.snapshot(0, now_ns, recorder.in_flight.updates(now)),
         )
 
-    def _settle_bars(self) -> None:
-        self._bars.settle(self._clock.monotonic_s())
+    def _report_processed_bars(self) -> None:
+        self._bars.report_processed(self._clock.monotonic_s())
 
-    def _none_in_flight(self) -> bool:
-        return self._recorder.in_flight.is_empty()
-
-    def _send_handled(self, bars: int) -> None:
+    def _send_bars_done(self, bars: int) -> None:
         if self._plan.acknowledges_bars:
             self._recorder.messages.send({"bars_done": bars})

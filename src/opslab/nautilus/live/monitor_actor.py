@@ -1,4 +1,4 @@
-"""The engine's side of the monitor: an actor that subscribes, keeps a timer, and hands on what it gets."""
+"""The actor that connects the monitor to the engine: subscribes, runs a timer, passes events on."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,7 +14,7 @@ TICK_NS = 10_000_000
 
 
 class MonitorActor(DataActor):
-    """Beside the strategy. What it raises fails the run as the lab's own mistake, and stops the node at once."""
+    """Runs beside the strategy. An exception here fails the run as a failure of the lab, and stops the node at once."""
 
     recorder: LiveStrategyRecorder
     bar_type: BarType
@@ -44,27 +44,28 @@ class MonitorActor(DataActor):
         self.recorder.is_running = True
 
     def on_bar(self, bar: Bar) -> None:
-        self._record_exceptions(self._monitor.bar, bar.ts_event, self._now_ns() - bar.ts_init)
+        self._call(self._monitor.bar, bar.ts_event, self._now_ns() - bar.ts_init)
 
     def on_quote(self, quote: QuoteTick) -> None:
-        self._record_exceptions(self._monitor.quote, self._now_ns() - quote.ts_init)
+        self._call(self._monitor.quote, self._now_ns() - quote.ts_init)
 
     def on_trade(self, trade: TradeTick) -> None:
-        self._record_exceptions(self._monitor.trade, self._now_ns() - trade.ts_init)
+        self._call(self._monitor.trade, self._now_ns() - trade.ts_init)
 
     def on_socket_state(self, event: Any) -> None:
         is_up = event.state == SocketState.CONNECTED
-        self._record_exceptions(self._monitor.socket, event.endpoint, is_up, self._now_ns() - event.ts_event)
+        self._call(self._monitor.socket, event.endpoint, is_up, self._now_ns() - event.ts_event)
 
     def on_queue_state(self, event: Any) -> None:
-        self._record_exceptions(self._monitor.queue, event)
+        self._call(self._monitor.queue, event)
 
     def _on_tick(self, event: Any) -> None:
-        self._record_exceptions(self._monitor.tick, (self._now_ns() - event.ts_event) / NS_PER_SECOND)
+        self._call(self._monitor.tick, (self._now_ns() - event.ts_event) / NS_PER_SECOND)
 
-    def _record_exceptions(self, do: Callable[..., None], *values: Any) -> None:
+    def _call(self, method: Callable[..., None], *values: Any) -> None:
+        """Call a method of the monitor; record an exception before the engine swallows it."""
         try:
-            do(*values)
+            method(*values)
         except BaseException as error:
             self.recorder.record_lab_exception(error)
             self.stop_node()

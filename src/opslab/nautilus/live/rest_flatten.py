@@ -1,8 +1,8 @@
-"""A halt past the engine: the venue is told over REST to end everything, again and again, until it says that it has.
+"""Flatten over REST, bypassing the engine, until the venue reports flat.
 
-Beside the engine's own way, and from a thread of its own: a handler that blocks the engine, a row of orders that its
-adapter still sends, a trading connection that is down are no obstacle. It goes on looking when the account is flat:
-what was on its way may come to be an order after all.
+In parallel with the flatten through the engine, and from a thread of its own: neither a handler that blocks the engine,
+nor orders that its adapter has queued, nor a trading connection that is down prevents it. It continues while the
+account is flat: an order in flight may still arrive.
 """
 
 import threading
@@ -10,23 +10,23 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from opslab.model.messages.paper_messages import Flattened
-from opslab.nautilus.live.venue_rest_client import AccountState, VenueRestClient, VenueUnreachable
+from opslab.nautilus.live.venue_rest_client import OpenExposure, VenueRestClient, VenueUnreachable
 from opslab.ports import Clock
 
 ROUND_SECONDS = 0.04
-"""Between two rounds; one that only looks weighs six of a client's 2,400 in a minute."""
+"""Time between two rounds; one that only queries has a weight of six, of a client's 2,400 in a minute."""
 SLOW_AFTER_SECONDS = 3.0
 SLOW_ROUND_SECONDS = 0.25
 CONFIRM_SECONDS = 0.1
-"""For so long the venue has to say that the account is flat."""
+"""Time for which the venue must report flat."""
 NOTHING_IN_FLIGHT_SECONDS = 0.1
-"""How old the engine's word may be that no order of its is on its way."""
+"""Maximum age of the engine's report that it has no order in flight."""
 FINISH_SECONDS = 4.0
-"""How long a venue may take to become flat once the node has stopped."""
+"""Time for the account to become flat after the node has stopped."""
 
 
 class RestFlattener:
-    """`begin` from any thread. `settled`: the account is flat, stays so, and nothing was on its way."""
+    """`start` from any thread. `confirmed_flat`: the account is flat, stays flat, and no order was in flight."""
 
     def __init__(self, client: VenueRestClient, clock: Clock) -> None:
         self._client = client
@@ -46,19 +46,19 @@ class RestFlattener:
         return self._confirmed.is_set()
 
     def start(self) -> None:
-        """More than once is as once."""
+        """Idempotent."""
         with self._lock:
             if self._started_at is not None:
                 return
             self._started_at = self._clock.monotonic_s()
-        threading.Thread(target=self._work, name="hunt", daemon=True).start()
+        threading.Thread(target=self._work, name="rest-flatten", daemon=True).start()
 
     def nothing_in_flight(self) -> None:
-        """The engine's word that at this moment no order of its waits for an answer."""
+        """The engine reports that it has no order in flight at this moment."""
         self._nothing_in_flight_at = self._clock.monotonic_s()
 
     def finish(self) -> Flattened:
-        """The node has stopped, and sends nothing any more: see to what is left. Blocks for some seconds at most."""
+        """The node has stopped and sends no more orders: flatten the rest. Blocks for `FINISH_SECONDS` at most."""
         self._node_stopped = True
         self._flat_since = None
         self._confirmed.clear()
@@ -80,22 +80,25 @@ class RestFlattener:
             flattened_now = self._round() and not flattened_now
             if flattened_now:
                 continue
-            late = self._clock.monotonic_s() - self._started_at > SLOW_AFTER_SECONDS
-            slow = late and not self._node_stopped
-            self._wake.wait(SLOW_ROUND_SECONDS if slow else ROUND_SECONDS)
+            is_late = self._clock.monotonic_s() - self._started_at > SLOW_AFTER_SECONDS
+            is_slow = is_late and not self._node_stopped
+            self._wake.wait(SLOW_ROUND_SECONDS if is_slow else ROUND_SECONDS)
             self._wake.clear()
 
     def _round(self) -> bool:
-        """Look, and end what there is; whether that was done, so that the next look is worth it at once."""
+        """Query the account, and flatten it unless it is flat.
+
+        Returns whether it was flattened after an answer, so that the next query is useful at once.
+        """
         queried_at = self._clock.monotonic_s()
         nothing_in_flight = self._node_stopped or queried_at - self._nothing_in_flight_at < NOTHING_IN_FLIGHT_SECONDS
-        account = self._query()
+        exposure = self._query()
         self.rounds += 1
-        if account is None or not account.flat:
+        if exposure is None or not exposure.flat:
             self._flat_since = None
             self._confirmed.clear()
-            self._flatten(account)
-            return account is not None
+            self._flatten(exposure)
+            return exposure is not None
         if not nothing_in_flight:
             self._flat_since = None
         elif self._flat_since is None:
@@ -104,19 +107,19 @@ class RestFlattener:
             self._confirmed.set()
         return False
 
-    def _flatten(self, account: AccountState | None) -> None:
-        """The position first, the quickest way to be flat; whatever becomes of one order the other is given, too."""
-        if account is not None and account.position:
-            position = account.position
+    def _flatten(self, exposure: OpenExposure | None) -> None:
+        """Close the position first: that is fastest. A failure of one request does not prevent the other."""
+        if exposure is not None and exposure.position:
+            position = exposure.position
             self._try(lambda: self._client.reduce(position))
-        if account is None or account.orders:
+        if exposure is None or exposure.orders:
             self._try(self._client.cancel_all)
 
-    def _query(self) -> AccountState | None:
+    def _query(self) -> OpenExposure | None:
         with suppress(VenueUnreachable):
-            return self._client.account()
+            return self._client.exposure()
         return None
 
-    def _try(self, do: Callable[[], None]) -> None:
+    def _try(self, request: Callable[[], None]) -> None:
         with suppress(VenueUnreachable):
-            do()
+            request()

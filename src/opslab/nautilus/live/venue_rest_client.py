@@ -1,6 +1,6 @@
-"""The venue's REST side, asked past the engine: what is open, and the means to end it when the engine cannot.
+"""Query and flatten the account over the venue's REST API, bypassing the engine.
 
-Blocking, with short timeouts: for threads beside the engine's.
+Blocking, with short timeouts: not for the engine's thread.
 """
 
 import hashlib
@@ -22,14 +22,15 @@ TIMEOUT_SECONDS = 1.0
 
 
 class VenueUnreachable(Exception):
-    """The venue did not answer, or not with what was asked for."""
+    """The venue did not answer, or not with the expected response."""
 
 
 @dataclass(frozen=True, slots=True)
-class AccountState:
-    """What the venue says is open of one instrument."""
+class OpenExposure:
+    """Open orders and position of one instrument, as the venue reports them."""
 
     orders: int
+    """Number of open orders."""
     position: Decimal
     """Negative is short."""
 
@@ -40,34 +41,34 @@ class AccountState:
 
 class VenueRestClient:
     def __init__(self, endpoints: VenueEndpoints, symbol: str, clock: Clock) -> None:
-        """Raises Usage when the venue is not on this machine."""
+        """Raises Usage when the URL of the venue is not a loopback URL."""
         self._url = LoopbackUrl(endpoints.rest_url)
         self._key, self._secret = endpoints.api_key, endpoints.api_secret.encode()
         self._symbol = symbol
         self._clock = clock
 
-    def account(self) -> AccountState:
-        """Raises Unanswered."""
+    def exposure(self) -> OpenExposure:
+        """Raises VenueUnreachable."""
         orders = self._request("GET", "/fapi/v1/openOrders")
         positions = self._request("GET", "/fapi/v2/positionRisk")
         try:
-            return AccountState(len(orders), sum((Decimal(row["positionAmt"]) for row in positions), Decimal(0)))
+            return OpenExposure(len(orders), sum((Decimal(row["positionAmt"]) for row in positions), Decimal(0)))
         except (KeyError, TypeError, ArithmeticError) as error:
-            raise VenueUnreachable(f"an answer of another shape: {error!r}") from None
+            raise VenueUnreachable(f"unexpected response body: {error!r}") from None
 
     def cancel_all(self) -> None:
-        """Raises Unanswered."""
+        """Raises VenueUnreachable."""
         self._request("DELETE", "/fapi/v1/allOpenOrders")
 
     def reduce(self, position: Decimal) -> None:
-        """A market order that can only make the position smaller, for all of it. Raises Unanswered."""
+        """Send a reduce-only market order for the whole position. Raises VenueUnreachable."""
         side = "SELL" if position > 0 else "BUY"
         parameters = {
             "side": side,
             "type": "MARKET",
             "quantity": f"{abs(position):f}",
             "reduceOnly": "true",
-            "newClientOrderId": f"{FLATTEN_PREFIX}past-{self._clock.now_ns() // NS_PER_MS}",
+            "newClientOrderId": f"{FLATTEN_PREFIX}rest-{self._clock.now_ns() // NS_PER_MS}",
         }
         self._request("POST", "/fapi/v1/order", parameters)
 
@@ -78,10 +79,10 @@ class VenueRestClient:
         connection = http.client.HTTPConnection(self._url.host, self._url.port, timeout=TIMEOUT_SECONDS)
         try:
             connection.request(method, f"{path}?{query}&signature={signature}", headers={"X-MBX-APIKEY": self._key})
-            answer = connection.getresponse()
-            body = answer.read()
-            if answer.status != http.HTTPStatus.OK:
-                raise VenueUnreachable(f"{method} {path} was answered with {answer.status}")
+            response = connection.getresponse()
+            body = response.read()
+            if response.status != http.HTTPStatus.OK:
+                raise VenueUnreachable(f"{method} {path}: status {response.status}")
             return json.loads(body)
         except (OSError, http.client.HTTPException, ValueError) as error:
             raise VenueUnreachable(f"{method} {path}: {error}") from None
@@ -89,13 +90,13 @@ class VenueRestClient:
             connection.close()
 
 
-def flatten(client: VenueRestClient) -> bool:
-    """One round past the engine; whether the venue then said that nothing is open. Raises Unanswered."""
-    account = client.account()
-    if account.flat:
+def flatten_once(client: VenueRestClient) -> bool:
+    """One round of closing and cancelling; whether the venue then reports flat. Raises VenueUnreachable."""
+    exposure = client.exposure()
+    if exposure.flat:
         return True
-    if account.position:
-        client.reduce(account.position)
-    if account.orders:
+    if exposure.position:
+        client.reduce(exposure.position)
+    if exposure.orders:
         client.cancel_all()
-    return client.account().flat
+    return client.exposure().flat

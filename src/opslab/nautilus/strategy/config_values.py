@@ -1,6 +1,6 @@
-"""The values a spec gives to a config class: which keys it takes, and each value as the type it asks for.
+"""Convert the config values of a spec to the types of a config class, and check their keys.
 
-The engine's own config base ignores keys it does not know, so that a typing mistake would become a default.
+The engine's own config base ignores unknown keys, so that a typing mistake would become a default.
 """
 
 import functools
@@ -38,7 +38,7 @@ BASE_KEYS: dict[str, Any] = {
     "log_commands": bool,
     "log_rejected_due_post_only_as_warning": bool,
 }
-"""What the engine's StrategyConfig takes."""
+"""Parameters of the engine's StrategyConfig."""
 
 _NUMBER = re.compile(r"[-+]?\d{1,40}(\.\d{1,40})?", re.ASCII)
 _MISSING = inspect.Parameter.empty
@@ -47,7 +47,7 @@ _ENGINE = "nautilus_trader."
 
 @dataclass(frozen=True, slots=True)
 class ConfigFinding:
-    """One thing wrong: the path of the field below `strategy`, and what."""
+    """One mistake, with the path of its field below `strategy`."""
 
     field: tuple[str, ...]
     message: str
@@ -55,70 +55,76 @@ class ConfigFinding:
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A keyword parameter. `kind` is its annotation, or empty where there is none that can be read."""
+    """A keyword parameter. `kind` is its annotation, or empty without a readable one."""
 
     name: str
     kind: Any
     required: bool
 
 
-def keys_of(config: type) -> dict[str, Key] | None:
-    """The keywords a config class takes, those behind its `**base` included; None when it does not tell."""
+def config_keys(config: type) -> dict[str, Key] | None:
+    """The keywords of a config class, including those behind its `**base`; None when they cannot be determined."""
     try:
         outer = inspect.signature(config)
     except (TypeError, ValueError):
         return None
     keys = {key.name: key for key in _keywords(outer, _hints(inspect.getattr_static(config, "__init__")))}
     inner = iter(config.__mro__)
-    takes_more = _takes_more(outer)
-    if takes_more:  # what its own __init__ does not name goes on to its bases
+    has_var_keyword = _has_var_keyword(outer)
+    if has_var_keyword:  # keywords that its own __init__ does not name are passed to its bases
         next((kind for kind in inner if "__init__" in vars(kind)), None)
-    while takes_more:
+    while has_var_keyword:
         base = next((kind for kind in inner if isinstance(vars(kind).get("__init__"), types.FunctionType)), None)
         if base is None:
             break
         signature = inspect.signature(vars(base)["__init__"])
         for key in _keywords(signature, _hints(vars(base)["__init__"])):
             keys.setdefault(key.name, Key(key.name, key.kind, required=False))
-        takes_more = _takes_more(signature)
-    if not takes_more:
+        has_var_keyword = _has_var_keyword(signature)
+    if not has_var_keyword:
         return keys
     if not issubclass(config, StrategyConfig):
         return None
-    return keys | {name: Key(name, kind, required=False) for name, kind in BASE_KEYS.items() if _is_bare(keys, name)}
+    return keys | {
+        name: Key(name, kind, required=False) for name, kind in BASE_KEYS.items() if _has_no_type(keys, name)
+    }
 
 
-def converted(keys: Mapping[str, Key] | None, values: Mapping[str, Any]) -> tuple[dict[str, Any], list[ConfigFinding]]:
-    """The values as the class wants them, and everything wrong with them."""
+def convert_values(
+    keys: Mapping[str, Key] | None, values: Mapping[str, Any]
+) -> tuple[dict[str, Any], list[ConfigFinding]]:
+    """The values in the types of the class, and all mistakes in them."""
     if keys is None:
         return dict(values), []
-    findings = [ConfigFinding(("config", name), _unknown(name, keys)) for name in values if name not in keys]
+    findings = [ConfigFinding(("config", name), _unknown_key(name, keys)) for name in values if name not in keys]
     for key in keys.values():
         if key.required and key.name not in values:
-            kind = "" if key.kind is _MISSING else f" ({_shown(key.kind)})"
-            findings.append(ConfigFinding(("config", key.name), f"is missing{kind}; {_known(keys)}"))
-    fitting: dict[str, Any] = {}
+            kind = "" if key.kind is _MISSING else f" ({_type_name(key.kind)})"
+            findings.append(ConfigFinding(("config", key.name), f"is missing{kind}; {_known_keys(keys)}"))
+    converted: dict[str, Any] = {}
     for name, value in values.items():
         if name in keys:
             try:
-                fitting[name] = fit(keys[name].kind, value)
+                converted[name] = convert_value(keys[name].kind, value)
             except ValueError as error:
-                findings.append(ConfigFinding(("config", name), f"{error}{_got(name, value)}; {_known(keys)}"))
-    return fitting, findings
+                findings.append(
+                    ConfigFinding(("config", name), f"{error}{_received(name, value)}; {_known_keys(keys)}")
+                )
+    return converted, findings
 
 
-def fit(kind: Any, value: Any) -> Any:
-    """The value as `kind`; as it is when `kind` is nothing that can be checked. Raises ValueError."""
+def convert_value(kind: Any, value: Any) -> Any:
+    """The value as `kind`; unchanged when `kind` cannot be checked. Raises ValueError."""
     if kind is _MISSING:
         return value
     try:
-        return TypeAdapter(_checked(kind)).validate_python(value)
+        return TypeAdapter(_strict(kind)).validate_python(value)
     except ValidationError as error:
-        found = error.errors(include_url=False)
-        if len(found) == 1 and "error" in found[0].get("ctx", {}) and not found[0]["loc"]:
-            raise ValueError(str(found[0]["ctx"]["error"])) from None
-        raise ValueError(f"must be {_shown(kind)}") from None
-    except Exception:  # noqa: BLE001  (an annotation may be anything at all)
+        details = error.errors(include_url=False)
+        if len(details) == 1 and "error" in details[0].get("ctx", {}) and not details[0]["loc"]:
+            raise ValueError(str(details[0]["ctx"]["error"])) from None
+        raise ValueError(f"must be {_type_name(kind)}") from None
+    except Exception:  # noqa: BLE001  (an annotation may be any object)
         return value
 
 
@@ -129,24 +135,24 @@ def _keywords(signature: inspect.Signature, hints: Mapping[str, Any]) -> Iterato
             yield Key(name, kind, required=parameter.default is _MISSING)
 
 
-def _takes_more(signature: inspect.Signature) -> bool:
+def _has_var_keyword(signature: inspect.Signature) -> bool:
     return any(parameter.kind is parameter.VAR_KEYWORD for parameter in signature.parameters.values())
 
 
-def _is_bare(keys: Mapping[str, Key], name: str) -> bool:
-    """Whether the engine's own type is to be used: the class says nothing else of this key."""
+def _has_no_type(keys: Mapping[str, Key], name: str) -> bool:
+    """Whether the class has no type of its own for this key, so that the engine's is used."""
     return name not in keys or keys[name].kind is _MISSING
 
 
 def _hints(function: Any) -> dict[str, Any]:
     try:
         return typing.get_type_hints(function, include_extras=True)
-    except Exception:  # noqa: BLE001  (annotations may name what only a type checker sees)
+    except Exception:  # noqa: BLE001  (annotations may use names that only a type checker imports)
         return {}
 
 
-def _checked(kind: Any) -> Any:
-    """`kind` with its scalars made strict and exact, and with engine types that can be read from text."""
+def _strict(kind: Any) -> Any:
+    """`kind` with strict, exact scalars, and with engine types that are parsed from text."""
     if kind in _SCALARS:
         return Annotated[Any, BeforeValidator(_SCALARS[kind])]
     if isinstance(kind, type) and kind.__module__.startswith(_ENGINE) and hasattr(kind, "from_str"):
@@ -155,8 +161,8 @@ def _checked(kind: Any) -> Any:
     if not parts or origin is Literal:
         return kind
     if origin is Annotated:
-        return Annotated[_checked(parts[0]), *parts[1:]]
-    inner = tuple(part if part is Ellipsis else _checked(part) for part in parts)
+        return Annotated[_strict(parts[0]), *parts[1:]]
+    inner = tuple(part if part is Ellipsis else _strict(part) for part in parts)
     return Union[inner] if origin in (Union, types.UnionType) else origin[inner]  # noqa: UP007
 
 
@@ -166,11 +172,11 @@ def _engine_value(kind: Any, value: Any) -> Any:
     if kind in (Price, Quantity) and isinstance(value, (int, Decimal)) and not isinstance(value, bool):
         value = f"{value:f}" if isinstance(value, Decimal) else str(value)
     if not isinstance(value, str):
-        raise ValueError(f"must be text that reads as {kind.__name__}")
+        raise ValueError(f"must be text ({kind.__name__})")
     try:
         return kind.from_str(value)
     except Exception as error:  # noqa: BLE001  (the engine raises several kinds)
-        raise ValueError(f"must read as {kind.__name__}: {' '.join(str(error).split())[:200]}") from None
+        raise ValueError(f"must be a valid {kind.__name__}: {' '.join(str(error).split())[:200]}") from None
 
 
 def _whole(value: Any) -> int:
@@ -208,24 +214,24 @@ def _boolean(value: Any) -> bool:
 _SCALARS: dict[Any, Any] = {int: _whole, float: _float, Decimal: _decimal, str: _text, bool: _boolean}
 
 
-def _unknown(name: str, keys: Mapping[str, Key]) -> str:
-    close = nearest(name, keys, 1)
-    guess = f" (did you mean '{close[0]}'?)" if close else ""
-    return f"unknown key{guess}; {_known(keys)}"
+def _unknown_key(name: str, keys: Mapping[str, Key]) -> str:
+    similar = nearest(name, keys, 1)
+    guess = f" (did you mean '{similar[0]}'?)" if similar else ""
+    return f"unknown key{guess}; {_known_keys(keys)}"
 
 
-def _known(keys: Mapping[str, Key]) -> str:
-    """The class's own keys, then those of the engine's base in brief."""
-    own = [name for name in keys if name not in BASE_KEYS]
-    base = [name for name in keys if name in BASE_KEYS]
-    return f"known here: {', '.join(own + base)}"
+def _known_keys(keys: Mapping[str, Key]) -> str:
+    """The class's own keys, then those of the engine's base."""
+    own_keys = [name for name in keys if name not in BASE_KEYS]
+    base_keys = [name for name in keys if name in BASE_KEYS]
+    return f"known here: {', '.join(own_keys + base_keys)}"
 
 
-def _shown(kind: Any) -> str:
+def _type_name(kind: Any) -> str:
     return inspect.formatannotation(kind).replace("decimal.", "").replace("nautilus_trader.model.", "")
 
 
-def _got(name: str, value: Any) -> str:
+def _received(name: str, value: Any) -> str:
     if value is None:
         return ", got nothing"
     if isinstance(value, (dict, list)):

@@ -1,18 +1,20 @@
-"""What a strategy asked for when the gate was closed, in plain words for the journal."""
+"""Describe the requests that a closed gate denied, as text and numbers for the journal."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
+from opslab.nautilus.canonical import enum_name
+
 MAX_RECORDED = 1_000
-"""Orders behind the gate that are told one by one; more are counted."""
+"""Denied requests that are recorded one by one; all of them are counted."""
 MAX_CHARACTERS = 60
 _ENUMS = ("side", "order_type")
 _ORDER_FIELDS = ("client_order_id", *_ENUMS, "quantity", "price")
 
 
 def denied_request(call: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """call: the strategy's method. The rest may be anything: what is not there is left out."""
+    """call: the strategy's method. The arguments may be anything: fields that they do not have are left out."""
     fields: dict[str, Any] = {"call": call}
     subject: Any = args[0] if args else next(iter(kwargs.values()), None)
     with suppress(Exception):
@@ -23,8 +25,3 @@ def denied_request(call: str, args: Sequence[Any], kwargs: Mapping[str, Any]) ->
             if value is not None:
                 fields[name] = enum_name(value) if name in _ENUMS else str(value)
     return {name: value[:MAX_CHARACTERS] if isinstance(value, str) else value for name, value in fields.items()}
-
-
-def enum_name(found: Any) -> str:
-    """Of `OrderSide.BUY`, which prints with or without its class, `BUY`."""
-    return str(found).rpartition(".")[2]

@@ -1,7 +1,7 @@
-"""A strategy base that tells what the engine swallows, and lets no order pass once a run is to end.
+"""The guard of a strategy: records exceptions that the engine swallows, and closes the order gate at the end of a run.
 
-The engine logs an exception of a strategy's callback and goes on as if nothing had happened. Here it is recorded and
-ends the run. The same wrappers count bars, send order events up, and end the run when a stop was asked for.
+The engine logs an exception of a strategy's callback and continues. The guard records it and ends the run. The same
+wrappers count bars, send order events to control, and end the run when a stop was requested.
 """
 
 import functools
@@ -21,7 +21,7 @@ from opslab.nautilus.strategy.denied_orders import MAX_RECORDED, denied_request
 from opslab.ports import MessageSink
 
 HANDLERS = (*sorted(name for name in dir(Strategy) if name.startswith("on_")), "post_market_exit")
-"""Everything the engine calls on a strategy."""
+"""All methods that the engine calls on a strategy."""
 
 GATED = (
     "submit_order",
@@ -32,9 +32,9 @@ GATED = (
     "close_all_positions",
     "market_exit",
 )
-"""Every way in which a strategy makes or changes an order. Cancels are always let through."""
+"""All methods with which a strategy creates or changes an order. Cancels always pass the gate."""
 DEFAULT_ID = "LAB-001"
-"""Id of a strategy that was given none."""
+"""Id of a strategy whose config has none."""
 
 _MESSAGE_CHARACTERS = 1_000
 _DETAIL_CHARACTERS = 64_000
@@ -44,68 +44,68 @@ Handler = Callable[..., Any]
 
 @dataclass(slots=True)
 class StrategyRecorder:
-    """What is seen of one strategy. Plain attributes: another thread may read them, and set `stop`."""
+    """Records one strategy. Plain attributes: another thread may read them, and set `stop_requested`."""
 
     messages: MessageSink
     results: Results
     order_events: bool
+    """Whether order events are sent."""
     redact: Callable[[str], str]
-    """Takes absolute paths out of a traceback."""
+    """Removes absolute paths from a traceback."""
     bars: int = 0
     actions: int = 0
-    stop: bool = False
-    """Also closes the gate: no order passes any more, be it new, changed or a closing one."""
+    stop_requested: bool = False
+    """Also closes the gate: no order passes any more, neither a new one nor a change nor a closing one."""
     stopped: bool = False
-    """Whether the run was ended because of it."""
+    """Whether the request ended the run."""
     halted: bool = False
-    """Whether the gate was closed by the kill switch: what it keeps back is told then."""
+    """Whether the kill switch closed the gate: then denied requests are recorded."""
     gated: int = 0
-    """What the gate kept back."""
+    """Number of requests that the gate denied."""
     failure: Failure | None = None
-    counts: dict[str, int] = field(default_factory=dict)
+    event_counts: dict[str, int] = field(default_factory=dict)
     """Order events by type."""
-    last_ts: int = 0
-    recorded_ids: set[str] = field(default_factory=set)
-    """Ids of the order events of the instant `last_ts`, the latest there was one."""
+    last_event_ns: int = 0
+    """`ts_event` of the last order event."""
+    last_event_ids: set[str] = field(default_factory=set)
+    """Ids of the order events at `last_event_ns`."""
 
     def deny(self, call: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Keep an order back."""
+        """Count a request that the gate denies; in a halt, record it."""
         self.gated += 1
         if self.halted and self.gated <= MAX_RECORDED:
             self.messages.offer({"event": "order_gated", "payload": denied_request(call, args, kwargs)})
 
     def wrap_bar_handler(self, strategy: "Guarded", handler: Handler) -> Handler:
-        """What the engine calls for a bar."""
-        return _counted_bar(strategy, handler, self)
+        return _counting_bar_handler(strategy, handler, self)
 
     def wrap_order_event_handler(self, handler: Handler) -> Handler:
-        return _recorded_order_event(handler, self)
+        return _recording_order_event_handler(handler, self)
 
     def wrap_start_handler(self, handler: Handler) -> Handler:
-        """What the engine calls when the strategy is to begin."""
-        return guarded("on_start", handler, self)
+        return guard_handler("on_start", handler, self)
 
     def record_order_event(self, event: Any) -> None:
-        self.record_values(type(event).__name__, event.to_dict())
+        self.record_event_values(type(event).__name__, event.to_dict())
 
-    def record_values(self, name: str, values: dict[str, Any]) -> None:
-        """Of an order event, as the engine's `to_dict` gives them, which is asked once: it costs more than the rest."""
-        self.counts[name] = self.counts.get(name, 0) + 1
-        if values["ts_event"] != self.last_ts:
-            self.last_ts = values["ts_event"]
-            self.recorded_ids.clear()
-        self.recorded_ids.add(values["event_id"])
+    def record_event_values(self, kind: str, values: dict[str, Any]) -> None:
+        """values: the result of the engine's `to_dict`, called once: it costs more than the rest."""
+        self.event_counts[kind] = self.event_counts.get(kind, 0) + 1
+        if values["ts_event"] != self.last_event_ns:
+            self.last_event_ns = values["ts_event"]
+            self.last_event_ids.clear()
+        self.last_event_ids.add(values["event_id"])
         self.results.order_event(values)
         if self.order_events:
             self.messages.send({"event": "order_event", "payload": self.event_payload(values)})
 
     def event_payload(self, values: dict[str, Any]) -> dict[str, Any]:
-        """What is sent of an order event. values: as the engine's `to_dict` gives them."""
+        """The payload that is sent for an order event. values: the result of the engine's `to_dict`."""
         return event_row(values)
 
-    def catch_up(self, orders: Iterable[Any]) -> None:
-        """Take in what nobody was told: the engine tells a strategy nothing of the orders of its `on_stop`."""
-        since, recorded_ids = self.last_ts, frozenset(self.recorded_ids)
+    def record_missed_events(self, orders: Iterable[Any]) -> None:
+        """Record the events of the orders of `on_stop`: the engine does not deliver them to the strategy."""
+        since, recorded_ids = self.last_event_ns, frozenset(self.last_event_ids)
         for order in orders:
             if order.ts_last < since:
                 continue
@@ -114,32 +114,32 @@ class StrategyRecorder:
                     self.record_order_event(event)
 
     def record_exception(self, where: str, error: BaseException) -> None:
-        """The first one is why the run fails; every one ends it."""
+        """The first exception is the failure of the run; each one requests its end."""
         if self.failure is None:
-            text = bounded("".join(traceback.format_exception(error)), _DETAIL_CHARACTERS)
-            message = bounded(f"{where} raised {described(error)}", _MESSAGE_CHARACTERS)
+            text = shorten("".join(traceback.format_exception(error)), _DETAIL_CHARACTERS)
+            message = shorten(f"{where} raised {describe_exception(error)}", _MESSAGE_CHARACTERS)
             self.failure = Failure(kind="strategy", message=self.redact(message), detail=self.redact(text))
-        self.stop = True
+        self.stop_requested = True
 
 
-def described(error: BaseException) -> str:
-    """`ValueError: text`, also for an exception that cannot even say its text."""
+def describe_exception(error: BaseException) -> str:
+    """`ValueError: text`, also for an exception whose `__str__` raises."""
     try:
         text = str(error)
     except Exception:  # noqa: BLE001  (it is the user's __str__)
-        text = "(its text cannot be made)"
+        text = "(its __str__ raised)"
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
-def bounded(text: str, characters: int) -> str:
-    """Its beginning and its end when it is long, without what is no character of any text."""
+def shorten(text: str, characters: int) -> str:
+    """Start and end of a long text; surrogates are escaped."""
     if len(text) > characters:
         text = f"{text[: characters // 2]} ... {text[-characters // 2 :]}"
     return text.encode(errors="backslashreplace").decode()
 
 
 class GuardedClock:
-    """The engine's clock, with callbacks that are recorded when they raise. Everything else is the clock's own."""
+    """The engine's clock, whose callbacks are guarded. All other attributes are those of the clock."""
 
     def __init__(self, clock: Clock, recorder: StrategyRecorder) -> None:
         self._clock = clock
@@ -156,7 +156,7 @@ class GuardedClock:
         return value
 
     def _with_callback(self, method: Handler, position: int) -> Handler:
-        """`method`, whose parameter `callback` stands at `position` when it is not given by name."""
+        """`method` with a guarded callback: its parameter `callback`, or the argument at `position`."""
 
         def call(*args: Any, **kwargs: Any) -> Any:
             values = list(args)
@@ -169,15 +169,15 @@ class GuardedClock:
         return call
 
     def _guarded(self, callback: Any) -> Any:
-        return (
-            guarded(f"timer callback {named(callback)}", callback, self._recorder) if callable(callback) else callback
-        )
+        if not callable(callback):
+            return callback
+        return guard_handler(f"timer callback {callable_name(callback)}", callback, self._recorder)
 
 
 class Guarded(Strategy):
-    """Base of every strategy that runs in the lab; a user's too, who finds it under the name `Strategy`.
+    """Base of every strategy in the lab. A user strategy derives from it too: it is the `Strategy` that it imports.
 
-    Its own attributes begin with `_opslab`: all other names are the strategy's.
+    Its own attributes begin with `_opslab`: all other names belong to the strategy.
     """
 
     _opslab_recorder: StrategyRecorder
@@ -189,7 +189,7 @@ class Guarded(Strategy):
         return GuardedClock(super().clock, self._opslab_recorder)
 
     def subscribe_topic(self, topic: str, handler: Handler, priority: int = 0) -> None:
-        wrapped = guarded(f"topic handler {named(handler)}", handler, self._opslab_recorder)
+        wrapped = guard_handler(f"topic handler {callable_name(handler)}", handler, self._opslab_recorder)
         wrapped = self._opslab_topics.setdefault((topic, handler), wrapped)
         super().subscribe_topic(topic, wrapped, priority)
 
@@ -197,49 +197,50 @@ class Guarded(Strategy):
         super().unsubscribe_topic(topic, self._opslab_topics.pop((topic, handler), handler))
 
     def register_indicator_for_bars(self, bar_type: Any, indicator: Any) -> None:
-        super().register_indicator_for_bars(bar_type, self._opslab_indicator(indicator))
+        super().register_indicator_for_bars(bar_type, self._opslab_guard_indicator(indicator))
 
     def register_indicator_for_quote_ticks(self, instrument_id: Any, indicator: Any) -> None:
-        super().register_indicator_for_quote_ticks(instrument_id, self._opslab_indicator(indicator))
+        super().register_indicator_for_quote_ticks(instrument_id, self._opslab_guard_indicator(indicator))
 
     def register_indicator_for_trade_ticks(self, instrument_id: Any, indicator: Any) -> None:
-        super().register_indicator_for_trade_ticks(instrument_id, self._opslab_indicator(indicator))
+        super().register_indicator_for_trade_ticks(instrument_id, self._opslab_guard_indicator(indicator))
 
-    def _opslab_indicator(self, indicator: Any) -> Any:
-        """An indicator that raises costs the strategy the bar, silently (measured): one in Python is wrapped too."""
+    def _opslab_guard_indicator(self, indicator: Any) -> Any:
+        """If an indicator raises, the strategy silently loses the bar (measured): one in Python is guarded too."""
         for name in ("handle_bar", "handle_quote_tick", "handle_trade_tick", "handle_quote", "handle_trade"):
             handler = getattr(indicator, name, None)
             if handler is None or getattr(handler, "opslab_guarded", False):
                 continue
             try:
-                setattr(indicator, name, guarded(f"indicator {named(handler)}", handler, self._opslab_recorder))
-            except AttributeError:  # the engine's own indicators are closed, and do not raise
+                where = f"indicator {callable_name(handler)}"
+                setattr(indicator, name, guard_handler(where, handler, self._opslab_recorder))
+            except AttributeError:  # the engine's own indicators are read-only, and do not raise
                 break
         return indicator
 
 
-def _through_gate(name: str) -> Handler:
-    """The engine's method of that name while the gate is open; afterwards a count."""
-    engines: Handler = getattr(Strategy, name)
+def _gated(name: str) -> Handler:
+    """The engine's method of that name while the gate is open; afterwards the call is denied."""
+    engine_method: Handler = getattr(Strategy, name)
 
-    @functools.wraps(engines)
+    @functools.wraps(engine_method)
     def method(self: Guarded, *args: Any, **kwargs: Any) -> None:
-        if self._opslab_recorder.stop:
+        if self._opslab_recorder.stop_requested:
             self._opslab_recorder.deny(name, args, kwargs)
         else:
-            engines(self, *args, **kwargs)
+            engine_method(self, *args, **kwargs)
 
     return method
 
 
 for _name in GATED:
-    setattr(Guarded, _name, _through_gate(_name))
+    setattr(Guarded, _name, _gated(_name))
 
 
 def bind(strategy: Guarded, recorder: StrategyRecorder) -> None:
-    """Put the watch outermost around every handler of a strategy, to make it ready to be added to a node.
+    """Wrap every handler of a strategy, so that it can be added to a node. The guard is the outermost wrapper.
 
-    On the instance, not the class: it covers handlers of mixins, and one that calls `super()` is not counted twice.
+    On the instance, not the class: this covers handlers of mixins, and counts a handler that calls `super()` once.
     """
     strategy._opslab_recorder = recorder
     strategy._opslab_topics = {}
@@ -249,21 +250,27 @@ def bind(strategy: Guarded, recorder: StrategyRecorder) -> None:
         "on_order_event": recorder.wrap_order_event_handler(strategy.on_order_event),
     }
     for name in HANDLERS:
-        own = name in vars(strategy) or getattr(type(strategy), name, None) is not getattr(Strategy, name)
-        if own and name not in handlers:
-            handlers[name] = guarded(name, getattr(strategy, name), recorder)
+        is_defined = name in vars(strategy) or getattr(type(strategy), name, None) is not getattr(Strategy, name)
+        if is_defined and name not in handlers:
+            handlers[name] = guard_handler(name, getattr(strategy, name), recorder)
     for name, handler in handlers.items():
         setattr(strategy, name, handler)
     strategy._opslab_handlers = handlers
 
 
-def replaced(strategy: Guarded) -> list[str]:
-    """Handlers that the strategy put in the place of the guarded ones: nobody saw what they did."""
-    own = vars(strategy)
-    return [name for name in HANDLERS if own.get(name) is not strategy._opslab_handlers.get(name)]
+def replacement_failure(strategy: Guarded) -> Failure | None:
+    """The failure of a strategy that replaced a guarded handler: calls of the new one were not recorded."""
+    attributes = vars(strategy)
+    for name in HANDLERS:
+        if attributes.get(name) is not strategy._opslab_handlers.get(name):
+            message = (
+                f"the strategy replaced its handler {name} while it ran; calls of the new handler were not recorded"
+            )
+            return Failure(kind="strategy", message=message)
+    return None
 
 
-def guarded(where: str, handler: Handler, recorder: StrategyRecorder) -> Handler:
+def guard_handler(where: str, handler: Handler, recorder: StrategyRecorder) -> Handler:
     """`handler`, whose exceptions are recorded before the engine swallows them."""
 
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -273,18 +280,18 @@ def guarded(where: str, handler: Handler, recorder: StrategyRecorder) -> Handler
             recorder.record_exception(where, error)
             raise
 
-    with suppress(Exception):  # a callable object may answer anything
+    with suppress(Exception):  # a callable object may raise on any attribute
         functools.update_wrapper(call, handler)
     call.opslab_guarded = True  # type: ignore[attr-defined]
     return call
 
 
-def named(callback: Any) -> str:
+def callable_name(callback: Any) -> str:
     return str(getattr(callback, "__qualname__", None) or type(callback).__name__)
 
 
-def _counted_bar(strategy: Guarded, handler: Handler, recorder: StrategyRecorder) -> Handler:
-    """The one wrapper that runs for every bar: kept short."""
+def _counting_bar_handler(strategy: Guarded, handler: Handler, recorder: StrategyRecorder) -> Handler:
+    """The only wrapper that runs for every bar: kept short."""
 
     def on_bar(bar: Any) -> None:
         recorder.bars += 1
@@ -292,14 +299,14 @@ def _counted_bar(strategy: Guarded, handler: Handler, recorder: StrategyRecorder
             handler(bar)
         except BaseException as error:  # noqa: BLE001  (whatever a strategy raises is recorded)
             recorder.record_exception("on_bar", error)
-        if recorder.stop:
+        if recorder.stop_requested:
             recorder.stopped = True
             strategy.shutdown_system("stop")
 
     return on_bar
 
 
-def _recorded_order_event(handler: Handler, recorder: StrategyRecorder) -> Handler:
+def _recording_order_event_handler(handler: Handler, recorder: StrategyRecorder) -> Handler:
     def on_order_event(event: Any) -> None:
         recorder.record_order_event(event)
         try:

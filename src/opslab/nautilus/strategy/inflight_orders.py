@@ -1,7 +1,7 @@
-"""Which orders wait for an answer, and which were just filled: folded from a strategy's order events.
+"""Orders in flight and recent fills, folded from a strategy's order events.
 
-A new order waits until the venue has it; one that trades at once until it has ended. A change or a cancel waits until
-it is done or refused. Ages are of a clock that never jumps.
+A new order is in flight until the venue has accepted it; an order that trades at once until it has ended. A change or a
+cancel is in flight until it is done or refused. Times are seconds of a monotonic clock.
 """
 
 from collections import deque
@@ -13,12 +13,12 @@ from typing import Any
 from opslab.model.messages.paper_messages import InFlightUpdate
 
 MAX_ROUND_TRIPS = 100
-"""That are kept until they are taken."""
+"""Round trips that are kept until they are taken."""
 RECENT_FILL_SECONDS = 10.0
-"""A fill is told for so long."""
+"""Age up to which a fill is reported."""
 _CLOSED = frozenset({"OrderDenied", "OrderRejected", "OrderCanceled", "OrderExpired"})
 _REQUESTED = frozenset({"OrderPendingCancel", "OrderPendingUpdate", "OrderReleased"})
-_ANSWERED = frozenset(
+_ACKNOWLEDGED = frozenset(
     {"OrderAccepted", "OrderUpdated", "OrderCancelRejected", "OrderModifyRejected", "OrderEmulated", "OrderTriggered"}
 )
 _IMMEDIATE = frozenset({"IOC", "FOK"})
@@ -27,14 +27,14 @@ _IMMEDIATE = frozenset({"IOC", "FOK"})
 @dataclass(slots=True)
 class _Order:
     quantity: Decimal | None
-    """None: of an order that an earlier engine made, and this one never saw whole."""
+    """None: an earlier engine created the order, and this one has no event with its quantity."""
     filled: Decimal
     until_closed: bool
-    """It trades at once: only its end answers it."""
-    since: float | None
-    """Since when it waits; None: it does not."""
-    created: float | None = None
-    """When; None: the venue has accepted it, or nobody here saw it made."""
+    """It trades at once: in flight until it has ended."""
+    sent_at: float | None
+    """Start of the time in flight; None: not in flight."""
+    created_at: float | None = None
+    """None: accepted by the venue, or created by another engine."""
 
 
 class InFlightOrders:
@@ -44,72 +44,74 @@ class InFlightOrders:
         self._round_trips_s: deque[float] = deque(maxlen=MAX_ROUND_TRIPS)
 
     def apply(self, event: Mapping[str, Any], at: float) -> None:
-        """event: as the engine's `to_dict` gives it."""
-        kind, name = event["type"], event["client_order_id"]
+        """event: in the form of the engine's `to_dict`."""
+        kind, order_id = event["type"], event["client_order_id"]
         if kind in _CLOSED:
-            self._orders.pop(name, None)
+            self._orders.pop(order_id, None)
         elif kind == "OrderInitialized":
             is_immediate = event["order_type"] == "MARKET" or event.get("time_in_force") in _IMMEDIATE
-            self._orders[name] = _Order(Decimal(event["quantity"]), Decimal(0), is_immediate, at, at)
+            self._orders[order_id] = _Order(Decimal(event["quantity"]), Decimal(0), is_immediate, at, at)
         elif kind in _REQUESTED:
-            self._orders.setdefault(name, _Order(None, Decimal(0), False, None)).since = at
+            self._orders.setdefault(order_id, _Order(None, Decimal(0), False, None)).sent_at = at
         elif kind == "OrderFilled":
-            self._fills.append((name, at))
-            self._filled(name, Decimal(event["last_qty"]))
-        elif kind in _ANSWERED:
+            self._fills.append((order_id, at))
+            self._apply_fill(order_id, Decimal(event["last_qty"]))
+        elif kind in _ACKNOWLEDGED:
             if kind == "OrderAccepted":
-                self._accepted(name, bool(event.get("reconciliation")), at)
-            self._answered(name, event.get("quantity"))
+                self._record_round_trip(order_id, bool(event.get("reconciliation")), at)
+            self._acknowledge(order_id, event.get("quantity"))
 
     def take_round_trips(self) -> tuple[float, ...]:
-        """Seconds from the making of an order to the venue's acceptance, of those accepted since the last call."""
+        """Seconds from creation to the venue's acceptance, of each order accepted since the last call."""
         round_trips_s = tuple(self._round_trips_s)
         self._round_trips_s.clear()
         return round_trips_s
 
-    def _accepted(self, name: str, reconciled: bool, at: float) -> None:
-        """reconciled: told behind the fact, when the venue was asked: that is no trip."""
-        order = self._orders.get(name)
-        if order is not None and order.created is not None:
+    def _record_round_trip(self, order_id: str, reconciled: bool, at: float) -> None:
+        """reconciled: the acceptance was inferred from a later query to the venue, so its time is no round trip."""
+        order = self._orders.get(order_id)
+        if order is not None and order.created_at is not None:
             if not reconciled:
-                self._round_trips_s.append(at - order.created)
-            order.created = None
+                self._round_trips_s.append(at - order.created_at)
+            order.created_at = None
 
-    def _filled(self, name: str, quantity: Decimal) -> None:
-        order = self._orders.get(name)
+    def _apply_fill(self, order_id: str, quantity: Decimal) -> None:
+        order = self._orders.get(order_id)
         if order is None:
             return
         order.filled += quantity
         if order.quantity is None or order.filled >= order.quantity:
-            del self._orders[name]
+            del self._orders[order_id]
 
-    def _answered(self, name: str, quantity: str | None) -> None:
-        """quantity: the new one, of an order that was changed."""
-        order = self._orders.get(name)
+    def _acknowledge(self, order_id: str, quantity: str | None) -> None:
+        """quantity: the new one of a changed order."""
+        order = self._orders.get(order_id)
         if order is None:
             return
         if quantity is not None:
             order.quantity = Decimal(quantity)
         if not order.until_closed:
-            order.since = None
+            order.sent_at = None
 
     def is_empty(self) -> bool:
-        return all(order.since is None for order in self._orders.values())
+        """Whether no order is in flight."""
+        return all(order.sent_at is None for order in self._orders.values())
 
-    def waiting_count(self) -> int:
-        return sum(order.since is not None for order in self._orders.values())
+    def count(self) -> int:
+        """Number of orders in flight."""
+        return sum(order.sent_at is not None for order in self._orders.values())
 
     def orders(self) -> list[tuple[str, float]]:
-        """(client order id, since when) of those that wait."""
-        return [(name, order.since) for name, order in self._orders.items() if order.since is not None]
+        """(client order id, start of the time in flight) of each order in flight."""
+        return [(order_id, order.sent_at) for order_id, order in self._orders.items() if order.sent_at is not None]
 
-    def waiting(self, now: float) -> tuple[InFlightUpdate, ...]:
-        """Orders that wait, and young fills, the oldest first of each."""
+    def updates(self, now: float) -> tuple[InFlightUpdate, ...]:
+        """Orders in flight, then recent fills, each oldest first."""
         while self._fills and now - self._fills[0][1] >= RECENT_FILL_SECONDS:
             self._fills.popleft()
-        orders = [_waiting("order", name, now - since) for name, since in self.orders()]
-        return (*orders, *(_waiting("fill", name, now - at) for name, at in self._fills))
+        orders = [_update("order", order_id, now - sent_at) for order_id, sent_at in self.orders()]
+        return (*orders, *(_update("fill", order_id, now - at) for order_id, at in self._fills))
 
 
-def _waiting(kind: Any, name: str, age_seconds: float) -> InFlightUpdate:
-    return InFlightUpdate(kind=kind, client_order_id=name, age_seconds=round(max(0.0, age_seconds), 6))
+def _update(kind: Any, order_id: str, age_seconds: float) -> InFlightUpdate:
+    return InFlightUpdate(kind=kind, client_order_id=order_id, age_seconds=round(max(0.0, age_seconds), 6))

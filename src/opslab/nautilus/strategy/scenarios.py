@@ -1,4 +1,4 @@
-"""The built-in scenarios: strategies with nothing to win, made to be operated."""
+"""The built-in scenarios: strategies without a market view, made to be operated."""
 
 from decimal import ROUND_CEILING, ROUND_DOWN, Decimal
 
@@ -11,42 +11,42 @@ from opslab.nautilus.strategy.guarded import DEFAULT_ID, Guarded, StrategyRecord
 
 ACTION_BAR = 10
 TARGET_NOTIONAL = Decimal(200)
-"""Value of one order, in the quote currency: over the venue's minimum, under every profile's limit."""
+"""Value of one order, in the quote currency: above the venue's minimum, below the limit of every risk profile."""
 LIMIT_DISTANCE = Decimal("0.0005")
-"""How far from the close the resting orders stand, as a fraction."""
-
-
-FORGET_EVERY_BARS = 512
-FORGET_AFTER_SECONDS = 60
-"""On the engine's clock, which is the bars' in a backtest and the wall's in paper: orders that ended so long ago are
-dropped from its cache."""
+"""Distance of the resting orders from the close, as a fraction."""
+PURGE_EVERY_BARS = 512
+PURGE_AFTER_SECONDS = 60
+"""Age of a closed order at which it is dropped from the engine's cache; on the engine's clock, which is the bars' time
+in a backtest and the wall clock in paper."""
 
 
 class Scenario(Guarded):
-    """A strategy of the lab's own: it knows its instrument, and may speak through its watch.
+    """A strategy of the lab: it has its instrument, and may send messages through its recorder.
 
-    It never looks back, so the engine may forget what has ended: results are the same, memory does not grow with the
-    run, and the engine is twice as fast. A user's strategy may look back, and so nothing is forgotten there.
+    It never reads closed orders, so they are purged from the engine's cache: results are the same, memory does not
+    grow with the run, and the engine is twice as fast. A user strategy may read them, so nothing is purged there.
     """
 
     recorder: StrategyRecorder
     instrument: Instrument
-    _forgets_at = FORGET_EVERY_BARS
+    _next_purge_bar = PURGE_EVERY_BARS
 
-    def forget_what_ended(self) -> None:
-        """While no position is open: of an instrument's positions the engine keeps a copy of each that was closed, and
-        drops them with the closed one alone, which the next fill would open again (measured: 5 KB each).
+    def purge_closed(self) -> None:
+        """Purge closed orders and positions from the engine's cache while no position is open.
+
+        The engine keeps a copy of each closed position of an instrument, and drops the copies only together with the
+        closed position itself, which the next fill would open again (measured: 5 KB each).
         """
-        if self.recorder.bars < self._forgets_at or self.cache.positions_open_count():
+        if self.recorder.bars < self._next_purge_bar or self.cache.positions_open_count():
             return
-        self._forgets_at = self.recorder.bars + FORGET_EVERY_BARS
+        self._next_purge_bar = self.recorder.bars + PURGE_EVERY_BARS
         now_ns = self.clock.timestamp_ns()
-        self.cache.purge_closed_orders(now_ns, FORGET_AFTER_SECONDS)
+        self.cache.purge_closed_orders(now_ns, PURGE_AFTER_SECONDS)
         self.cache.purge_closed_positions(now_ns)
 
 
 class OpsSmokeDemo(Scenario):
-    """Counts bars, acts once at bar 10 by telling its close. Sends no orders."""
+    """Counts bars, and acts once: it sends the close of bar 10. Sends no orders."""
 
     def on_start(self) -> None:
         self.subscribe_bars(BarType.from_str(self.instrument.bar_type))
@@ -59,11 +59,11 @@ class OpsSmokeDemo(Scenario):
 
 
 class OrderLifecycleDemo(Scenario):
-    """Opens in even minutes and closes in odd ones, long and short in turn, with a resting limit order beside.
+    """Opens a position in even minutes and closes it in odd ones, long and short in turn, with a resting limit order.
 
-    What it does follows from the bar's own time and close alone, never from fills or a counter: a restart in the
-    middle repeats nothing. Even minutes 0, 4, 8, ... buy, the others sell; a market order opens, a limit order
-    0.05 % away may or may not fill; odd minutes cancel what rests and close what is open.
+    Each decision depends on the bar's own time and close alone, never on fills or a counter: a restart in the middle
+    repeats nothing. Even minutes 0, 4, 8, ... buy, the others sell; a market order opens, a limit order 0.05 % away
+    may or may not fill; odd minutes cancel resting orders and close the position.
     """
 
     def on_start(self) -> None:
@@ -71,7 +71,7 @@ class OrderLifecycleDemo(Scenario):
         self.subscribe_bars(BarType.from_str(self.instrument.bar_type))
 
     def on_bar(self, bar: Bar) -> None:
-        self.forget_what_ended()
+        self.purge_closed()
         minute = bar.ts_event // NS_PER_MINUTE
         if minute % 2:
             self.cancel_all_orders(self._instrument_id)
@@ -84,16 +84,18 @@ class OrderLifecycleDemo(Scenario):
         quantity = self._quantity(close)
         self.submit_order(self.order_factory.market(self._instrument_id, side, quantity))
         self.submit_order(
-            self.order_factory.limit(self._instrument_id, side, quantity, self._away(close, Decimal(-1 if buy else 1)))
+            self.order_factory.limit(
+                self._instrument_id, side, quantity, self._limit_price(close, Decimal(-1 if buy else 1))
+            )
         )
 
     def _quantity(self, close: Decimal) -> Quantity:
-        """The smallest quantity worth the target, in whole steps."""
+        """The smallest quantity that is worth at least the target, in whole steps."""
         step = self.instrument.step
         steps = (TARGET_NOTIONAL / close / step).to_integral_value(ROUND_CEILING)
         return Quantity.from_str(f"{steps * step:f}")
 
-    def _away(self, close: Decimal, direction: Decimal) -> Price:
+    def _limit_price(self, close: Decimal, direction: Decimal) -> Price:
         tick = self.instrument.tick
         ticks = (close * (1 + direction * LIMIT_DISTANCE) / tick).to_integral_value(ROUND_DOWN)
         return Price.from_str(f"{ticks * tick:f}")
@@ -105,8 +107,8 @@ SCENARIOS: dict[tuple[str, str], type[Scenario]] = {
 }
 
 
-def make(scenario: type[Scenario], instrument: Instrument, recorder: StrategyRecorder) -> Scenario:
-    """The strategy, ready to be added to a node."""
+def make_scenario(scenario: type[Scenario], instrument: Instrument, recorder: StrategyRecorder) -> Scenario:
+    """The strategy of a scenario, ready to be added to a node."""
     strategy = scenario(StrategyConfig(strategy_id=StrategyId(DEFAULT_ID)))
     strategy.instrument = instrument
     strategy.recorder = recorder

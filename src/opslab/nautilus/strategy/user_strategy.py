@@ -1,7 +1,7 @@
-"""A strategy class of the user's: found, imported, checked and made, guarded like the lab's own.
+"""Load a user's strategy class: find, import and check it, and make the strategy, guarded like a scenario.
 
-Before the user's module is imported, `Strategy` of the engine is the guarded one, under every name it has: the
-class derives from it whatever it does, and its `super()` calls are guarded too. Only children may call this.
+Before the user's module is imported, the engine's `Strategy` is replaced with the guarded class under every name: the
+user's class derives from it in any case, and its `super()` calls are guarded too. Only children may call this.
 """
 
 import importlib
@@ -22,19 +22,19 @@ import opslab
 from opslab.model.messages.engine_messages import UserStrategyPlan
 from opslab.model.primitives.exact_json import from_exact_json
 from opslab.model.primitives.ids import nearest
-from opslab.nautilus.strategy.config_values import ConfigFinding, converted, keys_of
-from opslab.nautilus.strategy.guarded import DEFAULT_ID, HANDLERS, Guarded, bounded, described
+from opslab.nautilus.strategy.config_values import ConfigFinding, config_keys, convert_values
+from opslab.nautilus.strategy.guarded import DEFAULT_ID, HANDLERS, Guarded, describe_exception, shorten
 
-_NOT_HERE = {
-    "manage_stop": "manage_stop does not work in a backtest of this engine: its end would wait for ever; "
-    "how a paper run leaves its account is paper.on_stop",
+_UNSUPPORTED = {
+    "manage_stop": "manage_stop does not work in a backtest of this engine: the run would never end; "
+    "for the account at the end of a paper run use paper.on_stop",
     "use_uuid_client_order_ids": "use_uuid_client_order_ids gives equal runs different orders",
 }
 _MESSAGE_CHARACTERS = 400
 
 
-class Unusable(Exception):
-    """The strategy cannot be made: `findings` says why, all at once where that is possible."""
+class UnusableStrategy(Exception):
+    """The strategy cannot be made. `findings` are the reasons, all of them where that is possible."""
 
     def __init__(self, *findings: ConfigFinding) -> None:
         super().__init__("; ".join(finding.message for finding in findings))
@@ -43,78 +43,81 @@ class Unusable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class UserStrategy:
-    """A user's strategy, made, not yet bound."""
+    """A user's strategy, made, not yet bound to a recorder."""
 
     strategy: Guarded
     keys: list[str]
-    """What its config takes."""
+    """Parameters of its config."""
 
 
-def places_of(plan: UserStrategyPlan) -> list[str]:
-    """Files and folders that hold the modules named in the plan, found without executing any of them."""
-    _be_found(Path(plan.folder))
-    found = {place for path in (plan.path, plan.config_path) if path for place in _origin(path, Path(plan.folder))}
-    return sorted(found)
+def module_locations(plan: UserStrategyPlan) -> list[str]:
+    """Files and folders of the modules that the plan names, found without executing any of them."""
+    folder = Path(plan.folder)
+    _add_to_search_path(folder)
+    return sorted({location for path in (plan.path, plan.config_path) if path for location in _locations(path)})
 
 
 def load(plan: UserStrategyPlan) -> UserStrategy:
-    """Import the classes and make the strategy. Raises Unusable."""
+    """Import the classes and make the strategy. Raises UnusableStrategy."""
     folder = Path(plan.folder)
-    _be_found(folder)
-    _put_guard_in_place()
+    _add_to_search_path(folder)
+    _replace_strategy_base()
     kind = _strategy_class(plan.path, folder)
     config, keys = _config(plan, folder)
-    for name, why in _NOT_HERE.items():
+    for name, reason in _UNSUPPORTED.items():
         if getattr(config, name, False) is True:
-            raise Unusable(ConfigFinding(("config", name), why))
+            raise UnusableStrategy(ConfigFinding(("config", name), reason))
     try:
         strategy = kind(config)
-    except BaseException as error:  # noqa: BLE001  (whatever the user's code raises is told)
-        raise Unusable(ConfigFinding(("path",), f"{kind.__name__}(config) raised {_told(error)}")) from None
+    except BaseException as error:  # noqa: BLE001  (whatever the user's code raises is reported)
+        message = f"{kind.__name__}(config) raised {_describe_with_line(error)}"
+        raise UnusableStrategy(ConfigFinding(("path",), message)) from None
     if not isinstance(strategy, Guarded):
-        raise Unusable(
-            ConfigFinding(("path",), f"{kind.__name__}(config) gave a {type(strategy).__name__}, no strategy")
+        raise UnusableStrategy(
+            ConfigFinding(("path",), f"{kind.__name__}(config) returned a {type(strategy).__name__}, not a strategy")
         )
     return UserStrategy(strategy, keys)
 
 
-def _put_guard_in_place() -> None:
+def _replace_strategy_base() -> None:
+    """Replace the engine's `Strategy` with `Guarded` in all of its modules."""
     for module in list(sys.modules.values()):
         name = getattr(module, "__name__", "")
         if name.startswith("nautilus_trader") and vars(module).get("Strategy") is Strategy:
             setattr(module, "Strategy", Guarded)  # noqa: B010
 
 
-def _be_found(folder: Path) -> None:
-    """Modules of the folder come behind the standard library's and before installed ones; no bytecode is left there."""
+def _add_to_search_path(folder: Path) -> None:
+    """Search the folder after the standard library and before installed packages; write no bytecode there."""
     sys.dont_write_bytecode = True
     text = str(folder)
     if text in sys.path:
         return
     installed = {*site.getsitepackages(), site.getusersitepackages()}
-    places = [index for index, path in enumerate(sys.path) if path in installed]
-    sys.path.insert(min(places, default=len(sys.path)), text)
+    positions = [index for index, path in enumerate(sys.path) if path in installed]
+    sys.path.insert(min(positions, default=len(sys.path)), text)
     importlib.invalidate_caches()
 
 
-def _origin(path: str, folder: Path) -> list[str]:
-    """Where the top-level module or package of `path` is; nothing when there is none."""
-    top = path.partition(":")[0].partition(".")[0]
+def _locations(path: str) -> list[str]:
+    """File or folders of the top-level module or package of `path`; empty when it is not found."""
+    top_level = path.partition(":")[0].partition(".")[0]
     try:
-        found = importlib.util.find_spec(top)
+        spec = importlib.util.find_spec(top_level)
     except (ImportError, ValueError):
         return []
-    if found is None:
+    if spec is None:
         return []
-    if found.submodule_search_locations is not None:
-        return [str(Path(place)) for place in found.submodule_search_locations]
-    return [found.origin] if found.has_location and found.origin else []
+    if spec.submodule_search_locations is not None:
+        return [str(Path(folder)) for folder in spec.submodule_search_locations]
+    return [spec.origin] if spec.has_location and spec.origin else []
 
 
 def _strategy_class(path: str, folder: Path) -> type[Guarded]:
     if path.startswith("opslab."):
-        raise Unusable(ConfigFinding(("path",), f"{path} is the lab's own: a scenario is named with strategy.name"))
-    kind = _named_class(path, folder, "path")
+        message = f"{path} is a class of the lab: select a scenario with strategy.name"
+        raise UnusableStrategy(ConfigFinding(("path",), message))
+    kind = _class(path, folder, "path")
     problem = None
     if kind is Guarded or kind is Strategy:
         problem = "is the engine's base class itself; name a class that derives from it"
@@ -122,99 +125,104 @@ def _strategy_class(path: str, folder: Path) -> type[Guarded]:
         also = " (it is an actor)" if any("DataActor" in base.__name__ for base in kind.__mro__) else ""
         problem = f"is not a strategy{also}: it must derive from nautilus_trader.trading.Strategy"
     if problem:
-        raise Unusable(ConfigFinding(("path",), f"{path} {problem}"))
+        raise UnusableStrategy(ConfigFinding(("path",), f"{path} {problem}"))
     for name in HANDLERS:
         handler = getattr(kind, name)
         if not callable(handler):
-            raise Unusable(ConfigFinding(("path",), f"{kind.__name__}.{name} is not a method"))
+            raise UnusableStrategy(ConfigFinding(("path",), f"{kind.__name__}.{name} is not a method"))
         if inspect.iscoroutinefunction(handler):
             message = f"{kind.__name__}.{name} is async; the engine would never await it: make it a plain method"
-            raise Unusable(ConfigFinding(("path",), message))
+            raise UnusableStrategy(ConfigFinding(("path",), message))
     return kind
 
 
-def _named_class(path: str, folder: Path, field: str) -> type[Any]:
+def _class(path: str, folder: Path, field: str) -> type[Any]:
     module_name, _, name = path.partition(":")
-    module = _imported(module_name, folder, field)
-    found = getattr(module, name, None)
-    if isinstance(found, type):
-        return found
-    own = [key for key, value in vars(module).items() if isinstance(value, type) and value.__module__ == module_name]
-    has = f"; it has: {', '.join(own[:20])}" if own else "; it has no class at all"
-    what = "is not a class" if found is not None else "is not there"
-    close = nearest(name, own, 1)
-    guess = f" (did you mean '{close[0]}'?)" if close else ""
-    raise Unusable(ConfigFinding((field,), f"class {name} {what} in module {module_name}{guess}{has}"))
+    module = _import(module_name, folder, field)
+    value = getattr(module, name, None)
+    if isinstance(value, type):
+        return value
+    classes = [
+        key for key, member in vars(module).items() if isinstance(member, type) and member.__module__ == module_name
+    ]
+    listing = f"; classes of the module: {', '.join(classes[:20])}" if classes else "; the module has no classes"
+    problem = "is not a class" if value is not None else "is missing"
+    similar = nearest(name, classes, 1)
+    guess = f" (did you mean '{similar[0]}'?)" if similar else ""
+    raise UnusableStrategy(ConfigFinding((field,), f"class {name} {problem} in module {module_name}{guess}{listing}"))
 
 
-def _imported(name: str, folder: Path, field: str) -> ModuleType:
-    _refuse_hidden(name, folder, field)
+def _import(name: str, folder: Path, field: str) -> ModuleType:
+    _require_not_hidden(name, folder, field)
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name and f"{name}.".startswith(f"{error.name}."):
-            here = sorted(
+            modules = sorted(
                 {path.stem for path in folder.glob("*.py")} | {path.parent.name for path in folder.glob("*/*.py")}
             )
-            has = f"; the folder has: {', '.join(here[:20])}" if here else ""
-            message = f"module {error.name} not found in the spec's folder nor among the installed packages{has}"
-            raise Unusable(ConfigFinding((field,), message)) from None
-        raise Unusable(ConfigFinding((field,), f"module {name} cannot be imported: {_told(error)}")) from None
-    except BaseException as error:  # noqa: BLE001  (whatever the user's code raises is told)
-        raise Unusable(ConfigFinding((field,), f"module {name} cannot be imported: {_told(error)}")) from None
+            listing = f"; modules in the folder: {', '.join(modules[:20])}" if modules else ""
+            message = f"module {error.name} not found in the spec's folder nor among the installed packages{listing}"
+            raise UnusableStrategy(ConfigFinding((field,), message)) from None
+        raise _not_importable(name, error, field) from None
+    except BaseException as error:  # noqa: BLE001  (whatever the user's code raises is reported)
+        raise _not_importable(name, error, field) from None
 
 
-def _refuse_hidden(name: str, folder: Path, field: str) -> None:
-    """A module of the folder is never found when Python, or what the lab has loaded, has one of that name."""
-    top = name.partition(".")[0]
-    if not (folder / f"{top}.py").exists() and not (folder / top).is_dir():
+def _not_importable(name: str, error: BaseException, field: str) -> UnusableStrategy:
+    return UnusableStrategy(ConfigFinding((field,), f"module {name} cannot be imported: {_describe_with_line(error)}"))
+
+
+def _require_not_hidden(name: str, folder: Path, field: str) -> None:
+    """Python does not find a module of the folder when the standard library or a loaded package has its name."""
+    top_level = name.partition(".")[0]
+    if not (folder / f"{top_level}.py").exists() and not (folder / top_level).is_dir():
         return
-    origins = _origin(name, folder)
-    if any(Path(origin).is_relative_to(folder) for origin in origins):
+    if any(Path(location).is_relative_to(folder) for location in _locations(name)):
         return
-    whose = "Python's own" if top in sys.stdlib_module_names else "an installed one"
-    raise Unusable(
-        ConfigFinding((field,), f"module {top} of the spec's folder is hidden by {whose} of that name: rename it")
-    )
+    other = "a module of the standard library" if top_level in sys.stdlib_module_names else "an installed module"
+    message = f"module {top_level} of the spec's folder is hidden by {other} with the same name: rename it"
+    raise UnusableStrategy(ConfigFinding((field,), message))
 
 
 def _config(plan: UserStrategyPlan, folder: Path) -> tuple[Any, list[str]]:
-    """The config object, and the keys it could have been given."""
+    """The config object, and its possible keys."""
     if plan.config_path is None:
         return StrategyConfig(strategy_id=StrategyId(DEFAULT_ID)), []
-    kind = _named_class(plan.config_path, folder, "config_path")
-    keys = keys_of(kind)
-    values, findings = converted(keys, from_exact_json(plan.config))
+    kind = _class(plan.config_path, folder, "config_path")
+    keys = config_keys(kind)
+    values, findings = convert_values(keys, from_exact_json(plan.config))
     if findings:
-        raise Unusable(*findings)
+        raise UnusableStrategy(*findings)
     try:
-        return _made(kind, values, keys is not None and "strategy_id" in keys), list(keys or ())
-    except BaseException as error:  # noqa: BLE001  (whatever the user's code raises is told)
-        raise Unusable(ConfigFinding(("config",), f"{kind.__name__}(...) raised {_told(error)}")) from None
+        return _make_config(kind, values, keys is not None and "strategy_id" in keys), list(keys or ())
+    except BaseException as error:  # noqa: BLE001  (whatever the user's code raises is reported)
+        message = f"{kind.__name__}(...) raised {_describe_with_line(error)}"
+        raise UnusableStrategy(ConfigFinding(("config",), message)) from None
 
 
-def _made(kind: type[Any], values: dict[str, Any], takes_id: bool) -> Any:
-    """The config, with the lab's default id unless it was given one."""
+def _make_config(kind: type[Any], values: dict[str, Any], has_strategy_id: bool) -> Any:
+    """The config, with the lab's default id unless the values have one. has_strategy_id: as a key of the class."""
     default = {"strategy_id": StrategyId(DEFAULT_ID)}
-    if takes_id:
+    if has_strategy_id:
         return kind(**{**default, **values})
-    origin: Any = kind.__new__
-    if origin is StrategyConfig.__new__:  # the engine's part is made here, and takes any keyword
-        config = origin(kind, **{**values, **default})
+    new: Any = kind.__new__
+    if new is StrategyConfig.__new__:  # this makes the engine's part, and accepts any keyword
+        config = new(kind, **{**values, **default})
         config.__init__(**values)
         return config
     return kind(**values)
 
 
-def _told(error: BaseException) -> str:
-    """What was raised and where, on one line."""
+def _describe_with_line(error: BaseException) -> str:
+    """The exception, with file and line in the user's code, on one line."""
     if isinstance(error, SyntaxError) and error.filename:
         return f"{type(error).__name__}: {error.msg} ({error.filename}:{error.lineno})"
-    messages = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_users(frame.filename)]
-    place = f" ({messages[-1].filename}:{messages[-1].lineno})" if messages else ""
-    return f"{bounded(' '.join(described(error).split()), _MESSAGE_CHARACTERS)}{place}"
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_user_code(frame.filename)]
+    location = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
+    return f"{shorten(' '.join(describe_exception(error).split()), _MESSAGE_CHARACTERS)}{location}"
 
 
-def _is_users(filename: str) -> bool:
-    """A frame of neither the lab nor Python's import machinery."""
+def _is_user_code(filename: str) -> bool:
+    """Whether the file belongs neither to the lab nor to Python's import machinery."""
     return not filename.startswith(("<frozen", str(Path(opslab.__file__).parent), str(Path(importlib.__file__).parent)))

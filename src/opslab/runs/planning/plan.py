@@ -273,7 +273,7 @@ def _own_files(layout: Layout, loaded: LoadedSpec, spec_folder: Path, inspected:
         return {}
     labs = [layout.home / name for name in ("data", "artifacts", "runtime")]
     try:
-        return collect_strategy_files(spec_folder, inspected.places, labs)
+        return collect_strategy_files(spec_folder, inspected.locations, labs)
     except TooMuch as much:
         message = f"the spec's folder or the strategy's package {much}"
         hint = "give spec and strategy a folder of their own"

@@ -36,7 +36,7 @@ class Inspected:
 
     keys: tuple[str, ...]
     """The parameters of its config."""
-    places: tuple[Path, ...]
+    locations: tuple[Path, ...]
     """Files and folders of its modules."""
 
 
@@ -75,7 +75,7 @@ def inspect_strategy(
     if "mistakes" in answer:
         mistakes = [loaded.mistake(tuple(found["field"]), found["message"]) for found in answer["mistakes"]]
         raise loaded.invalid_spec(mistakes, HINT)
-    return Inspected(tuple(answer["keys"]), tuple(Path(place) for place in answer["places"]))
+    return Inspected(tuple(answer["keys"]), tuple(Path(location) for location in answer["locations"]))
 
 
 class _Inspection:

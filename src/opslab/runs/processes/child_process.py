@@ -20,6 +20,7 @@ from opslab.model.run.metadata import Failure
 from opslab.ports import Clock
 from opslab.settings import child_environment
 from opslab.store.logs import BoundedLog
+from opslab.system import memory_bytes
 
 ENGINE_COMMAND = (sys.executable, "-P", "-m", "opslab.children.engine")
 VENUE_COMMAND = (sys.executable, "-P", "-m", "opslab.children.venue")
@@ -28,7 +29,6 @@ STOP_SECONDS = 10.0
 COLLECT_SECONDS = 120.0
 """Time to send its results after that; long, because there may be many orders."""
 _POLL_MS = 200
-_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _READ_BYTES = 1 << 18
 _PIPE_BYTES = 1 << 20
 _LOG_TAIL_BYTES = 64 << 10
@@ -118,8 +118,7 @@ class ChildProcess:
     def memory_bytes(self) -> int | None:
         """Resident memory; None when the process has ended."""
         try:
-            with open(f"/proc/{self._child.pid}/statm", "rb") as table:
-                return int(table.read().split()[1]) * _PAGE_BYTES
+            return memory_bytes(self._child.pid)
         except (OSError, IndexError):
             return None
 
