@@ -1,4 +1,4 @@
-"""The kill switch through its door: what is blocked, what is told, what it puts up with."""
+"""`tc kill`: blocked runs, recorded changes, and damaged or full storage."""
 
 import json
 import os
@@ -82,7 +82,7 @@ def test_blocked_cleared_run(tc: Tc) -> None:
     assert (ran.code, ran.document["status"], ran.document["safety"]["state"]) == (0, "completed", "cleared")
 
 
-def test_a_blocked_run_has_its_artifacts_and_they_say_why(tc: Tc) -> None:
+def test_a_blocked_run_has_artifacts_with_the_reason(tc: Tc) -> None:
     switch = activate(tc, "--run-id", "r1", reason="prices look | <odd>")
     assert backtest(tc, "r1").code == 4
     run = tc.run_folder("r1")
@@ -104,7 +104,7 @@ def test_a_blocked_run_has_its_artifacts_and_they_say_why(tc: Tc) -> None:
 
 
 @pytest.mark.parametrize("before", ["absent", "cleared"])
-def test_a_run_that_may_start_says_so_and_its_digests_are_the_same(tc: Tc, before: str) -> None:
+def test_a_run_that_may_start_records_it_with_the_same_digests(tc: Tc, before: str) -> None:
     backtest(tc, "r0")
     if before == "cleared":
         activate(tc, "--run-id", "r1")
@@ -136,7 +136,7 @@ def test_a_switch_that_cannot_be_read_blocks_until_it_is_cleared(tc: Tc, name: s
     assert backtest(tc, "r2").code == 0
 
 
-def test_a_folder_that_is_none_blocks_every_run(tc: Tc) -> None:
+def test_a_switch_folder_that_is_not_a_folder_blocks_every_run(tc: Tc) -> None:
     (tc.home / "runtime").mkdir()
     folder(tc).symlink_to("elsewhere")
     assert backtest(tc, "r1").code == 4
@@ -148,7 +148,7 @@ def test_a_folder_that_is_none_blocks_every_run(tc: Tc) -> None:
     assert backtest(tc, "r2").code == 0
 
 
-def test_reproducing_obeys_the_switch_and_says_nothing_of_the_run(tc: Tc) -> None:
+def test_reproduce_obeys_the_switch_and_gives_no_verdict(tc: Tc) -> None:
     assert backtest(tc, "r1").code == 0
     activate(tc, "--all")
     answer = tc("run", "reproduce", "r1", "--times", "3", "--json")
@@ -178,10 +178,10 @@ def test_a_run_whose_process_died_at_the_gate_can_be_recovered(tc: Tc, ended: bo
     tc.ok("run", "verify", "r1")
 
 
-# What runs are told
+# Records in the journals of runs
 
 
-def test_an_initialized_run_is_told_and_goes_on_from_there(tc: Tc) -> None:
+def test_a_switch_is_recorded_in_an_initialized_run_which_can_still_start(tc: Tc) -> None:
     tc.ok("run", "init", "--spec", tc.spec(), "--run-id", "r1")
     activate(tc, "--run-id", "r1")
     assert metadata(tc, "r1")["safety"]["observed_by"] == "command"
@@ -212,7 +212,7 @@ def start_long(tc: Tc, run_id: str) -> subprocess.Popen[str]:
     return process
 
 
-def test_a_running_run_is_told_and_what_it_says_in_the_end_is_what_its_journal_says(long_tc: Callable[[], Tc]) -> None:
+def test_a_switch_is_recorded_in_a_running_run_and_metadata_matches_the_journal(long_tc: Callable[[], Tc]) -> None:
     tc = long_tc()
     process = start_long(tc, "told")
     try:
@@ -231,7 +231,7 @@ def test_a_running_run_is_told_and_what_it_says_in_the_end_is_what_its_journal_s
     tc.ok("run", "verify", "told")
 
 
-def test_a_run_whose_owner_is_gone_is_left_to_recover(long_tc: Callable[[], Tc]) -> None:
+def test_a_run_whose_owner_died_is_left_to_recover(long_tc: Callable[[], Tc]) -> None:
     tc = long_tc()
     process = start_long(tc, "gone")
     process.kill()
@@ -244,7 +244,7 @@ def test_a_run_whose_owner_is_gone_is_left_to_recover(long_tc: Callable[[], Tc])
     tc.ok("run", "verify", "gone")
 
 
-def test_a_run_that_is_not_there_is_named_with_those_that_are_and_will_be_blocked(tc: Tc) -> None:
+def test_a_missing_run_is_named_with_similar_names_and_will_be_blocked(tc: Tc) -> None:
     for run_id in ("night-1", "night-2"):
         tc.ok("run", "init", "--spec", tc.spec(), "--run-id", run_id)
     answer = activate(tc, "--run-id", "nigth-1")
@@ -270,7 +270,7 @@ def read_only(path: Path) -> Iterator[None]:
         subprocess.run(["umount", "--lazy", str(path)], check=True)
 
 
-def test_read_only_artifacts_cost_a_note(tc: Tc) -> None:
+def test_read_only_artifacts_give_a_note(tc: Tc) -> None:
     tc.ok("run", "init", "--spec", tc.spec(), "--run-id", "r1")
     with read_only(tc.home / "artifacts"):
         answer = activate(tc, "--run-id", "r1")
@@ -282,7 +282,7 @@ def test_read_only_artifacts_cost_a_note(tc: Tc) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_artifacts_that_may_not_be_written_cost_a_note(tc: Tc) -> None:
+def test_unwritable_artifacts_give_a_note(tc: Tc) -> None:
     tc.ok("run", "init", "--spec", tc.spec(), "--run-id", "r1")
     journal = tc.run_folder("r1") / "journal.jsonl"
     journal.chmod(0o400)
@@ -332,7 +332,7 @@ def test_a_full_disk_leaves_an_empty_file_which_blocks(tc: Tc) -> None:
     assert backtest(tc, "r1").code == 4
 
 
-def test_fifty_at_once_leave_a_whole_switch_that_was_never_unreadable(bare_tc: Tc) -> None:
+def test_fifty_concurrent_commands_leave_a_valid_switch_that_was_never_unreadable(bare_tc: Tc) -> None:
     tc = bare_tc
     activate(tc, "--all")
     layout = Layout(tc.home)
@@ -377,7 +377,7 @@ os.kill(os.getpid(), signal.SIGSTOP)
 """
 
 
-def test_a_process_that_was_stopped_with_the_lock_stops_no_activation(bare_tc: Tc) -> None:
+def test_a_stopped_process_with_the_lock_stops_no_activation(bare_tc: Tc) -> None:
     tc = bare_tc
     activate(tc, "--run-id", "r1")
     began = time.monotonic()
@@ -443,7 +443,7 @@ def test_the_other_commands_load_as_little(bare_tc: Tc, words: list[str]) -> Non
 # Answers
 
 
-def test_status_is_an_answer_whatever_it_says(bare_tc: Tc) -> None:
+def test_status_exits_with_0_in_every_state(bare_tc: Tc) -> None:
     tc = bare_tc
     absent = tc.json("kill", "status", "--run-id", "r1")
     assert (absent["state"], absent["home"], absent["home_source"]) == ("absent", str(tc.home), "TC_HOME")
@@ -462,7 +462,7 @@ def test_status_is_an_answer_whatever_it_says(bare_tc: Tc) -> None:
     assert str(tc.home) in tc.ok("kill", "status").err
 
 
-def test_clearing_one_of_two_says_that_the_other_still_holds(bare_tc: Tc) -> None:
+def test_clearing_one_of_two_reports_that_the_other_is_still_active(bare_tc: Tc) -> None:
     activate(bare_tc, "--all")
     activate(bare_tc, "--run-id", "r1")
     answer = clear(bare_tc, "--run-id", "r1")
@@ -470,13 +470,13 @@ def test_clearing_one_of_two_says_that_the_other_still_holds(bare_tc: Tc) -> Non
     assert answer["notes"]
 
 
-def test_clearing_what_is_not_active_changes_nothing(bare_tc: Tc) -> None:
+def test_clearing_an_inactive_switch_changes_nothing(bare_tc: Tc) -> None:
     answer = clear(bare_tc, "--all")
     assert (answer["action"], answer["state"]) == ("unchanged", "absent")
     assert not list(bare_tc.home.iterdir())
 
 
-def test_the_home_is_the_one_that_was_asked_for(bare_tc: Tc) -> None:
+def test_the_home_is_the_requested_one(bare_tc: Tc) -> None:
     other = bare_tc.home / "other"
     answer = activate(bare_tc, "--all", "--home", str(other))
     assert (answer["home"], answer["home_source"]) == (str(other), "--home")
@@ -485,7 +485,7 @@ def test_the_home_is_the_one_that_was_asked_for(bare_tc: Tc) -> None:
     assert str(other) in bare_tc.ok("kill", "status", "--home", str(other)).err
 
 
-def test_the_actor_is_whom_it_says_or_who_it_is(bare_tc: Tc) -> None:
+def test_the_actor_is_the_option_or_the_login_name(bare_tc: Tc) -> None:
     assert activate(bare_tc, "--all", "--actor", "ann")["actor"] == "ann"
     assert activate(bare_tc, "--run-id", "r1")["actor"]
 
@@ -509,7 +509,7 @@ def test_the_actor_is_whom_it_says_or_who_it_is(bare_tc: Tc) -> None:
         ["--run-id", "", "--reason", "x"],
     ],
 )
-def test_what_cannot_be_asked_is_refused_and_writes_nothing(bare_tc: Tc, word: str, words: list[str]) -> None:
+def test_invalid_requests_are_refused_and_write_nothing(bare_tc: Tc, word: str, words: list[str]) -> None:
     answer = bare_tc("kill", word, *words, "--json")
     assert (answer.code, answer.document["error"]["exit_code"]) == (2, 2)
     assert not list(bare_tc.home.iterdir())

@@ -22,7 +22,9 @@ STILL = Pace(0, (0, 0))
 
 
 def finished(occasion: LiveOccasion, state: State = "ok") -> FinishedReconciliation:
-    simulation = Simulation(with_resting_order(AccountHistory(0, STILL, 30)), node_error="lost order" if state == "mismatch" else None)
+    simulation = Simulation(
+        with_resting_order(AccountHistory(0, STILL, 30)), node_error="lost order" if state == "mismatch" else None
+    )
     simulation.node_is_up = state != "unknown"
     found = simulation.run(occasion)
     assert found.result.state == state
@@ -34,7 +36,11 @@ class Own:
 
     def __init__(self, tc: Tc, owner: Owner | None = None) -> None:
         self.folder = write_run(
-            tc, "r1", heartbeats_of(Simulation(AccountHistory(0, STILL, 30)), 3), ended=None, owner=owner or this_process()
+            tc,
+            "r1",
+            heartbeats_of(Simulation(AccountHistory(0, STILL, 30)), 3),
+            ended=None,
+            owner=owner or this_process(),
         )
         self.journal = Journal(self.folder, SystemClock())
         self.log = RunJournal(self.folder, self.journal, read_state(self.folder))

@@ -52,7 +52,9 @@ def seen(run: PaperRun, watch: StrategyRecorder) -> bool:
     return True
 
 
-def test_nothing_but_this_machine_is_reached_and_no_key_of_the_environment_is_used(tc: Tc, watch: StrategyRecorder) -> None:
+def test_nothing_but_this_machine_is_reached_and_no_key_of_the_environment_is_used(
+    tc: Tc, watch: StrategyRecorder
+) -> None:
     spec = paper_spec(tc, speed=600, max_bars=20)
     extra = {**PROXIES, **KEYS}
     with PaperRun(tc, spec, environment=extra, before=watch.words, pass_fds=watch.pass_fds) as run:

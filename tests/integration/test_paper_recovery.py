@@ -161,7 +161,9 @@ def test_an_account_that_is_to_be_left_is_left_as_it_was(tc: Tc) -> None:
 def test_an_account_that_nobody_was_left_to_flatten_is_told_as_it_is(tc: Tc) -> None:
     """All three processes are gone at once."""
     with PaperRun(tc, spec(tc), RUN) as run:
-        wait_until(lambda: all(has_position_and_orders(tc.home / "runtime" / "venues" / RUN)), "a position and an order")
+        wait_until(
+            lambda: all(has_position_and_orders(tc.home / "runtime" / "venues" / RUN)), "a position and an order"
+        )
         run.signal(signal.SIGSTOP)  # it would start its venue again
         run.kill_child("venue")
         run.kill_child("engine")

@@ -45,9 +45,7 @@ class OrphanScene:
         """The logged events since the end of control, by name; asserts that both clocks are in order."""
         lines = EventLog(self.venue.ledger).lines()
         names = [line["event"] for line in lines]
-        events = [
-            line for line in lines[names.index("control_lost") :] if line["event"] not in ("left", "connected")
-        ]
+        events = [line for line in lines[names.index("control_lost") :] if line["event"] not in ("left", "connected")]
         for clock in ("time", "monotonic_s"):
             assert [line[clock] for line in events] == sorted(line[clock] for line in events)
         return {line["event"]: line for line in events}

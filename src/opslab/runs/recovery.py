@@ -288,7 +288,9 @@ def _refuse_changed_file(folder: Path, name: str, digest: str) -> None:
 
 def _changed(folder: Path, name: str) -> Corrupt:
     what = "differs from what the run wrote; it is not sealed"
-    return Corrupt(f"run {folder.name}: {name} {what}", file=name, problem=what, hint="docs/runbooks/artifact-health.md")
+    return Corrupt(
+        f"run {folder.name}: {name} {what}", file=name, problem=what, hint="docs/runbooks/artifact-health.md"
+    )
 
 
 def _wants_reports(folder: Path) -> bool:

@@ -1,4 +1,4 @@
-"""The kill switch's rules: what counts as active, what is kept, what a clear may take back."""
+"""Rules of the kill switch: active states, kept fields, and the limits of a clear."""
 
 import errno
 import fcntl
@@ -81,12 +81,12 @@ def layout(tmp_path: Path) -> Layout:
     return Layout(tmp_path / "home")
 
 
-def place(layout: Layout) -> Path:
+def switch_folder(layout: Layout) -> Path:
     return layout.home / "runtime" / "kill_switch"
 
 
 def state_file(layout: Layout, name: str = "r1") -> Path:
-    return place(layout) / f"{name}.state.json"
+    return switch_folder(layout) / f"{name}.state.json"
 
 
 def write(path: Path, data: bytes) -> Path:
@@ -96,12 +96,12 @@ def write(path: Path, data: bytes) -> Path:
 
 
 def events(layout: Layout, name: str = "r1") -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (place(layout) / f"{name}.events.jsonl").read_bytes().splitlines()]
+    return [json.loads(line) for line in (switch_folder(layout) / f"{name}.events.jsonl").read_bytes().splitlines()]
 
 
 def opened(layout: Layout, kind: type[SwitchFolder] = SwitchFolder) -> SwitchFolder:
     assert open_folder(layout, make=True) is not None
-    return kind(os.open(place(layout), os.O_RDONLY | os.O_DIRECTORY))
+    return kind(os.open(switch_folder(layout), os.O_RDONLY | os.O_DIRECTORY))
 
 
 def changed(record: KillSwitchRecord, **fields: Any) -> bytes:
@@ -112,7 +112,7 @@ def changed(record: KillSwitchRecord, **fields: Any) -> bytes:
 
 
 @pytest.mark.parametrize("record", [ACTIVE, CLEARED], ids=["active", "cleared"])
-def test_what_was_written_is_read(record: KillSwitchRecord) -> None:
+def test_written_events_are_read_back(record: KillSwitchRecord) -> None:
     assert parse(rendered(record), R1) == record
     assert switch_of(StateFile(rendered(record), None, (1, 2, 3)), R1).state == record.state
 
@@ -155,9 +155,7 @@ NOT_A_STATE = {
 
 
 @pytest.mark.parametrize("data", NOT_A_STATE.values(), ids=NOT_A_STATE.keys())
-def test_what_is_not_a_state_is_active_and_can_be_activated_and_cleared(
-    layout: Layout, clock: Ticks, data: bytes
-) -> None:
+def test_an_invalid_state_is_active_and_can_be_activated_and_cleared(layout: Layout, clock: Ticks, data: bytes) -> None:
     write(state_file(layout), data)
     found = effective(layout, R1)
     assert (found.state, found.scope, found.reason) == ("active", "run", None)
@@ -184,7 +182,7 @@ VALUES = (
 
 
 @given(st.fixed_dictionaries(dict.fromkeys(asdict(CLEARED), VALUES)))
-def test_whatever_is_read_would_be_written_the_same(fields: dict[str, Any]) -> None:
+def test_a_parsed_state_renders_to_the_same_bytes(fields: dict[str, Any]) -> None:
     found = parse(json.dumps(fields).encode(), R1)
     if isinstance(found, KillSwitchRecord):
         assert asdict(found) == fields
@@ -211,10 +209,8 @@ def a_socket(path: Path) -> None:
 
 
 @pytest.mark.parametrize("make", [link_to_a_cleared_state, link_to_nothing, os.mkfifo, a_socket])
-def test_what_is_no_plain_file_is_active_and_is_replaced(
-    layout: Layout, clock: Ticks, make: Callable[[Path], None]
-) -> None:
-    place(layout).mkdir(parents=True)
+def test_a_special_file_is_active_and_is_replaced(layout: Layout, clock: Ticks, make: Callable[[Path], None]) -> None:
+    switch_folder(layout).mkdir(parents=True)
     make(state_file(layout))
     found = effective(layout, R1)
     assert (found.state, bool(found.problem)) == ("active", True)
@@ -222,11 +218,11 @@ def test_what_is_no_plain_file_is_active_and_is_replaced(
     assert state_file(layout).is_file()
     assert not state_file(layout).is_symlink()
     if make is link_to_a_cleared_state:
-        assert (place(layout) / "elsewhere").read_bytes() == rendered(CLEARED)
+        assert (switch_folder(layout) / "elsewhere").read_bytes() == rendered(CLEARED)
 
 
 def test_a_pipe_cannot_say_that_it_was_cleared(layout: Layout) -> None:
-    place(layout).mkdir(parents=True)
+    switch_folder(layout).mkdir(parents=True)
     os.mkfifo(state_file(layout))
     with open(state_file(layout), "rb+", buffering=0) as pipe:
         pipe.write(rendered(CLEARED))
@@ -240,18 +236,18 @@ def test_a_folder_in_the_place_of_the_state_is_active_and_stays(layout: Layout, 
     with pytest.raises(Unwritable):
         clear(layout, R1, "fine", "bob", clock)
     assert effective(layout, R1).state == "active"
-    assert not list(place(layout).glob(".*.tmp"))
-    assert not list(place(layout).glob(".*.clearing"))
+    assert not list(switch_folder(layout).glob(".*.tmp"))
+    assert not list(switch_folder(layout).glob(".*.clearing"))
 
 
 def a_file(layout: Layout) -> None:
-    write(place(layout), b"")
+    write(switch_folder(layout), b"")
 
 
 def a_link_to_a_folder(layout: Layout) -> None:
     (layout.home / "other").mkdir(parents=True)
     layout.runtime.mkdir()
-    place(layout).symlink_to(layout.home / "other")
+    switch_folder(layout).symlink_to(layout.home / "other")
 
 
 def runtime_leads_nowhere(layout: Layout) -> None:
@@ -270,7 +266,7 @@ def runtime_is_a_file(layout: Layout) -> None:
 @pytest.mark.parametrize(
     "spoil", [a_file, a_link_to_a_folder, runtime_leads_nowhere, home_leads_nowhere, runtime_is_a_file]
 )
-def test_a_folder_that_is_none_is_active_for_everything_and_nothing_can_be_written(
+def test_a_switch_folder_that_is_not_a_folder_is_active_and_not_writable(
     layout: Layout, clock: Ticks, spoil: Callable[[Layout], None]
 ) -> None:
     spoil(layout)
@@ -285,10 +281,10 @@ def test_a_folder_that_is_none_is_active_for_everything_and_nothing_can_be_writt
 
 @needs_rights
 @pytest.mark.parametrize("what", ["folder", "file"])
-def test_what_may_not_be_read_is_active(layout: Layout, clock: Ticks, what: str) -> None:
+def test_a_state_without_read_permission_is_active(layout: Layout, clock: Ticks, what: str) -> None:
     activate(layout, R1, "odd", "ann", clock)
     clear(layout, R1, "fine", "ann", clock)
-    spoiled = place(layout) if what == "folder" else state_file(layout)
+    spoiled = switch_folder(layout) if what == "folder" else state_file(layout)
     spoiled.chmod(0)
     try:
         assert effective(layout, R1).state == "active"
@@ -299,21 +295,21 @@ def test_what_may_not_be_read_is_active(layout: Layout, clock: Ticks, what: str)
 
 
 @needs_rights
-def test_a_folder_of_ones_own_that_may_not_be_written_is_made_so(layout: Layout, clock: Ticks) -> None:
+def test_an_own_folder_without_write_permission_is_made_writable(layout: Layout, clock: Ticks) -> None:
     prepare(layout)
-    place(layout).chmod(0o500)
+    switch_folder(layout).chmod(0o500)
     assert activate(layout, R1, "odd", "ann", clock).switch.reason == "odd"
-    place(layout).chmod(0)
+    switch_folder(layout).chmod(0)
     with pytest.raises(Unwritable) as raised:
         activate(layout, None, "odd", "ann", clock)
     assert raised.value.hint
-    place(layout).chmod(0o700)
+    switch_folder(layout).chmod(0o700)
 
 
-# What is kept, and what wins
+# Kept fields, and precedence
 
 
-def test_nothing_there_is_absent_and_is_left_so(layout: Layout, clock: Ticks) -> None:
+def test_a_missing_state_is_absent_and_stays_absent(layout: Layout, clock: Ticks) -> None:
     assert effective(layout, R1).state == "absent"
     assert list_switches(layout).switches == ()
     assert clear(layout, R1, "fine", "bob", clock).action == "unchanged"
@@ -351,7 +347,7 @@ STATES: tuple[State, ...] = ("absent", "cleared", "active")
 
 @pytest.mark.parametrize("own", STATES)
 @pytest.mark.parametrize("every", STATES)
-def test_active_wins_and_the_answer_says_whose_it_is(own: State, every: State) -> None:
+def test_active_takes_precedence_and_the_answer_names_its_scope(own: State, every: State) -> None:
     def switch(state: State, scope: Scope) -> Switch:
         return Switch(state, scope, "r1" if scope == "run" else None, scope)
 
@@ -360,7 +356,7 @@ def test_active_wins_and_the_answer_says_whose_it_is(own: State, every: State) -
     assert found.scope == ("run" if STATES.index(own) >= STATES.index(every) else "all")
 
 
-def test_the_switch_of_all_runs_is_over_every_run(layout: Layout, clock: Ticks) -> None:
+def test_the_switch_of_all_runs_applies_to_every_run(layout: Layout, clock: Ticks) -> None:
     activate(layout, None, "odd", "ann", clock)
     activate(layout, R1, "mine", "ann", clock)
     assert effective(layout, RunId("r2")).file == "runtime/kill_switch/_all.state.json"
@@ -372,11 +368,11 @@ def test_the_switch_of_all_runs_is_over_every_run(layout: Layout, clock: Ticks) 
     assert [line["scope"] for line in events(layout, "_all")] == ["all", "all"]
 
 
-def test_a_listing_has_that_of_all_first_and_nothing_that_is_no_switch(layout: Layout, clock: Ticks) -> None:
+def test_a_listing_has_all_runs_first_and_only_switches(layout: Layout, clock: Ticks) -> None:
     for run_id in (RunId("b"), None, RunId("a.state.json")):
         activate(layout, run_id, "odd", "ann", clock)
     for name in ("bad name.state.json", "__.state.json", ".state.json", "x.json"):
-        write(place(layout) / name, b"")
+        write(switch_folder(layout) / name, b"")
     assert [switch.run_id for switch in list_switches(layout).switches] == [None, "a.state.json", "b"]
 
 
@@ -395,33 +391,38 @@ def test_any_other_text_is_a_reason(text: str) -> None:
 
 
 @pytest.mark.parametrize("umask", [0, 0o777])
-def test_folder_and_files_are_their_owners_alone(layout: Layout, clock: Ticks, umask: int) -> None:
+def test_folder_and_files_are_private_to_their_owner(layout: Layout, clock: Ticks, umask: int) -> None:
     layout.runtime.mkdir(parents=True)
     before = os.umask(umask)
     try:
         activate(layout, R1, "odd", "ann", clock)
     finally:
         os.umask(before)
-    assert stat.S_IMODE(place(layout).stat().st_mode) == 0o700
-    assert {stat.S_IMODE(path.stat().st_mode) for path in place(layout).iterdir()} == {0o600}
-    assert {path.name for path in place(layout).iterdir()} == {".lock", ".spare", "r1.events.jsonl", "r1.state.json"}
+    assert stat.S_IMODE(switch_folder(layout).stat().st_mode) == 0o700
+    assert {stat.S_IMODE(path.stat().st_mode) for path in switch_folder(layout).iterdir()} == {0o600}
+    assert {path.name for path in switch_folder(layout).iterdir()} == {
+        ".lock",
+        ".spare",
+        "r1.events.jsonl",
+        "r1.state.json",
+    }
 
 
-def test_a_folder_that_others_could_read_is_closed_to_them(layout: Layout, clock: Ticks) -> None:
-    place(layout).mkdir(parents=True)
-    place(layout).chmod(0o777)
+def test_a_folder_readable_by_others_is_made_private(layout: Layout, clock: Ticks) -> None:
+    switch_folder(layout).mkdir(parents=True)
+    switch_folder(layout).chmod(0o777)
     activate(layout, R1, "odd", "ann", clock)
-    assert stat.S_IMODE(place(layout).stat().st_mode) == 0o700
+    assert stat.S_IMODE(switch_folder(layout).stat().st_mode) == 0o700
 
 
 @pytest.mark.parametrize("name", ["r1.events.jsonl", ".lock", ".spare"])
 @pytest.mark.parametrize("kind", ["link", "folder", "pipe"])
-def test_what_stands_beside_the_state_cannot_hinder_an_activation(
+def test_other_files_in_the_folder_cannot_stop_an_activation(
     layout: Layout, clock: Ticks, name: str, kind: str
 ) -> None:
-    place(layout).mkdir(parents=True)
+    switch_folder(layout).mkdir(parents=True)
     victim = write(layout.home / "victim", b"untouched")
-    path = place(layout) / name
+    path = switch_folder(layout) / name
     makers: dict[str, Callable[[], None]] = {
         "link": lambda: path.symlink_to(victim),
         "folder": path.mkdir,
@@ -434,10 +435,10 @@ def test_what_stands_beside_the_state_cannot_hinder_an_activation(
     assert bool(change.notes) == (name == "r1.events.jsonl" or (name == ".lock" and kind != "pipe"))
 
 
-def test_a_torn_line_of_the_events_spoils_no_other(layout: Layout, clock: Ticks) -> None:
-    write(place(layout) / "r1.events.jsonl", b'{"time": "2026')
+def test_a_torn_events_line_does_not_affect_other_lines(layout: Layout, clock: Ticks) -> None:
+    write(switch_folder(layout) / "r1.events.jsonl", b'{"time": "2026')
     activate(layout, R1, "odd", "ann", clock)
-    lines = (place(layout) / "r1.events.jsonl").read_bytes().splitlines()
+    lines = (switch_folder(layout) / "r1.events.jsonl").read_bytes().splitlines()
     assert len(lines) == 2
     assert json.loads(lines[1])["result"] == "activated"
 
@@ -453,7 +454,7 @@ def no_file_may_grow() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("before", ["absent", "cleared", "corrupt"])
-def test_without_room_an_empty_file_remains_and_is_active(layout: Layout, clock: Ticks, before: str) -> None:
+def test_on_a_full_disk_an_empty_file_remains_and_is_active(layout: Layout, clock: Ticks, before: str) -> None:
     prepare(layout)
     if before == "cleared":
         write(state_file(layout), rendered(CLEARED))
@@ -464,11 +465,11 @@ def test_without_room_an_empty_file_remains_and_is_active(layout: Layout, clock:
     assert (change.switch.state, bool(change.switch.problem)) == ("active", True)
     assert state_file(layout).stat().st_size == (1 if before == "corrupt" else 0)
     assert change.notes
-    assert not list(place(layout).glob(".*.tmp"))
+    assert not list(switch_folder(layout).glob(".*.tmp"))
     assert activate(layout, R1, "odd", "ann", clock).switch.reason == "odd"
 
 
-def test_without_room_what_is_active_keeps_its_reason_and_nothing_is_cleared(layout: Layout, clock: Ticks) -> None:
+def test_on_a_full_disk_an_active_switch_keeps_its_reason_and_is_not_cleared(layout: Layout, clock: Ticks) -> None:
     activate(layout, R1, "odd", "ann", clock)
     with no_file_may_grow():
         change = activate(layout, R1, "other", "bob", clock)
@@ -494,7 +495,7 @@ def small_disk(layout: Layout, options: str) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("full_of", ["bytes", "files"])
-def test_a_disk_that_is_really_full_has_room_for_an_activation(layout: Layout, clock: Ticks, full_of: str) -> None:
+def test_a_really_full_disk_allows_an_activation(layout: Layout, clock: Ticks, full_of: str) -> None:
     with small_disk(layout, "size=64k" if full_of == "bytes" else "size=1m,nr_inodes=12"):
         prepare(layout)
         with suppress(OSError):
@@ -558,7 +559,7 @@ class Undurable(SwitchFolder):
         raise OSError(errno.EIO, "Input/output error")
 
 
-def test_an_activation_that_cannot_be_made_durable_is_active_and_says_so(layout: Layout, clock: Ticks) -> None:
+def test_an_activation_that_is_not_durable_is_active_with_a_note(layout: Layout, clock: Ticks) -> None:
     with opened(layout, Undurable) as folder:
         change = activate_in(folder, R1, "odd", "ann", clock)
     assert (change.switch.state, change.switch.reason) == ("active", "odd")
@@ -580,7 +581,7 @@ def meddled(kind: type[Meddled], at: int, meddle: Callable[[], object]) -> type[
 
 @pytest.mark.parametrize("room", [True, False], ids=["room", "no-room"])
 @pytest.mark.parametrize("at", range(1, 9))
-def test_a_clear_is_refused_when_it_was_activated_since_the_clear_looked(
+def test_a_clear_is_refused_when_the_switch_was_activated_since_its_read(
     layout: Layout, clock: Ticks, at: int, room: bool
 ) -> None:
     """By a second activation, which keeps all that the first one said: it counts no less."""
@@ -599,8 +600,8 @@ def test_a_clear_is_refused_when_it_was_activated_since_the_clear_looked(
     look, rename = 1, 5
     assert refused == (look < at <= rename)
     assert effective(layout, R1).state == ("cleared" if at == look else "active")
-    assert not list(place(layout).glob(".*.clearing"))
-    assert not list(place(layout).glob(".*.tmp"))
+    assert not list(switch_folder(layout).glob(".*.clearing"))
+    assert not list(switch_folder(layout).glob(".*.tmp"))
 
 
 class Turns:
@@ -661,7 +662,7 @@ SCHEDULES = st.lists(st.sampled_from(["clear", "activate"]), min_size=20, max_si
 
 @given(SCHEDULES, st.sampled_from([None, ACTIVE, CLEARED]))
 @settings(max_examples=150, deadline=None)
-def test_however_their_steps_meet_a_clear_takes_back_nothing_that_came_after_it_looked(
+def test_in_every_interleaving_a_clear_takes_back_no_later_activation(
     tmp_path_factory: pytest.TempPathFactory, schedule: list[str], before: KillSwitchRecord | None
 ) -> None:
     layout = Layout(tmp_path_factory.mktemp("meet"))
@@ -690,9 +691,9 @@ def test_however_their_steps_meet_a_clear_takes_back_nothing_that_came_after_it_
     assert effective(layout, R1).state != "absent"
 
 
-def test_a_lock_that_is_held_delays_an_activation_and_prevents_a_clear(layout: Layout, clock: Ticks) -> None:
+def test_a_taken_lock_delays_an_activation_and_prevents_a_clear(layout: Layout, clock: Ticks) -> None:
     activate(layout, R1, "odd", "ann", clock)
-    with open(place(layout) / ".lock", "rb") as lock:
+    with open(switch_folder(layout) / ".lock", "rb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with pytest.raises(Environment):
             clear(layout, R1, "fine", "bob", clock)
@@ -705,7 +706,7 @@ def test_a_lock_that_is_held_delays_an_activation_and_prevents_a_clear(layout: L
 
 def test_a_clear_that_was_killed_leaves_nothing_that_clears(layout: Layout, clock: Ticks) -> None:
     activate(layout, R1, "odd", "ann", clock)
-    write(place(layout) / ".r1.clearing", rendered(CLEARED))
+    write(switch_folder(layout) / ".r1.clearing", rendered(CLEARED))
     assert effective(layout, R1).state == "active"
     assert activate(layout, R1, "more", "bob", clock).switch.reason == "odd"
-    assert not (place(layout) / ".r1.clearing").exists()
+    assert not (switch_folder(layout) / ".r1.clearing").exists()

@@ -1,4 +1,4 @@
-"""The watch over a running run's kill switch: what it calls, once, and by which way it came to know."""
+"""The watcher of a running run's kill switch calls back once, with inotify and by polling."""
 
 import os
 import queue
@@ -38,12 +38,12 @@ class EngineReport:
 
 @pytest.fixture
 def layout(tmp_path: Path) -> Layout:
-    found = Layout(tmp_path)
-    prepare(found)
-    return found
+    layout = Layout(tmp_path)
+    prepare(layout)
+    return layout
 
 
-@pytest.fixture(params=[False, True], ids=["told by the kernel", "polled"])
+@pytest.fixture(params=[False, True], ids=["inotify", "polled"])
 def watching(
     request: pytest.FixtureRequest, layout: Layout
 ) -> Iterator[Callable[[], tuple[SwitchWatch, EngineReport]]]:
@@ -75,27 +75,27 @@ def test_an_activation_is_called_once(watching: Watching, layout: Layout, whose:
     assert heard.calls.empty()
 
 
-def test_nobody_waits_for_the_disk(watching: Watching, layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_watchers_do_not_wait_for_the_disk(watching: Watching, layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
     """The state is durable when the command returns, and acted upon before."""
     _, heard = watching()
-    told: list[Switch] = []
+    reported: list[Switch] = []
     sync = SwitchFolder.sync
 
     def slow(folder: SwitchFolder, name: str = "") -> None:
-        told.append(heard.one()[0])
+        reported.append(heard.one()[0])
         sync(folder, name)
 
     monkeypatch.setattr(SwitchFolder, "sync", slow)
     activate(layout, R1, "odd", "ann", CLOCK)
-    assert [switch.reason for switch in told] == ["odd"]
+    assert [switch.reason for switch in reported] == ["odd"]
 
 
-def test_what_was_active_before_it_stood_is_called_too(watching: Watching, layout: Layout) -> None:
+def test_a_switch_active_before_the_watch_is_reported_too(watching: Watching, layout: Layout) -> None:
     activate(layout, R1, "odd", "ann", CLOCK)
     assert watching()[1].one()[0].reason == "odd"
 
 
-def test_neither_another_run_nor_a_clear_is_of_concern(watching: Watching, layout: Layout) -> None:
+def test_other_runs_and_clears_are_ignored(watching: Watching, layout: Layout) -> None:
     activate(layout, R1, "odd", "ann", CLOCK)
     clear(layout, R1, "fine", "ann", CLOCK)
     watch, heard = watching()
@@ -145,7 +145,7 @@ def _torn(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("what", "problem"),
+    ("damage", "problem"),
     [
         (_remove, "the folder is missing"),
         (_replace, "the folder"),
@@ -162,18 +162,18 @@ def _torn(folder: Path) -> None:
     ],
     ids=lambda value: value.__name__.strip("_") if callable(value) else "",
 )
-def test_what_cannot_be_read_is_active(
-    watching: Watching, layout: Layout, what: Callable[[Path], None], problem: str
+def test_an_unreadable_state_is_active(
+    watching: Watching, layout: Layout, damage: Callable[[Path], None], problem: str
 ) -> None:
     _watch, heard = watching()
-    what(layout.runtime / "kill_switch")
+    damage(layout.runtime / "kill_switch")
     switch, _ = heard.one()
     assert switch.state == "active"
     assert switch.problem
     assert switch.problem.startswith(problem)
 
 
-def test_a_folder_that_was_never_made_is_active(tmp_path: Path) -> None:
+def test_a_missing_folder_is_active_for_a_watcher(tmp_path: Path) -> None:
     heard = EngineReport()
     watch = SwitchWatch(Layout(tmp_path), R1, heard)
     watch.start()
@@ -181,7 +181,7 @@ def test_a_folder_that_was_never_made_is_active(tmp_path: Path) -> None:
     watch.close()
 
 
-def test_without_the_kernel_it_polls(layout: Layout) -> None:
+def test_without_inotify_it_polls(layout: Layout) -> None:
     """As when a user's inotify instances are used up."""
 
     def refuse() -> INotify:
@@ -195,7 +195,7 @@ def test_without_the_kernel_it_polls(layout: Layout) -> None:
     watch.close()
 
 
-def test_the_kernel_tells_sooner_than_it_looks(layout: Layout) -> None:
+def test_inotify_reports_before_the_next_check(layout: Layout) -> None:
     """With looks an hour apart nothing but the kernel can have said it."""
     heard = EngineReport()
     watch = SwitchWatch(layout, R1, heard, check_seconds=3600.0)

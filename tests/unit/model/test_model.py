@@ -1,4 +1,4 @@
-"""Canonical forms, instants, secrets: the small rules everything else leans on."""
+"""Canonical forms, instants, secrets and candles: base rules of the model."""
 
 from decimal import Decimal
 
@@ -22,7 +22,7 @@ def test_key_order_does_not_change_a_digest() -> None:
 
 
 @given(st.decimals(allow_nan=False, allow_infinity=False, places=8, min_value=-(10**12), max_value=10**12))
-def test_equal_decimals_have_one_spelling(value: Decimal) -> None:
+def test_equal_decimals_have_one_canonical_text(value: Decimal) -> None:
     assert decimal_text(value) == decimal_text(value * Decimal("1.0000"))
     assert Decimal(decimal_text(value)) == value
     assert decimal_text(value) != "-0"
@@ -49,7 +49,7 @@ def test_what_looks_like_a_secret_is_not_echoed(text: str) -> None:
     assert echo(text) == HIDDEN
 
 
-def test_values_under_telling_names_are_not_echoed() -> None:
+def test_values_under_sensitive_names_are_not_echoed() -> None:
     assert echo("hunter2", "api_key") == HIDDEN
     assert echo("hunter2", "profile") == "hunter2"
 
@@ -61,7 +61,7 @@ def test_ordinary_names_are_echoed(text: str) -> None:
     assert echo(text) == text
 
 
-def test_the_shipped_instrument_reads_as_the_venue_describes_it() -> None:
+def test_the_shipped_instrument_matches_its_exchange_info() -> None:
     instrument = instrument_of(exchange_info_symbol("BTCUSDT"))
     assert instrument.bar_type == "BTCUSDT-PERP.BINANCE-1-MINUTE-LAST-EXTERNAL"
     assert (instrument.tick, instrument.step) == (Decimal("0.1"), Decimal("0.001"))
@@ -83,5 +83,5 @@ def test_every_risk_profile_allows_the_order_scenario() -> None:
         ("panicked at crates/model/src/bar.rs:12", "panicked at crates/model/src/bar.rs:12"),
     ],
 )
-def test_paths_of_the_machine_are_taken_out_and_nothing_else(text: str, want: str) -> None:
+def test_only_paths_of_the_machine_are_redacted(text: str, want: str) -> None:
     assert PathRedactor({"/lab": "<home>"}, ["lab", "work", "home"])(text) == want

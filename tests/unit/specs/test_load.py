@@ -134,7 +134,10 @@ def test_specs_of_one_run_are_equal_except_for_its_name() -> None:
     assert parse_spec(MINIMAL + "run_id: another\nrisk: {profile: standard}\n", "s").comparable_values() == plain
     assert parse_spec(MINIMAL + "risk: {profile: tiny}\n", "s").comparable_values() != plain
     other = parse_spec(MINIMAL.replace("btcusdt-sample", "other"), "s")
-    assert (other.identity_values() == parse_spec(MINIMAL, "s").identity_values(), other.comparable_values() == plain) == (True, False)
+    assert (
+        other.identity_values() == parse_spec(MINIMAL, "s").identity_values(),
+        other.comparable_values() == plain,
+    ) == (True, False)
 
 
 def test_numbers_are_exact_and_their_spelling_does_not_matter() -> None:

@@ -1,4 +1,4 @@
-"""Either all of it is there, or nothing."""
+"""Atomic writes: a file or folder is complete, or absent."""
 
 import threading
 from pathlib import Path
@@ -44,7 +44,7 @@ def test_a_staged_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
     assert names(target) == ["whole"]
 
 
-def test_a_name_can_be_taken_once(tmp_path: Path) -> None:
+def test_a_name_can_be_used_once(tmp_path: Path) -> None:
     """Twenty threads want one name, again and again: one gets it each time."""
     for number in range(20):
         target = tmp_path / str(number)
@@ -70,7 +70,7 @@ def test_a_name_can_be_taken_once(tmp_path: Path) -> None:
         assert (target / "mark").exists()
 
 
-def test_what_a_killed_process_staged_is_swept_by_the_next(tmp_path: Path) -> None:
+def test_staging_of_a_killed_process_is_removed_by_the_next_call(tmp_path: Path) -> None:
     leftover = tmp_path / "runs" / ".staging-r0-999999"
     leftover.mkdir(parents=True)
     (leftover / "half").write_text("x")
@@ -79,7 +79,7 @@ def test_what_a_killed_process_staged_is_swept_by_the_next(tmp_path: Path) -> No
     assert names(tmp_path / "runs") == ["r1"]
 
 
-def test_what_is_being_staged_is_not_swept(tmp_path: Path) -> None:
+def test_staging_in_progress_is_not_removed(tmp_path: Path) -> None:
     with staged_folder(tmp_path / "runs" / "r1", "run r1") as first:
         with staged_folder(tmp_path / "runs" / "r2", "run r2"):
             pass

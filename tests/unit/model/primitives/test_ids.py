@@ -1,4 +1,4 @@
-"""An id is safe to join to a path, or it is not made."""
+"""An id is safe to join to a path, or refused."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Loopback URLs: a few spellings are taken, everything else is refused before anybody could connect."""
+"""Loopback URLs: a few notations are accepted, every other is refused before a connection."""
 
 import ipaddress
 import re
@@ -208,14 +208,14 @@ def test_the_corpus_is_large_enough_to_mean_something() -> None:
 
 
 @pytest.mark.parametrize("text", ACCEPTED, ids=ascii)
-def test_plain_spellings_are_taken_as_they_stand(text: str) -> None:
+def test_plain_urls_are_accepted_unchanged(text: str) -> None:
     url = LoopbackUrl(text)
     assert (url.host, url.port, url.target) == ACCEPTED[text]
     assert str(url) == text
 
 
 @pytest.mark.parametrize("text", REFUSED, ids=lambda text: ascii(text[:40]))
-def test_every_other_spelling_is_refused(text: str) -> None:
+def test_every_other_notation_is_refused(text: str) -> None:
     with pytest.raises(Usage):
         LoopbackUrl(text)
 
@@ -233,7 +233,7 @@ def test_path_and_query_are_apart() -> None:
     assert not LoopbackUrl("http://127.0.0.1/a").has_query
 
 
-def test_only_a_name_has_to_be_resolved() -> None:
+def test_only_a_host_name_needs_resolution() -> None:
     assert LoopbackUrl("http://127.0.0.1/").is_address
     assert LoopbackUrl("http://[::1]/").is_address
     assert not LoopbackUrl("http://localhost/").is_address
@@ -259,11 +259,11 @@ URL = st.one_of(
 
 @settings(max_examples=2000, deadline=None)
 @given(URL, st.lists(st.sampled_from(ADDRESSES), max_size=4))
-def test_whatever_is_accepted_leads_to_loopback_alone(text: str, resolved: list[str]) -> None:
-    asked: list[tuple[str, int]] = []
+def test_every_accepted_url_is_loopback(text: str, resolved: list[str]) -> None:
+    lookups: list[tuple[str, int]] = []
 
     def resolve(host: str, port: int) -> list[str]:
-        asked.append((host, port))
+        lookups.append((host, port))
         return resolved
 
     try:
@@ -272,9 +272,9 @@ def test_whatever_is_accepted_leads_to_loopback_alone(text: str, resolved: list[
     except (Usage, OSError):
         return
     assert places
-    for place in places:
-        assert place == "::1" or ipaddress.ip_address(place) in ipaddress.ip_network("127.0.0.0/8")
-    assert asked == ([] if url.is_address else [("localhost", url.port)])
+    for address in places:
+        assert address == "::1" or ipaddress.ip_address(address) in ipaddress.ip_network("127.0.0.0/8")
+    assert lookups == ([] if url.is_address else [("localhost", url.port)])
     assert 1 <= url.port <= 65_535
     assert urlsplit(text).hostname == url.host  # a lenient reader of the same text would go to the same place
     assert (urlsplit(text).port or 80) == url.port
@@ -282,6 +282,6 @@ def test_whatever_is_accepted_leads_to_loopback_alone(text: str, resolved: list[
 
 
 @pytest.mark.parametrize("bad", [address for address in ADDRESSES if not is_loopback(address)])
-def test_one_address_elsewhere_spoils_the_name(bad: str) -> None:
+def test_one_foreign_address_refuses_the_name(bad: str) -> None:
     with pytest.raises(Usage):
         addresses_of(LoopbackUrl("http://localhost/"), lambda _host, _port: ["127.0.0.1", bad], 5.0)

@@ -1,4 +1,4 @@
-"""What a paper run knows of itself at its end: from the closing event to metadata, report and `tc run show`."""
+"""Summary of a paper run: from the closing event to metadata, report and `tc run show`."""
 
 from typing import Any
 
@@ -63,14 +63,14 @@ INTENT: dict[str, Any] = {
 
 
 def ended(facts: dict[str, Any]) -> RunMetadata:
-    told = [
+    events = [
         ("run_initialized", INTENT),
         ("run_started", {}),
         ("run_completed", {"paper": facts, "ended_by": "max_bars"}),
     ]
     run = project(
         Event(seq=seq, time=f"2026-01-01T00:00:0{seq}.000000Z", event=name, payload=payload, prev=None)
-        for seq, (name, payload) in enumerate(told, 1)
+        for seq, (name, payload) in enumerate(events, 1)
     )
     assert run
     return run
@@ -83,7 +83,7 @@ def test_the_closing_event_gives_the_metadata_its_section() -> None:
     assert again.paper == run.paper
 
 
-def test_the_report_tells_it_in_sections() -> None:
+def test_the_report_has_its_sections() -> None:
     text = render("report.md.j2", ended(FACTS))
     for line in (
         "## End", "| reason | max_bars |", "| seconds to flat | 0.2 |",
@@ -98,7 +98,7 @@ def test_the_report_tells_it_in_sections() -> None:
     assert "<h2>Engines</h2>" in render("report.html.j2", ended(FACTS))
 
 
-def test_what_is_not_known_is_not_told_as_none() -> None:
+def test_unknown_values_are_not_shown_as_zero() -> None:
     text = render("report.md.j2", ended(NOTHING))
     assert "the venue did not answer" in text
     assert "None" not in text
@@ -112,7 +112,7 @@ def test_what_is_not_known_is_not_told_as_none() -> None:
     }
 
 
-def test_show_says_it_in_lines() -> None:
+def test_show_prints_the_summary() -> None:
     shown = {name: value for name, value in paper_fields(ended(FACTS).paper) if value is not None}
     assert shown == {
         "stop reason": "max_bars",
@@ -128,7 +128,7 @@ def test_show_says_it_in_lines() -> None:
     assert fields["final account"] == "position -0.010, 2 open orders (confirmed by the venue)"
 
 
-def test_a_backtest_has_none_of_it() -> None:
+def test_a_backtest_has_no_paper_summary() -> None:
     run = ended(FACTS).with_changes(paper=None, mode="backtest")
     assert paper_fields(run.paper) == []
     assert "Feeds" not in render("report.md.j2", run)

@@ -1,4 +1,4 @@
-"""Canonical rows from order events: nothing lost, nothing kept, the same whatever came in between."""
+"""Canonical rows from order events: complete, in order, without kept state."""
 
 from decimal import Decimal
 from typing import Any
@@ -45,7 +45,7 @@ def test_orders_are_sent_in_the_order_of_their_creation() -> None:
     assert rows["orders"][2]["reason"] == "why"
 
 
-def test_an_order_that_is_settled_keeps_no_other_waiting() -> None:
+def test_a_settled_order_does_not_block_later_orders() -> None:
     sent: list[str] = []
     results = Results(lambda _name, row: sent.append(row["client_order_id"]))
     for one in (initialized("lost"), initialized("b"), event("OrderCanceled", "b")):
@@ -66,9 +66,11 @@ def test_the_fills_of_all_strategies_may_net_in_one_position() -> None:
     assert [(row["strategy_id"], row["side"], row["closing_order_id"]) for row in rows] == [("S", "FLAT", "b")]
 
 
-def test_at_once_an_order_is_sent_when_it_has_ended_whatever_older_ones_do() -> None:
+def test_an_order_is_sent_immediately_when_it_ends_whatever_older_orders_do() -> None:
     sent: list[Any] = []
-    results = Results(lambda name, row: sent.append((name, row["client_order_id"], row["status"])), sends_immediately=True)
+    results = Results(
+        lambda name, row: sent.append((name, row["client_order_id"], row["status"])), sends_immediately=True
+    )
     for one in [initialized("a"), initialized("b"), event("OrderDenied", "b", reason="X: more")]:
         results.order_event(one)
     assert sent == [("orders", "b", "DENIED")]
@@ -85,7 +87,7 @@ def test_fills_make_an_average_and_a_sum_of_commissions() -> None:
     assert results.fills == 2
 
 
-def test_what_is_still_open_at_the_end_is_sent_as_it_stands() -> None:
+def test_open_orders_and_positions_are_sent_at_the_end() -> None:
     rows, _ = folded([initialized("a"), event("OrderAccepted", "a", venue_order_id="V-1"), fill("a", "0.5", "10")])
     (order,), (position,) = rows["orders"], rows["positions"]
     assert (order["status"], order["venue_order_id"], order["filled_qty"]) == ("PARTIALLY_FILLED", "V-1", "0.5")
@@ -120,10 +122,10 @@ def test_a_fill_over_the_position_closes_it_and_opens_the_other_way() -> None:
 @given(st.lists(st.tuples(st.sampled_from(["BUY", "SELL"]), st.integers(1, 5), st.integers(1, 9)), max_size=30))
 def test_positions_add_up_to_the_fills(moves: list[tuple[str, int, int]]) -> None:
     events = []
-    for place, (side, quantity, price) in enumerate(moves, 3):
+    for number, (side, quantity, price) in enumerate(moves, 3):
         events += [
-            initialized(str(place), str(quantity), order_side=side),
-            fill(str(place), str(quantity), str(price), side, place),
+            initialized(str(number), str(quantity), order_side=side),
+            fill(str(number), str(quantity), str(price), side, number),
         ]
     rows, _ = folded(events)
     bought = sum(Decimal(row["buy_qty"]) for row in rows["positions"])

@@ -83,7 +83,9 @@ def twin(of: ComparedRun, home: Path, folder: Path, bars: int, twist: Twist) -> 
     paper_results(folder / VENUE_FOLDER, told, lambda name, row: rows[name].add(row), INSTRUMENT)
     for file in rows.values():
         file.commit()
-    return ComparedRun(folder, _metadata(of.metadata, bars, twist), of.account, twist.decisions_kept, market_parameters=30)
+    return ComparedRun(
+        folder, _metadata(of.metadata, bars, twist), of.account, twist.decisions_kept, market_parameters=30
+    )
 
 
 def _metadata(of: RunMetadata, bars: int, twist: Twist) -> RunMetadata:

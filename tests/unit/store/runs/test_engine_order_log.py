@@ -1,4 +1,4 @@
-"""What outlives a control of a paper run that is killed: rows, what engines told of orders, and no half of a folder."""
+"""Rows, order reports and discarded folders after a killed control process."""
 
 import os
 import signal
@@ -12,7 +12,7 @@ from opslab.errors import Environment
 from opslab.store.files import discard_folder
 from opslab.store.runs.engine_order_log import EngineOrderLog, is_intact
 from opslab.store.runs.owner import held, is_held
-from opslab.store.runs.run_folders import RowsFile, count_rows, remove_unfinished, clear_temporary_files
+from opslab.store.runs.run_folders import RowsFile, clear_temporary_files, count_rows, remove_unfinished
 
 MADE = {"type": "OrderInitialized", "client_order_id": "O-1", "strategy_id": "S", "ts_event": 1}
 
@@ -25,9 +25,10 @@ def killed_behind(code: str, folder: Path) -> None:
 
 
 @pytest.mark.parametrize(("flushes_each", "kept"), [(True, 3), (False, 0)])
-def test_rows_that_are_written_at_once_outlive_their_process(tmp_path: Path, flushes_each: bool, kept: int) -> None:
+def test_flushed_rows_survive_their_process(tmp_path: Path, flushes_each: bool, kept: int) -> None:
     killed_behind(
-        f"from opslab.store.runs.run_folders import RowsFile\nrows = RowsFile(folder, 'bars', flushes_each={flushes_each})\n"
+        "from opslab.store.runs.run_folders import RowsFile\n"
+        f"rows = RowsFile(folder, 'bars', flushes_each={flushes_each})\n"
         "for number in range(3): rows.add({'number': number})",
         tmp_path,
     )
@@ -44,14 +45,14 @@ def test_rows_are_counted_under_either_name(tmp_path: Path) -> None:
     assert count_rows(tmp_path, "bars") == 1
 
 
-def test_what_is_unfinished_of_results_goes_and_nothing_else(tmp_path: Path) -> None:
+def test_only_unfinished_results_are_removed(tmp_path: Path) -> None:
     for name in (".orders.jsonl.tmp", "partial-orders.jsonl", "partial-bars.jsonl", "orders.jsonl"):
         (tmp_path / name).write_text("{}\n")
     remove_unfinished(tmp_path, ["orders"])
     assert sorted(path.name for path in tmp_path.iterdir()) == ["orders.jsonl", "partial-bars.jsonl"]
 
 
-def test_what_engines_told_outlives_control_and_is_known_to_be_sound(tmp_path: Path) -> None:
+def test_order_reports_survive_control_and_are_intact(tmp_path: Path) -> None:
     assert not is_intact(tmp_path)
     killed_behind(
         f"from opslab.store.runs.engine_order_log import EngineOrderLog\nEngineOrderLog(folder).order_event({MADE})",
@@ -63,7 +64,7 @@ def test_what_engines_told_outlives_control_and_is_known_to_be_sound(tmp_path: P
 
 
 @pytest.mark.parametrize("bytes_kept", [0, 50, 5_000])
-def test_a_torn_file_of_orders_is_not_sound(tmp_path: Path, bytes_kept: int) -> None:
+def test_a_damaged_order_log_is_not_intact(tmp_path: Path, bytes_kept: int) -> None:
     with EngineOrderLog(tmp_path) as orders:
         orders.order_event(MADE)
     (path,) = tmp_path.glob("*.sqlite")
@@ -71,10 +72,10 @@ def test_a_torn_file_of_orders_is_not_sound(tmp_path: Path, bytes_kept: int) -> 
     assert not is_intact(tmp_path)
 
 
-def test_a_folder_is_discarded_at_once_and_what_was_left_of_one_goes_too(tmp_path: Path) -> None:
+def test_a_folder_is_discarded_atomically_with_remains_of_an_earlier_discard(tmp_path: Path) -> None:
     folder, left = tmp_path / "x", tmp_path / ".staging-x-gone"
-    for place in (folder, left):
-        (place / "deep").mkdir(parents=True)
+    for target in (folder, left):
+        (target / "deep").mkdir(parents=True)
     discard_folder(folder)
     assert list(tmp_path.iterdir()) == []
     left.mkdir()
@@ -82,7 +83,7 @@ def test_a_folder_is_discarded_at_once_and_what_was_left_of_one_goes_too(tmp_pat
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_is_held_as_long_as_a_child_that_inherited_it_lives(tmp_path: Path) -> None:
+def test_a_folder_stays_locked_while_an_inheriting_child_lives(tmp_path: Path) -> None:
     with held(tmp_path, Environment("held")) as descriptor:
         child = subprocess.Popen(
             [sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE, pass_fds=(descriptor,)

@@ -1,4 +1,4 @@
-"""The journal: a chain that several processes can lengthen and a crash cannot break."""
+"""The journal: a chain that several processes can extend and a crash cannot break."""
 
 import hashlib
 import json
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from opslab.errors import Corrupt
-from opslab.store.runs.journal import Journal, last_event, read_events, read_lifecycle, read_bodies
+from opslab.store.runs.journal import Journal, last_event, read_bodies, read_events, read_lifecycle
 from opslab.system import SystemClock
 
 
@@ -65,7 +65,7 @@ def test_a_line_torn_at_any_byte_loses_nothing_before_it(tmp_path: Path) -> None
         assert assert_chained(folder) == 3 + len(kept)
 
 
-def test_a_line_longer_than_the_first_look_is_found(tmp_path: Path) -> None:
+def test_a_line_longer_than_the_first_block_is_found(tmp_path: Path) -> None:
     with Journal(tmp_path, SystemClock()) as journal:
         journal.append("run_initialized", {"text": "x" * 100_000})
         journal.append("run_started", {"text": "y" * 50_000})
@@ -101,7 +101,7 @@ def test_the_chain_breaks_where_a_line_was_changed(tmp_path: Path, change: str) 
         list(read_events(tmp_path))
 
 
-def test_lifecycle_events_are_read_past_the_others_without_looking_at_them(tmp_path: Path) -> None:
+def test_lifecycle_events_are_read_without_parsing_the_others(tmp_path: Path) -> None:
     with Journal(tmp_path, SystemClock()) as journal:
         journal.append("run_initialized", {"note": '"event":"order_event"'})
         journal.append_many([("order_event", {"event": "run_started"})] * 3)
@@ -115,7 +115,7 @@ def test_lifecycle_events_are_read_past_the_others_without_looking_at_them(tmp_p
     assert {text for _, text in said} == {b'{"event":"order_event","payload":{"event":"run_started"}}'}
 
 
-def test_a_line_that_never_ends_is_not_read_into_memory(tmp_path: Path) -> None:
+def test_a_line_without_end_is_not_read_into_memory(tmp_path: Path) -> None:
     append(tmp_path, ["run_initialized"])
     with open(tmp_path / "journal.jsonl", "ab") as stream:
         stream.write(b"x" * 5000)

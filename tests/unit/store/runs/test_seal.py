@@ -1,4 +1,4 @@
-"""The seal: what it finds, and where. And the rules around owners, partial rows and differences."""
+"""The seal: findings and their locations; locks, partial rows and differences."""
 
 import errno
 import os
@@ -52,11 +52,11 @@ def test_the_first_line_that_differs_is_named(
     with tempfile.TemporaryDirectory() as name:
         folder = sealed(Path(name) / "r1", {"a.txt": b"x\ny\n", "f.txt": before, "g.txt": b"z"})
         (folder / "f.txt").write_bytes(after)
-        found = findings(folder)
+        all_findings = findings(folder)
     if before == after:
-        assert found == []
+        assert all_findings == []
         return
-    (one,) = found
+    (one,) = all_findings
     assert (one.kind, one.file) == ("changed", "f.txt")
     first = next(
         (n for n, (x, y) in enumerate(zip(before, after, strict=False)) if x != y), min(len(before), len(after))
@@ -77,11 +77,11 @@ def test_the_first_line_that_differs_is_named(
 def test_a_cut_in_front_of_a_newline_is_in_the_line_that_lost_it(tmp_path: Path) -> None:
     folder = sealed(tmp_path / "r1", {"a.txt": b"one\ntwo\nthree\n"})
     (folder / "a.txt").write_bytes(b"one\ntwo")
-    assert [(found.line, found.byte) for found in findings(folder)] == [(2, 7)]
+    assert [(finding.line, finding.byte) for finding in findings(folder)] == [(2, 7)]
 
 
 @pytest.mark.parametrize("spoil", ["missing", "link", "folder", "fifo", "added", "hidden", "empty folder"])
-def test_what_is_no_longer_that_file_is_named(tmp_path: Path, spoil: str) -> None:
+def test_a_replaced_file_is_named(tmp_path: Path, spoil: str) -> None:
     folder = sealed(tmp_path / "r1", {"a.txt": b"a\n", "logs/b.txt": b"b\n"})
     victim = folder / "logs/b.txt"
     copy = Path(shutil.copy(victim, tmp_path / "copy"))
@@ -97,10 +97,10 @@ def test_what_is_no_longer_that_file_is_named(tmp_path: Path, spoil: str) -> Non
     }
     if spoil in actions:
         actions[spoil]()
-    (found,) = findings(folder)
+    (finding,) = findings(folder)
     names = {"added": ("added", "logs/c.txt"), "hidden": ("added", ".x.tmp"), "empty folder": ("added", "more")}
     kinds = {"missing": "missing"}
-    assert (found.kind, found.file) == names.get(spoil, (kinds.get(spoil, "changed"), "logs/b.txt"))
+    assert (finding.kind, finding.file) == names.get(spoil, (kinds.get(spoil, "changed"), "logs/b.txt"))
 
 
 def test_a_seal_that_was_changed_or_is_of_another_run_is_refused(tmp_path: Path) -> None:
@@ -121,36 +121,36 @@ def test_a_seal_that_was_changed_or_is_of_another_run_is_refused(tmp_path: Path)
         read_manifest(other)
 
 
-def test_without_its_line_checks_a_change_is_still_named(tmp_path: Path) -> None:
+def test_without_line_checks_the_changed_file_is_still_named(tmp_path: Path) -> None:
     folder = sealed(tmp_path / "r1", {"a.txt": b"a\nb\n"})
     (folder / "a.txt").write_bytes(b"a\nc\n")
     (folder / "manifest-1.lines").unlink()
-    assert [(found.kind, found.file, found.line) for found in findings(folder)] == [
+    assert [(finding.kind, finding.file, finding.line) for finding in findings(folder)] == [
         ("changed", "a.txt", None),
         ("missing", "manifest-1.lines", None),
     ]
 
 
-def test_derived_files_are_outside_and_what_is_left_of_writing_them_is_named_as_that(tmp_path: Path) -> None:
+def test_derived_files_are_not_sealed_and_their_temporary_files_are_leftovers(tmp_path: Path) -> None:
     folder = sealed(tmp_path / "r1", {"a.txt": b"a\n", "report.md": b"x", "metadata.json": b"{}"})
     (folder / "report.md").unlink()
     put(folder, {"report.html": b"y", ".metadata.json.123.tmp": b"", "metadata.json": b"[]"})
-    assert [(found.kind, found.file) for found in findings(folder)] == [("leftover", ".metadata.json.123.tmp")]
+    assert [(finding.kind, finding.file) for finding in findings(folder)] == [("leftover", ".metadata.json.123.tmp")]
 
 
-def test_only_what_an_unfinished_seal_can_leave_is_left_behind(tmp_path: Path) -> None:
+def test_only_files_of_an_unfinished_seal_are_leftovers(tmp_path: Path) -> None:
     folder = sealed(tmp_path / "r1", {"a.txt": b"a\n"})
     first, first_lines = (folder / "manifest.json").read_bytes(), (folder / "manifest-1.lines").read_bytes()
     seal(folder, "completed", "run", "2026-01-02T00:00:00.000000Z", "0")
     second = (folder / "manifest.json").read_bytes()
     put(folder, {"manifest-1.lines": first_lines, "manifest-2.json": second, "manifest-3.lines": b""})
-    assert {(found.kind, found.file) for found in findings(folder)} == {
+    assert {(finding.kind, finding.file) for finding in findings(folder)} == {
         ("leftover", "manifest-1.lines"),
         ("leftover", "manifest-2.json"),
         ("leftover", "manifest-3.lines"),
     }
     put(folder, {"manifest-1.lines": b"more", "manifest-2.json": first, "manifest-4.lines": b""})
-    assert {(found.kind, found.file) for found in findings(folder)} == {
+    assert {(finding.kind, finding.file) for finding in findings(folder)} == {
         ("added", "manifest-1.lines"),
         ("added", "manifest-2.json"),
         ("added", "manifest-4.lines"),
@@ -158,11 +158,11 @@ def test_only_what_an_unfinished_seal_can_leave_is_left_behind(tmp_path: Path) -
     }
 
 
-def test_a_result_is_left_behind_until_it_is_sealed(tmp_path: Path) -> None:
+def test_a_result_is_a_leftover_until_it_is_sealed(tmp_path: Path) -> None:
     folder = sealed(tmp_path / "r1", {"a.txt": b"a\n", "connectivity_probe-1.json": b"{}\n"})
     put(folder, {f".connectivity_probe-{number}.json.7.tmp": b"{" for number in (1, 2)})
     put(folder, {"connectivity_probe-2.json": b"{}\n", ".connectivity_probe-2.txt.7.tmp": b""})
-    assert {(found.kind, found.file) for found in findings(folder)} == {
+    assert {(finding.kind, finding.file) for finding in findings(folder)} == {
         ("added", ".connectivity_probe-1.json.7.tmp"),
         ("added", ".connectivity_probe-2.txt.7.tmp"),
         ("leftover", ".connectivity_probe-2.json.7.tmp"),
@@ -170,7 +170,7 @@ def test_a_result_is_left_behind_until_it_is_sealed(tmp_path: Path) -> None:
     }
 
 
-def test_what_is_no_file_is_not_sealed(tmp_path: Path) -> None:
+def test_special_files_are_not_sealed(tmp_path: Path) -> None:
     put(tmp_path, {"a.txt": b"a\n"})
     (tmp_path / "b.txt").symlink_to("a.txt")
     with pytest.raises(Corrupt, match=r"b\.txt"):
@@ -187,7 +187,7 @@ def test_a_run_has_one_owner(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EIO])
-def test_where_there_are_no_locks_a_run_cannot_be_held_and_that_is_said(tmp_path: Path, number: int) -> None:
+def test_without_file_locks_a_run_is_refused_with_a_message(tmp_path: Path, number: int) -> None:
     def no_lock(_descriptor: int, _patience_seconds: float) -> bool:
         raise OSError(number, os.strerror(number))
 
@@ -198,7 +198,7 @@ def test_where_there_are_no_locks_a_run_cannot_be_held_and_that_is_said(tmp_path
     assert ("locks" in str(refused.value.hint)) == (number != errno.EIO)
 
 
-def test_partial_rows_keep_their_whole_lines(tmp_path: Path) -> None:
+def test_partial_rows_keep_their_complete_lines(tmp_path: Path) -> None:
     put(tmp_path, {".orders.jsonl.tmp": b'{"a":1}\n{"b":2}\n{"c', ".fills.jsonl.tmp": b'{"a', ".x.json.9.tmp": b"?"})
     put(tmp_path, {".inputs.tmp/code.json": b"{}", "positions.jsonl": b"{}\n"})
     clear_temporary_files(tmp_path)
@@ -220,10 +220,10 @@ def test_rows_are_partial_until_they_are_committed(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["fills.jsonl", "partial-orders.jsonl"]
 
 
-def test_differences_are_told_field_by_field() -> None:
+def test_differences_are_listed_field_by_field() -> None:
     before = {"a": {"b": 1, "c": True}, "d": None, "e": "x"}
     after = {"a": {"b": 2, "c": True}, "d": "new"}
-    assert [found.model_dump() for found in differences(before, after)] == [
+    assert [finding.model_dump() for finding in differences(before, after)] == [
         {"field": "a.b", "before": "1", "after": "2"},
         {"field": "d", "before": None, "after": "new"},
         {"field": "e", "before": "x", "after": None},

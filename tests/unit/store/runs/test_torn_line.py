@@ -1,4 +1,4 @@
-"""The torn end of a check: every beginning of a line that the journal writes is one, and what others write is not."""
+"""The torn end of a check: every beginning of a journal line is accepted, foreign text is not."""
 
 import json
 from pathlib import Path
@@ -58,12 +58,12 @@ def test_whatever_the_payload_says(tmp_path_factory: pytest.TempPathFactory, pay
     assert [at for at in range(1, len(line)) if not could(line[:at])] == []
 
 
-@pytest.mark.parametrize("place", [b"-", b'","payload"', b':{"a"', b',"artifact"', b'"n":'])
+@pytest.mark.parametrize("marker", [b"-", b'","payload"', b':{"a"', b',"artifact"', b'"n":'])
 @pytest.mark.parametrize("byte", [b"\x00", b"\n", b" ", b"\xff", b"x\x00", b"\xc3"])
-def test_a_beginning_that_goes_on_as_no_line_does_is_none(tmp_path: Path, place: bytes, byte: bytes) -> None:
+def test_a_beginning_with_an_impossible_continuation_is_none(tmp_path: Path, marker: bytes, byte: bytes) -> None:
     """In the time, behind the name of the event, between the parts of the payload."""
     line = line_of(tmp_path, {"state": "probe_ok", "of": {"a": 1}, "artifact": "connectivity_probe-1.json", "n": 0})
-    begun = line[: line.index(place)]
+    begun = line[: line.index(marker)]
     assert could(begun)
     assert not could(begun + byte)
 
@@ -89,7 +89,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("torn", WRONG.values(), ids=WRONG.keys())
-def test_what_somebody_else_wrote_is_none(torn: bytes) -> None:
+def test_foreign_text_is_not_a_beginning(torn: bytes) -> None:
     assert not could(torn)
 
 
@@ -119,7 +119,7 @@ EDITS = {
 
 
 @pytest.mark.parametrize(("old", "new"), EDITS.values(), ids=EDITS.keys())
-def test_a_line_of_another_journal_or_another_hand_is_none(tmp_path: Path, old: bytes, new: bytes) -> None:
+def test_a_line_of_another_journal_or_author_is_not_a_beginning(tmp_path: Path, old: bytes, new: bytes) -> None:
     line = line_of(tmp_path, {"state": "probe_ok", "of": {"a": 1}})[:-1]
     assert could(line)
     assert not could(changed(line, old, new))

@@ -1,4 +1,4 @@
-"""What a check that died left behind a seal: at every byte of its event the run is whole, and `recover` settles it."""
+"""A check that died after a seal: at every byte of its event the run is whole, and `recover` settles it."""
 
 import json
 import os
@@ -71,7 +71,7 @@ def recover(home: Path) -> str:
 
 
 def findings(home: Path) -> list[tuple[str, str]]:
-    return [(found.kind, found.file) for found in verify(home).findings]
+    return [(finding.kind, finding.file) for finding in verify(home).findings]
 
 
 def files(home: Path) -> dict[str, bytes]:
@@ -128,12 +128,12 @@ def test_death_at_every_byte_of_a_checks_event_leaves_a_run_that_is_whole_and_re
     home = copied(sealed, "died")
     for at in range(len(line) + 1):
         leave(home, artifact, line[:at])
-        found = verify(home)
-        assert found.verdict == "whole", (at, found)
-        says = {one.file: one.message for one in found.findings}
-        assert {one.kind for one in found.findings} == {"leftover"}
-        wanted = TORN if 0 < at < len(line) else LONGER if at else None
-        assert (says.get("journal.jsonl"), artifact in says) == (wanted, True), at
+        verification = verify(home)
+        assert verification.verdict == "whole", (at, verification)
+        says = {one.file: one.message for one in verification.findings}
+        assert {one.kind for one in verification.findings} == {"leftover"}
+        expected = TORN if 0 < at < len(line) else LONGER if at else None
+        assert (says.get("journal.jsonl"), artifact in says) == (expected, True), at
         with pytest.raises(Environment) as refused:
             keep(home)
         assert (refused.value.exit_code, refused.value.hint) == (5, "tc run recover r1, then again")
@@ -148,7 +148,7 @@ def test_death_at_every_byte_of_a_checks_event_leaves_a_run_that_is_whole_and_re
     assert verify(home).findings == ()
 
 
-def test_behind_checks_that_were_not_sealed_a_torn_end_goes_and_they_are_sealed(sealed: Path) -> None:
+def test_after_unsealed_checks_a_torn_end_is_cut_and_they_are_sealed(sealed: Path) -> None:
     artifact, line = line_of_a_check(sealed)
     leave(sealed, artifact, line)
     one = copied(sealed, "one")
@@ -159,9 +159,9 @@ def test_behind_checks_that_were_not_sealed_a_torn_end_goes_and_they_are_sealed(
     for at in (1, *range(2, len(second) - 1, 16), len(second) - 1):
         home = copied(sealed, "died")
         leave(home, artifact, second[:at])
-        found = verify(home)
-        assert found.verdict == "whole", (at, found)
-        assert BOTH in [one.message for one in found.findings]
+        verification = verify(home)
+        assert verification.verdict == "whole", (at, verification)
+        assert BOTH in [one.message for one in verification.findings]
         with pytest.raises(Environment):
             keep(home)
         assert recover(home) == "sealed"
@@ -191,13 +191,17 @@ GARBAGE = {
 
 
 @pytest.mark.parametrize("behind", GARBAGE.values(), ids=GARBAGE.keys())
-def test_what_no_check_can_have_left_is_a_change_and_nothing_is_touched(
+def test_a_tail_that_no_check_wrote_is_a_change_and_is_not_touched(
     sealed: Path, behind: Callable[[bytes], bytes]
 ) -> None:
     artifact, line = line_of_a_check(sealed)
     leave(sealed, artifact, behind(line))
-    found = verify(sealed)
-    assert (found.verdict, found.findings[0].kind, found.findings[0].file) == ("changed", "changed", "journal.jsonl")
+    verification = verify(sealed)
+    assert (verification.verdict, verification.findings[0].kind, verification.findings[0].file) == (
+        "changed",
+        "changed",
+        "journal.jsonl",
+    )
     before = files(sealed)
     with pytest.raises(Corrupt, match=r"journal\.jsonl"):
         keep(sealed)
@@ -232,7 +236,7 @@ def test_metadata_that_was_changed_is_found_beside_a_torn_end(sealed: Path) -> N
 
 
 @pytest.mark.parametrize("name", ["journal.jsonl", "metadata.json"])
-def test_a_pipe_in_the_place_of_a_file_holds_nobody(sealed: Path, name: str) -> None:
+def test_a_pipe_in_the_place_of_a_file_blocks_no_reader(sealed: Path, name: str) -> None:
     path = run_of(sealed) / name
     path.unlink()
     os.mkfifo(path)
@@ -242,7 +246,7 @@ def test_a_pipe_in_the_place_of_a_file_holds_nobody(sealed: Path, name: str) -> 
             recover(sealed)
 
 
-def test_a_sealed_journal_that_ends_in_an_open_line_has_nothing_left_behind_it(sealed: Path) -> None:
+def test_a_sealed_journal_without_final_newline_has_no_unsealed_tail(sealed: Path) -> None:
     artifact, line = line_of_a_check(sealed)
     with open(run_of(sealed) / "journal.jsonl", "ab") as stream:
         stream.write(b"x")
@@ -251,7 +255,7 @@ def test_a_sealed_journal_that_ends_in_an_open_line_has_nothing_left_behind_it(s
     assert ("changed", "journal.jsonl") in findings(sealed)
 
 
-def test_a_check_that_died_beside_a_running_run_leaves_no_copy_of_a_result_that_nobody_was_told_of(
+def test_a_check_that_died_beside_a_running_run_leaves_no_copy_of_an_unrecorded_result(
     tmp_path: Path,
 ) -> None:
     """Between its files and its event, or in the middle of that."""

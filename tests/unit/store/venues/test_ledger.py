@@ -1,4 +1,4 @@
-"""The venue's ledger on disk: a chain of transactions, each wholly there or not at all, written by one at a time."""
+"""The venue's ledger on disk: a chain of atomic transactions with one writer at a time."""
 
 import errno
 import hashlib
@@ -44,10 +44,10 @@ def names(folder: Path) -> list[str]:
 def assert_chained(folder: Path) -> int:
     """Numbers without gaps, each line holding the digest of the one before; returns how many."""
     lines = (folder / LEDGER).read_bytes().splitlines(keepends=True)
-    found = [json.loads(line) for line in lines]
-    assert [one["seq"] for one in found] == list(range(1, len(lines) + 1))
-    assert found[0]["prev"] is None
-    for (line, _), (_, behind) in pairwise(zip(lines, found, strict=True)):
+    records = [json.loads(line) for line in lines]
+    assert [one["seq"] for one in records] == list(range(1, len(lines) + 1))
+    assert records[0]["prev"] is None
+    for (line, _), (_, behind) in pairwise(zip(lines, records, strict=True)):
         assert behind["prev"] == "sha256:" + hashlib.sha256(line).hexdigest()
     return len(lines)
 
@@ -77,12 +77,12 @@ def test_a_transaction_is_read_as_it_was_written(tmp_path: Path) -> None:
     events = [{"kind": "filled", "price": "42000.10", "maker": True, "note": 'é"\n', "none": None, "n": 2**60}]
     with opened(tmp_path) as ledger:
         ledger.append(events, Moment(7, 3))
-    [found] = read_ledger(tmp_path)
-    assert found == LedgerEntry(1, found.time, Moment(7, 3), tuple(events))
+    [entry] = read_ledger(tmp_path)
+    assert entry == LedgerEntry(1, entry.time, Moment(7, 3), tuple(events))
     assert (tmp_path / LEDGER).read_bytes().count(b"\n") == 1
 
 
-def test_a_ledger_that_is_not_there_has_nothing_in_it(tmp_path: Path) -> None:
+def test_a_missing_ledger_is_empty(tmp_path: Path) -> None:
     assert list(read_ledger(tmp_path)) == []
     assert list(read_ledger(tmp_path / "nowhere")) == []
     with opened(tmp_path / "new" / "folder") as ledger:
@@ -106,16 +106,16 @@ def test_the_line_that_was_changed_is_named(tmp_path: Path, change: str) -> None
     }[change]
     path.write_bytes(b"".join(changed))
     line = {"event": 3, "prev": 2, "seq": 2, "gone": 2, "twice": 3, "order": 2, "first": 1}[change]
-    with pytest.raises(Corrupt) as found:
+    with pytest.raises(Corrupt) as error:
         list(read_ledger(tmp_path))
-    assert (found.value.file, found.value.line) == (LEDGER, line)
-    assert found.value.byte == sum(len(one) for one in changed[: line - 1])
+    assert (error.value.file, error.value.line) == (LEDGER, line)
+    assert error.value.byte == sum(len(one) for one in changed[: line - 1])
     with LedgerFile(tmp_path, SystemClock()) as ledger, pytest.raises(Corrupt):
         list(ledger.history())
     assert path.read_bytes() == b"".join(changed)
 
 
-def test_a_change_of_any_byte_is_noticed(tmp_path: Path) -> None:
+def test_a_change_of_any_byte_is_found(tmp_path: Path) -> None:
     """But for the last line, which nothing vouches for yet: what it says is the audit's to judge."""
     append(tmp_path, "one", "two", "three")
     path = tmp_path / LEDGER
@@ -123,10 +123,10 @@ def test_a_change_of_any_byte_is_noticed(tmp_path: Path) -> None:
     last = whole[:-1].rindex(b"\n") + 1
     for place in range(last):
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
-        with pytest.raises(Corrupt) as found:
+        with pytest.raises(Corrupt) as error:
             list(read_ledger(tmp_path))
-        assert found.value.line is not None
-        assert found.value.line <= whole[:place].count(b"\n") + 2
+        assert error.value.line is not None
+        assert error.value.line <= whole[:place].count(b"\n") + 2
 
 
 @pytest.mark.parametrize(
@@ -143,30 +143,30 @@ def test_a_change_of_any_byte_is_noticed(tmp_path: Path) -> None:
         b'{"seq":2,"time":"","minute":"0","tick":0,"events":[],"prev":""}',
     ],
 )
-def test_a_line_that_is_no_transaction_is_named(tmp_path: Path, line: bytes) -> None:
+def test_a_line_that_is_not_a_transaction_is_named(tmp_path: Path, line: bytes) -> None:
     append(tmp_path, "one")
     path = tmp_path / LEDGER
     size = path.stat().st_size
     with open(path, "ab") as stream:
         stream.write(line + b"\n")
-    with pytest.raises(Corrupt) as found:
+    with pytest.raises(Corrupt) as error:
         list(read_ledger(tmp_path))
-    assert (found.value.line, found.value.byte) == (2, size)
+    assert (error.value.line, error.value.byte) == (2, size)
 
 
-def test_a_line_that_never_ends_is_not_read_into_memory(tmp_path: Path) -> None:
+def test_a_line_without_end_is_not_read_into_memory(tmp_path: Path) -> None:
     append(tmp_path, "one")
     with open(tmp_path / LEDGER, "ab") as stream:
         stream.write(b"x" * 5000)
-    with pytest.raises(Corrupt) as found:
+    with pytest.raises(Corrupt) as error:
         list(read_ledger(tmp_path, max_line_bytes=1000))
-    assert found.value.line == 2
+    assert error.value.line == 2
 
 
 # Deaths.
 
 
-def test_a_line_torn_at_any_byte_is_kept_aside_and_loses_nothing_before_it(tmp_path: Path) -> None:
+def test_a_line_torn_at_any_byte_is_moved_aside_without_losing_earlier_lines(tmp_path: Path) -> None:
     append(tmp_path, "one", "two", "three")
     whole = (tmp_path / LEDGER).read_bytes()
     start = whole[:-1].rindex(b"\n") + 1
@@ -195,7 +195,7 @@ def test_a_torn_first_line_leaves_an_empty_ledger(tmp_path: Path) -> None:
     assert names(tmp_path) == ["again"]
 
 
-def test_a_torn_line_longer_than_the_first_look_is_cut(tmp_path: Path) -> None:
+def test_a_torn_line_longer_than_the_first_block_is_cut(tmp_path: Path) -> None:
     append(tmp_path, "one")
     with open(tmp_path / LEDGER, "ab") as stream:
         stream.write(b"x" * 100_000)
@@ -204,7 +204,7 @@ def test_a_torn_line_longer_than_the_first_look_is_cut(tmp_path: Path) -> None:
     assert names(tmp_path) == ["one"]
 
 
-def test_a_reader_sees_whole_transactions_while_the_ledger_grows(tmp_path: Path) -> None:
+def test_a_reader_sees_complete_transactions_while_the_ledger_grows(tmp_path: Path) -> None:
     with opened(tmp_path) as ledger:
         for number in range(1, 20):
             ledger.append([{"kind": str(number)}], START)
@@ -214,7 +214,7 @@ def test_a_reader_sees_whole_transactions_while_the_ledger_grows(tmp_path: Path)
 # A disk that is full.
 
 
-def test_what_does_not_fit_is_not_written_by_a_single_byte_and_can_be_written_later(tmp_path: Path) -> None:
+def test_an_append_that_does_not_fit_leaves_no_byte_and_succeeds_later(tmp_path: Path) -> None:
     append(tmp_path, "one", "two")
     path = tmp_path / LEDGER
     before = path.read_bytes()
@@ -230,7 +230,7 @@ def test_what_does_not_fit_is_not_written_by_a_single_byte_and_can_be_written_la
     assert assert_chained(tmp_path) == 3
 
 
-def test_nothing_is_written_behind_what_could_not_be_taken_back(
+def test_no_line_follows_an_incomplete_line_that_could_not_be_cut(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     append(tmp_path, "one")
@@ -270,7 +270,7 @@ def test_a_transaction_that_was_not_synced_was_not_written(tmp_path: Path, monke
     assert names(tmp_path) == ["one", "three"]
 
 
-def test_room_for_the_place_of_the_replay_is_had_from_the_beginning(tmp_path: Path) -> None:
+def test_space_for_the_replay_position_is_reserved_at_the_start(tmp_path: Path) -> None:
     with opened(tmp_path) as ledger:
         size = (tmp_path / "position").stat().st_size
         for moment in (START, Moment(99_999_999_999, 60_000), Moment(3, 2)):
@@ -283,7 +283,7 @@ def test_room_for_the_place_of_the_replay_is_had_from_the_beginning(tmp_path: Pa
 
 
 @pytest.mark.parametrize("in_the_way", ["folder", LEDGER, "position"])
-def test_what_stands_in_the_way_is_named(tmp_path: Path, in_the_way: str) -> None:
+def test_a_foreign_file_in_the_way_is_named(tmp_path: Path, in_the_way: str) -> None:
     folder = tmp_path / "venue"
     if in_the_way == "folder":
         folder.write_text("a file")
@@ -317,7 +317,7 @@ def hold(folder: Path, ready: Any) -> None:
     signal.pause()
 
 
-def test_a_killed_holder_holds_nothing(tmp_path: Path) -> None:
+def test_a_killed_holder_releases_the_lock(tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
     ready = context.Event()
     holder = context.Process(target=hold, args=(tmp_path, ready), daemon=True)
@@ -334,7 +334,7 @@ def test_a_killed_holder_holds_nothing(tmp_path: Path) -> None:
 # Where the replay is.
 
 
-def test_the_replay_goes_on_at_the_later_of_its_mark_and_the_last_transaction(tmp_path: Path) -> None:
+def test_the_replay_continues_at_the_later_of_mark_and_last_transaction(tmp_path: Path) -> None:
     append(tmp_path, "one", at=Moment(4, 7))
     with opened(tmp_path) as ledger:
         assert ledger.moment() == Moment(4, 7)
@@ -348,14 +348,14 @@ def test_the_replay_goes_on_at_the_later_of_its_mark_and_the_last_transaction(tm
 
 
 @pytest.mark.parametrize("left", [b"", b"\0" * 24, b"         12", b"a b\n", b"\xff" * 24, b"1 2 3"])
-def test_a_mark_that_a_power_cut_spoiled_does_not_count(tmp_path: Path, left: bytes) -> None:
+def test_a_mark_damaged_by_a_power_cut_is_ignored(tmp_path: Path, left: bytes) -> None:
     append(tmp_path, "one", at=Moment(4, 7))
     (tmp_path / "position").write_bytes(left)
     with opened(tmp_path) as ledger:
         assert ledger.moment() == Moment(4, 7)
 
 
-def test_room_for_the_last_entries_is_kept_until_it_is_used(tmp_path: Path) -> None:
+def test_space_for_the_last_entries_is_reserved_until_it_is_used(tmp_path: Path) -> None:
     room = tmp_path / ".room"
     with opened(tmp_path) as ledger:
         assert room.stat().st_blocks * 512 >= 64 << 10

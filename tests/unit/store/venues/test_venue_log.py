@@ -1,10 +1,10 @@
-"""The venue's event log: stamped, bounded, and what matters is not pushed out by a flood."""
+"""The venue's event log: time stamps, bounded size, and rate limits of connection events."""
 
 import json
 from pathlib import Path
 from typing import Any
 
-from opslab.store.venues.venue_log import PREVIOUS, MAX_CONNECTION_EVENTS_PER_SECOND, NAME, VenueLog
+from opslab.store.venues.venue_log import MAX_CONNECTION_EVENTS_PER_SECOND, NAME, PREVIOUS, VenueLog
 
 
 class Hands:
@@ -44,12 +44,12 @@ def test_a_flood_of_connections_is_left_out_and_counted_and_nothing_else_is(tmp_
     clock.seconds += 1
     assert log.write("connected", {})
     log.close()
-    found = lines(tmp_path)
-    assert found[-2] == {**found[-2], "event": "fault_started", "dropped": 1_000 - MAX_CONNECTION_EVENTS_PER_SECOND}
-    assert "dropped" not in found[-1]
+    records = lines(tmp_path)
+    assert records[-2] == {**records[-2], "event": "fault_started", "dropped": 1_000 - MAX_CONNECTION_EVENTS_PER_SECOND}
+    assert "dropped" not in records[-1]
 
 
-def test_a_file_that_is_full_becomes_the_one_before(tmp_path: Path) -> None:
+def test_a_full_file_becomes_the_previous_one(tmp_path: Path) -> None:
     log = VenueLog(tmp_path, Hands(), max_bytes=2_000)
     for number in range(100):
         log.write("fault_started", {"number": number})
@@ -60,7 +60,7 @@ def test_a_file_that_is_full_becomes_the_one_before(tmp_path: Path) -> None:
     assert sum(path.stat().st_size for path in tmp_path.iterdir()) <= 2 * 2_000
 
 
-def test_it_goes_on_where_it_was(tmp_path: Path) -> None:
+def test_it_continues_at_its_position(tmp_path: Path) -> None:
     for number in range(2):
         log = VenueLog(tmp_path, Hands())
         log.write("fault_started", {"number": number})
@@ -68,7 +68,7 @@ def test_it_goes_on_where_it_was(tmp_path: Path) -> None:
     assert [line["number"] for line in lines(tmp_path)] == [0, 1]
 
 
-def test_what_cannot_be_written_is_counted_and_told_later(tmp_path: Path) -> None:
+def test_unwritable_lines_are_counted_in_the_next_line(tmp_path: Path) -> None:
     log = VenueLog(tmp_path, Hands())
     file = log._file
     log._file = -1
