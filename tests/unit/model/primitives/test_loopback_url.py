@@ -257,7 +257,7 @@ URL = st.one_of(
 )  # fmt: skip
 
 
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=1000, deadline=None)
 @given(URL, st.lists(st.sampled_from(ADDRESSES), max_size=4))
 def test_whatever_is_accepted_leads_to_loopback_alone(text: str, resolved: list[str]) -> None:
     asked: list[tuple[str, int]] = []
