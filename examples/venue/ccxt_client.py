@@ -30,9 +30,7 @@ def with_venue_host(urls: Any, venue: dict[str, str]) -> Any:
 def connect(venue: dict[str, str], kind: Any = ccxt.binanceusdm) -> Any:
     """kind: the class of an exchange, from `ccxt`, `ccxt.async_support` or `ccxt.pro`."""
     exchange = kind({"apiKey": venue["api_key"], "secret": venue["api_secret"]})
-    exchange.options["fetchCurrencies"] = (
-        False  # currencies come from the spot exchange, which is not served
-    )
+    exchange.options["fetchCurrencies"] = False  # they come from the spot exchange: not served
     exchange.urls["api"] = with_venue_host(exchange.urls["api"], venue)
     exchange.exceptions["exact"] |= exchange.exceptions["linear"]["exact"]  # ccxt selects these by Binance's host name
     return exchange

@@ -50,7 +50,11 @@ def _dead(context: ExperimentContext, home: Path) -> Path:
     with PaperRun(tc, tc.spec(mode="paper", strategy="order_lifecycle_demo", paper=paper), RUN) as run:
         bars = run.folder / ".bars.jsonl.tmp"
         wait_until(lambda: bars.exists() and bars.read_bytes().count(b"\n") >= _BARS, "bars", _WAIT_SECONDS)
-        wait_until(lambda: all(has_position_and_orders(home / "runtime" / "venues" / RUN)), "a position and an order", _WAIT_SECONDS)
+        wait_until(
+            lambda: all(has_position_and_orders(home / "runtime" / "venues" / RUN)),
+            "a position and an order",
+            _WAIT_SECONDS,
+        )
         run.process.kill()
         run.process.wait()
         assert not orphans_after(_GONE_SECONDS)

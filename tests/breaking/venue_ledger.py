@@ -262,7 +262,9 @@ def _claim_ledger_was_requested(trial: Trial, recording: Recording, ledger: Ledg
             match event:
                 case Accepted():
                     placed = placed_requests.get(event.client_order_id)
-                    is_true = placed is not None and placed.error_code is None and _is_as_requested(event, placed.params)
+                    is_true = (
+                        placed is not None and placed.error_code is None and _is_as_requested(event, placed.params)
+                    )
                     is_true = is_true and event.client_order_id not in names
                     names.add(event.client_order_id)
                     orders[event.order_id] = event
@@ -317,7 +319,9 @@ def _ledger_row(order: dict[str, Any]) -> tuple[Any, ...]:
     return (order["client_order_id"], order["side"], order["quantity"], order["filled"], order["price"] or Decimal(0))
 
 
-def _claim_replay_resumes(trial: Trial, venue: SteppedVenue, recording: Recording, moment: tuple[int, int], ticks: int) -> None:
+def _claim_replay_resumes(
+    trial: Trial, venue: SteppedVenue, recording: Recording, moment: tuple[int, int], ticks: int
+) -> None:
     """The first trade is the one after the last stored position, which no client has received."""
     last_number = moment[0] * ticks + moment[1]
     received = [number for cycle in recording.trades for number in cycle]

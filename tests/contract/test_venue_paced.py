@@ -1,4 +1,4 @@
-"""The engine's own adapters and the venue of a run: paced by the engine, killed, made flat by the venue itself."""
+"""The engine's own adapters and the venue of a run: bar pacing, a killed venue, a flatten by the venue."""
 
 from decimal import Decimal
 from itertools import pairwise
@@ -16,15 +16,15 @@ from tests.drivers.venue_client import SteppedVenue
 from tests.oracles.ledger_state import differences
 
 MINUTE_NS = MINUTE_MS * 1_000_000
-NOT_ACKNOWLEDGED = "candle not acknowledged"
+NOT_ACKNOWLEDGED = "candle_not_acknowledged"
 
 
 def first_close_ns(venue: SteppedVenue) -> int:
     return (next(iter(venue.candles())).open_ms + MINUTE_MS - 1) * 1_000_000
 
 
-class Control:
-    """Tells the venue of each bar that the node has told; which candle it is, it reads from the bar."""
+class BarAcknowledger:
+    """Acknowledges to the venue each bar that the node has received; the bar's time gives its number."""
 
     def __init__(self, venue: SteppedVenue, node: NodeProcess) -> None:
         self.venue = venue
@@ -35,82 +35,89 @@ class Control:
         return [(bar["ts_event"] - self._first_ns) // MINUTE_NS + 1 for bar in self.node.lines_of("bar")]
 
     def reach(self, number: int) -> None:
-        """Word by word until the node has that bar."""
-        told = 0
-        while told < number:
-            wait_until(lambda told=told: any(found > told for found in self.numbers()), f"a bar behind {told}")  # type: ignore[misc]
-            told = max(self.numbers())
-            self.tell(told)
+        """Acknowledge bar by bar until the node has received this one."""
+        last = 0
+        while last < number:
+            wait_until(lambda last=last: any(received > last for received in self.numbers()), f"a bar after {last}")  # type: ignore[misc]
+            last = max(self.numbers())
+            self.acknowledge(last)
 
-    def tell(self, number: int) -> None:
+    def acknowledge(self, number: int) -> None:
         assert self.venue._child is not None
         self.venue._child.send({"bars_done": number})
 
 
-def paced(home: Path, folder: Path, **changes: Any) -> SteppedVenue:
-    """At full speed, each candle behind word of the one before."""
+def paced_venue(home: Path, folder: Path, **changes: Any) -> SteppedVenue:
+    """A venue at full speed whose candles wait for the acknowledgement of the one before."""
     return SteppedVenue(home, folder, speed=None, ticks=10, start="kline", **changes)
 
 
-def test_a_candle_waits_for_word_of_the_one_before(sample_home: Path, tmp_path: Path) -> None:
-    with paced(sample_home, tmp_path) as venue, NodeProcess(venue.endpoints, tmp_path / "node.log") as node:
-        control = Control(venue, node)
-        control.reach(50)
+def test_a_candle_waits_for_the_acknowledgement_of_the_one_before(sample_home: Path, tmp_path: Path) -> None:
+    with paced_venue(sample_home, tmp_path) as venue, NodeProcess(venue.endpoints, tmp_path / "node.log") as node:
+        acknowledger = BarAcknowledger(venue, node)
+        acknowledger.reach(50)
         with ControlClient(venue.ledger, TOKEN) as venue_control:
             node.wait("bar", ts_event=first_close_ns(venue) + 50 * MINUTE_NS)
-            assert venue_control.request("statement")["minutes"] == 51  # 50 are dealt with, and the one behind has closed
-            assert control.numbers() == list(range(1, 52))
+            assert (
+                venue_control.request("statement")["minutes"] == 51
+            )  # 50 are acknowledged, and the next one has closed
+            assert acknowledger.numbers() == list(range(1, 52))
             node.kill()
-            wait_until(lambda: venue_control.request("status")["clients"] == 0, "the node to be gone")
-            control.tell(51)
-            assert venue_control.request("statement")["minutes"] == 51  # nobody follows
-            with NodeProcess(venue.endpoints, tmp_path / "next.log") as fresh:
-                Control(venue, fresh).reach(60)
-                assert Control(venue, fresh).numbers()[0] == 52
-                fresh.stop()
+            wait_until(lambda: venue_control.request("status")["clients"] == 0, "the node to disconnect")
+            acknowledger.acknowledge(51)
+            assert venue_control.request("statement")["minutes"] == 51  # no client subscribes to candles
+            with NodeProcess(venue.endpoints, tmp_path / "next.log") as second_node:
+                BarAcknowledger(venue, second_node).reach(60)
+                assert BarAcknowledger(venue, second_node).numbers()[0] == 52
+                second_node.stop()
     assert EventLog(venue.ledger).of(NOT_ACKNOWLEDGED) == []
 
 
-def test_a_lost_candle_holds_the_market_up_for_its_time_only(sample_home: Path, tmp_path: Path) -> None:
+def test_a_lost_candle_delays_the_market_by_the_timeout_only(sample_home: Path, tmp_path: Path) -> None:
     with (
-        paced(sample_home, tmp_path, bar_done_timeout_seconds=0.5) as venue,
+        paced_venue(sample_home, tmp_path, bar_done_timeout_seconds=0.5) as venue,
         NodeProcess(venue.endpoints, tmp_path / "node.log") as node,
     ):
-        control = Control(venue, node)
-        control.reach(5)
+        acknowledger = BarAcknowledger(venue, node)
+        acknowledger.reach(5)
         node.wait("bar", ts_event=first_close_ns(venue) + 5 * MINUTE_NS)
-        with ControlClient(venue.ledger, TOKEN) as venue_control, active_fault(venue_control, "drop", count=1, stream="btcusdt@kline_1m"):
-            control.tell(6)
-            control.reach(12)
-        assert [number for number in range(1, 13) if number not in control.numbers()] == [7]
+        with (
+            ControlClient(venue.ledger, TOKEN) as venue_control,
+            active_fault(venue_control, "drop", count=1, stream="btcusdt@kline_1m"),
+        ):
+            acknowledger.acknowledge(6)
+            acknowledger.reach(12)
+        assert [number for number in range(1, 13) if number not in acknowledger.numbers()] == [7]
         (line,) = EventLog(venue.ledger).of(NOT_ACKNOWLEDGED)
         assert (line["minutes"], line["acknowledged"], line["reason"]) == (7, 6, "none arrived within 0.5 s")
         node.stop()
 
 
-def test_a_venue_that_was_killed_comes_back_and_the_node_by_itself(sample_home: Path, tmp_path: Path) -> None:
-    """Same port, same key, same account: nobody but the venue is started again, and the replay goes on."""
-    with paced(sample_home, tmp_path, bar_done_timeout_seconds=2.0) as venue:
+def test_after_a_restart_of_a_killed_venue_the_node_reconnects_itself(sample_home: Path, tmp_path: Path) -> None:
+    """Same port, key and account: only the venue is restarted, and the replay resumes."""
+    with paced_venue(sample_home, tmp_path, bar_done_timeout_seconds=2.0) as venue:
         with NodeProcess(venue.endpoints, tmp_path / "node.log", checks=True) as node:
-            control = Control(venue, node)
-            control.reach(10)
+            acknowledger = BarAcknowledger(venue, node)
+            acknowledger.reach(10)
             node.place("RESTS", "BUY", "0.010", kind="limit", off=0.9)
             node.wait("order", client_order_id="RESTS", event="OrderAccepted")
             node.place("OPENS", "BUY", "0.050")
             node.wait("order", client_order_id="OPENS", event="OrderFilled")
-            seen = len(node.lines)
+            line_count = len(node.lines)
             venue.kill()
-            node.wait("socket", state="DISCONNECTED", after=seen)
-            before = venue.endpoints
-            assert venue.start() == before
-            control.tell(max(control.numbers()))
-            control.reach(max(control.numbers()) + 20)
+            node.wait("socket", state="DISCONNECTED", after=line_count)
+            endpoints = venue.endpoints
+            assert venue.start() == endpoints
+            acknowledger.acknowledge(max(acknowledger.numbers()))
+            acknowledger.reach(max(acknowledger.numbers()) + 20)
             with ControlClient(venue.ledger, TOKEN) as venue_control:
-                assert venue_control.request("statement")["minutes"] - max(control.numbers()) <= 1  # word counts over the restart
-            numbers = control.numbers()
-            lost = [after - before - 1 for before, after in pairwise(numbers)]
-            assert all(number >= 0 for number in lost)
-            assert sum(lost) <= 1
+                assert (
+                    venue_control.request("statement")["minutes"] - max(acknowledger.numbers()) <= 1
+                )  # acknowledgements are valid over the restart
+            numbers = acknowledger.numbers()
+            missing = [after - before - 1 for before, after in pairwise(numbers)]
+            assert all(number >= 0 for number in missing)
+            assert sum(missing) <= 1
             node.place("CLOSES", "SELL", "0.050", reduce_only=True)
             node.wait("order", client_order_id="CLOSES", event="OrderFilled")
             assert differences(node.state(), venue.ledger_state()) == []
@@ -120,9 +127,7 @@ def test_a_venue_that_was_killed_comes_back_and_the_node_by_itself(sample_home: 
 
 
 @pytest.mark.parametrize("faults", [(), ("halt", "http")])
-def test_the_node_learns_that_the_venue_has_made_it_flat(
-    sample_home: Path, tmp_path: Path, faults: tuple[str, ...]
-) -> None:
+def test_the_node_receives_the_flatten_of_the_venue(sample_home: Path, tmp_path: Path, faults: tuple[str, ...]) -> None:
     with (
         SteppedVenue(sample_home, tmp_path, speed=60.0, pace="clock") as venue,
         NodeProcess(venue.endpoints, tmp_path / "node.log") as node,
@@ -135,15 +140,15 @@ def test_the_node_learns_that_the_venue_has_made_it_flat(
         node.wait("order", client_order_id="OPENS", event="OrderFilled")
         for fault in faults:
             venue_control.request("start", fault=fault)
-        done = venue_control.request("flatten", reason="a test", hold=True)
-        assert (done["canceled"], done["closed"]) == (1, "0.050")
-        assert (done["statement"]["account"]["positions"], done["statement"]["account"]["open_orders"]) == ([], [])
+        result = venue_control.request("flatten", reason="a test", hold=True)
+        assert (result["canceled"], result["closed"]) == (1, "0.050")
+        assert (result["statement"]["account"]["positions"], result["statement"]["account"]["open_orders"]) == ([], [])
         node.wait("order", client_order_id="RESTS", event="OrderCanceled")
         node.wait("order", client_order_id="opslab-flatten-3", event="OrderFilled")
         assert differences(node.state(), venue.ledger_state()) == []
-        told = node.state()
-        assert (told["open"], told["positions"]) == ({}, [])
-        assert Decimal(told["balance"]) == Decimal(done["statement"]["account"]["balances"][0]["total"])
+        state = node.state()
+        assert (state["open"], state["positions"]) == ({}, [])
+        assert Decimal(state["balance"]) == Decimal(result["statement"]["account"]["balances"][0]["total"])
         venue_control.request("stop_all")
         node.place("AGAIN", "BUY", "0.050")
         assert "code=-4087" in node.wait("order", client_order_id="AGAIN", event="OrderRejected")["reason"]
@@ -154,14 +159,14 @@ def test_the_node_learns_that_the_venue_has_made_it_flat(
         node.stop()
 
 
-def test_of_balances_a_node_and_the_venue_share_the_total_alone(sample_home: Path, tmp_path: Path) -> None:
-    """What `venue/control/account_snapshot.py` says of the two: should the engine change, that text has to."""
+def test_node_and_venue_agree_on_the_total_balance_only(sample_home: Path, tmp_path: Path) -> None:
+    """As documented in `venue/control/account_snapshot.py`: if the engine changes, that text must change."""
     with (
         SteppedVenue(sample_home, tmp_path, speed=60.0, pace="clock") as venue,
         ControlClient(venue.ledger, TOKEN) as venue_control,
     ):
 
-        def said() -> tuple[Decimal, Decimal]:
+        def venue_balance() -> tuple[Decimal, Decimal]:
             (row,) = venue_control.request("statement")["account"]["balances"]
             return Decimal(row["total"]), Decimal(row["free"])
 
@@ -171,13 +176,13 @@ def test_of_balances_a_node_and_the_venue_share_the_total_alone(sample_home: Pat
             node.wait("order", client_order_id="RESTS", event="OrderAccepted")
             node.place("OPENS", "SELL", "0.040")
             node.wait("order", client_order_id="OPENS", event="OrderFilled")
-            told, (total, free) = node.state(), said()
-            assert Decimal(told["balance"]) == Decimal(told["free"]) == total
+            state, (total, free) = node.state(), venue_balance()
+            assert Decimal(state["balance"]) == Decimal(state["free"]) == total
             assert free < total - 200
             node.kill()
-        with NodeProcess(venue.endpoints, tmp_path / "next.log") as fresh:
-            fresh.wait("ready")
-            told, (again, free) = fresh.state(), said()
-            assert Decimal(told["balance"]) == again == total
-            assert Decimal(told["free"]) < free - 200
-            fresh.stop()
+        with NodeProcess(venue.endpoints, tmp_path / "next.log") as second_node:
+            second_node.wait("ready")
+            state, (second_total, free) = second_node.state(), venue_balance()
+            assert Decimal(state["balance"]) == second_total == total
+            assert Decimal(state["free"]) < free - 200
+            second_node.stop()

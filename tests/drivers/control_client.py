@@ -122,7 +122,7 @@ class EventLog:
         """The event that a fault has ended; waits for it."""
 
         def ends() -> list[dict[str, Any]]:
-            return [line for line in self.of("fault ended") if line["number"] == number]
+            return [line for line in self.of("fault_ended") if line["number"] == number]
 
         wait_until(lambda: bool(ends()), f"the end of fault {number}", TIMEOUT_SECONDS)
         return ends()[-1]

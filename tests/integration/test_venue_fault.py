@@ -71,7 +71,7 @@ def test_the_start_and_the_end_of_a_fault_are_in_the_event_log(tc: Tc, client: V
     assert client.get(PATH) == {}
     lines = [json.loads(line) for line in (venue_folder(tc) / "events.jsonl").read_text().splitlines()]
     own = [line for line in lines if line.get("number") == active["number"]]
-    assert [line["event"] for line in own] == ["fault begun", "fault ended"]
+    assert [line["event"] for line in own] == ["fault_started", "fault_ended"]
     assert own[0]["terms"] == active["terms"] == {
         "status": 429, "path": PATH, "method": None, "retry_after": 7, "count": None,
     }  # fmt: skip

@@ -46,7 +46,7 @@ class OrphanScene:
         lines = EventLog(self.venue.ledger).lines()
         names = [line["event"] for line in lines]
         events = [
-            line for line in lines[names.index("control is gone") :] if line["event"] not in ("left", "connected")
+            line for line in lines[names.index("control_lost") :] if line["event"] not in ("left", "connected")
         ]
         for clock in ("time", "monotonic_s"):
             assert [line[clock] for line in events] == sorted(line[clock] for line in events)
@@ -98,9 +98,9 @@ def test_at_the_deadline_it_flattens_the_account(sample_home: Path, tmp_path: Pa
         assert scene.final_account() == ("0.000", 0)
         events = scene.events()
         assert [name for name in events if "fault" not in name] == [
-            "control is gone", "account flattened", "ended without control",
+            "control_lost", "account_flattened", "ended_without_control",
         ]  # fmt: skip
-        lost, flat, ended = events["control is gone"], events["account flattened"], events["ended without control"]
+        lost, flat, ended = events["control_lost"], events["account_flattened"], events["ended_without_control"]
         assert (lost["on_orphan"], lost["seconds"]) == ("flatten", 1.0)
         assert (flat["canceled"], flat["closed"], flat["hold"]) == (2, "0.050", True)
         assert (ended["reason"], ended["position"], ended["open_orders"]) == (
@@ -120,8 +120,8 @@ def test_it_ends_when_the_account_is_flat_and_no_client_is_connected(sample_home
         scene.client.close_connection()
         assert scene.control.venue_ended(SOON)
         assert scene.final_account() == ("0.000", 0)
-        assert scene.events()["account flattened"]["canceled"] == 0
-        assert scene.events()["ended without control"]["reason"] == "the account is flat and no client is connected"
+        assert scene.events()["account_flattened"]["canceled"] == 0
+        assert scene.events()["ended_without_control"]["reason"] == "the account is flat and no client is connected"
 
 
 def test_it_waits_for_a_client_to_reconnect_and_flatten(sample_home: Path, tmp_path: Path) -> None:
@@ -144,7 +144,7 @@ def test_with_leave_it_keeps_the_account_and_ends_with_its_last_client(sample_ho
         scene.client.close_connection()
         assert scene.control.venue_ended(SOON)
         assert scene.final_account() == ("0.050", 2)
-        ended = scene.events()["ended without control"]
+        ended = scene.events()["ended_without_control"]
         assert (ended["reason"], ended["position"], ended["open_orders"]) == ("no client is connected", "0.050", 2)
 
 
@@ -164,7 +164,7 @@ def test_by_default_it_ends_with_its_control_process(sample_home: Path, tmp_path
         scene.control.kill()
         assert scene.control.venue_ended(SOON)
         assert scene.final_account() == ("0.050", 2)
-        assert list(scene.events()) == ["control is gone"]
+        assert list(scene.events()) == ["control_lost"]
 
 
 @pytest.mark.parametrize(("policy", "account"), [("flatten", ("0.000", 0)), ("leave", ("0.050", 2))])
@@ -178,7 +178,7 @@ def test_a_signal_applies_the_orphan_policy_at_once(
         scene.control.stop_venue()
         assert scene.control.venue_ended(SOON)
         assert scene.final_account() == account
-        assert scene.events()["ended without control"]["reason"] == "stop requested"
+        assert scene.events()["ended_without_control"]["reason"] == "stop requested"
 
 
 def test_a_signal_while_control_runs_ends_it_without_the_orphan_policy(sample_home: Path, tmp_path: Path) -> None:
@@ -219,7 +219,7 @@ def test_the_end_of_control_is_noticed_after_an_incomplete_or_invalid_message(
         assert venue._listener is not None
         venue._listener.join(SOON)
         assert not venue._listener.is_alive()
-        assert EventLog(venue.ledger).of("control is gone")
+        assert EventLog(venue.ledger).of("control_lost")
 
 
 def test_a_flatten_request_needs_a_reason(sample_home: Path, tmp_path: Path) -> None:
@@ -245,7 +245,7 @@ def test_an_active_kill_switch_flattens_at_once_whatever_the_policy(
         scene.control.kill()
         if when == "after":
             assert not scene.control.venue_ended(0.5)
-            assert "account flattened" not in scene.events()
+            assert "account_flattened" not in scene.events()
             activate_switch(scene, scene.venue.plan.name)
         kinds: list[str] = []
         while "TRADE" not in kinds:

@@ -26,27 +26,27 @@ def watch_switch(plan: EnginePlan | LivePlan, halt: Halt, *, polls: bool) -> Non
         SwitchWatch(layout, RunId(plan.run_id), lambda switch: halt(asdict(switch)), polls=polls).start()
 
 
-def live_halt(watch: LiveStrategyRecorder, hunt: RestFlattener) -> Halt:
+def live_halt(recorder: LiveStrategyRecorder, rest_flattener: RestFlattener) -> Halt:
     """Gate first, then the venue; what is told of it comes last: control may have stopped to listen."""
     one = threading.Lock()
 
     def halt(switch: Mapping[str, Any]) -> None:
         if not one.acquire(blocking=False):
             return
-        closed_at = watch.halt()
-        hunt.begin()
-        watch.frames.send({"halted": Halted(switch=dict(switch), gate_closed_at=closed_at).model_dump()})
-        watch.tell_gate()
+        closed_at = recorder.halt()
+        rest_flattener.start()
+        recorder.messages.send({"halted": Halted(switch=dict(switch), gate_closed_at=closed_at).model_dump()})
+        recorder.report_gate()
 
     return halt
 
 
-def backtest_halt(watch: StrategyRecorder) -> Halt:
+def backtest_halt(recorder: StrategyRecorder) -> Halt:
     """The run ends from its next callback; a handler that does not return is control's to end."""
 
     def halt(switch: Mapping[str, Any]) -> None:
-        watch.halted = watch.stop = True
+        recorder.halted = recorder.stop = True
         closed_at = iso(SystemClock().now_ns())
-        watch.frames.send({"halted": Halted(switch=dict(switch), gate_closed_at=closed_at).model_dump()})
+        recorder.messages.send({"halted": Halted(switch=dict(switch), gate_closed_at=closed_at).model_dump()})
 
     return halt

@@ -48,11 +48,11 @@ class MessagePipe:
     def _write(self) -> None:
         ended = False
         while not ended:
-            frames = [self._queue.get()]
-            while len(frames) < _BATCH and not self._queue.empty():
-                frames.append(self._queue.get())
-            ended = None in frames
-            lines = [to_json(frame) for frame in frames if frame is not None]
+            messages = [self._queue.get()]
+            while len(messages) < _BATCH and not self._queue.empty():
+                messages.append(self._queue.get())
+            ended = None in messages
+            lines = [to_json(frame) for frame in messages if frame is not None]
             self._put(memoryview(b"\n".join([*lines, b""])))
 
     def _put(self, data: memoryview) -> None:

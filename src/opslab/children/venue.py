@@ -72,7 +72,7 @@ async def _serve(plan: VenuePlan, stream: BinaryIO, pipe: MessagePipe, stack: Ex
 
     venue = Venue(plan, instrument, account, ledger, clock, position, log_event)
     if ledger.torn_bytes:
-        log_event("torn end of the ledger moved aside", {"bytes": ledger.torn_bytes})
+        log_event("ledger_torn_end_moved", {"bytes": ledger.torn_bytes})
     candles = _apply_history(
         venue, _candles(plan, instrument, position.minute), position.minute, clock.now_ns() // NS_PER_MS
     )

@@ -1,4 +1,4 @@
-"""`tc`: the commands put together, and the one place where errors become text and exit codes."""
+"""`tc`: all commands, and the only place where errors become text and exit codes."""
 
 import io
 import os
@@ -10,7 +10,7 @@ import typer
 from opslab import __version__
 from opslab.cli import connectivity, data, kill, reconcile, spec
 from opslab.cli.output import error, note, print_help, result
-from opslab.cli.plain_command import PlainGroup
+from opslab.cli.plain_command import NoCommandGiven, PlainGroup
 from opslab.cli.run import commands as run
 from opslab.cli.venue import commands as venue
 from opslab.errors import LabError, Usage
@@ -18,7 +18,7 @@ from opslab.errors import LabError, Usage
 app = typer.Typer(
     name="tc",
     cls=PlainGroup,
-    help="TradingChassis Ops Lab: repeatable, watchable NautilusTrader runs, on this machine.",
+    help="Operations lab for NautilusTrader.\n\nTradingChassis Ops Lab: repeat, watch, verify and stop runs, on this machine.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -36,8 +36,8 @@ INTERRUPTED = 130
 BUG = 70
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _version(is_given: bool) -> None:
+    if is_given:
         result(f"tc {__version__}")
         raise typer.Exit
 
@@ -56,16 +56,16 @@ def main() -> NoReturn:
     from opslab.system import ignore_signals, raise_on_signals
 
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a terminal that cannot show a letter gets its code instead
+        if isinstance(stream, io.TextIOWrapper):  # a terminal that cannot show a character gets its code
             stream.reconfigure(errors="backslashreplace")
     code = BUG
     try:
         raise_on_signals()
         code = _run()
         sys.stdout.flush()
-    except KeyboardInterrupt:  # while it was telling how it ended
+    except KeyboardInterrupt:  # while it printed how it ended
         code = INTERRUPTED
-    except BrokenPipeError:  # the reader of stdout has gone: nothing to tell anybody
+    except BrokenPipeError:  # the reader of stdout has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
     ignore_signals()
@@ -80,26 +80,26 @@ def _run() -> int:
             return _bug(failure)
         error(failure, "--json" in sys.argv)
         return failure.exit_code
-    except typer.TyperException as wrong:  # usage, as the parser sees it
-        return _usage(wrong)
+    except NoCommandGiven as request:
+        print_help(request.help_text)
+        return Usage.exit_code
+    except typer.TyperException as mistake:  # a usage error of the parser
+        return _usage(mistake)
     except (KeyboardInterrupt, typer.Abort):
-        note("interrupted; nothing half done was kept")
+        note("interrupted; no partial result was recorded")
         return INTERRUPTED
     except BrokenPipeError:
         raise
-    except Exception as bug:  # noqa: BLE001  (the last line of defence)
+    except Exception as bug:  # noqa: BLE001  (every other error is a bug)
         return _bug(bug)
 
 
-def _usage(wrong: typer.TyperException) -> int:
-    context = getattr(wrong, "ctx", None)
+def _usage(mistake: typer.TyperException) -> int:
+    context = getattr(mistake, "ctx", None)
     command = context.command_path if context else "tc"
-    text = wrong.format_message().strip()
-    if text.startswith("Usage:"):  # nothing was asked: the parser answers with the help page
-        print_help(text)
-    else:
-        message = text[:1].lower() + text[1:].rstrip(".")
-        error(Usage(message, hint=f"{command} --help"), "--json" in sys.argv)
+    text = mistake.format_message().strip()
+    message = text[:1].lower() + text[1:].rstrip(".")
+    error(Usage(message, hint=f"{command} --help"), "--json" in sys.argv)
     return Usage.exit_code
 
 

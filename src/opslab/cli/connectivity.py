@@ -6,12 +6,13 @@ import typer
 
 from opslab.cli.options import Home, Json, Spec
 from opslab.cli.output import note, result_fields, result_json
+from opslab.cli.plain_command import PlainGroup
 
 if TYPE_CHECKING:
     from opslab.model.checks.connectivity import ProbeResult, ReadinessResult
     from opslab.runs.checks.connectivity import CheckOutcome
 
-app = typer.Typer(help="Check readiness, probe a loopback URL.", no_args_is_help=True)
+app = typer.Typer(cls=PlainGroup, help="Check readiness, probe a loopback URL.", no_args_is_help=True)
 
 RunIdOption = Annotated[
     str | None, typer.Option("--run-id", metavar="ID", help="Run to record the result in [default: the spec's]")

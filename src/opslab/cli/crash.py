@@ -1,4 +1,4 @@
-"""Where the traceback of a bug goes: a log file, never the terminal."""
+"""Write the traceback of a bug to a log file, never to the terminal."""
 
 import traceback
 
@@ -8,7 +8,7 @@ from opslab.store.crash import write_crash_log
 
 
 def save_traceback(bug: BaseException) -> str:
-    """Write the traceback; the path of the file for a message."""
+    """Write the traceback; return the path of the log file."""
     text = "".join(traceback.format_exception(bug))
     try:
         folder = open_lab(None).layout.logs

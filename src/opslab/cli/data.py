@@ -1,4 +1,4 @@
-"""`tc data`: candles to run on."""
+"""`tc data`: prepare, import, check and list candle datasets."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -7,6 +7,7 @@ import typer
 
 from opslab.cli.options import Dataset, Home, Json
 from opslab.cli.output import note, result, result_fields, result_json, result_table
+from opslab.cli.plain_command import PlainGroup
 from opslab.model.primitives.ids import DatasetId, shown
 
 if TYPE_CHECKING:
@@ -14,37 +15,38 @@ if TYPE_CHECKING:
     from opslab.datasets.prepare import PreparedDataset
     from opslab.datasets.sources.source import SourceOptions
 
-app = typer.Typer(help="Prepare candles to run on.", no_args_is_help=True)
+app = typer.Typer(cls=PlainGroup, help="Prepare, import and check candles.", no_args_is_help=True)
 
 Column = Annotated[
     list[str] | None,
     typer.Option(
-        "--column", metavar="OURS=THEIRS", help="A column's name in the files, such as open_time=date. Repeatable."
+        "--column", metavar="OURS=THEIRS", help="Name of a column in the files, such as open_time=date. Repeatable."
     ),
 ]
-Timestamp = Annotated[str, typer.Option("--timestamp", metavar="open|close", help="What a candle's timestamp is.")]
+Timestamp = Annotated[str, typer.Option("--timestamp", metavar="open|close", help="Meaning of a candle's timestamp.")]
 Allow = Annotated[
-    list[str] | None, typer.Option("--allow", metavar="RULE", help="Take candles that break this rule. Repeatable.")
+    list[str] | None, typer.Option("--allow", metavar="RULE", help="Accept candles that violate this rule. Repeatable.")
 ]
 Sort = Annotated[bool, typer.Option("--sort", help="Sort by time first; holds all candles in memory.")]
-Drop = Annotated[
-    bool, typer.Option("--drop-identical-duplicates", help="Leave out candles that repeat the one before.")
-]
+Drop = Annotated[bool, typer.Option("--drop-identical-duplicates", help="Drop candles that repeat the previous one.")]
 Paths = Annotated[
-    list[Path], typer.Argument(metavar="PATH", help="Candle files, or folders of them.", show_default=False)
+    list[Path], typer.Argument(metavar="PATH...", help="Candle files, or folders of them.", show_default=False)
 ]
 
 
 OptionalPaths = Annotated[
     list[Path] | None,
-    typer.Argument(metavar="PATH", help="Candle files, or folders of them.", show_default=False),
+    typer.Argument(metavar="PATH...", help="Candle files, or folders of them.", show_default=False),
 ]
 OptionalDataset = Annotated[str | None, typer.Option("--dataset", metavar="NAME", help="Name of a prepared dataset.")]
 
 
 @app.command()
 def prepare(dataset: Dataset, home: Home = None, as_json: Json = False) -> None:
-    """Make a shipped dataset: btcusdt-sample, a synthetic week of one-minute candles."""
+    """Prepare a shipped dataset.
+
+    btcusdt-sample: a synthetic week of one-minute candles.
+    """
     from opslab.lab import open_lab
 
     _show(open_lab(home).prepare(DatasetId(dataset)), as_json)
@@ -62,13 +64,16 @@ def import_(
     home: Home = None,
     as_json: Json = False,
 ) -> None:
-    """Import candle files: CSV (plain, .gz, .zip), Parquet, Feather. Candles with errors are refused."""
+    """Import candle files as a dataset.
+
+    Formats: CSV (plain, .gz, .zip), Parquet, Feather. Candles with errors are refused.
+    """
     from opslab.cli.progress import ProgressBar
     from opslab.datasets.prepare import ImportOptions, allowed_rules
     from opslab.lab import open_lab
 
     name = DatasetId(dataset)
-    options = ImportOptions(_reading(column, timestamp), allowed_rules(allow or []), sort, drop)
+    options = ImportOptions(_source_options(column, timestamp), allowed_rules(allow or []), sort, drop)
     with ProgressBar(f"importing {name}", "candles") as progress:
         prepared = open_lab(home).import_candles(name, paths, progress.add, options)
     _show(prepared, as_json)
@@ -83,7 +88,10 @@ def check(
     home: Home = None,
     as_json: Json = False,
 ) -> None:
-    """Hold candle files, or a prepared dataset, against every rule. Exit 1 when there are errors."""
+    """Check candles against the quality rules.
+
+    Candle files, or a prepared dataset. Exit code 1 if there are errors.
+    """
     from opslab.cli.progress import ProgressBar
     from opslab.errors import Usage
     from opslab.lab import open_lab
@@ -95,7 +103,7 @@ def check(
         if dataset is not None:
             report = lab.check_dataset(DatasetId(dataset), progress.add)
         else:
-            report = lab.check_files(paths or [], _reading(column, timestamp), progress.add)
+            report = lab.check_files(paths or [], _source_options(column, timestamp), progress.add)
     if as_json:
         result_json(report.as_dict())
     else:
@@ -105,7 +113,10 @@ def check(
 
 @app.command()
 def fingerprint(dataset: Dataset, home: Home = None, as_json: Json = False) -> None:
-    """Compute a dataset's content digest from its candles, and hold it against the recorded one."""
+    """Compute and verify a dataset's fingerprint.
+
+    The fingerprint is a content digest, computed from the stored candles and compared with the recorded one.
+    """
     from opslab.cli.progress import ProgressBar
     from opslab.errors import DataChanged
     from opslab.lab import open_lab
@@ -116,8 +127,8 @@ def fingerprint(dataset: Dataset, home: Home = None, as_json: Json = False) -> N
         check = lab.check_fingerprint(DatasetId(dataset), progress.add)
     if not check.matches:
         raise DataChanged(
-            f"dataset {dataset} now has fingerprint {check.fingerprint}, it was recorded with {check.recorded}",
-            hint="remove the dataset's folder and make it again",
+            f"dataset {dataset} has fingerprint {check.fingerprint}, recorded was {check.recorded}",
+            hint="remove the dataset's folder, then prepare or import it again",
         )
     if as_json:
         result_json(
@@ -159,7 +170,7 @@ def list_(home: Home = None, as_json: Json = False) -> None:
     result_table(headings, table, right=(2, 5, 6))
 
 
-def _reading(columns: list[str] | None, timestamp: str) -> "SourceOptions":
+def _source_options(columns: list[str] | None, timestamp: str) -> "SourceOptions":
     from opslab.datasets.candles import CANDLES
     from opslab.datasets.sources.source import CLOSE_TIME, SourceOptions
     from opslab.errors import Usage
@@ -176,15 +187,15 @@ def _reading(columns: list[str] | None, timestamp: str) -> "SourceOptions":
     return SourceOptions(mapping, "close" if timestamp == "close" else "open")
 
 
-def _left_out(count: int) -> str | None:
-    return f"{count:,} identical duplicates, as asked" if count else None
+def _dropped(count: int) -> str | None:
+    return f"{count:,} identical duplicates, as requested" if count else None
 
 
 def _show_report(report: "QualityReport") -> None:
     from opslab.datasets.quality.rules import RULES
 
-    for found in report.findings.in_file_order():
-        result(f"{found.severity:7}  {found.text()}")
+    for finding in report.findings.in_file_order():
+        result(f"{finding.severity:7}  {finding.text()}")
     if report.findings.listed:
         result("")
     rows = [(rule, RULES[rule].severity, f"{count:,}") for rule, count in sorted(report.findings.counts.items())]
@@ -204,7 +215,7 @@ def _show(prepared: "PreparedDataset", as_json: bool) -> None:
         result_json({**record.model_dump(mode="json"), "created": prepared.created})
         return
     if not prepared.created:
-        note(f"dataset {record.name} is prepared already, and whole")
+        note(f"dataset {record.name} exists and is unchanged")
     result_fields(
         [
             ("dataset", record.name),
@@ -214,8 +225,8 @@ def _show(prepared: "PreparedDataset", as_json: bool) -> None:
             ("last open", record.last_open),
             ("findings", summary(record.findings) or "none"),
             ("allowed", ", ".join(record.allowed) or None),
-            ("sorted", "yes, as asked" if record.repairs.sorted else None),
-            ("left out", _left_out(record.repairs.dropped_identical)),
+            ("sorted", "yes, as requested" if record.repairs.sorted else None),
+            ("dropped", _dropped(record.repairs.dropped_identical)),
             ("fingerprint", record.fingerprint),
             ("folder", f"data/datasets/{record.name}"),
         ]

@@ -8,13 +8,13 @@ import typer
 Home = Annotated[
     str | None,
     typer.Option(
-        "--home", metavar="FOLDER", help="Where data/, artifacts/ and runtime/ live [default: $TC_HOME, tc.toml, .]"
+        "--home", metavar="FOLDER", help="Folder of data/, artifacts/ and runtime/ [default: $TC_HOME, tc.toml, .]"
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
-Spec = Annotated[Path, typer.Option("--spec", metavar="FILE", help="The run spec, a YAML file.")]
+Spec = Annotated[Path, typer.Option("--spec", metavar="FILE", help="Run spec, a YAML file.")]
 Dataset = Annotated[str, typer.Option("--dataset", metavar="NAME", help="Name of the dataset.")]
 RunIdOption = Annotated[
     str | None,
-    typer.Option("--run-id", metavar="ID", help="Name of the run [default: the spec's, or made from the time]"),
+    typer.Option("--run-id", metavar="ID", help="Name of the run [default: the spec's, else generated from the time]"),
 ]

@@ -1,4 +1,4 @@
-"""What a person or a program reads: results on stdout, everything else on stderr."""
+"""Output of commands: results on stdout, everything else on stderr."""
 
 import json
 import os
@@ -18,7 +18,7 @@ def result_json(value: Any) -> None:
 
 
 def result_table(headings: Sequence[str], rows: Iterable[Sequence[str]], *, right: Iterable[int] = ()) -> None:
-    """Columns, as wide as their widest cell. `right`: indexes of columns that are numbers."""
+    """Print columns as wide as their widest cell. right: indexes of the columns with numbers."""
     body = [tuple(row) for row in rows]
     widths = [max(len(row[index]) for row in [headings, *body]) for index in range(len(headings))]
     numeric = set(right)
@@ -31,7 +31,7 @@ def result_table(headings: Sequence[str], rows: Iterable[Sequence[str]], *, righ
 
 
 def result_fields(rows: Iterable[tuple[str, Any]]) -> None:
-    """Names and values in two columns; values of None are left out."""
+    """Print names and values in two columns; a value of None is omitted."""
     shown = [(name, str(value)) for name, value in rows if value is not None]
     width = max((len(name) for name, _ in shown), default=0)
     for name, value in shown:
@@ -39,22 +39,22 @@ def result_fields(rows: Iterable[tuple[str, Any]]) -> None:
 
 
 def note(text: str) -> None:
-    """A line for the person at the terminal."""
+    """Print a line for the user on stderr."""
     print(f"tc: {text}", file=sys.stderr, flush=True)
 
 
 def note_at_once(text: str) -> None:
-    """As `note`, past all buffers: safe in a signal handler."""
+    """As `note`, but unbuffered: safe in a signal handler."""
     os.write(2, f"\ntc: {text}\n".encode())
 
 
 def print_help(text: str) -> None:
-    """A help page that nobody asked for by name."""
+    """Print a help page that was not requested with --help."""
     print(text, file=sys.stderr)
 
 
 def error(failure: LabError, as_json: bool) -> None:
-    """One clear message, its details, the next step; with `as_json` the same as a document on stdout."""
+    """Print the message, its details and the hint; with `as_json` also as a document on stdout."""
     note(f"error: {failure.message}")
     for line in _lines(failure):
         print(f"  {line}", file=sys.stderr)
@@ -73,6 +73,6 @@ def _lines(failure: LabError) -> list[str]:
 
 def mistake_line(file: str, mistake: dict[str, object]) -> str:
     """`spec.yaml:4:3: data.dataset: is missing`."""
-    place = ":".join(str(part) for part in (file, mistake["line"], mistake["column"]) if part is not None)
+    location = ":".join(str(part) for part in (file, mistake["line"], mistake["column"]) if part is not None)
     name = f"{mistake['field']}: " if mistake["field"] else ""
-    return f"{place}: {name}{mistake['message']}"
+    return f"{location}: {name}{mistake['message']}"

@@ -1,4 +1,4 @@
-"""Live progress on stderr: a bar in a terminal, a line now and then elsewhere."""
+"""Progress on stderr: a bar in a terminal, otherwise a line at intervals."""
 
 import sys
 import time
@@ -11,17 +11,17 @@ _LINE_SECONDS = 5.0
 
 
 class ProgressBar:
-    """Shows how much is done, how fast, and how long it will take. `total` None: not known.
+    """Shows the amount done, the rate and the remaining time. total: None if unknown.
 
     `add` and `reach` may be called often.
     """
 
-    def __init__(self, what: str, unit: str, total: int | None = None) -> None:
-        self._what = what
+    def __init__(self, title: str, unit: str, total: int | None = None) -> None:
+        self._title = title
         self._unit = unit
         self._total = total
         self._done = 0
-        self._began = self._told = time.monotonic()
+        self._started_s = self._last_line_s = time.monotonic()
         self._bar: Any = None
         self._task: Any = None
 
@@ -33,7 +33,7 @@ class ProgressBar:
             console = Console(stderr=True)
             columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[figures]}"))
             self._bar = Progress(*columns, console=console, transient=True)
-            self._task = self._bar.add_task(self._what, total=self._total, figures="")
+            self._task = self._bar.add_task(self._title, total=self._total, figures="")
             self._bar.start()
         return self
 
@@ -41,15 +41,15 @@ class ProgressBar:
         if self._bar:
             self._bar.stop()
 
-    def restart(self, what: str, total: int) -> None:
-        """The same again, from nothing."""
-        self._what, self._total, self._done = what, total, 0
-        self._began = time.monotonic()
+    def restart(self, title: str, total: int) -> None:
+        """Start again from zero."""
+        self._title, self._total, self._done = title, total, 0
+        self._started_s = time.monotonic()
         if self._bar:
-            self._bar.update(self._task, description=what, completed=0, total=total, figures="")
+            self._bar.update(self._task, description=title, completed=0, total=total, figures="")
 
     def add(self, amount: int, total: int | None = None) -> None:
-        """Done so much more; `total`, when given, is a better idea of all there is."""
+        """Add an amount. total: a better estimate of the total, if given."""
         self._total = total or self._total
         self.reach(self._done + amount)
 
@@ -57,18 +57,18 @@ class ProgressBar:
         self._done = done
         if self._bar:
             self._bar.update(self._task, completed=done, total=self._total, figures=self._figures())
-        elif time.monotonic() - self._told >= _LINE_SECONDS:
-            self._told = time.monotonic()
-            note(f"{self._what}: {self._figures()}")
+        elif time.monotonic() - self._last_line_s >= _LINE_SECONDS:
+            self._last_line_s = time.monotonic()
+            note(f"{self._title}: {self._figures()}")
 
     def _rate(self) -> float:
-        return self._done / max(time.monotonic() - self._began, 1e-9)
+        return self._done / max(time.monotonic() - self._started_s, 1e-9)
 
     def _figures(self) -> str:
         of = f" of {self._total:,}" if self._total else ""
-        return f"{self._done:,}{of} {self._unit}, {self._rate():,.0f}/s{self._left()}"
+        return f"{self._done:,}{of} {self._unit}, {self._rate():,.0f}/s{self._remaining()}"
 
-    def _left(self) -> str:
+    def _remaining(self) -> str:
         if not self._total or not self._done:
             return ""
         return f", {max(0, self._total - self._done) / self._rate():.0f} s left"

@@ -1,4 +1,4 @@
-"""`tc reconcile`: expected against observed state of an account."""
+"""`tc reconcile`: compare the expected state of an account with the observed one."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -9,32 +9,33 @@ import typer
 
 from opslab.cli.options import Home, Json
 from opslab.cli.output import note, result, result_fields, result_json, result_table
+from opslab.cli.plain_command import PlainGroup
 
 if TYPE_CHECKING:
     from opslab.lab import Lab
-    from opslab.reconciliation.result import ReconciliationFinding, Limits, ReconciliationResult, SnapshotSummary, State
+    from opslab.reconciliation.result import Limits, ReconciliationFinding, ReconciliationResult, SnapshotSummary, State
     from opslab.runs.checks.reconciliation import RecordedReconciliation
 
-app = typer.Typer(help="Hold an account's expected state against the observed one.", no_args_is_help=True)
+app = typer.Typer(cls=PlainGroup, help="Compare expected and observed account state.", no_args_is_help=True)
 
-_SHOWN = 20
-"""Findings that are listed; `--json` has more."""
-_MOST_SECONDS = 10_000_000_000
+_MAX_SHOWN = 20
+"""Findings that are printed; `--json` has more."""
+_MAX_SECONDS = 10_000_000_000
 
-RunIdOption = Annotated[
-    str | None, typer.Option("--run-id", metavar="ID", help="The run that the account of two files belongs to.")
-]
+RunIdOption = Annotated[str | None, typer.Option("--run-id", metavar="ID", help="Run to which the two files belong.")]
 Expected = Annotated[
     Path | None,
-    typer.Option("--expected", metavar="FILE", help="Snapshot of what should be, a JSON file.", show_default=False),
+    typer.Option("--expected", metavar="FILE", help="Snapshot of the expected state, a JSON file.", show_default=False),
 ]
 Observed = Annotated[
     Path | None,
-    typer.Option("--observed", metavar="FILE", help="Snapshot of what is, a JSON file.", show_default=False),
+    typer.Option("--observed", metavar="FILE", help="Snapshot of the observed state, a JSON file.", show_default=False),
 ]
 FromRun = Annotated[
     str | None,
-    typer.Option("--from-run", metavar="ID", help="Instead of two files: a heartbeat in this paper run's journal."),
+    typer.Option(
+        "--from-run", metavar="ID", help="Instead of two files: a heartbeat in the journal of this paper run."
+    ),
 ]
 HeartbeatOption = Annotated[
     int | None,
@@ -42,17 +43,17 @@ HeartbeatOption = Annotated[
         "--heartbeat",
         metavar="N",
         min=1,
-        help="Which one: seq of its event in the journal; without it the last that has what the venue said.",
+        help="seq of the heartbeat's event; without it the last one that has the venue's account.",
     ),
 ]
 MaxAge = Annotated[
     int,
-    typer.Option("--max-age-seconds", metavar="N", min=1, max=_MOST_SECONDS, help="How old a snapshot may be."),
+    typer.Option("--max-age-seconds", metavar="N", min=1, max=_MAX_SECONDS, help="Maximum age of a snapshot."),
 ]
 MaxApart = Annotated[
     int,
     typer.Option(
-        "--max-apart-seconds", metavar="N", min=0, max=_MOST_SECONDS, help="How far apart the two may have been taken."
+        "--max-apart-seconds", metavar="N", min=0, max=_MAX_SECONDS, help="Maximum time between the two snapshots."
     ),
 ]
 Tolerance = Annotated[
@@ -60,7 +61,7 @@ Tolerance = Annotated[
     typer.Option(
         "--tolerance",
         metavar="FIELD=VALUE",
-        help="How far average_entry_price, total, free or locked may differ; may be given several times.",
+        help="Tolerance of average_entry_price, total, free or locked. Repeatable.",
     ),
 ]
 
@@ -78,9 +79,10 @@ def check(
     home: Home = None,
     as_json: Json = False,
 ) -> None:
-    """Compare two snapshots of an account: positions, open orders, balances, freshness; kept with the run.
+    """Compare two snapshots of an account.
 
-    The two are files, or what a node believed and its venue said at a heartbeat of a paper run.
+    Compares positions, open orders, balances and freshness, and records the result in the run. The snapshots are two
+    files, or the accounts of node and venue at a heartbeat of a paper run.
     """
     from opslab.lab import open_lab
     from opslab.reconciliation.limits import limits_of
@@ -90,29 +92,29 @@ def check(
     limits = limits_of(max_age, max_apart, tolerance or [])
     if from_run is not None:
         _refuse_with_from_run(run_id, expected, observed)
-        done = lab.reconcile_heartbeat(from_run, heartbeat, limits)
+        reconciliation = lab.reconcile_heartbeat(from_run, heartbeat, limits)
     else:
-        done = _reconcile_files(lab, run_id, expected, observed, heartbeat, limits)
-    found, kept = done.result, done.recorded
+        reconciliation = _reconcile_files(lab, run_id, expected, observed, heartbeat, limits)
+    outcome, recorded = reconciliation.result, reconciliation.recorded
     if as_json:
-        result_json({**found.model_dump(mode="json"), **asdict(kept)})
+        result_json({**outcome.model_dump(mode="json"), **asdict(recorded)})
     else:
-        _show(found)
-    note(f"kept with run {found.run_id} as {kept.artifact}")
-    if from_run is None and found.expected.digest == found.observed.digest:
-        note("expected and observed are the same document: that proves nothing of an account")
-    raise typer.Exit(EXIT_CODES[found.state])
+        _show(outcome)
+    note(f"recorded in run {outcome.run_id} as {recorded.artifact}")
+    if from_run is None and outcome.expected.digest == outcome.observed.digest:
+        note("expected and observed are the same document: this proves nothing about the account")
+    raise typer.Exit(EXIT_CODES[outcome.state])
 
 
 def _refuse_with_from_run(run_id: str | None, expected: Path | None, observed: Path | None) -> None:
     from opslab.errors import Usage
 
     given = {"--run-id": run_id, "--expected": expected, "--observed": observed}
-    unwanted = [name for name, value in given.items() if value is not None]
-    if unwanted:
+    excluded = [name for name, value in given.items() if value is not None]
+    if excluded:
         raise Usage(
-            f"--from-run cannot be combined with {', '.join(unwanted)}",
-            hint="--from-run ID takes both sides from that run's journal",
+            f"--from-run cannot be combined with {', '.join(excluded)}",
+            hint="--from-run ID reads both sides from the journal of the run",
         )
 
 
@@ -127,17 +129,20 @@ def _reconcile_files(
     from opslab.errors import Usage
 
     if heartbeat is not None:
-        raise Usage("--heartbeat is of a run's journal", hint="tc reconcile check --from-run ID --heartbeat N")
+        raise Usage("--heartbeat requires --from-run", hint="tc reconcile check --from-run ID --heartbeat N")
     if run_id is None or expected is None or observed is None:
         given = {"--run-id": run_id, "--expected": expected, "--observed": observed}
         missing = [name for name, value in given.items() if value is None]
-        raise Usage(f"missing option {', '.join(missing)}", hint="or --from-run ID: both sides from a run's journal")
+        raise Usage(
+            f"missing option {', '.join(missing)}",
+            hint="or --from-run ID, which reads both sides from the journal of the run",
+        )
     return lab.reconcile(run_id, expected, observed, limits)
 
 
 @app.command()
 def schema(
-    as_json: Annotated[bool, typer.Option("--json", help="The schema is JSON with or without it.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="No effect: the schema is always JSON.")] = False,
 ) -> None:
     """Print the JSON Schema of a snapshot."""
     from opslab.reconciliation.schema import snapshot_schema
@@ -145,43 +150,45 @@ def schema(
     result_json(snapshot_schema())
 
 
-def _show(found: "ReconciliationResult") -> None:
+def _show(outcome: "ReconciliationResult") -> None:
+    heartbeat = f"{outcome.heartbeat}, at {outcome.checked_at}" if outcome.heartbeat is not None else None
     result_fields(
         [
-            ("run", found.run_id),
-            ("heartbeat", f"{found.heartbeat}, at {found.checked_at}" if found.heartbeat is not None else None),
-            ("state", found.state),
-            ("expected", _snapshot(found.expected)),
-            ("observed", _snapshot(found.observed)),
-            ("findings", _counts(found.counts)),
-            ("in flight", _in_flight(found)),
-            ("not compared", ", ".join(found.not_compared) or None),
+            ("run", outcome.run_id),
+            ("heartbeat", heartbeat),
+            ("state", outcome.state),
+            ("expected", _snapshot(outcome.expected)),
+            ("observed", _snapshot(outcome.observed)),
+            ("findings", _counts(outcome.counts)),
+            ("in flight", _in_flight(outcome)),
+            ("not compared", ", ".join(outcome.not_compared) or None),
         ]
     )
-    told = [one for one in found.findings if one.state != "ok"]
-    if told:
+    problems = [finding for finding in outcome.findings if finding.state != "ok"]
+    if problems:
         result("")
         headings = ("STATE", "PART", "SUBJECT", "FIELD", "EXPECTED", "OBSERVED", "DIFFERENCE", "REASON")
-        result_table(headings, [_row(one) for one in told[:_SHOWN]])
-    total = sum(count for state, count in found.counts.items() if state != "ok")
-    if total > _SHOWN:
-        note(f"and {total - _SHOWN} more; the artifact lists the worst")
+        result_table(headings, [_row(finding) for finding in problems[:_MAX_SHOWN]])
+    total = sum(count for state, count in outcome.counts.items() if state != "ok")
+    if total > _MAX_SHOWN:
+        note(f"and {total - _MAX_SHOWN} more; the artifact lists the worst")
 
 
-def _in_flight(found: "ReconciliationResult") -> str | None:
-    told = [f"{one.kind} {one.client_order_id} for {one.age_seconds} s" for one in found.in_flight[:_SHOWN]]
-    return ", ".join(told) or None
+def _in_flight(outcome: "ReconciliationResult") -> str | None:
+    items = outcome.in_flight[:_MAX_SHOWN]
+    return ", ".join(f"{item.kind} {item.client_order_id} for {item.age_seconds} s" for item in items) or None
 
 
-def _row(one: "ReconciliationFinding") -> tuple[str, ...]:
-    reason = f"{one.reason} ({one.snapshot})" if one.snapshot else one.reason
-    values = (one.subject, one.field, one.expected, one.observed, one.difference)
-    return (one.state, one.part, *(value or "-" for value in values), reason)
+def _row(finding: "ReconciliationFinding") -> tuple[str, ...]:
+    reason = f"{finding.reason} ({finding.snapshot})" if finding.snapshot else finding.reason
+    values = (finding.subject, finding.field, finding.expected, finding.observed, finding.difference)
+    return (finding.state, finding.part, *(value or "-" for value in values), reason)
 
 
-def _snapshot(one: "SnapshotSummary") -> str:
-    rows = [("positions", one.positions), ("open orders", one.open_orders), ("balances", one.balances)]
-    return f"{one.as_of or 'no time'}, {', '.join(f'{name} {"-" if size is None else size}' for name, size in rows)}"
+def _snapshot(summary: "SnapshotSummary") -> str:
+    sizes = [("positions", summary.positions), ("open orders", summary.open_orders), ("balances", summary.balances)]
+    parts = ", ".join(f"{name} {'-' if size is None else size}" for name, size in sizes)
+    return f"{summary.as_of or 'no time'}, {parts}"
 
 
 def _counts(counts: "Mapping[State, int]") -> str:

@@ -1,4 +1,4 @@
-"""`tc spec`: describe a run."""
+"""`tc spec`: validate run specs, print their schema."""
 
 from typing import Annotated
 
@@ -6,13 +6,17 @@ import typer
 
 from opslab.cli.options import Json, Spec
 from opslab.cli.output import note, result, result_json
+from opslab.cli.plain_command import PlainGroup
 
-app = typer.Typer(help="Describe a run.", no_args_is_help=True)
+app = typer.Typer(cls=PlainGroup, help="Validate run specs, print their schema.", no_args_is_help=True)
 
 
 @app.command()
 def validate(spec: Spec, as_json: Json = False) -> None:
-    """Report every mistake in a run spec, with file and line; your own strategy is loaded, in a child process."""
+    """Validate a run spec.
+
+    Reports every mistake with file and line. A user strategy is loaded in a child process.
+    """
     from opslab.lab import validate_spec
 
     loaded, keys = validate_spec(spec)
@@ -26,9 +30,12 @@ def validate(spec: Spec, as_json: Json = False) -> None:
 
 @app.command()
 def schema(
-    as_json: Annotated[bool, typer.Option("--json", help="The schema is JSON with or without it.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="No effect: the schema is always JSON.")] = False,
 ) -> None:
-    """Print the JSON Schema of a run spec, for editors."""
+    """Print the JSON Schema of a run spec.
+
+    Editors use it to complete and mark fields.
+    """
     from opslab.specs.schema import spec_schema
 
     result_json(spec_schema())

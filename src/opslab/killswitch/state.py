@@ -1,4 +1,4 @@
-"""What a file of the kill switch means, and which of two switches decides. Pure: bytes in, switches out."""
+"""Meaning of the kill switch's files, and the choice between two switches. Pure functions of bytes."""
 
 import json
 import re
@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from opslab.errors import BadId, Usage
 from opslab.model.primitives.ids import RunId
-from opslab.store.kill_switch_files import FOLDER, StateFile, why
+from opslab.store.kill_switch_files import FOLDER, StateFile, describe_error
 
 State = Literal["absent", "active", "cleared"]
 Scope = Literal["run", "all"]
@@ -17,18 +17,18 @@ Scope = Literal["run", "all"]
 MAX_REASON_CHARACTERS = 500
 MAX_ACTOR_CHARACTERS = 100
 
-NOTHING = StateFile(None, None, None)
+NO_FILE = StateFile(None, None, None)
 _ALL = "_all"
-"""No run can be called so."""
+"""Not a valid run id."""
 _STATE_FILE = ".state.json"
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", re.ASCII)
 _UNPRINTED = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
-"""Categories: control, formatting (which can turn a line around), half characters, ends of lines and paragraphs."""
+"""Categories: control, format (which can reverse a line), surrogates, line and paragraph separators."""
 
 
 @dataclass(frozen=True, slots=True)
 class KillSwitchRecord:
-    """A state file that can be read. Of one that could not be, the clearing knows no reason, actor and time."""
+    """A valid state file. After an unreadable state was cleared, reason, actor and activation time are None."""
 
     state: Literal["active", "cleared"]
     scope: Scope
@@ -44,7 +44,7 @@ class KillSwitchRecord:
 
 @dataclass(frozen=True, slots=True)
 class Switch:
-    """What one switch says."""
+    """The state of one switch."""
 
     state: State
     scope: Scope
@@ -58,7 +58,7 @@ class Switch:
     cleared_by: str | None = None
     clear_reason: str | None = None
     problem: str | None = None
-    """Why it cannot be read; it is active for that."""
+    """Why the file is unreadable; an unreadable switch is active."""
 
     @property
     def title(self) -> str:
@@ -66,12 +66,12 @@ class Switch:
 
     @property
     def option(self) -> str:
-        """How a command names it."""
+        """The command-line option that selects it."""
         return f"--run-id {self.run_id}" if self.run_id else "--all"
 
     @property
-    def kept(self) -> KillSwitchRecord | None:
-        """What a further activation keeps: an active state that can be read."""
+    def active_record(self) -> KillSwitchRecord | None:
+        """The record that a further activation keeps: a readable active state."""
         if self.state != "active" or self.problem:
             return None
         return KillSwitchRecord("active", self.scope, self.run_id, self.reason, self.actor, self.activated_at)
@@ -79,54 +79,54 @@ class Switch:
 
 def checked_text(name: str, text: str, limit: int) -> str:
     """A reason or a name: trimmed, on one line, not empty. Raises Usage."""
-    kept = text.strip()
-    if not kept:
-        raise Usage(f"{name} is empty", hint=f"say it in 1 to {limit} characters")
-    if len(kept) > limit:
-        raise Usage(f"{name} has {len(kept)} characters", hint=f"say it in 1 to {limit} characters")
-    if any(unicodedata.category(character) in _UNPRINTED for character in kept):
-        raise Usage(f"{name} has a control character", hint="one line of plain text")
-    return kept
+    trimmed = text.strip()
+    if not trimmed:
+        raise Usage(f"{name} is empty", hint=f"1 to {limit} characters are allowed")
+    if len(trimmed) > limit:
+        raise Usage(f"{name} has {len(trimmed)} characters", hint=f"1 to {limit} characters are allowed")
+    if any(unicodedata.category(character) in _UNPRINTED for character in trimmed):
+        raise Usage(f"{name} has a control character", hint="give one line of plain text")
+    return trimmed
 
 
-def decide(own: Switch, every: Switch) -> Switch:
-    """Active wins over cleared, cleared over absent; between equals the run's own says more."""
+def decide(of_run: Switch, of_all: Switch) -> Switch:
+    """Active takes precedence over cleared, cleared over absent; for equal states the run's own switch decides."""
     for state in ("active", "cleared"):
-        for switch in (own, every):
+        for switch in (of_run, of_all):
             if switch.state == state:
                 return switch
-    return own
+    return of_run
 
 
-def switch_of(look: StateFile, run_id: RunId | None) -> Switch:
-    """What a file means, whatever is in it. run_id: None for all runs."""
-    scope, file = scope_of(run_id), f"runtime/{FOLDER}/{state_name(run_id)}"
-    if look == NOTHING:
-        return Switch("absent", scope, run_id, file)
-    found = parse(look.data, run_id) if look.data is not None else look.problem
-    if isinstance(found, KillSwitchRecord):
-        return Switch(file=file, **asdict(found))
-    return Switch("active", scope, run_id, file, problem=found)
+def switch_of(file: StateFile, run_id: RunId | None) -> Switch:
+    """The switch of a file, whatever its content. run_id: None for all runs."""
+    scope, path = scope_of(run_id), f"runtime/{FOLDER}/{state_name(run_id)}"
+    if file == NO_FILE:
+        return Switch("absent", scope, run_id, path)
+    result = parse(file.data, run_id) if file.data is not None else file.problem
+    if isinstance(result, KillSwitchRecord):
+        return Switch(file=path, **asdict(result))
+    return Switch("active", scope, run_id, path, problem=result)
 
 
 def switch_of_folder(error: OSError) -> Switch:
-    """Of a folder that cannot be read: active, for all runs."""
-    return Switch("active", "all", None, f"runtime/{FOLDER}", problem=f"the folder {why(error)}")
+    """The switch of an unreadable folder: active, for all runs."""
+    return Switch("active", "all", None, f"runtime/{FOLDER}", problem=f"the folder {describe_error(error)}")
 
 
 def parse(data: bytes, run_id: RunId | None) -> KillSwitchRecord | str:
-    """The record in a state file, or what is wrong with it. run_id: whose it must be; None for all runs."""
+    """The record in a state file, or its defect. run_id: the expected run; None for all runs."""
     if not data:
         return "is empty"
     try:
-        value = json.loads(data, object_pairs_hook=_without_doubles)
+        value = json.loads(data, object_pairs_hook=_unique_keys)
         record = KillSwitchRecord(**value)
     except (ValueError, TypeError, RecursionError):
-        return "is not a state of the kill switch"
+        return "is not a kill-switch state"
     texts = (record.reason, record.actor, record.cleared_by, record.clear_reason)
     times = (record.activated_at, record.cleared_at)
     if not (len(value) == len(asdict(record)) and _are_texts(texts) and _are_times(times) and _is_complete(record)):
-        return "is not a state of the kill switch"
+        return "is not a kill-switch state"
     if (record.scope, record.run_id) != (scope_of(run_id), run_id):
         return "is the state of another switch"
     return record
@@ -149,30 +149,30 @@ def events_name(run_id: RunId | None) -> str:
 
 
 def clearing_name(run_id: RunId | None) -> str:
-    """Of the state that a clear is about to put into place."""
+    """Name of the state that a clear is about to rename into place."""
     return f".{run_id or _ALL}.clearing"
 
 
 def scopes_with_state(names: Iterable[str]) -> list[RunId | None]:
-    """Whose state files these are: that of all runs (None) first, the others by run id; other files are nobody's."""
-    found: list[RunId | None] = []
+    """Scopes of the state files: all runs (None) first, then run ids; other files are skipped."""
+    scopes: list[RunId | None] = []
     for name in sorted(names):
         stem = name.removesuffix(_STATE_FILE)
         if stem == name:
             continue
         if stem == _ALL:
-            found.insert(0, None)
+            scopes.insert(0, None)
             continue
         try:
-            found.append(RunId(stem))
+            scopes.append(RunId(stem))
         except BadId:
             continue
-    return found
+    return scopes
 
 
-def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len({key for key, _ in pairs}) != len(pairs):
-        raise ValueError("a key stands there twice")
+        raise ValueError("duplicate key")
     return dict(pairs)
 
 

@@ -13,17 +13,17 @@ EVERY_NS = 3_600_000_000_000
 class StopActor(DataActor):
     """Beside a user's strategy, which may see no bar, or cancel every timer it has."""
 
-    _watch: StrategyRecorder
+    _recorder: StrategyRecorder
 
-    def __new__(cls, watch: StrategyRecorder) -> "StopActor":
+    def __new__(cls, recorder: StrategyRecorder) -> "StopActor":
         made: StopActor = super().__new__(cls)
-        made._watch = watch
+        made._recorder = recorder
         return made
 
     def on_start(self) -> None:
         self.clock.set_timer_ns("opslab-stopper", EVERY_NS, callback=self._look)
 
     def _look(self, _event: Any) -> None:
-        if self._watch.stop:
-            self._watch.stopped = True
+        if self._recorder.stop:
+            self._recorder.stopped = True
             self.shutdown_system("stop")

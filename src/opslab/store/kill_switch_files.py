@@ -1,7 +1,7 @@
-"""The kill switch's folder: a file in it is replaced whole, or left empty where there is no room to say more.
+"""Files of the kill switch's folder: replaced atomically; on a full disk an empty file remains, which is active.
 
-Everything is reached from the folder's own descriptor, no link is followed, and nothing but a plain file is read.
-The standard library alone: this lies on the way to safety.
+Every access uses the folder's own descriptor, follows no link and reads regular files only. Standard library only,
+because activation must not depend on other packages.
 """
 
 import errno
@@ -18,16 +18,16 @@ from opslab.store.lock import take_lock
 
 FOLDER = "kill_switch"
 MAX_BYTES = 64 << 10
-"""No state comes near it; what is longer is none."""
+"""Far longer than any state; a longer file is invalid."""
 _LOCK = ".lock"
 _SPARE = ".spare"
-"""Empty. Where a file system has no file left to give, it becomes the empty state."""
+"""An empty file. On a file system without a free inode it becomes the empty state."""
 _FOLDER_MODE, _FILE_MODE = 0o700, 0o600
-_PLAIN = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-"""Never wait: a pipe in the place of a file would hold its reader for ever."""
+_NO_WAIT = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+"""Never wait: a pipe in the place of a file would block its reader."""
 
 Identity = tuple[int, int, int]
-"""Of a file: inode, time of its content (ns), size. It is another one after every write and every replacement."""
+"""Of a file: inode, mtime (ns), size. It changes with every write and every replacement."""
 
 
 FolderIdentity = tuple[int, int]
@@ -35,16 +35,16 @@ FolderIdentity = tuple[int, int]
 
 
 class StateFile(NamedTuple):
-    """What stands under a name. All three None: nothing does."""
+    """A file under a name. All three None: there is no such file."""
 
     data: bytes | None
     problem: str | None
-    """Why there is no data."""
+    """Why the data cannot be read."""
     identity: Identity | None
 
 
 class SwitchFolder:
-    """Open until the `with` block ends. What it cannot do it raises as OSError."""
+    """The open folder; a context manager, which closes it. Failures are raised as OSError."""
 
     def __init__(self, descriptor: int) -> None:
         self._folder = descriptor
@@ -59,22 +59,22 @@ class SwitchFolder:
         state = os.fstat(self._folder)
         return state.st_dev, state.st_ino
 
-    def look(self, name: str) -> StateFile:
-        """Never raises: what cannot be read is a problem."""
+    def read_file(self, name: str) -> StateFile:
+        """Never raises: an unreadable file has a `problem`."""
         try:
-            descriptor = os.open(name, os.O_RDONLY | _PLAIN, dir_fd=self._folder)
+            descriptor = os.open(name, os.O_RDONLY | _NO_WAIT, dir_fd=self._folder)
         except FileNotFoundError:
             return StateFile(None, None, None)
         except OSError as error:
-            return StateFile(None, why(error), self._identity(name))
+            return StateFile(None, describe_error(error), self._identity(name))
         try:
             state = os.fstat(descriptor)
             identity = _identity_of(state)
             if not stat.S_ISREG(state.st_mode):
-                return StateFile(None, "is not a plain file", identity)
+                return StateFile(None, "is not a regular file", identity)
             data = _read(descriptor)
         except OSError as error:
-            return StateFile(None, why(error), self._identity(name))
+            return StateFile(None, describe_error(error), self._identity(name))
         finally:
             os.close(descriptor)
         return StateFile(data, None, identity) if len(data) <= MAX_BYTES else StateFile(None, "is too long", identity)
@@ -83,8 +83,8 @@ class SwitchFolder:
         return sorted(os.listdir(self._folder))  # noqa: PTH208  (a descriptor has no Path)
 
     @contextmanager
-    def held(self, name: str) -> Iterator[None]:
-        """While it lasts, no other file takes the inode of the one that stands there now."""
+    def pinned(self, name: str) -> Iterator[None]:
+        """During the block, the inode of the current file is not reused for another file."""
         descriptor: int | None = None
         with suppress(OSError):
             descriptor = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self._folder)
@@ -96,21 +96,21 @@ class SwitchFolder:
 
     @contextmanager
     def locked(self, patience_seconds: float) -> Iterator[bool]:
-        """Hold the folder's lock, if it can be had in that time; whether it was."""
+        """Lock the folder, within that time; yields whether it was locked."""
         descriptor: int | None = None
         with suppress(OSError):
             descriptor = self._open(_LOCK, os.O_RDWR | os.O_CREAT)
         try:
-            is_held = False
+            is_locked = False
             with suppress(OSError):
-                is_held = descriptor is not None and take_lock(descriptor, patience_seconds)
-            yield is_held
+                is_locked = descriptor is not None and take_lock(descriptor, patience_seconds)
+            yield is_locked
         finally:
             if descriptor is not None:
                 os.close(descriptor)
 
     def stage(self, data: bytes, *, durable: bool = True) -> str:
-        """Write a temporary file, on disk before this returns if it is to be `durable`; its name, for `put`."""
+        """Write a temporary file, if `durable` on disk before this returns; returns its name, for `replace`."""
         name = f".{os.getpid()}-{os.urandom(6).hex()}.tmp"
         try:
             descriptor = self._open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
@@ -121,41 +121,41 @@ class SwitchFolder:
             finally:
                 os.close(descriptor)
         except BaseException:
-            self.drop(name)
+            self.remove(name)
             raise
         return name
 
-    def put(self, staged: str, name: str) -> None:
-        """In the place of whatever stands there, in one step. Raises FileNotFoundError when what was staged is gone."""
+    def replace(self, staged: str, name: str) -> None:
+        """Rename the staged file over any existing one. Raises FileNotFoundError when the staged file is missing."""
         os.replace(staged, name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
 
-    def empty(self, name: str) -> None:
-        """Leave an empty file under the name: without a free block, and with a spare without a free file too."""
+    def write_empty(self, name: str) -> None:
+        """Write an empty file under the name. It needs no free block, and with the spare file no free inode."""
         try:
             descriptor = self._open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
                 raise
-            self.put(_SPARE, name)
+            self.replace(_SPARE, name)
             return
         with suppress(OSError):
             os.fsync(descriptor)
         os.close(descriptor)
 
     def touch(self, name: str) -> None:
-        """Make it another one to whoever looked before; needs no room."""
+        """Change the file's identity; needs no disk space."""
         state = os.stat(name, dir_fd=self._folder, follow_symlinks=False)
         os.utime(name, ns=(state.st_atime_ns, state.st_mtime_ns + 1), dir_fd=self._folder, follow_symlinks=False)
 
-    def drop(self, name: str) -> None:
-        """Remove it, if it is there and can be."""
+    def remove(self, name: str) -> None:
+        """Remove the file; errors are ignored."""
         with suppress(OSError):
             os.unlink(name, dir_fd=self._folder)
 
     def sync(self, name: str = "") -> None:
-        """Make new names durable; and first, of one of them, what is in the file."""
+        """Make new names durable; with a name, first the content of that file."""
         if name:
-            descriptor = os.open(name, os.O_RDONLY | _PLAIN, dir_fd=self._folder)
+            descriptor = os.open(name, os.O_RDONLY | _NO_WAIT, dir_fd=self._folder)
             try:
                 os.fsync(descriptor)
             finally:
@@ -163,12 +163,12 @@ class SwitchFolder:
         os.fsync(self._folder)
 
     def append(self, name: str, line: bytes) -> None:
-        """Add a line, which ends in a newline; behind the torn end of a crash it begins a line of its own."""
+        """Append a line, newline included; after the torn end of a crash it starts a new line."""
         descriptor = self._open(name, os.O_RDWR | os.O_CREAT | os.O_APPEND)
         try:
             state = os.fstat(descriptor)
             if not stat.S_ISREG(state.st_mode):
-                raise OSError(errno.EINVAL, "not a plain file")
+                raise OSError(errno.EINVAL, "not a regular file")
             if state.st_size and os.pread(descriptor, 1, state.st_size - 1) != b"\n":
                 line = b"\n" + line
             _write(descriptor, line)
@@ -177,12 +177,12 @@ class SwitchFolder:
             os.close(descriptor)
 
     def create_spare_files(self) -> None:
-        """Lay the lock and the spare, while there is room."""
+        """Create the lock file and the spare file, before the disk is full."""
         for name in (_LOCK, _SPARE):
             os.close(self._open(name, os.O_WRONLY | os.O_CREAT))
 
     def _open(self, name: str, flags: int) -> int:
-        descriptor = os.open(name, flags | _PLAIN, _FILE_MODE, dir_fd=self._folder)
+        descriptor = os.open(name, flags | _NO_WAIT, _FILE_MODE, dir_fd=self._folder)
         if flags & os.O_CREAT:
             _restrict(descriptor, _FILE_MODE)
         return descriptor
@@ -194,9 +194,9 @@ class SwitchFolder:
 
 
 def open_folder(layout: Layout, *, make: bool = False) -> SwitchFolder | None:
-    """The folder; None when there is none. Raises OSError when it cannot be opened, or is no folder.
+    """The folder; None when it does not exist. Raises OSError when it cannot be opened, or is not a folder.
 
-    make: make it where it is missing, and see to it that it is its owner's alone.
+    make: create it if it is missing, and make it private to its user.
     """
     path = layout.runtime / FOLDER
     if make:
@@ -215,8 +215,8 @@ def open_folder(layout: Layout, *, make: bool = False) -> SwitchFolder | None:
     return SwitchFolder(descriptor)
 
 
-def why(error: OSError) -> str:
-    """What is wrong with a file, in words."""
+def describe_error(error: OSError) -> str:
+    """Description of an error for messages: the predicate of a sentence."""
     if error.errno == errno.ELOOP:
         return "is a link"
     if error.errno == errno.ENOTDIR:
@@ -225,14 +225,14 @@ def why(error: OSError) -> str:
 
 
 def _refuse_dangling(*folders: Path) -> None:
-    """A link that leads nowhere, as to a disk that is not mounted, does not say that there is nothing."""
+    """Raises OSError for a dangling link, as to an unmounted disk: it does not prove that there is no switch."""
     for folder in folders:
         if folder.is_symlink() and not folder.exists():
-            raise OSError(errno.ENOTDIR, f"{folder.name} is a link that leads nowhere")
+            raise OSError(errno.ENOTDIR, f"{folder.name} is a dangling link")
 
 
 def _restrict(descriptor: int, mode: int) -> None:
-    """To the owner alone, whatever the umask or whoever made it; where that is not ours to do, it stays."""
+    """Set the mode, whatever the umask; ignored when the file has another owner."""
     if stat.S_IMODE(os.fstat(descriptor).st_mode) != mode:
         with suppress(OSError):
             os.fchmod(descriptor, mode)
@@ -252,7 +252,7 @@ def _identity_of(state: os.stat_result) -> Identity:
 
 
 def _read(descriptor: int) -> bytes:
-    """At most one byte more than a state may have."""
+    """Read at most `MAX_BYTES` and one more byte."""
     data = b""
     while len(data) <= MAX_BYTES and (piece := os.read(descriptor, MAX_BYTES + 1 - len(data))):
         data += piece

@@ -56,7 +56,7 @@ class BarPacing:
 
     def _continue(self, minutes: int, reason: str) -> None:
         self._log_event(
-            "candle not acknowledged",
+            "candle_not_acknowledged",
             {"minutes": minutes, "acknowledged": self._done_minutes, "reason": reason},
         )
         self._done_minutes = minutes

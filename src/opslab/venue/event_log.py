@@ -1,6 +1,24 @@
 """The type of the function that writes an event into the venue's event log."""
 
 from collections.abc import Callable
+from typing import Literal
 
-EventLogger = Callable[[str, dict[str, object]], None]
+VenueEvent = Literal[
+    "connected",
+    "left",
+    "disconnected",
+    "requests_rejected",
+    "fault_started",
+    "fault_ended",
+    "candle_not_acknowledged",
+    "account_flattened",
+    "account_not_flattened",
+    "control_lost",
+    "ended_without_control",
+    "ledger_torn_end_moved",
+    "bug",
+]
+EventLogger = Callable[[VenueEvent, dict[str, object]], None]
 """Called with the event's name and its fields."""
+CONTROL_LOST: VenueEvent = "control_lost"
+"""Recovery of a run reads its time."""

@@ -29,7 +29,7 @@ from opslab.venue.control.orphan_policy import (
 from opslab.venue.counters import Counters
 from opslab.venue.endpoints.account import AccountEndpoints
 from opslab.venue.endpoints.market import MarketEndpoints
-from opslab.venue.event_log import EventLogger
+from opslab.venue.event_log import CONTROL_LOST, EventLogger
 from opslab.venue.exchange import Exchange
 from opslab.venue.fault_hooks import FaultHooks
 from opslab.venue.faults.controller import FaultController
@@ -128,7 +128,7 @@ class Venue:
         if self._stop.is_set():
             return
         policy = self._plan.on_orphan
-        self._log_event("control is gone", {"on_orphan": policy, "seconds": self._plan.orphan_seconds})
+        self._log_event(CONTROL_LOST, {"on_orphan": policy, "seconds": self._plan.orphan_seconds})
         if policy == "end":
             self._stop.set()
             return
@@ -266,7 +266,7 @@ class Venue:
             account = self.exchange.account
             state = {"position": f"{account.holding.position:f}", "open_orders": len(account.open)}
             self._log_event(
-                "ended without control", {"reason": reason, "connections": self._server.connections, **state}
+                "ended_without_control", {"reason": reason, "connections": self._server.connections, **state}
             )
         self._stop.set()
 
@@ -291,7 +291,7 @@ class Venue:
     def _log_counters(self) -> None:
         counts = self.counters.changed_counts()
         if counts:
-            self._log_event("turned away", {"counts": counts})
+            self._log_event("requests_rejected", {"counts": counts})
 
     def _status(self) -> dict[str, Any]:
         return {

@@ -526,21 +526,21 @@ class Meddled(SwitchFolder):
         if kind.calls == kind.at:
             kind.meddle()
 
-    def look(self, name: str) -> StateFile:
+    def read_file(self, name: str) -> StateFile:
         self._next()
-        return super().look(name)
+        return super().read_file(name)
 
     def stage(self, data: bytes, *, durable: bool = True) -> str:
         self._next()
         return super().stage(data, durable=durable)
 
-    def put(self, staged: str, name: str) -> None:
+    def replace(self, staged: str, name: str) -> None:
         self._next()
-        super().put(staged, name)
+        super().replace(staged, name)
 
-    def drop(self, name: str) -> None:
+    def remove(self, name: str) -> None:
         self._next()
-        super().drop(name)
+        super().remove(name)
 
     def touch(self, name: str) -> None:
         self._next()
@@ -617,17 +617,17 @@ class Turns:
         turns = self
 
         class Stepped(SwitchFolder):
-            def look(self, name: str) -> StateFile:
-                return turns.step(role, "look", name, lambda: SwitchFolder.look(self, name))
+            def read_file(self, name: str) -> StateFile:
+                return turns.step(role, "read_file", name, lambda: SwitchFolder.read_file(self, name))
 
             def stage(self, data: bytes, *, durable: bool = True) -> str:
                 return turns.step(role, "stage", "", lambda: SwitchFolder.stage(self, data, durable=durable))
 
-            def put(self, staged: str, name: str) -> None:
-                turns.step(role, "put", name, lambda: SwitchFolder.put(self, staged, name))
+            def replace(self, staged: str, name: str) -> None:
+                turns.step(role, "replace", name, lambda: SwitchFolder.replace(self, staged, name))
 
-            def drop(self, name: str) -> None:
-                turns.step(role, "drop", name, lambda: SwitchFolder.drop(self, name))
+            def remove(self, name: str) -> None:
+                turns.step(role, "remove", name, lambda: SwitchFolder.remove(self, name))
 
             def sync(self, name: str = "") -> None:
                 pass
@@ -683,8 +683,8 @@ def test_however_their_steps_meet_a_clear_takes_back_nothing_that_came_after_it_
     with ThreadPoolExecutor(2) as pool:
         for done in [pool.submit(clear_it), pool.submit(activate_it)]:
             done.result(20)
-    looked = turns.took.index(("clear", "look", "r1.state.json"))
-    written = [n for n, step in enumerate(turns.took) if step == ("activate", "put", "r1.state.json")]
+    looked = turns.took.index(("clear", "read_file", "r1.state.json"))
+    written = [n for n, step in enumerate(turns.took) if step == ("activate", "replace", "r1.state.json")]
     if looked < written[-1]:
         assert effective(layout, R1).state == "active", turns.took
     assert effective(layout, R1).state != "absent"

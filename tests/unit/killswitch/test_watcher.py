@@ -44,7 +44,9 @@ def layout(tmp_path: Path) -> Layout:
 
 
 @pytest.fixture(params=[False, True], ids=["told by the kernel", "polled"])
-def watching(request: pytest.FixtureRequest, layout: Layout) -> Iterator[Callable[[], tuple[SwitchWatch, EngineReport]]]:
+def watching(
+    request: pytest.FixtureRequest, layout: Layout
+) -> Iterator[Callable[[], tuple[SwitchWatch, EngineReport]]]:
     begun: list[SwitchWatch] = []
 
     def begin() -> tuple[SwitchWatch, EngineReport]:
@@ -145,13 +147,13 @@ def _torn(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("what", "problem"),
     [
-        (_remove, "the folder is gone"),
+        (_remove, "the folder is missing"),
         (_replace, "the folder"),
         (_remove_and_make, "the folder"),
         (_link, "the folder"),
         (_file, "the folder"),
-        (_move_runtime, "the folder is gone"),
-        (_torn, "is not a state of the kill switch"),
+        (_move_runtime, "the folder is missing"),
+        (_torn, "is not a kill-switch state"),
         pytest.param(
             _forbid,
             "the folder cannot be read",
@@ -175,7 +177,7 @@ def test_a_folder_that_was_never_made_is_active(tmp_path: Path) -> None:
     heard = EngineReport()
     watch = SwitchWatch(Layout(tmp_path), R1, heard)
     watch.start()
-    assert heard.one()[0].problem == "the folder is gone"
+    assert heard.one()[0].problem == "the folder is missing"
     watch.close()
 
 
@@ -186,7 +188,7 @@ def test_without_the_kernel_it_polls(layout: Layout) -> None:
         raise OSError(24, "Too many open files")
 
     heard = EngineReport()
-    watch = SwitchWatch(layout, R1, heard, open_kernel=refuse)
+    watch = SwitchWatch(layout, R1, heard, open_inotify=refuse)
     watch.start()
     activate(layout, None, "odd", "ann", CLOCK)
     assert heard.one()[0].reason == "odd"
@@ -196,7 +198,7 @@ def test_without_the_kernel_it_polls(layout: Layout) -> None:
 def test_the_kernel_tells_sooner_than_it_looks(layout: Layout) -> None:
     """With looks an hour apart nothing but the kernel can have said it."""
     heard = EngineReport()
-    watch = SwitchWatch(layout, R1, heard, look_seconds=3600.0)
+    watch = SwitchWatch(layout, R1, heard, check_seconds=3600.0)
     watch.start()
     activate(layout, None, "odd", "ann", CLOCK)
     assert heard.one()[0].reason == "odd"

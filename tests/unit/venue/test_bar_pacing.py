@@ -88,7 +88,7 @@ def test_a_lost_candle_costs_the_timeout_and_is_logged() -> None:
         assert await case.wait_seconds(1) == TIMEOUT_SECONDS
         assert case.events == [
             (
-                "candle not acknowledged",
+                "candle_not_acknowledged",
                 {"minutes": 1, "acknowledged": 0, "reason": "none arrived within 10 s"},
             )
         ]
@@ -124,7 +124,7 @@ def test_without_a_subscription_the_market_holds_and_continues_at_once_after_it(
         assert case.events == []
         case.subscribed.set()
         assert await waiting == 3600
-        assert [event for event, _ in case.events] == ["candle not acknowledged"]
+        assert [event for event, _ in case.events] == ["candle_not_acknowledged"]
 
     play(scene)
 

@@ -7,20 +7,24 @@ import typer
 from opslab.cli.kill import note_blocked, note_halted
 from opslab.cli.options import Home, Json, RunIdOption, Spec
 from opslab.cli.output import note, note_at_once, result_json
+from opslab.cli.plain_command import PlainGroup
 from opslab.cli.run import comparison as run_compare
 from opslab.cli.run import paper as run_paper
 from opslab.cli.run import proof as run_proof
 from opslab.cli.run.fields import EXIT_CODES, break_off, document, folder_of, show_fields
 from opslab.cli.run.listing import list_runs
 
-app = typer.Typer(help="Run, and look at what ran.", no_args_is_help=True)
+app = typer.Typer(cls=PlainGroup, help="Run, list, verify and compare runs.", no_args_is_help=True)
 
 RunIdArgument = Annotated[str, typer.Argument(metavar="ID", help="Name of the run.", show_default=False)]
 
 
 @app.command()
 def init(spec: Spec, run_id: RunIdOption = None, home: Home = None, as_json: Json = False) -> None:
-    """Record what is to be run, and check it, without running it; a run with the same spec goes on from it."""
+    """Check and record a run without running it.
+
+    A later run with the same spec and name continues from this record.
+    """
     from opslab.lab import open_lab
 
     lab = open_lab(home)
@@ -35,7 +39,10 @@ def init(spec: Spec, run_id: RunIdOption = None, home: Home = None, as_json: Jso
 
 @app.command()
 def backtest(spec: Spec, run_id: RunIdOption = None, home: Home = None, as_json: Json = False) -> None:
-    """Run a backtest in the engine, with a journal, canonical results and a report."""
+    """Run a backtest.
+
+    Runs the engine, and writes a journal, canonical results and a report.
+    """
     from opslab.cli.progress import ProgressBar
     from opslab.lab import open_lab
     from opslab.system import StopSignals
@@ -72,7 +79,7 @@ app.command("list")(list_runs)
 
 @app.command()
 def show(run_id: RunIdArgument, home: Home = None, as_json: Json = False) -> None:
-    """Show one run: its state, its identity, its counters."""
+    """Show the state, identity and counters of a run."""
     from opslab.lab import open_lab
 
     lab = open_lab(home)

@@ -28,9 +28,10 @@ def compare(
     home: Home = None,
     as_json: Json = False,
 ) -> None:
-    """Which part of the inputs of two runs differs, whether the results do, and at which first event.
+    """Compare the inputs and results of two runs.
 
-    Of a paper run: whether it saw the same bars and decided the same, and why fills differ.
+    Names the differing inputs, whether the results differ, and the first differing event. For a paper run: whether its
+    bars and decisions are the same, and why fills differ.
     """
     from opslab.lab import open_lab
     from opslab.runs.comparison.compare import EXIT_CODES as BY_RESULTS
@@ -50,7 +51,10 @@ def reproduce(
     home: Home = None,
     as_json: Json = False,
 ) -> None:
-    """Run it again from what was stored of it, and compare the result digests."""
+    """Repeat a run and compare the result digests.
+
+    The run is repeated from its stored inputs.
+    """
     from opslab.cli.progress import ProgressBar
     from opslab.lab import open_lab
     from opslab.system import StopSignals

@@ -47,7 +47,10 @@ def list_runs(
     home: Home = None,
     as_json: Json = False,
 ) -> None:
-    """List runs, oldest first. Those that cannot be read come last; filters leave them out."""
+    """List runs, oldest first.
+
+    Unreadable runs come last; filters exclude them.
+    """
     from opslab.lab import open_lab
     from opslab.model.primitives.ids import DatasetId
     from opslab.runs.record.selection import (

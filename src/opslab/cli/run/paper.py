@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 
 def paper(spec: Spec, run_id: RunIdOption = None, home: Home = None, as_json: Json = False) -> None:
-    """Run NautilusTrader's live node against a loopback venue that replays candles, and watch it to its end."""
+    """Run a live node against a loopback venue.
+
+    The venue replays candles to NautilusTrader's live node, which is monitored to its end.
+    """
     from opslab.cli.run.paper_board import PaperBoard
     from opslab.lab import open_lab
     from opslab.system import StopSignals

@@ -14,7 +14,10 @@ All = Annotated[bool, typer.Option("--all", help="All runs.")]
 
 
 def verify(run_id: MaybeRunId = None, every: All = False, home: Home = None, as_json: Json = False) -> None:
-    """Hold a run against its seal: is every file what it was, and is nothing missing or added?"""
+    """Verify a run against its seal.
+
+    No file may be changed, missing or added.
+    """
     from opslab.lab import open_lab
     from opslab.runs.record.verify import EXIT_CODES, hint
 
@@ -54,7 +57,10 @@ def recover(
     home: Home = None,
     as_json: Json = False,
 ) -> None:
-    """Settle a run whose owner is gone, and seal what there is. What lives is never touched."""
+    """Settle and seal a run whose owner died.
+
+    A run whose owner is alive is never touched.
+    """
     from opslab.lab import open_lab
 
     lab = open_lab(home)
@@ -78,7 +84,10 @@ def report(
     home: Home = None,
     as_json: Json = False,
 ) -> None:
-    """Render metadata.json, report.md and report.html again, from the journal."""
+    """Render the derived files of a run again.
+
+    metadata.json, report.md and report.html, from the journal.
+    """
     from opslab.lab import open_lab
     from opslab.model.primitives.ids import RunId
     from opslab.store.runs.seal import DERIVED

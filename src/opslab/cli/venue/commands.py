@@ -8,6 +8,7 @@ import typer
 
 from opslab.cli.options import Dataset, Home, Json
 from opslab.cli.output import note, note_at_once, result, result_fields, result_json
+from opslab.cli.plain_command import PlainGroup
 from opslab.cli.venue import fault as venue_fault
 from opslab.cli.venue.fault import terms_text
 from opslab.errors import Usage
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from opslab.model.messages.venue_messages import Start, VenueEndpoints, VenueProgress
 
 app = typer.Typer(
+    cls=PlainGroup,
     help="""Serve and audit a loopback exchange.
 
     It has the interface of Binance USD-M futures; clients connect to it as to Binance.""",
@@ -178,7 +180,7 @@ class _TerminalObserver:
 
     def log(self, event: str, fields: dict[str, Any]) -> None:
         texts = {key: terms_text(value) if isinstance(value, dict) else value for key, value in fields.items()}
-        note(f"{event}: {', '.join(f'{key} {value}' for key, value in texts.items())}")
+        note(f"{event.replace('_', ' ')}: {', '.join(f'{key} {value}' for key, value in texts.items())}")
 
 
 def _speed(text: str) -> float | None:

@@ -7,10 +7,12 @@ import typer
 
 from opslab.cli.options import Home, Json
 from opslab.cli.output import note, result_fields, result_json, result_table
+from opslab.cli.plain_command import PlainGroup
 from opslab.errors import Usage
 from opslab.model.primitives.ids import shown
 
 app = typer.Typer(
+    cls=PlainGroup,
     help="""Inject faults into a served venue.
 
     A fault ends by `stop`, after its time, or with the venue.""",

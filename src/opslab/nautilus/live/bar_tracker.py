@@ -23,7 +23,7 @@ class BarTracker:
         self.count = 0
         self.newest_ns: int | None = None
         self._last_close_ns = last_close_ns
-        self._none_waits = is_empty
+        self._none_in_flight = is_empty
         self._tell = tell
         self._told = 0
         self._came_at = 0.0
@@ -46,7 +46,7 @@ class BarTracker:
         """Tell of the newest bar if it is dealt with."""
         if self._told == self.count or not self._returned:
             return
-        if self._none_waits() or now - self._came_at >= PATIENCE_SECONDS:
+        if self._none_in_flight() or now - self._came_at >= PATIENCE_SECONDS:
             self._told = self.count
             self._tell(self.count)
 

@@ -16,15 +16,15 @@ from nautilus_trader.trading import Strategy
 
 from opslab.model.messages.paper_messages import Flattened
 from opslab.nautilus.live.venue_rest_client import AccountState, VenueRestClient, VenueUnreachable
-from opslab.nautilus.live.venue_rest_client import flatten as flatten_past_engine
+from opslab.nautilus.live.venue_rest_client import flatten as flatten_by_rest
 
 ROUND_SECONDS = 0.25
-LIMIT_SECONDS = 3.0
+TIMEOUT_SECONDS = 3.0
 """Then the engine cannot. Its adapter sends twenty orders a second and keeps the rest in a row: they leave it even when
 the gate is long closed, until the node is stopped (measured)."""
-ASK_SECONDS = 0.04
+POLL_SECONDS = 0.04
 """Between two questions: six of a client's weight each, of 2,400 in a minute."""
-PAST_ENGINE_ROUND = 3
+REST_FROM_ROUND = 3
 """From this round on the venue is also told directly."""
 
 
@@ -35,20 +35,20 @@ class AccountPoller:
         self.answers: queue.SimpleQueue[AccountState | None] = queue.SimpleQueue()
         """None: the venue could not be asked."""
         self._client = client
-        self._asked: queue.SimpleQueue[bool] = queue.SimpleQueue()
+        self._requests: queue.SimpleQueue[bool] = queue.SimpleQueue()
         threading.Thread(target=self._work, name="asker", daemon=True).start()
 
-    def ask(self, end_it: bool) -> None:
+    def request(self, flatten: bool) -> None:
         """end_it: not only look."""
-        self._asked.put(end_it)
+        self._requests.put(flatten)
 
     def _work(self) -> None:
         while True:
-            if self._asked.get():
+            if self._requests.get():
                 with suppress(VenueUnreachable):
-                    flatten_past_engine(self._client)
+                    flatten_by_rest(self._client)
             try:
-                self.answers.put(self._client.standing())
+                self.answers.put(self._client.account())
             except VenueUnreachable:
                 self.answers.put(None)
 
@@ -57,20 +57,20 @@ class Flatten:
     """`step` until it gives a `Flattened`; then it is over. All of it on the engine's thread."""
 
     def __init__(
-        self, asker: AccountPoller, close: Callable[[], None], is_empty: Callable[[], bool], began_at: float
+        self, poller: AccountPoller, close: Callable[[], None], is_empty: Callable[[], bool], started_at: float
     ) -> None:
         """close: asks the engine to end everything. none_waits: whether no order is on its way any more."""
-        self._asker = asker
+        self._poller = poller
         self._close = close
-        self._none_waits = is_empty
-        self._began_at = began_at
+        self._none_in_flight = is_empty
+        self._began_at = started_at
         self._round = 0
-        self._round_at = began_at
-        self._asked_at: float | None = None
-        self._asking = False
-        self._asked_calm = False
+        self._round_at = started_at
+        self._polled_at: float | None = None
+        self._is_polling = False
+        self._nothing_in_flight_when_polled = False
         """Whether nothing was on its way when the question was put: what was may have come to be something since."""
-        self._flat = self._calm = False
+        self._flat = self._nothing_in_flight = False
         """By the venue's last answer, and what was so when it was asked for."""
 
     def step(self, now: float) -> Flattened | None:
@@ -78,22 +78,25 @@ class Flatten:
             self._round += 1
             self._round_at = now
             self._close()
-        self._listen()
-        late = now - self._began_at >= LIMIT_SECONDS
-        flat = self._flat and self._calm
+        self._read_answers()
+        late = now - self._began_at >= TIMEOUT_SECONDS
+        flat = self._flat and self._nothing_in_flight
         if flat or late:
             return Flattened(flat=flat, rounds=self._round, seconds=round(now - self._began_at, 6))
-        if not self._asking and (self._asked_at is None or now - self._asked_at >= ASK_SECONDS):
-            self._asking, self._asked_at = True, now
-            self._asked_calm = self._none_waits()
-            self._asker.ask(self._round >= PAST_ENGINE_ROUND)
+        if not self._is_polling and (self._polled_at is None or now - self._polled_at >= POLL_SECONDS):
+            self._is_polling, self._polled_at = True, now
+            self._nothing_in_flight_when_polled = self._none_in_flight()
+            self._poller.request(self._round >= REST_FROM_ROUND)
         return None
 
-    def _listen(self) -> None:
-        while not self._asker.answers.empty():
-            standing = self._asker.answers.get()
-            self._asking = False
-            self._flat, self._calm = standing is not None and standing.flat, self._asked_calm
+    def _read_answers(self) -> None:
+        while not self._poller.answers.empty():
+            account = self._poller.answers.get()
+            self._is_polling = False
+            self._flat, self._nothing_in_flight = (
+                account is not None and account.flat,
+                self._nothing_in_flight_when_polled,
+            )
 
 
 def close_everything(strategy: Strategy, cache: Cache, instrument_id: InstrumentId) -> None:

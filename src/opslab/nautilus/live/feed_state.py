@@ -33,14 +33,14 @@ class Feed:
 
     __slots__ = ("_down_at", "_first_at", "_silent_after", "_up_at", "count", "last_at", "state")
 
-    def __init__(self, silent_after: float, began_at: float) -> None:
+    def __init__(self, silent_after: float, started_at: float) -> None:
         self.state: FeedState = "recovering"
         self.count = 0
         """Messages seen."""
         self.last_at: float | None = None
         self._silent_after = silent_after
-        self._up_at: float | None = began_at
-        self._down_at = began_at
+        self._up_at: float | None = started_at
+        self._down_at = started_at
         self._first_at: float | None = None
         """Of the messages that nobody has judged yet."""
 

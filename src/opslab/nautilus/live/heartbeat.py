@@ -14,9 +14,9 @@ _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 class HeartbeatTimer:
     """When the next beat is due. One that is late is not made up for: what was missed stays missed."""
 
-    def __init__(self, began_at: float) -> None:
+    def __init__(self, started_at: float) -> None:
         self.number = 0
-        self._due = began_at
+        self._due = started_at
 
     def late_seconds(self, now: float) -> float | None:
         """By how much the beat that is due is late; None when none is. Counts it."""
@@ -41,15 +41,15 @@ class EngineVitals:
     _full: dict[str, int] = field(default_factory=dict)
     """Queues that the engine's monitor complains of, to their depth."""
 
-    def saw_lag(self, lag_ns: int) -> None:
+    def record_lag(self, lag_ns: int) -> None:
         if self.lag_ns is None or lag_ns > self.lag_ns:
             self.lag_ns = lag_ns
 
-    def take_lag_ms(self) -> float | None:
+    def take_max_lag_ms(self) -> float | None:
         lag_ns, self.lag_ns = self.lag_ns, None
         return None if lag_ns is None else round(max(0, lag_ns) / NS_PER_MS, 3)
 
-    def saw_queue(self, event: Any) -> None:
+    def record_queue(self, event: Any) -> None:
         name = f"{_word(event.channel)} {_word(event.condition)}".lower()
         if _word(event.state) == "TRIGGERED":
             self._full[name] = event.queue_depth

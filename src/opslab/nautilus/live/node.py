@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Literal
 
 from nautilus_trader.adapters.binance import (
@@ -38,7 +39,7 @@ from opslab.nautilus.live.monitor import ControlCommands, Monitor
 from opslab.nautilus.live.monitor_actor import MonitorActor
 from opslab.nautilus.live.node_state import NodeState
 from opslab.nautilus.live.rest_flatten import RestFlattener
-from opslab.nautilus.live.shutdown import LEFT, ShutdownSequence
+from opslab.nautilus.live.shutdown import ACCOUNT_LEFT, ShutdownSequence
 from opslab.nautilus.live.venue_rest_client import VenueRestClient, VenueUnreachable, flatten
 from opslab.nautilus.strategy.guarded import Guarded, replaced
 from opslab.nautilus.strategy.live_recorder import LiveStrategyRecorder
@@ -48,39 +49,39 @@ CONNECT_SECONDS = 20
 DISCONNECT_SECONDS = 3
 STARTUP_DELAY_SECONDS = 0.5
 """Before the engine first looks after its orders and positions; its own default is 10 s."""
-IN_FLIGHT_LOOK_MS = 500
-IN_FLIGHT_MS = 1_000
-IN_FLIGHT_LOOKS = 20
+IN_FLIGHT_CHECK_INTERVAL_MS = 500
+IN_FLIGHT_THRESHOLD_MS = 1_000
+IN_FLIGHT_RETRIES = 20
 """How often, from when on and how many times the engine asks for an order that nobody answers it about, before it takes
 it for lost. With its own figures (2 s, 5 s, 5) a strategy that cancels again meanwhile keeps it from ever asking."""
-OPEN_LOOK_SECONDS = 2.0
-OPEN_LOOKS = 2
+OPEN_CHECK_INTERVAL_SECONDS = 2.0
+OPEN_CHECK_RETRIES = 2
 """How often the engine holds its open orders against the venue's, and how often one may be missing there before it asks
 what became of it. Without, what was filled while the user stream was down is never known (measured)."""
-LOOK_SECONDS = 0.02
-UNCONNECTED_SECONDS = 2.0
+POLL_SECONDS = 0.02
+UNCONNECTED_STOP_SECONDS = 2.0
 """How long a node that has not started may take to stop: between two tries to connect it does not look."""
-PAST_ENGINE_ROUNDS = 4
-PAST_ENGINE_ROUND_SECONDS = 0.25
+REST_FLATTEN_ROUNDS = 4
+REST_FLATTEN_ROUND_SECONDS = 0.25
 _QUEUES = QueueMonitorConfig(
     queue_depth_trigger=1_000,
     queue_depth_clear=100,
     mean_dispatch_ns_trigger=100_000_000,
     mean_dispatch_ns_clear=10_000_000,
 )
-_NO_GOODBYE = "Failed to disconnect"
+_DISCONNECT_FAILED = "Failed to disconnect"
 """What the engine says when the venue was not there any more to say goodbye to."""
-_UNREADY = "readiness timeout while waiting for engine connections"
+_NOT_CONNECTED = "readiness timeout while waiting for engine connections"
 """What the engine says when its clients did not connect in time."""
 
 
 def run(
     plan: LivePlan,
     strategy: Guarded,
-    watch: LiveStrategyRecorder,
-    words: ControlCommands,
+    recorder: LiveStrategyRecorder,
+    commands: ControlCommands,
     give_up: Callable[[EngineOutcome], None],
-    hunt: RestFlattener,
+    rest_flattener: RestFlattener,
 ) -> EngineOutcome:
     """Run until the last bar is dealt with, until `watch.stop`, or to a failure, which stands in `watch.failure`.
 
@@ -89,91 +90,100 @@ def run(
     Raises: Usage when the venue is not on this machine.
     """
     instrument = instrument_of(plan.symbol)
-    client = VenueRestClient(plan.endpoints, instrument.symbol, watch.clock)
+    client = VenueRestClient(plan.endpoints, instrument.symbol, recorder.clock)
     node = _node(plan)
     handle = node.handle()
     monitors: list[Monitor] = []
 
     def monitor(cache: Cache) -> Monitor:
         state = NodeState(cache, instrument)
-        ending = ShutdownSequence(
+        shutdown = ShutdownSequence(
             plan=plan,
             instrument=instrument,
             strategy=strategy,
-            watch=watch,
+            recorder=recorder,
             client=client,
             cache=cache,
             state=state,
-            hunt=hunt,
-            tell_snapshot=lambda ask: monitors[0].tell_snapshot(ask),
+            rest_flattener=rest_flattener,
+            send_snapshot=lambda ask: monitors[0].send_snapshot(ask),
             stop_node=handle.stop,
         )
-        monitors.append(Monitor(plan, watch, words, state, ending, lambda: _ask_again(strategy, state)))
+        query = partial(_query_account_and_orders, strategy, state)
+        monitors.append(Monitor(plan, recorder, commands, state, shutdown, query))
         return monitors[0]
 
     node.add_strategy(strategy)
-    _claim(strategy, InstrumentId.from_str(instrument.instrument_id))
-    node.add_actor(MonitorActor.made(watch, monitor, handle.stop))
-    watch.frames.send({"event": "engine_started", "payload": {"engine": "nautilus", "version": engine_version()}})
-    watch.frames.send({"event": "scenario_registered", "payload": {**named(plan), "bar_type": plan.bar_type}})
-    ended, one_alone = threading.Event(), threading.Lock()
+    _claim_external_orders(strategy, InstrumentId.from_str(instrument.instrument_id))
+    node.add_actor(MonitorActor.build(recorder, monitor, handle.stop))
+    _record_start(plan, recorder)
+    ended, give_up_lock = threading.Event(), threading.Lock()
     began = time.perf_counter()
 
     def leave_unconnected() -> None:
-        if _hangs_unconnected(watch, handle, ended) and one_alone.acquire(blocking=False):
-            _tell_account(plan, watch, client, hunt)
-            give_up(_outcome(watch, early=True, seconds=time.perf_counter() - began))
+        if _must_give_up(recorder, handle, ended) and give_up_lock.acquire(blocking=False):
+            _report_account(plan, recorder, client, rest_flattener)
+            give_up(_outcome(recorder, early=True, seconds=time.perf_counter() - began))
 
     threading.Thread(target=leave_unconnected, name="unconnected", daemon=True).start()
-    _run_node(node, watch, monitors)
+    _run_node(node, recorder, monitors)
     ended.set()
-    one_alone.acquire()  # for ever, when this process is being given up
+    give_up_lock.acquire()  # for ever, when this process is being given up
     seconds = time.perf_counter() - began
-    if not watch.stop:
-        _failed(watch, "engine", "the node stopped by itself before the run was over")
-    _note_replaced(strategy, watch)
-    _tell_account(plan, watch, client, hunt)
-    return _outcome(watch, early=not (monitors and monitors[0].saw_last_bar), seconds=seconds)
+    if not recorder.stop:
+        _record_failure(recorder, "engine", "the node stopped by itself before the run was over")
+    _note_replaced(strategy, recorder)
+    _report_account(plan, recorder, client, rest_flattener)
+    return _outcome(recorder, early=not (monitors and monitors[0].saw_last_bar), seconds=seconds)
 
 
-def _run_node(node: LiveNode, watch: LiveStrategyRecorder, monitors: Sequence[Monitor]) -> None:
+def _record_start(plan: LivePlan, recorder: LiveStrategyRecorder) -> None:
+    recorder.messages.send({"event": "engine_started", "payload": {"engine": "nautilus", "version": engine_version()}})
+    payload = {**strategy_name(plan), "bar_type": plan.bar_type}
+    recorder.messages.send({"event": "scenario_registered", "payload": payload})
+
+
+def _run_node(node: LiveNode, recorder: LiveStrategyRecorder, monitors: Sequence[Monitor]) -> None:
     """Returns when the node has ended. monitors: empty until it connected."""
     try:
         node.run()
     except Exception as error:  # noqa: BLE001  (the engine raises plain RuntimeErrors, also for what on_start raised)
-        if not (_NO_GOODBYE in str(error) and monitors and monitors[0].is_over):
-            _failed(watch, "engine", str(error))
+        if not (_DISCONNECT_FAILED in str(error) and monitors and monitors[0].is_finished):
+            _record_failure(recorder, "engine", str(error))
 
 
-def _note_replaced(strategy: Guarded, watch: LiveStrategyRecorder) -> None:
+def _note_replaced(strategy: Guarded, recorder: LiveStrategyRecorder) -> None:
     for name in replaced(strategy):
         message = f"the strategy put another {name} in place of its own while it ran: nobody saw what that did"
-        _failed(watch, "strategy", message)
+        _record_failure(recorder, "strategy", message)
 
 
-def named(plan: LivePlan) -> dict[str, str]:
-    asked = plan.strategy
-    if isinstance(asked, ScenarioPlan):
-        return {"name": asked.name, "version": asked.version}
-    return {"path": asked.path, **({"config_path": asked.config_path} if asked.config_path else {})}
+def strategy_name(plan: LivePlan) -> dict[str, str]:
+    strategy_plan = plan.strategy
+    if isinstance(strategy_plan, ScenarioPlan):
+        return {"name": strategy_plan.name, "version": strategy_plan.version}
+    return {
+        "path": strategy_plan.path,
+        **({"config_path": strategy_plan.config_path} if strategy_plan.config_path else {}),
+    }
 
 
-def leave_account(plan: LivePlan, client: VenueRestClient) -> Flattened:
+def apply_on_stop(plan: LivePlan, client: VenueRestClient) -> Flattened:
     """As `on_stop` wants it, past an engine that does not do it. From any thread, and blocking for some seconds."""
     if plan.on_stop == "leave":
-        return LEFT
+        return ACCOUNT_LEFT
     began = time.perf_counter()
     flat, rounds = False, 0
-    while not flat and rounds < PAST_ENGINE_ROUNDS:
+    while not flat and rounds < REST_FLATTEN_ROUNDS:
         if rounds:
-            time.sleep(PAST_ENGINE_ROUND_SECONDS)
+            time.sleep(REST_FLATTEN_ROUND_SECONDS)
         rounds += 1
         with suppress(VenueUnreachable):
             flat = flatten(client)
     return Flattened(flat=flat, rounds=rounds, seconds=round(time.perf_counter() - began, 6))
 
 
-def _ask_again(strategy: Guarded, state: NodeState) -> None:
+def _query_account_and_orders(strategy: Guarded, state: NodeState) -> None:
     """Balances and open orders. By itself the engine does not, as long as its strategy goes on to cancel them, and has
     orders open for ever that were filled while nobody told it (measured)."""
     Strategy.query_account(strategy, ACCOUNT)
@@ -181,72 +191,74 @@ def _ask_again(strategy: Guarded, state: NodeState) -> None:
         Strategy.query_order(strategy, order)
 
 
-def _tell_account(plan: LivePlan, watch: LiveStrategyRecorder, client: VenueRestClient, hunt: RestFlattener) -> None:
+def _report_account(
+    plan: LivePlan, recorder: LiveStrategyRecorder, client: VenueRestClient, rest_flattener: RestFlattener
+) -> None:
     """When the monitor did not see to it: the node never ran, or was stopped past it. In a halt in any case."""
-    watch.ask_to_end("node_ended")
-    watch.tell_gate()
-    if watch.halted:
-        done = hunt.finish()
-        if not watch.flattened_told:
-            watch.tell_flattened(done)
-    elif not watch.flattened_told:
-        done, tried = leave_account(plan, client), watch.tried or LEFT
-        rounds, seconds = tried.rounds + done.rounds, tried.seconds + done.seconds
-        watch.tell_flattened(Flattened(flat=done.flat, rounds=rounds, seconds=round(seconds, 6)))
+    recorder.request_stop("node_ended")
+    recorder.report_gate()
+    if recorder.halted:
+        done = rest_flattener.finish()
+        if not recorder.is_flattened_reported:
+            recorder.report_flattened(done)
+    elif not recorder.is_flattened_reported:
+        done, engine_attempt = apply_on_stop(plan, client), recorder.engine_attempt or ACCOUNT_LEFT
+        rounds, seconds = engine_attempt.rounds + done.rounds, engine_attempt.seconds + done.seconds
+        recorder.report_flattened(Flattened(flat=done.flat, rounds=rounds, seconds=round(seconds, 6)))
 
 
-def _outcome(watch: LiveStrategyRecorder, *, early: bool, seconds: float) -> EngineOutcome:
-    watch.frames.send({"ended": {"bars": watch.bars, "early": early}})
-    counters, reasons = report(watch)
-    return EngineOutcome(counters=counters, denial_reasons=reasons, seconds=seconds, bars=watch.bars)
+def _outcome(recorder: LiveStrategyRecorder, *, early: bool, seconds: float) -> EngineOutcome:
+    recorder.messages.send({"ended": {"bars": recorder.bars, "early": early}})
+    counters, reasons = report(recorder)
+    return EngineOutcome(counters=counters, denial_reasons=reasons, seconds=seconds, bars=recorder.bars)
 
 
-def _failed(watch: LiveStrategyRecorder, kind: Literal["strategy", "engine"], message: str) -> None:
-    if watch.failure is not None:
+def _record_failure(recorder: LiveStrategyRecorder, kind: Literal["strategy", "engine"], message: str) -> None:
+    if recorder.failure is not None:
         return
-    if _UNREADY in message:
+    if _NOT_CONNECTED in message:
         message = f"the node could not connect within {CONNECT_SECONDS} s"
-    watch.failure = Failure(kind=kind, message=watch.redact(message))
-    watch.why = watch.why or "failure"
+    recorder.failure = Failure(kind=kind, message=recorder.redact(message))
+    recorder.stop_reason = recorder.stop_reason or "failure"
 
 
-def _claim(strategy: Guarded, instrument_id: InstrumentId) -> None:
+def _claim_external_orders(strategy: Guarded, instrument_id: InstrumentId) -> None:
     """What an earlier engine of the run has left open is the strategy's; one that claims by itself keeps its way."""
     if getattr(strategy.config, "external_order_instrument_ids", None) is None:
         strategy.set_external_order_instrument_ids([instrument_id])
 
 
-def _hangs_unconnected(watch: LiveStrategyRecorder, handle: LiveNodeHandle, ended: threading.Event) -> bool:
+def _must_give_up(recorder: LiveStrategyRecorder, handle: LiveNodeHandle, ended: threading.Event) -> bool:
     """From beside, where only the node's handle may be touched: whether it was to stop before it ran, and does not."""
-    while not ended.wait(LOOK_SECONDS):
-        if watch.began:
+    while not ended.wait(POLL_SECONDS):
+        if recorder.is_running:
             return False
-        if watch.stop:
+        if recorder.stop:
             handle.stop()
-            return not ended.wait(UNCONNECTED_SECONDS)
+            return not ended.wait(UNCONNECTED_STOP_SECONDS)
     return False
 
 
 def _node(plan: LivePlan) -> LiveNode:
     instrument = instrument_of(plan.symbol)
-    where, limits = plan.endpoints, plan.limits
-    for url in (where.rest_url, where.ws_url, where.ws_trading_url):
+    endpoints, limits = plan.endpoints, plan.limits
+    for url in (endpoints.rest_url, endpoints.ws_url, endpoints.ws_trading_url):
         _refuse_elsewhere(url)
     data = BinanceDataClientConfig(
         product_type=BinanceProductType.USD_M,
         environment=BinanceEnvironment.LIVE,
-        base_url_http=where.rest_url,
-        base_url_ws=where.ws_url,
+        base_url_http=endpoints.rest_url,
+        base_url_ws=endpoints.ws_url,
     )
     trading = BinanceExecutionClientConfig(
         account_id=ACCOUNT,
         product_type=BinanceProductType.USD_M,
         environment=BinanceEnvironment.LIVE,
-        base_url_http=where.rest_url,
-        base_url_ws=where.ws_url,
-        base_url_ws_trading=where.ws_trading_url,
-        api_key=where.api_key,
-        api_secret=where.api_secret,
+        base_url_http=endpoints.rest_url,
+        base_url_ws=endpoints.ws_url,
+        base_url_ws_trading=endpoints.ws_trading_url,
+        api_key=endpoints.api_key,
+        api_secret=endpoints.api_secret,
         oms_type=OmsType.NETTING,
     )
     config = LiveNodeConfig(
@@ -265,12 +277,12 @@ def _node(plan: LivePlan) -> LiveNode:
         exec_engine=LiveExecutionEngineConfig(
             reconciliation=True,
             reconciliation_startup_delay_secs=STARTUP_DELAY_SECONDS,
-            inflight_check_interval_ms=IN_FLIGHT_LOOK_MS,
-            inflight_check_threshold_ms=IN_FLIGHT_MS,
-            inflight_check_retries=IN_FLIGHT_LOOKS,
-            open_check_interval_secs=OPEN_LOOK_SECONDS,
-            open_check_threshold_ms=IN_FLIGHT_MS,
-            open_check_missing_retries=OPEN_LOOKS,
+            inflight_check_interval_ms=IN_FLIGHT_CHECK_INTERVAL_MS,
+            inflight_check_threshold_ms=IN_FLIGHT_THRESHOLD_MS,
+            inflight_check_retries=IN_FLIGHT_RETRIES,
+            open_check_interval_secs=OPEN_CHECK_INTERVAL_SECONDS,
+            open_check_threshold_ms=IN_FLIGHT_THRESHOLD_MS,
+            open_check_missing_retries=OPEN_CHECK_RETRIES,
             open_check_open_only=False,
             open_check_lookback_mins=1,
         ),

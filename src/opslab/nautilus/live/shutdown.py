@@ -22,7 +22,7 @@ from opslab.nautilus.strategy.live_recorder import LiveStrategyRecorder
 
 SETTLE_SECONDS = 1.0
 """How long the cache may take to agree with what was done."""
-LEFT = Flattened(flat=False, rounds=0, seconds=0.0)
+ACCOUNT_LEFT = Flattened(flat=False, rounds=0, seconds=0.0)
 """Of `on_stop: leave`."""
 
 
@@ -31,54 +31,56 @@ class ShutdownSequence:
     plan: LivePlan
     instrument: Instrument
     strategy: Guarded
-    watch: LiveStrategyRecorder
+    recorder: LiveStrategyRecorder
     client: VenueRestClient
     cache: Cache
     state: NodeState
-    hunt: RestFlattener
-    tell_snapshot: Callable[[int], None]
+    rest_flattener: RestFlattener
+    send_snapshot: Callable[[int], None]
     stop_node: Callable[[], None]
-    over: bool = False
+    is_finished: bool = False
     _flatten: Flatten | HaltFlatten | None = None
     _done: Flattened | None = None
     _settles_until: float = 0.0
 
     def step(self, now: float) -> bool:
         """Whether it came to its end with this step."""
-        if self.over:
+        if self.is_finished:
             return False
-        self.watch.tell_gate()
-        if self.watch.halted and self._done is LEFT:
+        self.recorder.report_gate()
+        if self.recorder.halted and self._done is ACCOUNT_LEFT:
             self._done = None
         if self._done is None:
-            self._done = self._leave_account(now)
+            self._done = self._apply_on_stop(now)
             if self._done is None:
                 return False
             self._settles_until = now + SETTLE_SECONDS
             if self._succeeded():
-                self.watch.tell_flattened(self._done)
+                self.recorder.report_flattened(self._done)
             else:
-                self.watch.tried = self._done
+                self.recorder.engine_attempt = self._done
         if not self._succeeded() or self._settled() or now >= self._settles_until:
-            self.over = True
-            self.tell_snapshot(0)
+            self.is_finished = True
+            self.send_snapshot(0)
             self.stop_node()
-        return self.over
+        return self.is_finished
 
     def _succeeded(self) -> bool:
         """What the engine could not do is done past it, once its node has stopped and sends no order any more."""
         return not self._flattens() or (self._done is not None and self._done.flat)
 
     def _flattens(self) -> bool:
-        return self.watch.flattens(self.plan.on_stop)
+        return self.recorder.flattens(self.plan.on_stop)
 
-    def _leave_account(self, now: float) -> Flattened | None:
+    def _apply_on_stop(self, now: float) -> Flattened | None:
         if not self._flattens():
-            return LEFT
-        if self.watch.halted and not isinstance(self._flatten, HaltFlatten):
-            self._flatten = HaltFlatten(self.hunt, self._close, self.watch.answers.waiting_count, self._none_waits, now)
+            return ACCOUNT_LEFT
+        if self.recorder.halted and not isinstance(self._flatten, HaltFlatten):
+            self._flatten = HaltFlatten(
+                self.rest_flattener, self._close, self.recorder.in_flight.waiting_count, self._none_in_flight, now
+            )
         elif self._flatten is None:
-            self._flatten = Flatten(AccountPoller(self.client), self._close, self._none_waits, now)
+            self._flatten = Flatten(AccountPoller(self.client), self._close, self._none_in_flight, now)
         return self._flatten.step(now)
 
     def _close(self) -> None:
@@ -86,7 +88,7 @@ class ShutdownSequence:
         close_everything(self.strategy, self.cache, instrument_id)
 
     def _settled(self) -> bool:
-        return self._none_waits() and (not self._flattens() or self.state.is_flat())
+        return self._none_in_flight() and (not self._flattens() or self.state.is_flat())
 
-    def _none_waits(self) -> bool:
-        return self.watch.answers.is_empty() and self.state.none_in_flight()
+    def _none_in_flight(self) -> bool:
+        return self.recorder.in_flight.is_empty() and self.state.none_in_flight()

@@ -41,15 +41,15 @@ class AccountState:
 class VenueRestClient:
     def __init__(self, endpoints: VenueEndpoints, symbol: str, clock: Clock) -> None:
         """Raises Usage when the venue is not on this machine."""
-        self._place = LoopbackUrl(endpoints.rest_url)
+        self._url = LoopbackUrl(endpoints.rest_url)
         self._key, self._secret = endpoints.api_key, endpoints.api_secret.encode()
         self._symbol = symbol
         self._clock = clock
 
-    def standing(self) -> AccountState:
+    def account(self) -> AccountState:
         """Raises Unanswered."""
-        orders = self._ask("GET", "/fapi/v1/openOrders")
-        positions = self._ask("GET", "/fapi/v2/positionRisk")
+        orders = self._request("GET", "/fapi/v1/openOrders")
+        positions = self._request("GET", "/fapi/v2/positionRisk")
         try:
             return AccountState(len(orders), sum((Decimal(row["positionAmt"]) for row in positions), Decimal(0)))
         except (KeyError, TypeError, ArithmeticError) as error:
@@ -57,25 +57,25 @@ class VenueRestClient:
 
     def cancel_all(self) -> None:
         """Raises Unanswered."""
-        self._ask("DELETE", "/fapi/v1/allOpenOrders")
+        self._request("DELETE", "/fapi/v1/allOpenOrders")
 
     def reduce(self, position: Decimal) -> None:
         """A market order that can only make the position smaller, for all of it. Raises Unanswered."""
         side = "SELL" if position > 0 else "BUY"
-        terms = {
+        parameters = {
             "side": side,
             "type": "MARKET",
             "quantity": f"{abs(position):f}",
             "reduceOnly": "true",
             "newClientOrderId": f"{FLATTEN_PREFIX}past-{self._clock.now_ns() // NS_PER_MS}",
         }
-        self._ask("POST", "/fapi/v1/order", terms)
+        self._request("POST", "/fapi/v1/order", parameters)
 
-    def _ask(self, method: str, path: str, terms: Mapping[str, str] | None = None) -> Any:
+    def _request(self, method: str, path: str, parameters: Mapping[str, str] | None = None) -> Any:
         now_ms = self._clock.now_ns() // NS_PER_MS
-        query = urlencode({"symbol": self._symbol, **(terms or {}), "timestamp": now_ms})
+        query = urlencode({"symbol": self._symbol, **(parameters or {}), "timestamp": now_ms})
         signature = hmac.new(self._secret, query.encode(), hashlib.sha256).hexdigest()
-        connection = http.client.HTTPConnection(self._place.host, self._place.port, timeout=TIMEOUT_SECONDS)
+        connection = http.client.HTTPConnection(self._url.host, self._url.port, timeout=TIMEOUT_SECONDS)
         try:
             connection.request(method, f"{path}?{query}&signature={signature}", headers={"X-MBX-APIKEY": self._key})
             answer = connection.getresponse()
@@ -91,11 +91,11 @@ class VenueRestClient:
 
 def flatten(client: VenueRestClient) -> bool:
     """One round past the engine; whether the venue then said that nothing is open. Raises Unanswered."""
-    standing = client.standing()
-    if standing.flat:
+    account = client.account()
+    if account.flat:
         return True
-    if standing.position:
-        client.reduce(standing.position)
-    if standing.orders:
+    if account.position:
+        client.reduce(account.position)
+    if account.orders:
         client.cancel_all()
-    return client.standing().flat
+    return client.account().flat

@@ -17,7 +17,7 @@ from nautilus_trader.trading import Strategy
 from opslab.model.run.metadata import Failure
 from opslab.model.run.results import Results
 from opslab.nautilus.canonical import event_row
-from opslab.nautilus.strategy.denied_orders import MAX_RECORDED, asked
+from opslab.nautilus.strategy.denied_orders import MAX_RECORDED, denied_request
 from opslab.ports import MessageSink
 
 HANDLERS = (*sorted(name for name in dir(Strategy) if name.startswith("on_")), "post_market_exit")
@@ -46,10 +46,10 @@ Handler = Callable[..., Any]
 class StrategyRecorder:
     """What is seen of one strategy. Plain attributes: another thread may read them, and set `stop`."""
 
-    frames: MessageSink
+    messages: MessageSink
     results: Results
     order_events: bool
-    clean: Callable[[str], str]
+    redact: Callable[[str], str]
     """Takes absolute paths out of a traceback."""
     bars: int = 0
     actions: int = 0
@@ -65,60 +65,60 @@ class StrategyRecorder:
     counts: dict[str, int] = field(default_factory=dict)
     """Order events by type."""
     last_ts: int = 0
-    told: set[str] = field(default_factory=set)
+    recorded_ids: set[str] = field(default_factory=set)
     """Ids of the order events of the instant `last_ts`, the latest there was one."""
 
-    def gate(self, call: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def deny(self, call: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Keep an order back."""
         self.gated += 1
         if self.halted and self.gated <= MAX_RECORDED:
-            self.frames.offer({"event": "order_gated", "payload": asked(call, args, kwargs)})
+            self.messages.offer({"event": "order_gated", "payload": denied_request(call, args, kwargs)})
 
-    def around_bar(self, strategy: "Guarded", handler: Handler) -> Handler:
+    def wrap_bar_handler(self, strategy: "Guarded", handler: Handler) -> Handler:
         """What the engine calls for a bar."""
         return _counted_bar(strategy, handler, self)
 
-    def around_order_event(self, handler: Handler) -> Handler:
-        return _told_order_event(handler, self)
+    def wrap_order_event_handler(self, handler: Handler) -> Handler:
+        return _recorded_order_event(handler, self)
 
-    def around_start(self, handler: Handler) -> Handler:
+    def wrap_start_handler(self, handler: Handler) -> Handler:
         """What the engine calls when the strategy is to begin."""
         return guarded("on_start", handler, self)
 
-    def saw_order_event(self, event: Any) -> None:
-        self.saw_values(type(event).__name__, event.to_dict())
+    def record_order_event(self, event: Any) -> None:
+        self.record_values(type(event).__name__, event.to_dict())
 
-    def saw_values(self, name: str, values: dict[str, Any]) -> None:
+    def record_values(self, name: str, values: dict[str, Any]) -> None:
         """Of an order event, as the engine's `to_dict` gives them, which is asked once: it costs more than the rest."""
         self.counts[name] = self.counts.get(name, 0) + 1
         if values["ts_event"] != self.last_ts:
             self.last_ts = values["ts_event"]
-            self.told.clear()
-        self.told.add(values["event_id"])
+            self.recorded_ids.clear()
+        self.recorded_ids.add(values["event_id"])
         self.results.order_event(values)
         if self.order_events:
-            self.frames.send({"event": "order_event", "payload": self.told_event(values)})
+            self.messages.send({"event": "order_event", "payload": self.event_payload(values)})
 
-    def told_event(self, values: dict[str, Any]) -> dict[str, Any]:
+    def event_payload(self, values: dict[str, Any]) -> dict[str, Any]:
         """What is sent of an order event. values: as the engine's `to_dict` gives them."""
         return event_row(values)
 
     def catch_up(self, orders: Iterable[Any]) -> None:
         """Take in what nobody was told: the engine tells a strategy nothing of the orders of its `on_stop`."""
-        since, told = self.last_ts, frozenset(self.told)
+        since, recorded_ids = self.last_ts, frozenset(self.recorded_ids)
         for order in orders:
             if order.ts_last < since:
                 continue
             for event in order.events():
-                if event.ts_event >= since and str(event.event_id) not in told:
-                    self.saw_order_event(event)
+                if event.ts_event >= since and str(event.event_id) not in recorded_ids:
+                    self.record_order_event(event)
 
-    def saw_exception(self, where: str, error: BaseException) -> None:
+    def record_exception(self, where: str, error: BaseException) -> None:
         """The first one is why the run fails; every one ends it."""
         if self.failure is None:
             text = bounded("".join(traceback.format_exception(error)), _DETAIL_CHARACTERS)
             message = bounded(f"{where} raised {described(error)}", _MESSAGE_CHARACTERS)
-            self.failure = Failure(kind="strategy", message=self.clean(message), detail=self.clean(text))
+            self.failure = Failure(kind="strategy", message=self.redact(message), detail=self.redact(text))
         self.stop = True
 
 
@@ -141,19 +141,19 @@ def bounded(text: str, characters: int) -> str:
 class GuardedClock:
     """The engine's clock, with callbacks that are recorded when they raise. Everything else is the clock's own."""
 
-    def __init__(self, clock: Clock, watch: StrategyRecorder) -> None:
+    def __init__(self, clock: Clock, recorder: StrategyRecorder) -> None:
         self._clock = clock
-        self._watch = watch
+        self._recorder = recorder
 
     def __getattr__(self, name: str) -> Any:
-        found = getattr(self._clock, name)
+        value = getattr(self._clock, name)
         if name.startswith("set_time") and name != "set_time":
             return self._with_callback(
-                found, position=4 if name in ("set_timer", "set_timer_ns", "set_timer_zoned") else 2
+                value, position=4 if name in ("set_timer", "set_timer_ns", "set_timer_zoned") else 2
             )
         if name == "register_default_handler":
-            return self._with_callback(found, position=0)
-        return found
+            return self._with_callback(value, position=0)
+        return value
 
     def _with_callback(self, method: Handler, position: int) -> Handler:
         """`method`, whose parameter `callback` stands at `position` when it is not given by name."""
@@ -169,7 +169,9 @@ class GuardedClock:
         return call
 
     def _guarded(self, callback: Any) -> Any:
-        return guarded(f"timer callback {named(callback)}", callback, self._watch) if callable(callback) else callback
+        return (
+            guarded(f"timer callback {named(callback)}", callback, self._recorder) if callable(callback) else callback
+        )
 
 
 class Guarded(Strategy):
@@ -178,16 +180,16 @@ class Guarded(Strategy):
     Its own attributes begin with `_opslab`: all other names are the strategy's.
     """
 
-    _opslab_watch: StrategyRecorder
+    _opslab_recorder: StrategyRecorder
     _opslab_handlers: dict[str, Handler]
     _opslab_topics: dict[Any, Handler]
 
     @property
     def clock(self) -> Any:
-        return GuardedClock(super().clock, self._opslab_watch)
+        return GuardedClock(super().clock, self._opslab_recorder)
 
     def subscribe_topic(self, topic: str, handler: Handler, priority: int = 0) -> None:
-        wrapped = guarded(f"topic handler {named(handler)}", handler, self._opslab_watch)
+        wrapped = guarded(f"topic handler {named(handler)}", handler, self._opslab_recorder)
         wrapped = self._opslab_topics.setdefault((topic, handler), wrapped)
         super().subscribe_topic(topic, wrapped, priority)
 
@@ -210,7 +212,7 @@ class Guarded(Strategy):
             if handler is None or getattr(handler, "opslab_guarded", False):
                 continue
             try:
-                setattr(indicator, name, guarded(f"indicator {named(handler)}", handler, self._opslab_watch))
+                setattr(indicator, name, guarded(f"indicator {named(handler)}", handler, self._opslab_recorder))
             except AttributeError:  # the engine's own indicators are closed, and do not raise
                 break
         return indicator
@@ -222,8 +224,8 @@ def _through_gate(name: str) -> Handler:
 
     @functools.wraps(engines)
     def method(self: Guarded, *args: Any, **kwargs: Any) -> None:
-        if self._opslab_watch.stop:
-            self._opslab_watch.gate(name, args, kwargs)
+        if self._opslab_recorder.stop:
+            self._opslab_recorder.deny(name, args, kwargs)
         else:
             engines(self, *args, **kwargs)
 
@@ -234,22 +236,22 @@ for _name in GATED:
     setattr(Guarded, _name, _through_gate(_name))
 
 
-def bind(strategy: Guarded, watch: StrategyRecorder) -> None:
+def bind(strategy: Guarded, recorder: StrategyRecorder) -> None:
     """Put the watch outermost around every handler of a strategy, to make it ready to be added to a node.
 
     On the instance, not the class: it covers handlers of mixins, and one that calls `super()` is not counted twice.
     """
-    strategy._opslab_watch = watch
+    strategy._opslab_recorder = recorder
     strategy._opslab_topics = {}
     handlers: dict[str, Handler] = {
-        "on_bar": watch.around_bar(strategy, strategy.on_bar),
-        "on_start": watch.around_start(strategy.on_start),
-        "on_order_event": watch.around_order_event(strategy.on_order_event),
+        "on_bar": recorder.wrap_bar_handler(strategy, strategy.on_bar),
+        "on_start": recorder.wrap_start_handler(strategy.on_start),
+        "on_order_event": recorder.wrap_order_event_handler(strategy.on_order_event),
     }
     for name in HANDLERS:
         own = name in vars(strategy) or getattr(type(strategy), name, None) is not getattr(Strategy, name)
         if own and name not in handlers:
-            handlers[name] = guarded(name, getattr(strategy, name), watch)
+            handlers[name] = guarded(name, getattr(strategy, name), recorder)
     for name, handler in handlers.items():
         setattr(strategy, name, handler)
     strategy._opslab_handlers = handlers
@@ -261,14 +263,14 @@ def replaced(strategy: Guarded) -> list[str]:
     return [name for name in HANDLERS if own.get(name) is not strategy._opslab_handlers.get(name)]
 
 
-def guarded(where: str, handler: Handler, watch: StrategyRecorder) -> Handler:
+def guarded(where: str, handler: Handler, recorder: StrategyRecorder) -> Handler:
     """`handler`, whose exceptions are recorded before the engine swallows them."""
 
     def call(*args: Any, **kwargs: Any) -> Any:
         try:
             return handler(*args, **kwargs)
         except BaseException as error:
-            watch.saw_exception(where, error)
+            recorder.record_exception(where, error)
             raise
 
     with suppress(Exception):  # a callable object may answer anything
@@ -281,29 +283,29 @@ def named(callback: Any) -> str:
     return str(getattr(callback, "__qualname__", None) or type(callback).__name__)
 
 
-def _counted_bar(strategy: Guarded, handler: Handler, watch: StrategyRecorder) -> Handler:
+def _counted_bar(strategy: Guarded, handler: Handler, recorder: StrategyRecorder) -> Handler:
     """The one wrapper that runs for every bar: kept short."""
 
     def on_bar(bar: Any) -> None:
-        watch.bars += 1
+        recorder.bars += 1
         try:
             handler(bar)
         except BaseException as error:  # noqa: BLE001  (whatever a strategy raises is recorded)
-            watch.saw_exception("on_bar", error)
-        if watch.stop:
-            watch.stopped = True
+            recorder.record_exception("on_bar", error)
+        if recorder.stop:
+            recorder.stopped = True
             strategy.shutdown_system("stop")
 
     return on_bar
 
 
-def _told_order_event(handler: Handler, watch: StrategyRecorder) -> Handler:
+def _recorded_order_event(handler: Handler, recorder: StrategyRecorder) -> Handler:
     def on_order_event(event: Any) -> None:
-        watch.saw_order_event(event)
+        recorder.record_order_event(event)
         try:
             handler(event)
         except BaseException as error:
-            watch.saw_exception("on_order_event", error)
+            recorder.record_exception("on_order_event", error)
             raise
 
     return on_order_event

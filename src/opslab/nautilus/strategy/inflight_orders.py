@@ -14,14 +14,14 @@ from opslab.model.messages.paper_messages import InFlightUpdate
 
 MAX_ROUND_TRIPS = 100
 """That are kept until they are taken."""
-YOUNG_SECONDS = 10.0
+RECENT_FILL_SECONDS = 10.0
 """A fill is told for so long."""
-_ENDED = frozenset({"OrderDenied", "OrderRejected", "OrderCanceled", "OrderExpired"})
-_ASKED = frozenset({"OrderPendingCancel", "OrderPendingUpdate", "OrderReleased"})
+_CLOSED = frozenset({"OrderDenied", "OrderRejected", "OrderCanceled", "OrderExpired"})
+_REQUESTED = frozenset({"OrderPendingCancel", "OrderPendingUpdate", "OrderReleased"})
 _ANSWERED = frozenset(
     {"OrderAccepted", "OrderUpdated", "OrderCancelRejected", "OrderModifyRejected", "OrderEmulated", "OrderTriggered"}
 )
-_AT_ONCE = frozenset({"IOC", "FOK"})
+_IMMEDIATE = frozenset({"IOC", "FOK"})
 
 
 @dataclass(slots=True)
@@ -29,11 +29,11 @@ class _Order:
     quantity: Decimal | None
     """None: of an order that an earlier engine made, and this one never saw whole."""
     filled: Decimal
-    to_the_end: bool
+    until_closed: bool
     """It trades at once: only its end answers it."""
     since: float | None
     """Since when it waits; None: it does not."""
-    made: float | None = None
+    created: float | None = None
     """When; None: the venue has accepted it, or nobody here saw it made."""
 
 
@@ -41,17 +41,17 @@ class InFlightOrders:
     def __init__(self) -> None:
         self._orders: dict[str, _Order] = {}
         self._fills: deque[tuple[str, float]] = deque()
-        self._trips: deque[float] = deque(maxlen=MAX_ROUND_TRIPS)
+        self._round_trips_s: deque[float] = deque(maxlen=MAX_ROUND_TRIPS)
 
-    def saw(self, event: Mapping[str, Any], at: float) -> None:
+    def apply(self, event: Mapping[str, Any], at: float) -> None:
         """event: as the engine's `to_dict` gives it."""
         kind, name = event["type"], event["client_order_id"]
-        if kind in _ENDED:
+        if kind in _CLOSED:
             self._orders.pop(name, None)
         elif kind == "OrderInitialized":
-            at_once = event["order_type"] == "MARKET" or event.get("time_in_force") in _AT_ONCE
-            self._orders[name] = _Order(Decimal(event["quantity"]), Decimal(0), at_once, at, at)
-        elif kind in _ASKED:
+            is_immediate = event["order_type"] == "MARKET" or event.get("time_in_force") in _IMMEDIATE
+            self._orders[name] = _Order(Decimal(event["quantity"]), Decimal(0), is_immediate, at, at)
+        elif kind in _REQUESTED:
             self._orders.setdefault(name, _Order(None, Decimal(0), False, None)).since = at
         elif kind == "OrderFilled":
             self._fills.append((name, at))
@@ -61,19 +61,19 @@ class InFlightOrders:
                 self._accepted(name, bool(event.get("reconciliation")), at)
             self._answered(name, event.get("quantity"))
 
-    def take_trips(self) -> tuple[float, ...]:
+    def take_round_trips(self) -> tuple[float, ...]:
         """Seconds from the making of an order to the venue's acceptance, of those accepted since the last call."""
-        trips = tuple(self._trips)
-        self._trips.clear()
-        return trips
+        round_trips_s = tuple(self._round_trips_s)
+        self._round_trips_s.clear()
+        return round_trips_s
 
     def _accepted(self, name: str, reconciled: bool, at: float) -> None:
         """reconciled: told behind the fact, when the venue was asked: that is no trip."""
         order = self._orders.get(name)
-        if order is not None and order.made is not None:
+        if order is not None and order.created is not None:
             if not reconciled:
-                self._trips.append(at - order.made)
-            order.made = None
+                self._round_trips_s.append(at - order.created)
+            order.created = None
 
     def _filled(self, name: str, quantity: Decimal) -> None:
         order = self._orders.get(name)
@@ -90,7 +90,7 @@ class InFlightOrders:
             return
         if quantity is not None:
             order.quantity = Decimal(quantity)
-        if not order.to_the_end:
+        if not order.until_closed:
             order.since = None
 
     def is_empty(self) -> bool:
@@ -105,7 +105,7 @@ class InFlightOrders:
 
     def waiting(self, now: float) -> tuple[InFlightUpdate, ...]:
         """Orders that wait, and young fills, the oldest first of each."""
-        while self._fills and now - self._fills[0][1] >= YOUNG_SECONDS:
+        while self._fills and now - self._fills[0][1] >= RECENT_FILL_SECONDS:
             self._fills.popleft()
         orders = [_waiting("order", name, now - since) for name, since in self.orders()]
         return (*orders, *(_waiting("fill", name, now - at) for name, at in self._fills))

@@ -29,7 +29,7 @@ class Scenario(Guarded):
     run, and the engine is twice as fast. A user's strategy may look back, and so nothing is forgotten there.
     """
 
-    watch: StrategyRecorder
+    recorder: StrategyRecorder
     instrument: Instrument
     _forgets_at = FORGET_EVERY_BARS
 
@@ -37,9 +37,9 @@ class Scenario(Guarded):
         """While no position is open: of an instrument's positions the engine keeps a copy of each that was closed, and
         drops them with the closed one alone, which the next fill would open again (measured: 5 KB each).
         """
-        if self.watch.bars < self._forgets_at or self.cache.positions_open_count():
+        if self.recorder.bars < self._forgets_at or self.cache.positions_open_count():
             return
-        self._forgets_at = self.watch.bars + FORGET_EVERY_BARS
+        self._forgets_at = self.recorder.bars + FORGET_EVERY_BARS
         now_ns = self.clock.timestamp_ns()
         self.cache.purge_closed_orders(now_ns, FORGET_AFTER_SECONDS)
         self.cache.purge_closed_positions(now_ns)
@@ -52,10 +52,10 @@ class OpsSmokeDemo(Scenario):
         self.subscribe_bars(BarType.from_str(self.instrument.bar_type))
 
     def on_bar(self, bar: Bar) -> None:
-        if self.watch.bars == ACTION_BAR:
-            self.watch.actions += 1
+        if self.recorder.bars == ACTION_BAR:
+            self.recorder.actions += 1
             payload = {"bar": ACTION_BAR, "ts_event": bar.ts_event, "close": str(bar.close)}
-            self.watch.frames.send({"event": "scenario_action_triggered", "payload": payload})
+            self.recorder.messages.send({"event": "scenario_action_triggered", "payload": payload})
 
 
 class OrderLifecycleDemo(Scenario):
@@ -77,7 +77,7 @@ class OrderLifecycleDemo(Scenario):
             self.cancel_all_orders(self._instrument_id)
             self.close_all_positions(self._instrument_id, reduce_only=True)
             return
-        self.watch.actions = 1
+        self.recorder.actions = 1
         buy = minute % 4 == 0
         side = OrderSide.BUY if buy else OrderSide.SELL
         close = bar.close.as_decimal()
@@ -105,10 +105,10 @@ SCENARIOS: dict[tuple[str, str], type[Scenario]] = {
 }
 
 
-def make(scenario: type[Scenario], instrument: Instrument, watch: StrategyRecorder) -> Scenario:
+def make(scenario: type[Scenario], instrument: Instrument, recorder: StrategyRecorder) -> Scenario:
     """The strategy, ready to be added to a node."""
     strategy = scenario(StrategyConfig(strategy_id=StrategyId(DEFAULT_ID)))
     strategy.instrument = instrument
-    strategy.watch = watch
-    bind(strategy, watch)
+    strategy.recorder = recorder
+    bind(strategy, recorder)
     return strategy

@@ -210,8 +210,8 @@ def _told(error: BaseException) -> str:
     """What was raised and where, on one line."""
     if isinstance(error, SyntaxError) and error.filename:
         return f"{type(error).__name__}: {error.msg} ({error.filename}:{error.lineno})"
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_users(frame.filename)]
-    place = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
+    messages = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_users(frame.filename)]
+    place = f" ({messages[-1].filename}:{messages[-1].lineno})" if messages else ""
     return f"{bounded(' '.join(described(error).split()), _MESSAGE_CHARACTERS)}{place}"
 
 

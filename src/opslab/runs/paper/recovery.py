@@ -37,6 +37,7 @@ from opslab.store.venues.ledger import read_ledger
 from opslab.store.venues.venue_files import VENUE_FOLDER, VENUE_LOG_NAME
 from opslab.venue.account.account import Account
 from opslab.venue.control.orphan_policy import FINAL_UPDATE_SECONDS, FLATTEN_ATTEMPTS, FLATTEN_RETRY_SECONDS
+from opslab.venue.event_log import CONTROL_LOST
 
 MAX_ORPHAN_SECONDS = (
     ORPHAN_SECONDS + FLATTEN_ATTEMPTS * (FLATTEN_TIMEOUT_SECONDS + FLATTEN_RETRY_SECONDS) + FINAL_UPDATE_SECONDS
@@ -197,8 +198,9 @@ def _seconds_to_flat_without_control(folder: Path) -> float | None:
     lost_s: float | None = None
     with suppress(OSError, ValueError), open(folder / VENUE_LOG_NAME, "rb") as stream:
         for line in stream:
-            if b'"control is gone"' in line:
-                lost_s = parse_iso(from_json(line)["time"]) / NS_PER_SECOND
+            event = from_json(line)
+            if event["event"] == CONTROL_LOST:
+                lost_s = parse_iso(event["time"]) / NS_PER_SECOND
     if lost_s is None:
         return None
     last_s = max((parse_iso(one.time) / NS_PER_SECOND for one in read_ledger(folder / VENUE_FOLDER)), default=lost_s)

@@ -194,7 +194,11 @@ class _Fold:
         if self._results.is_unsent(name):  # a client may reuse an id after its order has ended
             name = f"{name}#{event.order_id}"
         strategy_id = (
-            reported_orders.initialized["strategy_id"] if reported_orders else VENUE_STRATEGY if by_venue else UNKNOWN_STRATEGY
+            reported_orders.initialized["strategy_id"]
+            if reported_orders
+            else VENUE_STRATEGY
+            if by_venue
+            else UNKNOWN_STRATEGY
         )
         self._open[event.order_id] = _OpenOrder(name, strategy_id, event.side, event.type)
         self._counts.by_venue += by_venue

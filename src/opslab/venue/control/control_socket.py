@@ -73,7 +73,7 @@ class ControlSocket:
         if self._server:
             self._server.close()
         self._commands["start"] = _refuse_start
-        await self._faults.stop_all("the venue is closing")
+        await self._faults.stop_all("venue_closing")
         if self._folder is not None:
             with suppress(OSError):
                 os.unlink(f"/proc/self/fd/{self._folder}/{CONTROL_SOCKET}")  # noqa: PTH108

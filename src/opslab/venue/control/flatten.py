@@ -54,7 +54,7 @@ class Flattener:
                 account = exchange.account
                 state = {"position": f"{account.holding.position:f}", "open_orders": len(account.open)}
                 cause = "its ledger cannot be written" if isinstance(error, ApiError) else "it took too long"
-                self._log_event("account not flattened", {"reason": reason, "error": cause, **state})
+                self._log_event("account_not_flattened", {"reason": reason, "error": cause, **state})
                 raise Environment(
                     f"the venue could not flatten the account: {cause}; position {state['position']}, "
                     f"open orders {state['open_orders']}",
@@ -62,7 +62,7 @@ class Flattener:
                 ) from None
             result = FlattenResult(canceled, position - exchange.account.holding.position)
             fields = {"canceled": result.canceled, "closed": f"{result.closed:f}", "orders": orders}
-            self._log_event("account flattened", {"reason": reason, "hold": exchange.only_reducing, **fields})
+            self._log_event("account_flattened", {"reason": reason, "hold": exchange.only_reducing, **fields})
             return result
 
     def _cancel(self) -> int:

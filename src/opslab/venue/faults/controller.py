@@ -59,11 +59,11 @@ class FaultController:
         self._last_number += 1
         number = self._last_number
         block = AsyncExitStack()
-        self._log_event("fault begun", {"fault": name, "number": number, "terms": valid_terms.model_dump()})
+        self._log_event("fault_started", {"fault": name, "number": number, "terms": valid_terms.model_dump()})
         try:
             await block.enter_async_context(fault.inject(self._target, valid_terms))
         except BaseException:
-            self._log_event("fault ended", {"fault": name, "number": number, "reason": "failed to start"})
+            self._log_event("fault_ended", {"fault": name, "number": number, "reason": "failed_to_start"})
             raise
         loop = asyncio.get_running_loop()
         until = None if fault.is_immediate else loop.time() + seconds
@@ -92,7 +92,7 @@ class FaultController:
     async def stop_owned_by(self, owner: object) -> None:
         """Stop the faults of a client that has disconnected."""
         for active in [active for active in self._active.values() if active.owner is owner]:
-            await self._end(active, "client disconnected")
+            await self._end(active, "client_disconnected")
 
     def active_faults(self) -> list[ActiveFault]:
         return list(self._active.values())
@@ -117,7 +117,7 @@ class FaultController:
             await active.block.aclose()
         except Exception as bug:  # noqa: BLE001  (the other faults must end nevertheless)
             self._log_event("bug", {"traceback": "".join(traceback.format_exception(bug))})
-        self._log_event("fault ended", {"fault": active.name, "number": active.number, "reason": reason})
+        self._log_event("fault_ended", {"fault": active.name, "number": active.number, "reason": reason})
 
 
 def find_fault(name: str) -> Fault[Any]:

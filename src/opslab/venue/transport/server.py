@@ -15,7 +15,7 @@ from pydantic_core import to_json
 from opslab.errors import Usage
 from opslab.venue.api_error import ApiError
 from opslab.venue.counters import Counters
-from opslab.venue.event_log import EventLogger
+from opslab.venue.event_log import EventLogger, VenueEvent
 from opslab.venue.fault_hooks import ConnectionKind, FaultHooks
 from opslab.venue.transport.endpoint import EndpointTable
 from opslab.venue.transport.listener import Listener
@@ -204,7 +204,7 @@ class Server:
         if any(refused(kind) for refused in self._hooks.refused):
             raise ApiError.of(-1008)
 
-    def _log_connection(self, event: str, connection: Connection, kind: str) -> None:
+    def _log_connection(self, event: VenueEvent, connection: Connection, kind: str) -> None:
         fields: dict[str, object] = {"kind": kind, "clients": len(self.clients)}
         if connection.drop_reason:
             event, fields["reason"] = "disconnected", connection.drop_reason

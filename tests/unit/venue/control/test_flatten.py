@@ -158,7 +158,7 @@ def test_an_unwritable_ledger_is_reported_and_a_repeated_flatten_continues() -> 
     with pytest.raises(Environment, match=r"cannot be written; position 0\.050, open orders 1"):
         flatten(book, hold=True)
     assert (book.position, len(book.exchange.account.open)) == (Decimal("0.050"), 1)
-    assert book.logged[-1][0] == "account not flattened"
+    assert book.logged[-1][0] == "account_not_flattened"
     book.ledger.full = False
     assert flatten(book) == FlattenResult(1, Decimal("0.050"))
 
@@ -171,6 +171,6 @@ def test_two_concurrent_flattens_close_it_once() -> None:
         flattener = Flattener(book.exchange, book.log_event)
         first, second = await asyncio.gather(*(flattener.flatten(reason, hold=False) for reason in ("first", "second")))
         assert (first.closed, second.closed) == (Decimal(360), Decimal(0))
-        assert [fields["orders"] for event, fields in book.logged if event == "account flattened"] == [3, 0]
+        assert [fields["orders"] for event, fields in book.logged if event == "account_flattened"] == [3, 0]
 
     run(scenario)

@@ -190,8 +190,8 @@ class FaultedVenue:
         assert self.faults.active_faults() == []
         assert self.exchange.view.status == "TRADING"
         assert [event for event, _ in self.logged if event == "bug"] == []
-        begun = [fields["number"] for event, fields in self.logged if event == "fault begun"]
-        ended = [fields["number"] for event, fields in self.logged if event == "fault ended"]
+        begun = [fields["number"] for event, fields in self.logged if event == "fault_started"]
+        ended = [fields["number"] for event, fields in self.logged if event == "fault_ended"]
         assert begun == list(range(1, len(begun) + 1))
         assert sorted(ended) == begun
         for client in self.server.clients:
@@ -230,7 +230,7 @@ def refused(text: str) -> Iterator[None]:
 @pytest.mark.parametrize("name", FAULTS)
 def test_nothing_remains_of_a_fault_that_has_ended(name: str) -> None:
     async def scenario(venue: FaultedVenue) -> None:
-        for reason in ("stopped", "expired", "client disconnected", "everything is stopped"):
+        for reason in ("stopped", "expired", "client_disconnected", "everything is stopped"):
             owner = object()
             active = await venue.start(name, 5.0, owner)
             waiting = [asyncio.ensure_future(venue.request(call)) for call in (POST, GET, DEPTH_CALL)]
@@ -240,13 +240,13 @@ def test_nothing_remains_of_a_fault_that_has_ended(name: str) -> None:
                 reason = "immediate"
             elif reason == "stopped":
                 await venue.faults.stop(active.number)
-            elif reason == "client disconnected":
+            elif reason == "client_disconnected":
                 await venue.faults.stop_owned_by(owner)
             elif reason == "everything is stopped":
                 assert await venue.faults.stop_all(reason) == 1
             else:
                 await asyncio.sleep(5.0)
-            assert venue.logged[-1] == ("fault ended", {"fault": name, "number": active.number, "reason": reason})
+            assert venue.logged[-1] == ("fault_ended", {"fault": name, "number": active.number, "reason": reason})
             await asyncio.wait_for(asyncio.gather(*waiting), 0.1)
             venue.assert_no_fault_remains()
             assert await venue.request() == {"lastUpdateId": 5_000_000}
@@ -330,7 +330,7 @@ def test_a_fault_that_fails_to_start_is_logged_as_ended() -> None:
         await venue.faults.stop(halt.number)
         with refused("the venue rejects the trade: -2019"):
             await venue.start("external-trade", quantity="9.000")
-        assert venue.logged[-1][1]["reason"] == "failed to start"
+        assert venue.logged[-1][1]["reason"] == "failed_to_start"
         venue.assert_no_fault_remains()
 
     run(scenario)
