@@ -1,4 +1,4 @@
-"""The composition root of control: real clock, process table and folders, handed to the features.
+"""The composition root of control: hands real clock, process table and folders to the features.
 
 Importing it loads neither the engine nor pyarrow; what needs them is imported by the method that does.
 """
@@ -50,7 +50,7 @@ INSTRUMENT = "BTCUSDT"
 
 
 class Lab:
-    """What a command can do, in one home."""
+    """Operations of the commands, in one home."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -104,7 +104,7 @@ class Lab:
     @overload
     def plan(self, spec_file: Path, run_id: str | None, mode: None = None) -> "RunPlan": ...
     def plan(self, spec_file: Path, run_id: str | None, mode: "Mode | None" = None) -> "RunPlan":
-        """Everything that can be refused is refused here, before anything is written.
+        """Every refusal happens here, before anything is written.
 
         mode: the one that the spec must have; None for either.
         """
@@ -123,7 +123,7 @@ class Lab:
         return plan_run(self.layout, loaded, name, _folder_of(spec_file), self._clock)
 
     def initialize(self, plan: "RunPlan") -> "RunMetadata":
-        """Record what is asked. Raises AlreadyExists, also when it was initialized with the same spec."""
+        """Create the run without starting it. Raises AlreadyExists, also for the same spec."""
         from opslab.runs.initialize import initialize
 
         return initialize(self.layout, plan, self._clock)
@@ -147,13 +147,13 @@ class Lab:
         keep: bool,
         signals: StopSignals,
         on_bars: Callable[[int], None],
-        say: "Callable[[int, BacktestPlan, list[InputPart]], None]",
+        announce: "Callable[[int, BacktestPlan, list[InputPart]], None]",
     ) -> "Reproduction":
-        """say: called before each run, with its number, its plan and what is not as it was."""
+        """announce: called before each run with its number, its plan and the changed inputs."""
         from opslab.runs.comparison.reproduce import reproduce
 
         (name,) = self.chosen(run_id)
-        return reproduce(name, times, keep, self._around(signals), on_bars, say)
+        return reproduce(name, times, keep, self._around(signals), on_bars, announce)
 
     def compare(self, a: str, b: str) -> "Comparison":
         """Raises BadId, NotFound, Corrupt."""
@@ -167,7 +167,7 @@ class Lab:
     def serve_venue(
         self, options: "VenueOptions", signals: StopSignals, observer: "VenueObserver"
     ) -> "VenueProgress | None":
-        """Serve until a signal comes. How far the replay came."""
+        """Serve until a signal. Returns the last progress of the replay."""
         from opslab.runs.processes.venue_service import plan_venue, serve
 
         def on_signal(call: Callable[[int], None]) -> None:
@@ -179,7 +179,7 @@ class Lab:
         return serve(plan, resumes, self._clock, on_signal, observer, self.redactor())
 
     def start_fault(self, venue: str, fault: str, terms: dict[str, str], seconds: float) -> dict[str, Any]:
-        """Begin a fault of a served venue; terms as text. Raises Usage before anything is asked of the venue."""
+        """Start a fault of a served venue; parameters as text. Raises Usage before any request to the venue."""
         from opslab.venue.faults.controller import parse_terms
 
         found: dict[str, Any] = self.venue_control(
@@ -188,14 +188,14 @@ class Lab:
         return found
 
     def venue_control(self, name: str, do: str, **more: object) -> Any:
-        """Send one command to the control socket of a served venue. Raises what it refuses with."""
+        """Send one command to the control socket of a served venue. Raises its refusal."""
         from opslab.runs.processes.venue_control_client import open_control
 
         with open_control(self.layout, name) as control:
             return control.request(do, **more)
 
     def faults(self) -> list[dict[str, Any]]:
-        """The faults there are, ready for JSON."""
+        """All faults, ready for JSON."""
         from opslab.venue.faults.catalog import fault_catalog
 
         return fault_catalog()
@@ -222,13 +222,13 @@ class Lab:
         return show_run(self.layout, run_id, self._processes)
 
     def live(self, run_id: str) -> "LiveStatus | None":
-        """What a running run is doing now."""
+        """Live status of a running run."""
         from opslab.store.runs.live_files import read_live
 
         return read_live(self.layout, RunId(run_id))
 
     def seal(self, run_id: str) -> str | None:
-        """Digest of a run's seal; None when it has none that can be read."""
+        """Digest of a run's seal; None without a readable seal."""
         from opslab.errors import Corrupt
         from opslab.store.runs.seal import read_manifest
 
@@ -239,7 +239,7 @@ class Lab:
         return manifest.seal if manifest else None
 
     def chosen(self, run_id: str | None) -> list[RunId]:
-        """That run, or all there are when None. Raises BadId or NotFound."""
+        """The named run, or all for None. Raises BadId or NotFound."""
         from opslab.store.runs.run_folders import run_folder, run_names
 
         if run_id is not None:
@@ -265,13 +265,13 @@ class Lab:
         return [verify_one_of_many(self.layout, run_id, self._processes, tick) for run_id in runs]
 
     def recover(self, run_id: RunId, gone_host: str | None) -> "Recovered":
-        """gone_host: a machine that will not come back. Raises Environment when it lives, Corrupt when it is broken."""
+        """gone_host: a lost machine. Raises Environment when the owner lives, Corrupt when the run is broken."""
         from opslab.runs.recovery import recover
 
         return recover(self.layout, run_id, self._clock, self._processes, self.redactor(), gone_host)
 
     def recover_all(self, gone_host: str | None) -> "list[tuple[Recovered, int]]":
-        """Every run with what was done, and the exit code that it alone would give."""
+        """Recover every run: the action, and the exit code of a single recovery."""
         from opslab.runs.recovery import try_to_recover
 
         redact = self.redactor()
@@ -281,7 +281,7 @@ class Lab:
         ]
 
     def render(self, run_id: str) -> "RunMetadata":
-        """Write what is derived from a run's journal again. Raises BadId, NotFound, Environment, Corrupt."""
+        """Rewrite the derived files of a run. Raises BadId, NotFound, Environment, Corrupt."""
         from opslab.runs.render import render_run
 
         (name,) = self.chosen(run_id)
@@ -297,7 +297,7 @@ class Lab:
         return record_check(context, RunId(run_id), kind, summary, document)
 
     def readiness(self, spec_file: Path, run_id: str | None) -> "CheckOutcome[ReadinessResult]":
-        """Whether the variables are set that the spec names. No network."""
+        """Whether the variables that the spec names are set. No network."""
         from opslab.runs.checks.connectivity import check_readiness
 
         return check_readiness(self._check_surroundings(), spec_file, run_id, presence_in_process)
@@ -312,13 +312,13 @@ class Lab:
         return check_probe(context, spec_file, LoopbackUrl(url), timeout_ms, run_id, system_resolve)
 
     def reconcile(self, run_id: str, expected: Path, observed: Path, limits: "Limits") -> "RecordedReconciliation":
-        """Two snapshot files, held against each other and kept with a run."""
+        """Compare two snapshot files and keep the result with a run."""
         from opslab.runs.checks.reconciliation import reconcile_files
 
         return reconcile_files(self._check_surroundings(), run_id, expected, observed, limits)
 
     def reconcile_heartbeat(self, run_id: str, seq: int | None, limits: "Limits") -> "RecordedReconciliation":
-        """A heartbeat of a paper run, judged again and kept with it. seq: None for the last that can be judged."""
+        """Reconcile a heartbeat of a paper run and keep the result. seq: None for the last one possible."""
         from opslab.runs.checks.heartbeat import reconcile_heartbeat
 
         return reconcile_heartbeat(self._check_surroundings(), run_id, seq, limits)
@@ -341,7 +341,7 @@ class Lab:
         return clear(self.layout, run_id, reason, actor, self._clock)
 
     def record_switch_change(self, run_id: RunId | None, patience_seconds: float) -> list[str]:
-        """Tell the journals of runs that have not ended what their kill switch says; notes for a person."""
+        """Record the kill switch in the journals of unfinished runs. Returns notes."""
         from opslab.runs.safety.start_gate import SwitchContext, record_switch_change
 
         context = SwitchContext(self.layout, self._clock, self._processes, self.redactor())
@@ -353,7 +353,7 @@ class Lab:
         return lives_elsewhere(self.layout, self._clock, RunId(run_id), owner, same_kernel)
 
     def redactor(self) -> PathRedactor:
-        """Takes this machine's paths out of texts: artifacts must not carry them."""
+        """Removes this machine's paths from texts: artifacts must not contain them."""
         known = {
             str(self.layout.home): "<home>",
             str(Path(__file__).parent): "opslab",
@@ -370,7 +370,7 @@ def open_lab(home: str | None) -> Lab:
 
 
 def validate_spec(spec_file: Path) -> "tuple[LoadedSpec, list[str] | None]":
-    """The spec, and the keys that the config of its own strategy takes; None of a scenario. Needs no home.
+    """The spec, and the config keys of its user strategy; None for a scenario. Needs no home.
 
     Raises NotFound, Environment, or InvalidSpec with all mistakes, those of the strategy last.
     """
@@ -383,7 +383,7 @@ def validate_spec(spec_file: Path) -> "tuple[LoadedSpec, list[str] | None]":
 
 
 def _folder_of(file: Path) -> Path:
-    """Absolute and without `..`, links kept: where the modules of a user's strategy are looked for."""
+    """Absolute, without `..`, links kept: the folder that a user strategy's modules are loaded from."""
     return Path(os.path.abspath(file)).parent  # noqa: PTH100  (`resolve` would follow symlinks)
 
 

@@ -2,18 +2,20 @@
 
 `$ tc ...` is a command; the lines below are its stdout, those with `! ` its stderr (checked when there are any),
 `# exit N` its exit code (0 when not written). `...` stands for anything. Other lines with `# ` are for the reader.
-The first of each command in a session is a process from nothing.
+The first of each command in a session is a process from nothing. `$ tc ... &` starts a command in the background, whose
+first lines of stdout are below it; `$ kill %1` sends SIGTERM, with the rest of its stdout and all its stderr below.
 """
 
 import doctest
 import shlex
 import shutil
+import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
-from tests.drivers.tc import Tc, candle_lines
+from tests.drivers.tc import LIMIT_SECONDS, Answer, Tc, candle_lines
 
 HERE = Path(__file__).parent
 EXAMPLES = HERE.parents[1] / "examples"
@@ -71,8 +73,8 @@ class Step:
 def steps_of(text: str) -> list[Step]:
     steps: list[Step] = []
     for line in text.splitlines():
-        if line.startswith("$ tc"):
-            steps.append(Step(shlex.split(line)[2:]))
+        if line.startswith("$ "):
+            steps.append(Step(shlex.split(line)[1:]))
         elif line.startswith("# exit "):
             steps[-1].code = int(line.removeprefix("# exit "))
         elif line.startswith("# ") or not steps:
@@ -82,6 +84,48 @@ def steps_of(text: str) -> list[Step]:
         elif line:
             steps[-1].out.append(line)
     return steps
+
+
+class Shell:
+    """Runs steps as a shell would, with at most one command in the background. `with` leaves no process running."""
+
+    def __init__(self, tc: Tc) -> None:
+        self._tc = tc
+        self._started: set[tuple[str, ...]] = set()
+        self._background: subprocess.Popen[str] | None = None
+
+    def __enter__(self) -> "Shell":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._background:
+            self._background.kill()
+            self._background.communicate()
+
+    def run(self, step: Step) -> Answer:
+        if step.words == ["kill", "%1"]:
+            return self._end()
+        program, *words = step.words
+        assert program == "tc", step.words
+        if words[-1:] == ["&"]:
+            return self._start(words[:-1], len(step.out))
+        command = tuple(words[:2])
+        answer = self._tc(*words) if command in self._started else self._tc.process(*words)
+        self._started.add(command)
+        return answer
+
+    def _start(self, words: list[str], line_count: int) -> Answer:
+        assert self._background is None
+        process = self._background = self._tc.start(*words)
+        assert process.stdout
+        return Answer(0, "".join(process.stdout.readline() for _ in range(line_count)), "")
+
+    def _end(self) -> Answer:
+        process, self._background = self._background, None
+        assert process
+        process.terminate()
+        out, err = process.communicate(timeout=LIMIT_SECONDS)
+        return Answer(process.returncode, out, err)
 
 
 def matches(want: list[str], got: str) -> bool:
@@ -100,12 +144,10 @@ def test_session(bare_tc: Tc, path: Path) -> None:
     (bare_tc.home / "examples" / "own-strategy" / "wrong.yaml").write_text(OWN_WRONG)
     steps = steps_of(path.read_text())
     assert steps
-    started: set[tuple[str, ...]] = set()
-    for step in steps:
-        command = tuple(step.words[:2])
-        answer = bare_tc(*step.words) if command in started else bare_tc.process(*step.words)
-        started.add(command)
-        shown = f"$ tc {shlex.join(step.words)}\n{answer.out}\n--- stderr\n{answer.err}\n--- exit {answer.code}"
-        assert answer.code == step.code, shown
-        assert matches(step.out, answer.out) if step.out else not answer.out, shown
-        assert not step.err or matches(step.err, answer.err), shown
+    with Shell(bare_tc) as shell:
+        for step in steps:
+            answer = shell.run(step)
+            shown = f"$ {shlex.join(step.words)}\n{answer.out}\n--- stderr\n{answer.err}\n--- exit {answer.code}"
+            assert answer.code == step.code, shown
+            assert matches(step.out, answer.out) if step.out else not answer.out, shown
+            assert not step.err or matches(step.err, answer.err), shown

@@ -1,4 +1,4 @@
-"""Results of checks, kept with a run before it starts, while it runs, and after it was sealed."""
+"""Results of checks, recorded in a run before it starts, while it runs, and after it was sealed."""
 
 import json
 import os
@@ -27,7 +27,7 @@ def lab_of(tc: Tc) -> Lab:
     return Lab(resolve_for_process(str(tc.home)))
 
 
-def keep(tc: Tc, kind: CheckKind = PROBE, **document: Any) -> str:
+def record(tc: Tc, kind: CheckKind = PROBE, **document: Any) -> str:
     return lab_of(tc).record_check("r1", kind, {"state": "probe_ok"}, {"version": 1, **document}).artifact
 
 
@@ -57,48 +57,48 @@ def finished(once: Tc, tmp_path: Path) -> Tc:
     return Tc(home)
 
 
-def test_a_check_of_a_sealed_run_is_kept_and_sealed_and_nothing_else_changes(finished: Tc) -> None:
+def test_a_check_of_a_sealed_run_is_recorded_and_sealed_and_nothing_else_changes(finished: Tc) -> None:
     folder = finished.run_folder("r1")
     before = json.loads((folder / "manifest.json").read_text())
     journal = (folder / "journal.jsonl").read_bytes()
-    metadata = json.loads((folder / "metadata.json").read_text())
-    assert [keep(finished, note=number) for number in (1, 2)] == [
+    metadata_before = json.loads((folder / "metadata.json").read_text())
+    assert [record(finished, note=number) for number in (1, 2)] == [
         "connectivity_probe-1.json",
         "connectivity_probe-2.json",
     ]
-    assert keep(finished, RECONCILIATION) == "reconciliation_result-1.json"
+    assert record(finished, RECONCILIATION) == "reconciliation_result-1.json"
     assert verify(finished)["seal_number"] == 4
     after = json.loads((folder / "manifest.json").read_text())
-    old, new = ({file["path"]: file["digest"] for file in one["files"]} for one in (before, after))
+    old, new = ({file["path"]: file["digest"] for file in manifest["files"]} for manifest in (before, after))
     assert {path for path, digest in old.items() if new[path] != digest} == {"journal.jsonl"}
     assert (folder / "journal.jsonl").read_bytes().startswith(journal)
     assert json.loads((folder / "connectivity_probe.json").read_text())["note"] == 2
-    told = json.loads((folder / "metadata.json").read_text())
-    assert told["connectivity_probe"]["artifact"] == "connectivity_probe-2.json"
-    assert told["connectivity_probe"]["digest"] == new["connectivity_probe-2.json"]
+    metadata = json.loads((folder / "metadata.json").read_text())
+    assert metadata["connectivity_probe"]["artifact"] == "connectivity_probe-2.json"
+    assert metadata["connectivity_probe"]["digest"] == new["connectivity_probe-2.json"]
     sections = {kind.section for kind in CHECKS}
-    assert {name: value for name, value in told.items() if name not in sections} == {
-        name: value for name, value in metadata.items() if name not in sections
+    assert {name: value for name, value in metadata.items() if name not in sections} == {
+        name: value for name, value in metadata_before.items() if name not in sections
     }
     assert "connectivity_probe-2.json" in (folder / "report.md").read_text()
     assert "connectivity_probe-2.json" in (folder / "report.html").read_text()
 
 
-def test_a_check_before_the_start_goes_into_the_run(once: Tc, tc: Tc) -> None:
+def test_a_check_before_the_start_is_part_of_the_run(once: Tc, tc: Tc) -> None:
     spec = tc.spec()
     tc.ok("run", "init", "--spec", spec, "--run-id", "r1")
-    keep(tc)
+    record(tc)
     assert json.loads((tc.run_folder("r1") / "metadata.json").read_text())["connectivity_probe"]["state"] == "probe_ok"
     verify(tc, 3)
     tc.ok("run", "backtest", "--spec", spec, "--run-id", "r1")
     verify(tc)
-    told = tc.json("run", "show", "r1")
-    assert told["status"] == "completed"
-    assert told["connectivity_probe"]["artifact"] == "connectivity_probe-1.json"
-    assert told["result_digest"] == once.json("run", "show", "r1")["result_digest"]
+    metadata = tc.json("run", "show", "r1")
+    assert metadata["status"] == "completed"
+    assert metadata["connectivity_probe"]["artifact"] == "connectivity_probe-1.json"
+    assert metadata["result_digest"] == once.json("run", "show", "r1")["result_digest"]
 
 
-def test_a_check_of_a_run_that_runs_is_in_it_when_it_ends(long_home: Path, tmp_path: Path) -> None:
+def test_a_check_of_a_running_run_is_part_of_it(long_home: Path, tmp_path: Path) -> None:
     tc = Tc(tmp_path)
     (tmp_path / "data").symlink_to(long_home / "data")
     process = tc.start("run", "backtest", "--spec", tc.spec(dataset="long"), "--run-id", "r1")
@@ -106,44 +106,44 @@ def test_a_check_of_a_run_that_runs_is_in_it_when_it_ends(long_home: Path, tmp_p
         engine = wait_for_engine(process)
         assert engine is not None
         os.kill(engine, signal.SIGSTOP)
-        keep(tc)
-        keep(tc, RECONCILIATION)
+        record(tc)
+        record(tc, RECONCILIATION)
         os.kill(engine, signal.SIGCONT)
         process.communicate(timeout=300)
     finally:
         process.kill()
     assert process.returncode == 0
     verify(tc)
-    told = json.loads((tc.run_folder("r1") / "metadata.json").read_text())
-    assert (told["connectivity_probe"]["state"], told["reconciliation"]["state"]) == ("probe_ok", "probe_ok")
+    metadata = json.loads((tc.run_folder("r1") / "metadata.json").read_text())
+    assert (metadata["connectivity_probe"]["state"], metadata["reconciliation"]["state"]) == ("probe_ok", "probe_ok")
     names = [event["event"] for event in events(tc.run_folder("r1"))]
     assert names.index("connectivity_probe_evaluated") < names.index("run_completed")
 
 
-def test_a_run_that_ends_before_a_check_is_told_to_it_is_sealed_anew(
+def test_a_run_that_ends_before_a_check_is_recorded_is_sealed_again(
     finished: Tc, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its last event may be another check's, and not its end."""
-    keep(finished)
+    record(finished)
     seen_running = iter([True])
     monkeypatch.setattr(checks, "_is_running", lambda *_: next(seen_running, False))
-    assert keep(finished) == "connectivity_probe-2.json"
-    found = verify(finished)
-    assert (found["seal_number"], found["findings"]) == (3, [])
+    assert record(finished) == "connectivity_probe-2.json"
+    verification = verify(finished)
+    assert (verification["seal_number"], verification["findings"]) == (3, [])
 
 
-def test_what_was_changed_is_not_sealed_over(finished: Tc) -> None:
+def test_a_changed_file_is_not_sealed_over(finished: Tc) -> None:
     folder = finished.run_folder("r1")
     (folder / "run_spec.yaml").write_text((folder / "run_spec.yaml").read_text() + "#\n")
     journal = (folder / "journal.jsonl").read_bytes()
-    (folder / ".report.md.1234.tmp").write_text("")  # something to recover as well does not change that
+    (folder / ".report.md.1234.tmp").write_text("")  # a leftover to recover does not change the refusal
     with pytest.raises(Corrupt, match=r"run_spec\.yaml"):
-        keep(finished)
+        record(finished)
     assert (folder / "journal.jsonl").read_bytes() == journal
     assert not list(folder.glob("connectivity_probe*"))
 
 
-def test_a_run_that_is_not_there_or_not_settled_is_refused(finished: Tc) -> None:
+def test_a_missing_or_unsettled_run_is_refused(finished: Tc) -> None:
     with pytest.raises(NotFound):
         lab_of(finished).record_check("r2", PROBE, {}, {})
     folder = finished.run_folder("r1")
@@ -153,7 +153,7 @@ def test_a_run_that_is_not_there_or_not_settled_is_refused(finished: Tc) -> None
     (folder / "manifest.json").unlink()
     (folder / "metadata.json").unlink()
     with pytest.raises(Environment):
-        keep(finished)
+        record(finished)
 
 
 class Died(BaseException):
@@ -164,49 +164,47 @@ STEPS = ("_write_artifact", "append", "rewrite_derived", "finish")
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_whoever_dies_over_a_check_leaves_what_recover_ends(
-    finished: Tc, monkeypatch: pytest.MonkeyPatch, step: str
-) -> None:
-    """Dies behind a step. The run stays whole, the check is there or not, and the next one works."""
+def test_recover_finishes_a_check_whose_process_died(finished: Tc, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    """Dies after a step. The run stays whole, the check exists or not, and the next one works."""
     folder = finished.run_folder("r1")
-    keep(finished, note=0)
+    record(finished, note=0)
 
     def dies(*args: Any, **more: Any) -> Any:
-        found = real(*args, **more)
-        raise Died if found is not Died else found
+        real(*args, **more)
+        raise Died
 
     owner: Any = Journal if step == "append" else checks
     real = getattr(owner, step)
     with monkeypatch.context() as patch:
         patch.setattr(owner, step, dies)
         with pytest.raises(Died):
-            keep(finished, note=1)
-    found = verify(finished)
-    assert {finding["kind"] for finding in found["findings"]} <= {"leftover"}
+            record(finished, note=1)
+    findings = verify(finished)["findings"]
+    assert {finding["kind"] for finding in findings} <= {"leftover"}
     if step != "finish":
-        says = {finding["file"]: finding["message"] for finding in found["findings"]}
+        messages = {finding["file"]: finding["message"] for finding in findings}
         longer = "is longer by checks that were not sealed, left by a process that died"
-        assert says.get("journal.jsonl") == (longer if step != "_write_artifact" else None)
+        assert messages.get("journal.jsonl") == (longer if step != "_write_artifact" else None)
         assert "tc: hint: tc run recover r1 settles what was broken off" in finished("run", "verify", "r1").err
         with pytest.raises(Environment) as refused:
-            keep(finished)
+            record(finished)
         assert (refused.value.exit_code, refused.value.hint) == (5, "tc run recover r1, then again")
         finished.ok("run", "recover", "r1")
     assert verify(finished)["findings"] == []
-    is_kept = step != "_write_artifact"
-    told = finished.json("run", "show", "r1")
-    assert told["connectivity_probe"]["artifact"] == f"connectivity_probe-{2 if is_kept else 1}.json"
-    assert json.loads((folder / "connectivity_probe.json").read_text())["note"] == int(is_kept)
-    assert keep(finished) == f"connectivity_probe-{3 if is_kept else 2}.json"
+    is_recorded = step != "_write_artifact"
+    metadata = finished.json("run", "show", "r1")
+    assert metadata["connectivity_probe"]["artifact"] == f"connectivity_probe-{2 if is_recorded else 1}.json"
+    assert json.loads((folder / "connectivity_probe.json").read_text())["note"] == int(is_recorded)
+    assert record(finished) == f"connectivity_probe-{3 if is_recorded else 2}.json"
     assert verify(finished)["findings"] == []
 
 
-def test_a_check_whose_line_was_torn_is_as_if_it_had_never_been(finished: Tc) -> None:
-    """A power cut in the middle of its append, as an operator meets it."""
+def test_recover_removes_a_check_with_a_torn_line(finished: Tc) -> None:
+    """A power cut during its append, as an operator meets it."""
     folder = finished.run_folder("r1")
-    keep(finished)
+    record(finished)
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    keep(finished)
+    record(finished)
     line = (folder / "journal.jsonl").read_bytes().removeprefix(before[folder / "journal.jsonl"])
     for path in [path for path in folder.rglob("*") if path.is_file() and path.name != "connectivity_probe-2.json"]:
         path.unlink()
@@ -215,9 +213,9 @@ def test_a_check_whose_line_was_torn_is_as_if_it_had_never_been(finished: Tc) ->
     with open(folder / "journal.jsonl", "ab") as stream:
         stream.write(line[: len(line) // 2])
 
-    found = {finding["file"]: finding["message"] for finding in verify(finished)["findings"]}
-    assert found.keys() == {"connectivity_probe-2.json", "journal.jsonl"}
-    assert found["journal.jsonl"] == "is longer by the torn end of a check, left by a process that died"
+    messages = {finding["file"]: finding["message"] for finding in verify(finished)["findings"]}
+    assert messages.keys() == {"connectivity_probe-2.json", "journal.jsonl"}
+    assert messages["journal.jsonl"] == "is longer by the torn end of a check, left by a process that died"
     refused = finished("connectivity", "readiness", "--spec", finished.spec(), "--run-id", "r1")
     assert (refused.code, "tc: hint: tc run recover r1, then again" in refused.err) == (5, True), refused.err
     assert finished.json("run", "recover", "--all")["runs"][0]["action"] == "rendered"
@@ -227,12 +225,12 @@ def test_a_check_whose_line_was_torn_is_as_if_it_had_never_been(finished: Tc) ->
     assert verify(finished)["seal_number"] == 3
 
 
-def test_copies_that_differ_or_belong_to_no_check_are_named(finished: Tc) -> None:
+def test_copies_that_differ_or_have_no_check_are_findings(finished: Tc) -> None:
     folder = finished.run_folder("r1")
     (folder / "reconciliation_result.json").write_text("{}\n")
     assert verify(finished, 6)["findings"][0]["kind"] == "added"
     (folder / "reconciliation_result.json").unlink()
-    keep(finished)
+    record(finished)
     (folder / "connectivity_probe.json").write_text("{}\n")
     [finding] = verify(finished, 6)["findings"]
     assert (finding["kind"], finding["file"]) == ("changed", "connectivity_probe.json")
@@ -241,22 +239,22 @@ def test_copies_that_differ_or_belong_to_no_check_are_named(finished: Tc) -> Non
 
 
 @pytest.mark.parametrize("name", ["connectivity_probe-0.json", "connectivity_probe-1.txt", "other_check-1.json"])
-def test_what_is_no_checks_result_is_an_addition(finished: Tc, name: str) -> None:
+def test_a_file_that_is_not_the_result_of_a_check_is_an_addition(finished: Tc, name: str) -> None:
     (finished.run_folder("r1") / name).write_text("{}\n")
     assert verify(finished, 6)["findings"][0]["kind"] == "added"
 
 
-def test_other_events_behind_the_seal_are_a_change(finished: Tc) -> None:
+def test_other_events_after_the_seal_are_a_change(finished: Tc) -> None:
     folder = finished.run_folder("r1")
-    keep(finished)
+    record(finished)
     lines = (folder / "journal.jsonl").read_bytes().splitlines(keepends=True)
     with open(folder / "journal.jsonl", "ab") as stream:
         stream.write(lines[1])
-    found = verify(finished, 6)["findings"][0]
-    assert (found["kind"], found["file"]) == ("changed", "journal.jsonl")
+    finding = verify(finished, 6)["findings"][0]
+    assert (finding["kind"], finding["file"]) == ("changed", "journal.jsonl")
 
 
-def test_many_checks_at_once_are_all_kept(finished: Tc) -> None:
+def test_many_concurrent_checks_are_all_recorded(finished: Tc) -> None:
     children = [
         subprocess.Popen([sys.executable, "-m", __name__, str(finished.home)], cwd=ROOT, stderr=subprocess.PIPE)
         for _ in range(8)
@@ -266,21 +264,21 @@ def test_many_checks_at_once_are_all_kept(finished: Tc) -> None:
     assert b"Traceback" not in b"".join(errors), errors
     assert set(codes) <= {0, 2}
     folder = finished.run_folder("r1")
-    told = [event["payload"]["artifact"] for event in events(folder) if event["event"] == PROBE.event]
-    assert told == [f"connectivity_probe-{number}.json" for number in range(1, len(told) + 1)]
-    assert len(told) >= 3 * codes.count(0)
+    artifacts = [event["payload"]["artifact"] for event in events(folder) if event["event"] == PROBE.event]
+    assert artifacts == [f"connectivity_probe-{number}.json" for number in range(1, len(artifacts) + 1)]
+    assert len(artifacts) >= 3 * codes.count(0)
     assert verify(finished)["findings"] == []
 
 
-def keep_some(home: str) -> int:
-    """Three checks, in a process of its own; 2 when the run was in the hands of others for too long."""
+def record_three(home: str) -> int:
+    """Record three checks in a process of its own; 2 if other processes owned the run for too long."""
     try:
         for _ in range(3):
-            keep(Tc(Path(home)))
+            record(Tc(Path(home)))
     except Environment:
         return 2
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(keep_some(sys.argv[1]))
+    sys.exit(record_three(sys.argv[1]))

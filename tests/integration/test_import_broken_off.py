@@ -1,4 +1,4 @@
-"""An import that is broken off leaves nothing: not by Ctrl-C, not by a kill, not by a full disk."""
+"""An aborted import leaves nothing: after Ctrl-C, a kill, or a full disk."""
 
 import os
 import resource
@@ -21,14 +21,14 @@ def staging(tc: Tc) -> list[Path]:
     return list(tc.home.glob("data/datasets/.staging-*"))
 
 
-def writing_began(tc: Tc) -> bool:
+def writing_started(tc: Tc) -> bool:
     return any(path.stat().st_size for folder in staging(tc) for path in folder.rglob("*.parquet"))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_stopped_import_leaves_nothing(bare_tc: Tc, big_csv: Path, number: int) -> None:
     process = bare_tc.start("data", "import", str(big_csv), "--dataset", "big")
-    wait_until(lambda: writing_began(bare_tc), "the first candles to be written")
+    wait_until(lambda: writing_started(bare_tc), "the first candles to be written")
     process.send_signal(number)
     _, err = process.communicate(timeout=300)
     assert process.returncode == 130
@@ -37,9 +37,9 @@ def test_a_stopped_import_leaves_nothing(bare_tc: Tc, big_csv: Path, number: int
     assert bare_tc.json("data", "list")["datasets"] == []
 
 
-def test_a_killed_import_is_swept_by_the_next(bare_tc: Tc, big_csv: Path) -> None:
+def test_the_next_command_removes_a_killed_import(bare_tc: Tc, big_csv: Path) -> None:
     process = bare_tc.start("data", "import", str(big_csv), "--dataset", "big")
-    wait_until(lambda: writing_began(bare_tc), "the first candles to be written")
+    wait_until(lambda: writing_started(bare_tc), "the first candles to be written")
     process.kill()
     process.communicate(timeout=300)
     assert staging(bare_tc)
@@ -49,7 +49,7 @@ def test_a_killed_import_is_swept_by_the_next(bare_tc: Tc, big_csv: Path) -> Non
 
 
 def limited(size_bytes: int, tc: Tc, *words: str) -> subprocess.CompletedProcess[str]:
-    """`tc` where no file may grow past a size: what a full disk looks like, without root."""
+    """Run `tc` with a limit on the size of files: a simulated full disk, without root."""
 
     def limit() -> None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -85,7 +85,7 @@ def test_a_full_disk_in_the_middle_of_a_run_is_one_clear_error(tc: Tc) -> None:
     assert not [path for path in tc.run_folder("r1").iterdir() if path.name.startswith(".")]
 
 
-def test_a_full_disk_before_a_run_does_not_use_up_its_name(tc: Tc) -> None:
+def test_a_full_disk_before_a_run_leaves_its_name_free(tc: Tc) -> None:
     spec = tc.spec()
     done = limited(100, tc, "run", "backtest", "--spec", spec, "--run-id", "r1")
     assert done.returncode == 5, done.stderr
@@ -93,7 +93,7 @@ def test_a_full_disk_before_a_run_does_not_use_up_its_name(tc: Tc) -> None:
     assert tc.json("run", "backtest", "--spec", spec, "--run-id", "r1")["status"] == "completed"
 
 
-def test_a_reader_that_leaves_is_no_error(tc: Tc) -> None:
+def test_a_closed_pipe_is_not_an_error(tc: Tc) -> None:
     reading, writing = os.pipe()
     os.close(reading)
     with os.fdopen(writing, "wb") as out:

@@ -57,7 +57,7 @@ def test_the_lifecycle_demo_makes_the_same_decisions_and_every_other_fill_is_exp
     assert paper["metrics"]["fills_count"] == len(rows(tc, "pp", "fills"))
     text = tc("run", "compare", "bt", "pp").out
     assert "bars of pp" in text
-    assert "every other fill explained" in text
+    assert "every differing fill explained" in text
 
 
 def test_the_results_are_the_venues_ledger(tc: Tc) -> None:

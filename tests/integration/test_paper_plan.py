@@ -144,7 +144,7 @@ def test_a_paper_run_cannot_be_reproduced(tc: Tc) -> None:
     tc.ok("run", "init", "--spec", str(EXAMPLES / "ops-smoke-paper.yaml"), "--run-id", "r1")
     answer = tc("run", "reproduce", "r1")
     assert answer.code == 2
-    assert "is a paper run: it met a clock, and has no result digest" in answer.err
+    assert "is a paper run: it depends on a clock and has no result digest" in answer.err
     assert "hint: tc run compare" in answer.err
 
 

@@ -1,4 +1,4 @@
-"""`tc reconcile` as it is called: files in, a verdict kept with the run."""
+"""`tc reconcile` with two files; the result is recorded in the run."""
 
 import json
 import os
@@ -36,8 +36,8 @@ def lab(once: Tc, tmp_path: Path) -> Tc:
 
 
 def check(tc: Tc, run_id: str, observed: Path | str, *more: str, expected: Path | str = "") -> Answer:
-    one = str(expected or EXAMPLES / "expected.json")
-    return tc("reconcile", "check", "--run-id", run_id, "--expected", one, "--observed", str(observed), *more)
+    expected_file = str(expected or EXAMPLES / "expected.json")
+    return tc("reconcile", "check", "--run-id", run_id, "--expected", expected_file, "--observed", str(observed), *more)
 
 
 def example(tc: Tc, run_id: str, name: str, *more: str) -> Answer:
@@ -61,7 +61,7 @@ def footprint(tc: Tc) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("run_id", ["before", "after"])
 @pytest.mark.parametrize("name", OUTCOMES)
-def test_each_example_has_its_outcome_on_a_run_before_and_after(lab: Tc, run_id: str, name: str) -> None:
+def test_each_example_has_its_outcome_before_and_after_a_run(lab: Tc, run_id: str, name: str) -> None:
     answer = example(lab, run_id, name, "--json")
     assert answer.code == OUTCOMES[name], answer.err
     document = answer.document
@@ -73,24 +73,24 @@ def test_each_example_has_its_outcome_on_a_run_before_and_after(lab: Tc, run_id:
     assert {"part", "subject", "field", "expected", "observed", "difference", "tolerance", "reason"} <= set(worst)
 
 
-def test_what_is_printed_is_what_is_kept(lab: Tc) -> None:
+def test_the_printed_result_is_the_recorded_one(lab: Tc) -> None:
     document = example(lab, "after", "mismatch", "--json").document
     folder = lab.run_folder("after")
-    kept = {name: document.pop(name) for name in ("artifact", "digest", "seal")}
-    assert kept["artifact"] == "reconciliation_result-1.json"
-    for name in (kept["artifact"], "reconciliation_result.json"):
+    recorded = {name: document.pop(name) for name in ("artifact", "digest", "seal")}
+    assert recorded["artifact"] == "reconciliation_result-1.json"
+    for name in (recorded["artifact"], "reconciliation_result.json"):
         assert json.loads((folder / name).read_text()) == document
     event = lab.events("after")[-1]
     assert event["event"] == "reconciliation_checked"
     metadata = json.loads((folder / "metadata.json").read_text())["reconciliation"]
     assert metadata == event["payload"]
-    assert (metadata["state"], metadata["mismatch"], metadata["artifact"]) == ("mismatch", 4, kept["artifact"])
+    assert (metadata["state"], metadata["mismatch"], metadata["artifact"]) == ("mismatch", 4, recorded["artifact"])
     for side in ("expected", "observed"):
         assert metadata[f"{side}_digest"] == document[side]["digest"]
         assert metadata[f"{side}_as_of"] == document[side]["as_of"]
     for report in ("report.md", "report.html"):
         assert metadata["expected_digest"] in (folder / report).read_text()
-    assert kept["seal"] == lab.json("run", "show", "after")["seal"]
+    assert recorded["seal"] == lab.json("run", "show", "after")["seal"]
 
 
 def test_results_are_numbered_and_the_run_stays_whole_before_during_and_after(lab: Tc) -> None:
@@ -106,14 +106,14 @@ def test_results_are_numbered_and_the_run_stays_whole_before_during_and_after(la
     assert states == ["mismatch", "ok", "unknown"]
     assert json.loads((folder / "reconciliation_result.json").read_text())["state"] == "unknown"
     assert [
-        one["payload"]["state"] for one in lab.events("before") if one["event"] == "reconciliation_checked"
+        event["payload"]["state"] for event in lab.events("before") if event["event"] == "reconciliation_checked"
     ] == states
     shown = lab.json("run", "show", "before")
     assert (shown["status"], shown["reconciliation"]["state"]) == ("completed", "unknown")
     assert shown["result_digest"] == lab.json("run", "show", "after")["result_digest"]
 
 
-def test_a_file_that_is_no_snapshot_is_refused_with_every_mistake_and_nothing_is_kept(lab: Tc) -> None:
+def test_an_invalid_snapshot_is_refused_with_every_mistake_and_nothing_is_recorded(lab: Tc) -> None:
     before = footprint(lab)
     also_wrong = written(lab, "also.json", complete_document(balance=[], snapshot_version="v0"))
     answer = check(lab, "after", EXAMPLES / "refused.json", "--json", expected=also_wrong)
@@ -145,7 +145,7 @@ def test_a_file_that_is_no_snapshot_is_refused_with_every_mistake_and_nothing_is
     ],
     ids=["empty", "text", "zeros", "deep", "long", "nan", "twice"],
 )
-def test_what_is_no_json_document_is_refused(lab: Tc, data: bytes) -> None:
+def test_a_file_that_is_not_json_is_refused(lab: Tc, data: bytes) -> None:
     before = footprint(lab)
     answer = check(lab, "after", written(lab, "odd.json", data))
     assert (answer.code, answer.out) == (2, "")
@@ -162,14 +162,14 @@ def test_values_that_cannot_be_judged_are_recorded_as_unknown(lab: Tc, value: An
     assert answer.document["artifact"] == "reconciliation_result-1.json"
 
 
-def test_a_run_that_is_not_there_is_refused_with_the_nearest_names(lab: Tc) -> None:
+def test_a_missing_run_is_refused_with_the_nearest_names(lab: Tc) -> None:
     answer = example(lab, "affter", "ok")
     assert answer.code == 5
     assert "after" in answer.err
     assert example(lab, "../x", "ok").code == 2
 
 
-def test_what_is_no_file_is_refused_and_nothing_waits(lab: Tc) -> None:
+def test_a_path_that_is_not_a_file_is_refused_without_waiting(lab: Tc) -> None:
     before = footprint(lab)
     fifo = lab.home / "fifo"
     os.mkfifo(fifo)
@@ -188,7 +188,7 @@ def test_what_is_no_file_is_refused_and_nothing_waits(lab: Tc) -> None:
         ("--max-apart-seconds", "-1"),
     ],
 )
-def test_options_that_mean_nothing_are_refused(lab: Tc, words: tuple[str, ...]) -> None:
+def test_invalid_options_are_refused(lab: Tc, words: tuple[str, ...]) -> None:
     before = footprint(lab)
     answer = check(lab, "after", EXAMPLES / "ok.json", *words)
     assert (answer.code, answer.out) == (2, "")
@@ -196,24 +196,24 @@ def test_options_that_mean_nothing_are_refused(lab: Tc, words: tuple[str, ...]) 
 
 
 @pytest.mark.parametrize("left_out", ["--run-id", "--expected", "--observed"])
-def test_nothing_is_guessed(lab: Tc, left_out: str) -> None:
+def test_no_option_has_a_default(lab: Tc, left_out: str) -> None:
     file = str(EXAMPLES / "expected.json")
     given = {"--run-id": "after", "--expected": file, "--observed": file}
     words = [word for name, value in given.items() if name != left_out for word in (name, value)]
     assert lab("reconcile", "check", *words).code == 2
 
 
-def test_old_snapshots_are_unknown_unless_it_is_said_how_old_they_may_be(lab: Tc) -> None:
+def test_old_snapshots_are_unknown_unless_their_age_is_allowed(lab: Tc) -> None:
     answer = check(lab, "before", EXAMPLES / "ok.json", "--json")
     assert answer.code == 3
-    assert {one["reason"] for one in answer.document["findings"] if one["state"] == "unknown"} == {"stale"}
+    assert {finding["reason"] for finding in answer.document["findings"] if finding["state"] == "unknown"} == {"stale"}
     assert answer.document["limits"] == Limits().model_dump(mode="json")
     answer = check(lab, "before", EXAMPLES / "ok.json", *OLD, "--max-apart-seconds", "0", "--json")
     assert answer.code == 3
     assert answer.document["findings"][0]["reason"] == "too_far_apart"
 
 
-def test_a_tolerance_that_is_given_is_stated_in_the_result(lab: Tc) -> None:
+def test_a_given_tolerance_is_part_of_the_result(lab: Tc) -> None:
     document = json.loads((EXAMPLES / "expected.json").read_text())
     document["balances"][0] |= {"free": "9818.82", "locked": "181"}
     observed = written(lab, "observed.json", document)
@@ -221,7 +221,7 @@ def test_a_tolerance_that_is_given_is_stated_in_the_result(lab: Tc) -> None:
     answer = check(lab, "before", observed, *OLD, "--tolerance", "free=1", "--tolerance", "locked=1.0", "--json")
     assert (answer.code, answer.document["state"]) == (0, "warning")
     assert answer.document["limits"]["tolerances"]["free"] == "1"
-    assert {one["tolerance"] for one in answer.document["findings"] if one["state"] == "warning"} == {"1"}
+    assert {finding["tolerance"] for finding in answer.document["findings"] if finding["state"] == "warning"} == {"1"}
 
 
 def test_artifacts_name_no_path_of_this_machine(lab: Tc) -> None:
@@ -231,13 +231,13 @@ def test_artifacts_name_no_path_of_this_machine(lab: Tc) -> None:
         assert str(lab.home).encode() not in data, name
 
 
-def test_a_snapshot_against_itself_is_remarked_on(lab: Tc) -> None:
+def test_a_snapshot_compared_with_itself_gets_a_note(lab: Tc) -> None:
     answer = example(lab, "after", "expected")
     assert answer.code == 0
     assert "same document" in answer.err
 
 
-def test_the_text_says_what_is_wrong_and_where(lab: Tc) -> None:
+def test_the_text_names_the_differences(lab: Tc) -> None:
     answer = example(lab, "after", "mismatch")
     for word in ("mismatch", "by-hand-1", "demo-17", "filled_quantity", "0.004", "0.006"):
         assert word in answer.out

@@ -17,10 +17,10 @@ from tests.fakes.moving_account import (
     BEGIN_NS,
     RESTING_ORDER_NUMBER,
     AccountHistory,
-    SimulatedOrder,
-    Pace,
-    Simulation,
     NodeError,
+    Pace,
+    SimulatedOrder,
+    Simulation,
     with_resting_order,
 )
 from tests.fakes.paper_journals import RecordedClock, beat_of, heartbeat, heartbeats_of, this_process, write_run
@@ -220,7 +220,10 @@ def test_a_backtest_has_no_heartbeats(lab: Tc) -> None:
     [
         (["--from-run", "r1", "--run-id", "r1"], "--from-run cannot be combined with --run-id"),
         (["--from-run", "r1", "--expected", "a", "--observed", "b"], "combined with --expected, --observed"),
-        (["--run-id", "r1", "--expected", "a", "--observed", "b", "--heartbeat", "3"], "--heartbeat requires --from-run"),
+        (
+            ["--run-id", "r1", "--expected", "a", "--observed", "b", "--heartbeat", "3"],
+            "--heartbeat requires --from-run",
+        ),
         (["--run-id", "r1", "--expected", "a"], "missing option --observed"),
         ([], "missing option --run-id, --expected, --observed"),
         (["--from-run", "r1", "--heartbeat", "0"], "--heartbeat"),
@@ -259,8 +262,8 @@ def test_memory_does_not_grow_with_the_journal(lab: Tc) -> None:
             journal.append_many([("paper_heartbeat", payload)] * 1000)
     assert (folder / "journal.jsonl").stat().st_size > 150_000_000
     program = (
-        "from opslab.runs.checks.heartbeat_log import heartbeats; from pathlib import Path;"
-        f"print(len(heartbeats(Path({str(folder)!r}), None)));"
+        "from opslab.runs.checks.heartbeat_log import read_heartbeats; from pathlib import Path;"
+        f"print(len(read_heartbeats(Path({str(folder)!r}), None)));"
         "print(Path('/proc/self/status').read_text().partition('VmHWM:')[2].split()[0])"  # getrusage adds the parent's
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

@@ -18,7 +18,7 @@ from opslab.errors import LabError, Usage
 app = typer.Typer(
     name="tc",
     cls=PlainGroup,
-    help="Operations lab for NautilusTrader.\n\nTradingChassis Ops Lab: repeat, watch, verify and stop runs, on this machine.",
+    help="Operations lab for NautilusTrader.\n\nRepeat, watch, verify and stop runs on this machine.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,

@@ -136,7 +136,7 @@ def close_of_row(layout: Layout, record: DatasetRecord, start_ns: int | None, nu
                 if remaining <= len(closes):
                     return int(closes[remaining - 1].as_py())
                 remaining -= len(closes)
-    raise Corrupt(f"dataset {record.name} has fewer candles than its record says", hint=_rebuild_hint(record))
+    raise Corrupt(f"dataset {record.name} has fewer candles than its record states", hint=_rebuild_hint(record))
 
 
 @dataclass(frozen=True, slots=True)

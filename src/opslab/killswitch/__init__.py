@@ -1,1 +1,1 @@
-"""The kill switch: what its files mean, and what wins."""
+"""The kill switch: its files, states and watcher."""

@@ -13,7 +13,7 @@ def spec_schema() -> dict[str, Any]:
     """JSON Schema (draft 2020-12) of the YAML document: one variant for each `mode`."""
     spec: TypeAdapter[RunSpec] = TypeAdapter(Annotated[RunSpec, Field(discriminator="mode")])
     schema: dict[str, Any] = _with_bounds(spec.json_schema(mode="validation"))
-    mode = {"enum": list(VARIANTS), "description": "what kind of run"}
+    mode = {"enum": list(VARIANTS), "description": "type of run"}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "RunSpec v1",

@@ -1,4 +1,4 @@
-"""The type of the function that writes an event into the venue's event log."""
+"""The events of the venue's event log, and the type of the function that writes one."""
 
 from collections.abc import Callable
 from typing import Literal

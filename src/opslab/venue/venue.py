@@ -87,9 +87,9 @@ class Venue:
         payloads = MarketPayloads(self.market)
         self._user_stream = UserDataStream(listen_key(plan.key), true_ms)
         self._streams = MarketStreams(instrument.symbol, self._user_stream)
-        self._broadcast = MarketPublisher(self.market, payloads, self._streams, now_ms)
-        self.exchange = Exchange(self.market, account, ledger, self._broadcast, now_ms, position, hooks, self.counters)
-        self._pipeline = RequestPipeline(
+        self._publisher = MarketPublisher(self.market, payloads, self._streams, now_ms)
+        self.exchange = Exchange(self.market, account, ledger, self._publisher, now_ms, position, hooks, self.counters)
+        pipeline = RequestPipeline(
             plan.key, RateLimiter(plan.limits), plan.latency_ms, now_ms, true_ms, log_event, hooks, self.counters
         )
         table = {
@@ -97,7 +97,7 @@ class Venue:
             **AccountEndpoints(self.exchange, self._user_stream).table(),
         }
         self._server = Server(
-            table, self._pipeline, self._streams, self._user_stream, instrument.symbol, log_event, hooks, self.counters
+            table, pipeline, self._streams, self._user_stream, instrument.symbol, log_event, hooks, self.counters
         )
         self._start_position = position
         self._bar_pacing = BarPacing(position.minute, self._replay_followed(), plan.bar_done_timeout_seconds, log_event)
@@ -160,7 +160,7 @@ class Venue:
         await control.open(folder)
         ready(self._endpoints(host, port))
         tasks = [
-            asyncio.ensure_future(self._broadcast.run()),
+            asyncio.ensure_future(self._publisher.run()),
             asyncio.ensure_future(self._upkeep()),
             asyncio.ensure_future(
                 replay.run(
@@ -249,7 +249,7 @@ class Venue:
             if self._kill_switch.is_set() and not halted:
                 halted, policy = True, "flatten"
                 with suppress(LabError):  # it is repeated at the end
-                    await self._flattener.flatten("kill switch, and control is gone", hold=True)
+                    await self._flattener.flatten("kill switch, without control", hold=True)
             reason = end_reason(
                 policy,
                 flat=self.exchange.is_flat,
@@ -273,7 +273,7 @@ class Venue:
     async def _flatten(self, reason: str) -> None:
         for remaining_attempts in reversed(range(FLATTEN_ATTEMPTS)):
             try:
-                await self._flattener.flatten(f"control is gone: {reason}", hold=True)
+                await self._flattener.flatten(f"without control: {reason}", hold=True)
                 return
             except LabError:
                 if not remaining_attempts:

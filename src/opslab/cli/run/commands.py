@@ -69,7 +69,7 @@ def backtest(spec: Spec, run_id: RunIdOption = None, home: Home = None, as_json:
     elif metadata.status == "halted":
         note_halted(metadata)
     elif metadata.status == "interrupted":
-        note(f"run {metadata.run_id} was interrupted by {metadata.ended_by}; what there is has been kept")
+        note(f"run {metadata.run_id} was interrupted by {metadata.ended_by}; its results so far are kept")
     raise typer.Exit(EXIT_CODES[metadata.status])
 
 
@@ -94,7 +94,7 @@ def show(run_id: RunIdArgument, home: Home = None, as_json: Json = False) -> Non
 
 def _announce(name: str, count: int) -> None:
     if count == 1:
-        note_at_once(f"{name}: ending the run and keeping what there is; once more kills the engine")
+        note_at_once(f"{name}: ending the run and keeping its results so far; a second signal kills the engine")
     else:
         note_at_once(f"{name}: killing the engine")
 

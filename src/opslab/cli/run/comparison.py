@@ -1,4 +1,4 @@
-"""`tc run compare` and `tc run reproduce`: what differs, and does it come out the same again."""
+"""`tc run compare` and `tc run reproduce`."""
 
 import json
 from typing import TYPE_CHECKING, Annotated
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 EXIT_CODES = {"pass": 0, "fail": 1, "unknown": 3}
 INTERRUPTED = 130
 _SHOWN = 20
-"""Differences of one part that are listed; `--json` has all."""
+"""Maximum number of listed differences of one part; `--json` has all."""
 _SHOWN_CHARACTERS = 60
 _DIGEST_CHARACTERS = 19
 
 
 def compare(
     a: Annotated[str, typer.Argument(metavar="A", help="Name of a run.", show_default=False)],
-    b: Annotated[str, typer.Argument(metavar="B", help="Name of another.", show_default=False)],
+    b: Annotated[str, typer.Argument(metavar="B", help="Name of the other run.", show_default=False)],
     home: Home = None,
     as_json: Json = False,
 ) -> None:
@@ -46,8 +46,8 @@ def compare(
 
 def reproduce(
     run_id: Annotated[str, typer.Argument(metavar="ID", help="Name of a completed backtest.", show_default=False)],
-    times: Annotated[int, typer.Option("--times", metavar="N", min=1, max=10_000, help="How often.")] = 1,
-    keep: Annotated[bool, typer.Option("--keep", help="Keep the runs that agree, too.")] = False,
+    times: Annotated[int, typer.Option("--times", metavar="N", min=1, max=10_000, help="Number of repetitions.")] = 1,
+    keep: Annotated[bool, typer.Option("--keep", help="Also keep repetitions that agree.")] = False,
     home: Home = None,
     as_json: Json = False,
 ) -> None:
@@ -59,16 +59,16 @@ def reproduce(
     from opslab.lab import open_lab
     from opslab.system import StopSignals
 
-    def say(number: int, plan: "BacktestPlan", parts: "list[InputPart]") -> None:
+    def announce(number: int, plan: "BacktestPlan", parts: "list[InputPart]") -> None:
         if number == 1:
             for part in parts:
-                note(f"not as it was: {part.part}: {'; '.join(_short(each) for each in part.differences[:3])}")
+                note(f"changed since the run: {part.part}: {'; '.join(_short(each) for each in part.differences[:3])}")
         progress.restart(f"{number} of {times}", plan.engine.rows)
 
     lab = open_lab(home)
     with StopSignals() as signals, ProgressBar("reproduce", "bars") as progress:
         signals.announce = _announce
-        found = lab.reproduce(run_id, times, keep, signals, progress.reach, say)
+        found = lab.reproduce(run_id, times, keep, signals, progress.reach, announce)
         stopped = signals.name
     if as_json:
         result_json(found.model_dump(mode="json"))
@@ -78,7 +78,7 @@ def reproduce(
                 ("run", found.run_id),
                 ("verdict", found.verdict),
                 ("agreed", f"{found.agreed} of {found.repeated}"),
-                ("inputs", "as they were" if found.inputs == "same" else "not as they were: " + _names(found.parts)),
+                ("inputs", "unchanged" if found.inputs == "same" else "changed: " + _names(found.parts)),
                 ("result digest", found.result_digest),
             ]
         )
@@ -110,14 +110,14 @@ def _show(found: "Comparison") -> None:
 
 
 def _show_first(first: "FirstDifference") -> None:
-    sides = [f"line {place.line}" if place else "has ended" for place in (first.a, first.b)]
+    sides = [f"line {place.line}" if place else "no more" for place in (first.a, first.b)]
     result(f"\nfirst difference: number {first.number:,} of {first.file}; a: {sides[0]}, b: {sides[1]}")
     if first.differences:
         _rows(first.differences)
         return
     for name, place in (("a", first.a), ("b", first.b)):
         if place:
-            result(f"  {name} says {json.dumps(place.content, ensure_ascii=False)}")
+            result(f"  {name}: {json.dumps(place.content, ensure_ascii=False)}")
 
 
 def _table(title: str, found: "tuple[Difference, ...]") -> None:
@@ -150,6 +150,6 @@ def _names(parts: "tuple[InputPart, ...]") -> str:
 
 def _announce(name: str, count: int) -> None:
     if count == 1:
-        note_at_once(f"{name}: ending this one and stopping; once more kills the engine")
+        note_at_once(f"{name}: ending this repetition and stopping; a second signal kills the engine")
     else:
         note_at_once(f"{name}: killing the engine")

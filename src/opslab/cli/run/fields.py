@@ -1,4 +1,4 @@
-"""How one run is shown: its fields for a person, its document for a program, its exit code."""
+"""Output of one run: fields for people, a JSON document, the exit code."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ EXIT_CODES = {"completed": 0, "failed": 1, "safety_blocked": 4, "halted": 4, "in
 
 
 def break_off(_count: int) -> None:
-    """Until there is a run nothing is written: whatever is being looked at can be left."""
+    """Nothing is written before the run exists, so that a signal can end the command at any point."""
     raise KeyboardInterrupt
 
 
@@ -26,7 +26,7 @@ def document(lab: "Lab", run: "RunMetadata") -> dict[str, Any]:
 
 
 def folder_of(run: "RunMetadata") -> str:
-    """Relative to the home, as artifacts are."""
+    """Relative to the home, like artifacts."""
     return f"artifacts/runs/{run.run_id}"
 
 

@@ -112,7 +112,7 @@ def _cells(row: "Row") -> tuple[str, ...]:
 
 
 def duration_text(seconds: float | None) -> str:
-    """`0.8 s`, `4 min 05 s`, `2 h 13 min`; empty when it is not known."""
+    """`0.8 s`, `4 min 05 s`, `2 h 13 min`; empty when unknown."""
     if seconds is None or seconds < 0:
         return ""
     if seconds < 59.95:
@@ -122,7 +122,7 @@ def duration_text(seconds: float | None) -> str:
 
 
 def _explain(page: "Page", wanted: "Selection", home: str) -> None:
-    """What the table does not show."""
+    """Notes about rows that the table does not show."""
     if page.runs == 0:
         note(f"no runs in {home}")
         note("hint: tc run backtest --spec FILE")
@@ -135,7 +135,7 @@ def _explain(page: "Page", wanted: "Selection", home: str) -> None:
         first = wanted.offset + 1
         note(f"runs {first:,} to {first + len(page.rows) - 1:,} of {page.total:,}")
     if wanted.filters and page.unreadable:
-        note(f"{page.unreadable:,} more cannot be read, and no filter can tell: tc run list shows them")
+        note(f"{page.unreadable:,} unreadable runs match no filter: tc run list shows them")
     unsettled = sum(row.unsettled for row in page.rows)
     if unsettled:
-        note(f"{unsettled:,} of these died with nobody left to write their end; settle them with: tc run recover --all")
+        note(f"{unsettled:,} runs ended without a final event; settle them with: tc run recover --all")

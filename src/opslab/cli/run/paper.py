@@ -1,4 +1,4 @@
-"""`tc run paper`: a live node against the loopback venue, watched while it runs."""
+"""`tc run paper`: run a live node against the loopback venue."""
 
 from typing import TYPE_CHECKING
 
@@ -30,7 +30,7 @@ def paper(spec: Spec, run_id: RunIdOption = None, home: Home = None, as_json: Js
         if signals.name:
             raise KeyboardInterrupt
         speed = plan.spec.paper.speed
-        pace = "as fast as it can" if speed == "max" else f"at {speed}x"
+        pace = "at full speed" if speed == "max" else f"at {speed}x"
         note(f"run {plan.run_id}: {plan.spec.strategy.title} on {plan.rows:,} candles of {plan.dataset.name}, {pace}")
         with PaperBoard(plan.run_id) as board:
             metadata = lab.paper(plan, signals, board.show)
@@ -38,12 +38,12 @@ def paper(spec: Spec, run_id: RunIdOption = None, home: Home = None, as_json: Js
         result_json(document(lab, metadata))
     else:
         show_fields(metadata)
-    _tell_end(metadata)
+    _note_end(metadata)
     raise typer.Exit(exit_code(metadata))
 
 
 def exit_code(run: "RunMetadata") -> int:
-    """A run that came to its end is as good as its last reconciliation."""
+    """A completed run exits by its final reconciliation."""
     if run.status == "completed" and run.paper and run.paper.final_reconciliation:
         from opslab.reconciliation.result import EXIT_CODES as BY_RECONCILIATION
 
@@ -51,7 +51,7 @@ def exit_code(run: "RunMetadata") -> int:
     return EXIT_CODES[run.status]
 
 
-def _tell_end(run: "RunMetadata") -> None:
+def _note_end(run: "RunMetadata") -> None:
     if run.failure:
         note(f"error: run {run.run_id} failed: {run.failure.message}")
         note(f"hint: tc run show {run.run_id}, and {folder_of(run)}/report.md")
@@ -60,15 +60,15 @@ def _tell_end(run: "RunMetadata") -> None:
     elif run.status == "halted":
         note_halted(run)
     elif run.status == "interrupted":
-        note(f"run {run.run_id} was interrupted by {run.ended_by}; what there is has been kept")
+        note(f"run {run.run_id} was interrupted by {run.ended_by}; its results so far are kept")
     elif exit_code(run):
         found = run.paper.final_reconciliation if run.paper else "unknown"
-        note(f"run {run.run_id} came to its end, and its last reconciliation is {found}")
+        note(f"run {run.run_id} completed, and its final reconciliation is {found}")
         note(f"hint: docs/runbooks/reconciliation-mismatch.md, and {folder_of(run)}/reconciliation_result.json")
 
 
 def _announce(name: str, count: int) -> None:
     if count == 1:
-        note_at_once(f"{name}: closing the gate, leaving the account as on_stop wants; once more kills the engine")
+        note_at_once(f"{name}: closing the gate and applying on_stop to the account; a second signal kills the engine")
     else:
-        note_at_once(f"{name}: killing the engine; the venue ends what it left")
+        note_at_once(f"{name}: killing the engine; the venue closes what is open")

@@ -1,4 +1,4 @@
-"""What a paper run does, while it does it: a small board in a terminal, a line now and then elsewhere."""
+"""Live status of a paper run: a board in a terminal, a line every few seconds elsewhere."""
 
 import sys
 import time
@@ -15,12 +15,12 @@ _COLOURS = {"live": "green", "silent": "yellow", "recovering": "yellow", "discon
 
 
 class PaperBoard:
-    """`show` is given the run's live values, about once a second."""
+    """Call `show` with the run's live values, about once a second."""
 
     def __init__(self, run_id: str) -> None:
         self._run_id = run_id
         self._screen: Any = None
-        self._told_s = 0.0
+        self._printed_s = 0.0
         self._states: dict[str, str] = {}
 
     def __enter__(self) -> Self:
@@ -44,8 +44,8 @@ class PaperBoard:
             self._screen.update(_board(self._run_id, live, paper), refresh=True)
             return
         states: dict[str, str] = {"phase": paper.phase, **{name: feed.state for name, feed in paper.feeds.items()}}
-        if states != self._states or time.monotonic() - self._told_s >= LINE_SECONDS:
-            self._states, self._told_s = states, time.monotonic()
+        if states != self._states or time.monotonic() - self._printed_s >= LINE_SECONDS:
+            self._states, self._printed_s = states, time.monotonic()
             note(_line(live, paper))
 
 
@@ -63,35 +63,35 @@ def _board(run_id: str, live: "LiveStatus", paper: "PaperStatus") -> Any:
 
 def _rows(run_id: str, live: "LiveStatus", paper: "PaperStatus") -> list[tuple[str, str]]:
     engine = f" (engine {paper.engine_number})" if paper.engine_number > 1 else ""
-    beat = "" if paper.heartbeat_age_seconds is None else f", last beat {paper.heartbeat_age_seconds:.1f} s ago"
+    beat = "" if paper.heartbeat_age_seconds is None else f", last heartbeat {paper.heartbeat_age_seconds:.1f} s ago"
     return [
         ("run", f"{run_id}: {paper.phase}{engine}{beat}"),
         ("bars", f"{live.bars_seen:,} of {live.bars_total:,}"),
         ("messages", _number(paper.messages_per_second, "/s")),
         ("orders", _number(paper.open_orders, " open")),
-        ("position", _held(paper) if paper.position_side else "not known"),
+        ("position", _held(paper) if paper.position_side else "unknown"),
         ("reconciled", paper.reconciliation or "not yet"),
         ("engine", f"{_number(paper.event_lag_ms, ' ms lag')}, {(paper.memory_bytes or 0) / 1e6:,.0f} MB"),
     ]
 
 
 def _feed(feed: "FeedStatus") -> str:
-    age = "nothing yet" if feed.age_seconds is None else f"{feed.age_seconds:.1f} s ago"
-    return f"{feed.state}, {feed.messages:,} seen, {age}"
+    age = "no message yet" if feed.age_seconds is None else f"{feed.age_seconds:.1f} s ago"
+    return f"{feed.state}, {feed.messages:,} messages, {age}"
 
 
 def _number(value: float | None, unit: str) -> str:
-    return "not known" if value is None else f"{value:,.{0 if value >= 100 or value == int(value) else 1}f}{unit}"
+    return "unknown" if value is None else f"{value:,.{0 if value >= 100 or value == int(value) else 1}f}{unit}"
 
 
 def _line(live: "LiveStatus", paper: "PaperStatus") -> str:
-    said = [f"{paper.phase}: {live.bars_seen:,} of {live.bars_total:,} bars"]
+    parts = [f"{paper.phase}: {live.bars_seen:,} of {live.bars_total:,} bars"]
     if paper.messages_per_second is not None:
-        said.append(_number(paper.messages_per_second, " messages/s"))
+        parts.append(_number(paper.messages_per_second, " messages/s"))
     if paper.open_orders is not None:
-        said += [_number(paper.open_orders, " open order" + "s" * (paper.open_orders != 1)), _held(paper)]
+        parts += [_number(paper.open_orders, " open order" + "s" * (paper.open_orders != 1)), _held(paper)]
     feeds = ", ".join(f"{name} {feed.state}" for name, feed in paper.feeds.items())
-    return ", ".join(said) + (f"; {feeds}" if feeds else "")
+    return ", ".join(parts) + (f"; {feeds}" if feeds else "")
 
 
 def _held(paper: "PaperStatus") -> str:

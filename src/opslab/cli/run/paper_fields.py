@@ -1,4 +1,4 @@
-"""What `tc run show` says of a paper run beyond what every run has."""
+"""Fields of a paper run in `tc run show`."""
 
 from typing import TYPE_CHECKING
 
@@ -9,18 +9,18 @@ if TYPE_CHECKING:
 
 
 def paper_fields(facts: "PaperFacts | None") -> list[tuple[str, str | None]]:
-    """Names and values; None for what is not known."""
+    """Names and values; None: unknown."""
     if facts is None:
         return []
     from opslab.runs.record.paper_report import source
 
     account, stop = facts.final_account, facts.stop
     missed = f", {facts.bars_missed:,} missed" if facts.bars_missed is not None else ""
-    seen = f"{facts.bars_seen:,}" if facts.bars_seen is not None else "not known how many"
+    seen = f"{facts.bars_seen:,}" if facts.bars_seen is not None else "unknown number"
     held = f"position {account.position}, {account.open_orders:,} open orders" if account else None
     last = facts.engines[-1] if facts.engines else None
     return [
-        ("stopped for", stop.reason if stop else None),
+        ("stop reason", stop.reason if stop else None),
         ("bars", f"{seen} of {facts.bars_expected:,}{missed}"),
         ("engines", f"{len(facts.engines):,}, {facts.restarts:,} restarts" if facts.engines else None),
         ("last engine", _end(last) if last else None),
@@ -28,17 +28,18 @@ def paper_fields(facts: "PaperFacts | None") -> list[tuple[str, str | None]]:
             (f"feed {name}", _feed(feed.silent_seconds, feed.disconnected_seconds))
             for name, feed in facts.feeds.items()
         ),
-        ("final reconciliation", facts.final_reconciliation or "not made"),
-        ("account at the end", f"{'flat' if account.flat else held}, {source(account)}" if account else "not known"),
+        ("final reconciliation", facts.final_reconciliation or "none"),
+        ("final account", f"{'flat' if account.flat else held} ({source(account)})" if account else "unknown"),
     ]
 
 
 def _end(engine: "EngineFacts") -> str:
-    return f"{engine.ended_by or 'not known how it ended'}{f': {engine.failure}' if engine.failure else ''}"
+    ended = {None: "end unknown", "stopped": "stopped on request"}.get(engine.ended_by, engine.ended_by)
+    return f"{ended}{f': {engine.failure}' if engine.failure else ''}"
 
 
 def halt_fields(halt: "HaltFacts | None") -> list[tuple[str, str | None]]:
-    """Of a run that the kill switch stopped."""
+    """Fields of a run that the kill switch stopped."""
     if halt is None:
         return []
     flat = f"by the {halt.flattened_by}" if halt.flattened_by else None
@@ -56,27 +57,30 @@ def _after(seconds: float | None) -> str | None:
 
 
 def _feed(silent_seconds: float, disconnected_seconds: float) -> str | None:
-    """None of a feed that was live all the time."""
+    """None for a feed that was always live."""
     if not silent_seconds and not disconnected_seconds:
         return None
     return f"silent {silent_seconds:.1f} s, disconnected {disconnected_seconds:.1f} s"
 
 
 def live_fields(now: "PaperStatus | None") -> list[tuple[str, str | None]]:
-    """The same of one that runs."""
+    """Fields of a running paper run."""
     if now is None:
         return []
     lost = [name for name, state in now.sockets.items() if state != "connected"]
     held = f"{now.position_side} {now.position}, {now.open_orders:,} open orders" if now.position_side else None
     return [
         ("phase", f"{now.phase}{f', engine {now.engine_number}' if now.engine_number > 1 else ''}"),
-        ("last beat", f"{now.heartbeat_age_seconds:.1f} s ago" if now.heartbeat_age_seconds is not None else "none yet"),
+        (
+            "last heartbeat",
+            f"{now.heartbeat_age_seconds:.1f} s ago" if now.heartbeat_age_seconds is not None else "none yet",
+        ),
         *((f"feed {name}", _feed_now(feed)) for name, feed in now.feeds.items()),
         ("disconnected", ", ".join(lost) or None),
-        ("account now", f"{held}, as the venue says" if held else "not known"),
+        ("account now", f"{held} (reported by the venue)" if held else "unknown"),
     ]
 
 
 def _feed_now(feed: "FeedStatus") -> str:
-    age = "nothing yet" if feed.age_seconds is None else f"last message {feed.age_seconds:.1f} s ago"
+    age = "no message yet" if feed.age_seconds is None else f"last message {feed.age_seconds:.1f} s ago"
     return f"{feed.state}, {age}"

@@ -1,4 +1,4 @@
-"""A paper run beside another run, as `tc run compare` prints it."""
+"""The comparison of a paper run with another run, as `tc run compare` prints it."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -9,12 +9,12 @@ if TYPE_CHECKING:
     from opslab.model.checks.parity import BarsParity, Decision, DecisionDifference, FillDifference, Parity
 
 SHOWN = 20
-"""Lines of one kind; `--json` has more."""
+"""Maximum number of lines of one kind; `--json` has more."""
 _LEFT_OUT = {
     "at_missing_bars": "at bars that the other run missed",
-    "outside_window": "before or behind what is compared",
-    "lab_orders": "made to end the run",
-    "before_first_bar": "made before the first bar",
+    "outside_window": "outside the compared window",
+    "lab_orders": "created to end the run",
+    "before_first_bar": "created before the first bar",
 }
 _TERMS = ("side", "type", "quantity", "price", "trigger_price", "time_in_force", "reduce_only", "post_only")
 
@@ -41,7 +41,7 @@ def show_parity(found: "Parity") -> None:
 
 def _show_bars(bars: "BarsParity") -> None:
     if bars.missing_ranges:
-        result(f"\nmissing bars of {bars.run}, by their closes")
+        result(f"\nmissing bars of {bars.run}, by close time")
         rows = [(f"  {each.first}", each.last, f"{each.bars:,}") for each in bars.missing_ranges[:SHOWN]]
         result_table(("  FIRST", "LAST", "BARS"), rows, right=(2,))
         _more(len(bars.missing_ranges))
@@ -52,7 +52,7 @@ def _show_bars(bars: "BarsParity") -> None:
 
 
 def _show_decision(first: "DecisionDifference") -> None:
-    result(f"\nfirst decision that differs: number {first.number:,}, at the bar of {first.bar}")
+    result(f"\nfirst differing decision: number {first.number:,}, at the bar of {first.bar}")
     for name, decision in (("a", first.a), ("b", first.b)):
         result(f"  {name}: {_decision(decision)}")
 
@@ -61,21 +61,21 @@ def _decision(decision: "Decision | None") -> str:
     if decision is None:
         return "no such order"
     values = {name: getattr(decision, name) for name in _TERMS}
-    said = [f"{name} {value}" for name, value in values.items() if value not in (None, False)]
-    return f"{decision.client_order_id}: {', '.join(said)}"
+    terms = [f"{name} {value}" for name, value in values.items() if value not in (None, False)]
+    return f"{decision.client_order_id}: {', '.join(terms)}"
 
 
 def _show_fills(found: "Sequence[FillDifference]", unexplained: bool) -> None:
-    """What is unexplained, one by one; otherwise an example of each kind."""
+    """All unexplained differences, or else one example of each kind."""
     if not found:
         return
     listed = [each for each in found if each.cause == "unexplained"] if unexplained else _examples(found)
-    result("\nfills that nothing explains" if unexplained else "\nfills that differ, one of each kind")
+    result("\nunexplained differences of fills" if unexplained else "\ndiffering fills, one of each kind")
     rows = [
         (f"  {each.bar[:16]}", each.field, each.before or "-", each.after or "-", each.cause, each.detail)
         for each in listed[:SHOWN]
     ]
-    result_table(("  BAR", "WHAT", "A", "B", "CAUSE", "WHY"), rows)
+    result_table(("  BAR", "FIELD", "A", "B", "CAUSE", "DETAIL"), rows)
     _more(len(listed))
 
 

@@ -1,4 +1,4 @@
-"""`tc run verify`, `recover`, `report`: is it whole, settle it, render it again."""
+"""`tc run verify`, `recover`, `report`: verify, settle and render runs."""
 
 from typing import Annotated, Any
 
@@ -41,9 +41,9 @@ def verify(run_id: MaybeRunId = None, every: All = False, home: Home = None, as_
     else:
         _show(documents[0])
     for one in found:
-        next_escalation = hint(one)
-        if next_escalation:
-            note(f"hint: {next_escalation}")
+        next_step = hint(one)
+        if next_step:
+            note(f"hint: {next_step}")
     raise typer.Exit(max((EXIT_CODES[one.verdict] for one in found), default=0))
 
 
@@ -52,7 +52,7 @@ def recover(
     every: All = False,
     gone_host: Annotated[
         str | None,
-        typer.Option("--gone-host", metavar="HOST", help="Another machine that owned runs and will not come back."),
+        typer.Option("--gone-host", metavar="HOST", help="A lost machine that owned runs."),
     ] = None,
     home: Home = None,
     as_json: Json = False,
@@ -73,7 +73,7 @@ def recover(
     if as_json:
         result_json({"runs": [one.model_dump() for one, _ in done]})
     else:
-        result_table(("RUN", "DONE", "WHY"), [(one.run_id, one.action, one.message) for one, _ in done])
+        result_table(("RUN", "ACTION", "REASON"), [(one.run_id, one.action, one.message) for one, _ in done])
     broken = any(code == Corrupt.exit_code for _, code in done)
     unable = any(one.action == "unwritable" for one, _ in done)
     raise typer.Exit(Corrupt.exit_code if broken else 5 if unable else 0)
@@ -104,10 +104,10 @@ def report(
 
 
 def _one_or_all(command: str, run_id: str | None, every: bool) -> str | None:
-    """The run that is meant; None for all."""
+    """The run; None for all."""
     if (run_id is None) != every:
         raise Usage(
-            "give the name of a run, or --all" if not every else "give the name of a run or --all, not both",
+            "give the name of a run or --all" if not every else "give the name of a run or --all, not both",
             hint=f"tc run {command} --help",
         )
     return run_id
@@ -121,7 +121,7 @@ def _show(one: dict[str, Any]) -> None:
             ("status", one["status"]),
             ("seal", one["seal"]),
             ("files", f"{one['files']:,}, {one['size_bytes']:,} bytes" if one["seal"] else None),
-            ("says", one["message"] if not one["findings"] else None),
+            ("result", one["message"] if not one["findings"] else None),
         ]
     )
     if one["findings"]:
@@ -130,7 +130,7 @@ def _show(one: dict[str, Any]) -> None:
             for found in one["findings"]
         ]
         result("")
-        result_table(("WHAT", "FILE", "LINE", "BYTE", "SAYS"), rows, right=(2, 3))
+        result_table(("KIND", "FILE", "LINE", "BYTE", "FINDING"), rows, right=(2, 3))
 
 
 def _text(number: int | None) -> str:

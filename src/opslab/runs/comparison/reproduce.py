@@ -1,4 +1,4 @@
-"""A run, run again from what was stored of it."""
+"""Reproduce a run from its stored inputs."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -34,23 +34,23 @@ class RepeatedRun(Record):
     result_digest: str | None
     same: bool
     kept: bool
-    """Whether its run folder is still there."""
+    """Whether its run folder was kept."""
 
 
 class Reproduction(Record):
-    """All of them, and what they say of the run."""
+    """All repetitions and the verdict."""
 
     run_id: str
     result_digest: str
     verdict: Literal["pass", "fail", "unknown"]
     inputs: Literal["same", "differ"]
     parts: tuple[InputPart, ...]
-    """What is not as it was when the run was made."""
+    """Inputs that have changed since the run."""
     agreed: int
     repeated: int
     repetitions: tuple[RepeatedRun, ...]
     comparison: Comparison | None
-    """Of the first that differs."""
+    """With the first repetition that differs."""
 
 
 def reproduce(
@@ -59,47 +59,47 @@ def reproduce(
     keep: bool,
     context: RunContext,
     on_bars: Callable[[int], None],
-    say: Callable[[int, BacktestPlan, list[InputPart]], None],
+    announce: Callable[[int, BacktestPlan, list[InputPart]], None],
 ) -> Reproduction:
-    """Run it again `times` times, or until a signal. Runs that agree are removed again unless `keep`.
+    """Repeat the run `times` times, or until a signal. Repetitions that agree are removed unless `keep`.
 
-    say: called before each, with its number, its plan and what is not as it was.
+    announce: called before each with its number, its plan and the changed inputs.
     Raises Usage, NotFound, Corrupt, or what a backtest raises.
     """
     layout, processes = context.layout, context.processes
-    side, wanted = original(layout, run_id, processes)
+    side, expected_digest = original(layout, run_id, processes)
     runs: list[RunMetadata] = []
-    again: list[RepeatedRun] = []
+    repetitions: list[RepeatedRun] = []
     parts: list[InputPart] = []
     comparison: Comparison | None = None
     for number in range(1, times + 1):
-        with planned_again(layout, side, context.clock) as plan:
-            parts = parts_that_changed(layout, side, plan)
+        with plan_of_repetition(layout, side, context.clock) as plan:
+            parts = changed_inputs(layout, side, plan)
             if _stopped(context):
                 break
-            say(number, plan, parts)
+            announce(number, plan, parts)
             run = run_backtest(plan, context, on_bars)
         runs.append(run)
-        same = run.result_digest == wanted
+        same = run.result_digest == expected_digest
         kept = keep or not same
         if not same and run.status != "interrupted":
             comparison = comparison or compare(layout, run_id, plan.run_id, processes)
         if not kept:
             discard_run(layout, plan.run_id)
-        again.append(
+        repetitions.append(
             RepeatedRun(run_id=plan.run_id, status=run.status, result_digest=run.result_digest, same=same, kept=kept)
         )
         if _stopped(context):
             break
     return Reproduction(
         run_id=run_id,
-        result_digest=wanted,
-        verdict=verdict_of(runs, wanted),
+        result_digest=expected_digest,
+        verdict=verdict_of(runs, expected_digest),
         inputs="differ" if parts else "same",
         parts=tuple(parts),
-        agreed=sum(one.same for one in again),
-        repeated=len(again),
-        repetitions=tuple(again),
+        agreed=sum(one.same for one in repetitions),
+        repeated=len(repetitions),
+        repetitions=tuple(repetitions),
         comparison=comparison,
     )
 
@@ -109,24 +109,24 @@ def _stopped(context: RunContext) -> bool:
 
 
 def original(layout: Layout, run_id: RunId, processes: Processes) -> tuple[RunSide, str]:
-    """The run to be run again, and its result digest. Raises Usage when it cannot be, Corrupt when it was changed."""
+    """The run and its result digest. Raises Usage when it cannot be reproduced, Corrupt when it was changed."""
     side = side_of(layout, run_id, processes)
     run = side.metadata
     if run.mode != "backtest":
         raise Usage(
-            f"run {run_id} is a {run.mode} run: it met a clock, and has no result digest", hint="tc run compare"
+            f"run {run_id} is a {run.mode} run: it depends on a clock and has no result digest", hint="tc run compare"
         )
     if run.result_digest is None:
         raise Usage(
             f"run {run_id} is {run.status} and has no result digest to compare with",
-            hint="only a completed run can be reproduced; tc run compare holds any two runs against each other",
+            hint="only a completed run can be reproduced; tc run compare compares any two runs",
         )
     return side, run.result_digest
 
 
 @contextmanager
-def planned_again(layout: Layout, side: RunSide, clock: Clock) -> Iterator[BacktestPlan]:
-    """A plan for the same run under a new name; its strategy's files are there while the block lasts."""
+def plan_of_repetition(layout: Layout, side: RunSide, clock: Clock) -> Iterator[BacktestPlan]:
+    """A plan for the same run under a new name; its strategy's files exist inside the `with` block."""
     run_id = RunId(side.metadata.run_id)
     loaded = _on_stored_data(layout, side, load_spec(side.folder / SPEC))
     stored = stored_strategy_files(side.folder, side.code.strategy if side.code else ())
@@ -137,22 +137,22 @@ def planned_again(layout: Layout, side: RunSide, clock: Clock) -> Iterator[Backt
         yield plan_backtest(layout, loaded, _free_name(layout, run_id), folder, clock, own=stored, reproduces=run_id)
 
 
-def parts_that_changed(layout: Layout, side: RunSide, plan: BacktestPlan) -> list[InputPart]:
-    """What is not as it was when the run was made."""
+def changed_inputs(layout: Layout, side: RunSide, plan: BacktestPlan) -> list[InputPart]:
+    """Inputs that have changed since the run."""
     now = side.metadata.with_changes(identity=plan.identity, dataset=plan.run_dataset())
     return input_parts(side, RunSide(layout.run(plan.run_id), now, plan.spec, plan.code))
 
 
-def verdict_of(runs: list[RunMetadata], wanted: str) -> Literal["pass", "fail", "unknown"]:
-    """Whether runs of the same inputs gave the wanted result; one that was broken off says nothing."""
-    if any(run.status != "interrupted" and run.result_digest != wanted for run in runs):
+def verdict_of(runs: list[RunMetadata], expected_digest: str) -> Literal["pass", "fail", "unknown"]:
+    """Whether runs with the same inputs gave the expected result; an interrupted run does not count."""
+    if any(run.status != "interrupted" and run.result_digest != expected_digest for run in runs):
         return "fail"
-    return "pass" if runs and all(run.result_digest == wanted for run in runs) else "unknown"
+    return "pass" if runs and all(run.result_digest == expected_digest for run in runs) else "unknown"
 
 
 def _on_stored_data(layout: Layout, side: RunSide, loaded: LoadedSpec) -> LoadedSpec:
-    """The spec on a dataset with the candles of then, under whatever name. Raises NotFound or DataChanged."""
-    wanted = side.metadata.identity.dataset_fingerprint if side.metadata.identity else ""
+    """The spec on a dataset with the recorded fingerprint, under any name. Raises NotFound or DataChanged."""
+    expected_digest = side.metadata.identity.dataset_fingerprint if side.metadata.identity else ""
     name = loaded.spec.data.dataset
     here: DatasetRecord | None = None
     missing: LabError | None = None
@@ -160,16 +160,16 @@ def _on_stored_data(layout: Layout, side: RunSide, loaded: LoadedSpec) -> Loaded
         here = read_record(layout, DatasetId(name))
     except LabError as error:
         missing = error
-    if here and here.fingerprint == wanted:
+    if here and here.fingerprint == expected_digest:
         return loaded
     for other, record in list_datasets(layout):
-        if isinstance(record, DatasetRecord) and record.fingerprint == wanted:
+        if isinstance(record, DatasetRecord) and record.fingerprint == expected_digest:
             data = loaded.spec.data.model_copy(update={"dataset": other})
             return replace(loaded, spec=loaded.spec.model_copy(update={"data": data}))
-    told = f"the candles that run {side.metadata.run_id} ran on are not here any more: no dataset has {wanted}"
+    message = f"the candles of run {side.metadata.run_id} are missing: no dataset has {expected_digest}"
     if here:
-        raise DataChanged(f"{told}; {name} has {here.fingerprint}", hint="import the candles of then again")
-    raise NotFound(told, hint=missing.hint if missing else "import the candles of then again")
+        raise DataChanged(f"{message}; {name} has {here.fingerprint}", hint="import the original candles again")
+    raise NotFound(message, hint=missing.hint if missing else "import the original candles again")
 
 
 def _free_name(layout: Layout, run_id: RunId) -> RunId:

@@ -18,7 +18,7 @@ class HasEnded(Exception):
 def append_beside_owner(folder: Path, clock: Clock, make: Callable[[], tuple[str, Mapping[str, Any]]]) -> Event:
     """Append what `make` returns, unless the run has ended; its owner reads the event at its next write.
 
-    make: called while nobody else can append. Raises HasEnded, and then it was not called; Corrupt, Unwritable.
+    make: called under the append lock. Raises HasEnded, and then it was not called; Corrupt, Unwritable.
     """
 
     def unless_it_has_ended() -> tuple[str, Mapping[str, Any]]:

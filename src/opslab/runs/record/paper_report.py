@@ -10,12 +10,12 @@ Rows = list[tuple[str, Any]]
 def paper_sections(facts: PaperFacts) -> list[tuple[str, Rows]]:
     """Headings with rows of name and value."""
     return [
-        ("How it ended", _ending(facts)),
+        ("End", _ending(facts)),
         ("Bars", _bars(facts)),
         ("Engines", _engines(facts)),
         ("Feeds", _feeds(facts)),
         ("Reconciliations", [*facts.reconciliations.model_dump().items(), ("final", facts.final_reconciliation)]),
-        (f"Account at the end, {source(facts.final_account)}", account_rows(facts)),
+        (f"Final account, {source(facts.final_account)}", account_rows(facts)),
         ("Orders, beyond the counters", _orders(facts)),
         ("Latencies", list(facts.latencies.model_dump().items())),
     ]
@@ -23,13 +23,13 @@ def paper_sections(facts: PaperFacts) -> list[tuple[str, Rows]]:
 
 def source(account: AccountFacts | None) -> str:
     """As text."""
-    return "as the venue's ledger has it" if account and account.source == "ledger" else "as the venue said"
+    return "from the venue's ledger" if account and account.source == "ledger" else "confirmed by the venue"
 
 
 def account_rows(facts: PaperFacts) -> Rows:
     account = facts.final_account
     if account is None:
-        return [("account", "not known: the venue could not be asked")]
+        return [("account", "unknown: the venue did not answer")]
     return [("open orders", account.open_orders), ("position", account.position), ("flat", yes_or_no(account.flat))]
 
 
@@ -40,9 +40,9 @@ def yes_or_no(value: bool) -> str:
 def _ending(facts: PaperFacts) -> Rows:
     stop = facts.stop
     if stop is None:
-        return [("why", "not known")]
+        return [("reason", "unknown")]
     return [
-        ("why", stop.reason),
+        ("reason", stop.reason),
         ("on stop", stop.on_stop),
         ("seconds to gate closed", stop.seconds_to_gate),
         ("seconds to flat", stop.seconds_to_flat),
@@ -62,10 +62,10 @@ def _bars(facts: PaperFacts) -> Rows:
 def _engines(facts: PaperFacts) -> Rows:
     rows: Rows = [("restarts", facts.restarts)]
     for engine in facts.engines:
-        why = engine.ended_by or "not known why"
+        ended_by = engine.ended_by or "end unknown"
         failure = f": {engine.failure}" if engine.failure else ""
         rows.append(
-            (f"engine {engine.number}", f"{engine.started_at} to {engine.ended_at or 'not known'}, {why}{failure}")
+            (f"engine {engine.number}", f"{engine.started_at} to {engine.ended_at or 'unknown'}, {ended_by}{failure}")
         )
     return rows
 
@@ -76,7 +76,7 @@ def _feeds(facts: PaperFacts) -> Rows:
         noticed = feed.noticed_after_seconds_max
         parts = [
             f"{feed.messages:,} messages",
-            f"{feed.changes:,} changes of state",
+            f"{feed.changes:,} state changes",
             *([f"noticed after {noticed:.1f} s at most"] if noticed is not None else []),
             f"silent {feed.silent_seconds:.1f} s",
             f"disconnected {feed.disconnected_seconds:.1f} s",
@@ -87,7 +87,7 @@ def _feeds(facts: PaperFacts) -> Rows:
 
 def _orders(facts: PaperFacts) -> Rows:
     return [
-        ("in the venue's ledger, and no engine told of them", facts.orders_unknown),
-        ("submitted, and not in the venue's ledger", facts.orders_lost),
-        ("made by the venue, to flatten", facts.orders_by_venue),
+        ("in the venue's ledger, not reported by an engine", facts.orders_unknown),
+        ("submitted, not in the venue's ledger", facts.orders_lost),
+        ("created by the venue to flatten", facts.orders_by_venue),
     ]

@@ -1,6 +1,6 @@
 """The registry: all runs and their current state.
 
-`metadata.json` is enough where it cannot be behind the journal: of a run that ended, and of one whose owner lives to
+`metadata.json` is enough where it is not older than the journal: of a run that ended, and of one whose owner lives to
 write it. Otherwise the journal is asked. What a list has read is kept in an index, so that the next one only looks
 whether the files are still those.
 """

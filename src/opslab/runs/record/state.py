@@ -62,9 +62,9 @@ def read_state(folder: Path) -> RunMetadata:
         if metadata is not None:  # the fold does not validate the fields
             metadata = RunMetadata.model_validate_json(metadata.model_dump_json(warnings=False))
     except ValueError:
-        raise _broken(folder, "tells of no run") from None
+        raise _broken(folder, "describes no run") from None
     if metadata is None:
-        raise _broken(folder, "is missing or says nothing", is_missing=True)
+        raise _broken(folder, "is missing or empty", is_missing=True)
     if metadata.run_id != folder.name:
         raise _broken(folder, f"is of run {metadata.run_id}")
     return metadata
@@ -73,14 +73,14 @@ def read_state(folder: Path) -> RunMetadata:
 def refuse_behind(folder: Path, metadata: RunMetadata) -> None:
     """Raises Corrupt when the journal was cut: `metadata.json` is written after it, and is never ahead.
 
-    metadata: what the journal says.
+    metadata: from the journal.
     """
     try:
         written = read_metadata(folder)
     except Corrupt:
         return
     if written and _stage(written) > _stage(metadata):
-        raise _broken(folder, f"was cut: metadata.json says {written.status}, the journal stops at {metadata.status}")
+        raise _broken(folder, f"was cut: metadata.json has {written.status}, the journal stops at {metadata.status}")
 
 
 def _stage(metadata: RunMetadata) -> int:

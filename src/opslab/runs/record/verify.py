@@ -116,7 +116,7 @@ def _derived(folder: Path) -> Iterator[SealFinding]:
     differing = differences(wanted.model_dump(mode="json"), found.model_dump(mode="json"))
     if differing:
         first = differing[0]
-        message = f"says {first.field} is {first.after}, the journal says {first.before}"
+        message = f"has {first.field} {first.after}, the journal has {first.before}"
         yield SealFinding(kind="changed", file=METADATA, message=message)
 
 
@@ -147,10 +147,10 @@ def _message(manifest: Manifest | None, status: Status | None, findings: list[Se
         first, more = changes[0], len(changes) - 1
         return f"{first.file} {first.message}{f'; {more} more' if more else ''}"
     if manifest:
-        left = f"; {len(findings)} more left by a process that died" if findings else ""
-        return f"every file is what was sealed at {manifest.sealed_at}{left}"
+        left = f"; {len(findings)} leftovers of a dead process" if findings else ""
+        return f"all files match the seal of {manifest.sealed_at}{left}"
     waiting = {"initialized": "it was never started", "running": "it is running"}
-    return f"not sealed yet: {waiting.get(status or '', 'its owner was gone before it could')}"
+    return f"not sealed yet: {waiting.get(status or '', 'its owner died before sealing')}"
 
 
 def hint(verification: Verification) -> str | None:
@@ -158,15 +158,15 @@ def hint(verification: Verification) -> str | None:
     run_id = verification.run_id
     files = {finding.file for finding in verification.findings}
     if verification.verdict == "whole" and files:
-        return f"tc run recover {run_id} settles what was broken off"
+        return f"tc run recover {run_id} settles what was interrupted"
     if files == {METADATA}:
-        return f"tc run report {run_id} writes it again from the journal"
+        return f"tc run report {run_id} rewrites it from the journal"
     if files == {MANIFEST} and verification.seal is None and verification.status:
-        return f"if tc was killed while it ended the run, tc run recover {run_id} seals what is there"
+        return f"if tc was killed while it ended the run, tc run recover {run_id} seals it"
     if verification.verdict == "unsealed" and verification.status == "interrupted":
         return f"tc run recover {run_id}"
     if verification.verdict == "changed":
-        return "docs/runbooks/artifact-health.md says what to do with a run that was changed"
+        return "see docs/runbooks/artifact-health.md for a changed run"
     return None
 
 

@@ -103,7 +103,7 @@ def read_metadata(folder: Path) -> RunMetadata | None:
         raise _broken(folder, f"cannot be read: {error.strerror}") from None
     except ValidationError:
         refuse_other_format(folder, METADATA, document, "metadata_version")
-        raise _broken(folder, "is not what was written") from None
+        raise _broken(folder, "has invalid content") from None
 
 
 def _broken(folder: Path, problem: str) -> Corrupt:

@@ -94,7 +94,7 @@ def read_manifest(folder: Path) -> Manifest | None:
         raise _broken(folder, f"cannot be read: {error.strerror}") from None
     except ValidationError:
         refuse_other_format(folder, NAME, written, "manifest_version")
-        raise _broken(folder, "is not what was written") from None
+        raise _broken(folder, "has invalid content") from None
     if manifest.seal != manifest.computed_seal():
         raise _broken(folder, "was changed: its digest is not that of its fields")
     if written != _rendered(manifest):

@@ -30,7 +30,7 @@ def read_venue(folder: Path) -> VenueRecord | None:
     except OSError as error:
         raise Corrupt(f"venue {folder.name}: {RECORD} cannot be read: {error.strerror}", file=RECORD) from None
     except ValidationError:
-        raise Corrupt(f"venue {folder.name}: {RECORD} is not what was written", file=RECORD) from None
+        raise Corrupt(f"venue {folder.name}: {RECORD} has invalid content", file=RECORD) from None
 
 
 def write_token(folder: Path, token: str) -> None:

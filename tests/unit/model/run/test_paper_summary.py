@@ -85,47 +85,47 @@ def test_the_closing_event_gives_the_metadata_its_section() -> None:
 
 def test_the_report_tells_it_in_sections() -> None:
     text = render("report.md.j2", ended(FACTS))
-    for said in (
-        "## How it ended", "| why | max_bars |", "| seconds to flat | 0.2 |",
+    for line in (
+        "## End", "| reason | max_bars |", "| seconds to flat | 0.2 |",
         "| seen | 488 |", "| missed | 12 |",
         "| engine 1 | 10:00 to 10:05, crash: engine: panicked |",
-        "| bars | 488 messages, 4 changes of state, noticed after 1.0 s at most, silent 12.0 s, disconnected 3.5 s |",
+        "| bars | 488 messages, 4 state changes, noticed after 1.0 s at most, silent 12.0 s, disconnected 3.5 s |",
         "| mismatch | 0 |", "| final | ok |",
-        "## Account at the end, as the venue said", "| position | 0.000 |", "| flat | yes |",
+        "## Final account, confirmed by the venue", "| position | 0.000 |", "| flat | yes |",
         "| start_to_first_bar_seconds | 1.2 |",
     ):  # fmt: skip
-        assert said in text, said
+        assert line in text, line
     assert "<h2>Engines</h2>" in render("report.html.j2", ended(FACTS))
 
 
 def test_what_is_not_known_is_not_told_as_none() -> None:
     text = render("report.md.j2", ended(NOTHING))
-    assert "the venue could not be asked" in text
+    assert "the venue did not answer" in text
     assert "None" not in text
     assert "| seen |" not in text
     assert "## Latencies" not in text
     shown = {name: value for name, value in paper_fields(ended(NOTHING).paper) if value is not None}
     assert shown == {
-        "bars": "not known how many of 500",
-        "final reconciliation": "not made",
-        "account at the end": "not known",
+        "bars": "unknown number of 500",
+        "final reconciliation": "none",
+        "final account": "unknown",
     }
 
 
 def test_show_says_it_in_lines() -> None:
     shown = {name: value for name, value in paper_fields(ended(FACTS).paper) if value is not None}
     assert shown == {
-        "stopped for": "max_bars",
+        "stop reason": "max_bars",
         "bars": "488 of 500, 12 missed",
         "engines": "2, 1 restarts",
-        "last engine": "stopped",
+        "last engine": "stopped on request",
         "feed bars": "silent 12.0 s, disconnected 3.5 s",
         "final reconciliation": "ok",
-        "account at the end": "flat, as the venue said",
+        "final account": "flat (confirmed by the venue)",
     }
     held = {**FACTS, "final_account": {"open_orders": 2, "position": "-0.010", "flat": False}}
     fields = dict(paper_fields(ended(held).paper))
-    assert fields["account at the end"] == "position -0.010, 2 open orders, as the venue said"
+    assert fields["final account"] == "position -0.010, 2 open orders (confirmed by the venue)"
 
 
 def test_a_backtest_has_none_of_it() -> None:

@@ -59,7 +59,7 @@ def backtest(home: Path, run_id: str) -> ComparedRun:
     folder = Layout(home).runs / run_id
     metadata = read_metadata(folder)
     assert metadata
-    return ComparedRun(folder, metadata, AccountSpec(), decisions_kept=True, drawn=None)
+    return ComparedRun(folder, metadata, AccountSpec(), decisions_kept=True, market_parameters=None)
 
 
 def twin(of: ComparedRun, home: Path, folder: Path, bars: int, twist: Twist) -> ComparedRun:
@@ -83,7 +83,7 @@ def twin(of: ComparedRun, home: Path, folder: Path, bars: int, twist: Twist) -> 
     paper_results(folder / VENUE_FOLDER, told, lambda name, row: rows[name].add(row), INSTRUMENT)
     for file in rows.values():
         file.commit()
-    return ComparedRun(folder, _metadata(of.metadata, bars, twist), of.account, twist.decisions_kept, drawn=30)
+    return ComparedRun(folder, _metadata(of.metadata, bars, twist), of.account, twist.decisions_kept, market_parameters=30)
 
 
 def _metadata(of: RunMetadata, bars: int, twist: Twist) -> RunMetadata:

@@ -1,4 +1,4 @@
-"""Whether a paper run's strategy saw the candles of its dataset: each, as it is, in its turn."""
+"""Compare the bars a paper run's strategy saw with the candles of its dataset: each one, its values, its order."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -13,12 +13,12 @@ from opslab.runs.comparison.parity.candles import FIELDS, Candles
 
 @dataclass(slots=True)
 class BarsSeen:
-    """Which candles a run's strategy saw."""
+    """The candles a run's strategy saw."""
 
     marks: bytearray
-    """1 for each candle that was seen, in its turn."""
+    """1 for each candle that was seen in order."""
     end: int = 0
-    """Behind the last of them."""
+    """Index after the last seen candle."""
     same: int = 0
     different: int = 0
     unexpected: int = 0
@@ -27,34 +27,34 @@ class BarsSeen:
     missing_bars: int = 0
 
 
-def everything(candles: Candles, first: int, count: int) -> BarsSeen:
-    """A backtest sees all: it is `failed` otherwise."""
+def all_bars(candles: Candles, first: int, count: int) -> BarsSeen:
+    """All bars: a backtest that does not see them all is `failed`."""
     marks = bytearray(len(candles))
     end = min(first + count, len(candles))
     marks[first:end] = b"\1" * max(0, end - first)
     return BarsSeen(marks, end)
 
 
-def look(rows: Iterable[Mapping[str, Any]], candles: Candles, first: int, expected: int | None) -> BarsSeen:
-    """Hold what was seen against the candles from `first` on.
+def compare_bars(rows: Iterable[Mapping[str, Any]], candles: Candles, first: int, expected: int | None) -> BarsSeen:
+    """Compare the seen bars with the candles from `first` on.
 
-    expected: how many there should be; None: nobody can say, as of a run that was ended early.
+    expected: number of bars; None: unknown, for a run that was ended early.
     """
     seen = BarsSeen(bytearray(len(candles)), first)
     for row in rows:
-        index = candles.at(row["ts_event"])
+        index = candles.index_at(row["ts_event"])
         if index < seen.end or candles.ts_ns(index) != row["ts_event"]:
             seen.unexpected += 1
             continue
         _note_missing(seen, candles, index)
         seen.marks[index] = 1
         seen.end = index + 1
-        found = _differences(row, candles, index)
-        if not found:
+        differing = _differences(row, candles, index)
+        if not differing:
             seen.same += 1
             continue
         seen.different += 1
-        seen.first = seen.first or BarDifference(bar=iso(row["ts_event"]), differences=tuple(found))
+        seen.first = seen.first or BarDifference(bar=iso(row["ts_event"]), differences=tuple(differing))
     if expected is not None:
         last, seen.end = seen.end, max(seen.end, min(first + expected, len(candles)))
         _list_missing(seen, candles, last, seen.end)
@@ -75,17 +75,19 @@ def _list_missing(seen: BarsSeen, candles: Candles, first: int, end: int) -> Non
 
 
 def _differences(row: Mapping[str, Any], candles: Candles, index: int) -> list[Difference]:
-    found = []
+    differing = []
     for name in FIELDS:
-        wanted, there = candles.value(name, index), row.get(name)
-        if not _is(there, wanted):
-            found.append(Difference(field=name, before=str(wanted), after=None if there is None else str(there)))
-    return found
+        expected, actual = candles.value(name, index), row.get(name)
+        if not _equals(actual, expected):
+            differing.append(
+                Difference(field=name, before=str(expected), after=None if actual is None else str(actual))
+            )
+    return differing
 
 
-def _is(text: Any, wanted: Decimal) -> bool:
+def _equals(text: Any, expected: Decimal) -> bool:
     try:
-        return Decimal(text) == wanted
+        return Decimal(text) == expected
     except (InvalidOperation, TypeError, ValueError):
         return False
 
@@ -105,8 +107,8 @@ def bars_parity(run: str, seen: BarsSeen) -> BarsParity:
     )
 
 
-def unknown_bars(run: str, why: str) -> BarsParity:
-    return bars_parity(run, BarsSeen(bytearray())).model_copy(update={"message": why})
+def unknown_bars(run: str, detail: str) -> BarsParity:
+    return bars_parity(run, BarsSeen(bytearray())).model_copy(update={"message": detail})
 
 
 def _message(seen: BarsSeen) -> str:
@@ -115,10 +117,10 @@ def _message(seen: BarsSeen) -> str:
         for count, what in (
             (seen.missing_bars, "missing"),
             (seen.different, "with other values"),
-            (seen.unexpected, "out of place"),
+            (seen.unexpected, "out of order"),
         )
         if count
     ]
     if wrong:
-        return f"{', '.join(wrong)}; {seen.same:,} are the candles"
-    return f"{seen.same:,} bars are the candles, field by field" if seen.same else "no bar was seen"
+        return f"{', '.join(wrong)}; {seen.same:,} equal the candles"
+    return f"{seen.same:,} bars equal the candles in every field" if seen.same else "no bar was seen"

@@ -1,4 +1,4 @@
-"""The candles that two runs had before them, as columns that can be asked by time."""
+"""The candles of two runs as columns, indexed by time."""
 
 from array import array
 from bisect import bisect_left, bisect_right
@@ -13,7 +13,7 @@ FIELDS = ("open", "high", "low", "close", "volume")
 
 
 class Candles:
-    """In order. An index is a candle's place, from 0; 48 bytes each."""
+    """In order of time. An index counts from 0. 48 bytes a candle."""
 
     def __init__(self, instrument: Instrument, candles: Iterable[Candle]) -> None:
         self._decimals = dict.fromkeys(FIELDS, instrument.price_decimals) | {"volume": instrument.size_decimals}
@@ -29,15 +29,15 @@ class Candles:
         return len(self._closes)
 
     def ts_ns(self, index: int) -> int:
-        """When the candle was known: `ts_event` of its bar."""
+        """`ts_event` of the candle's bar."""
         return self._closes[index]
 
-    def at(self, ts_ns: int) -> int:
-        """The last candle that had closed by then; -1: none."""
+    def index_at(self, ts_ns: int) -> int:
+        """Index of the last candle closed at that time; -1: none."""
         return bisect_right(self._closes, ts_ns) - 1
 
-    def from_on(self, ts_ns: int) -> int:
-        """The first candle that closes then or later."""
+    def index_from(self, ts_ns: int) -> int:
+        """Index of the first candle that closes at that time or later."""
         return bisect_left(self._closes, ts_ns)
 
     def value(self, name: str, index: int) -> Decimal:

@@ -1,4 +1,4 @@
-"""Two runs' decisions side by side, bar by bar; and for each that both made, what became of it."""
+"""Compare the decisions of two runs bar by bar, and the outcome of each decision both made."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -23,8 +23,8 @@ from opslab.runs.comparison.parity.orders import OrderDecision, Orders
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
-    """The candles from `first` to before `end`."""
+class CandleRange:
+    """The candles with `first` <= index < `end`."""
 
     first: int
     end: int
@@ -32,7 +32,7 @@ class Stretch:
 
 @dataclass(slots=True)
 class ParityCounts:
-    """Everything that was found so far."""
+    """Counts and differences found so far."""
 
     same: int = 0
     different: int = 0
@@ -46,8 +46,8 @@ class ParityCounts:
 
     def decisions(self) -> DecisionsParity:
         outcome = "differ" if self.different else "same"
-        message = f"{self.same:,} are the same" + (f", {self.different:,} are not" if self.different else "")
-        message = message if self.same or self.different else "neither made an order"
+        message = f"{self.same:,} are equal" + (f", {self.different:,} differ" if self.different else "")
+        message = message if self.same or self.different else "neither run made an order"
         left_out = LeftOut(**self.left_out)
         return DecisionsParity.model_validate(
             {
@@ -62,12 +62,12 @@ class ParityCounts:
 
     def fills(self) -> FillsParity:
         outcome = "same"
-        message = f"{self.fills_same:,} orders came out the same" if self.same else "there was no order to come out"
+        message = f"{self.fills_same:,} orders have equal outcomes" if self.same else "no order to compare"
         if self.fills_different:
             explained = "unexplained" not in self.causes
             outcome = "explained" if explained else "unexplained"
             causes = ", ".join(f"{cause} {count:,}" for cause, count in sorted(self.causes.items()))
-            message += f", {self.fills_different:,} did not: {causes}"
+            message += f", {self.fills_different:,} differ: {causes}"
         return FillsParity.model_validate(
             {
                 "outcome": outcome,
@@ -80,91 +80,93 @@ class ParityCounts:
         )
 
 
-def side_by_side(
-    candles: Candles, stretch: Stretch, a: Orders, b: Orders, seen: tuple[BarsSeen, BarsSeen], judge: FillJudge
+def compare_decisions(
+    candles: Candles, candle_range: CandleRange, a: Orders, b: Orders, seen: tuple[BarsSeen, BarsSeen], judge: FillJudge
 ) -> ParityCounts:
-    """seen: by each of the two."""
-    tally = ParityCounts()
-    ones = groupby(_compared(a, candles, stretch, seen[1], tally), key=lambda order: order.index)
-    twos = groupby(_compared(b, candles, stretch, seen[0], tally), key=lambda order: order.index)
-    one, two = next(ones, None), next(twos, None)
-    while one or two:
-        index = min(found[0] for found in (one, two) if found)
-        firsts = list(one[1]) if one and one[0] == index else []
-        seconds = list(two[1]) if two and two[0] == index else []
-        _at_bar(candles, stretch, index, (firsts, seconds), (a, b), judge, tally)
-        one = next(ones, None) if one and one[0] == index else one
-        two = next(twos, None) if two and two[0] == index else two
-    return tally
+    """seen: the bars that each run saw."""
+    counts = ParityCounts()
+    left_bars = groupby(_compared(a, candles, candle_range, seen[1], counts), key=lambda order: order.index)
+    right_bars = groupby(_compared(b, candles, candle_range, seen[0], counts), key=lambda order: order.index)
+    left, right = next(left_bars, None), next(right_bars, None)
+    while left or right:
+        index = min(differing[0] for differing in (left, right) if differing)
+        left_orders = list(left[1]) if left and left[0] == index else []
+        right_orders = list(right[1]) if right and right[0] == index else []
+        _compare_bar(candles, candle_range, index, (left_orders, right_orders), (a, b), judge, counts)
+        left = next(left_bars, None) if left and left[0] == index else left
+        right = next(right_bars, None) if right and right[0] == index else right
+    return counts
 
 
 def _compared(
-    orders: Orders, candles: Candles, stretch: Stretch, other: BarsSeen, tally: ParityCounts
+    orders: Orders, candles: Candles, candle_range: CandleRange, other: BarsSeen, counts: ParityCounts
 ) -> Iterator[OrderDecision]:
-    """Those that the other run can have made too."""
-    for order in orders.decided():
+    """Decisions that the other run can have made as well."""
+    for order in orders.decisions():
         if order.by_lab:
-            tally.left_out["lab_orders"] += 1
+            counts.left_out["lab_orders"] += 1
         elif order.index < 0:
-            tally.left_out["before_first_bar"] += 1
-        elif not stretch.first <= order.index < stretch.end:
-            tally.left_out["outside_window"] += 1
+            counts.left_out["before_first_bar"] += 1
+        elif not candle_range.first <= order.index < candle_range.end:
+            counts.left_out["outside_window"] += 1
         elif not other.marks[order.index]:
-            tally.left_out["at_missing_bars"] += 1
+            counts.left_out["at_missing_bars"] += 1
         else:
             yield order
 
 
-def _at_bar(
+def _compare_bar(
     candles: Candles,
-    stretch: Stretch,
+    candle_range: CandleRange,
     index: int,
-    found: tuple[list[OrderDecision], list[OrderDecision]],
+    differing: tuple[list[OrderDecision], list[OrderDecision]],
     orders: tuple[Orders, Orders],
     judge: FillJudge,
-    tally: ParityCounts,
+    counts: ParityCounts,
 ) -> None:
-    """Behind the first decision of a bar that is not the same, the others of that bar cannot be told apart."""
-    for number, (one, two) in enumerate(zip_longest(*found)):
-        closing = one is not None and two is not None and one.shown.closes and two.shown.closes
-        if one is None or two is None or one.terms(closing=closing) != two.terms(closing=closing):
-            tally.first = tally.first or _difference(candles, index, one, two, tally.same + 1)
-            tally.different += max(map(len, found)) - number
+    """After the first differing decision of a bar its other decisions cannot be matched."""
+    for number, (left, right) in enumerate(zip_longest(*differing)):
+        closing = left is not None and right is not None and left.shown.closes and right.shown.closes
+        if left is None or right is None or left.terms(closing=closing) != right.terms(closing=closing):
+            counts.first = counts.first or _difference(candles, index, left, right, counts.same + 1)
+            counts.different += max(map(len, differing)) - number
             return
-        tally.same += 1
-        outcomes = [side.outcome(order, stretch.end) for side, order in zip(orders, (one, two), strict=True)]
-        pair = Pair(index, one.shown, outcomes[0], outcomes[1], closing)
-        _note(tally, judge.differences(pair), one, two)
+        counts.same += 1
+        outcomes = [side.outcome(order, candle_range.end) for side, order in zip(orders, (left, right), strict=True)]
+        pair = Pair(index, left.shown, outcomes[0], outcomes[1], closing)
+        _count_fills(counts, judge.differences(pair), left, right)
 
 
 def _difference(
-    candles: Candles, index: int, one: OrderDecision | None, two: OrderDecision | None, number: int
+    candles: Candles, index: int, left: OrderDecision | None, right: OrderDecision | None, number: int
 ) -> DecisionDifference:
-    both = one is not None and two is not None
+    both = left is not None and right is not None
     return DecisionDifference(
         number=number,
         bar=iso(candles.ts_ns(index)),
-        a=one.shown if one else None,
-        b=two.shown if two else None,
-        differences=tuple(differences(one.terms(closing=False), two.terms(closing=False)))
-        if both and one and two
+        a=left.shown if left else None,
+        b=right.shown if right else None,
+        differences=tuple(differences(left.terms(closing=False), right.terms(closing=False)))
+        if both and left and right
         else (),
     )
 
 
-def _note(tally: ParityCounts, found: list[DetectedDifference], one: OrderDecision, two: OrderDecision) -> None:
-    if not found:
-        tally.fills_same += 1
+def _count_fills(
+    counts: ParityCounts, differing: list[DetectedDifference], left: OrderDecision, right: OrderDecision
+) -> None:
+    if not differing:
+        counts.fills_same += 1
         return
-    tally.fills_different += 1
-    tally.causes.update({each.cause for each in found})
-    for each in found:
-        into = tally.unexplained if each.cause == "unexplained" else tally.listed
-        if len(into) < MAX_LISTED:
-            names = {"a": one.shown.client_order_id, "b": two.shown.client_order_id}
-            values = {"field": each.what, "before": each.before, "after": each.after}
-            into.append(
+    counts.fills_different += 1
+    counts.causes.update({each.cause for each in differing})
+    for each in differing:
+        differences_listed = counts.unexplained if each.cause == "unexplained" else counts.listed
+        if len(differences_listed) < MAX_LISTED:
+            names = {"a": left.shown.client_order_id, "b": right.shown.client_order_id}
+            values = {"field": each.field, "before": each.before, "after": each.after}
+            differences_listed.append(
                 FillDifference.model_validate(
-                    {"bar": one.shown.bar, **names, **values, "cause": each.cause, "detail": each.why}
+                    {"bar": left.shown.bar, **names, **values, "cause": each.cause, "detail": each.detail}
                 )
             )

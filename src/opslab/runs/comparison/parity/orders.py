@@ -1,4 +1,4 @@
-"""What the strategy of a run decided, and what became of it: a backtest from its results, a paper run from its journal,
+"""Decisions of a run's strategy and their outcomes: of a backtest from its results, of a paper run from its journal,
 its results and the venue's ledger.
 """
 
@@ -15,7 +15,7 @@ from opslab.model.primitives.canonical import decimal_text
 from opslab.model.primitives.instant import iso
 from opslab.ports import Moment
 from opslab.runs.comparison.parity.candles import Candles
-from opslab.runs.comparison.parity.prefetch import OrderHistories, Part, RowReader
+from opslab.runs.comparison.parity.prefetch import FillPart, OrderHistories, RowReader
 from opslab.store.runs.journal import read_bodies
 from opslab.store.runs.run_folders import read_rows
 
@@ -24,28 +24,28 @@ REFUSED = frozenset({"DENIED", "REJECTED"})
 
 @dataclass(frozen=True, slots=True)
 class OrderDecision:
-    """An order at the bar at which it was made: an index of the candles, -1 before the first."""
+    """An order and the candle index of its bar; -1: before the first."""
 
     index: int
     by_lab: bool
     shown: Decision
     row: Mapping[str, Any] | None
-    """What the results say of it, where that was read already."""
+    """Its row in the results, if already read."""
 
     def terms(self, *, closing: bool) -> dict[str, Any]:
-        """What has to be the same. closing: both took all that was open, so that the quantity is no decision."""
+        """The fields that must be equal. closing: both closed the whole position, so the quantity is no decision."""
         left_out = {"bar", "client_order_id", "closes", *({"quantity"} if closing else ())}
         return self.shown.model_dump(exclude=left_out)
 
 
 @dataclass(frozen=True, slots=True)
 class OrderOutcome:
-    """What became of an order up to the end of what is compared."""
+    """Outcome of an order up to the end of the comparison."""
 
     status: str
     reached: Moment | None
-    """When it was at the venue; of a backtest the close of its bar. None: never."""
-    parts: tuple[Part, ...] = ()
+    """When it reached the venue; in a backtest the close of its bar. None: never."""
+    parts: tuple[FillPart, ...] = ()
     canceled: Moment | None = None
 
     @property
@@ -73,17 +73,17 @@ class OrderOutcome:
 class Orders(Protocol):
     """The orders of one run."""
 
-    def decided(self) -> Iterator[OrderDecision]:
-        """In the order of their making."""
+    def decisions(self) -> Iterator[OrderDecision]:
+        """In order of creation."""
         ...
 
     def outcome(self, order: OrderDecision, end: int) -> OrderOutcome:
-        """end: the candle behind the last that is compared."""
+        """end: index after the last compared candle."""
         ...
 
 
 class BacktestOrders:
-    """Implements `Orders`: an order's bar is the last that had closed when it was made."""
+    """Implements `Orders`: an order's bar is the last closed bar at its creation."""
 
     def __init__(self, folder: Path, candles: Candles) -> None:
         self._folder = folder
@@ -91,17 +91,17 @@ class BacktestOrders:
         self._fills = RowReader(folder, "fills", "client_order_id")
         self._closing = closing_orders(folder)
 
-    def decided(self) -> Iterator[OrderDecision]:
+    def decisions(self) -> Iterator[OrderDecision]:
         for _, line in read_rows(self._folder, "orders"):
             row = from_json(line)
-            index = self._candles.at(row["ts_init"])
+            index = self._candles.index_at(row["ts_init"])
             yield OrderDecision(index, False, _shown(row, index, self._candles, self._closing), row)
 
     def outcome(self, order: OrderDecision, end: int) -> OrderOutcome:
         row = order.row or {}
-        parts, wanted = [], Decimal(row["filled_qty"])
-        while wanted > 0 and (fill := self._fills.take(row["client_order_id"])):
-            wanted -= Decimal(fill["last_qty"])
+        parts, remaining = [], Decimal(row["filled_qty"])
+        while remaining > 0 and (fill := self._fills.pop(row["client_order_id"])):
+            remaining -= Decimal(fill["last_qty"])
             parts.append(_part(fill, self._moment(fill["ts_event"])))
         ended = self._moment(row["ts_last"])
         return OrderOutcome(
@@ -112,53 +112,53 @@ class BacktestOrders:
         )
 
     def _moment(self, ts_ns: int) -> Moment:
-        return Moment(self._candles.at(ts_ns) + 1, 0)
+        return Moment(self._candles.index_at(ts_ns) + 1, 0)
 
 
 class PaperOrders:
-    """Implements `Orders`: the engine told the bar with each order."""
+    """Implements `Orders`: the engine reported the bar with each order."""
 
     def __init__(self, folder: Path, ledger: Path, candles: Candles, first: int) -> None:
         self._folder = folder
         self._candles = candles
         self._rows = RowReader(folder, "orders", "client_order_id")
-        self._stories = OrderHistories(ledger, first)
+        self._histories = OrderHistories(ledger, first)
         self._closing = closing_orders(folder)
 
-    def decided(self) -> Iterator[OrderDecision]:
+    def decisions(self) -> Iterator[OrderDecision]:
         for _, line in read_bodies(self._folder, ("order_event",)):
-            told = from_json(line)["payload"]
-            if told["type"] != "OrderInitialized" or told.get("reconciliation"):
+            payload = from_json(line)["payload"]
+            if payload["type"] != "OrderInitialized" or payload.get("reconciliation"):
                 continue
-            bar_ns = told.get("bar_ns")
-            index = -1 if bar_ns is None else self._candles.at(bar_ns)
+            bar_ns = payload.get("bar_ns")
+            index = -1 if bar_ns is None else self._candles.index_at(bar_ns)
             row = {
-                **told,
-                "side": told["order_side"],
-                "type": told["order_type"],
-                "is_reduce_only": told.get("reduce_only", False),
-                "is_post_only": told.get("post_only", False),
+                **payload,
+                "side": payload["order_side"],
+                "type": payload["order_type"],
+                "is_reduce_only": payload.get("reduce_only", False),
+                "is_post_only": payload.get("post_only", False),
             }
-            yield OrderDecision(index, "origin" in told, _shown(row, index, self._candles, self._closing), None)
+            yield OrderDecision(index, "origin" in payload, _shown(row, index, self._candles, self._closing), None)
 
     def outcome(self, order: OrderDecision, end: int) -> OrderOutcome:
-        row = self._rows.take(order.shown.client_order_id)
+        row = self._rows.pop(order.shown.client_order_id)
         if row is None:
             return OrderOutcome(status="NOT_IN_THE_RESULTS", reached=None)
         number = row["venue_order_id"]
-        story = self._stories.take(int(number)) if number is not None else None
-        if story is None:
+        history = self._histories.pop(int(number)) if number is not None else None
+        if history is None:
             return OrderOutcome(status=row["status"], reached=None)
         return OrderOutcome(
             status=row["status"],
-            reached=story.accepted,
-            parts=tuple(part for part in story.parts if part.moment <= (end, 0) or part.moment == story.accepted),
-            canceled=story.canceled,
+            reached=history.accepted,
+            parts=tuple(part for part in history.parts if part.moment <= (end, 0) or part.moment == history.accepted),
+            canceled=history.canceled,
         )
 
 
 def closing_orders(folder: Path) -> frozenset[str]:
-    """Orders that took all that was open."""
+    """Ids of orders that closed a whole position."""
     rows = (from_json(line) for _, line in read_rows(folder, "positions"))
     return frozenset(row["closing_order_id"] for row in rows if row["closing_order_id"] is not None)
 
@@ -184,7 +184,7 @@ def _number(text: str | None) -> str | None:
     return None if text is None else decimal_text(Decimal(text))
 
 
-def _part(fill: Mapping[str, Any], moment: Moment) -> Part:
+def _part(fill: Mapping[str, Any], moment: Moment) -> FillPart:
     fee = Decimal((fill.get("commission") or "0").split()[0])
     maker = fill["liquidity_side"] == "MAKER"
-    return Part(Decimal(fill["last_px"]), Decimal(fill["last_qty"]), maker, fee, moment)
+    return FillPart(Decimal(fill["last_px"]), Decimal(fill["last_qty"]), maker, fee, moment)

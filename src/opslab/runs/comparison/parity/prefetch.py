@@ -1,4 +1,4 @@
-"""Rows of a file, asked for by name, in about the order in which they stand there."""
+"""Look up rows of a file by key, in roughly the order of the file."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -16,8 +16,8 @@ from opslab.store.venues.venue_files import VENUE_FOLDER
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """One fill of an order. `moment`: how far the market was, minutes counted from the first candle compared."""
+class FillPart:
+    """One fill of an order. `moment`: position in the market, minutes from the first compared candle."""
 
     price: Decimal
     quantity: Decimal
@@ -27,71 +27,71 @@ class Part:
 
 
 class RowReader:
-    """The rows of a result by one of their fields. Keeps what it read past, until that is asked for."""
+    """Rows of a result file by one field. Rows read ahead are buffered."""
 
     def __init__(self, folder: Path, name: str, key: str) -> None:
         self._rows: Iterator[dict[str, Any]] = (from_json(line) for _, line in read_rows(folder, name))
         self._key = key
-        self._past: dict[str, list[dict[str, Any]]] = {}
+        self._buffered: dict[str, list[dict[str, Any]]] = {}
 
-    def take(self, key: str) -> dict[str, Any] | None:
-        """The first row with this key that was not taken yet."""
-        while key not in self._past:
+    def pop(self, key: str) -> dict[str, Any] | None:
+        """The next row with this key."""
+        while key not in self._buffered:
             row = next(self._rows, None)
             if row is None:
                 return None
-            self._past.setdefault(row[self._key], []).append(row)
-        rows = self._past[key]
+            self._buffered.setdefault(row[self._key], []).append(row)
+        rows = self._buffered[key]
         if len(rows) == 1:
-            del self._past[key]
+            del self._buffered[key]
         return rows.pop(0)
 
 
 @dataclass(slots=True)
 class OrderHistory:
-    """What a ledger has of one order."""
+    """One order in a ledger."""
 
     accepted: Moment
-    parts: list[Part] = field(default_factory=list)
-    left: Decimal = Decimal(0)
-    """Of its quantity."""
+    parts: list[FillPart] = field(default_factory=list)
+    remaining: Decimal = Decimal(0)
+    """Open quantity."""
     canceled: Moment | None = None
-    over: bool = False
+    is_closed: bool = False
 
 
 class OrderHistories:
-    """Orders of a venue's ledger, by the venue's number."""
+    """Orders of a venue's ledger by the venue's order id."""
 
     def __init__(self, folder: Path, first: int) -> None:
-        """first: the candle, of those compared, that is the venue's first."""
+        """first: index of the venue's first candle among those compared."""
         self._lines = read_ledger(folder / VENUE_FOLDER)
         self._first = first
-        self._past: dict[int, OrderHistory] = {}
+        self._buffered: dict[int, OrderHistory] = {}
 
-    def take(self, order_id: int) -> OrderHistory | None:
-        """All of it; reads on until the order is over, to the end for one that never was."""
-        while (story := self._past.get(order_id)) is None or not story.over:
+    def pop(self, order_id: int) -> OrderHistory | None:
+        """The whole history; reads on until the order is closed, or to the end of the ledger."""
+        while (history := self._buffered.get(order_id)) is None or not history.is_closed:
             line = next(self._lines, None)
             if line is None:
                 break
             at = Moment(line.at.minute + self._first, line.at.tick)
             for event in map(parse_event, line.events):
-                self._note(event, at)
-        return self._past.pop(order_id, None)
+                self._apply(event, at)
+        return self._buffered.pop(order_id, None)
 
-    def _note(self, event: Any, at: Moment) -> None:
+    def _apply(self, event: Any, at: Moment) -> None:
         if isinstance(event, Accepted):
-            self._past[event.order_id] = OrderHistory(accepted=at, left=event.quantity)
+            self._buffered[event.order_id] = OrderHistory(accepted=at, remaining=event.quantity)
             return
-        story = self._past.get(getattr(event, "order_id", 0))
-        if story is None:
+        history = self._buffered.get(getattr(event, "order_id", 0))
+        if history is None:
             return
         if isinstance(event, Filled):
-            story.parts.append(Part(event.price, event.quantity, event.maker, event.fee, at))
-            story.left -= event.quantity
-            story.over = story.left <= 0
+            history.parts.append(FillPart(event.price, event.quantity, event.maker, event.fee, at))
+            history.remaining -= event.quantity
+            history.is_closed = history.remaining <= 0
         elif isinstance(event, (Canceled, Expired)):
-            story.over = True
-            story.canceled = at if isinstance(event, Canceled) else None
+            history.is_closed = True
+            history.canceled = at if isinstance(event, Canceled) else None
         elif event.kind == "amended":
-            story.left = event.quantity - sum((part.quantity for part in story.parts), Decimal(0))
+            history.remaining = event.quantity - sum((part.quantity for part in history.parts), Decimal(0))
