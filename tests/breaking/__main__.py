@@ -32,8 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     work.mkdir(parents=True, exist_ok=True)
     summaries: list[ExperimentSummary] = []
     interrupted = False
-    # Runs to be broken are processes from nothing; with runs of one second, the commands that look at them are forks.
-    forks = forks_of_tc(at_once=True) if options.scale == "small" else nullcontext()
+    forks = forks_of_tc(at_once=True) if options.forks else nullcontext()
     try:
         with forks:
             for name, count in options.only or ((name, None) for name in EXPERIMENTS):
@@ -110,6 +109,7 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=1, metavar="S", help="seed of every random choice (default 1)")
     parser.add_argument("--workers", type=_positive, default=2, metavar="N", help="parallel trials (default 2)")
     parser.add_argument("--scale", choices=("full", "small"), default="full", help="small: runs of one second")
+    parser.add_argument("--forks", action="store_true", help="commands that inspect a run come from a fork server")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     return parser
 

@@ -44,6 +44,7 @@ class ForkServer:
 
     def __init__(self) -> None:
         self._at_start = _at_start(os.environ)
+        self._mounts = _mounts()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)  # whose messages are never mixed
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _MESSAGE_BYTES)
         with theirs:
@@ -68,8 +69,8 @@ class ForkServer:
         self._process.wait()
 
     def can_run(self, environment: Mapping[str, str]) -> bool:
-        """Whether an interpreter that was started in it would be like the server."""
-        return _at_start(environment) == self._at_start
+        """Whether an interpreter that was started in it, from here, would be like the server and see the same files."""
+        return _at_start(environment) == self._at_start and _mounts() == self._mounts
 
     def run(
         self, words: Sequence[str], environment: Mapping[str, str], folder: Path, seconds: float
@@ -88,6 +89,11 @@ class ForkServer:
 
 def _at_start(environment: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environment.items() if name.startswith(_AT_START)}
+
+
+def _mounts() -> str:
+    """The mount namespace of this process."""
+    return str(Path("/proc/self/ns/mnt").readlink())
 
 
 def _umask() -> int:
