@@ -8,6 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 from tests.breaking.context import ExperimentContext
@@ -16,6 +17,7 @@ from tests.breaking.summary import ExperimentSummary, summary_text
 from tests.breaking.trial import TrialResult
 from tests.breaking.workers import TrialFactory, run_trials
 from tests.drivers.processes import adopt_orphans, kill_descendants
+from tests.drivers.tc import forks_of_tc
 
 INTERRUPTED = 130
 _REPORT_SECONDS = 5.0
@@ -30,13 +32,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     work.mkdir(parents=True, exist_ok=True)
     summaries: list[ExperimentSummary] = []
     interrupted = False
+    forks = forks_of_tc(at_once=True) if options.forks else nullcontext()
     try:
-        for name, count in options.only or ((name, None) for name in EXPERIMENTS):
-            summaries.append(ExperimentSummary(name))
-            _run(
-                ExperimentContext(work, options.seed, count or options.count, options.workers, options.scale, note),
-                summaries[-1],
-            )
+        with forks:
+            for name, count in options.only or ((name, None) for name in EXPERIMENTS):
+                summaries.append(ExperimentSummary(name))
+                _run(
+                    ExperimentContext(work, options.seed, count or options.count, options.workers, options.scale, note),
+                    summaries[-1],
+                )
     except KeyboardInterrupt:
         interrupted = True
         note("interrupted; counts so far:")
@@ -105,6 +109,7 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=1, metavar="S", help="seed of every random choice (default 1)")
     parser.add_argument("--workers", type=_positive, default=2, metavar="N", help="parallel trials (default 2)")
     parser.add_argument("--scale", choices=("full", "small"), default="full", help="small: runs of one second")
+    parser.add_argument("--forks", action="store_true", help="commands that inspect a run come from a fork server")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     return parser
 

@@ -302,7 +302,7 @@ def _claim_first_recover(trial: Trial, session: KillSession) -> None:
     answer = session.run.tc("run", "recover", RUN)
     trial.observe("recover at once", answer.code)
     if answer.code == 5:
-        trial.claim("its venue still lives" in answer.err, f"recover at once reports {answer_text(answer)}")
+        trial.claim("its venue still runs" in answer.err, f"recover at once reports {answer_text(answer)}")
     else:
         trial.claim(answer.code == 0, f"recover at once exits {answer.code}: {answer_text(answer)}")
 

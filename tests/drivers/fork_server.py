@@ -1,19 +1,19 @@
 """`tc` from a fork server: a process of its own for each command, without the 0.4 s of imports.
 
-The server has imported `opslab.cli.app` and what its commands use, and has one thread. Each command is a fork of it
+The server has imported all that commands import, and has one thread. Each command is a fork of it
 that gets its own arguments, environment, folder, umask, descriptors and signal handlers, and ends by itself. What an
 interpreter reads only as it starts (`PYTHON*`, the locale, the time zone) must be as the server found it: `can_run`.
 """
 
-import array
 import atexit
+import gc
 import io
 import json
 import os
+import pkgutil
 import selectors
 import signal
 import socket
-import struct
 import subprocess
 import sys
 import threading
@@ -25,37 +25,28 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
 
-_LENGTH = struct.Struct("!I")
+import opslab
+
 _DESCRIPTORS = 4
 """Of a command: standard input, output and error, and where its end is told."""
 _READ_BYTES = 1 << 16
+_MESSAGE_BYTES = 1 << 20
 _START_SECONDS = 120.0
 _AT_START = ("PYTHON", "LANG", "LC_", "LD_", "MALLOC_", "TZ", "GLIBC_")
-_USED = (
-    "opslab.cli.app",
-    "opslab.cli.crash",
-    "opslab.cli.progress",
-    "opslab.datasets.prepare",
-    "opslab.lab",
-    "opslab.reconciliation.limits",
-    "opslab.reconciliation.schema",
-    "opslab.specs.schema",
-    "pyarrow.compute",
-    "pyarrow.csv",
-    "pyarrow.parquet",
-)
-"""Modules that commands import when they need them; none of them reads the environment."""
+_OF_CHILDREN = ("opslab.children", "opslab.nautilus")
+"""What only the processes of engine and venue import."""
 _ONE_THREAD = {"JE_ARROW_MALLOC_CONF": "background_thread:false"}
 """Of an allocator that pyarrow has and does not use."""
 
 
 class ForkServer:
-    """One server; commands may be run from several threads."""
+    """One server. Commands may be run from several threads, and from forks of the process that started it."""
 
     def __init__(self) -> None:
         self._at_start = _at_start(os.environ)
-        self._lock = threading.Lock()
-        ours, theirs = socket.socketpair()
+        self._mounts = _mounts()
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)  # whose messages are never mixed
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _MESSAGE_BYTES)
         with theirs:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "tests.drivers.fork_server", str(theirs.fileno())],
@@ -69,13 +60,17 @@ class ForkServer:
         assert ours.recv(1) == b"r", "the fork server did not start"
         ours.settimeout(None)
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def close(self) -> None:
         self._socket.close()
         self._process.wait()
 
     def can_run(self, environment: Mapping[str, str]) -> bool:
-        """Whether an interpreter that was started in it would be like the server."""
-        return _at_start(environment) == self._at_start
+        """Whether an interpreter that was started in it, from here, would be like the server and see the same files."""
+        return _at_start(environment) == self._at_start and _mounts() == self._mounts
 
     def run(
         self, words: Sequence[str], environment: Mapping[str, str], folder: Path, seconds: float
@@ -83,11 +78,7 @@ class ForkServer:
         """Run a command to its end; as `subprocess.run` does, waits until nobody holds its output open."""
         pipes = [os.pipe() for _ in range(3)]
         asked = {"words": list(words), "environment": dict(environment), "folder": str(folder), "umask": _umask()}
-        data = json.dumps(asked).encode()
-        with self._lock:
-            descriptors = [0, *(writing for _, writing in pipes)]
-            socket.send_fds(self._socket, [_LENGTH.pack(len(data))], descriptors)
-            self._socket.sendall(data)
+        socket.send_fds(self._socket, [json.dumps(asked).encode()], [0, *(writing for _, writing in pipes)])
         for _, writing in pipes:
             os.close(writing)
         out, err, ended = _read_all([reading for reading, _ in pipes], seconds, words)
@@ -98,6 +89,11 @@ class ForkServer:
 
 def _at_start(environment: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environment.items() if name.startswith(_AT_START)}
+
+
+def _mounts() -> str:
+    """The mount namespace of this process."""
+    return str(Path("/proc/self/ns/mnt").readlink())
 
 
 def _umask() -> int:
@@ -139,8 +135,10 @@ def _read_all(readings: Sequence[int], seconds: float, words: Sequence[str]) -> 
 
 def serve(number: int) -> None:
     """Until the other end is closed."""
-    for name in _USED:
-        import_module(name)
+    for found in pkgutil.walk_packages(opslab.__path__, "opslab."):
+        if not found.name.startswith(_OF_CHILDREN):
+            import_module(found.name)
+    gc.freeze()
     assert len(os.listdir("/proc/self/task")) == 1, "a module has started a thread: a fork would lose it"  # noqa: PTH208
     listening = socket.socket(fileno=number)
     os.set_inheritable(number, False)
@@ -176,10 +174,10 @@ def _tell_ended(running: dict[int, int]) -> None:
 
 def _start(listening: socket.socket, running: dict[int, int], own: Sequence[int]) -> bool:
     """Take a command and begin it; False when there will be none any more. own: descriptors of the server."""
-    head, descriptors = _receive(listening)
-    if not head:
+    data, descriptors, _, _ = socket.recv_fds(listening, _MESSAGE_BYTES, _DESCRIPTORS)
+    if not data:
         return False
-    asked = json.loads(_exactly(listening, _LENGTH.unpack(head)[0]))
+    asked = json.loads(data)
     pid = os.fork()
     if not pid:
         try:
@@ -195,28 +193,6 @@ def _start(listening: socket.socket, running: dict[int, int], own: Sequence[int]
     os.write(telling, str(pid).encode())
     running[pid] = telling
     return True
-
-
-def _receive(listening: socket.socket) -> tuple[bytes, list[int]]:
-    """The length of what comes, and the descriptors with it; nothing at the end."""
-    room = socket.CMSG_LEN(_DESCRIPTORS * array.array("i").itemsize)
-    head, ancillary, _, _ = listening.recvmsg(_LENGTH.size, room)
-    descriptors = array.array("i")
-    for _, _, data in ancillary:
-        descriptors.frombytes(data)
-    if head and len(head) < _LENGTH.size:
-        head += _exactly(listening, _LENGTH.size - len(head))
-    return head, list(descriptors)
-
-
-def _exactly(listening: socket.socket, length: int) -> bytes:
-    data = bytearray()
-    while len(data) < length:
-        more = listening.recv(length - len(data))
-        if not more:
-            raise EOFError
-        data += more
-    return bytes(data)
 
 
 def _command(asked: Mapping[str, Any], descriptors: Sequence[int]) -> NoReturn:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.drivers.load import stretched
-from tests.drivers.tc import Tc
+from tests.drivers.tc import Tc, fork_server_pids
 
 type Process = subprocess.Popen[bytes]
 
@@ -107,6 +107,7 @@ def wait_for_engine(process: subprocess.Popen[Any]) -> int | None:
 
 def orphans_after(seconds: float, known: Sequence[int] = ()) -> list[int]:
     """Wait for everything below us but `known` to end, reaping it; what still lives after `seconds`."""
+    known = [*known, *fork_server_pids()]
     deadline = time.monotonic() + stretched(seconds)
     while True:
         left = [pid for pid in children(os.getpid()) if pid not in known]

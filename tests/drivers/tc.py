@@ -29,11 +29,16 @@ _servers: list[ForkServer] = []
 
 
 @contextmanager
-def forks_of_tc() -> Iterator[None]:
-    """Meanwhile `run_tc` forks. Not to be used where orphans are adopted: the server is a child of this process."""
+def forks_of_tc(*, at_once: bool = False) -> Iterator[None]:
+    """Meanwhile `run_tc` forks, in this process and in its forks.
+
+    at_once: start the server now, not when it is first needed; its forks then have the same one.
+    """
     global _forks
     _forks = True
     try:
+        if at_once:
+            _server_like(os.environ)
         yield
     finally:
         _forks = False
@@ -42,6 +47,10 @@ def forks_of_tc() -> Iterator[None]:
 
 
 _forks = False
+
+
+def fork_server_pids() -> list[int]:
+    return [server.pid for server in _servers]
 
 
 def _server_like(environment: Mapping[str, str]) -> ForkServer | None:

@@ -81,7 +81,7 @@ def found(work: Path) -> Callable[[str], dict[str, Any]]:
         if name not in documents:
             (call,) = (call for call in CALLS if name in call)
             done = subprocess.run(
-                program(work, *(f"--only={each}={count}" for each, count in call.items())),
+                program(work, "--forks", *(f"--only={each}={count}" for each, count in call.items())),
                 cwd=ROOT,
                 env=environment(),
                 capture_output=True,

@@ -120,7 +120,7 @@ def test_nobody_settles_a_run_whose_venue_still_sees_to_the_account(tc: Tc) -> N
             before = sorted(path.name for path in run.folder.rglob("*"))
             refused = tc("run", "recover", RUN)
             assert refused.code == 5
-            assert f"run {RUN}: its venue still lives" in refused.err
+            assert f"run {RUN}: its venue still runs" in refused.err
             assert "at the latest 43 s after its tc" in refused.err
             assert sorted(path.name for path in run.folder.rglob("*")) == before
             every = tc.json("run", "recover", "--all")["runs"]

@@ -61,7 +61,7 @@ def test_an_account_at_rest_is_ok_after_one_comparison(occasion: str) -> None:
     assert result.summary()["occasion"] == occasion
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.sampled_from(PACES), seeds, st.floats(0, 12), st.booleans(), st.sampled_from([0.001, 0.01, 0.08]))
 def test_what_is_in_flight_is_never_a_mismatch(
     pace: Pace, seed: int, wait_s: float, control_polls: bool, answer_latency_s: float
@@ -84,7 +84,7 @@ def test_a_busy_account_with_a_prompt_node_is_ok_within_a_second(seed: int) -> N
     assert simulation.now_s - started_s < 1
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.sampled_from(NODE_ERRORS), st.sampled_from(PACES), seeds, st.booleans())
 def test_an_error_of_the_node_is_never_ok_whatever_the_traffic(
     node_error: NodeError, pace: Pace, seed: int, control_polls: bool

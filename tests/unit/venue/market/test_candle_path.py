@@ -22,7 +22,7 @@ def candle_of(path: tuple[Tick, ...], open_ms: int) -> Candle:
     return Candle(open_ms, prices[0], max(prices), min(prices), prices[-1], sum(tick.size for tick in trades))
 
 
-@settings(max_examples=1000)
+@settings(max_examples=400)
 @given(candles(), any_tick, any_count, st.integers(0, 2**63))
 def test_the_trades_add_up_to_the_candle(candle: Candle, tick: int, ticks: int, seed: int) -> None:
     path = simulate_ticks(candle, tick, ticks, seed)
@@ -32,7 +32,7 @@ def test_the_trades_add_up_to_the_candle(candle: Candle, tick: int, ticks: int, 
         assert candle_of(path, candle.open_ms) == candle
 
 
-@settings(max_examples=1000)
+@settings(max_examples=400)
 @given(candles(), any_tick, any_count)
 def test_prices_that_trades_cannot_reach_are_shown_in_quotes(candle: Candle, tick: int, ticks: int) -> None:
     path = simulate_ticks(candle, tick, ticks)
@@ -43,7 +43,7 @@ def test_prices_that_trades_cannot_reach_are_shown_in_quotes(candle: Candle, tic
         assert path[-1].size or len(corners(candle)) == 1
 
 
-@settings(max_examples=1000)
+@settings(max_examples=400)
 @given(candles(), any_tick, any_count, st.integers(0, 9))
 def test_every_tick_is_a_possible_one(candle: Candle, tick: int, ticks: int, seed: int) -> None:
     visited = set(corners(candle))

@@ -53,7 +53,7 @@ def summed(interval: str, rows: list[tuple[int, Candle]]) -> Kline:
     )
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(minutes())
 def test_every_interval_is_the_sum_of_its_minutes(row: list[Candle]) -> None:
     klines, published = Klines(), []

@@ -30,7 +30,7 @@ def rising(count: int, volume: int = 100) -> list[Candle]:
     return [Candle(OPEN_MS + k * MINUTE_MS, 1000 + k, 1040 + k, 990 + k, 1020 + k, volume) for k in range(count)]
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(minutes(), st.integers(4, 20), st.integers(0, 5))
 def test_a_replayed_minute_equals_its_candle_in_every_view(row: list[Candle], ticks: int, seed: int) -> None:
     venue = market(ticks, seed)
@@ -69,7 +69,7 @@ def test_a_replayed_minute_equals_its_candle_in_every_view(row: list[Candle], ti
     assert venue.trades(MAX_RECENT_TRADES) == trades[-MAX_RECENT_TRADES:]
 
 
-@settings(max_examples=100)
+@settings(max_examples=60)
 @given(candles().filter(reproducible).filter(lambda candle: candle.volume > 0), st.integers(4, 20))
 def test_the_open_minute_has_the_final_values_before_it_closes(candle: Candle, ticks: int) -> None:
     venue = market(ticks)
@@ -82,7 +82,7 @@ def test_the_open_minute_has_the_final_values_before_it_closes(candle: Candle, t
     assert open_minute._replace(closed=True) == closed
 
 
-@settings(max_examples=100)
+@settings(max_examples=60)
 @given(minutes(), st.data())
 def test_a_market_with_past_minutes_continues_as_one_that_replayed_them(row: list[Candle], data: st.DataObject) -> None:
     replayed, restarted = market(), market()
