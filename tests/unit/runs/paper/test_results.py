@@ -12,7 +12,7 @@ import pytest
 from opslab.errors import Corrupt
 from opslab.model.messages.ledger_events import LedgerEvent, event_fields
 from opslab.ports import Moment
-from opslab.runs.paper.results import PaperCounts, paper_results, orders_from_journal
+from opslab.runs.paper.results import PaperCounts, orders_from_journal, paper_results
 from opslab.store.runs.engine_order_log import EngineOrderLog
 from opslab.store.runs.journal import Journal
 from opslab.store.venues.ledger import LedgerFile
