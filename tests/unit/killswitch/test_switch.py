@@ -157,9 +157,9 @@ NOT_A_STATE = {
 @pytest.mark.parametrize("data", NOT_A_STATE.values(), ids=NOT_A_STATE.keys())
 def test_an_invalid_state_is_active_and_can_be_activated_and_cleared(layout: Layout, clock: Ticks, data: bytes) -> None:
     write(state_file(layout), data)
-    found = effective(layout, R1)
-    assert (found.state, found.scope, found.reason) == ("active", "run", None)
-    assert found.problem
+    result = effective(layout, R1)
+    assert (result.state, result.scope, result.reason) == ("active", "run", None)
+    assert result.problem
     assert clear(layout, R1, "looked at", "bob", clock).switch.state == "cleared"
     write(state_file(layout), data)
     change = activate(layout, R1, "odd", "ann", clock)
@@ -183,11 +183,11 @@ VALUES = (
 
 @given(st.fixed_dictionaries(dict.fromkeys(asdict(CLEARED), VALUES)))
 def test_a_parsed_state_renders_to_the_same_bytes(fields: dict[str, Any]) -> None:
-    found = parse(json.dumps(fields).encode(), R1)
-    if isinstance(found, KillSwitchRecord):
-        assert asdict(found) == fields
-        assert parse(rendered(found), R1) == found
-        assert (found.cleared_at is None) == (found.state == "active")
+    result = parse(json.dumps(fields).encode(), R1)
+    if isinstance(result, KillSwitchRecord):
+        assert asdict(result) == fields
+        assert parse(rendered(result), R1) == result
+        assert (result.cleared_at is None) == (result.state == "active")
 
 
 def link_to_a_cleared_state(path: Path) -> None:
@@ -212,8 +212,8 @@ def a_socket(path: Path) -> None:
 def test_a_special_file_is_active_and_is_replaced(layout: Layout, clock: Ticks, make: Callable[[Path], None]) -> None:
     switch_folder(layout).mkdir(parents=True)
     make(state_file(layout))
-    found = effective(layout, R1)
-    assert (found.state, bool(found.problem)) == ("active", True)
+    result = effective(layout, R1)
+    assert (result.state, bool(result.problem)) == ("active", True)
     assert activate(layout, R1, "odd", "ann", clock).switch.reason == "odd"
     assert state_file(layout).is_file()
     assert not state_file(layout).is_symlink()
@@ -270,8 +270,8 @@ def test_a_switch_folder_that_is_not_a_folder_is_active_and_not_writable(
     layout: Layout, clock: Ticks, spoil: Callable[[Layout], None]
 ) -> None:
     spoil(layout)
-    for found in (effective(layout, R1), read_switch(layout, None), read_switch(layout, R1)):
-        assert (found.state, found.scope, bool(found.problem)) == ("active", "all", True)
+    for result in (effective(layout, R1), read_switch(layout, None), read_switch(layout, R1)):
+        assert (result.state, result.scope, bool(result.problem)) == ("active", "all", True)
     assert list_switches(layout).problem
     for do in (activate, clear):
         with pytest.raises(Unwritable):
@@ -351,9 +351,9 @@ def test_active_takes_precedence_and_the_answer_names_its_scope(own: State, ever
     def switch(state: State, scope: Scope) -> Switch:
         return Switch(state, scope, "r1" if scope == "run" else None, scope)
 
-    found = decide(switch(own, "run"), switch(every, "all"))
-    assert found.state == max(own, every, key=STATES.index)
-    assert found.scope == ("run" if STATES.index(own) >= STATES.index(every) else "all")
+    result = decide(switch(own, "run"), switch(every, "all"))
+    assert result.state == max(own, every, key=STATES.index)
+    assert result.scope == ("run" if STATES.index(own) >= STATES.index(every) else "all")
 
 
 def test_the_switch_of_all_runs_applies_to_every_run(layout: Layout, clock: Ticks) -> None:

@@ -242,7 +242,7 @@ def test_a_pipe_in_the_place_of_a_file_blocks_no_reader(sealed: Path, name: str)
     os.mkfifo(path)
     assert name in [file for _, file in findings(sealed)]
     if name == "journal.jsonl":
-        with pytest.raises(Corrupt, match="says nothing"):
+        with pytest.raises(Corrupt, match="is missing or empty"):
             recover(sealed)
 
 
