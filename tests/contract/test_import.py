@@ -1,4 +1,4 @@
-"""Every kind of candle file gives the same dataset; every broken one is refused with file and line."""
+"""All formats of candle files give the same dataset; broken files are refused with file and line."""
 
 import gzip
 import json
@@ -89,7 +89,7 @@ def cut_end(path: Path) -> Path:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_kind_of_file_gives_the_same_candles(bare_tc: Tc, tmp_path: Path, kind: str) -> None:
+def test_all_formats_give_the_same_candles(bare_tc: Tc, tmp_path: Path, kind: str) -> None:
     files = KINDS[kind](tmp_path, candle_lines(50))
     record = bare_tc.json("data", "import", *map(str, files), "--dataset", "d")
     assert record["rows"] == 50
@@ -108,38 +108,38 @@ def test_the_corpus_and_its_expectations_name_the_same_files() -> None:
 
 
 @pytest.mark.parametrize("name", EXPECTED)
-def test_a_bad_file_is_refused_with_what_is_wrong_and_where(bare_tc: Tc, name: str) -> None:
-    want = EXPECTED[name]
+def test_a_bad_file_is_refused_with_rule_and_line(bare_tc: Tc, name: str) -> None:
+    expected = EXPECTED[name]
     answer = bare_tc("data", "import", str(CORPUS / "bad" / name), "--dataset", "d", "--json")
     assert answer.code == 1, answer.err
     assert answer.err.startswith("tc: error: ")
     assert not any(bare_tc.home.glob("data/datasets/*"))
     error = answer.document["error"]
-    found = [(one["file"], one["line"], one["rule"]) for one in error["findings"]]
-    if "rule" in want:
-        rules = {rule for _, _, rule in found}
-        assert want["rule"] in rules, found
-        assert "line" not in want or (name, want["line"], want["rule"]) in found
-        assert f"{name}:{want.get('line', '')}" in answer.err
-    assert want.get("says", "") in error["message"]
+    findings = [(finding["file"], finding["line"], finding["rule"]) for finding in error["findings"]]
+    if "rule" in expected:
+        rules = {rule for _, _, rule in findings}
+        assert expected["rule"] in rules, findings
+        assert "line" not in expected or (name, expected["line"], expected["rule"]) in findings
+        assert f"{name}:{expected.get('line', '')}" in answer.err
+    assert expected.get("says", "") in error["message"]
 
 
 @pytest.mark.parametrize("name", EXPECTED)
-def test_a_check_of_a_bad_file_says_the_same_and_takes_nothing(bare_tc: Tc, name: str) -> None:
-    want = EXPECTED[name]
+def test_a_check_of_a_bad_file_has_the_same_findings_and_writes_nothing(bare_tc: Tc, name: str) -> None:
+    expected = EXPECTED[name]
     answer = bare_tc("data", "check", str(CORPUS / "bad" / name), "--json")
     assert answer.code == 1, answer.err
-    if "rule" in want:
-        found = [(one["line"], one["rule"]) for one in answer.document["findings"]]
-        assert want["rule"] in {rule for _, rule in found}
-        assert "line" not in want or (want["line"], want["rule"]) in found
+    if "rule" in expected:
+        findings = [(finding["line"], finding["rule"]) for finding in answer.document["findings"]]
+        assert expected["rule"] in {rule for _, rule in findings}
+        assert "line" not in expected or (expected["line"], expected["rule"]) in findings
     assert not any(bare_tc.home.iterdir())
 
 
-def test_a_check_finds_what_is_wrong_in_every_file_at_once(bare_tc: Tc) -> None:
+def test_a_check_reports_the_findings_of_all_files_at_once(bare_tc: Tc) -> None:
     names = ["gap.csv", "negative-volume.csv", "text-in-a-number.csv", "duplicate.parquet"]
     report = bare_tc("data", "check", *(str(CORPUS / "bad" / name) for name in names), "--json").document
-    rules = {(one["file"], one["rule"]) for one in report["findings"]}
+    rules = {(finding["file"], finding["rule"]) for finding in report["findings"]}
     assert {
         ("gap.csv", "gap"),
         ("negative-volume.csv", "negative_volume"),
@@ -148,15 +148,15 @@ def test_a_check_finds_what_is_wrong_in_every_file_at_once(bare_tc: Tc) -> None:
     assert ("duplicate.parquet", "duplicate_identical") in rules
 
 
-def test_a_check_reads_on_behind_lines_that_are_no_candles(bare_tc: Tc, tmp_path: Path) -> None:
+def test_a_check_continues_after_lines_that_are_no_candles(bare_tc: Tc, tmp_path: Path) -> None:
     lines = candle_lines(100)
     lines[4] = "https://example.invalid"
     lines[50] += ",7"
     bad = [*lines[:30], lines[29], *lines[30:70], *lines[75:]]
     (file,) = plain(tmp_path, bad)
     report = bare_tc("data", "check", str(file), "--json").document
-    found = {(one["line"], one["rule"]) for one in report["findings"]}
-    assert {(5, "unreadable"), (52, "unreadable"), (31, "duplicate_identical"), (72, "gap")} <= found
+    findings = {(finding["line"], finding["rule"]) for finding in report["findings"]}
+    assert {(5, "unreadable"), (52, "unreadable"), (31, "duplicate_identical"), (72, "gap")} <= findings
     assert report["counts"]["unreadable"] == 2
     assert report["rows"] == len(bad) - 3
 
@@ -181,16 +181,16 @@ def test_a_prepared_dataset_can_be_checked(tc: Tc) -> None:
     assert (report["rows"], report["valid"], report["counts"]) == (10_080, True, {})
 
 
-def test_a_check_needs_files_or_a_dataset_and_not_both(bare_tc: Tc) -> None:
+def test_a_check_needs_either_files_or_a_dataset(bare_tc: Tc) -> None:
     assert bare_tc("data", "check").code == 2
     assert bare_tc("data", "check", "x.csv", "--dataset", "d").code == 2
     assert bare_tc("data", "check", "nothing.csv").code == 5
 
 
-# --- allowed by name, repaired by name -----------------------------------------------------------------------------
+# --- rules allowed, and repairs requested, by name -----------------------------------------------------------------
 
 
-def test_a_rule_is_allowed_by_name_and_that_is_never_forgotten(bare_tc: Tc) -> None:
+def test_a_rule_is_allowed_by_name_and_recorded_with_dataset_and_run(bare_tc: Tc) -> None:
     gap = str(CORPUS / "bad" / "gap.csv")
     record = bare_tc.json("data", "import", gap, "--dataset", "holes", "--allow", "gap")
     assert (record["allowed"], record["findings"]) == (["gap"], {"gap": 1})
@@ -201,15 +201,15 @@ def test_a_rule_is_allowed_by_name_and_that_is_never_forgotten(bare_tc: Tc) -> N
     assert "allowed" in (bare_tc.run_folder("r1") / "report.md").read_text()
 
 
-def test_allowing_what_does_not_occur_changes_nothing(bare_tc: Tc, tmp_path: Path) -> None:
+def test_an_allowed_rule_without_a_finding_changes_nothing(bare_tc: Tc, tmp_path: Path) -> None:
     (file,) = plain(tmp_path, GOOD)
-    plainly = bare_tc.json("data", "import", str(file), "--dataset", "a")
-    allowing = bare_tc.json("data", "import", str(file), "--dataset", "b", "--allow", "gap")
-    assert plainly["fingerprint"] == allowing["fingerprint"]
-    assert allowing["allowed"] == []
+    without = bare_tc.json("data", "import", str(file), "--dataset", "a")
+    with_rule = bare_tc.json("data", "import", str(file), "--dataset", "b", "--allow", "gap")
+    assert without["fingerprint"] == with_rule["fingerprint"]
+    assert with_rule["allowed"] == []
 
 
-def test_what_was_allowed_is_in_the_fingerprint(bare_tc: Tc) -> None:
+def test_allowed_rules_are_part_of_the_fingerprint(bare_tc: Tc) -> None:
     record = bare_tc.json("data", "import", str(CORPUS / "bad" / "gap.csv"), "--dataset", "a", "--allow", "gap")
     lines = (CORPUS / "bad" / "gap.csv").read_text().splitlines()[1:]
     assert record["fingerprint"] != documented_fingerprint([line.split(",") for line in lines])
@@ -217,18 +217,18 @@ def test_what_was_allowed_is_in_the_fingerprint(bare_tc: Tc) -> None:
 
 
 @pytest.mark.parametrize("rule", ["disorder", "unreadable", "negative_volume", "too_precise", "jump", "gaps", ""])
-def test_what_cannot_be_allowed_is_a_usage_error(bare_tc: Tc, rule: str) -> None:
+def test_a_rule_that_cannot_be_allowed_is_a_usage_error(bare_tc: Tc, rule: str) -> None:
     assert bare_tc("data", "import", str(CORPUS / "bad" / "gap.csv"), "--dataset", "d", f"--allow={rule}").code == 2
 
 
-def test_another_fault_than_the_allowed_one_still_refuses(bare_tc: Tc, tmp_path: Path) -> None:
+def test_a_finding_of_another_rule_than_the_allowed_one_is_refused(bare_tc: Tc, tmp_path: Path) -> None:
     (file,) = plain(tmp_path, [*GOOD[:3], *GOOD[4:], GOOD[-1]])
     answer = bare_tc("data", "import", str(file), "--dataset", "d", "--allow", "gap", "--json")
     assert answer.code == 1
     assert answer.document["error"]["counts"] == {"duplicate_identical": 1}
 
 
-def test_sorting_is_done_when_asked_for_and_noted(bare_tc: Tc, tmp_path: Path) -> None:
+def test_sorting_is_done_on_request_and_recorded(bare_tc: Tc, tmp_path: Path) -> None:
     (file,) = plain(tmp_path, [GOOD[0], *GOOD[:0:-1]])
     assert bare_tc("data", "import", str(file), "--dataset", "d").code == 1
     record = bare_tc.json("data", "import", str(file), "--dataset", "d", "--sort")
@@ -236,7 +236,7 @@ def test_sorting_is_done_when_asked_for_and_noted(bare_tc: Tc, tmp_path: Path) -
     assert record["fingerprint"] == documented_fingerprint([line.split(",") for line in GOOD[1:]])
 
 
-def test_identical_duplicates_are_dropped_when_asked_for_and_others_are_not(bare_tc: Tc, tmp_path: Path) -> None:
+def test_only_identical_duplicates_are_dropped_on_request(bare_tc: Tc, tmp_path: Path) -> None:
     (file,) = plain(tmp_path, [*GOOD[:3], GOOD[2], GOOD[2], *GOOD[3:]])
     record = bare_tc.json("data", "import", str(file), "--dataset", "d", "--drop-identical-duplicates")
     assert record["repairs"]["dropped_identical"] == 2
@@ -256,24 +256,24 @@ def overlapping(path: Path, *, disagree: bool = False) -> list[str]:
     return [str(path / "late.csv"), str(path / "early.csv")]
 
 
-def test_files_that_overlap_are_told_apart(bare_tc: Tc, tmp_path: Path) -> None:
+def test_overlapping_files_are_named(bare_tc: Tc, tmp_path: Path) -> None:
     files = overlapping(tmp_path)
     answer = bare_tc("data", "import", *files, "--dataset", "d", "--json")
-    (found,) = answer.document["error"]["findings"]
-    assert (found["rule"], found["file"], found["line"]) == ("overlap", "late.csv", 2)
-    assert "early.csv" in found["detail"]
+    (finding,) = answer.document["error"]["findings"]
+    assert (finding["rule"], finding["file"], finding["line"]) == ("overlap", "late.csv", 2)
+    assert "early.csv" in finding["detail"]
     sort = bare_tc("data", "import", *files, "--dataset", "d", "--sort", "--json")
     assert sort.document["error"]["counts"] == {"duplicate_identical": 10}
     record = bare_tc.json("data", "import", *files, "--dataset", "d", "--sort", "--drop-identical-duplicates")
     assert (record["rows"], record["repairs"]["dropped_identical"]) == (30, 10)
 
 
-def test_files_that_overlap_and_disagree_are_refused_with_the_line(bare_tc: Tc, tmp_path: Path) -> None:
+def test_overlapping_files_that_disagree_are_refused_with_the_line(bare_tc: Tc, tmp_path: Path) -> None:
     files = overlapping(tmp_path, disagree=True)
     repaired = ("--sort", "--drop-identical-duplicates", "--json")
     answer = bare_tc("data", "import", *files, "--dataset", "d", *repaired)
-    (found,) = answer.document["error"]["findings"]
-    assert (found["rule"], found["file"], found["line"]) == ("duplicate_disagreeing", "late.csv", 4)
+    (finding,) = answer.document["error"]["findings"]
+    assert (finding["rule"], finding["file"], finding["line"]) == ("duplicate_disagreeing", "late.csv", 4)
 
 
 # --- other sources -------------------------------------------------------------------------------------------------
@@ -282,8 +282,8 @@ def test_files_that_overlap_and_disagree_are_refused_with_the_line(bare_tc: Tc, 
 def table(lines: list[str], numbers: str) -> pa.Table:
     names, *rows = [line.split(",") for line in lines]
     columns: dict[str, Any] = {"open_time": pa.array([int(row[0]) for row in rows])}
-    for place, name in enumerate(names[1:], 1):
-        text = pa.array([row[place] for row in rows])
+    for column, name in enumerate(names[1:], 1):
+        text = pa.array([row[column] for row in rows])
         kinds = {"float": pa.float64(), "decimal": pa.decimal128(20, 4), "text": pa.string()}
         columns[name] = text.cast(kinds[numbers])
     return pa.table(columns)
@@ -293,22 +293,22 @@ def table(lines: list[str], numbers: str) -> pa.Table:
 @pytest.mark.parametrize("suffix", ["parquet", "feather"])
 def test_columnar_files_give_the_same_candles(bare_tc: Tc, tmp_path: Path, suffix: str, numbers: str) -> None:
     lines = candle_lines(50)
-    made = table(lines, numbers)
+    candles = table(lines, numbers)
     path = tmp_path / f"c.{suffix}"
     if suffix == "parquet":
-        pq.write_table(made, path)
+        pq.write_table(candles, path)
     else:
-        feather.write_feather(made, str(path))
+        feather.write_feather(candles, str(path))
     record = bare_tc.json("data", "import", str(path), "--dataset", "d")
     assert record["fingerprint"] == documented_fingerprint([line.split(",") for line in lines[1:]])
 
 
 @pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
-def test_timestamps_in_columnar_files_are_understood(bare_tc: Tc, tmp_path: Path, unit: str) -> None:
+def test_timestamps_in_columnar_files_are_converted(bare_tc: Tc, tmp_path: Path, unit: str) -> None:
     lines = candle_lines(50)
-    made = table(lines, "decimal")
-    times = made["open_time"].cast(pa.timestamp("ms", tz="UTC")).cast(pa.timestamp(unit, tz="UTC"))
-    pq.write_table(made.set_column(0, "open_time", times), tmp_path / "c.parquet")
+    candles = table(lines, "decimal")
+    times = candles["open_time"].cast(pa.timestamp("ms", tz="UTC")).cast(pa.timestamp(unit, tz="UTC"))
+    pq.write_table(candles.set_column(0, "open_time", times), tmp_path / "c.parquet")
     record = bare_tc.json("data", "import", str(tmp_path / "c.parquet"), "--dataset", "d")
     assert record["fingerprint"] == documented_fingerprint([line.split(",") for line in lines[1:]])
 
@@ -324,13 +324,13 @@ def test_columns_are_mapped_by_option(bare_tc: Tc, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("option", ["open_time", "time=Date", "open_time=", "=x", "open_time=a --column open_time=b"])
-def test_a_mapping_that_is_none_is_a_usage_error(bare_tc: Tc, option: str) -> None:
-    words = f"--column {option}".split()
-    assert bare_tc("data", "import", str(CORPUS / "bad/gap.csv"), "--dataset", "d", *words).code == 2
+def test_an_invalid_mapping_is_a_usage_error(bare_tc: Tc, option: str) -> None:
+    options = f"--column {option}".split()
+    assert bare_tc("data", "import", str(CORPUS / "bad/gap.csv"), "--dataset", "d", *options).code == 2
 
 
 @pytest.mark.parametrize("offset_ms", [60_000, 59_999])
-def test_timestamps_at_the_close_are_brought_to_the_open(bare_tc: Tc, tmp_path: Path, offset_ms: int) -> None:
+def test_timestamps_at_the_close_are_shifted_to_the_open(bare_tc: Tc, tmp_path: Path, offset_ms: int) -> None:
     lines = candle_lines(20)
     closing = [f"{int(line.split(',')[0]) + offset_ms},{line.split(',', 1)[1]}" for line in lines[1:]]
     (file,) = plain(tmp_path, [lines[0], *closing])
@@ -340,7 +340,7 @@ def test_timestamps_at_the_close_are_brought_to_the_open(bare_tc: Tc, tmp_path: 
     assert bare_tc("data", "import", str(file), "--dataset", "e", "--timestamp", "middle").code == 2
 
 
-def test_folders_are_read_whole_in_any_order(bare_tc: Tc, tmp_path: Path) -> None:
+def test_folders_are_read_completely_in_any_order(bare_tc: Tc, tmp_path: Path) -> None:
     lines = candle_lines(60)
     folder = tmp_path / "candles"
     (folder / "deep").mkdir(parents=True)
@@ -358,20 +358,20 @@ def test_folders_are_read_whole_in_any_order(bare_tc: Tc, tmp_path: Path) -> Non
     assert bare_tc("data", "import", str(tmp_path / "empty"), "--dataset", "e").code == 1
 
 
-def test_files_of_one_name_are_told_apart(bare_tc: Tc, tmp_path: Path) -> None:
+def test_files_with_the_same_name_are_distinguished_by_folder(bare_tc: Tc, tmp_path: Path) -> None:
     lines = candle_lines(20)
     for folder, part in (("a", lines[:11]), ("b", [lines[0], *lines[12:]])):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "c.csv").write_text("\n".join(part) + "\n")
     answer = bare_tc("data", "import", str(tmp_path), "--dataset", "d", "--json")
-    (found,) = answer.document["error"]["findings"]
-    assert (found["file"], found["rule"]) == ("b/c.csv", "gap")
+    (finding,) = answer.document["error"]["findings"]
+    assert (finding["file"], finding["rule"]) == ("b/c.csv", "gap")
 
 
 # --- facts about the venue's public files --------------------------------------------------------------------------
 
 
-def test_an_outage_as_the_venue_had_it_is_seen_for_what_it_is(bare_tc: Tc, tmp_path: Path) -> None:
+def test_an_outage_of_the_venue_is_reported_by_its_rules(bare_tc: Tc, tmp_path: Path) -> None:
     """Flat candles without volume, one cut short, then minutes that do not exist."""
     lines = binance(candle_lines(60), header=True)
     flat = [line.replace(",1.5,", ",0,", 1) for line in lines[20:40]]
@@ -389,7 +389,7 @@ def test_spot_files_changed_from_milliseconds_to_microseconds(bare_tc: Tc, tmp_p
     old, new = [lines[0], *lines[1:21]], [lines[0], *lines[21:]]
     (tmp_path / "2024-12.csv").write_text("\n".join(binance(old, header=False)) + "\n")
     wide = [
-        ",".join([cell + "000" if place in (0,) else cell for place, cell in enumerate(line.split(","))])
+        ",".join([cell + "000" if column in (0,) else cell for column, cell in enumerate(line.split(","))])
         for line in binance(new, header=False)
     ]
     wide = [
@@ -405,7 +405,7 @@ def test_spot_files_changed_from_milliseconds_to_microseconds(bare_tc: Tc, tmp_p
 
 def test_seconds_and_milliseconds_row_by_row_can_be_allowed(bare_tc: Tc, tmp_path: Path) -> None:
     lines = candle_lines(30)
-    mixed = [line if place % 3 else line.replace("000,", ",", 1) for place, line in enumerate(lines[1:])]
+    mixed = [line if row % 3 else line.replace("000,", ",", 1) for row, line in enumerate(lines[1:])]
     (file,) = plain(tmp_path, [lines[0], *mixed[::-1]])
     report = bare_tc("data", "check", str(file), "--json").document
     assert report["counts"]["mixed_time_unit"] in (10, 20)
@@ -416,7 +416,7 @@ def test_seconds_and_milliseconds_row_by_row_can_be_allowed(bare_tc: Tc, tmp_pat
 # --- other things --------------------------------------------------------------------------------------------------
 
 
-def test_integers_are_prices_too(bare_tc: Tc, tmp_path: Path) -> None:
+def test_integers_are_valid_prices(bare_tc: Tc, tmp_path: Path) -> None:
     (file,) = plain(tmp_path, [line.replace("42000.1", "42000").replace("1.5", "2") for line in GOOD])
     assert bare_tc.json("data", "import", str(file), "--dataset", "d")["rows"] == 6
 
@@ -442,7 +442,7 @@ def test_the_record_names_sources_without_their_folders(bare_tc: Tc, tmp_path: P
 
 
 @pytest.mark.skipif(not REAL.exists(), reason="the real candles are not on this machine")
-def test_real_candles_are_sound_and_import_whole(bare_tc: Tc) -> None:
+def test_real_candles_are_valid_and_imported_completely(bare_tc: Tc) -> None:
     assert bare_tc.json("data", "check", str(REAL))["counts"] == {}
     record = bare_tc.json("data", "import", str(REAL), "--dataset", "may")
     assert (record["rows"], record["first_open"]) == (43_199, "2025-05-04T15:33:00Z")

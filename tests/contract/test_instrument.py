@@ -1,4 +1,4 @@
-"""One instrument: what the live adapter makes of exchangeInfo is what a backtest runs on."""
+"""The instrument of a backtest equals the one that the live adapter makes from exchangeInfo."""
 
 import json
 import subprocess
@@ -18,6 +18,6 @@ def test_the_backtest_instrument_equals_the_live_one_field_by_field() -> None:
         timeout=300,
         check=True,
     )
-    both = json.loads(done.stdout)
-    assert both["live"]["id"] == "BTCUSDT-PERP.BINANCE"
-    assert both["live"] == both["backtest"]
+    instruments = json.loads(done.stdout)
+    assert instruments["live"]["id"] == "BTCUSDT-PERP.BINANCE"
+    assert instruments["live"] == instruments["backtest"]

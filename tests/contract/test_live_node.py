@@ -1,4 +1,4 @@
-"""The engine child of a paper run: a real node with the real adapters, in its process, against a venue in another."""
+"""The engine child of a paper run: a real node with the real adapters in one process, the venue in another."""
 
 import json
 import signal
@@ -28,8 +28,8 @@ SPEED = 120.0
 DATA: tuple[FeedName, ...] = ("bars", "trades")
 
 
-class Stage(Protocol):
-    def __call__(self, strategy: str | None = None, **more: Any) -> EngineProcess: ...
+class StartEngine(Protocol):
+    def __call__(self, strategy: str | None = None, **options: Any) -> EngineProcess: ...
 
 
 @pytest.fixture
@@ -44,16 +44,16 @@ def venue(sample_home: Path, tmp_path: Path, stack: ExitStack) -> VenueProcess:
 
 
 @pytest.fixture
-def engine(venue: VenueProcess, tmp_path: Path, stack: ExitStack) -> Stage:
-    """Start one, at the venue of the test."""
+def engine(venue: VenueProcess, tmp_path: Path, stack: ExitStack) -> StartEngine:
+    """Starts an engine at the venue of the test."""
     logs = iter(range(100))
 
-    def start(strategy: str | None = None, **more: Any) -> EngineProcess:
+    def start(strategy: str | None = None, **options: Any) -> EngineProcess:
         if strategy is not None:
-            more |= {"scenario": "ops_smoke_demo"}
-            more |= {"command": (sys.executable, "-P", str(ENGINES), strategy)}
+            options |= {"scenario": "ops_smoke_demo"}
+            options |= {"command": (sys.executable, "-P", str(ENGINES), strategy)}
         log = tmp_path / f"engine-{next(logs)}.log"
-        return stack.enter_context(EngineProcess(more.pop("at", venue), log, **more))
+        return stack.enter_context(EngineProcess(options.pop("at", venue), log, **options))
 
     return start
 
@@ -63,79 +63,83 @@ def venue_control(venue: VenueProcess, stack: ExitStack) -> ControlClient:
     return stack.enter_context(ControlClient(venue.ledger, TOKEN))
 
 
-def open_at(venue: VenueProcess) -> tuple[Decimal, int]:
-    """(position, open orders), as the venue says itself."""
+def open_exposure(venue: VenueProcess) -> tuple[Decimal, int]:
+    """(position, number of open orders), as the venue reports them."""
     risk = venue.get("/fapi/v2/positionRisk", symbol="BTCUSDT")
     return Decimal(risk[0]["positionAmt"]), len(venue.get("/fapi/v1/openOrders", symbol="BTCUSDT"))
 
 
 HELD = (Decimal("0.031"), 2)
-"""What `Holds` and those like it have open."""
+"""The exposure of `Holds` and its subclasses."""
 FLAT = (Decimal(0), 0)
 
 
-def holding_all(found: EngineProcess) -> EngineProcess:
-    """Comes back when it has filled and rests what it wants, and says so itself."""
-    found.wait("heartbeat", lambda beat: _held(beat["node"]))
-    return found
+def wait_until_held(node: EngineProcess) -> EngineProcess:
+    """Wait until a heartbeat of the node reports the whole exposure."""
+    node.wait("heartbeat", lambda beat: _is_held(beat["node"]))
+    return node
 
 
-def _held(node: dict[str, Any]) -> bool:
+def _is_held(node: dict[str, Any]) -> bool:
     account = node["account"]
     return bool(account["positions"] and account["positions"][0]["signed_quantity"] == "0.031") and (
         len(account["open_orders"]) == 2
     )
 
 
-def flattened(found: EngineProcess) -> Flattened:
-    (told,) = found.told("flattened")
-    return Flattened.model_validate(told)
+def flattened(node: EngineProcess) -> Flattened:
+    (message,) = node.messages("flattened")
+    return Flattened.model_validate(message)
 
 
-def last_snapshot(found: EngineProcess) -> NodeSnapshot:
-    assert set(found.told()[-1]) == {"result"}
-    return NodeSnapshot.model_validate_json(json.dumps(found.told("snapshot")[-1]))
+def last_snapshot(node: EngineProcess) -> NodeSnapshot:
+    assert set(node.messages()[-1]) == {"result"}
+    return NodeSnapshot.model_validate_json(json.dumps(node.messages("snapshot")[-1]))
 
 
-def why(found: EngineProcess) -> str:
-    (closed,) = found.events("gate_closed")
-    text: str = closed["reason"]
-    return text
+def stop_reason(node: EngineProcess) -> str:
+    (closed,) = node.events("gate_closed")
+    reason: str = closed["reason"]
+    return reason
 
 
-# The whole way.
+# A complete run.
 
 
-def test_a_run_ends_with_its_last_bar_flat_and_says_so_in_order(venue: VenueProcess, engine: Stage) -> None:
+def test_a_run_ends_flat_after_its_last_bar_and_sends_its_end_in_order(
+    venue: VenueProcess, engine: StartEngine
+) -> None:
     node = engine(rows=6)
     assert node.end() is None
-    assert node.told("failure") == []
-    keys = [next(iter(frame)) for frame in node.told() if "heartbeat" not in frame and "progress" not in frame]
-    names = [frame["event"] for frame in node.told() if "event" in frame]
+    assert node.messages("failure") == []
+    keys = [
+        next(iter(message)) for message in node.messages() if "heartbeat" not in message and "progress" not in message
+    ]
+    names = [message["event"] for message in node.messages() if "event" in message]
     assert names[:2] == ["engine_started", "scenario_registered"]
     assert keys[-4:] == ["flattened", "snapshot", "ended", "result"]
-    assert why(node) == "last_bar"
-    assert node.told("ended") == [{"bars": 6, "early": False}]
+    assert stop_reason(node) == "last_bar"
+    assert node.messages("ended") == [{"bars": 6, "early": False}]
     assert flattened(node).flat
     assert flattened(node).seconds < stretched(1)
-    assert open_at(venue) == FLAT
-    result = node.told("result")[0]["counters"]
-    standing = venue.ledger_state()
-    assert result["fills_count"] == len(standing.trades) > 0
-    assert result["orders_submitted"] == len(standing.orders)
+    assert open_exposure(venue) == FLAT
+    result = node.messages("result")[0]["counters"]
+    ledger = venue.ledger_state()
+    assert result["fills_count"] == len(ledger.trades) > 0
+    assert result["orders_submitted"] == len(ledger.orders)
     snapshot = last_snapshot(node)
     assert (snapshot.request_number, snapshot.account.open_orders, snapshot.account.positions) == (0, (), ())
     assert snapshot.account.balances
-    assert Decimal(snapshot.account.balances[0].total) == standing.wallet
+    assert Decimal(snapshot.account.balances[0].total) == ledger.wallet
 
 
-def test_beats_come_every_second_and_say_how_the_node_is(engine: Stage) -> None:
-    node = holding_all(engine("Holds"))
+def test_heartbeats_are_sent_every_second_with_the_state_of_the_node(engine: StartEngine) -> None:
+    node = wait_until_held(engine("Holds"))
     node.wait("heartbeat", lambda beat: beat["number"] == 5)
-    beats = [EngineHeartbeat.model_validate_json(json.dumps(beat)) for beat in node.told("heartbeat")]
+    beats = [EngineHeartbeat.model_validate_json(json.dumps(beat)) for beat in node.messages("heartbeat")]
     assert [beat.number for beat in beats[:5]] == [1, 2, 3, 4, 5]
-    came = [at for at, frame in node.frames if "heartbeat" in frame]
-    assert all(0.5 < after - before < 1.8 for before, after in pairwise(came[:5]))
+    arrivals = [at for at, message in node.received if "heartbeat" in message]
+    assert all(0.5 < after - before < 1.8 for before, after in pairwise(arrivals[:5]))
     last = beats[4]
     assert last.bars >= 6
     assert last.quotes > 50
@@ -155,9 +159,9 @@ def test_beats_come_every_second_and_say_how_the_node_is(engine: Stage) -> None:
     assert 0 <= last.timer_lag_ms < stretched(500)
 
 
-def test_a_snapshot_is_what_the_venue_has(venue: VenueProcess, engine: Stage) -> None:
-    node = holding_all(engine("Holds"))
-    node.say(snapshot=7)
+def test_a_snapshot_equals_the_account_at_the_venue(venue: VenueProcess, engine: StartEngine) -> None:
+    node = wait_until_held(engine("Holds"))
+    node.send(snapshot=7)
     snapshot = NodeSnapshot.model_validate_json(json.dumps(node.wait("snapshot")))
     assert snapshot.request_number == 7
     (position,) = snapshot.account.positions or ()
@@ -174,31 +178,31 @@ def test_a_snapshot_is_what_the_venue_has(venue: VenueProcess, engine: Stage) ->
         assert Decimal(order.quantity) == Decimal(theirs["origQty"])
     (balance,) = snapshot.account.balances or ()
     assert (balance.asset, Decimal(balance.total)) == ("USDT", venue.ledger_state().wallet)
-    assert {one.kind for one in snapshot.in_flight} <= {"fill"}
+    assert {update.kind for update in snapshot.in_flight} <= {"fill"}
 
 
 # Feeds.
 
 
 def changes(node: EngineProcess, feed: FeedName) -> list[tuple[str, str]]:
-    return [(one["from"], one["to"]) for one in node.events("feed_state_changed") if one["feed"] == feed]
+    return [(change["from"], change["to"]) for change in node.events("feed_state_changed") if change["feed"] == feed]
 
 
-def test_a_stream_that_is_silent_is_noticed_and_only_that(engine: Stage, venue_control: ControlClient) -> None:
+def test_a_silent_stream_is_noticed_and_no_other(engine: StartEngine, venue_control: ControlClient) -> None:
     node = engine("Holds", silent_after={"bars": 60.0, "quotes": 60.0, "trades": 1.0})
     node.wait("heartbeat", lambda beat: set(beat["feeds"].values()) == {"live"})
     with active_fault(venue_control, "silence", stream="btcusdt@aggTrade"):
-        noticed = node.wait_event("feed_state_changed", lambda one: one["to"] == "silent")
+        noticed = node.wait_event("feed_state_changed", lambda change: change["to"] == "silent")
         assert noticed["feed"] == "trades"
         assert 1.0 < noticed["noticed_after_seconds"] < stretched(1.3)
         assert noticed["age_seconds"] == pytest.approx(noticed["noticed_after_seconds"], abs=0.01)
         node.wait("heartbeat", lambda beat: beat["feeds"] == {"bars": "live", "quotes": "live", "trades": "silent"})
-    node.wait_event("feed_state_changed", lambda one: (one["from"], one["to"]) == ("silent", "live"))
+    node.wait_event("feed_state_changed", lambda change: (change["from"], change["to"]) == ("silent", "live"))
     assert changes(node, "trades") == [("recovering", "live"), ("live", "silent"), ("silent", "live")]
     assert changes(node, "quotes") == [("recovering", "live")]
 
 
-def test_a_lost_connection_is_noticed_and_so_is_its_return(engine: Stage, venue_control: ControlClient) -> None:
+def test_a_lost_connection_is_noticed_and_so_is_its_return(engine: StartEngine, venue_control: ControlClient) -> None:
     node = engine("Holds")
     node.wait("heartbeat", lambda beat: set(beat["feeds"].values()) == {"live"})
     with active_fault(venue_control, "refuse", which="market"):
@@ -218,368 +222,377 @@ def test_a_lost_connection_is_noticed_and_so_is_its_return(engine: Stage, venue_
         assert changes(node, feed) == [
             ("recovering", "live"), ("live", "disconnected"), ("disconnected", "recovering"), ("recovering", "live"),
         ]  # fmt: skip
-    numbers = [one["number"] for one in node.events("feed_state_changed")]
+    numbers = [change["number"] for change in node.events("feed_state_changed")]
     assert numbers == list(range(1, len(numbers) + 1))
 
 
-def test_what_was_filled_while_nobody_could_tell_is_known_again(
-    venue: VenueProcess, engine: Stage, venue_control: ControlClient
+def test_a_fill_while_the_user_stream_is_down_is_known_afterwards(
+    venue: VenueProcess, engine: StartEngine, venue_control: ControlClient
 ) -> None:
     node = engine("Near")
     node.wait_event("order_event", lambda event: event["type"] == "OrderAccepted")
     with active_fault(venue_control, "refuse", which="user"):
         venue_control.request("start", fault="close", terms={"which": "user"})
-        wait_until(lambda: open_at(venue) == (Decimal("0.010"), 0), "the venue to fill it", 30)
+        wait_until(lambda: open_exposure(venue) == (Decimal("0.010"), 0), "the venue to fill it", 30)
     wallet = str(venue.ledger_state().wallet.normalize())
 
-    def known(beat: dict[str, Any]) -> bool:
+    def is_known(beat: dict[str, Any]) -> bool:
         account = beat["node"]["account"]
-        held = [one["signed_quantity"] for one in account["positions"]] == ["0.01"]
-        return held and not account["open_orders"] and account["balances"][0]["total"] == wallet
+        is_held = [position["signed_quantity"] for position in account["positions"]] == ["0.01"]
+        return is_held and not account["open_orders"] and account["balances"][0]["total"] == wallet
 
-    node.wait("heartbeat", known)
+    node.wait("heartbeat", is_known)
     (fill,) = [event for event in node.events("order_event") if event["type"] == "OrderFilled"]
-    assert fill["reconciliation"] is True, "it was told by nobody"
+    assert fill["reconciliation"] is True, "no message of the user stream reported it"
 
 
-def test_a_venue_that_was_killed_is_found_again(venue: VenueProcess, engine: Stage) -> None:
-    node = holding_all(engine("Holds"))
+def test_a_node_reconnects_to_a_venue_that_was_killed(venue: VenueProcess, engine: StartEngine) -> None:
+    node = wait_until_held(engine("Holds"))
     venue.kill()
     down = node.wait("heartbeat", lambda beat: set(beat["feeds"].values()) == {"disconnected"})
     venue.start()
     beat = node.wait("heartbeat", lambda beat: beat["bars"] > down["bars"] and set(beat["feeds"].values()) == {"live"})
     assert set(beat["sockets"].values()) == {"connected"}
-    assert _held(beat["node"])
-    assert open_at(venue) == HELD
-    node.say(stop="max_seconds")
+    assert _is_held(beat["node"])
+    assert open_exposure(venue) == HELD
+    node.send(stop="max_seconds")
     assert node.end() is None
     assert flattened(node).flat
-    assert open_at(venue) == FLAT
+    assert open_exposure(venue) == FLAT
 
 
-def test_a_connection_that_says_nothing_becomes_silent(engine: Stage, venue_control: ControlClient) -> None:
+def test_a_connection_without_a_message_becomes_silent(engine: StartEngine, venue_control: ControlClient) -> None:
     with active_fault(venue_control, "silence", stream="btcusdt@kline_1m"):
         node = engine("Holds", silent_after={"bars": 1.0, "quotes": 60.0, "trades": 60.0})
-        noticed = node.wait_event("feed_state_changed", lambda one: one["to"] == "silent")
+        noticed = node.wait_event("feed_state_changed", lambda change: change["to"] == "silent")
         assert (noticed["feed"], noticed["from"], noticed["age_seconds"]) == ("bars", "recovering", None)
 
 
-def test_a_blocked_handler_means_no_beats_and_then_one_again(engine: Stage) -> None:
+def test_a_blocked_handler_means_no_heartbeats_until_it_returns(engine: StartEngine) -> None:
     node = engine("Blocks", silent_after={"bars": 2.0, "quotes": 2.0, "trades": 2.0})
-    blocked_at = node.when("event", lambda name: name == "scenario_action_triggered")
+    blocked_at = node.arrival("event", lambda name: name == "scenario_action_triggered")
     late = node.wait("heartbeat", lambda beat: beat["timer_lag_ms"] > 2_000)
-    behind = node.wait("heartbeat", lambda beat: beat["number"] == late["number"] + 1)
-    came = [at for at, frame in node.frames if "heartbeat" in frame and at > blocked_at]
-    assert 3.5 < came[0] - blocked_at < 5.5
-    assert behind["timer_lag_ms"] < 2_000, "beats that were missed are not made up for"
-    assert all(pair[1] != "silent" for feed in (*DATA, "quotes") for pair in changes(node, feed)), "the feeds went on"
+    next_beat = node.wait("heartbeat", lambda beat: beat["number"] == late["number"] + 1)
+    arrivals = [at for at, message in node.received if "heartbeat" in message and at > blocked_at]
+    assert 3.5 < arrivals[0] - blocked_at < 5.5
+    assert next_beat["timer_lag_ms"] < 2_000, "missed heartbeats are not made up for"
+    assert all(pair[1] != "silent" for feed in (*DATA, "quotes") for pair in changes(node, feed)), "the feeds continued"
 
 
 # Bars.
 
 
-def test_a_bar_that_comes_twice_is_told_and_neither_counted_nor_acted_on(
-    engine: Stage, venue_control: ControlClient
+def test_a_repeated_bar_is_reported_and_neither_counted_nor_passed_on(
+    engine: StartEngine, venue_control: ControlClient
 ) -> None:
-    node = engine("TellsBars")
+    node = engine("SendsBars")
     node.wait("heartbeat", lambda beat: beat["bars"] >= 2)
     with active_fault(venue_control, "duplicate", which="market"):
-        twice = node.wait_event("bar_out_of_order")
-        assert twice == {"ts_event": twice["newest"], "newest": twice["newest"], "skipped": True}
-    node.say(stop="max_seconds")
+        repeated = node.wait_event("bar_out_of_order")
+        assert repeated == {"ts_event": repeated["newest"], "newest": repeated["newest"], "skipped": True}
+    node.send(stop="max_seconds")
     assert node.end() is None
-    seen = [one["ts_event"] for one in node.events("scenario_action_triggered")]
-    assert seen == sorted(set(seen))
-    assert node.told("result")[0]["counters"]["bars_seen"] == len(seen)
+    bars = [payload["ts_event"] for payload in node.events("scenario_action_triggered")]
+    assert bars == sorted(set(bars))
+    assert node.messages("result")[0]["counters"]["bars_seen"] == len(bars)
 
 
-def test_a_user_s_strategy_gets_a_bar_twice_as_the_engine_gives_it(
-    engine: Stage, venue_control: ControlClient, tmp_path: Path
+def test_a_user_strategy_receives_a_repeated_bar(
+    engine: StartEngine, venue_control: ControlClient, tmp_path: Path
 ) -> None:
-    node = engine(own=user_strategy(tmp_path, "print('saw', bar.ts_event, flush=True)"))
+    node = engine(user_strategy=user_strategy(tmp_path, "print('bar', bar.ts_event, flush=True)"))
     node.wait("heartbeat", lambda beat: beat["bars"] >= 2)
     with active_fault(venue_control, "duplicate", which="market"):
-        twice = node.wait_event("bar_out_of_order")
-        assert twice["skipped"] is False
-    node.say(stop="max_seconds")
+        repeated = node.wait_event("bar_out_of_order")
+        assert repeated["skipped"] is False
+    node.send(stop="max_seconds")
     assert node.end() is None
-    saw = [line for line in node.printed.splitlines() if line.startswith("saw ")]
-    assert saw.count(f"saw {twice['ts_event']}") == 2
-    assert node.told("result")[0]["counters"]["bars_seen"] == len(set(saw))
+    printed = [line for line in node.printed.splitlines() if line.startswith("bar ")]
+    assert printed.count(f"bar {repeated['ts_event']}") == 2
+    assert node.messages("result")[0]["counters"]["bars_seen"] == len(set(printed))
 
 
-@pytest.mark.parametrize("strategy", [None, "SeesNoBars"])
-def test_at_full_speed_each_bar_is_told_once_its_orders_are_answered(
-    sample_home: Path, tmp_path: Path, engine: Stage, strategy: str | None
+@pytest.mark.parametrize("strategy", [None, "SubscribesToNothing"])
+def test_at_full_speed_each_bar_is_reported_once_its_orders_are_acknowledged(
+    sample_home: Path, tmp_path: Path, engine: StartEngine, strategy: str | None
 ) -> None:
     minutes = 60
     with PacedVenue(sample_home, tmp_path / "paced", minutes=minutes, ticks=4) as paced:
 
-        def pass_on(frame: dict[str, Any]) -> None:
-            if "bars_done" in frame:
-                paced.handled(frame["bars_done"])
+        def pass_on(message: dict[str, Any]) -> None:
+            if "bars_done" in message:
+                paced.send_bars_done(message["bars_done"])
 
-        node = engine(strategy, at=paced, rows=minutes, acknowledges_bars=True, on_frame=pass_on)
+        node = engine(strategy, at=paced, rows=minutes, acknowledges_bars=True, on_message=pass_on)
         assert node.end(60) is None
-        assert node.told("bars_done") == list(range(1, minutes + 1))
-        assert why(node) == "last_bar"
+        assert node.messages("bars_done") == list(range(1, minutes + 1))
+        assert stop_reason(node) == "last_bar"
         if strategy is None:
-            _assert_answered_between_bars(node)
-            assert len(paced.ledger_state().orders) == node.told("result")[0]["counters"]["orders_submitted"] >= minutes
+            _assert_acknowledged_between_bars(node)
+            assert (
+                len(paced.ledger_state().orders)
+                == node.messages("result")[0]["counters"]["orders_submitted"]
+                >= minutes
+            )
 
 
-def _assert_answered_between_bars(node: EngineProcess) -> None:
-    waiting: set[str] = set()
-    for frame in node.told():
-        if "bars_done" in frame:
-            assert not waiting, frame
-        elif frame.get("event") == "order_event":
-            event = frame["payload"]
-            name = event["client_order_id"]
+def _assert_acknowledged_between_bars(node: EngineProcess) -> None:
+    in_flight: set[str] = set()
+    for message in node.messages():
+        if "bars_done" in message:
+            assert not in_flight, message
+        elif message.get("event") == "order_event":
+            event = message["payload"]
+            order_id = event["client_order_id"]
             if event["type"] in ("OrderInitialized", "OrderPendingCancel"):
-                waiting.add(name)
+                in_flight.add(order_id)
             elif event["type"] in ("OrderFilled", "OrderCanceled") or (
-                event["type"] == "OrderAccepted" and _is_limit(node, name)
+                event["type"] == "OrderAccepted" and _is_limit(node, order_id)
             ):
-                waiting.discard(name)
+                in_flight.discard(order_id)
 
 
-def _is_limit(node: EngineProcess, name: str) -> bool:
-    return any(one.get("order_type") == "LIMIT" for one in node.events("order_event") if one["client_order_id"] == name)
+def _is_limit(node: EngineProcess, order_id: str) -> bool:
+    events = [event for event in node.events("order_event") if event["client_order_id"] == order_id]
+    return any(event.get("order_type") == "LIMIT" for event in events)
 
 
-# The end.
+# The end of a run.
 
 
-def test_stop_leaves_the_venue_flat(venue: VenueProcess, engine: Stage) -> None:
-    node = holding_all(engine("Holds"))
-    assert open_at(venue) == HELD
-    asked = time.monotonic()
-    node.say(stop="max_seconds")
+def test_stop_leaves_the_venue_flat(venue: VenueProcess, engine: StartEngine) -> None:
+    node = wait_until_held(engine("Holds"))
+    assert open_exposure(venue) == HELD
+    requested_at = time.monotonic()
+    node.send(stop="max_seconds")
     node.wait("flattened")
-    assert open_at(venue) == FLAT
-    assert node.when("flattened") - asked < 1.0
+    assert open_exposure(venue) == FLAT
+    assert node.arrival("flattened") - requested_at < 1.0
     assert node.end() is None
-    assert why(node) == "max_seconds"
+    assert stop_reason(node) == "max_seconds"
     assert flattened(node).flat
     assert last_snapshot(node).account.open_orders == ()
-    assert node.told("ended")[0]["early"] is True
-    assert node.told("failure") == []
+    assert node.messages("ended")[0]["early"] is True
+    assert node.messages("failure") == []
 
 
-def test_leave_leaves(venue: VenueProcess, engine: Stage) -> None:
-    node = holding_all(engine("Holds", on_stop="leave"))
-    node.say(stop="max_seconds")
+def test_on_stop_leave_changes_nothing(venue: VenueProcess, engine: StartEngine) -> None:
+    node = wait_until_held(engine("Holds", on_stop="leave"))
+    node.send(stop="max_seconds")
     assert node.end() is None
     assert flattened(node) == Flattened(flat=False, rounds=0, seconds=0.0)
-    assert open_at(venue) == HELD
+    assert open_exposure(venue) == HELD
     assert len(last_snapshot(node).account.open_orders or ()) == 2
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_it_as_a_word_does(venue: VenueProcess, engine: Stage, number: signal.Signals) -> None:
-    node = holding_all(engine("Holds"))
+def test_a_signal_ends_it_as_a_command_does(venue: VenueProcess, engine: StartEngine, number: signal.Signals) -> None:
+    node = wait_until_held(engine("Holds"))
     node.signal(number)
     assert node.end() is None
-    assert why(node) == number.name
+    assert stop_reason(node) == number.name
     assert flattened(node).flat
-    assert open_at(venue) == FLAT
+    assert open_exposure(venue) == FLAT
 
 
-def test_the_end_of_control_ends_it(venue: VenueProcess, engine: Stage) -> None:
-    node = holding_all(engine("Holds"))
-    node.let_go()
+def test_the_end_of_control_ends_it(venue: VenueProcess, engine: StartEngine) -> None:
+    node = wait_until_held(engine("Holds"))
+    node.close_input()
     assert node.end(10) is None
-    assert why(node) == "control_lost"
-    assert open_at(venue) == FLAT
+    assert stop_reason(node) == "control_lost"
+    assert open_exposure(venue) == FLAT
 
 
 def test_without_control_a_strategy_that_never_returns_does_not_keep_the_account_open(
-    venue: VenueProcess, engine: Stage
+    venue: VenueProcess, engine: StartEngine
 ) -> None:
-    node = holding_all(engine("NeverReturns"))
+    node = wait_until_held(engine("NeverReturns"))
     node.wait_event("scenario_action_triggered")
-    node.let_go()
+    node.close_input()
     failure = node.end(25)
     assert failure is not None
     assert "exit code 3" in failure.message
-    assert open_at(venue) == FLAT
+    assert open_exposure(venue) == FLAT
 
 
-def test_a_strategy_that_raises_fails_the_run_and_the_account_is_flat(venue: VenueProcess, engine: Stage) -> None:
+def test_a_strategy_that_raises_fails_the_run_and_the_account_is_flat(venue: VenueProcess, engine: StartEngine) -> None:
     node = engine("HoldsAndRaises")
     assert node.end() is None
-    (failure,) = node.told("failure")
+    (failure,) = node.messages("failure")
     assert (failure["kind"], failure["message"]) == ("strategy", "on_bar raised ValueError: a strategy's own mistake")
     assert "Traceback" in failure["detail"]
-    assert why(node) == "failure"
+    assert stop_reason(node) == "failure"
     assert len(venue.ledger_state().orders) > 4, "it has traded"
     assert flattened(node).flat
-    assert open_at(venue) == FLAT
+    assert open_exposure(venue) == FLAT
 
 
-def test_a_strategy_that_cannot_start_leaves_nothing_of_the_engine_before(venue: VenueProcess, engine: Stage) -> None:
-    holding_all(engine("Holds")).kill()
-    assert open_at(venue) == HELD
+def test_a_strategy_that_cannot_start_still_flattens_the_exposure_of_the_engine_before(
+    venue: VenueProcess, engine: StartEngine
+) -> None:
+    wait_until_held(engine("Holds")).kill()
+    assert open_exposure(venue) == HELD
     node = engine("CannotStart", number=2)
     assert node.end() is None
-    (failure,) = node.told("failure")
+    (failure,) = node.messages("failure")
     assert (failure["kind"], failure["message"]) == ("strategy", "on_start raised ValueError: cannot start")
     assert flattened(node).flat
-    assert open_at(venue) == FLAT
+    assert open_exposure(venue) == FLAT
 
 
-def test_behind_the_gate_nothing_is_ordered(venue: VenueProcess, engine: Stage) -> None:
+def test_no_order_passes_the_closed_gate(venue: VenueProcess, engine: StartEngine) -> None:
     node = engine("Insists")
     node.wait_event("order_event", lambda event: event["type"] == "OrderAccepted")
-    node.say(stop="max_seconds")
+    node.send(stop="max_seconds")
     assert node.end() is None
     assert flattened(node).flat
-    assert open_at(venue) == FLAT
-    reasons = node.told("result")[0]["denial_reasons"]
+    assert open_exposure(venue) == FLAT
+    reasons = node.messages("result")[0]["denial_reasons"]
     assert reasons["RUN_IS_ENDING"] > 0
 
 
-def test_orders_that_stand_in_a_row_to_be_sent_do_not_outlive_the_run(venue: VenueProcess, engine: Stage) -> None:
-    """The adapter sends twenty a second, and the strategy orders a hundred."""
+def test_queued_orders_do_not_outlive_the_run(venue: VenueProcess, engine: StartEngine) -> None:
+    """The adapter sends twenty a second, and the strategy creates a hundred."""
     node = engine("Insists")
     node.wait("heartbeat", lambda beat: len(beat["node"]["in_flight"]) > 100)
-    asked = time.monotonic()
-    node.say(stop="max_seconds")
+    requested_at = time.monotonic()
+    node.send(stop="max_seconds")
     assert node.end() is None
-    assert time.monotonic() - asked < stretched(15)
+    assert time.monotonic() - requested_at < stretched(15)
     assert flattened(node).flat
-    assert open_at(venue) == FLAT
+    assert open_exposure(venue) == FLAT
 
 
-def test_what_the_engine_would_deny_is_closed_past_it(venue: VenueProcess, engine: Stage) -> None:
+def test_a_position_whose_closing_order_the_engine_denies_is_closed_over_rest(
+    venue: VenueProcess, engine: StartEngine
+) -> None:
     node = engine("Piles", max_notional="1000")
     denied = node.wait_event("order_event", lambda event: event["type"] == "OrderDenied")
     assert "NOTIONAL" in denied["reason"]
-    assert open_at(venue)[0] == Decimal("0.060")
-    node.say(stop="max_seconds")
+    assert open_exposure(venue)[0] == Decimal("0.060")
+    node.send(stop="max_seconds")
     assert node.end() is None
     assert flattened(node).flat
-    assert open_at(venue) == FLAT
+    assert open_exposure(venue) == FLAT
     assert last_snapshot(node).account.positions == ()
 
 
 def test_a_node_that_its_strategy_stops_is_a_failure_and_the_account_is_flat(
-    venue: VenueProcess, engine: Stage
+    venue: VenueProcess, engine: StartEngine
 ) -> None:
     node = engine("StopsItself")
     assert node.end() is None
-    (failure,) = node.told("failure")
+    (failure,) = node.messages("failure")
     assert failure["message"] == "the node stopped before the end of the run"
     assert flattened(node).flat
-    assert open_at(venue) == FLAT
+    assert open_exposure(venue) == FLAT
 
 
-# Starting, and starting again.
+# Start and restart.
 
 
-def test_a_second_engine_has_the_orders_and_the_position_of_the_first(venue: VenueProcess, engine: Stage) -> None:
-    first = holding_all(engine("Holds"))
-    first.say(snapshot=1)
+def test_a_second_engine_has_the_orders_and_the_position_of_the_first(venue: VenueProcess, engine: StartEngine) -> None:
+    first = wait_until_held(engine("Holds"))
+    first.send(snapshot=1)
     before = NodeSnapshot.model_validate_json(json.dumps(first.wait("snapshot")))
     first.kill()
-    second = engine("SeesNoBars", number=2)
+    second = engine("SubscribesToNothing", number=2)
     beat = EngineHeartbeat.model_validate_json(json.dumps(second.wait("heartbeat")))
     assert beat.number == 1
     assert beat.node.account.open_orders == before.account.open_orders
     assert beat.node.venue_order_ids == before.venue_order_ids
     (mine,), (theirs,) = beat.node.account.positions or (), before.account.positions or ()
     assert (mine.side, mine.signed_quantity) == (theirs.side, theirs.signed_quantity)
-    apart = Decimal(mine.average_entry_price or 0) - Decimal(theirs.average_entry_price or 0)
-    assert abs(apart) <= Decimal("0.00001")
-    second.say(stop="max_seconds")
+    difference = Decimal(mine.average_entry_price or 0) - Decimal(theirs.average_entry_price or 0)
+    assert abs(difference) <= Decimal("0.00001")
+    second.send(stop="max_seconds")
     assert second.end() is None
     assert flattened(second).rounds == 1
-    assert open_at(venue) == FLAT
+    assert open_exposure(venue) == FLAT
     canceled = {event["client_order_id"] for event in second.events("order_event") if event["type"] == "OrderCanceled"}
-    assert canceled == set(before.venue_order_ids), "they are the strategy's: it is told of them"
+    assert canceled == set(before.venue_order_ids), "they belong to the strategy: it receives their events"
 
 
-def test_a_strategy_that_claims_by_itself_keeps_its_way_and_the_account_is_flat_all_the_same(
-    venue: VenueProcess, engine: Stage, tmp_path: Path
+def test_a_strategy_keeps_its_own_claims_and_the_account_is_flat_all_the_same(
+    venue: VenueProcess, engine: StartEngine, tmp_path: Path
 ) -> None:
-    holding_all(engine("Holds")).kill()
-    second = engine(own=user_strategy(tmp_path, "pass", claims="ETHUSDT-PERP.BINANCE"), number=2)
+    wait_until_held(engine("Holds")).kill()
+    second = engine(user_strategy=user_strategy(tmp_path, "pass", claims="ETHUSDT-PERP.BINANCE"), number=2)
     beat = EngineHeartbeat.model_validate_json(json.dumps(second.wait("heartbeat")))
-    assert len(beat.node.account.open_orders or ()) == 2, "the node knows of what is nobody's here"
-    second.say(stop="max_seconds")
+    assert len(beat.node.account.open_orders or ()) == 2, "the node has the orders that no strategy claims"
+    second.send(stop="max_seconds")
     assert second.end() is None
     assert flattened(second).flat
-    assert open_at(venue) == FLAT
+    assert open_exposure(venue) == FLAT
     assert flattened(second).rounds == 1, "by the engine"
     assert not [event for event in second.events("order_event") if "-001-001-" in event["client_order_id"]]
 
 
-def test_what_somebody_else_opened_is_closed_too(
-    venue: VenueProcess, engine: Stage, venue_control: ControlClient
+def test_an_external_position_is_closed_too(
+    venue: VenueProcess, engine: StartEngine, venue_control: ControlClient
 ) -> None:
-    node = holding_all(engine("Holds"))
+    node = wait_until_held(engine("Holds"))
     venue_control.request("start", fault="external-trade", terms={"side": "SELL", "quantity": "0.050"})
-    node.say(stop="max_seconds")
+    node.send(stop="max_seconds")
     assert node.end() is None
     assert flattened(node).flat
-    assert open_at(venue) == FLAT
+    assert open_exposure(venue) == FLAT
 
 
-def test_no_engine_of_a_run_repeats_an_order_id(venue: VenueProcess, engine: Stage) -> None:
-    """Even when all of them begin in the same second, which their ids are made of."""
+def test_no_engine_of_a_run_repeats_an_order_id(venue: VenueProcess, engine: StartEngine) -> None:
+    """Even when all of them start in the same second, which is a part of the ids."""
     nodes = [engine("Insists", number=number, on_stop="leave") for number in (1, 2)]
-    for number, node in enumerate(nodes, 1):  # each is told of the other's orders, too
+    for number, node in enumerate(nodes, 1):  # each also receives events of the other's orders
 
-        def is_its_own(event: dict[str, Any], mine: str = f"-00{number}-001-") -> bool:
-            return mine in event["client_order_id"]
+        def is_its_own(event: dict[str, Any], part: str = f"-00{number}-001-") -> bool:
+            return part in event["client_order_id"]
 
         node.wait_event("order_event", is_its_own)
     for node in nodes:
-        node.say(stop="max_seconds")
+        node.send(stop="max_seconds")
     for node in nodes:
         assert node.end() is None
     ids = [{event["client_order_id"] for event in node.events("order_event")} for node in nodes]
-    ours = [{name for name in found if f"-00{number}-001-" in name} for number, found in enumerate(ids, 1)]
-    seconds = [{name.split("-")[2] for name in found} for found in ours]
-    assert seconds[0] & seconds[1], "they were to meet in a second"
-    assert not ours[0] & ours[1]
+    own = [{name for name in names if f"-00{number}-001-" in name} for number, names in enumerate(ids, 1)]
+    seconds = [{name.split("-")[2] for name in names} for names in own]
+    assert seconds[0] & seconds[1], "both must have sent orders in the same second"
+    assert not own[0] & own[1]
     sent = [order["client_order_id"] for order in venue.ledger_state().orders.values()]
     assert len(sent) == len(set(sent))
 
 
-def test_a_venue_that_is_not_there_is_a_clear_failure(venue: VenueProcess, engine: Stage) -> None:
+def test_an_unreachable_venue_is_a_clear_failure(venue: VenueProcess, engine: StartEngine) -> None:
     endpoints = venue.endpoints
     venue.stop()
     node = engine("Holds", endpoints=endpoints)
     assert node.end(40) is None
-    (failure,) = node.told("failure")
+    (failure,) = node.messages("failure")
     assert (failure["kind"], failure["message"]) == ("engine", "the node could not connect within 20 s")
     assert not flattened(node).flat
-    assert node.told("ended")
+    assert node.messages("ended")
 
 
-def test_a_stop_works_while_the_node_connects(venue: VenueProcess, engine: Stage) -> None:
+def test_a_stop_works_while_the_node_connects(venue: VenueProcess, engine: StartEngine) -> None:
     endpoints = venue.endpoints
     venue.stop()
     node = engine("Holds", endpoints=endpoints)
     node.wait_event("scenario_registered")
-    node.say(stop="max_seconds")
+    node.send(stop="max_seconds")
     assert node.end(8) is None
-    assert why(node) == "max_seconds"
+    assert stop_reason(node) == "max_seconds"
     assert not flattened(node).flat
-    assert node.told("result")
+    assert node.messages("result")
 
 
-def test_it_goes_nowhere_but_to_this_machine(venue: VenueProcess, engine: Stage) -> None:
+def test_an_endpoint_on_another_machine_is_refused(venue: VenueProcess, engine: StartEngine) -> None:
     elsewhere = venue.endpoints.model_copy(update={"ws_url": "ws://192.0.2.1:80/ws"})
     node = engine("Holds", endpoints=elsewhere)
     assert node.end() is None
-    (failure,) = node.told("failure")
+    (failure,) = node.messages("failure")
     assert "not a loopback URL" in failure["message"]
 
 
-def test_a_panic_is_printed(venue: VenueProcess, engine: Stage, venue_control: ControlClient) -> None:
+def test_a_panic_is_printed(venue: VenueProcess, engine: StartEngine, venue_control: ControlClient) -> None:
     node = engine("Holds")
     node.wait("heartbeat", lambda beat: beat["bars"] >= 1)
     with active_fault(venue_control, "broken-ohlc"):
@@ -588,8 +601,8 @@ def test_a_panic_is_printed(venue: VenueProcess, engine: Stage, venue_control: C
     assert "the engine panicked" in failure.message
 
 
-def user_strategy(folder: Path, does: str, claims: str | None = None) -> UserStrategyPlan:
-    """A user's strategy that does this with each bar. claims: the instrument whose orders it claims."""
+def user_strategy(folder: Path, statement: str, claims: str | None = None) -> UserStrategyPlan:
+    """A user strategy that executes a statement for each bar. claims: the instrument whose orders it claims."""
     source = f"""
 from nautilus_trader.model import BarType, InstrumentId, StrategyId
 from nautilus_trader.trading import Strategy, StrategyConfig
@@ -604,7 +617,7 @@ class Mine(Strategy):
         self.subscribe_bars(BarType.from_str("BTCUSDT-PERP.BINANCE-1-MINUTE-LAST-EXTERNAL"))
 
     def on_bar(self, bar):
-        {does}
+        {statement}
 """
     (folder / "mine_live.py").write_text(source)
     config_path = "mine_live:Claims" if claims else None

@@ -1,4 +1,4 @@
-"""The rows folded from order events are what the engine's own objects say."""
+"""The rows that are folded from order events equal the engine's own objects."""
 
 import json
 import subprocess
@@ -9,10 +9,10 @@ from typing import Any
 from tests.drivers.tc import Tc
 
 
-def cross_check(tc: Tc, *words: str) -> dict[str, Any]:
+def compare_rows(tc: Tc, *options: str) -> dict[str, Any]:
     spec = tc.spec(strategy="order_lifecycle_demo")
     done = subprocess.run(
-        [sys.executable, "-m", "tests.oracles.engine_rows", str(tc.home), spec, *words],
+        [sys.executable, "-m", "tests.oracles.engine_rows", str(tc.home), spec, *options],
         capture_output=True,
         text=True,
         cwd=Path(__file__).parents[2],
@@ -20,22 +20,22 @@ def cross_check(tc: Tc, *words: str) -> dict[str, Any]:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+    report: dict[str, Any] = json.loads(done.stdout)
+    return report
 
 
 def test_rows_equal_the_engines_own_orders_and_positions(tc: Tc) -> None:
-    found = cross_check(tc)
-    assert found["orders"] == 15_120
-    assert found["positions"] > 5_000
-    assert (found["missing_orders"], found["missing_positions"]) == (0, 0)
-    assert found["order_differences"] == []
-    assert found["position_differences"] == []
+    report = compare_rows(tc)
+    assert report["orders"] == 15_120
+    assert report["positions"] > 5_000
+    assert (report["missing_orders"], report["missing_positions"]) == (0, 0)
+    assert report["order_differences"] == []
+    assert report["position_differences"] == []
 
 
-def test_the_engine_keeps_little_of_a_scenarios_orders_and_positions(tc: Tc) -> None:
-    """Of a week: what is forgotten every 512 bars, that of the last ones left out."""
-    found = cross_check(tc, "kept")
-    assert found["rows"] == 15_120
-    assert found["orders"] < 1_000
-    assert found["positions"] < 400
+def test_the_engine_keeps_few_of_a_scenarios_orders_and_positions(tc: Tc) -> None:
+    """Of a week: they are purged every 512 bars, so that those of the last bars remain."""
+    report = compare_rows(tc, "kept")
+    assert report["rows"] == 15_120
+    assert report["orders"] < 1_000
+    assert report["positions"] < 400

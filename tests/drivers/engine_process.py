@@ -1,4 +1,4 @@
-"""The engine child of a paper run as a test drives it: by its plan, its words and signals, against a served venue."""
+"""Drive the engine child of a paper run in a test: its plan, commands and signals, against a served venue."""
 
 import signal
 import threading
@@ -17,31 +17,31 @@ from opslab.runs.processes.child_process import ENGINE_COMMAND, ChildProcess
 from opslab.system import SystemClock
 from tests.drivers.venue_process import INSTRUMENT, SYMBOL, VenueProcess
 
-WAIT_SECONDS = 200.0
-Frame = dict[str, Any]
+WAIT_SECONDS = 30.0
+Message = dict[str, Any]
 SILENT: dict[FeedName, float] = {"bars": 60.0, "quotes": 60.0, "trades": 60.0}
-"""For those who do not look at feeds: a busy machine is no silent feed."""
+"""For tests that are not about feeds: on a busy machine a feed may pause."""
 
 
 class PacedVenue(VenueProcess):
-    """At full speed, and each minute waits for word that the one before was handled."""
+    """At full speed: each minute waits until the engine has processed the one before."""
 
     def __init__(self, home: Path, folder: Path, *, minutes: int, ticks: int) -> None:
         super().__init__(home, folder, speed=None, ticks=ticks, max_bars=minutes)
         self._plan = self._plan.model_copy(update={"pace": "bar_done"})
 
-    def handled(self, bars: int) -> None:
+    def send_bars_done(self, bars: int) -> None:
         assert self._child is not None
         self._child.send({"bars_done": bars})
 
 
-def closes(venue: VenueProcess, rows: int) -> list[int]:
+def close_times_ns(venue: VenueProcess, rows: int) -> list[int]:
     """`ts_event` of the bars of the venue's first candles."""
     return [close_ns(candle.open_ms) for candle in islice(venue.candles(), rows)]
 
 
 class EngineProcess:
-    """`frames` is everything that it told, in order, with when it came; `with` leaves no process behind."""
+    """`received` has all messages of the process; `with` leaves no process running."""
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class EngineProcess:
         log: Path,
         *,
         scenario: str = "order_lifecycle_demo",
-        own: UserStrategyPlan | None = None,
+        user_strategy: UserStrategyPlan | None = None,
         command: Sequence[str] = ENGINE_COMMAND,
         rows: int = 1_000,
         number: int = 1,
@@ -58,23 +58,22 @@ class EngineProcess:
         endpoints: VenueEndpoints | None = None,
         acknowledges_bars: bool = False,
         max_notional: str = "100000",
-        on_frame: Callable[[Frame], None] = lambda _frame: None,
+        on_message: Callable[[Message], None] = lambda _message: None,
     ) -> None:
-        self.frames: list[tuple[float, Frame]] = []
-        """With when each came, on the monotonic clock."""
-        self.began = time.monotonic()
+        self.received: list[tuple[float, Message]] = []
+        """(time of arrival on the monotonic clock, message), in order."""
         self._log = log
-        self._on_frame = on_frame
-        self._news = threading.Condition()
-        self._over = self._closed = False
+        self._on_message = on_message
+        self._arrival = threading.Condition()
+        self._is_ended = self._is_closed = False
         plan = LivePlan(
             run_id="contract",
-            strategy=own or ScenarioPlan(name=scenario, version="v1"),
+            strategy=user_strategy or ScenarioPlan(name=scenario, version="v1"),
             symbol=SYMBOL,
             bar_type=INSTRUMENT.bar_type,
             endpoints=endpoints or venue.endpoints,
             rows=rows,
-            last_close_ns=closes(venue, rows)[-1],
+            last_close_ns=close_times_ns(venue, rows)[-1],
             number=number,
             on_stop=on_stop,
             silent_after_seconds=silent_after,
@@ -90,86 +89,89 @@ class EngineProcess:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if not self._closed:
+        if not self._is_closed:
             self._child.kill()
             self._reader.join()
             self._child.close()
 
-    def say(self, **word: Any) -> None:
-        self._child.send(word)
+    def send(self, **command: Any) -> None:
+        self._child.send(command)
 
     def signal(self, number: signal.Signals) -> None:
         self._child._signal(number)
 
-    def let_go(self) -> None:
+    def close_input(self) -> None:
         """Close its standard input, as the death of control does."""
         pipe = self._child._child.stdin
         assert pipe
         pipe.close()
 
     def kill(self) -> None:
-        """kill -9; comes back when it is gone and all that it told is here."""
+        """kill -9; returns when the process has ended and all its messages are received."""
         self._child.kill()
         self._reader.join()
 
     def end(self, seconds: float = WAIT_SECONDS) -> Failure | None:
-        """Comes back when it has ended by itself; why it died, if it did."""
+        """Wait until the process has ended by itself; its failure, if it has one."""
         self._reader.join(seconds)
-        assert not self._reader.is_alive(), f"it did not end within {seconds} s: {self.told()[-3:]}"
+        assert not self._reader.is_alive(), f"it did not end within {seconds} s: {self.messages()[-3:]}"
         self._child.close()
-        self._closed = True
+        self._is_closed = True
         return self._child.failure(str)
 
     @property
     def printed(self) -> str:
         return self._log.read_text(errors="replace")
 
-    def told(self, key: str | None = None) -> list[Any]:
-        """What it told under that key; every frame when there is none."""
-        frames = [frame for _, frame in list(self.frames)]
-        return frames if key is None else [frame[key] for frame in frames if key in frame]
+    def messages(self, key: str | None = None) -> list[Any]:
+        """Content of the messages with that key; without a key, all messages."""
+        messages = [message for _, message in list(self.received)]
+        return messages if key is None else [message[key] for message in messages if key in message]
 
-    def events(self, name: str) -> list[Frame]:
-        return [frame["payload"] for frame in self.told() if frame.get("event") == name]
+    def events(self, name: str) -> list[Message]:
+        return [message["payload"] for message in self.messages() if message.get("event") == name]
 
-    def wait(self, key: str, fits: Callable[[Any], bool] = lambda _found: True, seconds: float = WAIT_SECONDS) -> Any:
-        """The first that fits, as soon as it is there."""
-        return self._wait(lambda frame: key in frame and fits(frame[key]), key, seconds)[1][key]
+    def wait(self, key: str, fits: Callable[[Any], bool] = lambda _content: True, seconds: float = WAIT_SECONDS) -> Any:
+        """The first message that fits, as soon as it is received."""
+        return self._wait(lambda message: key in message and fits(message[key]), key, seconds)[1][key]
 
     def wait_event(
-        self, name: str, fits: Callable[[Frame], bool] = lambda _found: True, seconds: float = WAIT_SECONDS
-    ) -> Frame:
-        found = self._wait(lambda frame: frame.get("event") == name and fits(frame["payload"]), name, seconds)
-        payload: Frame = found[1]["payload"]
+        self, name: str, fits: Callable[[Message], bool] = lambda _payload: True, seconds: float = WAIT_SECONDS
+    ) -> Message:
+        message = self._wait(lambda message: message.get("event") == name and fits(message["payload"]), name, seconds)[
+            1
+        ]
+        payload: Message = message["payload"]
         return payload
 
-    def when(self, key: str, fits: Callable[[Any], bool] = lambda _found: True) -> float:
-        """When it told so for the first time, on the monotonic clock."""
-        return self._wait(lambda frame: key in frame and fits(frame[key]), key, WAIT_SECONDS)[0]
+    def arrival(self, key: str, fits: Callable[[Any], bool] = lambda _content: True) -> float:
+        """Time of the first message that fits, on the monotonic clock."""
+        return self._wait(lambda message: key in message and fits(message[key]), key, WAIT_SECONDS)[0]
 
-    def _wait(self, fits: Callable[[Frame], bool], what: str, seconds: float) -> tuple[float, Frame]:
+    def _wait(self, fits: Callable[[Message], bool], name: str, seconds: float) -> tuple[float, Message]:
         deadline = time.monotonic() + seconds
-        seen = 0
-        with self._news:
+        checked = 0
+        with self._arrival:
             while True:
-                for came in self.frames[seen:]:
-                    if fits(came[1]):
-                        return came
-                seen = len(self.frames)
-                left = deadline - time.monotonic()
-                if self._over or left <= 0:
-                    why = "it has ended" if self._over else f"waited {seconds} s"
-                    raise AssertionError(f"{why}, and it never told {what}: {self.told()[-3:]}\n{self.printed[-2000:]}")
-                self._news.wait(left)
+                for arrival in self.received[checked:]:
+                    if fits(arrival[1]):
+                        return arrival
+                checked = len(self.received)
+                remaining_seconds = deadline - time.monotonic()
+                if self._is_ended or remaining_seconds <= 0:
+                    reason = "it has ended" if self._is_ended else f"waited {seconds} s"
+                    last = f"{self.messages()[-3:]}\n{self.printed[-2000:]}"
+                    raise AssertionError(f"{reason}, and no {name} was received: {last}")
+                self._arrival.wait(remaining_seconds)
 
     def _read(self) -> None:
-        for frames in self._child.messages():
+        for messages in self._child.messages():
             at = time.monotonic()
-            with self._news:
-                self.frames += [(at, frame) for frame in frames]
-                self._news.notify_all()
-            for frame in frames:
-                self._on_frame(frame)
-        with self._news:
-            self._over = True
-            self._news.notify_all()
+            with self._arrival:
+                self.received += [(at, message) for message in messages]
+                self._arrival.notify_all()
+            for message in messages:
+                self._on_message(message)
+        with self._arrival:
+            self._is_ended = True
+            self._arrival.notify_all()

@@ -20,13 +20,13 @@ class Live(Scenario):
         self.submit_order(self.order_factory.market(self._instrument_id, OrderSide.BUY, Quantity.from_str(quantity)))
 
     def rest(self, price: str) -> None:
-        """A bid that is not reached."""
+        """A bid that the market does not reach."""
         terms = (self._instrument_id, OrderSide.BUY, Quantity.from_str("0.010"), Price.from_str(price))
         self.submit_order(self.order_factory.limit(*terms))
 
 
 class Holds(Live):
-    """Opens at its first bar, with two orders that rest beside; then it does nothing."""
+    """Opens a position at its first bar, with two resting orders; then it does nothing."""
 
     def on_bar(self, bar: Bar) -> None:
         if self.recorder.bars == 1:
@@ -49,7 +49,7 @@ class CannotStart(Live):
 
 
 class Blocks(Holds):
-    """Holds the engine's thread for a while in its third bar."""
+    """Blocks the engine's thread for a while in its third bar."""
 
     def on_bar(self, bar: Bar) -> None:
         super().on_bar(bar)
@@ -67,7 +67,7 @@ class NeverReturns(Holds):
 
 
 class Insists(Holds):
-    """Orders without end, from a timer, and once more when it is stopped."""
+    """Sends orders without end, from a timer, and one more when it is stopped."""
 
     def on_start(self) -> None:
         super().on_start()
@@ -80,7 +80,7 @@ class Insists(Holds):
 
 
 class Near(Live):
-    """One bid so near to the market that it is reached soon."""
+    """One bid so near to the market that it is filled soon."""
 
     def on_bar(self, bar: Bar) -> None:
         if self.recorder.bars == 1:
@@ -88,7 +88,7 @@ class Near(Live):
 
 
 class Piles(Live):
-    """A position that is worth more than one order may be, by orders that each are not; and one order too many."""
+    """Builds a position above the limit of one order, by orders below it; then sends an order above the limit."""
 
     def on_bar(self, bar: Bar) -> None:
         if self.recorder.bars <= 3:
@@ -97,11 +97,11 @@ class Piles(Live):
             self.buy("0.060")
 
 
-class SeesNoBars(Live):
+class SubscribesToNothing(Live):
     def on_start(self) -> None: ...
 
 
-class TellsBars(Live):
+class SendsBars(Live):
     def on_bar(self, bar: Bar) -> None:
         self.recorder.messages.send({"event": "scenario_action_triggered", "payload": {"ts_event": bar.ts_event}})
 
@@ -113,10 +113,11 @@ class StopsItself(Holds):
             self.shutdown_system("enough")
 
 
-_FOUND = (Holds, HoldsAndRaises, CannotStart, Blocks, NeverReturns, Insists, Near, Piles, SeesNoBars, TellsBars)
-ENGINES = {found.__name__: found for found in (*_FOUND, StopsItself)}
+_HOLDING = (Holds, HoldsAndRaises, Blocks, NeverReturns, Insists, StopsItself)
+_OTHERS = (CannotStart, Near, Piles, SubscribesToNothing, SendsBars)
+ENGINES: dict[str, type[Live]] = {strategy.__name__: strategy for strategy in (*_HOLDING, *_OTHERS)}
 
 if __name__ == "__main__":
-    name = sys.argv[1].removesuffix("Polled")  # which polls its kill switch
-    found: dict[tuple[str, str], type[Scenario]] = {("ops_smoke_demo", "v1"): ENGINES[name]}
-    sys.exit(main(found, int(sys.argv[2]), polls_switch=name != sys.argv[1]))
+    name = sys.argv[1].removesuffix("Polled")  # with this suffix the engine polls its kill switch
+    scenarios: dict[tuple[str, str], type[Scenario]] = {("ops_smoke_demo", "v1"): ENGINES[name]}
+    sys.exit(main(scenarios, int(sys.argv[2]), polls_switch=name != sys.argv[1]))

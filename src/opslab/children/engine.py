@@ -148,7 +148,7 @@ def _run_and_report(
     except UnusableStrategy as unusable:  # it was inspected before: its files have changed, or it depends on chance
         failure = Failure(kind="strategy", message=recorder.redact(str(unusable)))
         messages.send({"failure": failure.model_dump()})
-    except Exception as error:  # noqa: BLE001  (whatever prevents the engine from running)
+    except Exception as error:  # noqa: BLE001  (any error that prevents the engine from running)
         text = "".join(traceback.format_exception(error))
         message = recorder.redact(f"{type(error).__name__}: {error}")
         failure = Failure(kind="engine", message=message, detail=recorder.redact(text))

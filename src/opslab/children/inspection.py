@@ -2,7 +2,7 @@
 
 Started by control as `python -P -m opslab.children.inspection FD`, with a `UserStrategyPlan` on standard input. The
 answer is one JSON line on descriptor FD: `{"keys": [...], "locations": [...]}` or
-`{"mistakes": [{"field", "message"}]}`. Standard output and error carry only what the user's modules print.
+`{"mistakes": [{"field", "message"}]}`. Standard output and error carry only prints of the user's modules.
 """
 
 import json

@@ -42,7 +42,7 @@ def run(plan: EnginePlan, strategy: Guarded, recorder: StrategyRecorder) -> Engi
     started_at = time.perf_counter()
     try:
         node.run()
-    except Exception as error:  # noqa: BLE001  (the engine raises plain RuntimeErrors, also for what on_start raised)
+    except Exception as error:  # noqa: BLE001  (the engine raises plain RuntimeErrors, also for exceptions of on_start)
         if recorder.failure is None:
             recorder.failure = Failure(kind="engine", message=recorder.redact(str(error)))
     seconds = time.perf_counter() - started_at

@@ -21,8 +21,7 @@ from opslab.nautilus.strategy.live_recorder import LiveStrategyRecorder
 from opslab.ports import Clock
 
 STALL_SECONDS = 0.25
-"""A delay of the timer that means a stall of the engine: the messages that it has not handled yet say nothing about
-the feeds."""
+"""A delay of the timer that means a stall of the engine: it has not handled all messages, so feeds are not judged."""
 CATCH_UP_SECONDS = 0.5
 """Time after a stall until feeds are judged again."""
 FEEDS_BY_SOCKET: dict[str, tuple[FeedName, ...]] = {

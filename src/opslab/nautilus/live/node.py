@@ -160,7 +160,7 @@ class LiveRun:
         """Returns when the node has ended."""
         try:
             node.run()
-        except Exception as error:  # noqa: BLE001  (the engine raises plain RuntimeErrors, also for what on_start raised)
+        except Exception as error:  # noqa: BLE001  (the engine raises plain RuntimeErrors, also for exceptions of on_start)
             is_finished = self._monitor is not None and self._monitor.is_finished
             if _DISCONNECT_FAILED in str(error) and is_finished:
                 return

@@ -63,7 +63,7 @@ class Key:
 
 
 def config_keys(config: type) -> dict[str, Key] | None:
-    """The keywords of a config class, including those behind its `**base`; None when they cannot be determined."""
+    """The keywords of a config class, with those that its `**base` passes on; None when they cannot be determined."""
     try:
         outer = inspect.signature(config)
     except (TypeError, ValueError):

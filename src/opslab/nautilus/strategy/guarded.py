@@ -297,7 +297,7 @@ def _counting_bar_handler(strategy: Guarded, handler: Handler, recorder: Strateg
         recorder.bars += 1
         try:
             handler(bar)
-        except BaseException as error:  # noqa: BLE001  (whatever a strategy raises is recorded)
+        except BaseException as error:  # noqa: BLE001  (any exception of a strategy is recorded)
             recorder.record_exception("on_bar", error)
         if recorder.stop_requested:
             recorder.stopped = True

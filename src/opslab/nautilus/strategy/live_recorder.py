@@ -116,7 +116,7 @@ class LiveStrategyRecorder(StrategyRecorder):
                 self.messages.send({"row": bar_row(bar), "file": "bars"})
             try:
                 handler(bar)
-            except BaseException as error:  # noqa: BLE001  (whatever a strategy raises is recorded)
+            except BaseException as error:  # noqa: BLE001  (any exception of a strategy is recorded)
                 self.record_exception("on_bar", error)
             if is_run_bar:
                 self.handled_bar_ns = max(self.handled_bar_ns, bar.ts_event)
@@ -140,7 +140,7 @@ class LiveStrategyRecorder(StrategyRecorder):
         def on_start() -> None:
             try:
                 handler()
-            except BaseException as error:  # noqa: BLE001  (whatever a strategy raises is recorded)
+            except BaseException as error:  # noqa: BLE001  (any exception of a strategy is recorded)
                 self.record_exception("on_start", error)
 
         return on_start

@@ -69,7 +69,7 @@ def load(plan: UserStrategyPlan) -> UserStrategy:
             raise UnusableStrategy(ConfigFinding(("config", name), reason))
     try:
         strategy = kind(config)
-    except BaseException as error:  # noqa: BLE001  (whatever the user's code raises is reported)
+    except BaseException as error:  # noqa: BLE001  (any exception of the user's code is reported)
         message = f"{kind.__name__}(config) raised {_describe_with_line(error)}"
         raise UnusableStrategy(ConfigFinding(("path",), message)) from None
     if not isinstance(strategy, Guarded):
@@ -165,7 +165,7 @@ def _import(name: str, folder: Path, field: str) -> ModuleType:
             message = f"module {error.name} not found in the spec's folder nor among the installed packages{listing}"
             raise UnusableStrategy(ConfigFinding((field,), message)) from None
         raise _not_importable(name, error, field) from None
-    except BaseException as error:  # noqa: BLE001  (whatever the user's code raises is reported)
+    except BaseException as error:  # noqa: BLE001  (any exception of the user's code is reported)
         raise _not_importable(name, error, field) from None
 
 
@@ -196,7 +196,7 @@ def _config(plan: UserStrategyPlan, folder: Path) -> tuple[Any, list[str]]:
         raise UnusableStrategy(*findings)
     try:
         return _make_config(kind, values, keys is not None and "strategy_id" in keys), list(keys or ())
-    except BaseException as error:  # noqa: BLE001  (whatever the user's code raises is reported)
+    except BaseException as error:  # noqa: BLE001  (any exception of the user's code is reported)
         message = f"{kind.__name__}(...) raised {_describe_with_line(error)}"
         raise UnusableStrategy(ConfigFinding(("config",), message)) from None
 
