@@ -132,6 +132,9 @@ TOUCH = {
     "print": ("cli/output.py",),
 }
 
+# Public class names that several modules may have.
+DOUBLED_CLASSES = {"Terms"}  # of each kind of fault
+
 # Folders that decide and do nothing else: they import none of these.
 PURE = ("venue/market", "venue/account")
 EFFECTS = {"aiohttp", "asyncio", "os", "pathlib", "socket", "subprocess", "threading"}
@@ -317,6 +320,16 @@ def test_no_crowded_folders() -> None:
 def test_untyped_mappings_become_fewer() -> None:
     count = sum(len(re.findall(r"\b(?:dict|Mapping)\[str, Any\]", path.read_text())) for path in FILES)
     assert count <= MAX_UNTYPED, f"{count} are more than {MAX_UNTYPED}: give the new one a type"
+
+
+def test_a_class_name_is_in_one_module() -> None:
+    modules: dict[str, list[str]] = {}
+    for path in FILES:
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                modules.setdefault(node.name, []).append(where(path))
+    doubled = {name: paths for name, paths in modules.items() if len(paths) > 1 and name not in DOUBLED_CLASSES}
+    assert not doubled, f"one name, several classes: {doubled}"
 
 
 def test_unit_tests_mirror_the_tree() -> None:
