@@ -13,7 +13,7 @@ from pathlib import Path
 from pydantic_core import to_json
 
 from opslab.model.market.instrument import instrument_of
-from opslab.model.messages.ledger_events import LedgerEvent, Opened, Side, event_fields
+from opslab.model.messages.ledger_events import LedgerEvent, Opened, OrderSide, event_fields
 from opslab.model.messages.venue_messages import VenuePlan
 from opslab.model.primitives.canonical import DIGEST_PREFIX
 from opslab.store.venues.ledger import NAME
@@ -33,7 +33,7 @@ class StaticMarket:
     status = "TRADING"
     bid, ask, mark = PRICES["SELL"], PRICES["BUY"], PRICES["SELL"]
 
-    def levels(self, side: Side) -> Sequence[tuple[Decimal, Decimal]]:
+    def levels(self, side: OrderSide) -> Sequence[tuple[Decimal, Decimal]]:
         return [(PRICES[side], Decimal("1.000"))]
 
 

@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from opslab.model.market.instrument import instrument_of
-from opslab.model.messages.ledger_events import LedgerEvent, Opened, Side
+from opslab.model.messages.ledger_events import LedgerEvent, Opened, OrderSide
 from opslab.resources import exchange_info_symbol
 from opslab.venue.account.account import Account, Order
 from opslab.venue.account.matching import Level
@@ -29,7 +29,7 @@ class Market:
     size: Decimal = Decimal("1.000")
     depth: int = 10
 
-    def levels(self, side: Side) -> Sequence[Level]:
+    def levels(self, side: OrderSide) -> Sequence[Level]:
         step, best = (TICK, self.ask) if side == "BUY" else (-TICK, self.bid)
         return [(best + step * number, self.size) for number in range(self.depth)]
 

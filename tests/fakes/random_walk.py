@@ -5,7 +5,15 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from random import Random
 
-from opslab.model.messages.ledger_events import Accepted, Amended, Filled, LedgerEvent, Side, event_fields, parse_event
+from opslab.model.messages.ledger_events import (
+    Accepted,
+    Amended,
+    Filled,
+    LedgerEvent,
+    OrderSide,
+    event_fields,
+    parse_event,
+)
 from opslab.venue.account.account import Account, Order
 from opslab.venue.account.margin import margin_of
 from opslab.venue.api_error import ApiError
@@ -85,7 +93,7 @@ class Walk:
 
     def place(self) -> None:
         random, scene, account = self.random, self.scene, self.scene.account
-        side: Side = random.choice(("BUY", "SELL"))
+        side: OrderSide = random.choice(("BUY", "SELL"))
         quantity = f"0.{random.choice((1, 4, 8, 25, 90, 300)) + random.randrange(5):03}"
         extra: dict[str, object] = {"reduceOnly": "true"} if random.random() < 0.3 else {}
         price = None

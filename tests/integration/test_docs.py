@@ -28,7 +28,7 @@ from pydantic import BaseModel
 from opslab import errors
 from opslab.cli.app import app
 from opslab.datasets.quality.rules import RULES
-from opslab.killswitch.state import KillSwitchRecord, State, Switch
+from opslab.killswitch.state import KillSwitchRecord, KillSwitchState, Switch
 from opslab.model.checks.check_kind import PLAIN_NAMES
 from opslab.model.checks.comparison import Comparison, FirstDifference
 from opslab.model.checks.connectivity import ProbeReason, ProbeResult, ProbeState, ReadinessResult, ReadinessState
@@ -39,7 +39,7 @@ from opslab.model.run.code_inputs import CodeParts
 from opslab.model.run.event import EventName
 from opslab.model.run.halt_summary import HaltFacts
 from opslab.model.run.live_status import LiveStatus
-from opslab.model.run.manifest import Kind, Manifest, SealedFile, SealFinding, Verdict, Verification
+from opslab.model.run.manifest import FindingKind, Manifest, SealedFile, SealFinding, SealVerdict, Verification
 from opslab.model.run.metadata import Owner, RunMetadata, Safety, ScenarioCounters, Status
 from opslab.model.run.paper_summary import PaperFacts
 from opslab.model.spec.risk_profile import PROFILES
@@ -441,11 +441,11 @@ KILL_SWITCH_ANSWER = {field.name for field in dataclasses.fields(Switch)} - {"fi
         ("run.md", "Counters", set(ScenarioCounters.model_fields)),
         ("run.md", "The owner and its heartbeat", set(Owner.model_fields) | set(LiveStatus.model_fields)),
         ("run.md", "Owner gone", words_of(Action)),
-        ("run.md", "Verification", words_of(Verdict)),
+        ("run.md", "Verification", words_of(SealVerdict)),
         ("run.md", "Comparison", fields_words(Comparison, "results")),
         ("run.md", "Reproduction", fields_words(Reproduction, "verdict")),
         ("kill-switch.md", "Halt record", set(HaltFacts.model_fields)),
-        ("safety-gate.md", "States", words_of(State)),
+        ("safety-gate.md", "States", words_of(KillSwitchState)),
         ("safety-gate.md", "The files", KILL_SWITCH_FILES),
         ("safety-gate.md", "Safety record", set(Safety.model_fields)),
         ("json.md", "A kill switch", KILL_SWITCH_ANSWER),
@@ -453,7 +453,7 @@ KILL_SWITCH_ANSWER = {field.name for field in dataclasses.fields(Switch)} - {"fi
         ("journal.md", "Events", words_of(EventName)),
         ("manifest.md", "manifest.json", set(Manifest.model_fields)),
         ("manifest.md", "A sealed file", set(SealedFile.model_fields)),
-        ("manifest.md", "Findings of verify", words_of(Kind)),
+        ("manifest.md", "Findings of verify", words_of(FindingKind)),
         ("json.md", "A row of the list", (set(Row._fields) | {"folder"}) - {"error", "error_brief"}),
         ("json.md", "A verification", set(Verification.model_fields) | set(SealFinding.model_fields) | {"hint"}),
         ("paper-results.md", "Comparison with another run", words_of(Cause) | fields_words(Parity, "verdict")),

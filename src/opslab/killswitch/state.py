@@ -11,8 +11,8 @@ from opslab.errors import BadId, Usage
 from opslab.model.primitives.ids import RunId
 from opslab.store.kill_switch_files import FOLDER, StateFile, describe_error
 
-State = Literal["absent", "active", "cleared"]
-Scope = Literal["run", "all"]
+KillSwitchState = Literal["absent", "active", "cleared"]
+SwitchScope = Literal["run", "all"]
 
 MAX_REASON_CHARACTERS = 500
 MAX_ACTOR_CHARACTERS = 100
@@ -31,7 +31,7 @@ class KillSwitchRecord:
     """A valid state file. After an unreadable state was cleared, reason, actor and activation time are None."""
 
     state: Literal["active", "cleared"]
-    scope: Scope
+    scope: SwitchScope
     run_id: str | None
     reason: str | None
     actor: str | None
@@ -46,8 +46,8 @@ class KillSwitchRecord:
 class Switch:
     """The state of one switch."""
 
-    state: State
-    scope: Scope
+    state: KillSwitchState
+    scope: SwitchScope
     run_id: str | None
     file: str
     """Relative to the home."""
@@ -136,7 +136,7 @@ def rendered(record: KillSwitchRecord) -> bytes:
     return (json.dumps(asdict(record), indent=2, ensure_ascii=False) + "\n").encode()
 
 
-def scope_of(run_id: RunId | None) -> Scope:
+def scope_of(run_id: RunId | None) -> SwitchScope:
     return "run" if run_id else "all"
 
 

@@ -43,7 +43,7 @@ from opslab.store.layout import Layout
 if TYPE_CHECKING:  # loading it imports pydantic
     from opslab.ports import Clock
 
-Action = Literal["activated", "kept", "cleared", "unchanged"]
+SwitchAction = Literal["activated", "kept", "cleared", "unchanged"]
 
 ACTIVATE_PATIENCE_SECONDS = 0.1
 CLEAR_PATIENCE_SECONDS = 2.0
@@ -55,7 +55,7 @@ class Change:
     """Result of a command on a switch; `notes`: problems that did not stop it."""
 
     switch: Switch
-    action: Action
+    action: SwitchAction
     notes: tuple[str, ...] = ()
 
 

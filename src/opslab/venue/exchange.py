@@ -11,7 +11,7 @@ from typing import Any
 from opslab.errors import LabError
 from opslab.model.market.candle import Candle
 from opslab.model.market.instrument import Instrument
-from opslab.model.messages.ledger_events import Accepted, LedgerEvent, Side, event_fields
+from opslab.model.messages.ledger_events import Accepted, LedgerEvent, OrderSide, event_fields
 from opslab.ports import Ledger, Moment
 from opslab.venue.account.account import Account, Order
 from opslab.venue.account.matching import Level
@@ -53,7 +53,7 @@ class CurrentMarketView:
     def mark(self) -> Decimal:
         return self._market.units.price(self._market.mark_price)
 
-    def levels(self, side: Side) -> Sequence[Level]:
+    def levels(self, side: OrderSide) -> Sequence[Level]:
         units = self._market.units
         levels = self._market.book.levels("asks" if side == "BUY" else "bids")
         return [(units.price(price), units.size(size)) for price, size in levels]

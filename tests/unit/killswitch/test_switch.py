@@ -24,9 +24,9 @@ from opslab.errors import Environment, Refused, Unwritable, Usage
 from opslab.killswitch.state import (
     MAX_REASON_CHARACTERS,
     KillSwitchRecord,
-    Scope,
-    State,
+    KillSwitchState,
     Switch,
+    SwitchScope,
     checked_text,
     decide,
     parse,
@@ -342,13 +342,13 @@ def test_after_a_clear_an_activation_is_a_first_one(layout: Layout, clock: Ticks
     assert [line["result"] for line in events(layout)] == ["activated", "cleared", "unchanged", "activated"]
 
 
-STATES: tuple[State, ...] = ("absent", "cleared", "active")
+STATES: tuple[KillSwitchState, ...] = ("absent", "cleared", "active")
 
 
 @pytest.mark.parametrize("own", STATES)
 @pytest.mark.parametrize("every", STATES)
-def test_active_takes_precedence_and_the_answer_names_its_scope(own: State, every: State) -> None:
-    def switch(state: State, scope: Scope) -> Switch:
+def test_active_takes_precedence_and_the_answer_names_its_scope(own: KillSwitchState, every: KillSwitchState) -> None:
+    def switch(state: KillSwitchState, scope: SwitchScope) -> Switch:
         return Switch(state, scope, "r1" if scope == "run" else None, scope)
 
     result = decide(switch(own, "run"), switch(every, "all"))

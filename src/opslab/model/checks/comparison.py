@@ -6,14 +6,14 @@ from opslab.model.checks.parity import Parity
 from opslab.model.primitives.difference import Difference
 from opslab.model.primitives.record import Record
 
-Part = Literal["spec", "dataset", "code", "engine", "python"]
-Outcome = Literal["same", "differ", "unknown"]
+InputName = Literal["spec", "dataset", "code", "engine", "python"]
+ComparisonOutcome = Literal["same", "differ", "unknown"]
 
 
 class InputPart(Record):
     """One part of the input digest that differs, field by field."""
 
-    part: Part
+    part: InputName
     differences: tuple[Difference, ...]
 
 
@@ -42,7 +42,7 @@ class Comparison(Record):
     b: str
     inputs: Literal["same", "differ"]
     parts: tuple[InputPart, ...]
-    results: Outcome
+    results: ComparisonOutcome
     message: str
     counters: tuple[Difference, ...]
     first: FirstDifference | None

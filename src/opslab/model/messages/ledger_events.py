@@ -14,7 +14,7 @@ from pydantic import BeforeValidator, Field, PlainSerializer, TypeAdapter
 
 from opslab.model.primitives.record import Record
 
-Side = Literal["BUY", "SELL"]
+OrderSide = Literal["BUY", "SELL"]
 OrderType = Literal["LIMIT", "MARKET"]
 TimeInForce = Literal["GTC", "IOC", "FOK", "GTX"]
 ExpireReason = Literal["ioc", "market", "reduce_only"]
@@ -61,7 +61,7 @@ class Accepted(Record):
     kind: Literal["accepted"] = "accepted"
     order_id: int
     client_order_id: str
-    side: Side
+    side: OrderSide
     type: OrderType
     time_in_force: TimeInForce
     """A market order has GTC, as the venue reports it."""

@@ -43,15 +43,15 @@ class Manifest(Record):
         return digest(self.model_dump(mode="json", exclude={"seal"}))
 
 
-Kind = Literal["changed", "missing", "added", "unreadable", "leftover"]
+FindingKind = Literal["changed", "missing", "added", "unreadable", "leftover"]
 """`leftover`: a file of a process that died; no sealed file is affected."""
-Verdict = Literal["whole", "changed", "unsealed"]
+SealVerdict = Literal["whole", "changed", "unsealed"]
 
 
 class SealFinding(Record):
     """One file that differs from the seal. `line` counts from 1, `byte` from 0; None: no position is known."""
 
-    kind: Kind
+    kind: FindingKind
     file: str
     line: int | None = None
     byte: int | None = None
@@ -62,7 +62,7 @@ class Verification(Record):
     """One run, verified against its seal."""
 
     run_id: str
-    verdict: Verdict
+    verdict: SealVerdict
     status: Status | None
     """Status by journal and owner; None when they cannot be read."""
     findings: tuple[SealFinding, ...]

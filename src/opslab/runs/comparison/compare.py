@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from pydantic_core import from_json
 
 from opslab.errors import Corrupt
-from opslab.model.checks.comparison import Comparison, FirstDifference, InputPart, Outcome, RecordedLine
+from opslab.model.checks.comparison import Comparison, ComparisonOutcome, FirstDifference, InputPart, RecordedLine
 from opslab.model.checks.parity import Parity
 from opslab.model.messages.engine_messages import RESULT_FILES
 from opslab.model.primitives.difference import Difference, differences
@@ -29,8 +29,8 @@ from opslab.store.runs.run_folders import CODE, INPUTS, SPEC, read_rows
 
 RESULT_EVENTS = ("order_event", "scenario_action_triggered")
 """Events of strategy and venue; all others concern the run itself."""
-_BY_VERDICT: dict[str, Outcome] = {"pass": "same", "fail": "differ", "unknown": "unknown"}
-EXIT_CODES: dict[Outcome, int] = {"same": 0, "differ": 1, "unknown": 3}
+_BY_VERDICT: dict[str, ComparisonOutcome] = {"pass": "same", "fail": "differ", "unknown": "unknown"}
+EXIT_CODES: dict[ComparisonOutcome, int] = {"same": 0, "differ": 1, "unknown": 3}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ def compare(layout: Layout, a: RunId, b: RunId, processes: Processes) -> Compari
     counters = _counters(left.metadata, right.metadata)
     digests = left.metadata.result_digest, right.metadata.result_digest
     first, compared = None, 0
-    results: Outcome
+    results: ComparisonOutcome
     found = None
     if "paper" in (left.metadata.mode, right.metadata.mode):
         found = _compare_with_paper(layout, left, right)
@@ -172,7 +172,9 @@ def _recorded_line(found: tuple[int, bytes] | None) -> RecordedLine | None:
     return RecordedLine(line=found[0], content=from_json(found[1])) if found else None
 
 
-def _outcome(a: RunMetadata, b: RunMetadata, first: FirstDifference | None, compared: int) -> tuple[Outcome, str]:
+def _outcome(
+    a: RunMetadata, b: RunMetadata, first: FirstDifference | None, compared: int
+) -> tuple[ComparisonOutcome, str]:
     unfinished = [run for run in (a, b) if run.status != "completed"]
     if first and first.a and first.b:
         return "differ", f"{compared:,} are equal, number {first.number:,} of {first.file} differs"

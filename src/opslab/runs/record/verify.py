@@ -6,7 +6,7 @@ from pathlib import Path
 from opslab.errors import Corrupt, LabError, OtherFormat
 from opslab.model.primitives.difference import differences
 from opslab.model.primitives.ids import RunId
-from opslab.model.run.manifest import Kind, Manifest, SealFinding, Verification
+from opslab.model.run.manifest import FindingKind, Manifest, SealFinding, Verification
 from opslab.model.run.metadata import FINAL, Status
 from opslab.ports import Processes
 from opslab.runs.record.latest_copies import copy_findings
@@ -172,7 +172,7 @@ def hint(verification: Verification) -> str | None:
 
 def _finding(broken: Corrupt) -> SealFinding:
     if isinstance(broken, OtherFormat):
-        kind: Kind = "unreadable"
+        kind: FindingKind = "unreadable"
     else:
         kind = "missing" if broken.is_missing else "changed"
     return SealFinding(kind=kind, file=broken.file or "", line=broken.line, byte=broken.byte, message=broken.problem)

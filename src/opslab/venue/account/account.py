@@ -25,8 +25,8 @@ from opslab.model.messages.ledger_events import (
     LedgerEvent,
     LeverageSet,
     Opened,
+    OrderSide,
     OrderType,
-    Side,
     TimeInForce,
 )
 
@@ -49,7 +49,9 @@ class Holding:
     position: Decimal
     cost: Decimal
 
-    def after_trade(self, side: Side, price: Decimal, quantity: Decimal, fee: Decimal) -> tuple["Holding", Decimal]:
+    def after_trade(
+        self, side: OrderSide, price: Decimal, quantity: Decimal, fee: Decimal
+    ) -> tuple["Holding", Decimal]:
         """Return (the holding after a trade, the profit that the trade realized)."""
         signed = quantity if side == "BUY" else -quantity
         value = money(signed * price)
@@ -74,7 +76,7 @@ class Holding:
     def unrealized(self, mark: Decimal) -> Decimal:
         return money(self.position * mark) - self.cost
 
-    def reducible(self, side: Side) -> Decimal:
+    def reducible(self, side: OrderSide) -> Decimal:
         """The quantity by which an order of this side can reduce the position."""
         if self.position > 0:
             return self.position if side == "SELL" else ZERO
@@ -87,7 +89,7 @@ class Order:
 
     order_id: int
     client_order_id: str
-    side: Side
+    side: OrderSide
     type: OrderType
     time_in_force: TimeInForce
     quantity: Decimal
@@ -118,7 +120,7 @@ class Order:
 class Trade:
     trade_id: int
     order_id: int
-    side: Side
+    side: OrderSide
     price: Decimal
     quantity: Decimal
     maker: bool
@@ -193,7 +195,7 @@ class Account:
     def open_order_prices(self) -> OpenOrderPrices:
         """Cached: most ticks of the market reach none of them."""
         if self._open_order_prices is None:
-            prices: dict[Side, list[Decimal]] = {"BUY": [], "SELL": []}
+            prices: dict[OrderSide, list[Decimal]] = {"BUY": [], "SELL": []}
             for order in self.open.values():
                 if order.price is not None:
                     prices[order.side].append(order.price)

@@ -5,7 +5,7 @@ from decimal import ROUND_DOWN, ROUND_UP, Decimal
 from typing import Self
 
 from opslab.model.market.instrument import Instrument
-from opslab.model.messages.ledger_events import OrderType, Side
+from opslab.model.messages.ledger_events import OrderSide, OrderType
 from opslab.venue.api_error import ApiError
 
 TRADING = "TRADING"
@@ -83,7 +83,7 @@ class Filters:
         if quantity % lot.step:
             raise ApiError.of(-4023)
 
-    def check_percent(self, side: Side, price: Decimal, mark: Decimal) -> None:
+    def check_percent(self, side: OrderSide, price: Decimal, mark: Decimal) -> None:
         """Check a limit price against the mark price: too high to buy, too low to sell."""
         if side == "BUY":
             cap = self._on_grid(mark * self.multiplier_up, ROUND_DOWN)
@@ -94,12 +94,12 @@ class Filters:
             if price < floor:
                 raise ApiError.of(-4024, f"{floor:f}")
 
-    def check_counterparty(self, side: Side, best: Decimal, mark: Decimal) -> None:
+    def check_counterparty(self, side: OrderSide, best: Decimal, mark: Decimal) -> None:
         """Check the best price that a market order would trade at."""
         if best > mark * self.multiplier_up if side == "BUY" else best < mark * self.multiplier_down:
             raise ApiError.of(-4131)
 
-    def market_limit(self, side: Side, mark: Decimal) -> Decimal:
+    def market_limit(self, side: OrderSide, mark: Decimal) -> Decimal:
         """The worst price at which a market order may trade."""
         return mark * (1 + self.market_bound) if side == "BUY" else mark * (1 - self.market_bound)
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 
-from opslab.model.messages.ledger_events import Side
+from opslab.model.messages.ledger_events import OrderSide
 from opslab.venue.account.account import ZERO, Account, Holding, money
 
 MAINTENANCE = Decimal("0.004")
@@ -25,7 +25,7 @@ MAX_NOTIONAL = Decimal(1_000_000_000)
 class RestingOrder:
     """The open quantity of an order."""
 
-    side: Side
+    side: OrderSide
     price: Decimal
     quantity: Decimal
     priority: int
@@ -81,7 +81,7 @@ def margin_of(account: Account, mark: Decimal) -> Margin:
 
 def exposure(position: Decimal, orders: Iterable[RestingOrder], mark: Decimal) -> Decimal:
     """The notional of position and open orders together that requires margin."""
-    sides: dict[Side, list[RestingOrder]] = {"BUY": [], "SELL": []}
+    sides: dict[OrderSide, list[RestingOrder]] = {"BUY": [], "SELL": []}
     for order in orders:
         sides[order.side].append(order)
     bought = _opening_notional(sides["BUY"], max(ZERO, -position))

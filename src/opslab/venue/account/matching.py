@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Protocol
 
-from opslab.model.messages.ledger_events import Side
+from opslab.model.messages.ledger_events import OrderSide
 from opslab.venue.account.account import ZERO, Order
 
 Level = tuple[Decimal, Decimal]
@@ -34,7 +34,7 @@ class MarketView(Protocol):
         """Status of the symbol: orders are accepted while it is `TRADING`."""
         ...
 
-    def levels(self, side: Side) -> Sequence[Level]:
+    def levels(self, side: OrderSide) -> Sequence[Level]:
         """Levels that an order of this side can trade with, best first: the displayed book of the other side."""
         ...
 
@@ -55,7 +55,7 @@ class RestingFill:
     quantity: Decimal
 
 
-def sweep(side: Side, quantity: Decimal, limit: Decimal | None, levels: Iterable[Level]) -> list[LevelFill]:
+def sweep(side: OrderSide, quantity: Decimal, limit: Decimal | None, levels: Iterable[Level]) -> list[LevelFill]:
     """Sweep levels until the quantity is filled, the limit is passed or the levels end. limit: None is any price."""
     fills: list[LevelFill] = []
     for price, size in levels:
@@ -68,7 +68,7 @@ def sweep(side: Side, quantity: Decimal, limit: Decimal | None, levels: Iterable
     return fills
 
 
-def crosses(side: Side, limit: Decimal, price: Decimal) -> bool:
+def crosses(side: OrderSide, limit: Decimal, price: Decimal) -> bool:
     """Whether an order with this limit would trade at the price."""
     return price <= limit if side == "BUY" else price >= limit
 
@@ -109,14 +109,14 @@ def match_resting(
     return fills
 
 
-def _through(side: Side, price: Decimal, trade: Decimal | None, bid: Decimal, ask: Decimal) -> bool:
+def _through(side: OrderSide, price: Decimal, trade: Decimal | None, bid: Decimal, ask: Decimal) -> bool:
     """Whether the market traded or quotes through the price of an order, so that it cannot still rest."""
     if side == "BUY":
         return ask < price or (trade is not None and trade < price)
     return bid > price or (trade is not None and trade > price)
 
 
-def _reducible(position: Decimal, side: Side) -> Decimal:
+def _reducible(position: Decimal, side: OrderSide) -> Decimal:
     return max(ZERO, -position if side == "BUY" else position)
 
 

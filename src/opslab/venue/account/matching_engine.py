@@ -6,7 +6,7 @@ The caller appends the events to the ledger, applies them to the account, and on
 from decimal import Decimal
 
 from opslab.model.market.instrument import Instrument
-from opslab.model.messages.ledger_events import LedgerEvent, LeverageSet, Side
+from opslab.model.messages.ledger_events import LedgerEvent, LeverageSet, OrderSide
 from opslab.model.messages.venue_messages import FLATTEN_PREFIX
 from opslab.venue.account.account import ZERO, Account, Order
 from opslab.venue.account.filters import Filters, check_status
@@ -100,7 +100,7 @@ class MatchingEngine:
         Bypasses symbol status and margin checks. The quantity that the displayed book does not have within the price
         bound of a market order expires. No events if the account is flat, or the book is empty.
         """
-        side: Side = "SELL" if account.holding.position > 0 else "BUY"
+        side: OrderSide = "SELL" if account.holding.position > 0 else "BUY"
         quantity = min(account.holding.reducible(side), self.filters.lot["MARKET"].max_quantity)
         fills = sweep(side, quantity, self.filters.market_limit(side, view.mark), view.levels(side))
         if not fills:
@@ -211,7 +211,7 @@ def _open_order(account: Account, ref: OrderRef, error_code: int) -> Order:
     return order
 
 
-def _open_quantity(account: Account, side: Side, excluded_id: int | None = None) -> Decimal:
+def _open_quantity(account: Account, side: OrderSide, excluded_id: int | None = None) -> Decimal:
     """Remaining quantity of the open orders of a side, without reduce-only orders and the order `excluded_id`."""
     return sum(
         (

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Literal, cast
 
-from opslab.model.messages.ledger_events import OrderType, Side, TimeInForce
+from opslab.model.messages.ledger_events import OrderSide, OrderType, TimeInForce
 from opslab.venue.api_error import ApiError
 
 Params = Mapping[str, Any]
@@ -45,7 +45,7 @@ DEFAULT_ROWS = 500
 class NewOrder:
     """A parsed new order. `price` is None for a market order only."""
 
-    side: Side
+    side: OrderSide
     type: OrderType
     time_in_force: TimeInForce
     quantity: Decimal
@@ -67,7 +67,7 @@ class OrderRef:
 @dataclass(frozen=True, slots=True)
 class Amendment:
     ref: OrderRef
-    side: Side
+    side: OrderSide
     quantity: Decimal
     price: Decimal
 
@@ -207,11 +207,11 @@ def _market_terms(params: Params) -> tuple[TimeInForce, None]:
     return "GTC", None
 
 
-def _side(params: Params) -> Side:
+def _side(params: Params) -> OrderSide:
     side = _required(params, "side")
     if side not in ("BUY", "SELL"):
         raise ApiError.of(-1117)
-    return cast(Side, side)
+    return cast(OrderSide, side)
 
 
 def _order_type(params: Params) -> OrderType:

@@ -16,7 +16,7 @@ from opslab.model.messages.ledger_events import (
     ExpireReason,
     Filled,
     LedgerEvent,
-    Side,
+    OrderSide,
 )
 from opslab.venue.account.account import Account, money
 from opslab.venue.account.margin import Margin, RestingOrder, exposure, margin
@@ -27,7 +27,7 @@ from opslab.venue.account.order_requests import NewOrder
 class _OpenOrder:
     """An open order within the transaction."""
 
-    side: Side
+    side: OrderSide
     price: Decimal | None
     quantity: Decimal
     """Remaining quantity."""

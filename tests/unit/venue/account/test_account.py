@@ -14,7 +14,7 @@ from opslab.model.messages.ledger_events import (
     Filled,
     LedgerEvent,
     LeverageSet,
-    Side,
+    OrderSide,
     event_fields,
     parse_event,
 )
@@ -25,7 +25,7 @@ D = Decimal
 EMPTY = Holding(D(1000), D(0), D(0))
 
 
-def holding_after(*trades: tuple[Side, str, str], fee: str = "0") -> tuple[Holding, list[Decimal]]:
+def holding_after(*trades: tuple[OrderSide, str, str], fee: str = "0") -> tuple[Holding, list[Decimal]]:
     holding, realized = EMPTY, []
     for side, price, quantity in trades:
         holding, profit = holding.after_trade(side, D(price), D(quantity), D(fee))

@@ -12,7 +12,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from opslab.model.messages.ledger_events import Side
+from opslab.model.messages.ledger_events import OrderSide
 from opslab.venue.account.audit import audit
 from opslab.venue.account.margin import margin_of
 from opslab.venue.api_error import ApiError
@@ -60,7 +60,7 @@ class AnyOrder(RuleBasedStateMachine):
         time_in_force=st.sampled_from(("GTC", "GTX", "IOC", "FOK")),
         reduce_only=st.booleans(),
     )
-    def place(self, side: Side, thousandths: int, away: int | None, time_in_force: str, reduce_only: bool) -> None:
+    def place(self, side: OrderSide, thousandths: int, away: int | None, time_in_force: str, reduce_only: bool) -> None:
         more: dict[str, object] = {"reduceOnly": "true"} if reduce_only else {}
         price = None if away is None else f"{self.scene.market.bid + away * TICK}"
         if price is not None:

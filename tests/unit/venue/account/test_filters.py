@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from opslab.model.messages.ledger_events import OrderType, Side
+from opslab.model.messages.ledger_events import OrderSide, OrderType
 from opslab.venue.account.filters import Filters, check_status
 from opslab.venue.api_error import ApiError
 from tests.fakes.account_at_price import INSTRUMENT
@@ -83,7 +83,7 @@ def test_a_coarser_lot_has_its_own_codes() -> None:
         ("SELL", "90000.00", None),
     ],
 )
-def test_a_limit_price_must_be_near_the_mark_price(side: Side, price: str, message: str | None) -> None:
+def test_a_limit_price_must_be_near_the_mark_price(side: OrderSide, price: str, message: str | None) -> None:
     if message is None:
         FILTERS.check_percent(side, Decimal(price), MARK)
         return
@@ -95,7 +95,7 @@ def test_a_limit_price_must_be_near_the_mark_price(side: Side, price: str, messa
 def test_a_market_order_needs_a_best_price_near_the_mark_price() -> None:
     FILTERS.check_counterparty("BUY", Decimal("31500"), MARK)
     FILTERS.check_counterparty("SELL", Decimal("28500"), MARK)
-    too_far: tuple[tuple[Side, str], ...] = (("BUY", "31500.10"), ("SELL", "28499.90"))
+    too_far: tuple[tuple[OrderSide, str], ...] = (("BUY", "31500.10"), ("SELL", "28499.90"))
     for side, best in too_far:
         with pytest.raises(ApiError) as caught:
             FILTERS.check_counterparty(side, Decimal(best), MARK)

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from opslab.model.messages.ledger_events import Side
+from opslab.model.messages.ledger_events import OrderSide
 from opslab.venue.account.account import Holding
 from opslab.venue.account.margin import RestingOrder, exposure, margin
 
@@ -12,7 +12,7 @@ D = Decimal
 MARK = D(100)
 
 
-def orders(*rows: tuple[Side, str, str]) -> list[RestingOrder]:
+def orders(*rows: tuple[OrderSide, str, str]) -> list[RestingOrder]:
     return [
         RestingOrder(side, D(price), D(quantity), priority) for priority, (side, price, quantity) in enumerate(rows)
     ]
@@ -36,7 +36,7 @@ def orders(*rows: tuple[Side, str, str]) -> list[RestingOrder]:
         ("-2", [("BUY", "70", "2"), ("BUY", "90", "4")], "320"),
     ],
 )
-def test_exposure(position: str, rows: list[tuple[Side, str, str]], expected: str) -> None:
+def test_exposure(position: str, rows: list[tuple[OrderSide, str, str]], expected: str) -> None:
     assert exposure(D(position), orders(*rows), MARK) == D(expected)
 
 

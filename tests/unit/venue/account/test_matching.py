@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from opslab.model.messages.ledger_events import Side
+from opslab.model.messages.ledger_events import OrderSide
 from opslab.venue.account.account import Order
 from opslab.venue.account.matching import Level, LevelFill, match_resting, sweep
 
@@ -20,7 +20,7 @@ BIDS: list[Level] = [(Decimal("99.9"), Decimal("1")), (Decimal("99.8"), Decimal(
 
 def order(
     order_id: int,
-    side: Side,
+    side: OrderSide,
     price: str,
     quantity: str = "1",
     *,
