@@ -185,7 +185,7 @@ def test_recover_finishes_a_check_whose_process_died(finished: Tc, monkeypatch: 
         messages = {finding["file"]: finding["message"] for finding in findings}
         longer = "is longer by checks that were not sealed, left by a process that died"
         assert messages.get("journal.jsonl") == (longer if step != "_write_artifact" else None)
-        assert "tc: hint: tc run recover r1 settles what was broken off" in finished("run", "verify", "r1").err
+        assert "tc: hint: tc run recover r1 settles what was interrupted" in finished("run", "verify", "r1").err
         with pytest.raises(Environment) as refused:
             record(finished)
         assert (refused.value.exit_code, refused.value.hint) == (5, "tc run recover r1, then again")
