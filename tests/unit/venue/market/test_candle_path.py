@@ -133,7 +133,7 @@ def test_one_tick_per_millisecond_is_possible() -> None:
     [(20, 40, 10, 41, 1), (20, 19, 10, 15, 1), (0, 1, 0, 1, 1), (20, 40, 21, 30, 1), (20, 40, 10, 30, -1)],
 )
 def test_invalid_candle_prices_are_refused(values: tuple[int, int, int, int, int]) -> None:
-    with pytest.raises(ValueError, match="no candle"):
+    with pytest.raises(ValueError, match="inconsistent candle"):
         Candle(OPEN_MS, *values)
 
 
