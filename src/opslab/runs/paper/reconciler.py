@@ -14,7 +14,7 @@ from opslab.model.run.metadata import RunMetadata
 from opslab.ports import Clock
 from opslab.reconciliation.account_snapshots import NOT_COMPARED
 from opslab.reconciliation.confirmation import TimeTolerances
-from opslab.reconciliation.result import Limits, Side, ReconciliationResult, conclude
+from opslab.reconciliation.result import Limits, ReconciliationResult, Side, conclude
 from opslab.reconciliation.tracker import ComparisonResult, SnapshotPair, Tracker, no_answer
 from opslab.runs.checks.check_results import RECONCILIATION, record_check_as_owner
 from opslab.runs.record.run_journal import RunJournal
