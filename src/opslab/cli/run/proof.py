@@ -40,10 +40,8 @@ def verify(run_id: MaybeRunId = None, every: All = False, home: Home = None, as_
         )
     else:
         _show(documents[0])
-    for one in found:
-        next_step = hint(one)
-        if next_step:
-            note(f"hint: {next_step}")
+    for next_step in dict.fromkeys(filter(None, map(hint, found))):
+        note(f"hint: {next_step}")
     raise typer.Exit(max((EXIT_CODES[one.verdict] for one in found), default=0))
 
 
