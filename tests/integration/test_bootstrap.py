@@ -150,7 +150,7 @@ def test_no_python_313_is_an_environment_error_with_a_next_step(project: Path, t
     done = bootstrap(project, {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"})
 
     assert done.returncode == 5
-    assert "error: no working CPython 3.13 found, checked:" in done.stderr
+    assert "error: no working CPython 3.13 found; checked:" in done.stderr
     assert "/usr/bin/python3.13: not found" in done.stderr
     assert "hint: install one: apt-get install python3.13" in done.stderr
     assert not (project / ".venv").exists()

@@ -537,4 +537,4 @@ def test_the_command_says_which_runs_it_stops(tc: Tc) -> None:
         running.marked("blocked")
         answer = tc.ok("kill", "activate", "--run-id", RUN, "--reason", "odd")
         running.halted()
-    assert f"run {RUN} is running, and is being stopped" in answer.err
+    assert f"run {RUN} is running and is being stopped" in answer.err

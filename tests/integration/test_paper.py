@@ -189,7 +189,7 @@ def test_the_second_signal_kills_the_engine_and_the_venue_ends_what_it_left(tc: 
         assert run.ended_s - at < stretched(END_SECONDS)
         assert (ended["status"], ended["ended_by"]) == ("interrupted", "SIGINT")
         assert run.told("positions_flattened")[-1]["by"] == "venue"
-        assert "died of SIGKILL (stopped by tc" in ended["paper"]["engines"][0]["failure"]
+        assert "died of SIGKILL (killed by tc" in ended["paper"]["engines"][0]["failure"]
 
 
 def test_a_signal_that_comes_when_it_ends_anyway_changes_nothing(tc: Tc) -> None:

@@ -105,8 +105,8 @@ def test_the_account_is_flattened_and_the_run_settled_from_its_venues_ledger(tc:
     assert shown["paper"]["bars_missed"] is None
     orders = shown["metrics"]["orders_submitted"] + shown["paper"]["orders_by_venue"]
     assert orders == len(rows_of(run.folder, "orders"))
-    assert "as the venue's ledger has it" in tc.ok("run", "show", RUN).out
-    assert "as the venue's ledger has it" in (run.folder / "report.md").read_text()
+    assert "from the venue's ledger" in tc.ok("run", "show", RUN).out
+    assert "from the venue's ledger" in (run.folder / "report.md").read_text()
 
 
 def test_nobody_settles_a_run_whose_venue_still_sees_to_the_account(tc: Tc) -> None:
@@ -121,7 +121,7 @@ def test_nobody_settles_a_run_whose_venue_still_sees_to_the_account(tc: Tc) -> N
             refused = tc("run", "recover", RUN)
             assert refused.code == 5
             assert f"run {RUN}: its venue still runs" in refused.err
-            assert "at the latest 43 s after its tc" in refused.err
+            assert "at most 43 s after its tc" in refused.err
             assert sorted(path.name for path in run.folder.rglob("*")) == before
             every = tc.json("run", "recover", "--all")["runs"]
             assert [one["action"] for one in every] == ["refused"]
@@ -169,7 +169,7 @@ def test_an_account_that_nobody_was_left_to_flatten_is_told_as_it_is(tc: Tc) -> 
         run.kill_child("engine")
         kill_control(run)
         (done,) = tc.json("run", "recover", RUN)["runs"]
-        assert "its venue died, too, before it could end them" in done["message"]
+        assert "its venue died before it could close them" in done["message"]
         assert untruths(tc, RUN, None) == []
         account = account_of(tc.json("run", "show", RUN))
     assert (account.flat, account.open_orders, account.source) == (False, 1, "ledger")
@@ -256,4 +256,4 @@ def test_a_run_that_was_never_started_is_left_to_its_own_mode(tc: Tc) -> None:
     tc.ok("run", "init", "--spec", spec(tc), "--run-id", RUN)
     answer: Answer = tc("run", "recover", RUN, "--json")
     (done,) = json.loads(answer.out)["runs"]
-    assert (done["action"], "a paper run with its spec goes on from it" in done["message"]) == ("unchanged", True)
+    assert (done["action"], "a paper run with its spec continues it" in done["message"]) == ("unchanged", True)

@@ -221,7 +221,7 @@ def test_the_document_says_how_many_match_and_which_these_are(several: Tc) -> No
         ("--limit 3 --offset 6", "tc: runs 7 to 8 of 8"),
         ("--offset 8", "tc: nothing at offset 8: 8 runs in all"),
         ("--dataset none", "tc: none of the 8 runs in "),
-        ("--status failed", "tc: 2 more cannot be read"),
+        ("--status failed", "tc: 2 unreadable runs match no filter"),
         ("--limit 8", ""),
     ],
 )
