@@ -114,7 +114,7 @@ def _trade(node: NodeProcess) -> None:
     cases: dict[str, dict[str, Any]] = {
         "POST-ONLY-TAKES": {"off": 1.01, "post_only": True},
         "IOC-NOTHING": {"off": 0.98, "in_force": "IOC"},
-        "FOK-TOO-LARGE": {"off": 1.0, "in_force": "FOK", "quantity": "20.000"},
+        "FOK-TOO-LARGE": {"off": 0.998, "in_force": "FOK", "quantity": "20.000"},
         "FOK": {"off": 1.001, "in_force": "FOK"},
         "TOO-SMALL": {"off": 0.99, "quantity": "0.001"},
         "TOO-LARGE": {"off": 0.99, "quantity": "60.000"},
