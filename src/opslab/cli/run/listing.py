@@ -138,4 +138,5 @@ def _explain(page: "Page", wanted: "Selection", home: str) -> None:
         note(f"{page.unreadable:,} unreadable runs match no filter: tc run list shows them")
     unsettled = sum(row.unsettled for row in page.rows)
     if unsettled:
-        note(f"{unsettled:,} runs ended without a final event; settle them with: tc run recover --all")
+        runs = "run" if unsettled == 1 else "runs"
+        note(f"{unsettled:,} {runs} ended without a final event; settle with: tc run recover --all")
