@@ -21,6 +21,8 @@ for name in "${!TC_@}" "${!BINANCE_@}"; do
   if [[ $name != TC_PYTHON ]]; then unset "$name"; fi
 done
 unset PYTHONHOME PYTHONPATH PYTEST_ADDOPTS PYTEST_PLUGINS MYPYPATH
+# Hundreds of processes are started: without bytecode each would compile all that it imports (1.9 s instead of 0.7 s).
+unset PYTHONDONTWRITEBYTECODE
 
 site=$(mktemp -d)
 trap 'rm -rf -- "$site"' EXIT

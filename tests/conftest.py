@@ -9,7 +9,7 @@ import pytest
 from xdist.remote import Producer
 
 from tests.drivers.shared import made_once
-from tests.drivers.tc import Tc, forks_of_tc, long_candles
+from tests.drivers.tc import FIRST_DAY, Tc, forks_of_tc, long_candles
 from tests.schedule import ModuleScheduling, order
 
 
@@ -33,6 +33,26 @@ def tc(sample_home: Path, tmp_path: Path) -> Tc:
     home = tmp_path / "home"
     shutil.copytree(sample_home, home)
     return Tc(home)
+
+
+@pytest.fixture(scope="session")
+def _finished_run(sample_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a finished backtest with orders, `r1`: `order_lifecycle_demo` on the sample's first day."""
+
+    def make(home: Path) -> None:
+        (home / "data").symlink_to(sample_home / "data")
+        tc = Tc(home)
+        tc.ok("run", "backtest", "--spec", tc.spec(strategy="order_lifecycle_demo", data=FIRST_DAY), "--run-id", "r1")
+
+    return made_once(tmp_path_factory, "finished-run", make) / "artifacts/runs/r1"
+
+
+@pytest.fixture
+def finished_run(tc: Tc, _finished_run: Path) -> Path:
+    """In the home of `tc`, the folder of a finished backtest with orders, `r1`."""
+    folder = tc.run_folder("r1")
+    shutil.copytree(_finished_run, folder)
+    return folder
 
 
 @pytest.fixture

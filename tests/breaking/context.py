@@ -50,7 +50,7 @@ ORDERS_SAMPLE = RunKind("order_lifecycle_demo", "btcusdt-sample")
 
 @dataclass(frozen=True, slots=True)
 class RunProfile:
-    """Measured times (s from the start) and sizes of an undisturbed run, with as many runs in parallel as in trials."""
+    """Measured times (s from the start) and sizes of an undisturbed run."""
 
     seconds: float
     engine_from: float
@@ -127,12 +127,16 @@ class ExperimentContext:
 
 @cache
 def undisturbed_profile(context: ExperimentContext, kind: RunKind) -> RunProfile:
-    """Run a kind undisturbed, as many runs in parallel as there are workers, and measure one."""
+    """Run a kind undisturbed, as many runs in parallel as there are workers, and measure one.
+
+    In the small scale one run: few trials need no exact times.
+    """
     context.prepare_dataset(kind.dataset)
     context.note(f"measuring {kind.title} undisturbed")
     base = context.work / "undisturbed" / kind.title
     shutil.rmtree(base, ignore_errors=True)
-    homes = [context.home_in(base / str(number)) for number in range(context.workers)]
+    parallel = 1 if context.scale == "small" else context.workers
+    homes = [context.home_in(base / str(number)) for number in range(parallel)]
     started_s = time.monotonic()
     running = [
         start(home, home.home / "tc", "run", "backtest", "--spec", kind.spec(home.home), "--run-id", RUN)

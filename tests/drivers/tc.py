@@ -25,6 +25,9 @@ LIMIT_SECONDS = 300.0
 WAIT_SECONDS = 120.0
 """For what takes a second or a few."""
 
+FIRST_DAY = {"dataset": "btcusdt-sample", "end": "2024-01-02T00:00:00Z"}
+"""`data` of a spec: 1,440 of the sample's 10,080 candles, with which `order_lifecycle_demo` places 2,160 orders."""
+
 _servers: list[ForkServer] = []
 
 

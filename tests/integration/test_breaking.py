@@ -22,10 +22,10 @@ LIMIT_SECONDS = 1800
 
 # Experiments that are run in one call, and the number of trials of each.
 CALLS = (
-    {"journal-bytes": 6, "record-bytes": 6, "kill-recover": 6, "tamper": 1},
-    {"kill-control": 3, "kill-engine": 1, "sigterm": 2, "ctrl-c": 2, "disk-full": 1, "race": 1, "owner": 3},
-    {"venue-kill-node": 3, "venue-kill-venue": 3, "venue-ledger": 3, "venue-hostile": 3},
-    {"paper-kill-engine": 2, "paper-kill-control": 3, "paper-recover": 6},
+    {"journal-bytes": 4, "record-bytes": 4, "kill-recover": 4, "tamper": 1},
+    {"kill-control": 2, "kill-engine": 1, "sigterm": 1, "ctrl-c": 1, "disk-full": 1, "race": 1, "owner": 3},
+    {"venue-kill-node": 2, "venue-kill-venue": 3, "venue-ledger": 3, "venue-hostile": 3},
+    {"paper-kill-engine": 2, "paper-kill-control": 2, "paper-recover": 6},
     {"paper-faults": 2, "paper-halt": 6},
 )
 ON_SMALL_DISKS = {"disk-full", "paper-faults"}

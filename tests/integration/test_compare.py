@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.drivers.tc import Tc, candle_lines
+from tests.drivers.tc import FIRST_DAY, Tc, candle_lines
 
 STRATEGIES = Path(__file__).parents[1] / "strategies"
 
@@ -36,8 +36,9 @@ def candles(tc: Tc, name: str, changed: dict[int, str] | None = None, rows: int 
 
 
 def test_equal_inputs_are_the_same_in_everything(tc: Tc) -> None:
-    backtest(tc, "a", strategy="order_lifecycle_demo")
-    backtest(tc, "b", strategy="order_lifecycle_demo", account={"leverage": 10})  # the default
+    backtest(tc, "a", strategy="order_lifecycle_demo", data=FIRST_DAY)
+    default = {"leverage": 10}
+    backtest(tc, "b", strategy="order_lifecycle_demo", data=FIRST_DAY, account=default)
     found = compare(tc, 0)
     assert (found["inputs"], found["results"], found["parts"], found["first"]) == ("same", "same", [], None)
 

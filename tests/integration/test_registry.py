@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.drivers.tc import Answer, Tc, wait_until
+from tests.drivers.tc import FIRST_DAY, Answer, Tc, wait_until
 
 FIELDS = [
     *("run_id", "mode", "status", "strategy", "dataset", "initialized_at", "started_at", "ended_at", "ended_by"),
@@ -123,7 +123,9 @@ def test_a_folder_that_cannot_be_read_is_a_row_that_says_so(tc: Tc) -> None:
 
 
 def test_metadata_can_be_deleted_and_comes_back_from_the_journal(tc: Tc) -> None:
-    before = tc.json("run", "backtest", "--spec", tc.spec(strategy="order_lifecycle_demo"), "--run-id", "r1")
+    before = tc.json(
+        "run", "backtest", "--spec", tc.spec(strategy="order_lifecycle_demo", data=FIRST_DAY), "--run-id", "r1"
+    )
     (tc.run_folder("r1") / "metadata.json").unlink()
     assert tc.json("run", "show", "r1") == before
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.drivers.tc import Tc, wait_until
+from tests.drivers.tc import FIRST_DAY, Tc, wait_until
 
 
 def backtest(tc: Tc, run_id: str = "r1", **changes: Any) -> Any:
@@ -30,30 +30,23 @@ def finding(tc: Tc, run_id: str = "r1") -> Any:
     return verify(tc, 6, run_id)["findings"][0]
 
 
-@pytest.fixture
-def sealed(tc: Tc) -> Path:
-    """The folder of a finished run with orders, `r1`."""
-    backtest(tc, strategy="order_lifecycle_demo")
-    return tc.run_folder("r1")
-
-
-def test_a_finished_run_is_whole_and_says_so_of_every_file(tc: Tc, sealed: Path) -> None:
+def test_a_finished_run_is_whole_and_says_so_of_every_file(tc: Tc, finished_run: Path) -> None:
     found = verify(tc, 0)
-    manifest = json.loads((sealed / "manifest.json").read_text())
+    manifest = json.loads((finished_run / "manifest.json").read_text())
     listed = {file["path"] for file in manifest["files"]}
-    there = {path.relative_to(sealed).as_posix() for path in sealed.rglob("*") if path.is_file()}
+    there = {path.relative_to(finished_run).as_posix() for path in finished_run.rglob("*") if path.is_file()}
     derived = {"metadata.json", "report.md", "report.html", "manifest.json", "manifest-1.lines"}
     assert listed == there - derived
     assert (found["verdict"], found["findings"], found["seal"]) == ("whole", [], manifest["seal"])
     assert tc.json("run", "show", "r1")["seal"] == manifest["seal"]
     by_hand = subprocess.run(
-        ["sha256sum", *sorted(listed)], cwd=sealed, capture_output=True, text=True, check=True
+        ["sha256sum", *sorted(listed)], cwd=finished_run, capture_output=True, text=True, check=True
     ).stdout.splitlines()
     assert [f"sha256:{line.split()[0]}" for line in by_hand] == [file["digest"] for file in manifest["files"]]
 
 
-def test_a_changed_line_is_named_with_its_number_and_byte(tc: Tc, sealed: Path) -> None:
-    path = sealed / "orders.jsonl"
+def test_a_changed_line_is_named_with_its_number_and_byte(tc: Tc, finished_run: Path) -> None:
+    path = finished_run / "orders.jsonl"
     lines = path.read_bytes().splitlines(keepends=True)
     lines[699] = lines[699].replace(b'"BUY"', b'"SEL"').replace(b'"SELL"', b'"BUYY"')
     path.write_bytes(b"".join(lines))
@@ -73,55 +66,58 @@ def test_an_own_strategys_copy_is_sealed_too(tc: Tc) -> None:
     assert finding(tc)["file"] == "inputs/strategy/values.py"
 
 
-def test_derived_files_may_go_and_come_back_the_same(tc: Tc, sealed: Path) -> None:
+def test_derived_files_may_go_and_come_back_the_same(tc: Tc, finished_run: Path) -> None:
     names = ("metadata.json", "report.md", "report.html")
-    before = {name: (sealed / name).read_bytes() for name in names}
+    before = {name: (finished_run / name).read_bytes() for name in names}
     for name in names:
-        (sealed / name).unlink()
+        (finished_run / name).unlink()
     assert verify(tc, 0)["verdict"] == "whole"
     assert tc.json("run", "report", "r1")["files"] == [f"artifacts/runs/r1/{name}" for name in sorted(names)]
-    assert {name: (sealed / name).read_bytes() for name in names} == before
+    assert {name: (finished_run / name).read_bytes() for name in names} == before
     assert verify(tc, 0)["verdict"] == "whole"
 
 
-def test_metadata_that_says_something_else_than_the_journal_is_named(tc: Tc, sealed: Path) -> None:
-    document = json.loads((sealed / "metadata.json").read_text())
+def test_metadata_that_says_something_else_than_the_journal_is_named(tc: Tc, finished_run: Path) -> None:
+    document = json.loads((finished_run / "metadata.json").read_text())
     document["metrics"]["fills_count"] += 1
-    (sealed / "metadata.json").write_text(json.dumps(document))
+    (finished_run / "metadata.json").write_text(json.dumps(document))
     assert finding(tc)["file"] == "metadata.json"
     tc.ok("run", "report", "r1")
     verify(tc, 0)
 
 
-def test_what_verify_calls_changed_is_not_sealed_anew(tc: Tc, sealed: Path) -> None:
+def test_what_verify_calls_changed_is_not_sealed_anew(tc: Tc, finished_run: Path) -> None:
     """A journal that was cut behind a line is not the journal of a run that died there."""
-    journal = (sealed / "journal.jsonl").read_bytes()
+    journal = (finished_run / "journal.jsonl").read_bytes()
     cut = b"".join(journal.splitlines(keepends=True)[:5000])
-    manifest = (sealed / "manifest.json").read_bytes()
-    (sealed / "journal.jsonl").write_bytes(cut)
+    manifest = (finished_run / "manifest.json").read_bytes()
+    (finished_run / "journal.jsonl").write_bytes(cut)
     assert finding(tc)["line"] == 5001
-    refused(tc, sealed)  # with its seal
-    (sealed / "manifest.json").unlink()
+    refused(tc, finished_run)  # with its seal
+    (finished_run / "manifest.json").unlink()
     assert finding(tc)["file"] == "journal.jsonl"
-    refused(tc, sealed)  # and without
+    refused(tc, finished_run)  # and without
     one = journal[: journal.index(b"\n") + 1]
-    (sealed / "journal.jsonl").write_bytes(one)
-    refused(tc, sealed)
-    assert tc("run", "backtest", "--spec", tc.spec(strategy="order_lifecycle_demo"), "--run-id", "r1").code == 6
-    (sealed / "journal.jsonl").write_bytes(journal.replace(b'"BUY"', b'"SEL"', 1))
+    (finished_run / "journal.jsonl").write_bytes(one)
+    refused(tc, finished_run)
+    assert (
+        tc("run", "backtest", "--spec", tc.spec(strategy="order_lifecycle_demo", data=FIRST_DAY), "--run-id", "r1").code
+        == 6
+    )
+    (finished_run / "journal.jsonl").write_bytes(journal.replace(b'"BUY"', b'"SEL"', 1))
     found = finding(tc)
     assert (found["file"], found["line"] > 2, found["byte"] > 1000) == ("journal.jsonl", True, True)
-    refused(tc, sealed)
-    (sealed / "journal.jsonl").write_bytes(journal)
-    metrics = (sealed / "metrics.json").read_text()
+    refused(tc, finished_run)
+    (finished_run / "journal.jsonl").write_bytes(journal)
+    metrics = (finished_run / "metrics.json").read_text()
     for name, text in (("metrics.json", metrics.replace("1", "2")), ("fills.jsonl", "{}\n")):
-        kept = (sealed / name).read_bytes()
-        (sealed / name).write_text(text)
-        refused(tc, sealed)
-        (sealed / name).write_bytes(kept)
+        kept = (finished_run / name).read_bytes()
+        (finished_run / name).write_text(text)
+        refused(tc, finished_run)
+        (finished_run / name).write_bytes(kept)
     assert tc.json("run", "recover", "r1")["runs"][0]["action"] == "sealed"
     verify(tc, 0)
-    (sealed / "manifest.json").write_bytes(manifest)
+    (finished_run / "manifest.json").write_bytes(manifest)
     assert verify(tc, 0)["seal_number"] == 1
 
 
@@ -134,45 +130,45 @@ def refused(tc: Tc, folder: Path) -> None:
     assert before == {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_what_a_killed_process_left_of_a_report_goes_and_the_report_is_there(tc: Tc, sealed: Path) -> None:
-    before = (sealed / "report.md").read_bytes()
-    (sealed / "report.md").unlink()
-    (sealed / ".report.md.1234.tmp").write_bytes(before[:100])
+def test_what_a_killed_process_left_of_a_report_goes_and_the_report_is_there(tc: Tc, finished_run: Path) -> None:
+    before = (finished_run / "report.md").read_bytes()
+    (finished_run / "report.md").unlink()
+    (finished_run / ".report.md.1234.tmp").write_bytes(before[:100])
     assert [one["kind"] for one in verify(tc, 0)["findings"]] == ["leftover"]
     assert tc.json("run", "recover", "r1")["runs"][0]["action"] == "rendered"
-    assert not list(sealed.glob(".*"))
-    assert (sealed / "report.md").read_bytes() == before
+    assert not list(finished_run.glob(".*"))
+    assert (finished_run / "report.md").read_bytes() == before
     assert tc.json("run", "recover", "r1")["runs"][0]["action"] == "unchanged"
     verify(tc, 0)
 
 
-def test_a_missing_journal_is_missing(tc: Tc, sealed: Path) -> None:
-    (sealed / "manifest.json").unlink()
-    (sealed / "journal.jsonl").unlink()
+def test_a_missing_journal_is_missing(tc: Tc, finished_run: Path) -> None:
+    (finished_run / "manifest.json").unlink()
+    (finished_run / "journal.jsonl").unlink()
     assert (finding(tc)["kind"], finding(tc)["file"]) == ("missing", "journal.jsonl")
 
 
-def test_a_later_seal_names_the_one_before_and_everything_it_listed_is_unchanged(tc: Tc, sealed: Path) -> None:
+def test_a_later_seal_names_the_one_before_and_everything_it_listed_is_unchanged(tc: Tc, finished_run: Path) -> None:
     """What a later check will do: append its event, add its artifact, seal again."""
     from opslab.store.runs.journal import Journal
     from opslab.store.runs.seal import seal
     from opslab.system import SystemClock
 
-    first = json.loads((sealed / "manifest.json").read_text())
-    old = (sealed / "journal.jsonl").read_bytes()
-    with Journal(sealed, SystemClock()) as journal:
+    first = json.loads((finished_run / "manifest.json").read_text())
+    old = (finished_run / "journal.jsonl").read_bytes()
+    with Journal(finished_run, SystemClock()) as journal:
         journal.append("scenario_action_triggered", {"bar": 1})
     assert finding(tc)["line"] == old.count(b"\n") + 1  # one line too many
-    seal(sealed, "completed", "run", "2026-01-01T00:00:00.000000Z", "0.1.0")
-    second = json.loads((sealed / "manifest.json").read_text())
+    seal(finished_run, "completed", "run", "2026-01-01T00:00:00.000000Z", "0.1.0")
+    second = json.loads((finished_run / "manifest.json").read_text())
     assert verify(tc, 0)["seal_number"] == second["number"] == 2
-    assert json.loads((sealed / "manifest-1.json").read_text()) == first
+    assert json.loads((finished_run / "manifest-1.json").read_text()) == first
     kept = {file["path"]: file for file in second["files"]}
     for file in first["files"]:
         if file["path"] != "journal.jsonl":
             assert kept[file["path"]] == file
-    assert (sealed / "journal.jsonl").read_bytes().startswith(old)
-    (sealed / "manifest-1.json").write_text("{}")
+    assert (finished_run / "journal.jsonl").read_bytes().startswith(old)
+    (finished_run / "manifest-1.json").write_text("{}")
     assert finding(tc)["file"] == "manifest-1.json"
 
 
