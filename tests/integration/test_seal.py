@@ -210,6 +210,16 @@ def test_a_backtest_goes_on_from_init_with_the_same_spec(tc: Tc) -> None:
     verify(tc, 0)
 
 
+def test_what_a_process_left_that_was_killed_before_the_start_goes(tc: Tc) -> None:
+    """As `kill -9` leaves it while the kill switch's state is recorded."""
+    tc.ok("run", "init", "--spec", tc.spec(), "--run-id", "r1")
+    (tc.run_folder("r1") / ".metadata.json.1234.tmp").write_text('{"run_id": "r1"')
+    assert tc.json("run", "recover", "r1")["runs"][0]["action"] == "unchanged"
+    backtest(tc)
+    assert not list(tc.run_folder("r1").glob(".*"))
+    assert verify(tc, 0)["findings"] == []
+
+
 def test_another_spec_is_refused_with_what_differs(tc: Tc) -> None:
     tc.ok("run", "init", "--spec", tc.spec(), "--run-id", "r1")
     before = {path: path.read_bytes() for path in tc.run_folder("r1").rglob("*") if path.is_file()}

@@ -20,7 +20,7 @@ from opslab.store.layout import Layout
 from opslab.store.runs.journal import Journal
 from opslab.store.runs.live_files import remove_live
 from opslab.store.runs.owner import owned
-from opslab.store.runs.run_folders import already_exists, write_inputs
+from opslab.store.runs.run_folders import already_exists, clear_temporary_files, write_inputs
 from opslab.store.runs.seal import read_manifest
 from opslab.system import StopSignals
 
@@ -59,6 +59,7 @@ def execute(
         metadata = read_state(folder)
         if metadata.status != "initialized":  # another process started it first
             raise already_exists(run_id)
+        clear_temporary_files(folder)  # of a process that was killed just before it recorded the start
         write_inputs(folder, plan.code.model_dump(mode="json"), plan.own)
         with Journal(folder, context.clock) as journal:
             log = RunJournal(folder, journal, metadata)
