@@ -56,5 +56,5 @@ pytest=(.venv/bin/python -m pytest --no-loadscope-reorder)
 step pytest "${pytest[@]}" -n 2 --dist loadfile tests/architecture tests/unit
 if [[ ! $fast ]]; then
   # these wait more than they compute: tests/schedule.py says what runs beside what
-  step pytest "${pytest[@]}" -n 4 --dist loadgroup tests/cli tests/contract tests/integration
+  step pytest "${pytest[@]}" -n 5 --dist loadgroup tests/cli tests/contract tests/integration
 fi

@@ -19,9 +19,9 @@ from opslab.venue.api_error import ApiError
 from tests.fakes.account_at_price import TICK, Market, Scene, opened
 from tests.fakes.random_walk import Sums, Walk, check, replayed
 
-SEEDS = range(10)
+SEEDS = range(6)
 OPERATIONS = 10_500
-"""Per seed: 105,000 in total."""
+"""Per seed: 63,000 in total."""
 SIDES = st.sampled_from(("BUY", "SELL"))
 
 
