@@ -40,10 +40,8 @@ def _number(text: str, digits: int) -> int | None:
     return number
 
 
-def _made(number: int) -> str | None:
-    """A generated id: 32 bits of seconds, 10 of the trader's tag, 10 of the strategy's, 20 of a count."""
-    if number >> 72:
-        return None
+def _made(number: int) -> str:
+    """A generated id: seconds, 10 bits of the trader's tag, 10 of the strategy's, 20 of a count."""
     at = _EPOCH + timedelta(seconds=number >> 40)
     return f"O-{at:%Y%m%d-%H%M%S}-{number >> 30 & 1023:03}-{number >> 20 & 1023:03}-{number & 0xFFFFF}"
 
