@@ -12,7 +12,7 @@ from opslab.model.primitives.ids import RunId, VenueId
 from opslab.model.primitives.instant import iso_minute
 from opslab.store.files import discard_folder
 from opslab.store.layout import Layout
-from opslab.store.runs.owner import is_held
+from opslab.store.runs.owner import held
 from opslab.store.venues.ledger import locked_ledger
 from opslab.store.venues.venue_files import copy_event_log, copy_ledger, new_venue, read_venue
 
@@ -36,12 +36,16 @@ def prepare_run_venue(layout: Layout, plan: VenuePlan) -> Path:
 
 
 def is_venue_running(layout: Layout, run_id: RunId) -> bool:
-    """Whether the run's venue is running, also without its control process, or before it listens."""
+    """Whether the run's venue is running, also without its control process, or before it listens.
+
+    Waits a moment for one that is just ending: the kernel releases its locks after the process has disappeared.
+    """
     folder = layout.venue(VenueId(run_id))
-    if is_held(folder):
-        return True
+    if not folder.is_dir():
+        return False
+    running = Environment(f"venue {folder.name} is running")
     try:
-        with locked_ledger(folder):
+        with held(folder, running), locked_ledger(folder):
             return False
     except Environment:
         return True
