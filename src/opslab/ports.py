@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
+from opslab.model.pipe.messages import EngineMessage
 from opslab.model.run.metadata import Owner
 
 
@@ -27,13 +28,13 @@ class Processes(Protocol):
 
 
 class MessageSink(Protocol):
-    """Sends the messages of an engine child. A message is one JSON object; see `model/messages/engine_messages.py`."""
+    """Sends the messages of an engine child."""
 
-    def send(self, message: Mapping[str, Any]) -> None:
+    def send(self, message: EngineMessage) -> None:
         """Deliver in order; wait while the queue is full."""
         ...
 
-    def offer(self, message: Mapping[str, Any]) -> None:
+    def offer(self, message: EngineMessage) -> None:
         """Deliver unless the queue is full; then count the message as dropped."""
         ...
 

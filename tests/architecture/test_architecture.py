@@ -32,7 +32,7 @@ LAYERS = [
 
 # Inside a package, bottom to top: its folders, and the modules beside them.
 SUBLAYERS = {
-    "model": [{"primitives"}, {"market", "messages"}, {"run"}, {"checks"}, {"spec"}],
+    "model": [{"primitives"}, {"market", "messages"}, {"run"}, {"checks", "pipe"}, {"spec"}],
     "store": [
         {"files", "layout", "lock", "snapshot_file"},
         {"crash", "kill_switch_files", "logs", "venues"},

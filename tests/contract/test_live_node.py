@@ -15,6 +15,7 @@ import pytest
 
 from opslab.model.messages.engine_messages import UserStrategyPlan
 from opslab.model.messages.paper_messages import EngineHeartbeat, FeedName, Flattened, NodeSnapshot
+from opslab.model.pipe.messages import Stop, TakeSnapshot
 from opslab.runs.processes.venue_control_client import ControlClient
 from tests.drivers.control_client import TOKEN, active_fault
 from tests.drivers.engine_process import EngineProcess, PacedVenue
@@ -115,7 +116,7 @@ def test_a_run_ends_flat_after_its_last_bar_and_sends_its_end_in_order(
     keys = [
         next(iter(message)) for message in node.messages() if "heartbeat" not in message and "progress" not in message
     ]
-    names = [message["event"] for message in node.messages() if "event" in message]
+    names = [message["event"]["name"] for message in node.messages() if "event" in message]
     assert names[:2] == ["engine_started", "scenario_registered"]
     assert keys[-4:] == ["flattened", "snapshot", "ended", "result"]
     assert stop_reason(node) == "last_bar"
@@ -161,7 +162,7 @@ def test_heartbeats_are_sent_every_second_with_the_state_of_the_node(engine: Sta
 
 def test_a_snapshot_equals_the_account_at_the_venue(venue: VenueProcess, engine: StartEngine) -> None:
     node = wait_until_held(engine("Holds"))
-    node.send(snapshot=7)
+    node.send(TakeSnapshot(request_number=7))
     snapshot = NodeSnapshot.model_validate_json(json.dumps(node.wait("snapshot")))
     assert snapshot.request_number == 7
     (position,) = snapshot.account.positions or ()
@@ -255,7 +256,7 @@ def test_a_node_reconnects_to_a_venue_that_was_killed(venue: VenueProcess, engin
     assert set(beat["sockets"].values()) == {"connected"}
     assert _is_held(beat["node"])
     assert open_exposure(venue) == HELD
-    node.send(stop="max_seconds")
+    node.send(Stop(reason="max_seconds"))
     assert node.end() is None
     assert flattened(node).flat
     assert open_exposure(venue) == FLAT
@@ -270,7 +271,7 @@ def test_a_connection_without_a_message_becomes_silent(engine: StartEngine, venu
 
 def test_a_blocked_handler_means_no_heartbeats_until_it_returns(engine: StartEngine) -> None:
     node = engine("Blocks", silent_after={"bars": 2.0, "quotes": 2.0, "trades": 2.0})
-    blocked_at = node.arrival("event", lambda name: name == "scenario_action_triggered")
+    blocked_at = node.arrival("event", lambda event: event["name"] == "scenario_action_triggered")
     late = node.wait("heartbeat", lambda beat: beat["timer_lag_ms"] > 2_000)
     next_beat = node.wait("heartbeat", lambda beat: beat["number"] == late["number"] + 1)
     arrivals = [at for at, message in node.received if "heartbeat" in message and at > blocked_at]
@@ -290,7 +291,7 @@ def test_a_repeated_bar_is_reported_and_neither_counted_nor_passed_on(
     with active_fault(venue_control, "duplicate", which="market"):
         repeated = node.wait_event("bar_out_of_order")
         assert repeated == {"ts_event": repeated["newest"], "newest": repeated["newest"], "skipped": True}
-    node.send(stop="max_seconds")
+    node.send(Stop(reason="max_seconds"))
     assert node.end() is None
     bars = [payload["ts_event"] for payload in node.events("scenario_action_triggered")]
     assert bars == sorted(set(bars))
@@ -305,7 +306,7 @@ def test_a_user_strategy_receives_a_repeated_bar(
     with active_fault(venue_control, "duplicate", which="market"):
         repeated = node.wait_event("bar_out_of_order")
         assert repeated["skipped"] is False
-    node.send(stop="max_seconds")
+    node.send(Stop(reason="max_seconds"))
     assert node.end() is None
     printed = [line for line in node.printed.splitlines() if line.startswith("bar ")]
     assert printed.count(f"bar {repeated['ts_event']}") == 2
@@ -321,11 +322,11 @@ def test_at_full_speed_each_bar_is_reported_once_its_orders_are_acknowledged(
 
         def pass_on(message: dict[str, Any]) -> None:
             if "bars_done" in message:
-                paced.send_bars_done(message["bars_done"])
+                paced.send_bars_done(message["bars_done"]["bars"])
 
         node = engine(strategy, at=paced, rows=minutes, acknowledges_bars=True, on_message=pass_on)
         assert node.end(60) is None
-        assert node.messages("bars_done") == list(range(1, minutes + 1))
+        assert [done["bars"] for done in node.messages("bars_done")] == list(range(1, minutes + 1))
         assert stop_reason(node) == "last_bar"
         if strategy is None:
             _assert_acknowledged_between_bars(node)
@@ -341,8 +342,8 @@ def _assert_acknowledged_between_bars(node: EngineProcess) -> None:
     for message in node.messages():
         if "bars_done" in message:
             assert not in_flight, message
-        elif message.get("event") == "order_event":
-            event = message["payload"]
+        elif "order_event" in message:
+            event = message["order_event"]
             order_id = event["client_order_id"]
             if event["type"] in ("OrderInitialized", "OrderPendingCancel"):
                 in_flight.add(order_id)
@@ -364,7 +365,7 @@ def test_stop_leaves_the_venue_flat(venue: VenueProcess, engine: StartEngine) ->
     node = wait_until_held(engine("Holds"))
     assert open_exposure(venue) == HELD
     requested_at = time.monotonic()
-    node.send(stop="max_seconds")
+    node.send(Stop(reason="max_seconds"))
     node.wait("flattened")
     assert open_exposure(venue) == FLAT
     assert node.arrival("flattened") - requested_at < 1.0
@@ -378,7 +379,7 @@ def test_stop_leaves_the_venue_flat(venue: VenueProcess, engine: StartEngine) ->
 
 def test_on_stop_leave_changes_nothing(venue: VenueProcess, engine: StartEngine) -> None:
     node = wait_until_held(engine("Holds", on_stop="leave"))
-    node.send(stop="max_seconds")
+    node.send(Stop(reason="max_seconds"))
     assert node.end() is None
     assert flattened(node) == Flattened(flat=False, rounds=0, seconds=0.0)
     assert open_exposure(venue) == HELD
@@ -443,7 +444,7 @@ def test_a_strategy_that_cannot_start_still_flattens_the_exposure_of_the_engine_
 def test_no_order_passes_the_closed_gate(venue: VenueProcess, engine: StartEngine) -> None:
     node = engine("Insists")
     node.wait_event("order_event", lambda event: event["type"] == "OrderAccepted")
-    node.send(stop="max_seconds")
+    node.send(Stop(reason="max_seconds"))
     assert node.end() is None
     assert flattened(node).flat
     assert open_exposure(venue) == FLAT
@@ -456,7 +457,7 @@ def test_queued_orders_do_not_outlive_the_run(venue: VenueProcess, engine: Start
     node = engine("Insists")
     node.wait("heartbeat", lambda beat: len(beat["node"]["in_flight"]) > 100)
     requested_at = time.monotonic()
-    node.send(stop="max_seconds")
+    node.send(Stop(reason="max_seconds"))
     assert node.end() is None
     assert time.monotonic() - requested_at < stretched(15)
     assert flattened(node).flat
@@ -470,7 +471,7 @@ def test_a_position_whose_closing_order_the_engine_denies_is_closed_over_rest(
     denied = node.wait_event("order_event", lambda event: event["type"] == "OrderDenied")
     assert "NOTIONAL" in denied["reason"]
     assert open_exposure(venue)[0] == Decimal("0.060")
-    node.send(stop="max_seconds")
+    node.send(Stop(reason="max_seconds"))
     assert node.end() is None
     assert flattened(node).flat
     assert open_exposure(venue) == FLAT
@@ -493,7 +494,7 @@ def test_a_node_that_its_strategy_stops_is_a_failure_and_the_account_is_flat(
 
 def test_a_second_engine_has_the_orders_and_the_position_of_the_first(venue: VenueProcess, engine: StartEngine) -> None:
     first = wait_until_held(engine("Holds"))
-    first.send(snapshot=1)
+    first.send(TakeSnapshot(request_number=1))
     before = NodeSnapshot.model_validate_json(json.dumps(first.wait("snapshot")))
     first.kill()
     second = engine("SubscribesToNothing", number=2)
@@ -505,7 +506,7 @@ def test_a_second_engine_has_the_orders_and_the_position_of_the_first(venue: Ven
     assert (mine.side, mine.signed_quantity) == (theirs.side, theirs.signed_quantity)
     difference = Decimal(mine.average_entry_price or 0) - Decimal(theirs.average_entry_price or 0)
     assert abs(difference) <= Decimal("0.00001")
-    second.send(stop="max_seconds")
+    second.send(Stop(reason="max_seconds"))
     assert second.end() is None
     assert flattened(second).rounds == 1
     assert open_exposure(venue) == FLAT
@@ -520,7 +521,7 @@ def test_a_strategy_keeps_its_own_claims_and_the_account_is_flat_all_the_same(
     second = engine(user_strategy=user_strategy(tmp_path, "pass", claims="ETHUSDT-PERP.BINANCE"), number=2)
     beat = EngineHeartbeat.model_validate_json(json.dumps(second.wait("heartbeat")))
     assert len(beat.node.account.open_orders or ()) == 2, "the node has the orders that no strategy claims"
-    second.send(stop="max_seconds")
+    second.send(Stop(reason="max_seconds"))
     assert second.end() is None
     assert flattened(second).flat
     assert open_exposure(venue) == FLAT
@@ -533,7 +534,7 @@ def test_an_external_position_is_closed_too(
 ) -> None:
     node = wait_until_held(engine("Holds"))
     venue_control.request("start", fault="external-trade", terms={"side": "SELL", "quantity": "0.050"})
-    node.send(stop="max_seconds")
+    node.send(Stop(reason="max_seconds"))
     assert node.end() is None
     assert flattened(node).flat
     assert open_exposure(venue) == FLAT
@@ -549,7 +550,7 @@ def test_no_engine_of_a_run_repeats_an_order_id(venue: VenueProcess, engine: Sta
 
         node.wait_event("order_event", is_its_own)
     for node in nodes:
-        node.send(stop="max_seconds")
+        node.send(Stop(reason="max_seconds"))
     for node in nodes:
         assert node.end() is None
     ids = [{event["client_order_id"] for event in node.events("order_event")} for node in nodes]
@@ -577,7 +578,7 @@ def test_a_stop_works_while_the_node_connects(venue: VenueProcess, engine: Start
     venue.stop()
     node = engine("Holds", endpoints=endpoints)
     node.wait_event("scenario_registered")
-    node.send(stop="max_seconds")
+    node.send(Stop(reason="max_seconds"))
     assert node.end(8) is None
     assert stop_reason(node) == "max_seconds"
     assert not flattened(node).flat

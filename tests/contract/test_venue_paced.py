@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from opslab.model.market.candle import MINUTE_MS
+from opslab.model.pipe.messages import AcknowledgeBars
 from opslab.runs.processes.venue_control_client import ControlClient
 from tests.drivers.control_client import TOKEN, EventLog, active_fault
 from tests.drivers.node_process import NodeProcess
@@ -44,7 +45,7 @@ class BarAcknowledger:
 
     def acknowledge(self, number: int) -> None:
         assert self.venue._child is not None
-        self.venue._child.send({"bars_done": number})
+        self.venue._child.send(AcknowledgeBars(minutes=number))
 
 
 def paced_venue(home: Path, folder: Path, **changes: Any) -> SteppedVenue:

@@ -6,11 +6,20 @@ import time
 from collections.abc import Callable, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, get_args
+
+from pydantic_core import from_json
 
 from opslab.model.messages.engine_messages import EngineLimits, LivePlan, ScenarioPlan, UserStrategyPlan
 from opslab.model.messages.paper_messages import FeedName, OnStop
 from opslab.model.messages.venue_messages import VenueEndpoints
+from opslab.model.pipe.messages import (
+    AcknowledgeBars,
+    Command,
+    OrderEventName,
+    ReceivedMessage,
+    encode,
+)
 from opslab.model.primitives.instant import close_ns
 from opslab.model.run.metadata import Failure
 from opslab.runs.processes.child_process import ENGINE_COMMAND, ChildProcess
@@ -32,12 +41,26 @@ class PacedVenue(VenueProcess):
 
     def send_bars_done(self, bars: int) -> None:
         assert self._child is not None
-        self._child.send({"bars_done": bars})
+        self._child.send(AcknowledgeBars(minutes=bars))
 
 
 def close_times_ns(venue: VenueProcess, rows: int) -> list[int]:
     """`ts_event` of the bars of the venue's first candles."""
     return [close_ns(candle.open_ms) for candle in islice(venue.candles(), rows)]
+
+
+def document_of(message: ReceivedMessage) -> Message:
+    """A message as it crossed the pipe: an object whose one key is its kind."""
+    document: Message = from_json(encode(message))
+    return document
+
+
+def payload_of(message: Message, event: str) -> Message | None:
+    """The payload of an event with this name; None for anything else."""
+    if event in get_args(OrderEventName):
+        return message.get(event)
+    payload: Message | None = message["event"]["payload"] if message.get("event", {}).get("name") == event else None
+    return payload
 
 
 class EngineProcess:
@@ -94,7 +117,7 @@ class EngineProcess:
             self._reader.join()
             self._child.close()
 
-    def send(self, **command: Any) -> None:
+    def send(self, command: Command) -> None:
         self._child.send(command)
 
     def signal(self, number: signal.Signals) -> None:
@@ -124,12 +147,13 @@ class EngineProcess:
         return self._log.read_text(errors="replace")
 
     def messages(self, key: str | None = None) -> list[Any]:
-        """Content of the messages with that key; without a key, all messages."""
+        """Content of the messages of that kind; without a kind, all messages."""
         messages = [message for _, message in list(self.received)]
         return messages if key is None else [message[key] for message in messages if key in message]
 
     def events(self, name: str) -> list[Message]:
-        return [message["payload"] for message in self.messages() if message.get("event") == name]
+        payloads = (payload_of(message, name) for message in self.messages())
+        return [payload for payload in payloads if payload is not None]
 
     def wait(self, key: str, fits: Callable[[Any], bool] = lambda _content: True, seconds: float = WAIT_SECONDS) -> Any:
         """The first message that fits, as soon as it is received."""
@@ -138,10 +162,12 @@ class EngineProcess:
     def wait_event(
         self, name: str, fits: Callable[[Message], bool] = lambda _payload: True, seconds: float = WAIT_SECONDS
     ) -> Message:
-        message = self._wait(lambda message: message.get("event") == name and fits(message["payload"]), name, seconds)[
-            1
-        ]
-        payload: Message = message["payload"]
+        def is_event(message: Message) -> bool:
+            payload = payload_of(message, name)
+            return payload is not None and fits(payload)
+
+        payload = payload_of(self._wait(is_event, name, seconds)[1], name)
+        assert payload is not None
         return payload
 
     def arrival(self, key: str, fits: Callable[[Any], bool] = lambda _content: True) -> float:
@@ -165,8 +191,9 @@ class EngineProcess:
                 self._arrival.wait(remaining_seconds)
 
     def _read(self) -> None:
-        for messages in self._child.messages():
+        for received in self._child.messages():
             at = time.monotonic()
+            messages = [document_of(message) for message in received]
             with self._arrival:
                 self.received += [(at, message) for message in messages]
                 self._arrival.notify_all()

@@ -17,6 +17,7 @@ from typing import Any, Self
 from urllib.parse import urlencode, urlsplit
 
 from opslab.model.messages.venue_messages import Start, VenueEndpoints, VenueLimits
+from opslab.model.pipe.messages import AcknowledgeBars
 from tests.drivers.venue_process import VenueProcess
 
 TIMEOUT_SECONDS = 100.0
@@ -58,7 +59,7 @@ class SteppedVenue(VenueProcess):
         """Let this many more minutes be replayed; the first minute needs only a subscription."""
         assert self._child is not None
         self._played += minutes
-        self._child.send({"bars_done": self._played})
+        self._child.send(AcknowledgeBars(minutes=self._played))
 
     def client(self) -> "VenueClient":
         return VenueClient(self.endpoints)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from opslab.model.messages.venue_messages import VenueEndpoints, VenuePlan
+from opslab.model.pipe.messages import encode
 from opslab.runs.processes.child_process import VENUE_COMMAND, ChildProcess
 from opslab.system import SystemClock
 
@@ -37,7 +38,7 @@ class ControlProcess:
         self._venue = os.pidfd_open(self.pid)
         while "listening" not in (message := self._line()):
             assert "refused" not in message, message
-        self.endpoints = VenueEndpoints.model_validate(message["listening"])
+        self.endpoints = VenueEndpoints.model_validate(message["listening"]["endpoints"])
 
     def __enter__(self) -> Self:
         return self
@@ -76,7 +77,7 @@ def main() -> None:
     print(json.dumps({"pid": child._child.pid}), flush=True)
     for messages in child.messages():
         for message in messages:
-            print(json.dumps(message), flush=True)
+            print(encode(message).decode(), flush=True)
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ from opslab.model.messages.venue_messages import (
     VenuePlan,
     VenueProgress,
 )
+from opslab.model.pipe.messages import Listening, VenueEnded, VenueLogEntry, VenueRefused
 from opslab.model.primitives.ids import DatasetId
 from opslab.resources import exchange_info_symbol
 from opslab.runs.processes.child_process import VENUE_COMMAND, ChildProcess
@@ -176,12 +177,17 @@ class VenueProcess:
     def _listen(self, child: ChildProcess) -> None:
         for messages in child.messages():
             for message in messages:
-                if "listening" in message:
-                    self._endpoints = VenueEndpoints.model_validate(message["listening"])
-                elif "progress" in message or "ended" in message:
-                    self.progress = VenueProgress.model_validate(next(iter(message.values())))
-                else:
-                    self.log.append(message)
+                match message:
+                    case Listening(endpoints=endpoints):
+                        self._endpoints = endpoints
+                    case VenueProgress():
+                        self.progress = message
+                    case VenueEnded(progress=progress):
+                        self.progress = progress
+                    case VenueLogEntry(event=event, fields=fields):
+                        self.log.append({"log": {"event": event, **fields}})
+                    case VenueRefused():
+                        self.log.append({"refused": message.model_dump()})
 
     # Requests, and the ledger.
 

@@ -8,6 +8,7 @@ import time
 from nautilus_trader.model import Bar, BarType, InstrumentId, OrderSide, Quantity
 
 from opslab.children.engine import main
+from opslab.model.pipe.messages import LifecycleEvent
 from opslab.nautilus.strategy.scenarios import Scenario
 
 AT_BAR = 5
@@ -65,7 +66,7 @@ class Hangs(Misbehaving):
     """Sends a message, and never returns from the bar."""
 
     def misbehave(self) -> None:
-        self.recorder.messages.send({"event": "scenario_action_triggered", "payload": {"bar": AT_BAR}})
+        self.recorder.messages.send(LifecycleEvent(name="scenario_action_triggered", payload={"bar": AT_BAR}))
         while True:
             time.sleep(3600)
 
@@ -87,7 +88,7 @@ class SendsTimes(Misbehaving):
     def on_bar(self, bar: Bar) -> None:
         if self.recorder.bars <= AT_BAR:
             times = {"ts_event": bar.ts_event, "ts_init": bar.ts_init, "clock": self.clock.timestamp_ns()}
-            self.recorder.messages.send({"event": "scenario_action_triggered", "payload": times})
+            self.recorder.messages.send(LifecycleEvent(name="scenario_action_triggered", payload=times))
 
 
 class BuysTooMuch(Misbehaving):

@@ -10,6 +10,7 @@ import pytest
 from opslab.errors import AlreadyExists, InvalidSpec, Usage
 from opslab.lab import Lab
 from opslab.model.messages.venue_messages import VenueEndpoints, VenueKey
+from opslab.model.pipe.messages import Ended, Listening, ReceivedMessage, VenueEnded
 from opslab.model.primitives.instant import close_ns, parse_minute
 from opslab.runs.planning.plan import PaperPlan, other_mode
 from opslab.runs.processes.child_process import ENGINE_COMMAND, VENUE_COMMAND, ChildProcess
@@ -204,23 +205,23 @@ def test_venue_and_engine_obey_their_plans(tc: Tc, tmp_path: Path) -> None:
     clock = SystemClock()
     venue = ChildProcess("venue", plan.venue(tc.home, folder, KEY, "t"), tmp_path / "venue.log", clock, VENUE_COMMAND)
     try:
-        told = frames_of(venue)
-        where = VenueEndpoints.model_validate(next(frame["listening"] for frame in told if "listening" in frame))
+        reported = messages_of(venue)
+        where = next(message.endpoints for message in reported if isinstance(message, Listening))
         engine = ChildProcess("engine", plan.live(where, 1), tmp_path / "engine.log", clock, ENGINE_COMMAND)
         try:
-            heard = list(frames_of(engine))
+            received = list(messages_of(engine))
         finally:
             engine.close()
         venue.stop()
-        ended = next(frame["ended"] for frame in told if "ended" in frame)
+        ended = next(message.progress for message in reported if isinstance(message, VenueEnded))
     finally:
         venue.close()
     assert engine.failure(str) is None, (tmp_path / "engine.log").read_text()
-    assert next(frame["ended"]["bars"] for frame in heard if "ended" in frame) == 12
-    assert (ended["state"], ended["minutes"], ended["last_open"]) == ("ended", 12, "2024-01-02T03:15:00Z")
-    assert close_ns(parse_minute(ended["last_open"])) == plan.last_close_ns
+    assert next(message.bars for message in received if isinstance(message, Ended)) == 12
+    assert (ended.state, ended.minutes, ended.last_open) == ("ended", 12, "2024-01-02T03:15:00Z")
+    assert close_ns(parse_minute("2024-01-02T03:15:00Z")) == plan.last_close_ns
 
 
-def frames_of(child: ChildProcess) -> Iterator[dict[str, Any]]:
+def messages_of(child: ChildProcess) -> Iterator[ReceivedMessage]:
     for batch in child.messages():
         yield from batch

@@ -204,7 +204,17 @@ def test_no_order_in_flight_reopens_the_flattened_account(sample_home: Path, tmp
             assert venue_control.request("statement")["account"]["positions"] == []
 
 
-@pytest.mark.parametrize("torn", [b"", b'{"bars_done": ', b'["bars_done"]\n', b'{"bars_done": "many"}\n', b"\xff\n"])
+@pytest.mark.parametrize(
+    "torn",
+    [
+        b"",
+        b'{"acknowledge_bars":',
+        b'["halt"]\n',
+        b'{"acknowledge_bars":{"minutes":"many"}}\n',
+        b'{"x":1}\n',
+        b"\xff\n",
+    ],
+)
 def test_the_end_of_control_is_noticed_after_an_incomplete_or_invalid_message(
     sample_home: Path, tmp_path: Path, torn: bytes
 ) -> None:

@@ -16,6 +16,7 @@ from nautilus_trader.backtest import BacktestNode
 
 from opslab.lab import Lab
 from opslab.model.market.instrument import instrument_of
+from opslab.model.pipe.messages import EngineMessage
 from opslab.model.run.results import Results
 from opslab.nautilus import backtest
 from opslab.nautilus.strategy.guarded import StrategyRecorder
@@ -26,7 +27,7 @@ from opslab.store.files import link_folder
 
 
 class DiscardedMessages:
-    def send(self, message: Mapping[str, Any]) -> None:
+    def send(self, message: EngineMessage) -> None:
         pass
 
     offer = send

@@ -1,7 +1,7 @@
 """The engine child: one process for one run. Started by control as `python -P -m opslab.children.engine FD`.
 
 Reads its plan from standard input, which stays open as long as control lives: end of file means that control has
-ended. After the plan of a paper run come commands, see `model/messages/paper_messages.py`. Sends messages to
+ended. After the plan of a paper run come commands. Sends messages to
 descriptor FD. SIGTERM and SIGINT set a flag; the run ends from a callback.
 """
 
@@ -17,9 +17,6 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, BinaryIO
 
-from pydantic import TypeAdapter
-from pydantic_core import from_json
-
 from opslab.children.halt import Halt, backtest_halt, live_halt, watch_switch
 from opslab.children.pipe import MessagePipe
 from opslab.children.redactor import path_redactor
@@ -28,9 +25,18 @@ from opslab.model.messages.engine_messages import (
     EnginePlan,
     LivePlan,
     ScenarioPlan,
-    StopReason,
     UserStrategyPlan,
     parse_plan,
+)
+from opslab.model.pipe.messages import (
+    EngineFailed,
+    EngineResult,
+    HaltCommand,
+    Progress,
+    ResultRow,
+    Stop,
+    TakeSnapshot,
+    decode_command,
 )
 from opslab.model.primitives.redact import PathRedactor
 from opslab.model.run.metadata import EngineCost, Failure
@@ -56,7 +62,6 @@ _LIVE_ORPHAN_SECONDS = 20.0
 _ORPHAN_FLATTEN_SECONDS = 12.0
 """Time for an engine without control to apply `on_stop` to its account; then that is done over REST."""
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
-_STOP_REASON: TypeAdapter[StopReason] = TypeAdapter(StopReason)
 
 
 def main(scenarios: dict[tuple[str, str], type[Scenario]], descriptor: int, *, polls_switch: bool = False) -> int:
@@ -75,7 +80,7 @@ def main(scenarios: dict[tuple[str, str], type[Scenario]], descriptor: int, *, p
     ended = threading.Event()
     if isinstance(plan, LivePlan):
         return _live(plan, scenarios, messages, standard_input, redact, ended, polls_switch)
-    results = Results(lambda file, row: messages.send({"row": row, "file": file}))
+    results = Results(lambda file, row: messages.send(ResultRow(file, row)))
     recorder = StrategyRecorder(messages=messages, results=results, order_events=plan.order_events, redact=redact)
     threading.excepthook = _thread_exception_hook(recorder)
     for number in _SIGNALS:
@@ -147,12 +152,12 @@ def _run_and_report(
         outcome = run()
     except UnusableStrategy as unusable:  # it was inspected before: its files have changed, or it depends on chance
         failure = Failure(kind="strategy", message=recorder.redact(str(unusable)))
-        messages.send({"failure": failure.model_dump()})
+        messages.send(EngineFailed(failure=failure))
     except Exception as error:  # noqa: BLE001  (any error that prevents the engine from running)
         text = "".join(traceback.format_exception(error))
         message = recorder.redact(f"{type(error).__name__}: {error}")
         failure = Failure(kind="engine", message=message, detail=recorder.redact(text))
-        messages.send({"failure": failure.model_dump()})
+        messages.send(EngineFailed(failure=failure))
     else:
         cost = EngineCost(
             elapsed_seconds=round(outcome.seconds, 6),
@@ -160,9 +165,11 @@ def _run_and_report(
             peak_memory_bytes=peak_memory_bytes(),
         )
         if recorder.failure:
-            messages.send({"failure": recorder.failure.model_dump()})
-        result = {"counters": outcome.counters.model_dump(), "cost": cost.model_dump()}
-        messages.send({"result": {**result, "denial_reasons": outcome.denial_reasons, "dropped": messages.dropped}})
+            messages.send(EngineFailed(failure=recorder.failure))
+        result = EngineResult(
+            counters=outcome.counters, cost=cost, denial_reasons=outcome.denial_reasons, dropped=messages.dropped
+        )
+        messages.send(result)
     ended.set()
     messages.close()
     sys.stdout.flush()
@@ -218,13 +225,13 @@ def _read_commands(
     """Read the commands of control until it has ended. The node must not be touched from this thread."""
     for line in standard_input:
         with suppress(ValueError):  # the last line of a control that died may be incomplete
-            command = from_json(line)
-            if "snapshot" in command:
-                commands.snapshots.append(command["snapshot"])
-            elif "halt" in command:
-                halt(command["halt"])
-            elif "stop" in command:
-                recorder.request_stop(_STOP_REASON.validate_python(command["stop"]))
+            match decode_command(line):
+                case TakeSnapshot(request_number=number):
+                    commands.snapshots.append(number)
+                case HaltCommand(switch=switch):
+                    halt(switch)
+                case Stop(reason=reason):
+                    recorder.request_stop(reason)
     recorder.request_stop("control_lost")
     never_set = threading.Event()
     never_set.wait(_ORPHAN_FLATTEN_SECONDS)
@@ -246,7 +253,7 @@ def _exit_after_control(recorder: StrategyRecorder, standard_input: BinaryIO) ->
 
 def _send_progress(recorder: StrategyRecorder, ended: threading.Event) -> None:
     while not ended.wait(_PROGRESS_SECONDS):
-        recorder.messages.offer({"progress": {"bars": recorder.bars, "actions": recorder.actions}})
+        recorder.messages.offer(Progress(bars=recorder.bars, actions=recorder.actions))
 
 
 if __name__ == "__main__":

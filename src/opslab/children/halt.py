@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from opslab.killswitch.watcher import SwitchWatch
-from opslab.model.messages.engine_messages import EnginePlan, Halted, LivePlan
+from opslab.model.messages.engine_messages import EnginePlan, LivePlan
+from opslab.model.pipe.messages import Halted
 from opslab.model.primitives.ids import RunId
 from opslab.model.primitives.instant import iso
 from opslab.nautilus.live.rest_flatten import RestFlattener
@@ -35,7 +36,7 @@ def live_halt(recorder: LiveStrategyRecorder, rest_flattener: RestFlattener) -> 
             return
         closed_at = recorder.halt()
         rest_flattener.start()
-        recorder.messages.send({"halted": Halted(switch=dict(switch), gate_closed_at=closed_at).model_dump()})
+        recorder.messages.send(Halted(switch=dict(switch), gate_closed_at=closed_at))
         recorder.report_gate()
 
     return halt
@@ -47,6 +48,6 @@ def backtest_halt(recorder: StrategyRecorder) -> Halt:
     def halt(switch: Mapping[str, Any]) -> None:
         recorder.halted = recorder.stop_requested = True
         closed_at = iso(SystemClock().now_ns())
-        recorder.messages.send({"halted": Halted(switch=dict(switch), gate_closed_at=closed_at).model_dump()})
+        recorder.messages.send(Halted(switch=dict(switch), gate_closed_at=closed_at))
 
     return halt

@@ -4,10 +4,8 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Mapping
-from typing import Any
 
-from pydantic_core import to_json
+from opslab.model.pipe.messages import Message, encode
 
 CAPACITY = 16_384
 _BATCH = 4_096
@@ -20,19 +18,19 @@ class MessagePipe:
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
-        self._queue: queue.SimpleQueue[Mapping[str, Any] | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._write_batches, name="messages", daemon=True)
         self.dropped = 0
         self.reader_closed = threading.Event()
         self._thread.start()
 
-    def send(self, message: Mapping[str, Any]) -> None:
+    def send(self, message: Message) -> None:
         """Deliver in order; wait while the queue is full."""
         while self._queue.qsize() >= CAPACITY and not self.reader_closed.is_set():
             time.sleep(_FULL_SECONDS)
         self._queue.put(message)
 
-    def offer(self, message: Mapping[str, Any]) -> None:
+    def offer(self, message: Message) -> None:
         """Deliver unless the queue is more than half full; then count the message as dropped."""
         if self._queue.qsize() > CAPACITY // 2:
             self.dropped += 1
@@ -52,7 +50,7 @@ class MessagePipe:
             while len(messages) < _BATCH and not self._queue.empty():
                 messages.append(self._queue.get())
             is_closing = None in messages
-            lines = [to_json(message) for message in messages if message is not None]
+            lines = [encode(message) for message in messages if message is not None]
             self._write(memoryview(b"\n".join([*lines, b""])))
 
     def _write(self, data: memoryview) -> None:

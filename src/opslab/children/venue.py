@@ -14,8 +14,6 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from pydantic_core import from_json
-
 from opslab.children.pipe import MessagePipe
 from opslab.datasets.playback import playback
 from opslab.errors import Corrupt, LabError
@@ -24,6 +22,14 @@ from opslab.model.market.candle import MINUTE_MS, Candle
 from opslab.model.market.instrument import Instrument, instrument_of
 from opslab.model.messages.ledger_events import LedgerEvent, Opened, event_fields, parse_event
 from opslab.model.messages.venue_messages import VenueEndpoints, VenuePlan
+from opslab.model.pipe.messages import (
+    AcknowledgeBars,
+    Listening,
+    VenueEnded,
+    VenueLogEntry,
+    VenueRefused,
+    decode_command,
+)
 from opslab.model.primitives.ids import DatasetId, RunId
 from opslab.model.primitives.instant import NS_PER_MS
 from opslab.store.layout import Layout
@@ -49,7 +55,7 @@ def main(descriptor: int) -> int:
         with ExitStack() as stack:
             asyncio.run(_serve(plan, stream, pipe, stack))
     except LabError as refused:
-        pipe.send({"refused": {"message": refused.message, "hint": refused.hint, "exit_code": refused.exit_code}})
+        pipe.send(VenueRefused(message=refused.message, hint=refused.hint, exit_code=refused.exit_code))
         pipe.close()
         return refused.exit_code
     pipe.close()
@@ -68,7 +74,7 @@ async def _serve(plan: VenuePlan, stream: BinaryIO, pipe: MessagePipe, stack: Ex
 
     def log_event(event: str, fields: dict[str, object]) -> None:
         if log.write(event, fields):
-            pipe.offer({"log": {"event": event, **fields}})
+            pipe.offer(VenueLogEntry(event=event, fields=fields))
 
     venue = Venue(plan, instrument, account, ledger, clock, position, log_event)
     if ledger.torn_bytes:
@@ -85,7 +91,7 @@ async def _serve(plan: VenuePlan, stream: BinaryIO, pipe: MessagePipe, stack: Ex
         await venue.run(plan.host, Path(plan.ledger), candles, lambda endpoints: _listening(pipe, endpoints))
     finally:
         progress.cancel()
-        pipe.send({"ended": venue.progress().model_dump()})
+        pipe.send(VenueEnded(progress=venue.progress()))
 
 
 def _account(plan: VenuePlan, instrument: Instrument, ledger: LedgerFile, now_ms: int) -> Account:
@@ -161,13 +167,13 @@ def _from(first: Candle, rows: Iterator[tuple[int, Candle]]) -> Iterator[Candle]
 
 
 def _listening(pipe: MessagePipe, endpoints: VenueEndpoints) -> None:
-    pipe.send({"listening": endpoints.model_dump()})
+    pipe.send(Listening(endpoints=endpoints))
 
 
 async def _send_progress(venue: Venue, pipe: MessagePipe) -> None:
     while True:
         await asyncio.sleep(_PROGRESS_SECONDS)
-        pipe.offer({"progress": venue.progress().model_dump()})
+        pipe.offer(venue.progress())
 
 
 def _read_control(stream: BinaryIO, plan: VenuePlan, venue: Venue, loop: asyncio.AbstractEventLoop) -> None:
@@ -177,9 +183,10 @@ def _read_control(stream: BinaryIO, plan: VenuePlan, venue: Venue, loop: asyncio
     """
     with suppress(RuntimeError):  # the venue has ended meanwhile
         for line in stream:
-            with suppress(ValueError, KeyError, TypeError):
-                minutes = from_json(line)["bars_done"]
-                loop.call_soon_threadsafe(venue.bars_done, None if minutes == "all" else int(minutes))
+            with suppress(ValueError):
+                command = decode_command(line)
+                if isinstance(command, AcknowledgeBars):
+                    loop.call_soon_threadsafe(venue.bars_done, command.minutes)
         loop.call_soon_threadsafe(venue.control_lost)
         if plan.on_orphan != "end":
             SwitchWatch(Layout(Path(plan.home)), RunId(plan.name), lambda _: _kill_switch_active(venue, loop)).start()

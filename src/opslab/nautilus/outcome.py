@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 
 from opslab.model.messages.engine_messages import EnginePlan, LivePlan, ScenarioPlan
+from opslab.model.pipe.messages import Ended, LifecycleEvent
 from opslab.model.run.metadata import ScenarioCounters
 from opslab.nautilus.strategy.guarded import StrategyRecorder
 
@@ -23,9 +24,9 @@ class EngineOutcome:
 def report_start(plan: EnginePlan | LivePlan, recorder: StrategyRecorder) -> None:
     """Send `engine_started` and `scenario_registered`."""
     engine = {"engine": "nautilus", "version": version("nautilus-trader")}
-    recorder.messages.send({"event": "engine_started", "payload": engine})
+    recorder.messages.send(LifecycleEvent(name="engine_started", payload=engine))
     registered = {**_strategy_reference(plan), "bar_type": plan.bar_type}
-    recorder.messages.send({"event": "scenario_registered", "payload": registered})
+    recorder.messages.send(LifecycleEvent(name="scenario_registered", payload=registered))
 
 
 def _strategy_reference(plan: EnginePlan | LivePlan) -> dict[str, str]:
@@ -41,7 +42,7 @@ def finish(recorder: StrategyRecorder, *, early: bool, seconds: float) -> Engine
 
     early: the run ended before its data. seconds: duration of the engine's run alone.
     """
-    recorder.messages.send({"ended": {"bars": recorder.bars, "early": early}})
+    recorder.messages.send(Ended(bars=recorder.bars, early=early))
     results = recorder.results
     results.finish()
     reasons = dict(results.denials)

@@ -1,17 +1,4 @@
-"""Messages between control and the engine child.
-
-Down, once, on standard input: an `EnginePlan` or a `LivePlan`. Up, as JSON lines on an inherited descriptor: messages,
-each an object with one of these keys:
-
-    event     {"event": name, "payload": {...}}          an event for the journal, in order
-    progress  {"progress": {"bars": n, "actions": n}}    telemetry, may be dropped
-    ended     {"ended": {"bars": n, "early": bool}}      the run has ended, rows follow; early: before its data ended
-    row       {"row": {...}, "file": "orders"}           one line of a canonical result, in order; in a paper run only
-                                                         bars, and orders that the engine denied, immediately
-    result    {"result": {"counters": ..., "cost": ...}} once, last, when the engine ended by itself
-    failure   {"failure": {"kind": ..., ...}}            the cause when it did not
-    halted    {"halted": {"switch": ..., ...}}           once: its watcher found the kill switch active, see `Halted`
-"""
+"""The plans of an engine child: the first line that it receives, and the vocabulary of its run."""
 
 from decimal import Decimal
 from typing import Annotated, Any, Literal
@@ -133,15 +120,6 @@ class LivePlan(Record):
     order_events: bool
     home: str | None = None
     """As in `EnginePlan`; None: no kill switch is watched."""
-
-
-class Halted(Record):
-    """Report of an engine that the kill switch stopped it."""
-
-    switch: dict[str, Any]
-    """The fields of a `Switch`."""
-    gate_closed_at: str
-    """When the engine's process closed its gate, UTC."""
 
 
 def parse_plan(line: bytes) -> EnginePlan | LivePlan:

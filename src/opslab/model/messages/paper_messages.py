@@ -1,22 +1,4 @@
-"""Messages between control, engine and venue of a paper run, and the records that its journal takes from them.
-
-Up from the engine, in addition to the messages of `model/messages/engine_messages.py`:
-
-    heartbeat  {"heartbeat": {...}}         an `EngineHeartbeat`, once a second; telemetry, may be dropped
-    snapshot   {"snapshot": {...}}          a `NodeSnapshot`: the answer to a request, and once at the end
-    bars_done  {"bars_done": n}             bar n of this engine is processed and its orders are acknowledged
-    flattened  {"flattened": {...}}         a `Flattened`: how the engine applied `on_stop` to the account
-
-Order at the end: `flattened`, `snapshot` 0, `ended`, `result`. If the engine cannot flatten, or its node never ran, the
-account is flattened without the engine after the node has stopped: then `flattened` comes after the last snapshot, if
-there is one.
-
-Down to the engine, one JSON object a line, after the plan:
-
-    {"snapshot": n}     send a snapshot of the current state with request number n
-    {"stop": reason}    close the gate, apply `on_stop` to the account, end
-    {"halt": switch}    the kill switch is active: close the gate, flatten whatever `on_stop` is, end
-"""
+"""What an engine reports of a paper run, as it crosses the pipe and as the journal takes it."""
 
 from typing import Literal
 

@@ -1,21 +1,8 @@
-"""Messages between control and the venue child.
+"""The plan of a venue child, the first line that it receives, and what it reports.
 
-Down, once, on standard input: a `VenuePlan`; later, any number of lines:
-
-    {"bars_done": n}    n of the candles closed so far are processed; "all": every one of them
-
-n counts as `VenueProgress.minutes` does, over restarts of venue and engine, and never decreases: with `pace: bar_done`
-the candle after n others begins when n arrives, or after `bar_done_timeout_seconds`. Candles closed before this start
-of the venue count as processed. A replay that starts with `kline` also holds, between two candles, while no client is
-subscribed to candles. The end of standard input means that the control process has ended: see `VenuePlan.on_orphan`.
-
-Up, as JSON lines on an inherited descriptor: messages, each an object with one of these keys:
-
-    listening  {"listening": {...}}                     a `VenueEndpoints`: clients can connect
-    refused    {"refused": {"message":, "hint":}}       it cannot serve, and ends
-    progress   {"progress": {...}}                      a `VenueProgress`, about once a second
-    log        {"log": {"event":, ...}}                 a log entry for the operator
-    ended      {"ended": {...}}                         a `VenueProgress`, the last message
+A replay that starts with `kline` also holds, between two candles, while no client is subscribed to candles. Candles
+closed before this start of the venue count as processed. The end of standard input means that the control process has
+ended: see `VenuePlan.on_orphan`.
 """
 
 from decimal import Decimal

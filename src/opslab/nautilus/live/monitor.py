@@ -11,6 +11,7 @@ from typing import Any
 
 from opslab.model.messages.engine_messages import LivePlan
 from opslab.model.messages.paper_messages import FEEDS, EngineHeartbeat, FeedName
+from opslab.model.pipe.messages import BarsDone, LifecycleEvent
 from opslab.model.primitives.instant import NS_PER_SECOND, iso
 from opslab.nautilus.live.bar_tracker import BarTracker
 from opslab.nautilus.live.feed_state import Feed, FeedChange
@@ -81,7 +82,7 @@ class Monitor:
         out_of_order = self._bars.record(ts_event, now)
         if out_of_order is not None:
             payload = {**asdict(out_of_order), "skipped": self._recorder.skips_stale_bars}
-            self._recorder.messages.send({"event": "bar_out_of_order", "payload": payload})
+            self._recorder.messages.send(LifecycleEvent(name="bar_out_of_order", payload=payload))
             return
         if self._recorder.handled_bar_ns >= ts_event:  # the strategy has already handled it
             self._bars.handler_returned()
@@ -105,7 +106,7 @@ class Monitor:
         if before is not None:
             noticed = round(ago_ns / NS_PER_SECOND, 6)
             payload = {"socket": endpoint, "from": before, "to": state, "noticed_after_seconds": noticed}
-            self._recorder.messages.send({"event": "socket_state_changed", "payload": payload})
+            self._recorder.messages.send(LifecycleEvent(name="socket_state_changed", payload=payload))
             if is_up and endpoint == USER_STREAM:  # also when the adapter replaces it, as it does after each loss
                 self._query_venue()  # the user stream's messages of the meantime are lost
         now = self._clock.monotonic_s()
@@ -134,14 +135,13 @@ class Monitor:
             self.send_snapshot(self._commands.snapshots.popleft())
         delay = self._timer.beat(now)
         if delay is not None:
-            self._recorder.messages.offer({"heartbeat": self._heartbeat(now, delay).model_dump()})
+            self._recorder.messages.offer(self._heartbeat(now, delay))
         if self._commands.backlogged():
             self._recorder.request_stop("control_backlog")
         if self._bars.is_finished(now):
             self._recorder.request_stop("last_bar")
         if self._recorder.stop_requested and self._shutdown.step(now, self.send_snapshot):
-            heartbeat = self._heartbeat(now, self._timer.final_beat(now))
-            self._recorder.messages.send({"heartbeat": heartbeat.model_dump()})
+            self._recorder.messages.send(self._heartbeat(now, self._timer.final_beat(now)))
 
     @property
     def is_finished(self) -> bool:
@@ -156,7 +156,7 @@ class Monitor:
         now = self._clock.monotonic_s()
         in_flight = self._recorder.in_flight.updates(now)
         snapshot = self._state.snapshot(request_number, self._clock.now_ns(), in_flight)
-        self._recorder.messages.send({"snapshot": snapshot.model_dump()})
+        self._recorder.messages.send(snapshot)
 
     def _judge_feeds(self, now: float, late_seconds: float) -> None:
         if late_seconds > STALL_SECONDS:
@@ -179,7 +179,7 @@ class Monitor:
             "noticed_after_seconds": round(change.noticed_after_seconds, 6),
             "age_seconds": None if age is None else round(age, 6),
         }
-        self._recorder.messages.send({"event": "feed_state_changed", "payload": payload})
+        self._recorder.messages.send(LifecycleEvent(name="feed_state_changed", payload=payload))
 
     def _heartbeat(self, now: float, delay: float) -> EngineHeartbeat:
         feeds, recorder = self._feeds, self._recorder
@@ -210,4 +210,4 @@ class Monitor:
 
     def _send_bars_done(self, bars: int) -> None:
         if self._plan.acknowledges_bars:
-            self._recorder.messages.send({"bars_done": bars})
+            self._recorder.messages.send(BarsDone(bars=bars))

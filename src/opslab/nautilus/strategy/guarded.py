@@ -14,6 +14,7 @@ from typing import Any
 from nautilus_trader.common import Clock
 from nautilus_trader.trading import Strategy
 
+from opslab.model.pipe.messages import OrderEvent
 from opslab.model.run.metadata import Failure
 from opslab.model.run.results import Results
 from opslab.nautilus.canonical import event_row
@@ -74,7 +75,7 @@ class StrategyRecorder:
         """Count a request that the gate denies; in a halt, record it."""
         self.gated += 1
         if self.halted and self.gated <= MAX_RECORDED:
-            self.messages.offer({"event": "order_gated", "payload": denied_request(call, args, kwargs)})
+            self.messages.offer(OrderEvent("order_gated", denied_request(call, args, kwargs)))
 
     def wrap_bar_handler(self, strategy: "Guarded", handler: Handler) -> Handler:
         return _counting_bar_handler(strategy, handler, self)
@@ -97,7 +98,7 @@ class StrategyRecorder:
         self.last_event_ids.add(values["event_id"])
         self.results.order_event(values)
         if self.order_events:
-            self.messages.send({"event": "order_event", "payload": self.event_payload(values)})
+            self.messages.send(OrderEvent("order_event", self.event_payload(values)))
 
     def event_payload(self, values: dict[str, Any]) -> dict[str, Any]:
         """The payload that is sent for an order event. values: the result of the engine's `to_dict`."""

@@ -10,8 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from opslab.model.messages.engine_messages import StopReason
+from opslab.model.messages.engine_messages import BARS, StopReason
 from opslab.model.messages.paper_messages import Flattened, OnStop
+from opslab.model.pipe.messages import LifecycleEvent, ResultRow
 from opslab.model.primitives.instant import iso
 from opslab.model.run.metadata import Failure
 from opslab.nautilus.canonical import bar_row, event_row
@@ -69,11 +70,11 @@ class LiveStrategyRecorder(StrategyRecorder):
         with self._gate_lock:
             is_first, self._is_gate_reported = not self._is_gate_reported, True
         if is_first:
-            self.messages.send({"event": "gate_closed", "payload": {"reason": self.stop_reason}})
+            self.messages.send(LifecycleEvent(name="gate_closed", payload={"reason": self.stop_reason}))
 
     def report_flattened(self, flattened: Flattened) -> None:
         self.is_flattened_reported = True
-        self.messages.send({"flattened": flattened.model_dump()})
+        self.messages.send(flattened)
 
     def record_lab_exception(self, error: BaseException) -> None:
         """An exception of the lab's own code on the engine's thread."""
@@ -113,7 +114,7 @@ class LiveStrategyRecorder(StrategyRecorder):
                 self.bars += 1
             if is_run_bar:
                 self._last_bar_ns = max(self._last_bar_ns, bar.ts_event)
-                self.messages.send({"row": bar_row(bar), "file": "bars"})
+                self.messages.send(ResultRow(BARS, bar_row(bar)))
             try:
                 handler(bar)
             except BaseException as error:  # noqa: BLE001  (any exception of a strategy is recorded)

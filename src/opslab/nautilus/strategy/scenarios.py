@@ -6,6 +6,7 @@ from nautilus_trader.model import Bar, BarType, InstrumentId, OrderSide, Price, 
 from nautilus_trader.trading import StrategyConfig
 
 from opslab.model.market.instrument import Instrument
+from opslab.model.pipe.messages import LifecycleEvent
 from opslab.model.primitives.instant import NS_PER_MINUTE
 from opslab.nautilus.strategy.guarded import DEFAULT_ID, Guarded, StrategyRecorder, bind
 
@@ -55,7 +56,7 @@ class OpsSmokeDemo(Scenario):
         if self.recorder.bars == ACTION_BAR:
             self.recorder.actions += 1
             payload = {"bar": ACTION_BAR, "ts_event": bar.ts_event, "close": str(bar.close)}
-            self.recorder.messages.send({"event": "scenario_action_triggered", "payload": payload})
+            self.recorder.messages.send(LifecycleEvent(name="scenario_action_triggered", payload=payload))
 
 
 class OrderLifecycleDemo(Scenario):

@@ -6,9 +6,19 @@ from pathlib import Path
 from typing import Any
 
 from opslab.model.messages.engine_messages import RESULT_FILES
+from opslab.model.pipe.messages import (
+    EncodedEvent,
+    Ended,
+    EngineFailed,
+    EngineResult,
+    Halted,
+    LifecycleEvent,
+    Progress,
+    ReceivedMessage,
+    ResultRow,
+)
 from opslab.model.primitives.canonical import digest
 from opslab.model.primitives.ids import RunId
-from opslab.model.run.event import HIGH_RATE
 from opslab.model.run.metadata import EngineCost, Failure, RunMetadata, ScenarioCounters
 from opslab.model.spec.run_spec import UserStrategyRef
 from opslab.runs.backtest.halt import BacktestHaltController
@@ -102,7 +112,7 @@ def _run(
 
 
 def _on_messages(
-    messages: Sequence[Mapping[str, Any]],
+    messages: Sequence[ReceivedMessage],
     log: RunJournal,
     rows: Mapping[str, RowsFile],
     report: EngineReport,
@@ -110,32 +120,30 @@ def _on_messages(
 ) -> bool:
     """Handle one batch of messages. Returns whether the end of the run was among them."""
     ended = False
-    batch: list[tuple[str, Mapping[str, Any]]] = []
+    batch: list[tuple[str, bytes]] = []
     for message in messages:
-        if message.get("event") in HIGH_RATE:
-            batch.append((message["event"], message["payload"]))
+        if isinstance(message, EncodedEvent):
+            batch.append((message.name, message.payload))
             continue
         if batch:
             log.append_many(batch)
             batch = []
-        if "event" in message:
-            log.append(message["event"], message["payload"])
-        elif "halted" in message:
-            halt.start_halt(**message["halted"])
-        elif "ended" in message:
-            report.bars = message["ended"]["bars"]
-            report.saw_all_data = not message["ended"]["early"]
-            ended = True
-        elif "row" in message:
-            rows[message["file"]].add(message["row"])
-        elif "progress" in message:
-            report.bars = message["progress"]["bars"]
-        elif "failure" in message:
-            report.failure = Failure.model_validate(message["failure"])
-        elif "result" in message:
-            report.counters = ScenarioCounters.model_validate(message["result"]["counters"])
-            report.cost = EngineCost.model_validate(message["result"]["cost"])
-            report.denial_reasons = message["result"]["denial_reasons"]
+        match message:
+            case LifecycleEvent(name=name, payload=payload):
+                log.append(name, payload)
+            case ResultRow(file, row):
+                rows[file].add(row)
+            case Halted(switch=switch, gate_closed_at=closed_at):
+                halt.start_halt(switch, closed_at)
+            case Progress(bars=bars):
+                report.bars = bars
+            case Ended(bars=bars, early=early):
+                report.bars, report.saw_all_data, ended = bars, not early, True
+            case EngineFailed(failure=failure):
+                report.failure = failure
+            case EngineResult():
+                report.counters, report.cost = message.counters, message.cost
+                report.denial_reasons = message.denial_reasons
     if batch:
         log.append_many(batch)
     return ended

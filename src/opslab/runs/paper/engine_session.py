@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from opslab.model.messages.engine_messages import StopReason
 from opslab.model.messages.paper_messages import EngineHeartbeat, Flattened
+from opslab.model.pipe.messages import Ended, EngineFailed, EngineResult, Progress, ReceivedMessage
 from opslab.model.run.live_status import Phase
 from opslab.model.run.metadata import EngineCost, Failure, ScenarioCounters
 from opslab.model.spec.run_spec import PaperLimits
@@ -66,19 +67,18 @@ class EngineSession:
             self.rows += 1
             self.bars = max(self.bars, self.rows)
 
-    def apply(self, message: Mapping[str, Any]) -> None:
+    def apply(self, message: ReceivedMessage) -> None:
         """Apply a message about the engine itself: progress, end, failure, result."""
-        if "progress" in message:
-            self.bars, self.actions = max(self.bars, message["progress"]["bars"]), message["progress"]["actions"]
-        elif "ended" in message:
-            self.bars, self.ending = message["ended"]["bars"], True
-        elif "failure" in message:
-            self.failure = Failure.model_validate(message["failure"])
-        elif "result" in message:
-            result = message["result"]
-            self.counters = ScenarioCounters.model_validate(result["counters"])
-            self.cost = EngineCost.model_validate(result["cost"])
-            self.denial_reasons, self.dropped_messages = result["denial_reasons"], result["dropped"]
+        match message:
+            case Progress(bars=bars, actions=actions):
+                self.bars, self.actions = max(self.bars, bars), actions
+            case Ended(bars=bars):
+                self.bars, self.ending = bars, True
+            case EngineFailed(failure=failure):
+                self.failure = failure
+            case EngineResult():
+                self.counters, self.cost = message.counters, message.cost
+                self.denial_reasons, self.dropped_messages = message.denial_reasons, message.dropped
 
     def remember(self, name: str, payload: Mapping[str, Any]) -> None:
         """Keep the event's name and identifying fields."""

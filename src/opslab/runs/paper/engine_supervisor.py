@@ -5,6 +5,7 @@ from pathlib import Path
 
 from opslab.model.messages.engine_messages import StopReason
 from opslab.model.messages.venue_messages import VenueEndpoints
+from opslab.model.pipe.messages import Stop, TakeSnapshot
 from opslab.model.primitives.instant import iso
 from opslab.model.run.metadata import Failure
 from opslab.runs.lifecycle import RunContext
@@ -51,11 +52,11 @@ class EngineSupervisor:
     def request_snapshot(self, number: int) -> None:
         """The snapshot carries the number."""
         if self.session:
-            self.session.child.send({"snapshot": number})
+            self.session.child.send(TakeSnapshot(request_number=number))
 
     def stop(self, reason: StopReason) -> None:
         if self.session:
-            self.session.child.send({"stop": reason})
+            self.session.child.send(Stop(reason=reason))
             self.session.child.stop()
 
     def complaint(self, now_s: float) -> Complaint | None:

@@ -9,10 +9,11 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from opslab.errors import Environment
 from opslab.model.messages.engine_messages import BARS, StopReason
 from opslab.model.messages.paper_messages import EngineHeartbeat, Flattened, NodeSnapshot
 from opslab.model.messages.venue_messages import VenueEndpoints, VenueProgress
-from opslab.model.run.event import HIGH_RATE
+from opslab.model.pipe import messages as pipe
 from opslab.model.run.live_status import LiveStatus, PaperStatus
 from opslab.model.run.metadata import Failure, RunMetadata
 from opslab.runs.lifecycle import RunContext, execute, start
@@ -33,13 +34,13 @@ from opslab.runs.paper.reconciler import FinishedReconciliation, LiveOccasion, L
 from opslab.runs.paper.recovery import settle_paper
 from opslab.runs.paper.shutdown import FinalAccount, RunEnd, end_run, record_final_account
 from opslab.runs.paper.telemetry import RunTelemetry
-from opslab.runs.paper.venue_supervisor import MAX_VENUE_STARTS, VenueSupervisor, refusal
+from opslab.runs.paper.venue_supervisor import MAX_VENUE_STARTS, VenueSupervisor
 from opslab.runs.planning.plan import PaperPlan
 from opslab.runs.processes.child_process import VENUE_COMMAND
-from opslab.runs.processes.inbox import Inbox, Messages
+from opslab.runs.processes.inbox import ChildEnded, FromChild, Inbox, Signaled, SwitchSeen
 from opslab.runs.record.live_status import LiveStatusWriter
 from opslab.runs.record.run_journal import RunJournal
-from opslab.runs.safety.halt_controller import SWITCH, HaltController
+from opslab.runs.safety.halt_controller import HaltController
 from opslab.store.logs import redact_log
 from opslab.store.runs.engine_order_log import EngineOrderLog
 from opslab.store.runs.run_folders import RowsFile, clear_temporary_files
@@ -107,13 +108,13 @@ class PaperRun:
     def run(self) -> None:
         """Run to the end; the closing event is in the journal when this returns."""
         signals = self._context.signals
-        signals.on_signal = lambda count: self._inbox.put("signal", {"count": count})
-        watch = self._halt.watch(lambda switch: self._inbox.put(SWITCH, switch))
+        signals.on_signal = lambda count: self._inbox.put(Signaled(count))
+        watch = self._halt.watch(lambda switch: self._inbox.put(SwitchSeen(switch)))
         try:
             watch.start()
             self._venue.start()
             if signals.count:
-                self._inbox.put("signal", {"count": signals.count})
+                self._inbox.put(Signaled(signals.count))
             while not self._is_done or self._reconciler.is_busy:
                 self._receive(POLL_SECONDS)
                 self._check_clock(self._clock.monotonic_s())
@@ -133,20 +134,21 @@ class PaperRun:
 
     def _receive(self, seconds: float) -> None:
         """Wait for the next messages of any source, and handle them."""
-        if received := self._inbox.receive(seconds):
-            self._dispatch(*received)
-
-    def _dispatch(self, source: str, messages: Messages | None) -> None:
-        if source == "signal":
-            for message in messages or ():
-                self._on_signal(message["count"])
-        elif source == SWITCH:
-            for message in messages or ():
-                self._on_halt(message)
-        elif source == self._venue.source:
-            self._on_venue_messages(messages)
-        elif self._engine and source == self._engine.source:
-            self._on_engine_messages(self._engine, messages)
+        venue, engine = self._venue.source, self._engine
+        match self._inbox.receive(seconds):
+            case Signaled(count):
+                self._on_signal(count)
+            case SwitchSeen(switch):
+                self._on_halt(switch)
+            case FromChild(source, messages) if source == venue:
+                for message in messages:
+                    self._on_venue_message(message)
+            case ChildEnded(source) if source == venue:
+                self._on_venue_lost(self._venue.on_ended(self._context.redact))
+            case FromChild(source, messages) if engine and source == engine.source:
+                self._on_engine_messages(engine, messages)
+            case ChildEnded(source) if engine and source == engine.source:
+                self._on_engine_ended(engine)
 
     def _on_signal(self, count: int) -> None:
         name = self._context.signals.name or "SIGTERM"
@@ -157,19 +159,14 @@ class PaperRun:
         else:
             self._stop(name)
 
-    def _on_venue_messages(self, messages: Messages | None) -> None:
-        if messages is None:
-            self._on_venue_lost(self._venue.on_ended(self._context.redact))
-            return
-        for message in messages:
-            if "listening" in message:
-                self._on_venue_listening(VenueEndpoints.model_validate(message["listening"]))
-            elif "progress" in message:
-                progress = VenueProgress.model_validate(message["progress"])
-                if progress.state == "ended" and self._replayed_s is None:
-                    self._replayed_s = self._clock.monotonic_s()
-            elif "refused" in message:
-                raise refusal(message["refused"])
+    def _on_venue_message(self, message: pipe.ReceivedMessage) -> None:
+        match message:
+            case pipe.Listening(endpoints=endpoints):
+                self._on_venue_listening(endpoints)
+            case VenueProgress(state="ended") if self._replayed_s is None:
+                self._replayed_s = self._clock.monotonic_s()
+            case pipe.VenueRefused():
+                raise Environment(message.message, hint=message.hint)
 
     def _on_venue_listening(self, endpoints: VenueEndpoints) -> None:
         self._venue.on_listening(endpoints)
@@ -191,44 +188,43 @@ class PaperRun:
             self._failure = self._failure or Failure(kind="lab", message=message)
             self._stop("venue_lost")
 
-    def _on_engine_messages(self, session: EngineSession, messages: Messages | None) -> None:
-        if messages is None:
-            self._on_engine_ended(session)
-            return
-        for are_many, some in groupby(messages, lambda message: message.get("event") in HIGH_RATE):
+    def _on_engine_messages(self, session: EngineSession, messages: Sequence[pipe.ReceivedMessage]) -> None:
+        for are_many, some in groupby(messages, lambda message: isinstance(message, pipe.EncodedEvent)):
             if are_many:
-                self._record_high_rate(session, [(message["event"], message["payload"]) for message in some])
+                self._record_order_events(session, [one for one in some if isinstance(one, pipe.EncodedEvent)])
             else:
                 for message in some:
                     self._on_engine_message(session, message)
 
-    def _record_high_rate(self, session: EngineSession, events: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
-        for name, payload in events:
-            session.remember(name, payload)
-            if name == "order_event":
+    def _record_order_events(self, session: EngineSession, events: Sequence[pipe.EncodedEvent]) -> None:
+        for event in events:
+            payload = event.decoded()
+            session.remember(event.name, payload)
+            if event.name == "order_event":
                 self._telemetry.order_event(payload)
         if self._plan.spec.observability.journal:
-            self._log.append_many(events)
+            self._log.append_many((event.name, event.payload) for event in events)
 
-    def _on_engine_message(self, session: EngineSession, message: Mapping[str, Any]) -> None:
+    def _on_engine_message(self, session: EngineSession, message: pipe.ReceivedMessage) -> None:
         """One message, in its order."""
-        if "event" in message:
-            self._on_engine_event(session, message["event"], message["payload"])
-        elif "heartbeat" in message:
-            self._on_heartbeat(session, EngineHeartbeat.model_validate(message["heartbeat"], strict=False))
-        elif "snapshot" in message:
-            self._on_snapshot(NodeSnapshot.model_validate(message["snapshot"], strict=False))
-        elif "bars_done" in message:
-            self._venue.acknowledge_all()
-        elif "row" in message:
-            self._bars.add(message["row"])
-            session.count_row(message["row"]["ts_event"])
-        elif "flattened" in message:
-            self._on_flattened(session, Flattened.model_validate(message["flattened"]))
-        elif "halted" in message:
-            self._on_halt(**message["halted"])
-        else:
-            session.apply(message)
+        match message:
+            case pipe.LifecycleEvent(name=name, payload=payload):
+                self._on_engine_event(session, name, payload)
+            case EngineHeartbeat():
+                self._on_heartbeat(session, message)
+            case NodeSnapshot():
+                self._on_snapshot(message)
+            case pipe.BarsDone():
+                self._venue.acknowledge_all()
+            case pipe.ResultRow(_, bar):
+                self._bars.add(bar)
+                session.count_row(bar["ts_event"])
+            case Flattened():
+                self._on_flattened(session, message)
+            case pipe.Halted(switch=switch, gate_closed_at=closed_at):
+                self._on_halt(switch, closed_at)
+            case _:
+                session.apply(message)
 
     def _on_engine_event(self, session: EngineSession, name: str, payload: Mapping[str, Any]) -> None:
         if name == "gate_closed" and self._reason:  # a command and a signal request it; either may arrive first

@@ -7,11 +7,12 @@ from typing import Any
 from opslab.errors import Environment, LabError
 from opslab.model.messages.paper_messages import AccountSnapshot
 from opslab.model.messages.venue_messages import VenueEndpoints, VenuePlan, VenueProgress
+from opslab.model.pipe.messages import AcknowledgeBars, VenueEnded
 from opslab.model.primitives.ids import VenueId
 from opslab.ports import Clock
 from opslab.runs.planning.plan import PaperPlan
 from opslab.runs.processes.child_process import VENUE_COMMAND, ChildProcess
-from opslab.runs.processes.inbox import Inbox
+from opslab.runs.processes.inbox import ChildEnded, FromChild, Inbox
 from opslab.runs.processes.venue_control_client import ControlClient
 from opslab.runs.processes.venue_folder import prepare_run_venue
 from opslab.runs.processes.venue_service import new_key
@@ -86,7 +87,7 @@ class VenueSupervisor:
     def acknowledge_all(self) -> None:
         """The engine has handled every candle that was closed so far."""
         if self._child:
-            self._child.send({"bars_done": "all"})
+            self._child.send(AcknowledgeBars(minutes=None))
 
     def statement(self) -> AccountSnapshot | None:
         """The account as the venue reports it; None without an answer."""
@@ -134,12 +135,12 @@ class VenueSupervisor:
             received = self._inbox.receive(END_SECONDS)
             if received is None:
                 raise Environment("the venue does not end", hint=f"its output is in logs/{self.log.name}")
-            source, messages = received
-            for message in messages or ():
-                if source == self.source and "ended" in message:
-                    progress = VenueProgress.model_validate(message["ended"])
-            if received == (self.source, None):
-                self.on_ended(redact)
+            match received:
+                case FromChild(self.source, messages):
+                    ended = (message.progress for message in messages if isinstance(message, VenueEnded))
+                    progress = next(ended, progress)
+                case ChildEnded(self.source):
+                    self.on_ended(redact)
         return progress
 
     def stop(self) -> None:
@@ -159,7 +160,3 @@ class VenueSupervisor:
         if self._control:
             self._control.close()
             self._control = None
-
-
-def refusal(refused: dict[str, Any]) -> Environment:
-    return Environment(refused["message"], hint=refused["hint"])

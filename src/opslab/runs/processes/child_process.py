@@ -7,14 +7,13 @@ import select
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Literal
-
-from pydantic_core import from_json, to_json
+from typing import Literal
 
 from opslab.errors import Environment
+from opslab.model.pipe.messages import Command, ReceivedMessage, decode, encode
 from opslab.model.primitives.record import Record
 from opslab.model.run.metadata import Failure
 from opslab.ports import Clock
@@ -83,16 +82,17 @@ class ChildProcess:
         self._printing = self._child.stdout.fileno()
         os.set_blocking(self._printing, False)
         self._process = os.pidfd_open(self._child.pid)
-        self.send(plan)
+        self._send_line(plan.model_dump_json().encode())
 
-    def send(self, message: Record | Mapping[str, Any]) -> None:
-        """Send one line. The pipe stays open: end of file tells the child that control has ended."""
+    def send(self, command: Command) -> None:
+        self._send_line(encode(command))
+
+    def _send_line(self, line: bytes) -> None:
+        """The pipe stays open: end of file tells the child that control has ended."""
         pipe = self._child.stdin
         assert pipe is not None
         with suppress(BrokenPipeError):  # the child died at once; its exit code and log have the reason
-            pipe.write(
-                (message.model_dump_json().encode() if isinstance(message, Record) else to_json(message)) + b"\n"
-            )
+            pipe.write(line + b"\n")
             pipe.flush()
 
     def stop(self, count: int = 1) -> None:
@@ -135,7 +135,7 @@ class ChildProcess:
         with suppress(ProcessLookupError):
             signal.pidfd_send_signal(self._process, number)
 
-    def messages(self) -> Iterator[list[dict[str, Any]]]:
+    def messages(self) -> Iterator[list[ReceivedMessage]]:
         """The child's messages in batches as they arrive; an empty batch when nothing arrived for a while.
 
         Ends with the child, even if a process that the child started keeps its descriptors open.
@@ -160,7 +160,7 @@ class ChildProcess:
             if not data:
                 break
             *lines, rest = (rest + data).split(b"\n")
-            yield [from_json(line) for line in lines]
+            yield [decode(line) for line in lines]
 
     def _keep_printed(self) -> bool:
         """Store printed output; False at end of file."""

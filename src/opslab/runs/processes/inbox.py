@@ -2,19 +2,51 @@
 
 import queue
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from opslab.model.pipe.messages import ReceivedMessage
 from opslab.runs.processes.child_process import ChildProcess
 
-Messages = list[dict[str, Any]]
+
+@dataclass(frozen=True, slots=True)
+class FromChild:
+    source: str
+    messages: Sequence[ReceivedMessage]
+
+
+@dataclass(frozen=True, slots=True)
+class ChildEnded:
+    """Once, last: nothing more comes from this child."""
+
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Signaled:
+    """Control received a signal."""
+
+    count: int
+    """Number of signals so far."""
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchSeen:
+    """The kill switch is active."""
+
+    switch: Mapping[str, Any]
+    """The fields of a `Switch`."""
+
+
+Incoming = FromChild | ChildEnded | Signaled | SwitchSeen
 
 
 class Inbox:
     """One reader thread per child; a single consumer."""
 
     def __init__(self) -> None:
-        self._queue: queue.SimpleQueue[tuple[str, Messages | None]] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[Incoming] = queue.SimpleQueue()
         self._threads: dict[str, threading.Thread] = {}
 
     def register(self, source: str, child: ChildProcess) -> None:
@@ -22,12 +54,12 @@ class Inbox:
         self._threads[source] = thread
         thread.start()
 
-    def put(self, source: str, message: Mapping[str, Any]) -> None:
+    def put(self, incoming: Incoming) -> None:
         """Safe in a signal handler."""
-        self._queue.put((source, [dict(message)]))
+        self._queue.put(incoming)
 
-    def receive(self, seconds: float) -> tuple[str, Messages | None] | None:
-        """(source, messages); messages is None once, last, when the child has ended. None: nothing arrived in time."""
+    def receive(self, seconds: float) -> Incoming | None:
+        """None: nothing arrived in time."""
         try:
             return self._queue.get(timeout=seconds)
         except queue.Empty:
@@ -43,6 +75,6 @@ class Inbox:
         try:
             for messages in child.messages():
                 if messages:
-                    self._queue.put((source, messages))
+                    self._queue.put(FromChild(source, messages))
         finally:
-            self._queue.put((source, None))
+            self._queue.put(ChildEnded(source))

@@ -19,6 +19,7 @@ from opslab.model.messages.venue_messages import (
     VenueProgress,
     VenueRecord,
 )
+from opslab.model.pipe.messages import Listening, VenueEnded, VenueLogEntry, VenueRefused
 from opslab.model.primitives.difference import differences
 from opslab.model.primitives.ids import DatasetId, RunId, VenueId, nearest
 from opslab.model.primitives.instant import iso
@@ -174,20 +175,21 @@ def serve(
     child = ChildProcess("venue", plan, folder / LOG, clock, VENUE_COMMAND)
     on_signal(child.stop)
     ended: VenueProgress | None = None
-    refused: dict[str, Any] | None = None
+    refused: VenueRefused | None = None
     try:
         for messages in child.messages():
             for message in messages:
-                if "listening" in message:
-                    observer.listening(plan.name, VenueEndpoints.model_validate(message["listening"]), resumes)
-                elif "progress" in message:
-                    observer.progress(VenueProgress.model_validate(message["progress"]))
-                elif "log" in message:
-                    observer.log(message["log"].pop("event"), message["log"])
-                elif "refused" in message:
-                    refused = message["refused"]
-                elif "ended" in message:
-                    ended = VenueProgress.model_validate(message["ended"])
+                match message:
+                    case Listening(endpoints=endpoints):
+                        observer.listening(plan.name, endpoints, resumes)
+                    case VenueProgress():
+                        observer.progress(message)
+                    case VenueLogEntry(event=event, fields=fields):
+                        observer.log(event, fields)
+                    case VenueRefused():
+                        refused = message
+                    case VenueEnded(progress=progress):
+                        ended = progress
     except BaseException:
         child.stop()
         raise
@@ -195,7 +197,7 @@ def serve(
         on_signal(lambda _count: None)
         child.close()
     if refused:
-        raise venue_error(refused["exit_code"], refused["message"], refused["hint"])
+        raise venue_error(refused.exit_code, refused.message, refused.hint)
     failure = child.failure(redact)
     if failure:
         raise Environment(failure.message, hint=f"its output is in {folder / LOG}; the account is in its ledger")

@@ -1,6 +1,6 @@
 """Append to the journal of a run and keep its projection, `metadata.json`, current."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,7 +12,7 @@ from opslab.ports import Clock
 from opslab.runs.record.latest_copies import write_latest_copies
 from opslab.runs.record.report import write_reports
 from opslab.runs.record.state import apply
-from opslab.store.runs.journal import Journal
+from opslab.store.runs.journal import Journal, Payload
 from opslab.store.runs.run_folders import write_metadata
 from opslab.store.runs.seal import seal
 
@@ -43,7 +43,7 @@ class RunJournal:
             write_metadata(self._folder, self.metadata)
         return self.metadata
 
-    def append_many(self, events: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
+    def append_many(self, events: Iterable[tuple[str, Payload]]) -> None:
         """Append high-rate events; durable with the next lifecycle event."""
         self._journal.append_many(events)
 

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from opslab.killswitch.state import Switch
 from opslab.killswitch.switch import read_switch
 from opslab.killswitch.watcher import SwitchWatch
+from opslab.model.pipe.messages import HaltCommand
 from opslab.model.primitives.ids import RunId
 from opslab.model.primitives.instant import iso
 from opslab.model.run.halt_summary import HaltFacts, SwitchState
@@ -29,8 +30,6 @@ FLAT_SECONDS = 2.5
 END_SECONDS = 8.0
 """Deadline for the engine to end; a blocking handler may return until then."""
 
-SWITCH = "kill switch"
-"""Source name in the inbox."""
 Escalation = Literal["none", "sigterm", "sigkill"]
 
 
@@ -86,10 +85,10 @@ class HaltController:
         return self._gate_closed_at is not None
 
     @property
-    def command(self) -> dict[str, Any]:
+    def command(self) -> HaltCommand:
         """The command for an engine."""
         assert self._switch
-        return {"halt": asdict(self._switch)}
+        return HaltCommand(switch=asdict(self._switch))
 
     def watch(self, notify: Callable[[dict[str, Any]], None]) -> SwitchWatch:
         """notify: called from another thread with the fields of the switch."""

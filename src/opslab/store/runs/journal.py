@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 
 from opslab.errors import Corrupt
 from opslab.model.primitives.canonical import DIGEST_PREFIX, digest_bytes
@@ -22,6 +22,9 @@ from opslab.model.primitives.instant import iso
 from opslab.model.run.event import HIGH_RATE, Event
 from opslab.ports import Clock
 from opslab.store.files import write_whole, writing
+
+Payload = Mapping[str, Any] | bytes
+"""Of an event: its values, or these as JSON, as the journal would write them."""
 
 NAME = "journal.jsonl"
 MAX_LINE_BYTES = 64 << 20
@@ -55,7 +58,7 @@ class Journal:
         line = self._append([(name, payload)], sync=True)[-1]
         return Event.model_validate_json(line)
 
-    def append_many(self, events: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
+    def append_many(self, events: Iterable[tuple[str, Payload]]) -> None:
         """Append (name, payload) pairs in one write. A later `append` makes them durable."""
         self._append(events, sync=False)
 
@@ -74,7 +77,7 @@ class Journal:
         events, self._concurrent = self._concurrent, []
         return events
 
-    def _append(self, events: Iterable[tuple[str, Mapping[str, Any]]], sync: bool) -> list[bytes]:
+    def _append(self, events: Iterable[tuple[str, Payload]], sync: bool) -> list[bytes]:
         with writing("append to the journal"):
             fcntl.flock(self._file, fcntl.LOCK_EX)
             try:
@@ -83,13 +86,13 @@ class Journal:
             finally:
                 fcntl.flock(self._file, fcntl.LOCK_UN)
 
-    def _write(self, events: Iterable[tuple[str, Mapping[str, Any]]], sync: bool) -> list[bytes]:
+    def _write(self, events: Iterable[tuple[str, Payload]], sync: bool) -> list[bytes]:
         time = iso(self._clock.now_ns())
         seq, prev = self._seq, self._prev
         lines: list[bytes] = []
         for name, payload in events:
             seq += 1
-            line = to_json({"seq": seq, "time": time, "event": name, "payload": payload, "prev": prev}) + b"\n"
+            line = _line(seq, time, name, payload, prev)
             prev = DIGEST_PREFIX + hashlib.sha256(line).hexdigest()
             lines.append(line)
         data = b"".join(lines)
@@ -135,6 +138,19 @@ class Journal:
         for line in lines:
             if line.endswith(b"\n") and not any(mark in line[:_NAME_WITHIN_BYTES] for mark in _HIGH_RATE_MARKS):
                 yield _event(self._path.parent, line)
+
+
+def _line(seq: int, time: str, name: str, payload: Payload, prev: str | None) -> bytes:
+    if isinstance(payload, bytes) and prev:
+        return b'{"seq":%d,"time":"%b","event":"%b","payload":%b,"prev":"%b"}\n' % (
+            seq,
+            time.encode(),
+            name.encode(),
+            payload,
+            prev.encode(),
+        )
+    values = from_json(payload) if isinstance(payload, bytes) else payload
+    return to_json({"seq": seq, "time": time, "event": name, "payload": values, "prev": prev}) + b"\n"
 
 
 def open_journal(folder: Path) -> BinaryIO:

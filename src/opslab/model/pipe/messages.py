@@ -1,0 +1,282 @@
+"""Every message between control and its children, and the line in which each crosses a pipe.
+
+After its plan a child receives commands; it sends messages on an inherited descriptor. A line is one JSON object with
+one key, the kind of the message:
+
+    {"progress": {"bars": 7, "actions": 1}}
+
+An engine sends, in a backtest `progress`, events, `halted`, `ended`, `row`, then `failure` and `result`; in a paper
+run also `heartbeat`, `snapshot`, `bars_done` and `flattened`. At the end of a paper run: `flattened`, `snapshot` 0,
+`ended`, `result`. If the engine cannot flatten, or its node never ran, the account is flattened without the engine
+after the node has stopped: then `flattened` comes after the last snapshot, if there is one.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import TypeAdapter
+from pydantic_core import from_json, to_json
+
+from opslab.model.messages.engine_messages import StopReason
+from opslab.model.messages.paper_messages import EngineHeartbeat, Flattened, NodeSnapshot
+from opslab.model.messages.venue_messages import VenueEndpoints, VenueProgress
+from opslab.model.primitives.record import Record
+from opslab.model.run.event import LifecycleName
+from opslab.model.run.metadata import EngineCost, Failure, ScenarioCounters
+
+OrderEventName = Literal["order_event", "order_gated"]
+
+
+# Of an engine.
+
+
+class LifecycleEvent(Record):
+    """An event for the journal, in order."""
+
+    name: LifecycleName
+    payload: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class OrderEvent:
+    """An event for the journal of which there are many; control receives it as an `EncodedEvent`."""
+
+    name: OrderEventName
+    payload: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedEvent:
+    """An `OrderEvent` as received."""
+
+    name: OrderEventName
+    payload: bytes
+    """JSON, as the engine wrote it: the journal takes it as it is."""
+
+    def decoded(self) -> dict[str, Any]:
+        values: dict[str, Any] = from_json(self.payload)
+        return values
+
+
+@dataclass(frozen=True, slots=True)
+class ResultRow:
+    """One line of a canonical result, in order; in a paper run only bars, immediately."""
+
+    file: str
+    values: Mapping[str, Any]
+
+
+class Progress(Record):
+    """Telemetry, may be dropped."""
+
+    bars: int
+    actions: int
+    """Of a scenario."""
+
+
+class Ended(Record):
+    """The run has ended, rows follow."""
+
+    bars: int
+    early: bool
+    """Before its data ended."""
+
+
+class EngineResult(Record):
+    """Sent once, last, when the engine ended by itself."""
+
+    counters: ScenarioCounters
+    cost: EngineCost
+    denial_reasons: dict[str, int]
+    """Reason to number of orders."""
+    dropped: int
+    """Messages that were not sent because control did not read."""
+
+
+class EngineFailed(Record):
+    """The cause when the engine did not end by itself."""
+
+    failure: Failure
+
+
+class BarsDone(Record):
+    """A bar of this engine is processed and its orders are acknowledged."""
+
+    bars: int
+    """Its number, from 1."""
+
+
+class Halted(Record):
+    """The engine's own watcher found the kill switch active."""
+
+    switch: dict[str, Any]
+    """The fields of a `Switch`."""
+    gate_closed_at: str
+    """When the engine's process closed its gate, UTC."""
+
+
+EngineMessage = (
+    LifecycleEvent
+    | OrderEvent
+    | ResultRow
+    | Progress
+    | Ended
+    | EngineResult
+    | EngineFailed
+    | BarsDone
+    | Halted
+    | EngineHeartbeat
+    | NodeSnapshot
+    | Flattened
+)
+"""As sent."""
+
+
+# Of a venue.
+
+
+class Listening(Record):
+    """Clients can connect."""
+
+    endpoints: VenueEndpoints
+
+
+class VenueRefused(Record):
+    """The venue cannot serve, and ends."""
+
+    message: str
+    hint: str | None
+    exit_code: int
+
+
+class VenueLogEntry(Record):
+    """A log entry for the operator."""
+
+    event: str
+    fields: dict[str, Any]
+
+
+class VenueEnded(Record):
+    """The last message."""
+
+    progress: VenueProgress
+
+
+VenueMessage = Listening | VenueRefused | VenueLogEntry | VenueProgress | VenueEnded
+Message = EngineMessage | VenueMessage
+ReceivedMessage = EncodedEvent | Message
+"""Never an `OrderEvent`: an `EncodedEvent` in its place."""
+
+
+# To a child.
+
+
+class TakeSnapshot(Record):
+    """Send a snapshot of the current state with this request number."""
+
+    request_number: int
+
+
+class Stop(Record):
+    """Close the gate, apply `on_stop` to the account, end."""
+
+    reason: StopReason
+
+
+class HaltCommand(Record):
+    """The kill switch is active: close the gate, flatten whatever `on_stop` is, end."""
+
+    switch: dict[str, Any]
+    """The fields of a `Switch`."""
+
+
+class AcknowledgeBars(Record):
+    """To a venue: so many of the candles closed so far are processed.
+
+    The number counts as `VenueProgress.minutes` does, over restarts of venue and engine, and never decreases: with
+    `pace: bar_done` the candle after n others begins when n arrives, or after `bar_done_timeout_seconds`.
+    """
+
+    minutes: int | None
+    """None: every one of them."""
+
+
+EngineCommand = TakeSnapshot | Stop | HaltCommand
+VenueCommand = AcknowledgeBars
+Command = EngineCommand | VenueCommand
+
+
+# Lines.
+
+_MESSAGE_KINDS: dict[type, str] = {
+    LifecycleEvent: "event",
+    Progress: "progress",
+    Ended: "ended",
+    EngineResult: "result",
+    EngineFailed: "failure",
+    BarsDone: "bars_done",
+    Halted: "halted",
+    EngineHeartbeat: "heartbeat",
+    NodeSnapshot: "snapshot",
+    Flattened: "flattened",
+    Listening: "listening",
+    VenueRefused: "refused",
+    VenueLogEntry: "log",
+    VenueProgress: "venue_progress",
+    VenueEnded: "venue_ended",
+}
+_COMMAND_KINDS: dict[type, str] = {
+    TakeSnapshot: "take_snapshot",
+    Stop: "stop",
+    HaltCommand: "halt",
+    AcknowledgeBars: "acknowledge_bars",
+}
+_KINDS = _MESSAGE_KINDS | _COMMAND_KINDS
+_MESSAGES: dict[str, TypeAdapter[ReceivedMessage]] = {kind: TypeAdapter(of) for of, kind in _MESSAGE_KINDS.items()}
+_COMMANDS: dict[str, TypeAdapter[Command]] = {kind: TypeAdapter(of) for of, kind in _COMMAND_KINDS.items()}
+_ROW_PREFIX = "row:"
+_ORDER_EVENTS: tuple[tuple[bytes, OrderEventName], ...] = (
+    (b'{"order_event":', "order_event"),
+    (b'{"order_gated":', "order_gated"),
+)
+
+
+def encode(message: ReceivedMessage | Command) -> bytes:
+    """The line, without its newline."""
+    if isinstance(message, EncodedEvent):
+        return b'{"%b":%b}' % (message.name.encode(), message.payload)
+    if isinstance(message, OrderEvent):
+        return to_json({message.name: message.payload})
+    if isinstance(message, ResultRow):
+        return to_json({_ROW_PREFIX + message.file: message.values})
+    return to_json({_KINDS[type(message)]: message})
+
+
+def decode(line: bytes) -> ReceivedMessage:
+    """The message of a line. Raises ValueError."""
+    for prefix, name in _ORDER_EVENTS:
+        if line.startswith(prefix):
+            return EncodedEvent(name, line[len(prefix) : -1])
+    kind, body = _parts(line)
+    if kind.startswith(_ROW_PREFIX):
+        return ResultRow(kind.removeprefix(_ROW_PREFIX), body)
+    return _validated(_MESSAGES, kind, body)
+
+
+def decode_command(line: bytes) -> Command:
+    """The command of a line. Raises ValueError."""
+    return _validated(_COMMANDS, *_parts(line))
+
+
+def _parts(line: bytes) -> tuple[str, Any]:
+    document = from_json(line)
+    if not isinstance(document, dict) or len(document) != 1:
+        raise ValueError("a message is an object with one key")
+    return next(iter(document.items()))
+
+
+def _validated[T](adapters: Mapping[str, TypeAdapter[T]], kind: str, body: Any) -> T:
+    if kind not in adapters:
+        raise ValueError(f"unknown kind of message: {kind}")
+    return adapters[kind].validate_python(body, strict=False)
