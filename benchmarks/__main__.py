@@ -14,6 +14,7 @@ from pathlib import Path
 
 from benchmarks import (
     backtest,
+    backtest_orders,
     datasets,
     halt,
     paper_day,
@@ -45,6 +46,7 @@ BENCHMARKS: dict[str, Callable[[BenchmarkContext], list[Row]]] = {
     "check": datasets.check,
     "fingerprint": datasets.fingerprint,
     "backtest": backtest.backtest,
+    "backtest-orders": backtest_orders.orders,
     "verify": proof.verify,
     "journal": proof.journal,
     "venue-messages": venue_feed.messages,

@@ -37,7 +37,7 @@ from nautilus_trader.trading import Strategy, StrategyConfig
 
 CHUNK_BARS = 100_000
 """Chunk size of the lab; the fastest with the least memory of all that were tried."""
-_RUN = "bare"
+RUN = "bare"
 
 
 class CountsBars(Strategy):
@@ -91,24 +91,29 @@ def config(catalog: Path, bar_type: BarType) -> BacktestRunConfig:
         venues=[venue],
         data=[data],
         engine=engine,
-        id=_RUN,
+        id=RUN,
         chunk_size=CHUNK_BARS,
         raise_exception=True,
         dispose_on_completion=False,
     )
 
 
-def main(bars_folder: Path, price_decimals: int, size_decimals: int, work: Path) -> None:
-    bar_type = BarType.from_str(bars_folder.name)
+def write_catalog(bars_folder: Path, price_decimals: int, size_decimals: int, work: Path) -> None:
+    """A catalog in `work` with the instrument, and a link to the bars."""
     (work / "data").mkdir(parents=True)
     (work / "data" / "bars").symlink_to(bars_folder.parent, target_is_directory=True)
-    instrument = perpetual(bar_type.instrument_id, price_decimals, size_decimals)
+    instrument = perpetual(BarType.from_str(bars_folder.name).instrument_id, price_decimals, size_decimals)
     ParquetDataCatalog(str(work)).write_instruments([instrument])
+
+
+def main(bars_folder: Path, price_decimals: int, size_decimals: int, work: Path) -> None:
+    bar_type = BarType.from_str(bars_folder.name)
+    write_catalog(bars_folder, price_decimals, size_decimals, work)
     strategy = CountsBars(StrategyConfig(strategy_id=StrategyId("BARE-001")))
     strategy.bar_type = bar_type
     node = BacktestNode([config(work, bar_type)])
     node.build()
-    node.add_strategy(_RUN, strategy)
+    node.add_strategy(RUN, strategy)
     started_s = time.perf_counter()
     node.run()
     print(json.dumps({"bars": strategy.bars, "seconds": time.perf_counter() - started_s}))

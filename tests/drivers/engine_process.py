@@ -102,7 +102,6 @@ class EngineProcess:
             silent_after_seconds=silent_after,
             acknowledges_bars=acknowledges_bars,
             limits=EngineLimits(max_notional_per_order=max_notional, max_orders_per_second=100),
-            order_events=True,
         )
         self._child = ChildProcess("engine", plan, log, SystemClock(), command)
         self._reader = threading.Thread(target=self._read, daemon=True)

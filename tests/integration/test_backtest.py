@@ -288,6 +288,62 @@ def test_a_stop_ends_the_run_as_interrupted(running: tuple[Tc, str, subprocess.P
     assert not (tc.home / "runtime/work" / run_id).exists()
 
 
+LAST_BAR = """
+import time
+from pathlib import Path
+from nautilus_trader.model import Bar, BarType, InstrumentId, OrderSide, Quantity
+from nautilus_trader.trading import Strategy
+
+class LastBar(Strategy):
+    def on_start(self):
+        self.subscribe_bars(BarType.from_str("BTCUSDT-PERP.BINANCE-1-MINUTE-LAST-EXTERNAL"))
+
+    def on_bar(self, bar: Bar):
+        if bar.ts_event != LAST:
+            return
+        Path("FOLDER/reached").touch()
+        while not Path("FOLDER/go").exists():
+            time.sleep(0.01)
+            if self._opslab_recorder.stop_requested:
+                break
+        order = self.order_factory.market(
+            InstrumentId.from_str("BTCUSDT-PERP.BINANCE"), OrderSide.BUY, Quantity.from_str("0.010")
+        )
+        self.submit_order(order)
+"""
+
+
+@pytest.mark.parametrize("signaled", ["tc", "engine", None])
+def test_a_stop_during_the_last_bar_is_never_completed(tc: Tc, signaled: str | None) -> None:
+    """The gate closes before the strategy sends its order, so the result is not that of the whole data."""
+    folder = tc.home / "own"
+    folder.mkdir()
+    data = {"dataset": "btcusdt-sample", "end": "2024-01-01T00:30:00Z"}
+    last_ns = 1_704_067_200_000_000_000 + 30 * 60_000_000_000 - 1_000_000
+    (folder / "last.py").write_text(LAST_BAR.replace("FOLDER", str(folder)).replace("LAST:", f"{last_ns}:"))
+    process = tc.start(
+        "run", "backtest", "--spec", tc.own_spec(folder, {"path": "last:LastBar"}, data=data), "--run-id", "r1"
+    )
+    wait_until((folder / "reached").exists, "the last bar")
+    if signaled == "tc":
+        process.send_signal(signal.SIGINT)
+    elif signaled == "engine":
+        os.kill(engine_of(process), signal.SIGTERM)
+    else:
+        (folder / "go").touch()
+    process.communicate(timeout=300)
+    run = tc.json("run", "show", "r1")
+    assert run["metrics"]["bars_seen"] == 30
+    if signaled is None:
+        assert (process.returncode, run["status"], run["metrics"]["orders_submitted"]) == (0, "completed", 1)
+        return
+    assert run["metrics"]["orders_submitted"] == 0
+    assert run["denial_reasons"] == {"RUN_IS_ENDING": 1}
+    assert run["result_digest"] is None
+    expected = (130, "interrupted", "SIGINT") if signaled == "tc" else (1, "failed", None)
+    assert (process.returncode, run["status"], run["ended_by"]) == expected
+
+
 def test_a_killed_tc_is_shown_as_interrupted_and_leaves_no_engine(
     running: tuple[Tc, str, subprocess.Popen[str]],
 ) -> None:

@@ -2,12 +2,13 @@
 
 import json
 import shutil
+import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.drivers.tc import FIRST_DAY, Tc, candle_lines
+from tests.drivers.tc import FIRST_DAY, Tc, candle_lines, wait_until
 
 STRATEGIES = Path(__file__).parents[1] / "strategies"
 
@@ -140,11 +141,18 @@ def resealed(tc: Tc, run_id: str, versions: dict[str, str], files: dict[str, str
     seal(folder, "completed", "run", "2026-01-01T00:00:00.000000Z", "0")
 
 
+def names(tc: Tc, run_id: str) -> set[str]:
+    return {event["event"] for event in tc.events(run_id)}
+
+
 def test_a_run_that_was_broken_off_is_compared_as_far_as_it_goes(long_tc: Any) -> None:
     tc = long_tc()
     for name in ("cut-a", "cut-b"):
-        spec = tc.spec(dataset="long", backtest={"max_seconds": 1})
-        assert tc("run", "backtest", "--spec", spec, "--run-id", name).code == 130
+        process = tc.start("run", "backtest", "--spec", tc.spec(dataset="long"), "--run-id", name)
+        wait_until(lambda name=name: "scenario_action_triggered" in names(tc, name), "the only result event")  # type: ignore[misc]
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=300)
+        assert process.returncode == 130
     found = compare(tc, 3, "cut-a", "cut-b")
     assert (found["results"], found["first"]) == ("unknown", None)
 

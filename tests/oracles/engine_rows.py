@@ -16,7 +16,7 @@ from nautilus_trader.backtest import BacktestNode
 
 from opslab.lab import Lab
 from opslab.model.market.instrument import instrument_of
-from opslab.model.pipe.messages import EngineMessage
+from opslab.model.pipe.messages import EngineMessage, OrderEvent
 from opslab.model.run.results import Results
 from opslab.nautilus import backtest
 from opslab.nautilus.strategy.guarded import StrategyRecorder
@@ -26,9 +26,15 @@ from opslab.settings import Settings
 from opslab.store.files import link_folder
 
 
-class DiscardedMessages:
+class FoldedEvents:
+    """Takes the engine's messages as control does: its order events are folded."""
+
+    def __init__(self, results: Results, instrument_id: str) -> None:
+        self._results, self._instrument_id = results, instrument_id
+
     def send(self, message: EngineMessage) -> None:
-        pass
+        if isinstance(message, OrderEvent):
+            self._results.order_event({"instrument_id": self._instrument_id, **message.payload})
 
     offer = send
 
@@ -49,8 +55,10 @@ def run(home: str, spec: str, scenario: type[OrderLifecycleDemo]) -> tuple[dict[
     plan = planned.engine
     rows: dict[str, list[Mapping[str, Any]]] = {"orders": [], "fills": [], "positions": []}
     results = Results(lambda name, row: rows[name].append(row))
-    recorder = StrategyRecorder(messages=DiscardedMessages(), results=results, order_events=False, redact=str)
     instrument = instrument_of(plan.symbol)
+    recorder = StrategyRecorder(
+        messages=FoldedEvents(results, instrument.instrument_id), instrument_id=instrument.instrument_id, redact=str
+    )
     with tempfile.TemporaryDirectory() as work:
         plan = plan.model_copy(update={"work_path": work})
         link_folder(backtest.bars_link(plan), Path(plan.bars_path))

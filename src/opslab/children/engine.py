@@ -11,11 +11,11 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from opslab.children.halt import Halt, backtest_halt, live_halt, watch_switch
 from opslab.children.pipe import MessagePipe
@@ -33,14 +33,12 @@ from opslab.model.pipe.messages import (
     EngineResult,
     HaltCommand,
     Progress,
-    ResultRow,
     Stop,
     TakeSnapshot,
     decode_command,
 )
 from opslab.model.primitives.redact import PathRedactor
 from opslab.model.run.metadata import EngineCost, Failure
-from opslab.model.run.results import Results
 from opslab.nautilus import backtest
 from opslab.nautilus.live.monitor import ControlCommands
 from opslab.nautilus.live.node import LiveRun, apply_on_stop
@@ -80,8 +78,8 @@ def main(scenarios: dict[tuple[str, str], type[Scenario]], descriptor: int, *, p
     ended = threading.Event()
     if isinstance(plan, LivePlan):
         return _live(plan, scenarios, messages, standard_input, redact, ended, polls_switch)
-    results = Results(lambda file, row: messages.send(ResultRow(file, row)))
-    recorder = StrategyRecorder(messages=messages, results=results, order_events=plan.order_events, redact=redact)
+    instrument_id = instrument_of(plan.symbol).instrument_id
+    recorder = StrategyRecorder(messages=messages, instrument_id=instrument_id, redact=redact)
     threading.excepthook = _thread_exception_hook(recorder)
     for number in _SIGNALS:
         signal.signal(number, _stop_on_signal(recorder))
@@ -110,8 +108,7 @@ def _live(
 ) -> int:
     recorder = LiveStrategyRecorder(
         messages=messages,
-        results=Results(_discard_row, sends_immediately=True),
-        order_events=plan.order_events,
+        instrument_id=instrument_of(plan.symbol).instrument_id,
         redact=redact,
         clock=SystemClock(),
         bar_type=plan.bar_type,
@@ -140,10 +137,6 @@ def _live(
     return _run_and_report(recorder, messages, ended, run)
 
 
-def _discard_row(_file: str, _row: Mapping[str, Any]) -> None:
-    """The rows of a paper run are made from the venue's ledger, and from the order events that control receives."""
-
-
 def _run_and_report(
     recorder: StrategyRecorder, messages: MessagePipe, ended: threading.Event, run: Callable[[], EngineOutcome]
 ) -> int:
@@ -167,7 +160,7 @@ def _run_and_report(
         if recorder.failure:
             messages.send(EngineFailed(failure=recorder.failure))
         result = EngineResult(
-            counters=outcome.counters, cost=cost, denial_reasons=outcome.denial_reasons, dropped=messages.dropped
+            bars=outcome.bars, actions=outcome.actions, gated=outcome.gated, cost=cost, dropped=messages.dropped
         )
         messages.send(result)
     ended.set()

@@ -49,7 +49,7 @@ def run(plan: EnginePlan, strategy: Guarded, recorder: StrategyRecorder) -> Engi
     if "on_stop" in strategy._opslab_handlers:
         recorder.record_missed_events(node.get_engine_cache(_NODE).orders())
     recorder.failure = recorder.failure or replacement_failure(strategy)
-    return finish(recorder, early=recorder.stopped and recorder.bars < plan.rows, seconds=seconds)
+    return finish(recorder, early=recorder.stop_requested, seconds=seconds)
 
 
 def bars_link(plan: EnginePlan) -> Path:

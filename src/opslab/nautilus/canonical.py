@@ -3,18 +3,22 @@
 from collections.abc import Mapping
 from typing import Any
 
-_OMITTED = ("event_id", "causation_id", "trader_id", "info", "ts_init", "instrument_id")
+_OMITTED = frozenset({"event_id", "causation_id", "trader_id", "info", "ts_init"})
 
 
-def event_row(event: Mapping[str, Any]) -> dict[str, Any]:
+def event_row(event: Mapping[str, Any], instrument_id: str) -> dict[str, Any]:
     """The journal's payload of an order event in the form of the engine's `to_dict`: every field that has a value.
 
-    With `reconciliation` the engine inferred the event from a query to the venue: the trade id of such a fill is made
-    up.
+    instrument_id: of the run; only an event of another instrument names its own. With `reconciliation` the engine
+    inferred the event from a query to the venue: the trade id of such a fill is made up.
     """
-    row = {name: value for name, value in event.items() if value is not None and value is not False}
-    for name in _OMITTED:
-        row.pop(name, None)
+    row = {
+        name: value
+        for name, value in event.items()
+        if value is not None and value is not False and name not in _OMITTED
+    }
+    if row.get("instrument_id") == instrument_id:
+        del row["instrument_id"]
     return row
 
 

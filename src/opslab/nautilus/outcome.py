@@ -1,11 +1,10 @@
-"""Start and end of an engine run, in a backtest and in a live node: announce it, finish its results, count them."""
+"""Start and end of an engine run, in a backtest and in a live node: announce it, and count what control cannot."""
 
 from dataclasses import dataclass
 from importlib.metadata import version
 
 from opslab.model.messages.engine_messages import EnginePlan, LivePlan, ScenarioPlan
 from opslab.model.pipe.messages import Ended, LifecycleEvent
-from opslab.model.run.metadata import ScenarioCounters
 from opslab.nautilus.strategy.guarded import StrategyRecorder
 
 
@@ -13,12 +12,14 @@ from opslab.nautilus.strategy.guarded import StrategyRecorder
 class EngineOutcome:
     """Result of an engine run."""
 
-    counters: ScenarioCounters
-    denial_reasons: dict[str, int]
-    """Reason to number of orders."""
+    bars: int
+    """Bars that the strategy received."""
+    actions: int
+    """Of a scenario."""
+    gated: dict[str, int]
+    """Requests that the closed gate denied: reason to number."""
     seconds: float
     """Duration of the engine's run alone."""
-    bars: int
 
 
 def report_start(plan: EnginePlan | LivePlan, recorder: StrategyRecorder) -> None:
@@ -38,24 +39,11 @@ def _strategy_reference(plan: EnginePlan | LivePlan) -> dict[str, str]:
 
 
 def finish(recorder: StrategyRecorder, *, early: bool, seconds: float) -> EngineOutcome:
-    """Send `ended` and the rows of open orders and positions; return the counts.
+    """Send `ended`; return the counts.
 
-    early: the run ended before its data. seconds: duration of the engine's run alone.
+    early: the run ended before its data, or its gate was closed before. seconds: duration of the engine's run alone.
     """
     recorder.messages.send(Ended(bars=recorder.bars, early=early))
-    results = recorder.results
-    results.finish()
-    reasons = dict(results.denials)
-    if recorder.gated:
-        reasons["KILL_SWITCH" if recorder.halted else "RUN_IS_ENDING"] = recorder.gated
-    counters = ScenarioCounters(
-        strategy_registered=1,
-        bars_seen=recorder.bars,
-        deterministic_action_triggered=recorder.actions,
-        orders_submitted=recorder.event_counts.get("OrderSubmitted", 0),
-        fills_count=results.fills,
-        orders_denied=results.statuses.get("DENIED", 0),
-        orders_rejected=results.statuses.get("REJECTED", 0),
-        orders_canceled=results.statuses.get("CANCELED", 0),
-    )
-    return EngineOutcome(counters=counters, denial_reasons=reasons, seconds=seconds, bars=recorder.bars)
+    reason = "KILL_SWITCH" if recorder.halted else "RUN_IS_ENDING"
+    gated = {reason: recorder.gated} if recorder.gated else {}
+    return EngineOutcome(bars=recorder.bars, actions=recorder.actions, gated=gated, seconds=seconds)

@@ -25,5 +25,4 @@ class StopActor(DataActor):
 
     def _stop_if_requested(self, _event: Any) -> None:
         if self._recorder.stop_requested:
-            self._recorder.stopped = True
             self.shutdown_system("stop")

@@ -89,8 +89,6 @@ class EnginePlan(Record):
     """Close of the last bar of the run; None: the dataset's last."""
     account: EngineAccount
     limits: EngineLimits
-    order_events: bool
-    """False: order events are not sent."""
     home: str
     """Absolute home of the lab; the child itself watches the kill switch below it."""
 
@@ -117,7 +115,6 @@ class LivePlan(Record):
     acknowledges_bars: bool
     """Whether the engine acknowledges each bar to the venue (`pace: bar_done`)."""
     limits: EngineLimits
-    order_events: bool
     home: str | None = None
     """As in `EnginePlan`; None: no kill switch is watched."""
 

@@ -5,10 +5,10 @@ one key, the kind of the message:
 
     {"progress": {"bars": 7, "actions": 1}}
 
-An engine sends, in a backtest `progress`, events, `halted`, `ended`, `row`, then `failure` and `result`; in a paper
-run also `heartbeat`, `snapshot`, `bars_done` and `flattened`. At the end of a paper run: `flattened`, `snapshot` 0,
-`ended`, `result`. If the engine cannot flatten, or its node never ran, the account is flattened without the engine
-after the node has stopped: then `flattened` comes after the last snapshot, if there is one.
+An engine sends, in a backtest `progress`, events, `halted`, `ended`, then `failure` and `result`; in a paper run also
+rows of bars, `heartbeat`, `snapshot`, `bars_done` and `flattened`, at the end `flattened`, `snapshot` 0, `ended`,
+`result`. If the engine cannot flatten, or its node never ran, the account is flattened without the engine after the
+node has stopped: then `flattened` comes after the last snapshot, if there is one.
 """
 
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ from opslab.model.messages.paper_messages import EngineHeartbeat, Flattened, Nod
 from opslab.model.messages.venue_messages import VenueEndpoints, VenueProgress
 from opslab.model.primitives.record import Record
 from opslab.model.run.event import LifecycleName
-from opslab.model.run.metadata import EngineCost, Failure, ScenarioCounters
+from opslab.model.run.metadata import EngineCost, Failure
 
 OrderEventName = Literal["order_event", "order_gated"]
 
@@ -61,7 +61,7 @@ class EncodedEvent:
 
 @dataclass(frozen=True, slots=True)
 class ResultRow:
-    """One line of a canonical result, in order; in a paper run only bars, immediately."""
+    """One line of a canonical result, at once: of a paper run's bars."""
 
     file: str
     values: Mapping[str, Any]
@@ -76,20 +76,23 @@ class Progress(Record):
 
 
 class Ended(Record):
-    """The run has ended, rows follow."""
+    """The run has ended: no event follows."""
 
     bars: int
     early: bool
-    """Before its data ended."""
+    """Before its data ended, or with a gate that was closed before: orders of the last bar may be missing."""
 
 
 class EngineResult(Record):
     """Sent once, last, when the engine ended by itself."""
 
-    counters: ScenarioCounters
+    bars: int
+    """Bars that the strategy received."""
+    actions: int
+    """Of a scenario."""
+    gated: dict[str, int]
+    """Requests that the closed gate denied: reason to number."""
     cost: EngineCost
-    denial_reasons: dict[str, int]
-    """Reason to number of orders."""
     dropped: int
     """Messages that were not sent because control did not read."""
 
@@ -244,10 +247,10 @@ _ORDER_EVENTS: tuple[tuple[bytes, OrderEventName], ...] = (
 
 def encode(message: ReceivedMessage | Command) -> bytes:
     """The line, without its newline."""
-    if isinstance(message, EncodedEvent):
-        return b'{"%b":%b}' % (message.name.encode(), message.payload)
     if isinstance(message, OrderEvent):
         return to_json({message.name: message.payload})
+    if isinstance(message, EncodedEvent):
+        return b'{"%b":%b}' % (message.name.encode(), message.payload)
     if isinstance(message, ResultRow):
         return to_json({_ROW_PREFIX + message.file: message.values})
     return to_json({_KINDS[type(message)]: message})

@@ -2,8 +2,11 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
+
+from pydantic_core import to_json
 
 DIGEST_PREFIX = "sha256:"
 
@@ -11,6 +14,14 @@ DIGEST_PREFIX = "sha256:"
 def canonical_json(value: Any) -> str:
     """JSON with sorted keys, no spaces, UTF-8 text kept; decimals as text without trailing zeros."""
     return _encode(value)
+
+
+def canonical_line(row: Mapping[str, Any]) -> bytes:
+    """`canonical_json` of a row, with a newline: several times as fast.
+
+    For text, integers, booleans, None and sequences of these. Not for nested objects, floats and decimals.
+    """
+    return to_json(dict(sorted(row.items()))) + b"\n"
 
 
 def digest(value: Any) -> str:

@@ -43,9 +43,6 @@ _INITIAL_FIELDS = {
     "price": "price",
     "trigger_price": "trigger_price",
     "time_in_force": "time_in_force",
-    "is_post_only": "post_only",
-    "is_reduce_only": "reduce_only",
-    "ts_init": "ts_init",
 }
 
 
@@ -107,7 +104,10 @@ class _Position:
 
 
 class Results:
-    """Call `order_event` with every order event, in order, in the form of the engine's `to_dict`; then `finish`."""
+    """Call `order_event` with every order event, in order, in the form of the engine's `to_dict`; then `finish`.
+
+    An event may lack what is None or false, and `ts_init` where it is equal to `ts_event`.
+    """
 
     def __init__(self, send: Send, *, one_position: bool = False, sends_immediately: bool = False) -> None:
         """one_position: fills of all strategies net in one position, as at a venue; its strategy is that of the opener.
@@ -129,7 +129,9 @@ class Results:
         kind = event["type"]
         if kind == "OrderInitialized":
             row = {field: event.get(source) for field, source in _INITIAL_FIELDS.items()}
-            row |= {"venue_order_id": None, "status": "INITIALIZED", "ts_last": event["ts_init"]}
+            row |= {"is_post_only": bool(event.get("post_only")), "is_reduce_only": bool(event.get("reduce_only"))}
+            created_ns = event.get("ts_init", event["ts_event"])  # equal in a backtest
+            row |= {"venue_order_id": None, "status": "INITIALIZED", "ts_init": created_ns, "ts_last": created_ns}
             self._orders[event["client_order_id"]] = _Order(row)
             return
         order = self._orders.get(event["client_order_id"])

@@ -16,7 +16,6 @@ from nautilus_trader.trading import Strategy
 
 from opslab.model.pipe.messages import OrderEvent
 from opslab.model.run.metadata import Failure
-from opslab.model.run.results import Results
 from opslab.nautilus.canonical import event_row
 from opslab.nautilus.strategy.denied_orders import MAX_RECORDED, denied_request
 from opslab.ports import MessageSink
@@ -48,24 +47,19 @@ class StrategyRecorder:
     """Records one strategy. Plain attributes: another thread may read them, and set `stop_requested`."""
 
     messages: MessageSink
-    results: Results
-    order_events: bool
-    """Whether order events are sent."""
+    instrument_id: str
+    """The run's instrument, in the engine's notation."""
     redact: Callable[[str], str]
     """Removes absolute paths from a traceback."""
     bars: int = 0
     actions: int = 0
     stop_requested: bool = False
     """Also closes the gate: no order passes any more, neither a new one nor a change nor a closing one."""
-    stopped: bool = False
-    """Whether the request ended the run."""
     halted: bool = False
     """Whether the kill switch closed the gate: then denied requests are recorded."""
     gated: int = 0
     """Number of requests that the gate denied."""
     failure: Failure | None = None
-    event_counts: dict[str, int] = field(default_factory=dict)
-    """Order events by type."""
     last_event_ns: int = 0
     """`ts_event` of the last order event."""
     last_event_ids: set[str] = field(default_factory=set)
@@ -87,22 +81,19 @@ class StrategyRecorder:
         return guard_handler("on_start", handler, self)
 
     def record_order_event(self, event: Any) -> None:
-        self.record_event_values(type(event).__name__, event.to_dict())
+        self.record_event_values(event.to_dict())
 
-    def record_event_values(self, kind: str, values: dict[str, Any]) -> None:
+    def record_event_values(self, values: dict[str, Any]) -> None:
         """values: the result of the engine's `to_dict`, called once: it costs more than the rest."""
-        self.event_counts[kind] = self.event_counts.get(kind, 0) + 1
         if values["ts_event"] != self.last_event_ns:
             self.last_event_ns = values["ts_event"]
             self.last_event_ids.clear()
         self.last_event_ids.add(values["event_id"])
-        self.results.order_event(values)
-        if self.order_events:
-            self.messages.send(OrderEvent("order_event", self.event_payload(values)))
+        self.messages.send(OrderEvent("order_event", self.event_payload(values)))
 
     def event_payload(self, values: dict[str, Any]) -> dict[str, Any]:
         """The payload that is sent for an order event. values: the result of the engine's `to_dict`."""
-        return event_row(values)
+        return event_row(values, self.instrument_id)
 
     def record_missed_events(self, orders: Iterable[Any]) -> None:
         """Record the events of the orders of `on_stop`: the engine does not deliver them to the strategy."""
@@ -301,7 +292,6 @@ def _counting_bar_handler(strategy: Guarded, handler: Handler, recorder: Strateg
         except BaseException as error:  # noqa: BLE001  (any exception of a strategy is recorded)
             recorder.record_exception("on_bar", error)
         if recorder.stop_requested:
-            recorder.stopped = True
             strategy.shutdown_system("stop")
 
     return on_bar

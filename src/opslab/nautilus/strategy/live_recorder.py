@@ -88,13 +88,13 @@ class LiveStrategyRecorder(StrategyRecorder):
         self.stop_reason = self.stop_reason or "failure"
         StrategyRecorder.record_exception(self, where, error)
 
-    def record_event_values(self, kind: str, values: dict[str, Any]) -> None:
+    def record_event_values(self, values: dict[str, Any]) -> None:
         self.in_flight.apply(values, self.clock.monotonic_s())
-        StrategyRecorder.record_event_values(self, kind, values)
+        StrategyRecorder.record_event_values(self, values)
 
     def event_payload(self, values: dict[str, Any]) -> dict[str, Any]:
         """With the last bar of the strategy for a new order: its own time is the wall clock's, not the market's."""
-        payload = event_row(values)
+        payload = event_row(values, self.instrument_id)
         if values["type"] == "OrderInitialized":
             if self._last_bar_ns:
                 payload["bar_ns"] = self._last_bar_ns

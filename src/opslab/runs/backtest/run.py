@@ -1,11 +1,12 @@
 """A backtest as control drives it: work folder, engine child, results, closing event."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from opslab.model.messages.engine_messages import RESULT_FILES
+from opslab.model.market.instrument import instrument_of
 from opslab.model.pipe.messages import (
     EncodedEvent,
     Ended,
@@ -15,13 +16,13 @@ from opslab.model.pipe.messages import (
     LifecycleEvent,
     Progress,
     ReceivedMessage,
-    ResultRow,
 )
 from opslab.model.primitives.canonical import digest
 from opslab.model.primitives.ids import RunId
-from opslab.model.run.metadata import EngineCost, Failure, RunMetadata, ScenarioCounters
+from opslab.model.run.metadata import Failure, RunMetadata
 from opslab.model.spec.run_spec import UserStrategyRef
 from opslab.runs.backtest.halt import BacktestHaltController
+from opslab.runs.backtest.results import BacktestResults
 from opslab.runs.lifecycle import RunContext, execute, start
 from opslab.runs.planning.plan import BacktestPlan
 from opslab.runs.processes.child_process import ChildProcess
@@ -33,7 +34,7 @@ from opslab.store.files import folder_names, make_folder, remove_folder, writing
 from opslab.store.layout import Layout
 from opslab.store.logs import ENGINE_LOG, redact_log
 from opslab.store.runs.owner import is_held
-from opslab.store.runs.run_folders import METRICS, RowsFile, write_record
+from opslab.store.runs.run_folders import METRICS, write_record
 
 
 @dataclass(slots=True)
@@ -41,9 +42,7 @@ class EngineReport:
     """What the engine child has reported so far."""
 
     bars: int = 0
-    counters: ScenarioCounters | None = None
-    cost: EngineCost | None = None
-    denial_reasons: dict[str, int] = field(default_factory=dict)
+    result: EngineResult | None = None
     failure: Failure | None = None
     saw_all_data: bool = False
     """Whether the engine reached the end of the data."""
@@ -76,7 +75,7 @@ def _run(
     layout, signals = context.layout, context.signals
     live_writer = LiveStatusWriter(layout, context.clock, plan.run_id, start(plan, log, context), plan.engine.rows)
     _make_work_folder(layout, plan.run_id)
-    rows = {name: RowsFile(folder, name) for name in RESULT_FILES}
+    results = BacktestResults(folder, instrument_of(plan.engine.symbol).instrument_id)
     engine = ChildProcess("engine", plan.engine, folder / "logs" / ENGINE_LOG, context.clock, context.command)
     signals.on_signal = engine.stop
     if signals.count:
@@ -92,7 +91,7 @@ def _run(
             if not stopped_by and context.clock.monotonic_s() > out_of_time:
                 stopped_by = "max_seconds"
                 engine.stop()
-            if _on_messages(messages, log, rows, report, halt):
+            if _on_messages(messages, plan, log, results, report, halt):
                 engine.wait_for_results()
             live_writer.write(report.bars)
             on_bars(report.bars)
@@ -103,57 +102,65 @@ def _run(
         signals.on_signal = lambda _count: None
         halt.close()
         engine.close()
-        if report.counters is None:
-            for file in rows.values():
-                file.keep_partial()
+        if report.result is None:
+            results.keep_partial()
     process_failure = engine.failure(context.redact)
     redact_log(folder / "logs" / ENGINE_LOG, context.redact)
-    _finish(folder, plan, log, rows, report, process_failure, signals.name or stopped_by, halt)
+    _finish(folder, plan, log, results, report, process_failure, signals.name or stopped_by, halt)
 
 
 def _on_messages(
     messages: Sequence[ReceivedMessage],
+    plan: BacktestPlan,
     log: RunJournal,
-    rows: Mapping[str, RowsFile],
+    results: BacktestResults,
     report: EngineReport,
     halt: BacktestHaltController,
 ) -> bool:
     """Handle one batch of messages. Returns whether the end of the run was among them."""
     ended = False
-    batch: list[tuple[str, bytes]] = []
-    for message in messages:
-        if isinstance(message, EncodedEvent):
-            batch.append((message.name, message.payload))
+    for are_order_events, some in groupby(messages, lambda message: isinstance(message, EncodedEvent)):
+        if are_order_events:
+            events = [message for message in some if isinstance(message, EncodedEvent)]
+            is_kept = plan.spec.observability.journal
+            log.append_many((event.name, event.payload) for event in events if is_kept or event.name != "order_event")
+            results.add(events)
             continue
-        if batch:
-            log.append_many(batch)
-            batch = []
-        match message:
-            case LifecycleEvent(name=name, payload=payload):
-                log.append(name, payload)
-            case ResultRow(file, row):
-                rows[file].add(row)
-            case Halted(switch=switch, gate_closed_at=closed_at):
-                halt.start_halt(switch, closed_at)
-            case Progress(bars=bars):
-                report.bars = bars
-            case Ended(bars=bars, early=early):
-                report.bars, report.saw_all_data, ended = bars, not early, True
-            case EngineFailed(failure=failure):
-                report.failure = failure
-            case EngineResult():
-                report.counters, report.cost = message.counters, message.cost
-                report.denial_reasons = message.denial_reasons
-    if batch:
-        log.append_many(batch)
+        for message in some:
+            ended = _on_message(message, log, results, report, halt) or ended
     return ended
+
+
+def _on_message(
+    message: ReceivedMessage,
+    log: RunJournal,
+    results: BacktestResults,
+    report: EngineReport,
+    halt: BacktestHaltController,
+) -> bool:
+    """Handle one message. Returns whether it is the end of the run."""
+    match message:
+        case LifecycleEvent(name=name, payload=payload):
+            log.append(name, payload)
+        case Halted(switch=switch, gate_closed_at=closed_at):
+            halt.start_halt(switch, closed_at)
+        case Progress(bars=bars):
+            report.bars = bars
+        case Ended(bars=bars, early=early):
+            report.bars, report.saw_all_data = bars, not early
+            results.finish()
+        case EngineFailed(failure=failure):
+            report.failure = failure
+        case EngineResult():
+            report.result = message
+    return isinstance(message, Ended)
 
 
 def _finish(
     folder: Path,
     plan: BacktestPlan,
     log: RunJournal,
-    rows: Mapping[str, RowsFile],
+    results: BacktestResults,
     report: EngineReport,
     process_failure: Failure | None,
     stopped_by: str | None,
@@ -161,41 +168,31 @@ def _finish(
 ) -> None:
     """Write results and the closing event."""
     payload: dict[str, Any] = {}
-    if report.counters and report.cost:
-        artifacts = _commit(rows)
+    if report.result:
+        artifacts = results.commit()
+        counters, denials = results.counters(report.result), results.denial_reasons(report.result)
         payload = {
-            "metrics": report.counters.model_dump(),
-            "engine_cost": report.cost.model_dump(),
-            "denial_reasons": report.denial_reasons,
+            "metrics": counters.model_dump(),
+            "engine_cost": report.result.cost.model_dump(),
+            "denial_reasons": denials,
             "artifacts": artifacts,
         }
         if plan.spec.observability.metrics:
-            write_record(
-                folder, METRICS, metrics_document(payload["metrics"], payload["engine_cost"], report.denial_reasons)
-            )
+            write_record(folder, METRICS, metrics_document(payload["metrics"], payload["engine_cost"], denials))
     every_bar = None if isinstance(plan.spec.strategy, UserStrategyRef) else plan.engine.rows
-    whole = report.counters is not None and report.saw_all_data
+    whole = report.result is not None and report.saw_all_data  # otherwise a stop was acted on
     failure = report.failure or failure_of(report, process_failure, every_bar, stopped_by)
     if halt.is_on and not whole:
-        facts = halt.summary(report.denial_reasons).model_dump(mode="json")
+        gated = report.result.gated if report.result else {}
+        facts = halt.summary(gated).model_dump(mode="json")
         log.append("run_halted", {**payload, "ended_by": "kill_switch", "halt": facts})
     elif failure:
         log.append("run_failed", {**payload, "failure": failure.model_dump()})
-    elif stopped_by and not whole:
+    elif not whole:
         log.append("run_interrupted", {**payload, "ended_by": stopped_by})
     else:
-        results = {"metrics": payload["metrics"], "artifacts": payload["artifacts"]}
-        log.append("run_completed", {**payload, "result_digest": digest(results)})
-
-
-def _commit(rows: Mapping[str, RowsFile]) -> dict[str, str]:
-    """Commit the result files; returns their digests."""
-    try:
-        return {file.name: file.commit() for file in rows.values()}
-    except BaseException:
-        for file in rows.values():
-            file.keep_partial()
-        raise
+        digested = {"metrics": payload["metrics"], "artifacts": payload["artifacts"]}
+        log.append("run_completed", {**payload, "result_digest": digest(digested)})
 
 
 def failure_of(
@@ -209,9 +206,11 @@ def failure_of(
         return None
     if process_failure:
         return process_failure
-    if report.counters is None:
+    if report.result is None:
         return Failure(kind="engine", message="the engine ended without a result")
-    if every_bar is not None and report.counters.bars_seen != every_bar:
-        seen = report.counters.bars_seen
+    if every_bar is not None and report.result.bars != every_bar:
+        seen = report.result.bars
         return Failure(kind="engine", message=f"the strategy saw {seen} bars of the dataset's {every_bar}")
+    if not report.saw_all_data:
+        return Failure(kind="engine", message="the engine was stopped before the end of the data, and not by tc")
     return None

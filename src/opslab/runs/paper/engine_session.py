@@ -9,7 +9,7 @@ from opslab.model.messages.engine_messages import StopReason
 from opslab.model.messages.paper_messages import EngineHeartbeat, Flattened
 from opslab.model.pipe.messages import Ended, EngineFailed, EngineResult, Progress, ReceivedMessage
 from opslab.model.run.live_status import Phase
-from opslab.model.run.metadata import EngineCost, Failure, ScenarioCounters
+from opslab.model.run.metadata import Failure
 from opslab.model.spec.run_spec import PaperLimits
 from opslab.runs.processes.child_process import ChildProcess
 
@@ -42,10 +42,8 @@ class EngineSession:
     newest_ns: int = 0
     """`ts_event` of the newest reported bar."""
     failure: Failure | None = None
-    counters: ScenarioCounters | None = None
-    cost: EngineCost | None = None
-    denial_reasons: dict[str, int] = field(default_factory=dict)
-    dropped_messages: int = 0
+    result: EngineResult | None = None
+    """None for an engine that did not end by itself."""
     flattened: Flattened | None = None
     ending: bool = False
     """Whether a stop was requested, or the engine reported its end."""
@@ -77,8 +75,7 @@ class EngineSession:
             case EngineFailed(failure=failure):
                 self.failure = failure
             case EngineResult():
-                self.counters, self.cost = message.counters, message.cost
-                self.denial_reasons, self.dropped_messages = message.denial_reasons, message.dropped
+                self.result = message
 
     def remember(self, name: str, payload: Mapping[str, Any]) -> None:
         """Keep the event's name and identifying fields."""
@@ -122,7 +119,7 @@ def failure_of(session: EngineSession, process_failure: Failure | None, bounds: 
         )
     if process_failure:
         return process_failure
-    return None if session.counters else Failure(kind="engine", message="the engine ended without a result")
+    return None if session.result else Failure(kind="engine", message="the engine ended without a result")
 
 
 def engine_end_code(session: EngineSession, failure: Failure | None) -> str:

@@ -62,7 +62,7 @@ class EngineSupervisor:
     def complaint(self, now_s: float) -> Complaint | None:
         """A complaint that is new. None for an engine that has sent its result."""
         session = self.session
-        if session is None or session.killed_for is not None or session.counters:
+        if session is None or session.killed_for is not None or session.result:
             return None
         observed = EngineObservation(session.started_s, session.last_heartbeat_s, session.child.memory_bytes())
         session.killed_for = complaint(observed, self.bounds, now_s)

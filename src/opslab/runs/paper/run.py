@@ -99,7 +99,7 @@ class PaperRun:
         self._signal: str | None = None
         self._failure: Failure | None = None
         self._is_done = False
-        self._bars = RowsFile(folder, BARS, flushes_each=True)
+        self._bars = RowsFile(folder, BARS)
         self._replayed_s: float | None = None
         """When the venue had sent its last candle. Monotonic clock."""
         self._next_reconciliation_s: float | None = None
@@ -218,6 +218,7 @@ class PaperRun:
                 self._venue.acknowledge_all()
             case pipe.ResultRow(_, bar):
                 self._bars.add(bar)
+                self._bars.flush()
                 session.count_row(bar["ts_event"])
             case Flattened():
                 self._on_flattened(session, message)

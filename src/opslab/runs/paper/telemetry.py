@@ -11,7 +11,7 @@ from opslab.model.messages.engine_messages import StopReason
 from opslab.model.messages.paper_messages import FEEDS, AccountSnapshot, EngineHeartbeat, FeedName
 from opslab.model.primitives.instant import iso
 from opslab.model.run.live_status import FeedStatus, PaperStatus, Phase
-from opslab.model.run.metadata import Failure, ScenarioCounters
+from opslab.model.run.metadata import Failure
 from opslab.model.run.paper_summary import AccountFacts, EngineFacts, Latencies, PaperFacts, Reconciliations, StopFacts
 from opslab.ports import Clock
 from opslab.reconciliation.result import State
@@ -21,9 +21,6 @@ from opslab.runs.paper.reconciler import FinishedReconciliation
 from opslab.runs.paper.results import PaperCounts
 from opslab.runs.planning.plan import PaperPlan
 from opslab.store.runs.engine_order_log import EngineOrderLog
-
-GATED = ("RUN_IS_ENDING", "KILL_SWITCH")
-"""Denial reasons of the closed gate, as engines count them."""
 
 
 @dataclass(slots=True)
@@ -45,10 +42,9 @@ class RunTelemetry:
         self._plan = plan
         self._clock = clock
         self.orders = orders
-        self.counters: list[ScenarioCounters] = []
         self.reported_actions = 0
         """Actions reported as events when they took place."""
-        self.denials: Counter[str] = Counter()
+        self._gated: Counter[str] = Counter()
         self.peak_memory_bytes = 0
         self._marks = _Marks(clock.monotonic_s())
         self._feeds: dict[FeedName, FeedStats] = {name: FeedStats() for name in FEEDS}
@@ -137,11 +133,11 @@ class RunTelemetry:
         self._bars_before += session.bars
         self._messages_before = self._messages.copy()
         self._last_heartbeat = None
-        self._dropped_messages += session.dropped_messages
         self._actions = max(self._actions, session.actions)
-        if session.counters:
-            self.counters.append(session.counters)
-        self.denials.update(session.denial_reasons)
+        if session.result:
+            self._dropped_messages += session.result.dropped
+            self._actions = max(self._actions, session.result.actions)
+            self._gated.update(session.result.gated)
         if failure:
             self._marks.lost = self._now()
         self._engines.append(
@@ -169,12 +165,11 @@ class RunTelemetry:
 
     def actions(self) -> int:
         """The highest count of any engine: a later engine does not repeat an earlier one's actions."""
-        counted = max((one.deterministic_action_triggered for one in self.counters), default=0)
-        return max(counted, self.reported_actions, self._actions)
+        return max(self.reported_actions, self._actions)
 
     def gated(self) -> dict[str, int]:
         """Orders that the closed gate denied, by reason."""
-        return {name: count for name, count in self.denials.items() if name in GATED}
+        return dict(self._gated)
 
     def elapsed_seconds(self) -> float:
         return round(self._now() - self._marks.began, 6)

@@ -143,7 +143,6 @@ class PaperPlan(_Head):
             silent_after_seconds=asked.silent_after(),
             acknowledges_bars=asked.speed == "max",
             limits=_limits(self.spec),
-            order_events=True,  # the results need them, whatever the journal keeps
             home=str(home) if home else None,
         )
 
@@ -314,7 +313,6 @@ def _engine_plan(layout: Layout, spec: BacktestSpec, run_id: RunId, found: _Foun
             taker_fee=f"{spec.account.fees.taker:f}",
         ),
         limits=_limits(spec),
-        order_events=spec.observability.journal,
         home=str(layout.home),
     )
 

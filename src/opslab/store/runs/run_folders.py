@@ -10,8 +10,8 @@ from typing import Any, BinaryIO
 
 from pydantic import ValidationError
 
-from opslab.errors import AlreadyExists, BadId, Corrupt, NotFound
-from opslab.model.primitives.canonical import DIGEST_PREFIX, canonical_json
+from opslab.errors import AlreadyExists, BadId, Corrupt, NotFound, Unwritable
+from opslab.model.primitives.canonical import DIGEST_PREFIX, canonical_line
 from opslab.model.primitives.ids import RunId, nearest
 from opslab.model.run.metadata import RunMetadata
 from opslab.store.files import (
@@ -110,29 +110,42 @@ def _broken(folder: Path, problem: str) -> Corrupt:
     return Corrupt(f"run {folder.name}: {METADATA} {problem}", file=METADATA, problem=problem)
 
 
+_MAX_BUFFERED_ROWS = 1_000
+
+
 class RowsFile:
     """`<name>.jsonl` being written: one canonical JSON object a line. It appears complete, at `commit`."""
 
-    def __init__(self, folder: Path, name: str, *, flushes_each: bool = False) -> None:
-        """flushes_each: each row is passed to the kernel before `add` returns, so that it survives this process."""
+    def __init__(self, folder: Path, name: str) -> None:
         self.name = f"{name}.jsonl"
-        self._flushes_each = flushes_each
+        self._lines: list[bytes] = []
+        """Rows that are not written yet."""
         self._path = folder / self.name
         self._temporary = folder / f".{self.name}.tmp"
         self._hasher = hashlib.sha256()
         self._stream: BinaryIO | None = None
 
     def add(self, row: Mapping[str, Any]) -> None:
-        line = canonical_json(row).encode() + b"\n"
-        self._hasher.update(line)
+        """Written with the next `flush`, or when there are many. Text, integers, booleans, None, sequences of these."""
+        self._lines.append(canonical_line(row))
+        if len(self._lines) >= _MAX_BUFFERED_ROWS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Pass the rows so far to the kernel, so that they survive this process."""
+        if not self._lines:
+            return
+        data = b"".join(self._lines)
+        self._lines.clear()
+        self._hasher.update(data)
         with writing(f"write {self.name}"):
             stream = self._opened()
-            stream.write(line)
-            if self._flushes_each:
-                stream.flush()
+            stream.write(data)
+            stream.flush()
 
     def commit(self) -> str:
         """Rename the file to its final name; returns its digest."""
+        self.flush()
         with writing(f"write {self.name}"), self._opened() as stream:
             stream.flush()
             os.fsync(stream.fileno())
@@ -142,6 +155,8 @@ class RowsFile:
 
     def keep_partial(self) -> None:
         """Keep the rows so far under the partial name. Does nothing after `commit`."""
+        with suppress(Unwritable):  # the last rows may not fit on a full disk
+            self.flush()
         if self._stream:
             with suppress(OSError):  # the buffered rest may not fit on a full disk
                 self._stream.close()

@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 
 from opslab.errors import Corrupt
+from opslab.model.pipe.messages import EngineResult
 from opslab.model.run.event import Event
-from opslab.model.run.metadata import Failure, Owner, ScenarioCounters
+from opslab.model.run.metadata import EngineCost, Failure, Owner
 from opslab.runs.backtest.run import EngineReport, failure_of
 from opslab.runs.record.state import as_seen, project
 from tests.fakes.run_payloads import INTENT, OWNER
@@ -67,13 +68,18 @@ def test_running_is_said_only_while_that_very_owner_lives() -> None:
 
 
 def report(bars: int) -> EngineReport:
-    return EngineReport(counters=ScenarioCounters(bars_seen=bars))
+    cost = EngineCost(elapsed_seconds=1.0, bars_per_second=1.0, peak_memory_bytes=1)
+    return EngineReport(
+        result=EngineResult(bars=bars, actions=0, gated={}, cost=cost, dropped=0), saw_all_data=bars == 10
+    )
 
 
 def test_a_run_that_missed_bars_or_died_did_not_complete() -> None:
     death = Failure(kind="engine", message="dead")
     assert failure_of(report(10), None, 10, None) is None
     assert failure_of(report(9), None, 10, None) is not None
+    assert failure_of(report(9), None, None, None) is not None, "of a strategy that need not see every bar"
+    assert failure_of(report(9), None, None, "SIGINT") is None
     assert failure_of(EngineReport(), None, 10, None) is not None
     assert failure_of(EngineReport(), death, 10, None) == death
     assert failure_of(EngineReport(), death, 10, "SIGINT") is None

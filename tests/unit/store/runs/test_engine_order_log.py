@@ -24,12 +24,12 @@ def killed_behind(code: str, folder: Path) -> None:
     assert done.returncode == -signal.SIGKILL
 
 
-@pytest.mark.parametrize(("flushes_each", "kept"), [(True, 3), (False, 0)])
-def test_flushed_rows_survive_their_process(tmp_path: Path, flushes_each: bool, kept: int) -> None:
+@pytest.mark.parametrize(("then", "kept"), [("rows.flush()", 3), ("", 0)])
+def test_flushed_rows_survive_their_process(tmp_path: Path, then: str, kept: int) -> None:
     killed_behind(
         "from opslab.store.runs.run_folders import RowsFile\n"
-        f"rows = RowsFile(folder, 'bars', flushes_each={flushes_each})\n"
-        "for number in range(3): rows.add({'number': number})",
+        "rows = RowsFile(folder, 'bars')\n"
+        f"for number in range(3): rows.add({{'number': number}})\n{then}\n",
         tmp_path,
     )
     clear_temporary_files(tmp_path)
