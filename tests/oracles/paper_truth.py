@@ -4,13 +4,19 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from decimal import Decimal
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 from opslab.lab import Lab
 from opslab.model.messages.ledger_events import LedgerEvent, parse_event
+from opslab.model.primitives.difference import differences
 from opslab.model.primitives.ids import RunId
+from opslab.model.run.paper_summary import PaperFacts
+from opslab.runs.paper.journal_summary import summarize
+from opslab.runs.paper.results import PaperCounts
 from opslab.settings import Settings
+from opslab.store.runs.journal import read_events
 from tests.drivers.paper_run import END_SECONDS, PaperRun, living_in
 from tests.drivers.tc import Tc
 from tests.oracles.ledger_state import LedgerState, ledger_state, plain
@@ -45,6 +51,7 @@ def _untruths(tc: Tc, run_id: str, code: int | None) -> Iterator[str]:
     if ends != [f"run_{shown['status']}"]:
         yield f"the journal tells the ends {ends}, and show says {shown['status']}"
     yield from _code(shown, code)
+    yield from _facts(folder, shown)
     yield from _report(folder, shown)
     yield from _hidden(folder, tc.home)
     if not (folder / "venue" / "ledger.jsonl").exists():
@@ -68,6 +75,32 @@ def ledger_of(folder: Path) -> LedgerState:
 def _ledger(folder: Path) -> Iterator[LedgerEvent]:
     for line in (folder / "venue" / "ledger.jsonl").read_bytes().splitlines():
         yield from map(parse_event, json.loads(line)["events"])
+
+
+def _facts(folder: Path, shown: dict[str, Any]) -> Iterator[str]:
+    """The facts are the fold of the journal, whether a living control fed it or recovery did."""
+    if shown["paper"] is None:
+        return
+    facts = PaperFacts.model_validate(shown["paper"], strict=False)
+    fold = summarize(takewhile(lambda event: event.event not in ENDINGS, read_events(folder)))
+    counts = PaperCounts(
+        unknown=facts.orders_unknown or 0, lost=facts.orders_lost or 0, by_venue=facts.orders_by_venue or 0
+    )
+    folded = fold.summary(
+        bars_expected=facts.bars_expected,
+        bars_seen=facts.bars_seen or 0,
+        bars_missed=facts.bars_missed,
+        account=facts.final_account,
+        stop=facts.stop,
+        counts=None if facts.orders_unknown is None else counts,
+    )
+    found = differences(folded.model_dump(mode="json"), facts.model_dump(mode="json"))
+    if found:
+        yield f"the journal folds to other facts: {[one.model_dump() for one in found]}"
+    if facts.stop and shown["recovered_at"] is None:
+        stop = fold.stop(facts.stop.reason, facts.stop.on_stop)
+        if stop != facts.stop:
+            yield f"the journal folds to another end: {stop}, not {facts.stop}"
 
 
 def _code(shown: dict[str, Any], code: int | None) -> Iterator[str]:

@@ -24,6 +24,7 @@ def paper_fields(facts: "PaperFacts | None") -> list[tuple[str, str | None]]:
         ("bars", f"{seen} of {facts.bars_expected:,}{missed}"),
         ("engines", f"{len(facts.engines):,}, {facts.restarts:,} restarts" if facts.engines else None),
         ("last engine", _end(last) if last else None),
+        *([("venue", f"lost {facts.venue_losses:,} times")] if facts.venue_losses else []),
         *(
             (f"feed {name}", _feed(feed.silent_seconds, feed.disconnected_seconds))
             for name, feed in facts.feeds.items()

@@ -19,6 +19,7 @@ LifecycleName = Literal[
     "paper_safety_blocked",
     "venue_started",
     "venue_lost",
+    "engine_ended",
     "engine_lost",
     "engine_restarted",
     "feed_state_changed",

@@ -82,6 +82,8 @@ class Latencies(Record):
 class PaperFacts(Record):
     engines: tuple[EngineFacts, ...]
     restarts: int
+    venue_losses: int = 0
+    """How often the venue's process was lost; it is restarted with its account."""
     bars_expected: int
     """By the spec: the bars of the window, at most `max_bars`."""
     bars_seen: int | None

@@ -122,8 +122,8 @@ def _on_messages(
     for are_order_events, some in groupby(messages, lambda message: isinstance(message, EncodedEvent)):
         if are_order_events:
             events = [message for message in some if isinstance(message, EncodedEvent)]
-            is_kept = plan.spec.observability.journal
-            log.append_many((event.name, event.payload) for event in events if is_kept or event.name != "order_event")
+            if plan.spec.observability.journal:
+                log.append_many((event.name, event.payload) for event in events)
             results.add(events)
             continue
         for message in some:

@@ -152,6 +152,19 @@ def unrequested_stop(reason: StopReason) -> Failure:
     return Failure(kind="engine", message=f"the engine ended by itself: {reason}, which did not come from tc")
 
 
+def end_payload(session: EngineSession) -> dict[str, Any]:
+    """Payload of `engine_ended`: the engine ended as requested, and sent its result."""
+    result = session.result
+    assert result is not None
+    return {
+        "engine_number": session.number,
+        "bars": session.bars,
+        "actions": max(session.actions, result.actions),
+        "gated": result.gated,
+        "dropped_messages": result.dropped,
+    }
+
+
 def loss_payload(session: EngineSession, failure: Failure) -> dict[str, Any]:
     """Payload of `engine_lost`."""
     return {
@@ -159,6 +172,7 @@ def loss_payload(session: EngineSession, failure: Failure) -> dict[str, Any]:
         "ended_by": session.ended_by,
         "failure": failure.model_dump(),
         "bars": session.bars,
+        "actions": session.actions,
         "memory_bytes": session.heartbeat.memory_bytes if session.heartbeat else None,
         "last_events": list(session.last_events),
     }

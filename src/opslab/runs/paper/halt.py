@@ -45,8 +45,8 @@ def flatten_halted(
     more = {} if result is None else {"canceled": result["canceled"], "closed": result["closed"]}
     record_final_account(log, statement, by, KILL_SWITCH, **more, **seconds)
     if by == "venue":
-        telemetry.on_settled("venue")
-    gated = telemetry.gated().get("KILL_SWITCH", 0)
+        telemetry.is_settled = True
+    gated = telemetry.facts.gated["KILL_SWITCH"]
     summary = halt.summary(gated).model_copy(
         update={**seconds, "flat": None if statement is None else flat, "flattened_by": by if flat else None}
     )

@@ -1,6 +1,7 @@
-"""Summarise a paper run from its journal alone, after its control process died.
+"""The facts of a paper run, folded from the events of its journal.
 
-Times are those at which control wrote the events, on the wall clock, and so slightly later than its own measurements.
+One fold for a living and for a dead control: the first feeds it what it appends, recovery what it reads. Times are
+those at which control wrote the events.
 """
 
 from collections import Counter
@@ -10,7 +11,7 @@ from statistics import median
 from typing import Any
 
 from opslab.model.messages.engine_messages import StopReason
-from opslab.model.messages.paper_messages import FEEDS, FeedName
+from opslab.model.messages.paper_messages import FEEDS, FeedName, OnStop
 from opslab.model.primitives.instant import NS_PER_SECOND, parse_iso
 from opslab.model.run.event import Event
 from opslab.model.run.paper_summary import (
@@ -40,7 +41,11 @@ class JournalSummary:
     heartbeats: int = 0
     peak_memory_bytes: int = 0
     actions: int = 0
+    """Actions of a scenario: the highest count of any engine, since a later one does not repeat an earlier one's."""
+    gated: Counter[str] = field(default_factory=Counter)
+    """Requests that closed gates denied, as far as engines reported them: reason to number."""
     venue_started: bool = False
+    venue_losses: int = 0
     stop_reason: StopReason | None = None
     """Reason of control's stop request."""
     gate_reason: StopReason | None = None
@@ -52,11 +57,16 @@ class JournalSummary:
     _messages: dict[int, Mapping[str, int]] = field(default_factory=dict)
     """Of each engine, from its last heartbeat."""
     _feeds: dict[FeedName, FeedStats] = field(default_factory=lambda: {name: FeedStats() for name in FEEDS})
+    _action_events: int = 0
+    _dropped_messages: int = 0
     _stopping_s: float | None = None
+    """When the run began to end, by control's decision."""
     _gate_s: float | None = None
     _flat_s: float | None = None
     _first_bar_s: float | None = None
     _lost_s: float | None = None
+    _unreplaced_s: float | None = None
+    """When the last engine was lost, if no other followed."""
     _restart_seconds: list[float] = field(default_factory=list)
     _round_trips_ms: list[float] = field(default_factory=list)
     _lag_ms: float | None = None
@@ -70,11 +80,16 @@ class JournalSummary:
             case "venue_started":
                 self.venue_started = True
                 self._starts.setdefault(1, event.time)
+            case "venue_lost":
+                self.venue_losses += 1
             case "engine_restarted":
                 self.restarts += 1
+                self._unreplaced_s = None
                 self._starts[payload["engine_number"]] = event.time
             case "engine_started":
                 self._engine_seen(payload.get("engine_number", 1), event.time)
+            case "engine_ended":
+                self._engine_ended(event)
             case "engine_lost":
                 self._engine_lost(event)
             case "paper_heartbeat":
@@ -84,16 +99,31 @@ class JournalSummary:
             case "reconciliation_checked":
                 self._reconciled(payload)
             case "scenario_action_triggered":
-                self.actions += 1
+                self._action_events += 1
+                self.actions = max(self.actions, self._action_events)
             case "run_stopping":
-                self.stop_reason, self._stopping_s = payload["reason"], self.last_s
+                self.stop_reason = payload["reason"]
+                self._stopping_s = self._stopping_s or self.last_s
+            case "kill_switch_observed" if payload["observed_by"] == "watch":
+                self.stop_reason = self.stop_reason or "kill_switch"
+                self._stopping_s = self._stopping_s or self.last_s
             case "gate_closed":
-                self.gate_reason, self._gate_s = payload["reason"], self.last_s
+                self.gate_reason, self._gate_s = payload["reason"], self._gate_s or self.last_s
             case "positions_flattened":
                 self._flat_s = self.last_s if payload["flat"] else None
 
     def _engine_seen(self, number: int, at: str) -> None:
         self.engines.setdefault(number, EngineFacts(number=number, started_at=self._starts.get(number, at)))
+
+    def _engine_ended(self, event: Event) -> None:
+        payload = event.payload
+        number = payload["engine_number"]
+        self._engine_seen(number, event.time)
+        ended = {"ended_at": event.time, "ended_by": "stopped"}
+        self.engines[number] = self.engines[number].model_copy(update=ended)
+        self.actions = max(self.actions, payload["actions"])
+        self.gated.update(payload["gated"])
+        self._dropped_messages += payload["dropped_messages"]
 
     def _engine_lost(self, event: Event) -> None:
         number, failure = event.payload["engine_number"], event.payload["failure"]
@@ -104,7 +134,8 @@ class JournalSummary:
             "failure": f"{failure['kind']}: {failure['message']}",
         }
         self.engines[number] = self.engines[number].model_copy(update=ended)
-        self._lost_s = self.last_s
+        self.actions = max(self.actions, event.payload.get("actions", 0))
+        self._lost_s = self._unreplaced_s = self.last_s
 
     def _heartbeat(self, number: int, heartbeat: Mapping[str, Any], at: str) -> None:
         self._engine_seen(number, at)
@@ -138,26 +169,38 @@ class JournalSummary:
 
     @property
     def seconds_to_flat(self) -> float | None:
-        return _between(self._stopping_s or self._gate_s, self._flat_s)
+        return _between(self._stopping_s or self._gate_s or self._unreplaced_s, self._flat_s)
+
+    @property
+    def dropped_heartbeats(self) -> int | None:
+        """None when the end of an engine is unknown."""
+        return self._dropped_messages if all(engine.ended_at for engine in self.engines.values()) else None
+
+    def stop(self, reason: StopReason, on_stop: OnStop) -> StopFacts:
+        return StopFacts(
+            reason=reason, on_stop=on_stop, seconds_to_gate=self.seconds_to_gate, seconds_to_flat=self.seconds_to_flat
+        )
 
     def summary(
         self,
         *,
         bars_expected: int,
         bars_seen: int,
+        bars_missed: int | None = None,
         account: AccountFacts | None,
         stop: StopFacts | None,
         counts: PaperCounts | None,
     ) -> PaperFacts:
-        """Completed from the run's folder and the venue's ledger. What only control's memory held is unknown."""
+        """Completed from the run's folder and the venue's ledger."""
         return PaperFacts(
             engines=tuple(self.engines[number] for number in sorted(self.engines)),
             restarts=self.restarts,
+            venue_losses=self.venue_losses,
             bars_expected=bars_expected,
             bars_seen=bars_seen,
-            bars_missed=None,
+            bars_missed=bars_missed,
             heartbeats=self.heartbeats,
-            dropped_heartbeats=None,
+            dropped_heartbeats=self.dropped_heartbeats,
             feeds={name: self._feed(name) for name in FEEDS},
             reconciliations=Reconciliations(**self.reconciliations),
             final_reconciliation=self.final,

@@ -182,15 +182,10 @@ def _stop(
 ) -> StopFacts:
     """reason: used when the journal has none."""
     gate_reason = summary.gate_reason and recorded_reason(summary.gate_reason, limits, rows)
-    seconds_to_flat = summary.seconds_to_flat
-    if seconds_to_flat is None and account and account.flat:
-        seconds_to_flat = _seconds_to_flat_without_control(folder)
-    return StopFacts(
-        reason=summary.stop_reason or gate_reason or reason,
-        on_stop=limits.on_stop,
-        seconds_to_gate=summary.seconds_to_gate,
-        seconds_to_flat=seconds_to_flat,
-    )
+    stop = summary.stop(summary.stop_reason or gate_reason or reason, limits.on_stop)
+    if stop.seconds_to_flat is None and account and account.flat:
+        stop = stop.model_copy(update={"seconds_to_flat": _seconds_to_flat_without_control(folder)})
+    return stop
 
 
 def _seconds_to_flat_without_control(folder: Path) -> float | None:

@@ -22,6 +22,7 @@ from opslab.runs.paper.closing_event import bound_reached, recorded_reason
 from opslab.runs.paper.engine_session import (
     SIGNALS,
     EngineSession,
+    end_payload,
     last_bar_overdue,
     loss_payload,
     may_restart,
@@ -30,6 +31,7 @@ from opslab.runs.paper.engine_session import (
 )
 from opslab.runs.paper.engine_supervisor import EngineSupervisor
 from opslab.runs.paper.halt import KILL_SWITCH, escalate
+from opslab.runs.paper.journal_summary import JournalSummary
 from opslab.runs.paper.reconciler import FinishedReconciliation, LiveOccasion, LiveReconciler, record_reconciliation
 from opslab.runs.paper.recovery import settle_paper
 from opslab.runs.paper.shutdown import FinalAccount, RunEnd, end_run, record_final_account
@@ -84,12 +86,14 @@ class PaperRun:
         self._clock = context.clock
         self._inbox = Inbox()
         self._limits = limits = plan.spec.paper
+        facts = JournalSummary()
+        log.on_event = facts.apply  # from the first event of its start
         self._live_writer = LiveStatusWriter(
             context.layout, context.clock, plan.run_id, start(plan, log, context), plan.rows, on_live
         )
         self._supervisor = EngineSupervisor(plan, folder / "logs", context, self._inbox)
         self._venue = VenueSupervisor(context.layout, plan, folder / "logs", context.clock, self._inbox, venue_command)
-        self._telemetry = RunTelemetry(plan, context.clock, EngineOrderLog(context.layout.work(plan.run_id)))
+        self._telemetry = RunTelemetry(plan, context.clock, EngineOrderLog(context.layout.work(plan.run_id)), facts)
         node, venue = self._supervisor.request_snapshot, self._venue.statement
         self._reconciler = LiveReconciler(plan.run_id, plan.spec.instrument, node, venue, context.clock)
         self._halt = HaltController(context.layout, plan.run_id, context.clock, context.redact, log)
@@ -178,7 +182,6 @@ class PaperRun:
 
     def _on_venue_lost(self, reason: str) -> None:
         self._log.append("venue_lost", {"start_number": self._venue.start_count, "reason": reason})
-        self._telemetry.venue_lost()
         if self._engine is None and self._reason:
             self._is_done = True
         elif self._venue.start_count < MAX_VENUE_STARTS:
@@ -232,11 +235,7 @@ class PaperRun:
             payload = {**payload, "reason": self._reason}
         self._log.append(name, {**payload, "engine_number": session.number} if session.number > 1 else payload)
         session.remember(name, payload)
-        if name == "feed_state_changed":
-            self._telemetry.feed_changed(payload)
-        elif name == "scenario_action_triggered":
-            self._telemetry.reported_actions += 1
-        elif name == "gate_closed":
+        if name == "gate_closed":
             session.ending = True
             if self._reason is None and payload["reason"] in SIGNALS:
                 session.failure = unrequested_stop(payload["reason"])
@@ -244,7 +243,6 @@ class PaperRun:
             if self._reason is None:
                 self._reason = recorded_reason(payload["reason"], self._limits, self._plan.rows)
                 self._account.record_closed_minutes()
-            self._telemetry.gate_closed(self._reason)
 
     # Engine.
 
@@ -302,7 +300,6 @@ class PaperRun:
 
     def _begin_end(self, reason: StopReason) -> None:
         self._reason = reason
-        self._telemetry.stop_requested(reason)
         self._account.record_closed_minutes()
 
     def _on_halt(self, switch: Mapping[str, Any], gate_closed_at: str | None = None) -> None:
@@ -320,7 +317,7 @@ class PaperRun:
         session.ending = True
         session.flattened = done
         statement = self._venue.statement()
-        self._telemetry.on_settled("engine")
+        self._telemetry.is_settled = True
         if self._limits.on_stop == "flatten" and not self._halt.is_on:
             record_final_account(
                 self._log, statement, "engine", self._reason or "engine_ended", rounds=done.rounds, seconds=done.seconds
@@ -335,14 +332,15 @@ class PaperRun:
     def _on_engine_ended(self, session: EngineSession) -> None:
         failure = self._supervisor.on_ended(session)
         self._reconciler.node_stopped()
-        self._telemetry.engine_ended(session, failure)
-        if failure and self._halt.is_on:
+        self._telemetry.engine_ended(session)
+        if failure:
             self._log.append("engine_lost", loss_payload(session, failure))
+        else:
+            self._log.append("engine_ended", end_payload(session))
         if failure is None or self._signal or self._halt.is_on:
             self._reason = self._reason or "engine_ended"
             self._is_done = True
             return
-        self._log.append("engine_lost", loss_payload(session, failure))
         if self._reason is None and self._venue.is_running and may_restart(session, failure, self._limits):
             self._log.append(
                 "engine_restarted", {"engine_number": session.number + 1, "max_engines": self._limits.max_restarts + 1}

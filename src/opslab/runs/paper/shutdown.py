@@ -70,7 +70,7 @@ def apply_on_stop(
         return venue.statement()
     statement = AccountSnapshot.model_validate(result["statement"], strict=False)
     record_final_account(log, statement, "venue", reason, canceled=result["canceled"], closed=result["closed"])
-    telemetry.on_settled("venue")
+    telemetry.is_settled = True
     return statement
 
 
@@ -92,13 +92,13 @@ def end_run(
         folder,
         counts.counters(
             bars_seen=telemetry.bars(None),
-            actions=action_count(telemetry.actions(), counts, plan.spec.strategy.reference()),
+            actions=action_count(telemetry.facts.actions, counts, plan.spec.strategy.reference()),
         ),
-        {**counts.denial_reasons, **telemetry.gated()},
+        {**counts.denial_reasons, **telemetry.facts.gated},
         artifacts,
-        telemetry.summary(end.account.statement, end.minutes, counts),
+        telemetry.summary(end.reason, end.account.statement, end.minutes, counts),
         elapsed_seconds=telemetry.elapsed_seconds(),
-        peak_memory_bytes=telemetry.peak_memory_bytes,
+        peak_memory_bytes=telemetry.facts.peak_memory_bytes,
         metrics=plan.spec.observability.metrics,
     )
     halt = end.account.halt

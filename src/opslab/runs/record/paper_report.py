@@ -60,7 +60,7 @@ def _bars(facts: PaperFacts) -> Rows:
 
 
 def _engines(facts: PaperFacts) -> Rows:
-    rows: Rows = [("restarts", facts.restarts)]
+    rows: Rows = [("restarts", facts.restarts), ("losses of the venue", facts.venue_losses)]
     for engine in facts.engines:
         ended_by = engine.ended_by or "end unknown"
         failure = f": {engine.failure}" if engine.failure else ""

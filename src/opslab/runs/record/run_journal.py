@@ -25,6 +25,8 @@ class RunJournal:
         self._folder = folder
         self._journal = journal
         self.metadata = metadata
+        self.on_event: Callable[[Event], None] = lambda _event: None
+        """Called with each event as it was appended, other processes' events included, but not with order events."""
 
     def append(self, name: str, payload: Mapping[str, Any]) -> RunMetadata:
         """Append one lifecycle event, durable before this returns. Returns the new metadata."""
@@ -36,16 +38,17 @@ class RunJournal:
 
     def _renew(self, event: Event) -> RunMetadata:
         before = self.metadata
-        for other in self._journal.take_concurrent_events():
-            self.metadata = apply(self.metadata, other)
-        self.metadata = apply(self.metadata, event)
+        for each in (*self._journal.take_concurrent_events(), event):
+            self.metadata = apply(self.metadata, each)
+            self.on_event(each)
         if self.metadata != before:
             write_metadata(self._folder, self.metadata)
         return self.metadata
 
     def append_many(self, events: Iterable[tuple[str, Payload]]) -> None:
         """Append high-rate events; durable with the next lifecycle event."""
-        self._journal.append_many(events)
+        for event in self._journal.append_many(events):
+            self.on_event(event)
 
 
 def finish(

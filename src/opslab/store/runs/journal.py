@@ -58,9 +58,15 @@ class Journal:
         line = self._append([(name, payload)], sync=True)[-1]
         return Event.model_validate_json(line)
 
-    def append_many(self, events: Iterable[tuple[str, Payload]]) -> None:
-        """Append (name, payload) pairs in one write. A later `append` makes them durable."""
-        self._append(events, sync=False)
+    def append_many(self, events: Iterable[tuple[str, Payload]]) -> list[Event]:
+        """Append (name, payload) pairs in one write. A later `append` makes them durable.
+
+        Returns the events as written, but not those whose payload was JSON already.
+        """
+        events = list(events)
+        lines = self._append(events, sync=False)[-len(events) :]
+        pairs = zip(events, lines, strict=True)
+        return [Event.model_validate_json(line) for (_, payload), line in pairs if not isinstance(payload, bytes)]
 
     def append_exclusively(self, make: Callable[[], tuple[str, Mapping[str, Any]]]) -> Event:
         """As `append`, of the pair that `make` returns; no other process can append while it runs."""

@@ -49,7 +49,7 @@ def test_of_a_run_that_died_at_once_hardly_anything_is_known() -> None:
     found = told()
     known = summary(found)
     assert (known.engines, known.restarts, known.heartbeats) == ((), 0, 0)
-    assert (known.bars_missed, known.dropped_heartbeats, known.final_reconciliation) == (None, None, None)
+    assert (known.bars_missed, known.dropped_heartbeats, known.final_reconciliation) == (None, 0, None)
     assert (known.orders_unknown, known.orders_lost, known.orders_by_venue) == (None, None, None)
     assert known.latencies.start_to_first_bar_seconds is None
     assert (found.venue_started, found.elapsed_seconds) == (False, 0.0)
@@ -70,6 +70,39 @@ def test_each_engine_with_what_is_known_of_its_end() -> None:
     assert one.failure == "engine: the engine process died of SIGKILL"
     assert (two.number, two.started_at, two.ended_at, two.ended_by, two.failure) == (2, at(5), None, None, None)
     assert known.restarts == 1
+
+
+def test_what_engines_that_ended_as_requested_reported() -> None:
+    ended = {"bars": 4, "actions": 2, "gated": {"RUN_IS_ENDING": 3}, "dropped_messages": 5}
+    found = told(
+        (2, "engine_started", {"engine": "nautilus", "version": "2"}),
+        (3, "scenario_action_triggered", {"bar": 10}),
+        (5, "engine_ended", {"engine_number": 1, **ended}),
+    )
+    (engine,) = summary(found).engines
+    assert (engine.ended_at, engine.ended_by, engine.failure) == (at(5), "stopped", None)
+    assert (found.actions, dict(found.gated), summary(found).dropped_heartbeats) == (2, {"RUN_IS_ENDING": 3}, 5)
+
+
+def test_a_lost_engine_and_a_lost_venue_are_counted() -> None:
+    found = told(
+        (1, "venue_started", {"start_number": 1}),
+        (2, "venue_lost", {"start_number": 1, "reason": "x"}),
+        (3, "engine_lost", {"engine_number": 1, "ended_by": "hang", "failure": LOST, "bars": 3, "actions": 1}),
+        (4, "positions_flattened", {"flat": True}),
+    )
+    assert (summary(found).venue_losses, summary(found).restarts, found.actions) == (1, 0, 1)
+    assert (found.seconds_to_gate, found.seconds_to_flat) == (None, 1.0), "from its loss: nothing else ended the run"
+
+
+def test_a_halt_begins_when_the_run_itself_sees_the_switch() -> None:
+    found = told(
+        (1, "kill_switch_observed", {"observed_by": "start_gate"}),
+        (3, "kill_switch_observed", {"observed_by": "watch"}),
+        (4, "gate_closed", {"reason": "kill_switch"}),
+        (6, "positions_flattened", {"flat": True}),
+    )
+    assert (found.stop_reason, found.seconds_to_gate, found.seconds_to_flat) == ("kill_switch", 1.0, 3.0)
 
 
 def test_an_engine_that_was_never_heard_of_is_not_among_them() -> None:
