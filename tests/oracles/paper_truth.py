@@ -15,6 +15,7 @@ from opslab.model.primitives.ids import RunId
 from opslab.model.run.paper_summary import PaperFacts
 from opslab.runs.paper.journal_summary import summarize
 from opslab.runs.paper.results import PaperCounts
+from opslab.runs.safety.halt_summary import summarize_halt
 from opslab.settings import Settings
 from opslab.store.runs.journal import read_events
 from tests.drivers.paper_run import END_SECONDS, PaperRun, living_in
@@ -24,6 +25,10 @@ from tests.oracles.ledger_state import LedgerState, ledger_state, plain
 ENDINGS = ("run_completed", "run_failed", "run_interrupted", "run_halted")
 EXITS = {"failed": 1, "halted": 4, "interrupted": 130, "safety_blocked": 4}
 FINALS = {"ok": 0, "warning": 0, "mismatch": 1, "unknown": 3}
+FOLDED_OF_HALT = {
+    "scope", "run_switch", "all_switch", "activated_at", "seen_at", "gate_closed_at", "seconds_to_gate", "orders_gated",
+}  # fmt: skip
+"""Of the halt record; the rest is from the ledger, and of control's own doing."""
 LEDGERS_WORDS = {"NEW": "ACCEPTED"}
 """Where the ledger's word for a status is not the engine's."""
 
@@ -97,6 +102,13 @@ def _facts(folder: Path, shown: dict[str, Any]) -> Iterator[str]:
     found = differences(folded.model_dump(mode="json"), facts.model_dump(mode="json"))
     if found:
         yield f"the journal folds to other facts: {[one.model_dump() for one in found]}"
+    if shown["halt"]:
+        halt = summarize_halt(takewhile(lambda event: event.event not in ENDINGS, read_events(folder)))
+        of_halt = halt.summary(None, flat=None)
+        assert of_halt is not None
+        told = {name: shown["halt"][name] for name in FOLDED_OF_HALT}
+        if of_halt.model_dump(include=FOLDED_OF_HALT) != told:
+            yield f"the journal folds to another halt: {of_halt}, not {told}"
     if facts.stop and shown["recovered_at"] is None:
         stop = fold.stop(facts.stop.reason, facts.stop.on_stop)
         if stop != facts.stop:

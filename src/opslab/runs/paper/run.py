@@ -87,7 +87,7 @@ class PaperRun:
         self._inbox = Inbox()
         self._limits = limits = plan.spec.paper
         facts = JournalSummary()
-        log.on_event = facts.apply  # from the first event of its start
+        log.observers.append(facts.apply)  # from the first event of its start
         self._live_writer = LiveStatusWriter(
             context.layout, context.clock, plan.run_id, start(plan, log, context), plan.rows, on_live
         )

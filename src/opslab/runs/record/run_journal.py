@@ -25,8 +25,8 @@ class RunJournal:
         self._folder = folder
         self._journal = journal
         self.metadata = metadata
-        self.on_event: Callable[[Event], None] = lambda _event: None
-        """Called with each event as it was appended, other processes' events included, but not with order events."""
+        self.observers: list[Callable[[Event], None]] = []
+        """Each is called with each event as it was appended, also by other processes, but not with order events."""
 
     def append(self, name: str, payload: Mapping[str, Any]) -> RunMetadata:
         """Append one lifecycle event, durable before this returns. Returns the new metadata."""
@@ -40,7 +40,7 @@ class RunJournal:
         before = self.metadata
         for each in (*self._journal.take_concurrent_events(), event):
             self.metadata = apply(self.metadata, each)
-            self.on_event(each)
+            self._observe(each)
         if self.metadata != before:
             write_metadata(self._folder, self.metadata)
         return self.metadata
@@ -48,7 +48,11 @@ class RunJournal:
     def append_many(self, events: Iterable[tuple[str, Payload]]) -> None:
         """Append high-rate events; durable with the next lifecycle event."""
         for event in self._journal.append_many(events):
-            self.on_event(event)
+            self._observe(event)
+
+    def _observe(self, event: Event) -> None:
+        for observer in self.observers:
+            observer(event)
 
 
 def finish(

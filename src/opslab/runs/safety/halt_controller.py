@@ -18,6 +18,7 @@ from opslab.model.run.halt_summary import HaltFacts, SwitchState
 from opslab.ports import Clock
 from opslab.runs.record.run_journal import RunJournal
 from opslab.runs.safety.flat_times import FlatTimes, seconds_between, seconds_to
+from opslab.runs.safety.halt_summary import HaltSummary
 from opslab.runs.safety.start_gate import safety_of
 from opslab.store.layout import Layout
 
@@ -73,8 +74,9 @@ class HaltController:
         self._seen_at = ""
         self._states: tuple[SwitchState, SwitchState] = ("absent", "absent")
         self._gate_closed_at: str | None = None
-        self._flat_asked_s = 0.0
         self.escalation: Escalation = "none"
+        self._facts = HaltSummary()
+        log.observers.append(self._facts.apply)
 
     @property
     def is_on(self) -> bool:
@@ -143,19 +145,9 @@ class HaltController:
 
     def summary(self, gated: int) -> HaltFacts:
         """gated: orders of the strategy that the closed gate denied."""
-        assert self._switch
-        gate_closed_by = self._gate_closed_at
-        return HaltFacts(
-            scope=self._switch.scope,
-            run_switch=self._states[0],
-            all_switch=self._states[1],
-            activated_at=self._switch.activated_at,
-            seen_at=self._seen_at,
-            gate_closed_at=gate_closed_by,
-            seconds_to_gate=None if gate_closed_by is None else self._since(gate_closed_by),
-            escalation=self.escalation,
-            orders_gated=gated,
-        )
+        facts = self._facts.summary(None, flat=None)
+        assert facts is not None
+        return facts.model_copy(update={"escalation": self.escalation, "orders_gated": max(gated, facts.orders_gated)})
 
     def seconds_to(self, times: FlatTimes, *, flat: bool) -> dict[str, float | None]:
         """flat: as the venue last reported."""
