@@ -1,4 +1,4 @@
-"""The facts of a halt, folded from the journal: while control lives, from what it appends; in recovery, from all of it."""
+"""The facts of a halt, folded from the journal: by a living control while it appends, by recovery afterwards."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
