@@ -46,7 +46,7 @@ def test_a_run_lives_from_the_safety_gate_to_its_seal(tc: Tc) -> None:
         assert names == [
             "run_initialized", "paper_safety_checked", "run_started", "data_verified", "venue_started",
             "engine_started", "scenario_registered", "gate_closed", "orders_canceled", "positions_flattened",
-            "run_completed",
+            "engine_ended", "run_completed",
         ]  # fmt: skip
         occasions = [told["occasion"] for told in run.told("reconciliation_checked")]
         assert (occasions[0], occasions[-1], set(occasions[1:-1])) == ("startup", "final", {"periodic"})

@@ -29,7 +29,6 @@ from opslab.model.messages.engine_messages import (
     parse_plan,
 )
 from opslab.model.pipe.messages import (
-    EngineFailed,
     EngineResult,
     HaltCommand,
     Progress,
@@ -145,12 +144,12 @@ def _run_and_report(
         outcome = run()
     except UnusableStrategy as unusable:  # it was inspected before: its files have changed, or it depends on chance
         failure = Failure(kind="strategy", message=recorder.redact(str(unusable)))
-        messages.send(EngineFailed(failure=failure))
+        messages.send(failure)
     except Exception as error:  # noqa: BLE001  (any error that prevents the engine from running)
         text = "".join(traceback.format_exception(error))
         message = recorder.redact(f"{type(error).__name__}: {error}")
         failure = Failure(kind="engine", message=message, detail=recorder.redact(text))
-        messages.send(EngineFailed(failure=failure))
+        messages.send(failure)
     else:
         cost = EngineCost(
             elapsed_seconds=round(outcome.seconds, 6),
@@ -158,7 +157,7 @@ def _run_and_report(
             peak_memory_bytes=peak_memory_bytes(),
         )
         if recorder.failure:
-            messages.send(EngineFailed(failure=recorder.failure))
+            messages.send(recorder.failure)
         result = EngineResult(
             bars=outcome.bars, actions=outcome.actions, gated=outcome.gated, cost=cost, dropped=messages.dropped
         )

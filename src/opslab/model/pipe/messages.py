@@ -97,12 +97,6 @@ class EngineResult(Record):
     """Messages that were not sent because control did not read."""
 
 
-class EngineFailed(Record):
-    """The cause when the engine did not end by itself."""
-
-    failure: Failure
-
-
 class BarsDone(Record):
     """A bar of this engine is processed and its orders are acknowledged."""
 
@@ -126,7 +120,7 @@ EngineMessage = (
     | Progress
     | Ended
     | EngineResult
-    | EngineFailed
+    | Failure
     | BarsDone
     | Halted
     | EngineHeartbeat
@@ -217,7 +211,7 @@ _MESSAGE_KINDS: dict[type, str] = {
     Progress: "progress",
     Ended: "ended",
     EngineResult: "result",
-    EngineFailed: "failure",
+    Failure: "failure",
     BarsDone: "bars_done",
     Halted: "halted",
     EngineHeartbeat: "heartbeat",

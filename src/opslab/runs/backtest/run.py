@@ -10,7 +10,6 @@ from opslab.model.market.instrument import instrument_of
 from opslab.model.pipe.messages import (
     EncodedEvent,
     Ended,
-    EngineFailed,
     EngineResult,
     Halted,
     LifecycleEvent,
@@ -149,8 +148,8 @@ def _on_message(
         case Ended(bars=bars, early=early):
             report.bars, report.saw_all_data = bars, not early
             results.finish()
-        case EngineFailed(failure=failure):
-            report.failure = failure
+        case Failure():
+            report.failure = message
         case EngineResult():
             report.result = message
     return isinstance(message, Ended)

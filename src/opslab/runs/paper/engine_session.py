@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from opslab.model.messages.engine_messages import StopReason
 from opslab.model.messages.paper_messages import EngineHeartbeat, Flattened
-from opslab.model.pipe.messages import Ended, EngineFailed, EngineResult, Progress, ReceivedMessage
+from opslab.model.pipe.messages import Ended, EngineResult, Progress, ReceivedMessage
 from opslab.model.run.live_status import Phase
 from opslab.model.run.metadata import Failure
 from opslab.model.spec.run_spec import PaperLimits
@@ -72,8 +72,8 @@ class EngineSession:
                 self.bars, self.actions = max(self.bars, bars), actions
             case Ended(bars=bars):
                 self.bars, self.ending = bars, True
-            case EngineFailed(failure=failure):
-                self.failure = failure
+            case Failure():
+                self.failure = message
             case EngineResult():
                 self.result = message
 
