@@ -34,10 +34,11 @@ if TYPE_CHECKING:
     from opslab.model.spec.run_spec import Mode
     from opslab.ports import Progress
     from opslab.reconciliation.result import Limits
-    from opslab.runs.checks.check_results import CheckContext, RecordedCheck
+    from opslab.runs.checks.check_results import RecordedCheck
     from opslab.runs.checks.connectivity import CheckOutcome
     from opslab.runs.checks.reconciliation import RecordedReconciliation
     from opslab.runs.comparison.reproduce import Reproduction
+    from opslab.runs.context import Context
     from opslab.runs.lifecycle import RunContext
     from opslab.runs.planning.plan import BacktestPlan, PaperPlan, RunPlan
     from opslab.runs.processes.venue_service import VenueObserver, VenueOptions
@@ -132,13 +133,13 @@ class Lab:
         """on_bars: called with the number of bars so far."""
         from opslab.runs.backtest.run import run_backtest
 
-        return run_backtest(plan, self._around(signals), on_bars)
+        return run_backtest(plan, self._run_context(signals), on_bars)
 
     def paper(self, plan: "PaperPlan", signals: StopSignals, on_live: "Callable[[LiveStatus], None]") -> "RunMetadata":
         """on_live: called with the run's live values, about once a second."""
         from opslab.runs.paper.run import run_paper
 
-        return run_paper(plan, self._around(signals), on_live)
+        return run_paper(plan, self._run_context(signals), on_live)
 
     def reproduce(
         self,
@@ -153,14 +154,14 @@ class Lab:
         from opslab.runs.comparison.reproduce import reproduce
 
         (name,) = self.chosen(run_id)
-        return reproduce(name, times, keep, self._around(signals), on_bars, announce)
+        return reproduce(name, times, keep, self._run_context(signals), on_bars, announce)
 
     def compare(self, a: str, b: str) -> "Comparison":
         """Raises BadId, NotFound, Corrupt."""
         from opslab.runs.comparison.compare import compare
 
         (one,), (two,) = self.chosen(a), self.chosen(b)
-        return compare(self.layout, one, two, self._processes)
+        return compare(self._context(), one, two)
 
     instrument = INSTRUMENT
 
@@ -205,21 +206,26 @@ class Lab:
 
         return audit_venue(self.layout, name)
 
-    def _around(self, signals: StopSignals) -> "RunContext":
+    def _run_context(self, signals: StopSignals) -> "RunContext":
         from opslab.runs.lifecycle import RunContext
 
-        return RunContext(self.layout, self._clock, self._processes, signals, self.redactor())
+        return RunContext(self.layout, self._clock, self._processes, self.redactor(), signals)
+
+    def _context(self) -> "Context":
+        from opslab.runs.context import Context
+
+        return Context(self.layout, self._clock, self._processes, self.redactor())
 
     def runs(self, wanted: "Selection") -> "Page":
         from opslab.runs.record.registry import list_runs
         from opslab.runs.record.selection import select
 
-        return select(list_runs(self.layout, self._processes, self._clock), wanted)
+        return select(list_runs(self._context()), wanted)
 
     def run(self, run_id: str) -> "tuple[RunMetadata, Path]":
         from opslab.runs.record.registry import show_run
 
-        return show_run(self.layout, run_id, self._processes)
+        return show_run(self._context(), run_id)
 
     def live(self, run_id: str) -> "LiveStatus | None":
         """Live status of a running run."""
@@ -256,51 +262,48 @@ class Lab:
         """tick: called with the bytes read since the last call. Raises OtherFormat."""
         from opslab.runs.record.verify import verify
 
-        return verify(self.layout, run_id, self._processes, tick)
+        return verify(self._context(), run_id, tick)
 
     def verify_all(self, runs: Sequence[RunId], tick: Callable[[int], None]) -> "list[Verification]":
         """As `verify`; a run in another format is a finding."""
         from opslab.runs.record.verify import verify_one_of_many
 
-        return [verify_one_of_many(self.layout, run_id, self._processes, tick) for run_id in runs]
+        context = self._context()
+        return [verify_one_of_many(context, run_id, tick) for run_id in runs]
 
     def recover(self, run_id: RunId, gone_host: str | None) -> "Recovered":
         """gone_host: a lost machine. Raises Environment when the owner lives, Corrupt when the run is broken."""
         from opslab.runs.recovery import recover
 
-        return recover(self.layout, run_id, self._clock, self._processes, self.redactor(), gone_host)
+        return recover(self._context(), run_id, gone_host)
 
     def recover_all(self, gone_host: str | None) -> "list[tuple[Recovered, int]]":
         """Recover every run: the action, and the exit code of a single recovery."""
         from opslab.runs.recovery import try_to_recover
 
-        redact = self.redactor()
-        return [
-            try_to_recover(self.layout, run_id, self._clock, self._processes, redact, gone_host)
-            for run_id in self.chosen(None)
-        ]
+        context = self._context()
+        return [try_to_recover(context, run_id, gone_host) for run_id in self.chosen(None)]
 
     def render(self, run_id: str) -> "RunMetadata":
         """Rewrite the derived files of a run. Raises BadId, NotFound, Environment, Corrupt."""
         from opslab.runs.render import render_run
 
         (name,) = self.chosen(run_id)
-        return render_run(self.layout, name, self._processes)
+        return render_run(self._context(), name)
 
     def record_check(
         self, run_id: str, kind: "CheckKind", summary: Mapping[str, Any], document: Mapping[str, Any]
     ) -> "RecordedCheck":
         """Keep a check's result with a run. Raises BadId, NotFound, Corrupt, Environment, Unwritable."""
-        from opslab.runs.checks.check_results import CheckContext, record_check
+        from opslab.runs.checks.check_results import record_check
 
-        context = CheckContext(self.layout, self._clock, self._processes)
-        return record_check(context, RunId(run_id), kind, summary, document)
+        return record_check(self._context(), RunId(run_id), kind, summary, document)
 
     def readiness(self, spec_file: Path, run_id: str | None) -> "CheckOutcome[ReadinessResult]":
         """Whether the variables that the spec names are set. No network."""
         from opslab.runs.checks.connectivity import check_readiness
 
-        return check_readiness(self._check_surroundings(), spec_file, run_id, presence_in_process)
+        return check_readiness(self._context(), spec_file, run_id, presence_in_process)
 
     def probe(self, spec_file: Path, url: str, timeout_ms: int, run_id: str | None) -> "CheckOutcome[ProbeResult]":
         """One GET to a loopback URL. Raises Usage, and what concerns the run, before anything is sent."""
@@ -308,25 +311,19 @@ class Lab:
         from opslab.model.primitives.loopback_url import LoopbackUrl
         from opslab.runs.checks.connectivity import check_probe
 
-        context = self._check_surroundings()
-        return check_probe(context, spec_file, LoopbackUrl(url), timeout_ms, run_id, system_resolve)
+        return check_probe(self._context(), spec_file, LoopbackUrl(url), timeout_ms, run_id, system_resolve)
 
     def reconcile(self, run_id: str, expected: Path, observed: Path, limits: "Limits") -> "RecordedReconciliation":
         """Compare two snapshot files and keep the result with a run."""
         from opslab.runs.checks.reconciliation import reconcile_files
 
-        return reconcile_files(self._check_surroundings(), run_id, expected, observed, limits)
+        return reconcile_files(self._context(), run_id, expected, observed, limits)
 
     def reconcile_heartbeat(self, run_id: str, seq: int | None, limits: "Limits") -> "RecordedReconciliation":
         """Reconcile a heartbeat of a paper run and keep the result. seq: None for the last one possible."""
         from opslab.runs.checks.heartbeat import reconcile_heartbeat
 
-        return reconcile_heartbeat(self._check_surroundings(), run_id, seq, limits)
-
-    def _check_surroundings(self) -> "CheckContext":
-        from opslab.runs.checks.check_results import CheckContext
-
-        return CheckContext(self.layout, self._clock, self._processes)
+        return reconcile_heartbeat(self._context(), run_id, seq, limits)
 
     def activate_switch(self, run_id: RunId | None, reason: str, actor: str) -> "Change":
         """run_id: None for all runs. Raises Unwritable."""
@@ -342,10 +339,9 @@ class Lab:
 
     def record_switch_change(self, run_id: RunId | None, patience_seconds: float) -> list[str]:
         """Record the kill switch in the journals of unfinished runs. Returns notes."""
-        from opslab.runs.safety.start_gate import SwitchContext, record_switch_change
+        from opslab.runs.safety.start_gate import record_switch_change
 
-        context = SwitchContext(self.layout, self._clock, self._processes, self.redactor())
-        return record_switch_change(context, run_id, patience_seconds)
+        return record_switch_change(self._context(), run_id, patience_seconds)
 
     def _lives_elsewhere(self, run_id: str, owner: "Owner", same_kernel: bool) -> bool:
         from opslab.runs.record.owners import lives_elsewhere

@@ -64,6 +64,7 @@ SUBLAYERS = {
         {"live"},
     ],
     "runs": [
+        {"context"},
         {"planning", "processes", "record"},
         {"checks", "safety"},
         {"initialize"},

@@ -37,8 +37,8 @@ def run_with(tc: Tc) -> RunWith:
             lab.layout,
             SystemClock(),
             SystemProcesses(),
-            signals or StopSignals(),
             lab.redactor(),
+            signals or StopSignals(),
             command,
         )
         return run_backtest(plan, context, lambda _bars: None)

@@ -458,7 +458,7 @@ def test_without_word_of_the_kernel_it_polls(tc: Tc, monkeypatch: pytest.MonkeyP
     plan = lab.plan(Path(tc.spec(mode="paper", paper=block)), RUN, "paper")
     command = (sys.executable, "-P", str(ENGINES), "HoldsPolled")
     with StopSignals() as signals:
-        context = RunContext(lab.layout, SystemClock(), SystemProcesses(), signals, lab.redactor(), command)
+        context = RunContext(lab.layout, SystemClock(), SystemProcesses(), lab.redactor(), signals, command)
         asked = threading.Event()
 
         def on_live(live: Any) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from opslab.errors import Corrupt, LabError
 from opslab.model.run.metadata import FINAL, Failure, Owner, RunMetadata
-from opslab.ports import Clock, Processes
+from opslab.runs.context import Context
 from opslab.runs.initialize import composition, initialize, is_initialized
 from opslab.runs.planning.plan import RunPlan
 from opslab.runs.processes.child_process import ENGINE_COMMAND
@@ -16,7 +16,6 @@ from opslab.runs.record.run_journal import RunJournal, finish
 from opslab.runs.record.state import read_state
 from opslab.runs.safety.start_gate import may_start
 from opslab.store.files import remove_folder
-from opslab.store.layout import Layout
 from opslab.store.runs.journal import Journal
 from opslab.store.runs.live_files import remove_live
 from opslab.store.runs.owner import owned
@@ -26,16 +25,11 @@ from opslab.system import StopSignals
 
 
 @dataclass(frozen=True, slots=True)
-class RunContext:
-    """What a run needs from its environment."""
+class RunContext(Context):
+    """With what a run needs besides."""
 
-    layout: Layout
-    clock: Clock
-    processes: Processes
     signals: StopSignals
     """Entered by the caller."""
-    redact: Callable[[str], str]
-    """Removes this machine's paths from a text."""
     command: Sequence[str] = ENGINE_COMMAND
 
 
@@ -64,7 +58,7 @@ def execute(
         with Journal(folder, context.clock) as journal:
             log = RunJournal(folder, journal, metadata)
             try:
-                if may_start(layout, log, context.clock, context.redact):
+                if may_start(context, log):
                     run(folder, log)
                 finish(folder, log.metadata, context.clock, reports=plan.spec.observability.report)
             except BaseException as error:

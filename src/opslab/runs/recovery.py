@@ -1,7 +1,7 @@
 """Settle a run without an owner: write its end, seal what exists. A run with a living owner is never touched."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,6 +13,7 @@ from opslab.model.primitives.record import Record
 from opslab.model.run.halt_summary import HaltFacts
 from opslab.model.run.metadata import FINAL, RunMetadata
 from opslab.ports import Clock, Processes
+from opslab.runs.context import Context
 from opslab.runs.paper.recovery import SettledRun, keep_leftover_venue, refuse_while_venue_runs, settle_paper
 from opslab.runs.record.owners import refuse_unless_gone
 from opslab.runs.record.report import write_reports
@@ -46,19 +47,13 @@ class Recovered(Record):
     message: str
 
 
-def recover(
-    layout: Layout,
-    run_id: RunId,
-    clock: Clock,
-    processes: Processes,
-    redact: Callable[[str], str],
-    gone_host: str | None,
-) -> Recovered:
+def recover(context: Context, run_id: RunId, gone_host: str | None) -> Recovered:
     """Settle one run.
 
-    redact: removes this machine's paths. gone_host: a machine that is lost for good; its owners count as dead.
+    gone_host: a machine that is lost for good; its owners count as dead.
     Raises Environment when the owner lives or cannot be checked; Corrupt when journal or results are broken.
     """
+    layout, clock, processes, redact = context.layout, context.clock, context.processes, context.redact
     folder = layout.run(run_id)
     result = _finished_recovery(folder)
     if result:
@@ -103,17 +98,10 @@ def recover(
     return Recovered(run_id=run_id, action=action, message=message)
 
 
-def try_to_recover(
-    layout: Layout,
-    run_id: RunId,
-    clock: Clock,
-    processes: Processes,
-    redact: Callable[[str], str],
-    gone_host: str | None,
-) -> tuple[Recovered, int]:
+def try_to_recover(context: Context, run_id: RunId, gone_host: str | None) -> tuple[Recovered, int]:
     """As `recover`, for one of many: the action, and the exit code of a single recovery."""
     try:
-        return recover(layout, run_id, clock, processes, redact, gone_host), 0
+        return recover(context, run_id, gone_host), 0
     except Unwritable as error:
         return Recovered(run_id=run_id, action="unwritable", message=error.message), error.exit_code
     except Environment as error:

@@ -3,19 +3,18 @@
 from opslab.errors import Environment
 from opslab.model.primitives.ids import RunId
 from opslab.model.run.metadata import RunMetadata
-from opslab.ports import Processes
+from opslab.runs.context import Context
 from opslab.runs.record.latest_copies import write_latest_copies
 from opslab.runs.record.report import write_reports
 from opslab.runs.record.state import as_seen, read_state
-from opslab.store.layout import Layout
 from opslab.store.runs.owner import owned
 from opslab.store.runs.run_folders import write_metadata
 
 
-def render_run(layout: Layout, run_id: RunId, processes: Processes) -> RunMetadata:
+def render_run(context: Context, run_id: RunId) -> RunMetadata:
     """Write metadata, reports and copies of the last checks. Raises Environment while the owner lives."""
-    folder = layout.run(run_id)
-    seen = as_seen(read_state(folder), processes)
+    folder = context.layout.run(run_id)
+    seen = as_seen(read_state(folder), context.processes)
     if seen.status == "running":
         raise Environment(f"run {run_id} is running: its owner writes its files", hint="try again after it has ended")
     with owned(folder):

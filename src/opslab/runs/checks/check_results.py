@@ -15,7 +15,8 @@ from opslab.model.primitives.canonical import digest_bytes
 from opslab.model.primitives.ids import RunId
 from opslab.model.run.manifest import Manifest
 from opslab.model.run.metadata import FINAL, RunMetadata
-from opslab.ports import Clock, Processes
+from opslab.ports import Processes
+from opslab.runs.context import Context
 from opslab.runs.record.concurrent_append import HasEnded, append_beside_owner
 from opslab.runs.record.latest_copies import write_copy, write_latest_copies
 from opslab.runs.record.report import write_reports
@@ -23,7 +24,6 @@ from opslab.runs.record.run_journal import RunJournal, finish
 from opslab.runs.record.state import as_seen, read_state
 from opslab.runs.record.verify import refuse_changed
 from opslab.store.files import json_bytes, write_whole, writing
-from opslab.store.layout import Layout
 from opslab.store.runs.journal import Journal
 from opslab.store.runs.owner import owned
 from opslab.store.runs.run_folders import run_folder, write_metadata
@@ -33,7 +33,6 @@ __all__ = [
     "PROBE",
     "READINESS",
     "RECONCILIATION",
-    "CheckContext",
     "CheckKind",
     "RecordedCheck",
     "record_check",
@@ -42,13 +41,6 @@ __all__ = [
 
 _MAX_ATTEMPTS = 3
 """Attempts to record a check while the owner of the run changes."""
-
-
-@dataclass(frozen=True, slots=True)
-class CheckContext:
-    layout: Layout
-    clock: Clock
-    processes: Processes
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +57,7 @@ class _RunStarted(Exception):
 
 
 def record_check(
-    context: CheckContext,
+    context: Context,
     run_id: RunId,
     kind: CheckKind,
     summary: Mapping[str, Any],
@@ -121,7 +113,7 @@ def _is_running(folder: Path, processes: Processes) -> bool:
 
 
 def _record_beside_owner(
-    folder: Path, context: CheckContext, kind: CheckKind, summary: Mapping[str, Any], document: Mapping[str, Any]
+    folder: Path, context: Context, kind: CheckKind, summary: Mapping[str, Any], document: Mapping[str, Any]
 ) -> RecordedCheck:
     written: list[RecordedCheck] = []
 
@@ -136,7 +128,7 @@ def _record_beside_owner(
 
 
 def _record_owned(
-    folder: Path, context: CheckContext, kind: CheckKind, summary: Mapping[str, Any], document: Mapping[str, Any]
+    folder: Path, context: Context, kind: CheckKind, summary: Mapping[str, Any], document: Mapping[str, Any]
 ) -> RecordedCheck:
     with owned(folder):
         if read_state(folder).status == "running":

@@ -12,8 +12,9 @@ from opslab.connectivity.readiness import ReadPresence, evaluate
 from opslab.model.checks.connectivity import ProbeResult, ReadinessResult
 from opslab.model.primitives.instant import iso
 from opslab.model.primitives.loopback_url import LoopbackUrl
-from opslab.runs.checks.check_results import PROBE, READINESS, CheckContext, CheckKind, RecordedCheck, record_check
+from opslab.runs.checks.check_results import PROBE, READINESS, CheckKind, RecordedCheck, record_check
 from opslab.runs.checks.resolve_run import ResolvedRun, resolve_run
+from opslab.runs.context import Context
 from opslab.specs.load import load_spec
 
 
@@ -29,7 +30,7 @@ class CheckOutcome[Result: (ReadinessResult, ProbeResult)]:
 
 
 def check_readiness(
-    context: CheckContext, spec_file: Path, run_id: str | None, read_presence: ReadPresence
+    context: Context, spec_file: Path, run_id: str | None, read_presence: ReadPresence
 ) -> CheckOutcome[ReadinessResult]:
     """Raises NotFound, InvalidSpec; for a run BadId, NotFound, Usage, Corrupt, Environment, Unwritable."""
     spec = load_spec(spec_file).spec
@@ -40,7 +41,7 @@ def check_readiness(
 
 
 def check_probe(
-    context: CheckContext, spec_file: Path, url: LoopbackUrl, timeout_ms: int, run_id: str | None, resolve: Resolve
+    context: Context, spec_file: Path, url: LoopbackUrl, timeout_ms: int, run_id: str | None, resolve: Resolve
 ) -> CheckOutcome[ProbeResult]:
     """Raises as `check_readiness`, and Usage if `url` is not loopback, before anything is sent."""
     spec = load_spec(spec_file).spec
@@ -50,7 +51,7 @@ def check_probe(
 
 
 def _record(
-    context: CheckContext, run: ResolvedRun, kind: CheckKind, result: ReadinessResult | ProbeResult
+    context: Context, run: ResolvedRun, kind: CheckKind, result: ReadinessResult | ProbeResult
 ) -> RecordedCheck | None:
     if run.run_id is None:
         return None

@@ -14,14 +14,15 @@ from opslab.reconciliation.confirmation import TimeTolerances
 from opslab.reconciliation.result import Limits, ReconciliationResult, conclude
 from opslab.reconciliation.tracker import ComparisonResult, SnapshotPair, Tracker, no_answer
 from opslab.reconciliation.values import instant
-from opslab.runs.checks.check_results import RECONCILIATION, CheckContext, record_check
+from opslab.runs.checks.check_results import RECONCILIATION, record_check
 from opslab.runs.checks.heartbeat_log import Heartbeat, read_heartbeats
 from opslab.runs.checks.reconciliation import RecordedReconciliation
+from opslab.runs.context import Context
 from opslab.runs.record.state import read_state
 from opslab.store.runs.run_folders import run_folder
 
 
-def reconcile_heartbeat(context: CheckContext, run_id: str, seq: int | None, limits: Limits) -> RecordedReconciliation:
+def reconcile_heartbeat(context: Context, run_id: str, seq: int | None, limits: Limits) -> RecordedReconciliation:
     """seq: of the heartbeat's event; None for the last one that has the venue's account.
 
     Raises Usage for a run that is not a paper run, NotFound, Corrupt; for the run as `reconcile_files`.

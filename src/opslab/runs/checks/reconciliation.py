@@ -9,7 +9,8 @@ from opslab.reconciliation.compare import compare
 from opslab.reconciliation.document import MAX_BYTES
 from opslab.reconciliation.result import Limits, ReconciliationResult, conclude
 from opslab.reconciliation.snapshot import read_snapshots
-from opslab.runs.checks.check_results import RECONCILIATION, CheckContext, RecordedCheck, record_check
+from opslab.runs.checks.check_results import RECONCILIATION, RecordedCheck, record_check
+from opslab.runs.context import Context
 from opslab.runs.record.state import read_state
 from opslab.store.runs.run_folders import run_folder
 from opslab.store.snapshot_file import read_snapshot_file, shown_path
@@ -22,7 +23,7 @@ class RecordedReconciliation:
 
 
 def reconcile_files(
-    context: CheckContext, run_id: str, expected: Path, observed: Path, limits: Limits
+    context: Context, run_id: str, expected: Path, observed: Path, limits: Limits
 ) -> RecordedReconciliation:
     """Raises InvalidSnapshots with every mistake of both files, Usage, NotFound, Environment; for the run BadId,
     NotFound, Corrupt, Environment, Unwritable. Then nothing was recorded.

@@ -18,7 +18,7 @@ from opslab.model.primitives.ids import RunId
 from opslab.model.run.code_inputs import CodeParts
 from opslab.model.run.metadata import RunMetadata
 from opslab.model.spec.run_spec import RunSpec
-from opslab.ports import Processes
+from opslab.runs.context import Context
 from opslab.runs.record.state import as_seen, read_state
 from opslab.runs.record.verify import verify
 from opslab.specs.load import load_spec
@@ -44,9 +44,9 @@ class RunSide:
     """None for a run that was never started."""
 
 
-def compare(layout: Layout, a: RunId, b: RunId, processes: Processes) -> Comparison:
+def compare(context: Context, a: RunId, b: RunId) -> Comparison:
     """Raises Corrupt when a run differs from its seal or cannot be read."""
-    left, right = (side_of(layout, run_id, processes) for run_id in (a, b))
+    left, right = (side_of(context, run_id) for run_id in (a, b))
     parts = input_parts(left, right)
     counters = _counters(left.metadata, right.metadata)
     digests = left.metadata.result_digest, right.metadata.result_digest
@@ -54,7 +54,7 @@ def compare(layout: Layout, a: RunId, b: RunId, processes: Processes) -> Compari
     results: ComparisonOutcome
     found = None
     if "paper" in (left.metadata.mode, right.metadata.mode):
-        found = _compare_with_paper(layout, left, right)
+        found = _compare_with_paper(context.layout, left, right)
         results, message, compared = (
             _BY_VERDICT[found.verdict],
             found.message,
@@ -99,13 +99,15 @@ def _compare_with_paper(layout: Layout, a: RunSide, b: RunSide) -> Parity:
     return parity(layout, runs[0], runs[1])
 
 
-def side_of(layout: Layout, run_id: RunId, processes: Processes) -> RunSide:
+def side_of(context: Context, run_id: RunId) -> RunSide:
     """A verified run. Raises Corrupt."""
-    found = verify(layout, run_id, processes, lambda _size: None)
+    found = verify(context, run_id, lambda _size: None)
     if found.verdict == "changed":
         raise Corrupt(f"run {run_id} failed verification: {found.message}", hint=f"tc run verify {run_id}")
-    folder = layout.run(run_id)
-    return RunSide(folder, as_seen(read_state(folder), processes), load_spec(folder / SPEC).spec, read_code(folder))
+    folder = context.layout.run(run_id)
+    return RunSide(
+        folder, as_seen(read_state(folder), context.processes), load_spec(folder / SPEC).spec, read_code(folder)
+    )
 
 
 def read_code(folder: Path) -> CodeParts | None:

@@ -12,9 +12,10 @@ from opslab.model.market.dataset import DatasetRecord
 from opslab.model.primitives.ids import DatasetId, RunId
 from opslab.model.primitives.record import Record
 from opslab.model.run.metadata import RunMetadata
-from opslab.ports import Clock, Processes
+from opslab.ports import Clock
 from opslab.runs.backtest.run import run_backtest
 from opslab.runs.comparison.compare import RunSide, compare, input_parts, side_of
+from opslab.runs.context import Context
 from opslab.runs.lifecycle import RunContext
 from opslab.runs.planning.plan import BacktestPlan, plan_backtest
 from opslab.runs.planning.strategy_files import INSTALLED
@@ -66,8 +67,8 @@ def reproduce(
     announce: called before each with its number, its plan and the changed inputs.
     Raises Usage, NotFound, Corrupt, or what a backtest raises.
     """
-    layout, processes = context.layout, context.processes
-    side, expected_digest = original(layout, run_id, processes)
+    layout = context.layout
+    side, expected_digest = original(context, run_id)
     runs: list[RunMetadata] = []
     repetitions: list[RepeatedRun] = []
     parts: list[InputPart] = []
@@ -83,7 +84,7 @@ def reproduce(
         same = run.result_digest == expected_digest
         kept = keep or not same
         if not same and run.status != "interrupted":
-            comparison = comparison or compare(layout, run_id, plan.run_id, processes)
+            comparison = comparison or compare(context, run_id, plan.run_id)
         if not kept:
             discard_run(layout, plan.run_id)
         repetitions.append(
@@ -108,9 +109,9 @@ def _stopped(context: RunContext) -> bool:
     return context.signals.count > 0
 
 
-def original(layout: Layout, run_id: RunId, processes: Processes) -> tuple[RunSide, str]:
+def original(context: Context, run_id: RunId) -> tuple[RunSide, str]:
     """The run and its result digest. Raises Usage when it cannot be reproduced, Corrupt when it was changed."""
-    side = side_of(layout, run_id, processes)
+    side = side_of(context, run_id)
     run = side.metadata
     if run.mode != "backtest":
         raise Usage(

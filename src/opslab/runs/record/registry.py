@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from opslab.errors import Corrupt, LabError, OtherFormat
 from opslab.runs.record.selection import OWNER_GONE, Row
-from opslab.store.layout import Layout
 from opslab.store.runs.list_index import (
     Entry,
     Signature,
@@ -23,7 +22,8 @@ from opslab.store.runs.list_index import (
 
 if TYPE_CHECKING:  # a list answered by the index needs none of the models
     from opslab.model.run.metadata import RunMetadata
-    from opslab.ports import Clock, Processes
+    from opslab.ports import Processes
+    from opslab.runs.context import Context
 
 _METADATA = "metadata.json"
 _JOURNAL = "journal.jsonl"
@@ -39,10 +39,11 @@ class RegistryEntry(NamedTuple):
     """Whether its owner lives. If not, the files were read after its death."""
 
 
-def list_runs(layout: Layout, processes: "Processes", clock: "Clock") -> list[Row]:
+def list_runs(context: "Context") -> list[Row]:
     """A row for every run folder, in no order."""
+    layout, processes = context.layout, context.processes
     known = read_index(layout, Row._fields)
-    now_ns = clock.now_ns()
+    now_ns = context.clock.now_ns()
     runs = str(layout.runs)
     kept: dict[str, Entry] = {}
     rows: list[Row] = []
@@ -65,14 +66,14 @@ def list_runs(layout: Layout, processes: "Processes", clock: "Clock") -> list[Ro
     return rows
 
 
-def show_run(layout: Layout, run_id: str, processes: "Processes") -> "tuple[RunMetadata, Path]":
+def show_run(context: "Context", run_id: str) -> "tuple[RunMetadata, Path]":
     """One run and its folder. Raises BadId, NotFound, Corrupt."""
     from opslab.runs.record.state import as_seen
     from opslab.store.runs.run_folders import run_folder
 
-    folder = run_folder(layout, run_id)
-    found = find(folder, processes)
-    return found.metadata if found.lives else as_seen(found.metadata, processes), folder
+    folder = run_folder(context.layout, run_id)
+    found = find(folder, context.processes)
+    return found.metadata if found.lives else as_seen(found.metadata, context.processes), folder
 
 
 def find(folder: Path, processes: "Processes") -> RegistryEntry:

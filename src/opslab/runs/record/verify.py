@@ -9,6 +9,7 @@ from opslab.model.primitives.ids import RunId
 from opslab.model.run.manifest import FindingKind, Manifest, SealFinding, Verification
 from opslab.model.run.metadata import FINAL, Status
 from opslab.ports import Processes
+from opslab.runs.context import Context
 from opslab.runs.record.latest_copies import copy_findings
 from opslab.runs.record.state import as_seen, read_state, refuse_behind
 from opslab.store.layout import Layout
@@ -32,9 +33,9 @@ def size_to_verify(layout: Layout, run_id: RunId) -> int:
     return sum(file.size_bytes for file in manifest.files) if manifest else 0
 
 
-def verify(layout: Layout, run_id: RunId, processes: Processes, tick: Callable[[int], None]) -> Verification:
+def verify(context: Context, run_id: RunId, tick: Callable[[int], None]) -> Verification:
     """Compare a run with its seal. tick: called with the bytes read since the last call. Raises OtherFormat."""
-    folder = layout.run(run_id)
+    folder = context.layout.run(run_id)
     try:
         manifest = read_manifest(folder)
     except OtherFormat:
@@ -42,7 +43,7 @@ def verify(layout: Layout, run_id: RunId, processes: Processes, tick: Callable[[
     except Corrupt as broken:
         return _verification(folder, None, None, [_finding(broken)])
     if manifest is None:
-        return _unsealed(folder, processes)
+        return _unsealed(folder, context.processes)
     findings = compare_to_seal(folder, manifest, tick)
     status: Status | None = manifest.status
     of_journal = [finding for finding in findings if finding.file == JOURNAL]
@@ -51,14 +52,12 @@ def verify(layout: Layout, run_id: RunId, processes: Processes, tick: Callable[[
     return _verification(folder, manifest, status, findings)
 
 
-def verify_one_of_many(
-    layout: Layout, run_id: RunId, processes: Processes, tick: Callable[[int], None]
-) -> Verification:
+def verify_one_of_many(context: Context, run_id: RunId, tick: Callable[[int], None]) -> Verification:
     """As `verify`; a run in another format is a finding here, so that the other runs are verified too."""
     try:
-        return verify(layout, run_id, processes, tick)
+        return verify(context, run_id, tick)
     except OtherFormat as error:
-        return _verification(layout.run(run_id), None, None, [_finding(error)])
+        return _verification(context.layout.run(run_id), None, None, [_finding(error)])
 
 
 def _unsealed(folder: Path, processes: Processes) -> Verification:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Literal
@@ -13,11 +13,11 @@ from opslab.killswitch.switch import effective, prepare
 from opslab.model.primitives.ids import RunId
 from opslab.model.primitives.instant import iso
 from opslab.model.run.metadata import FINAL, RunMetadata, Safety
-from opslab.ports import Clock, Processes
+from opslab.ports import Clock
+from opslab.runs.context import Context
 from opslab.runs.record.concurrent_append import HasEnded, append_beside_owner
 from opslab.runs.record.registry import list_runs
 from opslab.runs.record.state import as_seen, read_state, refuse_behind
-from opslab.store.layout import Layout
 from opslab.store.runs.journal import Journal
 from opslab.store.runs.owner import owned
 from opslab.store.runs.run_folders import write_metadata
@@ -34,14 +34,14 @@ _START_SECONDS = 1.0
 _POLL_SECONDS = 0.02
 
 
-def may_start(layout: Layout, log: "RunJournal", clock: Clock, redact: Redact) -> bool:
+def may_start(context: Context, log: "RunJournal") -> bool:
     """Check the kill switch before the engine starts, and record its state.
 
     When it is active, the run's end is in the journal and the run must be sealed.
     """
     run_id = RunId(log.metadata.run_id)
-    prepare(layout)
-    safety = safety_of(effective(layout, run_id), "start_gate", clock, redact)
+    prepare(context.layout)
+    safety = safety_of(effective(context.layout, run_id), "start_gate", context.clock, context.redact)
     paper = log.metadata.mode == "paper"
     log.append("paper_safety_checked" if paper else "kill_switch_observed", safety.model_dump())
     if safety.state != "active":
@@ -79,15 +79,7 @@ def blocked_by(run: RunMetadata) -> str:
     return f"{switch} is active since {safety.activated_at}, by {safety.actor}: {safety.reason}"
 
 
-@dataclass(frozen=True, slots=True)
-class SwitchContext:
-    layout: Layout
-    clock: Clock
-    processes: Processes
-    redact: Redact
-
-
-def record_switch_change(context: SwitchContext, run_id: RunId | None, patience_seconds: float) -> list[str]:
+def record_switch_change(context: Context, run_id: RunId | None, patience_seconds: float) -> list[str]:
     """Record the current switch in the journal of one run or of all. Returns notes: errors, and runs still running.
 
     Does not touch a run that has ended. Returns after `patience_seconds` even when the disk blocks.
@@ -101,7 +93,7 @@ def record_switch_change(context: SwitchContext, run_id: RunId | None, patience_
     return notes
 
 
-def _notes(context: SwitchContext, run_id: RunId | None) -> Iterator[str]:
+def _notes(context: Context, run_id: RunId | None) -> Iterator[str]:
     try:
         for name in [run_id] if run_id else _unfinished_runs(context):
             note = _record_in_run(context, name)
@@ -111,12 +103,12 @@ def _notes(context: SwitchContext, run_id: RunId | None) -> Iterator[str]:
         yield f"the runs were not updated: {error}"
 
 
-def _unfinished_runs(context: SwitchContext) -> list[RunId]:
-    rows = list_runs(context.layout, context.processes, context.clock)
+def _unfinished_runs(context: Context) -> list[RunId]:
+    rows = list_runs(context)
     return [RunId(row.run_id) for row in rows if row.status in ("initialized", "running")]
 
 
-def _record_in_run(context: SwitchContext, run_id: RunId) -> str | None:
+def _record_in_run(context: Context, run_id: RunId) -> str | None:
     folder = context.layout.run(run_id)
     if not folder.is_dir():
         return None
@@ -139,7 +131,7 @@ def _record_in_run(context: SwitchContext, run_id: RunId) -> str | None:
             return f"run {run_id} was not updated: {error}"
 
 
-def _append_beside_owner(folder: Path, context: SwitchContext, metadata: RunMetadata, safety: Safety) -> str | None:
+def _append_beside_owner(folder: Path, context: Context, metadata: RunMetadata, safety: Safety) -> str | None:
     try:
         append_beside_owner(folder, context.clock, lambda: ("kill_switch_observed", safety.model_dump()))
     except HasEnded:
@@ -150,7 +142,7 @@ def _append_beside_owner(folder: Path, context: SwitchContext, metadata: RunMeta
     return f"run {metadata.run_id} is running and is being stopped{pid}"
 
 
-def _append_as_owner(folder: Path, context: SwitchContext, safety: Safety) -> None:
+def _append_as_owner(folder: Path, context: Context, safety: Safety) -> None:
     with owned(folder):
         metadata = read_state(folder)
         if metadata.status != "initialized":

@@ -14,6 +14,7 @@ from opslab.errors import Corrupt, Usage
 from opslab.model.primitives.instant import iso, parse_iso
 from opslab.model.run.event import RUN_FORMAT
 from opslab.model.run.metadata import Owner, RunMetadata, Status
+from opslab.runs.context import Context
 from opslab.runs.record.registry import find, list_runs, row_as_seen, show_run, summary
 from opslab.runs.record.selection import (
     MODES,
@@ -113,7 +114,7 @@ def write_journal(folder: Path, *told: tuple[str, dict[str, Any]]) -> None:
 
 
 def listed(layout: Layout, table: Table, now_ns: int = LATER_NS) -> dict[str, Row]:
-    return {row.run_id: row for row in list_runs(layout, table, At(now_ns))}
+    return {row.run_id: row for row in list_runs(Context(layout, At(now_ns), table, str))}
 
 
 # What is wanted.
@@ -333,9 +334,9 @@ def test_list_and_show_say_what_holds_now_with_an_index_and_without(
         assert (found.error is None) == (status is not None)
     if status is None:
         with pytest.raises(Corrupt):
-            show_run(layout, "r1", Table(alive=alive))
+            show_run(Context(layout, At(0), Table(alive=alive), str), "r1")
     else:
-        assert summary(show_run(layout, "r1", Table(alive=alive))[0]) == found
+        assert summary(show_run(Context(layout, At(0), Table(alive=alive), str), "r1")[0]) == found
     assert ("r1" in read_index(layout, Row._fields)) == (status is not None)
 
 
@@ -375,7 +376,7 @@ def test_a_run_that_ends_while_it_is_looked_at_is_never_taken_for_dead(
 
     assert listed(layout, Table(alive=False, then=end))["r1"].status == "completed"
     write_journal(folder, INITIALIZED, STARTED)
-    assert show_run(layout, "r1", Table(alive=False, then=end))[0].status == "completed"
+    assert show_run(Context(layout, At(0), Table(alive=False, then=end), str), "r1")[0].status == "completed"
 
 
 # The index.
