@@ -122,7 +122,7 @@ def _on_messages(
         if are_order_events:
             events = [message for message in some if isinstance(message, EncodedEvent)]
             if plan.spec.observability.journal:
-                log.append_many((event.name, event.payload) for event in events)
+                log.append_order_events(events)
             results.add(events)
             continue
         for message in some:

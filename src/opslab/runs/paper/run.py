@@ -206,7 +206,7 @@ class PaperRun:
             if event.name == "order_event":
                 self._telemetry.order_event(payload)
         if self._plan.spec.observability.journal:
-            self._log.append_many((event.name, event.payload) for event in events)
+            self._log.append_order_events(events)
 
     def _on_engine_message(self, session: EngineSession, message: pipe.ReceivedMessage) -> None:
         """One message, in its order."""

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import opslab
+from opslab.model.pipe.messages import EncodedEvent
 from opslab.model.primitives.instant import iso
 from opslab.model.run.event import Event
 from opslab.model.run.metadata import RunMetadata
@@ -26,7 +27,7 @@ class RunJournal:
         self._journal = journal
         self.metadata = metadata
         self.observers: list[Callable[[Event], None]] = []
-        """Each is called with each event as it was appended, also by other processes, but not with order events."""
+        """Each is called with each event as it was appended, also by other processes, but not with `order_event`."""
 
     def append(self, name: str, payload: Mapping[str, Any]) -> RunMetadata:
         """Append one lifecycle event, durable before this returns. Returns the new metadata."""
@@ -49,6 +50,12 @@ class RunJournal:
         """Append high-rate events; durable with the next lifecycle event."""
         for event in self._journal.append_many(events):
             self._observe(event)
+
+    def append_order_events(self, events: Iterable[EncodedEvent]) -> None:
+        """As `append_many`. Observers are called with denied requests, of which there are few."""
+        self.append_many(
+            (event.name, event.payload if event.name == "order_event" else event.decoded()) for event in events
+        )
 
     def _observe(self, event: Event) -> None:
         for observer in self.observers:
