@@ -1,5 +1,6 @@
 """The engine's own adapters and the venue of a run: bar pacing, a killed venue, a flatten by the venue."""
 
+from contextlib import suppress
 from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
@@ -46,6 +47,19 @@ class BarAcknowledger:
     def acknowledge(self, number: int) -> None:
         assert self.venue._child is not None
         self.venue._child.send(AcknowledgeBars(minutes=number))
+
+
+def wait_until_equal(node: NodeProcess, venue: SteppedVenue) -> None:
+    """A fill is reported in two messages: of the order, and of the balance."""
+    found: list[str] = []
+
+    def is_equal() -> bool:
+        found[:] = differences(node.state(), venue.ledger_state())
+        return not found
+
+    with suppress(AssertionError):
+        wait_until(is_equal, "the node to have what the ledger has")
+    assert found == []
 
 
 def paced_venue(home: Path, folder: Path, **changes: Any) -> SteppedVenue:
@@ -121,7 +135,7 @@ def test_after_a_restart_of_a_killed_venue_the_node_reconnects_itself(sample_hom
             assert sum(missing) <= 1
             node.place("CLOSES", "SELL", "0.050", reduce_only=True)
             node.wait("order", client_order_id="CLOSES", event="OrderFilled")
-            assert differences(node.state(), venue.ledger_state()) == []
+            wait_until_equal(node, venue)
             assert "RESTS" in node.state()["open"]
             node.stop()
         assert venue.audit().proven
@@ -146,7 +160,7 @@ def test_the_node_receives_the_flatten_of_the_venue(sample_home: Path, tmp_path:
         assert (result["statement"]["account"]["positions"], result["statement"]["account"]["open_orders"]) == ([], [])
         node.wait("order", client_order_id="RESTS", event="OrderCanceled")
         node.wait("order", client_order_id="opslab-flatten-3", event="OrderFilled")
-        assert differences(node.state(), venue.ledger_state()) == []
+        wait_until_equal(node, venue)
         state = node.state()
         assert (state["open"], state["positions"]) == ({}, [])
         assert Decimal(state["balance"]) == Decimal(result["statement"]["account"]["balances"][0]["total"])

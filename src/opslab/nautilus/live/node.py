@@ -1,5 +1,6 @@
 """Run a live node with NautilusTrader's Binance adapters on the loopback venue."""
 
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -69,9 +70,9 @@ _QUEUES = QueueMonitorConfig(
     mean_dispatch_ns_trigger=100_000_000,
     mean_dispatch_ns_clear=10_000_000,
 )
-# NautilusTrader's own texts: it gives no code for these two errors.
-_DISCONNECT_FAILED = "Failed to disconnect"
-"""The venue had disconnected before the node did."""
+# NautilusTrader's own texts: it gives no code for these errors.
+_NOT_DISCONNECTED = ("Failed to disconnect", "disconnect timeout")
+"""Its clients did not disconnect, or not in time: the venue did so before, or the machine is busy."""
 _NOT_CONNECTED = "readiness timeout while waiting for engine connections"
 """Its clients did not connect in time."""
 
@@ -162,7 +163,8 @@ class LiveRun:
             node.run()
         except Exception as error:  # noqa: BLE001  (the engine raises plain RuntimeErrors, also for exceptions of on_start)
             is_finished = self._monitor is not None and self._monitor.is_finished
-            if _DISCONNECT_FAILED in str(error) and is_finished:
+            if is_finished and any(text in str(error) for text in _NOT_DISCONNECTED):
+                sys.stderr.write(f"after the end of the run: {error}\n")  # the log of the engine
                 return
             message = str(error)
             if _NOT_CONNECTED in message:
