@@ -5,7 +5,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks.context import DATASET, BenchmarkContext, document
+from benchmarks.context import DATASET, SPEC_HEAD, BenchmarkContext, document
 from benchmarks.process import MeasurementError, Sample, run
 from benchmarks.table import AtLeast, AtMost, Pairs, Row, alternate
 
@@ -17,22 +17,17 @@ RATES = ("0.1", "1", "5")
 ENGINE_SHARE = 0.60
 """Required share of the bare engine's speed with one order a bar."""
 WALL = 1.4
-_SPEC = """\
-spec_version: v1
-mode: backtest
-engine: nautilus
-venue: binance
-instrument: BTCUSDT
-risk: {{profile: standard}}
+_SPEC = f"""\
+{SPEC_HEAD}risk: {{{{profile: standard}}}}
 strategy:
   path: market_orders:MarketOrders
   config_path: market_orders:MarketOrdersConfig
   config:
     bar_type: BTCUSDT-PERP.BINANCE-1-MINUTE-LAST-EXTERNAL
-    orders_per_bar: "{rate}"
+    orders_per_bar: "{{rate}}"
     quantity: "0.010"
 data:
-  dataset: {dataset}
+  dataset: {{dataset}}
 """
 
 

@@ -13,17 +13,19 @@ from benchmarks.process import MeasurementError, Sample, run
 DATASET = "bench-candles"
 _CSV_VERSION = "v1"
 """Part of the cached file's name: raise it when make_candles changes its candles."""
-_SPEC = """\
+SPEC_HEAD = """\
 spec_version: v1
 mode: backtest
 engine: nautilus
 venue: binance
 instrument: BTCUSDT
-strategy:
+"""
+_SPEC = f"""\
+{SPEC_HEAD}strategy:
   name: ops_smoke_demo
   version: v1
 data:
-  dataset: {dataset}
+  dataset: {{dataset}}
 """
 
 

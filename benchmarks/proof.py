@@ -4,7 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
-from benchmarks.context import BenchmarkContext, document
+from benchmarks.context import SPEC_HEAD, BenchmarkContext, document
 from benchmarks.process import MeasurementError, Sample, run
 from benchmarks.table import AtMost, Row, alternate
 
@@ -13,14 +13,9 @@ RUN_BARS = 290_000
 """Number of bars for a run of 1 GB with order_lifecycle_demo."""
 JOURNAL_LINES = 5_000_000
 DATASET = "bench-orders"
-_SPEC = """\
-spec_version: v1
-mode: backtest
-engine: nautilus
-venue: binance
-instrument: BTCUSDT
-strategy: {name: order_lifecycle_demo}
-data: {dataset: bench-orders}
+_SPEC = f"""\
+{SPEC_HEAD}strategy: {{name: order_lifecycle_demo}}
+data: {{dataset: bench-orders}}
 """
 
 

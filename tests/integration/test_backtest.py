@@ -153,15 +153,16 @@ def test_every_profile_lets_the_order_scenario_through(tc: Tc) -> None:
         assert run["metrics"]["orders_denied"] == run["metrics"]["orders_rejected"] == 0
 
 
-def test_what_is_switched_off_is_not_written(tc: Tc) -> None:
+def test_what_is_switched_off_is_not_written(tc: Tc, finished_run: Path) -> None:
     off = {"journal": False, "metrics": False, "report": False}
-    run = backtest(tc, "r1", strategy="order_lifecycle_demo", data=FIRST_DAY, observability=off)
-    names = {path.name for path in tc.run_folder("r1").iterdir()}
+    run = backtest(tc, "off", strategy="order_lifecycle_demo", data=FIRST_DAY, observability=off)
+    names = {path.name for path in tc.run_folder("off").iterdir()}
     assert not names & {"metrics.json", "report.md", "report.html"}
-    events = {event["event"] for event in tc.events("r1")}
+    events = {event["event"] for event in tc.events("off")}
     assert "order_event" not in events
     assert {"run_initialized", "run_started", "run_completed"} <= events
     assert run["metrics"]["fills_count"] > 0
+    assert run["result_digest"] == json.loads((finished_run / "metadata.json").read_text())["result_digest"]
 
 
 def test_the_dataset_in_pieces_gives_the_same_result(tc: Tc, tmp_path: Path) -> None:

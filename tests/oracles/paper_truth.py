@@ -28,7 +28,7 @@ FINALS = {"ok": 0, "warning": 0, "mismatch": 1, "unknown": 3}
 FOLDED_OF_HALT = {
     "scope", "run_switch", "all_switch", "activated_at", "seen_at", "gate_closed_at", "seconds_to_gate", "orders_gated",
 }  # fmt: skip
-"""Of the halt record; the rest is from the ledger, and of control's own doing."""
+"""Fields of the halt record that the journal has; the others are from the ledger, and from control's memory."""
 LEDGERS_WORDS = {"NEW": "ACCEPTED"}
 """Where the ledger's word for a status is not the engine's."""
 
@@ -106,9 +106,9 @@ def _facts(folder: Path, shown: dict[str, Any]) -> Iterator[str]:
         halt = summarize_halt(takewhile(lambda event: event.event not in ENDINGS, read_events(folder)))
         of_halt = halt.summary(None, flat=None)
         assert of_halt is not None
-        told = {name: shown["halt"][name] for name in FOLDED_OF_HALT}
-        if of_halt.model_dump(include=FOLDED_OF_HALT) != told:
-            yield f"the journal folds to another halt: {of_halt}, not {told}"
+        recorded = {name: shown["halt"][name] for name in FOLDED_OF_HALT}
+        if of_halt.model_dump(include=FOLDED_OF_HALT) != recorded:
+            yield f"the journal folds to another halt: {of_halt}, not {recorded}"
     if facts.stop and shown["recovered_at"] is None:
         stop = fold.stop(facts.stop.reason, facts.stop.on_stop)
         if stop != facts.stop:

@@ -1,8 +1,8 @@
 """The engine child: one process for one run. Started by control as `python -P -m opslab.children.engine FD`.
 
 Reads its plan from standard input, which stays open as long as control lives: end of file means that control has
-ended. After the plan of a paper run come commands. Sends messages to
-descriptor FD. SIGTERM and SIGINT set a flag; the run ends from a callback.
+ended. After the plan of a paper run come commands. Sends messages to descriptor FD. SIGTERM and SIGINT set a flag; the
+run ends from a callback.
 """
 
 import faulthandler

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from opslab.model.pipe.messages import BarRow
+
 _OMITTED = frozenset({"event_id", "causation_id", "trader_id", "info", "ts_init"})
 
 
@@ -22,16 +24,16 @@ def event_row(event: Mapping[str, Any], instrument_id: str) -> dict[str, Any]:
     return row
 
 
-def bar_row(bar: Any) -> dict[str, Any]:
+def bar_row(bar: Any) -> BarRow:
     """A bar as the strategy received it. Numbers as text, with their original decimals."""
-    return {
-        "ts_event": bar.ts_event,
-        "open": str(bar.open),
-        "high": str(bar.high),
-        "low": str(bar.low),
-        "close": str(bar.close),
-        "volume": str(bar.volume),
-    }
+    return BarRow(
+        ts_event=bar.ts_event,
+        open=str(bar.open),
+        high=str(bar.high),
+        low=str(bar.low),
+        close=str(bar.close),
+        volume=str(bar.volume),
+    )
 
 
 def enum_name(value: Any) -> str:

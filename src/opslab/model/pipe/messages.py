@@ -6,7 +6,7 @@ one key, the kind of the message:
     {"progress": {"bars": 7, "actions": 1}}
 
 An engine sends, in a backtest `progress`, events, `halted`, `ended`, then `failure` and `result`; in a paper run also
-rows of bars, `heartbeat`, `snapshot`, `bars_done` and `flattened`, at the end `flattened`, `snapshot` 0, `ended`,
+`bar`, `heartbeat`, `snapshot`, `bars_done` and `flattened`, at the end `flattened`, `snapshot` 0, `ended`,
 `result`. If the engine cannot flatten, or its node never ran, the account is flattened without the engine after the
 node has stopped: then `flattened` comes after the last snapshot, if there is one.
 """
@@ -59,12 +59,15 @@ class EncodedEvent:
         return values
 
 
-@dataclass(frozen=True, slots=True)
-class ResultRow:
-    """One line of a canonical result, at once: of a paper run's bars."""
+class BarRow(Record):
+    """A bar that the strategy of a paper run received: a line of `bars.jsonl`."""
 
-    file: str
-    values: Mapping[str, Any]
+    ts_event: int
+    open: str
+    high: str
+    low: str
+    close: str
+    volume: str
 
 
 class Progress(Record):
@@ -116,7 +119,7 @@ class Halted(Record):
 EngineMessage = (
     LifecycleEvent
     | OrderEvent
-    | ResultRow
+    | BarRow
     | Progress
     | Ended
     | EngineResult
@@ -127,7 +130,6 @@ EngineMessage = (
     | NodeSnapshot
     | Flattened
 )
-"""As sent."""
 
 
 # Of a venue.
@@ -189,9 +191,9 @@ class HaltCommand(Record):
 
 
 class AcknowledgeBars(Record):
-    """To a venue: so many of the candles closed so far are processed.
+    """To a venue: the number of closed candles that are processed.
 
-    The number counts as `VenueProgress.minutes` does, over restarts of venue and engine, and never decreases: with
+    It counts as `VenueProgress.minutes` does, over restarts of venue and engine, and never decreases: with
     `pace: bar_done` the candle after n others begins when n arrives, or after `bar_done_timeout_seconds`.
     """
 
@@ -199,15 +201,14 @@ class AcknowledgeBars(Record):
     """None: every one of them."""
 
 
-EngineCommand = TakeSnapshot | Stop | HaltCommand
-VenueCommand = AcknowledgeBars
-Command = EngineCommand | VenueCommand
+Command = TakeSnapshot | Stop | HaltCommand | AcknowledgeBars
 
 
 # Lines.
 
 _MESSAGE_KINDS: dict[type, str] = {
     LifecycleEvent: "event",
+    BarRow: "bar",
     Progress: "progress",
     Ended: "ended",
     EngineResult: "result",
@@ -232,7 +233,6 @@ _COMMAND_KINDS: dict[type, str] = {
 _KINDS = _MESSAGE_KINDS | _COMMAND_KINDS
 _MESSAGES: dict[str, TypeAdapter[ReceivedMessage]] = {kind: TypeAdapter(of) for of, kind in _MESSAGE_KINDS.items()}
 _COMMANDS: dict[str, TypeAdapter[Command]] = {kind: TypeAdapter(of) for of, kind in _COMMAND_KINDS.items()}
-_ROW_PREFIX = "row:"
 _ORDER_EVENTS: tuple[tuple[bytes, OrderEventName], ...] = (
     (b'{"order_event":', "order_event"),
     (b'{"order_gated":', "order_gated"),
@@ -245,8 +245,6 @@ def encode(message: ReceivedMessage | Command) -> bytes:
         return to_json({message.name: message.payload})
     if isinstance(message, EncodedEvent):
         return b'{"%b":%b}' % (message.name.encode(), message.payload)
-    if isinstance(message, ResultRow):
-        return to_json({_ROW_PREFIX + message.file: message.values})
     return to_json({_KINDS[type(message)]: message})
 
 
@@ -255,10 +253,7 @@ def decode(line: bytes) -> ReceivedMessage:
     for prefix, name in _ORDER_EVENTS:
         if line.startswith(prefix):
             return EncodedEvent(name, line[len(prefix) : -1])
-    kind, body = _parts(line)
-    if kind.startswith(_ROW_PREFIX):
-        return ResultRow(kind.removeprefix(_ROW_PREFIX), body)
-    return _validated(_MESSAGES, kind, body)
+    return _validated(_MESSAGES, *_parts(line))
 
 
 def decode_command(line: bytes) -> Command:

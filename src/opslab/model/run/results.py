@@ -106,16 +106,13 @@ class _Position:
 class Results:
     """Call `order_event` with every order event, in order, in the form of the engine's `to_dict`; then `finish`.
 
-    An event may lack what is None or false, and `ts_init` where it is equal to `ts_event`.
+    Fields that are None or false may be omitted, and `ts_init` where it is equal to `ts_event`.
     """
 
-    def __init__(self, send: Send, *, one_position: bool = False, sends_immediately: bool = False) -> None:
-        """one_position: fills of all strategies net in one position, as at a venue; its strategy is that of the opener.
-        sends_immediately: an order is sent when it ends; otherwise in the order of creation, after older orders.
-        """
+    def __init__(self, send: Send, *, one_position: bool = False) -> None:
+        """one_position: fills of all strategies net in one position, as at a venue; its strategy is the opener's."""
         self._send = send
         self._one_position = one_position
-        self._sends_immediately = sends_immediately
         self._orders: OrderedDict[str, _Order] = OrderedDict()
         self._positions: dict[tuple[str, str, str], _Position] = {}
         self._last: dict[tuple[str, str, str], int] = {}
@@ -152,10 +149,7 @@ class Results:
                 reason = order.row["reason"].partition(":")[0]
                 self.denials[reason] = self.denials.get(reason, 0) + 1
         if order.row["status"] in CLOSED:
-            if self._sends_immediately:
-                self._send_order(self._orders.pop(event["client_order_id"]))
-            else:
-                self._send_ended()
+            self._send_ended()
 
     def is_unsent(self, client_order_id: str, *, open_only: bool = False) -> bool:
         """Whether this order has not been sent yet. open_only: and further events of it are possible."""

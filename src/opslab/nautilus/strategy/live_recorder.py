@@ -10,9 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from opslab.model.messages.engine_messages import BARS, StopReason
+from opslab.model.messages.engine_messages import StopReason
 from opslab.model.messages.paper_messages import Flattened, OnStop
-from opslab.model.pipe.messages import LifecycleEvent, ResultRow
+from opslab.model.pipe.messages import LifecycleEvent
 from opslab.model.primitives.instant import iso
 from opslab.model.run.metadata import Failure
 from opslab.nautilus.canonical import bar_row, event_row
@@ -114,7 +114,7 @@ class LiveStrategyRecorder(StrategyRecorder):
                 self.bars += 1
             if is_run_bar:
                 self._last_bar_ns = max(self._last_bar_ns, bar.ts_event)
-                self.messages.send(ResultRow(BARS, bar_row(bar)))
+                self.messages.send(bar_row(bar))
             try:
                 handler(bar)
             except BaseException as error:  # noqa: BLE001  (any exception of a strategy is recorded)

@@ -33,7 +33,7 @@ class BacktestResults:
         self._flush()
 
     def finish(self) -> None:
-        """Add what is still open: orders by creation, positions by opening."""
+        """Add open orders, by creation, and open positions, by opening."""
         self._results.finish()
         self._flush()
 

@@ -153,26 +153,23 @@ def unrequested_stop(reason: StopReason) -> Failure:
 
 
 def end_payload(session: EngineSession) -> dict[str, Any]:
-    """Payload of `engine_ended`: the engine ended as requested, and sent its result."""
+    """Payload of `engine_ended`, also a part of `engine_lost`: without a result, as far as known."""
     result = session.result
-    assert result is not None
     return {
         "engine_number": session.number,
         "bars": session.bars,
-        "actions": max(session.actions, result.actions),
-        "gated": result.gated,
-        "dropped_messages": result.dropped,
+        "actions": max(session.actions, result.actions if result else 0),
+        "gated": result.gated if result else {},
+        "dropped_messages": result.dropped if result else 0,
     }
 
 
 def loss_payload(session: EngineSession, failure: Failure) -> dict[str, Any]:
     """Payload of `engine_lost`."""
     return {
-        "engine_number": session.number,
+        **end_payload(session),
         "ended_by": session.ended_by,
         "failure": failure.model_dump(),
-        "bars": session.bars,
-        "actions": session.actions,
         "memory_bytes": session.heartbeat.memory_bytes if session.heartbeat else None,
         "last_events": list(session.last_events),
     }

@@ -4,6 +4,7 @@ One fold for a living and for a dead control: the first feeds it what it appends
 those at which control wrote the events.
 """
 
+from array import array
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -68,7 +69,7 @@ class JournalSummary:
     _unreplaced_s: float | None = None
     """When the last engine was lost, if no other followed."""
     _restart_seconds: list[float] = field(default_factory=list)
-    _round_trips_ms: list[float] = field(default_factory=list)
+    _round_trips_ms: array[float] = field(default_factory=lambda: array("d"))  # of a run of days
     _lag_ms: float | None = None
 
     def apply(self, event: Event) -> None:
@@ -105,7 +106,7 @@ class JournalSummary:
                 self.stop_reason = payload["reason"]
                 self._stopping_s = self._stopping_s or self.last_s
             case "kill_switch_observed" if payload["observed_by"] == "watch":
-                self.stop_reason = self.stop_reason or "kill_switch"
+                self.stop_reason = "kill_switch"  # it replaces any other
                 self._stopping_s = self._stopping_s or self.last_s
             case "gate_closed":
                 self.gate_reason, self._gate_s = payload["reason"], self._gate_s or self.last_s
@@ -121,9 +122,7 @@ class JournalSummary:
         self._engine_seen(number, event.time)
         ended = {"ended_at": event.time, "ended_by": "stopped"}
         self.engines[number] = self.engines[number].model_copy(update=ended)
-        self.actions = max(self.actions, payload["actions"])
-        self.gated.update(payload["gated"])
-        self._dropped_messages += payload["dropped_messages"]
+        self._reported(payload)
 
     def _engine_lost(self, event: Event) -> None:
         number, failure = event.payload["engine_number"], event.payload["failure"]
@@ -134,15 +133,21 @@ class JournalSummary:
             "failure": f"{failure['kind']}: {failure['message']}",
         }
         self.engines[number] = self.engines[number].model_copy(update=ended)
-        self.actions = max(self.actions, event.payload.get("actions", 0))
+        self._reported(event.payload)
         self._lost_s = self._unreplaced_s = self.last_s
+
+    def _reported(self, payload: Mapping[str, Any]) -> None:
+        """What an engine reported until its end. A run of an earlier version may lack it."""
+        self.actions = max(self.actions, payload.get("actions", 0))
+        self.gated.update(payload.get("gated", {}))
+        self._dropped_messages += payload.get("dropped_messages", 0)
 
     def _heartbeat(self, number: int, heartbeat: Mapping[str, Any], at: str) -> None:
         self._engine_seen(number, at)
         self.heartbeats += 1
         self._messages[number] = {name: heartbeat[name] for name in FEEDS}
         self.peak_memory_bytes = max(self.peak_memory_bytes, heartbeat["memory_bytes"])
-        self._round_trips_ms += heartbeat.get("order_round_trips_ms", ())
+        self._round_trips_ms.extend(heartbeat.get("order_round_trips_ms", ()))
         if heartbeat["event_lag_ms"] is not None:
             self._lag_ms = max(self._lag_ms or 0.0, heartbeat["event_lag_ms"])
         if heartbeat["bars"] and self._first_bar_s is None:
@@ -173,7 +178,7 @@ class JournalSummary:
 
     @property
     def dropped_heartbeats(self) -> int | None:
-        """None when the end of an engine is unknown."""
+        """Those that ended engines reported. None when the end of an engine is unknown."""
         return self._dropped_messages if all(engine.ended_at for engine in self.engines.values()) else None
 
     def stop(self, reason: StopReason, on_stop: OnStop) -> StopFacts:

@@ -219,10 +219,10 @@ class PaperRun:
                 self._on_snapshot(message)
             case pipe.BarsDone():
                 self._venue.acknowledge_all()
-            case pipe.ResultRow(_, bar):
-                self._bars.add(bar)
+            case pipe.BarRow():
+                self._bars.add(message.model_dump())
                 self._bars.flush()
-                session.count_row(bar["ts_event"])
+                session.count_row(message.ts_event)
             case Flattened():
                 self._on_flattened(session, message)
             case pipe.Halted(switch=switch, gate_closed_at=closed_at):

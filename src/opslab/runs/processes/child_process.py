@@ -88,7 +88,7 @@ class ChildProcess:
         self._send_line(encode(command))
 
     def _send_line(self, line: bytes) -> None:
-        """The pipe stays open: end of file tells the child that control has ended."""
+        """The pipe stays open: end of file means to the child that control has ended."""
         pipe = self._child.stdin
         assert pipe is not None
         with suppress(BrokenPipeError):  # the child died at once; its exit code and log have the reason

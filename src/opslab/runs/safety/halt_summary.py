@@ -28,8 +28,8 @@ class HaltSummary:
             self.gate = event.payload
         elif event.event == "order_gated":
             self.gated += 1
-        elif event.event == "engine_ended":  # with all of them: only the first are recorded one by one
-            self.gated = max(self.gated, event.payload["gated"].get("KILL_SWITCH", 0))
+        elif event.event in ("engine_ended", "engine_lost"):  # with all of them: only the first are recorded one by one
+            self.gated = max(self.gated, event.payload.get("gated", {}).get("KILL_SWITCH", 0))
 
     def summary(self, times: FlatTimes | None, *, flat: bool | None) -> HaltFacts | None:
         """None when no halt was in progress. times, flat: a paper run's account, from its ledger."""

@@ -8,6 +8,7 @@ from pydantic_core import from_json, to_json
 from opslab.model.pipe import messages
 from opslab.model.pipe.messages import (
     AcknowledgeBars,
+    BarRow,
     BarsDone,
     Command,
     EncodedEvent,
@@ -19,7 +20,6 @@ from opslab.model.pipe.messages import (
     OrderEvent,
     Progress,
     ReceivedMessage,
-    ResultRow,
     Stop,
     TakeSnapshot,
     VenueMessage,
@@ -33,7 +33,7 @@ from opslab.model.run.metadata import Failure
 FILLED = {"type": "OrderFilled", "client_order_id": "O-1ß", "last_qty": "0.100", "ts_event": 1_704_067_259_999_000_000}
 MESSAGES: list[Any] = [
     LifecycleEvent(name="gate_closed", payload={"reason": "SIGINT", "nested": {"a": [1, None, "ß"]}}),
-    ResultRow("bars", {"ts_event": 7, "close": "42000.10"}),
+    BarRow(ts_event=7, open="42000.10", high="42001", low="41999.5", close="42000.0", volume="1.500"),
     Progress(bars=7, actions=1),
     Ended(bars=7, early=True),
     Failure(kind="strategy", message="on_bar raised ValueError", detail="line\nline"),
@@ -71,8 +71,7 @@ def test_an_order_event_arrives_as_the_bytes_that_the_journal_writes() -> None:
 
 
 def test_every_message_and_every_command_has_a_kind_of_its_own() -> None:
-    without = {OrderEvent, ResultRow}
-    assert set(messages._MESSAGE_KINDS) == {*get_args(EngineMessage), *get_args(VenueMessage)} - without
+    assert set(messages._MESSAGE_KINDS) == {*get_args(EngineMessage), *get_args(VenueMessage)} - {OrderEvent}
     assert set(messages._COMMAND_KINDS) == set(get_args(Command))
     kinds = list(messages._KINDS.values())
     assert len(set(kinds)) == len(kinds)
@@ -94,4 +93,3 @@ def test_anything_else_is_refused(line: bytes) -> None:
 
 def test_a_line_is_an_object_with_the_kind_as_its_key() -> None:
     assert from_json(encode(Progress(bars=7, actions=1))) == {"progress": {"bars": 7, "actions": 1}}
-    assert from_json(encode(ResultRow("bars", {"close": "1"}))) == {"row:bars": {"close": "1"}}

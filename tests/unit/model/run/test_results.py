@@ -66,19 +66,6 @@ def test_the_fills_of_all_strategies_may_net_in_one_position() -> None:
     assert [(row["strategy_id"], row["side"], row["closing_order_id"]) for row in rows] == [("S", "FLAT", "b")]
 
 
-def test_an_order_is_sent_immediately_when_it_ends_whatever_older_orders_do() -> None:
-    sent: list[Any] = []
-    results = Results(
-        lambda name, row: sent.append((name, row["client_order_id"], row["status"])), sends_immediately=True
-    )
-    for one in [initialized("a"), initialized("b"), event("OrderDenied", "b", reason="X: more")]:
-        results.order_event(one)
-    assert sent == [("orders", "b", "DENIED")]
-    results.finish()
-    assert sent[1:] == [("orders", "a", "INITIALIZED")]
-    assert results.denials == {"X": 1}
-
-
 def test_fills_make_an_average_and_a_sum_of_commissions() -> None:
     rows, results = folded([initialized("a"), fill("a", "1", "10"), fill("a", "1", "11")])
     (order,) = rows["orders"]

@@ -26,6 +26,10 @@ def at(seconds: float) -> str:
     return iso(int((BEGIN_S + seconds) * NS_PER_SECOND))
 
 
+def reported(**more: Any) -> dict[str, Any]:
+    return {"bars": 3, "actions": 0, "gated": {}, "dropped_messages": 0, **more}
+
+
 def beat(engine: int, bars: int, **more: Any) -> dict[str, Any]:
     known = {
         "quotes": 10 * bars,
@@ -60,7 +64,7 @@ def test_each_engine_with_what_is_known_of_its_end() -> None:
         told(
             (1, "venue_started", {"start_number": 1}),
             (2, "engine_started", {"engine": "nautilus", "version": "2"}),
-            (5, "engine_lost", {"engine_number": 1, "ended_by": "SIGKILL", "failure": LOST, "bars": 3}),
+            (5, "engine_lost", {"engine_number": 1, "ended_by": "SIGKILL", "failure": LOST, **reported()}),
             (5, "engine_restarted", {"engine_number": 2, "max_engines": 4}),
             (6, "engine_started", {"engine": "nautilus", "version": "2", "engine_number": 2}),
         )
@@ -73,7 +77,7 @@ def test_each_engine_with_what_is_known_of_its_end() -> None:
 
 
 def test_what_engines_that_ended_as_requested_reported() -> None:
-    ended = {"bars": 4, "actions": 2, "gated": {"RUN_IS_ENDING": 3}, "dropped_messages": 5}
+    ended = reported(actions=2, gated={"RUN_IS_ENDING": 3}, dropped_messages=5)
     found = told(
         (2, "engine_started", {"engine": "nautilus", "version": "2"}),
         (3, "scenario_action_triggered", {"bar": 10}),
@@ -84,11 +88,17 @@ def test_what_engines_that_ended_as_requested_reported() -> None:
     assert (found.actions, dict(found.gated), summary(found).dropped_heartbeats) == (2, {"RUN_IS_ENDING": 3}, 5)
 
 
+def test_an_engine_that_failed_reported_the_same() -> None:
+    failed = {"engine_number": 1, "ended_by": "strategy", "failure": LOST}
+    found = told((5, "engine_lost", {**failed, **reported(gated={"RUN_IS_ENDING": 3}, dropped_messages=5)}))
+    assert (dict(found.gated), summary(found).dropped_heartbeats) == ({"RUN_IS_ENDING": 3}, 5)
+
+
 def test_a_lost_engine_and_a_lost_venue_are_counted() -> None:
     found = told(
         (1, "venue_started", {"start_number": 1}),
         (2, "venue_lost", {"start_number": 1, "reason": "x"}),
-        (3, "engine_lost", {"engine_number": 1, "ended_by": "hang", "failure": LOST, "bars": 3, "actions": 1}),
+        (3, "engine_lost", {"engine_number": 1, "ended_by": "hang", "failure": LOST, **reported(actions=1)}),
         (4, "positions_flattened", {"flat": True}),
     )
     assert (summary(found).venue_losses, summary(found).restarts, found.actions) == (1, 0, 1)
@@ -131,7 +141,7 @@ def test_reconciliations_of_the_run_itself_are_counted_and_no_others() -> None:
             (1, "reconciliation_checked", {"occasion": "startup", "state": "ok"}),
             (2, "reconciliation_checked", {"occasion": "periodic", "state": "warning"}),
             (3, "reconciliation_checked", {"state": "mismatch"}),
-            (4, "engine_lost", {"engine_number": 1, "ended_by": "hang", "failure": LOST, "bars": 3}),
+            (4, "engine_lost", {"engine_number": 1, "ended_by": "hang", "failure": LOST, **reported()}),
             (6, "reconciliation_checked", {"occasion": "startup", "state": "ok"}),
             (9, "reconciliation_checked", {"occasion": "final", "state": "ok"}),
         )
