@@ -51,12 +51,9 @@ class EncodedEvent:
     """An `OrderEvent` as received."""
 
     name: OrderEventName
+    values: dict[str, Any]
     payload: bytes
-    """JSON, as the engine wrote it: the journal takes it as it is."""
-
-    def decoded(self) -> dict[str, Any]:
-        values: dict[str, Any] = from_json(self.payload)
-        return values
+    """The same as JSON, as the engine wrote it: the journal takes it as it is."""
 
 
 class BarRow(Record):
@@ -233,10 +230,11 @@ _COMMAND_KINDS: dict[type, str] = {
 _KINDS = _MESSAGE_KINDS | _COMMAND_KINDS
 _MESSAGES: dict[str, TypeAdapter[ReceivedMessage]] = {kind: TypeAdapter(of) for of, kind in _MESSAGE_KINDS.items()}
 _COMMANDS: dict[str, TypeAdapter[Command]] = {kind: TypeAdapter(of) for of, kind in _COMMAND_KINDS.items()}
-_ORDER_EVENTS: tuple[tuple[bytes, OrderEventName], ...] = (
-    (b'{"order_event":', "order_event"),
-    (b'{"order_gated":', "order_gated"),
-)
+_ORDER_EVENTS: dict[str, tuple[OrderEventName, bytes]] = {
+    "order_event": ("order_event", b'{"order_event":'),
+    "order_gated": ("order_gated", b'{"order_gated":'),
+}
+"""By kind: the event, and how its line begins."""
 
 
 def encode(message: ReceivedMessage | Command) -> bytes:
@@ -250,10 +248,13 @@ def encode(message: ReceivedMessage | Command) -> bytes:
 
 def decode(line: bytes) -> ReceivedMessage:
     """The message of a line. Raises ValueError."""
-    for prefix, name in _ORDER_EVENTS:
-        if line.startswith(prefix):
-            return EncodedEvent(name, line[len(prefix) : -1])
-    return _validated(_MESSAGES, *_parts(line))
+    kind, body = _parts(line)
+    if kind not in _ORDER_EVENTS:
+        return _validated(_MESSAGES, kind, body)
+    name, prefix = _ORDER_EVENTS[kind]
+    if not line.startswith(prefix) or not line.endswith(b"}}") or not isinstance(body, dict):
+        raise ValueError(f"not an {kind}")
+    return EncodedEvent(name, body, line[len(prefix) : -1])
 
 
 def decode_command(line: bytes) -> Command:

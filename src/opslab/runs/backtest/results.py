@@ -26,8 +26,7 @@ class BacktestResults:
     def add(self, events: Sequence[EncodedEvent]) -> None:
         for event in events:
             if event.name == "order_event":
-                values = event.decoded()
-                values.setdefault("instrument_id", self._instrument_id)
+                values = {"instrument_id": self._instrument_id, **event.values}
                 self._submitted += values["type"] == "OrderSubmitted"
                 self._results.order_event(values)
         self._flush()

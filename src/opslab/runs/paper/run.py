@@ -201,10 +201,9 @@ class PaperRun:
 
     def _record_order_events(self, session: EngineSession, events: Sequence[pipe.EncodedEvent]) -> None:
         for event in events:
-            payload = event.decoded()
-            session.remember(event.name, payload)
+            session.remember(event.name, event.values)
             if event.name == "order_event":
-                self._telemetry.order_event(payload)
+                self._telemetry.order_event(event.values)
         if self._plan.spec.observability.journal:
             self._log.append_order_events(events)
 

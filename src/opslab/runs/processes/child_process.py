@@ -29,6 +29,8 @@ COLLECT_SECONDS = 120.0
 """Time to send its results after that; long, because there may be many orders."""
 _POLL_MS = 200
 _READ_BYTES = 1 << 18
+_SHOWN_BYTES = 60
+"""Of an invalid line."""
 _PIPE_BYTES = 1 << 20
 _LOG_TAIL_BYTES = 64 << 10
 _PANIC = re.compile(r"^thread .* panicked at .*$", re.MULTILINE)
@@ -57,6 +59,8 @@ class ChildProcess:
         self._printed = BoundedLog(log)
         self._deadline: float | None = None
         self._killed = False
+        self._invalid: bytes | None = None
+        """The beginning of a line that was no message."""
         self._patience = patience
         receiving, sending = os.pipe()
         with suppress(OSError):  # a large pipe: fewer wake-ups on both sides
@@ -160,7 +164,19 @@ class ChildProcess:
             if not data:
                 break
             *lines, rest = (rest + data).split(b"\n")
-            yield [decode(line) for line in lines]
+            yield [message for line in lines if (message := self._decoded(line))]
+            if self._invalid is not None:
+                break
+
+    def _decoded(self, line: bytes) -> ReceivedMessage | None:
+        """None for a line that is no message, and for those after it: the child is killed."""
+        if self._invalid is None:
+            try:
+                return decode(line)
+            except ValueError:
+                self._invalid = line[:_SHOWN_BYTES]
+                self.kill()
+        return None
 
     def _keep_printed(self) -> bool:
         """Store printed output; False at end of file."""
@@ -215,10 +231,14 @@ class ChildProcess:
     def failure(self, redact: Callable[[str], str]) -> Failure | None:
         """Why it ended; None for exit code 0. Call after `close`."""
         code = self._child.returncode
-        if code == 0:
+        if code == 0 and self._invalid is None:
             return None
         tail = redact(self._tail())
         kind: Literal["engine", "lab"] = "engine" if self._name == "engine" else "lab"
+        if self._invalid is not None:
+            shown = redact(self._invalid.decode(errors="backslashreplace"))
+            message = f"the {self._name} was killed: something else wrote to its pipe to tc: {shown!r}"
+            return Failure(kind=kind, message=message, detail=tail)
         panic = list(_PANIC.finditer(tail))
         if panic:
             text = tail[panic[0].start() :].strip()

@@ -54,7 +54,7 @@ class RunJournal:
     def append_order_events(self, events: Iterable[EncodedEvent]) -> None:
         """As `append_many`. Observers are called with denied requests, of which there are few."""
         self.append_many(
-            (event.name, event.payload if event.name == "order_event" else event.decoded()) for event in events
+            (event.name, event.payload if event.name == "order_event" else event.values) for event in events
         )
 
     def _observe(self, event: Event) -> None:
