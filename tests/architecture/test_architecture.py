@@ -35,6 +35,7 @@ SUBLAYERS = {
     "model": [{"primitives"}, {"market", "messages"}, {"run"}, {"checks", "pipe"}, {"spec"}],
     "store": [
         {"files", "layout", "lock", "snapshot_file"},
+        {"chained_lines"},
         {"crash", "kill_switch_files", "logs", "venues"},
         {"runs"},
     ],
@@ -145,7 +146,7 @@ MAX_FILES = 15
 MANY_FILES = ("venue/faults/kinds",)
 """One file a kind."""
 MAX_LINES, MAX_FUNCTION_LINES = 400, 60
-MAX_UNTYPED = 228
+MAX_UNTYPED = 227
 """`dict[str, Any]` and `Mapping[str, Any]` in the product. A ratchet: lower it with every one that goes."""
 
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

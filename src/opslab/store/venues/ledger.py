@@ -1,11 +1,10 @@
 """Ledger of a venue: one line a transaction, appended and synced before any part of it is acknowledged.
 
-A line has the digest of the previous one. The file `position` beside it has the position of the replay; it is written
-without a sync: it survives a killed process, but a power cut may set it back. Then the positions in the ledger count.
+Its lines are chained. The file `position` beside it has the position of the replay; it is written without a sync: it
+survives a killed process, but a power cut may set it back. Then the positions in the ledger count.
 """
 
 import fcntl
-import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -15,11 +14,11 @@ from typing import Any, Self
 
 from pydantic_core import from_json, to_json
 
-from opslab.errors import Corrupt, Environment
-from opslab.model.primitives.canonical import DIGEST_PREFIX
+from opslab.errors import Environment
 from opslab.model.primitives.instant import iso
 from opslab.ports import Clock, Moment
-from opslab.store.files import make_folder, sync_folder, unwritable, write_whole, writing
+from opslab.store.chained_lines import ChainAppender, ChainedFile, Link, last_lines
+from opslab.store.files import make_folder, sync_folder, unwritable, writing
 
 NAME = "ledger.jsonl"
 POSITION = "position"
@@ -52,19 +51,19 @@ class LedgerFile:
         self._clock = clock
         with writing("open the venue's ledger"):
             make_folder(folder)
-            self._file = os.open(folder / NAME, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+            self._chain = ChainAppender(folder / NAME, 0o600)
             self._position = os.open(folder / POSITION, os.O_RDWR | os.O_CREAT, 0o600)
             sync_folder(folder)
         try:
             _lock(
-                self._file,
+                self._chain.file,
                 Environment(
                     f"the ledger of {folder.name} is locked by another venue process",
                     hint="stop that venue, or choose another name",
                 ),
                 flock,
             )
-            self.torn_bytes = _cut_torn_end(folder, self._file)
+            self.torn_bytes = self._move_torn_end()
             """Size of an incomplete last line after a crash; it was never acknowledged."""
             with writing("open the venue's ledger"):
                 if not os.fstat(self._position).st_size:  # reserves its space now, before the disk is full
@@ -74,9 +73,6 @@ class LedgerFile:
             raise
         self._folder = folder
         _create_reserve(folder)
-        self._number, self._size = 0, 0
-        self._has_incomplete_line = False
-        self._prev: str | None = None
         self._moment = Moment(0, 0)
 
     def __enter__(self) -> Self:
@@ -86,58 +82,34 @@ class LedgerFile:
         self.close()
 
     def close(self) -> None:
-        for file in (self._file, self._position):
+        for file in (self._chain.file, self._position):
             with suppress(OSError):
                 os.close(file)
 
     def history(self) -> Iterator[LedgerEntry]:
         """All transactions so far. Read it to its end, once, before the first append."""
-        for entry, digest, end in _read(self._folder, self._folder.name):
-            self._number, self._prev, self._size = entry.number, digest, end
-            self._moment = max(self._moment, entry.at)
-            yield entry
+        with _ledger_file(self._folder, self._folder.name).reading() as reader:
+            for entry in reader.records():
+                self._moment = max(self._moment, entry.at)
+                yield entry
+            self._chain.continue_after(reader)
 
     @property
     def transactions(self) -> int:
         """Known after `history` was read."""
-        return self._number
+        return self._chain.seq
 
     def append(self, events: Sequence[Mapping[str, Any]], at: Moment) -> None:
         """Append one transaction, on disk before this returns. Raises Unwritable; then it was not written."""
-        line = (
-            to_json(
-                {
-                    "seq": self._number + 1,
-                    "time": iso(self._clock.now_ns()),
-                    "minute": at.minute,
-                    "tick": at.tick,
-                    "events": events,
-                    "prev": self._prev,
-                }
-            )
-            + b"\n"
-        )
-        with writing("append to the venue's ledger"):
-            view = memoryview(line)
-            self._cut_incomplete_line()
-            try:
-                while view:
-                    view = view[os.write(self._file, view) :]
-                os.fdatasync(self._file)
-            except BaseException:
-                self._has_incomplete_line = True
-                with suppress(OSError):
-                    self._cut_incomplete_line()
-                raise
-        self._number += 1
-        self._prev = DIGEST_PREFIX + hashlib.sha256(line).hexdigest()
-        self._size += len(line)
+        time = iso(self._clock.now_ns())
 
-    def _cut_incomplete_line(self) -> None:
-        """Cut the incomplete line of a failed append: it was not acknowledged, and no line may follow it."""
-        if self._has_incomplete_line:
-            os.ftruncate(self._file, self._size)
-            self._has_incomplete_line = False
+        def encode(events: Sequence[Mapping[str, Any]], seq: int, prev: str | None) -> bytes:
+            values = {"seq": seq, "time": time, "minute": at.minute, "tick": at.tick, "events": events, "prev": prev}
+            return to_json(values) + b"\n"
+
+        with writing("append to the venue's ledger"):
+            self._chain.cut_incomplete_line()  # it was not acknowledged, and no line may follow it
+            self._chain.append([events], encode, sync=True)
 
     def mark(self, at: Moment) -> None:
         """Store the position of the replay, before any client receives its data. Raises Unwritable."""
@@ -157,6 +129,17 @@ class LedgerFile:
         known = len(text) == 2 and text[0].isdigit() and text[1].isdigit()
         marked = Moment(int(text[0]), int(text[1])) if known else Moment(0, 0)
         return max(marked, self._moment)
+
+    def _move_torn_end(self) -> int:
+        """Move the bytes after the last newline to a file; returns their number."""
+        file = self._chain.file
+        size = os.fstat(file).st_size
+        _, torn = last_lines(file, size)
+        if torn:
+            with writing("copy the torn end of the venue's ledger"):
+                self._chain.move_torn_end(torn, size)
+                os.fdatasync(file)
+        return len(torn)
 
 
 def _create_reserve(folder: Path) -> None:
@@ -197,66 +180,17 @@ def read_ledger(
 
     name: name of the venue for messages; None: the folder's name. Raises Corrupt with line and byte.
     """
-    for entry, _, _ in _read(folder, name or folder.name, max_line_bytes):
-        yield entry
+    return _ledger_file(folder, name or folder.name, max_line_bytes).records()
 
 
-def _read(folder: Path, name: str, max_line_bytes: int = MAX_LINE_BYTES) -> Iterator[tuple[LedgerEntry, str, int]]:
-    """(entry, digest of its line, offset after it)."""
-    prev: str | None = None
-    start, number = 0, 0
-    try:
-        with open(folder / NAME, "rb") as stream:
-            while line := stream.readline(max_line_bytes):
-                number += 1
-                if not line.endswith(b"\n"):
-                    if len(line) == max_line_bytes:
-                        raise _broken(name, "never ends", number, start)
-                    return
-                entry, previous = _parse_line(name, line, number, start)
-                if entry.number != number:
-                    raise _broken(name, f"has seq {entry.number} where {number} belongs", number, start)
-                if previous != prev:
-                    raise _broken(name, "does not follow the line before it: one of the two was changed", number, start)
-                prev = DIGEST_PREFIX + hashlib.sha256(line).hexdigest()
-                start += len(line)
-                yield entry, prev, start
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise Corrupt(f"ledger of {name}: {NAME} cannot be read: {error.strerror}", file=NAME) from None
+def _ledger_file(folder: Path, name: str, max_line_bytes: int = MAX_LINE_BYTES) -> ChainedFile[LedgerEntry]:
+    return ChainedFile(folder / NAME, f"ledger of {name}", "a transaction", _parse, max_line_bytes)
 
 
-def _parse_line(name: str, line: bytes, number: int, start: int) -> tuple[LedgerEntry, str | None]:
-    try:
-        values = from_json(line)
-        at = Moment(values["minute"], values["tick"])
-        if not all(isinstance(number, int) for number in (values["seq"], *at)):
-            raise ValueError(at)
-        return LedgerEntry(values["seq"], values["time"], at, tuple(values["events"])), values["prev"]
-    except (ValueError, KeyError, TypeError):
-        raise _broken(name, "is not a transaction", number, start) from None
-
-
-def _broken(name: str, defect: str, number: int, start: int) -> Corrupt:
-    problem = f"line {number} (byte {start}) {defect}"
-    return Corrupt(f"ledger of {name}: {NAME}, {problem}", file=NAME, line=number, byte=start, problem=problem)
-
-
-def _cut_torn_end(folder: Path, file: int) -> int:
-    """Copy the bytes after the last newline to a file and cut them off; returns their number."""
-    size = os.fstat(file).st_size
-    window = 4096
-    while True:
-        start = max(0, size - window)
-        tail = os.pread(file, size - start, start)
-        if start == 0 or b"\n" in tail:
-            break
-        window *= 4
-    torn = tail.rpartition(b"\n")[2]
-    if torn:
-        with writing("copy the torn end of the venue's ledger"):
-            write_whole(folder / f"ledger-torn-at-{size - len(torn)}.bin", torn)
-            os.ftruncate(file, size - len(torn))
-            os.fdatasync(file)
-    return len(torn)
+def _parse(line: bytes) -> Link[LedgerEntry]:
+    values = from_json(line)
+    at = Moment(values["minute"], values["tick"])
+    if not all(isinstance(number, int) for number in (values["seq"], *at)):
+        raise ValueError(at)
+    entry = LedgerEntry(values["seq"], values["time"], at, tuple(values["events"]))
+    return entry, entry.number, values["prev"]
