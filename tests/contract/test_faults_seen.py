@@ -8,7 +8,6 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import pairwise
@@ -22,138 +21,23 @@ from opslab.runs.processes.venue_control_client import ControlClient
 from opslab.venue.faults.registry import FAULTS
 from tests.drivers.control_client import TOKEN, active_fault
 from tests.drivers.node_process import Line, NodeProcess
-from tests.drivers.tc import wait_until
+from tests.drivers.observed_node import (
+    DATA,
+    MARKET,
+    PUBLIC,
+    SOCKETS,
+    USER,
+    Observation,
+    ObservedNode,
+    Recording,
+)
 from tests.drivers.venue_client import SteppedVenue
 
-MARKET, PUBLIC, USER, TRADING = SOCKETS = (
-    "binance-futures-market-streams",
-    "binance-futures-public-streams",
-    "binance-futures-user-streams",
-    "binance-futures-trading",
-)
-DATA = ("quote", "trade", "deltas", "bar")
-TRADES, BARS = "btcusdt@aggTrade", "btcusdt@kline_1m"
+TRADES = "btcusdt@aggTrade"
 TOLERANCE_SECONDS = 5.0
 """Tolerance in seconds for an immediate effect, on a busy machine."""
 PARALLEL_SCENARIOS = 4
 """Scenarios that run at the same time."""
-
-
-@dataclass(frozen=True, slots=True)
-class Observation:
-    """The lines of a node from the start of a fault until its effects were over."""
-
-    started_at: float
-    ended_at: float
-    """Time of the fault's end."""
-    lines: list[Line]
-
-    def lines_of(self, kind: str, **fields: Any) -> list[Line]:
-        return [line for line in self.lines if matcher(kind, **fields)(line)]
-
-    def during_fault(self, kind: str, excluded_seconds: float = 0.05) -> list[Line]:
-        """Lines that the venue sent during the fault, by event time; for bars, lines that arrived during the fault.
-
-        excluded_seconds: at the end.
-        """
-        end = self.ended_at - excluded_seconds
-        if kind == "bar":
-            return [line for line in self.lines_of(kind) if self.started_at + 1 < line["at"] < end]
-        return [line for line in self.lines_of(kind) if self.started_at + 0.05 < line["ts_event"] / 1e9 < end]
-
-    def before_end(self, kind: str) -> list[Line]:
-        """Lines before the fault's end."""
-        return [line for line in self.lines_of(kind) if line["at"] < self.ended_at]
-
-    def seconds_after_start(self, line: Line) -> float:
-        """Seconds from the fault's start."""
-        return float(line["at"]) - self.started_at
-
-    def warnings_with(self, text: str) -> list[Line]:
-        return [line for line in self.lines_of("log") if text in line["text"]]
-
-    def warning_counts(self) -> Counter[str]:
-        """Number of warnings of each kind, by their first words."""
-        return Counter(re.sub(r"[0-9].*", "", line["text"].partition(": ")[2])[:40] for line in self.lines_of("log"))
-
-    def events(self, id: str) -> list[str]:
-        return [line["event"] for line in self.lines_of("order", client_order_id=id)]
-
-    def order(self, id: str, event: str) -> Line:
-        (line,) = self.lines_of("order", client_order_id=id, event=event)
-        return line
-
-
-class ObservedNode:
-    """A node with its own venue."""
-
-    def __init__(self, node: NodeProcess, venue_control: ControlClient, observations: dict[str, Observation]) -> None:
-        """observations: filled by `observe`."""
-        self.node = node
-        self.venue_control = venue_control
-        self._observations = observations
-
-    @contextmanager
-    def observe(self, name: str) -> Iterator["Recording"]:
-        """Store the lines of the block under `name`."""
-        recording = Recording(self, len(self.node.lines))
-        yield recording
-        ended_at = time() if recording.ended_at is None else recording.ended_at
-        self._observations[name] = Observation(recording.started_at, ended_at, self.node.lines[recording.first :])
-
-
-class Recording:
-    """The lines of an `observe` block, while it lasts."""
-
-    def __init__(self, observed: ObservedNode, first: int) -> None:
-        self.first = first
-        self.started_at = time()
-        self.ended_at: float | None = None
-        self._observed = observed
-
-    @contextmanager
-    def active_fault(self, fault: str, **terms: Any) -> Iterator[None]:
-        with active_fault(self._observed.venue_control, fault, 120.0, **terms):
-            yield
-            self.ended_at = time()
-
-    def immediate_fault(self, fault: str, **terms: Any) -> None:
-        self._observed.venue_control.request("start", fault=fault, terms=terms)
-        self.ended_at = time()
-
-    def wait(self, kind: str, count: int = 1, seconds: float = 30.0, **fields: Any) -> Line:
-        """The `count`-th line of this kind with these fields since the start."""
-        return self._nth(self.first, matcher(kind, **fields), f"{kind} {fields}", count, seconds)
-
-    def wait_next(self, kind: str, count: int = 1) -> Line:
-        """The `count`-th line of this kind from now on."""
-        return self._nth(len(self._observed.node.lines), matcher(kind), kind, count)
-
-    def wait_warning(self, text: str, count: int = 1) -> Line:
-        return self._nth(self.first, lambda line: line["kind"] == "log" and text in line["text"], text, count)
-
-    def _nth(
-        self, after: int, is_wanted: Callable[[Line], bool], description: str, count: int, seconds: float = 30.0
-    ) -> Line:
-        node = self._observed.node
-        line: Line = {}
-        for _ in range(count):
-            line = node.wait_for(is_wanted, description, after=after, seconds=seconds)
-            after = node.lines.index(line, after) + 1
-        return line
-
-    def wait_all_data(self) -> None:
-        """Return when each kind of data has arrived again."""
-        first = len(self._observed.node.lines)
-        for kind in DATA:
-            self._observed.node.wait(kind, after=first)
-
-    def wait_order(self, id: str, event: str, seconds: float = 30.0) -> None:
-        self.wait("order", client_order_id=id, event=event, seconds=seconds)
-
-
-def matcher(kind: str, **fields: Any) -> Callable[[Line], bool]:
-    return lambda line: line["kind"] == kind and all(line.get(name) == value for name, value in fields.items())
 
 
 type Scenario = Callable[[ObservedNode], None]
@@ -164,30 +48,21 @@ def lost_connections(observed: ObservedNode) -> None:
     for name in ("close", "reset"):
         with observed.observe(name) as recording:
             recording.immediate_fault(name)
-            for endpoint in SOCKETS:
-                recording.wait("socket", endpoint=endpoint, state="CONNECTED")
+            recording.wait_reconnected()
             recording.wait("deltas", first="CLEAR")
             recording.wait_all_data()
-    with observed.observe("refuse") as recording:
-        with recording.active_fault("refuse"):
-            observed.venue_control.request("start", fault="close")
-            recording.wait_warning("Reconnect attempt 4 failed")
-        for endpoint in SOCKETS:
-            recording.wait("socket", endpoint=endpoint, state="CONNECTED")
-        recording.wait_all_data()
     with observed.observe("silence") as recording:
         with recording.active_fault("silence"):
-            minutes = observed.venue_control.request("status")["minutes"]
-            wait_for_minutes(observed, minutes + 6)
+            observed.wait_for_minutes(6)
         recording.wait_all_data()
     with observed.observe("silence: one stream") as recording:
         with recording.active_fault("silence", stream=TRADES):
-            recording.wait("bar", count=6)
+            recording.wait_sent("bar", count=6)
         recording.wait_all_data()
     with observed.observe("drop") as recording:
         recording.wait("trade")
         with recording.active_fault("drop", stream=TRADES, count=20):
-            recording.wait("bar", count=6)
+            recording.wait_sent("bar", count=6)
         recording.wait_all_data()
     with observed.observe("garbage") as recording:
         with recording.active_fault("garbage"):
@@ -195,7 +70,7 @@ def lost_connections(observed: ObservedNode) -> None:
         recording.wait_all_data()
     with observed.observe("garbage: null") as recording:
         with recording.active_fault("garbage", text="null"):
-            wait_for_minutes(observed, observed.venue_control.request("status")["minutes"] + 3)
+            observed.wait_for_minutes(4)
         recording.wait_all_data()
     with observed.observe("wrong-types") as recording:
         with recording.active_fault("wrong-types"):
@@ -205,12 +80,11 @@ def lost_connections(observed: ObservedNode) -> None:
 
 
 def late_messages(observed: ObservedNode) -> None:
-    """Messages that are late, duplicated or reordered; and the book's chain."""
+    """Messages that are late, duplicated or reordered; the book's chain; and refused connections."""
     for name in ("delay", "jitter"):
         with observed.observe(name) as recording:
             with recording.active_fault(name, ms=1_500):
-                observed.node.wait_for(lambda line: late_ms(line) > 1_200, "a late message", after=recording.first)
-                recording.wait_next("trade", count=120)
+                recording.wait_sent("trade", count=120)
             recording.wait_all_data()
     with observed.observe("depth-gap") as recording, recording.active_fault("depth-gap"):
         recording.wait("deltas", first="CLEAR")
@@ -218,7 +92,7 @@ def late_messages(observed: ObservedNode) -> None:
     with observed.observe("stale-snapshot") as recording:
         with recording.active_fault("stale-snapshot"), active_fault(observed.venue_control, "depth-gap"):
             recording.wait_warning("Book sequence gap")
-            recording.wait_next("bar", count=6)
+            recording.wait_sent("bar", count=6)
         recording.wait("deltas", first="CLEAR")
         recording.wait_all_data()
     terms = {"status": 429, "path": "/fapi/v1/depth", "retry_after": 2, "count": 1}
@@ -231,13 +105,21 @@ def late_messages(observed: ObservedNode) -> None:
     with observed.observe("hang: the book") as recording:
         with recording.active_fault("hang", path="/fapi/v1/depth"), active_fault(observed.venue_control, "depth-gap"):
             recording.wait_warning("Book sequence gap")
-            recording.wait_next("bar", count=4)
+            recording.wait_sent("bar", count=4)
         recording.wait("deltas", first="CLEAR")
-    for name in ("duplicate", "reorder"):
+    for name, gaps in {"duplicate": 4, "reorder": 1}.items():
         with observed.observe(name) as recording:
             with recording.active_fault(name):
-                recording.wait("bar", count=12)
+                recording.wait_warning("Book sequence gap", count=gaps)
+                recording.wait_sent("bar", count=8)
             recording.wait_all_data()
+    # here, where no socket has been connected again: the engine counts the attempts of a socket on
+    with observed.observe("refuse") as recording:
+        with recording.active_fault("refuse"):
+            observed.venue_control.request("start", fault="close")
+            recording.wait_warning("Reconnect attempt 4 failed", count=len(SOCKETS))
+        recording.wait_reconnected()
+        recording.wait_all_data()
 
 
 def orders_over_the_socket(observed: ObservedNode) -> None:
@@ -257,17 +139,17 @@ def orders_over_the_socket(observed: ObservedNode) -> None:
             observed.node.place("HALTED", "BUY", "0.010")
             recording.wait_order("HALTED", "OrderRejected")
             recording.wait("status", action="HALT")
-            recording.wait_next("bar", count=4)
+            recording.wait_sent("bar", count=4)
         recording.wait("status", action="TRADING")
     for name, terms in {"late-fill": {"ms": 1_500}, "duplicate-fill": {}}.items():
         with observed.observe(name) as recording, recording.active_fault(name, **terms):
             observed.node.place(name, "BUY", "0.010")
-            recording.wait_order(name, "OrderFilled")
-            recording.wait_next("bar", count=2)
+            recording.wait_filled("0.010", name)
+            recording.wait_sent("bar", count=2)
             observed.node.state()
     with observed.observe("external-trade") as recording:
         recording.immediate_fault("external-trade", side="SELL", quantity="0.050")
-        recording.wait("order", event="OrderFilled")
+        recording.wait_filled("0.050")
         observed.node.state()
     for ms in (10_000, -10_000, 2_000):
         with observed.observe(f"clock-skew: {ms}") as recording, recording.active_fault("clock-skew", ms=ms):
@@ -277,13 +159,13 @@ def orders_over_the_socket(observed: ObservedNode) -> None:
         with recording.active_fault("hang"):
             observed.node.place("HANGS", "BUY", "0.010")
             recording.wait_order("HANGS", "OrderSubmitted")
-            recording.wait_next("bar", count=4)
-        recording.wait_order("HANGS", "OrderFilled")
+            recording.wait_sent("bar", count=4)
+        recording.wait_filled("0.010", "HANGS")
     with observed.observe("swallow-ack") as recording:
         with recording.active_fault("swallow-ack"):
             place_amend_cancel(observed, recording, "SWALLOWED")
-            recording.wait_next("bar", count=2)
-        recording.wait_next("bar", count=2)
+            recording.wait_sent("bar", count=2)
+        recording.wait_sent("bar", count=2)
 
 
 def orders_over_http(observed: ObservedNode) -> None:
@@ -298,7 +180,7 @@ def orders_over_http(observed: ObservedNode) -> None:
             for kind in ("submit", "modify", "cancel"):
                 other.wait_warning(f"Ambiguous {kind} failure for SWALLOWED")
             observed.node.state()
-        recording.wait_order("LOST", "OrderRejected", seconds=60)
+        recording.wait_order("LOST", "OrderRejected")
 
 
 def silent_connections(observed: ObservedNode) -> None:
@@ -310,11 +192,11 @@ def silent_connections(observed: ObservedNode) -> None:
             other.active_fault("silence", which="user"),
         ):
             observed.node.place("UNTOLD", "BUY", "0.010")
-            other.wait_order("UNTOLD", "OrderFilled", seconds=40)
+            other.wait_filled("0.010", "UNTOLD")
             for endpoint in (MARKET, PUBLIC):
-                recording.wait("socket", endpoint=endpoint, state="DISCONNECTED", seconds=60)
+                recording.wait("socket", endpoint=endpoint, state="DISCONNECTED")
                 recording.wait("socket", endpoint=endpoint, state="CONNECTED")
-        recording.wait_next("bar")
+        recording.wait_sent("bar")
 
 
 def place_amend_cancel(observed: ObservedNode, recording: Recording, id: str) -> None:
@@ -330,12 +212,6 @@ def place_amend_cancel(observed: ObservedNode, recording: Recording, id: str) ->
 def late_ms(line: Line) -> float:
     """From the venue's event time to the receipt by the node."""
     return (line["ts_init"] - line["ts_event"]) / 1e6 if line["kind"] == "trade" else 0.0
-
-
-def wait_for_minutes(observed: ObservedNode, minutes: int) -> None:
-    wait_until(
-        lambda: observed.venue_control.request("status")["minutes"] >= minutes, f"{minutes} minutes of the market"
-    )
 
 
 SCENARIOS: dict[Scenario, dict[str, Any]] = {
@@ -377,7 +253,7 @@ def start_result(venue: SteppedVenue, folder: Path, name: str, **terms: Any) -> 
         if "count" in terms:
             node.wait("ready")
             return NodeEnd(0, time() - start, node.printed, node.lines)
-        return NodeEnd(node.exit_code(40), time() - start, node.printed, node.lines)
+        return NodeEnd(node.exit_code(), time() - start, node.printed, node.lines)
 
 
 class ScenarioRuns:
@@ -415,7 +291,7 @@ class ScenarioRuns:
         ):
             node.wait("ready")
             node.wait("bar")
-            scenario(ObservedNode(node, venue_control, self._observations))
+            scenario(ObservedNode(node, venue, venue_control, self._observations))
             node.stop()
 
     def _end(self) -> dict[str, NodeEnd]:
@@ -446,17 +322,17 @@ def test_a_lost_connection_is_reconnected_in_a_fifth_of_a_second(scenarios: Scen
         disconnected, *_ = observation.lines_of("socket", endpoint=endpoint, state="DISCONNECTED")
         reconnected, *_ = observation.lines_of("socket", endpoint=endpoint, state="CONNECTED")
         assert observation.seconds_after_start(disconnected) < TOLERANCE_SECONDS
-        assert 0.15 < reconnected["at"] - disconnected["at"] < TOLERANCE_SECONDS
+        assert observation.seconds_after_start(reconnected) > 0.15
+        assert 0 < reconnected["at"] - disconnected["at"] < TOLERANCE_SECONDS
     assert observation.lines_of("deltas", first="CLEAR")
     assert observation.warnings_with("User data stream reconnected, triggering recovery")
 
 
 def test_refused_connections_are_retried_at_growing_intervals(scenarios: ScenarioRuns) -> None:
     observation = scenarios.observation("refuse")
-    assert all(
-        observation.warnings_with(f"Reconnect attempt {number} failed: I/O error: Connection refused")
-        for number in (1, 2, 3)
-    )
+    for number in (1, 2, 3, 4):
+        warnings = observation.warnings_with(f"Reconnect attempt {number} failed: I/O error: Connection refused")
+        assert len(warnings) == len(SOCKETS)
     pauses = [
         float(line["text"].split()[-1].removesuffix("s...")) for line in observation.warnings_with("Backing off for")
     ]
@@ -491,21 +367,22 @@ def test_one_silent_stream_is_not_detected_and_the_others_continue(scenarios: Sc
 
 def test_a_connection_without_pongs_is_reconnected_after_forty_seconds(scenarios: ScenarioRuns) -> None:
     observation = scenarios.observation("silence: no pongs")
+    expired, _ = observation.warnings_with("WebSocket Pong deadline expired")
     for endpoint in (MARKET, PUBLIC):
         (disconnected,) = observation.lines_of("socket", endpoint=endpoint, state="DISCONNECTED")
         reconnected, *_ = observation.lines_of("socket", endpoint=endpoint, state="CONNECTED")
         assert 38 < observation.seconds_after_start(disconnected) < 41 + TOLERANCE_SECONDS
-        assert 0.15 < reconnected["at"] - disconnected["at"] < TOLERANCE_SECONDS
-    assert len(observation.warnings_with("WebSocket Pong deadline expired")) == 2
+        assert 0 < reconnected["at"] - disconnected["at"] < TOLERANCE_SECONDS
+        assert reconnected["at"] - expired["at"] > 0.15
     assert observation.lines_of("socket", endpoint=USER) == []
 
 
 def test_a_fill_that_is_not_sent_is_found_by_a_query_and_has_no_fee(scenarios: ScenarioRuns) -> None:
     observation = scenarios.observation("silence: a fill")
-    fill = observation.order("UNTOLD", "OrderFilled")
-    assert fill["reconciliation"] is True
-    assert fill["fee"] is None
-    assert 4 < observation.seconds_after_start(fill) < 15 + TOLERANCE_SECONDS
+    for fill in observation.fills("UNTOLD"):
+        assert fill["reconciliation"] is True
+        assert fill["fee"] is None
+        assert 4 < observation.seconds_after_start(fill) < 15 + TOLERANCE_SECONDS
     assert observation.lines_of("socket", endpoint=USER) == []
 
 
@@ -514,7 +391,7 @@ def test_a_fill_that_is_not_sent_is_found_by_a_query_and_has_no_fee(scenarios: S
 
 def test_a_delay_is_visible_in_the_time_of_receipt(scenarios: ScenarioRuns) -> None:
     observation = scenarios.observation("delay")
-    late = [late_ms(line) for line in observation.during_fault("trade", excluded_seconds=1.55)]
+    late = [late_ms(line) for line in observation.during_fault("trade", excluded_seconds=1.5)]
     assert len(late) > 50
     assert min(late) > 1_450
     assert observation.lines_of("socket") == observation.lines_of("log") == []
@@ -538,8 +415,7 @@ def assert_trades_in_order(observation: Observation) -> None:
 def test_duplicates_are_delivered_twice_and_each_of_the_book_costs_a_snapshot(scenarios: ScenarioRuns) -> None:
     observation = scenarios.observation("duplicate")
     assert set(Counter(line["trade_id"] for line in observation.during_fault("trade")).values()) == {2}
-    _, *times, _ = Counter(line["ts_event"] for line in observation.during_fault("bar")).values()
-    assert set(times) == {2}
+    assert set(Counter(line["ts_event"] for line in observation.during_fault("bar")).values()) == {2}
     assert len(observation.warnings_with("Book sequence gap")) > 3
     assert len(observation.lines_of("deltas", first="CLEAR")) > 3
 
@@ -610,7 +486,7 @@ def test_a_gap_is_detected_at_once_and_costs_a_snapshot(scenarios: ScenarioRuns)
 def test_a_stale_snapshot_is_requested_again_and_the_book_stops(scenarios: ScenarioRuns) -> None:
     observation = scenarios.observation("stale-snapshot")
     (gap,) = observation.warnings_with("Book sequence gap")
-    assert [line for line in observation.before_end("deltas") if line["at"] > gap["at"] + 0.2] == []
+    assert [line for line in observation.before_end("deltas") if line["ts_event"] / 1e9 > gap["at"]] == []
     (clear,) = observation.lines_of("deltas", first="CLEAR")
     assert observation.ended_at < clear["at"] < observation.ended_at + 5 + TOLERANCE_SECONDS
     assert observation.lines_of("socket") == []
@@ -689,14 +565,16 @@ def test_a_halt_is_detected_at_the_next_poll_and_orders_are_rejected(scenarios: 
 
 def test_a_late_fill_is_a_fill(scenarios: ScenarioRuns) -> None:
     observation = scenarios.observation("late-fill")
-    accepted, filled = observation.order("late-fill", "OrderAccepted"), observation.order("late-fill", "OrderFilled")
-    assert 1.4 < filled["at"] - accepted["at"] < 1.5 + TOLERANCE_SECONDS
-    assert (filled["reconciliation"], filled["fee"] is None) == (False, False)
+    for fill in observation.fills("late-fill"):
+        assert 1.45 < fill["at"] - fill["ts_event"] / 1e9 < 1.5 + TOLERANCE_SECONDS
+        assert (fill["reconciliation"], fill["fee"] is None) == (False, False)
 
 
 def test_a_duplicated_fill_counts_once(scenarios: ScenarioRuns) -> None:
     observation = scenarios.observation("duplicate-fill")
-    assert observation.events("duplicate-fill").count("OrderFilled") == 1
+    fills = observation.fills("duplicate-fill")
+    assert sum(Decimal(fill["last_qty"]) for fill in fills) == Decimal("0.010")
+    assert len({fill["trade_id"] for fill in fills}) == len(fills)
     before, after = scenarios.observation("late-fill").lines_of("state")[-1], observation.lines_of("state")[-1]
     assert position_of(after) - position_of(before) == Decimal("0.010")
 

@@ -188,6 +188,7 @@ class CommandedStrategy(Strategy):
 
     def on_order_event(self, event: Any) -> None:
         fields: dict[str, Any] = {"event": type(event).__name__, "client_order_id": str(event.client_order_id)}
+        fields["ts_event"] = event.ts_event
         for name in ("venue_order_id", "reason", "price", "quantity", "trade_id", "last_qty", "last_px"):
             value = getattr(event, name, None)
             if value is not None:
