@@ -8,10 +8,10 @@ import json
 import sys
 from pathlib import Path
 
+from opslab.lab.context import context_of
 from opslab.model.messages.venue_messages import VenueLimits
 from opslab.runs.processes.venue_service import VenueOptions, plan_venue
-from opslab.store.layout import Layout
-from opslab.system import SystemClock
+from opslab.settings import Settings
 
 DATASET = "btcusdt-sample"
 UNLIMITED = 1_000_000
@@ -20,10 +20,9 @@ UNLIMITED = 1_000_000
 def main(home: str, name: str, options_text: str) -> None:
     options = json.loads(options_text)
     plan, _ = plan_venue(
-        Layout(Path(home)),
+        context_of(Settings(Path(home), "--home")),
         VenueOptions(
             dataset=DATASET,
-            instrument="BTCUSDT",
             name=name,
             host="127.0.0.1",
             port=0,
@@ -35,7 +34,6 @@ def main(home: str, name: str, options_text: str) -> None:
             balance=None,
             leverage=None,
         ),
-        SystemClock(),
     )
     if options["unlimited"]:
         limits = VenueLimits(weight_per_minute=UNLIMITED, orders_per_10_seconds=UNLIMITED, orders_per_minute=UNLIMITED)

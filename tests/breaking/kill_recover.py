@@ -4,8 +4,11 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
+from opslab.context import Context
 from opslab.errors import LabError
-from opslab.lab import Lab
+from opslab.lab.context import context_of
+from opslab.lab.run.recover import recover
+from opslab.lab.run.verify import verify
 from opslab.model.primitives.ids import RunId
 from opslab.settings import Settings
 from tests.breaking.aftermath import FINAL, folder_entries
@@ -54,11 +57,11 @@ def _sizes(dead: Path, undisturbed: Path) -> list[int]:
 
 
 def _recover(home: Path, _acknowledge: Callable[[], None]) -> None:
-    _lab(home).recover(RunId(RUN), None)
+    recover(_context(home), RunId(RUN), None)
 
 
-def _lab(home: Path) -> Lab:
-    return Lab(Settings(home, "--home"))
+def _context(home: Path) -> Context:
+    return context_of(Settings(home, "--home"))
 
 
 def _at_byte(trial: Trial, dead: Path, at: int) -> None:
@@ -78,14 +81,14 @@ def _at_step(trial: Trial, dead: Path, step: int) -> None:
 
 
 def _claim_recovered(trial: Trial, dead: Path) -> None:
-    lab, folder = _lab(trial.folder), Tc(trial.folder).run_folder(RUN)
+    context, folder = _context(trial.folder), Tc(trial.folder).run_folder(RUN)
     try:
-        action = lab.recover(RunId(RUN), None).action
+        action = recover(context, RunId(RUN), None).action
     except LabError as error:
         trial.claim(False, f"the next recover fails: {error.message}")
         return
     trial.observe("the next recover", action)
-    verification = lab.verify(RunId(RUN), lambda _size: None)
+    verification = verify(context, RunId(RUN), lambda _size: None)
     trial.claim(verification.verdict == "whole", f"verify afterwards: {verification.verdict}, {verification.message}")
     trial.claim(verification.status in FINAL, f"its status is {verification.status}")
     for fault in chain_faults(journal_bytes(folder)):
@@ -95,7 +98,7 @@ def _claim_recovered(trial: Trial, dead: Path) -> None:
     hidden = [name for name in folder_entries(folder) if Path(name).name.startswith(".")]
     trial.claim(not hidden, f"temporary files are left: {hidden}")
     _claim_rows_kept(trial, dead, folder)
-    trial.claim(not list((lab.layout.runtime / "live").glob("*")), "live values of a dead run are left over")
+    trial.claim(not list((context.layout.runtime / "live").glob("*")), "live values of a dead run are left over")
 
 
 def _claim_rows_kept(trial: Trial, dead: Path, folder: Path) -> None:

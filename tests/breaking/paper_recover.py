@@ -6,8 +6,11 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
+from opslab.context import Context
 from opslab.errors import LabError
-from opslab.lab import Lab
+from opslab.lab.context import context_of
+from opslab.lab.run.recover import recover
+from opslab.lab.run.verify import verify
 from opslab.model.primitives.ids import RunId
 from opslab.settings import Settings
 from tests.breaking.aftermath import FINAL, folder_entries
@@ -68,11 +71,11 @@ def _copy(home: Path, to: Path) -> Path:
 
 
 def _recover(home: Path, _acknowledge: Callable[[], None]) -> None:
-    _lab(home).recover(RunId(RUN), None)
+    recover(_context(home), RunId(RUN), None)
 
 
-def _lab(home: Path) -> Lab:
-    return Lab(Settings(home, "--home"))
+def _context(home: Path) -> Context:
+    return context_of(Settings(home, "--home"))
 
 
 def _at_step(trial: Trial, dead: Path, undisturbed: Path, step: int) -> None:
@@ -82,15 +85,15 @@ def _at_step(trial: Trial, dead: Path, undisturbed: Path, step: int) -> None:
     trial.claim(code in (KILLED, 0), f"recover ended with {code} at step {step}")
     trial.observe("stage", _stage_of(home))
     started_s = time.monotonic()
-    lab, folder = _lab(home), Tc(home).run_folder(RUN)
+    context, folder = _context(home), Tc(home).run_folder(RUN)
     try:
-        action = lab.recover(RunId(RUN), None).action
+        action = recover(context, RunId(RUN), None).action
     except LabError as error:
         trial.claim(False, f"the next recover fails: {error.message}")
         return
     trial.observe("the next recover", action)
     trial.claim(time.monotonic() - started_s < stretched(_GONE_SECONDS), "the next recover takes too long")
-    verification = lab.verify(RunId(RUN), lambda _size: None)
+    verification = verify(context, RunId(RUN), lambda _size: None)
     trial.claim(verification.verdict == "whole", f"verify afterwards: {verification.verdict}, {verification.message}")
     trial.claim(verification.status in FINAL, f"its status is {verification.status}")
     for fault in chain_faults(journal_bytes(folder)):

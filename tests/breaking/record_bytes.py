@@ -8,11 +8,15 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from opslab.context import Context
 from opslab.errors import Environment
-from opslab.lab import Lab
+from opslab.lab.context import context_of
+from opslab.lab.run.recover import recover
+from opslab.lab.run.verify import verify
 from opslab.model.checks.check_kind import PROBE
 from opslab.model.primitives.ids import RunId
 from opslab.model.run.metadata import RunMetadata
+from opslab.runs.checks.check_results import record_check
 from opslab.settings import Settings
 from opslab.store.files import write_whole
 from opslab.store.runs.run_folders import RowsFile, clear_temporary_files, write_metadata, write_record
@@ -128,19 +132,19 @@ def _claim_tidy(trial: Trial, folder: Path) -> None:
 
 
 def _check(folder: Path) -> None:
-    _lab(folder).record_check(folder.name, PROBE, _SUMMARY, {"version": 1, **_SUMMARY})
+    record_check(_context(folder), RunId(folder.name), PROBE, _SUMMARY, {"version": 1, **_SUMMARY})
 
 
-def _lab(folder: Path) -> Lab:
-    return Lab(Settings(folder.parents[2], "--home"))
+def _context(folder: Path) -> Context:
+    return context_of(Settings(folder.parents[2], "--home"))
 
 
 def _claim_checked(trial: Trial, folders: BeforeAndAfter, after: Path) -> None:
     """The run is whole at once, and no check is accepted until `recover` has settled this one: kept or removed."""
-    lab, run_id = _lab(after), RunId(after.name)
+    context, run_id = _context(after), RunId(after.name)
     sealed, content = journal_bytes(folders.before), journal_bytes(after)
     appended = content.removeprefix(sealed)
-    verified = lab.verify(run_id, lambda _size: None)
+    verified = verify(context, run_id, lambda _size: None)
     texts = [f"{finding.kind}: {finding.file} {finding.message}" for finding in verified.findings]
     trial.claim(verified.verdict == "whole", f"verify at once: {verified.verdict}, {texts}")
     trial.claim(all(finding.kind == "leftover" for finding in verified.findings), f"verify at once: {texts}")
@@ -157,17 +161,17 @@ def _claim_checked(trial: Trial, folders: BeforeAndAfter, after: Path) -> None:
             trial.claim((refusal.exit_code, refusal.hint) == (5, hint), f"the hint of a new check is {refusal.hint}")
         else:
             trial.claim(False, "a new check is accepted before the last one was settled")
-    action = lab.recover(run_id, None).action
+    action = recover(context, run_id, None).action
     trial.observe("recover", action)
     trial.claim((action == "unchanged") == (not verified.findings), f"recover: {action}, of {texts}")
     _claim_settled_check(trial, folders, after, is_kept)
 
 
 def _claim_settled_check(trial: Trial, folders: BeforeAndAfter, after: Path, is_kept: bool) -> None:
-    lab, run_id = _lab(after), RunId(after.name)
-    verified = lab.verify(run_id, lambda _size: None)
+    context, run_id = _context(after), RunId(after.name)
+    verified = verify(context, run_id, lambda _size: None)
     trial.claim(not verified.findings, f"verify afterwards: {verified.verdict}, {verified.message}")
-    trial.claim(lab.recover(run_id, None).action == "unchanged", "a second recover had an effect")
+    trial.claim(recover(context, run_id, None).action == "unchanged", "a second recover had an effect")
     for fault in chain_faults(journal_bytes(after)):
         trial.claim(False, fault)
     if is_kept:
@@ -182,7 +186,7 @@ def _claim_settled_check(trial: Trial, folders: BeforeAndAfter, after: Path, is_
         )
         trial.claim(not differ, f"the check is not in the journal, and changed {differ}")
     _check(after)
-    verified = lab.verify(run_id, lambda _size: None)
+    verified = verify(context, run_id, lambda _size: None)
     trial.claim(verified.verdict == "whole" and not verified.findings, f"the next check: {verified.message}")
     _claim_tidy(trial, after)
 

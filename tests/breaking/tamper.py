@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from opslab.errors import LabError
-from opslab.lab import Lab
+from opslab.lab.context import context_of
+from opslab.lab.run.verify import verify
 from opslab.model.primitives.ids import RunId
 from opslab.runs.record.verify import EXIT_CODES
 from opslab.settings import Settings
@@ -125,7 +126,7 @@ def _verify(trial: Trial, by_command: bool) -> VerifyAnswer:
         document = json.loads(output.out) if output.out.startswith("{") else {}
         return VerifyAnswer(output.code, document.get("findings", []), answer_text(output))
     try:
-        verification = Lab(Settings(trial.folder, "--home")).verify(RunId(RUN), lambda _size: None)
+        verification = verify(context_of(Settings(trial.folder, "--home")), RunId(RUN), lambda _size: None)
     except LabError as error:
         return VerifyAnswer(error.exit_code, [], error.message)
     return VerifyAnswer(

@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 
+from opslab.context import Context
 from opslab.errors import Corrupt, Environment, NotFound
-from opslab.lab import Lab
+from opslab.lab.context import context_of
 from opslab.model.checks.check_kind import CHECKS, PROBE, RECONCILIATION, CheckKind
+from opslab.model.primitives.ids import RunId
 from opslab.runs.checks import check_results as checks
 from opslab.settings import resolve_for_process
 from opslab.store.runs.journal import Journal
@@ -23,12 +25,14 @@ from tests.drivers.tc import Tc
 ROOT = Path(__file__).parents[2]
 
 
-def lab_of(tc: Tc) -> Lab:
-    return Lab(resolve_for_process(str(tc.home)))
+def context_for(tc: Tc) -> Context:
+    return context_of(resolve_for_process(str(tc.home)))
 
 
 def record(tc: Tc, kind: CheckKind = PROBE, **document: Any) -> str:
-    return lab_of(tc).record_check("r1", kind, {"state": "probe_ok"}, {"version": 1, **document}).artifact
+    return checks.record_check(
+        context_for(tc), RunId("r1"), kind, {"state": "probe_ok"}, {"version": 1, **document}
+    ).artifact
 
 
 def verify(tc: Tc, code: int = 0) -> Any:
@@ -145,7 +149,7 @@ def test_a_changed_file_is_not_sealed_over(finished: Tc) -> None:
 
 def test_a_missing_or_unsettled_run_is_refused(finished: Tc) -> None:
     with pytest.raises(NotFound):
-        lab_of(finished).record_check("r2", PROBE, {}, {})
+        checks.record_check(context_for(finished), RunId("r2"), PROBE, {}, {})
     folder = finished.run_folder("r1")
     lines = (folder / "journal.jsonl").read_bytes().splitlines(keepends=True)
     started = next(number for number, line in enumerate(lines) if b'"run_started"' in line)

@@ -8,14 +8,15 @@ from typing import Any
 
 import pytest
 
-from opslab.lab import Lab
+from opslab.lab.context import context_of
+from opslab.lab.run.plan import make_plan
 from opslab.model.run.metadata import RunMetadata
 from opslab.runs.backtest.run import run_backtest
 from opslab.runs.lifecycle import RunContext
 from opslab.runs.planning.plan import BacktestPlan
 from opslab.runs.processes.child_process import ChildProcess
 from opslab.settings import Settings
-from opslab.system import StopSignals, SystemClock, SystemProcesses
+from opslab.system import StopSignals, SystemClock
 from tests.drivers.tc import Tc
 
 ROOT = Path(__file__).parents[2]
@@ -29,18 +30,11 @@ def run_with(tc: Tc) -> RunWith:
     """Run `ops_smoke_demo` as an engine child of tests/fakes/engines.py understands it."""
 
     def run(engine: str, signals: StopSignals | None = None, **changes: Any) -> RunMetadata:
-        lab = Lab(Settings(tc.home, "--home"))
-        plan = lab.plan(Path(tc.spec(**changes)), "r1")
+        home = context_of(Settings(tc.home, "--home"))
+        plan = make_plan(home, Path(tc.spec(**changes)), "r1")
         assert isinstance(plan, BacktestPlan)
         command = (sys.executable, "-P", str(ENGINES), engine)
-        context = RunContext(
-            lab.layout,
-            SystemClock(),
-            SystemProcesses(),
-            lab.redactor(),
-            signals or StopSignals(),
-            command,
-        )
+        context = RunContext(home.layout, home.clock, home.processes, home.redact, signals or StopSignals(), command)
         return run_backtest(plan, context, lambda _bars: None)
 
     return run
@@ -167,8 +161,8 @@ def test_a_hanging_strategy_is_killed_when_its_time_to_stop_is_over(run_with: Ru
 def test_an_engine_that_cannot_start_fails_the_run(tc: Tc, tmp_path: Path) -> None:
     from opslab.errors import Environment
 
-    lab = Lab(Settings(tc.home, "--home"))
-    plan = lab.plan(Path(tc.spec()), "r1")
+    home = context_of(Settings(tc.home, "--home"))
+    plan = make_plan(home, Path(tc.spec()), "r1")
     assert isinstance(plan, BacktestPlan)
     with pytest.raises(Environment):
         ChildProcess("engine", plan.engine, tmp_path / "log", SystemClock(), ("/nothing/here",))

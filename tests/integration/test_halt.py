@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from opslab.errors import LabError
-from opslab.lab import Lab
+from opslab.lab.context import context_of
+from opslab.lab.run.plan import make_plan
 from opslab.model.primitives.ids import RunId
 from opslab.model.primitives.instant import parse_iso
 from opslab.runs.lifecycle import RunContext
@@ -26,7 +27,7 @@ from opslab.settings import Settings
 from opslab.store.layout import Layout
 from opslab.store.venues.ledger import read_ledger
 from opslab.store.venues.venue_files import VENUE_FOLDER
-from opslab.system import StopSignals, SystemClock, SystemProcesses
+from opslab.system import StopSignals
 from tests.drivers.load import stretched
 from tests.drivers.tc import Tc, wait_until
 from tests.oracles.paper_truth import ledger_of
@@ -453,12 +454,12 @@ def test_a_switch_that_cannot_be_read_stops_the_run(tc: Tc, what: Any) -> None:
 def test_without_word_of_the_kernel_it_polls(tc: Tc, monkeypatch: pytest.MonkeyPatch) -> None:
     """Control does not watch here at all: what stops the run is the engine's polling."""
     monkeypatch.setattr("opslab.runs.safety.halt_controller.SwitchWatch", NoWatch)
-    lab = Lab(Settings(tc.home, "--home"))
+    home = context_of(Settings(tc.home, "--home"))
     block = {"speed": 120, "max_bars": 2000}
-    plan = lab.plan(Path(tc.spec(mode="paper", paper=block)), RUN, "paper")
+    plan = make_plan(home, Path(tc.spec(mode="paper", paper=block)), RUN, "paper")
     command = (sys.executable, "-P", str(ENGINES), "HoldsPolled")
     with StopSignals() as signals:
-        context = RunContext(lab.layout, SystemClock(), SystemProcesses(), lab.redactor(), signals, command)
+        context = RunContext(home.layout, home.clock, home.processes, home.redact, signals, command)
         asked = threading.Event()
 
         def on_live(live: Any) -> None:

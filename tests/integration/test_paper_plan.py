@@ -8,7 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from opslab.errors import AlreadyExists, InvalidSpec, Usage
-from opslab.lab import Lab
+from opslab.lab.context import context_of
+from opslab.lab.run.plan import make_plan
 from opslab.model.messages.venue_messages import VenueEndpoints, VenueKey
 from opslab.model.pipe.messages import Ended, Listening, ReceivedMessage, VenueEnded
 from opslab.model.primitives.instant import close_ns, parse_minute
@@ -27,7 +28,7 @@ FIRST_CLOSE = close_ns(parse_minute("2024-01-01"))
 
 def parse_plan(tc: Tc, *, paper: dict[str, Any] | None = None, **changes: Any) -> PaperPlan:
     spec = tc.spec(mode="paper", paper=paper or {}, **changes)
-    return Lab(Settings(tc.home, "--home")).plan(Path(spec), "r1", "paper")
+    return make_plan(context_of(Settings(tc.home, "--home")), Path(spec), "r1", "paper")
 
 
 def imported(tc: Tc, name: str, lines: list[str], *options: str) -> None:
@@ -122,7 +123,7 @@ def test_init_records_a_paper_run_and_hints_at_what_runs_it(tc: Tc) -> None:
     other = tc.home / "other.yaml"
     other.write_text(Path(spec).read_text().replace("speed: max", "speed: 601"))
     with pytest.raises(AlreadyExists) as caught:
-        Lab(Settings(tc.home, "--home")).plan(other, "r1", "paper")
+        make_plan(context_of(Settings(tc.home, "--home")), other, "r1", "paper")
     assert [found["field"] for found in caught.value.differences] == ["paper.speed"]
 
 
@@ -137,7 +138,7 @@ def test_a_command_for_one_mode_refuses_a_spec_of_the_other(tc: Tc) -> None:
     assert not tc.run_folder("r2").exists()
     assert [event["event"] for event in tc.events("r1")] == ["run_initialized"]
     with pytest.raises(Usage, match="the spec's mode is backtest") as caught:
-        Lab(Settings(tc.home, "--home")).plan(Path(tc.spec()), "r3", "paper")
+        make_plan(context_of(Settings(tc.home, "--home")), Path(tc.spec()), "r3", "paper")
     assert str(caught.value.hint).startswith("tc run backtest --spec ")
 
 

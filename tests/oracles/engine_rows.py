@@ -14,7 +14,8 @@ from typing import Any
 
 from nautilus_trader.backtest import BacktestNode
 
-from opslab.lab import Lab
+from opslab.lab.context import context_of
+from opslab.lab.run.plan import make_plan
 from opslab.model.market.instrument import instrument_of
 from opslab.model.pipe.messages import EngineMessage, OrderEvent
 from opslab.model.run.results import Results
@@ -50,7 +51,7 @@ def number(value: Any) -> Decimal | None:
 
 def run(home: str, spec: str, scenario: type[OrderLifecycleDemo]) -> tuple[dict[str, list[Mapping[str, Any]]], Any]:
     """(rows, the engine's cache)."""
-    planned = Lab(Settings(Path(home), "--home")).plan(Path(spec), "r1")
+    planned = make_plan(context_of(Settings(Path(home), "--home")), Path(spec), "r1")
     assert isinstance(planned, BacktestPlan)
     plan = planned.engine
     rows: dict[str, list[Mapping[str, Any]]] = {"orders": [], "fills": [], "positions": []}

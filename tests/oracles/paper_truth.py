@@ -8,7 +8,9 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from opslab.lab import Lab
+from opslab.lab.context import context_of
+from opslab.lab.run.verify import verify
+from opslab.lab.venue.service import audit_venue
 from opslab.model.messages.ledger_events import LedgerEvent, parse_event
 from opslab.model.primitives.difference import differences
 from opslab.model.primitives.ids import RunId
@@ -45,8 +47,8 @@ def _untruths(tc: Tc, run_id: str, code: int | None) -> Iterator[str]:
     for place in (f"venues/{run_id}", f"live/{run_id}.json", f"work/{run_id}"):
         if (tc.home / "runtime" / place).exists():
             yield f"runtime/{place} is left"
-    lab = Lab(Settings(tc.home, "--home"))
-    verified = lab.verify(RunId(run_id), lambda _bytes: None)
+    context = context_of(Settings(tc.home, "--home"))
+    verified = verify(context, RunId(run_id), lambda _bytes: None)
     if verified.verdict != "whole":
         yield f"verify says {verified.verdict}: {[finding.model_dump() for finding in verified.findings]}"
     folder = tc.run_folder(run_id)
@@ -63,7 +65,7 @@ def _untruths(tc: Tc, run_id: str, code: int | None) -> Iterator[str]:
         if any((folder / name).stat().st_size for name in ("orders.jsonl", "fills.jsonl") if (folder / name).exists()):
             yield "there are results, and no ledger"
         return
-    audit = lab.audit_venue(run_id)
+    audit = audit_venue(context.layout, run_id)
     if not audit.proven:
         yield f"audit: {audit.findings}"
     stands = ledger_of(folder)

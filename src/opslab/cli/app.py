@@ -104,7 +104,7 @@ def _usage(mistake: typer.TyperException) -> int:
 
 
 def _bug(bug: BaseException) -> int:
-    from opslab.cli.crash import save_traceback
+    from opslab.lab.crash import save_traceback
 
     note(f"error: this is a bug in tc: {type(bug).__name__}")
     note(f"hint: please report it with {save_traceback(bug)}")

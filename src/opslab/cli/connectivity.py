@@ -9,8 +9,8 @@ from opslab.cli.output import note, result_fields, result_json
 from opslab.cli.plain_command import PlainGroup
 
 if TYPE_CHECKING:
+    from opslab.lab.connectivity import CheckOutcome
     from opslab.model.checks.connectivity import ProbeResult, ReadinessResult
-    from opslab.runs.checks.connectivity import CheckOutcome
 
 app = typer.Typer(cls=PlainGroup, help="Check readiness, probe a loopback URL.", no_args_is_help=True)
 
@@ -28,9 +28,10 @@ def readiness(spec: Spec, run_id: RunIdOption = None, home: Home = None, as_json
 
     Reports for each named variable whether it is set. No network; no value is recorded or shown.
     """
-    from opslab.lab import open_lab
+    from opslab.lab import connectivity
+    from opslab.lab.context import open_context
 
-    checked = open_lab(home).readiness(spec, run_id)
+    checked = connectivity.readiness(open_context(home), spec, run_id)
     result = checked.result
     if as_json:
         result_json(_document(checked))
@@ -62,9 +63,10 @@ def probe(
 
     Reports whether it responds, and how fast. The content of the response is not recorded.
     """
-    from opslab.lab import open_lab
+    from opslab.lab import connectivity
+    from opslab.lab.context import open_context
 
-    checked = open_lab(home).probe(spec, url, timeout_ms, run_id)
+    checked = connectivity.probe(open_context(home), spec, url, timeout_ms, run_id)
     if as_json:
         result_json(_document(checked))
     else:

@@ -8,12 +8,10 @@ import typer
 from opslab.cli.options import Dataset, Home, Json
 from opslab.cli.output import note, result, result_fields, result_json, result_table
 from opslab.cli.plain_command import PlainGroup
-from opslab.model.primitives.ids import DatasetId, shown
+from opslab.model.primitives.ids import DatasetId
 
 if TYPE_CHECKING:
-    from opslab.datasets.check import QualityReport
-    from opslab.datasets.prepare import PreparedDataset
-    from opslab.datasets.sources.source import SourceOptions
+    from opslab.lab.data import PreparedDataset, QualityReport
 
 app = typer.Typer(cls=PlainGroup, help="Prepare, import and check candles.", no_args_is_help=True)
 
@@ -47,9 +45,10 @@ def prepare(dataset: Dataset, home: Home = None, as_json: Json = False) -> None:
 
     btcusdt-sample: a synthetic week of one-minute candles.
     """
-    from opslab.lab import open_lab
+    from opslab.lab import data
+    from opslab.lab.context import open_context
 
-    _show(open_lab(home).prepare(DatasetId(dataset)), as_json)
+    _show(data.prepare(open_context(home), DatasetId(dataset)), as_json)
 
 
 @app.command("import")
@@ -69,13 +68,13 @@ def import_(
     Formats: CSV (plain, .gz, .zip), Parquet, Feather. Candles with errors are refused.
     """
     from opslab.cli.progress import ProgressBar
-    from opslab.datasets.prepare import ImportOptions, allowed_rules
-    from opslab.lab import open_lab
+    from opslab.lab.context import open_context
+    from opslab.lab.data import import_candles, import_options, source_options
 
     name = DatasetId(dataset)
-    options = ImportOptions(_source_options(column, timestamp), allowed_rules(allow or []), sort, drop)
+    options = import_options(source_options(column or [], timestamp), allow or [], sort, drop)
     with ProgressBar(f"importing {name}", "candles") as progress:
-        prepared = open_lab(home).import_candles(name, paths, progress.add, options)
+        prepared = import_candles(open_context(home), name, paths, options, progress.add)
     _show(prepared, as_json)
 
 
@@ -94,16 +93,17 @@ def check(
     """
     from opslab.cli.progress import ProgressBar
     from opslab.errors import Usage
-    from opslab.lab import open_lab
+    from opslab.lab.context import open_context
+    from opslab.lab.data import check_dataset, check_files, source_options
 
     if bool(paths) == (dataset is not None):
         raise Usage("give files or folders, or --dataset NAME", hint="tc data check --help")
-    lab = open_lab(home)
+    context = open_context(home)
     with ProgressBar("checking", "candles") as progress:
         if dataset is not None:
-            report = lab.check_dataset(DatasetId(dataset), progress.add)
+            report = check_dataset(context, DatasetId(dataset), progress.add)
         else:
-            report = lab.check_files(paths or [], _source_options(column, timestamp), progress.add)
+            report = check_files(paths or [], source_options(column or [], timestamp), progress.add)
     if as_json:
         result_json(report.as_dict())
     else:
@@ -119,12 +119,13 @@ def fingerprint(dataset: Dataset, home: Home = None, as_json: Json = False) -> N
     """
     from opslab.cli.progress import ProgressBar
     from opslab.errors import DataChanged
-    from opslab.lab import open_lab
+    from opslab.lab.context import open_context
+    from opslab.lab.data import check_fingerprint, read_record
 
-    lab = open_lab(home)
-    total = lab.dataset(DatasetId(dataset)).rows
+    context, name = open_context(home), DatasetId(dataset)
+    total = read_record(context.layout, name).rows
     with ProgressBar(f"reading {dataset}", "candles", total) as progress:
-        check = lab.check_fingerprint(DatasetId(dataset), progress.add)
+        check = check_fingerprint(context, name, progress.add)
     if not check.matches:
         raise DataChanged(
             f"dataset {dataset} has fingerprint {check.fingerprint}, recorded was {check.recorded}",
@@ -142,10 +143,11 @@ def fingerprint(dataset: Dataset, home: Home = None, as_json: Json = False) -> N
 def list_(home: Home = None, as_json: Json = False) -> None:
     """List the prepared datasets."""
     from opslab.errors import LabError
-    from opslab.lab import open_lab
+    from opslab.lab.context import open_context
+    from opslab.lab.data import list_datasets
 
-    lab = open_lab(home)
-    rows = lab.datasets()
+    layout = open_context(home).layout
+    rows = list_datasets(layout)
     if as_json:
         documents: list[Any] = [
             {"name": name, "error": record.message} if isinstance(record, LabError) else record.model_dump(mode="json")
@@ -154,7 +156,7 @@ def list_(home: Home = None, as_json: Json = False) -> None:
         result_json({"datasets": documents})
         return
     if not rows:
-        note(f"no datasets in {lab.layout.home}")
+        note(f"no datasets in {layout.home}")
         note("hint: tc data prepare --dataset btcusdt-sample")
         return
     table = []
@@ -170,29 +172,12 @@ def list_(home: Home = None, as_json: Json = False) -> None:
     result_table(headings, table, right=(2, 5, 6))
 
 
-def _source_options(columns: list[str] | None, timestamp: str) -> "SourceOptions":
-    from opslab.datasets.candles import CANDLES
-    from opslab.datasets.sources.source import CLOSE_TIME, SourceOptions
-    from opslab.errors import Usage
-
-    if timestamp not in ("open", "close"):
-        raise Usage(f"--timestamp must be open or close, got {shown(timestamp, 40)}")
-    known = [*CANDLES.names, CLOSE_TIME]
-    mapping: dict[str, str] = {}
-    for text in columns or []:
-        ours, equals, theirs = text.partition("=")
-        if ours not in known or not equals or not theirs or ours in mapping:
-            raise Usage(f"--column {shown(text, 60)} is not OURS=THEIRS", hint=f"ours, each once: {', '.join(known)}")
-        mapping[ours] = theirs
-    return SourceOptions(mapping, "close" if timestamp == "close" else "open")
-
-
 def _dropped(count: int) -> str | None:
     return f"{count:,} identical duplicates, as requested" if count else None
 
 
 def _show_report(report: "QualityReport") -> None:
-    from opslab.datasets.quality.rules import RULES
+    from opslab.lab.data import RULES
 
     for finding in report.findings.in_file_order():
         result(f"{finding.severity:7}  {finding.text()}")
@@ -208,7 +193,7 @@ def _show_report(report: "QualityReport") -> None:
 
 
 def _show(prepared: "PreparedDataset", as_json: bool) -> None:
-    from opslab.datasets.quality.findings import summary
+    from opslab.lab.data import summary
 
     record = prepared.record
     if as_json:

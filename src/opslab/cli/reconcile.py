@@ -12,9 +12,15 @@ from opslab.cli.output import note, result, result_fields, result_json, result_t
 from opslab.cli.plain_command import PlainGroup
 
 if TYPE_CHECKING:
-    from opslab.lab import Lab
-    from opslab.reconciliation.result import Limits, ReconciliationFinding, ReconciliationResult, SnapshotSummary, State
-    from opslab.runs.checks.reconciliation import RecordedReconciliation
+    from opslab.context import Context
+    from opslab.lab.reconcile import (
+        Limits,
+        ReconciliationFinding,
+        ReconciliationResult,
+        RecordedReconciliation,
+        SnapshotSummary,
+        State,
+    )
 
 app = typer.Typer(cls=PlainGroup, help="Compare expected and observed account state.", no_args_is_help=True)
 
@@ -84,17 +90,16 @@ def check(
     Compares positions, open orders, balances and freshness, and records the result in the run. The snapshots are two
     files, or the accounts of node and venue at a heartbeat of a paper run.
     """
-    from opslab.lab import open_lab
-    from opslab.reconciliation.limits import limits_of
-    from opslab.reconciliation.result import EXIT_CODES
+    from opslab.lab.context import open_context
+    from opslab.lab.reconcile import EXIT_CODES, limits_of, reconcile_heartbeat
 
-    lab = open_lab(home)
+    context = open_context(home)
     limits = limits_of(max_age, max_apart, tolerance or [])
     if from_run is not None:
         _refuse_with_from_run(run_id, expected, observed)
-        reconciliation = lab.reconcile_heartbeat(from_run, heartbeat, limits)
+        reconciliation = reconcile_heartbeat(context, from_run, heartbeat, limits)
     else:
-        reconciliation = _reconcile_files(lab, run_id, expected, observed, heartbeat, limits)
+        reconciliation = _reconcile_files(context, run_id, expected, observed, heartbeat, limits)
     outcome, recorded = reconciliation.result, reconciliation.recorded
     if as_json:
         result_json({**outcome.model_dump(mode="json"), **asdict(recorded)})
@@ -119,7 +124,7 @@ def _refuse_with_from_run(run_id: str | None, expected: Path | None, observed: P
 
 
 def _reconcile_files(
-    lab: "Lab",
+    context: "Context",
     run_id: str | None,
     expected: Path | None,
     observed: Path | None,
@@ -127,6 +132,7 @@ def _reconcile_files(
     limits: "Limits",
 ) -> "RecordedReconciliation":
     from opslab.errors import Usage
+    from opslab.lab.reconcile import reconcile_files
 
     if heartbeat is not None:
         raise Usage("--heartbeat requires --from-run", hint="tc reconcile check --from-run ID --heartbeat N")
@@ -137,7 +143,7 @@ def _reconcile_files(
             f"missing option {', '.join(missing)}",
             hint="or --from-run ID, which reads both sides from the journal of the run",
         )
-    return lab.reconcile(run_id, expected, observed, limits)
+    return reconcile_files(context, run_id, expected, observed, limits)
 
 
 @app.command()
@@ -145,7 +151,7 @@ def schema(
     as_json: Annotated[bool, typer.Option("--json", help="No effect: the schema is always JSON.")] = False,
 ) -> None:
     """Print the JSON Schema of a snapshot."""
-    from opslab.reconciliation.schema import snapshot_schema
+    from opslab.lab.reconcile import snapshot_schema
 
     result_json(snapshot_schema())
 

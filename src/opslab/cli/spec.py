@@ -17,7 +17,7 @@ def validate(spec: Spec, as_json: Json = False) -> None:
 
     Reports every mistake with file and line. A user strategy is loaded in a child process.
     """
-    from opslab.lab import validate_spec
+    from opslab.lab.spec import validate_spec
 
     loaded, keys = validate_spec(spec)
     if as_json:
@@ -36,6 +36,6 @@ def schema(
 
     Editors use it to complete and mark fields.
     """
-    from opslab.specs.schema import spec_schema
+    from opslab.lab.spec import spec_schema
 
     result_json(spec_schema())

@@ -5,6 +5,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from opslab.context import Context
 from opslab.datasets.candles import Chunk
 from opslab.datasets.catalog import CatalogWriter
 from opslab.datasets.check import estimated_rows
@@ -23,9 +24,8 @@ from opslab.model.market.dataset import DatasetRecord, Repairs, SourceFile
 from opslab.model.market.instrument import Instrument
 from opslab.model.primitives.ids import DatasetId, nearest, shown
 from opslab.model.primitives.instant import iso, iso_minute
-from opslab.ports import Clock, Progress
+from opslab.ports import Progress
 from opslab.store.files import file_digest, staged_folder
-from opslab.store.layout import Layout
 
 _MAX_SHOWN = 12
 
@@ -67,7 +67,7 @@ def allowed_rules(names: Iterable[str]) -> frozenset[str]:
     return frozenset(names)
 
 
-def prepare_shipped(layout: Layout, dataset: DatasetId, instrument: Instrument, clock: Clock) -> PreparedDataset:
+def prepare_shipped(context: Context, dataset: DatasetId, instrument: Instrument) -> PreparedDataset:
     """Prepare a shipped dataset, or verify the existing one. Raises NotFound, Corrupt, Unwritable."""
     shipped = SHIPPED.get(dataset)
     if shipped is None:
@@ -75,13 +75,13 @@ def prepare_shipped(layout: Layout, dataset: DatasetId, instrument: Instrument, 
         guess = f" (did you mean {close[0]}?)" if close else ""
         hint = f"shipped: {', '.join(SHIPPED)}; your own candles: tc data import PATH... --dataset {dataset}"
         raise NotFound(f"shipped dataset {dataset} not found{guess}", hint=hint)
-    if layout.dataset(dataset).exists():
-        record = read_record(layout, dataset)
-        verify_files(layout, record)
+    if context.layout.dataset(dataset).exists():
+        record = read_record(context.layout, dataset)
+        verify_files(context.layout, record)
         if record.fingerprint != shipped.fingerprint:
             raise Corrupt(f"dataset {dataset} exists and is not the shipped one", hint="remove its folder")
         return PreparedDataset(record, created=False)
-    build = _Build(layout, dataset, instrument, clock, ImportOptions())
+    build = _Build(context, dataset, instrument, ImportOptions())
     record = build.commit("synthetic", shipped.description, (), build.inspected(generate(shipped)))
     if record.fingerprint != shipped.fingerprint:
         raise LabError(f"the generator of {dataset} returned {record.fingerprint} instead of {shipped.fingerprint}")
@@ -89,13 +89,12 @@ def prepare_shipped(layout: Layout, dataset: DatasetId, instrument: Instrument, 
 
 
 def import_files(
-    layout: Layout,
+    context: Context,
     dataset: DatasetId,
     paths: Sequence[Path],
     instrument: Instrument,
-    clock: Clock,
-    progress: Progress,
     options: ImportOptions,
+    progress: Progress,
 ) -> PreparedDataset:
     """Import candle files and folders, ordered by their first candle.
 
@@ -103,10 +102,10 @@ def import_files(
     """
     if dataset in SHIPPED:
         raise Usage(f"{dataset} is the name of a shipped dataset", hint="choose another name")
-    if layout.dataset(dataset).exists():
+    if context.layout.dataset(dataset).exists():
         raise AlreadyExists(f"dataset {dataset} exists already", hint="choose another name, or remove its folder")
     sources = describe_files(paths, options.source)
-    build = _Build(layout, dataset, instrument, clock, options)
+    build = _Build(context, dataset, instrument, options)
     names = ", ".join(source.name for source in sources[:3]) + (", ..." if len(sources) > 3 else "")
     with closing(read_ahead(build.read(sources, progress))) as candles:
         ready = build.inspected(build.repaired(candles))
@@ -116,13 +115,11 @@ def import_files(
 class _Build:
     """The preparation of one dataset."""
 
-    def __init__(
-        self, layout: Layout, dataset: DatasetId, instrument: Instrument, clock: Clock, options: ImportOptions
-    ) -> None:
-        self._layout = layout
+    def __init__(self, context: Context, dataset: DatasetId, instrument: Instrument, options: ImportOptions) -> None:
+        self._layout = context.layout
         self._dataset = dataset
         self._instrument = instrument
-        self._clock = clock
+        self._clock = context.clock
         self._options = options
         self._inspector = Inspector(instrument)
         self._dropper = IdenticalDropper()

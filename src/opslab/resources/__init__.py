@@ -4,6 +4,9 @@ import json
 from importlib.resources import files
 from typing import Any
 
+INSTRUMENT = "BTCUSDT"
+"""The symbol of the shipped instrument."""
+
 
 def exchange_info_symbol(symbol: str) -> dict[str, Any]:
     """The shipped `symbols` entry of the venue's exchangeInfo. Raises FileNotFoundError for one we do not ship."""

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from opslab.context import Context
 from opslab.errors import Corrupt, LabError
 from opslab.model.run.metadata import FINAL, Failure, Owner, RunMetadata
-from opslab.runs.context import Context
 from opslab.runs.initialize import composition, initialize, is_initialized
 from opslab.runs.planning.plan import RunPlan
 from opslab.runs.processes.child_process import ENGINE_COMMAND

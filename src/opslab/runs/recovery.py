@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+from opslab.context import Context
 from opslab.errors import Corrupt, Environment, InvalidSpec, LabError, Unwritable
 from opslab.model.checks.check_kind import CHECKS, last_artifact
 from opslab.model.primitives.ids import RunId
@@ -13,7 +14,6 @@ from opslab.model.primitives.record import Record
 from opslab.model.run.halt_summary import HaltFacts
 from opslab.model.run.metadata import FINAL, RunMetadata
 from opslab.ports import Clock, Processes
-from opslab.runs.context import Context
 from opslab.runs.paper.recovery import SettledRun, keep_leftover_venue, refuse_while_venue_runs, settle_paper
 from opslab.runs.record.owners import refuse_unless_gone
 from opslab.runs.record.report import write_reports

@@ -1,9 +1,9 @@
 """Rewrite the files derived from a run's journal."""
 
+from opslab.context import Context
 from opslab.errors import Environment
 from opslab.model.primitives.ids import RunId
 from opslab.model.run.metadata import RunMetadata
-from opslab.runs.context import Context
 from opslab.runs.record.latest_copies import write_latest_copies
 from opslab.runs.record.report import write_reports
 from opslab.runs.record.state import as_seen, read_state

@@ -4,7 +4,6 @@ from typing import Annotated
 
 import typer
 
-from opslab.cli.kill import note_blocked, note_halted
 from opslab.cli.options import Home, Json, RunIdOption, Spec
 from opslab.cli.output import note, note_at_once, result_json
 from opslab.cli.plain_command import PlainGroup
@@ -13,6 +12,7 @@ from opslab.cli.run import paper as run_paper
 from opslab.cli.run import proof as run_proof
 from opslab.cli.run.fields import EXIT_CODES, break_off, document, folder_of, show_fields
 from opslab.cli.run.listing import list_runs
+from opslab.cli.run.switch import note_blocked, note_halted
 
 app = typer.Typer(cls=PlainGroup, help="Run, list, verify and compare runs.", no_args_is_help=True)
 
@@ -25,12 +25,13 @@ def init(spec: Spec, run_id: RunIdOption = None, home: Home = None, as_json: Jso
 
     A later run with the same spec and name continues from this record.
     """
-    from opslab.lab import open_lab
+    from opslab.lab.context import open_context
+    from opslab.lab.run.plan import initialize, make_plan
 
-    lab = open_lab(home)
-    metadata = lab.initialize(lab.plan(spec, run_id))
+    context = open_context(home)
+    metadata = initialize(context, make_plan(context, spec, run_id))
     if as_json:
-        result_json(document(lab, metadata))
+        result_json(document(context, metadata))
     else:
         show_fields(metadata)
         elsewhere = f" --home {home}" if home else ""
@@ -44,21 +45,23 @@ def backtest(spec: Spec, run_id: RunIdOption = None, home: Home = None, as_json:
     Runs the engine, and writes a journal, canonical results and a report.
     """
     from opslab.cli.progress import ProgressBar
-    from opslab.lab import open_lab
+    from opslab.lab.context import open_context
+    from opslab.lab.run.backtest import run_backtest
+    from opslab.lab.run.plan import make_plan
     from opslab.system import StopSignals
 
-    lab = open_lab(home)
+    context = open_context(home)
     with StopSignals() as signals:
         signals.on_signal = break_off
-        plan = lab.plan(spec, run_id, "backtest")
+        plan = make_plan(context, spec, run_id, "backtest")
         signals.announce, signals.on_signal = _announce, lambda _count: None
         if signals.name:
             raise KeyboardInterrupt
         note(f"run {plan.run_id}: {plan.spec.strategy.title} on {plan.engine.rows:,} candles of {plan.dataset.name}")
         with ProgressBar("backtest", "bars", plan.engine.rows) as progress:
-            metadata = lab.backtest(plan, signals, progress.reach)
+            metadata = run_backtest(context, plan, signals, progress.reach)
     if as_json:
-        result_json(document(lab, metadata))
+        result_json(document(context, metadata))
     else:
         show_fields(metadata)
     if metadata.failure:
@@ -80,14 +83,15 @@ app.command("list")(list_runs)
 @app.command()
 def show(run_id: RunIdArgument, home: Home = None, as_json: Json = False) -> None:
     """Show the state, identity and counters of a run."""
-    from opslab.lab import open_lab
+    from opslab.lab.context import open_context
+    from opslab.lab.run.show import live_status, show_run
 
-    lab = open_lab(home)
-    metadata, _folder_path = lab.run(run_id)
+    context = open_context(home)
+    metadata, _folder_path = show_run(context, run_id)
     if as_json:
-        result_json(document(lab, metadata))
+        result_json(document(context, metadata))
     else:
-        show_fields(metadata, lab.live(run_id))
+        show_fields(metadata, live_status(context, run_id))
     if metadata.status == "interrupted" and metadata.ended_by == "owner_gone" and not metadata.recovered_at:
         note(f"hint: tc run recover {run_id} settles it")
 

@@ -10,9 +10,9 @@ from opslab.cli.output import note, note_at_once, result, result_fields, result_
 from opslab.cli.run.parity_text import show_parity
 
 if TYPE_CHECKING:
+    from opslab.lab.run.reproduce import BacktestPlan
     from opslab.model.checks.comparison import Comparison, FirstDifference, InputPart
     from opslab.model.primitives.difference import Difference
-    from opslab.runs.planning.plan import BacktestPlan
 
 EXIT_CODES = {"pass": 0, "fail": 1, "unknown": 3}
 INTERRUPTED = 130
@@ -33,15 +33,15 @@ def compare(
     Names the differing inputs, whether the results differ, and the first differing event. For a paper run: whether its
     bars and decisions are the same, and why fills differ.
     """
-    from opslab.lab import open_lab
-    from opslab.runs.comparison.compare import EXIT_CODES as BY_RESULTS
+    from opslab.lab.context import open_context
+    from opslab.lab.run import compare as comparison
 
-    found = open_lab(home).compare(a, b)
+    found = comparison.compare(open_context(home), a, b)
     if as_json:
         result_json(found.model_dump(mode="json"))
     else:
         _show(found)
-    raise typer.Exit(BY_RESULTS[found.results])
+    raise typer.Exit(comparison.EXIT_CODES[found.results])
 
 
 def reproduce(
@@ -56,7 +56,8 @@ def reproduce(
     The run is repeated from its stored inputs.
     """
     from opslab.cli.progress import ProgressBar
-    from opslab.lab import open_lab
+    from opslab.lab.context import open_context
+    from opslab.lab.run import reproduce as repetition
     from opslab.system import StopSignals
 
     def announce(number: int, plan: "BacktestPlan", parts: "list[InputPart]") -> None:
@@ -65,10 +66,10 @@ def reproduce(
                 note(f"changed since the run: {part.part}: {'; '.join(_short(each) for each in part.differences[:3])}")
         progress.restart(f"{number} of {times}", plan.engine.rows)
 
-    lab = open_lab(home)
+    context, options = open_context(home), repetition.ReproduceOptions(run_id, times, keep)
     with StopSignals() as signals, ProgressBar("reproduce", "bars") as progress:
         signals.announce = _announce
-        found = lab.reproduce(run_id, times, keep, signals, progress.reach, announce)
+        found = repetition.reproduce(context, options, signals, progress.reach, announce)
         stopped = signals.name
     if as_json:
         result_json(found.model_dump(mode="json"))

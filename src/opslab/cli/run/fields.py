@@ -2,12 +2,12 @@
 
 from typing import TYPE_CHECKING, Any
 
-from opslab.cli.kill import switch_text
 from opslab.cli.output import result_fields
 from opslab.cli.run.paper_fields import halt_fields, live_fields, paper_fields
+from opslab.cli.run.switch import switch_text
 
 if TYPE_CHECKING:
-    from opslab.lab import Lab
+    from opslab.context import Context
     from opslab.model.run.live_status import LiveStatus
     from opslab.model.run.metadata import RunMetadata
 
@@ -19,9 +19,11 @@ def break_off(_count: int) -> None:
     raise KeyboardInterrupt
 
 
-def document(lab: "Lab", run: "RunMetadata") -> dict[str, Any]:
-    live = lab.live(run.run_id)
-    seen = {"live": live.model_dump() if live else None, "seal": lab.seal(run.run_id), "folder": folder_of(run)}
+def document(context: "Context", run: "RunMetadata") -> dict[str, Any]:
+    from opslab.lab.run.show import live_status, seal_digest
+
+    live, seal = live_status(context, run.run_id), seal_digest(context, run.run_id)
+    seen = {"live": live.model_dump() if live else None, "seal": seal, "folder": folder_of(run)}
     return {**run.model_dump(mode="json"), **seen}
 
 

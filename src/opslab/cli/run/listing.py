@@ -8,7 +8,7 @@ from opslab.cli.options import Home, Json
 from opslab.cli.output import note, result_json, result_table
 
 if TYPE_CHECKING:
-    from opslab.runs.record.selection import Page, Row, Selection
+    from opslab.lab.run.listing import Page, Row, Selection
 
 Status = Annotated[
     list[str] | None, typer.Option("--status", metavar="STATUS", help="Those in this status. Repeatable.")
@@ -51,39 +51,31 @@ def list_runs(
 
     Unreadable runs come last; filters exclude them.
     """
-    from opslab.lab import open_lab
+    from opslab.lab.context import open_context
+    from opslab.lab.run import listing
+    from opslab.lab.run.listing import MODES, SORT_KEYS, STATUSES, Selection, one_of, parse_digest_prefix, parse_since
     from opslab.model.primitives.ids import DatasetId
-    from opslab.runs.record.selection import (
-        MODES,
-        SORT_KEYS,
-        STATUSES,
-        Selection,
-        one_of,
-        parse_digest_prefix,
-        parse_since,
-    )
-    from opslab.system import SystemClock
 
+    context = open_context(home)
     wanted = Selection(
         statuses=frozenset(one_of("--status", text, STATUSES) for text in status or ()),
         mode=None if mode is None else one_of("--mode", mode, MODES),
         dataset=None if dataset is None else DatasetId(dataset),
-        since=None if since is None else parse_since(since, SystemClock().now_ns()),
+        since=None if since is None else parse_since(since, context.clock.now_ns()),
         input_digest=None if input_digest is None else parse_digest_prefix(input_digest),
         sort=one_of("--sort", sort, tuple(SORT_KEYS)),
         reverse=reverse,
         offset=offset,
         limit=limit,
     )
-    lab = open_lab(home)
-    page = lab.runs(wanted)
+    page = listing.list_runs(context, wanted)
     if as_json:
         runs = [_document(row) for row in page.rows]
         result_json({"runs": runs, "total": page.total, "offset": offset, "limit": limit})
         return
     if page.rows:
         result_table(_HEADINGS, [_cells(row) for row in page.rows], right=_NUMBERS)
-    _explain(page, wanted, str(lab.layout.home))
+    _explain(page, wanted, str(context.layout.home))
 
 
 def _document(row: "Row") -> dict[str, Any]:

@@ -4,10 +4,10 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from opslab.cli.kill import note_blocked, note_halted
 from opslab.cli.options import Home, Json, RunIdOption, Spec
 from opslab.cli.output import note, note_at_once, result_json
 from opslab.cli.run.fields import EXIT_CODES, break_off, document, folder_of, show_fields
+from opslab.cli.run.switch import note_blocked, note_halted
 
 if TYPE_CHECKING:
     from opslab.model.run.metadata import RunMetadata
@@ -19,13 +19,15 @@ def paper(spec: Spec, run_id: RunIdOption = None, home: Home = None, as_json: Js
     The venue replays candles to NautilusTrader's live node, which is monitored to its end.
     """
     from opslab.cli.run.paper_board import PaperBoard
-    from opslab.lab import open_lab
+    from opslab.lab.context import open_context
+    from opslab.lab.run.paper import run_paper
+    from opslab.lab.run.plan import make_plan
     from opslab.system import StopSignals
 
-    lab = open_lab(home)
+    context = open_context(home)
     with StopSignals() as signals:
         signals.on_signal = break_off
-        plan = lab.plan(spec, run_id, "paper")
+        plan = make_plan(context, spec, run_id, "paper")
         signals.announce, signals.on_signal = _announce, lambda _count: None
         if signals.name:
             raise KeyboardInterrupt
@@ -33,9 +35,9 @@ def paper(spec: Spec, run_id: RunIdOption = None, home: Home = None, as_json: Js
         pace = "at full speed" if speed == "max" else f"at {speed}x"
         note(f"run {plan.run_id}: {plan.spec.strategy.title} on {plan.rows:,} candles of {plan.dataset.name}, {pace}")
         with PaperBoard(plan.run_id) as board:
-            metadata = lab.paper(plan, signals, board.show)
+            metadata = run_paper(context, plan, signals, board.show)
     if as_json:
-        result_json(document(lab, metadata))
+        result_json(document(context, metadata))
     else:
         show_fields(metadata)
     _note_end(metadata)
@@ -45,7 +47,7 @@ def paper(spec: Spec, run_id: RunIdOption = None, home: Home = None, as_json: Js
 def exit_code(run: "RunMetadata") -> int:
     """A completed run exits by its final reconciliation."""
     if run.status == "completed" and run.paper and run.paper.final_reconciliation:
-        from opslab.reconciliation.result import EXIT_CODES as BY_RECONCILIATION
+        from opslab.lab.run.paper import EXIT_CODES as BY_RECONCILIATION
 
         return BY_RECONCILIATION[run.paper.final_reconciliation]
     return EXIT_CODES[run.status]

@@ -12,7 +12,7 @@ def paper_fields(facts: "PaperFacts | None") -> list[tuple[str, str | None]]:
     """Names and values; None: unknown."""
     if facts is None:
         return []
-    from opslab.runs.record.paper_report import source
+    from opslab.lab.run.show import source
 
     account, stop = facts.final_account, facts.stop
     missed = f", {facts.bars_missed:,} missed" if facts.bars_missed is not None else ""

@@ -18,13 +18,18 @@ def verify(run_id: MaybeRunId = None, every: All = False, home: Home = None, as_
 
     No file may be changed, missing or added.
     """
-    from opslab.lab import open_lab
-    from opslab.runs.record.verify import EXIT_CODES, hint
+    from opslab.lab.context import open_context
+    from opslab.lab.run import verify as verification
+    from opslab.lab.run.verify import EXIT_CODES, hint
 
-    lab = open_lab(home)
-    runs = lab.chosen(_one_or_all("verify", run_id, every))
-    with ProgressBar("verify", "bytes", lab.size_to_verify(runs)) as progress:
-        found = lab.verify_all(runs, progress.add) if every else [lab.verify(runs[0], progress.add)]
+    context = open_context(home)
+    wanted = _one_or_all("verify", run_id, every)
+    runs = verification.all_runs(context) if wanted is None else [verification.existing_run(context, wanted)]
+    with ProgressBar("verify", "bytes", verification.size_to_verify(context, runs)) as progress:
+        if every:
+            found = verification.verify_all(context, runs, progress.add)
+        else:
+            found = [verification.verify(context, runs[0], progress.add)]
     counts = {verdict: sum(one.verdict == verdict for one in found) for verdict in EXIT_CODES}
     documents: list[dict[str, Any]] = [{**one.model_dump(mode="json"), "hint": hint(one)} for one in found]
     if as_json:
@@ -59,15 +64,16 @@ def recover(
 
     A run whose owner is alive is never touched.
     """
-    from opslab.lab import open_lab
+    from opslab.lab.context import open_context
+    from opslab.lab.run import recover as recovery
 
-    lab = open_lab(home)
+    context = open_context(home)
     wanted = _one_or_all("recover", run_id, every)
-    if wanted is not None:
-        (name,) = lab.chosen(wanted)
-        done = [(lab.recover(name, gone_host), 0)]
-    else:
-        done = lab.recover_all(gone_host)
+    done = (
+        [(recovery.recover(context, wanted, gone_host), 0)]
+        if wanted is not None
+        else recovery.recover_all(context, gone_host)
+    )
     if as_json:
         result_json({"runs": [one.model_dump() for one, _ in done]})
     else:
@@ -86,14 +92,11 @@ def report(
 
     metadata.json, report.md and report.html, from the journal.
     """
-    from opslab.lab import open_lab
-    from opslab.model.primitives.ids import RunId
-    from opslab.store.runs.seal import DERIVED
+    from opslab.lab.context import open_context
+    from opslab.lab.run.report import render
 
-    lab = open_lab(home)
-    metadata = lab.render(run_id)
-    folder = lab.layout.run(RunId(run_id))
-    files = [f"artifacts/runs/{metadata.run_id}/{name}" for name in sorted(DERIVED) if (folder / name).exists()]
+    metadata, names = render(open_context(home), run_id)
+    files = [f"artifacts/runs/{metadata.run_id}/{name}" for name in names]
     if as_json:
         result_json({"run_id": metadata.run_id, "status": metadata.status, "files": files})
     else:

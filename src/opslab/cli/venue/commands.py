@@ -77,14 +77,14 @@ def serve(
 
     Prints its URLs and a throw-away API key.
     """
-    from opslab.lab import open_lab
-    from opslab.runs.processes.venue_service import VenueOptions
+    from opslab.lab.context import open_context
+    from opslab.lab.venue import service
+    from opslab.lab.venue.service import VenueOptions
     from opslab.system import StopSignals
 
-    lab = open_lab(home)
+    context = open_context(home)
     options = VenueOptions(
         dataset=dataset,
-        instrument=lab.instrument,
         name=name,
         host=_host(host),
         port=port,
@@ -100,7 +100,7 @@ def serve(
         signals.announce = lambda signal, count: note_at_once(
             f"{signal}: {'closing the venue; a second signal kills it' if count == 1 else 'killing the venue'}"
         )
-        last = lab.serve_venue(options, signals, _TerminalObserver(as_json))
+        last = service.serve(context, options, signals, _TerminalObserver(as_json))
     if last:
         note(f"closed after {last.minutes:,} candles; position {last.position}, {last.open_orders} open orders")
 
@@ -117,9 +117,10 @@ def audit_(
 
     Proves from the ledger alone that every amount of money and every quantity has a source.
     """
-    from opslab.lab import open_lab
+    from opslab.lab.context import open_context
+    from opslab.lab.venue.service import audit_venue
 
-    audit = open_lab(home).audit_venue(name)
+    audit = audit_venue(open_context(home).layout, name)
     document: dict[str, Any] = {
         "venue": name,
         "proven": audit.proven,

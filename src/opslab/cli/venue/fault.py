@@ -1,7 +1,7 @@
 """`tc venue fault`: inject faults into a served venue."""
 
-from collections.abc import Iterator
-from typing import Annotated, Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -10,6 +10,9 @@ from opslab.cli.output import note, result_fields, result_json, result_table
 from opslab.cli.plain_command import PlainGroup
 from opslab.errors import Usage
 from opslab.model.primitives.ids import shown
+
+if TYPE_CHECKING:
+    from opslab.lab.venue.fault import FaultStatus
 
 app = typer.Typer(
     cls=PlainGroup,
@@ -34,11 +37,12 @@ def list_(
 
     A parameter is set by `--term` of `tc venue fault start`; the list shows the defaults.
     """
-    from opslab.lab import open_lab
+    from opslab.lab.context import open_context
+    from opslab.lab.venue.fault import active_faults, all_faults
 
-    lab = open_lab(home)
+    context = open_context(home)
     if name is not None:
-        active = lab.venue_control(name, "held")
+        active = active_faults(context, name)
         if as_json:
             result_json(active)
         elif active:
@@ -53,7 +57,7 @@ def list_(
         else:
             note(f"venue {name} has no active fault")
         return
-    faults = lab.faults()
+    faults = all_faults()
     if as_json:
         result_json(faults)
         return
@@ -85,13 +89,11 @@ def start(
 
     It ends by `stop`, after --seconds, or with the venue.
     """
-    from opslab.lab import open_lab
+    from opslab.lab.context import open_context
+    from opslab.lab.venue.fault import start_fault
 
-    active = open_lab(home).start_fault(name, fault, _terms(term or []), seconds)
-    if as_json:
-        result_json(active)
-    else:
-        result_fields(_fault_fields(active))
+    active = start_fault(open_context(home), name, fault, _terms(term or []), seconds)
+    _print(active, _fault_fields(active), as_json)
 
 
 @app.command()
@@ -106,19 +108,28 @@ def stop(
     as_json: Json = False,
 ) -> None:
     """Stop one active fault, or all."""
-    from opslab.lab import open_lab
+    from opslab.lab.context import open_context
+    from opslab.lab.venue.fault import stop_all_faults, stop_fault
 
     if (number is None) != every:
         raise Usage("needs the number of a fault, or --all", hint=f"tc venue fault list --name {shown(name)}")
-    lab = open_lab(home)
-    answer = lab.venue_control(name, "stop_all") if number is None else lab.venue_control(name, "stop", number=number)
-    if as_json:
-        result_json(answer)
+    context = open_context(home)
+    if number is None:
+        counts = stop_all_faults(context, name)
+        _print(counts, counts.items(), as_json)
     else:
-        result_fields(answer.items() if number is None else _fault_fields(answer))
+        stopped = stop_fault(context, name, number)
+        _print(stopped, _fault_fields(stopped), as_json)
 
 
-def _fault_fields(fault: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+def _print(document: object, fields: Iterable[tuple[str, Any]], as_json: bool) -> None:
+    if as_json:
+        result_json(document)
+    else:
+        result_fields(fields)
+
+
+def _fault_fields(fault: "FaultStatus") -> Iterator[tuple[str, Any]]:
     """Rows of one fault; `ends` is the time that it had or has left."""
     remaining_seconds = fault["remaining_seconds"]
     yield "number", fault["number"]
@@ -137,5 +148,5 @@ def _terms(given: list[str]) -> dict[str, str]:
     return terms
 
 
-def terms_text(terms: dict[str, Any]) -> str:
+def terms_text(terms: Mapping[str, object]) -> str:
     return " ".join(f"{key}={'-' if value is None else value}" for key, value in terms.items())

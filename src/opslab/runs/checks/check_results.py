@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from opslab.context import Context
 from opslab.errors import Environment
 from opslab.model.checks.check_kind import PROBE, READINESS, RECONCILIATION, CheckKind
 from opslab.model.primitives.canonical import digest_bytes
@@ -16,7 +17,6 @@ from opslab.model.primitives.ids import RunId
 from opslab.model.run.manifest import Manifest
 from opslab.model.run.metadata import FINAL, RunMetadata
 from opslab.ports import Processes
-from opslab.runs.context import Context
 from opslab.runs.record.concurrent_append import HasEnded, append_beside_owner
 from opslab.runs.record.latest_copies import write_copy, write_latest_copies
 from opslab.runs.record.report import write_reports

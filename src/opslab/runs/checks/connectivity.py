@@ -9,12 +9,12 @@ import opslab
 from opslab.connectivity.addresses import Resolve
 from opslab.connectivity.probe import probe
 from opslab.connectivity.readiness import ReadPresence, evaluate
+from opslab.context import Context
 from opslab.model.checks.connectivity import ProbeResult, ReadinessResult
 from opslab.model.primitives.instant import iso
 from opslab.model.primitives.loopback_url import LoopbackUrl
 from opslab.runs.checks.check_results import PROBE, READINESS, CheckKind, RecordedCheck, record_check
 from opslab.runs.checks.resolve_run import ResolvedRun, resolve_run
-from opslab.runs.context import Context
 from opslab.specs.load import load_spec
 
 

@@ -6,6 +6,7 @@ Only from the journal: the same heartbeat always has the same result.
 from collections.abc import Sequence
 from pathlib import Path
 
+from opslab.context import Context
 from opslab.errors import Usage
 from opslab.model.primitives.ids import RunId
 from opslab.model.primitives.instant import iso
@@ -17,7 +18,6 @@ from opslab.reconciliation.values import instant
 from opslab.runs.checks.check_results import RECONCILIATION, record_check
 from opslab.runs.checks.heartbeat_log import Heartbeat, read_heartbeats
 from opslab.runs.checks.reconciliation import RecordedReconciliation
-from opslab.runs.context import Context
 from opslab.runs.record.state import read_state
 from opslab.store.runs.run_folders import run_folder
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from opslab.context import Context
 from opslab.model.primitives.ids import RunId
 from opslab.model.primitives.instant import iso
 from opslab.reconciliation.compare import compare
@@ -10,7 +11,6 @@ from opslab.reconciliation.document import MAX_BYTES
 from opslab.reconciliation.result import Limits, ReconciliationResult, conclude
 from opslab.reconciliation.snapshot import read_snapshots
 from opslab.runs.checks.check_results import RECONCILIATION, RecordedCheck, record_check
-from opslab.runs.context import Context
 from opslab.runs.record.state import read_state
 from opslab.store.runs.run_folders import run_folder
 from opslab.store.snapshot_file import read_snapshot_file, shown_path

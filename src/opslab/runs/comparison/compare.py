@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import from_json
 
+from opslab.context import Context
 from opslab.errors import Corrupt
 from opslab.model.checks.comparison import Comparison, ComparisonOutcome, FirstDifference, InputPart, RecordedLine
 from opslab.model.checks.parity import Parity
@@ -18,7 +19,6 @@ from opslab.model.primitives.ids import RunId
 from opslab.model.run.code_inputs import CodeParts
 from opslab.model.run.metadata import RunMetadata
 from opslab.model.spec.run_spec import RunSpec
-from opslab.runs.context import Context
 from opslab.runs.record.state import as_seen, read_state
 from opslab.runs.record.verify import verify
 from opslab.specs.load import load_spec

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Literal
 
+from opslab.context import Context
 from opslab.datasets.dataset_records import list_datasets, read_record
 from opslab.errors import DataChanged, LabError, NotFound, Usage
 from opslab.model.checks.comparison import Comparison, InputPart
@@ -15,7 +16,6 @@ from opslab.model.run.metadata import RunMetadata
 from opslab.ports import Clock
 from opslab.runs.backtest.run import run_backtest
 from opslab.runs.comparison.compare import RunSide, compare, input_parts, side_of
-from opslab.runs.context import Context
 from opslab.runs.lifecycle import RunContext
 from opslab.runs.planning.plan import BacktestPlan, plan_backtest
 from opslab.runs.planning.strategy_files import INSTALLED

@@ -6,6 +6,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Protocol
 
+from opslab.context import Context
 from opslab.datasets.dataset_records import check_playable, read_record, verify_files
 from opslab.errors import AlreadyExists, Corrupt, Environment, NotFound
 from opslab.model.messages.ledger_events import LedgerEvent, parse_event
@@ -23,8 +24,7 @@ from opslab.model.pipe.messages import Listening, VenueEnded, VenueLogEntry, Ven
 from opslab.model.primitives.difference import differences
 from opslab.model.primitives.ids import DatasetId, RunId, VenueId, nearest
 from opslab.model.primitives.instant import iso
-from opslab.ports import Clock
-from opslab.resources import exchange_info_symbol
+from opslab.resources import INSTRUMENT, exchange_info_symbol
 from opslab.runs.processes.child_process import VENUE_COMMAND, ChildProcess
 from opslab.runs.processes.venue_error import venue_error
 from opslab.store.files import folder_names, make_folder, writing
@@ -44,7 +44,6 @@ class VenueOptions:
     """The options of `tc venue serve`. None: the value of its first start, or the default."""
 
     dataset: str
-    instrument: str
     name: str | None
     host: str
     port: int
@@ -56,6 +55,7 @@ class VenueOptions:
     latency_ms: int
     balance: Decimal | None
     leverage: int | None
+    instrument: str = INSTRUMENT
 
 
 class VenueObserver(Protocol):
@@ -68,16 +68,16 @@ class VenueObserver(Protocol):
     def log(self, event: str, fields: dict[str, Any]) -> None: ...
 
 
-def plan_venue(layout: Layout, options: VenueOptions, clock: Clock) -> tuple[VenuePlan, bool]:
+def plan_venue(context: Context, options: VenueOptions) -> tuple[VenuePlan, bool]:
     """(plan, whether it resumes an account). Checks everything that can be checked before a process starts.
 
     Raises NotFound, DataChanged, BadData; AlreadyExists for a name whose first start had other options.
     """
-    dataset = DatasetId(options.dataset)
+    layout, dataset = context.layout, DatasetId(options.dataset)
     record = read_record(layout, dataset)
     verify_files(layout, record)
     check_playable(record)
-    name = VenueId(options.name) if options.name is not None else _generated_name(layout, dataset, clock)
+    name = VenueId(options.name) if options.name is not None else _generated_name(context, dataset)
     folder = layout.venue(name)
     before = read_venue(folder)
     requested = VenueRecord(
@@ -150,19 +150,18 @@ def new_key() -> VenueKey:
     return VenueKey(api_key=random_token(), api_secret=random_token())
 
 
-def _generated_name(layout: Layout, dataset: DatasetId, clock: Clock) -> VenueId:
-    stamp = iso(clock.now_ns())[:19].replace("-", "").replace(":", "").replace("T", "-")
+def _generated_name(context: Context, dataset: DatasetId) -> VenueId:
+    stamp = iso(context.clock.now_ns())[:19].replace("-", "").replace(":", "").replace("T", "-")
     plain = VenueId(f"{stamp}-{dataset}"[:58].rstrip("."))
-    return VenueId(f"{plain}-{random_suffix()}") if layout.venue(plain).exists() else plain
+    return VenueId(f"{plain}-{random_suffix()}") if context.layout.venue(plain).exists() else plain
 
 
 def serve(
+    context: Context,
     plan: VenuePlan,
     resumes: bool,
-    clock: Clock,
     on_signal: Callable[[Callable[[int], None]], None],
     observer: VenueObserver,
-    redact: Callable[[str], str],
 ) -> VenueProgress | None:
     """Serve until the child ends; its last progress.
 
@@ -172,7 +171,7 @@ def serve(
     folder = Path(plan.ledger)
     with writing("make the venue's folder"):
         make_folder(folder)
-    child = ChildProcess("venue", plan, folder / LOG, clock, VENUE_COMMAND)
+    child = ChildProcess("venue", plan, folder / LOG, context.clock, VENUE_COMMAND)
     on_signal(child.stop)
     ended: VenueProgress | None = None
     refused: VenueRefused | None = None
@@ -198,7 +197,7 @@ def serve(
         child.close()
     if refused:
         raise venue_error(refused.exit_code, refused.message, refused.hint)
-    failure = child.failure(redact)
+    failure = child.failure(context.redact)
     if failure:
         raise Environment(failure.message, hint=f"its output is in {folder / LOG}; the account is in its ledger")
     return ended

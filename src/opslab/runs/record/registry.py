@@ -21,9 +21,9 @@ from opslab.store.runs.list_index import (
 )
 
 if TYPE_CHECKING:  # a list answered by the index needs none of the models
+    from opslab.context import Context
     from opslab.model.run.metadata import RunMetadata
     from opslab.ports import Processes
-    from opslab.runs.context import Context
 
 _METADATA = "metadata.json"
 _JOURNAL = "journal.jsonl"

@@ -3,13 +3,13 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from opslab.context import Context
 from opslab.errors import Corrupt, LabError, OtherFormat
 from opslab.model.primitives.difference import differences
 from opslab.model.primitives.ids import RunId
 from opslab.model.run.manifest import FindingKind, Manifest, SealFinding, Verification
 from opslab.model.run.metadata import FINAL, Status
 from opslab.ports import Processes
-from opslab.runs.context import Context
 from opslab.runs.record.latest_copies import copy_findings
 from opslab.runs.record.state import as_seen, read_state, refuse_behind
 from opslab.store.layout import Layout

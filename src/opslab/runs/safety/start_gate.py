@@ -7,6 +7,7 @@ from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Literal
 
+from opslab.context import Context
 from opslab.errors import Environment, LabError, Refused
 from opslab.killswitch.state import Switch
 from opslab.killswitch.switch import effective, prepare
@@ -14,7 +15,6 @@ from opslab.model.primitives.ids import RunId
 from opslab.model.primitives.instant import iso
 from opslab.model.run.metadata import FINAL, RunMetadata, Safety
 from opslab.ports import Clock
-from opslab.runs.context import Context
 from opslab.runs.record.concurrent_append import HasEnded, append_beside_owner
 from opslab.runs.record.registry import list_runs
 from opslab.runs.record.state import as_seen, read_state, refuse_behind

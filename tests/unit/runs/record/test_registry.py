@@ -10,11 +10,11 @@ from typing import Any, get_args
 import pytest
 
 from opslab.cli.run.listing import duration_text
+from opslab.context import Context
 from opslab.errors import Corrupt, Usage
 from opslab.model.primitives.instant import iso, parse_iso
 from opslab.model.run.event import RUN_FORMAT
 from opslab.model.run.metadata import Owner, RunMetadata, Status
-from opslab.runs.context import Context
 from opslab.runs.record.registry import find, list_runs, row_as_seen, show_run, summary
 from opslab.runs.record.selection import (
     MODES,

@@ -9,12 +9,16 @@ from typing import Any
 
 import pytest
 
+from opslab.context import Context
 from opslab.errors import Corrupt, Environment
-from opslab.lab import Lab
+from opslab.lab.context import context_of
 from opslab.model.checks.check_kind import PROBE, RECONCILIATION
 from opslab.model.primitives.ids import RunId
 from opslab.model.run.event import RUN_FORMAT
 from opslab.model.run.manifest import Verification
+from opslab.runs import recovery
+from opslab.runs.checks.check_results import record_check
+from opslab.runs.record import verify as verification
 from opslab.runs.record.run_journal import finish
 from opslab.runs.record.state import read_state
 from opslab.settings import Settings
@@ -50,24 +54,24 @@ LONGER = "is longer by checks that were not sealed, left by a process that died"
 BOTH = "is longer by checks that were not sealed, and by the torn end of one, left by a process that died"
 
 
-def lab_of(home: Path) -> Lab:
-    return Lab(Settings(home, "--home"))
+def context_for(home: Path) -> Context:
+    return context_of(Settings(home, "--home"))
 
 
 def run_of(home: Path) -> Path:
-    return lab_of(home).layout.run(RUN)
+    return context_for(home).layout.run(RUN)
 
 
 def keep(home: Path) -> str:
-    return lab_of(home).record_check(RUN, PROBE, SUMMARY, {"version": 1}).artifact
+    return record_check(context_for(home), RunId(RUN), PROBE, SUMMARY, {"version": 1}).artifact
 
 
 def verify(home: Path) -> Verification:
-    return lab_of(home).verify(RUN, lambda _size: None)
+    return verification.verify(context_for(home), RUN, lambda _size: None)
 
 
 def recover(home: Path) -> str:
-    return lab_of(home).recover(RUN, None).action
+    return recovery.recover(context_for(home), RUN, None).action
 
 
 def findings(home: Path) -> list[tuple[str, str]]:

@@ -3,7 +3,7 @@
 import traceback
 
 from opslab.errors import LabError
-from opslab.lab import open_lab
+from opslab.lab.context import open_context
 from opslab.store.crash import write_crash_log
 
 
@@ -11,7 +11,7 @@ def save_traceback(bug: BaseException) -> str:
     """Write the traceback; return the path of the log file."""
     text = "".join(traceback.format_exception(bug))
     try:
-        folder = open_lab(None).layout.logs
+        folder = open_context(None).layout.logs
     except LabError:
         folder = None
     return write_crash_log(folder, text)

@@ -1,4 +1,4 @@
-"""What the operations on runs need from their environment, in one value."""
+"""What operations need from their environment, in one value."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from opslab.store.layout import Layout
 
-if TYPE_CHECKING:  # loading them needs the models, and a list of runs does not
+if TYPE_CHECKING:  # loading them needs the models, and neither the kill switch nor a list of runs does
     from opslab.ports import Clock, Processes
 
 
@@ -16,4 +16,4 @@ class Context:
     clock: "Clock"
     processes: "Processes"
     redact: Callable[[str], str]
-    """Removes this machine's paths from a text."""
+    """Removes this machine's paths from a text: artifacts must not contain them."""

@@ -1,0 +1,17 @@
+"""Run a backtest."""
+
+from collections.abc import Callable
+
+from opslab.context import Context
+from opslab.lab.run.context import run_context
+from opslab.model.run.metadata import RunMetadata
+from opslab.runs.backtest import run as loop
+from opslab.runs.planning.plan import BacktestPlan
+from opslab.system import StopSignals
+
+
+def run_backtest(
+    context: Context, plan: BacktestPlan, signals: StopSignals, on_bars: Callable[[int], None]
+) -> RunMetadata:
+    """on_bars: called with the number of bars so far."""
+    return loop.run_backtest(plan, run_context(context, signals), on_bars)

@@ -1,0 +1,1 @@
+"""The loopback venue: serve it, inject faults into it, audit its ledger."""
