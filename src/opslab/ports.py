@@ -34,6 +34,10 @@ class MessageSink(Protocol):
         """Deliver in order; wait while the queue is full."""
         ...
 
+    def send_order_event(self, event: Any, payload: Callable[[Any], Mapping[str, Any]]) -> None:
+        """As `send`, for an order event with this payload. `payload` is called later, by another thread."""
+        ...
+
     def offer(self, message: EngineMessage) -> None:
         """Deliver unless the queue is full; then count the message as dropped."""
         ...

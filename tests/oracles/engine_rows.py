@@ -7,7 +7,7 @@ of orders and positions that the engine keeps when the scenario purges its cache
 import json
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,9 @@ class FoldedEvents:
             self._results.order_event({"instrument_id": self._instrument_id, **message.payload})
 
     offer = send
+
+    def send_order_event(self, event: Any, payload: Callable[[Any], Mapping[str, Any]]) -> None:
+        self.send(OrderEvent("order_event", payload(event)))
 
 
 class Unpurged(OrderLifecycleDemo):

@@ -62,8 +62,8 @@ class StrategyRecorder:
     failure: Failure | None = None
     last_event_ns: int = 0
     """`ts_event` of the last order event."""
-    last_event_ids: set[str] = field(default_factory=set)
-    """Ids of the order events at `last_event_ns`."""
+    last_events: list[Any] = field(default_factory=list)
+    """The order events at `last_event_ns`."""
 
     def deny(self, call: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Count a request that the gate denies; in a halt, record it."""
@@ -81,23 +81,23 @@ class StrategyRecorder:
         return guard_handler("on_start", handler, self)
 
     def record_order_event(self, event: Any) -> None:
-        self.record_event_values(event.to_dict())
+        """Every order event passes here on the engine's thread: the payload is made by the thread that sends it."""
+        self.note_order_event(event)
+        self.messages.send_order_event(event, self.event_payload)
 
-    def record_event_values(self, values: dict[str, Any]) -> None:
-        """values: the result of the engine's `to_dict`, called once: it costs more than the rest."""
-        if values["ts_event"] != self.last_event_ns:
-            self.last_event_ns = values["ts_event"]
-            self.last_event_ids.clear()
-        self.last_event_ids.add(values["event_id"])
-        self.messages.send(OrderEvent("order_event", self.event_payload(values)))
+    def note_order_event(self, event: Any) -> None:
+        event_ns = event.ts_event
+        if event_ns == self.last_event_ns:
+            self.last_events.append(event)
+        else:
+            self.last_event_ns, self.last_events = event_ns, [event]
 
-    def event_payload(self, values: dict[str, Any]) -> dict[str, Any]:
-        """The payload that is sent for an order event. values: the result of the engine's `to_dict`."""
-        return event_row(values, self.instrument_id)
+    def event_payload(self, event: Any) -> dict[str, Any]:
+        return event_row(event.to_dict(), self.instrument_id)
 
     def record_missed_events(self, orders: Iterable[Any]) -> None:
         """Record the events of the orders of `on_stop`: the engine does not deliver them to the strategy."""
-        since, recorded_ids = self.last_event_ns, frozenset(self.last_event_ids)
+        since, recorded_ids = self.last_event_ns, {str(event.event_id) for event in self.last_events}
         for order in orders:
             if order.ts_last < since:
                 continue
@@ -298,8 +298,10 @@ def _counting_bar_handler(strategy: Guarded, handler: Handler, recorder: Strateg
 
 
 def _recording_order_event_handler(handler: Handler, recorder: StrategyRecorder) -> Handler:
+    record = recorder.record_order_event
+
     def on_order_event(event: Any) -> None:
-        recorder.record_order_event(event)
+        record(event)
         try:
             handler(event)
         except BaseException as error:

@@ -12,7 +12,7 @@ from typing import Any
 
 from opslab.model.messages.engine_messages import StopReason
 from opslab.model.messages.paper_messages import Flattened, OnStop
-from opslab.model.pipe.messages import LifecycleEvent
+from opslab.model.pipe.messages import LifecycleEvent, OrderEvent
 from opslab.model.primitives.instant import iso
 from opslab.model.run.metadata import Failure
 from opslab.nautilus.canonical import bar_row, event_row
@@ -88,11 +88,14 @@ class LiveStrategyRecorder(StrategyRecorder):
         self.stop_reason = self.stop_reason or "failure"
         StrategyRecorder.record_exception(self, where, error)
 
-    def record_event_values(self, values: dict[str, Any]) -> None:
+    def record_order_event(self, event: Any) -> None:
+        """The payload is made at once: it depends on the state of the run."""
+        values = event.to_dict()
         self.in_flight.apply(values, self.clock.monotonic_s())
-        StrategyRecorder.record_event_values(self, values)
+        self.note_order_event(event)
+        self.messages.send(OrderEvent("order_event", self._payload(values)))
 
-    def event_payload(self, values: dict[str, Any]) -> dict[str, Any]:
+    def _payload(self, values: dict[str, Any]) -> dict[str, Any]:
         """With the last bar of the strategy for a new order: its own time is the wall clock's, not the market's."""
         payload = event_row(values, self.instrument_id)
         if values["type"] == "OrderInitialized":
