@@ -68,7 +68,8 @@ SUBLAYERS = {
     "runs": [
         {"planning", "processes", "record"},
         {"checks", "safety"},
-        {"initialize"},
+        {"claim"},
+        {"end"},
         {"lifecycle"},
         {"backtest", "paper"},
         {"comparison", "recovery", "render"},

@@ -12,6 +12,7 @@ from opslab.lab.context import context_of
 from opslab.lab.run.plan import make_plan
 from opslab.model.run.metadata import RunMetadata
 from opslab.runs.backtest.run import run_backtest
+from opslab.runs.claim import claim
 from opslab.runs.lifecycle import RunContext
 from opslab.runs.planning.plan import BacktestPlan
 from opslab.runs.processes.child_process import ChildProcess
@@ -35,7 +36,8 @@ def run_with(tc: Tc) -> RunWith:
         assert isinstance(plan, BacktestPlan)
         command = (sys.executable, "-P", str(ENGINES), engine)
         context = RunContext(home.layout, home.clock, home.processes, home.redact, signals or StopSignals(), command)
-        return run_backtest(plan, context, lambda _bars: None)
+        with claim(context, plan) as claimed:
+            return run_backtest(claimed, context, lambda _bars: None)
 
     return run
 

@@ -18,6 +18,7 @@ from opslab.lab.context import context_of
 from opslab.lab.run.plan import make_plan
 from opslab.model.primitives.ids import RunId
 from opslab.model.primitives.instant import parse_iso
+from opslab.runs.claim import claim
 from opslab.runs.lifecycle import RunContext
 from opslab.runs.paper.run import run_paper
 from opslab.runs.processes.venue_control_client import open_control
@@ -467,7 +468,8 @@ def test_without_word_of_the_kernel_it_polls(tc: Tc, monkeypatch: pytest.MonkeyP
                 asked.set()
                 activate(tc)
 
-        run = run_paper(plan, context, on_live)
+        with claim(context, plan) as claimed:
+            run = run_paper(claimed, context, on_live)
     assert run.status == "halted"
     flat_by_ledger(tc, run.model_dump(mode="json"))
 

@@ -143,7 +143,8 @@ class ChainAppender:
 
     def __init__(self, path: Path, mode: int) -> None:
         """mode: of a new file. Raises OSError, as every method does."""
-        self._path = path
+        self.path = path
+        """Of the file; assigned anew when its folder was renamed."""
         self.file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, mode)
         """Its descriptor."""
         self.seq = 0
@@ -200,7 +201,7 @@ class ChainAppender:
     def move_torn_end(self, torn: bytes, size: int) -> Path:
         """Move the torn end of the file's `size` bytes to a file beside it; returns its path."""
         offset = size - len(torn)
-        path = self._path.with_name(f"{self._path.stem}-torn-at-{offset}.bin")
+        path = self.path.with_name(f"{self.path.stem}-torn-at-{offset}.bin")
         write_whole(path, torn)
         os.ftruncate(self.file, offset)
         return path

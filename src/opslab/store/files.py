@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -122,10 +122,11 @@ def file_digest(path: Path) -> str:
 
 
 @contextmanager
-def staged_folder(target: Path, title: str) -> Iterator[Path]:
+def staged_folder(target: Path, title: str, keep_locked: ExitStack | None = None) -> Iterator[Path]:
     """A new folder to fill; after the block it becomes `target` in one rename; after an exception it is removed.
 
     The folder is locked, which distinguishes work in progress from leftovers of a killed process.
+    keep_locked: gets the lock, so that `target` appears locked and stays so until this stack is closed.
     Raises AlreadyExists when `target` exists at the time of the rename.
     """
     with writing(f"create {title}"):
@@ -149,6 +150,8 @@ def staged_folder(target: Path, title: str) -> Iterator[Path]:
                     raise AlreadyExists(f"{title} exists already") from None
                 raise
             sync_folder(target.parent)
+            if keep_locked:
+                keep_locked.callback(os.close, os.dup(lock))
     except BaseException:
         shutil.rmtree(staging, ignore_errors=True)
         raise

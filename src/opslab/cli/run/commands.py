@@ -10,9 +10,9 @@ from opslab.cli.plain_command import PlainGroup
 from opslab.cli.run import comparison as run_compare
 from opslab.cli.run import paper as run_paper
 from opslab.cli.run import proof as run_proof
-from opslab.cli.run.fields import EXIT_CODES, break_off, document, folder_of, show_fields
+from opslab.cli.run.fields import break_off, document, show_fields
+from opslab.cli.run.follow_up import exit_code, follow_ups
 from opslab.cli.run.listing import list_runs
-from opslab.cli.run.switch import note_blocked, note_halted
 
 app = typer.Typer(cls=PlainGroup, help="Run, list, verify and compare runs.", no_args_is_help=True)
 
@@ -26,7 +26,8 @@ def init(spec: Spec, run_id: RunIdOption = None, home: Home = None, as_json: Jso
     A later run with the same spec and name continues from this record.
     """
     from opslab.lab.context import open_context
-    from opslab.lab.run.plan import initialize, make_plan
+    from opslab.lab.run.claim import initialize
+    from opslab.lab.run.plan import make_plan
 
     context = open_context(home)
     metadata = initialize(context, make_plan(context, spec, run_id))
@@ -47,6 +48,7 @@ def backtest(spec: Spec, run_id: RunIdOption = None, home: Home = None, as_json:
     from opslab.cli.progress import ProgressBar
     from opslab.lab.context import open_context
     from opslab.lab.run.backtest import run_backtest
+    from opslab.lab.run.claim import claim
     from opslab.lab.run.plan import make_plan
     from opslab.system import StopSignals
 
@@ -57,23 +59,18 @@ def backtest(spec: Spec, run_id: RunIdOption = None, home: Home = None, as_json:
         signals.announce, signals.on_signal = _announce, lambda _count: None
         if signals.name:
             raise KeyboardInterrupt
-        note(f"run {plan.run_id}: {plan.spec.strategy.title} on {plan.engine.rows:,} candles of {plan.dataset.name}")
-        with ProgressBar("backtest", "bars", plan.engine.rows) as progress:
-            metadata = run_backtest(context, plan, signals, progress.reach)
+        with claim(context, plan) as run:
+            rows = plan.engine.rows
+            note(f"run {plan.run_id}: {plan.spec.strategy.title} on {rows:,} candles of {plan.dataset.name}")
+            with ProgressBar("backtest", "bars", rows) as progress:
+                metadata = run_backtest(context, run, signals, progress.reach)
     if as_json:
         result_json(document(context, metadata))
     else:
         show_fields(metadata)
-    if metadata.failure:
-        note(f"error: run {metadata.run_id} failed: {metadata.failure.message}")
-        note(f"hint: tc run show {metadata.run_id}, and {folder_of(metadata)}/report.md")
-    elif metadata.status == "safety_blocked":
-        note_blocked(metadata)
-    elif metadata.status == "halted":
-        note_halted(metadata)
-    elif metadata.status == "interrupted":
-        note(f"run {metadata.run_id} was interrupted by {metadata.ended_by}; its results so far are kept")
-    raise typer.Exit(EXIT_CODES[metadata.status])
+    for line in follow_ups(metadata):
+        note(line)
+    raise typer.Exit(exit_code(metadata))
 
 
 app.command()(run_paper.paper)

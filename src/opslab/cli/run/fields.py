@@ -4,14 +4,11 @@ from typing import TYPE_CHECKING, Any
 
 from opslab.cli.output import result_fields
 from opslab.cli.run.paper_fields import halt_fields, live_fields, paper_fields
-from opslab.cli.run.switch import switch_text
 
 if TYPE_CHECKING:
     from opslab.context import Context
     from opslab.model.run.live_status import LiveStatus
-    from opslab.model.run.metadata import RunMetadata
-
-EXIT_CODES = {"completed": 0, "failed": 1, "safety_blocked": 4, "halted": 4, "interrupted": 130}
+    from opslab.model.run.metadata import RunMetadata, Safety
 
 
 def break_off(_count: int) -> None:
@@ -41,7 +38,7 @@ def show_fields(run: "RunMetadata", live: "LiveStatus | None" = None) -> None:
             ("mode", run.mode),
             ("status", run.status),
             ("ended by", run.ended_by),
-            ("kill switch", switch_text(run.safety)),
+            ("kill switch", _switch_text(run.safety)),
             ("failure", f"{run.failure.kind}: {run.failure.message}" if run.failure else None),
             ("strategy", run.strategy_title),
             ("instrument", f"{run.instrument} on {run.venue}"),
@@ -81,3 +78,8 @@ def _check(section: dict[str, Any] | None) -> str | None:
         return None
     kept = section["artifact"]
     return f"{section['state']} ({kept})" if kept else str(section["state"])
+
+
+def _switch_text(safety: "Safety | None") -> str | None:
+    """None when the switch was never activated."""
+    return f"{safety.state} ({safety.file})" if safety and safety.state != "absent" else None

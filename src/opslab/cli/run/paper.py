@@ -1,16 +1,11 @@
 """`tc run paper`: run a live node against the loopback venue."""
 
-from typing import TYPE_CHECKING
-
 import typer
 
 from opslab.cli.options import Home, Json, RunIdOption, Spec
 from opslab.cli.output import note, note_at_once, result_json
-from opslab.cli.run.fields import EXIT_CODES, break_off, document, folder_of, show_fields
-from opslab.cli.run.switch import note_blocked, note_halted
-
-if TYPE_CHECKING:
-    from opslab.model.run.metadata import RunMetadata
+from opslab.cli.run.fields import break_off, document, show_fields
+from opslab.cli.run.follow_up import exit_code, follow_ups
 
 
 def paper(spec: Spec, run_id: RunIdOption = None, home: Home = None, as_json: Json = False) -> None:
@@ -20,6 +15,7 @@ def paper(spec: Spec, run_id: RunIdOption = None, home: Home = None, as_json: Js
     """
     from opslab.cli.run.paper_board import PaperBoard
     from opslab.lab.context import open_context
+    from opslab.lab.run.claim import claim
     from opslab.lab.run.paper import run_paper
     from opslab.lab.run.plan import make_plan
     from opslab.system import StopSignals
@@ -33,40 +29,18 @@ def paper(spec: Spec, run_id: RunIdOption = None, home: Home = None, as_json: Js
             raise KeyboardInterrupt
         speed = plan.spec.paper.speed
         pace = "at full speed" if speed == "max" else f"at {speed}x"
-        note(f"run {plan.run_id}: {plan.spec.strategy.title} on {plan.rows:,} candles of {plan.dataset.name}, {pace}")
-        with PaperBoard(plan.run_id) as board:
-            metadata = run_paper(context, plan, signals, board.show)
+        data = f"{plan.rows:,} candles of {plan.dataset.name}"
+        with claim(context, plan) as run:
+            note(f"run {plan.run_id}: {plan.spec.strategy.title} on {data}, {pace}")
+            with PaperBoard(plan.run_id) as board:
+                metadata = run_paper(context, run, signals, board.show)
     if as_json:
         result_json(document(context, metadata))
     else:
         show_fields(metadata)
-    _note_end(metadata)
+    for line in follow_ups(metadata):
+        note(line)
     raise typer.Exit(exit_code(metadata))
-
-
-def exit_code(run: "RunMetadata") -> int:
-    """A completed run exits by its final reconciliation."""
-    if run.status == "completed" and run.paper and run.paper.final_reconciliation:
-        from opslab.lab.run.paper import EXIT_CODES as BY_RECONCILIATION
-
-        return BY_RECONCILIATION[run.paper.final_reconciliation]
-    return EXIT_CODES[run.status]
-
-
-def _note_end(run: "RunMetadata") -> None:
-    if run.failure:
-        note(f"error: run {run.run_id} failed: {run.failure.message}")
-        note(f"hint: tc run show {run.run_id}, and {folder_of(run)}/report.md")
-    elif run.status == "safety_blocked":
-        note_blocked(run)
-    elif run.status == "halted":
-        note_halted(run)
-    elif run.status == "interrupted":
-        note(f"run {run.run_id} was interrupted by {run.ended_by}; its results so far are kept")
-    elif exit_code(run):
-        found = run.paper.final_reconciliation if run.paper else "unknown"
-        note(f"run {run.run_id} completed, and its final reconciliation is {found}")
-        note(f"hint: docs/runbooks/reconciliation-mismatch.md, and {folder_of(run)}/reconciliation_result.json")
 
 
 def _announce(name: str, count: int) -> None:

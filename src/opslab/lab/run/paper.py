@@ -7,6 +7,7 @@ from opslab.lab.run.context import run_context
 from opslab.model.run.live_status import LiveStatus
 from opslab.model.run.metadata import RunMetadata
 from opslab.reconciliation.result import EXIT_CODES
+from opslab.runs.claim import ClaimedRun
 from opslab.runs.paper import run as loop
 from opslab.runs.planning.plan import PaperPlan
 from opslab.system import StopSignals
@@ -15,7 +16,7 @@ __all__ = ["EXIT_CODES", "run_paper"]
 
 
 def run_paper(
-    context: Context, plan: PaperPlan, signals: StopSignals, on_live: Callable[[LiveStatus], None]
+    context: Context, run: ClaimedRun[PaperPlan], signals: StopSignals, on_live: Callable[[LiveStatus], None]
 ) -> RunMetadata:
     """on_live: called with the run's live values, about once a second."""
-    return loop.run_paper(plan, run_context(context, signals), on_live)
+    return loop.run_paper(run, run_context(context, signals), on_live)

@@ -1,4 +1,4 @@
-"""Plan a run, and initialize it."""
+"""Plan a run."""
 
 from pathlib import Path
 from typing import Literal, overload
@@ -6,9 +6,7 @@ from typing import Literal, overload
 from opslab.context import Context
 from opslab.lab.spec import folder_of
 from opslab.model.primitives.ids import RunId
-from opslab.model.run.metadata import RunMetadata
 from opslab.model.spec.run_spec import Mode
-from opslab.runs import initialize as initialization
 from opslab.runs.planning.plan import BacktestPlan, PaperPlan, RunPlan, made_run_id, other_mode, plan_run
 from opslab.specs.load import load_spec
 from opslab.system import random_suffix
@@ -21,7 +19,7 @@ def make_plan(context: Context, spec_file: Path, run_id: str | None, mode: Liter
 @overload
 def make_plan(context: Context, spec_file: Path, run_id: str | None, mode: None = None) -> RunPlan: ...
 def make_plan(context: Context, spec_file: Path, run_id: str | None, mode: Mode | None = None) -> RunPlan:
-    """Every refusal happens here, before anything is written.
+    """Check the inputs of a run and plan it. Writes nothing, and does not ask whether the run exists.
 
     mode: the one that the spec must have; None for either.
     """
@@ -33,10 +31,4 @@ def make_plan(context: Context, spec_file: Path, run_id: str | None, mode: Mode 
         name = RunId(asked)
     else:
         name = made_run_id(context.layout, loaded.spec, context.clock, random_suffix())
-    initialization.is_initialized(context.layout, name, loaded.spec)
     return plan_run(context.layout, loaded, name, folder_of(spec_file), context.clock)
-
-
-def initialize(context: Context, plan: RunPlan) -> RunMetadata:
-    """Create the run without starting it. Raises AlreadyExists, also for the same spec."""
-    return initialization.initialize(context.layout, plan, context.clock)

@@ -15,6 +15,7 @@ from opslab.model.primitives.record import Record
 from opslab.model.run.metadata import RunMetadata
 from opslab.ports import Clock
 from opslab.runs.backtest.run import run_backtest
+from opslab.runs.claim import claim
 from opslab.runs.comparison.compare import RunSide, compare, input_parts, side_of
 from opslab.runs.lifecycle import RunContext
 from opslab.runs.planning.plan import BacktestPlan, plan_backtest
@@ -79,7 +80,8 @@ def reproduce(
             if _stopped(context):
                 break
             announce(number, plan, parts)
-            run = run_backtest(plan, context, on_bars)
+            with claim(context, plan) as claimed:
+                run = run_backtest(claimed, context, on_bars)
         runs.append(run)
         same = run.result_digest == expected_digest
         kept = keep or not same

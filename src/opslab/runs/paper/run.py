@@ -16,6 +16,7 @@ from opslab.model.messages.venue_messages import VenueEndpoints, VenueProgress
 from opslab.model.pipe import messages as pipe
 from opslab.model.run.live_status import LiveStatus, PaperStatus
 from opslab.model.run.metadata import Failure, RunMetadata
+from opslab.runs.claim import ClaimedRun
 from opslab.runs.lifecycle import RunContext, execute, start
 from opslab.runs.paper.account_shutdown import AccountShutdown
 from opslab.runs.paper.closing_event import bound_reached, recorded_reason
@@ -41,7 +42,6 @@ from opslab.runs.planning.plan import PaperPlan
 from opslab.runs.processes.child_process import VENUE_COMMAND
 from opslab.runs.processes.inbox import ChildEnded, FromChild, Inbox, Signaled, SwitchSeen
 from opslab.runs.record.live_status import LiveStatusWriter
-from opslab.runs.record.run_journal import RunJournal
 from opslab.runs.safety.halt_controller import HaltController
 from opslab.store.logs import redact_log
 from opslab.store.runs.engine_order_log import EngineOrderLog
@@ -54,34 +54,29 @@ POLL_SECONDS = 0.05
 
 
 def run_paper(
-    plan: PaperPlan, context: RunContext, on_live: OnLive, venue_command: Sequence[str] = VENUE_COMMAND
+    run: ClaimedRun[PaperPlan], context: RunContext, on_live: OnLive, venue_command: Sequence[str] = VENUE_COMMAND
 ) -> RunMetadata:
-    """Run the plan, continuing an initialized run. Returns the final metadata.
+    """Run to the end. Returns the final metadata.
 
     on_live: called with the run's live values, about once a second.
-    Raises AlreadyExists, Environment or Unwritable when no run was created.
     """
 
     def salvage(folder: Path, metadata: RunMetadata) -> Mapping[str, Any]:
         clear_temporary_files(folder)
         return settle_paper(context.layout, folder, metadata, context.redact, reason="failure", same_boot=True).payload
 
-    return execute(
-        plan, context, lambda folder, log: PaperRun(plan, folder, log, context, on_live, venue_command).run(), salvage
-    )
+    return execute(run, context, lambda: PaperRun(run, context, on_live, venue_command).run(), salvage)
 
 
 class PaperRun:
     def __init__(
         self,
-        plan: PaperPlan,
-        folder: Path,
-        log: RunJournal,
+        run: ClaimedRun[PaperPlan],
         context: RunContext,
         on_live: OnLive,
         venue_command: Sequence[str],
     ) -> None:
-        self._plan, self._folder, self._log = plan, folder, log
+        self._plan, self._folder, self._log = plan, folder, log = run.plan, run.folder, run.log
         self._context = context
         self._clock = context.clock
         self._inbox = Inbox()
@@ -89,7 +84,7 @@ class PaperRun:
         facts = JournalSummary()
         log.observers.append(facts.apply)  # from the first event of its start
         self._live_writer = LiveStatusWriter(
-            context.layout, context.clock, plan.run_id, start(plan, log, context), plan.rows, on_live
+            context.layout, context.clock, plan.run_id, start(run, context), plan.rows, on_live
         )
         self._supervisor = EngineSupervisor(plan, folder / "logs", context, self._inbox)
         self._venue = VenueSupervisor(context.layout, plan, folder / "logs", context.clock, self._inbox, venue_command)

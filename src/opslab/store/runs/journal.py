@@ -47,6 +47,11 @@ class Journal:
     def __exit__(self, *_: object) -> None:
         self._chain.close()
 
+    def folder_renamed(self, folder: Path) -> None:
+        """The folder of the open journal has another name now."""
+        self._file = _journal_file(folder)
+        self._chain.path = self._file.path
+
     def append(self, name: str, payload: Mapping[str, Any]) -> Event:
         """Append one event, on disk before this returns; returns the event as written."""
         line = self._append([(name, payload)], sync=True)[-1]

@@ -4,7 +4,7 @@ import hashlib
 import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -44,11 +44,14 @@ _BLOCK_BYTES = 1 << 16
 
 
 @contextmanager
-def new_run_folder(layout: Layout, run_id: RunId, spec_text: str) -> Iterator[Path]:
-    """A new run folder to fill; it appears under its name in one step after the block. Raises AlreadyExists."""
+def new_run_folder(layout: Layout, run_id: RunId, spec_text: str, keep_locked: ExitStack) -> Iterator[Path]:
+    """A new run folder to fill; it appears under its name in one step after the block. Raises AlreadyExists.
+
+    keep_locked: as in `staged_folder`.
+    """
     refuse_existing(layout, run_id)
     try:
-        with staged_folder(layout.run(run_id), f"run {run_id}") as folder:
+        with staged_folder(layout.run(run_id), f"run {run_id}", keep_locked) as folder:
             write_whole(folder / SPEC, spec_text.encode())
             (folder / "logs").mkdir()
             yield folder

@@ -8,7 +8,7 @@ from opslab.errors import Corrupt
 from opslab.model.pipe.messages import EngineResult
 from opslab.model.run.event import Event
 from opslab.model.run.metadata import EngineCost, Failure, Owner
-from opslab.runs.backtest.run import EngineReport, failure_of
+from opslab.runs.backtest.closing_event import EngineReport, failure_of
 from opslab.runs.record.state import as_seen, project
 from tests.fakes.run_payloads import INTENT, OWNER
 

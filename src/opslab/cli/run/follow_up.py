@@ -1,0 +1,44 @@
+"""After a run, of either mode: the exit code of its command, and what an operator may do next."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from opslab.cli.run.fields import folder_of
+
+if TYPE_CHECKING:
+    from opslab.model.run.metadata import RunMetadata
+
+_EXIT_CODES = {"completed": 0, "failed": 1, "safety_blocked": 4, "halted": 4, "interrupted": 130}
+
+
+def exit_code(run: "RunMetadata") -> int:
+    """By the status; a completed paper run exits by its final reconciliation."""
+    if run.status == "completed" and run.paper and run.paper.final_reconciliation:
+        from opslab.lab.run.paper import EXIT_CODES
+
+        return EXIT_CODES[run.paper.final_reconciliation]
+    return _EXIT_CODES[run.status]
+
+
+def follow_ups(run: "RunMetadata") -> Iterator[str]:
+    """Lines for the operator: how the run ended, and a hint of the next step; none after a normal end."""
+    if run.failure:
+        yield f"error: run {run.run_id} failed: {run.failure.message}"
+        yield f"hint: tc run show {run.run_id}, and {folder_of(run)}/report.md"
+    elif run.status == "safety_blocked":
+        from opslab.lab.run.safety import refused
+
+        failure = refused(run)
+        yield f"error: {failure.message}"
+        yield f"hint: {failure.hint}"
+    elif run.status == "halted":
+        from opslab.lab.run.safety import blocked_by, switch_option
+
+        yield f"run {run.run_id} was halted: {blocked_by(run)}"
+        yield f"hint: tc kill status {switch_option(run)}; docs/runbooks/kill-switch.md"
+    elif run.status == "interrupted":
+        yield f"run {run.run_id} was interrupted by {run.ended_by}; its results so far are kept"
+    elif exit_code(run):
+        found = run.paper.final_reconciliation if run.paper else "unknown"
+        yield f"run {run.run_id} completed, and its final reconciliation is {found}"
+        yield f"hint: docs/runbooks/reconciliation-mismatch.md, and {folder_of(run)}/reconciliation_result.json"

@@ -1,0 +1,88 @@
+"""The closing event of a backtest: its results, and how it ended."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from opslab.model.pipe.messages import EngineResult
+from opslab.model.primitives.canonical import digest
+from opslab.model.run.metadata import Failure
+from opslab.model.spec.run_spec import UserStrategyRef
+from opslab.runs.backtest.halt import BacktestHaltController
+from opslab.runs.backtest.results import BacktestResults
+from opslab.runs.claim import ClaimedRun
+from opslab.runs.planning.plan import BacktestPlan
+from opslab.runs.record.run_journal import metrics_document
+from opslab.store.runs.run_folders import METRICS, write_record
+
+
+@dataclass(slots=True)
+class EngineReport:
+    """What the engine child has reported so far."""
+
+    bars: int = 0
+    result: EngineResult | None = None
+    failure: Failure | None = None
+    saw_all_data: bool = False
+    """Whether the engine reached the end of the data."""
+
+
+def append_closing_event(
+    run: ClaimedRun[BacktestPlan],
+    results: BacktestResults,
+    report: EngineReport,
+    process_failure: Failure | None,
+    stopped_by: str | None,
+    halt: BacktestHaltController,
+) -> None:
+    """Write the results, then how the run ended.
+
+    process_failure: of the engine's process. stopped_by: the signal or limit on which control stopped the engine.
+    """
+    plan, log = run.plan, run.log
+    payload: dict[str, Any] = {}
+    if report.result:
+        artifacts = results.commit()
+        counters, denials = results.counters(report.result), results.denial_reasons(report.result)
+        payload = {
+            "metrics": counters.model_dump(),
+            "engine_cost": report.result.cost.model_dump(),
+            "denial_reasons": denials,
+            "artifacts": artifacts,
+        }
+        if plan.spec.observability.metrics:
+            write_record(run.folder, METRICS, metrics_document(payload["metrics"], payload["engine_cost"], denials))
+    every_bar = None if isinstance(plan.spec.strategy, UserStrategyRef) else plan.engine.rows
+    whole = report.result is not None and report.saw_all_data  # otherwise a stop was acted on
+    failure = report.failure or failure_of(report, process_failure, every_bar, stopped_by)
+    if halt.is_on and not whole:
+        gated = report.result.gated if report.result else {}
+        facts = halt.summary(gated).model_dump(mode="json")
+        log.append("run_halted", {**payload, "ended_by": "kill_switch", "halt": facts})
+    elif failure:
+        log.append("run_failed", {**payload, "failure": failure.model_dump()})
+    elif not whole:
+        log.append("run_interrupted", {**payload, "ended_by": stopped_by})
+    else:
+        digested = {"metrics": payload["metrics"], "artifacts": payload["artifacts"]}
+        log.append("run_completed", {**payload, "result_digest": digest(digested)})
+
+
+def failure_of(
+    report: EngineReport, process_failure: Failure | None, every_bar: int | None, stopped_by: str | None
+) -> Failure | None:
+    """The failure of a run whose engine reported none; None when it did not fail.
+
+    every_bar: number of bars the strategy must have seen; None for a user strategy, which may subscribe to none.
+    """
+    if stopped_by:
+        return None
+    if process_failure:
+        return process_failure
+    if report.result is None:
+        return Failure(kind="engine", message="the engine ended without a result")
+    if every_bar is not None and report.result.bars != every_bar:
+        seen = report.result.bars
+        return Failure(kind="engine", message=f"the strategy saw {seen} bars of the dataset's {every_bar}")
+    if not report.saw_all_data:
+        return Failure(kind="engine", message="the engine was stopped before the end of the data, and not by tc")
+    return None
