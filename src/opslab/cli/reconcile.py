@@ -13,7 +13,7 @@ from opslab.cli.plain_command import PlainGroup
 
 if TYPE_CHECKING:
     from opslab.context import Context
-    from opslab.lab.reconcile import (
+    from opslab.lab.reconcile.check import (
         Limits,
         ReconciliationFinding,
         ReconciliationResult,
@@ -91,7 +91,7 @@ def check(
     files, or the accounts of node and venue at a heartbeat of a paper run.
     """
     from opslab.lab.context import open_context
-    from opslab.lab.reconcile import EXIT_CODES, limits_of, reconcile_heartbeat
+    from opslab.lab.reconcile.check import EXIT_CODES, limits_of, reconcile_heartbeat
 
     context = open_context(home)
     limits = limits_of(max_age, max_apart, tolerance or [])
@@ -132,7 +132,7 @@ def _reconcile_files(
     limits: "Limits",
 ) -> "RecordedReconciliation":
     from opslab.errors import Usage
-    from opslab.lab.reconcile import reconcile_files
+    from opslab.lab.reconcile.check import reconcile_files
 
     if heartbeat is not None:
         raise Usage("--heartbeat requires --from-run", hint="tc reconcile check --from-run ID --heartbeat N")
@@ -151,7 +151,7 @@ def schema(
     as_json: Annotated[bool, typer.Option("--json", help="No effect: the schema is always JSON.")] = False,
 ) -> None:
     """Print the JSON Schema of a snapshot."""
-    from opslab.lab.reconcile import snapshot_schema
+    from opslab.lab.reconcile.schema import snapshot_schema
 
     result_json(snapshot_schema())
 

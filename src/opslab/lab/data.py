@@ -9,15 +9,14 @@ from opslab.datasets.dataset_records import list_datasets, read_record
 from opslab.datasets.quality.findings import summary
 from opslab.datasets.quality.rules import RULES
 from opslab.errors import Usage
-from opslab.model.market.instrument import Instrument, instrument_of
 from opslab.model.primitives.ids import DatasetId, shown
-from opslab.resources import INSTRUMENT, exchange_info_symbol
 
 if TYPE_CHECKING:
     from opslab.datasets.catalog import FingerprintCheck
     from opslab.datasets.check import QualityReport
     from opslab.datasets.prepare import ImportOptions, PreparedDataset
     from opslab.datasets.sources.source import SourceOptions
+    from opslab.model.market.instrument import Instrument
     from opslab.ports import Progress
 
 __all__ = [
@@ -101,5 +100,8 @@ def check_fingerprint(context: Context, dataset: DatasetId, tick: "Progress") ->
     return catalog.check_fingerprint(context.layout, dataset, tick)
 
 
-def _instrument() -> Instrument:
+def _instrument() -> "Instrument":
+    from opslab.model.market.instrument import instrument_of
+    from opslab.resources import INSTRUMENT, exchange_info_symbol
+
     return instrument_of(exchange_info_symbol(INSTRUMENT))

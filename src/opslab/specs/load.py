@@ -1,5 +1,6 @@
 """Load a run spec from a YAML file, and report every mistake at once."""
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +42,11 @@ def load_spec(path: Path) -> LoadedSpec:
     text = read_text(path)
     tree = parse(text, file)
     return LoadedSpec(_spec(tree, file), tree, text, file)
+
+
+def folder_of(spec_file: Path) -> Path:
+    """Absolute, without `..`, links kept: the folder that a user strategy's modules are loaded from."""
+    return Path(os.path.abspath(spec_file)).parent  # noqa: PTH100  (`resolve` would follow symlinks)
 
 
 def parse_spec(text: str, file: str) -> RunSpec:

@@ -47,8 +47,6 @@ def backtest(spec: Spec, run_id: RunIdOption = None, home: Home = None, as_json:
     """
     from opslab.cli.progress import ProgressBar
     from opslab.lab.context import open_context
-    from opslab.lab.run.backtest import run_backtest
-    from opslab.lab.run.claim import claim
     from opslab.lab.run.plan import make_plan
     from opslab.system import StopSignals
 
@@ -56,6 +54,10 @@ def backtest(spec: Spec, run_id: RunIdOption = None, home: Home = None, as_json:
     with StopSignals() as signals:
         signals.on_signal = break_off
         plan = make_plan(context, spec, run_id, "backtest")
+        # after the plan, so that a refusal does not wait for them
+        from opslab.lab.run.backtest import run_backtest
+        from opslab.lab.run.claim import claim
+
         signals.announce, signals.on_signal = _announce, lambda _count: None
         if signals.name:
             raise KeyboardInterrupt

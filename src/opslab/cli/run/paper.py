@@ -15,8 +15,6 @@ def paper(spec: Spec, run_id: RunIdOption = None, home: Home = None, as_json: Js
     """
     from opslab.cli.run.paper_board import PaperBoard
     from opslab.lab.context import open_context
-    from opslab.lab.run.claim import claim
-    from opslab.lab.run.paper import run_paper
     from opslab.lab.run.plan import make_plan
     from opslab.system import StopSignals
 
@@ -24,6 +22,10 @@ def paper(spec: Spec, run_id: RunIdOption = None, home: Home = None, as_json: Js
     with StopSignals() as signals:
         signals.on_signal = break_off
         plan = make_plan(context, spec, run_id, "paper")
+        # after the plan, so that a refusal does not wait for them
+        from opslab.lab.run.claim import claim
+        from opslab.lab.run.paper import run_paper
+
         signals.announce, signals.on_signal = _announce, lambda _count: None
         if signals.name:
             raise KeyboardInterrupt

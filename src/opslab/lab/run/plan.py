@@ -4,11 +4,10 @@ from pathlib import Path
 from typing import Literal, overload
 
 from opslab.context import Context
-from opslab.lab.spec import folder_of
 from opslab.model.primitives.ids import RunId
 from opslab.model.spec.run_spec import Mode
 from opslab.runs.planning.plan import BacktestPlan, PaperPlan, RunPlan, made_run_id, other_mode, plan_run
-from opslab.specs.load import load_spec
+from opslab.specs.load import folder_of, load_spec
 from opslab.system import random_suffix
 
 

@@ -1,4 +1,4 @@
-"""Reconciliation of two account snapshots, kept with a run."""
+"""Compare two account snapshots, and keep the result with a run."""
 
 from opslab.reconciliation.limits import limits_of
 from opslab.reconciliation.result import (
@@ -9,7 +9,6 @@ from opslab.reconciliation.result import (
     SnapshotSummary,
     State,
 )
-from opslab.reconciliation.schema import snapshot_schema
 from opslab.runs.checks.heartbeat import reconcile_heartbeat
 from opslab.runs.checks.reconciliation import RecordedReconciliation, reconcile_files
 
@@ -24,5 +23,4 @@ __all__ = [
     "limits_of",
     "reconcile_files",
     "reconcile_heartbeat",
-    "snapshot_schema",
 ]
