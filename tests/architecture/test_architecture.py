@@ -156,7 +156,7 @@ TOUCH = {
 DOUBLED_CLASSES = {"Terms"}  # of each kind of fault
 
 # Folders that decide and do nothing else: they import none of these.
-PURE = ("venue/market", "venue/account")
+PURE = ("venue/market", "venue/account", "runs/paper/machine")
 EFFECTS = {"aiohttp", "asyncio", "os", "pathlib", "socket", "subprocess", "threading"}
 
 MAX_FILES = 15
@@ -164,7 +164,7 @@ MAX_FILES = 15
 MANY_FILES = ("venue/faults/kinds",)
 """One file a kind."""
 MAX_LINES, MAX_FUNCTION_LINES = 400, 60
-MAX_UNTYPED = 221
+MAX_UNTYPED = 220
 """`dict[str, Any]` and `Mapping[str, Any]` in the product. A ratchet: lower it with every one that goes."""
 
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

@@ -5,21 +5,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from opslab.model.messages.engine_messages import StopReason
-from opslab.model.messages.paper_messages import EngineHeartbeat, Flattened
+from opslab.model.messages.paper_messages import EngineHeartbeat
 from opslab.model.pipe.messages import Ended, EngineResult, Progress, ReceivedMessage
-from opslab.model.run.live_status import Phase
 from opslab.model.run.metadata import Failure
-from opslab.model.spec.run_spec import PaperLimits
 from opslab.runs.processes.child_process import ChildProcess
 
 Complaint = Literal["hang", "memory", "no_start"]
 START_SECONDS = 60.0
 """From spawn to the first heartbeat; the engine itself gives up connecting earlier."""
-LAST_BAR_TIMEOUT_SECONDS = 5.0
-"""Time for the last bar to be handled after the venue has sent its last candle."""
-SIGNALS: tuple[StopReason, ...] = ("SIGINT", "SIGTERM")
-"""Stop reasons of an engine that was signaled; unexpected unless control sent the signal."""
 LAST_EVENTS = 8
 _KEPT_FIELDS = ("type", "client_order_id", "venue_order_id", "feed", "to", "reason", "last_qty", "last_px", "bar")
 
@@ -30,7 +23,6 @@ class EngineSession:
     child: ChildProcess
     started_s: float
     started_at: str
-    first_heartbeat_s: float | None = None
     last_heartbeat_s: float | None = None
     heartbeat: EngineHeartbeat | None = None
     heartbeats: int = 0
@@ -44,9 +36,6 @@ class EngineSession:
     failure: Failure | None = None
     result: EngineResult | None = None
     """None for an engine that did not end by itself."""
-    flattened: Flattened | None = None
-    ending: bool = False
-    """Whether a stop was requested, or the engine reported its end."""
     killed_for: Complaint | None = None
     ended_by: str | None = None
     """Code, set after its end: see `EngineFacts.ended_by`."""
@@ -71,7 +60,7 @@ class EngineSession:
             case Progress(bars=bars, actions=actions):
                 self.bars, self.actions = max(self.bars, bars), actions
             case Ended(bars=bars):
-                self.bars, self.ending = bars, True
+                self.bars = bars
             case Failure():
                 self.failure = message
             case EngineResult():
@@ -131,27 +120,6 @@ def engine_end_code(session: EngineSession, failure: Failure | None) -> str:
     return failure.kind if session.failure else session.child.ended_with or failure.kind
 
 
-def phase_of(session: EngineSession | None, is_ending: bool) -> Phase:
-    """The phase of a run with this engine. None: no engine runs."""
-    if is_ending or (session and session.ending):
-        return "stopping"
-    if session is None or session.first_heartbeat_s is None:
-        return "starting" if session is None or session.number == 1 else "restarting"
-    return "running"
-
-
-def last_bar_overdue(session: EngineSession, replayed_s: float | None, now_s: float) -> bool:
-    """Whether the last bar is late or was lost, so that waiting is pointless."""
-    if replayed_s is None or session.first_heartbeat_s is None:
-        return False
-    return now_s > max(replayed_s, session.first_heartbeat_s) + LAST_BAR_TIMEOUT_SECONDS
-
-
-def unrequested_stop(reason: StopReason) -> Failure:
-    """The failure of an engine that stopped without a request from control and before its last bar."""
-    return Failure(kind="engine", message=f"the engine ended by itself: {reason}, which did not come from tc")
-
-
 def end_payload(session: EngineSession) -> dict[str, Any]:
     """Payload of `engine_ended`, also a part of `engine_lost`: without a result, as far as known."""
     result = session.result
@@ -173,11 +141,6 @@ def loss_payload(session: EngineSession, failure: Failure) -> dict[str, Any]:
         "memory_bytes": session.heartbeat.memory_bytes if session.heartbeat else None,
         "last_events": list(session.last_events),
     }
-
-
-def may_restart(session: EngineSession, failure: Failure, limits: PaperLimits) -> bool:
-    """A process failure may be transient; a strategy exception is deterministic, so it is not restarted."""
-    return limits.restart == "on_failure" and session.number <= limits.max_restarts and failure.kind != "strategy"
 
 
 def complaint_text(kind: Complaint, bounds: Bounds) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from opslab.model.messages.engine_messages import StopReason
 from opslab.model.messages.venue_messages import VenueEndpoints
-from opslab.model.pipe.messages import Stop, TakeSnapshot
+from opslab.model.pipe.messages import HaltCommand, Stop, TakeSnapshot
 from opslab.model.primitives.instant import iso
 from opslab.model.run.metadata import Failure
 from opslab.runs.lifecycle import RunContext
@@ -21,6 +21,7 @@ from opslab.runs.paper.engine_session import (
 from opslab.runs.planning.plan import PaperPlan
 from opslab.runs.processes.child_process import ChildProcess
 from opslab.runs.processes.inbox import Inbox
+from opslab.runs.safety.halt_controller import Escalation
 
 STOP_TIMEOUT_SECONDS = 20.0
 """From the stop request to SIGKILL: time to flatten, reconcile once more and disconnect."""
@@ -77,19 +78,36 @@ class EngineSupervisor:
         self.session = None
         return failure
 
-    def kill_unhealthy(self, session: EngineSession, receive: Callable[[float], None]) -> None:
-        """Kill an engine after a complaint. A hanging one first prints the stack of each thread into its log.
+    def halt(self, command: HaltCommand) -> None:
+        if self.session:
+            self.session.child.send(command)
 
-        receive: handles messages for that many seconds at most.
+    def escalate(self, escalation: Escalation) -> None:
+        """In a halt that the engine does not follow in time."""
+        if self.session and escalation == "sigterm":
+            self.session.child.stop()
+        elif self.session and escalation == "sigkill":
+            self.session.child.kill()
+
+    def fail(self, failure: Failure) -> None:
+        """The engine ends with this failure, unless it reports another one."""
+        if self.session:
+            self.session.failure = failure
+
+    def kill(self, receive: Callable[[float], None] | None = None) -> None:
+        """receive: handles messages for that many seconds at most, while the engine prints its stacks into its log;
+        None: kill it at once.
         """
-        if session.killed_for != "memory":
+        session = self.session
+        if session and receive:
             session.child.dump_stacks()
             deadline = self._clock.monotonic_s() + STACK_DUMP_SECONDS
             while (remaining_s := deadline - self._clock.monotonic_s()) > 0:
                 receive(remaining_s)
-        session.child.kill()
+        if session and session is self.session:  # it may have ended meanwhile
+            session.child.kill()
 
-    def kill(self) -> None:
+    def abandon(self) -> None:
         """Kill the process and wait for its end, without reading its messages."""
         if self.session:
             self.session.child.kill()

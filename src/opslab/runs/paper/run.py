@@ -1,7 +1,7 @@
 """A paper run as control drives it: venue and engine supervised from the safety gate to the seal.
 
-One loop reads the children's messages and the clock; it never blocks on one child. `engine_session` judges the engine's
-health, `reconciler` compares accounts, `shutdown` writes the results.
+One loop reads the children's messages and the clock; it never blocks on one child. It records what happens, reports it
+to `rules` as facts, and performs the actions that follow. `reconciler` compares accounts, `shutdown` ends the run.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from opslab.errors import Environment
-from opslab.model.messages.engine_messages import BARS, StopReason
+from opslab.model.messages.engine_messages import BARS
 from opslab.model.messages.paper_messages import EngineHeartbeat, Flattened, NodeSnapshot
 from opslab.model.messages.venue_messages import VenueEndpoints, VenueProgress
 from opslab.model.pipe import messages as pipe
@@ -18,26 +18,17 @@ from opslab.model.run.live_status import LiveStatus, PaperStatus
 from opslab.model.run.metadata import Failure, RunMetadata
 from opslab.runs.claim import ClaimedRun
 from opslab.runs.lifecycle import RunContext, execute, start
-from opslab.runs.paper.account_shutdown import AccountShutdown
-from opslab.runs.paper.closing_event import bound_reached, recorded_reason
-from opslab.runs.paper.engine_session import (
-    SIGNALS,
-    EngineSession,
-    end_payload,
-    last_bar_overdue,
-    loss_payload,
-    may_restart,
-    phase_of,
-    unrequested_stop,
-)
+from opslab.runs.paper.engine_session import EngineSession, end_payload, loss_payload
 from opslab.runs.paper.engine_supervisor import EngineSupervisor
-from opslab.runs.paper.halt import KILL_SWITCH, escalate
 from opslab.runs.paper.journal_summary import JournalSummary
-from opslab.runs.paper.reconciler import FinishedReconciliation, LiveOccasion, LiveReconciler, record_reconciliation
+from opslab.runs.paper.machine import actions, facts
+from opslab.runs.paper.machine.rules import step
+from opslab.runs.paper.machine.state import PaperState, RunBounds
+from opslab.runs.paper.reconciler import FinishedReconciliation, LiveReconciler, record_reconciliation
 from opslab.runs.paper.recovery import settle_paper
-from opslab.runs.paper.shutdown import FinalAccount, RunEnd, end_run, record_final_account
+from opslab.runs.paper.shutdown import PaperShutdown, record_final_account
 from opslab.runs.paper.telemetry import RunTelemetry
-from opslab.runs.paper.venue_supervisor import MAX_VENUE_STARTS, VenueSupervisor
+from opslab.runs.paper.venue_supervisor import VenueSupervisor
 from opslab.runs.planning.plan import PaperPlan
 from opslab.runs.processes.child_process import VENUE_COMMAND
 from opslab.runs.processes.inbox import ChildEnded, FromChild, Inbox, Signaled, SwitchSeen
@@ -81,28 +72,21 @@ class PaperRun:
         self._clock = context.clock
         self._inbox = Inbox()
         self._limits = limits = plan.spec.paper
-        facts = JournalSummary()
-        log.observers.append(facts.apply)  # from the first event of its start
+        summary = JournalSummary()
+        log.observers.append(summary.apply)  # from the first event of its start
         self._live_writer = LiveStatusWriter(
             context.layout, context.clock, plan.run_id, start(run, context), plan.rows, on_live
         )
         self._supervisor = EngineSupervisor(plan, folder / "logs", context, self._inbox)
         self._venue = VenueSupervisor(context.layout, plan, folder / "logs", context.clock, self._inbox, venue_command)
-        self._telemetry = RunTelemetry(plan, context.clock, EngineOrderLog(context.layout.work(plan.run_id)), facts)
+        self._telemetry = RunTelemetry(plan, context.clock, EngineOrderLog(context.layout.work(plan.run_id)), summary)
         node, venue = self._supervisor.request_snapshot, self._venue.statement
         self._reconciler = LiveReconciler(plan.run_id, plan.spec.instrument, node, venue, context.clock)
         self._halt = HaltController(context.layout, plan.run_id, context.clock, context.redact, log)
-        self._account = AccountShutdown(plan, self._venue, self._halt, context.clock, log, self._telemetry)
-        self._reason: StopReason | None = None
-        """Set once the run is to end."""
-        self._signal: str | None = None
-        self._failure: Failure | None = None
-        self._is_done = False
+        self._shutdown = PaperShutdown(plan, self._venue, self._halt, context.clock, log, self._telemetry)
         self._bars = RowsFile(folder, BARS)
-        self._replayed_s: float | None = None
-        """When the venue had sent its last candle. Monotonic clock."""
-        self._next_reconciliation_s: float | None = None
-        self._out_of_time_s = self._clock.monotonic_s() + limits.max_seconds
+        self._state = PaperState()
+        self._bounds = RunBounds(limits, plan.rows, self._clock.monotonic_s() + limits.max_seconds)
 
     def run(self) -> None:
         """Run to the end; the closing event is in the journal when this returns."""
@@ -114,12 +98,12 @@ class PaperRun:
             self._venue.start()
             if signals.count:
                 self._inbox.put(Signaled(signals.count))
-            while not self._is_done or self._reconciler.is_busy:
+            while self._state.phase != "done" or self._reconciler.is_busy:
                 self._receive(POLL_SECONDS)
                 self._check_clock(self._clock.monotonic_s())
             self._finish()
-        except BaseException:
-            self._abandon()
+        except BaseException as error:
+            self._report(facts.ControlFailed(Failure(kind="lab", message=type(error).__name__)))
             raise
         finally:
             watch.close()
@@ -129,6 +113,49 @@ class PaperRun:
     def _engine(self) -> EngineSession | None:
         return self._supervisor.session
 
+    def _report(self, fact: facts.Fact) -> None:
+        """Apply the rules to a fact, and perform the actions."""
+        self._state, following = step(self._state, fact, self._bounds)
+        for action in following:
+            self._perform(action)
+
+    def _perform(self, action: actions.Action) -> None:
+        match action:
+            case actions.StartVenue():
+                self._venue.start()
+            case actions.StartEngine(number=number):
+                self._start_engine(number)
+            case actions.StopEngine(reason=reason):
+                self._supervisor.stop(reason)
+            case actions.KillEngine(dump_stacks=dump_stacks):
+                self._supervisor.kill(self._receive if dump_stacks else None)
+            case actions.HaltEngine():
+                self._supervisor.halt(self._halt.command)
+            case actions.FailEngine(failure=failure):
+                self._supervisor.fail(failure)
+            case actions.RecordGateClosed():
+                self._halt.gate_closed_now("no_engine")
+            case actions.RecordStopping(reason=reason):
+                self._log.append("run_stopping", {"reason": reason, "on_stop": self._limits.on_stop})
+            case actions.CountClosedMinutes():
+                self._shutdown.record_closed_minutes()
+            case actions.AcknowledgeAllBars():
+                self._venue.acknowledge_all()
+            case actions.StartReconciliation(occasion=occasion):
+                self._reconciler.start(occasion)
+            case actions.AbandonChildren():
+                self._supervisor.abandon()
+                self._shutdown.abandon(self._context.redact)
+                self._bars.keep_partial()
+
+    def _start_engine(self, number: int) -> None:
+        if number > 1:
+            self._log.append(
+                "engine_restarted", {"engine_number": number, "max_engines": self._limits.max_restarts + 1}
+            )
+        assert self._venue.endpoints
+        self._supervisor.start(number, self._venue.endpoints)
+
     # Messages.
 
     def _receive(self, seconds: float) -> None:
@@ -136,34 +163,30 @@ class PaperRun:
         venue, engine = self._venue.source, self._engine
         match self._inbox.receive(seconds):
             case Signaled(count):
-                self._on_signal(count)
+                self._report(facts.SignalReceived(self._context.signals.name or "SIGTERM", count))
             case SwitchSeen(switch):
-                self._on_halt(switch)
+                self._on_kill_switch(switch)
             case FromChild(source, messages) if source == venue:
                 for message in messages:
                     self._on_venue_message(message)
             case ChildEnded(source) if source == venue:
-                self._on_venue_lost(self._venue.on_ended(self._context.redact))
+                self._on_venue_ended()
             case FromChild(source, messages) if engine and source == engine.source:
                 self._on_engine_messages(engine, messages)
             case ChildEnded(source) if engine and source == engine.source:
                 self._on_engine_ended(engine)
 
-    def _on_signal(self, count: int) -> None:
-        name = self._context.signals.name or "SIGTERM"
-        if self._reason is None or count > 1:  # a signal during the end did not cause it
-            self._signal = name
-        if count > 1 and self._engine:
-            self._engine.child.kill()
-        else:
-            self._stop(name)
+    def _on_kill_switch(self, switch: Mapping[str, Any], gate_closed_at: str | None = None) -> None:
+        """Seen by control or reported by the engine."""
+        self._halt.start(switch, gate_closed_at)
+        self._report(facts.KillSwitchActive())
 
     def _on_venue_message(self, message: pipe.ReceivedMessage) -> None:
         match message:
             case pipe.Listening(endpoints=endpoints):
                 self._on_venue_listening(endpoints)
-            case VenueProgress(state="ended") if self._replayed_s is None:
-                self._replayed_s = self._clock.monotonic_s()
+            case VenueProgress(state="ended"):
+                self._report(facts.ReplayEnded(self._clock.monotonic_s()))
             case pipe.VenueRefused():
                 raise Environment(message.message, hint=message.hint)
 
@@ -171,20 +194,12 @@ class PaperRun:
         self._venue.on_listening(endpoints)
         shown = endpoints.model_dump(include={"rest_url", "ws_url", "ws_trading_url"})
         self._log.append("venue_started", {"start_number": self._venue.start_count, **shown})
-        self._replayed_s = None
-        if self._engine is None and not self._reason:
-            self._supervisor.start(1, endpoints)
+        self._report(facts.VenueListening())
 
-    def _on_venue_lost(self, reason: str) -> None:
-        self._log.append("venue_lost", {"start_number": self._venue.start_count, "reason": reason})
-        if self._engine is None and self._reason:
-            self._is_done = True
-        elif self._venue.start_count < MAX_VENUE_STARTS:
-            self._venue.start()
-        else:
-            message = f"the venue was lost {self._venue.start_count} times; the last time: {reason}"
-            self._failure = self._failure or Failure(kind="lab", message=message)
-            self._stop("venue_lost")
+    def _on_venue_ended(self) -> None:
+        number, reason = self._venue.start_count, self._venue.on_ended(self._context.redact)
+        self._log.append("venue_lost", {"start_number": number, "reason": reason})
+        self._report(facts.VenueLost(number, reason))
 
     def _on_engine_messages(self, session: EngineSession, messages: Sequence[pipe.ReceivedMessage]) -> None:
         for are_many, some in groupby(messages, lambda message: isinstance(message, pipe.EncodedEvent)):
@@ -210,7 +225,9 @@ class PaperRun:
             case EngineHeartbeat():
                 self._on_heartbeat(session, message)
             case NodeSnapshot():
-                self._on_snapshot(message)
+                self._reconciler.add_node_snapshot(message)
+                if message.request_number == 0:  # compared with the venue's account while the node stops
+                    self._report(facts.FinalSnapshot())
             case pipe.BarsDone():
                 self._venue.acknowledge_all()
             case pipe.BarRow():
@@ -218,27 +235,22 @@ class PaperRun:
                 self._bars.flush()
                 session.count_row(message.ts_event)
             case Flattened():
-                self._on_flattened(session, message)
+                self._on_flattened(message)
             case pipe.Halted(switch=switch, gate_closed_at=closed_at):
-                self._on_halt(switch, closed_at)
+                self._on_kill_switch(switch, closed_at)
+            case pipe.Ended():
+                session.apply(message)
+                self._report(facts.EngineFinishing())
             case _:
                 session.apply(message)
 
     def _on_engine_event(self, session: EngineSession, name: str, payload: Mapping[str, Any]) -> None:
-        if name == "gate_closed" and self._reason:  # a command and a signal request it; either may arrive first
-            payload = {**payload, "reason": self._reason}
+        if name == "gate_closed" and self._state.reason:  # a command and a signal request it; either may arrive first
+            payload = {**payload, "reason": self._state.reason}
         self._log.append(name, {**payload, "engine_number": session.number} if session.number > 1 else payload)
         session.remember(name, payload)
         if name == "gate_closed":
-            session.ending = True
-            if self._reason is None and payload["reason"] in SIGNALS:
-                session.failure = unrequested_stop(payload["reason"])
-                return
-            if self._reason is None:
-                self._reason = recorded_reason(payload["reason"], self._limits, self._plan.rows)
-                self._account.record_closed_minutes()
-
-    # Engine.
+            self._report(facts.GateClosed(payload["reason"]))
 
     def _on_heartbeat(self, session: EngineSession, heartbeat: EngineHeartbeat) -> None:
         session.heartbeat, session.heartbeats = heartbeat, session.heartbeats + 1
@@ -250,78 +262,18 @@ class PaperRun:
         payload = {"engine_number": session.number, "heartbeat": heartbeat.model_dump(), "venue": venue}
         self._log.append_many([("paper_heartbeat", payload)])
         self._telemetry.heartbeat(heartbeat, statement)
-        if session.first_heartbeat_s is None:
-            session.first_heartbeat_s = session.last_heartbeat_s
-            self._start_reconciliation("startup")
-            if session.number > 1:  # the lost engine never acknowledges its last candle
-                self._venue.acknowledge_all()
+        if session.heartbeats == 1:
+            self._report(facts.FirstHeartbeat(session.last_heartbeat_s))
         self._update_live_status()
 
-    def _check_clock(self, now_s: float) -> None:
-        """Apply everything that depends on time."""
-        session = self._engine
-        finished = self._reconciler.advance()
-        if finished:
-            self._on_reconciled(finished)
-        self._update_live_status()
-        if self._is_done and self._halt.is_on:  # does not wait for a reconciliation in progress
-            self._final_account()
-        if session is None or self._is_done:
-            return
-        if self._halt.is_on:
-            escalate(self._halt, session, self._venue)
-        if self._supervisor.complaint(now_s):
-            self._supervisor.kill_unhealthy(session, self._receive)
-            return
-        if session.ending or self._reason:
-            return
-        if now_s > self._out_of_time_s:
-            self._stop("max_seconds")
-        elif last_bar_overdue(session, self._replayed_s, now_s):
-            self._stop(bound_reached(self._limits, self._plan.rows))
-        elif self._next_reconciliation_s is not None and now_s > self._next_reconciliation_s:
-            self._start_reconciliation("periodic")
-
-    def _stop(self, reason: StopReason) -> None:
-        """Have the engine close its gate, apply `on_stop` to the account, and end."""
-        if self._reason is None:
-            self._log.append("run_stopping", {"reason": reason, "on_stop": self._limits.on_stop})
-            self._begin_end(reason)
-        if self._engine is None:
-            self._is_done = True
-        else:
-            self._supervisor.stop(reason)
-
-    def _begin_end(self, reason: StopReason) -> None:
-        self._reason = reason
-        self._account.record_closed_minutes()
-
-    def _on_halt(self, switch: Mapping[str, Any], gate_closed_at: str | None = None) -> None:
-        """The kill switch is active, seen by control or reported by the engine. The run cannot continue after this."""
-        if self._halt.start(switch, gate_closed_at):
-            self._begin_end(KILL_SWITCH)
-        if self._engine:
-            self._engine.child.send(self._halt.command)
-        else:
-            self._halt.gate_closed_now("no_engine")
-            self._is_done = True
-
-    def _on_flattened(self, session: EngineSession, done: Flattened) -> None:
+    def _on_flattened(self, done: Flattened) -> None:
         """The engine applied `on_stop` to the account."""
-        session.ending = True
-        session.flattened = done
         statement = self._venue.statement()
         self._telemetry.is_settled = True
-        if self._limits.on_stop == "flatten" and not self._halt.is_on:
-            record_final_account(
-                self._log, statement, "engine", self._reason or "engine_ended", rounds=done.rounds, seconds=done.seconds
-            )
-
-    def _on_snapshot(self, told: NodeSnapshot) -> None:
-        """The last snapshot is compared with the venue's account while the node stops."""
-        self._reconciler.add_node_snapshot(told)
-        if told.request_number == 0:
-            self._start_reconciliation("final")
+        if self._limits.on_stop == "flatten" and not self._state.is_halted:
+            reason = self._state.reason or "engine_ended"
+            record_final_account(self._log, statement, "engine", reason, rounds=done.rounds, seconds=done.seconds)
+        self._report(facts.EngineFinishing())
 
     def _on_engine_ended(self, session: EngineSession) -> None:
         failure = self._supervisor.on_ended(session)
@@ -331,59 +283,50 @@ class PaperRun:
             self._log.append("engine_lost", loss_payload(session, failure))
         else:
             self._log.append("engine_ended", end_payload(session))
-        if failure is None or self._signal or self._halt.is_on:
-            self._reason = self._reason or "engine_ended"
-            self._is_done = True
+        self._report(facts.EngineEnded(failure))
+
+    # The clock.
+
+    def _check_clock(self, now_s: float) -> None:
+        """Apply everything that depends on time."""
+        finished = self._reconciler.advance()
+        if finished:
+            self._on_reconciled(finished)
+        self._update_live_status()
+        session = self._engine
+        if session is None:
+            if self._state.is_halted:  # does not wait for a reconciliation in progress
+                self._settle()
             return
-        if self._reason is None and self._venue.is_running and may_restart(session, failure, self._limits):
-            self._log.append(
-                "engine_restarted", {"engine_number": session.number + 1, "max_engines": self._limits.max_restarts + 1}
-            )
-            self._next_reconciliation_s = None
-            assert self._venue.endpoints
-            self._supervisor.start(session.number + 1, self._venue.endpoints)
-        else:
-            self._failure = self._failure or failure
-            if self._reason is None:
-                self._begin_end("engine_lost")
-            self._is_done = True
-
-    # Reconciliation.
-
-    def _start_reconciliation(self, occasion: LiveOccasion) -> None:
-        self._next_reconciliation_s = None
-        self._reconciler.start(occasion)
+        if self._state.is_halted:
+            self._supervisor.escalate(self._halt.next_step(self._shutdown.is_flat))
+        complaint = self._supervisor.complaint(now_s)
+        fact = facts.EngineUnhealthy(complaint) if complaint else facts.ClockChecked(now_s)
+        self._report(fact)
 
     def _on_reconciled(self, finished: FinishedReconciliation) -> None:
         self._telemetry.reconciled(finished)
         record_reconciliation(self._folder, self._log, finished)
-        if finished.occasion != "final":
-            self._next_reconciliation_s = self._clock.monotonic_s() + self._limits.reconcile_every_seconds
-
-    # Live status, and the end.
+        self._report(facts.Reconciled(finished.occasion, self._clock.monotonic_s()))
 
     def _update_live_status(self) -> None:
         self._live_writer.write(self._telemetry.bars(self._engine), self._live_status)
 
     def _live_status(self) -> PaperStatus:
-        if self._reason:  # a blocked or ended engine sends no heartbeat that would trigger the query
+        if self._state.reason:  # a blocked or ended engine sends no heartbeat that would trigger the query
             self._telemetry.set_account(self._venue.statement())
-        return self._telemetry.live(self._engine, phase_of(self._engine, self._reason is not None))
+        return self._telemetry.live(self._engine, self._state.live_phase)
+
+    # The end.
+
+    def _settle(self) -> None:
+        assert self._state.reason
+        self._shutdown.settle(self._state.reason, self._receive)
 
     def _finish(self) -> None:
         """Settle the account, stop the venue, write results and the closing event."""
-        account = self._final_account()
+        self._settle()
         self._venue.end(self._context.redact)
         for path in sorted((self._folder / "logs").glob("*.log")):
             redact_log(path, self._context.redact)
-        end = RunEnd(self._reason or "engine_lost", self._failure, self._signal, account, self._account.minutes)
-        end_run(self._plan, self._folder, self._context, self._log, self._telemetry, end, self._bars)
-
-    def _final_account(self) -> FinalAccount:
-        return self._account.settle(self._reason or "engine_lost", self._receive)
-
-    def _abandon(self) -> None:
-        """After an exception in control: stop every child; the venue flattens the account."""
-        self._supervisor.kill()
-        self._account.abandon(self._context.redact)
-        self._bars.keep_partial()
+        self._shutdown.finish(self._folder, self._context, self._state, self._bars)

@@ -1,5 +1,9 @@
-"""The end of a paper run: apply `on_stop`, build the results from the venue's ledger, write the closing event."""
+"""The end of a paper run: the final account, the results from the venue's ledger, the closing event.
 
+After the end of the engine the venue reports the account and closes what is open against `on_stop`, or after a halt.
+"""
+
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,15 +14,24 @@ from opslab.model.messages.paper_messages import AccountSnapshot
 from opslab.model.primitives.ids import VenueId
 from opslab.model.run.halt_summary import HaltFacts
 from opslab.model.run.metadata import Failure
+from opslab.ports import Clock
 from opslab.runs.lifecycle import RunContext
 from opslab.runs.paper.closing_event import action_count, closing_payload
+from opslab.runs.paper.machine.rules import final_failure, final_status
+from opslab.runs.paper.machine.state import PaperState
 from opslab.runs.paper.results import write_results
 from opslab.runs.paper.telemetry import RunTelemetry, is_flat
-from opslab.runs.paper.venue_supervisor import VenueSupervisor
+from opslab.runs.paper.venue_supervisor import MAX_VENUE_STARTS, VenueSupervisor
 from opslab.runs.planning.plan import PaperPlan
 from opslab.runs.processes.venue_folder import drop_venue, keep_venue
 from opslab.runs.record.run_journal import RunJournal
+from opslab.runs.safety.flat_times import FlatTimes, flat_times
+from opslab.runs.safety.halt_controller import HaltController
 from opslab.store.runs.run_folders import RowsFile
+from opslab.store.venues.ledger import read_ledger
+
+FINAL_ACCOUNT_SECONDS = 15.0
+"""Time for a venue that is starting, or has to be restarted, to report the final account."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,16 +44,139 @@ class FinalAccount:
     """Set for a run that the kill switch stopped."""
 
 
-@dataclass(frozen=True, slots=True)
-class RunEnd:
-    """How the run ended."""
+@dataclass(slots=True)
+class PaperShutdown:
+    plan: PaperPlan
+    venue: VenueSupervisor
+    halt: HaltController
+    clock: Clock
+    log: RunJournal
+    telemetry: RunTelemetry
+    minutes: int | None = None
+    """Candles that the venue had closed when the run began to end."""
+    _result: FinalAccount | None = None
 
-    reason: StopReason
-    failure: Failure | None
-    signal: str | None
-    account: FinalAccount
-    minutes: int | None
-    """Candles that the venue had closed when the run began to end; None: the venue did not answer."""
+    def record_closed_minutes(self) -> None:
+        """The run begins to end: no engine is expected to see later candles."""
+        self._set_minutes(self.venue.statement() if self.minutes is None else None)
+
+    def settle(self, reason: StopReason, receive: Callable[[float], None]) -> FinalAccount:
+        """Settle the account once; later calls return the same result. receive: handles messages for some seconds."""
+        if self._result is None:
+            self._result = self._settle_once(reason, receive)
+            if self._result.statement is None and self.venue.is_running:
+                self.venue.kill()  # it hangs; a restarted venue has the same account
+                self._result = self._settle_once(reason, receive)
+            self._set_minutes(self._result.statement)
+        return self._result
+
+    def is_flat(self) -> bool:
+        """Whether the venue reports a flat account now."""
+        statement = self.venue.statement()
+        return statement is not None and is_flat(statement)
+
+    def abandon(self, redact: Callable[[str], str]) -> None:
+        """After an exception in control: the venue flattens the account and ends."""
+        if self.venue.is_running:
+            if self.halt.is_on or self.plan.spec.paper.on_stop == "flatten":
+                self.venue.flatten("control failed")
+            self.venue.stop()
+            self.venue.on_ended(redact)
+
+    def _set_minutes(self, statement: AccountSnapshot | None) -> None:
+        if self.minutes is None and statement:
+            self.minutes = statement.minutes
+
+    def _settle_once(self, reason: StopReason, receive: Callable[[float], None]) -> FinalAccount:
+        deadline = self.clock.monotonic_s() + FINAL_ACCOUNT_SECONDS
+        while not self.venue.is_listening and (remaining_s := deadline - self.clock.monotonic_s()) > 0:
+            if not self.venue.is_running and self.venue.start_count > MAX_VENUE_STARTS:
+                break
+            if not self.venue.is_running:
+                self.venue.start()
+            receive(remaining_s)
+        if self.halt.is_on:
+            return self._flatten_halted()
+        return FinalAccount(self._apply_on_stop(reason))
+
+    def _apply_on_stop(self, reason: StopReason) -> AccountSnapshot | None:
+        """After the end of the engine: the venue closes what the engine left open against `on_stop: flatten`.
+
+        Without a report from an engine the venue confirms flat, even if nothing was open. Returns the account.
+        """
+        statement = self.venue.statement()
+        if self.plan.spec.paper.on_stop == "leave" or statement is None:
+            return statement
+        if self.telemetry.is_settled and is_flat(statement):
+            return statement
+        done = self.venue.flatten(reason)
+        if done is None:
+            return self.venue.statement()
+        record_final_account(self.log, done.statement, "venue", reason, canceled=done.canceled, closed=done.closed)
+        self.telemetry.is_settled = True
+        return done.statement
+
+    def _flatten_halted(self) -> FinalAccount:
+        """After the end of the engine: the venue cancels, flattens, accepts no more orders and reports the account.
+
+        Always requested, because the engine's last orders may still be in transit.
+        """
+        self.halt.gate_closed_now("engine_ended")
+        done = self.venue.flatten("kill_switch")
+        statement = done.statement if done else self.venue.statement()
+        by = "engine" if done and done.was_flat else "venue"
+        flat = statement is not None and is_flat(statement)
+        times = flat_times(read_ledger(self.venue.folder)) if flat else FlatTimes(None, None)
+        seconds = self.halt.seconds_to(times, flat=flat)
+        more = {"canceled": done.canceled, "closed": done.closed} if done else {}
+        record_final_account(self.log, statement, by, "kill_switch", **more, **seconds)
+        if by == "venue":
+            self.telemetry.is_settled = True
+        gated = self.telemetry.facts.gated["KILL_SWITCH"]
+        summary = self.halt.summary(gated).model_copy(
+            update={**seconds, "flat": None if statement is None else flat, "flattened_by": by if flat else None}
+        )
+        return FinalAccount(statement, summary)
+
+    def finish(self, folder: Path, context: RunContext, state: PaperState, bars: RowsFile) -> None:
+        """Write results and the closing event. The account is settled; the venue has ended: its ledger is complete."""
+        plan, telemetry, account = self.plan, self.telemetry, self._result
+        assert account
+        assert state.reason
+        keep_venue(context.layout.venue(VenueId(plan.run_id)), folder, context.redact)
+        counts, artifacts = write_results(folder, telemetry.orders, instrument_of(plan.symbol))
+        artifacts[bars.name] = bars.commit()
+        drop_venue(context.layout, plan.run_id)
+        payload = closing_payload(
+            folder,
+            counts.counters(
+                bars_seen=telemetry.bars(None),
+                actions=action_count(telemetry.facts.actions, counts, plan.spec.strategy.reference()),
+            ),
+            {**counts.denial_reasons, **telemetry.facts.gated},
+            artifacts,
+            telemetry.summary(state.reason, account.statement, self.minutes, counts),
+            elapsed_seconds=telemetry.elapsed_seconds(),
+            peak_memory_bytes=telemetry.facts.peak_memory_bytes,
+            metrics=plan.spec.observability.metrics,
+        )
+        if account.halt:
+            payload["halt"] = account.halt.model_dump(mode="json")
+        self._record_end(payload, state, _account_failure(plan, account))
+
+    def _record_end(self, payload: dict[str, Any], state: PaperState, account_failure: Failure | None) -> None:
+        match final_status(state, account_failure):
+            case "failed":
+                failure = final_failure(state, account_failure)
+                assert failure
+                reason = {"ended_by": state.reason} if state.is_halted else {}
+                self.log.append("run_failed", {**payload, **reason, "failure": failure.model_dump()})
+            case "halted":
+                self.log.append("run_halted", {**payload, "ended_by": state.reason, "result_digest": None})
+            case "interrupted":
+                self.log.append("run_interrupted", {**payload, "ended_by": state.signal})
+            case "completed":
+                self.log.append("run_completed", {**payload, "ended_by": state.reason, "result_digest": None})
 
 
 def record_final_account(
@@ -53,67 +189,6 @@ def record_final_account(
     log.append("orders_canceled", {"by": by, "reason": reason, "open_orders": orders, **more})
     flat = is_flat(statement) if statement else None
     log.append("positions_flattened", {"by": by, "reason": reason, "flat": flat, "venue": reported})
-
-
-def apply_on_stop(
-    plan: PaperPlan, venue: VenueSupervisor, log: RunJournal, telemetry: RunTelemetry, reason: StopReason
-) -> AccountSnapshot | None:
-    """After the end of the engine: the venue closes what the engine left open against `on_stop: flatten`.
-
-    Without a report from an engine the venue confirms flat, even if nothing was open. Returns the account.
-    """
-    statement = venue.statement()
-    if plan.spec.paper.on_stop == "leave" or statement is None or (telemetry.is_settled and is_flat(statement)):
-        return statement
-    result = venue.flatten(reason)
-    if result is None:
-        return venue.statement()
-    statement = AccountSnapshot.model_validate(result["statement"], strict=False)
-    record_final_account(log, statement, "venue", reason, canceled=result["canceled"], closed=result["closed"])
-    telemetry.is_settled = True
-    return statement
-
-
-def end_run(
-    plan: PaperPlan,
-    folder: Path,
-    context: RunContext,
-    log: RunJournal,
-    telemetry: RunTelemetry,
-    end: RunEnd,
-    bars: RowsFile,
-) -> None:
-    """Write results and the closing event. The venue has stopped: its ledger is complete."""
-    keep_venue(context.layout.venue(VenueId(plan.run_id)), folder, context.redact)
-    counts, artifacts = write_results(folder, telemetry.orders, instrument_of(plan.symbol))
-    artifacts[bars.name] = bars.commit()
-    drop_venue(context.layout, plan.run_id)
-    payload = closing_payload(
-        folder,
-        counts.counters(
-            bars_seen=telemetry.bars(None),
-            actions=action_count(telemetry.facts.actions, counts, plan.spec.strategy.reference()),
-        ),
-        {**counts.denial_reasons, **telemetry.facts.gated},
-        artifacts,
-        telemetry.summary(end.reason, end.account.statement, end.minutes, counts),
-        elapsed_seconds=telemetry.elapsed_seconds(),
-        peak_memory_bytes=telemetry.facts.peak_memory_bytes,
-        metrics=plan.spec.observability.metrics,
-    )
-    halt = end.account.halt
-    if halt:
-        payload["halt"] = halt.model_dump(mode="json")
-    failure = (None if halt else end.failure) or _account_failure(plan, end.account)
-    if failure:
-        reason = {"ended_by": end.reason} if halt else {}
-        log.append("run_failed", {**payload, **reason, "failure": failure.model_dump()})
-    elif halt:
-        log.append("run_halted", {**payload, "ended_by": end.reason, "result_digest": None})
-    elif end.signal:
-        log.append("run_interrupted", {**payload, "ended_by": end.signal})
-    else:
-        log.append("run_completed", {**payload, "ended_by": end.reason, "result_digest": None})
 
 
 def _account_failure(plan: PaperPlan, account: FinalAccount) -> Failure | None:

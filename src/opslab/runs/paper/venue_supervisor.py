@@ -1,6 +1,7 @@
 """Supervise the venue child of a paper run: start, query, restart after its death, stop."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,21 @@ FLATTEN_REQUEST_SECONDS = 10.0
 MAX_REASON_CHARACTERS = 200
 RETRY_BACKOFF_SECONDS = 5.0
 """No request for this long after one without an answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class VenueFlattening:
+    """What the venue did to flatten the account."""
+
+    statement: AccountSnapshot
+    """The account afterwards."""
+    canceled: int
+    closed: str
+    """Signed quantity."""
+
+    @property
+    def was_flat(self) -> bool:
+        return not self.canceled and self.closed.strip("-0.") == ""
 
 
 class VenueSupervisor:
@@ -94,13 +110,14 @@ class VenueSupervisor:
         answer = self._ask("statement")
         return AccountSnapshot.model_validate(answer, strict=False) if answer is not None else None
 
-    def flatten(self, reason: str) -> dict[str, Any] | None:
-        """Have the venue cancel every order, close the position and accept no more orders. Returns what it did."""
+    def flatten(self, reason: str) -> VenueFlattening | None:
+        """Have the venue cancel every order, close the position and accept no more orders. None without an answer."""
         self._retry_at_s = 0.0
-        found: dict[str, Any] | None = self._ask(
-            "flatten", FLATTEN_REQUEST_SECONDS, reason=reason[:MAX_REASON_CHARACTERS], hold=True
-        )
-        return found
+        answer = self._ask("flatten", FLATTEN_REQUEST_SECONDS, reason=reason[:MAX_REASON_CHARACTERS], hold=True)
+        if answer is None:
+            return None
+        statement = AccountSnapshot.model_validate(answer["statement"], strict=False)
+        return VenueFlattening(statement, answer["canceled"], answer["closed"])
 
     def _ask(self, do: str, seconds: float = REQUEST_SECONDS, **more: Any) -> Any:
         now_s = self._clock.monotonic_s()
