@@ -15,14 +15,18 @@ from opslab.model.messages.ledger_events import LedgerEvent, parse_event
 from opslab.model.primitives.difference import differences
 from opslab.model.primitives.ids import RunId
 from opslab.model.run.paper_summary import PaperFacts
+from opslab.model.spec.run_spec import PaperSpec
 from opslab.runs.paper.journal_summary import summarize
 from opslab.runs.paper.results import PaperCounts
 from opslab.runs.safety.halt_summary import summarize_halt
 from opslab.settings import Settings
+from opslab.specs.load import load_spec
 from opslab.store.runs.journal import read_events
+from opslab.store.runs.run_folders import SPEC
 from tests.drivers.paper_run import END_SECONDS, PaperRun, living_in
 from tests.drivers.tc import Tc
 from tests.oracles.ledger_state import LedgerState, ledger_state, plain
+from tests.oracles.paper_rules import departures
 
 ENDINGS = ("run_completed", "run_failed", "run_interrupted", "run_halted")
 EXITS = {"failed": 1, "halted": 4, "interrupted": 130, "safety_blocked": 4}
@@ -59,6 +63,7 @@ def _untruths(tc: Tc, run_id: str, code: int | None) -> Iterator[str]:
         yield f"the journal tells the ends {ends}, and show says {shown['status']}"
     yield from _code(shown, code)
     yield from _facts(folder, shown)
+    yield from _rules(folder, shown)
     yield from _report(folder, shown)
     yield from _hidden(folder, tc.home)
     if not (folder / "venue" / "ledger.jsonl").exists():
@@ -115,6 +120,15 @@ def _facts(folder: Path, shown: dict[str, Any]) -> Iterator[str]:
         stop = fold.stop(facts.stop.reason, facts.stop.on_stop)
         if stop != facts.stop:
             yield f"the journal folds to another end: {stop}, not {facts.stop}"
+
+
+def _rules(folder: Path, shown: dict[str, Any]) -> Iterator[str]:
+    """A run that ended by itself did what its rules say."""
+    if shown["paper"] is None or shown["recovered_at"] is not None:
+        return
+    spec = load_spec(folder / SPEC).spec
+    assert isinstance(spec, PaperSpec)
+    yield from departures(list(read_events(folder)), spec.paper)
 
 
 def _code(shown: dict[str, Any], code: int | None) -> Iterator[str]:
