@@ -33,7 +33,7 @@ LAYERS = [
 
 # Inside a package, bottom to top: its folders, and the modules beside them.
 SUBLAYERS = {
-    "model": [{"primitives"}, {"market", "messages"}, {"run"}, {"checks", "pipe"}, {"spec"}],
+    "model": [{"primitives"}, {"market", "messages"}, {"run"}, {"checks"}, {"journal"}, {"pipe"}, {"spec"}],
     "store": [
         {"files", "layout", "lock", "snapshot_file"},
         {"chained_lines"},

@@ -14,6 +14,7 @@ from opslab.lab.context import context_of
 from opslab.lab.run.recover import recover
 from opslab.lab.run.verify import verify
 from opslab.model.checks.check_kind import PROBE
+from opslab.model.journal.run_events import ConnectivityProbeEvaluated
 from opslab.model.primitives.ids import RunId
 from opslab.model.run.metadata import RunMetadata
 from opslab.runs.checks.check_results import record_check
@@ -31,7 +32,7 @@ from tests.drivers.tc import Tc
 
 _TEXT = "".join(f"line {number} of a record\n" for number in range(120)).encode()
 _ROWS = [{"client_order_id": f"O-{number}", "last_qty": "0.005"} for number in range(400)]
-_SUMMARY = {"state": "probe_ok", "host": "größer", "status_code": 200, "total_ms": 1.25, "reason": None}
+_SUMMARY = ConnectivityProbeEvaluated(state="probe_ok", host="größer", status_code=200, total_ms=1.25)
 _SEALED_AT = "2024-01-01T00:00:00.000000Z"
 
 
@@ -132,7 +133,7 @@ def _claim_tidy(trial: Trial, folder: Path) -> None:
 
 
 def _check(folder: Path) -> None:
-    record_check(_context(folder), RunId(folder.name), PROBE, _SUMMARY, {"version": 1, **_SUMMARY})
+    record_check(_context(folder), RunId(folder.name), PROBE, _SUMMARY, {"version": 1, "host": "größer"})
 
 
 def _context(folder: Path) -> Context:

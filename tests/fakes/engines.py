@@ -8,7 +8,7 @@ import time
 from nautilus_trader.model import Bar, BarType, InstrumentId, OrderSide, Quantity
 
 from opslab.children.engine import main
-from opslab.model.pipe.messages import LifecycleEvent
+from opslab.model.journal.engine_events import ScenarioActionTriggered
 from opslab.nautilus.strategy.scenarios import Scenario
 
 AT_BAR = 5
@@ -66,7 +66,7 @@ class Hangs(Misbehaving):
     """Sends a message, and never returns from the bar."""
 
     def misbehave(self) -> None:
-        self.recorder.messages.send(LifecycleEvent(name="scenario_action_triggered", payload={"bar": AT_BAR}))
+        self.recorder.messages.send(ScenarioActionTriggered(bar=AT_BAR, ts_event=0, close=""))
         while True:
             time.sleep(3600)
 
@@ -83,12 +83,13 @@ class SubscribesToNothing(Misbehaving):
 
 
 class SendsTimes(Misbehaving):
-    """Sends the engine's times of its first bars."""
+    """Sends the engine's times of its first bars; those of its receipt and its clock in place of the close."""
 
     def on_bar(self, bar: Bar) -> None:
         if self.recorder.bars <= AT_BAR:
-            times = {"ts_event": bar.ts_event, "ts_init": bar.ts_init, "clock": self.clock.timestamp_ns()}
-            self.recorder.messages.send(LifecycleEvent(name="scenario_action_triggered", payload=times))
+            times = f"{bar.ts_init} {self.clock.timestamp_ns()}"
+            action = ScenarioActionTriggered(bar=self.recorder.bars, ts_event=bar.ts_event, close=times)
+            self.recorder.messages.send(action)
 
 
 class BuysTooMuch(Misbehaving):

@@ -6,7 +6,7 @@ import time
 from nautilus_trader.model import Bar, BarType, InstrumentId, OrderSide, Price, Quantity
 
 from opslab.children.engine import main
-from opslab.model.pipe.messages import LifecycleEvent
+from opslab.model.journal.engine_events import ScenarioActionTriggered
 from opslab.nautilus.strategy.scenarios import Scenario
 
 BLOCKED_SECONDS = 4.0
@@ -55,7 +55,7 @@ class Blocks(Holds):
     def on_bar(self, bar: Bar) -> None:
         super().on_bar(bar)
         if self.recorder.bars == 3:
-            self.recorder.messages.send(LifecycleEvent(name="scenario_action_triggered", payload={}))
+            self.recorder.messages.send(ScenarioActionTriggered(bar=3, ts_event=bar.ts_event, close=""))
             time.sleep(BLOCKED_SECONDS)
 
 
@@ -63,7 +63,7 @@ class NeverReturns(Holds):
     def on_bar(self, bar: Bar) -> None:
         super().on_bar(bar)
         if self.recorder.bars == 3:
-            self.recorder.messages.send(LifecycleEvent(name="scenario_action_triggered", payload={}))
+            self.recorder.messages.send(ScenarioActionTriggered(bar=3, ts_event=bar.ts_event, close=""))
             time.sleep(3600)
 
 
@@ -104,9 +104,7 @@ class SubscribesToNothing(Live):
 
 class SendsBars(Live):
     def on_bar(self, bar: Bar) -> None:
-        self.recorder.messages.send(
-            LifecycleEvent(name="scenario_action_triggered", payload={"ts_event": bar.ts_event})
-        )
+        self.recorder.messages.send(ScenarioActionTriggered(bar=self.recorder.bars, ts_event=bar.ts_event, close=""))
 
 
 class StopsItself(Holds):

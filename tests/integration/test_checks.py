@@ -15,6 +15,7 @@ from opslab.context import Context
 from opslab.errors import Corrupt, Environment, NotFound
 from opslab.lab.context import context_of
 from opslab.model.checks.check_kind import CHECKS, PROBE, RECONCILIATION, CheckKind
+from opslab.model.journal.run_events import ConnectivityProbeEvaluated, ReconciliationChecked
 from opslab.model.primitives.ids import RunId
 from opslab.runs.checks import check_results as checks
 from opslab.settings import resolve_for_process
@@ -22,6 +23,8 @@ from opslab.store.runs.journal import Journal
 from tests.drivers.processes import wait_for_engine
 from tests.drivers.tc import Tc
 
+PROBED = ConnectivityProbeEvaluated(state="probe_ok")
+RECONCILED = ReconciliationChecked(state="ok")
 ROOT = Path(__file__).parents[2]
 
 
@@ -31,7 +34,7 @@ def context_for(tc: Tc) -> Context:
 
 def record(tc: Tc, kind: CheckKind = PROBE, **document: Any) -> str:
     return checks.record_check(
-        context_for(tc), RunId("r1"), kind, {"state": "probe_ok"}, {"version": 1, **document}
+        context_for(tc), RunId("r1"), kind, PROBED if kind is PROBE else RECONCILED, {"version": 1, **document}
     ).artifact
 
 
@@ -149,7 +152,7 @@ def test_a_changed_file_is_not_sealed_over(finished: Tc) -> None:
 
 def test_a_missing_or_unsettled_run_is_refused(finished: Tc) -> None:
     with pytest.raises(NotFound):
-        checks.record_check(context_for(finished), RunId("r2"), PROBE, {}, {})
+        checks.record_check(context_for(finished), RunId("r2"), PROBE, PROBED, {})
     folder = finished.run_folder("r1")
     lines = (folder / "journal.jsonl").read_bytes().splitlines(keepends=True)
     started = next(number for number, line in enumerate(lines) if b'"run_started"' in line)

@@ -15,10 +15,12 @@ from opslab.errors import AlreadyExists, Environment
 from opslab.lab.context import context_of
 from opslab.lab.run.claim import claim, initialize
 from opslab.lab.run.plan import make_plan
+from opslab.model.journal.run_events import RunFailed, RunStarted
 from opslab.runs.planning.plan import BacktestPlan
 from opslab.settings import Settings
 from opslab.store.runs.owner import is_held
 from tests.drivers.tc import LIMIT_SECONDS, Tc
+from tests.fakes.journal_events import FAILURE, OWNER
 
 OPENED_FILES = Path(__file__).parents[1] / "drivers" / "opened_files.py"
 RUN = "r1"
@@ -90,7 +92,7 @@ def test_a_claimed_run_is_locked_until_the_end_of_the_block(tc: Tc, initialized:
         assert run.folder == tc.run_folder(RUN)
         assert run.log.metadata.status == "initialized"
         assert (run.folder / "inputs" / "code.json").is_file()
-        run.log.append("run_started", {"owner": None})
+        run.log.append(RunStarted(owner=OWNER))
     assert not is_held(run.folder)
     assert [event["event"] for event in tc.events(RUN)] == ["run_initialized", "run_started"]
     with pytest.raises(AlreadyExists, match="run r1 exists already"), claim(context, plan):
@@ -103,7 +105,7 @@ def test_the_journal_of_a_new_run_is_in_the_folder_of_the_run(tc: Tc) -> None:
     with claim(context, plan) as run:
         with open(run.folder / "journal.jsonl", "ab") as journal:
             journal.write(b'{"seq":2,')
-        run.log.append("run_failed", {})
+        run.log.append(RunFailed(failure=FAILURE))
     assert [event["event"] for event in tc.events(RUN)] == ["run_initialized", "journal_torn_end_kept", "run_failed"]
     assert [path.read_bytes() for path in tc.run_folder(RUN).glob("journal-torn-at-*.bin")] == [b'{"seq":2,']
 
@@ -144,6 +146,6 @@ def test_a_run_that_runs_exists_already(tc: Tc) -> None:
     """Its lock is not waited for, and is not what the message is about."""
     context, plan = planned(tc)
     with claim(context, plan) as run:
-        run.log.append("run_started", {"owner": None})
+        run.log.append(RunStarted(owner=OWNER))
         with pytest.raises(AlreadyExists, match="run r1 exists already"), claim(context, plan):
             pass

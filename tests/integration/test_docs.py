@@ -33,10 +33,10 @@ from opslab.model.checks.check_kind import PLAIN_NAMES
 from opslab.model.checks.comparison import Comparison, FirstDifference
 from opslab.model.checks.connectivity import ProbeReason, ProbeResult, ProbeState, ReadinessResult, ReadinessState
 from opslab.model.checks.parity import Cause, FillDifference, Parity
+from opslab.model.journal.registry import EVENTS
 from opslab.model.market.dataset import DatasetRecord
 from opslab.model.primitives.ids import RunId
 from opslab.model.run.code_inputs import CodeParts
-from opslab.model.run.event import EventName
 from opslab.model.run.halt_summary import HaltFacts
 from opslab.model.run.live_status import LiveStatus
 from opslab.model.run.manifest import FindingKind, Manifest, SealedFile, SealFinding, SealVerdict, Verification
@@ -450,7 +450,7 @@ KILL_SWITCH_ANSWER = {field.name for field in dataclasses.fields(Switch)} - {"fi
         ("safety-gate.md", "Safety record", set(Safety.model_fields)),
         ("json.md", "A kill switch", KILL_SWITCH_ANSWER),
         ("journal.md", "A line", {"seq", "time", "event", "payload", "prev"}),
-        ("journal.md", "Events", words_of(EventName)),
+        ("journal.md", "Events", set(EVENTS)),
         ("manifest.md", "manifest.json", set(Manifest.model_fields)),
         ("manifest.md", "A sealed file", set(SealedFile.model_fields)),
         ("manifest.md", "Findings of verify", words_of(FindingKind)),

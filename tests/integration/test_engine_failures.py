@@ -102,8 +102,7 @@ def test_a_bar_is_seen_at_its_close_and_not_before(run_with: RunWith, tc: Tc) ->
     first_open = 1_704_067_200_000_000_000
     closes = [first_open + n * 60_000_000_000 + 59_999_000_000 for n in range(5)]
     assert [times["ts_event"] for times in told] == closes
-    assert [times["ts_init"] for times in told] == closes
-    assert [times["clock"] for times in told] == closes
+    assert [times["close"] for times in told] == [f"{close} {close}" for close in closes]
 
 
 def test_margin_is_notional_over_leverage_as_on_the_venue(run_with: RunWith, tc: Tc) -> None:

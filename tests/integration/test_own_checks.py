@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from opslab.model.journal.run_events import RunCompleted
 from opslab.model.run.metadata import Owner
 from opslab.reconciliation.result import State
 from opslab.runs.checks import check_results as checks
@@ -57,7 +58,7 @@ class Own:
         return section
 
     def end(self) -> None:
-        self.log.append("run_completed", {"ended_by": "max_bars"})
+        self.log.append(RunCompleted(ended_by="max_bars"))
         finish(self.folder, self.log.metadata, SystemClock(), reports=True)
 
     @property

@@ -85,18 +85,18 @@ class PaperReplay:
                 if number > self._venue_starts and self.state.phase != "done":
                     self.problems.append(f"{event.event} {number}, the rules started {self._venue_starts}")
                 lost = event.event == "venue_lost"
-                yield facts.VenueLost(number, payload["reason"]) if lost else facts.VenueListening()
+                yield facts.VenueExited(number, payload["reason"]) if lost else facts.VenueListening()
             case "paper_heartbeat" if payload["engine_number"] not in self._engines:
                 self._engines.add(payload["engine_number"])
                 yield facts.FirstHeartbeat(now_s)
             case "gate_closed":
-                yield facts.GateClosed(payload["reason"])
+                yield facts.GateReported(payload["reason"])
             case "positions_flattened" if payload["by"] == "engine" and not self.state.is_halted:
                 yield facts.EngineFinishing()
             case "engine_ended":
-                yield facts.EngineEnded(None)
+                yield facts.EngineExited(None)
             case "engine_lost":
-                yield facts.EngineEnded(Failure.model_validate(payload["failure"]))
+                yield facts.EngineExited(Failure.model_validate(payload["failure"]))
             case "kill_switch_observed" if payload["observed_by"] == "watch":
                 yield facts.KillSwitchActive()
             case "run_stopping" if payload["reason"] in get_args(SignalName):

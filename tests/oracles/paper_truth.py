@@ -11,13 +11,17 @@ from typing import Any
 from opslab.lab.context import context_of
 from opslab.lab.run.verify import verify
 from opslab.lab.venue.service import audit_venue
+from opslab.model.journal.journal_event import Kinds, RecordedEvent
 from opslab.model.messages.ledger_events import LedgerEvent, parse_event
 from opslab.model.primitives.difference import differences
 from opslab.model.primitives.ids import RunId
 from opslab.model.run.paper_summary import PaperFacts
 from opslab.model.spec.run_spec import PaperSpec
+from opslab.runs.paper.journal_summary import SUMMARIZED as PAPER_EVENTS
 from opslab.runs.paper.journal_summary import summarize
 from opslab.runs.paper.results import PaperCounts
+from opslab.runs.record.journal_events import decoded
+from opslab.runs.safety.halt_summary import SUMMARIZED as HALT_EVENTS
 from opslab.runs.safety.halt_summary import summarize_halt
 from opslab.settings import Settings
 from opslab.specs.load import load_spec
@@ -94,7 +98,7 @@ def _facts(folder: Path, shown: dict[str, Any]) -> Iterator[str]:
     if shown["paper"] is None:
         return
     facts = PaperFacts.model_validate(shown["paper"], strict=False)
-    fold = summarize(takewhile(lambda event: event.event not in ENDINGS, read_events(folder)))
+    fold = summarize(_before_the_end(folder, PAPER_EVENTS))
     counts = PaperCounts(
         unknown=facts.orders_unknown or 0, lost=facts.orders_lost or 0, by_venue=facts.orders_by_venue or 0
     )
@@ -110,7 +114,7 @@ def _facts(folder: Path, shown: dict[str, Any]) -> Iterator[str]:
     if found:
         yield f"the journal folds to other facts: {[one.model_dump() for one in found]}"
     if shown["halt"]:
-        halt = summarize_halt(takewhile(lambda event: event.event not in ENDINGS, read_events(folder)))
+        halt = summarize_halt(_before_the_end(folder, HALT_EVENTS))
         of_halt = halt.summary(None, flat=None)
         assert of_halt is not None
         recorded = {name: shown["halt"][name] for name in FOLDED_OF_HALT}
@@ -129,6 +133,11 @@ def _rules(folder: Path, shown: dict[str, Any]) -> Iterator[str]:
     spec = load_spec(folder / SPEC).spec
     assert isinstance(spec, PaperSpec)
     yield from departures(list(read_events(folder)), spec.paper)
+
+
+def _before_the_end(folder: Path, kinds: Kinds) -> Iterator[RecordedEvent]:
+    events = decoded(folder, read_events(folder), kinds)
+    return takewhile(lambda event: event.name not in ENDINGS, events)
 
 
 def _code(shown: dict[str, Any], code: int | None) -> Iterator[str]:

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from importlib.metadata import version
 
+from opslab.model.journal.engine_events import EngineStarted, ScenarioRegistered
 from opslab.model.messages.engine_messages import EnginePlan, LivePlan, ScenarioPlan
-from opslab.model.pipe.messages import Ended, LifecycleEvent
+from opslab.model.pipe.messages import Ended
 from opslab.nautilus.strategy.guarded import StrategyRecorder
 
 
@@ -24,18 +25,18 @@ class EngineOutcome:
 
 def report_start(plan: EnginePlan | LivePlan, recorder: StrategyRecorder) -> None:
     """Send `engine_started` and `scenario_registered`."""
-    engine = {"engine": "nautilus", "version": version("nautilus-trader")}
-    recorder.messages.send(LifecycleEvent(name="engine_started", payload=engine))
-    registered = {**_strategy_reference(plan), "bar_type": plan.bar_type}
-    recorder.messages.send(LifecycleEvent(name="scenario_registered", payload=registered))
+    recorder.messages.send(EngineStarted(engine="nautilus", version=version("nautilus-trader")))
+    recorder.messages.send(_registered(plan))
 
 
-def _strategy_reference(plan: EnginePlan | LivePlan) -> dict[str, str]:
-    """The strategy as the spec names it."""
-    strategy = plan.strategy
+def _registered(plan: EnginePlan | LivePlan) -> ScenarioRegistered:
+    """With the strategy as the spec names it."""
+    strategy, bar_type = plan.strategy, plan.bar_type
     if isinstance(strategy, ScenarioPlan):
-        return {"name": strategy.name, "version": strategy.version}
-    return {"path": strategy.path, **({"config_path": strategy.config_path} if strategy.config_path else {})}
+        return ScenarioRegistered(name=strategy.name, version=strategy.version, bar_type=bar_type)
+    if strategy.config_path:
+        return ScenarioRegistered(path=strategy.path, config_path=strategy.config_path, bar_type=bar_type)
+    return ScenarioRegistered(path=strategy.path, bar_type=bar_type)
 
 
 def finish(recorder: StrategyRecorder, *, early: bool, seconds: float) -> EngineOutcome:

@@ -1,9 +1,10 @@
 """Result of a reconciliation: states, reasons, findings, and the one result that they add up to."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
+from opslab.model.journal.run_events import ReconciliationChecked
 from opslab.model.messages.ledger_events import ExactDecimal
 from opslab.model.primitives.record import Record
 
@@ -184,23 +185,25 @@ class ReconciliationResult(Record):
     not_compared: tuple[str, ...] = ()
     """Fields that one side cannot know, as `part.field`; they have no finding."""
 
-    def summary(self) -> dict[str, Any]:
-        """Summary for the journal, the metadata and the report."""
+    def event(self) -> ReconciliationChecked:
+        """The summary for the journal, the metadata and the report; it has no file yet."""
         first = self.findings[0] if self.state != "ok" and self.findings else None
-        counts: Mapping[Any, int] = self.counts
-        live: dict[str, Any] = {"occasion": self.occasion, "comparisons": self.comparisons} if self.occasion else {}
-        if self.heartbeat is not None:
-            live["heartbeat"] = self.heartbeat
-        return {
-            **live,
-            "state": self.state,
-            **counts,
-            "expected_as_of": self.expected.as_of,
-            "observed_as_of": self.observed.as_of,
-            "expected_digest": self.expected.digest,
-            "observed_digest": self.observed.digest,
-            "first_finding": sentence(first) if first else None,
-        }
+        event = ReconciliationChecked(
+            state=self.state,
+            mismatch=self.counts["mismatch"],
+            unknown=self.counts["unknown"],
+            warning=self.counts["warning"],
+            ok=self.counts["ok"],
+            expected_as_of=self.expected.as_of,
+            observed_as_of=self.observed.as_of,
+            expected_digest=self.expected.digest,
+            observed_digest=self.observed.digest,
+            first_finding=sentence(first) if first else None,
+        )
+        live: dict[str, object] = {"heartbeat": self.heartbeat} if self.heartbeat is not None else {}
+        if self.occasion:
+            live |= {"occasion": self.occasion, "comparisons": self.comparisons}
+        return event.model_copy(update=live)
 
 
 def make_finding(

@@ -4,14 +4,15 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import opslab
 from opslab.context import Context
 from opslab.errors import AlreadyExists
+from opslab.model.journal.journal_event import RecordedEvent
+from opslab.model.journal.run_events import RunInitialized
 from opslab.model.primitives.difference import differences
 from opslab.model.run.event import RUN_FORMAT
-from opslab.model.run.metadata import RunMetadata
+from opslab.model.run.metadata import Git, Identity, RunDataset, RunMetadata
 from opslab.model.spec.run_spec import RunSpec
 from opslab.runs.planning.plan import RunPlan
 from opslab.runs.record.run_journal import RunJournal
@@ -71,22 +72,28 @@ def initialize(context: Context, plan: RunPlan) -> RunMetadata:
     return metadata
 
 
-def composition(plan: RunPlan) -> dict[str, Any]:
-    """The current composition of the run; it can change between `init` and the start."""
-    return {
-        "dataset": plan.run_dataset().model_dump(),
-        "identity": plan.identity.model_dump(),
-        "input_digest": plan.input_digest,
-        "git": plan.git.model_dump() if plan.git else None,
-        "lab_version": opslab.__version__,
-    }
+@dataclass(frozen=True, slots=True)
+class Composition:
+    """What a run is made of; it can change between `init` and the start."""
+
+    dataset: RunDataset
+    identity: Identity
+    input_digest: str
+    git: Git | None
+    lab_version: str
+
+
+def composition(plan: RunPlan) -> Composition:
+    return Composition(plan.run_dataset(), plan.identity, plan.input_digest, plan.git, opslab.__version__)
 
 
 def _create(context: Context, plan: RunPlan, held: ExitStack) -> tuple[Journal, RunMetadata]:
     """A new run, whose folder appears under its name locked and with the open journal. `held` closes both."""
     with new_run_folder(context.layout, plan.run_id, plan.loaded.text, held) as staging:
         journal = held.enter_context(Journal(staging, context.clock))
-        metadata = apply(None, journal.append("run_initialized", _intent(plan)))
+        intent = _intent(plan)
+        line = journal.append(intent.EVENT, intent.payload())
+        metadata = apply(None, RecordedEvent(line.seq, line.time, line.event, intent))
         write_metadata(staging, metadata)
     journal.folder_renamed(context.layout.run(plan.run_id))
     return journal, metadata
@@ -132,18 +139,21 @@ def _refuse_other_spec(folder: Path, run_id: str, spec: RunSpec) -> None:
         )
 
 
-def _intent(plan: RunPlan) -> dict[str, Any]:
-    """Payload of `run_initialized`."""
-    spec = plan.spec
-    return {
-        "format": RUN_FORMAT,
-        "run_id": plan.run_id,
-        "mode": spec.mode,
-        "strategy": spec.strategy.reference(),
-        "venue": spec.venue,
-        "instrument": spec.instrument,
-        "risk_profile": spec.risk.profile,
-        **composition(plan),
-        "reproduces": plan.reproduces,
-        "spec_file_digest": plan.loaded.text_digest,
-    }
+def _intent(plan: RunPlan) -> RunInitialized:
+    spec, current = plan.spec, composition(plan)
+    return RunInitialized(
+        format=RUN_FORMAT,
+        run_id=plan.run_id,
+        mode=spec.mode,
+        strategy=spec.strategy.reference(),
+        venue=spec.venue,
+        instrument=spec.instrument,
+        risk_profile=spec.risk.profile,
+        dataset=current.dataset,
+        identity=current.identity,
+        input_digest=current.input_digest,
+        git=current.git,
+        lab_version=current.lab_version,
+        reproduces=plan.reproduces,
+        spec_file_digest=plan.loaded.text_digest,
+    )

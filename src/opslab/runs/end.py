@@ -1,20 +1,20 @@
 """The end of every run: sealed after its closing event; with a closing event of its own after a failure of control."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from opslab.context import Context
 from opslab.errors import Corrupt
+from opslab.model.journal.run_events import RunFailed, RunResults
 from opslab.model.run.metadata import FINAL, Failure, RunMetadata
 from opslab.runs.claim import ClaimedRun
 from opslab.runs.planning.plan import RunPlan
 from opslab.runs.record.run_journal import finish
 from opslab.store.runs.seal import read_manifest
 
-Salvage = Callable[[Path, RunMetadata], Mapping[str, Any]]
-"""Completes the closing payload of a run that failed in control, after all its children have ended."""
+Salvage = Callable[[Path, RunMetadata], RunResults]
+"""The results of a run that failed in control, after all its children have ended."""
 
 
 def end(run: ClaimedRun[RunPlan], context: Context) -> None:
@@ -27,10 +27,10 @@ def end_failed(run: ClaimedRun[RunPlan], context: Context, error: BaseException,
     log = run.log
     if log.metadata.status not in FINAL:
         failure = Failure(kind="lab", message=f"{type(error).__name__}: {context.redact(str(error))}")
-        more: Mapping[str, Any] = {}
+        results: RunResults = {}
         if salvage and log.metadata.status == "running":
             with suppress(Corrupt):  # an unreadable file must not hide the failure
-                more = salvage(run.folder, log.metadata)
-        log.append("run_failed", {**more, "failure": failure.model_dump()})
+                results = salvage(run.folder, log.metadata)
+        log.append(RunFailed(**results, failure=failure))
     if read_manifest(run.folder) is None:
         end(run, context)

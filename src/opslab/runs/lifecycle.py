@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from opslab.context import Context
 from opslab.errors import LabError
+from opslab.model.journal.engine_events import DataVerified
+from opslab.model.journal.run_events import RunStarted
 from opslab.model.run.metadata import FINAL, Owner, RunMetadata
 from opslab.runs.claim import ClaimedRun, composition
 from opslab.runs.end import Salvage, end, end_failed
@@ -52,8 +54,8 @@ def execute(
 def start(run: ClaimedRun[RunPlan], context: RunContext) -> Owner:
     """Record the owner, and the composition of the run where it changed since initialization."""
     owner, log, dataset = context.processes.this_process(), run.log, run.plan.dataset
-    before = log.metadata.model_dump()
-    changed = {name: value for name, value in composition(run.plan).items() if value != before[name]}
-    log.append("run_started", {"owner": owner.model_dump(), **changed})
-    log.append("data_verified", {"dataset": dataset.name, "fingerprint": dataset.fingerprint})
+    current = asdict(composition(run.plan))
+    changed = {name: value for name, value in current.items() if value != getattr(log.metadata, name)}
+    log.append(RunStarted(owner=owner).model_copy(update=changed))
+    log.append(DataVerified(dataset=dataset.name, fingerprint=dataset.fingerprint))
     return owner

@@ -1,13 +1,13 @@
 """Settle a run without an owner: write its end, seal what exists. A run with a living owner is never touched."""
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from opslab.context import Context
 from opslab.errors import Corrupt, Environment, InvalidSpec, LabError, Unwritable
 from opslab.model.checks.check_kind import CHECKS, last_artifact
+from opslab.model.journal.run_events import RunHalted, RunInterrupted, RunResults
 from opslab.model.primitives.ids import RunId
 from opslab.model.primitives.instant import iso
 from opslab.model.primitives.record import Record
@@ -21,13 +21,13 @@ from opslab.runs.record.run_journal import RunJournal, finish, metrics_document
 from opslab.runs.record.state import read_state, refuse_behind
 from opslab.runs.record.verify import check_journal, refuse_changed
 from opslab.runs.safety.flat_times import flat_times
-from opslab.runs.safety.halt_summary import summarize_halt
+from opslab.runs.safety.halt_summary import summarize_halt_in
 from opslab.specs.load import load_spec
 from opslab.store.files import file_digest, remove_file, remove_folder
 from opslab.store.layout import Layout
 from opslab.store.logs import redact_log
 from opslab.store.runs.journal import NAME as JOURNAL
-from opslab.store.runs.journal import Journal, cut_torn_end, last_event, read_events
+from opslab.store.runs.journal import Journal, cut_torn_end, last_event
 from opslab.store.runs.live_files import read_live, remove_live
 from opslab.store.runs.owner import is_held, owned
 from opslab.store.runs.run_folders import METRICS, SPEC, clear_temporary_files, write_metadata
@@ -79,7 +79,7 @@ def recover(context: Context, run_id: RunId, gone_host: str | None) -> Recovered
                 else None
             )
             halt = _halt(folder, metadata, settled)
-            metadata = _settle(folder, metadata, clock, last_seen, settled.payload if settled else {}, halt)
+            metadata = _settle(folder, metadata, clock, last_seen, settled.results if settled else {}, halt)
             action: Action = "settled"
             account = f"; {settled.account_text}" if settled else ""
             message = f"its owner had died; {metadata.status}, last seen {metadata.ended_at}{account}"
@@ -213,28 +213,37 @@ def _settle(
     metadata: RunMetadata,
     clock: Clock,
     last_seen: str | None,
-    more: Mapping[str, Any],
+    results: RunResults,
     halt: HaltFacts | None,
 ) -> RunMetadata:
     """Record how the run ended and when its owner was last alive.
 
     halt: a halt was in progress; the run counts as halted if its account is flat, by whatever means.
     """
-    event_name, by = "run_interrupted", "owner_gone"
-    if halt:
-        more = {**more, "halt": halt.model_dump(mode="json")}
-        if halt.flat or metadata.mode == "backtest":
-            event_name, by, more = "run_halted", "kill_switch", {**more, "result_digest": None}
     with Journal(folder, clock) as journal:
-        times = {"ended_at": last_seen, "recovered_at": iso(clock.now_ns())}
-        return RunJournal(folder, journal, metadata).append(event_name, {**more, "ended_by": by, **times})
+        recovered_at = iso(clock.now_ns())
+        event: RunHalted | RunInterrupted
+        if halt and (halt.flat or metadata.mode == "backtest"):
+            event = RunHalted(
+                **results,
+                halt=halt,
+                result_digest=None,
+                ended_by="kill_switch",
+                ended_at=last_seen,
+                recovered_at=recovered_at,
+            )
+        else:
+            event = RunInterrupted(**results, ended_by="owner_gone", ended_at=last_seen, recovered_at=recovered_at)
+            if halt:
+                event = event.model_copy(update={"halt": halt})
+        return RunJournal(folder, journal, metadata).append(event)
 
 
 def _halt(folder: Path, metadata: RunMetadata, settled: SettledRun | None) -> HaltFacts | None:
     """Summary of the halt during which control died; None: no halt was in progress."""
     if metadata.safety is None or metadata.safety.state != "active":
         return None
-    halt_summary = summarize_halt(read_events(folder))
+    halt_summary = summarize_halt_in(folder)
     account = settled.account if settled else None
     if account is None:
         return halt_summary.summary(None, flat=None)

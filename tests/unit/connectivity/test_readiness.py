@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from opslab.connectivity.readiness import evaluate
 from opslab.errors import InvalidSpec
 from opslab.model.checks.connectivity import ConnectivityReadiness, CredentialPlaceholders, is_key_like
+from opslab.model.journal.run_events import ConnectivityReadinessEvaluated
 from opslab.settings import presence
 from opslab.specs.load import load_spec, parse_spec
 
@@ -106,7 +107,8 @@ def test_only_the_presence_of_a_value_is_returned(value: str) -> None:
 
 
 def test_a_summary_is_flat_and_counts() -> None:
-    summary = evaluate(block(), lambda _names: {"A": True, "B": False, "C": True}, AT).summary()
+    result = evaluate(block(), lambda _names: {"A": True, "B": False, "C": True}, AT)
+    summary = ConnectivityReadinessEvaluated.of(result).payload()
     assert (summary["required"], summary["required_set"], summary["optional_set"]) == (2, 1, 1)
     assert summary["missing"] == "B"
     assert all(isinstance(value, (str, int, type(None))) for value in summary.values())

@@ -48,7 +48,7 @@ def test_a_result_survives_its_own_document() -> None:
     )
     assert ReconciliationResult.model_validate_json(result.model_dump_json()) == result
     assert result.model_dump(mode="json")["limits"]["tolerances"] == DEFAULT_TOLERANCES
-    summary = result.summary()
+    summary = result.event().payload()
     assert (summary["state"], summary["mismatch"]) == ("mismatch", 1)
     assert all(value is None or isinstance(value, (str, int)) for value in summary.values())
 

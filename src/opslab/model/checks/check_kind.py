@@ -5,12 +5,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from opslab.model.run.event import LifecycleName
-
 
 @dataclass(frozen=True, slots=True)
 class CheckKind:
-    event: LifecycleName
+    event: str
+    """Its name in the journal."""
     stem: str
     """`<stem>-<n>.json` is the artifact of check n, `<stem>.json` a copy of the last one."""
     section: str

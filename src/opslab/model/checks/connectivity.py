@@ -151,20 +151,10 @@ class ReadinessResult(Record):
     required_env: dict[str, Presence]
     optional_env: dict[str, Presence]
 
-    def summary(self) -> dict[str, Any]:
-        """Fields for the journal, the metadata and the report."""
-        missing = [name for name, presence in self.required_env.items() if presence in ("missing", "unreadable")]
-        return {
-            "state": self.state,
-            "problems": ", ".join(self.problems) or None,
-            "target": self.target,
-            "venue": self.venue,
-            "required": len(self.required_env),
-            "required_set": _set(self.required_env),
-            "optional": len(self.optional_env),
-            "optional_set": _set(self.optional_env),
-            "missing": ", ".join(missing) or None,
-        }
+    @property
+    def missing_env(self) -> list[str]:
+        """Names of the required variables that are not set."""
+        return [name for name, presence in self.required_env.items() if presence in ("missing", "unreadable")]
 
 
 class ProbeResult(Record):
@@ -198,13 +188,3 @@ class ProbeResult(Record):
     """From the connection to the first byte of the response."""
     total_ms: float
     timeout_ms: int
-
-    def summary(self) -> dict[str, Any]:
-        """Fields for the journal, the metadata and the report."""
-        fields = ("state", "reason", "phase", "host", "port", "path", "address", "status_code", "body_bytes")
-        times = ("resolve_ms", "connect_ms", "first_byte_ms", "total_ms", "timeout_ms")
-        return self.model_dump(include={*fields, *times})
-
-
-def _set(names: dict[str, Presence]) -> int:
-    return sum(presence == "set" for presence in names.values())

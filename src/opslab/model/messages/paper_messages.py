@@ -99,7 +99,7 @@ class EngineHeartbeat(Record):
     """Longest time since the last heartbeat from the receipt of a market message to its handler."""
     timer_lag_ms: float
     """Delay of this heartbeat."""
-    order_round_trips_ms: tuple[float, ...]
+    order_round_trips_ms: tuple[float, ...] = ()
     """Time from creation to acceptance, of each order accepted since the last heartbeat."""
     node: NodeSnapshot
 

@@ -18,24 +18,18 @@ from typing import Any, Literal
 from pydantic import TypeAdapter
 from pydantic_core import from_json, to_json
 
+from opslab.model.journal.engine_events import ENGINE_EVENTS, EngineEvent
+from opslab.model.journal.journal_event import JournalEvent
 from opslab.model.messages.engine_messages import StopReason
 from opslab.model.messages.paper_messages import EngineHeartbeat, Flattened, NodeSnapshot
 from opslab.model.messages.venue_messages import VenueEndpoints, VenueProgress
 from opslab.model.primitives.record import Record
-from opslab.model.run.event import LifecycleName
 from opslab.model.run.metadata import EngineCost, Failure
 
 OrderEventName = Literal["order_event", "order_gated"]
 
 
 # Of an engine.
-
-
-class LifecycleEvent(Record):
-    """An event for the journal, in order."""
-
-    name: LifecycleName
-    payload: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +108,7 @@ class Halted(Record):
 
 
 EngineMessage = (
-    LifecycleEvent
+    EngineEvent
     | OrderEvent
     | BarRow
     | Progress
@@ -204,7 +198,6 @@ Command = TakeSnapshot | Stop | HaltCommand | AcknowledgeBars
 # Lines.
 
 _MESSAGE_KINDS: dict[type, str] = {
-    LifecycleEvent: "event",
     BarRow: "bar",
     Progress: "progress",
     Ended: "ended",
@@ -227,6 +220,8 @@ _COMMAND_KINDS: dict[type, str] = {
     HaltCommand: "halt",
     AcknowledgeBars: "acknowledge_bars",
 }
+_EVENT = "event"
+"""Kind of an `EngineEvent`: the object has its `name` and its `payload`."""
 _KINDS = _MESSAGE_KINDS | _COMMAND_KINDS
 _MESSAGES: dict[str, TypeAdapter[ReceivedMessage]] = {kind: TypeAdapter(of) for of, kind in _MESSAGE_KINDS.items()}
 _COMMANDS: dict[str, TypeAdapter[Command]] = {kind: TypeAdapter(of) for of, kind in _COMMAND_KINDS.items()}
@@ -243,12 +238,16 @@ def encode(message: ReceivedMessage | Command) -> bytes:
         return to_json({message.name: message.payload})
     if isinstance(message, EncodedEvent):
         return b'{"%b":%b}' % (message.name.encode(), message.payload)
+    if isinstance(message, JournalEvent):
+        return to_json({_EVENT: {"name": message.EVENT, "payload": message.payload()}})
     return to_json({_KINDS[type(message)]: message})
 
 
 def decode(line: bytes) -> ReceivedMessage:
     """The message of a line. Raises ValueError."""
     kind, body = _parts(line)
+    if kind == _EVENT:
+        return _engine_event(body)
     if kind not in _ORDER_EVENTS:
         return _validated(_MESSAGES, kind, body)
     name, prefix = _ORDER_EVENTS[kind]
@@ -267,6 +266,13 @@ def _parts(line: bytes) -> tuple[str, Any]:
     if not isinstance(document, dict) or len(document) != 1:
         raise ValueError("a message is an object with one key")
     return next(iter(document.items()))
+
+
+def _engine_event(body: Any) -> EngineEvent:
+    match body:
+        case {"name": str(name), "payload": dict(payload), **rest} if name in ENGINE_EVENTS and not rest:
+            return ENGINE_EVENTS[name].model_validate(payload, strict=False)
+    raise ValueError("not an event of an engine")
 
 
 def _validated[T](adapters: Mapping[str, TypeAdapter[T]], kind: str, body: Any) -> T:

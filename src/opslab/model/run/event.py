@@ -1,43 +1,8 @@
-"""The journal: names of its events, fields of its lines, and its format."""
+"""A line of the journal as it is read: its payload is JSON. The classes of the events are in `model/journal`."""
 
-from typing import Any, Literal
+from typing import Any
 
 from opslab.model.primitives.record import Record
-
-LifecycleName = Literal[
-    "run_initialized",
-    "run_started",
-    "data_verified",
-    "engine_started",
-    "scenario_registered",
-    "scenario_action_triggered",
-    "run_completed",
-    "run_failed",
-    "run_interrupted",
-    "run_safety_blocked",
-    "paper_safety_checked",
-    "paper_safety_blocked",
-    "venue_started",
-    "venue_lost",
-    "engine_ended",
-    "engine_lost",
-    "engine_restarted",
-    "feed_state_changed",
-    "socket_state_changed",
-    "bar_out_of_order",
-    "gate_closed",
-    "run_stopping",
-    "orders_canceled",
-    "positions_flattened",
-    "kill_switch_observed",
-    "trading_halted",
-    "run_halted",
-    "journal_torn_end_kept",
-    "connectivity_readiness_evaluated",
-    "connectivity_probe_evaluated",
-    "reconciliation_checked",
-]
-EventName = LifecycleName | Literal["order_event", "order_gated", "paper_heartbeat"]
 
 RUN_FORMAT = 2
 """Format of a run's folder: the fields of journal, metadata and manifest. A journal without `format` has format 1."""

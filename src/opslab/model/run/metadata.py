@@ -10,7 +10,7 @@ from opslab.model.run.paper_summary import PaperFacts
 
 Status = Literal["initialized", "running", "completed", "failed", "safety_blocked", "halted", "interrupted"]
 
-FINAL: frozenset[str] = frozenset({"completed", "failed", "safety_blocked", "halted", "interrupted"})
+FINAL: frozenset[Status] = frozenset({"completed", "failed", "safety_blocked", "halted", "interrupted"})
 
 
 class Owner(Record):

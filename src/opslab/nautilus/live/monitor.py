@@ -6,12 +6,13 @@ for the monitor: they must not touch the node.
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
+from opslab.model.journal.engine_events import BarOutOfOrder, FeedStateChanged, SocketStateChanged
 from opslab.model.messages.engine_messages import LivePlan
 from opslab.model.messages.paper_messages import FEEDS, EngineHeartbeat, FeedName
-from opslab.model.pipe.messages import BarsDone, LifecycleEvent
+from opslab.model.pipe.messages import BarsDone
 from opslab.model.primitives.instant import NS_PER_SECOND, iso
 from opslab.nautilus.live.bar_tracker import BarTracker
 from opslab.nautilus.live.feed_state import Feed, FeedChange
@@ -81,8 +82,8 @@ class Monitor:
         self._vitals.record_lag(lag_ns)
         out_of_order = self._bars.record(ts_event, now)
         if out_of_order is not None:
-            payload = {**asdict(out_of_order), "skipped": self._recorder.skips_stale_bars}
-            self._recorder.messages.send(LifecycleEvent(name="bar_out_of_order", payload=payload))
+            skipped, bar = self._recorder.skips_stale_bars, out_of_order
+            self._recorder.messages.send(BarOutOfOrder(ts_event=bar.ts_event, newest=bar.newest, skipped=skipped))
             return
         if self._recorder.handled_bar_ns >= ts_event:  # the strategy has already handled it
             self._bars.handler_returned()
@@ -105,8 +106,8 @@ class Monitor:
         self._vitals.sockets[endpoint] = state
         if before is not None:
             noticed = round(ago_ns / NS_PER_SECOND, 6)
-            payload = {"socket": endpoint, "from": before, "to": state, "noticed_after_seconds": noticed}
-            self._recorder.messages.send(LifecycleEvent(name="socket_state_changed", payload=payload))
+            change = SocketStateChanged(socket=endpoint, from_state=before, to=state, noticed_after_seconds=noticed)
+            self._recorder.messages.send(change)
             if is_up and endpoint == USER_STREAM:  # also when the adapter replaces it, as it does after each loss
                 self._query_venue()  # the user stream's messages of the meantime are lost
         now = self._clock.monotonic_s()
@@ -171,15 +172,15 @@ class Monitor:
             return
         self._changes += 1
         age = change.age_seconds
-        payload = {
-            "number": self._changes,
-            "feed": name,
-            "from": change.before,
-            "to": change.after,
-            "noticed_after_seconds": round(change.noticed_after_seconds, 6),
-            "age_seconds": None if age is None else round(age, 6),
-        }
-        self._recorder.messages.send(LifecycleEvent(name="feed_state_changed", payload=payload))
+        event = FeedStateChanged(
+            number=self._changes,
+            feed=name,
+            from_state=change.before,
+            to=change.after,
+            noticed_after_seconds=round(change.noticed_after_seconds, 6),
+            age_seconds=None if age is None else round(age, 6),
+        )
+        self._recorder.messages.send(event)
 
     def _heartbeat(self, now: float, delay: float) -> EngineHeartbeat:
         feeds, recorder = self._feeds, self._recorder

@@ -10,9 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from opslab.model.journal.engine_events import GateClosed
 from opslab.model.messages.engine_messages import StopReason
 from opslab.model.messages.paper_messages import Flattened, OnStop
-from opslab.model.pipe.messages import LifecycleEvent, OrderEvent
+from opslab.model.pipe.messages import OrderEvent
 from opslab.model.primitives.instant import iso
 from opslab.model.run.metadata import Failure
 from opslab.nautilus.canonical import bar_row, event_row
@@ -70,7 +71,7 @@ class LiveStrategyRecorder(StrategyRecorder):
         with self._gate_lock:
             is_first, self._is_gate_reported = not self._is_gate_reported, True
         if is_first:
-            self.messages.send(LifecycleEvent(name="gate_closed", payload={"reason": self.stop_reason}))
+            self.messages.send(GateClosed(reason=self.stop_reason or "failure"))
 
     def report_flattened(self, flattened: Flattened) -> None:
         self.is_flattened_reported = True

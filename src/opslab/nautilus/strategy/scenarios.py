@@ -5,8 +5,8 @@ from decimal import ROUND_CEILING, ROUND_DOWN, Decimal
 from nautilus_trader.model import Bar, BarType, InstrumentId, OrderSide, Price, Quantity, StrategyId
 from nautilus_trader.trading import StrategyConfig
 
+from opslab.model.journal.engine_events import ScenarioActionTriggered
 from opslab.model.market.instrument import Instrument
-from opslab.model.pipe.messages import LifecycleEvent
 from opslab.model.primitives.instant import NS_PER_MINUTE
 from opslab.nautilus.strategy.guarded import DEFAULT_ID, Guarded, StrategyRecorder, bind
 
@@ -55,8 +55,8 @@ class OpsSmokeDemo(Scenario):
     def on_bar(self, bar: Bar) -> None:
         if self.recorder.bars == ACTION_BAR:
             self.recorder.actions += 1
-            payload = {"bar": ACTION_BAR, "ts_event": bar.ts_event, "close": str(bar.close)}
-            self.recorder.messages.send(LifecycleEvent(name="scenario_action_triggered", payload=payload))
+            action = ScenarioActionTriggered(bar=ACTION_BAR, ts_event=bar.ts_event, close=str(bar.close))
+            self.recorder.messages.send(action)
 
 
 class OrderLifecycleDemo(Scenario):

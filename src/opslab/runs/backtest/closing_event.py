@@ -1,8 +1,8 @@
 """The closing event of a backtest: its results, and how it ended."""
 
 from dataclasses import dataclass
-from typing import Any
 
+from opslab.model.journal.run_events import RunCompleted, RunFailed, RunHalted, RunInterrupted, RunResults
 from opslab.model.pipe.messages import EngineResult
 from opslab.model.primitives.canonical import digest
 from opslab.model.run.metadata import Failure
@@ -39,32 +39,30 @@ def append_closing_event(
     process_failure: of the engine's process. stopped_by: the signal or limit on which control stopped the engine.
     """
     plan, log = run.plan, run.log
-    payload: dict[str, Any] = {}
+    written: RunResults = {}
     if report.result:
-        artifacts = results.commit()
-        counters, denials = results.counters(report.result), results.denial_reasons(report.result)
-        payload = {
-            "metrics": counters.model_dump(),
-            "engine_cost": report.result.cost.model_dump(),
-            "denial_reasons": denials,
-            "artifacts": artifacts,
-        }
+        written = RunResults(
+            artifacts=results.commit(),
+            metrics=results.counters(report.result),
+            engine_cost=report.result.cost,
+            denial_reasons=results.denial_reasons(report.result),
+        )
         if plan.spec.observability.metrics:
-            write_record(run.folder, METRICS, metrics_document(payload["metrics"], payload["engine_cost"], denials))
+            counters, cost = written["metrics"].model_dump(), written["engine_cost"].model_dump()
+            write_record(run.folder, METRICS, metrics_document(counters, cost, written["denial_reasons"]))
     every_bar = None if isinstance(plan.spec.strategy, UserStrategyRef) else plan.engine.rows
     whole = report.result is not None and report.saw_all_data  # otherwise a stop was acted on
     failure = report.failure or failure_of(report, process_failure, every_bar, stopped_by)
     if halt.is_on and not whole:
         gated = report.result.gated if report.result else {}
-        facts = halt.summary(gated).model_dump(mode="json")
-        log.append("run_halted", {**payload, "ended_by": "kill_switch", "halt": facts})
+        log.append(RunHalted(**written, ended_by="kill_switch", halt=halt.summary(gated)))
     elif failure:
-        log.append("run_failed", {**payload, "failure": failure.model_dump()})
+        log.append(RunFailed(**written, failure=failure))
     elif not whole:
-        log.append("run_interrupted", {**payload, "ended_by": stopped_by})
+        log.append(RunInterrupted(**written, ended_by=stopped_by))
     else:
-        digested = {"metrics": payload["metrics"], "artifacts": payload["artifacts"]}
-        log.append("run_completed", {**payload, "result_digest": digest(digested)})
+        digested = {"metrics": written["metrics"].model_dump(), "artifacts": written["artifacts"]}
+        log.append(RunCompleted(**written, result_digest=digest(digested)))
 
 
 def failure_of(

@@ -3,13 +3,13 @@
 from collections.abc import Callable, Sequence
 from itertools import groupby
 
+from opslab.model.journal.journal_event import JournalEvent
 from opslab.model.market.instrument import instrument_of
 from opslab.model.pipe.messages import (
     EncodedEvent,
     Ended,
     EngineResult,
     Halted,
-    LifecycleEvent,
     Progress,
     ReceivedMessage,
 )
@@ -122,8 +122,8 @@ def _on_message(
 ) -> bool:
     """Handle one message. Returns whether it is the end of the run."""
     match message:
-        case LifecycleEvent(name=name, payload=payload):
-            log.append(name, payload)
+        case JournalEvent():
+            log.append(message)
         case Halted(switch=switch, gate_closed_at=closed_at):
             halt.start_halt(switch, closed_at)
         case Progress(bars=bars):

@@ -12,6 +12,7 @@ from typing import Any
 from opslab.context import Context
 from opslab.errors import Environment
 from opslab.model.checks.check_kind import PROBE, READINESS, RECONCILIATION, CheckKind
+from opslab.model.journal.run_events import CheckRecorded
 from opslab.model.primitives.canonical import digest_bytes
 from opslab.model.primitives.ids import RunId
 from opslab.model.run.manifest import Manifest
@@ -60,12 +61,12 @@ def record_check(
     context: Context,
     run_id: RunId,
     kind: CheckKind,
-    summary: Mapping[str, Any],
+    summary: CheckRecorded,
     document: Mapping[str, Any],
 ) -> RecordedCheck:
     """Record a check's result in a run.
 
-    summary: for the event, `metadata.json` and the report. document: the artifact.
+    summary: the event, without its file. document: the artifact.
     Raises NotFound, Corrupt, Environment, Unwritable; then nothing was recorded.
     """
     folder = run_folder(context.layout, run_id)
@@ -80,20 +81,20 @@ def record_check(
 
 
 def record_check_as_owner(
-    folder: Path, log: RunJournal, kind: CheckKind, summary: Mapping[str, Any], document: Mapping[str, Any] | None
+    folder: Path, log: RunJournal, kind: CheckKind, summary: CheckRecorded, document: Mapping[str, Any] | None
 ) -> RecordedCheck | None:
     """Record a result in a run that the caller owns and whose journal it has open, in the same order as any other.
 
     document: None: the result is an event without an artifact. Raises Unwritable.
     """
     if document is None:
-        log.append(kind.event, {**summary, "artifact": None, "digest": None})
+        log.append(summary.with_file(None, None))
         return None
     written: list[RecordedCheck] = []
 
-    def write_event() -> tuple[str, Mapping[str, Any]]:
+    def write_event() -> CheckRecorded:
         written.append(_write_artifact(folder, kind, document))
-        return kind.event, _payload(summary, written[0])
+        return summary.with_file(written[0].artifact, written[0].digest)
 
     log.append_exclusively(write_event)
     write_copy(folder, kind, written[0].artifact)
@@ -113,22 +114,22 @@ def _is_running(folder: Path, processes: Processes) -> bool:
 
 
 def _record_beside_owner(
-    folder: Path, context: Context, kind: CheckKind, summary: Mapping[str, Any], document: Mapping[str, Any]
+    folder: Path, context: Context, kind: CheckKind, summary: CheckRecorded, document: Mapping[str, Any]
 ) -> RecordedCheck:
     written: list[RecordedCheck] = []
 
-    def write_event() -> tuple[str, Mapping[str, Any]]:
+    def write_event() -> CheckRecorded:
         recorded = _write_artifact(folder, kind, document)
         write_copy(folder, kind, recorded.artifact)
         written.append(recorded)
-        return kind.event, _payload(summary, recorded)
+        return summary.with_file(recorded.artifact, recorded.digest)
 
     append_beside_owner(folder, context.clock, write_event)
     return written[0]
 
 
 def _record_owned(
-    folder: Path, context: Context, kind: CheckKind, summary: Mapping[str, Any], document: Mapping[str, Any]
+    folder: Path, context: Context, kind: CheckKind, summary: CheckRecorded, document: Mapping[str, Any]
 ) -> RecordedCheck:
     with owned(folder):
         if read_state(folder).status == "running":
@@ -137,7 +138,8 @@ def _record_owned(
         _refuse_changed_files(folder, old_manifest)
         recorded = _write_artifact(folder, kind, document)
         with Journal(folder, context.clock) as journal:
-            journal.append(kind.event, _payload(summary, recorded))
+            event = summary.with_file(recorded.artifact, recorded.digest)
+            journal.append(event.EVENT, event.payload())
         metadata = read_state(folder)
         rewrite_derived(folder, metadata)
         if old_manifest is None:
@@ -173,10 +175,6 @@ def _write_artifact(folder: Path, kind: CheckKind, document: Mapping[str, Any]) 
             number += 1
         write_whole(folder / kind.numbered(number), data)
     return RecordedCheck(kind.numbered(number), digest_bytes(data), None)
-
-
-def _payload(summary: Mapping[str, Any], recorded: RecordedCheck) -> dict[str, Any]:
-    return {**summary, "artifact": recorded.artifact, "digest": recorded.digest}
 
 
 def rewrite_derived(folder: Path, metadata: RunMetadata) -> None:

@@ -11,6 +11,7 @@ from opslab.connectivity.probe import probe
 from opslab.connectivity.readiness import ReadPresence, evaluate
 from opslab.context import Context
 from opslab.model.checks.connectivity import ProbeResult, ReadinessResult
+from opslab.model.journal.run_events import CheckRecorded, ConnectivityProbeEvaluated, ConnectivityReadinessEvaluated
 from opslab.model.primitives.instant import iso
 from opslab.model.primitives.loopback_url import LoopbackUrl
 from opslab.runs.checks.check_results import PROBE, READINESS, CheckKind, RecordedCheck, record_check
@@ -37,7 +38,9 @@ def check_readiness(
     run = resolve_run(context.layout, spec, run_id)
     block = spec.connectivity_readiness
     result = evaluate(block, read_presence, iso(context.clock.now_ns()))
-    return CheckOutcome(result, run, _record(context, run, READINESS, result), block.notes)
+    return CheckOutcome(
+        result, run, _record(context, run, READINESS, result, ConnectivityReadinessEvaluated.of(result)), block.notes
+    )
 
 
 def check_probe(
@@ -47,13 +50,22 @@ def check_probe(
     spec = load_spec(spec_file).spec
     run = resolve_run(context.layout, spec, run_id)
     result = probe(url, timeout_ms, context.clock, resolve, f"tc/{opslab.__version__}")
-    return CheckOutcome(result, run, _record(context, run, PROBE, result), spec.connectivity_readiness.notes)
+    return CheckOutcome(
+        result,
+        run,
+        _record(context, run, PROBE, result, ConnectivityProbeEvaluated.of(result)),
+        spec.connectivity_readiness.notes,
+    )
 
 
 def _record(
-    context: Context, run: ResolvedRun, kind: CheckKind, result: ReadinessResult | ProbeResult
+    context: Context,
+    run: ResolvedRun,
+    kind: CheckKind,
+    result: ReadinessResult | ProbeResult,
+    summary: CheckRecorded,
 ) -> RecordedCheck | None:
     if run.run_id is None:
         return None
     document: Mapping[str, Any] = result.model_dump(mode="json")
-    return record_check(context, run.run_id, kind, result.summary(), document)
+    return record_check(context, run.run_id, kind, summary, document)

@@ -36,7 +36,7 @@ def reconcile_heartbeat(context: Context, run_id: str, seq: int | None, limits: 
         )
     result = reconcile_heartbeats(folder, read_heartbeats(folder, seq), metadata.instrument, limits)
     document = result.model_dump(mode="json")
-    recorded = record_check(context, RunId(run_id), RECONCILIATION, result.summary(), document)
+    recorded = record_check(context, RunId(run_id), RECONCILIATION, result.event(), document)
     return RecordedReconciliation(result, recorded)
 
 

@@ -44,5 +44,5 @@ def reconcile_files(
     )
     document = result.model_dump(mode="json")
     return RecordedReconciliation(
-        result, record_check(context, RunId(run_id), RECONCILIATION, result.summary(), document)
+        result, record_check(context, RunId(run_id), RECONCILIATION, result.event(), document)
     )

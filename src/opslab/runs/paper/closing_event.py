@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
+from opslab.model.journal.run_events import RunResults
 from opslab.model.messages.engine_messages import StopReason
 from opslab.model.run.metadata import EngineCost, ScenarioCounters
 from opslab.model.run.paper_summary import PaperFacts
@@ -33,7 +33,7 @@ def action_count(reported: int, counts: PaperCounts, strategy: Mapping[str, str]
     return reported or int(counts.orders_submitted + counts.orders_denied > 0)
 
 
-def closing_payload(
+def closing_results(
     folder: Path,
     counters: ScenarioCounters,
     denials: Mapping[str, int],
@@ -43,21 +43,16 @@ def closing_payload(
     elapsed_seconds: float,
     peak_memory_bytes: int,
     metrics: bool,
-) -> dict[str, Any]:
-    """The payload without how the run ended. metrics: also write `metrics.json`."""
+) -> RunResults:
+    """The results for the closing event. metrics: also write `metrics.json`."""
     seconds = max(elapsed_seconds, 1e-6)
     cost = EngineCost(
         elapsed_seconds=round(seconds, 6),
         bars_per_second=round(counters.bars_seen / seconds, 1),
         peak_memory_bytes=peak_memory_bytes,
     )
-    payload: dict[str, Any] = {
-        "metrics": counters.model_dump(),
-        "engine_cost": cost.model_dump(),
-        "denial_reasons": dict(denials),
-        "artifacts": dict(artifacts),
-        "paper": summary.model_dump(mode="json"),
-    }
     if metrics:
-        write_record(folder, METRICS, metrics_document(payload["metrics"], payload["engine_cost"], denials))
-    return payload
+        write_record(folder, METRICS, metrics_document(counters.model_dump(), cost.model_dump(), denials))
+    return RunResults(
+        metrics=counters, engine_cost=cost, denial_reasons=dict(denials), artifacts=dict(artifacts), paper=summary
+    )

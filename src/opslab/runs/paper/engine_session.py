@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from opslab.model.journal.engine_events import EngineEnded, EngineLost
 from opslab.model.messages.paper_messages import EngineHeartbeat
 from opslab.model.pipe.messages import Ended, EngineResult, Progress, ReceivedMessage
 from opslab.model.run.metadata import Failure
@@ -120,27 +121,31 @@ def engine_end_code(session: EngineSession, failure: Failure | None) -> str:
     return failure.kind if session.failure else session.child.ended_with or failure.kind
 
 
-def end_payload(session: EngineSession) -> dict[str, Any]:
-    """Payload of `engine_ended`, also a part of `engine_lost`: without a result, as far as known."""
+def engine_ended(session: EngineSession) -> EngineEnded:
+    """Without a result, as far as known."""
     result = session.result
-    return {
-        "engine_number": session.number,
-        "bars": session.bars,
-        "actions": max(session.actions, result.actions if result else 0),
-        "gated": result.gated if result else {},
-        "dropped_messages": result.dropped if result else 0,
-    }
+    return EngineEnded(
+        engine_number=session.number,
+        bars=session.bars,
+        actions=max(session.actions, result.actions if result else 0),
+        gated=result.gated if result else {},
+        dropped_messages=result.dropped if result else 0,
+    )
 
 
-def loss_payload(session: EngineSession, failure: Failure) -> dict[str, Any]:
-    """Payload of `engine_lost`."""
-    return {
-        **end_payload(session),
-        "ended_by": session.ended_by,
-        "failure": failure.model_dump(),
-        "memory_bytes": session.heartbeat.memory_bytes if session.heartbeat else None,
-        "last_events": list(session.last_events),
-    }
+def engine_lost(session: EngineSession, failure: Failure) -> EngineLost:
+    ended = engine_ended(session)
+    return EngineLost(
+        engine_number=ended.engine_number,
+        bars=ended.bars,
+        actions=ended.actions,
+        gated=ended.gated,
+        dropped_messages=ended.dropped_messages,
+        ended_by=session.ended_by,
+        failure=failure,
+        memory_bytes=session.heartbeat.memory_bytes if session.heartbeat else None,
+        last_events=tuple(session.last_events),
+    )
 
 
 def complaint_text(kind: Complaint, bounds: Bounds) -> str:

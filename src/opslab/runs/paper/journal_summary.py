@@ -8,13 +8,28 @@ from array import array
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from statistics import median
-from typing import Any
 
+from opslab.model.journal.engine_events import (
+    EngineEnded,
+    EngineLost,
+    EngineRestarted,
+    EngineStarted,
+    FeedStateChanged,
+    GateClosed,
+    PaperHeartbeat,
+    PositionsFlattened,
+    RunStopping,
+    ScenarioActionTriggered,
+    VenueLost,
+    VenueStarted,
+)
+from opslab.model.journal.journal_event import JournalEvent, RecordedEvent, by_name
+from opslab.model.journal.run_events import KillSwitchObserved, ReconciliationChecked, RunStarted
 from opslab.model.messages.engine_messages import StopReason
-from opslab.model.messages.paper_messages import FEEDS, FeedName, OnStop
+from opslab.model.messages.paper_messages import FEEDS, EngineHeartbeat, FeedName, OnStop
 from opslab.model.primitives.instant import NS_PER_SECOND, parse_iso
-from opslab.model.run.event import Event
 from opslab.model.run.paper_summary import (
     AccountFacts,
     EngineFacts,
@@ -27,6 +42,27 @@ from opslab.model.run.paper_summary import (
 )
 from opslab.runs.paper.feed_stats import FeedStats
 from opslab.runs.paper.results import PaperCounts
+from opslab.runs.record.journal_events import decoded
+from opslab.store.runs.journal import read_events
+
+SUMMARIZED = by_name(
+    RunStarted,
+    VenueStarted,
+    VenueLost,
+    EngineRestarted,
+    EngineStarted,
+    EngineEnded,
+    EngineLost,
+    PaperHeartbeat,
+    FeedStateChanged,
+    ReconciliationChecked,
+    ScenarioActionTriggered,
+    RunStopping,
+    KillSwitchObserved,
+    GateClosed,
+    PositionsFlattened,
+)
+"""Events that the fold needs; it takes the time of every other one."""
 
 
 @dataclass(slots=True)
@@ -72,95 +108,91 @@ class JournalSummary:
     _round_trips_ms: array[float] = field(default_factory=lambda: array("d"))  # of a run of days
     _lag_ms: float | None = None
 
-    def apply(self, event: Event) -> None:
-        self.last_s = parse_iso(event.time) / NS_PER_SECOND
-        payload = event.payload
-        match event.event:
-            case "run_started":
+    def apply(self, recorded: RecordedEvent) -> None:
+        self.last_s = parse_iso(recorded.time) / NS_PER_SECOND
+        match recorded.event:
+            case None:
+                pass
+            case RunStarted():
                 self.began_s = self.last_s
-            case "venue_started":
+            case VenueStarted():
                 self.venue_started = True
-                self._starts.setdefault(1, event.time)
-            case "venue_lost":
+                self._starts.setdefault(1, recorded.time)
+            case VenueLost():
                 self.venue_losses += 1
-            case "engine_restarted":
+            case EngineRestarted(engine_number=number):
                 self.restarts += 1
                 self._unreplaced_s = None
-                self._starts[payload["engine_number"]] = event.time
-            case "engine_started":
-                self._engine_seen(payload.get("engine_number", 1), event.time)
-            case "engine_ended":
-                self._engine_ended(event)
-            case "engine_lost":
-                self._engine_lost(event)
-            case "paper_heartbeat":
-                self._heartbeat(payload["engine_number"], payload["heartbeat"], event.time)
-            case "feed_state_changed":
-                self._feeds[payload["feed"]].changed(payload["to"], payload["noticed_after_seconds"], self.last_s)
-            case "reconciliation_checked":
-                self._reconciled(payload)
-            case "scenario_action_triggered":
+                self._starts[number] = recorded.time
+            case EngineStarted(engine_number=number):
+                self._engine_seen(number, recorded.time)
+            case EngineEnded() as ended:
+                self._engine_ended(ended, recorded.time)
+            case EngineLost() as lost:
+                self._engine_lost(lost, recorded.time)
+            case PaperHeartbeat(engine_number=number, heartbeat=heartbeat):
+                self._heartbeat(number, heartbeat, recorded.time)
+            case FeedStateChanged(feed=feed, to=state, noticed_after_seconds=noticed):
+                self._feeds[feed].changed(state, noticed, self.last_s)
+            case ReconciliationChecked() as check:
+                self._reconciled(check)
+            case ScenarioActionTriggered():
                 self._action_events += 1
                 self.actions = max(self.actions, self._action_events)
-            case "run_stopping":
-                self.stop_reason = payload["reason"]
+            case event:
+                self._ending(event)
+
+    def _ending(self, event: JournalEvent) -> None:
+        match event:
+            case RunStopping(reason=reason):
+                self.stop_reason = reason
                 self._stopping_s = self._stopping_s or self.last_s
-            case "kill_switch_observed" if payload["observed_by"] == "watch":
+            case KillSwitchObserved(observed_by="watch"):
                 self.stop_reason = "kill_switch"  # it replaces any other
                 self._stopping_s = self._stopping_s or self.last_s
-            case "gate_closed":
-                self.gate_reason, self._gate_s = payload["reason"], self._gate_s or self.last_s
-            case "positions_flattened":
-                self._flat_s = self.last_s if payload["flat"] else None
+            case GateClosed(reason=reason):
+                self.gate_reason, self._gate_s = reason, self._gate_s or self.last_s
+            case PositionsFlattened(flat=flat):
+                self._flat_s = self.last_s if flat else None
 
     def _engine_seen(self, number: int, at: str) -> None:
         self.engines.setdefault(number, EngineFacts(number=number, started_at=self._starts.get(number, at)))
 
-    def _engine_ended(self, event: Event) -> None:
-        payload = event.payload
-        number = payload["engine_number"]
-        self._engine_seen(number, event.time)
-        ended = {"ended_at": event.time, "ended_by": "stopped"}
-        self.engines[number] = self.engines[number].model_copy(update=ended)
-        self._reported(payload)
+    def _engine_ended(self, ended: EngineEnded, at: str) -> None:
+        self._close_engine(ended, {"ended_at": at, "ended_by": "stopped"}, at)
 
-    def _engine_lost(self, event: Event) -> None:
-        number, failure = event.payload["engine_number"], event.payload["failure"]
-        self._engine_seen(number, event.time)
-        ended = {
-            "ended_at": event.time,
-            "ended_by": event.payload.get("ended_by"),
-            "failure": f"{failure['kind']}: {failure['message']}",
-        }
-        self.engines[number] = self.engines[number].model_copy(update=ended)
-        self._reported(event.payload)
+    def _engine_lost(self, lost: EngineLost, at: str) -> None:
+        failure = f"{lost.failure.kind}: {lost.failure.message}"
+        self._close_engine(lost, {"ended_at": at, "ended_by": lost.ended_by, "failure": failure}, at)
         self._lost_s = self._unreplaced_s = self.last_s
 
-    def _reported(self, payload: Mapping[str, Any]) -> None:
-        """What an engine reported until its end. A run of an earlier version may lack it."""
-        self.actions = max(self.actions, payload.get("actions", 0))
-        self.gated.update(payload.get("gated", {}))
-        self._dropped_messages += payload.get("dropped_messages", 0)
+    def _close_engine(self, event: EngineEnded | EngineLost, end: Mapping[str, str | None], at: str) -> None:
+        """With what the engine reported until its end."""
+        number = event.engine_number
+        self._engine_seen(number, at)
+        self.engines[number] = self.engines[number].model_copy(update=end)
+        self.actions = max(self.actions, event.actions)
+        self.gated.update(event.gated)
+        self._dropped_messages += event.dropped_messages
 
-    def _heartbeat(self, number: int, heartbeat: Mapping[str, Any], at: str) -> None:
+    def _heartbeat(self, number: int, heartbeat: EngineHeartbeat, at: str) -> None:
         self._engine_seen(number, at)
         self.heartbeats += 1
-        self._messages[number] = {name: heartbeat[name] for name in FEEDS}
-        self.peak_memory_bytes = max(self.peak_memory_bytes, heartbeat["memory_bytes"])
-        self._round_trips_ms.extend(heartbeat.get("order_round_trips_ms", ()))
-        if heartbeat["event_lag_ms"] is not None:
-            self._lag_ms = max(self._lag_ms or 0.0, heartbeat["event_lag_ms"])
-        if heartbeat["bars"] and self._first_bar_s is None:
+        self._messages[number] = {"bars": heartbeat.bars, "quotes": heartbeat.quotes, "trades": heartbeat.trades}
+        self.peak_memory_bytes = max(self.peak_memory_bytes, heartbeat.memory_bytes)
+        self._round_trips_ms.extend(heartbeat.order_round_trips_ms)
+        if heartbeat.event_lag_ms is not None:
+            self._lag_ms = max(self._lag_ms or 0.0, heartbeat.event_lag_ms)
+        if heartbeat.bars and self._first_bar_s is None:
             self._first_bar_s = self.last_s
 
-    def _reconciled(self, payload: Mapping[str, Any]) -> None:
+    def _reconciled(self, check: ReconciliationChecked) -> None:
         """Only the run's own reconciliations: others have no such occasion."""
-        occasion, state = payload.get("occasion"), payload["state"]
-        if occasion == "final":
-            self.final = state
-        elif occasion in ("startup", "periodic"):
-            self.reconciliations[state] += 1
-            if occasion == "startup" and self._lost_s is not None:
+        if check.occasion == "final":
+            self.final = check.state
+        elif check.occasion in ("startup", "periodic"):
+            self.reconciliations[check.state] += 1
+            if check.occasion == "startup" and self._lost_s is not None:
                 self._restart_seconds.append(self.last_s - self._lost_s)
                 self._lost_s = None
 
@@ -227,11 +259,16 @@ class JournalSummary:
         return self._feeds[name].summary(sum(each[name] for each in self._messages.values()), self.last_s)
 
 
-def summarize(events: Iterable[Event]) -> JournalSummary:
+def summarize(events: Iterable[RecordedEvent]) -> JournalSummary:
     summary = JournalSummary()
     for event in events:
         summary.apply(event)
     return summary
+
+
+def summarize_journal(folder: Path) -> JournalSummary:
+    """Of a run's journal. Raises Corrupt."""
+    return summarize(decoded(folder, read_events(folder), SUMMARIZED))
 
 
 def _between(one: float | None, two: float | None) -> float | None:

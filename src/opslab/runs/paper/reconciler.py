@@ -238,5 +238,5 @@ def record_reconciliation(folder: Path, log: RunJournal, finished: FinishedRecon
     result = finished.result
     has_artifact = finished.occasion != "periodic" or result.state not in ("ok", "warning")
     document = result.model_dump(mode="json") if has_artifact else None
-    record_check_as_owner(folder, log, RECONCILIATION, result.summary(), document)
+    record_check_as_owner(folder, log, RECONCILIATION, result.event(), document)
     return log.metadata

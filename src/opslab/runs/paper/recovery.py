@@ -8,11 +8,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from pydantic_core import from_json
 
 from opslab.errors import Environment, InvalidSpec
+from opslab.model.journal.run_events import RunResults
 from opslab.model.market.instrument import instrument_of
 from opslab.model.messages.engine_messages import BARS, StopReason
 from opslab.model.messages.venue_messages import FLATTEN_TIMEOUT_SECONDS, ORPHAN_SECONDS
@@ -22,15 +22,14 @@ from opslab.model.run.metadata import RunMetadata, ScenarioCounters
 from opslab.model.run.paper_summary import AccountFacts, StopFacts
 from opslab.model.spec.run_spec import PaperLimits, PaperSpec
 from opslab.resources import exchange_info_symbol
-from opslab.runs.paper.closing_event import action_count, closing_payload, recorded_reason
-from opslab.runs.paper.journal_summary import JournalSummary, summarize
+from opslab.runs.paper.closing_event import action_count, closing_results, recorded_reason
+from opslab.runs.paper.journal_summary import JournalSummary, summarize_journal
 from opslab.runs.paper.results import PaperCounts, ledger_events, orders_from_journal, write_results
 from opslab.runs.processes.venue_folder import drop_venue, is_venue_running, keep_venue, run_venue_folder
 from opslab.specs.load import load_spec
 from opslab.store.files import file_digest, remove_folder
 from opslab.store.layout import Layout
 from opslab.store.runs.engine_order_log import EngineOrderLog, is_intact
-from opslab.store.runs.journal import read_events
 from opslab.store.runs.run_folders import SPEC, count_rows
 from opslab.store.venues.ledger import NAME as LEDGER
 from opslab.store.venues.ledger import read_ledger
@@ -47,8 +46,8 @@ MAX_ORPHAN_SECONDS = (
 
 @dataclass(frozen=True, slots=True)
 class SettledRun:
-    payload: dict[str, Any]
-    """Payload of the closing event, without how the run ended."""
+    results: RunResults
+    """For the closing event."""
     account: AccountFacts | None
     """None: the final account is unknown."""
     account_text: str
@@ -87,7 +86,7 @@ def settle_paper(
     if venue:
         keep_venue(venue, folder, redact)
     spec = _spec(folder)
-    journaled = summarize(read_events(folder))
+    journaled = summarize_journal(folder)
     bars_seen = count_rows(folder, BARS)
     counters, denials = ScenarioCounters(bars_seen=bars_seen), dict[str, int]()
     artifacts: dict[str, str] = {}
@@ -115,7 +114,7 @@ def settle_paper(
         stop=_stop(folder, journaled, spec.paper, bars_expected, account, reason) if spec else None,
         counts=counts,
     )
-    payload = closing_payload(
+    results = closing_results(
         folder,
         counters,
         denials,
@@ -125,7 +124,7 @@ def settle_paper(
         peak_memory_bytes=journaled.peak_memory_bytes,
         metrics=spec is None or spec.observability.metrics,
     )
-    return SettledRun(payload, account, _account_text(account, journaled, spec))
+    return SettledRun(results, account, _account_text(account, journaled, spec))
 
 
 def keep_leftover_venue(layout: Layout, folder: Path, redact: Callable[[str], str]) -> None:

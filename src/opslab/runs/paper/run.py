@@ -10,6 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from opslab.errors import Environment
+from opslab.model.journal import engine_events as journal
+from opslab.model.journal.journal_event import JournalEvent
+from opslab.model.journal.run_events import RunResults
 from opslab.model.messages.engine_messages import BARS
 from opslab.model.messages.paper_messages import EngineHeartbeat, Flattened, NodeSnapshot
 from opslab.model.messages.venue_messages import VenueEndpoints, VenueProgress
@@ -18,7 +21,7 @@ from opslab.model.run.live_status import LiveStatus, PaperStatus
 from opslab.model.run.metadata import Failure, RunMetadata
 from opslab.runs.claim import ClaimedRun
 from opslab.runs.lifecycle import RunContext, execute, start
-from opslab.runs.paper.engine_session import EngineSession, end_payload, loss_payload
+from opslab.runs.paper.engine_session import EngineSession, engine_ended, engine_lost
 from opslab.runs.paper.engine_supervisor import EngineSupervisor
 from opslab.runs.paper.journal_summary import JournalSummary
 from opslab.runs.paper.machine import actions, facts
@@ -52,9 +55,9 @@ def run_paper(
     on_live: called with the run's live values, about once a second.
     """
 
-    def salvage(folder: Path, metadata: RunMetadata) -> Mapping[str, Any]:
+    def salvage(folder: Path, metadata: RunMetadata) -> RunResults:
         clear_temporary_files(folder)
-        return settle_paper(context.layout, folder, metadata, context.redact, reason="failure", same_boot=True).payload
+        return settle_paper(context.layout, folder, metadata, context.redact, reason="failure", same_boot=True).results
 
     return execute(run, context, lambda: PaperRun(run, context, on_live, venue_command).run(), salvage)
 
@@ -136,7 +139,7 @@ class PaperRun:
             case actions.RecordGateClosed():
                 self._halt.gate_closed_now("no_engine")
             case actions.RecordStopping(reason=reason):
-                self._log.append("run_stopping", {"reason": reason, "on_stop": self._limits.on_stop})
+                self._log.append(journal.RunStopping(reason=reason, on_stop=self._limits.on_stop))
             case actions.CountClosedMinutes():
                 self._shutdown.record_closed_minutes()
             case actions.AcknowledgeAllBars():
@@ -150,9 +153,7 @@ class PaperRun:
 
     def _start_engine(self, number: int) -> None:
         if number > 1:
-            self._log.append(
-                "engine_restarted", {"engine_number": number, "max_engines": self._limits.max_restarts + 1}
-            )
+            self._log.append(journal.EngineRestarted(engine_number=number, max_engines=self._limits.max_restarts + 1))
         assert self._venue.endpoints
         self._supervisor.start(number, self._venue.endpoints)
 
@@ -191,15 +192,13 @@ class PaperRun:
                 raise Environment(message.message, hint=message.hint)
 
     def _on_venue_listening(self, endpoints: VenueEndpoints) -> None:
-        self._venue.on_listening(endpoints)
-        shown = endpoints.model_dump(include={"rest_url", "ws_url", "ws_trading_url"})
-        self._log.append("venue_started", {"start_number": self._venue.start_count, **shown})
+        self._log.append(self._venue.on_listening(endpoints))
         self._report(facts.VenueListening())
 
     def _on_venue_ended(self) -> None:
         number, reason = self._venue.start_count, self._venue.on_ended(self._context.redact)
-        self._log.append("venue_lost", {"start_number": number, "reason": reason})
-        self._report(facts.VenueLost(number, reason))
+        self._log.append(journal.VenueLost(start_number=number, reason=reason))
+        self._report(facts.VenueExited(number, reason))
 
     def _on_engine_messages(self, session: EngineSession, messages: Sequence[pipe.ReceivedMessage]) -> None:
         for are_many, some in groupby(messages, lambda message: isinstance(message, pipe.EncodedEvent)):
@@ -220,8 +219,8 @@ class PaperRun:
     def _on_engine_message(self, session: EngineSession, message: pipe.ReceivedMessage) -> None:
         """One message, in its order."""
         match message:
-            case pipe.LifecycleEvent(name=name, payload=payload):
-                self._on_engine_event(session, name, payload)
+            case JournalEvent():
+                self._on_engine_event(session, message)
             case EngineHeartbeat():
                 self._on_heartbeat(session, message)
             case NodeSnapshot():
@@ -244,13 +243,14 @@ class PaperRun:
             case _:
                 session.apply(message)
 
-    def _on_engine_event(self, session: EngineSession, name: str, payload: Mapping[str, Any]) -> None:
-        if name == "gate_closed" and self._state.reason:  # a command and a signal request it; either may arrive first
-            payload = {**payload, "reason": self._state.reason}
-        self._log.append(name, {**payload, "engine_number": session.number} if session.number > 1 else payload)
-        session.remember(name, payload)
-        if name == "gate_closed":
-            self._report(facts.GateClosed(payload["reason"]))
+    def _on_engine_event(self, session: EngineSession, event: journal.EngineEvent) -> None:
+        is_gate = isinstance(event, journal.GateClosed)
+        if is_gate and self._state.reason:  # a command and a signal request it; either may arrive first
+            event = event.model_copy(update={"reason": self._state.reason})
+        self._log.append(event.model_copy(update={"engine_number": session.number}) if session.number > 1 else event)
+        session.remember(event.EVENT, event.payload())
+        if isinstance(event, journal.GateClosed):
+            self._report(facts.GateReported(event.reason))
 
     def _on_heartbeat(self, session: EngineSession, heartbeat: EngineHeartbeat) -> None:
         session.heartbeat, session.heartbeats = heartbeat, session.heartbeats + 1
@@ -258,9 +258,8 @@ class PaperRun:
         statement = self._venue.statement()
         if statement:
             self._reconciler.add_venue_snapshot(statement)
-        venue = statement.model_dump() if statement else None
-        payload = {"engine_number": session.number, "heartbeat": heartbeat.model_dump(), "venue": venue}
-        self._log.append_many([("paper_heartbeat", payload)])
+        number = session.number
+        self._log.append_heartbeat(journal.PaperHeartbeat(engine_number=number, heartbeat=heartbeat, venue=statement))
         self._telemetry.heartbeat(heartbeat, statement)
         if session.heartbeats == 1:
             self._report(facts.FirstHeartbeat(session.last_heartbeat_s))
@@ -280,10 +279,10 @@ class PaperRun:
         self._reconciler.node_stopped()
         self._telemetry.engine_ended(session)
         if failure:
-            self._log.append("engine_lost", loss_payload(session, failure))
+            self._log.append(engine_lost(session, failure))
         else:
-            self._log.append("engine_ended", end_payload(session))
-        self._report(facts.EngineEnded(failure))
+            self._log.append(engine_ended(session))
+        self._report(facts.EngineExited(failure))
 
     # The clock.
 

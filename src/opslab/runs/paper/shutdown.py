@@ -6,8 +6,10 @@ After the end of the engine the venue reports the account and closes what is ope
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Literal, Unpack
 
+from opslab.model.journal.engine_events import CancelDetails, OrdersCanceled, PositionsFlattened
+from opslab.model.journal.run_events import RunCompleted, RunFailed, RunHalted, RunInterrupted, RunResults
 from opslab.model.market.instrument import instrument_of
 from opslab.model.messages.engine_messages import StopReason
 from opslab.model.messages.paper_messages import AccountSnapshot
@@ -16,7 +18,7 @@ from opslab.model.run.halt_summary import HaltFacts
 from opslab.model.run.metadata import Failure
 from opslab.ports import Clock
 from opslab.runs.lifecycle import RunContext
-from opslab.runs.paper.closing_event import action_count, closing_payload
+from opslab.runs.paper.closing_event import action_count, closing_results
 from opslab.runs.paper.machine.rules import final_failure, final_status
 from opslab.runs.paper.machine.state import PaperState
 from opslab.runs.paper.results import write_results
@@ -124,12 +126,17 @@ class PaperShutdown:
         self.halt.gate_closed_now("engine_ended")
         done = self.venue.flatten("kill_switch")
         statement = done.statement if done else self.venue.statement()
-        by = "engine" if done and done.was_flat else "venue"
+        by: Literal["engine", "venue"] = "engine" if done and done.was_flat else "venue"
         flat = statement is not None and is_flat(statement)
         times = flat_times(read_ledger(self.venue.folder)) if flat else FlatTimes(None, None)
         seconds = self.halt.seconds_to(times, flat=flat)
-        more = {"canceled": done.canceled, "closed": done.closed} if done else {}
-        record_final_account(self.log, statement, by, "kill_switch", **more, **seconds)
+        details: CancelDetails = {
+            "seconds_to_no_orders": seconds["seconds_to_no_orders"],
+            "seconds_to_flat": seconds["seconds_to_flat"],
+        }
+        if done:
+            details |= {"canceled": done.canceled, "closed": done.closed}
+        record_final_account(self.log, statement, by, "kill_switch", **details)
         if by == "venue":
             self.telemetry.is_settled = True
         gated = self.telemetry.facts.gated["KILL_SWITCH"]
@@ -147,7 +154,7 @@ class PaperShutdown:
         counts, artifacts = write_results(folder, telemetry.orders, instrument_of(plan.symbol))
         artifacts[bars.name] = bars.commit()
         drop_venue(context.layout, plan.run_id)
-        payload = closing_payload(
+        results = closing_results(
             folder,
             counts.counters(
                 bars_seen=telemetry.bars(None),
@@ -160,35 +167,40 @@ class PaperShutdown:
             peak_memory_bytes=telemetry.facts.peak_memory_bytes,
             metrics=plan.spec.observability.metrics,
         )
-        if account.halt:
-            payload["halt"] = account.halt.model_dump(mode="json")
-        self._record_end(payload, state, _account_failure(plan, account))
+        self._record_end(results, state, account)
 
-    def _record_end(self, payload: dict[str, Any], state: PaperState, account_failure: Failure | None) -> None:
+    def _record_end(self, results: RunResults, state: PaperState, account: FinalAccount) -> None:
+        assert state.reason
+        account_failure = _account_failure(self.plan, account)
         match final_status(state, account_failure):
             case "failed":
                 failure = final_failure(state, account_failure)
                 assert failure
-                reason = {"ended_by": state.reason} if state.is_halted else {}
-                self.log.append("run_failed", {**payload, **reason, "failure": failure.model_dump()})
+                failed = RunFailed(**results, failure=failure)
+                halted = {"halt": account.halt, "ended_by": state.reason}
+                self.log.append(failed.model_copy(update=halted) if account.halt else failed)
             case "halted":
-                self.log.append("run_halted", {**payload, "ended_by": state.reason, "result_digest": None})
+                ended_by = state.reason
+                self.log.append(RunHalted(**results, halt=account.halt, ended_by=ended_by, result_digest=None))
             case "interrupted":
-                self.log.append("run_interrupted", {**payload, "ended_by": state.signal})
+                self.log.append(RunInterrupted(**results, ended_by=state.signal))
             case "completed":
-                self.log.append("run_completed", {**payload, "ended_by": state.reason, "result_digest": None})
+                self.log.append(RunCompleted(**results, ended_by=state.reason, result_digest=None))
 
 
 def record_final_account(
-    log: RunJournal, statement: AccountSnapshot | None, by: str, reason: StopReason, **more: Any
+    log: RunJournal,
+    statement: AccountSnapshot | None,
+    by: Literal["engine", "venue"],
+    reason: StopReason,
+    **details: Unpack[CancelDetails],
 ) -> None:
     """Record the account as the venue reports it after flattening, by engine or venue."""
     account = statement.account if statement else None
-    reported = account.model_dump() if account else None
     orders = len(account.open_orders or ()) if account else None
-    log.append("orders_canceled", {"by": by, "reason": reason, "open_orders": orders, **more})
+    log.append(OrdersCanceled(by=by, reason=reason, open_orders=orders, **details))
     flat = is_flat(statement) if statement else None
-    log.append("positions_flattened", {"by": by, "reason": reason, "flat": flat, "venue": reported})
+    log.append(PositionsFlattened(by=by, reason=reason, flat=flat, venue=account))
 
 
 def _account_failure(plan: PaperPlan, account: FinalAccount) -> Failure | None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from opslab.errors import Environment, LabError
+from opslab.model.journal.engine_events import VenueStarted
 from opslab.model.messages.paper_messages import AccountSnapshot
 from opslab.model.messages.venue_messages import VenueEndpoints, VenuePlan, VenueProgress
 from opslab.model.pipe.messages import AcknowledgeBars, VenueEnded
@@ -93,12 +94,18 @@ class VenueSupervisor:
             self._child = ChildProcess("venue", self._plan, self.log, self._clock, self._command, inherits=(hold,))
         self._inbox.register(self.source, self._child)
 
-    def on_listening(self, endpoints: VenueEndpoints) -> None:
+    def on_listening(self, endpoints: VenueEndpoints) -> VenueStarted:
         self.is_listening = True
         port = int(endpoints.rest_url.rpartition(":")[2])
         self._plan = self._plan.model_copy(update={"port": port})
         self.endpoints = endpoints
         self._retry_at_s = 0.0
+        return VenueStarted(
+            start_number=self.start_count,
+            rest_url=endpoints.rest_url,
+            ws_url=endpoints.ws_url,
+            ws_trading_url=endpoints.ws_trading_url,
+        )
 
     def acknowledge_all(self) -> None:
         """The engine has handled every candle that was closed so far."""

@@ -180,17 +180,9 @@ def _read_journal(folder: Path, processes: "Processes") -> "tuple[Signature, Run
 
 def _project(folder: Path) -> "RunMetadata | None":
     """The projection of the journal; None without a complete line. Raises Corrupt."""
-    from opslab.model.run.metadata import RunMetadata
-    from opslab.runs.record.state import project
-    from opslab.store.runs.journal import read_lifecycle
+    from opslab.runs.record.state import project_journal
 
-    try:
-        told = project(read_lifecycle(folder))
-        if told is not None:  # the fold does not validate the fields
-            told = RunMetadata.model_validate_json(told.model_dump_json(warnings=False))
-    except ValueError:
-        raise _unreadable(folder, "its journal describes no run") from None
-    return _of_run(folder, told, "journal")
+    return _of_run(folder, project_journal(folder), "journal")
 
 
 def _of_run(folder: Path, metadata: "RunMetadata | None", source: str) -> "RunMetadata | None":

@@ -5,15 +5,19 @@ from pathlib import Path
 from typing import Any, Literal
 
 import opslab
+from opslab.model.journal.engine_events import ORDER_EVENTS, PaperHeartbeat
+from opslab.model.journal.journal_event import JournalEvent, RecordedEvent
+from opslab.model.journal.run_events import RUN_EVENTS
 from opslab.model.pipe.messages import EncodedEvent
 from opslab.model.primitives.instant import iso
 from opslab.model.run.event import Event
 from opslab.model.run.metadata import RunMetadata
 from opslab.ports import Clock
+from opslab.runs.record.journal_events import decoded
 from opslab.runs.record.latest_copies import write_latest_copies
 from opslab.runs.record.report import write_reports
 from opslab.runs.record.state import apply
-from opslab.store.runs.journal import Journal, Payload
+from opslab.store.runs.journal import Journal
 from opslab.store.runs.run_folders import write_metadata
 from opslab.store.runs.seal import seal
 
@@ -26,40 +30,54 @@ class RunJournal:
         self._folder = folder
         self._journal = journal
         self.metadata = metadata
-        self.observers: list[Callable[[Event], None]] = []
+        self.observers: list[Callable[[RecordedEvent], None]] = []
         """Each is called with each event as it was appended, also by other processes, but not with `order_event`."""
 
-    def append(self, name: str, payload: Mapping[str, Any]) -> RunMetadata:
+    def append(self, event: JournalEvent) -> RunMetadata:
         """Append one lifecycle event, durable before this returns. Returns the new metadata."""
-        return self._renew(self._journal.append(name, payload))
+        return self._renew(_as_written(self._journal.append(event.EVENT, event.payload()), event))
 
-    def append_exclusively(self, make: Callable[[], tuple[str, Mapping[str, Any]]]) -> RunMetadata:
+    def append_exclusively(self, make: Callable[[], JournalEvent]) -> RunMetadata:
         """As `append`, for what `make` returns; `make` is called under the journal's append lock."""
-        return self._renew(self._journal.append_exclusively(make))
+        made: list[JournalEvent] = []
 
-    def _renew(self, event: Event) -> RunMetadata:
+        def write_event() -> tuple[str, Mapping[str, Any]]:
+            made.append(make())
+            return made[0].EVENT, made[0].payload()
+
+        line = self._journal.append_exclusively(write_event)
+        return self._renew(_as_written(line, made[0]))
+
+    def _renew(self, event: RecordedEvent) -> RunMetadata:
         before = self.metadata
-        for each in (*self._journal.take_concurrent_events(), event):
+        concurrent = decoded(self._folder, self._journal.take_concurrent_events(), RUN_EVENTS)
+        for each in (*concurrent, event):
             self.metadata = apply(self.metadata, each)
             self._observe(each)
         if self.metadata != before:
             write_metadata(self._folder, self.metadata)
         return self.metadata
 
-    def append_many(self, events: Iterable[tuple[str, Payload]]) -> None:
-        """Append high-rate events; durable with the next lifecycle event."""
-        for event in self._journal.append_many(events):
-            self._observe(event)
+    def append_heartbeat(self, event: PaperHeartbeat) -> None:
+        """Durable with the next lifecycle event."""
+        (line,) = self._journal.append_many([(event.EVENT, event.payload())])
+        self._observe(_as_written(line, event))
 
     def append_order_events(self, events: Iterable[EncodedEvent]) -> None:
-        """As `append_many`. Observers are called with denied requests, of which there are few."""
-        self.append_many(
+        """Durable with the next lifecycle event. Observers are called with denied requests, of which there are few."""
+        lines = self._journal.append_many(
             (event.name, event.payload if event.name == "order_event" else event.values) for event in events
         )
+        for event in decoded(self._folder, lines, ORDER_EVENTS):
+            self._observe(event)
 
-    def _observe(self, event: Event) -> None:
+    def _observe(self, event: RecordedEvent) -> None:
         for observer in self.observers:
             observer(event)
+
+
+def _as_written(line: Event, event: JournalEvent) -> RecordedEvent:
+    return RecordedEvent(line.seq, line.time, line.event, event)
 
 
 def finish(

@@ -4,65 +4,41 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from opslab.errors import Corrupt, OtherFormat
+from opslab.errors import Corrupt
 from opslab.model.checks.check_kind import CHECK_EVENTS, section_of
-from opslab.model.run.event import HIGH_RATE, RUN_FORMAT, Event
-from opslab.model.run.halt_summary import HaltFacts
-from opslab.model.run.metadata import (
-    EngineCost,
-    Failure,
-    Git,
-    Identity,
-    Owner,
-    RunDataset,
-    RunMetadata,
-    Safety,
-    ScenarioCounters,
+from opslab.model.journal.journal_event import JournalEvent, RecordedEvent
+from opslab.model.journal.run_events import (
+    RUN_EVENTS,
+    CheckRecorded,
+    KillSwitchObserved,
+    PaperSafetyChecked,
+    RunInitialized,
+    RunStarted,
 )
-from opslab.model.run.paper_summary import PaperFacts
+from opslab.model.run.metadata import RunMetadata
 from opslab.ports import Processes
+from opslab.runs.record.journal_events import decoded
 from opslab.store.runs.journal import NAME as JOURNAL
 from opslab.store.runs.journal import read_lifecycle
 from opslab.store.runs.run_folders import read_metadata
 
-ENDINGS = {
-    "run_completed": "completed",
-    "run_failed": "failed",
-    "run_interrupted": "interrupted",
-    "run_halted": "halted",
-    "run_safety_blocked": "safety_blocked",
-    "paper_safety_blocked": "safety_blocked",
-}
-_PARTS: dict[str, Any] = {
-    "dataset": RunDataset,
-    "identity": Identity,
-    "git": Git,
-    "owner": Owner,
-    "metrics": ScenarioCounters,
-    "engine_cost": EngineCost,
-    "failure": Failure,
-    "paper": PaperFacts,
-    "halt": HaltFacts,
-}
 
-
-def project(events: Iterable[Event]) -> RunMetadata | None:
-    """The metadata after `events`; None before `run_initialized`."""
+def project(events: Iterable[RecordedEvent]) -> RunMetadata | None:
+    """The metadata after `events`; None before `run_initialized`. Raises Corrupt."""
     metadata: RunMetadata | None = None
     for event in events:
-        if event.event not in HIGH_RATE:
-            metadata = apply(metadata, event)
+        metadata = apply(metadata, event)
     return metadata
+
+
+def project_journal(folder: Path) -> RunMetadata | None:
+    """The metadata from the journal; None without a complete line. Raises Corrupt."""
+    return project(decoded(folder, read_lifecycle(folder), RUN_EVENTS))
 
 
 def read_state(folder: Path) -> RunMetadata:
     """The metadata from the journal, which is authoritative. Raises Corrupt when it has none of this run."""
-    try:
-        metadata = project(read_lifecycle(folder))
-        if metadata is not None:  # the fold does not validate the fields
-            metadata = RunMetadata.model_validate_json(metadata.model_dump_json(warnings=False))
-    except ValueError:
-        raise _broken(folder, "describes no run") from None
+    metadata = project_journal(folder)
     if metadata is None:
         raise _broken(folder, "is missing or empty", is_missing=True)
     if metadata.run_id != folder.name:
@@ -91,26 +67,23 @@ def _broken(folder: Path, what: str, *, is_missing: bool = False) -> Corrupt:
     return Corrupt(f"run {folder.name}: {JOURNAL} {what}", file=JOURNAL, problem=what, is_missing=is_missing)
 
 
-def apply(metadata: RunMetadata | None, event: Event) -> RunMetadata:
+def apply(metadata: RunMetadata | None, recorded: RecordedEvent) -> RunMetadata:
     """The metadata after one more event. Raises Corrupt when the journal does not begin with `run_initialized`."""
+    event = recorded.event
     if metadata is None:
-        if event.event != "run_initialized":
-            raise Corrupt(f"the journal begins with {event.event} instead of run_initialized")
-        recorded = event.payload.get("format", 1)
-        if recorded != RUN_FORMAT:
-            raise OtherFormat(str(event.payload.get("run_id")), JOURNAL, recorded, RUN_FORMAT)
-        return RunMetadata.model_validate(
-            {**_known(event.payload), "status": "initialized", "initialized_at": event.time}
-        )
-    if event.event == "run_started":
-        return metadata.with_changes(**_known(event.payload), status="running", started_at=event.time)
-    if kind := CHECK_EVENTS.get(event.event):
-        section = section_of(event.payload, getattr(metadata, kind.section))
-        return metadata.with_changes(**{kind.section: section})
-    if event.event in ("kill_switch_observed", "paper_safety_checked"):
-        return metadata.with_changes(safety=Safety.model_validate(event.payload, strict=False))
-    if event.event in ENDINGS:
-        return metadata.with_changes(**{"ended_at": event.time, **_known(event.payload)}, status=ENDINGS[event.event])
+        if not isinstance(event, RunInitialized):
+            raise Corrupt(f"the journal begins with {recorded.name} instead of run_initialized")
+        return RunMetadata(**_known(event), status="initialized", initialized_at=recorded.time)
+    match event:
+        case RunStarted():
+            return metadata.with_changes(**_known(event), status="running", started_at=recorded.time)
+        case CheckRecorded():
+            section = CHECK_EVENTS[recorded.name].section
+            return metadata.with_changes(**{section: section_of(event.payload(), getattr(metadata, section))})
+        case KillSwitchObserved() | PaperSafetyChecked():
+            return metadata.with_changes(safety=event.safety())
+        case JournalEvent(ENDS_AS=status) if status:
+            return metadata.with_changes(**{"ended_at": recorded.time, **_known(event)}, status=status)
     return metadata
 
 
@@ -123,10 +96,6 @@ def as_seen(metadata: RunMetadata, processes: Processes) -> RunMetadata:
     return metadata
 
 
-def _known(payload: dict[str, Any]) -> dict[str, Any]:
-    """The payload fields that the metadata has, validated."""
-    fields = {name: value for name, value in payload.items() if name in RunMetadata.model_fields}
-    return {
-        name: _PARTS[name].model_validate(value, strict=False) if name in _PARTS and value is not None else value
-        for name, value in fields.items()
-    }
+def _known(event: JournalEvent) -> dict[str, Any]:
+    """The written fields that the metadata has."""
+    return {name: getattr(event, name) for name in event.model_fields_set & set(RunMetadata.model_fields)}

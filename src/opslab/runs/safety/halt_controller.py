@@ -6,11 +6,13 @@ control escalates: SIGTERM, then SIGKILL. Finally the venue itself cancels and f
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
 from opslab.killswitch.state import Switch
 from opslab.killswitch.switch import read_switch
 from opslab.killswitch.watcher import SwitchWatch
+from opslab.model.journal.engine_events import GateClosedBy, TradingHalted
+from opslab.model.journal.run_events import KillSwitchObserved
 from opslab.model.pipe.messages import HaltCommand
 from opslab.model.primitives.ids import RunId
 from opslab.model.primitives.instant import iso
@@ -30,6 +32,12 @@ FLAT_SECONDS = 2.5
 """When the account is still open at the venue, the engine is killed: the venue can flatten it sooner."""
 END_SECONDS = 8.0
 """Deadline for the engine to end; a blocking handler may return until then."""
+
+
+class SecondsTo(TypedDict):
+    seconds_to_no_orders: float | None
+    seconds_to_flat: float | None
+
 
 Escalation = Literal["none", "sigterm", "sigkill"]
 
@@ -110,28 +118,27 @@ class HaltController:
         self._started_s, self._seen_at = self._clock.monotonic_s(), iso(self._clock.now_ns())
         own, every = read_switch(self._layout, self._run_id), read_switch(self._layout, None)
         self._states = own.state, every.state
-        self._log.append("kill_switch_observed", safety_of(current, "watch", self._clock, self._redact).model_dump())
+        self._log.append(KillSwitchObserved.of(safety_of(current, "watch", self._clock, self._redact)))
 
-    def gate_closed_by(self, at: str, by: str) -> None:
-        """No order can pass after this. by: `engine`, `no_engine` or `engine_ended`."""
+    def gate_closed_by(self, at: str, by: GateClosedBy) -> None:
+        """No order can pass after this."""
         assert self._switch
         if self._gate_closed_at is None:
             self._gate_closed_at = at
             self._log.append(
-                "trading_halted",
-                {
-                    "scope": self._switch.scope,
-                    "activated_at": self._switch.activated_at,
-                    "seen_at": self._seen_at,
-                    "gate_closed_at": at,
-                    "seconds_to_gate": self._since(at),
-                    "by": by,
-                    "run_switch": self._states[0],
-                    "all_switch": self._states[1],
-                },
+                TradingHalted(
+                    scope=self._switch.scope,
+                    activated_at=self._switch.activated_at,
+                    seen_at=self._seen_at,
+                    gate_closed_at=at,
+                    seconds_to_gate=self._since(at),
+                    by=by,
+                    run_switch=self._states[0],
+                    all_switch=self._states[1],
+                )
             )
 
-    def gate_closed_now(self, by: str) -> None:
+    def gate_closed_now(self, by: GateClosedBy) -> None:
         self.gate_closed_by(iso(self._clock.now_ns()), by)
 
     def next_step(self, is_flat: Callable[[], bool]) -> Escalation:
@@ -149,7 +156,7 @@ class HaltController:
         assert facts is not None
         return facts.model_copy(update={"escalation": self.escalation, "orders_gated": max(gated, facts.orders_gated)})
 
-    def seconds_to(self, times: FlatTimes, *, flat: bool) -> dict[str, float | None]:
+    def seconds_to(self, times: FlatTimes, *, flat: bool) -> SecondsTo:
         """flat: as the venue last reported."""
         if not flat:
             return {"seconds_to_no_orders": None, "seconds_to_flat": None}

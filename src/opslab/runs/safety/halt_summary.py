@@ -2,12 +2,19 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
 
-from opslab.model.run.event import Event
+from opslab.model.journal.engine_events import EngineEnded, EngineLost, OrderGated, TradingHalted
+from opslab.model.journal.journal_event import RecordedEvent, by_name
+from opslab.model.journal.run_events import KillSwitchObserved
 from opslab.model.run.halt_summary import HaltFacts
 from opslab.model.run.metadata import Safety
+from opslab.runs.record.journal_events import decoded
 from opslab.runs.safety.flat_times import FlatTimes, seconds_to
+from opslab.store.runs.journal import read_events
+
+SUMMARIZED = by_name(KillSwitchObserved, TradingHalted, OrderGated, EngineEnded, EngineLost)
+"""Events that the fold needs."""
 
 
 @dataclass(slots=True)
@@ -17,35 +24,35 @@ class HaltSummary:
     switch: Safety | None = None
     """The switch as the run saw it."""
     seen_at: str = ""
-    gate: dict[str, Any] | None = None
-    """Payload of `trading_halted`, if it was recorded."""
+    gate: TradingHalted | None = None
     gated: int = 0
 
-    def apply(self, event: Event) -> None:
-        if event.event == "kill_switch_observed" and event.payload["observed_by"] == "watch":
-            self.switch, self.seen_at = Safety.model_validate(event.payload, strict=False), event.time
-        elif event.event == "trading_halted":
-            self.gate = event.payload
-        elif event.event == "order_gated":
-            self.gated += 1
-        elif event.event in ("engine_ended", "engine_lost"):  # with all of them: only the first are recorded one by one
-            self.gated = max(self.gated, event.payload.get("gated", {}).get("KILL_SWITCH", 0))
+    def apply(self, recorded: RecordedEvent) -> None:
+        match recorded.event:
+            case KillSwitchObserved(observed_by="watch") as observed:
+                self.switch, self.seen_at = observed, recorded.time
+            case TradingHalted() as halted:
+                self.gate = halted
+            case OrderGated():
+                self.gated += 1
+            case EngineEnded(gated=gated) | EngineLost(gated=gated):  # all of them; only the first are events
+                self.gated = max(self.gated, gated.get("KILL_SWITCH", 0))
 
     def summary(self, times: FlatTimes | None, *, flat: bool | None) -> HaltFacts | None:
         """None when no halt was in progress. times, flat: a paper run's account, from its ledger."""
         if self.switch is None:
             return None
-        gate = self.gate or {}
+        gate = self.gate
         since = self.switch.activated_at or self.seen_at
         to_orders, to_flat = seconds_to(times, since) if times and flat else (None, None)
         return HaltFacts(
             scope=self.switch.scope,
-            run_switch=gate.get("run_switch"),
-            all_switch=gate.get("all_switch"),
+            run_switch=gate.run_switch if gate else None,
+            all_switch=gate.all_switch if gate else None,
             activated_at=self.switch.activated_at,
-            seen_at=gate.get("seen_at", self.seen_at),
-            gate_closed_at=gate.get("gate_closed_at"),
-            seconds_to_gate=gate.get("seconds_to_gate"),
+            seen_at=gate.seen_at if gate else self.seen_at,
+            gate_closed_at=gate.gate_closed_at if gate else None,
+            seconds_to_gate=gate.seconds_to_gate if gate else None,
             seconds_to_no_orders=to_orders,
             seconds_to_flat=to_flat,
             flat=flat,
@@ -54,8 +61,13 @@ class HaltSummary:
         )
 
 
-def summarize_halt(events: Iterable[Event]) -> HaltSummary:
+def summarize_halt(events: Iterable[RecordedEvent]) -> HaltSummary:
     summary = HaltSummary()
     for event in events:
         summary.apply(event)
     return summary
+
+
+def summarize_halt_in(folder: Path) -> HaltSummary:
+    """Of a run's journal. Raises Corrupt."""
+    return summarize_halt(decoded(folder, read_events(folder), SUMMARIZED))

@@ -11,6 +11,12 @@ from opslab.context import Context
 from opslab.errors import Environment, LabError, Refused
 from opslab.killswitch.state import Switch
 from opslab.killswitch.switch import effective, prepare
+from opslab.model.journal.run_events import (
+    KillSwitchObserved,
+    PaperSafetyBlocked,
+    PaperSafetyChecked,
+    RunSafetyBlocked,
+)
 from opslab.model.primitives.ids import RunId
 from opslab.model.primitives.instant import iso
 from opslab.model.run.metadata import FINAL, RunMetadata, Safety
@@ -43,13 +49,11 @@ def may_start(context: Context, log: "RunJournal") -> bool:
     prepare(context.layout)
     safety = safety_of(effective(context.layout, run_id), "start_gate", context.clock, context.redact)
     paper = log.metadata.mode == "paper"
-    log.append("paper_safety_checked" if paper else "kill_switch_observed", safety.model_dump())
+    log.append(PaperSafetyChecked.of(safety) if paper else KillSwitchObserved.of(safety))
     if safety.state != "active":
         return True
-    log.append(
-        "paper_safety_blocked" if paper else "run_safety_blocked",
-        {"ended_by": "kill_switch", "file": safety.file, "reason": safety.reason},
-    )
+    blocked = PaperSafetyBlocked if paper else RunSafetyBlocked
+    log.append(blocked(ended_by="kill_switch", file=safety.file, reason=safety.reason))
     return False
 
 
@@ -133,7 +137,7 @@ def _record_in_run(context: Context, run_id: RunId) -> str | None:
 
 def _append_beside_owner(folder: Path, context: Context, metadata: RunMetadata, safety: Safety) -> str | None:
     try:
-        append_beside_owner(folder, context.clock, lambda: ("kill_switch_observed", safety.model_dump()))
+        append_beside_owner(folder, context.clock, lambda: KillSwitchObserved.of(safety))
     except HasEnded:
         return f"run {metadata.run_id} was running and has ended" if safety.state == "active" else None
     if safety.state != "active":
@@ -149,7 +153,7 @@ def _append_as_owner(folder: Path, context: Context, safety: Safety) -> None:
             raise Environment("it was started in the meantime")
         refuse_behind(folder, metadata)
         with Journal(folder, context.clock) as journal:
-            journal.append("kill_switch_observed", safety.model_dump())
+            journal.append(KillSwitchObserved.EVENT, KillSwitchObserved.of(safety).payload())
         write_metadata(folder, read_state(folder))
 
 

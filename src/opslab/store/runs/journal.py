@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 
 from pydantic_core import from_json, to_json
 
+from opslab.model.journal.engine_events import JournalTornEndKept
 from opslab.model.primitives.canonical import digest_bytes
 from opslab.model.primitives.instant import iso
 from opslab.model.run.event import HIGH_RATE, Event
@@ -98,8 +99,8 @@ class Journal:
         if torn:
             file = chain.move_torn_end(torn, size).name
             size -= len(torn)
-            payload = {"file": file, "offset": size, "size_bytes": len(torn), "digest": digest_bytes(torn)}
-            notices.append(("journal_torn_end_kept", payload))
+            kept = JournalTornEndKept(file=file, offset=size, size_bytes=len(torn), digest=digest_bytes(torn))
+            notices.append((kept.EVENT, kept.payload()))
         if last_line:
             _, chain.seq, _ = self._file.link(last_line)
             chain.digest = line_digest(last_line)

@@ -5,6 +5,7 @@ from typing import Any, get_args
 import pytest
 from pydantic_core import from_json, to_json
 
+from opslab.model.journal.engine_events import EngineEvent
 from opslab.model.pipe import messages
 from opslab.model.pipe.messages import (
     AcknowledgeBars,
@@ -16,7 +17,6 @@ from opslab.model.pipe.messages import (
     EngineMessage,
     HaltCommand,
     Halted,
-    LifecycleEvent,
     OrderEvent,
     Progress,
     ReceivedMessage,
@@ -29,10 +29,11 @@ from opslab.model.pipe.messages import (
     encode,
 )
 from opslab.model.run.metadata import Failure
+from tests.fakes.journal_events import EXAMPLES
 
 FILLED = {"type": "OrderFilled", "client_order_id": "O-1ß", "last_qty": "0.100", "ts_event": 1_704_067_259_999_000_000}
 MESSAGES: list[Any] = [
-    LifecycleEvent(name="gate_closed", payload={"reason": "SIGINT", "nested": {"a": [1, None, "ß"]}}),
+    *(EXAMPLES[kind] for kind in get_args(EngineEvent)),
     BarRow(ts_event=7, open="42000.10", high="42001", low="41999.5", close="42000.0", volume="1.500"),
     Progress(bars=7, actions=1),
     Ended(bars=7, early=True),
@@ -70,9 +71,12 @@ def test_an_order_event_arrives_as_the_bytes_that_the_journal_writes() -> None:
 
 
 def test_every_message_and_every_command_has_a_kind_of_its_own() -> None:
-    assert set(messages._MESSAGE_KINDS) == {*get_args(EngineMessage), *get_args(VenueMessage)} - {OrderEvent}
+    assert set(messages._MESSAGE_KINDS) == {*get_args(EngineMessage), *get_args(VenueMessage)} - {
+        OrderEvent,
+        *get_args(EngineEvent),
+    }
     assert set(messages._COMMAND_KINDS) == set(get_args(Command))
-    kinds = list(messages._KINDS.values())
+    kinds = [*messages._KINDS.values(), messages._EVENT]
     assert len(set(kinds)) == len(kinds)
 
 
@@ -80,6 +84,9 @@ NOT_MESSAGES = (
     b"", b"{}", b"7", b'"stop"', b'["stop"]', b'{"x":{}}', b"\xff", b'{"progress":{}}', b'{"progress":7}',
     b'{"progress":{"bars":', b'{"progress":{"bars":1,"actions":0},"ended":{"bars":1,"early":false}}',
     b'{"order_event":{"type":"Ordgarbage', b'{"order_event":7}', b'{"order_event":{}', b'{"order_event":{},"x":{}}',
+    b'{"event":{"name":"run_completed","payload":{}}}', b'{"event":{"name":"gate_closed","payload":{"reason":"x"}}}',
+    b'{"event":{"name":"gate_closed","payload":{"reason":"SIGINT","more":1}}}', b'{"event":{"name":"gate_closed"}}',
+    b'{"event":{"name":"gate_closed","payload":{"reason":"SIGINT"},"more":1}}', b'{"event":{"name":7,"payload":{}}}',
     b'{"order_event":{}} ', b' {"order_event":{}}',
 )  # fmt: skip
 

@@ -1,13 +1,17 @@
 """Summary of a paper run: from the closing event to metadata, report and `tc run show`."""
 
+from pathlib import Path
 from typing import Any
 
 from opslab.cli.run.paper_fields import paper_fields
+from opslab.model.journal.run_events import RUN_EVENTS
 from opslab.model.run.event import RUN_FORMAT, Event
 from opslab.model.run.metadata import RunMetadata
 from opslab.model.run.paper_summary import PaperFacts
+from opslab.runs.record.journal_events import decoded
 from opslab.runs.record.report import render
 from opslab.runs.record.state import project
+from tests.fakes.run_payloads import OWNER
 
 FACTS: dict[str, Any] = {
     "engines": [
@@ -65,13 +69,14 @@ INTENT: dict[str, Any] = {
 def ended(facts: dict[str, Any]) -> RunMetadata:
     events = [
         ("run_initialized", INTENT),
-        ("run_started", {}),
+        ("run_started", {"owner": OWNER}),
         ("run_completed", {"paper": facts, "ended_by": "max_bars"}),
     ]
-    run = project(
+    lines = (
         Event(seq=seq, time=f"2026-01-01T00:00:0{seq}.000000Z", event=name, payload=payload, prev=None)
         for seq, (name, payload) in enumerate(events, 1)
     )
+    run = project(decoded(Path("p1"), lines, RUN_EVENTS))
     assert run
     return run
 

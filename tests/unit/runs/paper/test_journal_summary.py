@@ -2,23 +2,41 @@
 
 from typing import Any
 
+from opslab.model.journal.engine_events import (
+    EngineEnded,
+    EngineLost,
+    EngineRestarted,
+    EngineStarted,
+    FeedStateChanged,
+    GateClosed,
+    PaperHeartbeat,
+    PositionsFlattened,
+    RunStopping,
+    ScenarioActionTriggered,
+    VenueLost,
+    VenueStarted,
+)
+from opslab.model.journal.journal_event import JournalEvent, RecordedEvent
+from opslab.model.journal.run_events import KillSwitchObserved, ReconciliationChecked, RunStarted
+from opslab.model.messages.paper_messages import FeedName, FeedState
 from opslab.model.primitives.instant import NS_PER_SECOND, iso
-from opslab.model.run.event import Event
+from opslab.model.run.metadata import Failure
 from opslab.model.run.paper_summary import PaperFacts
 from opslab.runs.paper.feed_stats import FeedStats
 from opslab.runs.paper.journal_summary import JournalSummary, summarize
 from opslab.runs.paper.results import PaperCounts
+from tests.fakes.journal_events import HEARTBEAT, OWNER, SAFETY
 
 BEGIN_S = 1_700_000_000
-LOST = {"kind": "engine", "message": "the engine process died of SIGKILL", "detail": ""}
-Line = tuple[float, str, dict[str, Any]]
+LOST = Failure(kind="engine", message="the engine process died of SIGKILL")
+STARTED = EngineStarted(engine="nautilus", version="2")
 
 
-def told(*lines: Line) -> JournalSummary:
+def told(*lines: tuple[float, JournalEvent]) -> JournalSummary:
     """Of events so many seconds behind the run's beginning."""
     return summarize(
-        Event(seq=seq, time=at(seconds), event=name, payload=payload, prev=None)
-        for seq, (seconds, name, payload) in enumerate(((0.0, "run_started", {}), *lines), 1)
+        RecordedEvent(seq, at(seconds), event.EVENT, event)
+        for seq, (seconds, event) in enumerate(((0.0, RunStarted(owner=OWNER)), *lines), 1)
     )
 
 
@@ -26,23 +44,28 @@ def at(seconds: float) -> str:
     return iso(int((BEGIN_S + seconds) * NS_PER_SECOND))
 
 
-def reported(**more: Any) -> dict[str, Any]:
-    return {"bars": 3, "actions": 0, "gated": {}, "dropped_messages": 0, **more}
+def beat(engine: int, bars: int, **more: Any) -> PaperHeartbeat:
+    known = {"quotes": 10 * bars, "trades": 5 * bars, "order_round_trips_ms": ()}
+    heartbeat = HEARTBEAT.model_copy(update={"bars": bars, **known, **more})
+    return PaperHeartbeat(engine_number=engine, heartbeat=heartbeat, venue=None)
 
 
-def beat(engine: int, bars: int, **more: Any) -> dict[str, Any]:
-    known = {
-        "quotes": 10 * bars,
-        "trades": 5 * bars,
-        "memory_bytes": 100,
-        "order_round_trips_ms": [],
-        "event_lag_ms": None,
-    }
-    return {"engine_number": engine, "heartbeat": {"bars": bars, **known, **more}, "venue": None}
+def feed(name: FeedName, to: FeedState, noticed: float) -> FeedStateChanged:
+    return FeedStateChanged(
+        number=1, feed=name, from_state="recovering", to=to, noticed_after_seconds=noticed, age_seconds=None
+    )
 
 
-def feed(name: str, to: str, noticed: float | None = None) -> dict[str, Any]:
-    return {"feed": name, "from": "recovering", "to": to, "noticed_after_seconds": noticed, "age_seconds": None}
+def venue(start: int) -> VenueStarted:
+    return VenueStarted(start_number=start, rest_url="", ws_url="", ws_trading_url="")
+
+
+def flattened(flat: bool) -> PositionsFlattened:
+    return PositionsFlattened(by="engine", reason="max_bars", flat=flat, venue=None)
+
+
+def lost(ended_by: str, **reported: Any) -> EngineLost:
+    return EngineLost(engine_number=1, ended_by=ended_by, failure=LOST, bars=3, **reported)
 
 
 def summary(found: JournalSummary, counts: PaperCounts | None = None) -> PaperFacts:
@@ -62,11 +85,11 @@ def test_of_a_run_that_died_at_once_hardly_anything_is_known() -> None:
 def test_each_engine_with_what_is_known_of_its_end() -> None:
     known = summary(
         told(
-            (1, "venue_started", {"start_number": 1}),
-            (2, "engine_started", {"engine": "nautilus", "version": "2"}),
-            (5, "engine_lost", {"engine_number": 1, "ended_by": "SIGKILL", "failure": LOST, **reported()}),
-            (5, "engine_restarted", {"engine_number": 2, "max_engines": 4}),
-            (6, "engine_started", {"engine": "nautilus", "version": "2", "engine_number": 2}),
+            (1, venue(1)),
+            (2, STARTED),
+            (5, lost("SIGKILL")),
+            (5, EngineRestarted(engine_number=2, max_engines=4)),
+            (6, STARTED.model_copy(update={"engine_number": 2})),
         )
     )
     one, two = known.engines
@@ -77,11 +100,11 @@ def test_each_engine_with_what_is_known_of_its_end() -> None:
 
 
 def test_what_engines_that_ended_as_requested_reported() -> None:
-    ended = reported(actions=2, gated={"RUN_IS_ENDING": 3}, dropped_messages=5)
+    ended = EngineEnded(engine_number=1, bars=3, actions=2, gated={"RUN_IS_ENDING": 3}, dropped_messages=5)
     found = told(
-        (2, "engine_started", {"engine": "nautilus", "version": "2"}),
-        (3, "scenario_action_triggered", {"bar": 10}),
-        (5, "engine_ended", {"engine_number": 1, **ended}),
+        (2, STARTED),
+        (3, ScenarioActionTriggered(bar=10, ts_event=0, close="1")),
+        (5, ended),
     )
     (engine,) = summary(found).engines
     assert (engine.ended_at, engine.ended_by, engine.failure) == (at(5), "stopped", None)
@@ -89,17 +112,16 @@ def test_what_engines_that_ended_as_requested_reported() -> None:
 
 
 def test_an_engine_that_failed_reported_the_same() -> None:
-    failed = {"engine_number": 1, "ended_by": "strategy", "failure": LOST}
-    found = told((5, "engine_lost", {**failed, **reported(gated={"RUN_IS_ENDING": 3}, dropped_messages=5)}))
+    found = told((5, lost("strategy", gated={"RUN_IS_ENDING": 3}, dropped_messages=5)))
     assert (dict(found.gated), summary(found).dropped_heartbeats) == ({"RUN_IS_ENDING": 3}, 5)
 
 
 def test_a_lost_engine_and_a_lost_venue_are_counted() -> None:
     found = told(
-        (1, "venue_started", {"start_number": 1}),
-        (2, "venue_lost", {"start_number": 1, "reason": "x"}),
-        (3, "engine_lost", {"engine_number": 1, "ended_by": "hang", "failure": LOST, **reported(actions=1)}),
-        (4, "positions_flattened", {"flat": True}),
+        (1, venue(1)),
+        (2, VenueLost(start_number=1, reason="x")),
+        (3, lost("hang", actions=1)),
+        (4, flattened(True)),
     )
     assert (summary(found).venue_losses, summary(found).restarts, found.actions) == (1, 0, 1)
     assert (found.seconds_to_gate, found.seconds_to_flat) == (None, 1.0), "from its loss: nothing else ended the run"
@@ -107,25 +129,25 @@ def test_a_lost_engine_and_a_lost_venue_are_counted() -> None:
 
 def test_a_halt_begins_when_the_run_itself_sees_the_switch() -> None:
     found = told(
-        (1, "kill_switch_observed", {"observed_by": "start_gate"}),
-        (3, "kill_switch_observed", {"observed_by": "watch"}),
-        (4, "gate_closed", {"reason": "kill_switch"}),
-        (6, "positions_flattened", {"flat": True}),
+        (1, KillSwitchObserved.of(SAFETY.model_copy(update={"observed_by": "start_gate"}))),
+        (3, KillSwitchObserved.of(SAFETY.model_copy(update={"observed_by": "watch"}))),
+        (4, GateClosed(reason="kill_switch")),
+        (6, flattened(True)),
     )
     assert (found.stop_reason, found.seconds_to_gate, found.seconds_to_flat) == ("kill_switch", 1.0, 3.0)
 
 
 def test_an_engine_that_was_never_heard_of_is_not_among_them() -> None:
-    known = summary(told((1, "venue_started", {"start_number": 1}), (2, "venue_started", {"start_number": 2})))
+    known = summary(told((1, venue(1)), (2, venue(2))))
     assert known.engines == ()
 
 
 def test_messages_are_those_of_all_engines_by_their_last_beats() -> None:
     known = summary(
         told(
-            (1, "paper_heartbeat", beat(1, 0)),
-            (2, "paper_heartbeat", beat(1, 4, memory_bytes=900, event_lag_ms=7.0, order_round_trips_ms=[3.0, 5.0])),
-            (3, "paper_heartbeat", beat(2, 1, order_round_trips_ms=[1.0])),
+            (1, beat(1, 0)),
+            (2, beat(1, 4, memory_bytes=900, event_lag_ms=7.0, order_round_trips_ms=(3.0, 5.0))),
+            (3, beat(2, 1, order_round_trips_ms=(1.0,))),
         )
     )
     assert known.heartbeats == 3
@@ -138,12 +160,12 @@ def test_messages_are_those_of_all_engines_by_their_last_beats() -> None:
 def test_reconciliations_of_the_run_itself_are_counted_and_no_others() -> None:
     known = summary(
         told(
-            (1, "reconciliation_checked", {"occasion": "startup", "state": "ok"}),
-            (2, "reconciliation_checked", {"occasion": "periodic", "state": "warning"}),
-            (3, "reconciliation_checked", {"state": "mismatch"}),
-            (4, "engine_lost", {"engine_number": 1, "ended_by": "hang", "failure": LOST, **reported()}),
-            (6, "reconciliation_checked", {"occasion": "startup", "state": "ok"}),
-            (9, "reconciliation_checked", {"occasion": "final", "state": "ok"}),
+            (1, ReconciliationChecked(occasion="startup", state="ok")),
+            (2, ReconciliationChecked(occasion="periodic", state="warning")),
+            (3, ReconciliationChecked(state="mismatch")),
+            (4, lost("hang")),
+            (6, ReconciliationChecked(occasion="startup", state="ok")),
+            (9, ReconciliationChecked(occasion="final", state="ok")),
         )
     )
     assert known.reconciliations.model_dump() == {"ok": 2, "warning": 1, "mismatch": 0, "unknown": 0}
@@ -152,15 +174,15 @@ def test_reconciliations_of_the_run_itself_are_counted_and_no_others() -> None:
 
 
 def test_how_long_its_end_took_is_told_as_far_as_it_came() -> None:
-    begun = told((3, "run_stopping", {"reason": "SIGTERM"}))
+    begun = told((3, RunStopping(reason="SIGTERM", on_stop="flatten")))
     assert (begun.stop_reason, begun.seconds_to_gate, begun.seconds_to_flat) == ("SIGTERM", None, None)
     done = told(
-        (3, "run_stopping", {"reason": "SIGTERM"}),
-        (3.5, "gate_closed", {"reason": "SIGTERM"}),
-        (4, "positions_flattened", {"flat": True}),
+        (3, RunStopping(reason="SIGTERM", on_stop="flatten")),
+        (3.5, GateClosed(reason="SIGTERM")),
+        (4, flattened(True)),
     )
     assert (done.seconds_to_gate, done.seconds_to_flat) == (0.5, 1.0)
-    not_flat = told((3, "gate_closed", {"reason": "last_bar"}), (4, "positions_flattened", {"flat": False}))
+    not_flat = told((3, GateClosed(reason="last_bar")), (4, flattened(False)))
     assert (not_flat.gate_reason, not_flat.seconds_to_flat) == ("last_bar", None)
 
 
@@ -172,10 +194,10 @@ def test_counts_of_orders_are_the_ledgers() -> None:
 def test_feeds_until_the_last_word_of_control() -> None:
     known = summary(
         told(
-            (1, "feed_state_changed", feed("trades", "live", 0.1)),
-            (3, "feed_state_changed", feed("trades", "silent", 2.5)),
-            (4, "feed_state_changed", feed("trades", "disconnected", 0.2)),
-            (10, "run_stopping", {"reason": "max_seconds"}),
+            (1, feed("trades", "live", 0.1)),
+            (3, feed("trades", "silent", 2.5)),
+            (4, feed("trades", "disconnected", 0.2)),
+            (10, RunStopping(reason="max_seconds", on_stop="flatten")),
         )
     )
     trades = known.feeds["trades"]

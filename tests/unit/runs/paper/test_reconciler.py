@@ -58,7 +58,7 @@ def test_an_account_at_rest_is_ok_after_one_comparison(occasion: str) -> None:
     assert result.expected.open_orders == result.observed.open_orders == 1
     assert result.not_compared == ("balances.free", "balances.locked")
     assert not [finding for finding in result.findings if finding.field in ("free", "locked")]
-    assert result.summary()["occasion"] == occasion
+    assert result.event().occasion == occasion
 
 
 @settings(max_examples=40, deadline=None)
@@ -187,7 +187,7 @@ def test_an_unreachable_venue_makes_the_result_unknown(occasion: str) -> None:
     assert {finding.reason for finding in finished.result.findings} == {"no_answer"}
     assert {finding.snapshot for finding in finished.result.findings} == {"observed"}
     assert 3 <= simulation.now_s < 3.5
-    assert "no_answer in observed" in finished.result.summary()["first_finding"]
+    assert "no_answer in observed" in (finished.result.event().first_finding or "")
 
 
 def test_a_venue_that_is_reachable_again_is_read_again() -> None:

@@ -1,13 +1,12 @@
 """What is told to a run that another process owns: while it runs, and never behind its end."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from opslab.model.journal.journal_event import JournalEvent
+from opslab.model.journal.run_events import ENDINGS, ConnectivityProbeEvaluated
 from opslab.runs.record.concurrent_append import HasEnded, append_beside_owner
-from opslab.runs.record.state import ENDINGS
 from opslab.store.runs.journal import Journal, last_event
 from opslab.system import SystemClock
 
@@ -25,7 +24,7 @@ def begun(folder: Path, *events: str) -> Path:
 def test_an_event_is_appended_while_the_run_has_not_ended(tmp_path: Path) -> None:
     with Journal(begun(tmp_path), SystemClock()) as of_the_owner:
         of_the_owner.append("order_event", {})
-        append_beside_owner(tmp_path, SystemClock(), lambda: (CHECK, {"n": 1}))
+        append_beside_owner(tmp_path, SystemClock(), lambda: ConnectivityProbeEvaluated(state="probe_ok"))
         of_the_owner.append("order_event", {})
         assert [event.event for event in of_the_owner.take_concurrent_events()] == [CHECK]
 
@@ -41,7 +40,7 @@ def test_nothing_is_made_or_appended_behind_the_end(tmp_path: Path, events: tupl
         (tmp_path / "manifest.json").write_text("{}")
     before = last_event(tmp_path)
 
-    def make() -> tuple[str, Mapping[str, Any]]:
+    def make() -> JournalEvent:
         raise AssertionError("it was made")
 
     with pytest.raises(HasEnded):

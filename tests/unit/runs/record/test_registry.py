@@ -313,7 +313,7 @@ def test_a_row_is_seen_as_its_run_is(alive: bool) -> None:
         (None, (), False, None, None),
         (None, (STARTED,), False, None, None),
         (None, (("run_initialized", {**INTENT, "mode": "both"}),), False, None, None),
-        (None, (INITIALIZED, ("run_completed", {"input_digest": 5})), False, None, None),
+        (None, (INITIALIZED, ("run_completed", {"result_digest": 5})), False, None, None),
         (None, (("run_initialized", {**INTENT, "run_id": "r2"}),), False, None, None),
         (RUNNING, (("run_initialized", {**INTENT, "run_id": "r2"}),), False, "interrupted", "owner_gone"),
     ],

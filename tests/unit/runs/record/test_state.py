@@ -1,23 +1,29 @@
 """A run's state is a fold over its journal, and a dead owner is never shown as running."""
 
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from opslab.errors import Corrupt
+from opslab.model.journal.journal_event import RecordedEvent
+from opslab.model.journal.run_events import RUN_EVENTS
 from opslab.model.pipe.messages import EngineResult
 from opslab.model.run.event import Event
 from opslab.model.run.metadata import EngineCost, Failure, Owner
 from opslab.runs.backtest.closing_event import EngineReport, failure_of
+from opslab.runs.record.journal_events import decoded
 from opslab.runs.record.state import as_seen, project
 from tests.fakes.run_payloads import INTENT, OWNER
 
 
-def events(*told: tuple[str, dict[str, Any]]) -> list[Event]:
-    return [
+def events(*told: tuple[str, dict[str, Any]]) -> Iterator[RecordedEvent]:
+    lines = [
         Event(seq=seq, time=f"2026-01-01T00:00:0{seq}.000000Z", event=name, payload=payload, prev=None)
         for seq, (name, payload) in enumerate(told, 1)
     ]
+    return decoded(Path("r1"), lines, RUN_EVENTS)
 
 
 class Table:
@@ -53,7 +59,7 @@ def test_the_last_lifecycle_event_decides(last: tuple[str, dict[str, Any]], stat
 def test_before_its_first_event_there_is_no_run_and_another_beginning_is_corrupt() -> None:
     assert project([]) is None
     with pytest.raises(Corrupt):
-        project(events(("run_started", {})))
+        project(events(("run_started", {"owner": OWNER})))
 
 
 def test_running_is_said_only_while_that_very_owner_lives() -> None:

@@ -13,6 +13,7 @@ from opslab.context import Context
 from opslab.errors import Corrupt, Environment
 from opslab.lab.context import context_of
 from opslab.model.checks.check_kind import PROBE, RECONCILIATION
+from opslab.model.journal.run_events import ConnectivityProbeEvaluated
 from opslab.model.primitives.ids import RunId
 from opslab.model.run.event import RUN_FORMAT
 from opslab.model.run.manifest import Verification
@@ -26,6 +27,7 @@ from opslab.store.runs.journal import Journal
 from opslab.store.runs.run_folders import write_metadata
 from opslab.store.runs.seal import seal
 from opslab.system import SystemClock
+from tests.fakes.run_payloads import OWNER
 
 RUN = RunId("r1")
 INTENT = {
@@ -49,6 +51,7 @@ data: {dataset: tiny}
 observability: {report: false}
 """
 SUMMARY = {"state": "probe_ok", "reason": "größer\n", "total_ms": 1.25, "of": {"status": [200, None]}}
+PROBED = ConnectivityProbeEvaluated(state="probe_ok", host="größer\n", path='{["', total_ms=1.25)
 TORN = "is longer by the torn end of a check, left by a process that died"
 LONGER = "is longer by checks that were not sealed, left by a process that died"
 BOTH = "is longer by checks that were not sealed, and by the torn end of one, left by a process that died"
@@ -63,7 +66,7 @@ def run_of(home: Path) -> Path:
 
 
 def keep(home: Path) -> str:
-    return record_check(context_for(home), RunId(RUN), PROBE, SUMMARY, {"version": 1}).artifact
+    return record_check(context_for(home), RunId(RUN), PROBE, PROBED, {"version": 1}).artifact
 
 
 def verify(home: Path) -> Verification:
@@ -91,7 +94,7 @@ def sealed(tmp_path: Path) -> Path:
     folder.mkdir(parents=True)
     (folder / "run_spec.yaml").write_text(SPEC)
     with Journal(folder, SystemClock()) as journal:
-        for name, payload in (("run_initialized", INTENT), ("run_started", {}), ("run_completed", {})):
+        for name, payload in (("run_initialized", INTENT), ("run_started", {"owner": OWNER}), ("run_completed", {})):
             journal.append(name, payload)
     write_metadata(folder, read_state(folder))
     seal(folder, "completed", "run", "2026-01-01T00:00:00.000000Z", "0")
@@ -267,7 +270,7 @@ def test_a_check_that_died_beside_a_running_run_leaves_no_copy_of_an_unrecorded_
     folder.mkdir(parents=True)
     with Journal(folder, SystemClock()) as journal:
         journal.append("run_initialized", INTENT)
-        journal.append("run_started", {})
+        journal.append("run_started", {"owner": OWNER})
     for name in (PROBE.numbered(1), PROBE.plain):
         (folder / name).write_text("{}\n")
     with open(folder / "journal.jsonl", "ab") as stream:

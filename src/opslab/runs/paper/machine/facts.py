@@ -13,7 +13,7 @@ class VenueListening: ...
 
 
 @dataclass(frozen=True, slots=True)
-class VenueLost:
+class VenueExited:
     start_number: int
     """Number of venue starts so far."""
     cause: str
@@ -48,7 +48,7 @@ class FirstHeartbeat:
 
 
 @dataclass(frozen=True, slots=True)
-class GateClosed:
+class GateReported:
     """The engine closed its gate."""
 
     reason: StopReason
@@ -73,7 +73,7 @@ class EngineUnhealthy:
 
 
 @dataclass(frozen=True, slots=True)
-class EngineEnded:
+class EngineExited:
     """The process of the engine has ended."""
 
     failure: Failure | None
@@ -102,16 +102,16 @@ class ControlFailed:
 
 Fact = (
     VenueListening
-    | VenueLost
+    | VenueExited
     | ReplayEnded
     | SignalReceived
     | KillSwitchActive
     | FirstHeartbeat
-    | GateClosed
+    | GateReported
     | EngineFinishing
     | FinalSnapshot
     | EngineUnhealthy
-    | EngineEnded
+    | EngineExited
     | Reconciled
     | ClockChecked
     | ControlFailed

@@ -28,7 +28,7 @@ def step(state: PaperState, fact: facts.Fact, bounds: RunBounds) -> Step:
     match fact:
         case facts.VenueListening():
             return _venue_listening(state)
-        case facts.VenueLost():
+        case facts.VenueExited():
             return _venue_lost(state, fact)
         case facts.ReplayEnded(now_s=now_s):
             return (state if state.replayed_s is not None else replace(state, replayed_s=now_s)), ()
@@ -38,7 +38,7 @@ def step(state: PaperState, fact: facts.Fact, bounds: RunBounds) -> Step:
             return _kill_switch_active(state)
         case facts.FirstHeartbeat(now_s=now_s):
             return _first_heartbeat(state, now_s)
-        case facts.GateClosed(reason=reason):
+        case facts.GateReported(reason=reason):
             return _gate_closed(state, reason, bounds)
         case facts.EngineFinishing():
             return _engine_finishing(state), ()
@@ -46,7 +46,7 @@ def step(state: PaperState, fact: facts.Fact, bounds: RunBounds) -> Step:
             return _start_reconciliation(state, "final")
         case facts.EngineUnhealthy(complaint=complaint):
             return state, (actions.KillEngine(dump_stacks=complaint != "memory"),)
-        case facts.EngineEnded(failure=failure):
+        case facts.EngineExited(failure=failure):
             return _engine_ended(state, failure, bounds.limits)
         case facts.Reconciled(occasion=occasion, now_s=now_s):
             due_s = now_s + bounds.limits.reconcile_every_seconds
@@ -84,7 +84,7 @@ def _venue_listening(state: PaperState) -> Step:
     return replace(state, replayed_s=None), ()
 
 
-def _venue_lost(state: PaperState, lost: facts.VenueLost) -> Step:
+def _venue_lost(state: PaperState, lost: facts.VenueExited) -> Step:
     """It is restarted, up to a limit. After the end of the engine, the settlement of the account does that."""
     if state.phase == "done":
         return state, ()

@@ -18,7 +18,7 @@ MAX_RESTARTS = 2
 BOUNDS = RunBounds(
     PaperLimits(max_bars=30, restart="on_failure", max_restarts=MAX_RESTARTS), rows=30, deadline_s=1_000.0
 )
-OF_VENUE: list[facts.Fact] = [facts.VenueListening(), facts.VenueLost(1, "died"), facts.VenueLost(6, "died"),
+OF_VENUE: list[facts.Fact] = [facts.VenueListening(), facts.VenueExited(1, "died"), facts.VenueExited(6, "died"),
                               facts.ReplayEnded(20.0)]  # fmt: skip
 OF_CONTROL: list[facts.Fact] = [
     facts.SignalReceived("SIGTERM", 1),
@@ -33,10 +33,10 @@ OF_ENGINE: list[facts.Fact] = [
     facts.EngineFinishing(),
     facts.FinalSnapshot(),
     facts.EngineUnhealthy("hang"),
-    facts.EngineEnded(None),
-    facts.EngineEnded(Failure(kind="engine", message="died")),
-    facts.EngineEnded(Failure(kind="strategy", message="raised")),
-    *(facts.GateClosed(reason) for reason in get_args(StopReason)),
+    facts.EngineExited(None),
+    facts.EngineExited(Failure(kind="engine", message="died")),
+    facts.EngineExited(Failure(kind="strategy", message="raised")),
+    *(facts.GateReported(reason) for reason in get_args(StopReason)),
 ]
 STARTS = (actions.StartVenue, actions.StartEngine)
 ENDING = ("stopping", "done")
@@ -135,7 +135,7 @@ def test_every_state_can_end_and_an_end_needs_the_engine_only() -> None:
     for state, _ in explore(step)[0]:
         after, _ = step(state, facts.SignalReceived("SIGINT", 1), BOUNDS)
         if after.phase != "done":
-            after, _ = step(after, facts.EngineEnded(None), BOUNDS)
+            after, _ = step(after, facts.EngineExited(None), BOUNDS)
         assert after.phase == "done", state
 
 
@@ -145,7 +145,7 @@ def forgets_the_signal(state: PaperState, fact: facts.Fact, bounds: RunBounds) -
 
 
 def restarts_in_an_end(state: PaperState, fact: facts.Fact, bounds: RunBounds) -> Step:
-    if isinstance(fact, facts.EngineEnded) and fact.failure and not state.signal:
+    if isinstance(fact, facts.EngineExited) and fact.failure and not state.signal:
         state = replace(state, reason=None)
     return step(state, fact, bounds)
 
@@ -158,7 +158,7 @@ def takes_the_deadline_of_an_ended_run(state: PaperState, fact: facts.Fact, boun
 
 def completes_whatever_ended(state: PaperState, fact: facts.Fact, bounds: RunBounds) -> Step:
     after, following = step(state, fact, bounds)
-    if after.phase == "done" and isinstance(fact, facts.EngineEnded):
+    if after.phase == "done" and isinstance(fact, facts.EngineExited):
         after = replace(after, reason="max_bars", signal=None, failure=None)
     return after, following
 

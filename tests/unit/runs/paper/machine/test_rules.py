@@ -27,11 +27,11 @@ PHASES = {
     "done": PaperState("done", "max_bars", engine_number=1, first_heartbeat_s=10.0),
 }
 FACTS: dict[str, facts.Fact] = {
-    "engine lost": facts.EngineEnded(LOST),
-    "strategy raised": facts.EngineEnded(RAISED),
-    "engine ended": facts.EngineEnded(None),
-    "venue lost": facts.VenueLost(1, "died"),
-    "venue lost again": facts.VenueLost(6, "died"),
+    "engine lost": facts.EngineExited(LOST),
+    "strategy raised": facts.EngineExited(RAISED),
+    "engine ended": facts.EngineExited(None),
+    "venue lost": facts.VenueExited(1, "died"),
+    "venue lost again": facts.VenueExited(6, "died"),
     "signal": facts.SignalReceived("SIGTERM", 1),
     "second signal": facts.SignalReceived("SIGTERM", 2),
     "kill switch": facts.KillSwitchActive(),
@@ -212,7 +212,7 @@ def test_a_run_is_never_completed_by_anything_but_a_bound(reason: str) -> None:
     ],
 )
 def test_an_engine_that_closes_its_gate_by_itself(given: str, expected: str) -> None:
-    fact = facts.GateClosed(given)  # type: ignore[arg-type]
+    fact = facts.GateReported(given)  # type: ignore[arg-type]
     state, following = step(PHASES["running"], fact, BOUNDS)
     assert " ".join([state.phase, state.reason or "-", *(type(one).__name__ for one in following)]) == expected
     assert step(PHASES["signaled"], fact, BOUNDS) == (PHASES["signaled"], ())
@@ -220,14 +220,14 @@ def test_an_engine_that_closes_its_gate_by_itself(given: str, expected: str) -> 
 
 def test_the_last_bar_of_a_run_without_max_bars_is_the_end_of_its_data() -> None:
     bounds = RunBounds(PaperLimits(), rows=30, deadline_s=1_000.0)
-    assert step(PHASES["running"], facts.GateClosed("last_bar"), bounds)[0].reason == "end_of_data"
+    assert step(PHASES["running"], facts.GateReported("last_bar"), bounds)[0].reason == "end_of_data"
     assert step(PHASES["running"], FACTS["later"], bounds)[0].reason == "end_of_data"
 
 
 def test_an_engine_that_stopped_because_control_did_not_read_fails_the_run() -> None:
-    state, _ = step(PHASES["running"], facts.GateClosed("control_backlog"), BOUNDS)
+    state, _ = step(PHASES["running"], facts.GateReported("control_backlog"), BOUNDS)
     state, _ = step(state, facts.EngineFinishing(), BOUNDS)
-    state, _ = step(state, facts.EngineEnded(None), BOUNDS)
+    state, _ = step(state, facts.EngineExited(None), BOUNDS)
     assert (state.phase, state.reason) == ("done", "control_backlog")
     assert state.failure is not None
     assert "control_backlog" in state.failure.message

@@ -1,0 +1,1 @@
+"""The journal: a class for each of its events."""
