@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -172,6 +173,11 @@ FILES = sorted(ROOT.rglob("*.py"))
 LAB = [".".join([PACKAGE, *path.relative_to(ROOT).with_suffix("").parts]) for path in FILES if "lab" in path.parts]
 
 
+@cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
 def where(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
@@ -183,7 +189,7 @@ def owner(path: Path) -> str:
 def imports(path: Path) -> Iterator[tuple[int, str]]:
     """(line, dotted module) of every import, those inside functions included."""
     package = [PACKAGE, *path.relative_to(ROOT).parent.parts]
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -195,7 +201,7 @@ def imports(path: Path) -> Iterator[tuple[int, str]]:
 
 def touches(path: Path) -> Iterator[tuple[int, str]]:
     """(line, key of TOUCH) of every name that reaches outside, called or handed on."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
             name = ast.unparse(node)
             method = f".{node.attr}" if ast.unparse(node.value) != "os" else None
@@ -210,7 +216,7 @@ def touches(path: Path) -> Iterator[tuple[int, str]]:
 
 def written_by_open(path: Path) -> Iterator[int]:
     """Lines with `open(..., mode)` where the mode writes."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Call) and ast.unparse(node.func) in ("open", "os.fdopen", "Path.open"):
             modes = [arg.value for arg in node.args[1:2] if isinstance(arg, ast.Constant)]
             if any(isinstance(mode, str) and set(mode) & set("wax+") for mode in modes):
@@ -357,7 +363,7 @@ def test_no_heaps() -> None:
     for path in FILES:
         text = path.read_text()
         assert len(text.splitlines()) <= MAX_LINES, f"{where(path)} is a heap"
-        for node in ast.walk(ast.parse(text)):
+        for node in ast.walk(parsed(path)):
             if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
                 size = (node.end_lineno or node.lineno) - node.lineno + 1
                 assert size <= MAX_FUNCTION_LINES, f"{where(path)}:{node.lineno} {node.name} has {size} lines"
@@ -377,7 +383,7 @@ def test_untyped_mappings_become_fewer() -> None:
 def test_a_class_name_is_in_one_module() -> None:
     modules: dict[str, list[str]] = {}
     for path in FILES:
-        for node in ast.parse(path.read_text()).body:
+        for node in parsed(path).body:
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 modules.setdefault(node.name, []).append(where(path))
     doubled = {name: paths for name, paths in modules.items() if len(paths) > 1 and name not in DOUBLED_CLASSES}
@@ -395,7 +401,7 @@ def test_test_modules_do_not_import_each_other() -> None:
     """What they share is in tests/drivers, tests/fakes or tests/oracles, or in a helper module beside them."""
     for path in sorted(TESTS.rglob("test_*.py")):
         folder = ["tests", *path.parent.relative_to(TESTS).parts]
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(parsed(path)):
             if not isinstance(node, ast.ImportFrom) or not (node.module or "").startswith("tests."):
                 continue
             for alias in node.names:

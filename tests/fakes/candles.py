@@ -1,8 +1,9 @@
-"""Candles for the tests of the venue: random ones of every kind, and a real month if it is available."""
+"""Candles for the tests of the venue: random ones of every kind, and a real week if it is available."""
 
 import csv
 from collections.abc import Iterator
 from decimal import Decimal
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from opslab.venue.market.fixed_point import Units
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 REAL = SHARED / "btcusdt" / "btcusdt-usdm-1m-2025-05.csv"
 OPEN_MS = 1_704_067_200_000
+WEEK_MINUTES = 7 * 1440
 
 
 def btcusdt() -> Instrument:
@@ -52,12 +54,12 @@ def minutes(draw: st.DrawFn) -> list[Candle]:
     return row
 
 
-def real_candles() -> Iterator[Candle]:
-    """The real month; skips the test if it is not available."""
+def real_week() -> Iterator[Candle]:
+    """The first seven days of a real month; skips the test if it is not available."""
     if not REAL.exists():
         pytest.skip("no real candles: ../shared/data is absent")
     units = Units(btcusdt())
     with REAL.open() as file:
-        for row in csv.DictReader(file):
+        for row in islice(csv.DictReader(file), WEEK_MINUTES):
             prices = [Decimal(row[name]) for name in ("open", "high", "low", "close", "volume")]
             yield units.candle(int(row["open_time"]), *prices)

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -67,8 +68,9 @@ def twin(of: ComparedRun, home: Path, folder: Path, bars: int, twist: Twist) -> 
     folder.mkdir()
     (folder / "work").mkdir()
     rows = {name: RowsFile(folder, name) for name in ("orders", "fills", "positions", "bars")}
-    candles = [candle for _, candle in playback(Layout(home), DatasetId("btcusdt-sample"), INSTRUMENT, end_ms=None)]
-    for index, candle in enumerate(candles[:bars]):
+    rows_played = playback(Layout(home), DatasetId("btcusdt-sample"), INSTRUMENT, end_ms=None)
+    candles = [candle for _, candle in islice(rows_played, bars)]
+    for index, candle in enumerate(candles):
         if index not in twist.missing:
             rows["bars"].add({**_bar(candle), **twist.bars.get(index, {})})
     told = EngineOrderLog(folder / "work")

@@ -36,6 +36,9 @@ PACES = [
     Pace(40, (4.0, 4.5)),
     Pace(3, (1.0, 1.0)),
 ]
+ORDER_ERRORS: tuple[NodeError, ...] = ("lost order", "invented order")
+"""Always a mismatch, as a test below proves; the others are a mismatch or, in much traffic, unknown."""
+OTHER_ERRORS = [error for error in NODE_ERRORS if error not in ORDER_ERRORS]
 seeds = st.integers(0, 2**32)
 
 
@@ -84,9 +87,9 @@ def test_a_busy_account_with_a_prompt_node_is_ok_within_a_second(seed: int) -> N
     assert simulation.now_s - started_s < 1
 
 
-@settings(max_examples=40, deadline=None)
-@given(st.sampled_from(NODE_ERRORS), st.sampled_from(PACES), seeds, st.booleans())
-def test_an_error_of_the_node_is_never_ok_whatever_the_traffic(
+@settings(max_examples=27, deadline=None)
+@given(st.sampled_from(OTHER_ERRORS), st.sampled_from(PACES), seeds, st.booleans())
+def test_another_error_of_the_node_is_never_ok_whatever_the_traffic(
     node_error: NodeError, pace: Pace, seed: int, control_polls: bool
 ) -> None:
     simulation = simulate(pace, seed, node_error=node_error, control_polls=control_polls)
@@ -96,7 +99,7 @@ def test_an_error_of_the_node_is_never_ok_whatever_the_traffic(
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.sampled_from(["lost order", "invented order"]), st.sampled_from(PACES), seeds, st.booleans())
+@given(st.sampled_from(ORDER_ERRORS), st.sampled_from(PACES), seeds, st.booleans())
 def test_a_wrong_order_is_a_mismatch_within_the_time_tolerances_whatever_the_traffic(
     node_error: NodeError, pace: Pace, seed: int, control_polls: bool
 ) -> None:

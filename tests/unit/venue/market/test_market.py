@@ -10,7 +10,7 @@ from opslab.model.market.candle import MINUTE_MS, Candle
 from opslab.venue.market.candle_path import reproducible
 from opslab.venue.market.klines import INTERVALS, MINUTE
 from opslab.venue.market.market import MAX_RECENT_TRADES, Market, MarketTrade
-from tests.fakes.candles import OPEN_MS, btcusdt, candles, minutes, real_candles
+from tests.fakes.candles import OPEN_MS, btcusdt, candles, minutes, real_week
 
 NOW_MS = 1_800_000_000_000
 
@@ -185,9 +185,9 @@ def test_a_step_that_is_not_one_unit_is_refused() -> None:
         Market(replace(btcusdt(), size_decimals=4), 10)
 
 
-def test_klines_of_a_real_month_equal_its_candles() -> None:
+def test_klines_of_a_real_week_equal_its_candles() -> None:
     venue = market(ticks=6)
-    row = list(real_candles())
+    row = list(real_week())
     for index, candle in enumerate(row):
         venue.open_minute(candle, index)
         for tick in venue.simulate_ticks(candle):
@@ -206,6 +206,6 @@ def test_klines_of_a_real_month_equal_its_candles() -> None:
     )
     assert day.volume == sum(candle.volume for candle in last_day)
     whole_days = [k for k in venue.klines.rows("1d", 99) if k.closed]
-    assert len(whole_days) == 30
+    assert len(whole_days) == 7
     by_day = [candle for candle in row if candle.open_ms // 86_400_000 == whole_days[-1].open_ms // 86_400_000]
     assert whole_days[-1].volume == sum(candle.volume for candle in by_day)
