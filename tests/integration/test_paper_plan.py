@@ -9,6 +9,7 @@ import pytest
 
 from opslab.errors import AlreadyExists, InvalidSpec, Usage
 from opslab.lab.context import context_of
+from opslab.lab.run.claim import claim
 from opslab.lab.run.plan import make_plan
 from opslab.model.messages.venue_messages import VenueEndpoints, VenueKey
 from opslab.model.pipe.messages import Ended, Listening, ReceivedMessage, VenueEnded
@@ -122,8 +123,9 @@ def test_init_records_a_paper_run_and_hints_at_what_runs_it(tc: Tc) -> None:
     assert [run["mode"] for run in tc.json("run", "list", "--mode", "paper")["runs"]] == ["paper"]
     other = tc.home / "other.yaml"
     other.write_text(Path(spec).read_text().replace("speed: max", "speed: 601"))
-    with pytest.raises(AlreadyExists) as caught:
-        make_plan(context_of(Settings(tc.home, "--home")), other, "r1", "paper")
+    context = context_of(Settings(tc.home, "--home"))
+    with pytest.raises(AlreadyExists) as caught, claim(context, make_plan(context, other, "r1", "paper")):
+        pass
     assert [found["field"] for found in caught.value.differences] == ["paper.speed"]
 
 
