@@ -15,6 +15,7 @@ from opslab.store.runs.journal import Journal
 from opslab.store.runs.run_folders import write_metadata
 from opslab.system import SystemProcesses
 from tests.drivers.tc import Tc
+from tests.fakes.journal_events import FAILURE
 from tests.fakes.moving_account import BEGIN_NS, Simulation
 
 INTENT: dict[str, Any] = {
@@ -104,7 +105,8 @@ def write_run(
             clock.ns = at_ns
             journal.append_many([("paper_heartbeat", payload)])
         if ended:
-            journal.append(ended, {"ended_by": "max_bars"})
+            failure = {"failure": FAILURE.model_dump()} if ended == "run_failed" else {}
+            journal.append(ended, {"ended_by": "max_bars", **failure})
     write_metadata(folder, read_state(folder))
     if ended:
         finish(folder, read_state(folder), clock, reports=True)

@@ -122,7 +122,7 @@ def test_a_check_of_a_running_run_is_part_of_it(long_home: Path, tmp_path: Path)
     assert process.returncode == 0
     verify(tc)
     metadata = json.loads((tc.run_folder("r1") / "metadata.json").read_text())
-    assert (metadata["connectivity_probe"]["state"], metadata["reconciliation"]["state"]) == ("probe_ok", "probe_ok")
+    assert (metadata["connectivity_probe"]["state"], metadata["reconciliation"]["state"]) == ("probe_ok", "ok")
     names = [event["event"] for event in events(tc.run_folder("r1"))]
     assert names.index("connectivity_probe_evaluated") < names.index("run_completed")
 

@@ -23,6 +23,7 @@ from typing import Any, get_args
 
 import pytest
 import typer
+from jsonschema import Draft202012Validator
 from pydantic import BaseModel
 
 from opslab import errors
@@ -516,8 +517,9 @@ def files_of_a_run() -> dict[str, str]:
 
 
 def test_events_say_what_the_journals_page_says(folder: Path) -> None:
-    rows = re.findall(r"^\| `(\w+)` \|.*?\| (.*) \|$", section("journal.md", "Events"), re.MULTILINE)
-    named = {event: set(NAME.findall(payload)) for event, payload in rows}
+    parts = re.findall(r"^### (\w+)\n(.*?)(?=^### |\Z)", section("journal.md", "Payloads"), re.MULTILINE | re.DOTALL)
+    named = {event: set(re.findall(r"^\| `(\w+)`", table, re.MULTILINE)) for event, table in parts}
+    of_a_line = Draft202012Validator(json.loads((DOCS / "journal.schema.json").read_text(encoding="utf-8")))
     ok(PREPARE, folder)
     for run_id, spec in (("a", "examples/ops-smoke.yaml"), ("b", "examples/own-strategy/cross.yaml")):
         ok(f"run init --spec {spec} --run-id {run_id}", folder)
@@ -525,6 +527,7 @@ def test_events_say_what_the_journals_page_says(folder: Path) -> None:
         ok(f"run backtest --spec {spec} --run-id {run_id}", folder)
         for line in (run_folder(folder, run_id) / "journal.jsonl").read_text().splitlines():
             event = json.loads(line)
+            of_a_line.validate(event)
             unknown = set(event["payload"]) - named[event["event"]]
             assert event["event"] == "order_event" or not unknown, (event["event"], unknown)
 

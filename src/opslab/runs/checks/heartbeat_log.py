@@ -1,22 +1,18 @@
 """Read the heartbeats of a paper run from its journal, in bounded memory whatever the journal's length."""
 
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from pydantic import ValidationError
-from pydantic_core import to_json
-
-from opslab.errors import Corrupt, NotFound
+from opslab.errors import NotFound
+from opslab.model.journal.engine_events import PaperHeartbeat
+from opslab.model.journal.journal_event import by_name
 from opslab.model.messages.paper_messages import AccountSnapshot, EngineHeartbeat
 from opslab.model.primitives.instant import parse_iso
-from opslab.model.run.event import Event
-from opslab.store.runs.journal import NAME as JOURNAL
+from opslab.runs.record.journal_events import decode_line
 from opslab.store.runs.journal import event_of_line, read_lines
 
-EVENT = "paper_heartbeat"
 LOOKBACK_HEARTBEATS = 60
 """Heartbeats read before the requested one: a minute or more."""
 _WITH_VENUE = b'"venue":{'
@@ -41,7 +37,7 @@ def read_heartbeats(folder: Path, seq: int | None) -> list[Heartbeat]:
     """
     lines: deque[tuple[int, bytes]] = deque(maxlen=LOOKBACK_HEARTBEATS + 1)
     first = last = count = 0
-    for number, line in read_lines(folder, EVENT):
+    for number, line in read_lines(folder, PaperHeartbeat.EVENT):
         first, last, count = first or number, number, count + 1
         if number == seq or _WITH_VENUE in line:
             lines.append((number, line))
@@ -66,22 +62,7 @@ def read_heartbeats(folder: Path, seq: int | None) -> list[Heartbeat]:
 
 def _parsed(folder: Path, lines: deque[tuple[int, bytes]]) -> Iterator[Heartbeat]:
     for number, line in lines:
-        event = event_of_line(folder, number, line)
-        try:
-            yield _heartbeat(event)
-        except (KeyError, TypeError, ValueError) as error:
-            reason = error.errors()[0]["loc"] if isinstance(error, ValidationError) else error
-            what = f"line {number} is not a heartbeat that this version can read: {reason}"
-            raise Corrupt(f"run {folder.name}: {JOURNAL}, {what}", file=JOURNAL, line=number, problem=what) from None
-
-
-def _heartbeat(event: Event) -> Heartbeat:
-    payload: Mapping[str, Any] = event.payload
-    venue = payload["venue"]
-    return Heartbeat(
-        seq=event.seq,
-        at_ns=parse_iso(event.time),
-        engine=int(payload["engine_number"]),
-        beat=EngineHeartbeat.model_validate_json(to_json(payload["heartbeat"])),
-        venue=None if venue is None else AccountSnapshot.model_validate_json(to_json(venue)),
-    )
+        recorded = decode_line(folder, event_of_line(folder, number, line), by_name(PaperHeartbeat))
+        match recorded.event:
+            case PaperHeartbeat(engine_number=engine, heartbeat=heartbeat, venue=venue):
+                yield Heartbeat(recorded.seq, parse_iso(recorded.time), engine, heartbeat, venue)
