@@ -31,6 +31,7 @@ from opslab.store.venues.venue_files import VENUE_FOLDER
 from opslab.system import StopSignals
 from tests.drivers.load import stretched
 from tests.drivers.tc import Tc, wait_until
+from tests.oracles.paper_rules import departures_in
 from tests.oracles.paper_truth import ledger_of
 
 ENGINES = Path(__file__).parents[1] / "fakes" / "live_engines.py"
@@ -93,6 +94,8 @@ class Running:
         run = json.loads(out)
         assert (run["status"], run["ended_by"], run["failure"]) == ("halted", "kill_switch", None)
         self.tc.ok("run", "verify", RUN)
+        if run["mode"] == "paper":
+            assert departures_in(self.tc.run_folder(RUN)) == []
         return run
 
     def event(self, name: str) -> dict[str, Any]:

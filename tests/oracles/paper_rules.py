@@ -6,6 +6,7 @@ the first event that followed from them.
 """
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import get_args
 
 from opslab.model.messages.engine_messages import SignalName
@@ -13,10 +14,13 @@ from opslab.model.primitives.instant import NS_PER_SECOND, parse_iso
 from opslab.model.run.event import Event
 from opslab.model.run.metadata import Failure
 from opslab.model.run.paper_summary import AccountFacts, PaperFacts
-from opslab.model.spec.run_spec import PaperLimits
+from opslab.model.spec.run_spec import PaperLimits, PaperSpec
 from opslab.runs.paper.machine import actions, facts
 from opslab.runs.paper.machine.rules import final_status, step
 from opslab.runs.paper.machine.state import PaperState, RunBounds
+from opslab.specs.load import load_spec
+from opslab.store.runs.journal import read_events
+from opslab.store.runs.run_folders import SPEC
 
 ENDINGS = ("run_completed", "run_failed", "run_interrupted", "run_halted")
 NOT_FLAT = Failure(kind="lab", message="the account is not as it must be")
@@ -120,6 +124,13 @@ def departures(events: Sequence[Event], limits: PaperLimits) -> list[str]:
         replay.add(event)
     replay.end(closing)
     return replay.problems
+
+
+def departures_in(folder: Path) -> list[str]:
+    """The same of a paper run's folder."""
+    spec = load_spec(folder / SPEC).spec
+    assert isinstance(spec, PaperSpec)
+    return departures(list(read_events(folder)), spec.paper)
 
 
 def _decided(event: Event) -> str | None:

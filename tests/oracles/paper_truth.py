@@ -16,7 +16,6 @@ from opslab.model.messages.ledger_events import LedgerEvent, parse_event
 from opslab.model.primitives.difference import differences
 from opslab.model.primitives.ids import RunId
 from opslab.model.run.paper_summary import PaperFacts
-from opslab.model.spec.run_spec import PaperSpec
 from opslab.runs.paper.journal_summary import SUMMARIZED as PAPER_EVENTS
 from opslab.runs.paper.journal_summary import summarize
 from opslab.runs.paper.results import PaperCounts
@@ -24,13 +23,11 @@ from opslab.runs.record.journal_events import decoded
 from opslab.runs.safety.halt_summary import SUMMARIZED as HALT_EVENTS
 from opslab.runs.safety.halt_summary import summarize_halt
 from opslab.settings import Settings
-from opslab.specs.load import load_spec
 from opslab.store.runs.journal import read_events
-from opslab.store.runs.run_folders import SPEC
 from tests.drivers.paper_run import END_SECONDS, PaperRun, living_in
 from tests.drivers.tc import Tc
 from tests.oracles.ledger_state import LedgerState, ledger_state, plain
-from tests.oracles.paper_rules import departures
+from tests.oracles.paper_rules import departures_in
 
 ENDINGS = ("run_completed", "run_failed", "run_interrupted", "run_halted")
 EXITS = {"failed": 1, "halted": 4, "interrupted": 130, "safety_blocked": 4}
@@ -67,7 +64,8 @@ def _untruths(tc: Tc, run_id: str, code: int | None) -> Iterator[str]:
         yield f"the journal tells the ends {ends}, and show says {shown['status']}"
     yield from _code(shown, code)
     yield from _facts(folder, shown)
-    yield from _rules(folder, shown)
+    if shown["paper"] is not None and shown["recovered_at"] is None:
+        yield from departures_in(folder)
     yield from _report(folder, shown)
     yield from _hidden(folder, tc.home)
     if not (folder / "venue" / "ledger.jsonl").exists():
@@ -124,15 +122,6 @@ def _facts(folder: Path, shown: dict[str, Any]) -> Iterator[str]:
         stop = fold.stop(facts.stop.reason, facts.stop.on_stop)
         if stop != facts.stop:
             yield f"the journal folds to another end: {stop}, not {facts.stop}"
-
-
-def _rules(folder: Path, shown: dict[str, Any]) -> Iterator[str]:
-    """A run that ended by itself did what its rules say."""
-    if shown["paper"] is None or shown["recovered_at"] is not None:
-        return
-    spec = load_spec(folder / SPEC).spec
-    assert isinstance(spec, PaperSpec)
-    yield from departures(list(read_events(folder)), spec.paper)
 
 
 def _before_the_end(folder: Path, kinds: Kinds) -> Iterator[RecordedEvent]:
