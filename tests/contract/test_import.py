@@ -99,6 +99,7 @@ def test_all_formats_give_the_same_candles(bare_tc: Tc, tmp_path: Path, kind: st
 
 
 GOOD = candle_lines(6)
+NOTHING_ELSE = ("dropped_identical", "rounded_prices", "rounded_volumes")
 CORPUS = Path(__file__).parents[1] / "candles"
 EXPECTED = json.loads((CORPUS / "expected.json").read_text())
 
@@ -168,7 +169,7 @@ def test_every_malformed_line_is_counted(bare_tc: Tc, tmp_path: Path) -> None:
 
 
 def test_warnings_do_not_make_a_check_fail(bare_tc: Tc, tmp_path: Path) -> None:
-    quiet = [line.replace(",1.5", ",0") for line in candle_lines(30)]
+    quiet = [line.replace(",1.5", ",0") if n > 1 else line for n, line in enumerate(candle_lines(30))]
     (file,) = plain(tmp_path, quiet)
     answer = bare_tc("data", "check", str(file), "--json")
     assert answer.code == 0
@@ -232,7 +233,7 @@ def test_sorting_is_done_on_request_and_recorded(bare_tc: Tc, tmp_path: Path) ->
     (file,) = plain(tmp_path, [GOOD[0], *GOOD[:0:-1]])
     assert bare_tc("data", "import", str(file), "--dataset", "d").code == 1
     record = bare_tc.json("data", "import", str(file), "--dataset", "d", "--sort")
-    assert record["repairs"] == {"sorted": True, "dropped_identical": 0}
+    assert record["repairs"] == {"sorted": True, **dict.fromkeys(NOTHING_ELSE, 0)}
     assert record["fingerprint"] == documented_fingerprint([line.split(",") for line in GOOD[1:]])
 
 
@@ -446,3 +447,51 @@ def test_real_candles_are_valid_and_imported_completely(bare_tc: Tc) -> None:
     assert bare_tc.json("data", "check", str(REAL))["counts"] == {}
     record = bare_tc.json("data", "import", str(REAL), "--dataset", "may")
     assert (record["rows"], record["first_open"]) == (43_199, "2025-05-04T15:33:00Z")
+
+
+SPOT = [
+    "1704067200000000,42000.12,42000.57,41999.03,42000.05,1.50001,1704067259999999,63000.15,12,0.7,29400.07,0",
+    "1704067260000000,42000.10,42000.50,41999.00,42000.00,1.50000,1704067319999999,63000.15,12,0.7,29400.07,0",
+    "1704067320000000,42000.15,42000.25,42000.15,42000.25,0.00049,1704067379999999,63000.15,12,0.7,29400.07,0",
+]
+
+
+def test_spot_candles_are_taken_rounded_and_recorded_as_spot(bare_tc: Tc, tmp_path: Path) -> None:
+    file = tmp_path / "BTCUSDT-1m-2024-01-01.csv"
+    file.write_text("\n".join(SPOT) + "\n")
+    refused = bare_tc("data", "import", str(file), "--dataset", "s", "--json")
+    assert refused.code == 1
+    assert set(refused.document["error"]["counts"]) == {"off_tick", "too_precise"}
+    record = bare_tc.json("data", "import", str(file), "--dataset", "s", "--round")
+    assert record["market"] == "spot"
+    assert record["findings"] == {"spot": 1}
+    assert record["allowed"] == []
+    assert record["repairs"] == {"sorted": False, "dropped_identical": 0, "rounded_prices": 2, "rounded_volumes": 2}
+    # half to even: 42000.15 becomes 42000.2 and 42000.25 becomes 42000.2
+    rows = [
+        ["1704067200000", "42000.1", "42000.6", "41999.0", "42000.0", "1.5"],
+        ["1704067260000", "42000.1", "42000.5", "41999.0", "42000.0", "1.5"],
+        ["1704067320000", "42000.2", "42000.2", "42000.2", "42000.2", "0"],
+    ]
+    assert record["fingerprint"] == documented_fingerprint(rows)
+
+
+def test_prices_off_the_tick_can_be_allowed_and_are_part_of_the_fingerprint(bare_tc: Tc, tmp_path: Path) -> None:
+    file = tmp_path / "candles.csv"
+    file.write_text("\n".join(candle_lines(3, price="42000.15")) + "\n")
+    allowed = bare_tc.json("data", "import", str(file), "--dataset", "a", "--allow", "off_tick")
+    assert (allowed["allowed"], allowed["findings"]) == (["off_tick"], {"off_tick": 3})
+    rounded = bare_tc.json("data", "import", str(file), "--dataset", "r", "--round")
+    assert (rounded["allowed"], rounded["findings"], rounded["market"]) == ([], {}, None)
+    assert rounded["fingerprint"] != allowed["fingerprint"]
+    assert rounded["fingerprint"] == documented_fingerprint(
+        [line.split(",") for line in candle_lines(3, price="42000.2")[1:]]
+    )
+
+
+@pytest.mark.parametrize("rule", ["wrong_interval", "wrong_instrument"])
+def test_candles_of_another_series_cannot_be_allowed(bare_tc: Tc, rule: str) -> None:
+    file = CORPUS / "bad" / ("five-minutes-by-step.csv" if rule == "wrong_interval" else "ETHUSDT-1m-2024-01.csv")
+    assert bare_tc("data", "import", str(file), "--dataset", "d", "--allow", rule).code == 2
+    assert bare_tc("data", "import", str(file), "--dataset", "d", "--allow", "gap", "--allow", "truncated").code == 1
+    assert not any(bare_tc.home.glob("data/datasets/*"))

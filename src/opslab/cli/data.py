@@ -27,6 +27,7 @@ Allow = Annotated[
 ]
 Sort = Annotated[bool, typer.Option("--sort", help="Sort by time first; holds all candles in memory.")]
 Drop = Annotated[bool, typer.Option("--drop-identical-duplicates", help="Drop candles that repeat the previous one.")]
+Round = Annotated[bool, typer.Option("--round", help="Round prices to the tick, volumes to the lot.")]
 Paths = Annotated[
     list[Path], typer.Argument(metavar="PATH...", help="Candle files, or folders of them.", show_default=False)
 ]
@@ -60,6 +61,7 @@ def import_(
     allow: Allow = None,
     sort: Sort = False,
     drop: Drop = False,
+    rounds: Round = False,
     home: Home = None,
     as_json: Json = False,
 ) -> None:
@@ -72,7 +74,7 @@ def import_(
     from opslab.lab.data import import_candles, import_options, source_options
 
     name = DatasetId(dataset)
-    options = import_options(source_options(column or [], timestamp), allow or [], sort, drop)
+    options = import_options(source_options(column or [], timestamp), allow or [], sort, drop, rounds)
     with ProgressBar(f"importing {name}", "candles") as progress:
         prepared = import_candles(open_context(home), name, paths, options, progress.add)
     _show(prepared, as_json)
@@ -176,6 +178,11 @@ def _dropped(count: int) -> str | None:
     return f"{count:,} identical duplicates, as requested" if count else None
 
 
+def _rounded(prices: int, volumes: int) -> str | None:
+    parts = [f"{count:,} {name}" for count, name in ((prices, "prices"), (volumes, "volumes")) if count]
+    return f"{' and '.join(parts)}, as requested" if parts else None
+
+
 def _show_report(report: "QualityReport") -> None:
     from opslab.lab.data import RULES
 
@@ -212,6 +219,8 @@ def _show(prepared: "PreparedDataset", as_json: bool) -> None:
             ("allowed", ", ".join(record.allowed) or None),
             ("sorted", "yes, as requested" if record.repairs.sorted else None),
             ("dropped", _dropped(record.repairs.dropped_identical)),
+            ("rounded", _rounded(record.repairs.rounded_prices, record.repairs.rounded_volumes)),
+            ("market", record.market),
             ("fingerprint", record.fingerprint),
             ("folder", f"data/datasets/{record.name}"),
         ]

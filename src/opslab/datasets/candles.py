@@ -28,6 +28,8 @@ class Chunk:
     batch: pa.RecordBatch
     origin: Origin
     marks: dict[str, pa.Array] = field(default_factory=dict)
+    lengths: pa.Array | None = None
+    """Milliseconds from open to close of each row, where the file says so."""
 
 
 def catalog_schema(instrument: Instrument) -> pa.Schema:

@@ -10,6 +10,7 @@ from opslab.datasets.catalog import read_chunks
 from opslab.datasets.dataset_records import read_record
 from opslab.datasets.quality.findings import QualityFinding, QualityFindings
 from opslab.datasets.quality.inspector import Inspector
+from opslab.datasets.quality.series import name_claims
 from opslab.datasets.sources.csv_source import read_line_by_line
 from opslab.datasets.sources.prefetch import read_ahead
 from opslab.datasets.sources.source import MalformedSource, Source, SourceOptions
@@ -52,7 +53,10 @@ def check_files(paths: Sequence[Path], reading: SourceOptions, instrument: Instr
     """Check candle files, in the order of their first candles. Raises NotFound; BadData if there are no candles."""
     sources = describe_files(paths, reading)
     unreadable = QualityFindings()
-    report = _check(_readable(sources, unreadable), instrument, tick, estimated_rows(sources))
+    inspector = Inspector(instrument)
+    for source in sources:
+        inspector.expect_file(source.name, source.first_line, name_claims(source.path))
+    report = _check(_readable(sources, unreadable), inspector, tick, estimated_rows(sources))
     for finding in unreadable.listed:
         report.findings.add(finding)
     for rule, count in unreadable.counts.items():
@@ -66,7 +70,7 @@ def check_files(paths: Sequence[Path], reading: SourceOptions, instrument: Instr
 def check_dataset(layout: Layout, dataset: DatasetId, instrument: Instrument, tick: Progress) -> QualityReport:
     """Check the stored candles of a prepared dataset. Raises NotFound, Corrupt."""
     record = read_record(layout, dataset)
-    return _check(read_chunks(layout, dataset), instrument, tick, record.rows)
+    return _check(read_chunks(layout, dataset), Inspector(instrument), tick, record.rows)
 
 
 def estimated_rows(sources: Sequence[Source]) -> int | None:
@@ -92,8 +96,7 @@ def _readable(sources: Sequence[Source], findings: QualityFindings) -> Iterator[
                     yield item
 
 
-def _check(all_chunks: Iterator[Chunk], instrument: Instrument, tick: Progress, total: int | None) -> QualityReport:
-    inspector = Inspector(instrument)
+def _check(all_chunks: Iterator[Chunk], inspector: Inspector, tick: Progress, total: int | None) -> QualityReport:
     rows = 0
     first: int | None = None
     last: int | None = None

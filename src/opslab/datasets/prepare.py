@@ -14,8 +14,9 @@ from opslab.datasets.fingerprint import Fingerprint
 from opslab.datasets.quality.findings import MAX_LISTED_PER_RULE, QualityFindings, summary
 from opslab.datasets.quality.inspector import Inspector
 from opslab.datasets.quality.rules import ALLOWABLE, RULES
+from opslab.datasets.quality.series import name_claims
 from opslab.datasets.sources.prefetch import read_ahead
-from opslab.datasets.sources.repairs import IdenticalDropper, in_time_order
+from opslab.datasets.sources.repairs import IdenticalDropper, Rounder, in_time_order
 from opslab.datasets.sources.shipped import SHIPPED, generate
 from opslab.datasets.sources.source import MalformedSource, Source, SourceOptions
 from opslab.datasets.sources.source_files import chunks, describe_files
@@ -45,6 +46,7 @@ class ImportOptions:
     allow: frozenset[str] = frozenset()
     sort: bool = False
     drop_identical: bool = False
+    round: bool = False
 
 
 def allowed_rules(names: Iterable[str]) -> frozenset[str]:
@@ -106,6 +108,7 @@ def import_files(
         raise AlreadyExists(f"dataset {dataset} exists already", hint="choose another name, or remove its folder")
     sources = describe_files(paths, options.source)
     build = _Build(context, dataset, instrument, options)
+    build.expect(sources)
     names = ", ".join(source.name for source in sources[:3]) + (", ..." if len(sources) > 3 else "")
     with closing(read_ahead(build.read(sources, progress))) as candles:
         ready = build.inspected(build.repaired(candles))
@@ -123,7 +126,12 @@ class _Build:
         self._options = options
         self._inspector = Inspector(instrument)
         self._dropper = IdenticalDropper()
+        self._rounder = Rounder(instrument)
         self._rows: dict[Path, int] = {}
+
+    def expect(self, sources: Sequence[Source]) -> None:
+        for source in sources:
+            self._inspector.expect_file(source.name, source.first_line, name_claims(source.path))
 
     def read(self, sources: Sequence[Source], progress: Progress) -> Iterator[Chunk]:
         """All candles of all files. Raises MalformedSource at the first row that cannot be read."""
@@ -136,10 +144,12 @@ class _Build:
                 yield chunk
 
     def repaired(self, candles: Iterator[Chunk]) -> Iterator[Chunk]:
-        """Apply the requested repairs, in this order: sort, drop identical duplicates."""
+        """Apply the requested repairs, in this order: sort, drop identical duplicates, round."""
         if self._options.sort:
             candles = in_time_order(candles)
-        return self._dropper.without_repeats(candles) if self._options.drop_identical else candles
+        if self._options.drop_identical:
+            candles = self._dropper.without_repeats(candles)
+        return self._rounder.rounded(candles) if self._options.round else candles
 
     def inspected(self, candles: Iterator[Chunk]) -> Iterator[Chunk]:
         for chunk in candles:
@@ -164,6 +174,8 @@ class _Build:
                 writer.abandon()
                 raise
             files = writer.close()
+            if self._rounder.volumes and any(source.is_headerless_kline for source in sources):
+                self._inspector.add_spot(sources[0].name, sources[0].first_line)
             findings = self._inspector.finish()
             if findings.refused(self._options.allow):
                 raise import_error(findings, self._options)
@@ -186,7 +198,8 @@ class _Build:
                     "size_decimals": self._instrument.size_decimals,
                     "findings": findings.counts,
                     "allowed": allowed,
-                    "repairs": Repairs(sorted=options.sort, dropped_identical=self._dropper.dropped),
+                    "repairs": self._repairs(),
+                    "market": "spot" if "spot" in findings.counts else None,
                     "label": options.source.label,
                     "columns": dict(options.source.columns),
                     "sources": tuple(self._source_record(source) for source in sources),
@@ -197,6 +210,14 @@ class _Build:
             write_record(folder, record)
         write_fingerprint(self._layout, record)
         return record
+
+    def _repairs(self) -> Repairs:
+        return Repairs(
+            sorted=self._options.sort,
+            dropped_identical=self._dropper.dropped,
+            rounded_prices=self._rounder.prices,
+            rounded_volumes=self._rounder.volumes,
+        )
 
     def _source_record(self, source: Source) -> SourceFile:
         return SourceFile(
@@ -231,6 +252,12 @@ def _next_step(counts: dict[str, int], options: ImportOptions) -> str:
         return "--sort sorts by time; nothing is repaired without an option"
     if not options.drop_identical and "duplicate_identical" in counts:
         return "--drop-identical-duplicates drops repeated candles; nothing is repaired without an option"
+    if not options.round and set(counts) <= {"off_tick", "too_precise"}:
+        return "--round rounds prices to the tick and volumes to the lot; nothing is repaired without an option"
+    if "wrong_interval" in counts:
+        return "the lab reads one-minute candles: download those"
+    if "wrong_instrument" in counts:
+        return f"import candles of {options.source.symbol}, by its trades"
     if all(rule in ALLOWABLE for rule in counts):
         return f"correct the files at their source, or accept the errors: {' '.join(f'--allow {r}' for r in counts)}"
     return "correct the files at their source; nothing is repaired automatically"

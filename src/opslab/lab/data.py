@@ -55,11 +55,13 @@ def import_candles(
     return import_files(context, dataset, paths, _instrument(), options, tick)
 
 
-def import_options(source: "SourceOptions", allow: Sequence[str], sort: bool, drop_identical: bool) -> "ImportOptions":
+def import_options(
+    source: "SourceOptions", allow: Sequence[str], sort: bool, drop_identical: bool, rounds: bool
+) -> "ImportOptions":
     """allow: values of `--allow`. Raises Usage for a rule that cannot be allowed."""
     from opslab.datasets.prepare import ImportOptions, allowed_rules
 
-    return ImportOptions(source, allowed_rules(allow), sort, drop_identical)
+    return ImportOptions(source, allowed_rules(allow), sort, drop_identical, rounds)
 
 
 def source_options(columns: Sequence[str], timestamp: str) -> "SourceOptions":
@@ -76,7 +78,7 @@ def source_options(columns: Sequence[str], timestamp: str) -> "SourceOptions":
         if ours not in known or not equals or not theirs or ours in mapping:
             raise Usage(f"--column {shown(text, 60)} is not OURS=THEIRS", hint=f"ours, each once: {', '.join(known)}")
         mapping[ours] = theirs
-    return SourceOptions(mapping, "close" if timestamp == "close" else "open")
+    return SourceOptions(mapping, _instrument().symbol, "close" if timestamp == "close" else "open")
 
 
 def check_files(paths: Sequence[Path], reading: "SourceOptions", tick: "Progress") -> "QualityReport":

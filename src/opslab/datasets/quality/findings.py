@@ -47,6 +47,12 @@ class QualityFindings:
         """Count findings that are not listed."""
         self.counts[rule] = self.counts.get(rule, 0) + additional
 
+    def remove(self, *rules: str) -> None:
+        """Forget the findings of rules, which another finding explains."""
+        self.listed = [finding for finding in self.listed if finding.rule not in rules]
+        for rule in rules:
+            self.counts.pop(rule, None)
+
     def remaining(self, rule: str) -> int:
         """Number of further findings of a rule that would be listed."""
         return max(0, MAX_LISTED_PER_RULE - self.counts.get(rule, 0))

@@ -14,6 +14,7 @@ from opslab.datasets.candles import NUMBER, PRICES, VALUES, Chunk
 from opslab.datasets.origin import Origin
 from opslab.datasets.quality.findings import QualityFinding, QualityFindings
 from opslab.datasets.quality.rules import JUMP_FRACTION, MIN_ZERO_VOLUME_CANDLES, RULES
+from opslab.datasets.quality.series import Interval, NameClaims, file_finding, level_changes
 from opslab.model.market.instrument import Instrument
 from opslab.model.primitives.canonical import decimal_text
 from opslab.model.primitives.instant import MINUTE_MS, iso_minute
@@ -28,17 +29,32 @@ class Inspector:
     def __init__(self, instrument: Instrument) -> None:
         self.findings = QualityFindings()
         self._instrument = instrument
-        self._tick_decimals = -int(instrument.tick.normalize().as_tuple().exponent)
         self._last: pa.RecordBatch | None = None
         self._file: str | None = None
         self._latest: tuple[int, str] | None = None
         self._zero_volume = _ZeroVolume(self.findings)
+        self._interval = Interval()
+
+    def expect_file(self, name: str, first_line: int, claims: NameClaims) -> None:
+        """Check what the name of a file says about its candles. Call for every file before the first chunk."""
+        finding = file_finding(name, first_line, claims, self._instrument.symbol)
+        if finding:
+            self.findings.add(finding)
+        if claims.market == "spot":
+            self.add_spot(name, first_line)
+        self._interval.claim(claims.interval_ms, f"by the name of {name}")
+
+    def add_spot(self, name: str, first_line: int) -> None:
+        if "spot" not in self.findings.counts:
+            self.findings.add(QualityFinding("spot", name, first_line, RULES["spot"].meaning))
 
     def inspect(self, chunk: Chunk) -> None:
         batch, origin = chunk.batch, chunk.origin
         if batch.num_rows == 0:
             return
         self._check_overlap(batch, origin)
+        first_open = iso_minute(batch.column("open_time")[0].as_py())
+        self._interval.add_rows(origin.location(0), first_open, chunk.lengths)
         for rule, marked in chunk.marks.items():
             self._add(rule, marked, batch, origin)
         self._check_times(batch, origin)
@@ -48,7 +64,8 @@ class Inspector:
 
     def finish(self) -> QualityFindings:
         """All findings; call after the last chunk."""
-        self._zero_volume.close()
+        self._zero_volume.finish()
+        self._interval.settle(self.findings)
         return self.findings
 
     def _check_overlap(self, batch: pa.RecordBatch, origin: Origin) -> None:
@@ -72,8 +89,11 @@ class Inspector:
         before = self._last.column("open_time")[0].as_py() if self._last is not None else times[0].as_py() - MINUTE_MS
         previous = pa.concat_arrays([pa.array([before], pa.int64()), times.slice(0, len(times) - 1)])
         steps = pc.subtract(times, previous)
+        is_first = self._last is None  # without a step
         if pc.all(pc.equal(steps, MINUTE_MS)).as_py():
+            self._interval.add_minute_steps(len(times) - is_first)
             return
+        self._interval.add_steps(steps.slice(1) if is_first else steps)
         self._add("disorder", pc.less(steps, 0), batch, origin)
         self._add("gap", pc.greater(steps, MINUTE_MS), batch, origin, steps)
         repeated = pc.equal(steps, 0)
@@ -94,7 +114,7 @@ class Inspector:
 
     def _check_decimals(self, batch: pa.RecordBatch, origin: Origin, prices: list[pa.Array]) -> None:
         """The tick is a power of ten here: a price is on the tick if it has no more decimals than the tick."""
-        tick_decimals, max_decimals = self._tick_decimals, self._instrument.price_decimals
+        tick_decimals, max_decimals = self._instrument.tick_decimals, self._instrument.price_decimals
         if all(_fits(price, tick_decimals) for price in prices):
             return
         is_exact = all(_fits(price, max_decimals) for price in prices)
@@ -108,7 +128,15 @@ class Inspector:
         first = self._last.column("close").cast(pa.float64()) if self._last is not None else close.slice(0, 1)
         before = pa.concat_arrays([first, close.slice(0, len(close) - 1)])
         far = pc.greater_equal(pc.abs(pc.subtract(close, before)), pc.multiply(pc.abs(before), JUMP_FRACTION))
-        self._add("jump", pc.and_(far, pc.not_equal(close, before)), batch, origin)
+        jumps = pc.and_(far, pc.not_equal(close, before))
+        self._add("jump", jumps, batch, origin)
+        if pc.any(jumps).as_py():
+            times = batch.column("open_time")
+            first_ms = self._last.column("open_time")[0] if self._last is not None else times[0]
+            steps = pc.subtract(
+                times, pa.concat_arrays([pa.array([first_ms], pa.int64()), times.slice(0, len(times) - 1)])
+            )
+            self._add("wrong_instrument", level_changes(before, close, steps), batch, origin, before=before)
 
     def _check_volumes(self, batch: pa.RecordBatch, origin: Origin) -> None:
         volume = batch.column("volume")
@@ -119,15 +147,25 @@ class Inspector:
         self._zero_volume.add(batch, origin)
 
     def _add(
-        self, rule: str, violations: pa.Array, batch: pa.RecordBatch, origin: Origin, steps: pa.Array | None = None
+        self,
+        rule: str,
+        violations: pa.Array,
+        batch: pa.RecordBatch,
+        origin: Origin,
+        steps: pa.Array | None = None,
+        before: pa.Array | None = None,
     ) -> None:
+        """steps: from the candle before, in ms. before: its close."""
         count = pc.sum(violations).as_py() or 0
         if not count:
             return
         remaining = self.findings.remaining(rule)
         rows = pc.indices_nonzero(violations).slice(0, remaining).to_pylist() if remaining else []
         for row in rows:
-            detail = _detail(rule, batch, row, steps[row].as_py() if steps is not None else None)
+            if before is not None:
+                detail = f"{RULES[rule].meaning}: a close of {batch.column('close')[row].as_py():f} after {before[row]}"
+            else:
+                detail = _detail(rule, batch, row, steps[row].as_py() if steps is not None else None)
             file, line = origin.location(row)
             self.findings.add(
                 QualityFinding(rule, file, line, detail, iso_minute(batch.column("open_time")[row].as_py()))
@@ -142,14 +180,26 @@ class _ZeroVolume:
         self._findings = findings
         self._length = 0
         self._start: tuple[str, int, int] = ("", 0, 0)
+        self._has_volume = False
+
+    def finish(self) -> None:
+        """A market without any trade: a file of mark or index prices."""
+        if not self._has_volume and self._length >= MIN_ZERO_VOLUME_CANDLES:
+            file, line, time_ms = self._start
+            detail = "no candle has volume: these are mark or index prices, not trades"
+            self._findings.add(QualityFinding("wrong_instrument", file, line, detail, iso_minute(time_ms)))
+        else:
+            self.close()
 
     def add(self, batch: pa.RecordBatch, origin: Origin) -> None:
         has_volume = pc.not_equal(batch.column("volume"), _ZERO)
         if pc.all(has_volume).as_py():
+            self._has_volume = True
             self.close()
             return
         traded = pc.indices_nonzero(has_volume).cast(pa.int64())
         count = len(traded)
+        self._has_volume |= count > 0
         self._extend(traded[0].as_py() if count else batch.num_rows, batch, origin, 0)
         if not count:
             return

@@ -86,7 +86,8 @@ def _chunk(batch: pa.RecordBatch, source: Source, row: int) -> Chunk:
     if findings:
         raise MalformedSource(sorted(findings, key=lambda finding: finding.line)[:MAX_LISTED_PER_RULE])
     assert times is not None
-    chunk = to_chunk(times, list(values.values()), closes, source, ConsecutiveRows(source.name, row))
+    labels = {name: _texts(batch.column(source.columns.index(name))) for name in source.label_columns}
+    chunk = to_chunk(times, list(values.values()), closes, labels, source, ConsecutiveRows(source.name, row))
     if chunk is None:
         first = next(index for index, value in enumerate(times.to_pylist()) if unit_of(value) is None)
         detail = f"open_time {times[first]} is not an instant between 2009 and 2100"
@@ -101,6 +102,13 @@ def _times(column: pa.Array) -> pa.Array | None:
     if pa.types.is_integer(column.type):
         return column.cast(pa.int64())
     return None
+
+
+def _texts(column: pa.Array) -> pa.Array:
+    try:
+        return column.cast(pa.string())
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        return pa.nulls(len(column), pa.string()).fill_null("")
 
 
 def _numbers(column: pa.Array) -> pa.Array:

@@ -90,7 +90,7 @@ def _chunk_of_lines(lines: list[tuple[int, list[str]]], source: Source) -> Chunk
     values = [pa.array([Decimal(fields[index]) for _, fields in lines], NUMBER) for index in indexes]
     closes = integers(CLOSE_TIME) if CLOSE_TIME in source.columns else None
     origin = _ScatteredRows(source.name, tuple(line for line, _ in lines))
-    chunk = to_chunk(integers("open_time"), values, closes, source, origin)
+    chunk = to_chunk(integers("open_time"), values, closes, {}, source, origin)
     assert chunk is not None  # the time of every line was checked to have a unit
     return chunk
 

@@ -21,6 +21,7 @@ from opslab.datasets.sources.csv_diagnosis import diagnose, salvage
 from opslab.datasets.sources.source import (
     CLOSE_TIME,
     COLUMNS_HINT,
+    LABEL_COLUMNS,
     MalformedSource,
     Source,
     SourceOptions,
@@ -87,9 +88,15 @@ def chunks(source: Source) -> Iterator[Chunk]:
     read = pacsv.ReadOptions(
         block_size=BLOCK_BYTES, column_names=_distinct(source.columns), skip_rows=1 if source.header else 0
     )
-    needed = [*CANDLES.names, *([CLOSE_TIME] if CLOSE_TIME in source.columns else [])]
+    labels = source.label_columns
+    needed = [*CANDLES.names, *([CLOSE_TIME] if CLOSE_TIME in source.columns else []), *labels]
     convert = pacsv.ConvertOptions(
-        column_types={"open_time": pa.int64(), CLOSE_TIME: pa.int64(), **dict.fromkeys(VALUES, NUMBER)},
+        column_types={
+            "open_time": pa.int64(),
+            CLOSE_TIME: pa.int64(),
+            **dict.fromkeys(VALUES, NUMBER),
+            **dict.fromkeys(labels, pa.string()),
+        },
         include_columns=needed,
         null_values=[],
     )
@@ -101,7 +108,8 @@ def chunks(source: Source) -> Iterator[Chunk]:
                 values = [batch.column(name) for name in VALUES]
                 closes = batch.column(CLOSE_TIME) if CLOSE_TIME in needed else None
                 origin = ConsecutiveRows(source.name, line)
-                chunk = to_chunk(batch.column("open_time"), values, closes, source, origin)
+                names = {name: batch.column(name) for name in labels}
+                chunk = to_chunk(batch.column("open_time"), values, closes, names, source, origin)
                 if chunk is None:
                     raise pa.ArrowInvalid("open_time out of range")
                 line += batch.num_rows
@@ -182,7 +190,7 @@ def _read_head(stream: IO[bytes], name: str) -> bytes:
 
 def _distinct(columns: tuple[str, ...]) -> list[str]:
     """Unique column names, as the reader requires; the names of unused columns do not matter."""
-    used = (*CANDLES.names, CLOSE_TIME)
+    used = (*CANDLES.names, CLOSE_TIME, *(name for name in LABEL_COLUMNS if columns.count(name) == 1))
     return [name if name in used else f"{index} {name}" for index, name in enumerate(columns)]
 
 

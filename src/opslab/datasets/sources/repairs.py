@@ -1,14 +1,17 @@
-"""Repairs of candles during an import, only on explicit request: sort, drop identical duplicates."""
+"""Repairs of candles during an import, only on explicit request: sort, drop identical duplicates, round."""
 
+import dataclasses
+import functools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from opslab.datasets.candles import CANDLES, Chunk
+from opslab.datasets.candles import CANDLES, NUMBER, PRICES, Chunk
 from opslab.datasets.origin import Origin
 from opslab.datasets.quality.inspector import same_as_before
+from opslab.model.market.instrument import Instrument
 
 _SLICE_ROWS = 100_000
 
@@ -73,6 +76,28 @@ class IdenticalDropper:
             origin_indexes = pa.nulls(len(rows), pa.int32()).fill_null(0)
             marks = {name: mark.filter(kept) for name, mark in chunk.marks.items()}
             yield Chunk(batch.filter(kept), SortedRows((chunk.origin,), origin_indexes, rows), marks)
+
+
+class Rounder:
+    """Rounds prices to the instrument's tick and volumes to its lot, half to even; counts the candles it changes."""
+
+    def __init__(self, instrument: Instrument) -> None:
+        decimals = {**dict.fromkeys(PRICES, instrument.tick_decimals), "volume": instrument.size_decimals}
+        self._decimals = decimals
+        self.prices = 0
+        self.volumes = 0
+
+    def rounded(self, chunks: Iterable[Chunk]) -> Iterator[Chunk]:
+        for chunk in chunks:
+            batch = chunk.batch
+            columns = {name: batch.column(name) for name in CANDLES.names}
+            for name, decimals in self._decimals.items():
+                columns[name] = pc.round(columns[name], decimals, "half_to_even").cast(NUMBER)
+            changed = {name: pc.not_equal(columns[name], batch.column(name)) for name in self._decimals}
+            self.volumes += pc.sum(changed.pop("volume")).as_py() or 0
+            self.prices += pc.sum(functools.reduce(pc.or_, changed.values())).as_py() or 0
+            rounded = pa.RecordBatch.from_arrays(list(columns.values()), schema=CANDLES)
+            yield dataclasses.replace(chunk, batch=rounded)
 
 
 def _with_columns(chunk: Chunk, additional: dict[str, pa.Array]) -> pa.RecordBatch:

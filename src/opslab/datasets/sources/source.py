@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from opslab.datasets.candles import CANDLES, VALUES, Chunk
 from opslab.datasets.origin import Origin
 from opslab.datasets.quality.findings import QualityFinding
+from opslab.datasets.quality.series import INTERVAL_COLUMN, SYMBOL_COLUMNS, other_intervals, other_symbols
 from opslab.errors import BadData
 from opslab.model.primitives.ids import shown
 from opslab.model.primitives.instant import MINUTE_MS
@@ -19,6 +20,7 @@ CSV_SUFFIXES = (".csv", ".csv.gz", ".zip")
 COLUMNAR_SUFFIXES = (".parquet", ".feather", ".arrow")
 SUFFIXES = CSV_SUFFIXES + COLUMNAR_SUFFIXES
 CLOSE_TIME = "close_time"
+LABEL_COLUMNS = (*SYMBOL_COLUMNS, INTERVAL_COLUMN)
 
 TimeUnit = Literal["s", "ms", "us", "ns"]
 Label = Literal["open", "close"]
@@ -43,6 +45,8 @@ class SourceOptions:
 
     columns: Mapping[str, str] = field(default_factory=dict)
     """The lab's column name to the file's."""
+    symbol: str = "BTCUSDT"
+    """A column that names another symbol is a finding."""
     label: Label = "open"
     """Whether timestamps are the candle's open or its close."""
 
@@ -71,6 +75,16 @@ class Source:
         return 2 if self.header else 1
 
     @property
+    def is_headerless_kline(self) -> bool:
+        """Whether it has Binance's 12 columns without their names, as its spot files have."""
+        return not self.header and not self.columnar and len(self.columns) == 12
+
+    @property
+    def label_columns(self) -> tuple[str, ...]:
+        """The columns that name the symbol or the interval, if there are any."""
+        return tuple(name for name in self.columns if name in LABEL_COLUMNS and self.columns.count(name) == 1)
+
+    @property
     def columnar(self) -> bool:
         return self.path.name.lower().endswith(COLUMNAR_SUFFIXES)
 
@@ -95,10 +109,19 @@ def _close_offset_ms(close_ms: int) -> int:
 
 
 def to_chunk(
-    times: pa.Array, values: Sequence[pa.Array], close_times: pa.Array | None, source: Source, origin: Origin
+    times: pa.Array,
+    values: Sequence[pa.Array],
+    close_times: pa.Array | None,
+    labels: Mapping[str, pa.Array],
+    source: Source,
+    origin: Origin,
 ) -> Chunk | None:
-    """A chunk from raw columns, with times converted to milliseconds of the open. None: a time has no valid unit."""
-    marks: dict[str, pa.Array] = {}
+    """A chunk from raw columns, with times converted to milliseconds of the open. None: a time has no valid unit.
+
+    labels: text, by the names of `Source.label_columns`.
+    """
+    marks: dict[str, pa.Array] = _label_marks(labels, source.options.symbol)
+    lengths: pa.Array | None = None
     millis, other_unit = _in_milliseconds(times, source.time_unit)
     if millis is None:
         return None
@@ -115,11 +138,34 @@ def to_chunk(
         minute = 60 * PER_SECOND[source.time_unit]
         is_complete = pc.or_(pc.equal(length, minute - 1), pc.equal(length, minute))
         marks["truncated"] = pc.invert(is_complete)
+        lengths = _lengths_ms(length, source.time_unit)
     if source.options.label == "close":
         remainder_ms = pc.subtract(millis, pc.multiply(pc.divide(millis, MINUTE_MS), MINUTE_MS))
         offset_ms = pc.if_else(pc.equal(remainder_ms, MINUTE_MS - 1), MINUTE_MS - 1, MINUTE_MS)
         millis = pc.subtract(millis, offset_ms)
-    return Chunk(pa.RecordBatch.from_arrays([millis, *values], schema=CANDLES), origin, marks)
+    return Chunk(pa.RecordBatch.from_arrays([millis, *values], schema=CANDLES), origin, marks, lengths)
+
+
+def _label_marks(labels: Mapping[str, pa.Array], symbol: str) -> dict[str, pa.Array]:
+    marks: dict[str, pa.Array] = {}
+    for name, texts in labels.items():
+        if name == INTERVAL_COLUMN:
+            other = other_intervals(texts)
+            rule = "wrong_interval"
+        else:
+            other = other_symbols(texts, symbol)
+            rule = "wrong_instrument"
+        if other is not None:
+            marks[rule] = pc.or_(marks[rule], other) if rule in marks else other
+    return marks
+
+
+def _lengths_ms(lengths: pa.Array, unit: TimeUnit) -> pa.Array:
+    """Milliseconds of candles whose close is their last unit of time, or the next candle's open."""
+    second = PER_SECOND[unit]
+    is_last_unit = pc.equal(pc.subtract(lengths, pc.multiply(pc.divide(lengths, second), second)), second - 1)
+    whole = pc.if_else(is_last_unit, pc.add(lengths, 1), lengths) if second > 1 else lengths
+    return _scaled(whole, unit)
 
 
 def _in_milliseconds(times: pa.Array, unit: TimeUnit) -> tuple[pa.Array | None, pa.Array | None]:

@@ -22,6 +22,10 @@ class Repairs(Record):
     sorted: bool = False
     dropped_identical: int = 0
     """Number of dropped candles that were identical to the previous one."""
+    rounded_prices: int = 0
+    """Number of candles with a price that was rounded to the tick."""
+    rounded_volumes: int = 0
+    """Number of candles whose volume was rounded to the lot."""
 
 
 class DataFile(Record):
@@ -52,6 +56,8 @@ class DatasetRecord(Record):
     allowed: tuple[str, ...]
     """Error rules among them that were allowed by name. Part of the fingerprint."""
     repairs: Repairs
+    market: Literal["spot"] | None = None
+    """`spot`: the candles are those of the spot market; None: nothing says so."""
     label: Literal["open", "close"]
     """Meaning of the sources' timestamps: open or close time."""
     columns: dict[str, str]

@@ -29,6 +29,11 @@ class Instrument:
         return f"{self.symbol}-PERP.{VENUE}"
 
     @property
+    def tick_decimals(self) -> int:
+        """Decimals of a price on the tick, which is a power of ten: one for `0.10`."""
+        return -int(self.tick.normalize().as_tuple().exponent)
+
+    @property
     def bar_type(self) -> str:
         return f"{self.instrument_id}-{BAR_STEP}"
 

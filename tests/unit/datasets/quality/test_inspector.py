@@ -90,14 +90,47 @@ def test_a_long_sequence_without_volume_is_one_finding() -> None:
         findings = inspected(long, cuts)
         assert findings.counts == {"zero_volume": 1}
         assert (findings.listed[0].line, findings.listed[0].severity) == (5, "warning")
-    assert inspected([candle(n, volume="0") for n in range(30)], (10,)).counts == {"zero_volume": 1}
+    late = [candle(n, volume="0" if n < 30 else "1") for n in range(31)]
+    assert inspected(late, (10,)).counts == {"zero_volume": 1}
 
 
-def test_a_jump_is_a_warning_and_a_price_off_the_tick_an_info() -> None:
+def test_a_jump_is_a_warning_and_a_price_off_the_tick_an_error() -> None:
     far = candle(1, "13", "13", "13", "13")
     assert inspected([candle(0), far]).counts == {"jump": 1}
     assert inspected([candle(0), candle(1, close="11.05")]).counts == {"off_tick": 1}
-    assert (RULES["jump"].severity, RULES["off_tick"].severity) == ("warning", "info")
+    assert (RULES["jump"].severity, RULES["off_tick"].severity) == ("warning", "error")
+
+
+def test_candles_without_any_volume_are_not_trades() -> None:
+    assert inspected([candle(n, volume="0") for n in range(30)], (10,)).counts == {"wrong_instrument": 1}
+
+
+def test_a_price_level_that_changes_within_a_day_is_another_instrument() -> None:
+    def priced(minute: float, price: str) -> Row:
+        return candle(minute, price, price, price, price)
+
+    changes = [priced(0, "60000"), priced(1, "3000"), priced(2, "3000"), priced(3, "60000")]
+    findings = inspected(changes, (2,))
+    assert findings.counts == {"jump": 2, "wrong_instrument": 2}
+    assert [finding.line for finding in findings.listed if finding.rule == "wrong_instrument"] == [3, 5]
+    months_later = inspected([priced(0, "20000"), priced(100_000, "65000")])
+    assert months_later.counts == {"gap": 1, "jump": 1}
+
+
+@pytest.mark.parametrize(("minutes", "name"), [(1 / 60, "1-second"), (5, "5-minute"), (60, "1-hour"), (1440, "1-day")])
+def test_candles_of_another_interval_are_one_finding(minutes: float, name: str) -> None:
+    rows = [candle(n * minutes) for n in range(40)]
+    for cuts in ((), (1,), (20,)):
+        findings = inspected(rows, cuts)
+        assert findings.counts == {"wrong_interval": 1}
+        assert findings.listed[0].line == 2
+        assert f"these are {name} candles" in findings.listed[0].detail
+
+
+def test_a_few_gaps_are_not_another_interval() -> None:
+    assert inspected([candle(0), candle(5), candle(10)]).counts == {"gap": 2}
+    half = [candle(n if n < 20 else 20 + 5 * (n - 20)) for n in range(40)]
+    assert inspected(half).counts == {"gap": 19}
 
 
 def test_rules_that_cannot_be_allowed() -> None:
