@@ -17,9 +17,8 @@ from typing import Any
 
 import pytest
 
-from opslab.runs.processes.venue_control_client import ControlClient
 from opslab.venue.faults.registry import FAULTS
-from tests.drivers.control_client import TOKEN, active_fault
+from tests.drivers.control_client import active_fault, control_client
 from tests.drivers.node_process import Line, NodeProcess
 from tests.drivers.observed_node import (
     DATA,
@@ -238,14 +237,14 @@ def node_end(venue: SteppedVenue, folder: Path, name: str) -> NodeEnd:
     with NodeProcess(venue.endpoints, folder / f"{name}.log") as node:
         node.wait("bar")
         start = time()
-        with ControlClient(venue.ledger, TOKEN) as venue_control, active_fault(venue_control, name):
+        with control_client(venue.ledger) as venue_control, active_fault(venue_control, name):
             return NodeEnd(node.exit_code(), time() - start, node.printed, node.lines)
 
 
 def start_result(venue: SteppedVenue, folder: Path, name: str, **terms: Any) -> NodeEnd:
     """Start a node while requests for the instruments are answered with an error."""
     with (
-        ControlClient(venue.ledger, TOKEN) as venue_control,
+        control_client(venue.ledger) as venue_control,
         active_fault(venue_control, "http", method="GET", path="/fapi/v1/exchangeInfo", **terms),
         NodeProcess(venue.endpoints, folder / f"{name}.log", connect_seconds=10, all_data=False) as node,
     ):
@@ -287,7 +286,7 @@ class ScenarioRuns:
         with (
             self._venue(scenario.__name__) as venue,
             NodeProcess(venue.endpoints, self._folder / f"{scenario.__name__}.log", **setup) as node,
-            ControlClient(venue.ledger, TOKEN) as venue_control,
+            control_client(venue.ledger) as venue_control,
         ):
             node.wait("ready")
             node.wait("bar")

@@ -17,7 +17,7 @@ from opslab.model.messages.engine_messages import UserStrategyPlan
 from opslab.model.messages.paper_messages import EngineHeartbeat, FeedName, Flattened, NodeSnapshot
 from opslab.model.pipe.messages import Stop, TakeSnapshot
 from opslab.runs.processes.venue_control_client import ControlClient
-from tests.drivers.control_client import TOKEN, active_fault
+from tests.drivers.control_client import active_fault, control_client
 from tests.drivers.engine_process import EngineProcess, PacedVenue
 from tests.drivers.load import stretched
 from tests.drivers.tc import wait_until
@@ -65,7 +65,7 @@ def engine(venue: VenueProcess, tmp_path: Path, stack: ExitStack) -> StartEngine
 
 @pytest.fixture
 def venue_control(venue: VenueProcess, stack: ExitStack) -> ControlClient:
-    return stack.enter_context(ControlClient(venue.ledger, TOKEN))
+    return stack.enter_context(control_client(venue.ledger))
 
 
 def open_exposure(venue: VenueProcess) -> tuple[Decimal, int]:

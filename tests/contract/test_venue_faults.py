@@ -27,7 +27,14 @@ from opslab.store.venues.venue_files import TOKEN as TOKEN_FILE
 from opslab.store.venues.venue_files import read_token
 from opslab.venue.control.control_socket import MAX_CONTROL_CONNECTIONS, MAX_REQUEST_BYTES
 from opslab.venue.faults.registry import FAULTS
-from tests.drivers.control_client import TOKEN, EventLog, FaultOwnerProcess, RawControlClient, active_fault
+from tests.drivers.control_client import (
+    TOKEN,
+    EventLog,
+    FaultOwnerProcess,
+    RawControlClient,
+    active_fault,
+    control_client,
+)
 from tests.drivers.tc import Tc, wait_until
 from tests.drivers.venue_client import (
     LISTEN_KEY,
@@ -95,7 +102,7 @@ def log(venue: SteppedVenue) -> EventLog:
 
 @pytest.fixture
 def scene(venue: SteppedVenue, log: EventLog, before: dict[str, Any]) -> Iterator[FaultScene]:
-    with ControlClient(venue.ledger, TOKEN) as venue_control, venue.client() as client:
+    with control_client(venue.ledger) as venue_control, venue.client() as client:
         client.get("/fapi/v1/ping")  # opens its connection
         yield FaultScene(venue, venue_control, client, log, before)
         venue_control.request("stop_all")
@@ -668,7 +675,7 @@ def by_its_duration(scene: FaultScene, name: str) -> int:
 
 
 def with_its_connection(scene: FaultScene, name: str) -> int:
-    with ControlClient(scene.venue.ledger, TOKEN) as venue_control:
+    with control_client(scene.venue.ledger) as venue_control:
         number = int(venue_control.request("start", fault=name, **{"while": "connected"})["number"])
         assert [active["number"] for active in scene.venue_control.request("held")] == [number]
         cause_events(scene)
@@ -739,7 +746,7 @@ def test_nothing_remains_of_a_hundred_stacks_of_faults(scene: FaultScene) -> Non
 
 
 def _stack(scene: FaultScene, generator: random.Random) -> None:
-    with ControlClient(scene.venue.ledger, TOKEN) as owner:
+    with control_client(scene.venue.ledger) as owner:
         started: list[int] = []
         for _ in range(generator.randint(2, 6)):
             name = generator.choice(list(FAULTS))
@@ -841,7 +848,7 @@ def test_the_seed_decides_the_selection(sample_home: Path, tmp_path: Path) -> No
         folder = tmp_path / str(next(starts))
         with (
             SteppedVenue(sample_home, folder, ticks=20) as venue,
-            ControlClient(venue.ledger, TOKEN) as venue_control,
+            control_client(venue.ledger) as venue_control,
             venue.client() as client,
             venue.client() as second_client,
         ):
@@ -1082,16 +1089,16 @@ def _children(pid: int) -> list[int]:
 def test_a_restarted_venue_has_no_faults(sample_home: Path, tmp_path: Path) -> None:
     with SteppedVenue(sample_home, tmp_path, speed=SPEED, ticks=TICKS, start="now", pace="clock") as venue:
         expected = transcript(venue)
-        with ControlClient(venue.ledger, TOKEN) as venue_control:
+        with control_client(venue.ledger) as venue_control:
             for name in LASTING:
                 venue_control.request("start", fault=name)
             venue.kill()
             with pytest.raises(Environment):
                 venue_control.request("held")
         with pytest.raises(Environment, match="is not served"):
-            ControlClient(venue.ledger, TOKEN)
+            control_client(venue.ledger)
         venue.start()
-        with ControlClient(venue.ledger, TOKEN) as venue_control:
+        with control_client(venue.ledger) as venue_control:
             assert venue_control.request("held") == []
             assert venue_control.request("start", fault="halt")["number"] == 1
             venue_control.request("stop", number=1)
@@ -1101,7 +1108,7 @@ def test_a_restarted_venue_has_no_faults(sample_home: Path, tmp_path: Path) -> N
 
 def test_a_stopping_venue_ends_its_faults_first(sample_home: Path, tmp_path: Path) -> None:
     with SteppedVenue(sample_home, tmp_path, speed=SPEED, ticks=TICKS, start="now", pace="clock") as venue:
-        with ControlClient(venue.ledger, TOKEN) as venue_control, venue.client() as client:
+        with control_client(venue.ledger) as venue_control, venue.client() as client:
             client.get("/fapi/v1/ping")
             for name in LASTING:
                 venue_control.request("start", fault=name)

@@ -10,8 +10,7 @@ import pytest
 
 from opslab.model.market.candle import MINUTE_MS
 from opslab.model.pipe.messages import AcknowledgeBars
-from opslab.runs.processes.venue_control_client import ControlClient
-from tests.drivers.control_client import TOKEN, EventLog, active_fault
+from tests.drivers.control_client import EventLog, active_fault, control_client
 from tests.drivers.node_process import NodeProcess
 from tests.drivers.tc import wait_until
 from tests.drivers.venue_client import SteppedVenue
@@ -71,7 +70,7 @@ def test_a_candle_waits_for_the_acknowledgement_of_the_one_before(sample_home: P
     with paced_venue(sample_home, tmp_path) as venue, NodeProcess(venue.endpoints, tmp_path / "node.log") as node:
         acknowledger = BarAcknowledger(venue, node)
         acknowledger.reach(50)
-        with ControlClient(venue.ledger, TOKEN) as venue_control:
+        with control_client(venue.ledger) as venue_control:
             node.wait("bar", ts_event=first_close_ns(venue) + 50 * MINUTE_NS)
             assert (
                 venue_control.request("statement")["minutes"] == 51
@@ -97,7 +96,7 @@ def test_a_lost_candle_delays_the_market_by_the_timeout_only(sample_home: Path, 
         acknowledger.reach(5)
         node.wait("bar", ts_event=first_close_ns(venue) + 5 * MINUTE_NS)
         with (
-            ControlClient(venue.ledger, TOKEN) as venue_control,
+            control_client(venue.ledger) as venue_control,
             active_fault(venue_control, "drop", count=1, stream="btcusdt@kline_1m"),
         ):
             acknowledger.acknowledge(6)
@@ -125,7 +124,7 @@ def test_after_a_restart_of_a_killed_venue_the_node_reconnects_itself(sample_hom
             assert venue.start() == endpoints
             acknowledger.acknowledge(max(acknowledger.numbers()))
             acknowledger.reach(max(acknowledger.numbers()) + 20)
-            with ControlClient(venue.ledger, TOKEN) as venue_control:
+            with control_client(venue.ledger) as venue_control:
                 assert (
                     venue_control.request("statement")["minutes"] - max(acknowledger.numbers()) <= 1
                 )  # acknowledgements are valid over the restart
@@ -146,7 +145,7 @@ def test_the_node_receives_the_flatten_of_the_venue(sample_home: Path, tmp_path:
     with (
         SteppedVenue(sample_home, tmp_path, speed=60.0, pace="clock") as venue,
         NodeProcess(venue.endpoints, tmp_path / "node.log") as node,
-        ControlClient(venue.ledger, TOKEN) as venue_control,
+        control_client(venue.ledger) as venue_control,
     ):
         node.wait("ready")
         node.place("RESTS", "BUY", "0.010", kind="limit", off=0.9)
@@ -178,7 +177,7 @@ def test_node_and_venue_agree_on_the_total_balance_only(sample_home: Path, tmp_p
     """As documented in `venue/control/account_snapshot.py`: if the engine changes, that text must change."""
     with (
         SteppedVenue(sample_home, tmp_path, speed=60.0, pace="clock") as venue,
-        ControlClient(venue.ledger, TOKEN) as venue_control,
+        control_client(venue.ledger) as venue_control,
     ):
 
         def venue_balance() -> tuple[Decimal, Decimal]:

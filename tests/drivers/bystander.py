@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from opslab.runs.processes.venue_control_client import ControlClient
+from tests.drivers.control_client import control_client
 from tests.drivers.hostile_clients import VenueAddress, descriptors
 from tests.drivers.tc import wait_until
 from tests.drivers.venue_client import Refused, SteppedVenue, VenueClient
@@ -108,12 +108,12 @@ class Bystander:
             yield f"it printed {printed_bytes} bytes"
 
     def _fault_defects(self) -> Iterator[str]:
-        with ControlClient(self._venue.ledger, "contract") as venue_control:
+        with control_client(self._venue.ledger) as venue_control:
             if venue_control.request("held"):
                 yield "a fault is active"
 
     def _turned_away(self) -> dict[str, int]:
-        with ControlClient(self._venue.ledger, "contract") as venue_control:
+        with control_client(self._venue.ledger) as venue_control:
             counts: dict[str, int] = venue_control.request("status")["turned_away"]
         return counts
 

@@ -128,6 +128,11 @@ class EventLog:
         return ends()[-1]
 
 
+def control_client(folder: Path) -> ControlClient:
+    """A connection to the control socket that waits for an answer as long as a loaded machine may take."""
+    return ControlClient(folder, TOKEN, seconds=TIMEOUT_SECONDS)
+
+
 @contextmanager
 def active_fault(venue_control: ControlClient, fault: str, seconds: float = 30.0, **terms: Any) -> Iterator[int]:
     """Keep a fault active while the block lasts; its number."""

@@ -10,10 +10,9 @@ import pytest
 
 from opslab.killswitch.switch import activate, prepare
 from opslab.model.primitives.ids import RunId
-from opslab.runs.processes.venue_control_client import ControlClient
 from opslab.store.layout import Layout
 from opslab.system import SystemClock
-from tests.drivers.control_client import TOKEN, EventLog, RawControlClient
+from tests.drivers.control_client import EventLog, RawControlClient, control_client
 from tests.drivers.load import stretched
 from tests.drivers.venue_client import Closed, Socket, SteppedVenue, VenueClient
 from tests.drivers.venue_owner import ControlProcess
@@ -80,7 +79,7 @@ def test_at_the_deadline_it_flattens_the_account(sample_home: Path, tmp_path: Pa
     with orphan(sample_home, tmp_path, on_orphan="flatten", orphan_seconds=1.0) as scene:
         scene.trade()
         user = scene.client.user_stream()
-        with ControlClient(scene.venue.ledger, TOKEN) as venue_control:
+        with control_client(scene.venue.ledger) as venue_control:
             for fault in ("halt", "http"):
                 venue_control.request("start", fault=fault)
             scene.control.kill()
@@ -195,7 +194,7 @@ def test_no_order_in_flight_reopens_the_flattened_account(sample_home: Path, tmp
         trading.call("order.place", **order)
         in_flight = trading.send_request("order.place", **order)
         deadline = time.monotonic() + SOON
-        with ControlClient(scene.venue.ledger, TOKEN) as venue_control:
+        with control_client(scene.venue.ledger) as venue_control:
             result = venue_control.request("flatten", reason="a test", hold=True)
             assert (result["canceled"], result["closed"]) == (0, "0.050")
             assert result["statement"]["account"]["positions"] == []
