@@ -169,3 +169,25 @@ def flat_by(run: PaperRun) -> Any:
     (told,) = run.told("positions_flattened")
     assert told["flat"] is True
     return told["by"]
+
+
+def test_a_run_that_was_broken_on_purpose_records_each_fault_with_terms_times_and_end(tc: Tc) -> None:
+    with PaperRun(tc, paper_spec(tc, speed=240, max_bars=16)) as run:
+        run.wait_for_bars(2)
+        run.fault("delay", which="market", ms=20)
+        begun = run.wait_for("fault_started")
+        run.end_faults()
+        ended = run.wait_for("fault_ended", after=begun["seq"])
+        run.fault("delay", which="user", ms=5)
+        shown = true_end(run, 0)
+        assert begun["payload"]["terms"]["which"] == "market"
+        assert ended["payload"]["reason"] == "stopped"
+        first, second = shown["paper"]["faults"]
+        assert shown["paper"]["faults_injected"] == 2
+        assert (first["name"], first["terms"]["ms"], first["ended_by"]) == ("delay", 20, "stopped")
+        assert (first["started_at"], first["ended_at"]) == (begun["time"], ended["time"])
+        assert (second["terms"]["which"], second["ended_by"]) == ("user", "venue_closing")
+        text = tc("run", "show", run.run_id).out
+        assert "fault number" in text
+        assert first["started_at"] in text
+        assert "Faults injected" in (run.folder / "report.md").read_text()

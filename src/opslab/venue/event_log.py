@@ -20,5 +20,7 @@ VenueEvent = Literal[
 ]
 EventLogger = Callable[[VenueEvent, dict[str, object]], None]
 """Called with the event's name and its fields."""
+FAULT_LOG_EVENTS: frozenset[str] = frozenset({"fault_started", "fault_ended"})
+"""Control of a run adds them to the journal."""
 CONTROL_LOST: VenueEvent = "control_lost"
 """Recovery of a run reads its time."""

@@ -12,7 +12,7 @@ def paper_fields(facts: "PaperFacts | None") -> list[tuple[str, str | None]]:
     """Names and values; None: unknown."""
     if facts is None:
         return []
-    from opslab.lab.run.show import source
+    from opslab.lab.run.show import fault_rows, source
 
     account, stop = facts.final_account, facts.stop
     missed = f", {facts.bars_missed:,} missed" if facts.bars_missed is not None else ""
@@ -29,6 +29,7 @@ def paper_fields(facts: "PaperFacts | None") -> list[tuple[str, str | None]]:
             (f"feed {name}", _feed(feed.silent_seconds, feed.disconnected_seconds))
             for name, feed in facts.feeds.items()
         ),
+        *((f"fault {name}", str(value)) for name, value in (fault_rows(facts) if facts.faults_injected else ())),
         ("final reconciliation", facts.final_reconciliation or "none"),
         ("final account", f"{'flat' if account.flat else held} ({source(account)})" if account else "unknown"),
     ]

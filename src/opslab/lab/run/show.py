@@ -4,12 +4,12 @@ from opslab.context import Context
 from opslab.errors import Corrupt
 from opslab.model.primitives.ids import RunId
 from opslab.model.run.live_status import LiveStatus
-from opslab.runs.record.paper_report import source
+from opslab.runs.record.paper_report import fault_rows, source
 from opslab.runs.record.registry import show_run
 from opslab.store.runs.live_files import read_live
 from opslab.store.runs.seal import read_manifest
 
-__all__ = ["live_status", "seal_digest", "show_run", "source"]
+__all__ = ["fault_rows", "live_status", "seal_digest", "show_run", "source"]
 
 
 def live_status(context: Context, run_id: str) -> LiveStatus | None:

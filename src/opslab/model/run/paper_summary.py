@@ -9,6 +9,9 @@ from opslab.model.messages.engine_messages import StopReason
 from opslab.model.messages.paper_messages import FeedName, OnStop
 from opslab.model.primitives.record import Record
 
+FaultTerm = str | int | float | bool | None
+MAX_FAULTS = 50
+"""Maximum number of faults in the section `paper`; `faults_injected` counts all."""
 Reconciled = Literal["ok", "warning", "mismatch", "unknown"]
 
 
@@ -79,6 +82,18 @@ class Latencies(Record):
     restart_to_reconciled_seconds_max: float | None = None
 
 
+class FaultFacts(Record):
+    """A fault that was started in the run's venue."""
+
+    name: str
+    terms: dict[str, FaultTerm]
+    started_at: str
+    ended_at: str | None = None
+    """`null`: no end was recorded."""
+    ended_by: str | None = None
+    """Reason, as in its `fault_ended`; `venue_lost`: it ended with the venue's process."""
+
+
 class PaperFacts(Record):
     engines: tuple[EngineFacts, ...]
     restarts: int
@@ -104,3 +119,7 @@ class PaperFacts(Record):
     """Submitted by an engine, but not in the venue's ledger."""
     orders_by_venue: int | None = None
     """Orders of the venue itself, to flatten an account whose engine had ended."""
+    faults_injected: int = 0
+    """Faults that were started in the run's venue."""
+    faults: tuple[FaultFacts, ...] = ()
+    """The first 50 of them."""

@@ -25,6 +25,7 @@ from opslab.model.journal.engine_events import (
     VenueLost,
     VenueStarted,
 )
+from opslab.model.journal.fault_events import FaultEnded, FaultStarted
 from opslab.model.journal.journal_event import JournalEvent, RecordedEvent, by_name
 from opslab.model.journal.run_events import KillSwitchObserved, ReconciliationChecked, RunStarted
 from opslab.model.messages.engine_messages import StopReason
@@ -40,6 +41,7 @@ from opslab.model.run.paper_summary import (
     Reconciliations,
     StopFacts,
 )
+from opslab.runs.paper.fault_fold import FaultFold
 from opslab.runs.paper.feed_stats import FeedStats
 from opslab.runs.paper.results import PaperCounts
 from opslab.runs.record.journal_events import decoded
@@ -61,6 +63,8 @@ SUMMARIZED = by_name(
     KillSwitchObserved,
     GateClosed,
     PositionsFlattened,
+    FaultStarted,
+    FaultEnded,
 )
 """Events that the fold needs; it takes the time of every other one."""
 
@@ -89,6 +93,7 @@ class JournalSummary:
     """Reason that the engine gave when it closed its gate."""
     final: Reconciled | None = None
     reconciliations: Counter[str] = field(default_factory=Counter)
+    faults: FaultFold = field(default_factory=FaultFold)
     _starts: dict[int, str] = field(default_factory=dict)
     """Start time of each engine."""
     _messages: dict[int, Mapping[str, int]] = field(default_factory=dict)
@@ -120,6 +125,11 @@ class JournalSummary:
                 self._starts.setdefault(1, recorded.time)
             case VenueLost():
                 self.venue_losses += 1
+                self.faults.venue_lost(recorded.time)
+            case FaultStarted() as started:
+                self.faults.started(started, recorded.time)
+            case FaultEnded() as ended_fault:
+                self.faults.ended(ended_fault, recorded.time)
             case EngineRestarted(engine_number=number):
                 self.restarts += 1
                 self._unreplaced_s = None
@@ -253,6 +263,8 @@ class JournalSummary:
             orders_unknown=counts.unknown if counts else None,
             orders_lost=counts.lost if counts else None,
             orders_by_venue=counts.by_venue if counts else None,
+            faults_injected=self.faults.count,
+            faults=self.faults.facts(),
         )
 
     def _feed(self, name: FeedName) -> FeedFacts:

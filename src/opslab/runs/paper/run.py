@@ -188,8 +188,16 @@ class PaperRun:
                 self._on_venue_listening(endpoints)
             case VenueProgress(state="ended"):
                 self._report(facts.ReplayEnded(self._clock.monotonic_s()))
+            case pipe.VenueLogEntry():
+                self._on_venue_log_entry(message)
             case pipe.VenueRefused():
                 raise Environment(message.message, hint=message.hint)
+
+    def _on_venue_log_entry(self, entry: pipe.VenueLogEntry) -> None:
+        """A fault is part of the run: somebody broke its venue on purpose."""
+        event = self._venue.fault_event(entry)
+        if event:
+            self._log.append(event)
 
     def _on_venue_listening(self, endpoints: VenueEndpoints) -> None:
         self._log.append(self._venue.on_listening(endpoints))
@@ -325,7 +333,7 @@ class PaperRun:
     def _finish(self) -> None:
         """Settle the account, stop the venue, write results and the closing event."""
         self._settle()
-        self._venue.end(self._context.redact)
+        self._venue.end(self._context.redact, self._on_venue_log_entry)
         for path in sorted((self._folder / "logs").glob("*.log")):
             redact_log(path, self._context.redact)
         self._shutdown.finish(self._folder, self._context, self._state, self._bars)

@@ -7,9 +7,11 @@ from typing import Any
 
 from opslab.errors import Environment, LabError
 from opslab.model.journal.engine_events import VenueStarted
+from opslab.model.journal.fault_events import FaultEnded, FaultStarted
+from opslab.model.journal.journal_event import decode
 from opslab.model.messages.paper_messages import AccountSnapshot
 from opslab.model.messages.venue_messages import VenueEndpoints, VenuePlan, VenueProgress
-from opslab.model.pipe.messages import AcknowledgeBars, VenueEnded
+from opslab.model.pipe.messages import AcknowledgeBars, VenueEnded, VenueLogEntry
 from opslab.model.primitives.ids import VenueId
 from opslab.ports import Clock
 from opslab.runs.planning.plan import PaperPlan
@@ -151,7 +153,17 @@ class VenueSupervisor:
         self._child = None
         return failure.message if failure else "the venue process ended"
 
-    def end(self, redact: Callable[[str], str]) -> VenueProgress | None:
+    def fault_event(self, entry: VenueLogEntry) -> FaultStarted | FaultEnded | None:
+        """The event for the journal; None for an entry about something else."""
+        fields = {**entry.fields, "venue_start": self.start_count}
+        match entry.event:
+            case FaultStarted.EVENT:
+                return decode(FaultStarted, fields)
+            case FaultEnded.EVENT:
+                return decode(FaultEnded, fields)
+        return None
+
+    def end(self, redact: Callable[[str], str], on_entry: Callable[[VenueLogEntry], None]) -> VenueProgress | None:
         """Stop the venue and wait for its end, when no other child sends. Its last progress. Raises Environment."""
         self.stop()
         progress: VenueProgress | None = None
@@ -161,6 +173,9 @@ class VenueSupervisor:
                 raise Environment("the venue does not end", hint=f"its output is in logs/{self.log.name}")
             match received:
                 case FromChild(self.source, messages):
+                    for message in messages:
+                        if isinstance(message, VenueLogEntry):
+                            on_entry(message)
                     ended = (message.progress for message in messages if isinstance(message, VenueEnded))
                     progress = next(ended, progress)
                 case ChildEnded(self.source):

@@ -17,6 +17,7 @@ def paper_sections(facts: PaperFacts) -> list[tuple[str, Rows]]:
         ("Reconciliations", [*facts.reconciliations.model_dump().items(), ("final", facts.final_reconciliation)]),
         (f"Final account, {source(facts.final_account)}", account_rows(facts)),
         ("Orders, beyond the counters", _orders(facts)),
+        *([("Faults injected", fault_rows(facts))] if facts.faults_injected else []),
         ("Latencies", list(facts.latencies.model_dump().items())),
     ]
 
@@ -67,6 +68,18 @@ def _engines(facts: PaperFacts) -> Rows:
         rows.append(
             (f"engine {engine.number}", f"{engine.started_at} to {engine.ended_at or 'unknown'}, {ended_by}{failure}")
         )
+    return rows
+
+
+def fault_rows(facts: PaperFacts) -> Rows:
+    """The number of faults, then each of them."""
+    rows: Rows = [("number", facts.faults_injected)]
+    for fault in facts.faults:
+        terms = " ".join(f"{name}={value}" for name, value in fault.terms.items() if value is not None)
+        end = f"to {fault.ended_at}, {fault.ended_by}" if fault.ended_at else "end unknown"
+        rows.append((fault.name, f"{fault.started_at} {end}{f' ({terms})' if terms else ''}"))
+    if len(facts.faults) < facts.faults_injected:
+        rows.append(("not listed", facts.faults_injected - len(facts.faults)))
     return rows
 
 

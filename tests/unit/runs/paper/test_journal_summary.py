@@ -16,12 +16,13 @@ from opslab.model.journal.engine_events import (
     VenueLost,
     VenueStarted,
 )
+from opslab.model.journal.fault_events import FaultEnded, FaultStarted
 from opslab.model.journal.journal_event import JournalEvent, RecordedEvent
 from opslab.model.journal.run_events import KillSwitchObserved, ReconciliationChecked, RunStarted
 from opslab.model.messages.paper_messages import FeedName, FeedState
 from opslab.model.primitives.instant import NS_PER_SECOND, iso
 from opslab.model.run.metadata import Failure
-from opslab.model.run.paper_summary import PaperFacts
+from opslab.model.run.paper_summary import MAX_FAULTS, PaperFacts
 from opslab.runs.paper.feed_stats import FeedStats
 from opslab.runs.paper.journal_summary import JournalSummary, summarize
 from opslab.runs.paper.results import PaperCounts
@@ -212,3 +213,31 @@ def test_time_before_the_first_change_is_in_no_state() -> None:
     times.changed("disconnected", None, 60.0)
     assert times.summary(0, 61.0).disconnected_seconds == 1.0
     assert times.summary(0, 63.0).disconnected_seconds == 3.0
+
+
+def fault(number: int, start: int = 1) -> FaultStarted:
+    return FaultStarted(fault="silence", number=number, terms={"which": "all"}, venue_start=start)
+
+
+def end_of(number: int, reason: str, start: int = 1) -> FaultEnded:
+    return FaultEnded(fault="silence", number=number, reason=reason, venue_start=start)
+
+
+def test_faults_end_by_their_own_event_or_with_their_venue() -> None:
+    summary = told(
+        (1.0, fault(1)),
+        (2.0, fault(2)),
+        (3.0, end_of(1, "expired")),
+        (4.0, VenueLost(start_number=1, reason="SIGKILL")),
+        (5.0, fault(1, start=2)),
+        (6.0, fault(2, start=2)),
+        (7.0, end_of(2, "failed_to_start", start=2)),
+    )
+    ends = [(one.started_at, one.ended_at, one.ended_by) for one in summary.faults.facts()]
+    assert summary.faults.count == 3
+    assert ends == [(at(1.0), at(3.0), "expired"), (at(2.0), at(4.0), "venue_lost"), (at(5.0), None, None)]
+
+
+def test_of_many_faults_the_first_are_kept_and_all_are_counted() -> None:
+    summary = told(*((float(number), fault(number)) for number in range(1, MAX_FAULTS + 8)))
+    assert (summary.faults.count, len(summary.faults.facts())) == (MAX_FAULTS + 7, MAX_FAULTS)
