@@ -191,3 +191,19 @@ def test_a_run_that_was_broken_on_purpose_records_each_fault_with_terms_times_an
         assert "fault number" in text
         assert first["started_at"] in text
         assert "Faults injected" in (run.folder / "report.md").read_text()
+
+
+def test_an_order_that_the_run_did_not_place_is_counted_apart_from_the_strategys(tc: Tc) -> None:
+    with PaperRun(tc, paper_spec(tc, speed=240, max_bars=16)) as run:
+        run.wait_for_bars(2)
+        run.fault("external-trade", side="SELL", quantity="0.050")
+        shown = true_end(run, 0)
+        external = [row for row in rows_of(run.folder, "orders") if row["strategy_id"] == "EXTERNAL"]
+        assert [(row["side"], row["filled_qty"]) for row in external] == [("SELL", "0.05")]
+        assert shown["paper"]["orders_external"] == 1
+        fills = rows_of(run.folder, "fills")
+        foreign = [row for row in fills if row["strategy_id"] == "EXTERNAL"]
+        assert shown["paper"]["fills_external"] == len(foreign) >= 1
+        assert shown["metrics"]["fills_count"] == len(fills) - len(foreign)
+        assert "external orders" in tc("run", "show", run.run_id).out
+        assert "external: not placed by this run" in (run.folder / "report.md").read_text()

@@ -81,6 +81,10 @@ def _untruths(tc: Tc, run_id: str, code: int | None) -> Iterator[str]:
     yield from _account(folder, shown, stands)
 
 
+OWN_PREFIXES = ("x-aHRE4BCj-", "opslab-flatten-")
+"""Of the client order ids of an engine's orders and of the lab's."""
+
+
 def ledger_of(folder: Path) -> LedgerState:
     """What the ledger in a run's folder comes to."""
     return ledger_state(_ledger(folder))
@@ -98,7 +102,11 @@ def _facts(folder: Path, shown: dict[str, Any]) -> Iterator[str]:
     facts = PaperFacts.model_validate(shown["paper"], strict=False)
     fold = summarize(_before_the_end(folder, PAPER_EVENTS))
     counts = PaperCounts(
-        unknown=facts.orders_unknown or 0, lost=facts.orders_lost or 0, by_venue=facts.orders_by_venue or 0
+        unknown=facts.orders_unknown or 0,
+        lost=facts.orders_lost or 0,
+        by_venue=facts.orders_by_venue or 0,
+        external=facts.orders_external or 0,
+        external_fills=facts.fills_external or 0,
     )
     folded = fold.summary(
         bars_expected=facts.bars_expected,
@@ -205,9 +213,16 @@ def _account(folder: Path, shown: dict[str, Any], stands: LedgerState) -> Iterat
     bars = {row["ts_event"] for row in rows_of(folder, kept)} if kept else set()
     if counters and counters["bars_seen"] != len(bars):
         yield f"bars_seen is {counters['bars_seen']}, and bars.jsonl has {len(bars)}"
-    canceled = sum(1 for one in stands.orders.values() if one["status"] == "CANCELED")
-    if counters and (counters["fills_count"], counters["orders_canceled"]) != (len(stands.trades), canceled):
-        yield f"counters {counters}, the ledger has {len(stands.trades)} fills and {canceled} cancels"
+    external = {number for number, one in stands.orders.items() if not one["client_order_id"].startswith(OWN_PREFIXES)}
+    own = [one for number, one in stands.orders.items() if number not in external]
+    canceled = sum(1 for one in own if one["status"] == "CANCELED")
+    fills = sum(1 for one in stands.trades.values() if one.order_id not in external)
+    if counters and (counters["fills_count"], counters["orders_canceled"]) != (fills, canceled):
+        yield f"counters {counters}, the ledger has {fills} fills and {canceled} cancels"
+    paper = shown.get("paper") or {}
+    foreign = len(external), len(stands.trades) - fills
+    if counters and paper and (paper["orders_external"], paper["fills_external"]) != foreign:
+        yield f"external orders and fills {paper['orders_external'], paper['fills_external']}, not {foreign}"
     said = (shown.get("paper") or {}).get("final_account")
     if said:
         truth = (len(stands.open), stands.position, not stands.open and not stands.position)

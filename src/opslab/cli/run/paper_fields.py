@@ -30,6 +30,12 @@ def paper_fields(facts: "PaperFacts | None") -> list[tuple[str, str | None]]:
             for name, feed in facts.feeds.items()
         ),
         *((f"fault {name}", str(value)) for name, value in (fault_rows(facts) if facts.faults_injected else ())),
+        (
+            "external orders",
+            f"{facts.orders_external:,}, {facts.fills_external or 0:,} fills (not placed by this run)"
+            if facts.orders_external
+            else None,
+        ),
         ("final reconciliation", facts.final_reconciliation or "none"),
         ("final account", f"{'flat' if account.flat else held} ({source(account)})" if account else "unknown"),
     ]

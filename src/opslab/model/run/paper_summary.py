@@ -114,11 +114,15 @@ class PaperFacts(Record):
     stop: StopFacts | None
     latencies: Latencies
     orders_unknown: int | None = None
-    """In the venue's ledger, but reported by no engine."""
+    """Orders of the engines in the venue's ledger that no engine reported."""
     orders_lost: int | None = None
     """Submitted by an engine, but not in the venue's ledger."""
     orders_by_venue: int | None = None
     """Orders of the venue itself, to flatten an account whose engine had ended."""
+    orders_external: int | None = None
+    """In the venue's ledger, but placed neither by an engine of the run nor by the lab. Not in the counters."""
+    fills_external: int | None = None
+    """Fills of these orders."""
     faults_injected: int = 0
     """Faults that were started in the run's venue."""
     faults: tuple[FaultFacts, ...] = ()

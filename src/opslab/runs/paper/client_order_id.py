@@ -16,6 +16,11 @@ _MADE_DIGITS = 13
 _UUID_DIGITS = 22
 
 
+def is_of_adapter(wire: str) -> bool:
+    """Whether the engine's adapter encoded the id. It encodes every one that it sends, a strategy's own too."""
+    return _MARK.fullmatch(wire) is not None
+
+
 def client_order_id(wire: str) -> str:
     """The engine's id of an order. An id without the adapter's encoding is returned unchanged."""
     found = _MARK.fullmatch(wire)

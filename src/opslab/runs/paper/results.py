@@ -21,7 +21,7 @@ from opslab.model.messages.venue_messages import FLATTEN_PREFIX
 from opslab.model.primitives.instant import NS_PER_MS
 from opslab.model.run.metadata import ScenarioCounters
 from opslab.model.run.results import Results, Send
-from opslab.runs.paper.client_order_id import client_order_id
+from opslab.runs.paper.client_order_id import client_order_id, is_of_adapter
 from opslab.store.runs.engine_order_log import EngineOrderLog, ReportedOrder
 from opslab.store.runs.journal import read_bodies
 from opslab.store.runs.run_folders import RowsFile, remove_unfinished
@@ -31,7 +31,9 @@ from opslab.store.venues.venue_files import VENUE_FOLDER
 VENUE_STRATEGY = "VENUE"
 """Strategy of an order that the venue created to flatten an account after the end of its engine."""
 UNKNOWN_STRATEGY = "UNKNOWN"
-"""Strategy of an order in the ledger that no engine of the run reported."""
+"""Strategy of an order of the run's engines in the ledger that no engine reported."""
+EXTERNAL_STRATEGY = "EXTERNAL"
+"""Strategy of an order in the ledger that neither an engine of the run nor the lab placed; NautilusTrader's word."""
 
 
 @dataclass(slots=True)
@@ -39,9 +41,9 @@ class PaperCounts:
     """Counts of orders and fills, each with its source."""
 
     orders_submitted: int = 0
-    """Ledger; for orders that never reached the venue, the engine. Without the venue's own orders."""
+    """Ledger; for orders that never reached the venue, the engine. Without the venue's own and external orders."""
     fills_count: int = 0
-    """Ledger."""
+    """Ledger. Without fills of external orders, as the next."""
     orders_canceled: int = 0
     """Ledger."""
     orders_denied: int = 0
@@ -51,9 +53,13 @@ class PaperCounts:
     lost: int = 0
     """Engine: submitted, and the venue has no such order."""
     unknown: int = 0
-    """Ledger: orders that no engine reported."""
+    """Ledger: orders of the engines that no engine reported."""
     by_venue: int = 0
     """Ledger: the venue's own orders."""
+    external: int = 0
+    """Ledger: orders that neither an engine nor the lab placed."""
+    external_fills: int = 0
+    """Ledger: their fills."""
     denial_reasons: dict[str, int] = field(default_factory=dict)
 
     def counters(self, *, bars_seen: int, actions: int) -> ScenarioCounters:
@@ -162,7 +168,7 @@ class _Fold:
         elif isinstance(event, Filled):
             self._fill(event)
         elif isinstance(event, (Canceled, Expired)):
-            if isinstance(event, Canceled):
+            if isinstance(event, Canceled) and self._open[event.order_id].strategy_id != EXTERNAL_STRATEGY:
                 self._counts.orders_canceled += 1
             self._feed(
                 "OrderCanceled" if isinstance(event, Canceled) else "OrderExpired", event.order_id, event.time_ms
@@ -175,7 +181,7 @@ class _Fold:
     def end(self) -> PaperCounts:
         self._send_unseen_before(None)
         self._results.finish()
-        self._counts.fills_count = self._results.fills
+        self._counts.fills_count = self._results.fills - self._counts.external_fills
         self._counts.denial_reasons = dict(self._results.denials)
         return self._counts
 
@@ -193,17 +199,13 @@ class _Fold:
         name = reported_orders.client_order_id if reported_orders else event.client_order_id if by_venue else plain_id
         if self._results.is_unsent(name):  # a client may reuse an id after its order has ended
             name = f"{name}#{event.order_id}"
-        strategy_id = (
-            reported_orders.initialized["strategy_id"]
-            if reported_orders
-            else VENUE_STRATEGY
-            if by_venue
-            else UNKNOWN_STRATEGY
-        )
+        is_external = not by_venue and not by_engine and not is_of_adapter(event.client_order_id)
+        strategy_id = _strategy(made.get("strategy_id"), by_venue=by_venue, is_external=is_external)
         self._open[event.order_id] = _OpenOrder(name, strategy_id, event.side, event.type)
         self._counts.by_venue += by_venue
-        self._counts.unknown += reported_orders is None and not by_venue
-        self._counts.orders_submitted += not by_venue
+        self._counts.external += is_external
+        self._counts.unknown += reported_orders is None and not by_venue and not is_external
+        self._counts.orders_submitted += not by_venue and not is_external
         price = None if event.price is None else self._price(event.price)
         terms = {
             "order_type": event.type,
@@ -219,6 +221,7 @@ class _Fold:
 
     def _fill(self, event: Filled) -> None:
         order = self._open[event.order_id]
+        self._counts.external_fills += order.strategy_id == EXTERNAL_STRATEGY
         self._feed(
             "OrderFilled",
             event.order_id,
@@ -276,6 +279,18 @@ class _Fold:
 
     def _size(self, value: Decimal) -> str:
         return _in_decimals(value, self._instrument.size_decimals)
+
+
+def _strategy(reported: str | None, *, by_venue: bool, is_external: bool) -> str:
+    """reported: by an engine; None without a report.
+
+    An engine assigns an external order to the strategy that claims the instrument; the rows do not.
+    """
+    if by_venue:
+        return VENUE_STRATEGY
+    if is_external:
+        return EXTERNAL_STRATEGY
+    return reported or UNKNOWN_STRATEGY
 
 
 def _time_in_force(event: Accepted, made: dict[str, Any]) -> str:

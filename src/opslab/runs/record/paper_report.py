@@ -103,4 +103,6 @@ def _orders(facts: PaperFacts) -> Rows:
         ("in the venue's ledger, not reported by an engine", facts.orders_unknown),
         ("submitted, not in the venue's ledger", facts.orders_lost),
         ("created by the venue to flatten", facts.orders_by_venue),
+        ("external: not placed by this run", facts.orders_external),
+        ("fills of external orders", facts.fills_external),
     ]

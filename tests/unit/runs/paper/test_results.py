@@ -131,9 +131,31 @@ def test_an_order_that_nobody_told_of_is_there_and_says_so(results: Any) -> None
     rows, counts = results(scene)
     assert [(row["client_order_id"], row["strategy_id"]) for row in rows["orders"]] == [
         ("O-20261121-204553-001-001-2", "UNKNOWN"),
-        ("somebody-else", "UNKNOWN"),
+        ("somebody-else", "EXTERNAL"),
     ]
-    assert (counts.unknown, counts.orders_submitted, counts.fills_count) == (2, 2, 2)
+    assert (counts.unknown, counts.orders_submitted, counts.fills_count) == (1, 1, 1)
+    assert (counts.external, counts.external_fills) == (1, 1)
+
+
+def test_an_external_order_is_not_the_strategys_though_an_engine_assigned_it_to_the_strategy(results: Any) -> None:
+    scene = Scene()
+    scene.place("BUY", "0.010", newClientOrderId="x-aHRE4BCj-T04asLHBvvAy6z")
+    scene.place("BUY", "0.020", newClientOrderId="venue_2")
+    scene.place("SELL", "0.010", "31000.0", newClientOrderId="venue_3")
+    scene.cancel(3)
+    own, foreign, resting = "O-20261121-204553-001-001-1", "venue_2", "venue_3"
+    rows, counts = results(
+        scene,
+        order(own),
+        order(foreign, reconciliation=True),
+        said("OrderAccepted", foreign, venue_order_id="2"),
+        order(resting, reconciliation=True),
+        said("OrderAccepted", resting, venue_order_id="3"),
+    )
+    assert [row["strategy_id"] for row in rows["orders"]] == ["LAB-001", "EXTERNAL", "EXTERNAL"]
+    assert [row["strategy_id"] for row in rows["fills"]] == ["LAB-001", "EXTERNAL"]
+    assert (counts.orders_submitted, counts.fills_count, counts.orders_canceled, counts.unknown) == (1, 1, 0, 0)
+    assert (counts.external, counts.external_fills) == (2, 1)
 
 
 def test_the_venues_own_order_keeps_its_id_and_closes_the_strategys_position(results: Any) -> None:
@@ -226,8 +248,8 @@ def test_what_a_later_engine_says_of_an_order_changes_nothing(results: Any) -> N
 
 def test_an_order_first_told_of_by_a_later_engine_was_made_when_it_was_accepted(results: Any) -> None:
     scene = Scene()
-    scene.place("BUY", "0.010", "29000.0", newClientOrderId="a")
-    rows, _ = results(scene, order("a", NOW_MS + 9_000, reconciliation=True))
+    scene.place("BUY", "0.010", "29000.0", newClientOrderId="x-aHRE4BCj-T04asLHBvvAy6z")
+    rows, _ = results(scene, order("O-20261121-204553-001-001-1", NOW_MS + 9_000, reconciliation=True))
     assert [(row["strategy_id"], row["ts_init"]) for row in rows["orders"]] == [("LAB-001", NOW_MS * NS)]
 
 
@@ -238,7 +260,7 @@ def test_a_changed_order_an_expired_and_a_canceled_one(results: Any) -> None:
     scene.place("BUY", "0.010", "29000.0", timeInForce="IOC", newClientOrderId="expired")
     scene.place("SELL", "0.010", "31000.0", newClientOrderId="canceled")
     scene.cancel(3)
-    rows, counts = results(scene)
+    rows, counts = results(scene, order("canceled"))
     assert [(row["client_order_id"], row["status"], row["quantity"], row["price"]) for row in rows["orders"]] == [
         ("changed", "ACCEPTED", "0.008", "29001.00"),
         ("expired", "EXPIRED", "0.010", "29000.00"),
@@ -254,11 +276,11 @@ def test_an_id_that_is_used_again_loses_no_order(results: Any) -> None:
     scene.place("SELL", "0.010", newClientOrderId="again")
     rows, counts = results(scene, order("again"), said("OrderAccepted", "again", venue_order_id="2"))
     assert [(row["client_order_id"], row["strategy_id"]) for row in rows["orders"]] == [
-        ("rests", "UNKNOWN"),
+        ("rests", "EXTERNAL"),
         ("again", "LAB-001"),
-        ("again#3", "UNKNOWN"),
+        ("again#3", "EXTERNAL"),
     ]
-    assert counts.fills_count == len(rows["fills"]) == 2
+    assert (counts.fills_count, counts.external_fills, len(rows["fills"])) == (1, 1, 2)
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -287,9 +309,12 @@ def test_rows_are_the_ledger(tmp_path: Path, seed: int) -> None:
     assert sum(Decimal(row["buy_qty"]) for row in rows["positions"]) == sum(
         Decimal(row["last_qty"]) for row in rows["fills"] if row["order_side"] == "BUY"
     )
-    assert counts.fills_count == len(fills)
-    assert counts.orders_canceled == sum(event.kind == "canceled" for event in events)
-    assert counts.unknown == len(names) - len(told)
+    assert counts.fills_count + counts.external_fills == len(fills)
+    external = {row["venue_order_id"] for row in rows["orders"] if row["strategy_id"] == "EXTERNAL"}
+    assert counts.external_fills == sum(str(fill.order_id) in external for fill in fills)
+    canceled = [str(event.order_id) for event in events if event.kind == "canceled"]
+    assert counts.orders_canceled == sum(number not in external for number in canceled)
+    assert (counts.external, counts.unknown) == (len(names) - len(told), 0)
 
 
 def signed(row: Row) -> Decimal:
