@@ -14,6 +14,7 @@ Home = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 Spec = Annotated[Path, typer.Option("--spec", metavar="FILE", help="Run spec, a YAML file.")]
 Dataset = Annotated[str, typer.Option("--dataset", metavar="NAME", help="Name of the dataset.")]
+Strict = Annotated[bool, typer.Option("--strict", help="Exit 1 when a completed run has warnings.")]
 RunIdOption = Annotated[
     str | None,
     typer.Option("--run-id", metavar="ID", help="Name of the run [default: the spec's, else generated from the time]"),

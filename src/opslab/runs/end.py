@@ -11,6 +11,7 @@ from opslab.model.run.metadata import FINAL, Failure, RunMetadata
 from opslab.runs.claim import ClaimedRun
 from opslab.runs.planning.plan import RunPlan
 from opslab.runs.record.run_journal import finish
+from opslab.runs.record.warnings import dataset_warnings
 from opslab.store.runs.seal import read_manifest
 
 Salvage = Callable[[Path, RunMetadata], RunResults]
@@ -27,7 +28,7 @@ def end_failed(run: ClaimedRun[RunPlan], context: Context, error: BaseException,
     log = run.log
     if log.metadata.status not in FINAL:
         failure = Failure(kind="lab", message=f"{type(error).__name__}: {context.redact(str(error))}")
-        results: RunResults = {}
+        results = RunResults(warnings=tuple(dataset_warnings(log.metadata.dataset)))
         if salvage and log.metadata.status == "running":
             with suppress(Corrupt):  # an unreadable file must not hide the failure
                 results = salvage(run.folder, log.metadata)

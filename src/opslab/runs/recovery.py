@@ -20,6 +20,7 @@ from opslab.runs.record.report import write_reports
 from opslab.runs.record.run_journal import RunJournal, finish, metrics_document
 from opslab.runs.record.state import read_state, refuse_behind
 from opslab.runs.record.verify import check_journal, refuse_changed
+from opslab.runs.record.warnings import dataset_warnings
 from opslab.runs.safety.flat_times import flat_times
 from opslab.runs.safety.halt_summary import summarize_halt_in
 from opslab.specs.load import load_spec
@@ -79,7 +80,8 @@ def recover(context: Context, run_id: RunId, gone_host: str | None) -> Recovered
                 else None
             )
             halt = _halt(folder, metadata, settled)
-            metadata = _settle(folder, metadata, clock, last_seen, settled.results if settled else {}, halt)
+            results = settled.results if settled else RunResults(warnings=tuple(dataset_warnings(metadata.dataset)))
+            metadata = _settle(folder, metadata, clock, last_seen, results, halt)
             action: Action = "settled"
             account = f"; {settled.account_text}" if settled else ""
             message = f"its owner had died; {metadata.status}, last seen {metadata.ended_at}{account}"

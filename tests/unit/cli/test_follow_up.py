@@ -97,3 +97,23 @@ def test_a_completed_paper_run_exits_by_its_final_reconciliation(state: Reconcil
 def test_every_final_status_has_an_exit_code() -> None:
     for status in FINAL:
         assert exit_code(run(status)) in (0, 1, 4, 130)
+
+
+WARNINGS = [{"code": "bars_missed", "text": "2 bars", "count": 2, "first": None}]
+
+
+@pytest.mark.parametrize(
+    ("metadata", "strict", "code"),
+    [
+        (run("completed", warnings=WARNINGS), False, 0),
+        (run("completed", warnings=WARNINGS), True, 1),
+        (run("completed"), True, 0),
+        (run("completed", warnings=WARNINGS, paper=reconciled("unknown")), True, EXIT_CODES["unknown"]),
+        (run("halted", warnings=WARNINGS), True, 4),
+        (run("interrupted", warnings=WARNINGS), True, 130),
+    ],
+)
+def test_strict_turns_exit_0_of_a_run_with_warnings_into_1(metadata: RunMetadata, strict: bool, code: int) -> None:
+    assert exit_code(metadata, strict=strict) == code
+    if code == 1:
+        assert "--strict" in next(follow_ups(metadata, strict=strict))

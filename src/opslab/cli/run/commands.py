@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from opslab.cli.options import Home, Json, RunIdOption, Spec
+from opslab.cli.options import Home, Json, RunIdOption, Spec, Strict
 from opslab.cli.output import note, note_at_once, result_json
 from opslab.cli.plain_command import PlainGroup
 from opslab.cli.run import comparison as run_compare
@@ -40,7 +40,9 @@ def init(spec: Spec, run_id: RunIdOption = None, home: Home = None, as_json: Jso
 
 
 @app.command()
-def backtest(spec: Spec, run_id: RunIdOption = None, home: Home = None, as_json: Json = False) -> None:
+def backtest(
+    spec: Spec, run_id: RunIdOption = None, strict: Strict = False, home: Home = None, as_json: Json = False
+) -> None:
     """Run a backtest.
 
     Runs the engine, and writes a journal, canonical results and a report.
@@ -70,9 +72,9 @@ def backtest(spec: Spec, run_id: RunIdOption = None, home: Home = None, as_json:
         result_json(document(context, metadata))
     else:
         show_fields(metadata)
-    for line in follow_ups(metadata):
+    for line in follow_ups(metadata, strict=strict):
         note(line)
-    raise typer.Exit(exit_code(metadata))
+    raise typer.Exit(exit_code(metadata, strict=strict))
 
 
 app.command()(run_paper.paper)

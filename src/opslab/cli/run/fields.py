@@ -34,6 +34,7 @@ def show_fields(run: "RunMetadata", live: "LiveStatus | None" = None) -> None:
     counters = list(run.metrics.model_dump().items()) if run.metrics else []
     result_fields(
         [
+            *((f"warning {warning.code}", warning.line) for warning in run.warnings),
             ("run", run.run_id),
             ("mode", run.mode),
             ("status", run.status),
@@ -62,6 +63,7 @@ def show_fields(run: "RunMetadata", live: "LiveStatus | None" = None) -> None:
             *paper_fields(run.paper),
             *((name, f"{count:,}") for name, count in counters),
             *((f"denied {name}", f"{count:,}") for name, count in run.denial_reasons.items()),
+            *((f"rejected {name}", f"{count:,}") for name, count in run.rejection_reasons.items()),
             ("engine", f"{cost.bars_per_second:,.0f} bars/s, {cost.peak_memory_bytes / 1e6:,.0f} MB" if cost else None),
             ("readiness", _check(run.connectivity_readiness)),
             ("probe", _check(run.connectivity_probe)),

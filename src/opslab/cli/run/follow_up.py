@@ -11,8 +11,16 @@ if TYPE_CHECKING:
 _EXIT_CODES = {"completed": 0, "failed": 1, "safety_blocked": 4, "halted": 4, "interrupted": 130}
 
 
-def exit_code(run: "RunMetadata") -> int:
-    """By the status; a completed paper run exits by its final reconciliation."""
+def exit_code(run: "RunMetadata", *, strict: bool = False) -> int:
+    """By the status; a completed paper run exits by its final reconciliation.
+
+    strict: 1 instead of 0 when the run has warnings.
+    """
+    code = _exit_code(run)
+    return 1 if strict and not code and run.warnings else code
+
+
+def _exit_code(run: "RunMetadata") -> int:
     if run.status == "completed" and run.paper and run.paper.final_reconciliation:
         from opslab.lab.run.paper import EXIT_CODES
 
@@ -20,7 +28,7 @@ def exit_code(run: "RunMetadata") -> int:
     return _EXIT_CODES[run.status]
 
 
-def follow_ups(run: "RunMetadata") -> Iterator[str]:
+def follow_ups(run: "RunMetadata", *, strict: bool = False) -> Iterator[str]:
     """Lines for the operator: how the run ended, and a hint of the next step; none after a normal end."""
     if run.failure:
         yield f"error: run {run.run_id} failed: {run.failure.message}"
@@ -42,3 +50,6 @@ def follow_ups(run: "RunMetadata") -> Iterator[str]:
         found = run.paper.final_reconciliation if run.paper else "unknown"
         yield f"run {run.run_id} completed, and its final reconciliation is {found}"
         yield f"hint: docs/runbooks/reconciliation-mismatch.md, and {folder_of(run)}/reconciliation_result.json"
+    elif exit_code(run, strict=strict):
+        yield f"error: run {run.run_id} completed with {len(run.warnings)} warnings, and --strict allows none"
+        yield f"hint: tc run show {run.run_id}, and docs/run.md#warnings"

@@ -2,13 +2,15 @@
 
 import typer
 
-from opslab.cli.options import Home, Json, RunIdOption, Spec
+from opslab.cli.options import Home, Json, RunIdOption, Spec, Strict
 from opslab.cli.output import note, note_at_once, result_json
 from opslab.cli.run.fields import break_off, document, show_fields
 from opslab.cli.run.follow_up import exit_code, follow_ups
 
 
-def paper(spec: Spec, run_id: RunIdOption = None, home: Home = None, as_json: Json = False) -> None:
+def paper(
+    spec: Spec, run_id: RunIdOption = None, strict: Strict = False, home: Home = None, as_json: Json = False
+) -> None:
     """Run a live node against a loopback venue.
 
     The venue replays candles to NautilusTrader's live node, which is monitored to its end.
@@ -40,9 +42,9 @@ def paper(spec: Spec, run_id: RunIdOption = None, home: Home = None, as_json: Js
         result_json(document(context, metadata))
     else:
         show_fields(metadata)
-    for line in follow_ups(metadata):
+    for line in follow_ups(metadata, strict=strict):
         note(line)
-    raise typer.Exit(exit_code(metadata))
+    raise typer.Exit(exit_code(metadata, strict=strict))
 
 
 def _announce(name: str, count: int) -> None:

@@ -26,6 +26,7 @@ from opslab.model.run.metadata import (
     Status,
 )
 from opslab.model.run.paper_summary import PaperFacts, Reconciled
+from opslab.model.run.warning import RunWarning
 
 INITIALIZED: frozenset[Status] = frozenset({"initialized"})
 
@@ -139,10 +140,14 @@ class RunEnded(JournalEvent):
     """Resources of the engine."""
     denial_reasons: dict[str, int] = Field(default_factory=dict)
     """Reason to number of orders that were denied."""
+    rejection_reasons: dict[str, int] = Field(default_factory=dict)
+    """Reason, without prices and order ids, to number of orders that the venue rejected."""
     artifacts: dict[str, str] = Field(default_factory=dict)
     """File name to content digest."""
     paper: PaperFacts | None = None
     """[Summary](paper-results.md#the-section-paper) of a paper run."""
+    warnings: tuple[RunWarning, ...] = ()
+    """[Warnings](run.md#warnings)."""
 
 
 class RunResults(TypedDict, total=False):
@@ -151,8 +156,10 @@ class RunResults(TypedDict, total=False):
     metrics: ScenarioCounters
     engine_cost: EngineCost
     denial_reasons: dict[str, int]
+    rejection_reasons: dict[str, int]
     artifacts: dict[str, str]
     paper: PaperFacts
+    warnings: tuple[RunWarning, ...]
 
 
 class RunCompleted(RunEnded):

@@ -7,6 +7,7 @@ from pydantic import Field
 from opslab.model.primitives.record import Record
 from opslab.model.run.halt_summary import HaltFacts
 from opslab.model.run.paper_summary import PaperFacts
+from opslab.model.run.warning import RunWarning
 
 Status = Literal["initialized", "running", "completed", "failed", "safety_blocked", "halted", "interrupted"]
 
@@ -55,6 +56,12 @@ class RunDataset(Record):
     end: str | None = None
     allowed: tuple[str, ...] = ()
     """Rules that the candles violate, allowed by name at the import."""
+    allowed_findings: dict[str, int] = Field(default_factory=dict)
+    """Number of findings of each of these rules."""
+    market: Literal["spot"] | None = None
+    """`spot`: the candles are those of the spot market."""
+    rounded: int = 0
+    """Number of candles with a rounded price, and of those with a rounded volume."""
 
 
 class Failure(Record):
@@ -141,6 +148,9 @@ class RunMetadata(Record):
     metrics: ScenarioCounters | None = None
     engine_cost: EngineCost | None = None
     denial_reasons: dict[str, int] = Field(default_factory=dict)
+    rejection_reasons: dict[str, int] = Field(default_factory=dict)
+    warnings: tuple[RunWarning, ...] = ()
+    """Empty before the end of the run."""
     failure: Failure | None = None
     artifacts: dict[str, str] = Field(default_factory=dict)
     """File name to content digest, of the canonical results."""

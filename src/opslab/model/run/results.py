@@ -5,12 +5,13 @@ Rows have no UUIDs, no wall-clock times and no profit: equal runs give equal row
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
 from opslab.model.primitives.canonical import decimal_text
+from opslab.model.run.refused_orders import RefusedOrders
 
 Send = Callable[[str, Mapping[str, Any]], None]
 """Arguments: name of a result file, one row."""
@@ -109,15 +110,18 @@ class Results:
     Fields that are None or false may be omitted, and `ts_init` where it is equal to `ts_event`.
     """
 
-    def __init__(self, send: Send, *, one_position: bool = False) -> None:
-        """one_position: fills of all strategies net in one position, as at a venue; its strategy is the opener's."""
+    def __init__(self, send: Send, *, one_position: bool = False, others: Collection[str] = ()) -> None:
+        """one_position: fills of all strategies net in one position, as at a venue; its strategy is the opener's.
+
+        others: strategy ids of orders that the run did not place; `refused` does not count them.
+        """
+        self._others = others
         self._send = send
         self._one_position = one_position
         self._orders: OrderedDict[str, _Order] = OrderedDict()
         self._positions: dict[tuple[str, str, str], _Position] = {}
         self._last: dict[tuple[str, str, str], int] = {}
-        self.denials: dict[str, int] = {}
-        """Reason to number of orders."""
+        self.refused = RefusedOrders()
         self.statuses: dict[str, int] = {}
         """Status to number of ended orders."""
         self.fills = 0
@@ -130,6 +134,8 @@ class Results:
             created_ns = event.get("ts_init", event["ts_event"])  # equal in a backtest
             row |= {"venue_order_id": None, "status": "INITIALIZED", "ts_init": created_ns, "ts_last": created_ns}
             self._orders[event["client_order_id"]] = _Order(row)
+            if row["strategy_id"] not in self._others:
+                self.refused.created(row)
             return
         order = self._orders.get(event["client_order_id"])
         if order is None:
@@ -145,9 +151,7 @@ class Results:
             order.row["venue_order_id"] = event["venue_order_id"]
         if kind in ("OrderDenied", "OrderRejected"):
             order.row["reason"] = str(event.get("reason") or "unknown")
-            if kind == "OrderDenied":
-                reason = order.row["reason"].partition(":")[0]
-                self.denials[reason] = self.denials.get(reason, 0) + 1
+            self.refused.refused(order.row)
         if order.row["status"] in CLOSED:
             self._send_ended()
 

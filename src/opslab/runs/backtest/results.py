@@ -9,6 +9,7 @@ from pathlib import Path
 from opslab.model.messages.engine_messages import RESULT_FILES
 from opslab.model.pipe.messages import EncodedEvent, EngineResult
 from opslab.model.run.metadata import ScenarioCounters
+from opslab.model.run.refused_orders import RefusedOrders
 from opslab.model.run.results import Results
 from opslab.store.runs.run_folders import RowsFile
 
@@ -67,4 +68,8 @@ class BacktestResults:
 
     def denial_reasons(self, result: EngineResult) -> dict[str, int]:
         """Reason to number of orders, those that the closed gate denied included."""
-        return {**self._results.denials, **result.gated}
+        return {**self.refused.denied.reasons, **result.gated}
+
+    @property
+    def refused(self) -> RefusedOrders:
+        return self._results.refused

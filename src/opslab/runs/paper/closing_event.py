@@ -5,11 +5,13 @@ from pathlib import Path
 
 from opslab.model.journal.run_events import RunResults
 from opslab.model.messages.engine_messages import StopReason
-from opslab.model.run.metadata import EngineCost, ScenarioCounters
+from opslab.model.run.metadata import EngineCost, RunDataset, ScenarioCounters
 from opslab.model.run.paper_summary import PaperFacts
+from opslab.model.run.refused_orders import RefusedOrders
 from opslab.model.spec.run_spec import PaperLimits
 from opslab.runs.paper.results import PaperCounts
 from opslab.runs.record.run_journal import metrics_document
+from opslab.runs.record.warnings import bar_warnings, dataset_warnings, order_warnings
 from opslab.store.runs.run_folders import METRICS, write_record
 
 
@@ -36,15 +38,21 @@ def action_count(reported: int, counts: PaperCounts, strategy: Mapping[str, str]
 def closing_results(
     folder: Path,
     counters: ScenarioCounters,
-    denials: Mapping[str, int],
+    refused: RefusedOrders,
+    dataset: RunDataset | None,
     artifacts: Mapping[str, str],
     summary: PaperFacts,
     *,
+    gated: Mapping[str, int] | None = None,
     elapsed_seconds: float,
     peak_memory_bytes: int,
     metrics: bool,
 ) -> RunResults:
-    """The results for the closing event. metrics: also write `metrics.json`."""
+    """The results for the closing event.
+
+    gated: requests that closed gates denied: reason to number. metrics: also write `metrics.json`.
+    """
+    denials = {**refused.denied.reasons, **(gated or {})}
     seconds = max(elapsed_seconds, 1e-6)
     cost = EngineCost(
         elapsed_seconds=round(seconds, 6),
@@ -54,5 +62,11 @@ def closing_results(
     if metrics:
         write_record(folder, METRICS, metrics_document(counters.model_dump(), cost.model_dump(), denials))
     return RunResults(
-        metrics=counters, engine_cost=cost, denial_reasons=dict(denials), artifacts=dict(artifacts), paper=summary
+        metrics=counters,
+        engine_cost=cost,
+        denial_reasons=denials,
+        rejection_reasons=refused.rejected.reasons,
+        artifacts=dict(artifacts),
+        paper=summary,
+        warnings=(*order_warnings(refused), *bar_warnings(summary.bars_missed), *dataset_warnings(dataset)),
     )

@@ -20,6 +20,7 @@ from opslab.model.primitives.ids import RunId
 from opslab.model.primitives.instant import NS_PER_SECOND, parse_iso
 from opslab.model.run.metadata import RunMetadata, ScenarioCounters
 from opslab.model.run.paper_summary import AccountFacts, StopFacts
+from opslab.model.run.refused_orders import RefusedOrders
 from opslab.model.spec.run_spec import PaperLimits, PaperSpec
 from opslab.resources import exchange_info_symbol
 from opslab.runs.paper.closing_event import action_count, closing_results, recorded_reason
@@ -88,7 +89,7 @@ def settle_paper(
     spec = _spec(folder)
     journaled = summarize_journal(folder)
     bars_seen = count_rows(folder, BARS)
-    counters, denials = ScenarioCounters(bars_seen=bars_seen), dict[str, int]()
+    counters = ScenarioCounters(bars_seen=bars_seen)
     artifacts: dict[str, str] = {}
     counts: PaperCounts | None = None
     if (folder / VENUE_FOLDER / LEDGER).is_file():
@@ -101,7 +102,6 @@ def settle_paper(
         counters = counts.counters(
             bars_seen=bars_seen, actions=action_count(journaled.actions, counts, metadata.strategy)
         )
-        denials = counts.denial_reasons
     if (folder / f"{BARS}.jsonl").is_file():
         artifacts[f"{BARS}.jsonl"] = file_digest(folder / f"{BARS}.jsonl")
     drop_venue(layout, run_id)
@@ -117,7 +117,8 @@ def settle_paper(
     results = closing_results(
         folder,
         counters,
-        denials,
+        counts.refused if counts else RefusedOrders(),
+        metadata.dataset,
         artifacts,
         summary,
         elapsed_seconds=journaled.elapsed_seconds,

@@ -20,6 +20,7 @@ from opslab.model.messages.ledger_events import Accepted, Amended, Canceled, Exp
 from opslab.model.messages.venue_messages import FLATTEN_PREFIX
 from opslab.model.primitives.instant import NS_PER_MS
 from opslab.model.run.metadata import ScenarioCounters
+from opslab.model.run.refused_orders import RefusedOrders
 from opslab.model.run.results import Results, Send
 from opslab.runs.paper.client_order_id import client_order_id, is_of_adapter
 from opslab.store.runs.engine_order_log import EngineOrderLog, ReportedOrder
@@ -60,7 +61,8 @@ class PaperCounts:
     """Ledger: orders that neither an engine nor the lab placed."""
     external_fills: int = 0
     """Ledger: their fills."""
-    denial_reasons: dict[str, int] = field(default_factory=dict)
+    refused: RefusedOrders = field(default_factory=RefusedOrders)
+    """Engine."""
 
     def counters(self, *, bars_seen: int, actions: int) -> ScenarioCounters:
         """Combined with the counters of the engines."""
@@ -153,7 +155,7 @@ class _Fold:
     def __init__(self, reported_orders: EngineOrderLog, send: Send, instrument: Instrument) -> None:
         self._reported_orders = reported_orders
         self._instrument = instrument
-        self._results = Results(send, one_position=True)
+        self._results = Results(send, one_position=True, others={VENUE_STRATEGY, EXTERNAL_STRATEGY})
         self._unseen = reported_orders.never_at_venue()
         self._next = next(self._unseen, None)
         self._open: dict[int, _OpenOrder] = {}
@@ -182,7 +184,7 @@ class _Fold:
         self._send_unseen_before(None)
         self._results.finish()
         self._counts.fills_count = self._results.fills - self._counts.external_fills
-        self._counts.denial_reasons = dict(self._results.denials)
+        self._counts.refused = self._results.refused
         return self._counts
 
     def _accept(self, event: Accepted) -> None:

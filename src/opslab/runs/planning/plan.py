@@ -63,6 +63,9 @@ class _Head:
             start=asked.start,
             end=asked.end,
             allowed=found.allowed,
+            allowed_findings={rule: found.findings[rule] for rule in found.allowed if rule in found.findings},
+            market=found.market,
+            rounded=found.repairs.rounded_prices + found.repairs.rounded_volumes,
         )
 
 

@@ -31,6 +31,7 @@ def sections(run: RunMetadata) -> list[tuple[str, list[tuple[str, Any]]]]:
     """Headings with rows of name and value, the same in every format."""
     cost = run.engine_cost
     found: list[tuple[str, list[tuple[str, Any]]]] = [
+        ("Warnings", [(warning.code, warning.line) for warning in run.warnings]),
         (
             "Run",
             [
@@ -43,7 +44,7 @@ def sections(run: RunMetadata) -> list[tuple[str, list[tuple[str, Any]]]]:
                 ("ended", run.ended_at),
                 ("ended by", run.ended_by),
             ],
-        )
+        ),
     ]
     if run.paper:
         found += paper_sections(run.paper)
@@ -53,6 +54,8 @@ def sections(run: RunMetadata) -> list[tuple[str, list[tuple[str, Any]]]]:
         found.append(("Safety status", list(run.safety.model_dump().items())))
     if run.metrics:
         found.append(("Scenario counters", list(run.metrics.model_dump().items())))
+    if run.rejection_reasons:
+        found.append(("Orders rejected, by reason", list(run.rejection_reasons.items())))
     if run.denial_reasons:
         found.append(("Orders denied, by reason", list(run.denial_reasons.items())))
     if run.dataset:
@@ -85,6 +88,8 @@ def _data_rows(data: RunDataset) -> list[tuple[str, Any]]:
         ("window start", data.start),
         ("window end", data.end),
         ("allowed errors", ", ".join(data.allowed) or None),
+        ("market", data.market),
+        ("rounded candles", data.rounded or None),
         ("fingerprint", data.fingerprint),
     ]
 

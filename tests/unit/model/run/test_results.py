@@ -89,7 +89,7 @@ def test_a_changed_order_keeps_its_last_price_and_quantity() -> None:
 def test_denials_are_counted_by_reason() -> None:
     events = [initialized("a"), event("OrderDenied", "a", reason="TOO_MUCH: max=1"), initialized("b")]
     _, results = folded([*events, event("OrderDenied", "b", reason="TOO_MUCH: max=2")])
-    assert results.denials == {"TOO_MUCH": 2}
+    assert results.refused.denied.reasons == {"TOO_MUCH": 2}
 
 
 def test_an_event_after_the_end_changes_nothing() -> None:

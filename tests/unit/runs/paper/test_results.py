@@ -210,8 +210,11 @@ def test_orders_that_never_reached_the_venue_stand_where_they_were_made(results:
         orders_denied=1,
         orders_rejected=1,
         lost=1,
-        denial_reasons={"NOTIONAL": 1},
+        refused=counts.refused,
     )
+    assert (counts.refused.denied.reasons, counts.refused.denied.first) == ({"NOTIONAL": 1}, "denied")
+    assert (counts.refused.rejected.reasons, counts.refused.rejected.first) == ({"-2019": 1}, "refused")
+    assert (counts.refused.orders, counts.refused.all.count) == (6, 2)
     assert counts.counters(bars_seen=7, actions=1).model_dump() == {
         "strategy_registered": 1,
         "bars_seen": 7,

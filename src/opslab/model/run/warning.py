@@ -1,0 +1,50 @@
+"""Warnings of a run: what was requested and not given, refused, missed or dropped, by code."""
+
+from typing import Literal, Self
+
+from opslab.model.primitives.record import Record
+
+WarningCode = Literal[
+    "orders_refused",
+    "protective_orders_refused",
+    "orders_rejected",
+    "orders_denied",
+    "bars_missed",
+    "dataset_spot",
+    "dataset_rounded",
+    "dataset_allowed",
+]
+
+_TEXTS: dict[WarningCode, str] = {
+    "orders_refused": "every order was denied or rejected: {reasons}",
+    "protective_orders_refused": "{count} of {orders} reduce-only and stop orders were denied or rejected: {reasons}",
+    "orders_rejected": "{count} of {orders} orders were rejected: {reasons}",
+    "orders_denied": "{count} of {orders} orders were denied: {reasons}",
+    "bars_missed": "{count} bars closed at the venue and reached no engine",
+    "dataset_spot": "the candles are those of the spot market, not of the perpetual",
+    "dataset_rounded": "prices or volumes of {count} candles were rounded at the import",
+    "dataset_allowed": "the candles have errors that were allowed at the import: {rules}",
+}
+"""The text of each code; `{count}` and the values that `RunWarning.of` receives are filled in."""
+
+
+class RunWarning(Record):
+    """One warning of a run."""
+
+    code: WarningCode
+    text: str
+    count: int
+    """Number of orders, bars or candles."""
+    first: str | None
+    """Location of the first case: an order id, a bar, a journal line or a file; None: unknown."""
+
+    @classmethod
+    def of(cls, code: WarningCode, count: int, first: str | None, **values: object) -> Self:
+        """values: for the text of the code."""
+        text = _TEXTS[code].format(count=f"{count:,}", **values)
+        return cls(code=code, text=text, count=count, first=first)
+
+    @property
+    def line(self) -> str:
+        """Text and location, for people."""
+        return f"{self.text}; first: {self.first}" if self.first else self.text

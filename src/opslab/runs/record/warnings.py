@@ -1,0 +1,45 @@
+"""Warnings of a run, from its counts and its dataset."""
+
+from collections.abc import Iterator
+
+from opslab.model.run.metadata import RunDataset
+from opslab.model.run.refused_orders import Refusals, RefusedOrders
+from opslab.model.run.warning import RunWarning, WarningCode
+
+
+def order_warnings(refused: RefusedOrders) -> Iterator[RunWarning]:
+    """The warnings of orders that were denied or rejected. When all were, that is the only one."""
+    if not refused.all.count:
+        return
+    if refused.all.count == refused.orders:
+        yield RunWarning.of("orders_refused", refused.orders, refused.all.first, reasons=refused.all.text())
+        return
+    kinds: tuple[tuple[WarningCode, Refusals, int], ...] = (
+        ("protective_orders_refused", refused.protective, refused.protective_orders),
+        ("orders_rejected", refused.rejected, refused.orders),
+        ("orders_denied", refused.denied, refused.orders),
+    )
+    for code, kind, orders in kinds:
+        if kind.count:
+            yield RunWarning.of(code, kind.count, kind.first, orders=f"{orders:,}", reasons=kind.text())
+
+
+def dataset_warnings(dataset: RunDataset | None) -> Iterator[RunWarning]:
+    """None: the run has no dataset yet."""
+    if dataset is None:
+        return
+    record = f"data/datasets/{dataset.name}/dataset.json"
+    if dataset.market == "spot":
+        yield RunWarning.of("dataset_spot", dataset.rows, record)
+    if dataset.rounded:
+        yield RunWarning.of("dataset_rounded", dataset.rounded, record)
+    if dataset.allowed:
+        found = dataset.allowed_findings
+        rules = ", ".join(f"{rule} ({found[rule]:,})" if rule in found else rule for rule in dataset.allowed)
+        yield RunWarning.of("dataset_allowed", sum(found.values()), record, rules=rules)
+
+
+def bar_warnings(missed: int | None) -> Iterator[RunWarning]:
+    """missed: bars of a paper run that no engine received; None: unknown."""
+    if missed:
+        yield RunWarning.of("bars_missed", missed, None)
