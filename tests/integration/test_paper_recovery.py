@@ -7,14 +7,17 @@ import signal
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from opslab.model.messages.ledger_events import LedgerEvent, parse_event
 from opslab.model.run.paper_summary import AccountFacts, StopFacts
 from tests.drivers.load import stretched
 from tests.drivers.paper_run import PaperRun, living_in
 from tests.drivers.running_ledger import has_position_and_orders
 from tests.drivers.tc import Answer, Tc, wait_until
+from tests.oracles.ledger_state import ledger_state
 from tests.oracles.paper_truth import ledger_of, rows_of, untruths
 
 RUN = "pp"
@@ -257,3 +260,32 @@ def test_a_run_that_was_never_started_is_left_to_its_own_mode(tc: Tc) -> None:
     answer: Answer = tc("run", "recover", RUN, "--json")
     (done,) = json.loads(answer.out)["runs"]
     assert (done["action"], "a paper run with its spec continues it" in done["message"]) == ("unchanged", True)
+
+
+def test_what_is_known_of_a_dead_run_has_its_time_and_the_ledger_decides_about_the_account(tc: Tc) -> None:
+    with killed(tc, spec(tc, on_stop="leave")) as run:
+        wait_until_gone(run)
+        venue = tc.home / "runtime" / "venues" / RUN
+        shown = tc("run", "show", RUN)
+        live = json.loads((tc.home / "runtime" / "live" / f"{RUN}.json").read_text())
+        at = f"at {live['heartbeat_at'][11:19]}Z, last heartbeat"
+        assert "account now" not in shown.out
+        assert "ago" not in shown.out
+        assert f"running, {at}" in shown.out
+        known = tc.json("run", "show", RUN)["ledger_account"]
+        state = ledger_state(line_events(venue / "ledger.jsonl"))
+        assert (known["open_orders"], Decimal(known["position"])) == (len(state.open), state.position)
+        last = json.loads((venue / "ledger.jsonl").read_bytes().splitlines()[-1])
+        assert known["as_of"] == last["time"]
+        assert f"(by the venue's ledger, last change at {last['time']})" in shown.out
+        (venue / "ledger.jsonl").rename(venue / "lost.jsonl")
+        without = tc("run", "show", RUN).out
+        assert "by the venue's ledger" not in without
+        assert f"open orders, {at}" in without
+        (venue / "lost.jsonl").rename(venue / "ledger.jsonl")
+        assert "ledger_account" not in recovered(tc)
+
+
+def line_events(path: Path) -> Iterator[LedgerEvent]:
+    for line in path.read_bytes().splitlines():
+        yield from map(parse_event, json.loads(line)["events"])

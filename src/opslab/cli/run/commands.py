@@ -85,15 +85,15 @@ app.command("list")(list_runs)
 def show(run_id: RunIdArgument, home: Home = None, as_json: Json = False) -> None:
     """Show the state, identity and counters of a run."""
     from opslab.lab.context import open_context
-    from opslab.lab.run.show import live_status, show_run
+    from opslab.lab.run.show import is_unsettled, last_known_account, live_status, show_run
 
     context = open_context(home)
     metadata, _folder_path = show_run(context, run_id)
     if as_json:
         result_json(document(context, metadata))
     else:
-        show_fields(metadata, live_status(context, run_id))
-    if metadata.status == "interrupted" and metadata.ended_by == "owner_gone" and not metadata.recovered_at:
+        show_fields(metadata, live_status(context, run_id), last_known_account(context, metadata))
+    if is_unsettled(metadata):
         note(f"hint: tc run recover {run_id} settles it")
 
 

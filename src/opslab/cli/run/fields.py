@@ -3,12 +3,20 @@
 from typing import TYPE_CHECKING, Any
 
 from opslab.cli.output import result_fields
-from opslab.cli.run.paper_fields import halt_fields, live_fields, paper_fields
+from opslab.cli.run.paper_fields import (
+    at_last_heartbeat,
+    halt_fields,
+    last_fields,
+    ledger_text,
+    live_fields,
+    paper_fields,
+)
 
 if TYPE_CHECKING:
     from opslab.context import Context
     from opslab.model.run.live_status import LiveStatus
     from opslab.model.run.metadata import RunMetadata, Safety
+    from opslab.model.run.paper_summary import LedgerAccount
 
 
 def break_off(_count: int) -> None:
@@ -17,11 +25,13 @@ def break_off(_count: int) -> None:
 
 
 def document(context: "Context", run: "RunMetadata") -> dict[str, Any]:
-    from opslab.lab.run.show import live_status, seal_digest
+    from opslab.lab.run.show import last_known_account, live_status, seal_digest
 
     live, seal = live_status(context, run.run_id), seal_digest(context, run.run_id)
     seen = {"live": live.model_dump() if live else None, "seal": seal, "folder": folder_of(run)}
-    return {**run.model_dump(mode="json"), **seen}
+    known = last_known_account(context, run)
+    by_ledger = {"ledger_account": known.model_dump()} if known else {}
+    return {**run.model_dump(mode="json"), **seen, **by_ledger}
 
 
 def folder_of(run: "RunMetadata") -> str:
@@ -29,7 +39,8 @@ def folder_of(run: "RunMetadata") -> str:
     return f"artifacts/runs/{run.run_id}"
 
 
-def show_fields(run: "RunMetadata", live: "LiveStatus | None" = None) -> None:
+def show_fields(run: "RunMetadata", live: "LiveStatus | None" = None, by_ledger: "LedgerAccount | None" = None) -> None:
+    """by_ledger: the account of a run whose owner died."""
     data, cost = run.dataset, run.engine_cost
     counters = list(run.metrics.model_dump().items()) if run.metrics else []
     result_fields(
@@ -53,9 +64,7 @@ def show_fields(run: "RunMetadata", live: "LiveStatus | None" = None) -> None:
             ("allowed", ", ".join(data.allowed) if data and data.allowed else None),
             ("risk profile", run.risk_profile),
             ("started", run.started_at),
-            ("heartbeat", live.heartbeat_at if live else None),
-            ("bars so far", f"{live.bars_seen:,} of {live.bars_total:,}" if live else None),
-            *live_fields(live.paper if live else None),
+            *_live(run, live, by_ledger),
             ("ended", run.ended_at),
             ("recovered", run.recovered_at),
             ("reproduces", run.reproduces),
@@ -73,6 +82,22 @@ def show_fields(run: "RunMetadata", live: "LiveStatus | None" = None) -> None:
             ("folder", folder_of(run)),
         ]
     )
+
+
+def _live(
+    run: "RunMetadata", live: "LiveStatus | None", by_ledger: "LedgerAccount | None"
+) -> list[tuple[str, str | None]]:
+    """The present of a running run; of a dead one what is known, with its time."""
+    if run.status == "running" or live is None:
+        account = [("account", ledger_text(by_ledger))] if by_ledger else []
+        bars = f"{live.bars_seen:,} of {live.bars_total:,}" if live else None
+        now = live_fields(live.paper if live else None)
+        return [("heartbeat", live.heartbeat_at if live else None), ("bars so far", bars), *now, *account]
+    return [
+        ("last heartbeat", live.heartbeat_at),
+        ("bars", f"{live.bars_seen:,} of {live.bars_total:,}, {at_last_heartbeat(live)}"),
+        *last_fields(live, by_ledger),
+    ]
 
 
 def _check(section: dict[str, Any] | None) -> str | None:

@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from opslab.model.run.halt_summary import HaltFacts
-    from opslab.model.run.live_status import FeedStatus, PaperStatus
-    from opslab.model.run.paper_summary import EngineFacts, PaperFacts
+    from opslab.model.run.live_status import FeedStatus, LiveStatus, PaperStatus
+    from opslab.model.run.paper_summary import EngineFacts, LedgerAccount, PaperFacts
 
 
 def paper_fields(facts: "PaperFacts | None") -> list[tuple[str, str | None]]:
@@ -87,6 +87,29 @@ def live_fields(now: "PaperStatus | None") -> list[tuple[str, str | None]]:
         ("disconnected", ", ".join(lost) or None),
         ("account now", f"{held} (reported by the venue)" if held else "unknown"),
     ]
+
+
+def last_fields(live: "LiveStatus", by_ledger: "LedgerAccount | None") -> list[tuple[str, str | None]]:
+    """Fields of a paper run whose owner is dead: as of its last heartbeat; the account by a ledger, if there is one."""
+    last = live.paper
+    if last is None:
+        return []
+    at = at_last_heartbeat(live)
+    held = f"{last.position_side} {last.position}, {last.open_orders:,} open orders" if last.position_side else None
+    return [
+        ("phase", f"{last.phase}, {at}"),
+        *((f"feed {name}", f"{feed.state}, {at}") for name, feed in last.feeds.items()),
+        ("account", ledger_text(by_ledger) if by_ledger else f"{held}, {at}" if held else "unknown"),
+    ]
+
+
+def at_last_heartbeat(live: "LiveStatus") -> str:
+    return f"at {live.heartbeat_at[11:19]}Z, last heartbeat"
+
+
+def ledger_text(known: "LedgerAccount") -> str:
+    held = "flat" if known.flat else f"position {known.position}, {known.open_orders:,} open orders"
+    return f"{held} (by the venue's ledger, last change at {known.as_of})"
 
 
 def _feed_now(feed: "FeedStatus") -> str:

@@ -61,6 +61,13 @@ class AccountFacts(Record):
     """`ledger`: computed from the venue's ledger alone, for a run that `tc run recover` settled."""
 
 
+class LedgerAccount(AccountFacts):
+    """The account of a run without a closing event, by its venue's ledger."""
+
+    as_of: str
+    """Time of the last transaction, UTC."""
+
+
 class StopFacts(Record):
     """The end of the run: reason and times."""
 

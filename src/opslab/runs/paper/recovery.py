@@ -25,7 +25,8 @@ from opslab.model.spec.run_spec import PaperLimits, PaperSpec
 from opslab.resources import exchange_info_symbol
 from opslab.runs.paper.closing_event import action_count, closing_results, recorded_reason
 from opslab.runs.paper.journal_summary import JournalSummary, summarize_journal
-from opslab.runs.paper.results import PaperCounts, ledger_events, orders_from_journal, write_results
+from opslab.runs.paper.ledger_account import account_from_ledger
+from opslab.runs.paper.results import PaperCounts, orders_from_journal, write_results
 from opslab.runs.processes.venue_folder import drop_venue, is_venue_running, keep_venue, run_venue_folder
 from opslab.specs.load import load_spec
 from opslab.store.files import file_digest, remove_folder
@@ -35,7 +36,6 @@ from opslab.store.runs.run_folders import SPEC, count_rows
 from opslab.store.venues.ledger import NAME as LEDGER
 from opslab.store.venues.ledger import read_ledger
 from opslab.store.venues.venue_files import VENUE_FOLDER, VENUE_LOG_NAME
-from opslab.venue.account.account import Account
 from opslab.venue.control.orphan_policy import FINAL_UPDATE_SECONDS, FLATTEN_ATTEMPTS, FLATTEN_RETRY_SECONDS
 from opslab.venue.event_log import CONTROL_LOST
 
@@ -105,7 +105,7 @@ def settle_paper(
     if (folder / f"{BARS}.jsonl").is_file():
         artifacts[f"{BARS}.jsonl"] = file_digest(folder / f"{BARS}.jsonl")
     drop_venue(layout, run_id)
-    account = _account(folder)
+    account = account_from_ledger(folder / VENUE_FOLDER)
     bars_expected = metadata.dataset.rows if metadata.dataset else 0
     summary = journaled.summary(
         bars_expected=bars_expected,
@@ -156,20 +156,6 @@ def _reported_orders(layout: Layout, run_id: RunId, folder: Path, *, reliable: b
     orders = EngineOrderLog(work)
     orders_from_journal(folder, orders)
     return orders
-
-
-def _account(folder: Path) -> AccountFacts | None:
-    """From the ledger. Raises Corrupt."""
-    if not (folder / VENUE_FOLDER / LEDGER).is_file():
-        return None
-    account = Account.replay(ledger_events(folder / VENUE_FOLDER))
-    position = account.holding.position
-    return AccountFacts(
-        open_orders=len(account.open),
-        position=f"{position:f}",
-        flat=not account.open and not position,
-        source="ledger",
-    )
 
 
 def _stop(
