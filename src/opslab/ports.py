@@ -1,10 +1,12 @@
 """Every interface between the lab and the outside world."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from opslab.model.pipe.messages import EngineMessage
 from opslab.model.run.metadata import Owner
+
+if TYPE_CHECKING:  # a command that reads runs needs no message
+    from opslab.model.pipe.messages import EngineMessage
 
 
 class Clock(Protocol):
@@ -30,7 +32,7 @@ class Processes(Protocol):
 class MessageSink(Protocol):
     """Sends the messages of an engine child."""
 
-    def send(self, message: EngineMessage) -> None:
+    def send(self, message: "EngineMessage") -> None:
         """Deliver in order; wait while the queue is full."""
         ...
 
@@ -38,7 +40,7 @@ class MessageSink(Protocol):
         """As `send`, for an order event with this payload. `payload` is called later, by another thread."""
         ...
 
-    def offer(self, message: EngineMessage) -> None:
+    def offer(self, message: "EngineMessage") -> None:
         """Deliver unless the queue is full; then count the message as dropped."""
         ...
 

@@ -4,6 +4,7 @@ from opslab.model.journal import engine_events as engine
 from opslab.model.journal import run_events as run
 from opslab.model.journal.fault_events import FaultEnded, FaultStarted
 from opslab.model.journal.journal_event import JournalEvent
+from opslab.model.journal.torn_end_event import JournalTornEndKept
 from opslab.model.messages.paper_messages import (
     AccountSnapshot,
     AccountState,
@@ -195,6 +196,6 @@ EXAMPLES: dict[type[JournalEvent], JournalEvent] = {
         ),
         engine.OrdersCanceled(by="engine", reason="max_bars", open_orders=0, rounds=1, seconds=0.2),
         engine.PositionsFlattened(by="venue", reason="kill_switch", flat=None, venue=ACCOUNT),
-        engine.JournalTornEndKept(file="journal-torn-at-7.bin", offset=7, size_bytes=3, digest="sha256:8"),
+        JournalTornEndKept(file="journal-torn-at-7.bin", offset=7, size_bytes=3, digest="sha256:8"),
     )
 }

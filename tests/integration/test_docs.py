@@ -56,6 +56,7 @@ from opslab.store.layout import Layout
 from opslab.store.runs.seal import DERIVED
 from tests.drivers.paper_run import PaperRun
 from tests.drivers.tc import LIMIT_SECONDS, Tc, run_tc, wait_until
+from tests.oracles.journal_statuses import misplaced
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -525,8 +526,9 @@ def test_events_say_what_the_journals_page_says(folder: Path) -> None:
         ok(f"run init --spec {spec} --run-id {run_id}", folder)
         (folder / "examples" / "own-strategy" / "crossing" / "more.py").write_text("MORE = 1\n")
         ok(f"run backtest --spec {spec} --run-id {run_id}", folder)
-        for line in (run_folder(folder, run_id) / "journal.jsonl").read_text().splitlines():
-            event = json.loads(line)
+        events = [json.loads(line) for line in (run_folder(folder, run_id) / "journal.jsonl").read_text().splitlines()]
+        assert not list(misplaced(events))
+        for event in events:
             of_a_line.validate(event)
             unknown = set(event["payload"]) - named[event["event"]]
             assert event["event"] == "order_event" or not unknown, (event["event"], unknown)

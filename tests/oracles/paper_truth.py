@@ -26,6 +26,7 @@ from opslab.settings import Settings
 from opslab.store.runs.journal import read_events
 from tests.drivers.paper_run import END_SECONDS, PaperRun, living_in
 from tests.drivers.tc import Tc
+from tests.oracles.journal_statuses import misplaced
 from tests.oracles.ledger_state import LedgerState, ledger_state, plain
 from tests.oracles.paper_rules import departures_in
 
@@ -78,6 +79,7 @@ def _untruths(tc: Tc, run_id: str, code: int | None) -> Iterator[str]:
     stands = ledger_of(folder)
     yield from _rows(folder, stands)
     yield from _told(events, stands)
+    yield from misplaced(events)
     yield from _account(folder, shown, stands)
 
 

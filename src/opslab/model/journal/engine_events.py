@@ -4,7 +4,7 @@ from typing import Any, Literal, TypedDict
 
 from pydantic import ConfigDict, Field
 
-from opslab.model.journal.journal_event import ANY_STATUS, RUNNING, JournalEvent, Kinds, by_name
+from opslab.model.journal.journal_event import RUNNING, JournalEvent, Kinds, by_name
 from opslab.model.messages.engine_messages import StopReason
 from opslab.model.messages.paper_messages import (
     AccountSnapshot,
@@ -339,20 +339,6 @@ class PositionsFlattened(JournalEvent):
     """The venue's own account snapshot."""
 
 
-class JournalTornEndKept(JournalEvent):
-    """A [torn end](#the-torn-end) of the journal was moved to a file."""
-
-    EVENT = "journal_torn_end_kept"
-    STATUSES = ANY_STATUS
-
-    file: str
-    offset: int
-    """Of the moved bytes in the journal."""
-    size_bytes: int
-    digest: str
-    """Digest of the moved bytes."""
-
-
 EngineEvent = (
     EngineStarted
     | ScenarioRegistered
@@ -387,6 +373,5 @@ CONTROL_EVENTS: Kinds = by_name(
     TradingHalted,
     OrdersCanceled,
     PositionsFlattened,
-    JournalTornEndKept,
 )
 ORDER_EVENTS: Kinds = by_name(EngineOrderEvent, OrderGated)

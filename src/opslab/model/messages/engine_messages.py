@@ -1,6 +1,7 @@
 """The plans of an engine child: the first line that it receives, and the vocabulary of its run."""
 
 from decimal import Decimal
+from functools import cache
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter
@@ -121,11 +122,13 @@ class LivePlan(Record):
 
 def parse_plan(line: bytes) -> EnginePlan | LivePlan:
     """Parse the first line that a child receives. Raises ValueError."""
-    return _PLANS.validate_json(line)
+    return _plans().validate_json(line)
 
 
 def money(amount: Decimal, currency: str) -> str:
     return f"{amount:f} {currency}"
 
 
-_PLANS: TypeAdapter[EnginePlan | LivePlan] = TypeAdapter(Annotated[EnginePlan | LivePlan, Field(discriminator="kind")])
+@cache
+def _plans() -> TypeAdapter[EnginePlan | LivePlan]:
+    return TypeAdapter(Annotated[EnginePlan | LivePlan, Field(discriminator="kind")])

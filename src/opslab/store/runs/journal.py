@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 
 from pydantic_core import from_json, to_json
 
-from opslab.model.journal.engine_events import JournalTornEndKept
+from opslab.model.journal.torn_end_event import JournalTornEndKept
 from opslab.model.primitives.canonical import digest_bytes
 from opslab.model.primitives.instant import iso
 from opslab.model.run.event import HIGH_RATE, Event
