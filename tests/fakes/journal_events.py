@@ -2,6 +2,7 @@
 
 from opslab.model.journal import engine_events as engine
 from opslab.model.journal import run_events as run
+from opslab.model.journal import venue_events as venue
 from opslab.model.journal.fault_events import FaultEnded, FaultStarted
 from opslab.model.journal.journal_event import JournalEvent
 from opslab.model.journal.torn_end_event import JournalTornEndKept
@@ -165,8 +166,9 @@ EXAMPLES: dict[type[JournalEvent], JournalEvent] = {
         engine.EngineOrderEvent(type="OrderFilled", ts_event=1, last_qty="0.100"),
         engine.OrderGated(call="submit_order", client_order_id="O-1", side="BUY"),
         engine.DataVerified(dataset="d", fingerprint="sha256:1"),
-        engine.VenueStarted(start_number=1, rest_url="http://127.0.0.1:1", ws_url="ws://a", ws_trading_url="ws://b"),
-        engine.VenueLost(start_number=1, reason="exit 1"),
+        venue.VenueStarted(start_number=1, rest_url="http://127.0.0.1:1", ws_url="ws://a", ws_trading_url="ws://b"),
+        venue.VenueLost(start_number=1, reason="exit 1"),
+        venue.LedgerWriteFailed(start_number=1, count=2),
         FaultStarted(fault="silence", number=1, terms={"which": "user", "stream": None, "share": 0.5}, venue_start=1),
         FaultEnded(fault="silence", number=1, reason="expired", venue_start=1),
         engine.EngineEnded(engine_number=1, bars=3, actions=0, gated={"RUN_IS_ENDING": 1}, dropped_messages=2),

@@ -1,11 +1,14 @@
 """A paper run whose venue is broken: what is seen and when, how it ends, and that nothing is lost or made up."""
 
+import resource
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from tests.drivers.load import stretched
 from tests.drivers.paper_run import Event, PaperRun, paper_spec
-from tests.drivers.tc import Tc
+from tests.drivers.tc import Tc, wait_until
 from tests.oracles.paper_truth import rows_of, true_end
 
 USER_STREAM = "binance-futures-user-streams"
@@ -32,6 +35,25 @@ def reconciled(run: PaperRun, state: str, after: int) -> Event:
 
 def last(run: PaperRun) -> int:
     return int(run.events[-1]["seq"])
+
+
+def live_failures(tc: Tc) -> int:
+    live = tc("run", "show", "pp", "--json").document["live"]
+    return int(live["paper"]["failed_ledger_writes"]) if live else 0
+
+
+@contextmanager
+def no_larger_ledger(run: PaperRun) -> Iterator[None]:
+    """As a full disk of the venue: its files cannot grow beyond the size of its ledger."""
+    venue = run.child("venue")
+    assert venue
+    _, hard_limit = resource.prlimit(venue, resource.RLIMIT_FSIZE)
+    size_bytes = (run.home / "runtime" / "venues" / "pp" / "ledger.jsonl").stat().st_size
+    resource.prlimit(venue, resource.RLIMIT_FSIZE, (size_bytes, hard_limit))
+    try:
+        yield
+    finally:
+        resource.prlimit(venue, resource.RLIMIT_FSIZE, (hard_limit, hard_limit))
 
 
 def test_each_feed_that_falls_silent_is_noticed_by_itself(tc: Tc) -> None:
@@ -129,6 +151,21 @@ def test_a_venue_that_is_killed_is_started_again_with_its_account_and_the_node_c
         times = [row["ts_event"] for row in rows_of(run.folder, "bars")]
         assert times == sorted(set(times))
         assert shown["paper"]["bars_missed"] <= 1
+
+
+def test_failed_writes_of_the_ledger_are_shown_while_the_run_lasts_and_when_it_has_ended(tc: Tc) -> None:
+    with PaperRun(tc, paper_spec(tc, speed=240, max_bars=30)) as run:
+        run.wait_for_bars(3)
+        with no_larger_ledger(run):
+            first = run.wait_for("ledger_write_failed")
+            assert (first["payload"]["start_number"], first["payload"]["count"] > 0) == (1, True)
+            wait_until(lambda: live_failures(tc) > 0, "the live status to show them")
+            assert "ledger writes failed" in tc("run", "show", "pp").out
+        run.signal(signal.SIGINT)
+        count = run.end().document["paper"]["failed_ledger_writes"]
+        assert count == run.told("ledger_write_failed")[-1]["count"]
+        assert f"ledger writes failed {count:,} " in " ".join(tc("run", "show", "pp").out.split())
+        assert f"failed writes of the venue's ledger | {count}" in (run.folder / "report.md").read_text()
 
 
 def test_a_venue_that_dies_over_the_end_still_says_how_the_account_was_left(tc: Tc) -> None:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import resource
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -18,6 +19,8 @@ from opslab.cli.app import app
 from opslab.errors import BadData, Corrupt, Environment, Usage
 from opslab.model.market.candle import MINUTE_MS
 from opslab.model.messages.venue_messages import VenueEndpoints
+from opslab.runs.processes.venue_control_client import open_control
+from opslab.store.layout import Layout
 from tests.drivers.processes import children, is_living
 from tests.drivers.served_venue import END_SECONDS, NAME, SAMPLE, ServedVenue, serve_error, served_venue, venue_folder
 from tests.drivers.tc import Tc, candle_lines, wait_until
@@ -115,6 +118,27 @@ def test_the_death_of_the_venue_process_is_reported_and_its_account_can_be_resum
         assert "Traceback" not in err
     with served_venue(tc, "--name", NAME) as venue, venue.client() as client:
         assert [row["orderId"] for row in client.open_orders()] == [order_id]
+
+
+def test_failed_writes_of_the_ledger_are_reported_at_once_and_at_the_end(tc: Tc) -> None:
+    """Its process may write no file beyond the size of its ledger, as on a full disk."""
+    with served_venue(tc, "--name", NAME) as venue, venue.client() as client:
+        [child] = children(venue.process.pid)
+        _, hard_limit = resource.prlimit(child, resource.RLIMIT_FSIZE)
+        size_bytes = (venue_folder(tc) / "ledger.jsonl").stat().st_size
+        resource.prlimit(child, resource.RLIMIT_FSIZE, (size_bytes, hard_limit))
+        assert client.place("BUY", "0.010", "41000.0").error == (503, -1008)
+        assert venue.process.stderr is not None
+        reported = next(line for line in venue.process.stderr if "ledger" in line)
+        assert "the ledger cannot be written (failed writes: 1)" in reported
+        for _ in range(2):
+            assert client.place("BUY", "0.010", "41000.0").error == (503, -1008)
+        with open_control(Layout(tc.home), NAME) as control:
+            assert control.request("status")["failed_ledger_writes"] == 3
+        resource.prlimit(child, resource.RLIMIT_FSIZE, (hard_limit, hard_limit))
+        client.place("BUY", "0.010", "41000.0").assert_ok()
+        _, _, err = venue.end()
+        assert "1 open orders, 3 ledger writes failed" in err
 
 
 # Options.

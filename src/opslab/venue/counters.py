@@ -1,6 +1,11 @@
-"""Counters of rejected requests and lost clients, by kind. The kinds are fixed: no client can make the table grow."""
+"""Counters of rejected requests, failed writes and lost clients, by kind.
+
+The kinds are fixed: no client can make the table grow.
+"""
 
 from collections import Counter
+
+FAILED_LEDGER_WRITES = "failed ledger writes"
 
 
 class Counters:
@@ -13,6 +18,9 @@ class Counters:
 
     def count_api_error(self, code: int) -> None:
         self._counts[f"refused {code}"] += 1
+
+    def number(self, kind: str) -> int:
+        return self._counts[kind]
 
     def counts(self) -> dict[str, int]:
         return dict(self._counts)

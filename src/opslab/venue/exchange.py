@@ -20,7 +20,7 @@ from opslab.venue.account.number_format import NumberFormat
 from opslab.venue.account.order_requests import Amendment, NewOrder, OrderRef
 from opslab.venue.account.user_event_payloads import user_data_events
 from opslab.venue.api_error import ApiError
-from opslab.venue.counters import Counters
+from opslab.venue.counters import FAILED_LEDGER_WRITES, Counters
 from opslab.venue.fault_hooks import FaultHooks
 from opslab.venue.market.candle_path import Tick
 from opslab.venue.market.market import Market
@@ -214,7 +214,7 @@ class Exchange:
         try:
             self._ledger.append([event_fields(event) for event in events], self._moment)
         except LabError:
-            self._counters.count("failed ledger writes")
+            self._counters.count(FAILED_LEDGER_WRITES)
             raise ApiError.of(-1008) from None
         user_events: list[Payload] = []
         is_depth_changed = False

@@ -26,7 +26,7 @@ from opslab.venue.control.orphan_policy import (
     ORPHAN_POLL_SECONDS,
     end_reason,
 )
-from opslab.venue.counters import Counters
+from opslab.venue.counters import FAILED_LEDGER_WRITES, Counters
 from opslab.venue.endpoints.account import AccountEndpoints
 from opslab.venue.endpoints.market import MarketEndpoints
 from opslab.venue.event_log import CONTROL_LOST, EventLogger
@@ -315,4 +315,5 @@ class Venue:
             open_orders=len(account.open),
             position=f"{account.holding.position:f}",
             lag_ms=round(replay.lag_ms, 1) if replay else 0.0,
+            failed_ledger_writes=self.counters.number(FAILED_LEDGER_WRITES),
         )

@@ -71,6 +71,7 @@ def _rows(run_id: str, live: "LiveStatus", paper: "PaperStatus") -> list[tuple[s
         ("orders", _number(paper.open_orders, " open")),
         ("position", _held(paper) if paper.position_side else "unknown"),
         ("reconciled", paper.reconciliation or "not yet"),
+        *([("ledger", f"{paper.failed_ledger_writes:,} writes failed")] if paper.failed_ledger_writes else []),
         ("engine", f"{_number(paper.event_lag_ms, ' ms lag')}, {(paper.memory_bytes or 0) / 1e6:,.0f} MB"),
     ]
 
@@ -90,6 +91,8 @@ def _line(live: "LiveStatus", paper: "PaperStatus") -> str:
         parts.append(_number(paper.messages_per_second, " messages/s"))
     if paper.open_orders is not None:
         parts += [_number(paper.open_orders, " open order" + "s" * (paper.open_orders != 1)), _held(paper)]
+    if paper.failed_ledger_writes:
+        parts.append(f"{paper.failed_ledger_writes:,} ledger writes failed")
     feeds = ", ".join(f"{name} {feed.state}" for name, feed in paper.feeds.items())
     return ", ".join(parts) + (f"; {feeds}" if feeds else "")
 

@@ -25,6 +25,7 @@ def paper_fields(facts: "PaperFacts | None") -> list[tuple[str, str | None]]:
         ("engines", f"{len(facts.engines):,}, {facts.restarts:,} restarts" if facts.engines else None),
         ("last engine", _end(last) if last else None),
         *([("venue", f"lost {facts.venue_losses:,} times")] if facts.venue_losses else []),
+        ("ledger writes failed", f"{facts.failed_ledger_writes:,}" if facts.failed_ledger_writes else None),
         *(
             (f"feed {name}", _feed(feed.silent_seconds, feed.disconnected_seconds))
             for name, feed in facts.feeds.items()
@@ -85,6 +86,7 @@ def live_fields(now: "PaperStatus | None") -> list[tuple[str, str | None]]:
         ),
         *((f"feed {name}", _feed_now(feed)) for name, feed in now.feeds.items()),
         ("disconnected", ", ".join(lost) or None),
+        ("ledger writes failed", f"{now.failed_ledger_writes:,}" if now.failed_ledger_writes else None),
         ("account now", f"{held} (reported by the venue)" if held else "unknown"),
     ]
 

@@ -102,7 +102,8 @@ def serve(
         )
         last = service.serve(context, options, signals, _TerminalObserver(as_json))
     if last:
-        note(f"closed after {last.minutes:,} candles; position {last.position}, {last.open_orders} open orders")
+        failed = f", {last.failed_ledger_writes:,} ledger writes failed" if last.failed_ledger_writes else ""
+        note(f"closed after {last.minutes:,} candles; position {last.position}, {last.open_orders} open orders{failed}")
 
 
 @app.command("audit")
@@ -156,6 +157,7 @@ class _TerminalObserver:
     def __init__(self, as_json: bool) -> None:
         self._as_json = as_json
         self._state: str | None = None
+        self._failed_writes = 0
 
     def listening(self, name: str, endpoints: "VenueEndpoints", resumes: bool) -> None:
         urls_and_key = endpoints.model_dump()
@@ -169,6 +171,10 @@ class _TerminalObserver:
         note(f"venue {name} {'resumes its account' if resumes else 'is open'}; --name {name} resumes it later")
 
     def progress(self, progress: "VenueProgress") -> None:
+        failed = progress.failed_ledger_writes
+        if failed > self._failed_writes and failed >= 2 * self._failed_writes:  # a full disk fails every request
+            self._failed_writes = failed
+            note(f"the ledger cannot be written (failed writes: {failed:,}); check the free space of its disk")
         if progress.state == self._state:
             return
         self._state = progress.state

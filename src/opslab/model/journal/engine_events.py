@@ -1,10 +1,11 @@
-"""Events of the engine and the venue of a run, and of the shutdown of its account."""
+"""Events of the engine of a run, and of the shutdown of its account."""
 
 from typing import Any, Literal, TypedDict
 
 from pydantic import ConfigDict, Field
 
 from opslab.model.journal.journal_event import RUNNING, JournalEvent, Kinds, by_name
+from opslab.model.journal.venue_events import LedgerWriteFailed, VenueLost, VenueStarted
 from opslab.model.messages.engine_messages import StopReason
 from opslab.model.messages.paper_messages import (
     AccountSnapshot,
@@ -171,30 +172,6 @@ class DataVerified(JournalEvent):
     dataset: str
     """Name of the dataset."""
     fingerprint: str
-
-
-class VenueStarted(JournalEvent):
-    """The venue of a [paper run](paper.md) is listening."""
-
-    EVENT = "venue_started"
-    STATUSES = RUNNING
-
-    start_number: int
-    """From 1."""
-    rest_url: str
-    ws_url: str
-    ws_trading_url: str
-
-
-class VenueLost(JournalEvent):
-    """The venue's process ended before the run did."""
-
-    EVENT = "venue_lost"
-    STATUSES = RUNNING
-
-    start_number: int
-    """As in its `venue_started`."""
-    reason: str
 
 
 class EngineEnded(JournalEvent):
@@ -365,6 +342,7 @@ CONTROL_EVENTS: Kinds = by_name(
     DataVerified,
     VenueStarted,
     VenueLost,
+    LedgerWriteFailed,
     EngineEnded,
     EngineLost,
     EngineRestarted,

@@ -135,3 +135,5 @@ class VenueProgress(Record):
     position: str
     lag_ms: float
     """Delay of the replay against its clock."""
+    failed_ledger_writes: int = 0
+    """Transactions that could not be written since the start: they were rejected and changed nothing."""

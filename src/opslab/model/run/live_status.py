@@ -35,6 +35,8 @@ class PaperStatus(Record):
     position: str | None
     reconciliation: str | None
     """State of the last reconciliation."""
+    failed_ledger_writes: int = 0
+    """Of the venue, as in the section `paper` of the metadata."""
 
 
 class LiveStatus(Record):

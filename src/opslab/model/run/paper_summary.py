@@ -106,6 +106,8 @@ class PaperFacts(Record):
     restarts: int
     venue_losses: int = 0
     """How often the venue's process was lost; it is restarted with its account."""
+    failed_ledger_writes: int = 0
+    """Transactions that the venue could not write to its ledger, on a full disk for example. They were rejected."""
     bars_expected: int
     """By the spec: the bars of the window, at most `max_bars`."""
     bars_seen: int | None

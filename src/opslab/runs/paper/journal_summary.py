@@ -22,12 +22,11 @@ from opslab.model.journal.engine_events import (
     PositionsFlattened,
     RunStopping,
     ScenarioActionTriggered,
-    VenueLost,
-    VenueStarted,
 )
 from opslab.model.journal.fault_events import FaultEnded, FaultStarted
 from opslab.model.journal.journal_event import JournalEvent, RecordedEvent, by_name
 from opslab.model.journal.run_events import KillSwitchObserved, ReconciliationChecked, RunStarted
+from opslab.model.journal.venue_events import LedgerWriteFailed, VenueLost, VenueStarted
 from opslab.model.messages.engine_messages import StopReason
 from opslab.model.messages.paper_messages import FEEDS, EngineHeartbeat, FeedName, OnStop
 from opslab.model.primitives.instant import NS_PER_SECOND, parse_iso
@@ -51,6 +50,7 @@ SUMMARIZED = by_name(
     RunStarted,
     VenueStarted,
     VenueLost,
+    LedgerWriteFailed,
     EngineRestarted,
     EngineStarted,
     EngineEnded,
@@ -87,6 +87,8 @@ class JournalSummary:
     """Requests that closed gates denied, as far as engines reported them: reason to number."""
     venue_started: bool = False
     venue_losses: int = 0
+    _failed_writes: dict[int, int] = field(default_factory=dict)
+    """Of the ledger, by start of the venue."""
     stop_reason: StopReason | None = None
     """Reason of control's stop request."""
     gate_reason: StopReason | None = None
@@ -130,6 +132,8 @@ class JournalSummary:
                 self.faults.started(started, recorded.time)
             case FaultEnded() as ended_fault:
                 self.faults.ended(ended_fault, recorded.time)
+            case LedgerWriteFailed(start_number=number, count=count):
+                self._failed_writes[number] = count
             case EngineRestarted(engine_number=number):
                 self.restarts += 1
                 self._unreplaced_s = None
@@ -207,6 +211,10 @@ class JournalSummary:
                 self._lost_s = None
 
     @property
+    def failed_ledger_writes(self) -> int:
+        return sum(self._failed_writes.values())
+
+    @property
     def elapsed_seconds(self) -> float:
         return 0.0 if self.began_s is None else self.last_s - self.began_s
 
@@ -243,6 +251,7 @@ class JournalSummary:
             engines=tuple(self.engines[number] for number in sorted(self.engines)),
             restarts=self.restarts,
             venue_losses=self.venue_losses,
+            failed_ledger_writes=self.failed_ledger_writes,
             bars_expected=bars_expected,
             bars_seen=bars_seen,
             bars_missed=bars_missed,

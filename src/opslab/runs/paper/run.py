@@ -13,6 +13,7 @@ from opslab.errors import Environment
 from opslab.model.journal import engine_events as journal
 from opslab.model.journal.journal_event import JournalEvent
 from opslab.model.journal.run_events import RunResults
+from opslab.model.journal.venue_events import VenueLost
 from opslab.model.messages.engine_messages import BARS
 from opslab.model.messages.paper_messages import EngineHeartbeat, Flattened, NodeSnapshot
 from opslab.model.messages.venue_messages import VenueEndpoints, VenueProgress
@@ -186,8 +187,10 @@ class PaperRun:
         match message:
             case pipe.Listening(endpoints=endpoints):
                 self._on_venue_listening(endpoints)
-            case VenueProgress(state="ended"):
-                self._report(facts.ReplayEnded(self._clock.monotonic_s()))
+            case VenueProgress():
+                self._venue.record_failed_writes(message, self._log)
+                if message.state == "ended":
+                    self._report(facts.ReplayEnded(self._clock.monotonic_s()))
             case pipe.VenueLogEntry():
                 self._on_venue_log_entry(message)
             case pipe.VenueRefused():
@@ -205,7 +208,7 @@ class PaperRun:
 
     def _on_venue_ended(self) -> None:
         number, reason = self._venue.start_count, self._venue.on_ended(self._context.redact)
-        self._log.append(journal.VenueLost(start_number=number, reason=reason))
+        self._log.append(VenueLost(start_number=number, reason=reason))
         self._report(facts.VenueExited(number, reason))
 
     def _on_engine_messages(self, session: EngineSession, messages: Sequence[pipe.ReceivedMessage]) -> None:
@@ -333,7 +336,9 @@ class PaperRun:
     def _finish(self) -> None:
         """Settle the account, stop the venue, write results and the closing event."""
         self._settle()
-        self._venue.end(self._context.redact, self._on_venue_log_entry)
+        progress = self._venue.end(self._context.redact, self._on_venue_log_entry)
+        if progress:
+            self._venue.record_failed_writes(progress, self._log, is_last=True)
         for path in sorted((self._folder / "logs").glob("*.log")):
             redact_log(path, self._context.redact)
         self._shutdown.finish(self._folder, self._context, self._state, self._bars)

@@ -103,6 +103,7 @@ class RunTelemetry:
             position_side=(held.side if held else "FLAT") if account else None,
             position=(held.signed_quantity if held else "0") if account else None,
             reconciliation=self._last_state,
+            failed_ledger_writes=self.facts.failed_ledger_writes,
         )
 
     def summary(

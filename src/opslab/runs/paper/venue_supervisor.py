@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from opslab.errors import Environment, LabError
-from opslab.model.journal.engine_events import VenueStarted
 from opslab.model.journal.fault_events import FaultEnded, FaultStarted
 from opslab.model.journal.journal_event import decode
+from opslab.model.journal.venue_events import LedgerWriteFailed, VenueStarted
 from opslab.model.messages.paper_messages import AccountSnapshot
 from opslab.model.messages.venue_messages import VenueEndpoints, VenuePlan, VenueProgress
 from opslab.model.pipe.messages import AcknowledgeBars, VenueEnded, VenueLogEntry
@@ -20,6 +20,7 @@ from opslab.runs.processes.inbox import ChildEnded, FromChild, Inbox
 from opslab.runs.processes.venue_control_client import ControlClient
 from opslab.runs.processes.venue_folder import prepare_run_venue
 from opslab.runs.processes.venue_service import new_key
+from opslab.runs.record.run_journal import RunJournal
 from opslab.store.layout import Layout
 from opslab.store.runs.owner import held
 from opslab.system import random_token
@@ -73,6 +74,8 @@ class VenueSupervisor:
         self._control: ControlClient | None = None
         self._retry_at_s = 0.0
         self.start_count = 0
+        self._recorded_failed_writes = 0
+        """Of this start."""
         self.is_listening = False
         self.endpoints: VenueEndpoints | None = None
 
@@ -91,6 +94,7 @@ class VenueSupervisor:
         Raises Environment when no process can be started.
         """
         self.start_count += 1
+        self._recorded_failed_writes = 0
         another = Environment(f"venue {self.folder.name} is served already")
         with held(self.folder, another) as hold:  # inherited by the child: see `venue_folder.is_served`
             self._child = ChildProcess("venue", self._plan, self.log, self._clock, self._command, inherits=(hold,))
@@ -108,6 +112,16 @@ class VenueSupervisor:
             ws_url=endpoints.ws_url,
             ws_trading_url=endpoints.ws_trading_url,
         )
+
+    def record_failed_writes(self, progress: VenueProgress, log: RunJournal, *, is_last: bool = False) -> None:
+        """Record failed writes of the ledger: the first at once, then each time that their number has doubled.
+
+        A full disk fails every request; the last number is recorded when the venue ends.
+        """
+        count, recorded = progress.failed_ledger_writes, self._recorded_failed_writes
+        if count > recorded and (is_last or count >= 2 * recorded):
+            log.append(LedgerWriteFailed(start_number=self.start_count, count=count))
+            self._recorded_failed_writes = count
 
     def acknowledge_all(self) -> None:
         """The engine has handled every candle that was closed so far."""

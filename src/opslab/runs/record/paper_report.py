@@ -61,7 +61,11 @@ def _bars(facts: PaperFacts) -> Rows:
 
 
 def _engines(facts: PaperFacts) -> Rows:
-    rows: Rows = [("restarts", facts.restarts), ("losses of the venue", facts.venue_losses)]
+    rows: Rows = [
+        ("restarts", facts.restarts),
+        ("losses of the venue", facts.venue_losses),
+        ("failed writes of the venue's ledger", facts.failed_ledger_writes),
+    ]
     for engine in facts.engines:
         ended_by = engine.ended_by or "end unknown"
         failure = f": {engine.failure}" if engine.failure else ""

@@ -13,12 +13,11 @@ from opslab.model.journal.engine_events import (
     PositionsFlattened,
     RunStopping,
     ScenarioActionTriggered,
-    VenueLost,
-    VenueStarted,
 )
 from opslab.model.journal.fault_events import FaultEnded, FaultStarted
 from opslab.model.journal.journal_event import JournalEvent, RecordedEvent
 from opslab.model.journal.run_events import KillSwitchObserved, ReconciliationChecked, RunStarted
+from opslab.model.journal.venue_events import LedgerWriteFailed, VenueLost, VenueStarted
 from opslab.model.messages.paper_messages import FeedName, FeedState
 from opslab.model.primitives.instant import NS_PER_SECOND, iso
 from opslab.model.run.metadata import Failure
@@ -126,6 +125,16 @@ def test_a_lost_engine_and_a_lost_venue_are_counted() -> None:
     )
     assert (summary(found).venue_losses, summary(found).restarts, found.actions) == (1, 0, 1)
     assert (found.seconds_to_gate, found.seconds_to_flat) == (None, 1.0), "from its loss: nothing else ended the run"
+
+
+def test_failed_writes_of_the_ledger_are_those_of_all_starts_of_the_venue() -> None:
+    found = told(
+        (1, LedgerWriteFailed(start_number=1, count=1)),
+        (2, LedgerWriteFailed(start_number=1, count=5)),
+        (3, LedgerWriteFailed(start_number=2, count=2)),
+    )
+    assert summary(found).failed_ledger_writes == 7
+    assert summary(told()).failed_ledger_writes == 0
 
 
 def test_a_halt_begins_when_the_run_itself_sees_the_switch() -> None:
