@@ -55,6 +55,9 @@ def test_the_lifecycle_demo_makes_the_same_decisions_and_every_other_fill_is_exp
     assert (parity["bars"][0]["same"], parity["decisions"]["same"]) == (BARS, BARS * 3 // 2)
     assert set(parity["fills"]["causes"]) <= {"price_source", "fee", "partial"}  # at `max` the market waits
     assert paper["metrics"]["fills_count"] == len(rows(tc, "pp", "fills"))
+    events = (tc.run_folder("pp") / "logs" / "venue-events.jsonl").read_text()
+    assert "user stream" in events
+    assert "too many messages" not in events  # the answers to the venue's own pings are not counted
     text = tc("run", "compare", "bt", "pp").out
     assert "bars of pp" in text
     assert "every differing fill explained" in text

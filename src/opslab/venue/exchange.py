@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from opslab.errors import LabError
-from opslab.model.market.candle import Candle
+from opslab.model.market.candle import MINUTE_MS, Candle
 from opslab.model.market.instrument import Instrument
 from opslab.model.messages.ledger_events import Accepted, LedgerEvent, OrderSide, event_fields
 from opslab.ports import Ledger, Moment
@@ -99,6 +99,10 @@ class Exchange:
     def transactions(self) -> int:
         """Number of transactions in the ledger."""
         return self._ledger.transactions
+
+    def market_elapsed_ms(self, ticks_per_minute: int) -> int:
+        """Market time since the first candle's open, as of the last tick."""
+        return self._moment.minute * MINUTE_MS + self._moment.tick * MINUTE_MS // ticks_per_minute
 
     def use_reserve(self) -> None:
         self._ledger.use_reserve()

@@ -89,9 +89,8 @@ class Venue:
         self._streams = MarketStreams(instrument.symbol, self._user_stream)
         self._publisher = MarketPublisher(self.market, payloads, self._streams, now_ms)
         self.exchange = Exchange(self.market, account, ledger, self._publisher, now_ms, position, hooks, self.counters)
-        pipeline = RequestPipeline(
-            plan.key, RateLimiter(plan.limits), plan.latency_ms, now_ms, true_ms, log_event, hooks, self.counters
-        )
+        limiter = RateLimiter(plan.limits, lambda: self.exchange.market_elapsed_ms(plan.ticks_per_minute))
+        pipeline = RequestPipeline(plan.key, limiter, plan.latency_ms, now_ms, true_ms, log_event, hooks, self.counters)
         table = {
             **MarketEndpoints(self.market, payloads, plan.limits, now_ms, lambda: self.exchange.view.status).table(),
             **AccountEndpoints(self.exchange, self._user_stream).table(),

@@ -116,6 +116,8 @@ class LivePlan(Record):
     acknowledges_bars: bool
     """Whether the engine acknowledges each bar to the venue (`pace: bar_done`)."""
     limits: EngineLimits
+    order_rate_factor: int = 1
+    """Market seconds in one second of the engine's clock: it multiplies the engine's rate limits."""
     home: str | None = None
     """As in `EnginePlan`; None: no kill switch is watched."""
 

@@ -59,6 +59,8 @@ OPEN_CHECK_RETRIES = 2
 """Interval of the comparison of the engine's open orders with the venue's, and how often an order may be missing there
 before the engine queries its status. Without it, fills that occur while the user stream is down are never known
 (measured)."""
+MAX_MODIFIES_PER_SECOND = 100
+"""The engine's own default, which a backtest has too."""
 POLL_SECONDS = 0.02
 UNCONNECTED_STOP_SECONDS = 2.0
 """Time for a node that has not started to stop: between two attempts to connect it does not check."""
@@ -273,7 +275,8 @@ def _build_node(plan: LivePlan) -> LiveNode:
         delay_post_stop_secs=0.0,
         queue_monitor=_QUEUES,
         risk_engine=LiveRiskEngineConfig(
-            max_order_submit_rate=f"{limits.max_orders_per_second}/00:00:01",
+            max_order_submit_rate=f"{limits.max_orders_per_second * plan.order_rate_factor}/00:00:01",
+            max_order_modify_rate=f"{MAX_MODIFIES_PER_SECOND * plan.order_rate_factor}/00:00:01",
             max_notional_per_order={instrument.instrument_id: limits.max_notional_per_order},
         ),
         exec_engine=LiveExecutionEngineConfig(

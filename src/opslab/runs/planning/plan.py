@@ -23,7 +23,7 @@ from opslab.model.primitives.ids import DatasetId, RunId
 from opslab.model.primitives.instant import iso, parse_minute
 from opslab.model.run.code_inputs import CodeParts
 from opslab.model.run.metadata import Git, Identity, RunDataset
-from opslab.model.spec.risk_profile import PROFILES
+from opslab.model.spec.risk_profile import PROFILES, order_rate_factor
 from opslab.model.spec.run_spec import BacktestSpec, Mode, PaperSpec, RunSpec, StrategyRef, UserStrategyRef
 from opslab.ports import Clock
 from opslab.resources import exchange_info_symbol
@@ -146,6 +146,7 @@ class PaperPlan(_Head):
             silent_after_seconds=asked.silent_after(),
             acknowledges_bars=asked.speed == "max",
             limits=_limits(self.spec),
+            order_rate_factor=order_rate_factor(asked.speed),
             home=str(home) if home else None,
         )
 

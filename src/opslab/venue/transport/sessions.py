@@ -25,6 +25,7 @@ MAX_MESSAGES_PER_SECOND = 10
 PONG_WAIT_SECONDS = 10.0
 PING_SECONDS = 180.0
 PONG_SECONDS = 600.0
+MAX_PING_DIGITS = 18
 POLICY_VIOLATION = 1008
 """Close code for a client that exceeds the message limit."""
 NOT_READING = "not reading"
@@ -60,7 +61,10 @@ class Connection:
         self._empty.set()
         self._received_at: deque[float] = deque(maxlen=MAX_MESSAGES_PER_SECOND)
         self.last_pong = asyncio.get_running_loop().time()
-        self.ponged = asyncio.Event()
+        self._pings = 0
+        """Pings sent; the payload of each is its number."""
+        self._answered_ping = 0
+        self._last_ping_answered = asyncio.Event()
 
     @property
     def waiting_bytes(self) -> int:
@@ -119,12 +123,31 @@ class Connection:
         with suppress(TimeoutError, ConnectionError, RuntimeError):
             async with asyncio.timeout(seconds):
                 await self.wait_drained()
-                self.ponged.clear()
-                await self._socket.ping()
-                await self.ponged.wait()
+                await self._ping()
+                await self._last_ping_answered.wait()
+
+    async def _ping(self) -> None:
+        self._pings += 1
+        self._last_ping_answered.clear()
+        await self._socket.ping(str(self._pings).encode())
+
+    def answers_ping(self, data: bytes, now: float) -> bool:
+        """Record a pong; whether it is the first answer to a ping of the venue."""
+        self.last_pong = now
+        number = int(data) if data.isdigit() and len(data) <= MAX_PING_DIGITS else 0
+        if not self._answered_ping < number <= self._pings:
+            return False
+        self._answered_ping = number
+        if number == self._pings:
+            self._last_ping_answered.set()
+        return True
 
     def allow_message(self, now: float) -> bool:
-        """Count a message from the client; False when it exceeds the limit."""
+        """Count a message from the client; False when it exceeds the limit.
+
+        A pong that answers a ping of the venue is not the client's message: at full speed the venue pings for every
+        candle (`wait_read`).
+        """
         over = len(self._received_at) == MAX_MESSAGES_PER_SECOND and now - self._received_at[0] < 1.0
         self._received_at.append(now)
         return not over
@@ -171,7 +194,7 @@ class Connection:
                 if loop.time() - self.last_pong > PONG_SECONDS:
                     self.drop("no pong")
                     return
-                await self._socket.ping()
+                await self._ping()
 
 
 class Clients:
@@ -246,18 +269,16 @@ async def serve_websocket(
     try:
         on_open(connection)
         async for message in socket:
+            if message.type is WSMsgType.PONG and connection.answers_ping(message.data, loop.time()):
+                continue
             if kind != "trading" and not connection.allow_message(loop.time()):
                 connection.drop_reason = "too many messages"
                 await connection.close(POLICY_VIOLATION, "Too many requests")
                 break
             if message.type is WSMsgType.TEXT:
                 on_message(connection, message.data)
-            elif message.type is WSMsgType.PING:
-                if not any(mute(kind) for mute in hooks.mute):
-                    await connection.pong(message.data)
-            elif message.type is WSMsgType.PONG:
-                connection.last_pong = loop.time()
-                connection.ponged.set()
+            elif message.type is WSMsgType.PING and not any(mute(kind) for mute in hooks.mute):
+                await connection.pong(message.data)
     except (ConnectionError, RuntimeError):
         connection.drop_reason = connection.drop_reason or CONNECTION_LOST
     finally:

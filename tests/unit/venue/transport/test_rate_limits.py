@@ -124,6 +124,23 @@ def test_usage_is_that_of_the_current_window() -> None:
     assert [row["limit"] for row in limiter.usage(HERE, START_MS)] == [100, 3, 5]
 
 
+def test_orders_of_a_faster_market_are_denied_only_beyond_the_limit_of_both_clocks() -> None:
+    market_ms = 0
+    limiter = RateLimiter(LIMITS, lambda: market_ms)
+    for _ in range(20):  # one order a minute of the market, all in one second of the wall clock
+        counts = limiter.count_order(HERE, START_MS)
+        assert counts == {"X-MBX-ORDER-COUNT-10S": "1", "X-MBX-ORDER-COUNT-1M": "1"}
+        limiter.charge(HERE, LIMITS.weight_per_minute, START_MS)
+        market_ms += MINUTE_MS
+    for _ in range(3):
+        limiter.count_order(HERE, START_MS)
+    with pytest.raises(ApiError) as refused:
+        limiter.count_order(HERE, START_MS)  # the fourth in one moment of both clocks
+    assert refused.value.code == -1015
+    limiter.count_order(HERE, START_MS + 10_000)  # the market has stopped: the wall clock counts
+    assert [row["count"] for row in limiter.usage(HERE, START_MS + 10_000)] == [0, 1, 4]
+
+
 def test_the_limits_have_the_form_of_exchange_info() -> None:
     assert {
         (row["rateLimitType"], row["interval"], row["intervalNum"], row["limit"])

@@ -98,7 +98,8 @@ class FakeSocket:
             raise ConnectionResetError
         self.sent.append(text)
 
-    async def ping(self) -> None:
+    async def ping(self, message: bytes) -> None:
+        assert message == str(self.pings + 1).encode()
         self.pings += 1
 
     def get_extra_info(self, _name: str) -> None:
@@ -240,6 +241,45 @@ def test_the_number_of_client_messages_per_second_is_limited() -> None:
         assert not connection.allow_message(0.999)
         _, other, _ = connected()
         assert all(other.allow_message(number / 8) for number in range(100))
+
+    run(scenario)
+
+
+def test_a_pong_that_answers_a_ping_of_the_venue_is_not_a_message_of_the_client() -> None:
+    async def scenario() -> None:
+        socket, connection, tasks = connected()
+        for number in range(1, 4):
+            waiting = asyncio.ensure_future(connection.wait_read(5.0))
+            while socket.pings < number:
+                await asyncio.sleep(0)
+            assert not connection.answers_ping(str(number + 1).encode(), 1.0)  # never sent
+            assert not waiting.done()
+            assert connection.answers_ping(str(number).encode(), 2.0)
+            await waiting
+            assert asyncio.get_running_loop().time() == 0
+            for unsolicited in (str(number), "0", "", "x", "9" * 30):  # answered already, or no ping of the venue
+                assert not connection.answers_ping(unsolicited.encode(), 3.0)
+        assert connection.last_pong == 3.0
+        for task in tasks:
+            task.cancel()
+
+    run(scenario)
+
+
+def test_a_pong_to_an_earlier_ping_does_not_prove_that_the_client_has_read_everything() -> None:
+    async def scenario() -> None:
+        socket, connection, tasks = connected()
+        await connection.wait_read(1.0)  # no answer
+        waiting = asyncio.ensure_future(connection.wait_read(5.0))
+        while socket.pings < 2:
+            await asyncio.sleep(0)
+        assert connection.answers_ping(b"1", 1.0)
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        assert connection.answers_ping(b"2", 1.0)
+        await waiting
+        for task in tasks:
+            task.cancel()
 
     run(scenario)
 
