@@ -221,6 +221,8 @@ def test_a_run_that_was_broken_on_purpose_records_each_fault_with_terms_times_an
         assert ended["payload"]["reason"] == "stopped"
         first, second = shown["paper"]["faults"]
         assert shown["paper"]["faults_injected"] == 2
+        (warning,) = [one for one in shown["warnings"] if one["code"] == "faults_injected"]
+        assert (warning["count"], warning["first"]) == (2, f"delay at {begun['time']}")
         assert (first["name"], first["terms"]["ms"], first["ended_by"]) == ("delay", 20, "stopped")
         assert (first["started_at"], first["ended_at"]) == (begun["time"], ended["time"])
         assert (second["terms"]["which"], second["ended_by"]) == ("user", "venue_closing")
@@ -238,6 +240,8 @@ def test_an_order_that_the_run_did_not_place_is_counted_apart_from_the_strategys
         external = [row for row in rows_of(run.folder, "orders") if row["strategy_id"] == "EXTERNAL"]
         assert [(row["side"], row["filled_qty"]) for row in external] == [("SELL", "0.05")]
         assert shown["paper"]["orders_external"] == 1
+        (warning,) = [one for one in shown["warnings"] if one["code"] == "external_orders"]
+        assert (warning["count"], warning["first"]) == (1, external[0]["client_order_id"])
         fills = rows_of(run.folder, "fills")
         foreign = [row for row in fills if row["strategy_id"] == "EXTERNAL"]
         assert shown["paper"]["fills_external"] == len(foreign) >= 1

@@ -109,6 +109,7 @@ def _facts(folder: Path, shown: dict[str, Any]) -> Iterator[str]:
         by_venue=facts.orders_by_venue or 0,
         external=facts.orders_external or 0,
         external_fills=facts.fills_external or 0,
+        first_external=facts.first_external_order,
     )
     folded = fold.summary(
         bars_expected=facts.bars_expected,

@@ -132,6 +132,8 @@ class PaperFacts(Record):
     """In the venue's ledger, but placed neither by an engine of the run nor by the lab. Not in the counters."""
     fills_external: int | None = None
     """Fills of these orders."""
+    first_external_order: str | None = None
+    """Client order id of the first of them."""
     faults_injected: int = 0
     """Faults that were started in the run's venue."""
     faults: tuple[FaultFacts, ...] = ()

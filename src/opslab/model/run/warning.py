@@ -10,6 +10,8 @@ WarningCode = Literal[
     "orders_rejected",
     "orders_denied",
     "bars_missed",
+    "external_orders",
+    "faults_injected",
     "dataset_spot",
     "dataset_rounded",
     "dataset_allowed",
@@ -21,6 +23,8 @@ _TEXTS: dict[WarningCode, str] = {
     "orders_rejected": "{count} of {orders} orders were rejected: {reasons}",
     "orders_denied": "{count} of {orders} orders were denied: {reasons}",
     "bars_missed": "{count} bars closed at the venue and reached no engine",
+    "external_orders": "{count} orders with {fills} fills in the account were not placed by this run",
+    "faults_injected": "{count} faults were injected into the run's venue: {names}",
     "dataset_spot": "the candles are those of the spot market, not of the perpetual",
     "dataset_rounded": "prices or volumes of {count} candles were rounded at the import",
     "dataset_allowed": "the candles have errors that were allowed at the import: {rules}",
@@ -34,7 +38,7 @@ class RunWarning(Record):
     code: WarningCode
     text: str
     count: int
-    """Number of orders, bars or candles."""
+    """Number of orders, bars, candles or faults."""
     first: str | None
     """Location of the first case: an order id, a bar, a journal line or a file; None: unknown."""
 

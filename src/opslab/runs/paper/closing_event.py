@@ -11,7 +11,7 @@ from opslab.model.run.refused_orders import RefusedOrders
 from opslab.model.spec.run_spec import PaperLimits
 from opslab.runs.paper.results import PaperCounts
 from opslab.runs.record.run_journal import metrics_document
-from opslab.runs.record.warnings import bar_warnings, dataset_warnings, order_warnings
+from opslab.runs.record.warnings import bar_warnings, dataset_warnings, disturbance_warnings, order_warnings
 from opslab.store.runs.run_folders import METRICS, write_record
 
 
@@ -68,5 +68,10 @@ def closing_results(
         rejection_reasons=refused.rejected.reasons,
         artifacts=dict(artifacts),
         paper=summary,
-        warnings=(*order_warnings(refused), *bar_warnings(summary.bars_missed), *dataset_warnings(dataset)),
+        warnings=(
+            *order_warnings(refused),
+            *bar_warnings(summary.bars_missed),
+            *disturbance_warnings(summary),
+            *dataset_warnings(dataset),
+        ),
     )

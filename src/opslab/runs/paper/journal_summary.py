@@ -274,6 +274,7 @@ class JournalSummary:
             orders_by_venue=counts.by_venue if counts else None,
             orders_external=counts.external if counts else None,
             fills_external=counts.external_fills if counts else None,
+            first_external_order=counts.first_external if counts else None,
             faults_injected=self.faults.count,
             faults=self.faults.facts(),
         )

@@ -61,6 +61,8 @@ class PaperCounts:
     """Ledger: orders that neither an engine nor the lab placed."""
     external_fills: int = 0
     """Ledger: their fills."""
+    first_external: str | None = None
+    """Ledger: client order id of the first of them."""
     refused: RefusedOrders = field(default_factory=RefusedOrders)
     """Engine."""
 
@@ -206,6 +208,8 @@ class _Fold:
         self._open[event.order_id] = _OpenOrder(name, strategy_id, event.side, event.type)
         self._counts.by_venue += by_venue
         self._counts.external += is_external
+        if is_external:
+            self._counts.first_external = self._counts.first_external or name
         self._counts.unknown += reported_orders is None and not by_venue and not is_external
         self._counts.orders_submitted += not by_venue and not is_external
         price = None if event.price is None else self._price(event.price)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from opslab.model.run.metadata import RunDataset
+from opslab.model.run.paper_summary import PaperFacts
 from opslab.model.run.refused_orders import Refusals, RefusedOrders
 from opslab.model.run.warning import RunWarning, WarningCode
 
@@ -43,3 +44,14 @@ def bar_warnings(missed: int | None) -> Iterator[RunWarning]:
     """missed: bars of a paper run that no engine received; None: unknown."""
     if missed:
         yield RunWarning.of("bars_missed", missed, None)
+
+
+def disturbance_warnings(facts: PaperFacts) -> Iterator[RunWarning]:
+    """External orders and injected faults of a paper run."""
+    if facts.orders_external:
+        fills = f"{facts.fills_external or 0:,}"
+        yield RunWarning.of("external_orders", facts.orders_external, facts.first_external_order, fills=fills)
+    if facts.faults_injected:
+        names = ", ".join(dict.fromkeys(fault.name for fault in facts.faults))
+        first = f"{facts.faults[0].name} at {facts.faults[0].started_at}" if facts.faults else None
+        yield RunWarning.of("faults_injected", facts.faults_injected, first, names=names)

@@ -5,10 +5,11 @@ from typing import Any, get_args
 
 import pytest
 
+from opslab.model.run.paper_summary import FaultFacts
 from opslab.model.run.refused_orders import MAX_REASONS, RefusedOrders, without_values
 from opslab.model.run.warning import WarningCode
-from opslab.runs.record.warnings import bar_warnings, dataset_warnings, order_warnings
-from tests.fakes.journal_events import DATASET
+from opslab.runs.record.warnings import bar_warnings, dataset_warnings, disturbance_warnings, order_warnings
+from tests.fakes.journal_events import AT, DATASET, PAPER
 
 ROOT = Path(__file__).parents[4]
 MARGIN = {"status": "DENIED", "reason": "MARGIN: free=1"}
@@ -90,6 +91,18 @@ def test_a_dataset_with_errors_that_were_allowed_and_of_the_spot_market_is_named
 def test_missed_bars_are_a_warning_when_their_number_is_known() -> None:
     assert list(bar_warnings(None)) == list(bar_warnings(0)) == []
     assert [(one.code, one.count) for one in bar_warnings(2)] == [("bars_missed", 2)]
+
+
+def test_external_orders_and_injected_faults_are_warnings_with_their_first_case() -> None:
+    assert list(disturbance_warnings(PAPER)) == []
+    faults = tuple(FaultFacts(name=name, terms={}, started_at=AT) for name in ("delay", "drop", "delay"))
+    external = {"orders_external": 2, "fills_external": 3, "first_external_order": "venue_7"}
+    facts = PAPER.model_copy(update={**external, "faults_injected": 4, "faults": faults})
+    orders, injected = disturbance_warnings(facts)
+    assert (orders.code, orders.count, orders.first) == ("external_orders", 2, "venue_7")
+    assert "3 fills" in orders.text
+    assert (injected.code, injected.count, injected.first) == ("faults_injected", 4, f"delay at {AT}")
+    assert injected.text.endswith(": delay, drop")
 
 
 def test_every_code_is_documented() -> None:
