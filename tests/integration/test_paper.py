@@ -103,7 +103,12 @@ def test_a_market_that_is_too_fast_for_the_engines_adapter_is_said_to_be(tc: Tc)
         ended = true_end(run, 1)
         assert (ended["status"], ended["paper"]["bars_seen"]) == ("completed", 100)
         assert ended["paper"]["final_reconciliation"] == "mismatch"
-        assert ended["paper"]["orders_lost"] > 0
+        lost = ended["paper"]["orders_lost"]
+        assert lost > 0
+        (warning,) = [each for each in ended["warnings"] if each["code"] == "orders_lost"]
+        assert warning["count"] == lost
+        never_sent = [row["client_order_id"] for row in rows_of(run.folder, "orders") if row["status"] == "SUBMITTED"]
+        assert (len(never_sent), warning["first"] in never_sent) == (lost, True)
         assert ended["paper"]["final_account"]["flat"] is True
         answer = tc("run", "compare", "bt", "pp", "--json")
         assert answer.code == 1

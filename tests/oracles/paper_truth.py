@@ -106,6 +106,7 @@ def _facts(folder: Path, shown: dict[str, Any]) -> Iterator[str]:
     counts = PaperCounts(
         unknown=facts.orders_unknown or 0,
         lost=facts.orders_lost or 0,
+        first_lost=facts.first_lost_order,
         by_venue=facts.orders_by_venue or 0,
         external=facts.orders_external or 0,
         external_fills=facts.fills_external or 0,

@@ -87,7 +87,7 @@ def show_fields(run: "RunMetadata", live: "LiveStatus | None" = None, by_ledger:
 def _live(
     run: "RunMetadata", live: "LiveStatus | None", by_ledger: "LedgerAccount | None"
 ) -> list[tuple[str, str | None]]:
-    """The present of a running run; of a dead one what is known, with its time."""
+    """The current values of a running run; the last known values of a dead one, with their time."""
     if run.status == "running" or live is None:
         account = [("account", ledger_text(by_ledger))] if by_ledger else []
         bars = f"{live.bars_seen:,} of {live.bars_total:,}" if live else None

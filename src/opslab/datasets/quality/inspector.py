@@ -36,13 +36,13 @@ class Inspector:
         self._interval = Interval()
 
     def expect_file(self, name: str, first_line: int, claims: NameClaims) -> None:
-        """Check what the name of a file says about its candles. Call for every file before the first chunk."""
+        """Check a file's claims about its candles. Call for every file before the first chunk."""
         finding = file_finding(name, first_line, claims, self._instrument.symbol)
         if finding:
             self.findings.add(finding)
         if claims.market == "spot":
             self.add_spot(name, first_line)
-        self._interval.claim(claims.interval_ms, f"by the name of {name}")
+        self._interval.claim(name, claims.interval_ms)
 
     def add_spot(self, name: str, first_line: int) -> None:
         if "spot" not in self.findings.counts:
@@ -90,10 +90,11 @@ class Inspector:
         previous = pa.concat_arrays([pa.array([before], pa.int64()), times.slice(0, len(times) - 1)])
         steps = pc.subtract(times, previous)
         is_first = self._last is None  # without a step
+        file, _line = origin.location(0)
         if pc.all(pc.equal(steps, MINUTE_MS)).as_py():
-            self._interval.add_minute_steps(len(times) - is_first)
+            self._interval.add_minute_steps(file, len(times) - is_first)
             return
-        self._interval.add_steps(steps.slice(1) if is_first else steps)
+        self._interval.add_steps(file, steps.slice(1) if is_first else steps)
         self._add("disorder", pc.less(steps, 0), batch, origin)
         self._add("gap", pc.greater(steps, MINUTE_MS), batch, origin, steps)
         repeated = pc.equal(steps, 0)

@@ -6,8 +6,7 @@ results that look right. Neither can be allowed.
 
 import re
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -72,7 +71,10 @@ def name_claims(path: Path) -> NameClaims:
 
 def interval_of(text: str) -> int | None:
     """Milliseconds of an interval in Binance's notation; None for any other text."""
-    name = _OTHER_NAMES.get(text.strip().lower(), text.strip().lower())
+    name = text.strip()
+    if name == "1M":  # a month has no fixed length
+        return None
+    name = _OTHER_NAMES.get(name.lower(), name.lower())
     return int(name[:-1]) * _UNITS[name[-1]][0] if name in _INTERVALS else None
 
 
@@ -115,57 +117,75 @@ def file_finding(name: str, first_line: int, claims: NameClaims, symbol: str) ->
     return None
 
 
+@dataclass(slots=True)
+class _FileTimes:
+    """Times of the candles of one file. Lengths and steps are those of known intervals; all others count as 0 ms."""
+
+    line: int
+    first_open: str
+    lengths: Counter[int] = field(default_factory=Counter)
+    steps: Counter[int] = field(default_factory=Counter)
+
+    def recognized(self) -> str | None:
+        """What the candles are, with the evidence; None: one-minute candles, or too few to say."""
+        for counts, minimum, subject, place in (
+            (self.lengths, 1, "candles close", "after the open"),
+            (self.steps, _MIN_STEPS, "steps are", "long"),
+        ):
+            total = counts.total()
+            value, count = next(iter(counts.most_common(1)), (0, 0))
+            if value not in (0, MINUTE_MS) and count >= minimum and 2 * count > total:
+                length = interval_text(value).replace("-", " ") + "s" * (value not in _SINGLE_MS)
+                return f"these are {interval_text(value)} candles: {count:,} of {total:,} {subject} {length} {place}"
+        if self.steps.total() >= _MIN_STEPS and not self.steps[MINUTE_MS]:
+            return "these are not one-minute candles: none is a minute after another"
+        return None
+
+    @property
+    def has_minutes(self) -> bool:
+        return bool(self.steps[MINUTE_MS] or self.lengths[MINUTE_MS])
+
+
 class Interval:
-    """Recognizes the interval of candles from their lengths and from the steps between them."""
+    """Recognizes the interval of each file's candles from their lengths and from the steps between them."""
 
     def __init__(self) -> None:
-        self._lengths: Counter[int] = Counter()
-        self._steps: Counter[int] = Counter()
-        self._claimed: dict[int, str] = {}
-        self._first: tuple[str, int, str] | None = None
+        self._files: dict[str, _FileTimes] = {}
+        self._claims: dict[str, int] = {}
 
     def add_rows(self, location: tuple[str, int], first_open: str, lengths: pa.Array | None) -> None:
         """lengths: of the rows, in ms; None: unknown."""
-        self._first = self._first or (*location, first_open)
+        file, line = location
+        times = self._files.setdefault(file, _FileTimes(line, first_open))
         if lengths is not None:
-            self._lengths.update(dict(_counts(lengths)))
+            times.lengths.update(_known_counts(lengths))
 
-    def add_steps(self, steps: pa.Array) -> None:
-        self._steps.update(dict(_counts(steps)))
+    def add_steps(self, file: str, steps: pa.Array) -> None:
+        """steps: from the candle before, in ms."""
+        self._files[file].steps.update(_known_counts(steps))
 
-    def add_minute_steps(self, count: int) -> None:
-        self._steps[MINUTE_MS] += count
+    def add_minute_steps(self, file: str, count: int) -> None:
+        self._files[file].steps[MINUTE_MS] += count
 
-    def claim(self, interval_ms: int | None, source: str) -> None:
-        """source: of the claim, for the message. It counts only where the times say nothing."""
+    def claim(self, file: str, interval_ms: int | None) -> None:
+        """By the file's name. It counts only where the times say nothing."""
         if interval_ms is not None and interval_ms != MINUTE_MS:
-            self._claimed.setdefault(interval_ms, source)
+            self._claims[file] = interval_ms
 
     def settle(self, findings: QualityFindings) -> None:
-        """One finding in place of those that candles of another interval cause."""
-        recognized = self._recognized()
-        if recognized is None or self._first is None:
-            return
-        interval_ms, evidence = recognized
-        file, line, first_open = self._first
-        findings.remove("gap", "truncated")
-        if interval_ms < MINUTE_MS:
-            findings.remove("off_grid")
-        detail = f"these are {interval_text(interval_ms)} candles: {evidence}"
-        findings.add(QualityFinding("wrong_interval", file, line, detail, first_open))
+        """One finding for each file of another interval; in place of those that it explains, if no file is right."""
+        wrong = {file: text for file, times in self._files.items() if (text := self._wrong(file, times))}
+        if wrong and len(wrong) == len(self._files):
+            findings.remove("gap", "truncated", "off_grid")
+        for file, text in wrong.items():
+            times = self._files[file]
+            findings.add(QualityFinding("wrong_interval", file, times.line, text, times.first_open))
 
-    def _recognized(self) -> tuple[int, str] | None:
-        """(milliseconds, evidence) of candles that are not one-minute candles."""
-        for counts, minimum, what in ((self._lengths, 1, "candles close"), (self._steps, _MIN_STEPS, "steps are")):
-            total = sum(count for value, count in counts.items() if value > 0)
-            value, count = next(iter(counts.most_common(1)), (0, 0))
-            if value != MINUTE_MS and value in _KNOWN_MS and count >= minimum and 2 * count > total:
-                length = interval_text(value).replace("-", " ") + "s" * (value not in _SINGLE_MS)
-                after = f"{length} after the open" if what == "candles close" else f"{length} long"
-                return value, f"{count:,} of {total:,} {what} {after}"
-        if self._claimed and not self._steps[MINUTE_MS] and not self._lengths[MINUTE_MS]:
-            return next(iter(self._claimed.items()))
-        return None
+    def _wrong(self, file: str, times: _FileTimes) -> str | None:
+        text = times.recognized()
+        if text is None and file in self._claims and not times.has_minutes:
+            return f"these are {interval_text(self._claims[file])} candles: by the name of the file"
+        return text
 
 
 def level_changes(before: pa.Array, after: pa.Array, steps: pa.Array) -> pa.Array:
@@ -185,6 +205,10 @@ def _first_rows(values: pa.Array, wanted: list[str]) -> pa.Array | None:
     return pa.array([row in rows for row in range(len(values))]) if rows else None
 
 
-def _counts(values: pa.Array) -> Iterator[tuple[int, int]]:
+def _known_counts(values: pa.Array) -> dict[int, int]:
+    """Number of values of each known interval, and of all other positive values as 0."""
+    counts: Counter[int] = Counter()
     for entry in pc.value_counts(values).to_pylist():
-        yield entry["values"], entry["counts"]
+        if entry["values"] > 0:
+            counts[entry["values"] if entry["values"] in _KNOWN_MS else 0] += entry["counts"]
+    return dict(counts)

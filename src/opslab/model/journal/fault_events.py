@@ -1,4 +1,4 @@
-"""Faults that somebody injected into the venue of a paper run, as the venue reports them."""
+"""Faults injected into the venue of a paper run, as the venue reports them."""
 
 from opslab.model.journal.journal_event import RUNNING, JournalEvent, Kinds, by_name
 from opslab.model.run.paper_summary import FaultTerm

@@ -126,6 +126,8 @@ class PaperFacts(Record):
     """Orders of the engines in the venue's ledger that no engine reported."""
     orders_lost: int | None = None
     """Submitted by an engine, but not in the venue's ledger."""
+    first_lost_order: str | None = None
+    """Client order id of the first of them."""
     orders_by_venue: int | None = None
     """Orders of the venue itself, to flatten an account whose engine had ended."""
     orders_external: int | None = None

@@ -1,4 +1,4 @@
-"""Warnings of a run: what was requested and not given, refused, missed or dropped, by code."""
+"""Warnings of a run, by code: unmet requests, refusals, missed bars, lost orders, interference, doubtful candles."""
 
 from typing import Literal, Self
 
@@ -9,6 +9,7 @@ WarningCode = Literal[
     "protective_orders_refused",
     "orders_rejected",
     "orders_denied",
+    "orders_lost",
     "bars_missed",
     "external_orders",
     "faults_injected",
@@ -22,6 +23,7 @@ _TEXTS: dict[WarningCode, str] = {
     "protective_orders_refused": "{count} of {orders} reduce-only and stop orders were denied or rejected: {reasons}",
     "orders_rejected": "{count} of {orders} orders were rejected: {reasons}",
     "orders_denied": "{count} of {orders} orders were denied: {reasons}",
+    "orders_lost": "{count} orders were submitted and never reached the venue",
     "bars_missed": "{count} bars closed at the venue and reached no engine",
     "external_orders": "{count} orders with {fills} fills in the account were not placed by this run",
     "faults_injected": "{count} faults were injected into the run's venue: {names}",

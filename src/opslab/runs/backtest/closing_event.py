@@ -18,7 +18,7 @@ from opslab.store.runs.run_folders import METRICS, write_record
 
 @dataclass(slots=True)
 class EngineReport:
-    """What the engine child has reported so far."""
+    """The reports of the engine child so far."""
 
     bars: int = 0
     result: EngineResult | None = None

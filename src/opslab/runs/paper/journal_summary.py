@@ -271,6 +271,7 @@ class JournalSummary:
             ),
             orders_unknown=counts.unknown if counts else None,
             orders_lost=counts.lost if counts else None,
+            first_lost_order=counts.first_lost if counts else None,
             orders_by_venue=counts.by_venue if counts else None,
             orders_external=counts.external if counts else None,
             fills_external=counts.external_fills if counts else None,

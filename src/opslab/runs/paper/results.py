@@ -53,6 +53,8 @@ class PaperCounts:
     """Engine: the ledger has no rejected orders."""
     lost: int = 0
     """Engine: submitted, and the venue has no such order."""
+    first_lost: str | None = None
+    """Engine: client order id of the first of them."""
     unknown: int = 0
     """Ledger: orders of the engines that no engine reported."""
     by_venue: int = 0
@@ -266,7 +268,9 @@ class _Fold:
         self._counts.orders_submitted += order.last_known in ("SUBMITTED", "REJECTED")
         self._counts.orders_denied += order.last_known == "DENIED"
         self._counts.orders_rejected += order.last_known == "REJECTED"
-        self._counts.lost += order.last_known == "SUBMITTED"
+        if order.last_known == "SUBMITTED":
+            self._counts.lost += 1
+            self._counts.first_lost = self._counts.first_lost or name
 
     def _event(self, kind: str, name: str, strategy_id: str, ts_ns: int) -> dict[str, Any]:
         return {

@@ -197,7 +197,7 @@ class PaperRun:
                 raise Environment(message.message, hint=message.hint)
 
     def _on_venue_log_entry(self, entry: pipe.VenueLogEntry) -> None:
-        """A fault is part of the run: somebody broke its venue on purpose."""
+        """A fault that was injected into the venue is part of the run."""
         event = self._venue.fault_event(entry)
         if event:
             self._log.append(event)

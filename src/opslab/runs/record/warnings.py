@@ -47,7 +47,9 @@ def bar_warnings(missed: int | None) -> Iterator[RunWarning]:
 
 
 def disturbance_warnings(facts: PaperFacts) -> Iterator[RunWarning]:
-    """External orders and injected faults of a paper run."""
+    """Lost and external orders, and injected faults, of a paper run."""
+    if facts.orders_lost:
+        yield RunWarning.of("orders_lost", facts.orders_lost, facts.first_lost_order)
     if facts.orders_external:
         fills = f"{facts.fills_external or 0:,}"
         yield RunWarning.of("external_orders", facts.orders_external, facts.first_external_order, fills=fills)

@@ -127,6 +127,25 @@ def test_candles_of_another_interval_are_one_finding(minutes: float, name: str) 
         assert f"these are {name} candles" in findings.listed[0].detail
 
 
+def test_candles_of_no_known_interval_are_not_one_minute_candles() -> None:
+    months = [candle(days * 1440) for days in (0, 31, 59, 90)]
+    findings = inspected(months)
+    assert findings.counts == {"wrong_interval": 1}
+
+
+def test_a_file_of_another_interval_among_others_is_named() -> None:
+    inspector = Inspector(INSTRUMENT)
+    for file, rows in (
+        ("a.csv", [candle(n) for n in range(40)]),
+        ("b.csv", [candle(40 + 5 * n) for n in range(8)]),
+        ("c.csv", [candle(80 + n) for n in range(40)]),
+    ):
+        inspector.inspect(Chunk(batch(rows), ConsecutiveRows(file, 2)))
+    findings = inspector.finish()
+    assert [(each.file, each.line) for each in findings.listed if each.rule == "wrong_interval"] == [("b.csv", 2)]
+    assert findings.counts == {"wrong_interval": 1, "gap": 8}
+
+
 def test_a_few_gaps_are_not_another_interval() -> None:
     assert inspected([candle(0), candle(5), candle(10)]).counts == {"gap": 2}
     half = [candle(n if n < 20 else 20 + 5 * (n - 20)) for n in range(40)]

@@ -31,8 +31,8 @@ def test_the_claims_of_a_file_name(path: str, symbol: str | None, interval: str 
 
 
 def test_intervals() -> None:
-    assert [interval_of(text) for text in ("1m", "5M", "60m", "1h", "1w", "7m", "x", "")] == [
-        60_000, 300_000, 3_600_000, 3_600_000, 604_800_000, None, None, None,
+    assert [interval_of(text) for text in ("1m", "5M", "1M", "60m", "1h", "1w", "7m", "x", "")] == [
+        60_000, 300_000, None, 3_600_000, 3_600_000, 604_800_000, None, None, None,
     ]  # fmt: skip
     assert [interval_text(ms) for ms in (1_000, 300_000, 3_600_000, 604_800_000)] == [
         "1-second",

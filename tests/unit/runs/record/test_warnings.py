@@ -96,9 +96,11 @@ def test_missed_bars_are_a_warning_when_their_number_is_known() -> None:
 def test_external_orders_and_injected_faults_are_warnings_with_their_first_case() -> None:
     assert list(disturbance_warnings(PAPER)) == []
     faults = tuple(FaultFacts(name=name, terms={}, started_at=AT) for name in ("delay", "drop", "delay"))
+    lost = {"orders_lost": 5, "first_lost_order": "O-3"}
     external = {"orders_external": 2, "fills_external": 3, "first_external_order": "venue_7"}
-    facts = PAPER.model_copy(update={**external, "faults_injected": 4, "faults": faults})
-    orders, injected = disturbance_warnings(facts)
+    facts = PAPER.model_copy(update={**lost, **external, "faults_injected": 4, "faults": faults})
+    missing, orders, injected = disturbance_warnings(facts)
+    assert (missing.code, missing.count, missing.first) == ("orders_lost", 5, "O-3")
     assert (orders.code, orders.count, orders.first) == ("external_orders", 2, "venue_7")
     assert "3 fills" in orders.text
     assert (injected.code, injected.count, injected.first) == ("faults_injected", 4, f"delay at {AT}")

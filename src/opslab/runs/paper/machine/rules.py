@@ -163,7 +163,7 @@ def _first_heartbeat(state: PaperState, now_s: float) -> Step:
 
 
 def _gate_closed(state: PaperState, reason: StopReason, bounds: RunBounds) -> Step:
-    """By request, for a reason of the engine's own, or by somebody else's signal: that is a failure of the engine."""
+    """By request, for a reason of the engine's own, or by a signal from elsewhere: that is a failure of the engine."""
     if state.reason is not None:
         return state, ()
     if reason not in ENGINE_REASONS:
