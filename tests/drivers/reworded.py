@@ -17,6 +17,8 @@ from pathlib import Path
 from types import ModuleType
 
 PROSE = re.compile(r"[A-Za-z]{2,} [a-z]{2,}")
+WORD = re.compile(r"\{\w+\}|[A-Za-z]{2,}")
+"""A word; or a field of a format string, which stays."""
 NO_PROSE = re.compile(r"[\\^$*`]|\{[{%]|%[a-zA-Z(]")
 """Regular expressions and templates."""
 THIRD_PARTY = frozenset({"Failed to disconnect", "readiness timeout while waiting for engine connections"})
@@ -40,7 +42,10 @@ class Reword(ast.NodeTransformer):
         if not isinstance(text, str) or text in THIRD_PARTY or not PROSE.search(text) or NO_PROSE.search(text):
             return node
         self.count += 1
-        return ast.copy_location(ast.Constant(re.sub(r"[A-Za-z]{2,}", lambda word: word[0] + self._mark, text)), node)
+        return ast.copy_location(ast.Constant(WORD.sub(self._reworded, text)), node)
+
+    def _reworded(self, word: re.Match[str]) -> str:
+        return word[0] if word[0].startswith("{") else word[0] + self._mark
 
     def visit_Expr(self, node: ast.Expr) -> ast.AST:
         """A docstring stays: Typer makes help of it, and no run depends on that."""

@@ -210,6 +210,7 @@ def test_orders_that_never_reached_the_venue_stand_where_they_were_made(results:
         orders_denied=1,
         orders_rejected=1,
         lost=1,
+        first_lost="lost",
         refused=counts.refused,
     )
     assert (counts.refused.denied.reasons, counts.refused.denied.first) == ({"NOTIONAL": 1}, "denied")
