@@ -164,7 +164,8 @@ class Inspector:
         rows = pc.indices_nonzero(violations).slice(0, remaining).to_pylist() if remaining else []
         for row in rows:
             if before is not None:
-                detail = f"{RULES[rule].meaning}: a close of {batch.column('close')[row].as_py():f} after {before[row]}"
+                close = decimal_text(batch.column("close")[row].as_py())
+                detail = f"{RULES[rule].meaning}: a close of {close} after {before[row]}"
             else:
                 detail = _detail(rule, batch, row, steps[row].as_py() if steps is not None else None)
             file, line = origin.location(row)

@@ -30,7 +30,7 @@ _OTHER_NAMES = {"60m": "1h", "120m": "2h", "240m": "4h", "24h": "1d", "1w": "7d"
 _MIN_STEPS = 3
 """Minimum number of equal steps that show an interval."""
 _LEVEL_RATIO = 3
-"""Ratio of two prices within a day that no price of this market has had: the files are of different instruments."""
+"""Ratio of two prices within a week that no price of this market has had: they are of different instruments."""
 _QUOTES = "USDT|USDC|FDUSD|BUSD|TUSD|USD"
 _SYMBOL = re.compile(
     rf"(?<![A-Z0-9])(?P<base>[A-Z0-9]{{2,12}}?)(?P<quote>{_QUOTES})(?P<contract>_[0-9]{{6}}(?=-[0-9]+[SMHDW]-))?(?![A-Z0-9])"
@@ -193,7 +193,7 @@ def level_changes(before: pa.Array, after: pa.Array, steps: pa.Array) -> pa.Arra
     higher = pc.greater_equal(after, pc.multiply(before, _LEVEL_RATIO))
     lower = pc.less_equal(after, pc.divide(before, _LEVEL_RATIO))
     positive = pc.and_(pc.greater(before, 0), pc.greater(after, 0))
-    return pc.and_(pc.and_(pc.or_(higher, lower), positive), pc.less_equal(pc.abs(steps), _DAY_MS))
+    return pc.and_(pc.and_(pc.or_(higher, lower), positive), pc.less_equal(pc.abs(steps), 7 * _DAY_MS))
 
 
 _SINGLE_MS = frozenset(size_ms for size_ms, _ in _UNITS.values())

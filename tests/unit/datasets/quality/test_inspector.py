@@ -105,7 +105,7 @@ def test_candles_without_any_volume_are_not_trades() -> None:
     assert inspected([candle(n, volume="0") for n in range(30)], (10,)).counts == {"wrong_instrument": 1}
 
 
-def test_a_price_level_that_changes_within_a_day_is_another_instrument() -> None:
+def test_a_price_level_that_changes_within_a_week_is_another_instrument() -> None:
     def priced(minute: float, price: str) -> Row:
         return candle(minute, price, price, price, price)
 
@@ -113,6 +113,8 @@ def test_a_price_level_that_changes_within_a_day_is_another_instrument() -> None
     findings = inspected(changes, (2,))
     assert findings.counts == {"jump": 2, "wrong_instrument": 2}
     assert [finding.line for finding in findings.listed if finding.rule == "wrong_instrument"] == [3, 5]
+    after_a_gap = inspected([priced(0, "60000"), priced(1500, "3000")])
+    assert after_a_gap.counts == {"gap": 1, "jump": 1, "wrong_instrument": 1}
     months_later = inspected([priced(0, "20000"), priced(100_000, "65000")])
     assert months_later.counts == {"gap": 1, "jump": 1}
 
