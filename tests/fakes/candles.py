@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from opslab.model.market.candle import MINUTE_MS, Candle
 from opslab.model.market.instrument import Instrument, instrument_of
 from opslab.resources import exchange_info_symbol
+from opslab.venue.market.candle_path import corners
 from opslab.venue.market.fixed_point import Units
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
@@ -63,3 +64,12 @@ def real_week() -> Iterator[Candle]:
         for row in islice(csv.DictReader(file), WEEK_MINUTES):
             prices = [Decimal(row[name]) for name in ("open", "high", "low", "close", "volume")]
             yield units.candle(int(row["open_time"]), *prices)
+
+
+def reproducible(candle: Candle) -> bool:
+    """Whether trades alone can reproduce this candle: the volume has one unit for each price that the path must visit.
+
+    A flat candle without volume is reproducible: it has no trades.
+    """
+    visited = corners(candle)
+    return candle.volume >= len(visited) or (candle.volume == 0 and len(visited) == 1)

@@ -47,8 +47,7 @@ def activate(
     from opslab.system import ignore_signals
 
     name = _scope(run_id, every)
-    reason = kill.checked_reason(reason)
-    actor = kill.checked_actor(_login_name() if actor is None else actor)
+    reason, actor = _checked(reason, actor)
     settings = resolve_for_process(home)
     context = context_of(settings)
     home_existed = settings.home.is_dir()
@@ -80,8 +79,7 @@ def clear(
     from opslab.settings import resolve_for_process
 
     name = _scope(run_id, every)
-    reason = kill.checked_reason(reason)
-    actor = kill.checked_actor(_login_name() if actor is None else actor)
+    reason, actor = _checked(reason, actor)
     settings = resolve_for_process(home)
     context = context_of(settings)
     change = kill.clear(context, name, reason, actor)
@@ -127,6 +125,13 @@ def _scope(run_id: str | None, every: bool) -> RunId | None:
     if every == (run_id is not None):
         raise Usage("give one of --run-id ID and --all")
     return None if run_id is None else RunId(run_id)
+
+
+def _checked(reason: str, actor: str | None) -> tuple[str, str]:
+    """Reason and actor, by default the login name. Raises Usage."""
+    from opslab.lab import kill
+
+    return kill.checked_reason(reason), kill.checked_actor(_login_name() if actor is None else actor)
 
 
 def _login_name() -> str:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from opslab.errors import BadData, BadId, Corrupt, DataChanged, LabError, NotFound
+from opslab.errors import BadData, Corrupt, DataChanged, LabError, NotFound
 from opslab.model.market.dataset import DatasetRecord, FingerprintRecord
 from opslab.model.primitives.ids import DatasetId, nearest
 from opslab.store.files import file_digest, folder_names, make_folder, write_json, writing
@@ -17,7 +17,7 @@ NOT_PLAYABLE = frozenset({"not_enclosed", "non_positive_price", "duplicate_ident
 
 def dataset_names(layout: Layout) -> list[str]:
     """Names of all dataset folders, sorted."""
-    return [name for name in folder_names(layout.datasets) if _is_dataset_id(name)]
+    return [name for name in folder_names(layout.datasets) if DatasetId.is_valid(name)]
 
 
 def read_record(layout: Layout, dataset: DatasetId) -> DatasetRecord:
@@ -105,11 +105,3 @@ def list_datasets(layout: Layout) -> list[tuple[str, DatasetRecord | LabError]]:
         except LabError as error:
             rows.append((name, error))
     return rows
-
-
-def _is_dataset_id(name: str) -> bool:
-    try:
-        DatasetId(name)
-    except BadId:
-        return False
-    return True

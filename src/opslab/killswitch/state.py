@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from opslab.errors import BadId, Usage
+from opslab.errors import Usage
 from opslab.model.primitives.ids import RunId
 from opslab.store.kill_switch_files import FOLDER, StateFile, describe_error
 
@@ -163,10 +163,8 @@ def scopes_with_state(names: Iterable[str]) -> list[RunId | None]:
         if stem == _ALL:
             scopes.insert(0, None)
             continue
-        try:
+        if RunId.is_valid(stem):
             scopes.append(RunId(stem))
-        except BadId:
-            continue
     return scopes
 
 

@@ -11,7 +11,7 @@ from opslab.cli.run import comparison as run_compare
 from opslab.cli.run import paper as run_paper
 from opslab.cli.run import proof as run_proof
 from opslab.cli.run.fields import break_off, document, show_fields
-from opslab.cli.run.follow_up import exit_code, follow_ups
+from opslab.cli.run.follow_up import end
 from opslab.cli.run.listing import list_runs
 
 app = typer.Typer(cls=PlainGroup, help="Run, list, verify and compare runs.", no_args_is_help=True)
@@ -68,13 +68,7 @@ def backtest(
             note(f"run {plan.run_id}: {plan.spec.strategy.title} on {rows:,} candles of {plan.dataset.name}")
             with ProgressBar("backtest", "bars", rows) as progress:
                 metadata = run_backtest(context, run, signals, progress.reach)
-    if as_json:
-        result_json(document(context, metadata))
-    else:
-        show_fields(metadata)
-    for line in follow_ups(metadata, strict=strict):
-        note(line)
-    raise typer.Exit(exit_code(metadata, strict=strict))
+    end(context, metadata, strict=strict, as_json=as_json)
 
 
 app.command()(run_paper.paper)

@@ -1,14 +1,29 @@
 """After a run, of either mode: the exit code of its command, and what an operator may do next."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
-from opslab.cli.run.fields import folder_of
+import typer
+
+from opslab.cli.output import note, result_json
+from opslab.cli.run.fields import document, folder_of, show_fields
 
 if TYPE_CHECKING:
+    from opslab.context import Context
     from opslab.model.run.metadata import RunMetadata
 
 _EXIT_CODES = {"completed": 0, "failed": 1, "safety_blocked": 4, "halted": 4, "interrupted": 130}
+
+
+def end(context: "Context", run: "RunMetadata", *, strict: bool, as_json: bool) -> NoReturn:
+    """Show the run and what may follow, and exit by its status."""
+    if as_json:
+        result_json(document(context, run))
+    else:
+        show_fields(run)
+    for line in follow_ups(run, strict=strict):
+        note(line)
+    raise typer.Exit(exit_code(run, strict=strict))
 
 
 def exit_code(run: "RunMetadata", *, strict: bool = False) -> int:

@@ -1,11 +1,9 @@
 """`tc run paper`: run a live node against the loopback venue."""
 
-import typer
-
 from opslab.cli.options import Home, Json, RunIdOption, Spec, Strict
-from opslab.cli.output import note, note_at_once, result_json
-from opslab.cli.run.fields import break_off, document, show_fields
-from opslab.cli.run.follow_up import exit_code, follow_ups
+from opslab.cli.output import note, note_at_once
+from opslab.cli.run.fields import break_off
+from opslab.cli.run.follow_up import end
 
 
 def paper(
@@ -38,13 +36,7 @@ def paper(
             note(f"run {plan.run_id}: {plan.spec.strategy.title} on {data}, {pace}")
             with PaperBoard(plan.run_id) as board:
                 metadata = run_paper(context, run, signals, board.show)
-    if as_json:
-        result_json(document(context, metadata))
-    else:
-        show_fields(metadata)
-    for line in follow_ups(metadata, strict=strict):
-        note(line)
-    raise typer.Exit(exit_code(metadata, strict=strict))
+    end(context, metadata, strict=strict, as_json=as_json)
 
 
 def _announce(name: str, count: int) -> None:

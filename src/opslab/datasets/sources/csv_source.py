@@ -80,7 +80,7 @@ def describe_file(path: Path, name: str, options: SourceOptions) -> Source:
     size = _text_bytes(path)
     estimated_rows = size // max(1, len(lines[-1]) + 1) if size else None
     first_open = open_ms_of(int(value), unit, options.label)
-    return Source(path, name, columns, header, unit, first_open, options, size, estimated_rows)
+    return Source(path, name, columns, header, unit, first_open, options, estimated_rows)
 
 
 def chunks(source: Source) -> Iterator[Chunk]:

@@ -66,7 +66,6 @@ class Source:
     time_unit: TimeUnit
     first_open_ms: int
     options: SourceOptions
-    text_bytes: int | None = None
     estimated_rows: int | None = None
 
     @property

@@ -3,7 +3,7 @@
 import difflib
 import re
 from collections.abc import Iterable
-from typing import Self
+from typing import ClassVar, Self
 
 from opslab.errors import BadId
 
@@ -14,37 +14,43 @@ RUN_ID_RULE = "1 to 64 of A-Z a-z 0-9 . _ -, beginning with a letter or digit, w
 DATASET_ID_RULE = "1 to 64 of a-z 0-9 . _ -, beginning with a letter or digit, without '__', not ending in '.'"
 
 
-class RunId(str):
-    """Name of a run and of its folder. `__` is reserved for pairs of runs."""
+class _Id(str):
+    """Text that is safe by construction. `__` is reserved for pairs of names."""
 
     __slots__ = ()
+    _pattern: ClassVar[re.Pattern[str]]
+    _title: ClassVar[str]
+    _rule: ClassVar[str]
 
     def __new__(cls, text: str) -> Self:
-        if not _RUN_ID.fullmatch(text) or "__" in text or text.endswith("."):
-            raise BadId(f"run id {shown(text)} is not allowed", hint=f"a run id is {RUN_ID_RULE}")
+        if not cls.is_valid(text):
+            raise BadId(f"{cls._title} {shown(text)} is not allowed", hint=cls._rule)
         return super().__new__(cls, text)
 
+    @classmethod
+    def is_valid(cls, text: str) -> bool:
+        return bool(cls._pattern.fullmatch(text)) and "__" not in text and not text.endswith(".")
 
-class DatasetId(str):
+
+class RunId(_Id):
+    """Name of a run and of its folder."""
+
+    __slots__ = ()
+    _pattern, _title, _rule = _RUN_ID, "run id", f"a run id is {RUN_ID_RULE}"
+
+
+class DatasetId(_Id):
     """Name of a dataset and of its folder. Lower case, distinct on every file system."""
 
     __slots__ = ()
-
-    def __new__(cls, text: str) -> Self:
-        if not _DATASET_ID.fullmatch(text) or "__" in text or text.endswith("."):
-            raise BadId(f"dataset {shown(text)} is not allowed", hint=f"a dataset name is {DATASET_ID_RULE}")
-        return super().__new__(cls, text)
+    _pattern, _title, _rule = _DATASET_ID, "dataset", f"a dataset name is {DATASET_ID_RULE}"
 
 
-class VenueId(str):
+class VenueId(_Id):
     """Name of a venue that is served alone, and of its ledger's folder."""
 
     __slots__ = ()
-
-    def __new__(cls, text: str) -> Self:
-        if not _RUN_ID.fullmatch(text) or "__" in text or text.endswith("."):
-            raise BadId(f"venue name {shown(text)} is not allowed", hint=f"a venue's name is {RUN_ID_RULE}")
-        return super().__new__(cls, text)
+    _pattern, _title, _rule = _RUN_ID, "venue name", f"a venue's name is {RUN_ID_RULE}"
 
 
 def shown(text: str, limit: int = 60) -> str:

@@ -17,6 +17,11 @@ def iso(ts_ns: int) -> str:
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest_ns // 1000:06d}Z"
 
 
+def name_stamp(ts_ns: int) -> str:
+    """UTC text for a generated name, as in `20250504-153300`."""
+    return f"{datetime.fromtimestamp(ts_ns // NS_PER_SECOND, UTC):%Y%m%d-%H%M%S}"
+
+
 def iso_minute(ts_ms: int) -> str:
     """UTC text of a candle's open time in milliseconds, as in `2025-05-04T15:33:00Z`."""
     seconds, rest_ms = divmod(ts_ms, 1000)

@@ -20,7 +20,7 @@ from opslab.model.messages.engine_messages import (
 )
 from opslab.model.messages.venue_messages import VenueAccount, VenueEndpoints, VenueKey, VenueLimits, VenuePlan
 from opslab.model.primitives.ids import DatasetId, RunId
-from opslab.model.primitives.instant import iso, parse_minute
+from opslab.model.primitives.instant import name_stamp, parse_minute
 from opslab.model.run.code_inputs import CodeParts
 from opslab.model.run.metadata import Git, Identity, RunDataset
 from opslab.model.spec.risk_profile import PROFILES, order_rate_factor
@@ -285,8 +285,7 @@ def _own_files(layout: Layout, loaded: LoadedSpec, spec_folder: Path, inspected:
 
 def made_run_id(layout: Layout, spec: RunSpec, clock: Clock, suffix: str) -> RunId:
     """A name from time and strategy: `20250504-153300-ops-smoke-demo`; `suffix` only when the name exists."""
-    stamp = iso(clock.now_ns())[:19].replace("-", "").replace(":", "").replace("T", "-")
-    plain = RunId(f"{stamp}-{_kebab(spec.strategy)}")
+    plain = RunId(f"{name_stamp(clock.now_ns())}-{_kebab(spec.strategy)}")
     return RunId(f"{plain}-{suffix}") if layout.run(plain).exists() else plain
 
 

@@ -23,7 +23,7 @@ from opslab.model.messages.venue_messages import (
 from opslab.model.pipe.messages import Listening, VenueEnded, VenueLogEntry, VenueRefused
 from opslab.model.primitives.difference import differences
 from opslab.model.primitives.ids import DatasetId, RunId, VenueId, nearest
-from opslab.model.primitives.instant import iso
+from opslab.model.primitives.instant import name_stamp
 from opslab.resources import INSTRUMENT, exchange_info_symbol
 from opslab.runs.processes.child_process import VENUE_COMMAND, ChildProcess
 from opslab.runs.processes.venue_error import venue_error
@@ -151,8 +151,7 @@ def new_key() -> VenueKey:
 
 
 def _generated_name(context: Context, dataset: DatasetId) -> VenueId:
-    stamp = iso(context.clock.now_ns())[:19].replace("-", "").replace(":", "").replace("T", "-")
-    plain = VenueId(f"{stamp}-{dataset}"[:58].rstrip("."))
+    plain = VenueId(f"{name_stamp(context.clock.now_ns())}-{dataset}"[:58].rstrip("."))
     return VenueId(f"{plain}-{random_suffix()}") if context.layout.venue(plain).exists() else plain
 
 

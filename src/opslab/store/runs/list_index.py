@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from opslab import __version__
-from opslab.errors import BadId, Corrupt, Environment
+from opslab.errors import Corrupt, Environment
 from opslab.model.primitives.canonical import digest_bytes
 from opslab.model.primitives.ids import RunId
 from opslab.store.files import make_folder, write_lines
@@ -50,7 +50,7 @@ def run_folder_names(layout: Layout) -> list[str]:
     """Names of all run folders, unsorted; names that are not run ids are skipped. Raises Environment."""
     try:
         with os.scandir(layout.runs) as entries:
-            return [entry.name for entry in entries if _is_run_id(entry.name) and entry.is_dir()]
+            return [entry.name for entry in entries if RunId.is_valid(entry.name) and entry.is_dir()]
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:
@@ -103,14 +103,6 @@ def _head(fields: Sequence[str], body: bytes) -> bytes:
     """The first line, which identifies the rest: another version, other fields or damaged bytes do not match."""
     header = {"index": "runs", "version": _VERSION, "lab": __version__, "fields": list(fields)}
     return json.dumps({**header, "digest": digest_bytes(body)})[:-1].encode() + b","
-
-
-def _is_run_id(name: str) -> bool:
-    try:
-        RunId(name)
-    except BadId:
-        return False
-    return True
 
 
 def _unreadable(folder: str, brief: str) -> Corrupt:

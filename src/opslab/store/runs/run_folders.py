@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 
 from pydantic import ValidationError
 
-from opslab.errors import AlreadyExists, BadId, Corrupt, NotFound, Unwritable
+from opslab.errors import AlreadyExists, Corrupt, NotFound, Unwritable
 from opslab.model.primitives.canonical import DIGEST_PREFIX, canonical_line
 from opslab.model.primitives.ids import RunId, nearest
 from opslab.model.run.metadata import RunMetadata
@@ -84,7 +84,7 @@ def run_folder(layout: Layout, text: str) -> Path:
 
 def run_names(layout: Layout) -> list[str]:
     """Names of all run folders, sorted; names that are not run ids are skipped."""
-    return [name for name in folder_names(layout.runs) if _is_run_id(name)]
+    return [name for name in folder_names(layout.runs) if RunId.is_valid(name)]
 
 
 def write_metadata(folder: Path, metadata: RunMetadata) -> None:
@@ -276,11 +276,3 @@ def write_record(folder: Path, name: str, value: Any) -> None:
 def write_text(folder: Path, name: str, text: str) -> None:
     with writing(f"write {name}"):
         write_whole(folder / name, text.encode())
-
-
-def _is_run_id(name: str) -> bool:
-    try:
-        RunId(name)
-    except BadId:
-        return False
-    return True

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from decimal import ROUND_HALF_EVEN, Decimal
 from itertools import islice
-from typing import Literal
+from typing import Literal, Self
 
 from opslab.errors import Corrupt
 from opslab.model.messages.ledger_events import (
@@ -105,6 +105,23 @@ class Order:
     """Value of the executed quantity."""
     amendments: int = 0
     expire_reason: ExpireReason | None = None
+
+    @classmethod
+    def accepted(cls, event: Accepted, priority: int) -> Self:
+        """The order before any fill."""
+        return cls(
+            order_id=event.order_id,
+            client_order_id=event.client_order_id,
+            side=event.side,
+            type=event.type,
+            time_in_force=event.time_in_force,
+            quantity=event.quantity,
+            price=event.price,
+            reduce_only=event.reduce_only,
+            time_ms=event.time_ms,
+            update_ms=event.time_ms,
+            priority=priority,
+        )
 
     @property
     def remaining(self) -> Decimal:
@@ -242,19 +259,7 @@ class Account:
             raise Corrupt(f"order {event.order_id} has the client order id of an open order")
         self.last_order_id = event.order_id
         self.last_priority += 1
-        self.open[event.order_id] = Order(
-            order_id=event.order_id,
-            client_order_id=event.client_order_id,
-            side=event.side,
-            type=event.type,
-            time_in_force=event.time_in_force,
-            quantity=event.quantity,
-            price=event.price,
-            reduce_only=event.reduce_only,
-            time_ms=event.time_ms,
-            update_ms=event.time_ms,
-            priority=self.last_priority,
-        )
+        self.open[event.order_id] = Order.accepted(event, self.last_priority)
         self.open_by_client[event.client_order_id] = event.order_id
         self._open_order_prices = None
 

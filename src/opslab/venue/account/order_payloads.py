@@ -44,20 +44,7 @@ def order_response(order: Order, fmt: NumberFormat) -> Payload:
 
 def accepted_response(event: Accepted, fmt: NumberFormat) -> Payload:
     """The response for `newOrderRespType=ACK`: the order before any fill."""
-    order = Order(
-        order_id=event.order_id,
-        client_order_id=event.client_order_id,
-        side=event.side,
-        type=event.type,
-        time_in_force=event.time_in_force,
-        quantity=event.quantity,
-        price=event.price,
-        reduce_only=event.reduce_only,
-        time_ms=event.time_ms,
-        update_ms=event.time_ms,
-        priority=0,
-    )
-    return order_response(order, fmt)
+    return order_response(Order.accepted(event, priority=0), fmt)
 
 
 def order_row(order: Order, fmt: NumberFormat) -> Payload:

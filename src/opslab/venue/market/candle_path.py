@@ -48,15 +48,6 @@ def corners(candle: Candle) -> list[int]:
     return path
 
 
-def reproducible(candle: Candle) -> bool:
-    """Whether trades alone can reproduce this candle: the volume has one unit for each price that the path must visit.
-
-    A flat candle without volume is reproducible: it has no trades.
-    """
-    visited = corners(candle)
-    return candle.volume >= len(visited) or (candle.volume == 0 and len(visited) == 1)
-
-
 def quotes(price: int, tick: int, buyer: bool) -> tuple[int, int]:
     """(bid, ask) after a trade: the side it traded at has its price, the other side the next price on the grid."""
     if buyer:
@@ -69,8 +60,8 @@ def simulate_ticks(candle: Candle, tick: int, ticks: int, seed: int = 0) -> tupl
 
     tick: the price grid in price units. Prices between open, high, low and close are on the grid, where the range of
     the candle contains a grid price. If the volume has fewer units than ticks, some ticks are quotes without a trade;
-    the corners of the path keep their trades longest. A candle that is not `reproducible` shows some of its prices
-    as quotes only.
+    the corners of the path keep their trades longest. With fewer units of volume than corners, some prices of the
+    candle are shown as quotes only.
     Raises: ValueError for ticks outside MIN_TICKS..MAX_TICKS.
     """
     if not MIN_TICKS <= ticks <= MAX_TICKS:

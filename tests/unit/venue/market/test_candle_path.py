@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from opslab.model.market.candle import MINUTE_MS, Candle
-from opslab.venue.market.candle_path import MAX_TICKS, MIN_TICKS, Tick, corners, quotes, reproducible, simulate_ticks
-from tests.fakes.candles import OPEN_MS, WEEK_MINUTES, candles, real_week
+from opslab.venue.market.candle_path import MAX_TICKS, MIN_TICKS, Tick, corners, quotes, simulate_ticks
+from tests.fakes.candles import OPEN_MS, WEEK_MINUTES, candles, real_week, reproducible
 
 TICK = 10
 any_tick = st.sampled_from([1, 5, 10, 1000])

@@ -7,10 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from opslab.model.market.candle import MINUTE_MS, Candle
-from opslab.venue.market.candle_path import reproducible
 from opslab.venue.market.klines import INTERVALS, MINUTE
 from opslab.venue.market.market import MAX_RECENT_TRADES, Market, MarketTrade
-from tests.fakes.candles import OPEN_MS, btcusdt, candles, minutes, real_week
+from tests.fakes.candles import OPEN_MS, btcusdt, candles, minutes, real_week, reproducible
 
 NOW_MS = 1_800_000_000_000
 
