@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from opslab.model.pipe.messages import Message, OrderEvent, encode
+from opslab.model.pipe.messages import Message, encode, encode_order_event
 from opslab.model.run.metadata import Failure
 
 CAPACITY = 16_384
@@ -82,7 +82,7 @@ def _line(queued: _Queued) -> bytes:
     try:
         if isinstance(queued, tuple):
             payload, event = queued
-            queued = OrderEvent("order_event", payload(event))
+            return encode_order_event(payload(event))
         return encode(queued)
     except Exception as error:  # noqa: BLE001  (the message is lost: the run must not end as if it were not)
         return encode(Failure(kind="lab", message=f"a message could not be encoded: {type(error).__name__}: {error}"))

@@ -232,6 +232,11 @@ _ORDER_EVENTS: dict[str, tuple[OrderEventName, bytes]] = {
 """By kind: the event, and how its line begins."""
 
 
+def encode_order_event(payload: Mapping[str, object]) -> bytes:
+    """The line of `OrderEvent("order_event", payload)`, of which there are many."""
+    return b'{"order_event":%b}' % to_json(payload)
+
+
 def encode(message: ReceivedMessage | Command) -> bytes:
     """The line, without its newline."""
     if isinstance(message, OrderEvent):
