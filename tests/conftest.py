@@ -6,11 +6,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from xdist.remote import Producer
 
 from tests.drivers.shared import made_once
 from tests.drivers.tc import FIRST_DAY, Tc, forks_of_tc, long_candles
 from tests.schedule import ModuleScheduling, order
+
+settings.register_profile("opslab", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("opslab")  # how long an example takes is the machine's load, and no property of the product
 
 
 @pytest.fixture(scope="session", autouse=True)

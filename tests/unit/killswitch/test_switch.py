@@ -661,7 +661,7 @@ SCHEDULES = st.lists(st.sampled_from(["clear", "activate"]), min_size=20, max_si
 
 
 @given(SCHEDULES, st.sampled_from([None, ACTIVE, CLEARED]))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_in_every_interleaving_a_clear_takes_back_no_later_activation(
     tmp_path_factory: pytest.TempPathFactory, schedule: list[str], before: KillSwitchRecord | None
 ) -> None:

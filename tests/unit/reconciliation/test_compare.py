@@ -34,7 +34,7 @@ BALANCE = ("balances", 0)
 FLAT = {"instrument": INSTRUMENT, "side": "FLAT", "signed_quantity": "0", "average_entry_price": None}
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(valid_documents())
 def test_a_snapshot_agrees_with_itself(document: Document) -> None:
     findings = compare_documents(document, document)
@@ -310,7 +310,7 @@ NEW_VALUES: dict[str, Sequence[Any]] = {
 }
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(valid_documents(), st.data())
 def test_any_single_change_is_found_and_its_field_named(document: Document, data: st.DataObject) -> None:
     path: tuple[Any, ...] = data.draw(st.sampled_from(value_paths(document)))
@@ -334,7 +334,7 @@ def test_any_single_change_is_found_and_its_field_named(document: Document, data
     assert part in {finding.part for finding in findings}
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(valid_documents() | corrupted_documents(), st.randoms())
 def test_the_order_of_rows_does_not_matter(document: Document, random: Any) -> None:
     def shuffled(rows_of: Document) -> Document:
@@ -350,7 +350,7 @@ def test_the_order_of_rows_does_not_matter(document: Document, random: Any) -> N
     )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(valid_documents() | corrupted_documents(), valid_documents() | corrupted_documents())
 def test_swapping_the_sides_swaps_the_findings(expected: Document, observed: Document) -> None:
     assume(is_snapshot(expected) and is_snapshot(observed))
@@ -387,7 +387,7 @@ def test_swapping_the_sides_swaps_the_findings(expected: Document, observed: Doc
     )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(corrupted_documents(), corrupted_documents())
 def test_no_input_raises_and_a_missing_part_is_never_ok(expected: Document, observed: Document) -> None:
     assume(is_snapshot(expected) and is_snapshot(observed))
@@ -400,7 +400,7 @@ def test_no_input_raises_and_a_missing_part_is_never_ok(expected: Document, obse
             assert state_of(findings) in ("unknown", "mismatch")
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(valid_documents(), valid_documents())
 def test_the_threads_decimal_context_does_not_matter(expected: Document, observed: Document) -> None:
     with localcontext(Context(prec=1, Emax=1, Emin=-1)) as context:

@@ -182,7 +182,7 @@ def test_unknown_findings_stay_unchanged() -> None:
     assert comparisons.compare(10, document_without(("balances",)), fill(9)) == "unknown"
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.tuples(st.sampled_from(["equal", "different", "missing"]), st.booleans()), max_size=12))
 def test_a_mismatch_needs_two_comparisons_and_is_reported_in_bounded_time(steps: Any) -> None:
     comparisons, first_s, now_s = Comparisons(), None, 0

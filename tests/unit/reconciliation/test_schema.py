@@ -35,13 +35,13 @@ def test_complete_examples_are_valid(name: str, valid: bool) -> None:
     assert VALIDATOR.is_valid(json.loads((EXAMPLES / f"{name}.json").read_text())) == valid
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(valid_documents())
 def test_valid_snapshots_satisfy_the_schema(document: Document) -> None:
     assert VALIDATOR.is_valid(document)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(corrupted_documents())
 def test_a_document_that_the_reader_refuses_violates_the_schema(document: Document) -> None:
     if VALIDATOR.is_valid(document):

@@ -138,7 +138,7 @@ def test_numbers_never_pass_through_binary_floating_point() -> None:
     assert "Decimal('60012.300000000001')" in str(snapshot)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.binary() | corrupted_documents().map(encoded) | arbitrary_json.map(encoded))
 def test_no_bytes_make_the_reader_raise(data: bytes) -> None:
     snapshot, mistakes = read_snapshot(data)

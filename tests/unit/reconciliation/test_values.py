@@ -80,7 +80,7 @@ def test_the_sign_of_a_number_is_checked() -> None:
     assert number("-1") == -1
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.from_regex(r"[-+]?[0-9]{1,40}(\.[0-9]{1,40})?([eE][-+]?[0-9]{1,9})?", fullmatch=True))
 def test_any_number_is_exact_or_refused_in_every_decimal_context(written: str) -> None:
     with localcontext(Context(prec=1, Emax=1, Emin=-1)) as context:

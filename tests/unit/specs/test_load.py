@@ -239,7 +239,7 @@ def test_a_value_that_looks_like_a_secret_is_never_repeated() -> None:
         assert secret not in " ".join(mistake.message for mistake in caught.value.mistakes)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.text(max_size=300))
 def test_any_text_is_loaded_or_refused(text: str) -> None:
     try:
@@ -249,7 +249,7 @@ def test_any_text_is_loaded_or_refused(text: str) -> None:
         assert not isinstance(error, Environment)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.sampled_from(MINIMAL.split()),
     st.sampled_from(["", "~", "yes", "[", "{a: b}", "1e999", "0x10", ".nan", "''", "-"]),

@@ -23,7 +23,7 @@ from opslab.settings import child_environment
 from opslab.specs.load import LoadedSpec
 
 INSPECTION_COMMAND = (sys.executable, "-P", "-m", "opslab.children.inspection")
-INSPECTION_SECONDS = 10.0
+INSPECTION_SECONDS = 30.0
 """Time limit for importing the user's modules and creating the strategy."""
 HINT = "paths are relative to the spec's folder; docs/own-strategies.md says how a strategy is found and made"
 _OUTPUT_BYTES = 16 << 10

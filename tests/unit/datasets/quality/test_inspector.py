@@ -163,7 +163,7 @@ def test_rules_that_cannot_be_allowed() -> None:
 TIMES = st.lists(st.integers(0, 8), min_size=1, max_size=25)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(TIMES, st.data())
 def test_sorting_keeps_every_candle_and_its_location(minutes: list[int], data: st.DataObject) -> None:
     rows = [candle(minute, volume=str(index + 1)) for index, minute in enumerate(minutes)]
@@ -180,7 +180,7 @@ def test_sorting_keeps_every_candle_and_its_location(minutes: list[int], data: s
     assert seen == sorted((rows[index][0], index) for index in range(len(rows)))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.tuples(st.integers(0, 3), st.sampled_from(["10", "10.5"])), min_size=1, max_size=25), st.data())
 def test_only_a_repetition_of_the_previous_candle_is_dropped(cells: list[tuple[int, str]], data: st.DataObject) -> None:
     rows = [candle(minute, opened) for minute, opened in cells]
@@ -208,7 +208,7 @@ HIGHS = st.sampled_from(["12", "9"])
 VOLUMES = st.sampled_from(["1", "-1", "1.0001"])
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.tuples(st.integers(0, 6), LOWS, HIGHS, VOLUMES), min_size=1, max_size=30), st.data())
 def test_batch_boundaries_do_not_change_the_findings(
     given_rows: list[tuple[int, str, str, str]], data: st.DataObject

@@ -257,7 +257,7 @@ URL = st.one_of(
 )  # fmt: skip
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=1000)
 @given(URL, st.lists(st.sampled_from(ADDRESSES), max_size=4))
 def test_every_accepted_url_is_loopback(text: str, resolved: list[str]) -> None:
     lookups: list[tuple[str, int]] = []

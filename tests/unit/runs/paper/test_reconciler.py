@@ -64,7 +64,7 @@ def test_an_account_at_rest_is_ok_after_one_comparison(occasion: str) -> None:
     assert result.event().occasion == occasion
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.sampled_from(PACES), seeds, st.floats(0, 12), st.booleans(), st.sampled_from([0.001, 0.01, 0.08]))
 def test_what_is_in_flight_is_never_a_mismatch(
     pace: Pace, seed: int, wait_s: float, control_polls: bool, answer_latency_s: float
@@ -87,7 +87,7 @@ def test_a_busy_account_with_a_prompt_node_is_ok_within_a_second(seed: int) -> N
     assert simulation.now_s - started_s < 1
 
 
-@settings(max_examples=27, deadline=None)
+@settings(max_examples=27)
 @given(st.sampled_from(OTHER_ERRORS), st.sampled_from(PACES), seeds, st.booleans())
 def test_another_error_of_the_node_is_never_ok_whatever_the_traffic(
     node_error: NodeError, pace: Pace, seed: int, control_polls: bool
@@ -98,7 +98,7 @@ def test_another_error_of_the_node_is_never_ok_whatever_the_traffic(
     assert finished.result.state in ("mismatch", "unknown"), problems(finished)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.sampled_from(ORDER_ERRORS), st.sampled_from(PACES), seeds, st.booleans())
 def test_a_wrong_order_is_a_mismatch_within_the_time_tolerances_whatever_the_traffic(
     node_error: NodeError, pace: Pace, seed: int, control_polls: bool

@@ -41,7 +41,7 @@ def findings(folder: Path) -> list[SealFinding]:
     return compare_to_seal(folder, manifest, lambda _size: None)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(LINES, st.booleans(), LINES, st.booleans())
 def test_the_first_line_that_differs_is_named(
     was: list[bytes], closed: bool, now: list[bytes], closed_now: bool

@@ -51,7 +51,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(payload=st.dictionaries(st.text(), VALUES, max_size=4))
 def test_whatever_the_payload_says(tmp_path_factory: pytest.TempPathFactory, payload: dict[str, Any]) -> None:
     line = line_of(tmp_path_factory.mktemp("line"), payload)

@@ -153,7 +153,7 @@ class DiffClients(RuleBasedStateMachine):
             assert bids[0][0] < asks[0][0]
 
 
-DiffClients.TestCase.settings = settings(max_examples=75, stateful_step_count=40, deadline=None)
+DiffClients.TestCase.settings = settings(max_examples=75, stateful_step_count=40)
 TestDiffClients = DiffClients.TestCase
 
 
