@@ -165,7 +165,7 @@ def test_the_plans_of_venue_and_engine_say_what_the_spec_says(tc: Tc) -> None:
     changes = {"account": account, "risk": {"profile": "tiny"}, "observability": {"journal": False}, "data": data}
     plan = parse_plan(tc, paper={**paper, "silent_after_seconds": {"quotes": 7}}, **changes)
     venue = plan.venue(tc.home, tc.home / "runtime" / "venues" / "r1", KEY, "token")
-    assert (venue.name, venue.host, venue.port, venue.start, venue.token) == ("r1", "127.0.0.1", 0, "kline", "token")
+    assert (venue.name, venue.host, venue.port, venue.start, venue.token) == ("r1", "127.0.0.1", 0, "kline_1m", "token")
     assert (venue.speed, venue.pace, venue.max_bars) == (30.0, "clock", 9)
     assert (venue.ticks_per_minute, venue.latency_ms) == (4, 20)
     assert (venue.start_ms, venue.end_ms) == (parse_minute("2024-01-02"), parse_minute("2024-01-03"))

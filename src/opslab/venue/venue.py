@@ -86,7 +86,9 @@ class Venue:
         self.market = Market(instrument, plan.ticks_per_minute, first_update_id=now_ms() * 1000)
         payloads = MarketPayloads(self.market)
         self._user_stream = UserDataStream(listen_key(plan.key), true_ms)
-        self._streams = MarketStreams(instrument.symbol, self._user_stream)
+        self._streams = MarketStreams(
+            instrument.symbol, self._user_stream, "@kline_1m" if plan.start == "kline_1m" else "@kline_"
+        )
         self._publisher = MarketPublisher(self.market, payloads, self._streams, now_ms)
         self.exchange = Exchange(self.market, account, ledger, self._publisher, now_ms, position, hooks, self.counters)
         limiter = RateLimiter(plan.limits, lambda: self.exchange.market_elapsed_ms(plan.ticks_per_minute))
@@ -194,14 +196,14 @@ class Venue:
         )
 
     async def _first_subscription(self) -> None:
-        if self._plan.start == "kline":
+        if self._plan.start in ("kline_1m", "kline"):
             await self._streams.candles_requested.wait()
         elif self._plan.start == "any":
             await self._streams.any_requested.wait()
 
     def _replay_followed(self) -> asyncio.Event:
         """An event that is set while the replay has subscribers."""
-        if self._plan.start == "kline":
+        if self._plan.start in ("kline_1m", "kline"):
             return self._streams.candles_subscribed
         always = asyncio.Event()
         always.set()

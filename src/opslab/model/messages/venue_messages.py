@@ -22,8 +22,8 @@ CONTROL_SOCKET = "control.sock"
 
 Pace = Literal["clock", "drained", "bar_done"]
 """Condition for the next minute: the wall clock; clients have read all messages; the engine has processed the bar."""
-Start = Literal["kline", "any", "now"]
-"""Condition for the start of the replay: a subscription of candles, any subscription, none."""
+Start = Literal["kline_1m", "kline", "any", "now"]
+"""Condition for the start of the replay: a subscription to 1-minute candles, to candles, any subscription, none."""
 OnOrphan = Literal["end", "flatten", "leave"]
 """What a venue does when its control process has ended: end; flatten the account and end; end when its clients have
 disconnected."""

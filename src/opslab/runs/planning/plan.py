@@ -117,7 +117,7 @@ class PaperPlan(_Head):
             max_bars=self.rows,
             speed=None if asked.speed == "max" else float(asked.speed),
             pace="bar_done" if asked.speed == "max" else "clock",
-            start="kline",
+            start="kline_1m",
             ticks_per_minute=asked.ticks_per_minute,
             latency_ms=asked.latency_ms,
             account=VenueAccount(

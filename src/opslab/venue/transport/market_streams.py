@@ -60,9 +60,13 @@ class Subscriber:
 class MarketStreams:
     """`publish` sends a message to the subscribers of its stream."""
 
-    def __init__(self, symbol: str, user_stream: UserDataStream | None = None) -> None:
-        """user_stream: its listen key can be subscribed to like a stream's name."""
+    def __init__(self, symbol: str, user_stream: UserDataStream | None = None, candles: str = "@kline_") -> None:
+        """user_stream: its listen key can be subscribed to like a stream's name.
+
+        candles: part of the names of the streams of candles that the two events below are about.
+        """
         self._symbol = symbol
+        self._candles_part = candles
         self._user_stream = user_stream
         self._by_name: dict[str, set[Subscriber]] = {}
         self.candles_requested = asyncio.Event()
@@ -105,7 +109,7 @@ class MarketStreams:
             subscriber.names.add(name)
             self._by_name.setdefault(name, set()).add(subscriber)
             self.any_requested.set()
-            if "@kline_" in name:
+            if self._candles_part in name:
                 self._candles.add(name)
                 self.candles_requested.set()
                 self.candles_subscribed.set()

@@ -140,6 +140,17 @@ def test_a_subscription_to_candles_is_reported_separately() -> None:
     assert streams.candles_requested.is_set()
 
 
+def test_candles_of_another_interval_are_not_those_of_a_run() -> None:
+    streams = MarketStreams(SYMBOL, candles="@kline_1m")
+    subscribed, _ = subscriber()
+    streams.subscribe(subscribed, ["btcusdt@kline_3m", "btcusdt@kline_15m"])
+    assert (streams.candles_requested.is_set(), streams.candles_subscribed.is_set()) == (False, False)
+    streams.subscribe(subscribed, ["btcusdt@kline_1m"])
+    assert (streams.candles_requested.is_set(), streams.candles_subscribed.is_set()) == (True, True)
+    streams.unsubscribe(subscribed, ["btcusdt@kline_1m"])
+    assert not streams.candles_subscribed.is_set()
+
+
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(["method", "params", "id", "x"]), inner),
