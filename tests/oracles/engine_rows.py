@@ -61,7 +61,10 @@ def run(home: str, spec: str, scenario: type[OrderLifecycleDemo]) -> tuple[dict[
     results = Results(lambda name, row: rows[name].append(row))
     instrument = instrument_of(plan.symbol)
     recorder = StrategyRecorder(
-        messages=FoldedEvents(results, instrument.instrument_id), instrument_id=instrument.instrument_id, redact=str
+        messages=FoldedEvents(results, instrument.instrument_id),
+        instrument_id=instrument.instrument_id,
+        bar_type=plan.bar_type,
+        redact=str,
     )
     with tempfile.TemporaryDirectory() as work:
         plan = plan.model_copy(update={"work_path": work})

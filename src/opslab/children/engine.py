@@ -78,7 +78,7 @@ def main(scenarios: dict[tuple[str, str], type[Scenario]], descriptor: int, *, p
     if isinstance(plan, LivePlan):
         return _live(plan, scenarios, messages, standard_input, redact, ended, polls_switch)
     instrument_id = instrument_of(plan.symbol).instrument_id
-    recorder = StrategyRecorder(messages=messages, instrument_id=instrument_id, redact=redact)
+    recorder = StrategyRecorder(messages=messages, instrument_id=instrument_id, bar_type=plan.bar_type, redact=redact)
     threading.excepthook = _thread_exception_hook(recorder)
     for number in _SIGNALS:
         signal.signal(number, _stop_on_signal(recorder))
@@ -159,7 +159,13 @@ def _run_and_report(
         if recorder.failure:
             messages.send(recorder.failure)
         result = EngineResult(
-            bars=outcome.bars, actions=outcome.actions, gated=outcome.gated, cost=cost, dropped=messages.dropped
+            bars=outcome.bars,
+            other_bars=dict(recorder.subscriptions.other_bars),
+            subscriptions=recorder.subscriptions.counts(outcome.bars),
+            actions=outcome.actions,
+            gated=outcome.gated,
+            cost=cost,
+            dropped=messages.dropped,
         )
         messages.send(result)
     ended.set()

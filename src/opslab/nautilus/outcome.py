@@ -14,7 +14,7 @@ class EngineOutcome:
     """Result of an engine run."""
 
     bars: int
-    """Bars that the strategy received."""
+    """Bars of the run's own type that the strategy received."""
     actions: int
     """Of a scenario."""
     gated: dict[str, int]
@@ -44,7 +44,7 @@ def finish(recorder: StrategyRecorder, *, early: bool, seconds: float) -> Engine
 
     early: the run ended before its data, or its gate was closed before. seconds: duration of the engine's run alone.
     """
-    recorder.messages.send(Ended(bars=recorder.bars, early=early))
+    recorder.messages.send(Ended(bars=recorder.bars, received=recorder.received_bars, early=early))
     reason = "KILL_SWITCH" if recorder.halted else "RUN_IS_ENDING"
     gated = {reason: recorder.gated} if recorder.gated else {}
     return EngineOutcome(bars=recorder.bars, actions=recorder.actions, gated=gated, seconds=seconds)

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pydantic import TypeAdapter
+from pydantic import Field, TypeAdapter
 from pydantic_core import from_json, to_json
 
 from opslab.model.journal.engine_events import ENGINE_EVENTS, EngineEvent
@@ -73,15 +73,31 @@ class Ended(Record):
     """The run has ended: no event follows."""
 
     bars: int
+    received: int = 0
+    """Of a live node: bars of the run's own type that reached the engine, subscribed to by the strategy or not."""
     early: bool
     """Before its data ended, or with a gate that was closed before: orders of the last bar may be missing."""
+
+
+class Subscription(Record):
+    """Market data to which a strategy subscribed."""
+
+    kind: str
+    """As in the engine's method `subscribe_<kind>`."""
+    subject: str
+    """The bar type or the instrument."""
+    count: int
+    """Number of items that the strategy received."""
 
 
 class EngineResult(Record):
     """Sent once, last, when the engine ended by itself."""
 
     bars: int
-    """Bars that the strategy received."""
+    """Bars of the run's own type that the strategy received."""
+    other_bars: dict[str, int] = Field(default_factory=dict)
+    """Bars of other types that the strategy received: type to number."""
+    subscriptions: tuple[Subscription, ...] = ()
     actions: int
     """Of a scenario."""
     gated: dict[str, int]

@@ -81,6 +81,7 @@ class Monitor:
         self._feeds["bars"].message(now)
         self._vitals.record_lag(lag_ns)
         out_of_order = self._bars.record(ts_event, now)
+        self._recorder.received_bars = self._bars.count
         if out_of_order is not None:
             skipped, bar = self._recorder.skips_stale_bars, out_of_order
             self._recorder.messages.send(BarOutOfOrder(ts_event=bar.ts_event, newest=bar.newest, skipped=skipped))

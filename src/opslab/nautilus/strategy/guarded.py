@@ -18,6 +18,7 @@ from opslab.model.pipe.messages import OrderEvent
 from opslab.model.run.metadata import Failure
 from opslab.nautilus.canonical import event_row
 from opslab.nautilus.strategy.denied_orders import MAX_RECORDED, denied_request
+from opslab.nautilus.strategy.subscriptions import HANDLER_OF, Subscriptions
 from opslab.ports import MessageSink
 
 HANDLERS = (*sorted(name for name in dir(Strategy) if name.startswith("on_")), "post_market_exit")
@@ -49,9 +50,15 @@ class StrategyRecorder:
     messages: MessageSink
     instrument_id: str
     """The run's instrument, in the engine's notation."""
+    bar_type: str
+    """The bars of the run. Bars of other types are counted beside, by type; in a live node they are not sent."""
     redact: Callable[[str], str]
     """Removes absolute paths from a traceback."""
     bars: int = 0
+    """Bars of the run's own type that the strategy received."""
+    received_bars: int = 0
+    """Of a live node: bars of the run's own type that reached the engine."""
+    subscriptions: Subscriptions = field(init=False)
     actions: int = 0
     stop_requested: bool = False
     """Also closes the gate: no order passes any more, neither a new one nor a change nor a closing one."""
@@ -64,6 +71,9 @@ class StrategyRecorder:
     """`ts_event` of the last order event."""
     last_events: list[Any] = field(default_factory=list)
     """The order events at `last_event_ns`."""
+
+    def __post_init__(self) -> None:
+        self.subscriptions = Subscriptions(self.bar_type)
 
     def deny(self, call: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Count a request that the gate denies; in a halt, record it."""
@@ -225,8 +235,23 @@ def _gated(name: str) -> Handler:
     return method
 
 
+def _recorded_subscription(kind: str) -> Handler:
+    """The engine's method `subscribe_<kind>`, which also records the subscription."""
+    engine_method: Handler = getattr(Strategy, f"subscribe_{kind}")
+
+    @functools.wraps(engine_method)
+    def method(self: Guarded, *args: Any, **kwargs: Any) -> None:
+        engine_method(self, *args, **kwargs)
+        subject = args[0] if args else kwargs["bar_type" if kind == "bars" else "instrument_id"]
+        self._opslab_recorder.subscriptions.add(kind, subject)
+
+    return method
+
+
 for _name in GATED:
     setattr(Guarded, _name, _gated(_name))
+for _kind in ("bars", *HANDLER_OF):
+    setattr(Guarded, f"subscribe_{_kind}", _recorded_subscription(_kind))
 
 
 def bind(strategy: Guarded, recorder: StrategyRecorder) -> None:
@@ -241,6 +266,9 @@ def bind(strategy: Guarded, recorder: StrategyRecorder) -> None:
         "on_start": recorder.wrap_start_handler(strategy.on_start),
         "on_order_event": recorder.wrap_order_event_handler(strategy.on_order_event),
     }
+    for name in HANDLER_OF.values():
+        counted = _counting_handler(name, getattr(strategy, name), recorder)
+        handlers[name] = guard_handler(name, counted, recorder)
     for name in HANDLERS:
         is_defined = name in vars(strategy) or getattr(type(strategy), name, None) is not getattr(Strategy, name)
         if is_defined and name not in handlers:
@@ -282,11 +310,25 @@ def callable_name(callback: Any) -> str:
     return str(getattr(callback, "__qualname__", None) or type(callback).__name__)
 
 
+def _counting_handler(name: str, handler: Handler, recorder: StrategyRecorder) -> Handler:
+    received = recorder.subscriptions.received
+
+    def call(data: Any) -> None:
+        received[name] += 1
+        handler(data)
+
+    return call
+
+
 def _counting_bar_handler(strategy: Guarded, handler: Handler, recorder: StrategyRecorder) -> Handler:
-    """The only wrapper that runs for every bar: kept short."""
+    """The only wrapper that runs for every bar: kept short. A bar's type is read only when there are others."""
+    subscriptions = recorder.subscriptions
 
     def on_bar(bar: Any) -> None:
-        recorder.bars += 1
+        if subscriptions.has_other_bars and not subscriptions.is_own(bar):
+            subscriptions.count_other(bar)
+        else:
+            recorder.bars += 1
         try:
             handler(bar)
         except BaseException as error:  # noqa: BLE001  (any exception of a strategy is recorded)

@@ -25,8 +25,6 @@ from opslab.ports import Clock
 @dataclass(slots=True, kw_only=True)
 class LiveStrategyRecorder(StrategyRecorder):
     clock: Clock
-    bar_type: str
-    """The bars of the run; bars of other types are counted, and not sent."""
     skips_stale_bars: bool
     """Whether the strategy does not receive a bar that is not newer than the last one. It is never counted."""
     stop_reason: StopReason | None = None
@@ -110,8 +108,10 @@ class LiveStrategyRecorder(StrategyRecorder):
 
     def wrap_bar_handler(self, strategy: Guarded, handler: Handler) -> Handler:
         def on_bar(bar: Any) -> None:
-            is_run_bar = str(bar.bar_type) == self.bar_type
-            if is_run_bar and bar.ts_event <= self._last_bar_ns:
+            is_run_bar = self.subscriptions.is_own(bar)
+            if not is_run_bar:
+                self.subscriptions.count_other(bar)
+            elif bar.ts_event <= self._last_bar_ns:
                 if self.skips_stale_bars:
                     return
             else:

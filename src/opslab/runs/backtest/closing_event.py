@@ -12,7 +12,7 @@ from opslab.runs.backtest.results import BacktestResults
 from opslab.runs.claim import ClaimedRun
 from opslab.runs.planning.plan import BacktestPlan
 from opslab.runs.record.run_journal import metrics_document
-from opslab.runs.record.warnings import dataset_warnings, order_warnings
+from opslab.runs.record.warnings import dataset_warnings, order_warnings, subscription_warnings
 from opslab.store.runs.run_folders import METRICS, write_record
 
 
@@ -52,7 +52,12 @@ def append_closing_event(
         if plan.spec.observability.metrics:
             counters, cost = written["metrics"].model_dump(), written["engine_cost"].model_dump()
             write_record(run.folder, METRICS, metrics_document(counters, cost, written["denial_reasons"]))
-    written["warnings"] = (*order_warnings(results.refused), *dataset_warnings(log.metadata.dataset))
+    subscriptions = report.result.subscriptions if report.result else ()
+    written["warnings"] = (
+        *order_warnings(results.refused),
+        *subscription_warnings(subscriptions),
+        *dataset_warnings(log.metadata.dataset),
+    )
     every_bar = None if isinstance(plan.spec.strategy, UserStrategyRef) else plan.engine.rows
     whole = report.result is not None and report.saw_all_data  # otherwise a stop was acted on
     failure = report.failure or failure_of(report, process_failure, every_bar, stopped_by)

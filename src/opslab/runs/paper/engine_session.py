@@ -28,6 +28,8 @@ class EngineSession:
     heartbeat: EngineHeartbeat | None = None
     heartbeats: int = 0
     bars: int = 0
+    received: int = 0
+    """Bars of the run's own type that reached the engine, also without a subscription of its strategy."""
     rows: int = 0
     """Bars of the run's own bar type that the engine reported, each counted once."""
     actions: int = 0
@@ -54,14 +56,16 @@ class EngineSession:
             self.newest_ns = ts_event
             self.rows += 1
             self.bars = max(self.bars, self.rows)
+            self.received = max(self.received, self.rows)
 
     def apply(self, message: ReceivedMessage) -> None:
         """Apply a message about the engine itself: progress, end, failure, result."""
         match message:
             case Progress(bars=bars, actions=actions):
                 self.bars, self.actions = max(self.bars, bars), actions
-            case Ended(bars=bars):
+            case Ended(bars=bars, received=received):
                 self.bars = bars
+                self.received = max(self.received, received)
             case Failure():
                 self.failure = message
             case EngineResult():

@@ -30,6 +30,7 @@ class RunTelemetry:
         """Of ended engines."""
         self._engines_ended = 0
         self._bars_before = 0
+        self._received = 0
         self._messages_per_second: float | None = None
         self._last_heartbeat: tuple[float, EngineHeartbeat] | None = None
         self._statement: AccountSnapshot | None = None
@@ -62,6 +63,7 @@ class RunTelemetry:
     def engine_ended(self, session: EngineSession) -> None:
         self._engines_ended += 1
         self._bars_before += session.bars
+        self._received += max(session.received, session.heartbeat.bars if session.heartbeat else 0)
         self._messages_before = self._messages.copy()
         self._last_heartbeat = None
 
@@ -113,7 +115,7 @@ class RunTelemetry:
         return self.facts.summary(
             bars_expected=self._plan.rows,
             bars_seen=self._bars_before,
-            bars_missed=None if minutes is None else max(0, minutes - self._bars_before),
+            bars_missed=None if minutes is None else max(0, minutes - self._received),
             account=final_account(statement) if statement else None,
             stop=self.facts.stop(reason, self._plan.spec.paper.on_stop),
             counts=counts,

@@ -1,7 +1,8 @@
 """Warnings of a run, from its counts and its dataset."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
+from opslab.model.pipe.messages import Subscription
 from opslab.model.run.metadata import RunDataset
 from opslab.model.run.paper_summary import PaperFacts
 from opslab.model.run.refused_orders import Refusals, RefusedOrders
@@ -38,6 +39,13 @@ def dataset_warnings(dataset: RunDataset | None) -> Iterator[RunWarning]:
         found = dataset.allowed_findings
         rules = ", ".join(f"{rule} ({found[rule]:,})" if rule in found else rule for rule in dataset.allowed)
         yield RunWarning.of("dataset_allowed", sum(found.values()), record, rules=rules)
+
+
+def subscription_warnings(subscriptions: Iterable[Subscription]) -> Iterator[RunWarning]:
+    """The subscriptions of a strategy that received nothing."""
+    empty = [f"{one.kind} {one.subject}" for one in subscriptions if not one.count]
+    if empty:
+        yield RunWarning.of("subscription_empty", len(empty), empty[0], subscriptions=", ".join(empty))
 
 
 def bar_warnings(missed: int | None) -> Iterator[RunWarning]:

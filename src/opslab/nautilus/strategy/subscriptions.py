@@ -1,0 +1,57 @@
+"""The subscriptions of a strategy, and the number of items that each received."""
+
+from collections import Counter
+from typing import Any
+
+from opslab.model.pipe.messages import Subscription
+
+HANDLER_OF = {
+    "quotes": "on_quote",
+    "trades": "on_trade",
+    "book_deltas": "on_book_deltas",
+    "book_depth": "on_book_depth",
+    "book_at_interval": "on_book",
+    "mark_prices": "on_mark_price",
+    "index_prices": "on_index_price",
+    "funding_rates": "on_funding_rate",
+}
+"""Kind of market data, as in `subscribe_<kind>`, to the handler that receives it. Bars are counted by bar type."""
+
+
+class Subscriptions:
+    """Counts what a strategy subscribed to. Bars of the run's own type are counted by the recorder."""
+
+    def __init__(self, bar_type: str) -> None:
+        self._bar_type = bar_type
+        self._requested: dict[tuple[str, str], None] = {}
+        self.other_bars: Counter[str] = Counter()
+        """Bars of other types than the run's: type to number."""
+        self.received: Counter[str] = Counter()
+        """Items other than bars: handler to number."""
+        self.has_other_bars = False
+        """Whether the strategy ever subscribed to bars of another type."""
+
+    def add(self, kind: str, subject: Any) -> None:
+        """subject: the bar type or the instrument."""
+        self._requested[kind, str(subject)] = None
+        self.has_other_bars = self.has_other_bars or (kind == "bars" and str(subject) != self._bar_type)
+
+    def is_own(self, bar: Any) -> bool:
+        return str(bar.bar_type) == self._bar_type
+
+    def count_other(self, bar: Any) -> None:
+        self.other_bars[str(bar.bar_type)] += 1
+
+    def counts(self, own_bars: int) -> tuple[Subscription, ...]:
+        """In the order of the first request. own_bars: received bars of the run's own type."""
+        return tuple(
+            Subscription(kind=kind, subject=subject, count=self._count(kind, subject, own_bars))
+            for kind, subject in self._requested
+        )
+
+    def _count(self, kind: str, subject: str, own_bars: int) -> int:
+        if kind != "bars":
+            return self.received[HANDLER_OF[kind]]
+        if subject == self._bar_type:
+            return own_bars
+        return self.other_bars[subject.partition("@")[0]]
