@@ -1,3 +1,3 @@
-# expect: 2 strategy.path: endless_import:Bad is not loaded within 10 s
+# expect: 2 strategy.path: endless_import:Bad is not loaded within 30 s
 while True:
     pass
