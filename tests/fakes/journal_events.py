@@ -156,6 +156,9 @@ EXAMPLES: dict[type[JournalEvent], JournalEvent] = {
         run.ReconciliationChecked(occasion="startup", comparisons=1, state="ok", ok=4, artifact=None, digest=None),
         engine.EngineStarted(engine="nautilus", version="2.0.0rc7"),
         engine.ScenarioRegistered(name="ops_smoke_demo", version="v1", bar_type="b", engine_number=2),
+        engine.SubscriptionUnserved(
+            code="subscription_empty", kind="bars", subject="BTCUSDT-PERP.BINANCE-5-MINUTE-LAST-EXTERNAL"
+        ),
         engine.ScenarioActionTriggered(bar=10, ts_event=1_704_067_859_999_000_000, close="42000.10"),
         engine.FeedStateChanged(
             number=1, feed="bars", from_state="live", to="silent", noticed_after_seconds=2.5, age_seconds=None

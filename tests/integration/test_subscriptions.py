@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.drivers.paper_run import PaperRun
 from tests.drivers.tc import Tc, wait_until
 
 STRATEGY = """
@@ -46,7 +47,15 @@ PAPER_BARS = 30
 
 
 def put(
-    tc: Tc, bars: list[str], *, ticks: bool = False, wait_at: int = 0, unsubscribe_at: int = 0, paper: bool = False
+    tc: Tc,
+    bars: list[str],
+    *,
+    ticks: bool = False,
+    wait_at: int = 0,
+    unsubscribe_at: int = 0,
+    paper: bool = False,
+    max_seconds: int = 3600,
+    speed: int = 600,
 ) -> str:
     folder = tc.home / "own"
     folder.mkdir()
@@ -56,14 +65,23 @@ def put(
         code = code.replace(name, str(value))
     (folder / "own.py").write_text(code)
     if paper:
-        pace = {"speed": 600, "max_bars": PAPER_BARS}
+        pace = {"speed": speed, "max_bars": PAPER_BARS}
         return tc.own_spec(folder, {"path": "own:Own"}, mode="paper", paper=pace)
     data = {"dataset": "btcusdt-sample", "end": "2024-01-01T01:00:00Z"}
-    return tc.own_spec(folder, {"path": "own:Own"}, data=data)
+    return tc.own_spec(folder, {"path": "own:Own"}, data=data, backtest={"max_seconds": max_seconds})
+
+
+def warned(run: dict[str, Any], code: str) -> list[tuple[int, str]]:
+    return [(each["count"], each["first"]) for each in run["warnings"] if each["code"] == code]
 
 
 def empty(run: dict[str, Any]) -> list[tuple[int, str]]:
-    return [(each["count"], each["first"]) for each in run["warnings"] if each["code"] == "subscription_empty"]
+    return warned(run, "subscription_empty")
+
+
+def noted(err: str) -> list[str]:
+    """The warnings on the standard error of a running run."""
+    return [line.removeprefix("tc: warning: ") for line in err.splitlines() if line.startswith("tc: warning: ")]
 
 
 def test_bars_of_another_size_are_not_bars_of_the_dataset(tc: Tc) -> None:
@@ -75,38 +93,82 @@ def test_bars_of_another_size_are_not_bars_of_the_dataset(tc: Tc) -> None:
     assert empty(run) == []
 
 
+@pytest.mark.parametrize(
+    ("end", "code", "status", "ended_by"),
+    [
+        ("SIGINT", 130, "interrupted", "SIGINT"),
+        ("max_seconds", 130, "interrupted", "max_seconds"),
+        ("kill_switch", 4, "halted", "kill_switch"),
+    ],
+)
 @pytest.mark.parametrize("wait_at", [10, 45])
-def test_a_stopped_run_of_two_bar_sizes_is_interrupted(tc: Tc, wait_at: int) -> None:
+def test_a_stopped_run_of_two_bar_sizes_has_no_result_digest(
+    tc: Tc, end: str, code: int, status: str, ended_by: str, wait_at: int
+) -> None:
     """At bar 45 the strategy has received more bars than the dataset has candles."""
-    spec = put(tc, [OWN, INTERNAL], wait_at=wait_at)
+    spec = put(tc, [OWN, INTERNAL], wait_at=wait_at, max_seconds=2 if end == "max_seconds" else 3600)
     process: subprocess.Popen[str] = tc.start("run", "backtest", "--spec", spec, "--run-id", "r1")
     wait_until((tc.home / "own/reached").exists, f"bar {wait_at}")
-    process.send_signal(signal.SIGINT)
+    if end == "SIGINT":
+        process.send_signal(signal.SIGINT)
+    elif end == "kill_switch":
+        tc.ok("kill", "activate", "--run-id", "r1", "--reason", "test")
     process.communicate(timeout=300)
     run = tc.json("run", "show", "r1")
-    assert (process.returncode, run["status"], run["ended_by"]) == (130, "interrupted", "SIGINT")
+    assert (process.returncode, run["status"], run["ended_by"]) == (code, status, ended_by)
     assert wait_at <= run["metrics"]["bars_seen"] < 60
     assert run["result_digest"] is None
 
 
-def test_subscriptions_that_received_nothing_are_a_warning(tc: Tc) -> None:
+def test_subscriptions_that_a_backtest_cannot_serve_are_named_at_once_and_at_the_end(tc: Tc) -> None:
     spec = put(tc, [OWN, "5-MINUTE-LAST-EXTERNAL"], ticks=True)
-    tc.ok("run", "backtest", "--spec", spec, "--run-id", "r1")
+    err = tc.ok("run", "backtest", "--spec", spec, "--run-id", "r1").err
     run = tc.json("run", "show", "r1")
-    assert empty(run) == [(3, "bars BTCUSDT-PERP.BINANCE-5-MINUTE-LAST-EXTERNAL")]
+    bars, quotes, trades = "bars BTCUSDT-PERP.BINANCE-5-MINUTE-LAST-EXTERNAL", "quotes {}", "trades {}"
+    names = [bars, *(each.format("BTCUSDT-PERP.BINANCE") for each in (quotes, trades))]
+    assert empty(run) == [(3, bars)]
     text = next(each["text"] for each in run["warnings"] if each["code"] == "subscription_empty")
-    assert "quotes BTCUSDT-PERP.BINANCE" in text
-    assert "trades BTCUSDT-PERP.BINANCE" in text
+    assert text.endswith(": " + ", ".join(names))
+    assert noted(err) == [f"subscription_empty: {name}" for name in names]
+    found = [event["payload"] for event in tc.events("r1") if event["event"] == "subscription_unserved"]
+    assert [f"{each['kind']} {each['subject']}" for each in found] == names
+    tc.ok("run", "backtest", "--spec", spec, "--run-id", "r2")
+    compared = tc("run", "compare", "r1", "r2", "--json").document
+    assert [(each["run_id"], each["code"]) for each in compared["unserved"]] == [
+        (run_id, "subscription_empty") for run_id in ("r1", "r2")
+    ]
+    assert "subscriptions of r1 and r2 were not served" in tc("run", "compare", "r1", "r2").out
 
 
-def test_a_paper_run_of_two_bar_sizes_counts_its_own(tc: Tc) -> None:
-    spec = put(tc, [OWN, "3-MINUTE-LAST-EXTERNAL"], paper=True)
-    tc.ok("run", "paper", "--spec", spec, "--run-id", "r1")
+def test_a_paper_run_counts_its_own_bars_and_names_what_is_not_served(tc: Tc) -> None:
+    """Bars of 3 minutes come from the venue; of 2 minutes, from the engine by its own clock; of 2 hours, too late."""
+    other = ["3-MINUTE-LAST-EXTERNAL", "2-HOUR-LAST-EXTERNAL", INTERNAL, "10-MINUTE-LAST-EXTERNAL"]
+    spec = put(tc, [OWN, *other], paper=True)
+    err = tc.ok("run", "paper", "--spec", spec, "--run-id", "r1").err
     run = tc.json("run", "show", "r1")
-    own, other = (tc.home / "own/seen").read_text().split()
+    own, received = (tc.home / "own/seen").read_text().split()
     assert (own, run["paper"]["bars_seen"], run["metrics"]["bars_seen"]) == ("30", PAPER_BARS, PAPER_BARS)
-    assert int(other) > 0
+    assert int(received) > 0
     assert run["paper"]["bars_missed"] == 0
+    late, internal, unserved = (f"bars BTCUSDT-PERP.BINANCE-{name}" for name in other[1:])
+    assert empty(run) == [(2, unserved)]
+    assert run["paper"]["subscriptions_empty"] == [unserved, late]
+    assert warned(run, "subscription_untruthful") == [(1, internal)]
+    assert run["paper"]["subscriptions_untruthful"] == [internal]
+    assert noted(err) == [f"subscription_untruthful: {internal}", f"subscription_empty: {unserved}"]
+
+
+def test_lost_bars_of_a_paper_run_are_found_although_bars_of_another_size_arrive(tc: Tc) -> None:
+    with PaperRun(tc, put(tc, [OWN, "3-MINUTE-LAST-EXTERNAL"], paper=True, speed=360)) as run:
+        run.wait_for_bars(3)
+        run.fault("silence", stream="btcusdt@kline_1m", seconds=1)
+        shown = run.end().document
+    own, received = (tc.home / "own/seen").read_text().split()
+    facts = shown["paper"]
+    assert int(received) > 0
+    assert (facts["bars_seen"], facts["bars_missed"] > 0) == (int(own), True)
+    assert facts["bars_seen"] + facts["bars_missed"] == PAPER_BARS
+    assert [count for count, _first in warned(shown, "bars_missed")] == [facts["bars_missed"]]
 
 
 def test_bars_after_an_unsubscription_in_paper_are_not_missed(tc: Tc) -> None:

@@ -110,6 +110,7 @@ def _live(
         instrument_id=instrument_of(plan.symbol).instrument_id,
         redact=redact,
         clock=SystemClock(),
+        speed=plan.speed,
         bar_type=plan.bar_type,
         skips_stale_bars=isinstance(plan.strategy, ScenarioPlan),
     )

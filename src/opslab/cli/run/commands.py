@@ -11,7 +11,7 @@ from opslab.cli.run import comparison as run_compare
 from opslab.cli.run import paper as run_paper
 from opslab.cli.run import proof as run_proof
 from opslab.cli.run.fields import break_off, document, show_fields
-from opslab.cli.run.follow_up import end
+from opslab.cli.run.follow_up import end, note_unserved
 from opslab.cli.run.listing import list_runs
 
 app = typer.Typer(cls=PlainGroup, help="Run, list, verify and compare runs.", no_args_is_help=True)
@@ -66,6 +66,7 @@ def backtest(
         with claim(context, plan) as run:
             rows = plan.engine.rows
             note(f"run {plan.run_id}: {plan.spec.strategy.title} on {rows:,} candles of {plan.dataset.name}")
+            run.log.observers.append(note_unserved)
             with ProgressBar("backtest", "bars", rows) as progress:
                 metadata = run_backtest(context, run, signals, progress.reach)
     end(context, metadata, strict=strict, as_json=as_json)

@@ -100,6 +100,8 @@ def _show(found: "Comparison") -> None:
     result_fields(
         [("a", found.a), ("b", found.b), ("inputs", found.inputs), ("results", f"{found.results}: {found.message}")]
     )
+    for one in found.unserved:
+        result(f"warning {one.code} of {one.run_id}: {one.text}")
     for part in found.parts:
         _table(f"input: {part.part}", part.differences)
     if found.counters:

@@ -5,11 +5,12 @@ from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
-from opslab.cli.output import note, result_json
+from opslab.cli.output import note, note_at_once, result_json
 from opslab.cli.run.fields import document, folder_of, show_fields
 
 if TYPE_CHECKING:
     from opslab.context import Context
+    from opslab.model.journal.journal_event import RecordedEvent
     from opslab.model.run.metadata import RunMetadata
 
 _EXIT_CODES = {"completed": 0, "failed": 1, "safety_blocked": 4, "halted": 4, "interrupted": 130}
@@ -24,6 +25,15 @@ def end(context: "Context", run: "RunMetadata", *, strict: bool, as_json: bool) 
     for line in follow_ups(run, strict=strict):
         note(line)
     raise typer.Exit(exit_code(run, strict=strict))
+
+
+def note_unserved(recorded: "RecordedEvent") -> None:
+    """Observe a running run: note a subscription that it cannot serve, when its strategy makes it."""
+    from opslab.model.journal.engine_events import SubscriptionUnserved
+
+    match recorded.event:
+        case SubscriptionUnserved(code=code, kind=kind, subject=subject):
+            note_at_once(f"warning: {code}: {kind} {subject}")
 
 
 def exit_code(run: "RunMetadata", *, strict: bool = False) -> int:

@@ -3,7 +3,7 @@
 from opslab.cli.options import Home, Json, RunIdOption, Spec, Strict
 from opslab.cli.output import note, note_at_once
 from opslab.cli.run.fields import break_off
-from opslab.cli.run.follow_up import end
+from opslab.cli.run.follow_up import end, note_unserved
 
 
 def paper(
@@ -34,6 +34,7 @@ def paper(
         data = f"{plan.rows:,} candles of {plan.dataset.name}"
         with claim(context, plan) as run:
             note(f"run {plan.run_id}: {plan.spec.strategy.title} on {data}, {pace}")
+            run.log.observers.append(note_unserved)
             with PaperBoard(plan.run_id) as board:
                 metadata = run_paper(context, run, signals, board.show)
     end(context, metadata, strict=strict, as_json=as_json)

@@ -5,6 +5,7 @@ from typing import Any, Literal
 from opslab.model.checks.parity import Parity
 from opslab.model.primitives.difference import Difference
 from opslab.model.primitives.record import Record
+from opslab.model.run.warning import WarningCode
 
 InputName = Literal["spec", "dataset", "code", "engine", "python"]
 ComparisonOutcome = Literal["same", "differ", "unknown"]
@@ -35,6 +36,14 @@ class FirstDifference(Record):
     differences: tuple[Difference, ...]
 
 
+class UnservedSubscriptions(Record):
+    """A warning of a compared run about subscriptions of its strategy."""
+
+    run_id: str
+    code: WarningCode
+    text: str
+
+
 class Comparison(Record):
     """Run `a` against run `b`."""
 
@@ -48,5 +57,7 @@ class Comparison(Record):
     first: FirstDifference | None
     parity: Parity | None = None
     """Set when one of the two is a paper run; then `first` is None, and `compared` counts decisions."""
+    unserved: tuple[UnservedSubscriptions, ...] = ()
+    """Subscriptions that received nothing or the wrong bars, in either run: equal results do not include them."""
     compared: int
     """Number of equal events or rows before the first difference, or of all."""

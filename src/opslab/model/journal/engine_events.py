@@ -17,6 +17,7 @@ from opslab.model.messages.paper_messages import (
 )
 from opslab.model.run.halt_summary import SwitchState
 from opslab.model.run.metadata import Failure
+from opslab.model.run.subscription import Subscription, SubscriptionCode
 
 GateClosedBy = Literal["engine", "no_engine", "engine_ended"]
 
@@ -63,6 +64,21 @@ class ScenarioActionTriggered(JournalEvent):
     """Close of the bar, nanoseconds since 1970."""
     close: str
     """Price as text."""
+    engine_number: int = 1
+
+
+class SubscriptionUnserved(JournalEvent):
+    """The strategy subscribed to data that the run cannot serve, or not truthfully."""
+
+    EVENT = "subscription_unserved"
+    STATUSES = RUNNING
+
+    code: SubscriptionCode
+    """Of the [warning](run.md#warnings) that the run will have."""
+    kind: str
+    """As in the engine's method `subscribe_<kind>`."""
+    subject: str
+    """The bar type, the instrument, or the type of the data."""
     engine_number: int = 1
 
 
@@ -189,6 +205,8 @@ class EngineEnded(JournalEvent):
     """Requests that its closed gate denied: reason to number."""
     dropped_messages: int = 0
     """Number of messages that control did not read in time: telemetry."""
+    subscriptions: tuple[Subscription, ...] = ()
+    """Of its strategy, each with the number of items received."""
 
 
 class EngineLost(JournalEvent):
@@ -320,6 +338,7 @@ EngineEvent = (
     EngineStarted
     | ScenarioRegistered
     | ScenarioActionTriggered
+    | SubscriptionUnserved
     | FeedStateChanged
     | SocketStateChanged
     | BarOutOfOrder
@@ -332,6 +351,7 @@ ENGINE_EVENTS: dict[str, type[EngineEvent]] = {
         EngineStarted,
         ScenarioRegistered,
         ScenarioActionTriggered,
+        SubscriptionUnserved,
         FeedStateChanged,
         SocketStateChanged,
         BarOutOfOrder,

@@ -116,6 +116,8 @@ class LivePlan(Record):
     acknowledges_bars: bool
     """Whether the engine acknowledges each bar to the venue (`pace: bar_done`)."""
     limits: EngineLimits
+    speed: float | None = 1.0
+    """Market minutes per minute; None: as fast as the engine allows."""
     order_rate_factor: int = 1
     """Market seconds in one second of the engine's clock: it multiplies the engine's rate limits."""
     home: str | None = None

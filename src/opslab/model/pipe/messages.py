@@ -25,6 +25,7 @@ from opslab.model.messages.paper_messages import EngineHeartbeat, Flattened, Nod
 from opslab.model.messages.venue_messages import VenueEndpoints, VenueProgress
 from opslab.model.primitives.record import Record
 from opslab.model.run.metadata import EngineCost, Failure
+from opslab.model.run.subscription import Subscription
 
 OrderEventName = Literal["order_event", "order_gated"]
 
@@ -77,17 +78,6 @@ class Ended(Record):
     """Of a live node: bars of the run's own type that reached the engine, subscribed to by the strategy or not."""
     early: bool
     """Before its data ended, or with a gate that was closed before: orders of the last bar may be missing."""
-
-
-class Subscription(Record):
-    """Market data to which a strategy subscribed."""
-
-    kind: str
-    """As in the engine's method `subscribe_<kind>`."""
-    subject: str
-    """The bar type or the instrument."""
-    count: int
-    """Number of items that the strategy received."""
 
 
 class EngineResult(Record):

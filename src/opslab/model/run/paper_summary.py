@@ -140,3 +140,7 @@ class PaperFacts(Record):
     """Faults that were started in the run's venue."""
     faults: tuple[FaultFacts, ...] = ()
     """The first 50 of them."""
+    subscriptions_empty: tuple[str, ...] = ()
+    """Subscriptions of the strategy that received nothing: kind and subject."""
+    subscriptions_untruthful: tuple[str, ...] = ()
+    """Subscriptions that received bars which do not follow the market's clock."""

@@ -18,6 +18,7 @@ from opslab.model.pipe.messages import OrderEvent
 from opslab.model.run.metadata import Failure
 from opslab.nautilus.canonical import event_row
 from opslab.nautilus.strategy.denied_orders import MAX_RECORDED, denied_request
+from opslab.nautilus.strategy.served_data import Check, backtest_check
 from opslab.nautilus.strategy.subscriptions import HANDLER_OF, Subscriptions
 from opslab.ports import MessageSink
 
@@ -73,7 +74,10 @@ class StrategyRecorder:
     """The order events at `last_event_ns`."""
 
     def __post_init__(self) -> None:
-        self.subscriptions = Subscriptions(self.bar_type)
+        self.subscriptions = Subscriptions(self.bar_type, self.subscription_check(), self.messages)
+
+    def subscription_check(self) -> Check:
+        return backtest_check(self.bar_type)
 
     def deny(self, call: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Count a request that the gate denies; in a halt, record it."""
@@ -242,8 +246,8 @@ def _recorded_subscription(kind: str) -> Handler:
     @functools.wraps(engine_method)
     def method(self: Guarded, *args: Any, **kwargs: Any) -> None:
         engine_method(self, *args, **kwargs)
-        subject = args[0] if args else kwargs["bar_type" if kind == "bars" else "instrument_id"]
-        self._opslab_recorder.subscriptions.add(kind, subject)
+        subject = args[0] if args else next(iter(kwargs.values()), "")
+        self._opslab_recorder.subscriptions.add(kind, str(subject))
 
     return method
 

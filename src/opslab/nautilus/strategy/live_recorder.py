@@ -19,12 +19,15 @@ from opslab.model.run.metadata import Failure
 from opslab.nautilus.canonical import bar_row, event_row
 from opslab.nautilus.strategy.guarded import Guarded, Handler, StrategyRecorder, describe_exception
 from opslab.nautilus.strategy.inflight_orders import InFlightOrders
+from opslab.nautilus.strategy.served_data import Check, paper_check
 from opslab.ports import Clock
 
 
 @dataclass(slots=True, kw_only=True)
 class LiveStrategyRecorder(StrategyRecorder):
     clock: Clock
+    speed: float | None
+    """Market minutes per minute; None: as fast as the engine allows."""
     skips_stale_bars: bool
     """Whether the strategy does not receive a bar that is not newer than the last one. It is never counted."""
     stop_reason: StopReason | None = None
@@ -43,6 +46,9 @@ class LiveStrategyRecorder(StrategyRecorder):
     _gate_closed_ns: int = 0
     _is_gate_reported: bool = False
     _gate_lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def subscription_check(self) -> Check:
+        return paper_check(self.bar_type, self.speed)
 
     def request_stop(self, stop_reason: StopReason) -> None:
         """From any thread."""

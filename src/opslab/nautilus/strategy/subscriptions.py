@@ -3,7 +3,10 @@
 from collections import Counter
 from typing import Any
 
-from opslab.model.pipe.messages import Subscription
+from opslab.model.journal.engine_events import SubscriptionUnserved
+from opslab.model.run.subscription import Subscription
+from opslab.nautilus.strategy.served_data import Check
+from opslab.ports import MessageSink
 
 HANDLER_OF = {
     "quotes": "on_quote",
@@ -14,15 +17,28 @@ HANDLER_OF = {
     "mark_prices": "on_mark_price",
     "index_prices": "on_index_price",
     "funding_rates": "on_funding_rate",
+    "instrument": "on_instrument",
+    "instruments": "on_instrument",
+    "instrument_status": "on_instrument_status",
+    "instrument_close": "on_instrument_close",
+    "option_greeks": "on_option_greeks",
+    "option_chain": "on_option_chain",
+    "data": "on_data",
+    "signal": "on_signal",
 }
-"""Kind of market data, as in `subscribe_<kind>`, to the handler that receives it. Bars are counted by bar type."""
+"""Kind of data, as in `subscribe_<kind>`, to the handler that receives it. Bars are counted by bar type.
+
+Not the states of sockets and queues, which a healthy node does not send, and topics, whose handlers are the strategy's.
+"""
 
 
 class Subscriptions:
     """Counts what a strategy subscribed to. Bars of the run's own type are counted by the recorder."""
 
-    def __init__(self, bar_type: str) -> None:
+    def __init__(self, bar_type: str, check: Check, messages: MessageSink) -> None:
+        """check: names what the run cannot serve. messages: receives that at once."""
         self._bar_type = bar_type
+        self._check, self._messages = check, messages
         self._requested: dict[tuple[str, str], None] = {}
         self.other_bars: Counter[str] = Counter()
         """Bars of other types than the run's: type to number."""
@@ -31,10 +47,15 @@ class Subscriptions:
         self.has_other_bars = False
         """Whether the strategy ever subscribed to bars of another type."""
 
-    def add(self, kind: str, subject: Any) -> None:
-        """subject: the bar type or the instrument."""
-        self._requested[kind, str(subject)] = None
-        self.has_other_bars = self.has_other_bars or (kind == "bars" and str(subject) != self._bar_type)
+    def add(self, kind: str, subject: str) -> None:
+        """subject: the bar type, the instrument, or the type of the data."""
+        if (kind, subject) in self._requested:
+            return
+        self._requested[kind, subject] = None
+        self.has_other_bars = self.has_other_bars or (kind == "bars" and subject != self._bar_type)
+        code = self._check(kind, subject)
+        if code:
+            self._messages.send(SubscriptionUnserved(code=code, kind=kind, subject=subject))
 
     def is_own(self, bar: Any) -> bool:
         return str(bar.bar_type) == self._bar_type

@@ -1,6 +1,6 @@
 """The closing event of a backtest: its results, and how it ended."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from opslab.model.journal.run_events import RunCompleted, RunFailed, RunHalted, RunInterrupted, RunResults
 from opslab.model.pipe.messages import EngineResult
@@ -12,6 +12,7 @@ from opslab.runs.backtest.results import BacktestResults
 from opslab.runs.claim import ClaimedRun
 from opslab.runs.planning.plan import BacktestPlan
 from opslab.runs.record.run_journal import metrics_document
+from opslab.runs.record.subscription_fold import SubscriptionFold
 from opslab.runs.record.warnings import dataset_warnings, order_warnings, subscription_warnings
 from opslab.store.runs.run_folders import METRICS, write_record
 
@@ -25,6 +26,7 @@ class EngineReport:
     failure: Failure | None = None
     saw_all_data: bool = False
     """Whether the engine reached the end of the data."""
+    subscriptions: SubscriptionFold = field(default_factory=SubscriptionFold)
 
 
 def append_closing_event(
@@ -52,10 +54,11 @@ def append_closing_event(
         if plan.spec.observability.metrics:
             counters, cost = written["metrics"].model_dump(), written["engine_cost"].model_dump()
             write_record(run.folder, METRICS, metrics_document(counters, cost, written["denial_reasons"]))
-    subscriptions = report.result.subscriptions if report.result else ()
+    if report.result:
+        report.subscriptions.engine_ended(report.result.subscriptions)
     written["warnings"] = (
         *order_warnings(results.refused),
-        *subscription_warnings(subscriptions),
+        *subscription_warnings(**report.subscriptions.names()),
         *dataset_warnings(log.metadata.dataset),
     )
     every_bar = None if isinstance(plan.spec.strategy, UserStrategyRef) else plan.engine.rows

@@ -11,7 +11,14 @@ from pydantic_core import from_json
 
 from opslab.context import Context
 from opslab.errors import Corrupt
-from opslab.model.checks.comparison import Comparison, ComparisonOutcome, FirstDifference, InputPart, RecordedLine
+from opslab.model.checks.comparison import (
+    Comparison,
+    ComparisonOutcome,
+    FirstDifference,
+    InputPart,
+    RecordedLine,
+    UnservedSubscriptions,
+)
 from opslab.model.checks.parity import Parity
 from opslab.model.messages.engine_messages import RESULT_FILES
 from opslab.model.primitives.difference import Difference, differences
@@ -66,16 +73,18 @@ def compare(context: Context, a: RunId, b: RunId) -> Comparison:
     else:
         first, compared = first_difference(left, right)
         results, message = _outcome(left.metadata, right.metadata, first, compared)
+    unserved = unserved_subscriptions(left.metadata, right.metadata)
     return Comparison(
         a=a,
         b=b,
         inputs="differ" if parts else "same",
         parts=tuple(parts),
         results=results,
-        message=message,
+        message=_with_unserved(message, unserved),
         counters=tuple(counters),
         first=first,
         parity=found,
+        unserved=unserved,
         compared=compared,
     )
 
@@ -187,6 +196,21 @@ def _outcome(
         names = " and ".join(f"{run.run_id} is {run.status}" for run in unfinished)
         return "unknown", f"{names}; {compared:,} are equal, as far as both have any"
     return "differ", "the result digests differ although events and rows are equal: the counters differ"
+
+
+def unserved_subscriptions(*runs: RunMetadata) -> tuple[UnservedSubscriptions, ...]:
+    """What the strategies of these runs subscribed to and did not receive truthfully."""
+    return tuple(
+        UnservedSubscriptions(run_id=run.run_id, code=warning.code, text=warning.text)
+        for run in runs
+        for warning in run.warnings
+        if warning.code in ("subscription_empty", "subscription_untruthful")
+    )
+
+
+def _with_unserved(message: str, unserved: tuple[UnservedSubscriptions, ...]) -> str:
+    names = dict.fromkeys(one.run_id for one in unserved)
+    return f"{message}; subscriptions of {' and '.join(names)} were not served" if names else message
 
 
 def _counters(a: RunMetadata, b: RunMetadata) -> list[Difference]:

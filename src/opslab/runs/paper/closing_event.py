@@ -11,7 +11,13 @@ from opslab.model.run.refused_orders import RefusedOrders
 from opslab.model.spec.run_spec import PaperLimits
 from opslab.runs.paper.results import PaperCounts
 from opslab.runs.record.run_journal import metrics_document
-from opslab.runs.record.warnings import bar_warnings, dataset_warnings, disturbance_warnings, order_warnings
+from opslab.runs.record.warnings import (
+    bar_warnings,
+    dataset_warnings,
+    disturbance_warnings,
+    order_warnings,
+    subscription_warnings,
+)
 from opslab.store.runs.run_folders import METRICS, write_record
 
 
@@ -70,6 +76,7 @@ def closing_results(
         paper=summary,
         warnings=(
             *order_warnings(refused),
+            *subscription_warnings(summary.subscriptions_empty, summary.subscriptions_untruthful),
             *bar_warnings(summary.bars_missed),
             *disturbance_warnings(summary),
             *dataset_warnings(dataset),

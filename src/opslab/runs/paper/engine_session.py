@@ -134,6 +134,7 @@ def engine_ended(session: EngineSession) -> EngineEnded:
         actions=max(session.actions, result.actions if result else 0),
         gated=result.gated if result else {},
         dropped_messages=result.dropped if result else 0,
+        subscriptions=result.subscriptions if result else (),
     )
 
 

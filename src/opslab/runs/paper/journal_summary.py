@@ -22,6 +22,7 @@ from opslab.model.journal.engine_events import (
     PositionsFlattened,
     RunStopping,
     ScenarioActionTriggered,
+    SubscriptionUnserved,
 )
 from opslab.model.journal.fault_events import FaultEnded, FaultStarted
 from opslab.model.journal.journal_event import JournalEvent, RecordedEvent, by_name
@@ -44,6 +45,7 @@ from opslab.runs.paper.fault_fold import FaultFold
 from opslab.runs.paper.feed_stats import FeedStats
 from opslab.runs.paper.results import PaperCounts
 from opslab.runs.record.journal_events import decoded
+from opslab.runs.record.subscription_fold import SubscriptionFold
 from opslab.store.runs.journal import read_events
 
 SUMMARIZED = by_name(
@@ -65,6 +67,7 @@ SUMMARIZED = by_name(
     PositionsFlattened,
     FaultStarted,
     FaultEnded,
+    SubscriptionUnserved,
 )
 """Events that the fold needs; it takes the time of every other one."""
 
@@ -96,6 +99,7 @@ class JournalSummary:
     final: Reconciled | None = None
     reconciliations: Counter[str] = field(default_factory=Counter)
     faults: FaultFold = field(default_factory=FaultFold)
+    subscriptions: SubscriptionFold = field(default_factory=SubscriptionFold)
     _starts: dict[int, str] = field(default_factory=dict)
     """Start time of each engine."""
     _messages: dict[int, Mapping[str, int]] = field(default_factory=dict)
@@ -132,6 +136,8 @@ class JournalSummary:
                 self.faults.started(started, recorded.time)
             case FaultEnded() as ended_fault:
                 self.faults.ended(ended_fault, recorded.time)
+            case SubscriptionUnserved() as unserved:
+                self.subscriptions.unserved(unserved)
             case LedgerWriteFailed(start_number=number, count=count):
                 self._failed_writes[number] = count
             case EngineRestarted(engine_number=number):
@@ -174,11 +180,13 @@ class JournalSummary:
 
     def _engine_ended(self, ended: EngineEnded, at: str) -> None:
         self._close_engine(ended, {"ended_at": at, "ended_by": "stopped"}, at)
+        self.subscriptions.engine_ended(ended.subscriptions)
 
     def _engine_lost(self, lost: EngineLost, at: str) -> None:
         failure = f"{lost.failure.kind}: {lost.failure.message}"
         self._close_engine(lost, {"ended_at": at, "ended_by": lost.ended_by, "failure": failure}, at)
         self._lost_s = self._unreplaced_s = self.last_s
+        self.subscriptions.engine_lost()
 
     def _close_engine(self, event: EngineEnded | EngineLost, end: Mapping[str, str | None], at: str) -> None:
         """With what the engine reported until its end."""
@@ -247,6 +255,7 @@ class JournalSummary:
         counts: PaperCounts | None,
     ) -> PaperFacts:
         """Completed from the run's folder and the venue's ledger."""
+        subscriptions = self.subscriptions.names()
         return PaperFacts(
             engines=tuple(self.engines[number] for number in sorted(self.engines)),
             restarts=self.restarts,
@@ -278,6 +287,8 @@ class JournalSummary:
             first_external_order=counts.first_external if counts else None,
             faults_injected=self.faults.count,
             faults=self.faults.facts(),
+            subscriptions_empty=subscriptions["empty"],
+            subscriptions_untruthful=subscriptions["untruthful"],
         )
 
     def _feed(self, name: FeedName) -> FeedFacts:

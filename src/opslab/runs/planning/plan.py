@@ -146,6 +146,7 @@ class PaperPlan(_Head):
             silent_after_seconds=asked.silent_after(),
             acknowledges_bars=asked.speed == "max",
             limits=_limits(self.spec),
+            speed=None if asked.speed == "max" else float(asked.speed),
             order_rate_factor=order_rate_factor(asked.speed),
             home=str(home) if home else None,
         )

@@ -1,12 +1,14 @@
 """Warnings of a run, from its counts and its dataset."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 
-from opslab.model.pipe.messages import Subscription
 from opslab.model.run.metadata import RunDataset
 from opslab.model.run.paper_summary import PaperFacts
 from opslab.model.run.refused_orders import Refusals, RefusedOrders
 from opslab.model.run.warning import RunWarning, WarningCode
+
+_MAX_NAMED = 20
+"""Subscriptions that a warning names."""
 
 
 def order_warnings(refused: RefusedOrders) -> Iterator[RunWarning]:
@@ -41,11 +43,15 @@ def dataset_warnings(dataset: RunDataset | None) -> Iterator[RunWarning]:
         yield RunWarning.of("dataset_allowed", sum(found.values()), record, rules=rules)
 
 
-def subscription_warnings(subscriptions: Iterable[Subscription]) -> Iterator[RunWarning]:
-    """The subscriptions of a strategy that received nothing."""
-    empty = [f"{one.kind} {one.subject}" for one in subscriptions if not one.count]
-    if empty:
-        yield RunWarning.of("subscription_empty", len(empty), empty[0], subscriptions=", ".join(empty))
+def subscription_warnings(empty: Sequence[str], untruthful: Sequence[str]) -> Iterator[RunWarning]:
+    """The subscriptions of a strategy that received nothing, and those with bars not of the market's clock."""
+    kinds: tuple[tuple[WarningCode, Sequence[str]], ...] = (
+        ("subscription_empty", empty),
+        ("subscription_untruthful", untruthful),
+    )
+    for code, names in kinds:
+        if names:
+            yield RunWarning.of(code, len(names), names[0], subscriptions=", ".join(names[:_MAX_NAMED]))
 
 
 def bar_warnings(missed: int | None) -> Iterator[RunWarning]:

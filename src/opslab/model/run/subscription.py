@@ -1,0 +1,19 @@
+"""Market data to which a strategy subscribed, and whether the run can serve it."""
+
+from typing import Literal
+
+from opslab.model.primitives.record import Record
+
+SubscriptionCode = Literal["subscription_empty", "subscription_untruthful"]
+"""Receives nothing; receives data that are not those of the market."""
+
+
+class Subscription(Record):
+    """Market data to which a strategy subscribed."""
+
+    kind: str
+    """As in the engine's method `subscribe_<kind>`."""
+    subject: str
+    """The bar type, the instrument, or the type of the data."""
+    count: int
+    """Number of items that the strategy received."""
