@@ -210,7 +210,7 @@ def unserved_subscriptions(*runs: RunMetadata) -> tuple[UnservedSubscriptions, .
 
 def _with_unserved(message: str, unserved: tuple[UnservedSubscriptions, ...]) -> str:
     names = dict.fromkeys(one.run_id for one in unserved)
-    return f"{message}; subscriptions of {' and '.join(names)} were not served" if names else message
+    return f"{message}; subscriptions of {' and '.join(names)} were not served, or not truthfully" if names else message
 
 
 def _counters(a: RunMetadata, b: RunMetadata) -> list[Difference]:
