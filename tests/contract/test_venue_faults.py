@@ -432,6 +432,25 @@ def trades_externally(scene: FaultScene) -> None:
         scene.venue_control.request("start", fault="external-trade", terms={"quantity": "90.000"})
 
 
+def closes_by_force(scene: FaultScene) -> None:
+    client, user = scene.client, scene.client.user_stream()
+    with pytest.raises(Usage, match="the venue cannot close the position"):
+        scene.venue_control.request("start", fault="forced-close", terms={})
+    for kind, reason in {"liquidation": "5", "adl": None, "settlement": "7"}.items():
+        resting = client.place("BUY", "0.010", "30000.0").answer["orderId"]
+        client.place("BUY", "0.010").assert_ok()
+        scene.venue_control.request("start", fault="forced-close", terms={"kind": kind})
+        events = user.read_until(lambda event: event["e"] == "ORDER_TRADE_UPDATE" and "autoclose" in event["o"]["c"])
+        while (forced := events[-1]["o"])["X"] != "FILLED":
+            events += user.read_until(lambda event: event["e"] == "ORDER_TRADE_UPDATE")
+        assert (forced["x"], forced["o"], forced["S"], forced["z"]) == ("CALCULATED", "LIQUIDATION", "SELL", "0.010")
+        expired = [event["o"]["er"] for event in events if event.get("o", {}).get("X") == "EXPIRED"]
+        assert expired == ([reason] if reason else [])
+        assert client.position()["positionAmt"] == "0.000"
+        if not reason:
+            client.cancel(resting).assert_ok()
+
+
 def halts(scene: FaultScene) -> None:
     client, socket = scene.client, scene.client.stream(TRADES)
     resting = client.place("BUY", "0.010", "30000.0").answer["orderId"]
@@ -468,6 +487,7 @@ EFFECTS: dict[str, Callable[[FaultScene], None]] = {
     "late-fill": delays_fills,
     "duplicate-fill": duplicates_fills,
     "external-trade": trades_externally,
+    "forced-close": closes_by_force,
     "halt": halts,
 }
 
@@ -722,6 +742,8 @@ def test_however_a_fault_ends_the_venue_behaves_as_before(scene: FaultScene, nam
 
 @pytest.mark.parametrize("name", IMMEDIATE)
 def test_an_immediate_fault_ends_at_once_whoever_started_it(scene: FaultScene, name: str) -> None:
+    if name == "forced-close":  # it needs a position
+        scene.client.place("BUY", "0.010").assert_ok()
     with FaultOwnerProcess(scene.venue.ledger, name) as owner:
         active = owner.answer["ok"]
     assert active["remaining_seconds"] is None

@@ -166,6 +166,7 @@ EXAMPLES: dict[type[JournalEvent], JournalEvent] = {
         engine.SocketStateChanged(socket="user", from_state="connected", to="disconnected", noticed_after_seconds=0.1),
         engine.BarOutOfOrder(ts_event=1, newest=2, skipped=True),
         engine.GateClosed(reason="last_bar"),
+        engine.ForcedClose(kind="adl", client_order_id="adl_autoclose", side="SELL", quantity="0.010"),
         engine.EngineOrderEvent(type="OrderFilled", ts_event=1, last_qty="0.100"),
         engine.OrderGated(call="submit_order", client_order_id="O-1", side="BUY"),
         engine.DataVerified(dataset="d", fingerprint="sha256:1"),

@@ -16,7 +16,7 @@ from opslab.model.run.metadata import Failure
 from opslab.model.run.paper_summary import AccountFacts, PaperFacts
 from opslab.model.spec.run_spec import PaperLimits, PaperSpec
 from opslab.runs.paper.machine import actions, facts
-from opslab.runs.paper.machine.rules import final_status, step
+from opslab.runs.paper.machine.rules import final_status, step, unrecorded_forced_close
 from opslab.runs.paper.machine.state import PaperState, RunBounds
 from opslab.specs.load import load_spec
 from opslab.store.runs.journal import read_events
@@ -58,7 +58,8 @@ class PaperReplay:
             self.problems.append(f"the run has ended; by its rules it is {state}, and decides {self._due}")
             return
         paper = PaperFacts.model_validate(closing.payload["paper"], strict=False)
-        status = final_status(state, self._account_failure(paper.final_account))
+        account_failure = self._account_failure(paper.final_account) or unrecorded_forced_close(state, paper)
+        status = final_status(state, account_failure)
         ended_by = state.signal if status == "interrupted" else state.reason
         if closing.event != f"run_{status}":
             self.problems.append(f"{closing.event}, by its rules {status}: {state}")
@@ -95,6 +96,8 @@ class PaperReplay:
                 yield facts.FirstHeartbeat(now_s)
             case "gate_closed":
                 yield facts.GateReported(payload["reason"])
+            case "forced_close":
+                yield facts.PositionForceClosed(payload["kind"])
             case "positions_flattened" if payload["by"] == "engine" and not self.state.is_halted:
                 yield facts.EngineFinishing()
             case "engine_ended":

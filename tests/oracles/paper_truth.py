@@ -111,6 +111,8 @@ def _facts(folder: Path, shown: dict[str, Any]) -> Iterator[str]:
         external=facts.orders_external or 0,
         external_fills=facts.fills_external or 0,
         first_external=facts.first_external_order,
+        forced_closes=facts.forced_closes or {},
+        first_forced_close=facts.first_forced_close,
     )
     folded = fold.summary(
         bars_expected=facts.bars_expected,
@@ -224,7 +226,11 @@ def _account(folder: Path, shown: dict[str, Any], stands: LedgerState) -> Iterat
     if counters and (counters["fills_count"], counters["orders_canceled"]) != (fills, canceled):
         yield f"counters {counters}, the ledger has {fills} fills and {canceled} cancels"
     paper = shown.get("paper") or {}
-    foreign = len(external), len(stands.trades) - fills
+    forced = {number for number in external if "autoclose" in stands.orders[number]["client_order_id"]}
+    forced_fills = sum(1 for one in stands.trades.values() if one.order_id in forced)
+    foreign = len(external - forced), len(stands.trades) - fills - forced_fills
+    if paper and sum((paper["forced_closes"] or {}).values()) != len(forced):
+        yield f"forced closes {paper['forced_closes']}, the ledger has {len(forced)}"
     if counters and paper and (paper["orders_external"], paper["fills_external"]) != foreign:
         yield f"external orders and fills {paper['orders_external'], paper['fills_external']}, not {foreign}"
     said = (shown.get("paper") or {}).get("final_account")

@@ -11,6 +11,7 @@ from typing import Any
 from opslab.errors import LabError
 from opslab.model.market.candle import MINUTE_MS, Candle
 from opslab.model.market.instrument import Instrument
+from opslab.model.messages.forced_close import ForcedCloseKind
 from opslab.model.messages.ledger_events import Accepted, LedgerEvent, OrderSide, event_fields
 from opslab.ports import Ledger, Moment
 from opslab.venue.account.account import Account, Order
@@ -165,6 +166,13 @@ class Exchange:
         """Close as much of the position as the displayed book has. Returns whether anything was. Raises ApiError."""
         now_ms = self._now_ms()
         events = self._matching_engine.reduce_position(self.account, self.view, now_ms)
+        self._transact(events, now_ms)
+        return bool(events)
+
+    def close_by_force(self, kind: ForcedCloseKind) -> bool:
+        """As a liquidation, ADL or settlement does. Returns whether anything was closed. Raises ApiError."""
+        now_ms = self._now_ms()
+        events = self._matching_engine.close_by_force(self.account, self.view, kind, now_ms)
         self._transact(events, now_ms)
         return bool(events)
 

@@ -31,6 +31,7 @@ def paper_fields(facts: "PaperFacts | None") -> list[tuple[str, str | None]]:
             for name, feed in facts.feeds.items()
         ),
         *((f"fault {name}", str(value)) for name, value in (fault_rows(facts) if facts.faults_injected else ())),
+        ("forced closes", facts.forced_closes_text or None),
         (
             "external orders",
             f"{facts.orders_external:,}, {facts.fills_external or 0:,} fills (not placed by this run)"

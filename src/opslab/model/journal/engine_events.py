@@ -7,6 +7,7 @@ from pydantic import ConfigDict, Field
 from opslab.model.journal.journal_event import RUNNING, JournalEvent, Kinds, by_name
 from opslab.model.journal.venue_events import LedgerWriteFailed, VenueLost, VenueStarted
 from opslab.model.messages.engine_messages import StopReason
+from opslab.model.messages.forced_close import ForcedCloseKind
 from opslab.model.messages.paper_messages import (
     AccountSnapshot,
     AccountState,
@@ -141,6 +142,21 @@ class GateClosed(JournalEvent):
     STATUSES = RUNNING
 
     reason: StopReason
+    engine_number: int = 1
+
+
+class ForcedClose(JournalEvent):
+    """The exchange closed the position by force: the client order id of the order marks it. The engine closes its gate,
+    and the run ends."""
+
+    EVENT = "forced_close"
+    STATUSES = RUNNING
+
+    kind: ForcedCloseKind
+    client_order_id: str
+    side: str
+    """Of the order."""
+    quantity: str
     engine_number: int = 1
 
 
@@ -343,6 +359,7 @@ EngineEvent = (
     | SocketStateChanged
     | BarOutOfOrder
     | GateClosed
+    | ForcedClose
 )
 """What an engine sends, apart from order events."""
 ENGINE_EVENTS: dict[str, type[EngineEvent]] = {
@@ -356,6 +373,7 @@ ENGINE_EVENTS: dict[str, type[EngineEvent]] = {
         SocketStateChanged,
         BarOutOfOrder,
         GateClosed,
+        ForcedClose,
     )
 }
 CONTROL_EVENTS: Kinds = by_name(

@@ -184,7 +184,7 @@ class RunFailed(RunEnded):
     halt: HaltFacts | None = None
     """[Halt record](kill-switch.md#halt-record) of a paper run that the kill switch stopped."""
     ended_by: str | None = None
-    """`kill_switch`, with `halt`."""
+    """`kill_switch`, with `halt`; `forced_close` or `margin_call` of a paper run."""
     failure: Failure
 
 

@@ -20,6 +20,8 @@ StopReason = Literal[
     "SIGTERM",
     "SIGHUP",
     "kill_switch",
+    "forced_close",
+    "margin_call",
     "failure",
     "venue_lost",
     "engine_lost",

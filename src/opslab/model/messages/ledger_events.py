@@ -12,14 +12,22 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, PlainSerializer, TypeAdapter
 
+from opslab.model.messages.forced_close import ForcedCloseKind
 from opslab.model.primitives.record import Record
 
 OrderSide = Literal["BUY", "SELL"]
 OrderType = Literal["LIMIT", "MARKET"]
 TimeInForce = Literal["GTC", "IOC", "FOK", "GTX"]
-ExpireReason = Literal["ioc", "market", "reduce_only"]
+ExpireReason = Literal["ioc", "market", "reduce_only", "liquidation", "delisting"]
 """`ioc`: the unfilled rest of an order that had to trade immediately. `market`: of a market order when the book was
-exhausted. `reduce_only`: of a reduce-only order without a position to reduce."""
+exhausted. `reduce_only`: of a reduce-only order without a position to reduce. `liquidation` and `delisting`: of any
+order, before the exchange closes the position by force."""
+FORCED_EXPIRE_REASONS: dict[ForcedCloseKind, ExpireReason | None] = {
+    "liquidation": "liquidation",
+    "adl": None,
+    "settlement": "delisting",
+}
+"""Reason with which open orders expire in a forced close; None: they stay open."""
 
 MONEY = Decimal("0.00000001")
 """The smallest amount of money."""

@@ -65,9 +65,10 @@ class RunDataset(Record):
 
 
 class Failure(Record):
-    """Cause of a failed run: `strategy` (a callback raised), `engine` (a panic or an error of the engine), `lab`."""
+    """Cause of a failed run: `strategy` (a callback raised), `engine` (a panic or an error of the engine), `account`
+    (the exchange closed the position by force, or called for margin), `lab`."""
 
-    kind: Literal["strategy", "engine", "lab"]
+    kind: Literal["strategy", "engine", "account", "lab"]
     message: str
     detail: str = ""
     """Traceback or panic text, without absolute paths."""

@@ -6,6 +6,7 @@ Control collects it and writes it into the closing event under the key `paper`. 
 from typing import Literal
 
 from opslab.model.messages.engine_messages import StopReason
+from opslab.model.messages.forced_close import ForcedCloseKind
 from opslab.model.messages.paper_messages import FeedName, OnStop
 from opslab.model.primitives.record import Record
 
@@ -136,6 +137,10 @@ class PaperFacts(Record):
     """Fills of these orders."""
     first_external_order: str | None = None
     """Client order id of the first of them."""
+    forced_closes: dict[ForcedCloseKind, int] | None = None
+    """Orders with which the exchange closed the position by force, by kind. Neither in the counters nor external."""
+    first_forced_close: str | None = None
+    """Client order id of the first of them."""
     faults_injected: int = 0
     """Faults that were started in the run's venue."""
     faults: tuple[FaultFacts, ...] = ()
@@ -144,3 +149,8 @@ class PaperFacts(Record):
     """Subscriptions of the strategy that received nothing: kind and subject."""
     subscriptions_untruthful: tuple[str, ...] = ()
     """Subscriptions that received bars which do not follow the market's clock."""
+
+    @property
+    def forced_closes_text(self) -> str:
+        """Kinds with their numbers."""
+        return ", ".join(f"{kind} ({number:,})" for kind, number in (self.forced_closes or {}).items())

@@ -5,6 +5,7 @@ from typing import Literal, Self
 from opslab.model.primitives.record import Record
 
 WarningCode = Literal[
+    "forced_close",
     "orders_refused",
     "protective_orders_refused",
     "orders_rejected",
@@ -21,6 +22,7 @@ WarningCode = Literal[
 ]
 
 _TEXTS: dict[WarningCode, str] = {
+    "forced_close": "the exchange closed the position by force, with {count} orders: {kinds}",
     "orders_refused": "every order was denied or rejected: {reasons}",
     "protective_orders_refused": "{count} of {orders} reduce-only and stop orders were denied or rejected: {reasons}",
     "orders_rejected": "{count} of {orders} orders were rejected: {reasons}",

@@ -34,7 +34,7 @@ class _Order:
     sent_at: float | None
     """Start of the time in flight; None: not in flight."""
     created_at: float | None = None
-    """None: accepted by the venue, or created by another engine."""
+    """None: accepted by the venue, or not created by this engine."""
 
 
 class InFlightOrders:
@@ -50,7 +50,8 @@ class InFlightOrders:
             self._orders.pop(order_id, None)
         elif kind == "OrderInitialized":
             is_immediate = event["order_type"] == "MARKET" or event.get("time_in_force") in _IMMEDIATE
-            self._orders[order_id] = _Order(Decimal(event["quantity"]), Decimal(0), is_immediate, at, at)
+            made_at = None if event.get("reconciliation") else at
+            self._orders[order_id] = _Order(Decimal(event["quantity"]), Decimal(0), is_immediate, at, made_at)
         elif kind in _REQUESTED:
             self._orders.setdefault(order_id, _Order(None, Decimal(0), False, None)).sent_at = at
         elif kind == "OrderFilled":

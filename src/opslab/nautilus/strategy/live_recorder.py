@@ -6,12 +6,13 @@ engine's thread.
 
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from opslab.model.journal.engine_events import GateClosed
+from opslab.model.journal.engine_events import ForcedClose, GateClosed
 from opslab.model.messages.engine_messages import StopReason
+from opslab.model.messages.forced_close import forced_close_kind
 from opslab.model.messages.paper_messages import Flattened, OnStop
 from opslab.model.pipe.messages import OrderEvent
 from opslab.model.primitives.instant import iso
@@ -99,6 +100,20 @@ class LiveStrategyRecorder(StrategyRecorder):
         self.in_flight.apply(values, self.clock.monotonic_s())
         self.note_order_event(event)
         self.messages.send(OrderEvent("order_event", self._payload(values)))
+        if values["type"] == "OrderInitialized" and values.get("reconciliation"):
+            self._check_forced_close(values)
+
+    def _check_forced_close(self, order: Mapping[str, object]) -> None:
+        """The gate is closed before the strategy receives the event.
+
+        order: the first event of an order that the engine learned of from the venue.
+        """
+        client_order_id = str(order["client_order_id"])
+        kind = forced_close_kind(client_order_id)
+        if kind:
+            side, quantity = str(order["order_side"]), str(order["quantity"])
+            self.messages.send(ForcedClose(kind=kind, client_order_id=client_order_id, side=side, quantity=quantity))
+            self.request_stop("forced_close")
 
     def _payload(self, values: dict[str, Any]) -> dict[str, Any]:
         """With the last bar of the strategy for a new order: its own time is the wall clock's, not the market's."""

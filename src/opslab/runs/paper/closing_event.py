@@ -15,6 +15,7 @@ from opslab.runs.record.warnings import (
     bar_warnings,
     dataset_warnings,
     disturbance_warnings,
+    forced_close_warnings,
     order_warnings,
     subscription_warnings,
 )
@@ -75,6 +76,7 @@ def closing_results(
         artifacts=dict(artifacts),
         paper=summary,
         warnings=(
+            *forced_close_warnings(summary),
             *order_warnings(refused),
             *subscription_warnings(summary.subscriptions_empty, summary.subscriptions_untruthful),
             *bar_warnings(summary.bars_missed),

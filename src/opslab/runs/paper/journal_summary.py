@@ -285,6 +285,8 @@ class JournalSummary:
             orders_external=counts.external if counts else None,
             fills_external=counts.external_fills if counts else None,
             first_external_order=counts.first_external if counts else None,
+            forced_closes=counts.forced_closes if counts else None,
+            first_forced_close=counts.first_forced_close if counts else None,
             faults_injected=self.faults.count,
             faults=self.faults.facts(),
             subscriptions_empty=subscriptions["empty"],

@@ -16,6 +16,7 @@ from pydantic_core import from_json
 from opslab.errors import Corrupt
 from opslab.model.market.instrument import Instrument
 from opslab.model.messages.engine_messages import RESULT_FILES
+from opslab.model.messages.forced_close import ForcedCloseKind, forced_close_kind
 from opslab.model.messages.ledger_events import Accepted, Amended, Canceled, Expired, Filled, LedgerEvent, parse_event
 from opslab.model.messages.venue_messages import FLATTEN_PREFIX
 from opslab.model.primitives.instant import NS_PER_MS
@@ -34,7 +35,8 @@ VENUE_STRATEGY = "VENUE"
 UNKNOWN_STRATEGY = "UNKNOWN"
 """Strategy of an order of the run's engines in the ledger that no engine reported."""
 EXTERNAL_STRATEGY = "EXTERNAL"
-"""Strategy of an order in the ledger that neither an engine of the run nor the lab placed; NautilusTrader's word."""
+"""Strategy of an order in the ledger that neither an engine of the run nor the lab placed, forced closes included;
+NautilusTrader's word."""
 
 
 @dataclass(slots=True)
@@ -44,7 +46,7 @@ class PaperCounts:
     orders_submitted: int = 0
     """Ledger; for orders that never reached the venue, the engine. Without the venue's own and external orders."""
     fills_count: int = 0
-    """Ledger. Without fills of external orders, as the next."""
+    """Ledger. Without fills of external orders and forced closes; the next too."""
     orders_canceled: int = 0
     """Ledger."""
     orders_denied: int = 0
@@ -65,8 +67,22 @@ class PaperCounts:
     """Ledger: their fills."""
     first_external: str | None = None
     """Ledger: client order id of the first of them."""
+    forced_closes: dict[ForcedCloseKind, int] = field(default_factory=dict)
+    """Ledger: orders with which the exchange closed the position by force; not among the external ones."""
+    forced_fills: int = 0
+    """Ledger: their fills."""
+    first_forced_close: str | None = None
+    """Ledger: client order id of the first of them."""
     refused: RefusedOrders = field(default_factory=RefusedOrders)
     """Engine."""
+
+    def count_external(self, name: str) -> None:
+        self.external += 1
+        self.first_external = self.first_external or name
+
+    def count_forced_close(self, kind: ForcedCloseKind, name: str) -> None:
+        self.forced_closes[kind] = self.forced_closes.get(kind, 0) + 1
+        self.first_forced_close = self.first_forced_close or name
 
     def counters(self, *, bars_seen: int, actions: int) -> ScenarioCounters:
         """Combined with the counters of the engines."""
@@ -151,6 +167,8 @@ class _OpenOrder:
     strategy_id: str
     side: str
     type: str
+    is_forced: bool
+    """Whether the exchange closed the position with it by force."""
 
 
 class _Fold:
@@ -187,7 +205,7 @@ class _Fold:
     def end(self) -> PaperCounts:
         self._send_unseen_before(None)
         self._results.finish()
-        self._counts.fills_count = self._results.fills - self._counts.external_fills
+        self._counts.fills_count = self._results.fills - self._counts.external_fills - self._counts.forced_fills
         self._counts.refused = self._results.refused
         return self._counts
 
@@ -207,11 +225,13 @@ class _Fold:
             name = f"{name}#{event.order_id}"
         is_external = not by_venue and not by_engine and not is_of_adapter(event.client_order_id)
         strategy_id = _strategy(made.get("strategy_id"), by_venue=by_venue, is_external=is_external)
-        self._open[event.order_id] = _OpenOrder(name, strategy_id, event.side, event.type)
+        forced = forced_close_kind(event.client_order_id) if is_external else None
+        self._open[event.order_id] = _OpenOrder(name, strategy_id, event.side, event.type, is_forced=forced is not None)
         self._counts.by_venue += by_venue
-        self._counts.external += is_external
-        if is_external:
-            self._counts.first_external = self._counts.first_external or name
+        if forced:
+            self._counts.count_forced_close(forced, name)
+        elif is_external:
+            self._counts.count_external(name)
         self._counts.unknown += reported_orders is None and not by_venue and not is_external
         self._counts.orders_submitted += not by_venue and not is_external
         price = None if event.price is None else self._price(event.price)
@@ -229,7 +249,8 @@ class _Fold:
 
     def _fill(self, event: Filled) -> None:
         order = self._open[event.order_id]
-        self._counts.external_fills += order.strategy_id == EXTERNAL_STRATEGY
+        self._counts.forced_fills += order.is_forced
+        self._counts.external_fills += order.strategy_id == EXTERNAL_STRATEGY and not order.is_forced
         self._feed(
             "OrderFilled",
             event.order_id,

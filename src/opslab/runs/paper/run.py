@@ -260,8 +260,11 @@ class PaperRun:
             event = event.model_copy(update={"reason": self._state.reason})
         self._log.append(event.model_copy(update={"engine_number": session.number}) if session.number > 1 else event)
         session.remember(event.EVENT, event.payload())
-        if isinstance(event, journal.GateClosed):
-            self._report(facts.GateReported(event.reason))
+        match event:
+            case journal.GateClosed(reason=reason):
+                self._report(facts.GateReported(reason))
+            case journal.ForcedClose(kind=kind):
+                self._report(facts.PositionForceClosed(kind))
 
     def _on_heartbeat(self, session: EngineSession, heartbeat: EngineHeartbeat) -> None:
         session.heartbeat, session.heartbeats = heartbeat, session.heartbeats + 1

@@ -19,8 +19,8 @@ from opslab.model.run.metadata import Failure
 from opslab.ports import Clock
 from opslab.runs.lifecycle import RunContext
 from opslab.runs.paper.closing_event import action_count, closing_results
-from opslab.runs.paper.machine.rules import final_failure, final_status
-from opslab.runs.paper.machine.state import PaperState
+from opslab.runs.paper.machine.rules import final_failure, final_status, unrecorded_forced_close
+from opslab.runs.paper.machine.state import ACCOUNT_REASONS, PaperState
 from opslab.runs.paper.results import write_results
 from opslab.runs.paper.telemetry import RunTelemetry, is_flat
 from opslab.runs.paper.venue_supervisor import MAX_VENUE_STARTS, VenueSupervisor
@@ -173,14 +173,17 @@ class PaperShutdown:
 
     def _record_end(self, results: RunResults, state: PaperState, account: FinalAccount) -> None:
         assert state.reason
-        account_failure = _account_failure(self.plan, account)
+        account_failure = _account_failure(self.plan, account) or unrecorded_forced_close(state, results["paper"])
         match final_status(state, account_failure):
             case "failed":
                 failure = final_failure(state, account_failure)
                 assert failure
                 failed = RunFailed(**results, failure=failure)
-                halted = {"halt": account.halt, "ended_by": state.reason}
-                self.log.append(failed.model_copy(update=halted) if account.halt else failed)
+                if account.halt:
+                    failed = failed.model_copy(update={"halt": account.halt, "ended_by": state.reason})
+                elif state.reason in ACCOUNT_REASONS:
+                    failed = failed.model_copy(update={"ended_by": state.reason})
+                self.log.append(failed)
             case "halted":
                 ended_by = state.reason
                 self.log.append(RunHalted(**results, halt=account.halt, ended_by=ended_by, result_digest=None))

@@ -109,4 +109,5 @@ def _orders(facts: PaperFacts) -> Rows:
         ("created by the venue to flatten", facts.orders_by_venue),
         ("external: not placed by this run", facts.orders_external),
         ("fills of external orders", facts.fills_external),
+        ("forced closes by the exchange", facts.forced_closes_text or 0),
     ]

@@ -60,6 +60,12 @@ def bar_warnings(missed: int | None) -> Iterator[RunWarning]:
         yield RunWarning.of("bars_missed", missed, None)
 
 
+def forced_close_warnings(facts: PaperFacts) -> Iterator[RunWarning]:
+    if facts.forced_closes:
+        count = sum(facts.forced_closes.values())
+        yield RunWarning.of("forced_close", count, facts.first_forced_close, kinds=facts.forced_closes_text)
+
+
 def disturbance_warnings(facts: PaperFacts) -> Iterator[RunWarning]:
     """Lost and external orders, and injected faults, of a paper run."""
     if facts.orders_lost:

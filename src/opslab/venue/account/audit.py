@@ -14,7 +14,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 
+from opslab.model.messages.forced_close import forced_close_kind
 from opslab.model.messages.ledger_events import (
+    FORCED_EXPIRE_REASONS,
     Accepted,
     Amended,
     Canceled,
@@ -89,6 +91,8 @@ class _Sums:
     open: dict[int, _OpenOrder] = field(default_factory=dict)
     clients: set[str] = field(default_factory=set)
     """Client order ids of the open orders."""
+    forced_reasons: frozenset[str | None] = frozenset()
+    """Expire reasons that the forced closes of the transaction allow."""
     must_close: set[int] = field(default_factory=set)
     """Open orders that may have to close within a transaction: reduce-only and immediate orders."""
     bought: Decimal = _ZERO
@@ -120,6 +124,7 @@ def audit(transactions: Iterable[Sequence[LedgerEvent]]) -> Audit:
         sums.line = line
         if not events:
             sums.report("transaction", "has no event")
+        sums.forced_reasons = _forced_reasons(events)
         for event in events:
             _check_time(sums, event)
             _apply(sums, event)
@@ -218,6 +223,11 @@ def _apply_amended(sums: _Sums, event: Amended) -> None:
     order.quantity, order.price = event.quantity, event.price
 
 
+def _forced_reasons(events: Sequence[LedgerEvent]) -> frozenset[str | None]:
+    kinds = (forced_close_kind(event.client_order_id) for event in events if isinstance(event, Accepted))
+    return frozenset(FORCED_EXPIRE_REASONS[kind] for kind in kinds if kind)
+
+
 def _check_expiry(sums: _Sums, event: Canceled | Expired, order: _OpenOrder) -> None:
     if not isinstance(event, Expired):
         return
@@ -227,7 +237,7 @@ def _check_expiry(sums: _Sums, event: Canceled | Expired, order: _OpenOrder) -> 
         "ioc": terms.time_in_force in ("IOC", "FOK") and order.filled < order.quantity,
         "reduce_only": terms.reduce_only and not _opposes(terms.side, sums.position),
     }
-    if not allowed[event.reason]:
+    if not allowed.get(event.reason, event.reason in sums.forced_reasons):
         sums.report("expired", f"order {event.order_id} cannot expire with reason {event.reason}")
 
 

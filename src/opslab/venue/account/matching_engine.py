@@ -6,7 +6,8 @@ The caller appends the events to the ledger, applies them to the account, and on
 from decimal import Decimal
 
 from opslab.model.market.instrument import Instrument
-from opslab.model.messages.ledger_events import LedgerEvent, LeverageSet, OrderSide
+from opslab.model.messages.forced_close import ForcedCloseKind, forced_close_id
+from opslab.model.messages.ledger_events import FORCED_EXPIRE_REASONS, LedgerEvent, LeverageSet, OrderSide
 from opslab.model.messages.venue_messages import FLATTEN_PREFIX
 from opslab.venue.account.account import ZERO, Account, Order
 from opslab.venue.account.filters import Filters, check_status
@@ -100,12 +101,31 @@ class MatchingEngine:
         Bypasses symbol status and margin checks. The quantity that the displayed book does not have within the price
         bound of a market order expires. No events if the account is flat, or the book is empty.
         """
-        side: OrderSide = "SELL" if account.holding.position > 0 else "BUY"
-        quantity = min(account.holding.reducible(side), self.filters.lot["MARKET"].max_quantity)
+        transaction = Transaction(account, now_ms)
+        is_reduced = self._reduce(transaction, view, f"{FLATTEN_PREFIX}{account.last_order_id + 1}")
+        return transaction.events if is_reduced else []
+
+    def close_by_force(self, account: Account, view: MarketView, kind: ForcedCloseKind, now_ms: int) -> Events:
+        """As `reduce_position`, with the client order id of a liquidation, ADL or settlement.
+
+        A liquidation and a settlement end all open orders first.
+        """
+        transaction = Transaction(account, now_ms)
+        expire_reason = FORCED_EXPIRE_REASONS[kind]
+        if expire_reason:
+            for order_id in account.open:
+                transaction.expire(order_id, expire_reason)
+        is_reduced = self._reduce(transaction, view, forced_close_id(kind, account.last_order_id + 1))
+        return transaction.events if is_reduced else []
+
+    def _reduce(self, transaction: Transaction, view: MarketView, client_order_id: str) -> bool:
+        """Add a market order against the position, with its fills. Returns whether there is any."""
+        holding = transaction.holding
+        side: OrderSide = "SELL" if holding.position > 0 else "BUY"
+        quantity = min(holding.reducible(side), self.filters.lot["MARKET"].max_quantity)
         fills = sweep(side, quantity, self.filters.market_limit(side, view.mark), view.levels(side))
         if not fills:
-            return []
-        transaction = Transaction(account, now_ms)
+            return False
         order_id = transaction.accept(
             NewOrder(
                 side=side,
@@ -114,7 +134,7 @@ class MatchingEngine:
                 quantity=quantity,
                 price=None,
                 reduce_only=True,
-                client_order_id=f"{FLATTEN_PREFIX}{account.last_order_id + 1}",
+                client_order_id=client_order_id,
                 response_type="ACK",
             )
         )
@@ -123,7 +143,7 @@ class MatchingEngine:
         transaction.expire_idle_reduce_only()
         if transaction.is_open(order_id):
             transaction.expire(order_id, "market")
-        return transaction.events
+        return True
 
     def set_leverage(self, account: Account, leverage: int, mark: Decimal, now_ms: int) -> Events:
         """Set the leverage. No events if it is unchanged. Raises ApiError if the margin is insufficient for it."""

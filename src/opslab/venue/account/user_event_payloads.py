@@ -3,6 +3,7 @@
 from decimal import Decimal
 from typing import Any
 
+from opslab.model.messages.forced_close import forced_close_kind
 from opslab.model.messages.ledger_events import Accepted, Amended, Canceled, Expired, Filled, LedgerEvent, LeverageSet
 from opslab.venue.account.account import ZERO, Account, Order
 from opslab.venue.account.number_format import NumberFormat, money_text
@@ -15,7 +16,9 @@ _EXECUTION = {
     "expired": "EXPIRED",
     "amended": "AMENDMENT",
 }
-_EXPIRE_REASON = {None: "0", "ioc": "2", "reduce_only": "4", "market": "9"}
+_EXPIRE_REASON = {None: "0", "ioc": "2", "reduce_only": "4", "liquidation": "5", "delisting": "7", "market": "9"}
+_FORCED_CLOSE = {"o": "LIQUIDATION", "ot": "LIQUIDATION", "f": "IOC"}
+"""Fields of an order with which the exchange closes a position by force."""
 
 
 def user_data_events(
@@ -74,6 +77,8 @@ def _order_update(
         "gtd": 0,
         "er": _EXPIRE_REASON[order.expire_reason],
     }
+    if forced_close_kind(order.client_order_id):
+        row |= _FORCED_CLOSE | ({"x": "CALCULATED"} if fill else {})
     if fill:
         row |= {"N": account.opened.asset, "n": money_text(fill.fee)}
     return {"e": "ORDER_TRADE_UPDATE", "E": now_ms, "T": event.time_ms, "o": row}

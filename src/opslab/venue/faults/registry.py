@@ -13,6 +13,7 @@ from opslab.venue.faults.kinds import (
     duplicate,
     duplicate_fill,
     external_trade,
+    forced_close,
     garbage,
     halt,
     hang,
@@ -35,6 +36,7 @@ FAULTS: dict[str, Fault[Any]] = {
     for module in (
         close, reset, refuse, silence, delay, jitter, duplicate, reorder, drop,
         depth_gap, stale_snapshot, garbage, wrong_types, broken_ohlc, zero_quantity,
-        http, hang, clock_skew, reject_orders, swallow_ack, late_fill, duplicate_fill, external_trade, halt,
+        http, hang, clock_skew, reject_orders, swallow_ack, late_fill, duplicate_fill, external_trade,
+        forced_close, halt,
     )
 }  # fmt: skip

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from opslab.model.messages.engine_messages import SignalName, StopReason
+from opslab.model.messages.forced_close import ForcedCloseKind
 from opslab.model.run.metadata import Failure
 from opslab.runs.paper.engine_session import Complaint
 from opslab.runs.paper.reconciler import LiveOccasion
@@ -53,6 +54,18 @@ class GateReported:
 
     reason: StopReason
     """As the engine gave it."""
+
+
+@dataclass(frozen=True, slots=True)
+class PositionForceClosed:
+    """The exchange closed the position by force."""
+
+    kind: ForcedCloseKind
+
+
+@dataclass(frozen=True, slots=True)
+class MarginCalled:
+    """The exchange called for margin."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +121,8 @@ Fact = (
     | KillSwitchActive
     | FirstHeartbeat
     | GateReported
+    | PositionForceClosed
+    | MarginCalled
     | EngineFinishing
     | FinalSnapshot
     | EngineUnhealthy

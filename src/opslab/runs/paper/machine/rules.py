@@ -4,7 +4,9 @@ from dataclasses import replace
 from typing import Literal
 
 from opslab.model.messages.engine_messages import StopReason
+from opslab.model.messages.forced_close import ForcedCloseKind
 from opslab.model.run.metadata import Failure
+from opslab.model.run.paper_summary import PaperFacts
 from opslab.model.spec.run_spec import PaperLimits
 from opslab.runs.paper.closing_event import bound_reached, recorded_reason
 from opslab.runs.paper.machine import actions, facts
@@ -18,6 +20,7 @@ ENGINE_REASONS: frozenset[StopReason] = frozenset(
     {"last_bar", "failure", "node_ended", "control_lost", "control_backlog"}
 )
 """Reasons for which an engine may end the run without a request from control."""
+MARGIN_CALLED = Failure(kind="account", message="the exchange called for margin: the position may be closed by force")
 
 Step = tuple[PaperState, tuple[actions.Action, ...]]
 FinalStatus = Literal["completed", "failed", "halted", "interrupted"]
@@ -40,6 +43,10 @@ def step(state: PaperState, fact: facts.Fact, bounds: RunBounds) -> Step:
             return _first_heartbeat(state, now_s)
         case facts.GateReported(reason=reason):
             return _gate_closed(state, reason, bounds)
+        case facts.PositionForceClosed(kind=kind):
+            return _account_ended_run(state, force_closed(kind), "forced_close")
+        case facts.MarginCalled():
+            return _account_ended_run(state, MARGIN_CALLED, "margin_call")
         case facts.EngineFinishing():
             return _engine_finishing(state), ()
         case facts.FinalSnapshot():
@@ -55,6 +62,17 @@ def step(state: PaperState, fact: facts.Fact, bounds: RunBounds) -> Step:
             return _clock_checked(state, now_s, bounds)
         case facts.ControlFailed(failure=failure):
             return _control_failed(state, failure)
+
+
+def force_closed(*kinds: ForcedCloseKind) -> Failure:
+    """The failure of a run whose position the exchange closed."""
+    return Failure(kind="account", message=f"the exchange closed the position by force: {', '.join(kinds)}")
+
+
+def unrecorded_forced_close(state: PaperState, facts: PaperFacts) -> Failure | None:
+    """The failure of a run with a forced close in the venue's ledger, whether an engine reported it or not."""
+    is_kept = state.signal or state.is_halted
+    return force_closed(*facts.forced_closes) if facts.forced_closes and not is_kept else None
 
 
 def final_status(state: PaperState, account_failure: Failure | None) -> FinalStatus:
@@ -124,6 +142,17 @@ def _kill_switch_active(state: PaperState) -> Step:
     if not state.has_engine:
         return replace(state, phase="done"), (*begin, actions.RecordGateClosed())
     return replace(state, phase="stopping"), (*begin, actions.HaltEngine())
+
+
+def _account_ended_run(state: PaperState, failure: Failure, reason: StopReason) -> Step:
+    """A run whose position the exchange closed, or may close, has failed: its strategy must not continue.
+
+    A run that is ending already keeps its reason; after a signal or the kill switch, it keeps its status too.
+    """
+    if state.signal or state.is_halted:
+        return state, ()
+    failed = _failed(state, failure)
+    return (failed, ()) if state.reason else _stop(failed, reason)
 
 
 def _clock_checked(state: PaperState, now_s: float, bounds: RunBounds) -> Step:

@@ -15,6 +15,8 @@ its stop reason, and its engine ends. `done`: no engine runs, and none is starte
 
 COMPLETING: frozenset[StopReason] = frozenset({"max_bars", "end_of_data", "max_seconds"})
 """The bounds of a paper run. No other reason completes it."""
+ACCOUNT_REASONS: frozenset[StopReason] = frozenset({"forced_close", "margin_call"})
+"""What the exchange did to the account. They are recorded as `ended_by` of the failed run."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,8 @@ OF_CONTROL: list[facts.Fact] = [
 ]
 OF_ENGINE: list[facts.Fact] = [
     facts.FirstHeartbeat(10.0),
+    facts.PositionForceClosed("liquidation"),
+    facts.MarginCalled(),
     facts.EngineFinishing(),
     facts.FinalSnapshot(),
     facts.EngineUnhealthy("hang"),
