@@ -38,8 +38,11 @@ class LoadedSpec:
 
 def load_spec(path: Path) -> LoadedSpec:
     """Read, parse and validate. Raises NotFound, Environment, or InvalidSpec with all mistakes in file order."""
-    file = shown_path(path)
-    text = read_text(path)
+    return parse_spec(read_text(path), shown_path(path))
+
+
+def parse_spec(text: str, file: str) -> LoadedSpec:
+    """The spec in `text`; `file` is its name in messages. Raises InvalidSpec with all mistakes in file order."""
     tree = parse(text, file)
     return LoadedSpec(_spec(tree, file), tree, text, file)
 
@@ -47,11 +50,6 @@ def load_spec(path: Path) -> LoadedSpec:
 def folder_of(spec_file: Path) -> Path:
     """Absolute, without `..`, links kept: the folder that a user strategy's modules are loaded from."""
     return Path(os.path.abspath(spec_file)).parent  # noqa: PTH100  (`resolve` would follow symlinks)
-
-
-def parse_spec(text: str, file: str) -> RunSpec:
-    """The spec in `text`; `file` is its name in messages."""
-    return _spec(parse(text, file), file)
 
 
 def _spec(tree: Tree, file: str) -> RunSpec:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from opslab.errors import Environment, InvalidSpec, LabError, NotFound
-from opslab.model.spec.run_spec import PaperLimits, PaperSpec
+from opslab.model.spec.run_spec import PaperLimits, PaperSpec, RunSpec
 from opslab.specs.load import load_spec, parse_spec
 from opslab.specs.schema import spec_schema
 
@@ -29,6 +29,10 @@ instrument: BTCUSDT
 strategy: {name: ops_smoke_demo}
 data: {dataset: btcusdt-sample}
 """
+
+
+def spec_of(text: str) -> RunSpec:
+    return parse_spec(text, "s").spec
 
 
 @pytest.mark.parametrize("path", GOOD, ids=lambda path: path.stem)
@@ -119,30 +123,30 @@ def test_a_folder_a_fifo_and_a_device_are_refused_without_waiting(tmp_path: Path
 
 
 def test_a_byte_order_mark_and_windows_lines_are_fine() -> None:
-    assert parse_spec(MINIMAL.replace("\n", "\r\n"), "s").data.dataset == "btcusdt-sample"
+    assert spec_of(MINIMAL.replace("\n", "\r\n")).data.dataset == "btcusdt-sample"
 
 
 def test_names_are_not_part_of_the_digest_but_defaults_are() -> None:
-    plain = parse_spec(MINIMAL, "s")
-    assert parse_spec(MINIMAL + "run_id: another\n", "s").digest() == plain.digest()
-    assert parse_spec(MINIMAL + "risk: {profile: standard}\n", "s").digest() == plain.digest()
-    assert parse_spec(MINIMAL + "risk: {profile: tiny}\n", "s").digest() != plain.digest()
+    plain = spec_of(MINIMAL)
+    assert spec_of(MINIMAL + "run_id: another\n").digest() == plain.digest()
+    assert spec_of(MINIMAL + "risk: {profile: standard}\n").digest() == plain.digest()
+    assert spec_of(MINIMAL + "risk: {profile: tiny}\n").digest() != plain.digest()
 
 
 def test_specs_of_one_run_are_equal_except_for_its_name() -> None:
-    plain = parse_spec(MINIMAL, "s").comparable_values()
-    assert parse_spec(MINIMAL + "run_id: another\nrisk: {profile: standard}\n", "s").comparable_values() == plain
-    assert parse_spec(MINIMAL + "risk: {profile: tiny}\n", "s").comparable_values() != plain
-    other = parse_spec(MINIMAL.replace("btcusdt-sample", "other"), "s")
+    plain = spec_of(MINIMAL).comparable_values()
+    assert spec_of(MINIMAL + "run_id: another\nrisk: {profile: standard}\n").comparable_values() == plain
+    assert spec_of(MINIMAL + "risk: {profile: tiny}\n").comparable_values() != plain
+    other = spec_of(MINIMAL.replace("btcusdt-sample", "other"))
     assert (
-        other.identity_values() == parse_spec(MINIMAL, "s").identity_values(),
+        other.identity_values() == spec_of(MINIMAL).identity_values(),
         other.comparable_values() == plain,
     ) == (True, False)
 
 
 def test_numbers_are_exact_and_their_spelling_does_not_matter() -> None:
-    first = parse_spec(MINIMAL + "account: {fees: {maker: 0.0001}}\n", "s")
-    second = parse_spec(MINIMAL + 'account: {fees: {maker: "0.00010"}}\n', "s")
+    first = spec_of(MINIMAL + "account: {fees: {maker: 0.0001}}\n")
+    second = spec_of(MINIMAL + 'account: {fees: {maker: "0.00010"}}\n')
     assert str(first.account.fees.maker) == "0.0001"
     assert first.digest() == second.digest()
 
@@ -151,7 +155,7 @@ PAPER = MINIMAL.replace("backtest", "paper")
 
 
 def paper(block: str) -> PaperSpec:
-    spec = parse_spec(f"{PAPER}paper: {{{block}}}\n", "s")
+    spec = spec_of(f"{PAPER}paper: {{{block}}}\n")
     assert isinstance(spec, PaperSpec)
     return spec
 
@@ -176,7 +180,7 @@ def test_every_field_of_the_paper_block_is_part_of_the_digest() -> None:
     """A paper run has no result digest; the digest of its spec still identifies the request."""
     assert set(OTHER_THAN_THE_DEFAULT) == set(PaperLimits.model_fields)
     plain = paper("speed: 1, max_bars: null, hang_after_seconds: 10.0").digest()
-    assert plain == parse_spec(PAPER, "s").digest() != parse_spec(MINIMAL, "s").digest()
+    assert plain == spec_of(PAPER).digest() != spec_of(MINIMAL).digest()
     others = {paper(f"{field}: {value}").digest() for field, value in OTHER_THAN_THE_DEFAULT.items()}
     assert len(others | {plain}) == len(OTHER_THAN_THE_DEFAULT) + 1
     assert paper("speed: 60").digest() == paper('speed: "60.0"').digest()
@@ -213,7 +217,7 @@ def test_default_silence_times_are_valid_input(speed: int, ticks: int) -> None:
 def test_a_wrong_mode_is_one_mistake_and_hides_no_other(mode: str) -> None:
     text = PAPER.replace("mode: paper\n", mode) + "paper: {speed: fast}\nrisk: {profile: none}\n"
     with pytest.raises(InvalidSpec) as caught:
-        parse_spec(text, "s")
+        spec_of(text)
     messages = {mistake.field: mistake.message for mistake in caught.value.mistakes}
     assert set(messages) == {"mode", "paper.speed", "risk.profile"}
     assert "must be backtest or paper" in messages["mode"]
@@ -222,7 +226,7 @@ def test_a_wrong_mode_is_one_mistake_and_hides_no_other(mode: str) -> None:
 def test_values_of_a_config_are_kept_as_written() -> None:
     def digest_with(values: str) -> str:
         text = MINIMAL.replace("{name: ops_smoke_demo}", f"{{path: a:B, config_path: a:C, config: {{{values}}}}}")
-        return parse_spec(text, "s").digest()
+        return spec_of(text).digest()
 
     assert digest_with("a: 1, b: 2") == digest_with("b: 2, a: 1")
     assert (
@@ -235,7 +239,7 @@ def test_a_value_that_looks_like_a_secret_is_never_repeated() -> None:
     secret = "A1b2C3d4E5f6G7h8J9k0L1m2N3"
     for line in (f"risk: {{profile: {secret}}}", f"api_secret: {secret}", f"run_id: {secret}!", f"engine2: {secret}"):
         with pytest.raises(InvalidSpec) as caught:
-            parse_spec(MINIMAL + line + "\n", "s")
+            spec_of(MINIMAL + line + "\n")
         assert secret not in " ".join(mistake.message for mistake in caught.value.mistakes)
 
 
@@ -243,7 +247,7 @@ def test_a_value_that_looks_like_a_secret_is_never_repeated() -> None:
 @given(st.text(max_size=300))
 def test_any_text_is_loaded_or_refused(text: str) -> None:
     try:
-        parse_spec(text, "s")
+        spec_of(text)
     except LabError as error:
         assert error.exit_code in (2, 5)
         assert not isinstance(error, Environment)
@@ -256,6 +260,6 @@ def test_any_text_is_loaded_or_refused(text: str) -> None:
 )
 def test_a_spec_with_one_word_replaced_is_valid_or_refused_with_a_line(word: str, replacement: str) -> None:
     try:
-        parse_spec(MINIMAL.replace(word, replacement, 1), "s")
+        spec_of(MINIMAL.replace(word, replacement, 1))
     except InvalidSpec as error:
         assert all(mistake.message for mistake in error.mistakes)
