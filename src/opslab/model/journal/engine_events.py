@@ -206,11 +206,8 @@ class DataVerified(JournalEvent):
     fingerprint: str
 
 
-class EngineEnded(JournalEvent):
-    """An engine of a paper run ended as requested."""
-
-    EVENT = "engine_ended"
-    STATUSES = RUNNING
+class EngineEnd(JournalEvent):
+    """What an engine of a paper run did until its end."""
 
     engine_number: int
     bars: int = 0
@@ -225,17 +222,19 @@ class EngineEnded(JournalEvent):
     """Of its strategy, each with the number of items received."""
 
 
-class EngineLost(JournalEvent):
-    """An engine of a paper run ended unexpectedly. The first five fields are those of `engine_ended`."""
+class EngineEnded(EngineEnd):
+    """An engine of a paper run ended as requested."""
+
+    EVENT = "engine_ended"
+    STATUSES = RUNNING
+
+
+class EngineLost(EngineEnd):
+    """An engine of a paper run ended unexpectedly."""
 
     EVENT = "engine_lost"
     STATUSES = RUNNING
 
-    engine_number: int
-    bars: int = 0
-    actions: int = 0
-    gated: dict[str, int] = Field(default_factory=dict)
-    dropped_messages: int = 0
     ended_by: str | None = None
     """Code, as in the section [`paper`](paper-results.md#the-section-paper)."""
     failure: Failure

@@ -139,13 +139,8 @@ def engine_ended(session: EngineSession) -> EngineEnded:
 
 
 def engine_lost(session: EngineSession, failure: Failure) -> EngineLost:
-    ended = engine_ended(session)
     return EngineLost(
-        engine_number=ended.engine_number,
-        bars=ended.bars,
-        actions=ended.actions,
-        gated=ended.gated,
-        dropped_messages=ended.dropped_messages,
+        **dict(engine_ended(session)),
         ended_by=session.ended_by,
         failure=failure,
         memory_bytes=session.heartbeat.memory_bytes if session.heartbeat else None,

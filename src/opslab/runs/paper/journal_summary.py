@@ -12,6 +12,7 @@ from pathlib import Path
 from statistics import median
 
 from opslab.model.journal.engine_events import (
+    EngineEnd,
     EngineEnded,
     EngineLost,
     EngineRestarted,
@@ -188,7 +189,7 @@ class JournalSummary:
         self._lost_s = self._unreplaced_s = self.last_s
         self.subscriptions.engine_lost()
 
-    def _close_engine(self, event: EngineEnded | EngineLost, end: Mapping[str, str | None], at: str) -> None:
+    def _close_engine(self, event: EngineEnd, end: Mapping[str, str | None], at: str) -> None:
         """With what the engine reported until its end."""
         number = event.engine_number
         self._engine_seen(number, at)
