@@ -161,6 +161,19 @@ def test_an_account_that_is_to_be_left_is_left_as_it_was(tc: Tc) -> None:
     assert not [row for row in rows_of(run.folder, "orders") if row["strategy_id"] == "VENUE"]
 
 
+def test_the_end_of_a_fault_after_the_death_of_control_comes_from_the_venues_log(tc: Tc) -> None:
+    with PaperRun(tc, spec(tc), RUN) as run:
+        wait_for_bars_file(run)
+        run.fault("delay", which="market", ms=5)
+        begun = run.wait_for("fault_started")
+        kill_control(run)
+        wait_until_gone(run)
+        shown = recovered(tc)
+        (fault,) = shown["paper"]["faults"]
+        assert (fault["name"], fault["started_at"], fault["ended_by"]) == ("delay", begun["time"], "venue_closing")
+        assert [one["count"] for one in shown["warnings"] if one["code"] == "faults_injected"] == [1]
+
+
 def test_an_account_that_nobody_was_left_to_flatten_is_told_as_it_is(tc: Tc) -> None:
     """All three processes are gone at once."""
     with PaperRun(tc, spec(tc), RUN) as run:

@@ -16,6 +16,7 @@ from opslab.model.messages.ledger_events import LedgerEvent, parse_event
 from opslab.model.primitives.difference import differences
 from opslab.model.primitives.ids import RunId
 from opslab.model.run.paper_summary import PaperFacts
+from opslab.runs.paper.fault_fold import add_logged_faults
 from opslab.runs.paper.journal_summary import SUMMARIZED as PAPER_EVENTS
 from opslab.runs.paper.journal_summary import summarize
 from opslab.runs.paper.results import PaperCounts
@@ -103,6 +104,8 @@ def _facts(folder: Path, shown: dict[str, Any]) -> Iterator[str]:
         return
     facts = PaperFacts.model_validate(shown["paper"], strict=False)
     fold = summarize(_before_the_end(folder, PAPER_EVENTS))
+    if fold.last_venue:
+        add_logged_faults(folder, fold.faults, *fold.last_venue)
     counts = PaperCounts(
         unknown=facts.orders_unknown or 0,
         lost=facts.orders_lost or 0,

@@ -90,6 +90,8 @@ class JournalSummary:
     gated: Counter[str] = field(default_factory=Counter)
     """Requests that closed gates denied, as far as engines reported them: reason to number."""
     venue_started: bool = False
+    last_venue: tuple[int, str] | None = None
+    """Number of the last start of the venue, and the time at which it listened; None: none did."""
     venue_losses: int = 0
     _failed_writes: dict[int, int] = field(default_factory=dict)
     """Of the ledger, by start of the venue."""
@@ -127,8 +129,9 @@ class JournalSummary:
                 pass
             case RunStarted():
                 self.began_s = self.last_s
-            case VenueStarted():
+            case VenueStarted(start_number=number):
                 self.venue_started = True
+                self.last_venue = number, recorded.time
                 self._starts.setdefault(1, recorded.time)
             case VenueLost():
                 self.venue_losses += 1

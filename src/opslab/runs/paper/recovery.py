@@ -24,6 +24,7 @@ from opslab.model.run.refused_orders import RefusedOrders
 from opslab.model.spec.run_spec import PaperLimits, PaperSpec
 from opslab.resources import exchange_info_symbol
 from opslab.runs.paper.closing_event import action_count, closing_results, recorded_reason
+from opslab.runs.paper.fault_fold import add_logged_faults
 from opslab.runs.paper.journal_summary import JournalSummary, summarize_journal
 from opslab.runs.paper.ledger_account import account_from_ledger
 from opslab.runs.paper.results import PaperCounts, orders_from_journal, write_results
@@ -87,7 +88,7 @@ def settle_paper(
     if venue:
         keep_venue(venue, folder, redact)
     spec = _spec(folder)
-    journaled = summarize_journal(folder)
+    journaled = _journaled(folder)
     bars_seen = count_rows(folder, BARS)
     counters = ScenarioCounters(bars_seen=bars_seen)
     artifacts: dict[str, str] = {}
@@ -126,6 +127,14 @@ def settle_paper(
         metrics=spec is None or spec.observability.metrics,
     )
     return SettledRun(results, account, _account_text(account, journaled, spec))
+
+
+def _journaled(folder: Path) -> JournalSummary:
+    """With the faults that only the venue's log has."""
+    summary = summarize_journal(folder)
+    if summary.last_venue:
+        add_logged_faults(folder, summary.faults, *summary.last_venue)
+    return summary
 
 
 def keep_leftover_venue(layout: Layout, folder: Path, redact: Callable[[str], str]) -> None:
