@@ -218,8 +218,6 @@ class EngineEnd(JournalEvent):
     """Requests that its closed gate denied: reason to number."""
     dropped_messages: int = 0
     """Number of messages that control did not read in time: telemetry."""
-    subscriptions: tuple[Subscription, ...] = ()
-    """Of its strategy, each with the number of items received."""
 
 
 class EngineEnded(EngineEnd):
@@ -227,6 +225,9 @@ class EngineEnded(EngineEnd):
 
     EVENT = "engine_ended"
     STATUSES = RUNNING
+
+    subscriptions: tuple[Subscription, ...] = ()
+    """Of its strategy, each with the number of items received."""
 
 
 class EngineLost(EngineEnd):

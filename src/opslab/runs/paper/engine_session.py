@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from opslab.model.journal.engine_events import EngineEnded, EngineLost
+from opslab.model.journal.engine_events import EngineEnd, EngineEnded, EngineLost
 from opslab.model.messages.paper_messages import EngineHeartbeat
 from opslab.model.pipe.messages import Ended, EngineResult, Progress, ReceivedMessage
 from opslab.model.run.metadata import Failure
@@ -126,25 +126,29 @@ def engine_end_code(session: EngineSession, failure: Failure | None) -> str:
 
 
 def engine_ended(session: EngineSession) -> EngineEnded:
+    result = session.result
+    return EngineEnded(**dict(_engine_end(session)), subscriptions=result.subscriptions if result else ())
+
+
+def engine_lost(session: EngineSession, failure: Failure) -> EngineLost:
+    return EngineLost(
+        **dict(_engine_end(session)),
+        ended_by=session.ended_by,
+        failure=failure,
+        memory_bytes=session.heartbeat.memory_bytes if session.heartbeat else None,
+        last_events=tuple(session.last_events),
+    )
+
+
+def _engine_end(session: EngineSession) -> EngineEnd:
     """Without a result, as far as known."""
     result = session.result
-    return EngineEnded(
+    return EngineEnd(
         engine_number=session.number,
         bars=session.bars,
         actions=max(session.actions, result.actions if result else 0),
         gated=result.gated if result else {},
         dropped_messages=result.dropped if result else 0,
-        subscriptions=result.subscriptions if result else (),
-    )
-
-
-def engine_lost(session: EngineSession, failure: Failure) -> EngineLost:
-    return EngineLost(
-        **dict(engine_ended(session)),
-        ended_by=session.ended_by,
-        failure=failure,
-        memory_bytes=session.heartbeat.memory_bytes if session.heartbeat else None,
-        last_events=tuple(session.last_events),
     )
 
 
