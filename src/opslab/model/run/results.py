@@ -1,7 +1,8 @@
 """Orders, fills and positions as canonical rows, folded from the order events of a running run.
 
 Ended orders and positions are not kept, so memory does not grow with a run; rows that were sent outlive the engine.
-Rows have no UUIDs, no wall-clock times and no profit: equal runs give equal rows.
+Rows have no UUIDs, no wall-clock times and no profit: equal runs give equal rows. The engine replaces an emulated order
+by one of another type when it releases it; the row keeps the type and the prices that the strategy chose.
 """
 
 from collections import OrderedDict
@@ -11,24 +12,15 @@ from decimal import Decimal
 from typing import Any
 
 from opslab.model.primitives.canonical import decimal_text
+from opslab.model.run.order_status import CLOSED, LOCAL, OrderStatus
 from opslab.model.run.refused_orders import RefusedOrders
+from opslab.model.run.unsent_orders import UnsentOrders
 
+OrderEventFields = Mapping[str, Any]
+"""An order event in the form of the engine's `to_dict`."""
 Send = Callable[[str, Mapping[str, Any]], None]
 """Arguments: name of a result file, one row."""
 
-_STATUS = {
-    "OrderInitialized": "INITIALIZED",
-    "OrderDenied": "DENIED",
-    "OrderSubmitted": "SUBMITTED",
-    "OrderAccepted": "ACCEPTED",
-    "OrderRejected": "REJECTED",
-    "OrderCanceled": "CANCELED",
-    "OrderExpired": "EXPIRED",
-    "OrderTriggered": "TRIGGERED",
-    "OrderReleased": "RELEASED",
-    "OrderEmulated": "EMULATED",
-}
-CLOSED = frozenset({"DENIED", "REJECTED", "CANCELED", "EXPIRED", "FILLED"})
 _CHANGING = ("quantity", "price", "trigger_price")
 _FILL_FIELDS = (
     "trade_id", "client_order_id", "venue_order_id", "strategy_id", "instrument_id", "order_side", "order_type",
@@ -50,6 +42,9 @@ _INITIAL_FIELDS = {
 @dataclass(slots=True)
 class _Order:
     row: dict[str, Any]
+    status: OrderStatus = field(default_factory=OrderStatus)
+    waits_for_parent: bool = False
+    """It is submitted after a fill of another order of its list."""
     filled: Decimal = Decimal(0)
     notional: Decimal = Decimal(0)
     commissions: dict[str, Decimal] = field(default_factory=dict)
@@ -58,6 +53,7 @@ class _Order:
 
     def final_row(self) -> dict[str, Any]:
         average = self.notional / self.filled if self.filled else None
+        self.row["status"] = self.status.current
         self.row["filled_qty"] = decimal_text(self.filled)
         self.row["avg_px"] = _rounded(average)
         self.row["commissions"] = [f"{amount} {currency}" for currency, amount in sorted(self.commissions.items())]
@@ -122,43 +118,55 @@ class Results:
         self._positions: dict[tuple[str, str, str], _Position] = {}
         self._last: dict[tuple[str, str, str], int] = {}
         self.refused = RefusedOrders()
+        self.unsent = UnsentOrders()
         self.statuses: dict[str, int] = {}
         """Status to number of ended orders."""
         self.fills = 0
 
-    def order_event(self, event: Mapping[str, Any]) -> None:
+    def order_event(self, event: OrderEventFields) -> None:
         kind = event["type"]
-        if kind == "OrderInitialized":
-            row = {field: event.get(source) for field, source in _INITIAL_FIELDS.items()}
-            row |= {"is_post_only": bool(event.get("post_only")), "is_reduce_only": bool(event.get("reduce_only"))}
-            created_ns = event.get("ts_init", event["ts_event"])  # equal in a backtest
-            row |= {"venue_order_id": None, "status": "INITIALIZED", "ts_init": created_ns, "ts_last": created_ns}
-            self._orders[event["client_order_id"]] = _Order(row)
-            if row["strategy_id"] not in self._others:
-                self.refused.created(row)
-            return
         order = self._orders.get(event["client_order_id"])
+        if kind == "OrderInitialized":
+            if order is not None and order.status.current in LOCAL:
+                order.row["released_as"] = event["order_type"]
+            else:
+                self._create(event)
+            return
         if order is None:
             return  # it was sent when it ended; a later event, such as a rejected cancel, changes nothing
         if kind == "OrderFilled":
             self._fill(order, event)
-        elif kind == "OrderUpdated":
+        else:
+            order.status.apply(kind)
+        if kind == "OrderUpdated":
             order.row.update({name: event[name] for name in _CHANGING if event.get(name) is not None})
-        elif kind in _STATUS:
-            order.row["status"] = _STATUS[kind]
         order.row["ts_last"] = event["ts_event"]
         if event.get("venue_order_id") is not None:
             order.row["venue_order_id"] = event["venue_order_id"]
         if kind in ("OrderDenied", "OrderRejected"):
             order.row["reason"] = str(event.get("reason") or "unknown")
-            self.refused.refused(order.row)
-        if order.row["status"] in CLOSED:
+            self.refused.refused({**order.row, "status": order.status.current})
+        elif kind == "OrderEmulated":
+            self.unsent.emulated.add(event["client_order_id"])
+        elif kind == "OrderReleased":
+            self.unsent.released += 1
+        if order.status.current in CLOSED:
             self._send_ended()
+
+    def _create(self, event: OrderEventFields) -> None:
+        row = {field: event.get(source) for field, source in _INITIAL_FIELDS.items()}
+        row |= {"is_post_only": bool(event.get("post_only")), "is_reduce_only": bool(event.get("reduce_only"))}
+        created_ns = event.get("ts_init", event["ts_event"])  # equal in a backtest
+        row |= {"venue_order_id": None, "status": "INITIALIZED", "ts_init": created_ns, "ts_last": created_ns}
+        waits = event.get("parent_order_id") is not None
+        self._orders[event["client_order_id"]] = _Order(row, waits_for_parent=waits)
+        if row["strategy_id"] not in self._others:
+            self.refused.created(row)
 
     def is_unsent(self, client_order_id: str, *, open_only: bool = False) -> bool:
         """Whether this order has not been sent yet. open_only: and further events of it are possible."""
         order = self._orders.get(client_order_id)
-        return order is not None and not (open_only and (order.settled or order.row["status"] in CLOSED))
+        return order is not None and not (open_only and (order.settled or order.status.current in CLOSED))
 
     def settle(self, client_order_id: str) -> None:
         """No further event of this order will come: later orders do not wait for it."""
@@ -180,17 +188,19 @@ class Results:
         """In the order of creation: an ended order waits for older open orders."""
         while self._orders:
             order = next(iter(self._orders.values()))
-            if order.row["status"] not in CLOSED and not order.settled:
+            if order.status.current not in CLOSED and not order.settled:
                 return
             self._orders.popitem(last=False)
             self._send_order(order)
 
     def _send_order(self, order: _Order) -> None:
-        status = order.row["status"]
+        status = order.status.current
         self.statuses[status] = self.statuses.get(status, 0) + 1
+        if status in ("INITIALIZED", "RELEASED") and not order.waits_for_parent:
+            self.unsent.never_submitted.add(order.row["client_order_id"])
         self._send("orders", order.final_row())
 
-    def _fill(self, order: _Order, event: Mapping[str, Any]) -> None:
+    def _fill(self, order: _Order, event: OrderEventFields) -> None:
         self.fills += 1
         self._send("fills", {name: event.get(name) for name in _FILL_FIELDS})
         quantity, price = Decimal(event["last_qty"]), Decimal(event["last_px"])
@@ -200,10 +210,10 @@ class Results:
             amount, currency = event["commission"].split()
             order.commissions[currency] = order.commissions.get(currency, Decimal(0)) + Decimal(amount)
         is_complete = order.filled >= Decimal(order.row["quantity"])
-        order.row["status"] = "FILLED" if is_complete else "PARTIALLY_FILLED"
+        order.status.set("FILLED" if is_complete else "PARTIALLY_FILLED")
         self._update_position(event, quantity, price)
 
-    def _update_position(self, event: Mapping[str, Any], quantity: Decimal, price: Decimal) -> None:
+    def _update_position(self, event: OrderEventFields, quantity: Decimal, price: Decimal) -> None:
         """A fill opens, increases, reduces, closes or reverses a position; by the engine's position id."""
         strategy_id = "" if self._one_position else event["strategy_id"]
         key = (event["instrument_id"], strategy_id, event.get("position_id") or "")

@@ -13,7 +13,13 @@ from opslab.runs.claim import ClaimedRun
 from opslab.runs.planning.plan import BacktestPlan
 from opslab.runs.record.run_journal import metrics_document
 from opslab.runs.record.subscription_fold import SubscriptionFold
-from opslab.runs.record.warnings import dataset_warnings, order_warnings, subscription_warnings
+from opslab.runs.record.warnings import (
+    dataset_warnings,
+    emulated_order_warnings,
+    order_warnings,
+    subscription_warnings,
+    unsubmitted_order_warnings,
+)
 from opslab.store.runs.run_folders import METRICS, write_record
 
 
@@ -58,6 +64,8 @@ def append_closing_event(
         report.subscriptions.engine_ended(report.result.subscriptions)
     written["warnings"] = (
         *order_warnings(results.refused),
+        *unsubmitted_order_warnings(results.unsent.never_submitted),
+        *emulated_order_warnings(results.unsent),
         *subscription_warnings(**report.subscriptions.names()),
         *dataset_warnings(log.metadata.dataset),
     )

@@ -11,6 +11,7 @@ from opslab.model.pipe.messages import EncodedEvent, EngineResult
 from opslab.model.run.metadata import ScenarioCounters
 from opslab.model.run.refused_orders import RefusedOrders
 from opslab.model.run.results import Results
+from opslab.model.run.unsent_orders import UnsentOrders
 from opslab.store.runs.run_folders import RowsFile
 
 
@@ -69,6 +70,10 @@ class BacktestResults:
     def denial_reasons(self, result: EngineResult) -> dict[str, int]:
         """Reason to number of orders, those that the closed gate denied included."""
         return {**self.refused.denied.reasons, **result.gated}
+
+    @property
+    def unsent(self) -> UnsentOrders:
+        return self._results.unsent
 
     @property
     def refused(self) -> RefusedOrders:

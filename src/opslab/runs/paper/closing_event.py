@@ -7,7 +7,6 @@ from opslab.model.journal.run_events import RunResults
 from opslab.model.messages.engine_messages import StopReason
 from opslab.model.run.metadata import EngineCost, RunDataset, ScenarioCounters
 from opslab.model.run.paper_summary import PaperFacts
-from opslab.model.run.refused_orders import RefusedOrders
 from opslab.model.spec.run_spec import PaperLimits
 from opslab.runs.paper.results import PaperCounts
 from opslab.runs.record.run_journal import metrics_document
@@ -18,6 +17,7 @@ from opslab.runs.record.warnings import (
     forced_close_warnings,
     order_warnings,
     subscription_warnings,
+    unsubmitted_order_warnings,
 )
 from opslab.store.runs.run_folders import METRICS, write_record
 
@@ -45,7 +45,7 @@ def action_count(reported: int, counts: PaperCounts, strategy: Mapping[str, str]
 def closing_results(
     folder: Path,
     counters: ScenarioCounters,
-    refused: RefusedOrders,
+    counts: PaperCounts,
     dataset: RunDataset | None,
     artifacts: Mapping[str, str],
     summary: PaperFacts,
@@ -59,7 +59,7 @@ def closing_results(
 
     gated: requests that closed gates denied: reason to number. metrics: also write `metrics.json`.
     """
-    denials = {**refused.denied.reasons, **(gated or {})}
+    denials = {**counts.refused.denied.reasons, **(gated or {})}
     seconds = max(elapsed_seconds, 1e-6)
     cost = EngineCost(
         elapsed_seconds=round(seconds, 6),
@@ -72,12 +72,13 @@ def closing_results(
         metrics=counters,
         engine_cost=cost,
         denial_reasons=denials,
-        rejection_reasons=refused.rejected.reasons,
+        rejection_reasons=counts.refused.rejected.reasons,
         artifacts=dict(artifacts),
         paper=summary,
         warnings=(
             *forced_close_warnings(summary),
-            *order_warnings(refused),
+            *order_warnings(counts.refused),
+            *unsubmitted_order_warnings(counts.never_submitted),
             *subscription_warnings(summary.subscriptions_empty, summary.subscriptions_untruthful),
             *bar_warnings(summary.bars_missed),
             *disturbance_warnings(summary),

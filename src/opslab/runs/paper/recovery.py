@@ -20,7 +20,6 @@ from opslab.model.primitives.ids import RunId
 from opslab.model.primitives.instant import NS_PER_SECOND, parse_iso
 from opslab.model.run.metadata import RunMetadata, ScenarioCounters
 from opslab.model.run.paper_summary import AccountFacts, StopFacts
-from opslab.model.run.refused_orders import RefusedOrders
 from opslab.model.spec.run_spec import PaperLimits, PaperSpec
 from opslab.resources import exchange_info_symbol
 from opslab.runs.paper.closing_event import action_count, closing_results, recorded_reason
@@ -118,7 +117,7 @@ def settle_paper(
     results = closing_results(
         folder,
         counters,
-        counts.refused if counts else RefusedOrders(),
+        counts or PaperCounts(),
         metadata.dataset,
         artifacts,
         summary,

@@ -5,7 +5,7 @@ never reached the venue: denied by the engine, rejected by the venue, or lost in
 backtest's and come from the same fold.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -21,8 +21,10 @@ from opslab.model.messages.ledger_events import Accepted, Amended, Canceled, Exp
 from opslab.model.messages.venue_messages import FLATTEN_PREFIX
 from opslab.model.primitives.instant import NS_PER_MS
 from opslab.model.run.metadata import ScenarioCounters
+from opslab.model.run.order_status import EVENT_OF_STATUS
 from opslab.model.run.refused_orders import RefusedOrders
 from opslab.model.run.results import Results, Send
+from opslab.model.run.unsent_orders import OrderCount
 from opslab.runs.paper.client_order_id import client_order_id, is_of_adapter
 from opslab.store.runs.engine_order_log import EngineOrderLog, ReportedOrder
 from opslab.store.runs.journal import read_bodies
@@ -48,7 +50,7 @@ class PaperCounts:
     fills_count: int = 0
     """Ledger. Without fills of external orders and forced closes; the next too."""
     orders_canceled: int = 0
-    """Ledger."""
+    """Ledger; for orders that never reached the venue, such as emulated ones, the engine."""
     orders_denied: int = 0
     """Engine."""
     orders_rejected: int = 0
@@ -74,6 +76,8 @@ class PaperCounts:
     first_forced_close: str | None = None
     """Ledger: client order id of the first of them."""
     refused: RefusedOrders = field(default_factory=RefusedOrders)
+    """Engine."""
+    never_submitted: OrderCount = field(default_factory=OrderCount)
     """Engine."""
 
     def count_external(self, name: str) -> None:
@@ -207,6 +211,7 @@ class _Fold:
         self._results.finish()
         self._counts.fills_count = self._results.fills - self._counts.external_fills - self._counts.forced_fills
         self._counts.refused = self._results.refused
+        self._counts.never_submitted = self._results.unsent.never_submitted
         return self._counts
 
     def _accept(self, event: Accepted) -> None:
@@ -244,8 +249,19 @@ class _Fold:
             "post_only": event.time_in_force == "GTX",
             "reduce_only": event.reduce_only,
         }
+        if reported_orders and reported_orders.released_as:
+            terms |= _terms_before_release(made, price)
         self._results.order_event(self._event("OrderInitialized", name, strategy_id, ts_made) | terms)
+        if reported_orders and reported_orders.released_as:
+            self._release(name, strategy_id, reported_orders)
         self._feed("OrderAccepted", event.order_id, event.time_ms)
+
+    def _release(self, name: str, strategy_id: str, order: ReportedOrder) -> None:
+        """Events of an order that was emulated, then released as an order of another type."""
+        base = self._event("OrderEmulated", name, strategy_id, order.ts_created)
+        released = {"type": "OrderInitialized", "order_type": order.released_as}
+        for more in ({}, released, {"type": "OrderReleased"}):
+            self._results.order_event({**base, **more})
 
     def _fill(self, event: Filled) -> None:
         order = self._open[event.order_id]
@@ -282,14 +298,17 @@ class _Fold:
         name = order.client_order_id
         base = self._event("OrderInitialized", name, order.initialized["strategy_id"], order.ts_created)
         self._results.order_event({**base, **order.initialized})
+        if order.released_as:
+            self._release(name, order.initialized["strategy_id"], order)
         if order.last_known != "INITIALIZED":
-            kind = f"Order{order.last_known.capitalize()}"
+            kind = EVENT_OF_STATUS[order.last_known]
             self._results.order_event({**base, "type": kind, "ts_event": order.ts_last, "reason": order.reason})
         self._results.settle(name)
-        self._counts.orders_submitted += order.last_known in ("SUBMITTED", "REJECTED")
+        self._counts.orders_submitted += order.submitted
         self._counts.orders_denied += order.last_known == "DENIED"
         self._counts.orders_rejected += order.last_known == "REJECTED"
-        if order.last_known == "SUBMITTED":
+        self._counts.orders_canceled += order.last_known == "CANCELED"
+        if order.submitted and order.last_known != "REJECTED":
             self._counts.lost += 1
             self._counts.first_lost = self._counts.first_lost or name
 
@@ -322,6 +341,12 @@ def _strategy(reported: str | None, *, by_venue: bool, is_external: bool) -> str
     if is_external:
         return EXTERNAL_STRATEGY
     return reported or UNKNOWN_STRATEGY
+
+
+def _terms_before_release(made: Mapping[str, str], price: str | None) -> dict[str, str | bool | None]:
+    """Type and prices of an emulated order. price: of the released one, which the strategy may have changed since."""
+    price = made.get("price") if price is None else price
+    return {"order_type": made["order_type"], "price": price, "trigger_price": made.get("trigger_price")}
 
 
 def _time_in_force(event: Accepted, made: dict[str, Any]) -> str:

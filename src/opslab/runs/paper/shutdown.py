@@ -160,7 +160,7 @@ class PaperShutdown:
                 bars_seen=telemetry.bars(None),
                 actions=action_count(telemetry.facts.actions, counts, plan.spec.strategy.reference()),
             ),
-            counts.refused,
+            counts,
             self.log.metadata.dataset,
             artifacts,
             telemetry.summary(state.reason, account.statement, self.minutes, counts),

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from opslab.model.run.metadata import RunDataset
 from opslab.model.run.paper_summary import PaperFacts
 from opslab.model.run.refused_orders import Refusals, RefusedOrders
+from opslab.model.run.unsent_orders import OrderCount, UnsentOrders
 from opslab.model.run.warning import RunWarning, WarningCode
 
 _MAX_NAMED = 20
@@ -26,6 +27,18 @@ def order_warnings(refused: RefusedOrders) -> Iterator[RunWarning]:
     for code, kind, orders in kinds:
         if kind.count:
             yield RunWarning.of(code, kind.count, kind.first, orders=f"{orders:,}", reasons=kind.text())
+
+
+def emulated_order_warnings(unsent: UnsentOrders) -> Iterator[RunWarning]:
+    """Of a backtest, in which the engine has nothing to trigger an emulated order with."""
+    if unsent.emulated.count and not unsent.released:
+        yield RunWarning.of("orders_not_released", unsent.emulated.count, unsent.emulated.first)
+
+
+def unsubmitted_order_warnings(orders: OrderCount) -> Iterator[RunWarning]:
+    """orders: never submitted, as those for an execution algorithm that the node does not have."""
+    if orders.count:
+        yield RunWarning.of("orders_not_submitted", orders.count, orders.first)
 
 
 def dataset_warnings(dataset: RunDataset | None) -> Iterator[RunWarning]:

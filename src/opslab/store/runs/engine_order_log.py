@@ -6,24 +6,23 @@ never reached the venue.
 """
 
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self, cast
+from typing import Any, Self, cast
 
 from pydantic_core import from_json, to_json
 
 from opslab.errors import Unwritable
+from opslab.model.run.order_status import LOCAL, STATUS_OF_EVENT, OrderStatus
+from opslab.model.run.results import OrderEventFields
 from opslab.store.files import make_folder
 
 NAME = "engine-orders.sqlite"
-LastKnown = Literal["INITIALIZED", "SUBMITTED", "DENIED", "REJECTED"]
-_LAST_KNOWN: dict[str, LastKnown] = {
-    "OrderSubmitted": "SUBMITTED",
-    "OrderDenied": "DENIED",
-    "OrderRejected": "REJECTED",
-}
+_DECIDED_BY_ENGINE = frozenset(STATUS_OF_EVENT) - {"OrderInitialized", "OrderAccepted", "OrderTriggered"}
+_ANSWERS = frozenset({"OrderUpdated", "OrderCancelRejected", "OrderModifyRejected"})
+_CHANGING = ("quantity", "price", "trigger_price")
 _SCHEMA = """
 create table if not exists orders (
     number integer primary key,
@@ -32,6 +31,9 @@ create table if not exists orders (
     initialized text not null,
     ts_created integer not null,
     last_known text not null,
+    before_request text not null,
+    submitted integer not null default 0,
+    released_as text,
     ts_last integer not null,
     reason text,
     at_venue integer not null default 0
@@ -47,10 +49,14 @@ class ReportedOrder:
 
     client_order_id: str
     initialized: dict[str, Any]
-    """The payload of its `OrderInitialized`."""
+    """The payload of its first `OrderInitialized`, with the changes before it was submitted."""
     ts_created: int
-    last_known: LastKnown
+    last_known: str
     """Last status that the engine itself decided, without the venue's ledger."""
+    submitted: bool
+    """Whether the engine sent it to the venue."""
+    released_as: str | None
+    """Type of the order that replaced an emulated one when it was released."""
     ts_last: int
     reason: str | None
     """Reason of a denial or rejection."""
@@ -88,30 +94,68 @@ class EngineOrderLog:
     def passes_check(self) -> bool:
         with _storage_errors():
             row = self._file.execute("pragma quick_check(1)").fetchone()
+            self._file.execute(f"select {_COLUMNS}, before_request from orders limit 1")  # of this version
         return bool(row) and row[0] == "ok"
 
-    def order_event(self, payload: Mapping[str, Any]) -> None:
+    def order_event(self, payload: OrderEventFields) -> None:
         """The first report of an order counts: a later engine has its data from the venue."""
-        kind, name, ts = payload["type"], payload["client_order_id"], payload["ts_event"]
+        kind, name = payload["type"], payload["client_order_id"]
         with _storage_errors():
             if kind == "OrderInitialized":
-                initialized = to_json(payload).decode()
-                values = (name, initialized, ts, "INITIALIZED", ts)
-                self._file.execute(
-                    "insert or ignore into orders (client_order_id, initialized, ts_created, last_known, ts_last)"
-                    " values (?, ?, ?, ?, ?)",
-                    values,
-                )
-            elif kind in _LAST_KNOWN:
-                self._file.execute(
-                    "update orders set last_known = ?, ts_last = ?, reason = ? where client_order_id = ?",
-                    (_LAST_KNOWN[kind], ts, payload.get("reason"), name),
-                )
+                self._initialized(payload)
+            elif kind in _DECIDED_BY_ENGINE or kind in _ANSWERS:
+                self._changed(payload)
             if payload.get("venue_order_id") is not None:
                 self._file.execute(
                     "update orders set venue_order_id = ? where client_order_id = ? and venue_order_id is null",
                     (payload["venue_order_id"], name),
                 )
+
+    def _initialized(self, payload: OrderEventFields) -> None:
+        """Store a new order, or the type of the order that the engine releases in place of an emulated one.
+
+        One whose trigger is reached at once is released without an `OrderEmulated`.
+        """
+        name, ts = payload["client_order_id"], payload["ts_event"]
+        if not payload.get("reconciliation"):
+            self._file.execute(
+                "update orders set released_as = ? where client_order_id = ?"
+                " and last_known in ('INITIALIZED', 'EMULATED')"
+                " and json_extract(initialized, '$.emulation_trigger') is not null",
+                (payload.get("order_type"), name),
+            )
+        self._file.execute(
+            "insert or ignore into orders"
+            " (client_order_id, initialized, ts_created, last_known, before_request, ts_last)"
+            " values (?, ?, ?, 'INITIALIZED', 'INITIALIZED', ?)",
+            (name, to_json(payload).decode(), ts, ts),
+        )
+
+    def _changed(self, payload: OrderEventFields) -> None:
+        kind, name = payload["type"], payload["client_order_id"]
+        row = self._file.execute(
+            "select last_known, before_request, initialized from orders where client_order_id = ?", (name,)
+        ).fetchone()
+        if row is None:
+            return
+        status, initialized = OrderStatus(*row[:2]), row[2]
+        if kind == "OrderUpdated" and status.current in LOCAL:
+            changes = {field: payload[field] for field in _CHANGING if payload.get(field) is not None}
+            initialized = to_json(from_json(initialized) | changes).decode()
+        status.apply(kind)
+        self._file.execute(
+            "update orders set last_known = ?, before_request = ?, initialized = ?, ts_last = ?,"
+            " reason = coalesce(?, reason), submitted = submitted or ? where client_order_id = ?",
+            (
+                status.current,
+                status.before_request,
+                initialized,
+                payload["ts_event"],
+                payload.get("reason") if status.current in ("DENIED", "REJECTED") else None,
+                kind == "OrderSubmitted",
+                name,
+            ),
+        )
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -153,12 +197,14 @@ class EngineOrderLog:
         return cast("tuple[Any, ...] | None", row)
 
 
-_COLUMNS = "number, client_order_id, initialized, ts_created, last_known, ts_last, reason"
+_COLUMNS = "number, client_order_id, initialized, ts_created, last_known, submitted, released_as, ts_last, reason"
 
 
 def _reported(row: tuple[Any, ...]) -> ReportedOrder:
-    _, name, initialized, ts_created, last_known, ts_last, reason = row
-    return ReportedOrder(name, from_json(initialized), ts_created, last_known, ts_last, reason)
+    _, name, initialized, ts_created, last_known, submitted, released_as, ts_last, reason = row
+    return ReportedOrder(
+        name, from_json(initialized), ts_created, last_known, bool(submitted), released_as, ts_last, reason
+    )
 
 
 @contextmanager

@@ -121,3 +121,34 @@ def test_positions_add_up_to_the_fills(moves: list[tuple[str, int, int]]) -> Non
     assert sold == sum(quantity for side, quantity, _ in moves if side == "SELL")
     assert all(row["buy_qty"] == row["sell_qty"] for row in rows["positions"][:-1])
     assert len(rows["fills"]) == len(rows["orders"]) == len(moves)
+
+
+def test_a_released_order_is_one_order_with_the_strategys_type_and_prices() -> None:
+    stop: dict[str, Any] = {"order_type": "STOP_MARKET", "trigger_price": "9", "price": None, "order_side": "SELL"}
+    events = [initialized("a", **stop), event("OrderEmulated", "a"), event("OrderUpdated", "a", trigger_price="8")]
+    events += [initialized("a", order_type="MARKET", price=None, order_side="SELL"), event("OrderReleased", "a")]
+    rows, results = folded(events)
+    (row,) = rows["orders"]
+    assert (row["status"], row["type"], row["trigger_price"], row["released_as"]) == (
+        "RELEASED",
+        "STOP_MARKET",
+        "8",
+        "MARKET",
+    )
+    assert (results.refused.orders, results.refused.protective_orders) == (1, 1)
+    assert (results.unsent.emulated.count, results.unsent.released) == (1, 1)
+    rows, _ = folded([*events, event("OrderSubmitted", "a"), fill("a", "2", "8", "SELL")])
+    assert (rows["orders"][0]["status"], rows["fills"][0]["order_type"]) == ("FILLED", "MARKET")
+
+
+def test_orders_that_were_never_submitted_are_counted_and_those_that_wait_for_their_parent_are_not() -> None:
+    events = [initialized("algo"), initialized("child", parent_order_id="p"), initialized("emulated")]
+    _, results = folded([*events, event("OrderEmulated", "emulated")])
+    unsubmitted = results.unsent.never_submitted
+    assert (unsubmitted.count, unsubmitted.first) == (1, "algo")
+
+
+def test_an_open_order_with_a_request_under_way_is_pending() -> None:
+    events = [initialized("a"), event("OrderAccepted", "a"), event("OrderPendingCancel", "a")]
+    rows, _ = folded(events)
+    assert rows["orders"][0]["status"] == "PENDING_CANCEL"

@@ -212,7 +212,9 @@ def test_orders_that_never_reached_the_venue_stand_where_they_were_made(results:
         lost=1,
         first_lost="lost",
         refused=counts.refused,
+        never_submitted=counts.never_submitted,
     )
+    assert (counts.never_submitted.count, counts.never_submitted.first) == (1, "unsent")
     assert (counts.refused.denied.reasons, counts.refused.denied.first) == ({"NOTIONAL": 1}, "denied")
     assert (counts.refused.rejected.reasons, counts.refused.rejected.first) == ({"-2019": 1}, "refused")
     assert (counts.refused.orders, counts.refused.all.count) == (6, 2)
@@ -271,6 +273,69 @@ def test_a_changed_order_an_expired_and_a_canceled_one(results: Any) -> None:
         ("canceled", "CANCELED", "0.010", "31000.00"),
     ]
     assert counts.orders_canceled == 1
+
+
+STOP: dict[str, Any] = {
+    "order_type": "STOP_MARKET",
+    "order_side": "SELL",
+    "trigger_price": "29000.00",
+    "emulation_trigger": "BID_ASK",
+}
+
+
+def test_an_emulated_order_that_never_left_its_engine_has_its_last_state_and_terms(results: Any) -> None:
+    rows, counts = results(
+        Scene(),
+        order("left", **STOP),
+        said("OrderEmulated", "left"),
+        order("canceled", **STOP),
+        said("OrderEmulated", "canceled"),
+        said("OrderUpdated", "canceled", quantity="0.020", trigger_price="28000.00"),
+        said("OrderCanceled", "canceled", NOW_MS + 7),
+        order("denied", **STOP),
+        said("OrderEmulated", "denied"),
+        order("denied", order_type="MARKET", order_side="SELL"),
+        said("OrderReleased", "denied"),
+        said("OrderDenied", "denied", reason="RATE_LIMIT_EXCEEDED"),
+    )
+    terms = ("client_order_id", "status", "type", "quantity", "trigger_price")
+    assert [tuple(row[name] for name in terms) for row in rows["orders"]] == [
+        ("left", "EMULATED", "STOP_MARKET", "0.010", "29000.00"),
+        ("canceled", "CANCELED", "STOP_MARKET", "0.020", "28000.00"),
+        ("denied", "DENIED", "STOP_MARKET", "0.010", "29000.00"),
+    ]
+    assert ["released_as" in row for row in rows["orders"]] == [False, False, True]
+    assert rows["orders"][1]["ts_last"] == (NOW_MS + 7) * NS
+    assert (counts.orders_submitted, counts.orders_canceled, counts.orders_denied) == (0, 1, 1)
+    assert (counts.lost, counts.never_submitted.count, counts.refused.protective.count) == (0, 0, 1)
+
+
+def test_a_released_order_keeps_the_type_and_prices_of_the_strategy(results: Any) -> None:
+    scene = Scene()
+    scene.place("SELL", "0.010", newClientOrderId="stop")
+    scene.place("SELL", "0.010", "31000.0", newClientOrderId="limit")
+    scene.modify(2, "SELL", "0.010", "31001.0")
+    stop_limit = {**STOP, "order_type": "STOP_LIMIT", "price": "30900.00"}
+    told = []
+    for name, number, terms, released in (("stop", "1", STOP, "MARKET"), ("limit", "2", stop_limit, "LIMIT")):
+        told += [order(name, NOW_MS - 9, **terms)]
+        told += [said("OrderEmulated", name)] if name == "limit" else []  # the trigger of the other is reached at once
+        told += [order(name, order_type=released, order_side="SELL"), said("OrderReleased", name)]
+        told += [said("OrderSubmitted", name), said("OrderAccepted", name, venue_order_id=number)]
+    rows, counts = results(scene, *told)
+    names = ("client_order_id", "status", "type", "price", "trigger_price", "released_as", "ts_init")
+    assert [tuple(row[name] for name in names) for row in rows["orders"]] == [
+        ("stop", "FILLED", "STOP_MARKET", None, "29000.00", "MARKET", (NOW_MS - 9) * NS),
+        ("limit", "ACCEPTED", "STOP_LIMIT", "31001.00", "29000.00", "LIMIT", (NOW_MS - 9) * NS),
+    ]
+    assert rows["fills"][0]["order_type"] == "MARKET"
+    assert (counts.orders_submitted, counts.refused.orders, counts.never_submitted.count) == (2, 2, 0)
+
+
+def test_a_lost_order_may_be_one_that_the_strategy_wanted_to_cancel(results: Any) -> None:
+    rows, counts = results(Scene(), order("a"), said("OrderSubmitted", "a"), said("OrderPendingCancel", "a"))
+    assert [row["status"] for row in rows["orders"]] == ["PENDING_CANCEL"]
+    assert (counts.orders_submitted, counts.lost, counts.first_lost) == (1, 1, "a")
 
 
 def test_an_id_that_is_used_again_loses_no_order(results: Any) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 
 from opslab.errors import Environment
 from opslab.store.files import discard_folder
-from opslab.store.runs.engine_order_log import EngineOrderLog, is_intact
+from opslab.store.runs.engine_order_log import NAME, EngineOrderLog, is_intact
 from opslab.store.runs.owner import held, is_held
 from opslab.store.runs.run_folders import RowsFile, clear_temporary_files, count_rows, remove_unfinished
 
@@ -95,3 +96,10 @@ def test_a_folder_stays_locked_while_an_inheriting_child_lives(tmp_path: Path) -
     finally:
         child.communicate()
     assert not is_held(tmp_path)
+
+
+def test_a_log_of_another_version_is_not_intact(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / NAME) as file:
+        file.execute("create table orders (number integer, client_order_id text, venue_order_id text, ts_created)")
+    file.close()
+    assert not is_intact(tmp_path)

@@ -126,10 +126,16 @@ class PaperOrders:
         self._closing = closing_orders(folder)
 
     def decisions(self) -> Iterator[OrderDecision]:
+        emulated: set[str] = set()
         for _, line in read_bodies(self._folder, ("order_event",)):
             payload = from_json(line)["payload"]
             if payload["type"] != "OrderInitialized" or payload.get("reconciliation"):
                 continue
+            if payload["client_order_id"] in emulated:
+                emulated.remove(payload["client_order_id"])  # the order that the engine released in its place
+                continue
+            if payload.get("emulation_trigger"):
+                emulated.add(payload["client_order_id"])
             bar_ns = payload.get("bar_ns")
             index = -1 if bar_ns is None else self._candles.index_at(bar_ns)
             row = {
