@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from pydantic_core import from_json, to_json
+
 from opslab.model.journal.engine_events import (
     EngineEnded,
     EngineLost,
@@ -15,7 +17,7 @@ from opslab.model.journal.engine_events import (
     ScenarioActionTriggered,
 )
 from opslab.model.journal.fault_events import FaultEnded, FaultStarted
-from opslab.model.journal.journal_event import JournalEvent, RecordedEvent
+from opslab.model.journal.journal_event import JournalEvent, RecordedEvent, decode
 from opslab.model.journal.run_events import KillSwitchObserved, ReconciliationChecked, RunStarted
 from opslab.model.journal.venue_events import LedgerWriteFailed, VenueLost, VenueStarted
 from opslab.model.messages.paper_messages import FeedName, FeedState
@@ -23,7 +25,7 @@ from opslab.model.primitives.instant import NS_PER_SECOND, iso
 from opslab.model.run.metadata import Failure
 from opslab.model.run.paper_summary import MAX_FAULTS, PaperFacts
 from opslab.runs.paper.feed_stats import FeedStats
-from opslab.runs.paper.journal_summary import JournalSummary, summarize
+from opslab.runs.paper.journal_summary import SUMMARIZED, JournalSummary, summarize
 from opslab.runs.paper.results import PaperCounts
 from tests.fakes.journal_events import HEARTBEAT, OWNER, SAFETY
 
@@ -48,6 +50,19 @@ def beat(engine: int, bars: int, **more: Any) -> PaperHeartbeat:
     known = {"quotes": 10 * bars, "trades": 5 * bars, "order_round_trips_ms": ()}
     heartbeat = HEARTBEAT.model_copy(update={"bars": bars, **known, **more})
     return PaperHeartbeat(engine_number=engine, heartbeat=heartbeat, venue=None)
+
+
+def test_a_heartbeat_that_is_read_counts_as_one_that_was_appended() -> None:
+    appended = [
+        beat(1, 2, memory_bytes=7, event_lag_ms=1.5, order_round_trips_ms=(4.0, 2.5)),
+        beat(1, 5, memory_bytes=9, event_lag_ms=None),
+        beat(2, 1, memory_bytes=8, event_lag_ms=0.5, order_round_trips_ms=(3.0,)),
+    ]
+    payloads = [from_json(to_json(event.payload())) for event in appended]
+    read = [decode(SUMMARIZED[PaperHeartbeat.EVENT], payload) for payload in payloads]
+    assert not any(isinstance(event, PaperHeartbeat) for event in read)
+    assert told(*enumerate(read, 1)) == told(*enumerate(appended, 1))
+    assert told(*enumerate(read, 1)).peak_memory_bytes == 9
 
 
 def feed(name: FeedName, to: FeedState, noticed: float) -> FeedStateChanged:
