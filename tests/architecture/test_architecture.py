@@ -60,7 +60,7 @@ SUBLAYERS = {
         {"venue"},
     ],
     "nautilus": [
-        {"canonical", "instrument"},
+        {"canonical", "engine_log", "instrument"},
         {"strategy"},
         {"outcome", "stop_actor"},
         {"backtest"},

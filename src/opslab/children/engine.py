@@ -39,6 +39,7 @@ from opslab.model.pipe.messages import (
 from opslab.model.primitives.redact import PathRedactor
 from opslab.model.run.metadata import EngineCost, Failure
 from opslab.nautilus import backtest
+from opslab.nautilus.engine_log import drain_log
 from opslab.nautilus.live.monitor import ControlCommands
 from opslab.nautilus.live.node import LiveRun, apply_on_stop
 from opslab.nautilus.live.rest_flatten import RestFlattener
@@ -173,6 +174,7 @@ def _run_and_report(
     messages.close()
     sys.stdout.flush()
     sys.stderr.flush()
+    drain_log()
     if any(not thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread()):
         os._exit(0)  # a strategy's thread is not waited for
     return 0

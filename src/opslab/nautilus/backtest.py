@@ -11,7 +11,6 @@ from nautilus_trader.backtest import (
     BacktestRunConfig,
     BacktestVenueConfig,
 )
-from nautilus_trader.common import LoggerConfig
 from nautilus_trader.execution import MakerTakerFeeModel
 from nautilus_trader.model import InstrumentId, NautilusDataType, TraderId
 from nautilus_trader.persistence import ParquetDataCatalog
@@ -20,6 +19,7 @@ from nautilus_trader.risk import RiskEngineConfig
 from opslab.model.market.instrument import VENUE, Instrument, instrument_of
 from opslab.model.messages.engine_messages import EnginePlan, ScenarioPlan
 from opslab.model.run.metadata import Failure
+from opslab.nautilus.engine_log import logger_config
 from opslab.nautilus.instrument import ADAPTER_MARGIN, perpetual
 from opslab.nautilus.outcome import EngineOutcome, finish, report_start
 from opslab.nautilus.stop_actor import StopActor
@@ -77,7 +77,7 @@ def run_config(plan: EnginePlan, instrument: Instrument) -> BacktestRunConfig:
     engine = BacktestEngineConfig(
         trader_id=TraderId("OPSLAB-001"),
         run_analysis=False,
-        logging=LoggerConfig(bypass_logging=True),
+        logging=logger_config(plan.log_level),
         risk_engine=RiskEngineConfig(
             max_order_submit_rate=f"{limits.max_orders_per_second}/00:00:01",
             max_notional_per_order={str(instrument_id): limits.max_notional_per_order},

@@ -10,8 +10,9 @@ from opslab.model.journal.run_events import RunFailed, RunResults
 from opslab.model.run.metadata import FINAL, Failure, RunMetadata
 from opslab.runs.claim import ClaimedRun
 from opslab.runs.planning.plan import RunPlan
+from opslab.runs.processes.engine_log import count_stored
 from opslab.runs.record.run_journal import finish
-from opslab.runs.record.warnings import dataset_warnings
+from opslab.runs.record.warnings import without_results
 from opslab.store.runs.seal import read_manifest
 
 Salvage = Callable[[Path, RunMetadata], RunResults]
@@ -28,7 +29,8 @@ def end_failed(run: ClaimedRun[RunPlan], context: Context, error: BaseException,
     log = run.log
     if log.metadata.status not in FINAL:
         failure = Failure(kind="lab", message=f"{type(error).__name__}: {context.redact(str(error))}")
-        results = RunResults(warnings=tuple(dataset_warnings(log.metadata.dataset)))
+        engine_log = count_stored(run.folder / "logs", run.plan.spec.observability.log, context.redact)
+        results = without_results(log.metadata.dataset, engine_log)
         if salvage and log.metadata.status == "running":
             with suppress(Corrupt):  # an unreadable file must not hide the failure
                 results = salvage(run.folder, log.metadata)

@@ -1,6 +1,7 @@
 """Settle a run without an owner: write its end, seal what exists. A run with a living owner is never touched."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -8,19 +9,22 @@ from opslab.context import Context
 from opslab.errors import Corrupt, Environment, InvalidSpec, LabError, Unwritable
 from opslab.model.checks.check_kind import CHECKS, last_artifact
 from opslab.model.journal.run_events import RunHalted, RunInterrupted, RunResults
+from opslab.model.messages.engine_messages import DEFAULT_LOG_LEVEL
 from opslab.model.primitives.ids import RunId
 from opslab.model.primitives.instant import iso
 from opslab.model.primitives.record import Record
 from opslab.model.run.halt_summary import HaltFacts
 from opslab.model.run.metadata import FINAL, RunMetadata
+from opslab.model.spec.run_spec import RunSpec
 from opslab.ports import Clock, Processes
 from opslab.runs.paper.recovery import SettledRun, keep_leftover_venue, refuse_while_venue_runs, settle_paper
+from opslab.runs.processes.engine_log import count_stored
 from opslab.runs.record.owners import refuse_unless_gone
 from opslab.runs.record.report import write_reports
 from opslab.runs.record.run_journal import RunJournal, finish, metrics_document
 from opslab.runs.record.state import read_state, refuse_behind
 from opslab.runs.record.verify import check_journal, refuse_changed
-from opslab.runs.record.warnings import dataset_warnings
+from opslab.runs.record.warnings import without_results
 from opslab.runs.safety.flat_times import flat_times
 from opslab.runs.safety.halt_summary import summarize_halt_in
 from opslab.specs.load import load_spec
@@ -80,7 +84,7 @@ def recover(context: Context, run_id: RunId, gone_host: str | None) -> Recovered
                 else None
             )
             halt = _halt(folder, metadata, settled)
-            results = settled.results if settled else RunResults(warnings=tuple(dataset_warnings(metadata.dataset)))
+            results = settled.results if settled else _results_of_backtest(folder, metadata, redact)
             metadata = _settle(folder, metadata, clock, last_seen, results, halt)
             action: Action = "settled"
             account = f"; {settled.account_text}" if settled else ""
@@ -241,6 +245,13 @@ def _settle(
         return RunJournal(folder, journal, metadata).append(event)
 
 
+def _results_of_backtest(folder: Path, metadata: RunMetadata, redact: Callable[[str], str]) -> RunResults:
+    """Its rows are partial files; what its engine logged counts."""
+    spec = _spec(folder)
+    level = spec.observability.log if spec else DEFAULT_LOG_LEVEL
+    return without_results(metadata.dataset, count_stored(folder / "logs", level, redact))
+
+
 def _halt(folder: Path, metadata: RunMetadata, settled: SettledRun | None) -> HaltFacts | None:
     """Summary of the halt during which control died; None: no halt was in progress."""
     if metadata.safety is None or metadata.safety.state != "active":
@@ -293,7 +304,13 @@ def _changed(folder: Path, name: str) -> Corrupt:
 
 
 def _wants_reports(folder: Path) -> bool:
+    spec = _spec(folder)
+    return spec is None or spec.observability.report
+
+
+def _spec(folder: Path) -> RunSpec | None:
+    """None: it cannot be read."""
     try:
-        return load_spec(folder / SPEC).spec.observability.report
+        return load_spec(folder / SPEC).spec
     except (InvalidSpec, Environment):
-        return True
+        return None

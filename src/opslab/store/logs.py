@@ -1,13 +1,16 @@
 """Logs of child processes: bounded in size, without this machine's paths."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 from opslab.store.files import write_whole, writing
 
 ENGINE_LOG = "engine.log"
+"""Of a restarted engine `engine-<n>.log`."""
 KEPT_BYTES = 4 << 20
 """Size of the stored beginning, and of the stored end."""
+_OMITTED = re.compile(rb"^\.\.\. (\d+) bytes omitted \.\.\.$", re.MULTILINE)
 
 
 class BoundedLog:
@@ -33,6 +36,11 @@ class BoundedLog:
             if len(self._end) > 2 * self._kept_bytes:  # rarely, not at every write
                 self._shorten()
 
+    @property
+    def omitted_bytes(self) -> int:
+        """Dropped between beginning and end; after `close` final."""
+        return self._omitted_bytes
+
     def close(self) -> None:
         self._shorten()
         with writing(f"write {self._path.name}"), self._stream:
@@ -45,6 +53,20 @@ class BoundedLog:
         excess_bytes = max(0, len(self._end) - self._kept_bytes)
         self._omitted_bytes += excess_bytes
         del self._end[:excess_bytes]
+
+
+def engine_logs(logs: Path) -> list[Path]:
+    """The logs of a run's engines, the first one first."""
+    return sorted(logs.glob("engine*.log"), key=lambda path: (len(path.name), path.name))
+
+
+def read_log(path: Path) -> tuple[bytes, int | None]:
+    """A stored log and the number of omitted bytes; None: its writer died, and its end with it."""
+    data = path.read_bytes()
+    omitted = _OMITTED.search(data, KEPT_BYTES)
+    if omitted:
+        return data, int(omitted[1])
+    return data, None if len(data) == KEPT_BYTES else 0
 
 
 def redact_log(path: Path, redact: Callable[[str], str]) -> None:

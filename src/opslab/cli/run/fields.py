@@ -14,6 +14,7 @@ from opslab.cli.run.paper_fields import (
 
 if TYPE_CHECKING:
     from opslab.context import Context
+    from opslab.model.run.engine_log import LogFacts
     from opslab.model.run.live_status import LiveStatus
     from opslab.model.run.metadata import RunMetadata, Safety
     from opslab.model.run.paper_summary import LedgerAccount
@@ -74,6 +75,7 @@ def show_fields(run: "RunMetadata", live: "LiveStatus | None" = None, by_ledger:
             *((f"denied {name}", f"{count:,}") for name, count in run.denial_reasons.items()),
             *((f"rejected {name}", f"{count:,}") for name, count in run.rejection_reasons.items()),
             ("engine", f"{cost.bars_per_second:,.0f} bars/s, {cost.peak_memory_bytes / 1e6:,.0f} MB" if cost else None),
+            ("log", _log_text(run.log)),
             ("readiness", _check(run.connectivity_readiness)),
             ("probe", _check(run.connectivity_probe)),
             ("reconciliation", _check(run.reconciliation)),
@@ -98,6 +100,13 @@ def _live(
         ("bars", f"{live.bars_seen:,} of {live.bars_total:,}, {at_last_heartbeat(live)}"),
         *last_fields(live, by_ledger),
     ]
+
+
+def _log_text(log: "LogFacts | None") -> str | None:
+    """None without lines."""
+    if log is None or not log.lines:
+        return None
+    return f"{', '.join(f'{count:,} {level}' for level, count in log.lines.items())} (logs/)"
 
 
 def _check(section: dict[str, Any] | None) -> str | None:

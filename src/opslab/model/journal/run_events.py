@@ -13,6 +13,7 @@ from opslab.model.checks.connectivity import (
     ReadinessState,
 )
 from opslab.model.journal.journal_event import ANY_STATUS, RUNNING, UNFINISHED, JournalEvent, Kinds, by_name
+from opslab.model.run.engine_log import LogFacts
 from opslab.model.run.halt_summary import HaltFacts
 from opslab.model.run.metadata import (
     EngineCost,
@@ -148,6 +149,8 @@ class RunEnded(JournalEvent):
     """[Summary](paper-results.md#the-section-paper) of a paper run."""
     warnings: tuple[RunWarning, ...] = ()
     """[Warnings](run.md#warnings)."""
+    log: LogFacts | None = None
+    """[Counts](run.md#log) of the log of engine and strategy."""
 
 
 class RunResults(TypedDict, total=False):
@@ -160,6 +163,7 @@ class RunResults(TypedDict, total=False):
     artifacts: dict[str, str]
     paper: PaperFacts
     warnings: tuple[RunWarning, ...]
+    log: LogFacts
 
 
 class RunCompleted(RunEnded):

@@ -71,6 +71,11 @@ class UserStrategyPlan(Record):
     """The values as exact JSON, see `model/primitives/exact_json.py`."""
 
 
+LogLevelName = Literal["off", "error", "warning", "info", "debug"]
+"""Lowest level of the log of engine and strategy that is stored."""
+DEFAULT_LOG_LEVEL: LogLevelName = "warning"
+
+
 class EnginePlan(Record):
     """Complete input of one backtest child."""
 
@@ -92,6 +97,7 @@ class EnginePlan(Record):
     """Close of the last bar of the run; None: the dataset's last."""
     account: EngineAccount
     limits: EngineLimits
+    log_level: LogLevelName
     home: str
     """Absolute home of the lab; the child itself watches the kill switch below it."""
 
@@ -122,6 +128,7 @@ class LivePlan(Record):
     """Market minutes per minute; None: as fast as the engine allows."""
     order_rate_factor: int = 1
     """Market seconds in one second of the engine's clock: it multiplies the engine's rate limits."""
+    log_level: LogLevelName = DEFAULT_LOG_LEVEL
     home: str | None = None
     """As in `EnginePlan`; None: no kill switch is watched."""
 

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from opslab.model.primitives.record import Record
+from opslab.model.run.engine_log import LogFacts
 from opslab.model.run.halt_summary import HaltFacts
 from opslab.model.run.paper_summary import PaperFacts
 from opslab.model.run.warning import RunWarning
@@ -152,6 +153,8 @@ class RunMetadata(Record):
     rejection_reasons: dict[str, int] = Field(default_factory=dict)
     warnings: tuple[RunWarning, ...] = ()
     """Empty before the end of the run."""
+    log: LogFacts | None = None
+    """None before the end of the run."""
     failure: Failure | None = None
     artifacts: dict[str, str] = Field(default_factory=dict)
     """File name to content digest, of the canonical results."""

@@ -168,6 +168,11 @@ class Results:
         order = self._orders.get(client_order_id)
         return order is not None and not (open_only and (order.settled or order.status.current in CLOSED))
 
+    def open_orders(self, statuses: Collection[str]) -> dict[str, str]:
+        """Client order id to status, of the orders with one of these statuses that were not sent yet."""
+        unsent = ((name, str(order.row["status"])) for name, order in self._orders.items())
+        return {name: status for name, status in unsent if status in statuses}
+
     def settle(self, client_order_id: str) -> None:
         """No further event of this order will come: later orders do not wait for it."""
         order = self._orders.get(client_order_id)

@@ -13,11 +13,15 @@ WarningCode = Literal[
     "orders_lost",
     "orders_not_submitted",
     "orders_not_released",
+    "orders_skipped",
+    "orders_unanswered",
     "bars_missed",
     "external_orders",
     "faults_injected",
     "subscription_empty",
     "subscription_untruthful",
+    "log_errors",
+    "log_omitted",
     "dataset_spot",
     "dataset_rounded",
     "dataset_allowed",
@@ -32,11 +36,15 @@ _TEXTS: dict[WarningCode, str] = {
     "orders_lost": "{count} orders were submitted and never reached the venue",
     "orders_not_submitted": "{count} orders were created and never submitted",
     "orders_not_released": "{count} emulated orders could not be triggered: a backtest has no quotes and no trades",
+    "orders_skipped": "the engine skipped fills of {count} orders: {reasons}",
+    "orders_unanswered": "{count} orders were neither accepted nor denied nor rejected: {reasons}",
     "bars_missed": "{count} bars closed at the venue and reached no engine",
     "external_orders": "{count} orders with {fills} fills in the account were not placed by this run",
     "faults_injected": "{count} faults were injected into the run's venue: {names}",
     "subscription_empty": "{count} subscriptions received nothing: {subscriptions}",
     "subscription_untruthful": "{count} subscriptions received bars not of the market's clock: {subscriptions}",
+    "log_errors": "{count} errors in the log of engine and strategy: {reasons}",
+    "log_omitted": "{count} bytes of the log of engine and strategy are not stored",
     "dataset_spot": "the candles are those of the spot market, not of the perpetual",
     "dataset_rounded": "prices or volumes of {count} candles were rounded at the import",
     "dataset_allowed": "the candles have errors that were allowed at the import: {rules}",
@@ -50,7 +58,7 @@ class RunWarning(Record):
     code: WarningCode
     text: str
     count: int
-    """Number of orders, bars, candles or faults."""
+    """Number of orders, bars, candles, faults, lines or bytes."""
     first: str | None
     """Location of the first case: an order id, a bar, a journal line or a file; None: unknown."""
 

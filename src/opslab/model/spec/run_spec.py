@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from opslab.model.checks.connectivity import ConnectivityReadiness
+from opslab.model.messages.engine_messages import DEFAULT_LOG_LEVEL, LogLevelName
 from opslab.model.messages.paper_messages import FEEDS, FeedName, OnStop
 from opslab.model.primitives.canonical import digest
 from opslab.model.primitives.exact_json import exact_json
@@ -261,6 +262,9 @@ class Observability(Record):
     journal: bool = Field(default=True, description="false: only lifecycle events are recorded")
     metrics: bool = Field(default=True, description="write metrics.json")
     report: bool = Field(default=True, description="write report.md and report.html")
+    log: LogLevelName = Field(
+        default=DEFAULT_LOG_LEVEL, description="lowest level of the log of engine and strategy that is stored"
+    )
 
 
 class _CommonSpec(Record):
@@ -290,15 +294,20 @@ class _CommonSpec(Record):
         Names are excluded, the dataset's too: the digest of its candles is another part. Fields that change no result
         are excluded as well.
         """
-        excluded: Any = {"run_id": True, "connectivity_readiness": True, "data": {"dataset", "fingerprint"}}
+        excluded: Any = {
+            "run_id": True,
+            "connectivity_readiness": True,
+            "data": {"dataset", "fingerprint"},
+            "observability": {"log"},
+        }
         values = self.model_dump(mode="json", exclude=excluded)
         if isinstance(self.strategy, UserStrategyRef):  # a strategy may distinguish 0.10, 0.1 and "0.1"
             values["strategy"]["config"] = exact_json(self.strategy.config)
         return values
 
     def comparable_values(self) -> dict[str, Any]:
-        """Equal for two specs of one run: the identity values, and the dataset by name and fingerprint."""
-        return {**self.identity_values(), "data": self.model_dump(mode="json", include={"data"})["data"]}
+        """Equal for two specs of one run: the identity values, the dataset by name and fingerprint, the log's level."""
+        return {**self.identity_values(), **self.model_dump(mode="json", include={"data", "observability"})}
 
     def digest(self) -> str:
         return digest(self.identity_values())

@@ -15,7 +15,7 @@ from nautilus_trader.adapters.binance import (
     BinanceExecutionClientFactory,
     BinanceProductType,
 )
-from nautilus_trader.common import Cache, Environment, LoggerConfig, LogLevel
+from nautilus_trader.common import Cache, Environment
 from nautilus_trader.live import (
     LiveExecutionEngineConfig,
     LiveNode,
@@ -34,6 +34,7 @@ from opslab.model.messages.engine_messages import LivePlan
 from opslab.model.messages.paper_messages import Flattened
 from opslab.model.primitives.loopback_url import LoopbackUrl
 from opslab.model.run.metadata import Failure
+from opslab.nautilus.engine_log import logger_config
 from opslab.nautilus.live.monitor import ControlCommands, Monitor
 from opslab.nautilus.live.monitor_actor import MonitorActor
 from opslab.nautilus.live.node_state import NodeState
@@ -269,7 +270,7 @@ def _build_node(plan: LivePlan) -> LiveNode:
         environment=Environment.LIVE,
         # Part of every client order id, beside the strategy's tag and a count: no two engines of a run share an id.
         trader_id=TraderId(f"OPSLAB-{plan.number:03d}"),
-        logging=LoggerConfig(stdout_level=LogLevel.WARNING, is_colored=False),
+        logging=logger_config(plan.log_level),
         timeout_connection_secs=float(CONNECT_SECONDS),
         timeout_disconnection_secs=float(DISCONNECT_SECONDS),
         delay_post_stop_secs=0.0,

@@ -1,11 +1,14 @@
 """The closing event of a backtest: its results, and how it ended."""
 
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
 from opslab.model.journal.run_events import RunCompleted, RunFailed, RunHalted, RunInterrupted, RunResults
 from opslab.model.pipe.messages import EngineResult
 from opslab.model.primitives.canonical import digest
-from opslab.model.run.metadata import Failure
+from opslab.model.run.engine_log import LogFacts
+from opslab.model.run.metadata import Failure, RunDataset
+from opslab.model.run.warning import RunWarning
 from opslab.model.spec.run_spec import UserStrategyRef
 from opslab.runs.backtest.halt import BacktestHaltController
 from opslab.runs.backtest.results import BacktestResults
@@ -16,8 +19,10 @@ from opslab.runs.record.subscription_fold import SubscriptionFold
 from opslab.runs.record.warnings import (
     dataset_warnings,
     emulated_order_warnings,
+    log_warnings,
     order_warnings,
     subscription_warnings,
+    unanswered_order_warnings,
     unsubmitted_order_warnings,
 )
 from opslab.store.runs.run_folders import METRICS, write_record
@@ -30,6 +35,10 @@ class EngineReport:
     bars: int = 0
     result: EngineResult | None = None
     failure: Failure | None = None
+    log: LogFacts | None = None
+    """Set after its end."""
+    skipped_orders: Collection[str] = ()
+    """Orders of which its log reports a skipped fill."""
     saw_all_data: bool = False
     """Whether the engine reached the end of the data."""
     subscriptions: SubscriptionFold = field(default_factory=SubscriptionFold)
@@ -62,13 +71,9 @@ def append_closing_event(
             write_record(run.folder, METRICS, metrics_document(counters, cost, written["denial_reasons"]))
     if report.result:
         report.subscriptions.engine_ended(report.result.subscriptions)
-    written["warnings"] = (
-        *order_warnings(results.refused),
-        *unsubmitted_order_warnings(results.unsent.never_submitted),
-        *emulated_order_warnings(results.unsent),
-        *subscription_warnings(**report.subscriptions.names()),
-        *dataset_warnings(log.metadata.dataset),
-    )
+    if report.log:
+        written["log"] = report.log
+    written["warnings"] = tuple(_warnings(results, report, log.metadata.dataset))
     every_bar = None if isinstance(plan.spec.strategy, UserStrategyRef) else plan.engine.rows
     whole = report.result is not None and report.saw_all_data  # otherwise a stop was acted on
     failure = report.failure or failure_of(report, process_failure, every_bar, stopped_by)
@@ -82,6 +87,18 @@ def append_closing_event(
     else:
         digested = {"metrics": written["metrics"].model_dump(), "artifacts": written["artifacts"]}
         log.append(RunCompleted(**written, result_digest=digest(digested)))
+
+
+def _warnings(results: BacktestResults, report: EngineReport, dataset: RunDataset | None) -> Iterator[RunWarning]:
+    yield from order_warnings(results.refused)
+    if report.saw_all_data:
+        skipped = report.skipped_orders
+        yield from unanswered_order_warnings({one: at for one, at in results.unanswered.items() if one not in skipped})
+    yield from unsubmitted_order_warnings(results.unsent.never_submitted)
+    yield from emulated_order_warnings(results.unsent)
+    yield from subscription_warnings(**report.subscriptions.names())
+    yield from log_warnings(report.log) if report.log else ()
+    yield from dataset_warnings(dataset)
 
 
 def failure_of(

@@ -14,6 +14,8 @@ from opslab.model.run.results import Results
 from opslab.model.run.unsent_orders import UnsentOrders
 from opslab.store.runs.run_folders import RowsFile
 
+_UNANSWERED = frozenset({"SUBMITTED"})
+
 
 class BacktestResults:
     """Call `add` with all order events, in order; `finish` after the last one; then `commit` or `keep_partial`."""
@@ -24,6 +26,8 @@ class BacktestResults:
         self._results = Results(lambda file, row: self._files[file].add(row))
         self._instrument_id = instrument_id
         self._submitted = 0
+        self.unanswered: dict[str, str] = {}
+        """Client order id to status, of orders that were open at the end and neither accepted nor refused."""
 
     def add(self, events: Sequence[EncodedEvent]) -> None:
         for event in events:
@@ -35,6 +39,7 @@ class BacktestResults:
 
     def finish(self) -> None:
         """Add open orders, by creation, and open positions, by opening."""
+        self.unanswered = self._results.open_orders(_UNANSWERED)
         self._results.finish()
         self._flush()
 

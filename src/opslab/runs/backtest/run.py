@@ -59,7 +59,14 @@ def _run(run: ClaimedRun[BacktestPlan], context: RunContext, on_bars: Callable[[
     live_writer = LiveStatusWriter(layout, context.clock, plan.run_id, start(run, context), plan.engine.rows)
     _make_work_folder(layout, plan.run_id)
     results = BacktestResults(folder, instrument_of(plan.engine.symbol).instrument_id)
-    engine = ChildProcess("engine", plan.engine, folder / "logs" / ENGINE_LOG, context.clock, context.command)
+    engine = ChildProcess(
+        "engine",
+        plan.engine,
+        folder / "logs" / ENGINE_LOG,
+        context.clock,
+        context.command,
+        log_level=plan.engine.log_level,
+    )
     signals.on_signal = engine.stop
     if signals.count:
         engine.stop(signals.count)
@@ -89,6 +96,8 @@ def _run(run: ClaimedRun[BacktestPlan], context: RunContext, on_bars: Callable[[
             results.keep_partial()
     process_failure = engine.failure(context.redact)
     redact_log(folder / "logs" / ENGINE_LOG, context.redact)
+    report.log = engine.log_counter.facts(context.redact)
+    report.skipped_orders = engine.log_counter.skipped_orders
     append_closing_event(run, results, report, process_failure, signals.name or stopped_by, halt)
 
 

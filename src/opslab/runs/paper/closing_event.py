@@ -5,6 +5,7 @@ from pathlib import Path
 
 from opslab.model.journal.run_events import RunResults
 from opslab.model.messages.engine_messages import StopReason
+from opslab.model.run.engine_log import LogFacts
 from opslab.model.run.metadata import EngineCost, RunDataset, ScenarioCounters
 from opslab.model.run.paper_summary import PaperFacts
 from opslab.model.spec.run_spec import PaperLimits
@@ -15,6 +16,7 @@ from opslab.runs.record.warnings import (
     dataset_warnings,
     disturbance_warnings,
     forced_close_warnings,
+    log_warnings,
     order_warnings,
     subscription_warnings,
     unsubmitted_order_warnings,
@@ -50,6 +52,7 @@ def closing_results(
     artifacts: Mapping[str, str],
     summary: PaperFacts,
     *,
+    log: LogFacts,
     gated: Mapping[str, int] | None = None,
     elapsed_seconds: float,
     peak_memory_bytes: int,
@@ -82,6 +85,8 @@ def closing_results(
             *subscription_warnings(summary.subscriptions_empty, summary.subscriptions_untruthful),
             *bar_warnings(summary.bars_missed),
             *disturbance_warnings(summary),
+            *log_warnings(log),
             *dataset_warnings(dataset),
         ),
+        log=log,
     )

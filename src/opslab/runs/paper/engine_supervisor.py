@@ -20,6 +20,7 @@ from opslab.runs.paper.engine_session import (
 )
 from opslab.runs.planning.plan import PaperPlan
 from opslab.runs.processes.child_process import ChildProcess
+from opslab.runs.processes.engine_log import EngineLogCounter
 from opslab.runs.processes.inbox import Inbox
 from opslab.runs.safety.halt_controller import Escalation
 
@@ -36,6 +37,8 @@ class EngineSupervisor:
         self.bounds = Bounds(float(limits.hang_after_seconds), limits.max_memory_mb << 20)
         self.session: EngineSession | None = None
         """The running engine."""
+        self.log_counter = EngineLogCounter(plan.spec.observability.log)
+        """Of the engines that have ended."""
         self._plan = plan
         self._logs = logs
         self._context = context
@@ -46,7 +49,15 @@ class EngineSupervisor:
         """Raises Environment when no process can be started."""
         log = self._logs / ("engine.log" if number == 1 else f"engine-{number}.log")
         plan = self._plan.live(endpoints, number, self._context.layout.home)
-        child = ChildProcess("engine", plan, log, self._clock, self._context.command, STOP_TIMEOUT_SECONDS)
+        child = ChildProcess(
+            "engine",
+            plan,
+            log,
+            self._clock,
+            self._context.command,
+            STOP_TIMEOUT_SECONDS,
+            log_level=plan.log_level,
+        )
         self.session = EngineSession(number, child, self._clock.monotonic_s(), iso(self._clock.now_ns()))
         self._inbox.register(self.session.source, child)
 
@@ -73,6 +84,7 @@ class EngineSupervisor:
         """The process has ended. Returns why; None when it ended as requested."""
         self._inbox.unregister(session.source)
         session.child.close()
+        self.log_counter.add(session.child.log_counter)
         failure = failure_of(session, session.child.failure(self._context.redact), self.bounds)
         session.ended_by = engine_end_code(session, failure)
         self.session = None

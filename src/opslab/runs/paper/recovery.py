@@ -14,7 +14,7 @@ from pydantic_core import from_json
 from opslab.errors import Environment, InvalidSpec
 from opslab.model.journal.run_events import RunResults
 from opslab.model.market.instrument import instrument_of
-from opslab.model.messages.engine_messages import BARS, StopReason
+from opslab.model.messages.engine_messages import BARS, DEFAULT_LOG_LEVEL, StopReason
 from opslab.model.messages.venue_messages import FLATTEN_TIMEOUT_SECONDS, ORPHAN_SECONDS
 from opslab.model.primitives.ids import RunId
 from opslab.model.primitives.instant import NS_PER_SECOND, parse_iso
@@ -27,6 +27,7 @@ from opslab.runs.paper.fault_fold import add_logged_faults
 from opslab.runs.paper.journal_summary import JournalSummary, summarize_journal
 from opslab.runs.paper.ledger_account import account_from_ledger
 from opslab.runs.paper.results import PaperCounts, orders_from_journal, write_results
+from opslab.runs.processes.engine_log import count_stored
 from opslab.runs.processes.venue_folder import drop_venue, is_venue_running, keep_venue, run_venue_folder
 from opslab.specs.load import load_spec
 from opslab.store.files import file_digest, remove_folder
@@ -93,9 +94,8 @@ def settle_paper(
     artifacts: dict[str, str] = {}
     counts: PaperCounts | None = None
     if (folder / VENUE_FOLDER / LEDGER).is_file():
-        reliable = same_boot or (
-            spec is not None and not spec.observability.journal
-        )  # without order events there is no other source
+        # Without order events in the journal there is no other source.
+        reliable = same_boot or (spec is not None and not spec.observability.journal)
         with _reported_orders(layout, run_id, folder, reliable=reliable) as orders:
             instrument = instrument_of(exchange_info_symbol(metadata.instrument))
             counts, artifacts = write_results(folder, orders, instrument)
@@ -121,6 +121,7 @@ def settle_paper(
         metadata.dataset,
         artifacts,
         summary,
+        log=count_stored(folder / "logs", spec.observability.log if spec else DEFAULT_LOG_LEVEL, redact),
         elapsed_seconds=journaled.elapsed_seconds,
         peak_memory_bytes=journaled.peak_memory_bytes,
         metrics=spec is None or spec.observability.metrics,

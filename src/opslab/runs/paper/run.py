@@ -344,4 +344,5 @@ class PaperRun:
             self._venue.record_failed_writes(progress, self._log, is_last=True)
         for path in sorted((self._folder / "logs").glob("*.log")):
             redact_log(path, self._context.redact)
-        self._shutdown.finish(self._folder, self._context, self._state, self._bars)
+        log = self._supervisor.log_counter.facts(self._context.redact)
+        self._shutdown.finish(self._folder, self._context, self._state, self._bars, log)

@@ -14,6 +14,7 @@ from opslab.model.market.instrument import instrument_of
 from opslab.model.messages.engine_messages import StopReason
 from opslab.model.messages.paper_messages import AccountSnapshot
 from opslab.model.primitives.ids import VenueId
+from opslab.model.run.engine_log import LogFacts
 from opslab.model.run.halt_summary import HaltFacts
 from opslab.model.run.metadata import Failure
 from opslab.ports import Clock
@@ -145,7 +146,7 @@ class PaperShutdown:
         )
         return FinalAccount(statement, summary)
 
-    def finish(self, folder: Path, context: RunContext, state: PaperState, bars: RowsFile) -> None:
+    def finish(self, folder: Path, context: RunContext, state: PaperState, bars: RowsFile, log: LogFacts) -> None:
         """Write results and the closing event. The account is settled; the venue has ended: its ledger is complete."""
         plan, telemetry, account = self.plan, self.telemetry, self._result
         assert account
@@ -164,6 +165,7 @@ class PaperShutdown:
             self.log.metadata.dataset,
             artifacts,
             telemetry.summary(state.reason, account.statement, self.minutes, counts),
+            log=log,
             gated=telemetry.facts.gated,
             elapsed_seconds=telemetry.elapsed_seconds(),
             peak_memory_bytes=telemetry.facts.peak_memory_bytes,

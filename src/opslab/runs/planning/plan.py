@@ -148,6 +148,7 @@ class PaperPlan(_Head):
             limits=_limits(self.spec),
             speed=None if asked.speed == "max" else float(asked.speed),
             order_rate_factor=order_rate_factor(asked.speed),
+            log_level=self.spec.observability.log,
             home=str(home) if home else None,
         )
 
@@ -317,6 +318,7 @@ def _engine_plan(layout: Layout, spec: BacktestSpec, run_id: RunId, found: _Foun
             taker_fee=f"{spec.account.fees.taker:f}",
         ),
         limits=_limits(spec),
+        log_level=spec.observability.log,
         home=str(layout.home),
     )
 

@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Literal
 
 from opslab.errors import Environment
+from opslab.model.messages.engine_messages import LogLevelName
 from opslab.model.pipe.messages import Command, ReceivedMessage, decode, encode
 from opslab.model.primitives.record import Record
 from opslab.model.run.metadata import Failure
 from opslab.ports import Clock
+from opslab.runs.processes.engine_log import EngineLogCounter
 from opslab.settings import child_environment
 from opslab.store.logs import BoundedLog
 from opslab.system import memory_bytes
@@ -48,15 +50,17 @@ class ChildProcess:
         command: Sequence[str],
         patience: float = STOP_SECONDS,
         inherits: Sequence[int] = (),
+        log_level: LogLevelName = "debug",
     ) -> None:
         """plan: the first line on its standard input. log: file for its output. patience: seconds to end after a stop.
 
-        inherits: descriptors that stay open in the child.
+        inherits: descriptors that stay open in the child. log_level: the lowest of the engine's lines that is stored.
         """
         self._name = name
         self._clock = clock
         self._log = log
         self._printed = BoundedLog(log)
+        self.log_counter = EngineLogCounter(log_level, log.name)
         self._deadline: float | None = None
         self._killed = False
         self._invalid: bytes | None = None
@@ -184,8 +188,11 @@ class ChildProcess:
             data = os.read(self._printing, _READ_BYTES)
         except BlockingIOError:
             return True
-        self._printed.write(data)
+        self._keep(data)
         return bool(data)
+
+    def _keep(self, data: bytes) -> None:
+        self._printed.write(self.log_counter.write(data))
 
     def close(self) -> None:
         """End the process and everything it started in its session."""
@@ -197,8 +204,10 @@ class ChildProcess:
         self._child.wait()
         with suppress(BlockingIOError):
             while data := os.read(self._printing, _READ_BYTES):
-                self._printed.write(data)
+                self._keep(data)
+        self._printed.write(self.log_counter.end())
         self._printed.close()
+        self.log_counter.add_omitted(self._printed.omitted_bytes)
         os.close(self._receiving)
         os.close(self._process)
         for pipe in (self._child.stdout, self._child.stdin):

@@ -5,6 +5,7 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
+from opslab.model.run.engine_log import LogFacts
 from opslab.model.run.metadata import RunDataset, RunMetadata
 from opslab.resources import template
 from opslab.runs.record.paper_report import paper_sections
@@ -58,6 +59,8 @@ def sections(run: RunMetadata) -> list[tuple[str, list[tuple[str, Any]]]]:
         found.append(("Orders rejected, by reason", list(run.rejection_reasons.items())))
     if run.denial_reasons:
         found.append(("Orders denied, by reason", list(run.denial_reasons.items())))
+    if run.log:
+        found.append((f"Log of engine and strategy, from level {run.log.level}", _log_rows(run.log)))
     if run.dataset:
         found.append(("Data", _data_rows(run.dataset)))
     if run.identity:
@@ -77,6 +80,14 @@ def sections(run: RunMetadata) -> list[tuple[str, list[tuple[str, Any]]]]:
         )
     shown = [(heading, [row for row in rows if row[1] is not None]) for heading, rows in found]
     return [(heading, rows) for heading, rows in shown if rows]
+
+
+def _log_rows(log: LogFacts) -> list[tuple[str, Any]]:
+    kinds = (
+        (f"{kind.level} {kind.component}", f"{kind.count:,} lines" + (f": {kind.message}" if kind.message else ""))
+        for kind in log.kinds
+    )
+    return [*((f"{level} lines", count) for level, count in log.lines.items()), *kinds]
 
 
 def _data_rows(data: RunDataset) -> list[tuple[str, Any]]:

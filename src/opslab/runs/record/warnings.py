@@ -1,7 +1,10 @@
 """Warnings of a run, from its counts and its dataset."""
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 
+from opslab.model.journal.run_events import RunResults
+from opslab.model.run.engine_log import LogFacts
 from opslab.model.run.metadata import RunDataset
 from opslab.model.run.paper_summary import PaperFacts
 from opslab.model.run.refused_orders import Refusals, RefusedOrders
@@ -10,6 +13,8 @@ from opslab.model.run.warning import RunWarning, WarningCode
 
 _MAX_NAMED = 20
 """Subscriptions that a warning names."""
+_SHOWN_ERRORS = 3
+"""Number of kinds in the text of a warning."""
 
 
 def order_warnings(refused: RefusedOrders) -> Iterator[RunWarning]:
@@ -90,3 +95,33 @@ def disturbance_warnings(facts: PaperFacts) -> Iterator[RunWarning]:
         names = ", ".join(dict.fromkeys(fault.name for fault in facts.faults))
         first = f"{facts.faults[0].name} at {facts.faults[0].started_at}" if facts.faults else None
         yield RunWarning.of("faults_injected", facts.faults_injected, first, names=names)
+
+
+def unanswered_order_warnings(statuses: Mapping[str, str]) -> Iterator[RunWarning]:
+    """statuses: client order id to status, of the orders of a completed backtest that got no answer, in order."""
+    if statuses:
+        counts = Counter(statuses.values())
+        reasons = ", ".join(f"{status} ({count:,})" for status, count in counts.most_common())
+        yield RunWarning.of("orders_unanswered", len(statuses), next(iter(statuses)), reasons=reasons)
+
+
+def log_warnings(log: LogFacts) -> Iterator[RunWarning]:
+    """Skipped fills, which only the engine's log reports; errors of engine and strategy; a log that is not whole."""
+    if log.orders_skipped:
+        skipped = Refusals(log.orders_skipped)
+        count = sum(log.orders_skipped.values())
+        yield RunWarning.of("orders_skipped", count, log.first_order_skipped, reasons=skipped.text())
+    errors = [kind for kind in log.kinds if kind.level == "ERROR"]
+    if errors:
+        shown = [f"{kind.component}: {kind.message} ({kind.count:,})" for kind in errors[:_SHOWN_ERRORS]]
+        more = [f"and {len(errors) - _SHOWN_ERRORS} other kinds"] if len(errors) > _SHOWN_ERRORS else []
+        first = min(errors, key=lambda kind: kind.first)
+        location = f"{first.file} at {first.first}"
+        yield RunWarning.of("log_errors", log.lines["ERROR"], location, reasons="; ".join(shown + more))
+    if log.omitted_bytes:
+        yield RunWarning.of("log_omitted", log.omitted_bytes, None)
+
+
+def without_results(dataset: RunDataset | None, log: LogFacts) -> RunResults:
+    """What the closing event has of a run whose control failed or died before its results."""
+    return RunResults(warnings=(*log_warnings(log), *dataset_warnings(dataset)), log=log)

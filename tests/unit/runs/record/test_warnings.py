@@ -5,10 +5,18 @@ from typing import Any, get_args
 
 import pytest
 
+from opslab.model.run.engine_log import LogFacts, LogKind
 from opslab.model.run.paper_summary import FaultFacts
 from opslab.model.run.refused_orders import MAX_REASONS, RefusedOrders, without_values
 from opslab.model.run.warning import WarningCode
-from opslab.runs.record.warnings import bar_warnings, dataset_warnings, disturbance_warnings, order_warnings
+from opslab.runs.record.warnings import (
+    bar_warnings,
+    dataset_warnings,
+    disturbance_warnings,
+    log_warnings,
+    order_warnings,
+    unanswered_order_warnings,
+)
 from tests.fakes.journal_events import AT, DATASET, PAPER
 
 ROOT = Path(__file__).parents[4]
@@ -105,6 +113,30 @@ def test_external_orders_and_injected_faults_are_warnings_with_their_first_case(
     assert "3 fills" in orders.text
     assert (injected.code, injected.count, injected.first) == ("faults_injected", 4, f"delay at {AT}")
     assert injected.text.endswith(": delay, drop")
+
+
+def test_skipped_orders_errors_and_omitted_bytes_of_the_log_are_warnings() -> None:
+    clean = LogFacts(level="warning", lines={"WARN": 3}, kinds=())
+    assert list(log_warnings(clean)) == []
+    kinds = tuple(
+        LogKind(level="ERROR", component=name, message="m", count=2, file="logs/engine-2.log", first=AT, last=AT)
+        for name in "abcde"
+    )
+    facts = {"lines": {"ERROR": 10}, "kinds": kinds, "omitted_bytes": 5}
+    log = clean.model_copy(update={**facts, "orders_skipped": {"off": 7}, "first_order_skipped": "O-1"})
+    skipped, errors, omitted = log_warnings(log)
+    assert (skipped.code, skipped.count, skipped.first) == ("orders_skipped", 7, "O-1")
+    assert skipped.text.endswith(": off (7)")
+    assert (errors.code, errors.count, errors.first) == ("log_errors", 10, f"logs/engine-2.log at {AT}")
+    assert errors.text.endswith(": a: m (2); b: m (2); c: m (2); and 2 other kinds")
+    assert (omitted.code, omitted.count) == ("log_omitted", 5)
+
+
+def test_orders_that_got_no_answer_are_a_warning_with_their_statuses() -> None:
+    assert list(unanswered_order_warnings({})) == []
+    (warning,) = unanswered_order_warnings({"O-1": "SUBMITTED", "O-2": "SUBMITTED"})
+    assert (warning.code, warning.count, warning.first) == ("orders_unanswered", 2, "O-1")
+    assert warning.text.endswith(": SUBMITTED (2)")
 
 
 def test_every_code_is_documented() -> None:
