@@ -65,7 +65,7 @@ def _sample_memory(context: BenchmarkContext, child: Running) -> list[MemorySamp
     deadline = time.monotonic() + MAX_SECONDS
     for _ in count():
         time.sleep(POLL_SECONDS)
-        progress = child.last_value("progress")
+        progress = child.last_value("venue_progress")
         if progress is not None:
             at = (float(progress["minutes"]), child.resident_mb())
             if not memory_samples or memory_samples[-1][0] != at[0]:

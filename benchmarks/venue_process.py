@@ -165,7 +165,7 @@ def venue(context: BenchmarkContext, plan: str) -> Iterator[tuple[Running, Path]
     command: list[str | Path] = [context.python, "-P", "-m", "opslab.children.venue"]
     with running(command, context.work / "venue.err", plan=plan) as child:
         line = child.wait_for(lambda line: "listening" in line, START_SECONDS)
-        yield child, endpoints_file(context, "venue", line["listening"])
+        yield child, endpoints_file(context, "venue", line["listening"]["endpoints"])
 
 
 @contextmanager
