@@ -11,7 +11,7 @@ from opslab.cli.run.parity_text import show_parity
 
 if TYPE_CHECKING:
     from opslab.lab.run.reproduce import BacktestPlan
-    from opslab.model.checks.comparison import Comparison, FirstDifference, InputPart
+    from opslab.model.checks.comparison import Comparison, FirstDifference, InputPart, WarningPair
     from opslab.model.primitives.difference import Difference
 
 EXIT_CODES = {"pass": 0, "fail": 1, "unknown": 3}
@@ -97,11 +97,11 @@ def reproduce(
 
 
 def _show(found: "Comparison") -> None:
-    result_fields(
-        [("a", found.a), ("b", found.b), ("inputs", found.inputs), ("results", f"{found.results}: {found.message}")]
-    )
-    for one in found.unserved:
-        result(f"warning {one.code} of {one.run_id}: {one.text}")
+    with_warnings = f"; warnings: {', '.join(each.code for each in found.warnings)}" if found.warnings else ""
+    results = f"{found.results}: {found.message}{with_warnings}"
+    result_fields([("a", found.a), ("b", found.b), ("inputs", found.inputs), ("results", results)])
+    if found.warnings:
+        _show_warnings(found.warnings)
     for part in found.parts:
         _table(f"input: {part.part}", part.differences)
     if found.counters:
@@ -110,6 +110,14 @@ def _show(found: "Comparison") -> None:
         _show_first(found.first)
     if found.parity:
         show_parity(found.parity)
+
+
+def _show_warnings(found: "tuple[WarningPair, ...]") -> None:
+    result("\nwarnings")
+    for each in found:
+        result(f"  {each.code}{' (equal)' if each.a == each.b else ''}")
+        for name, warning in (("a", each.a), ("b", each.b)):
+            result(f"    {name}: {warning.line if warning else 'no such warning'}")
 
 
 def _show_first(first: "FirstDifference") -> None:

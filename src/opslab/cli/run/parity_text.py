@@ -9,13 +9,15 @@ if TYPE_CHECKING:
     from opslab.model.checks.parity import BarsParity, Decision, DecisionDifference, FillDifference, Parity
 
 SHOWN = 20
+SHOWN_CHARACTERS = 60
 """Maximum number of lines of one kind; `--json` has more."""
 _LEFT_OUT = {
     "at_missing_bars": "at bars that the other run missed",
     "outside_window": "outside the compared window",
     "lab_orders": "created to end the run",
-    "before_first_bar": "created before the first bar",
+    "before_first_bar": "created before the first bar, of runs with different starts",
 }
+_BEFORE = "before the first"
 _TERMS = ("side", "type", "quantity", "price", "trigger_price", "time_in_force", "reduce_only", "post_only")
 
 
@@ -52,7 +54,8 @@ def _show_bars(bars: "BarsParity") -> None:
 
 
 def _show_decision(first: "DecisionDifference") -> None:
-    result(f"\nfirst differing decision: number {first.number:,}, at the bar of {first.bar}")
+    position = f"at the bar of {first.bar}" if first.bar else f"{_BEFORE} bar"
+    result(f"\nfirst differing decision: number {first.number:,}, {position}")
     for name, decision in (("a", first.a), ("b", first.b)):
         result(f"  {name}: {_decision(decision)}")
 
@@ -72,11 +75,17 @@ def _show_fills(found: "Sequence[FillDifference]", unexplained: bool) -> None:
     listed = [each for each in found if each.cause == "unexplained"] if unexplained else _examples(found)
     result("\nunexplained differences of fills" if unexplained else "\ndiffering fills, one of each kind")
     rows = [
-        (f"  {each.bar[:16]}", each.field, each.before or "-", each.after or "-", each.cause, each.detail)
+        (f"  {each.bar[:16] or _BEFORE}", each.field, _cell(each.before), _cell(each.after), each.cause, each.detail)
         for each in listed[:SHOWN]
     ]
     result_table(("  BAR", "FIELD", "A", "B", "CAUSE", "DETAIL"), rows)
     _more(len(listed))
+
+
+def _cell(text: str | None) -> str:
+    if text is None:
+        return "-"
+    return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}..."
 
 
 def _examples(found: "Sequence[FillDifference]") -> "list[FillDifference]":

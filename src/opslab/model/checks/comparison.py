@@ -5,7 +5,7 @@ from typing import Any, Literal
 from opslab.model.checks.parity import Parity
 from opslab.model.primitives.difference import Difference
 from opslab.model.primitives.record import Record
-from opslab.model.run.warning import WarningCode
+from opslab.model.run.warning import RunWarning, WarningCode
 
 InputName = Literal["spec", "dataset", "code", "engine", "python"]
 ComparisonOutcome = Literal["same", "differ", "unknown"]
@@ -44,6 +44,14 @@ class UnservedSubscriptions(Record):
     text: str
 
 
+class WarningPair(Record):
+    """The warnings of one code in both runs; None: that run has none."""
+
+    code: WarningCode
+    a: RunWarning | None
+    b: RunWarning | None
+
+
 class Comparison(Record):
     """Run `a` against run `b`."""
 
@@ -53,6 +61,8 @@ class Comparison(Record):
     parts: tuple[InputPart, ...]
     results: ComparisonOutcome
     message: str
+    warnings: tuple[WarningPair, ...] = ()
+    """By code, those of run `a` first. They decide nothing: two runs may miss the same and have equal results."""
     counters: tuple[Difference, ...]
     first: FirstDifference | None
     parity: Parity | None = None

@@ -11,12 +11,24 @@ from opslab.model.primitives.record import Record
 MAX_LISTED = 1_000
 """Maximum number of listed ranges and fill differences; all are counted."""
 
-Cause = Literal["price_source", "latency", "fee", "partial", "unexplained"]
+Cause = Literal[
+    "price_source",
+    "latency",
+    "fee",
+    "partial",
+    "overtaken",
+    "triggered_elsewhere",
+    "refused_for_another_reason",
+    "unexplained",
+]
 """Cause of a fill that differs between the runs.
 
 `price_source`: one run fills at a bar's prices, the other at a venue's book. `latency`: the order, or its cancellation,
 reached the venue at another moment. `partial`: the book had less than the order's quantity. `fee`: each fee is its own
-run's rate of its own price. `unexplained`: none of these, as far as is known.
+run's rate of its own price. `overtaken`: in one run two orders of one bar reached the venue in another order than the
+strategy created them. `triggered_elsewhere`: the market reached the trigger price, and the runs saw it at different
+moments, or one of them not at all. `refused_for_another_reason`: both runs refused the order. `unexplained`: none of
+these, as far as is known.
 """
 
 
@@ -55,7 +67,8 @@ class Decision(Record):
     """An order as the strategy created it. Numbers are text."""
 
     bar: str
-    """The last bar received before its creation."""
+    """The last bar received before its creation; for a strategy without bars the last one closed before its acceptance.
+    Empty: before the first candle."""
     client_order_id: str
     side: str
     type: str
@@ -90,7 +103,7 @@ class LeftOut(Record):
     lab_orders: int = 0
     """Created by the lab to end the run, not by a strategy."""
     before_first_bar: int = 0
-    """Created before the first bar."""
+    """Created before the first bar, and the runs start at different candles."""
 
 
 class DecisionsParity(Record):
@@ -109,7 +122,7 @@ class FillDifference(Record):
     a: str
     """Client order id in run `a`."""
     b: str
-    field: Literal["status", "quantity", "fills", "price", "liquidity", "fee", "canceled"]
+    field: Literal["status", "reason", "quantity", "fills", "price", "liquidity", "fee", "canceled"]
     before: str | None
     """In run `a`."""
     after: str | None

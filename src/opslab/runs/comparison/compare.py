@@ -18,6 +18,7 @@ from opslab.model.checks.comparison import (
     InputPart,
     RecordedLine,
     UnservedSubscriptions,
+    WarningPair,
 )
 from opslab.model.checks.parity import Parity
 from opslab.model.messages.engine_messages import RESULT_FILES
@@ -81,6 +82,7 @@ def compare(context: Context, a: RunId, b: RunId) -> Comparison:
         parts=tuple(parts),
         results=results,
         message=_with_unserved(message, unserved),
+        warnings=_warnings(left.metadata, right.metadata),
         counters=tuple(counters),
         first=first,
         parity=found,
@@ -211,6 +213,11 @@ def unserved_subscriptions(*runs: RunMetadata) -> tuple[UnservedSubscriptions, .
 def _with_unserved(message: str, unserved: tuple[UnservedSubscriptions, ...]) -> str:
     names = dict.fromkeys(one.run_id for one in unserved)
     return f"{message}; subscriptions of {' and '.join(names)} were not served, or not truthfully" if names else message
+
+
+def _warnings(a: RunMetadata, b: RunMetadata) -> tuple[WarningPair, ...]:
+    left, right = ({each.code: each for each in run.warnings} for run in (a, b))
+    return tuple(WarningPair(code=code, a=left.get(code), b=right.get(code)) for code in {**left, **right})
 
 
 def _counters(a: RunMetadata, b: RunMetadata) -> list[Difference]:

@@ -92,6 +92,11 @@ def _equals(text: Any, expected: Decimal) -> bool:
         return False
 
 
+def unknown_bars(run: str, detail: str) -> BarsParity:
+    """Nothing is missing, and nothing is the same."""
+    return bars_parity(run, BarsSeen(bytearray())).model_copy(update={"message": detail})
+
+
 def bars_parity(run: str, seen: BarsSeen) -> BarsParity:
     differ = seen.missing_bars or seen.different or seen.unexpected
     return BarsParity(
@@ -105,10 +110,6 @@ def bars_parity(run: str, seen: BarsSeen) -> BarsParity:
         unexpected=seen.unexpected,
         first=seen.first,
     )
-
-
-def unknown_bars(run: str, detail: str) -> BarsParity:
-    return bars_parity(run, BarsSeen(bytearray())).model_copy(update={"message": detail})
 
 
 def _message(seen: BarsSeen) -> str:

@@ -14,6 +14,8 @@ from opslab.ports import Moment
 from opslab.runs.comparison.parity.candles import Candles
 from opslab.runs.comparison.parity.orders import OrderOutcome
 from opslab.runs.comparison.parity.prefetch import FillPart
+from opslab.runs.comparison.parity.refusals import refusal_reason
+from opslab.runs.comparison.parity.triggers import explain_trigger
 from opslab.venue.market.order_book import MAX_LEVELS
 
 FEE_ROUNDING = Decimal("0.00000001")
@@ -53,6 +55,8 @@ class Pair:
     b: OrderOutcome
     closing: bool
     """Both closed the whole position."""
+    overtaken: str | None = None
+    """Text, when it was overtaken by another order of its bar, or overtook one, in one of the runs alone."""
 
 
 class FillJudge:
@@ -71,23 +75,42 @@ class FillJudge:
         """Empty for equal outcomes."""
         a, b = pair.a, pair.b
         if a.refused or b.refused or a.reached is None or b.reached is None:
-            if (a.status, a.reached) == (b.status, b.reached) or (a.refused and b.refused):
-                return []
-            return [
-                DetectedDifference(
-                    "status", a.status, b.status, "unexplained", "one of the orders never reached its market"
-                )
-            ]
+            return self._not_reached(pair)
         differing = [*self._quantity(pair), *self._price(pair), *self._liquidity(pair), *self._fee(pair)]
         differing += self._canceled(pair)
         if pair.closing:
             self._drift = None
         return differing
 
+    def _not_reached(self, pair: Pair) -> list[DetectedDifference]:
+        """One of the two orders was refused or never sent."""
+        a, b = pair.a, pair.b
+        if a.refused and b.refused:
+            reasons = [refusal_reason(each.status, each.reason) for each in (a, b)]
+            if reasons[0] == reasons[1]:
+                return []
+            detail = "both runs refused the order, for different reasons"
+            left, right = (f"{each.status} {each.reason}" for each in (a, b))
+            return [DetectedDifference("reason", left, right, "refused_for_another_reason", detail)]
+        if (a.status, a.reached) == (b.status, b.reached):
+            return []
+        cause, detail = self._explain_not_reached(pair)
+        if a.filled != b.filled and not pair.closing:
+            self._drift = cause
+        return [DetectedDifference("status", a.status, b.status, cause, detail)]
+
+    def _explain_not_reached(self, pair: Pair) -> tuple[Cause, str]:
+        if pair.overtaken:
+            return "overtaken", pair.overtaken
+        refused = next((each for each in (pair.a, pair.b) if each.refused), None)
+        if refused:
+            return "unexplained", f"one run refused the order: {refused.reason}"
+        return self._trigger(pair) or ("unexplained", "one of the orders never reached its market")
+
     def _late(self, pair: Pair) -> str | None:
         """Text, when the order or its cancel reached the two markets at different moments."""
-        for name in ("reached", "canceled"):
-            left, right = getattr(pair.a, name), getattr(pair.b, name)
+        moments = (("reached", pair.a.reached, pair.b.reached), ("canceled", pair.a.ended, pair.b.ended))
+        for name, left, right in moments:
             if left is not None and right is not None and left != right:
                 return f"{name} at {_moment_text(pair.index, left)} and {_moment_text(pair.index, right)} after the bar"
         return None
@@ -107,6 +130,11 @@ class FillJudge:
     def _explain_quantity(self, pair: Pair) -> tuple[Cause, str]:
         if pair.closing and self._drift is not None:
             return self._drift, "it closes the result of earlier fills, which differ"
+        if pair.overtaken:
+            return "overtaken", pair.overtaken
+        trigger = self._trigger(pair)
+        if trigger:
+            return trigger
         late = self._late(pair)
         if late:
             return "latency", late
@@ -116,6 +144,9 @@ class FillJudge:
             return "price_source", "the candle reached the price: bars fill by its range, the venue by simulated trades"
         return "unexplained", "nothing known of the market fills one and not the other"
 
+    def _trigger(self, pair: Pair) -> tuple[Cause, str] | None:
+        return explain_trigger(self._candles, pair.order, (pair.a, pair.b), one_source=self._one_source)
+
     def _price_was_reached(self, pair: Pair) -> bool:
         """Whether one was filled where a candle reached its price while the other was open as well."""
         filled, other = (pair.a, pair.b) if pair.a.parts else (pair.b, pair.a)
@@ -123,7 +154,7 @@ class FillJudge:
             return False
         price, moment = Decimal(pair.order.price), filled.parts[0].moment
         minute = moment.minute - (moment.tick == 0)
-        was_there = other.canceled is None or other.canceled.minute > minute
+        was_there = other.ended is None or other.ended.minute > minute
         if not was_there or not 0 <= minute < len(self._candles):
             return False
         if pair.order.side == "BUY":
@@ -142,6 +173,9 @@ class FillJudge:
             impossible = self._impossible_price(pair.order, outcome) if terms.venue else None
             if impossible:
                 return "unexplained", impossible
+        trigger = self._trigger(pair)
+        if trigger:
+            return trigger
         late = self._late(pair)
         if late:
             return "latency", late
@@ -149,6 +183,8 @@ class FillJudge:
             return "price_source", "bars fill at a bar price, the venue at its book prices"
         if len(pair.a.parts) != len(pair.b.parts):
             return "partial", "the book had less at its best price than the order's quantity"
+        if pair.overtaken:
+            return "overtaken", pair.overtaken
         return "unexplained", "the same book at the same moment has one price"
 
     def _impossible_price(self, order: Decision, outcome: OrderOutcome) -> str | None:
@@ -174,10 +210,20 @@ class FillJudge:
         a, b = pair.a.liquidity, pair.b.liquidity
         if a is None or b is None or a == b:
             return []
-        late = self._late(pair)
-        cause: Cause = "latency" if late else "unexplained" if self._one_source else "price_source"
-        detail = late or "the two markets differ in whether an order finds its price on arrival"
+        cause, detail = self._explain_liquidity(pair)
         return [DetectedDifference("liquidity", a, b, cause, detail)]
+
+    def _explain_liquidity(self, pair: Pair) -> tuple[Cause, str]:
+        trigger = self._trigger(pair)
+        if trigger:
+            return trigger
+        late = self._late(pair)
+        if late:
+            return "latency", late
+        if pair.overtaken:
+            return "overtaken", pair.overtaken
+        detail = "the two markets differ in whether an order finds its price on arrival"
+        return "unexplained" if self._one_source else "price_source", detail
 
     def _fee(self, pair: Pair) -> list[DetectedDifference]:
         a, b = pair.a, pair.b
@@ -192,17 +238,15 @@ class FillJudge:
         return [DetectedDifference("fee", f"{a.fee:f}", f"{b.fee:f}", "fee", "each follows its own run's fee rate")]
 
     def _canceled(self, pair: Pair) -> list[DetectedDifference]:
-        """An order that is open after the other run canceled it. Nothing is compared after the end."""
+        """An order that is open after its cancel or expiry in the other run. Nothing is compared after the end."""
         a, b = pair.a, pair.b
-        if a.canceled == b.canceled or a.filled != b.filled:
+        if a.ended == b.ended or a.filled != b.filled:
             return []
-        left, right = (moment if moment and moment < (self._end, 0) else None for moment in (a.canceled, b.canceled))
-        if left == right or (a.canceled and b.canceled and (self._end, 0) in (a.canceled, b.canceled)):
+        left, right = (moment if moment and moment < (self._end, 0) else None for moment in (a.ended, b.ended))
+        if left == right or (a.ended and b.ended and (self._end, 0) in (a.ended, b.ended)):
             return []
-        before, after = (
-            None if moment is None else _moment_text(pair.index, moment) for moment in (a.canceled, b.canceled)
-        )
-        if a.canceled and b.canceled and self._may_be_late(pair):
+        before, after = (None if moment is None else _moment_text(pair.index, moment) for moment in (a.ended, b.ended))
+        if a.ended and b.ended and self._may_be_late(pair):
             return [DetectedDifference("canceled", before, after, "latency", "the cancel arrived at another moment")]
         return [
             DetectedDifference("canceled", before, after, "unexplained", "one canceled it, the other did not by then")
@@ -210,7 +254,7 @@ class FillJudge:
 
     def _may_be_late(self, pair: Pair) -> bool:
         """A cancel cannot reach a venue before a backtest has it."""
-        a, b = pair.a.canceled, pair.b.canceled
+        a, b = pair.a.ended, pair.b.ended
         left, right = self._terms
         if a is None or b is None or left.venue == right.venue:
             return True

@@ -15,22 +15,24 @@ from opslab.model.primitives.canonical import decimal_text
 from opslab.model.primitives.instant import iso
 from opslab.ports import Moment
 from opslab.runs.comparison.parity.candles import Candles
-from opslab.runs.comparison.parity.prefetch import FillPart, OrderHistories, RowReader
+from opslab.runs.comparison.parity.prefetch import AcceptanceMoments, FillPart, OrderHistories, RowReader
 from opslab.store.runs.journal import read_bodies
 from opslab.store.runs.run_folders import read_rows
 
 REFUSED = frozenset({"DENIED", "REJECTED"})
+ENDED_UNFILLED = frozenset({"CANCELED", "EXPIRED"})
 
 
 @dataclass(frozen=True, slots=True)
 class OrderDecision:
-    """An order and the candle index of its bar; -1: before the first."""
+    """An order and the candle index of its bar; before the first bar the index of the candle before, or -1."""
 
     index: int
     by_lab: bool
     shown: Decision
     row: Mapping[str, Any] | None
     """Its row in the results, if already read."""
+    before_first_bar: bool = False
 
     def terms(self, *, closing: bool) -> dict[str, Any]:
         """The fields that must be equal. closing: both closed the whole position, so the quantity is no decision."""
@@ -46,7 +48,13 @@ class OrderOutcome:
     reached: Moment | None
     """When it reached the venue; in a backtest the close of its bar. None: never."""
     parts: tuple[FillPart, ...] = ()
-    canceled: Moment | None = None
+    ended: Moment | None = None
+    """Moment of its cancellation or expiry: an order that had to trade at once is CANCELED in a backtest and EXPIRED at
+    the venue."""
+    reason: str | None = None
+    """Of a refused order."""
+    venue_number: int | None = None
+    """Its number at the venue, by acceptance; None: not accepted, or a backtest."""
 
     @property
     def refused(self) -> bool:
@@ -85,8 +93,9 @@ class Orders(Protocol):
 class BacktestOrders:
     """Implements `Orders`: an order's bar is the last closed bar at its creation."""
 
-    def __init__(self, folder: Path, candles: Candles) -> None:
+    def __init__(self, folder: Path, candles: Candles, first: int) -> None:
         self._folder = folder
+        self._first = first
         self._candles = candles
         self._fills = RowReader(folder, "fills", "client_order_id")
         self._closing = closing_orders(folder)
@@ -94,8 +103,9 @@ class BacktestOrders:
     def decisions(self) -> Iterator[OrderDecision]:
         for _, line in read_rows(self._folder, "orders"):
             row = from_json(line)
-            index = self._candles.index_at(row["ts_init"])
-            yield OrderDecision(index, False, _shown(row, index, self._candles, self._closing), row)
+            index = max(self._first - 1, self._candles.index_at(row["ts_init"]))
+            shown = _shown(row, index, self._candles, self._closing)
+            yield OrderDecision(index, False, shown, row, index < self._first)
 
     def outcome(self, order: OrderDecision, end: int) -> OrderOutcome:
         row = order.row or {}
@@ -108,7 +118,8 @@ class BacktestOrders:
             status=row["status"],
             reached=Moment(order.index + 1, 0) if row["venue_order_id"] is not None else None,
             parts=tuple(part for part in parts if part.moment.minute <= end),
-            canceled=ended if row["status"] == "CANCELED" and ended.minute <= end else None,
+            ended=ended if row["status"] in ENDED_UNFILLED and ended.minute <= end else None,
+            reason=row.get("reason"),
         )
 
     def _moment(self, ts_ns: int) -> Moment:
@@ -116,28 +127,32 @@ class BacktestOrders:
 
 
 class PaperOrders:
-    """Implements `Orders`: the engine reported the bar with each order."""
+    """Implements `Orders`: the engine reported the bar with each order; without bars the venue's time decides."""
 
-    def __init__(self, folder: Path, ledger: Path, candles: Candles, first: int) -> None:
+    def __init__(self, folder: Path, candles: Candles, first: int, *, by_time: bool) -> None:
+        """by_time: the strategy received no bars; the bar of an order is the last one closed at its acceptance."""
         self._folder = folder
+        self._first = first
+        self._moments = AcceptanceMoments(folder, first) if by_time else None
+        self._latest = first - 1
         self._candles = candles
         self._rows = RowReader(folder, "orders", "client_order_id")
-        self._histories = OrderHistories(ledger, first)
+        self._histories = OrderHistories(folder, first)
         self._closing = closing_orders(folder)
 
     def decisions(self) -> Iterator[OrderDecision]:
         emulated: set[str] = set()
         for _, line in read_bodies(self._folder, ("order_event",)):
             payload = from_json(line)["payload"]
+            name = payload["client_order_id"]
             if payload["type"] != "OrderInitialized" or payload.get("reconciliation"):
                 continue
-            if payload["client_order_id"] in emulated:
-                emulated.remove(payload["client_order_id"])  # the order that the engine released in its place
+            if name in emulated:
+                emulated.remove(name)  # the order that the engine released in its place
                 continue
             if payload.get("emulation_trigger"):
-                emulated.add(payload["client_order_id"])
-            bar_ns = payload.get("bar_ns")
-            index = -1 if bar_ns is None else self._candles.index_at(bar_ns)
+                emulated.add(name)
+            index = self._index(name, payload.get("bar_ns"))
             row = {
                 **payload,
                 "side": payload["order_side"],
@@ -145,7 +160,17 @@ class PaperOrders:
                 "is_reduce_only": payload.get("reduce_only", False),
                 "is_post_only": payload.get("post_only", False),
             }
-            yield OrderDecision(index, "origin" in payload, _shown(row, index, self._candles, self._closing), None)
+            shown = _shown(row, index, self._candles, self._closing)
+            yield OrderDecision(index, "origin" in payload, shown, None, index < self._first)
+
+    def _index(self, name: str, bar_ns: int | None) -> int:
+        """An order that never reached the venue has the time of the one before it."""
+        if bar_ns is not None:
+            return self._candles.index_at(bar_ns)
+        moment = self._moments.pop(name) if self._moments else None
+        if moment is not None:
+            self._latest = max(self._latest, moment.minute - 1)
+        return self._latest
 
     def outcome(self, order: OrderDecision, end: int) -> OrderOutcome:
         row = self._rows.pop(order.shown.client_order_id)
@@ -154,12 +179,13 @@ class PaperOrders:
         number = row["venue_order_id"]
         history = self._histories.pop(int(number)) if number is not None else None
         if history is None:
-            return OrderOutcome(status=row["status"], reached=None)
+            return OrderOutcome(status=row["status"], reached=None, reason=row.get("reason"))
         return OrderOutcome(
             status=row["status"],
             reached=history.accepted,
             parts=tuple(part for part in history.parts if part.moment <= (end, 0) or part.moment == history.accepted),
-            canceled=history.canceled,
+            ended=history.ended,
+            venue_number=int(number),
         )
 
 

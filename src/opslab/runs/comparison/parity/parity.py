@@ -22,9 +22,10 @@ from opslab.model.spec.run_spec import AccountSpec
 from opslab.resources import exchange_info_symbol
 from opslab.runs.comparison.parity.bars import BarsSeen, all_bars, bars_parity, compare_bars, unknown_bars
 from opslab.runs.comparison.parity.candles import Candles
-from opslab.runs.comparison.parity.decisions import CandleRange, compare_decisions
+from opslab.runs.comparison.parity.decisions import CandleRange, causes_text, compare_decisions
 from opslab.runs.comparison.parity.fills import FeeTerms, FillJudge
 from opslab.runs.comparison.parity.orders import BacktestOrders, Orders, PaperOrders
+from opslab.runs.comparison.parity.prefetch import ledger_minutes
 from opslab.store.layout import Layout
 from opslab.store.runs.run_folders import read_rows
 
@@ -62,6 +63,12 @@ class ComparedRun:
             return None
         return facts.bars_expected if facts.stop and facts.stop.reason in ALL_BARS_SEEN else None
 
+    @property
+    def without_bars(self) -> bool:
+        """A paper run whose strategy received no bar although the engine missed none: it subscribed to none."""
+        facts = self.metadata.paper
+        return facts is not None and facts.bars_seen == 0 and facts.bars_missed == 0
+
 
 def parity(layout: Layout, a: ComparedRun, b: ComparedRun) -> Parity:
     """At least one of them is a paper run. Raises Corrupt for broken data or a broken ledger."""
@@ -90,7 +97,9 @@ def parity(layout: Layout, a: ComparedRun, b: ComparedRun) -> Parity:
         judge = FillJudge(candles, end, terms[0], terms[1], one_source=one_source)
         orders = [_orders(run, candles) for run in (a, b)]
         seen = (bars_seen[0][1], bars_seen[1][1])
-        counts = compare_decisions(candles, CandleRange(first, end), orders[0], orders[1], seen, judge)
+        one_start = _first(a, candles) == _first(b, candles)
+        candle_range = CandleRange(first, end, one_start, by_time=a.without_bars or b.without_bars)
+        counts = compare_decisions(candles, candle_range, orders[0], orders[1], seen, judge)
         decisions, fills = counts.decisions(), counts.fills()
     span = iso(candles.ts_ns(first)), iso(candles.ts_ns(end - 1))
     return _judged(a, b, tuple(bars), decisions, fills, span)
@@ -112,7 +121,7 @@ def _candles(
     starts = [_start_ms(run) for run in (a, b)]
     start_ms = None if None in starts else min(start for start in starts if start is not None)
     last_ns = max((_last_ns(run) for run in (a, b) if run.paper), default=0)
-    enough = max(run.expected or 0 for run in (a, b)) + MARGIN_CANDLES
+    enough = max(_candles_needed(run) for run in (a, b)) + MARGIN_CANDLES
     left = MARGIN_CANDLES
     for row, candle in playback(layout, data, instrument, start_ms=start_ms):
         yield candle
@@ -120,6 +129,13 @@ def _candles(
             left -= 1
             if not left:
                 return
+
+
+def _candles_needed(run: ComparedRun) -> int:
+    """Of a run without bars that was ended early: up to its last transaction."""
+    if run.expected is None and run.without_bars:
+        return ledger_minutes(run.folder)
+    return run.expected or 0
 
 
 def _start_ms(run: ComparedRun) -> int | None:
@@ -144,6 +160,11 @@ def _bars_of(run: ComparedRun, candles: Candles) -> tuple[BarsParity | None, Bar
     first = _first(run, candles)
     if not run.paper:
         return None, all_bars(candles, first, run.metadata.dataset.rows if run.metadata.dataset else 0)
+    if run.without_bars:
+        detail = (
+            "no bars received: its strategy did not subscribe to bars of one minute, and orders are compared by time"
+        )
+        return unknown_bars(run.name, detail), all_bars(candles, first, _candles_needed(run))
     seen = compare_bars(_bars(run), candles, first, run.expected)
     return bars_parity(run.name, seen), seen
 
@@ -154,8 +175,8 @@ def _has_orders(run: ComparedRun) -> bool:
 
 def _orders(run: ComparedRun, candles: Candles) -> Orders:
     if run.paper:
-        return PaperOrders(run.folder, run.folder, candles, _first(run, candles))
-    return BacktestOrders(run.folder, candles)
+        return PaperOrders(run.folder, candles, _first(run, candles), by_time=run.without_bars)
+    return BacktestOrders(run.folder, candles, _first(run, candles))
 
 
 def _unknown(detail: str) -> tuple[DecisionsParity, FillsParity]:
@@ -196,16 +217,18 @@ def _judged(
 ) -> Parity:
     unfinished = [f"{run.name} is {run.metadata.status}" for run in (a, b) if run.metadata.status != "completed"]
     outcomes = [*(each.outcome for each in bars), decisions.outcome, fills.outcome]
+    without_bars = any(run.without_bars for run in (a, b))
+    verdict: Literal["pass", "fail", "unknown"] = "unknown"
     if "differ" in outcomes or "unexplained" in outcomes:
         verdict, message = "fail", _what_differs(bars, decisions, fills)
     elif unfinished:
-        verdict, message = "unknown", f"{' and '.join(unfinished)}; nothing differs unexplained as far as both have any"
-    elif "unknown" in outcomes:
-        verdict, message = "unknown", decisions.message
+        message = f"{' and '.join(unfinished)}; nothing differs unexplained as far as both have any"
+    elif decisions.outcome == "unknown":
+        message = decisions.message
+    elif without_bars and not decisions.same:
+        message = "nothing to compare: no bars received, and neither strategy created an order"
     else:
-        same = fills.outcome == "same"
-        verdict = "pass"
-        message = f"same bars, same decisions, {'same fills' if same else 'every differing fill explained'}"
+        verdict, message = "pass", _what_agrees(decisions, fills, without_bars=without_bars)
     return Parity.model_validate(
         {
             "verdict": verdict,
@@ -217,6 +240,15 @@ def _judged(
             "fills": fills,
         }
     )
+
+
+def _what_agrees(decisions: DecisionsParity, fills: FillsParity, *, without_bars: bool) -> str:
+    bars = "no bars to compare" if without_bars else "same bars"
+    if not decisions.same:
+        return f"{bars}, no orders"
+    if fills.outcome == "same":
+        return f"{bars}, same decisions, same fills"
+    return f"{bars}, same decisions, every differing fill explained: {causes_text(fills.causes)}"
 
 
 def _what_differs(bars: tuple[BarsParity, ...], decisions: DecisionsParity, fills: FillsParity) -> str:
