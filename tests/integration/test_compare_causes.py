@@ -32,6 +32,11 @@ class Bars(Strategy):
             self.submit_order(self.order_factory.limit(IID, OrderSide.BUY, Q, below, time_in_force=TimeInForce.IOC))
         if self.number == 4:  # refused by both as a taker
             self.submit_order(self.order_factory.limit(IID, OrderSide.BUY, Q, above, post_only=True))
+        if self.number == 5:
+            self.resting = self.order_factory.limit(IID, OrderSide.BUY, Q, below)
+            self.submit_order(self.resting)
+        if self.number == 6:  # the order of both runs has its new price
+            self.modify_order(self.resting.client_order_id, price=below)
 
 
 class Quotes(Strategy):
@@ -69,7 +74,7 @@ def test_refusals_for_different_reasons_have_a_cause_and_an_ioc_has_one_outcome(
     }
     found = tc("run", "compare", "bt", "pp", "--json")
     fills = found.document["parity"]["fills"]
-    assert (found.code, fills["outcome"], fills["same"], fills["different"]) == (0, "explained", 2, 1)
+    assert (found.code, fills["outcome"], fills["same"], fills["different"]) == (0, "explained", 3, 1)
     assert fills["causes"] == {"refused_for_another_reason": 1}
     (difference,) = fills["differences"]
     assert ("in the market" in difference["before"], "-1116" in difference["after"]) == (True, True)
@@ -80,7 +85,7 @@ def test_refusals_for_different_reasons_have_a_cause_and_an_ioc_has_one_outcome(
     text = tc("run", "compare", "bt", "pp").out
     results = f"every differing fill explained: refused_for_another_reason 1; warnings: {', '.join(pairs)}"
     assert results in text
-    assert "2 orders have equal outcomes (1 refused in both runs for one reason), 1 differ" in text
+    assert "3 orders have equal outcomes (1 refused in both runs for one reason), 1 differ" in text
 
 
 def test_orders_of_a_strategy_without_bars_are_compared(tc: Tc, run: Any) -> None:

@@ -137,6 +137,7 @@ class PaperOrders:
         self._latest = first - 1
         self._candles = candles
         self._rows = RowReader(folder, "orders", "client_order_id")
+        self._changed = RowReader(folder, "orders", "client_order_id")
         self._histories = OrderHistories(folder, first)
         self._closing = closing_orders(folder)
 
@@ -159,9 +160,15 @@ class PaperOrders:
                 "type": payload["order_type"],
                 "is_reduce_only": payload.get("reduce_only", False),
                 "is_post_only": payload.get("post_only", False),
+                **self._last_terms(name),
             }
             shown = _shown(row, index, self._candles, self._closing)
             yield OrderDecision(index, "origin" in payload, shown, None, index < self._first)
+
+    def _last_terms(self, name: str) -> Mapping[str, str]:
+        """The terms after all changes of the order, as in the rows of a backtest."""
+        row = self._changed.pop(name) or {}
+        return {term: row[term] for term in ("quantity", "price", "trigger_price") if row.get(term) is not None}
 
     def _index(self, name: str, bar_ns: int | None) -> int:
         """An order that never reached the venue has the time of the one before it."""
