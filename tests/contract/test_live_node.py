@@ -21,7 +21,7 @@ from tests.drivers.control_client import active_fault, control_client
 from tests.drivers.engine_process import EngineProcess, PacedVenue
 from tests.drivers.load import stretched
 from tests.drivers.tc import wait_until
-from tests.drivers.venue_client import SteppedVenue
+from tests.drivers.venue_client import SteppedVenue, VenueClient
 from tests.drivers.venue_process import VenueProcess
 
 ENGINES = Path(__file__).parents[1] / "fakes" / "live_engines.py"
@@ -106,6 +106,12 @@ def last_snapshot(node: EngineProcess) -> NodeSnapshot:
 def order_events(node: EngineProcess) -> Counter[str]:
     """Its order events, by type."""
     return Counter(event["type"] for event in node.events("order_event"))
+
+
+def wait_order_event(node: EngineProcess, kind: str, name_prefix: str) -> None:
+    node.wait_event(
+        "order_event", lambda event: event["type"] == kind and event["client_order_id"].startswith(name_prefix)
+    )
 
 
 def stop_reason(node: EngineProcess) -> str:
@@ -554,6 +560,32 @@ def test_an_external_position_is_closed_too(
     assert open_exposure(venue) == FLAT
 
 
+def test_a_strategy_receives_the_events_of_its_orders_alone_also_of_those_of_an_earlier_engine(
+    venue: VenueProcess, engine: StartEngine, venue_control: ControlClient, tmp_path: Path
+) -> None:
+    rest = "self.cache.orders() or self.rest()"
+    first = engine(user_strategy=user_strategy(tmp_path, rest), on_stop="leave")
+    own = first.wait_event("order_event", lambda event: event["type"] == "OrderAccepted")["client_order_id"]
+    first.kill()
+    with VenueClient(venue.endpoints) as client:
+        client.place("BUY", "0.010", "29000.0", newClientOrderId="by-hand").assert_ok()
+        (tmp_path / "received").write_text("")
+        second = engine(user_strategy=user_strategy(tmp_path, "pass"), number=2, earlier_order_ids=("mine-1",))
+        second.wait("heartbeat", lambda beat: beat["bars"] >= 1)
+        venue_control.request("start", fault="external-trade", terms={"side": "SELL", "quantity": "0.050"})
+        for order in client.open_orders():
+            client.cancel(order["orderId"]).assert_ok()
+    wait_order_event(second, "OrderCanceled", own)
+    wait_order_event(second, "OrderCanceled", "by-hand")
+    wait_order_event(second, "OrderFilled", "venue_")
+    second.send(Stop(reason="max_seconds"))
+    assert second.end() is None
+    received = {tuple(line.split()) for line in (tmp_path / "received").read_text().splitlines()}
+    assert own == "mine-1"
+    assert {name for _, name in received if "-002-001-" not in name} == {own}
+    assert {("OrderCanceled", own), ("on_order_canceled", own)} <= received
+
+
 def test_no_engine_of_a_run_repeats_an_order_id(venue: VenueProcess, engine: StartEngine) -> None:
     """Even when all of them start in the same second, which is a part of the ids."""
     nodes = [engine("Insists", number=number, on_stop="leave") for number in (1, 2)]
@@ -617,9 +649,14 @@ def test_a_panic_is_printed(venue: VenueProcess, engine: StartEngine, venue_cont
 
 
 def user_strategy(folder: Path, statement: str, claims: str | None = None) -> UserStrategyPlan:
-    """A user strategy that executes a statement for each bar. claims: the instrument whose orders it claims."""
+    """A user strategy that executes a statement for each bar, and writes the order events that it receives to a file.
+
+    claims: the instrument whose orders it claims.
+    """
     source = f"""
-from nautilus_trader.model import BarType, InstrumentId, StrategyId
+from pathlib import Path
+
+from nautilus_trader.model import BarType, ClientOrderId, InstrumentId, OrderSide, Price, Quantity, StrategyId
 from nautilus_trader.trading import Strategy, StrategyConfig
 
 class Claims(StrategyConfig):
@@ -633,6 +670,28 @@ class Mine(Strategy):
 
     def on_bar(self, bar):
         {statement}
+
+    def rest(self):
+        instrument = InstrumentId.from_str("BTCUSDT-PERP.BINANCE")
+        size, price = Quantity.from_str("0.010"), Price.from_str("30000.0")
+        name = ClientOrderId("mine-1")
+        self.submit_order(self.order_factory.limit(instrument, OrderSide.BUY, size, price, client_order_id=name))
+
+    def on_order_event(self, event):
+        self.note(type(event).__name__, event)
+
+    def on_order_initialized(self, event):
+        self.note("on_order_initialized", event)
+
+    def on_order_filled(self, event):
+        self.note("on_order_filled", event)
+
+    def on_order_canceled(self, event):
+        self.note("on_order_canceled", event)
+
+    def note(self, name, event):
+        with (Path(__file__).parent / "received").open("a") as file:
+            file.write(f"{{name}} {{event.client_order_id}}\\n")
 """
     (folder / "mine_live.py").write_text(source)
     config_path = "mine_live:Claims" if claims else None

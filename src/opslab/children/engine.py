@@ -45,6 +45,7 @@ from opslab.nautilus.live.node import LiveRun, apply_on_stop
 from opslab.nautilus.live.rest_flatten import RestFlattener
 from opslab.nautilus.live.venue_rest_client import VenueRestClient
 from opslab.nautilus.outcome import EngineOutcome
+from opslab.nautilus.strategy.external_orders import ExternalOrders
 from opslab.nautilus.strategy.guarded import Guarded, StrategyRecorder, bind
 from opslab.nautilus.strategy.live_recorder import LiveStrategyRecorder
 from opslab.nautilus.strategy.scenarios import SCENARIOS, Scenario, make_scenario
@@ -114,6 +115,7 @@ def _live(
         speed=plan.speed,
         bar_type=plan.bar_type,
         skips_stale_bars=isinstance(plan.strategy, ScenarioPlan),
+        external_orders=ExternalOrders(plan.earlier_order_ids),
     )
     commands = ControlCommands(backlogged=lambda: messages.dropped > 0)
     rest_flattener = RestFlattener(

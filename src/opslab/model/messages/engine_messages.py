@@ -118,6 +118,8 @@ class LivePlan(Record):
     """`ts_event` of the last bar; the run ends after it."""
     number: int
     """Number of the engine within the run, from 1."""
+    earlier_order_ids: tuple[str, ...] = ()
+    """Client order ids that the strategy itself chose, of the orders of the earlier engines."""
     on_stop: OnStop
     silent_after_seconds: dict[FeedName, float]
     """A connected feed without a message for this time is silent."""

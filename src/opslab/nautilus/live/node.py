@@ -120,7 +120,8 @@ class LiveRun:
         node = _build_node(self._plan)
         handle = node.handle()
         node.add_strategy(strategy)
-        _claim_external_orders(strategy, InstrumentId.from_str(self._instrument.instrument_id))
+        instrument_id = InstrumentId.from_str(self._instrument.instrument_id)
+        recorder.external_orders.are_claimed = _claim_external_orders(strategy, instrument_id)
         make_monitor = partial(self._make_monitor, strategy, handle)
         node.add_actor(MonitorActor.build(recorder, make_monitor, handle.stop))
         report_start(self._plan, recorder)
@@ -238,10 +239,15 @@ def _record_failure(recorder: LiveStrategyRecorder, failure: Failure) -> None:
         recorder.stop_reason = recorder.stop_reason or "failure"
 
 
-def _claim_external_orders(strategy: Guarded, instrument_id: InstrumentId) -> None:
-    """Give the strategy the open orders and the position of an earlier engine, unless its config claims some itself."""
-    if getattr(strategy.config, "external_order_instrument_ids", None) is None:
-        strategy.set_external_order_instrument_ids([instrument_id])
+def _claim_external_orders(strategy: Guarded, instrument_id: InstrumentId) -> bool:
+    """Give the strategy the open orders and the position of an earlier engine, unless its config claims some itself.
+
+    Returns whether it does.
+    """
+    if getattr(strategy.config, "external_order_instrument_ids", None) is not None:
+        return True
+    strategy.set_external_order_instrument_ids([instrument_id])
+    return False
 
 
 def _build_node(plan: LivePlan) -> LiveNode:

@@ -94,6 +94,10 @@ class StrategyRecorder:
     def wrap_start_handler(self, handler: Handler) -> Handler:
         return guard_handler("on_start", handler, self)
 
+    def wrap_handler(self, name: str, handler: Handler) -> Handler:
+        """name: of any other handler."""
+        return guard_handler(name, handler, self)
+
     def record_order_event(self, event: Any) -> None:
         """Every order event passes here on the engine's thread: the payload is made by the thread that sends it."""
         self.note_order_event(event)
@@ -276,7 +280,7 @@ def bind(strategy: Guarded, recorder: StrategyRecorder) -> None:
     for name in HANDLERS:
         is_defined = name in vars(strategy) or getattr(type(strategy), name, None) is not getattr(Strategy, name)
         if is_defined and name not in handlers:
-            handlers[name] = guard_handler(name, getattr(strategy, name), recorder)
+            handlers[name] = recorder.wrap_handler(name, getattr(strategy, name))
     for name, handler in handlers.items():
         setattr(strategy, name, handler)
     strategy._opslab_handlers = handlers

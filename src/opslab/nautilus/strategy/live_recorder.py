@@ -18,6 +18,7 @@ from opslab.model.pipe.messages import OrderEvent
 from opslab.model.primitives.instant import iso
 from opslab.model.run.metadata import Failure
 from opslab.nautilus.canonical import bar_row, event_row
+from opslab.nautilus.strategy.external_orders import ExternalOrders
 from opslab.nautilus.strategy.guarded import Guarded, Handler, StrategyRecorder, describe_exception
 from opslab.nautilus.strategy.inflight_orders import InFlightOrders
 from opslab.nautilus.strategy.served_data import Check, paper_check
@@ -31,6 +32,8 @@ class LiveStrategyRecorder(StrategyRecorder):
     """Market minutes per minute; None: as fast as the engine allows."""
     skips_stale_bars: bool
     """Whether the strategy does not receive a bar that is not newer than the last one. It is never counted."""
+    external_orders: ExternalOrders
+    """Their events are recorded; the strategy does not receive them unless it claims them."""
     stop_reason: StopReason | None = None
     """The first reason for the end of the run; a halt replaces it."""
     in_flight: InFlightOrders = field(default_factory=InFlightOrders)
@@ -150,7 +153,7 @@ class LiveStrategyRecorder(StrategyRecorder):
         return on_bar
 
     def wrap_order_event_handler(self, handler: Handler) -> Handler:
-        inner = StrategyRecorder.wrap_order_event_handler(self, handler)
+        inner = StrategyRecorder.wrap_order_event_handler(self, self.external_orders.skip_events(handler))
 
         def on_order_event(event: Any) -> None:
             try:
@@ -159,6 +162,11 @@ class LiveStrategyRecorder(StrategyRecorder):
                 self.after_event()
 
         return on_order_event
+
+    def wrap_handler(self, name: str, handler: Handler) -> Handler:
+        if name.startswith("on_order_"):
+            handler = self.external_orders.skip_events(handler)
+        return StrategyRecorder.wrap_handler(self, name, handler)
 
     def wrap_start_handler(self, handler: Handler) -> Handler:
         """An exception would end the node at once, with the account as it is: it ends the run in the usual way."""

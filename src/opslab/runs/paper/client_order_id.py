@@ -9,7 +9,9 @@ import re
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-_MARK = re.compile(r"x-aHRE4BCj-([TtUuR])(.+)", re.DOTALL)
+from opslab.model.messages.order_ids import WIRE_PREFIX
+
+_MARK = re.compile(WIRE_PREFIX + r"([TtUuR])(.+)", re.DOTALL)
 _DIGITS = {digit: value for value, digit in enumerate("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")}
 _EPOCH = datetime(2020, 1, 1, tzinfo=UTC)
 _MADE_DIGITS = 13

@@ -45,10 +45,10 @@ class EngineSupervisor:
         self._clock = context.clock
         self._inbox = inbox
 
-    def start(self, number: int, endpoints: VenueEndpoints) -> None:
-        """Raises Environment when no process can be started."""
+    def start(self, number: int, endpoints: VenueEndpoints, earlier_order_ids: tuple[str, ...]) -> None:
+        """earlier_order_ids: see `LivePlan`. Raises Environment when no process can be started."""
         log = self._logs / ("engine.log" if number == 1 else f"engine-{number}.log")
-        plan = self._plan.live(endpoints, number, self._context.layout.home)
+        plan = self._plan.live(endpoints, number, self._context.layout.home, earlier_order_ids)
         child = ChildProcess(
             "engine",
             plan,

@@ -156,7 +156,8 @@ class PaperRun:
         if number > 1:
             self._log.append(journal.EngineRestarted(engine_number=number, max_engines=self._limits.max_restarts + 1))
         assert self._venue.endpoints
-        self._supervisor.start(number, self._venue.endpoints)
+        earlier_order_ids = tuple(self._telemetry.orders.ids_of_strategy()) if number > 1 else ()
+        self._supervisor.start(number, self._venue.endpoints, earlier_order_ids)
 
     # Messages.
 

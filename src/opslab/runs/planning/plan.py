@@ -130,7 +130,13 @@ class PaperPlan(_Head):
             on_orphan=asked.on_stop,
         )
 
-    def live(self, endpoints: VenueEndpoints, number: int, home: Path | None = None) -> LivePlan:
+    def live(
+        self,
+        endpoints: VenueEndpoints,
+        number: int,
+        home: Path | None = None,
+        earlier_order_ids: tuple[str, ...] = (),
+    ) -> LivePlan:
         """Engine `number` of this run, from 1. home: folder of its kill switch; None: no kill switch."""
         asked = self.spec.paper
         return LivePlan(
@@ -142,6 +148,7 @@ class PaperPlan(_Head):
             rows=self.rows,
             last_close_ns=self.last_close_ns,
             number=number,
+            earlier_order_ids=earlier_order_ids,
             on_stop=asked.on_stop,
             silent_after_seconds=asked.silent_after(),
             acknowledges_bars=asked.speed == "max",

@@ -15,6 +15,7 @@ from typing import Any, Self, cast
 from pydantic_core import from_json, to_json
 
 from opslab.errors import Unwritable
+from opslab.model.messages.order_ids import is_generated
 from opslab.model.run.order_status import LOCAL, STATUS_OF_EVENT, OrderStatus
 from opslab.model.run.results import OrderEventFields
 from opslab.store.files import make_folder
@@ -184,6 +185,14 @@ class EngineOrderLog:
         """Orders that are not in the ledger, by creation time; call it after `mark_at_venue` for the whole ledger."""
         rows = self._file.execute(f"select {_COLUMNS} from orders where not at_venue order by ts_created, number")
         yield from map(_reported, rows)
+
+    def ids_of_strategy(self) -> Iterator[str]:
+        """Client order ids that the strategy itself chose; not those that an engine generated."""
+        with _storage_errors():
+            rows = self._file.execute(
+                "select client_order_id from orders where json_extract(initialized, '$.reconciliation') is not true"
+            )
+            yield from (name for (name,) in rows if not is_generated(name))
 
     def _row(self, venue_order_id: str, client_order_id: str) -> tuple[Any, ...] | None:
         cursor = self._file.execute(f"select {_COLUMNS} from orders where venue_order_id = ?", (venue_order_id,))

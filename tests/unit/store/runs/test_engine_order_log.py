@@ -103,3 +103,11 @@ def test_a_log_of_another_version_is_not_intact(tmp_path: Path) -> None:
         file.execute("create table orders (number integer, client_order_id text, venue_order_id text, ts_created)")
     file.close()
     assert not is_intact(tmp_path)
+
+
+def test_the_ids_that_a_strategy_chose_are_known_to_the_next_engine(tmp_path: Path) -> None:
+    generated = "O-20261121-204553-001-001-1"
+    with EngineOrderLog(tmp_path) as orders:
+        for name, more in ((generated, {}), ("mine-1", {}), ("venue_1", {"reconciliation": True})):
+            orders.order_event({**MADE, "client_order_id": name, **more})
+        assert list(orders.ids_of_strategy()) == ["mine-1"]
