@@ -280,9 +280,7 @@ def _check_results(folder: Path, metadata: RunMetadata) -> None:
     if metadata.metrics and (folder / METRICS).exists():
         try:
             is_same = json.loads((folder / METRICS).read_bytes()) == metrics_document(
-                metadata.metrics.model_dump(),
-                metadata.engine_cost.model_dump() if metadata.engine_cost else {},
-                metadata.denial_reasons,
+                metadata.metrics, metadata.engine_cost, metadata.denial_reasons
             )
         except ValueError:
             is_same = False

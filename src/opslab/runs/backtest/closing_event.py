@@ -14,7 +14,7 @@ from opslab.runs.backtest.halt import BacktestHaltController
 from opslab.runs.backtest.results import BacktestResults
 from opslab.runs.claim import ClaimedRun
 from opslab.runs.planning.plan import BacktestPlan
-from opslab.runs.record.run_journal import metrics_document
+from opslab.runs.record.run_journal import write_metrics
 from opslab.runs.record.subscription_fold import SubscriptionFold
 from opslab.runs.record.warnings import (
     dataset_warnings,
@@ -25,7 +25,6 @@ from opslab.runs.record.warnings import (
     unanswered_order_warnings,
     unsubmitted_order_warnings,
 )
-from opslab.store.runs.run_folders import METRICS, write_record
 
 
 @dataclass(slots=True)
@@ -67,8 +66,7 @@ def append_closing_event(
             rejection_reasons=results.refused.rejected.reasons,
         )
         if plan.spec.observability.metrics:
-            counters, cost = written["metrics"].model_dump(), written["engine_cost"].model_dump()
-            write_record(run.folder, METRICS, metrics_document(counters, cost, written["denial_reasons"]))
+            write_metrics(run.folder, written)
     if report.result:
         report.subscriptions.engine_ended(report.result.subscriptions)
     if report.log:

@@ -1,7 +1,7 @@
 """The closing event of a paper run, written by its control or by recovery."""
 
 from collections.abc import Mapping
-from pathlib import Path
+from dataclasses import dataclass, field
 
 from opslab.model.journal.run_events import RunResults
 from opslab.model.messages.engine_messages import StopReason
@@ -10,7 +10,6 @@ from opslab.model.run.metadata import EngineCost, RunDataset, ScenarioCounters
 from opslab.model.run.paper_summary import PaperFacts
 from opslab.model.spec.run_spec import PaperLimits
 from opslab.runs.paper.results import PaperCounts
-from opslab.runs.record.run_journal import metrics_document
 from opslab.runs.record.warnings import (
     bar_warnings,
     dataset_warnings,
@@ -21,7 +20,6 @@ from opslab.runs.record.warnings import (
     subscription_warnings,
     unsubmitted_order_warnings,
 )
-from opslab.store.runs.run_folders import METRICS, write_record
 
 
 def bound_reached(limits: PaperLimits, rows: int) -> StopReason:
@@ -44,39 +42,39 @@ def action_count(reported: int, counts: PaperCounts, strategy: Mapping[str, str]
     return reported or int(counts.orders_submitted + counts.orders_denied > 0)
 
 
-def closing_results(
-    folder: Path,
-    counters: ScenarioCounters,
-    counts: PaperCounts,
-    dataset: RunDataset | None,
-    artifacts: Mapping[str, str],
-    summary: PaperFacts,
-    *,
-    log: LogFacts,
-    gated: Mapping[str, int] | None = None,
-    elapsed_seconds: float,
-    peak_memory_bytes: int,
-    metrics: bool,
-) -> RunResults:
-    """The results for the closing event.
+@dataclass(frozen=True, slots=True)
+class PaperResults:
+    """The results of a paper run, without its facts and costs; the defaults are those of a run without a ledger."""
 
-    gated: requests that closed gates denied: reason to number. metrics: also write `metrics.json`.
-    """
-    denials = {**counts.refused.denied.reasons, **(gated or {})}
-    seconds = max(elapsed_seconds, 1e-6)
-    cost = EngineCost(
+    counters: ScenarioCounters
+    counts: PaperCounts = field(default_factory=PaperCounts)
+    artifacts: dict[str, str] = field(default_factory=dict)
+    """File to digest."""
+    gated: Mapping[str, int] = field(default_factory=dict)
+    """Requests that closed gates denied: reason to number."""
+
+
+def engine_cost(elapsed_seconds: float, bars_seen: int, peak_memory_bytes: int) -> EngineCost:
+    """The cost of all engines of a run. elapsed_seconds: of the run."""
+    seconds = max(elapsed_seconds, 1e-6)  # 0 when the journal has no start
+    return EngineCost(
         elapsed_seconds=round(seconds, 6),
-        bars_per_second=round(counters.bars_seen / seconds, 1),
+        bars_per_second=round(bars_seen / seconds, 1),
         peak_memory_bytes=peak_memory_bytes,
     )
-    if metrics:
-        write_record(folder, METRICS, metrics_document(counters.model_dump(), cost.model_dump(), denials))
+
+
+def closing_results(
+    results: PaperResults, summary: PaperFacts, cost: EngineCost, log: LogFacts, dataset: RunDataset | None
+) -> RunResults:
+    """The results for the closing event, with the warnings that follow from them."""
+    counts = results.counts
     return RunResults(
-        metrics=counters,
+        metrics=results.counters,
         engine_cost=cost,
-        denial_reasons=denials,
+        denial_reasons={**counts.refused.denied.reasons, **results.gated},
         rejection_reasons=counts.refused.rejected.reasons,
-        artifacts=dict(artifacts),
+        artifacts=results.artifacts,
         paper=summary,
         warnings=(
             *forced_close_warnings(summary),

@@ -22,13 +22,14 @@ from opslab.model.run.metadata import RunMetadata, ScenarioCounters
 from opslab.model.run.paper_summary import AccountFacts, StopFacts
 from opslab.model.spec.run_spec import PaperLimits, PaperSpec
 from opslab.resources import exchange_info_symbol
-from opslab.runs.paper.closing_event import action_count, closing_results, recorded_reason
+from opslab.runs.paper.closing_event import PaperResults, action_count, closing_results, engine_cost, recorded_reason
 from opslab.runs.paper.fault_fold import add_logged_faults
 from opslab.runs.paper.journal_summary import JournalSummary, summarize_journal
 from opslab.runs.paper.ledger_account import account_from_ledger
 from opslab.runs.paper.results import PaperCounts, orders_from_journal, write_results
 from opslab.runs.processes.engine_log import count_stored
 from opslab.runs.processes.venue_folder import drop_venue, is_venue_running, keep_venue, run_venue_folder
+from opslab.runs.record.run_journal import write_metrics
 from opslab.specs.load import load_spec
 from opslab.store.files import file_digest, remove_folder
 from opslab.store.layout import Layout
@@ -90,8 +91,7 @@ def settle_paper(
     spec = _spec(folder)
     journaled = _journaled(folder)
     bars_seen = count_rows(folder, BARS)
-    counters = ScenarioCounters(bars_seen=bars_seen)
-    artifacts: dict[str, str] = {}
+    paper_results = PaperResults(ScenarioCounters(bars_seen=bars_seen))
     counts: PaperCounts | None = None
     if (folder / VENUE_FOLDER / LEDGER).is_file():
         # Without order events in the journal there is no other source.
@@ -99,11 +99,10 @@ def settle_paper(
         with _reported_orders(layout, run_id, folder, reliable=reliable) as orders:
             instrument = instrument_of(exchange_info_symbol(metadata.instrument))
             counts, artifacts = write_results(folder, orders, instrument)
-        counters = counts.counters(
-            bars_seen=bars_seen, actions=action_count(journaled.actions, counts, metadata.strategy)
-        )
+        actions = action_count(journaled.actions, counts, metadata.strategy)
+        paper_results = PaperResults(counts.counters(bars_seen=bars_seen, actions=actions), counts, artifacts)
     if (folder / f"{BARS}.jsonl").is_file():
-        artifacts[f"{BARS}.jsonl"] = file_digest(folder / f"{BARS}.jsonl")
+        paper_results.artifacts[f"{BARS}.jsonl"] = file_digest(folder / f"{BARS}.jsonl")
     drop_venue(layout, run_id)
     account = account_from_ledger(folder / VENUE_FOLDER)
     bars_expected = metadata.dataset.rows if metadata.dataset else 0
@@ -114,18 +113,11 @@ def settle_paper(
         stop=_stop(folder, journaled, spec.paper, bars_expected, account, reason) if spec else None,
         counts=counts,
     )
-    results = closing_results(
-        folder,
-        counters,
-        counts or PaperCounts(),
-        metadata.dataset,
-        artifacts,
-        summary,
-        log=count_stored(folder / "logs", spec.observability.log if spec else DEFAULT_LOG_LEVEL, redact),
-        elapsed_seconds=journaled.elapsed_seconds,
-        peak_memory_bytes=journaled.peak_memory_bytes,
-        metrics=spec is None or spec.observability.metrics,
-    )
+    cost = engine_cost(journaled.elapsed_seconds, bars_seen, journaled.peak_memory_bytes)
+    log = count_stored(folder / "logs", spec.observability.log if spec else DEFAULT_LOG_LEVEL, redact)
+    results = closing_results(paper_results, summary, cost, log, metadata.dataset)
+    if spec is None or spec.observability.metrics:
+        write_metrics(folder, results)
     return SettledRun(results, account, _account_text(account, journaled, spec))
 
 

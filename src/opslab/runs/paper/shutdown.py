@@ -19,7 +19,7 @@ from opslab.model.run.halt_summary import HaltFacts
 from opslab.model.run.metadata import Failure
 from opslab.ports import Clock
 from opslab.runs.lifecycle import RunContext
-from opslab.runs.paper.closing_event import action_count, closing_results
+from opslab.runs.paper.closing_event import PaperResults, action_count, closing_results, engine_cost
 from opslab.runs.paper.machine.rules import final_failure, final_status, unrecorded_forced_close
 from opslab.runs.paper.machine.state import ACCOUNT_REASONS, PaperState
 from opslab.runs.paper.results import write_results
@@ -27,7 +27,7 @@ from opslab.runs.paper.telemetry import RunTelemetry, is_flat
 from opslab.runs.paper.venue_supervisor import MAX_VENUE_STARTS, VenueSupervisor
 from opslab.runs.planning.plan import PaperPlan
 from opslab.runs.processes.venue_folder import drop_venue, keep_venue
-from opslab.runs.record.run_journal import RunJournal
+from opslab.runs.record.run_journal import RunJournal, write_metrics
 from opslab.runs.safety.flat_times import FlatTimes, flat_times
 from opslab.runs.safety.halt_controller import HaltController
 from opslab.store.runs.run_folders import RowsFile
@@ -155,22 +155,17 @@ class PaperShutdown:
         counts, artifacts = write_results(folder, telemetry.orders, instrument_of(plan.symbol))
         artifacts[bars.name] = bars.commit()
         drop_venue(context.layout, plan.run_id)
+        actions = action_count(telemetry.facts.actions, counts, plan.spec.strategy.reference())
+        counters = counts.counters(bars_seen=telemetry.bars(None), actions=actions)
         results = closing_results(
-            folder,
-            counts.counters(
-                bars_seen=telemetry.bars(None),
-                actions=action_count(telemetry.facts.actions, counts, plan.spec.strategy.reference()),
-            ),
-            counts,
-            self.log.metadata.dataset,
-            artifacts,
+            PaperResults(counters, counts, artifacts, telemetry.facts.gated),
             telemetry.summary(state.reason, account.statement, self.minutes, counts),
-            log=log,
-            gated=telemetry.facts.gated,
-            elapsed_seconds=telemetry.elapsed_seconds(),
-            peak_memory_bytes=telemetry.facts.peak_memory_bytes,
-            metrics=plan.spec.observability.metrics,
+            engine_cost(telemetry.elapsed_seconds(), counters.bars_seen, telemetry.facts.peak_memory_bytes),
+            log,
+            self.log.metadata.dataset,
         )
+        if plan.spec.observability.metrics:
+            write_metrics(folder, results)
         self._record_end(results, state, account)
 
     def _record_end(self, results: RunResults, state: PaperState, account: FinalAccount) -> None:

@@ -7,18 +7,18 @@ from typing import Any, Literal
 import opslab
 from opslab.model.journal.engine_events import ORDER_EVENTS, PaperHeartbeat
 from opslab.model.journal.journal_event import JournalEvent, RecordedEvent
-from opslab.model.journal.run_events import RUN_EVENTS
+from opslab.model.journal.run_events import RUN_EVENTS, RunResults
 from opslab.model.pipe.messages import EncodedEvent
 from opslab.model.primitives.instant import iso
 from opslab.model.run.event import Event
-from opslab.model.run.metadata import RunMetadata
+from opslab.model.run.metadata import EngineCost, RunMetadata, ScenarioCounters
 from opslab.ports import Clock
 from opslab.runs.record.journal_events import decoded
 from opslab.runs.record.latest_copies import write_latest_copies
 from opslab.runs.record.report import write_reports
 from opslab.runs.record.state import apply
 from opslab.store.runs.journal import Journal
-from opslab.store.runs.run_folders import write_metadata
+from opslab.store.runs.run_folders import METRICS, write_metadata, write_record
 from opslab.store.runs.seal import seal
 
 
@@ -90,8 +90,18 @@ def finish(
         write_reports(folder, metadata)
 
 
+def write_metrics(folder: Path, results: RunResults) -> None:
+    """Write `metrics.json`, from results that have counters. Raises Unwritable."""
+    document = metrics_document(results["metrics"], results["engine_cost"], results["denial_reasons"])
+    write_record(folder, METRICS, document)
+
+
 def metrics_document(
-    counters: Mapping[str, Any], cost: Mapping[str, Any], denials: Mapping[str, int]
-) -> dict[str, Any]:
-    """`metrics.json`, from the closing event."""
-    return {"scenario": dict(counters), "engine": dict(cost), "denial_reasons": dict(denials)}
+    counters: ScenarioCounters, cost: EngineCost | None, denial_reasons: Mapping[str, int]
+) -> dict[str, object]:
+    """The content of `metrics.json`. cost: None: unknown."""
+    return {
+        "scenario": counters.model_dump(),
+        "engine": cost.model_dump() if cost else {},
+        "denial_reasons": dict(denial_reasons),
+    }
