@@ -5,7 +5,7 @@ never reached the venue: denied by the engine, rejected by the venue, or lost in
 backtest's and come from the same fold.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -23,7 +23,7 @@ from opslab.model.primitives.instant import NS_PER_MS
 from opslab.model.run.metadata import ScenarioCounters
 from opslab.model.run.order_status import EVENT_OF_STATUS
 from opslab.model.run.refused_orders import RefusedOrders
-from opslab.model.run.results import Results, Send
+from opslab.model.run.results import OrderEventFields, Results, Send
 from opslab.model.run.unsent_orders import OrderCount
 from opslab.runs.paper.client_order_id import client_order_id, is_of_adapter
 from opslab.store.runs.engine_order_log import EngineOrderLog, ReportedOrder
@@ -114,7 +114,7 @@ def paper_results(ledger: Path, reported_orders: EngineOrderLog, send: Send, ins
                     reported_orders.mark_at_venue(
                         str(item.get("order_id")), client_order_id(str(item.get("client_order_id")))
                     )
-    fold = _Fold(reported_orders, send, instrument)
+    fold = _LedgerFold(reported_orders, send, instrument)
     for event in ledger_events(ledger):
         fold.apply(event)
     return fold.end()
@@ -175,15 +175,15 @@ class _OpenOrder:
     """Whether the exchange closed the position with it by force."""
 
 
-class _Fold:
+class _LedgerFold:
     """Converts ledger events to engine events for the fold that makes the rows."""
 
     def __init__(self, reported_orders: EngineOrderLog, send: Send, instrument: Instrument) -> None:
         self._reported_orders = reported_orders
         self._instrument = instrument
         self._results = Results(send, one_position=True, others={VENUE_STRATEGY, EXTERNAL_STRATEGY})
-        self._unseen = reported_orders.never_at_venue()
-        self._next = next(self._unseen, None)
+        self._never_at_venue = reported_orders.never_at_venue()
+        self._next_never_at_venue = next(self._never_at_venue, None)
         self._open: dict[int, _OpenOrder] = {}
         self._asset = ""
         self._counts = PaperCounts()
@@ -203,11 +203,11 @@ class _Fold:
             )
             del self._open[event.order_id]
         elif isinstance(event, Amended):
-            more = {"quantity": self._size(event.quantity), "price": self._price(event.price)}
-            self._feed("OrderUpdated", event.order_id, event.time_ms, **more)
+            changes = {"quantity": self._size(event.quantity), "price": self._price(event.price)}
+            self._feed("OrderUpdated", event.order_id, event.time_ms, **changes)
 
     def end(self) -> PaperCounts:
-        self._send_unseen_before(None)
+        self._send_never_at_venue_before(None)
         self._results.finish()
         self._counts.fills_count = self._results.fills - self._counts.external_fills - self._counts.forced_fills
         self._counts.refused = self._results.refused
@@ -215,21 +215,18 @@ class _Fold:
         return self._counts
 
     def _accept(self, event: Accepted) -> None:
-        plain_id = client_order_id(event.client_order_id)
-        by_venue = plain_id.startswith(FLATTEN_PREFIX)
-        reported_orders = None if by_venue else self._reported_orders.find(str(event.order_id), plain_id)
-        made = reported_orders.initialized if reported_orders else {}
-        ts_ns = event.time_ms * NS_PER_MS
-        by_engine = reported_orders is not None and not made.get(
-            "reconciliation"
-        )  # otherwise the engine learned of it from the venue
-        ts_made = reported_orders.ts_created if reported_orders and by_engine else ts_ns
-        self._send_unseen_before(ts_made)
-        name = reported_orders.client_order_id if reported_orders else event.client_order_id if by_venue else plain_id
+        decoded_id = client_order_id(event.client_order_id)
+        by_venue = decoded_id.startswith(FLATTEN_PREFIX)
+        reported = None if by_venue else self._reported_orders.find(str(event.order_id), decoded_id)
+        initialized = reported.initialized if reported else {}
+        by_engine = reported is not None and not initialized.get("reconciliation")  # else it learned of it at the venue
+        ts_created = reported.ts_created if reported and by_engine else event.time_ms * NS_PER_MS
+        self._send_never_at_venue_before(ts_created)
+        name = reported.client_order_id if reported else event.client_order_id if by_venue else decoded_id
         if self._results.is_unsent(name):  # a client may reuse an id after its order has ended
             name = f"{name}#{event.order_id}"
         is_external = not by_venue and not by_engine and not is_of_adapter(event.client_order_id)
-        strategy_id = _strategy(made.get("strategy_id"), by_venue=by_venue, is_external=is_external)
+        strategy_id = _strategy(initialized.get("strategy_id"), by_venue=by_venue, is_external=is_external)
         forced = forced_close_kind(event.client_order_id) if is_external else None
         self._open[event.order_id] = _OpenOrder(name, strategy_id, event.side, event.type, is_forced=forced is not None)
         self._counts.by_venue += by_venue
@@ -237,31 +234,37 @@ class _Fold:
             self._counts.count_forced_close(forced, name)
         elif is_external:
             self._counts.count_external(name)
-        self._counts.unknown += reported_orders is None and not by_venue and not is_external
+        self._counts.unknown += reported is None and not by_venue and not is_external
         self._counts.orders_submitted += not by_venue and not is_external
+        terms = self._terms(event, reported)
+        self._results.order_event(self._event("OrderInitialized", name, strategy_id, ts_created) | terms)
+        if reported and reported.released_as:
+            self._release(name, strategy_id, reported)
+        self._feed("OrderAccepted", event.order_id, event.time_ms)
+
+    def _terms(self, event: Accepted, reported: ReportedOrder | None) -> dict[str, str | bool | None]:
+        """The fields of an order's `OrderInitialized` that the ledger has; type and prices as before a release."""
+        initialized = reported.initialized if reported else {}
         price = None if event.price is None else self._price(event.price)
-        terms = {
+        terms: dict[str, str | bool | None] = {
             "order_type": event.type,
             "order_side": event.side,
             "quantity": self._size(event.quantity),
             "price": price,
-            "time_in_force": _time_in_force(event, made),
+            "time_in_force": _time_in_force(event, initialized),
             "post_only": event.time_in_force == "GTX",
             "reduce_only": event.reduce_only,
         }
-        if reported_orders and reported_orders.released_as:
-            terms |= _terms_before_release(made, price)
-        self._results.order_event(self._event("OrderInitialized", name, strategy_id, ts_made) | terms)
-        if reported_orders and reported_orders.released_as:
-            self._release(name, strategy_id, reported_orders)
-        self._feed("OrderAccepted", event.order_id, event.time_ms)
+        if reported and reported.released_as:
+            terms |= _terms_before_release(initialized, price)
+        return terms
 
     def _release(self, name: str, strategy_id: str, order: ReportedOrder) -> None:
         """Events of an order that was emulated, then released as an order of another type."""
         base = self._event("OrderEmulated", name, strategy_id, order.ts_created)
         released = {"type": "OrderInitialized", "order_type": order.released_as}
-        for more in ({}, released, {"type": "OrderReleased"}):
-            self._results.order_event({**base, **more})
+        for fields in ({}, released, {"type": "OrderReleased"}):
+            self._results.order_event({**base, **fields})
 
     def _fill(self, event: Filled) -> None:
         order = self._open[event.order_id]
@@ -283,18 +286,18 @@ class _Fold:
         if not self._results.is_unsent(order.name, open_only=True):
             del self._open[event.order_id]
 
-    def _feed(self, kind: str, order_id: int, time_ms: int, **more: Any) -> None:
+    def _feed(self, kind: str, order_id: int, time_ms: int, **fields: Any) -> None:
         order = self._open[order_id]
         event = self._event(kind, order.name, order.strategy_id, time_ms * NS_PER_MS)
-        self._results.order_event(event | {"venue_order_id": str(order_id)} | more)
+        self._results.order_event(event | {"venue_order_id": str(order_id)} | fields)
 
-    def _send_unseen_before(self, ts_ns: int | None) -> None:
+    def _send_never_at_venue_before(self, ts_ns: int | None) -> None:
         """Orders missing in the ledger that were created until then; None: all remaining ones."""
-        while self._next is not None and (ts_ns is None or self._next.ts_created <= ts_ns):
-            self._send_unseen(self._next)
-            self._next = next(self._unseen, None)
+        while (order := self._next_never_at_venue) is not None and (ts_ns is None or order.ts_created <= ts_ns):
+            self._send_never_at_venue(order)
+            self._next_never_at_venue = next(self._never_at_venue, None)
 
-    def _send_unseen(self, order: ReportedOrder) -> None:
+    def _send_never_at_venue(self, order: ReportedOrder) -> None:
         name = order.client_order_id
         base = self._event("OrderInitialized", name, order.initialized["strategy_id"], order.ts_created)
         self._results.order_event({**base, **order.initialized})
@@ -312,7 +315,7 @@ class _Fold:
             self._counts.lost += 1
             self._counts.first_lost = self._counts.first_lost or name
 
-    def _event(self, kind: str, name: str, strategy_id: str, ts_ns: int) -> dict[str, Any]:
+    def _event(self, kind: str, name: str, strategy_id: str, ts_ns: int) -> dict[str, str | int | bool]:
         return {
             "type": kind,
             "client_order_id": name,
@@ -343,17 +346,17 @@ def _strategy(reported: str | None, *, by_venue: bool, is_external: bool) -> str
     return reported or UNKNOWN_STRATEGY
 
 
-def _terms_before_release(made: Mapping[str, str], price: str | None) -> dict[str, str | bool | None]:
+def _terms_before_release(initialized: OrderEventFields, price: str | None) -> dict[str, str | bool | None]:
     """Type and prices of an emulated order. price: of the released one, which the strategy may have changed since."""
-    price = made.get("price") if price is None else price
-    return {"order_type": made["order_type"], "price": price, "trigger_price": made.get("trigger_price")}
+    price = initialized.get("price") if price is None else price
+    return {"order_type": initialized["order_type"], "price": price, "trigger_price": initialized.get("trigger_price")}
 
 
-def _time_in_force(event: Accepted, made: dict[str, Any]) -> str:
+def _time_in_force(event: Accepted, initialized: OrderEventFields) -> str:
     """As the engine has it: a post-only order is GTX at the venue, and GTC with a flag in the engine."""
-    reported_orders = made.get("time_in_force")
-    if reported_orders is not None:
-        return str(reported_orders)
+    reported = initialized.get("time_in_force")
+    if reported is not None:
+        return str(reported)
     return "GTC" if event.time_in_force == "GTX" else event.time_in_force
 
 
