@@ -1,8 +1,8 @@
 """The registry: all runs and their current state.
 
 `metadata.json` is enough where it is not older than the journal: of a run that ended, and of one whose owner lives to
-write it. Otherwise the journal is asked. What a list has read is kept in an index, so that the next one only looks
-whether the files are still those.
+write it. Otherwise the journal is read. An index keeps the rows of a list, so that the next list only compares the
+signatures of the files.
 """
 
 from pathlib import Path
@@ -42,27 +42,27 @@ class RegistryEntry(NamedTuple):
 def list_runs(context: "Context") -> list[Row]:
     """A row for every run folder, in no order."""
     layout, processes = context.layout, context.processes
-    known = read_index(layout, Row._fields)
+    indexed = read_index(layout, Row._fields)
     now_ns = context.clock.now_ns()
     runs = str(layout.runs)
-    kept: dict[str, Entry] = {}
+    settled: dict[str, Entry] = {}
     rows: list[Row] = []
     for name in run_folder_names(layout):
         folder = f"{runs}/{name}"
-        entry = known.get(name)
-        row = _row_of_entry(folder, entry, processes) if entry else None
+        entry = indexed.get(name)
+        row = _row_from_index(folder, entry, processes) if entry else None
         if entry is None or row is None:
             try:
-                found = find(Path(folder), processes)
+                run = read_run(Path(folder), processes)
             except LabError as error:
                 rows.append(Row(name, error=error.message, error_brief=error.brief))
                 continue
-            entry, row = _entry(found), row_as_seen(summary(found.metadata), found.lives)
+            entry, row = _index_entry(run), row_as_seen(row_of(run.metadata), run.lives)
         rows.append(row)
         if is_settled(entry, now_ns):
-            kept[name] = entry
-    if kept != known:
-        write_index(layout, Row._fields, kept)
+            settled[name] = entry
+    if settled != indexed:
+        write_index(layout, Row._fields, settled)
     return rows
 
 
@@ -72,11 +72,11 @@ def show_run(context: "Context", run_id: str) -> "tuple[RunMetadata, Path]":
     from opslab.store.runs.run_folders import run_folder
 
     folder = run_folder(context.layout, run_id)
-    found = find(folder, context.processes)
-    return found.metadata if found.lives else as_seen(found.metadata, context.processes), folder
+    run = read_run(folder, context.processes)
+    return run.metadata if run.lives else as_seen(run.metadata, context.processes), folder
 
 
-def find(folder: Path, processes: "Processes") -> RegistryEntry:
+def read_run(folder: Path, processes: "Processes") -> RegistryEntry:
     """The run in `folder`. Raises Corrupt when neither metadata.json nor the journal can be read."""
     from opslab.model.run.metadata import FINAL
 
@@ -88,14 +88,14 @@ def find(folder: Path, processes: "Processes") -> RegistryEntry:
         if lives or metadata.status in FINAL:
             return RegistryEntry(metadata, metadata_file, None, lives)
     try:
-        journal_file, told, lives = _read_journal(folder, processes)
+        journal_file, projected, lives = _read_journal(folder, processes)
     except OtherFormat:
         raise
     except Corrupt as error:
         if metadata is None:
             raise _both(problem, error) if problem else error from None
-        journal_file, told, lives = [], None, False
-    run = told or metadata
+        journal_file, projected, lives = [], None, False
+    run = projected or metadata
     if run is None:
         raise problem or _unreadable(folder, "neither metadata.json nor a journal to read")
     return RegistryEntry(run, metadata_file, journal_file, lives)
@@ -106,7 +106,7 @@ def row_as_seen(row: Row, lives: bool) -> Row:
     return row if lives or row.status != "running" else row._replace(status="interrupted", ended_by=OWNER_GONE)
 
 
-def summary(run: "RunMetadata") -> Row:
+def row_of(run: "RunMetadata") -> Row:
     """The row of a readable run."""
     return Row(
         run_id=run.run_id,
@@ -126,13 +126,13 @@ def summary(run: "RunMetadata") -> Row:
     )
 
 
-def _entry(found: RegistryEntry) -> Entry:
-    run = found.metadata
-    owner = run.owner.model_dump() if run.owner and run.status == "running" else None
-    return Entry(found.metadata_file, found.journal_file, owner, list(summary(run)))
+def _index_entry(run: RegistryEntry) -> Entry:
+    metadata = run.metadata
+    owner = metadata.owner.model_dump() if metadata.owner and metadata.status == "running" else None
+    return Entry(run.metadata_file, run.journal_file, owner, list(row_of(metadata)))
 
 
-def _row_of_entry(folder: str, entry: Entry, processes: "Processes") -> Row | None:
+def _row_from_index(folder: str, entry: Entry, processes: "Processes") -> Row | None:
     """The row from the index; None when the run has to be read again."""
     lives = False
     if entry.owner is not None:  # checked before the files, so that they include its last write
@@ -158,24 +158,24 @@ def _read_metadata(folder: Path) -> "tuple[Signature, RunMetadata | None, Corrup
     """Signature, metadata, problem. Raises Corrupt when the file belongs to another run."""
     from opslab.store.runs.run_folders import read_metadata
 
-    found: Signature = []
+    file: Signature = []
     try:
-        found = signature(str(folder), _METADATA)
+        file = signature(str(folder), _METADATA)
         metadata = read_metadata(folder)
     except Corrupt as error:
-        return found, None, error
-    return found, _of_run(folder, metadata, "metadata"), None
+        return file, None, error
+    return file, _of_run(folder, metadata, "metadata"), None
 
 
 def _read_journal(folder: Path, processes: "Processes") -> "tuple[Signature, RunMetadata | None, bool]":
     """Signature, metadata (None without a complete line), whether the owner lives. Raises Corrupt."""
     for _ in range(2):
-        found = signature(str(folder), _JOURNAL)
-        told = _project(folder)
-        lives = told is not None and _lives(told, processes)
-        if lives or told is None or told.status != "running":
-            break  # otherwise read again: it may have written its end meanwhile
-    return found, told, lives
+        file = signature(str(folder), _JOURNAL)
+        projected = _project(folder)
+        lives = projected is not None and _lives(projected, processes)
+        if lives or projected is None or projected.status != "running":
+            break  # otherwise read again: the owner may have recorded the end before it died
+    return file, projected, lives
 
 
 def _project(folder: Path) -> "RunMetadata | None":
@@ -196,5 +196,5 @@ def _unreadable(folder: Path, brief: str) -> Corrupt:
 
 
 def _both(first: Corrupt, second: Corrupt) -> Corrupt:
-    """One error for two files of the same run."""
+    """One error for the two files of a run."""
     return Corrupt(f"{first.message}; {second.brief}", brief=f"{first.brief}; {second.brief}")

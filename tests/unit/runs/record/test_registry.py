@@ -15,7 +15,7 @@ from opslab.errors import Corrupt, Usage
 from opslab.model.primitives.instant import iso, parse_iso
 from opslab.model.run.event import RUN_FORMAT
 from opslab.model.run.metadata import Owner, RunMetadata, Status
-from opslab.runs.record.registry import find, list_runs, row_as_seen, show_run, summary
+from opslab.runs.record.registry import list_runs, read_run, row_as_seen, row_of, show_run
 from opslab.runs.record.selection import (
     MODES,
     SORT_KEYS,
@@ -290,7 +290,7 @@ def test_a_duration_reads_as_one_says_it(seconds: float | None, text: str) -> No
 def test_a_row_is_seen_as_its_run_is(alive: bool) -> None:
     for document in (BEGUN, RUNNING, COMPLETED):
         run = RunMetadata.model_validate(document)
-        assert row_as_seen(summary(run), alive) == summary(as_seen(run, Table(alive=alive)))
+        assert row_as_seen(row_of(run), alive) == row_of(as_seen(run, Table(alive=alive)))
 
 
 @pytest.mark.parametrize(
@@ -336,7 +336,7 @@ def test_list_and_show_say_what_holds_now_with_an_index_and_without(
         with pytest.raises(Corrupt):
             show_run(Context(layout, At(0), Table(alive=alive), str), "r1")
     else:
-        assert summary(show_run(Context(layout, At(0), Table(alive=alive), str), "r1")[0]) == found
+        assert row_of(show_run(Context(layout, At(0), Table(alive=alive), str), "r1")[0]) == found
     assert ("r1" in read_index(layout, Row._fields)) == (status is not None)
 
 
@@ -352,7 +352,7 @@ def test_what_cannot_be_read_says_both_reasons(layout: Layout) -> None:
     (folder / "metadata.json").mkdir()
     (folder / "journal.jsonl").write_text("what?\n")
     with pytest.raises(Corrupt) as refused:
-        find(folder, Table())
+        read_run(folder, Table())
     assert refused.value.message == (
         "run r1: metadata.json is not a file; journal.jsonl, line 1 (byte 0) is not an event"
     )
