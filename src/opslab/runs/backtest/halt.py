@@ -2,8 +2,8 @@
 
 import queue
 from collections.abc import Mapping
-from typing import Any
 
+from opslab.killswitch.state import Switch
 from opslab.model.run.halt_summary import HaltFacts
 from opslab.runs.processes.child_process import ChildProcess
 from opslab.runs.safety.halt_controller import HaltController
@@ -16,7 +16,7 @@ class BacktestHaltController:
     def __init__(self, halt: HaltController, engine: ChildProcess) -> None:
         self._halt = halt
         self._engine = engine
-        self._seen: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+        self._switches: queue.SimpleQueue[Switch] = queue.SimpleQueue()
         self._watch = halt.watch(self._on_switch)
 
     def start(self) -> None:
@@ -24,29 +24,29 @@ class BacktestHaltController:
 
     def close(self) -> None:
         self._watch.close()
-        self._take_switches()
+        self._record_switches()
 
     @property
     def is_on(self) -> bool:
         return self._halt.is_on
 
-    def start_halt(self, switch: Mapping[str, Any], gate_closed_at: str | None = None) -> None:
+    def start_halt(self, switch: Switch, gate_closed_at: str | None = None) -> None:
         """gate_closed_at: as the engine reported it."""
         self._halt.start(switch, gate_closed_at)
 
     def poll(self) -> None:
         """Record switches seen by the watcher. Call from the thread that writes the journal."""
-        self._take_switches()
+        self._record_switches()
 
     def summary(self, denials: Mapping[str, int]) -> HaltFacts:
         self._halt.gate_closed_now("engine_ended")
         return self._halt.summary(denials.get("KILL_SWITCH", 0))
 
-    def _on_switch(self, switch: dict[str, Any]) -> None:
+    def _on_switch(self, switch: Switch) -> None:
         """Called from the watcher's thread: stops the engine at once, even when the journal blocks."""
         self._engine.stop_within(KILL_SECONDS)
-        self._seen.put(switch)
+        self._switches.put(switch)
 
-    def _take_switches(self) -> None:
-        while not self._seen.empty():
-            self._halt.start(self._seen.get())
+    def _record_switches(self) -> None:
+        while not self._switches.empty():
+            self._halt.start(self._switches.get())

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from itertools import groupby
 
+from opslab.killswitch.state import Switch
 from opslab.model.journal.engine_events import SubscriptionUnserved
 from opslab.model.journal.journal_event import JournalEvent
 from opslab.model.market.instrument import instrument_of
@@ -137,7 +138,7 @@ def _on_message(
             if isinstance(message, SubscriptionUnserved):
                 report.subscriptions.unserved(message)
         case Halted(switch=switch, gate_closed_at=closed_at):
-            halt.start_halt(switch, closed_at)
+            halt.start_halt(Switch(**switch), closed_at)
         case Progress(bars=bars):
             report.bars = bars
         case Ended(bars=bars, early=early):

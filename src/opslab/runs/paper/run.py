@@ -4,12 +4,12 @@ One loop reads the children's messages and the clock; it never blocks on one chi
 to `rules` as facts, and performs the actions that follow. `reconciler` compares accounts, `shutdown` ends the run.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 from opslab.errors import Environment
+from opslab.killswitch.state import Switch
 from opslab.model.journal import engine_events as journal
 from opslab.model.journal.journal_event import JournalEvent
 from opslab.model.journal.run_events import RunResults
@@ -179,7 +179,7 @@ class PaperRun:
             case ChildEnded(source) if engine and source == engine.source:
                 self._on_engine_ended(engine)
 
-    def _on_kill_switch(self, switch: Mapping[str, Any], gate_closed_at: str | None = None) -> None:
+    def _on_kill_switch(self, switch: Switch, gate_closed_at: str | None = None) -> None:
         """Seen by control or reported by the engine."""
         self._halt.start(switch, gate_closed_at)
         self._report(facts.KillSwitchActive())
@@ -248,7 +248,7 @@ class PaperRun:
             case Flattened():
                 self._on_flattened(message)
             case pipe.Halted(switch=switch, gate_closed_at=closed_at):
-                self._on_kill_switch(switch, closed_at)
+                self._on_kill_switch(Switch(**switch), closed_at)
             case pipe.Ended():
                 session.apply(message)
                 self._report(facts.EngineFinishing())

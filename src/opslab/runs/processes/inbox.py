@@ -2,10 +2,10 @@
 
 import queue
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from opslab.killswitch.state import Switch
 from opslab.model.pipe.messages import ReceivedMessage
 from opslab.runs.processes.child_process import ChildProcess
 
@@ -35,8 +35,7 @@ class Signaled:
 class SwitchSeen:
     """The kill switch is active."""
 
-    switch: Mapping[str, Any]
-    """The fields of a `Switch`."""
+    switch: Switch
 
 
 Incoming = FromChild | ChildEnded | Signaled | SwitchSeen

@@ -22,7 +22,7 @@ class FlatTimes:
 
 def flat_times(ledger: Iterable[LedgerEntry]) -> FlatTimes:
     """Raises Corrupt for an invalid ledger."""
-    fold = _Fold()
+    fold = _AccountFold()
     for transaction in ledger:
         for item in transaction.events:
             try:
@@ -33,9 +33,9 @@ def flat_times(ledger: Iterable[LedgerEntry]) -> FlatTimes:
     return FlatTimes(fold.no_orders_at, fold.flat_at)
 
 
-def seconds_between(one: str, two: str) -> float:
-    """Seconds from the first to the second UTC instant; 0 when negative."""
-    return round(max(0, parse_iso(two) - parse_iso(one)) / NS_PER_SECOND, 6)
+def seconds_between(start: str, end: str) -> float:
+    """Seconds between two UTC instants; 0 when negative, because the wall clock may have been set back."""
+    return round(max(0, parse_iso(end) - parse_iso(start)) / NS_PER_SECOND, 6)
 
 
 def seconds_to(times: FlatTimes, since: str) -> tuple[float, float]:
@@ -44,10 +44,18 @@ def seconds_to(times: FlatTimes, since: str) -> tuple[float, float]:
     return to_orders, seconds_between(since, times.flat_at) if times.flat_at else 0.0
 
 
-class _Fold:
+@dataclass(slots=True)
+class _OpenOrder:
+    quantity: Decimal
+    executed: Decimal = Decimal(0)
+
+
+class _AccountFold:
+    """Whether the account has open orders or a position, and since when it has none."""
+
     def __init__(self) -> None:
-        self._open: dict[int, list[Decimal]] = {}
-        """[quantity, executed quantity] of each open order."""
+        self._open: dict[int, _OpenOrder] = {}
+        """By order id."""
         self._position = Decimal(0)
         self._had_orders = self._was_open = False
         self.no_orders_at: str | None = None
@@ -55,30 +63,31 @@ class _Fold:
 
     def apply(self, event: LedgerEvent) -> None:
         if isinstance(event, Accepted):
-            self._open[event.order_id] = [event.quantity, Decimal(0)]
+            self._open[event.order_id] = _OpenOrder(event.quantity)
         elif isinstance(event, Canceled | Expired):
             self._open.pop(event.order_id, None)
         elif isinstance(event, Amended):
-            self._open[event.order_id][0] = event.quantity
+            self._open[event.order_id].quantity = event.quantity
             self._drop_full(event.order_id)
         elif isinstance(event, Filled):
             self._position = event.position
-            self._open[event.order_id][1] += event.quantity
+            self._open[event.order_id].executed += event.quantity
             self._drop_full(event.order_id)
 
     def _drop_full(self, order_id: int) -> None:
-        quantity, executed = self._open[order_id]
-        if executed >= quantity:
+        order = self._open[order_id]
+        if order.executed >= order.quantity:
             del self._open[order_id]
 
     def after_entry(self, time: str) -> None:
         """Call after each ledger entry."""
-        self._had_orders, self.no_orders_at = _since(self._had_orders, bool(self._open), time, self.no_orders_at)
+        self._had_orders, self.no_orders_at = _end_of(self._had_orders, bool(self._open), time, self.no_orders_at)
         is_open = bool(self._open or self._position)
-        self._was_open, self.flat_at = _since(self._was_open, is_open, time, self.flat_at)
+        self._was_open, self.flat_at = _end_of(self._was_open, is_open, time, self.flat_at)
 
 
-def _since(was: bool, now: bool, time: str, since: str | None) -> tuple[bool, str | None]:
-    if now:
+def _end_of(was_open: bool, is_open: bool, time: str, ended_at: str | None) -> tuple[bool, str | None]:
+    """(is open, since when it is not). time: of the entry. ended_at: before it."""
+    if is_open:
         return True, None
-    return False, time if was else since
+    return False, time if was_open else ended_at

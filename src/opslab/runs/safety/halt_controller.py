@@ -4,9 +4,9 @@ Control and engine watch the switch independently; the first to see it informs t
 control escalates: SIGTERM, then SIGKILL. Finally the venue itself cancels and flattens.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, TypedDict
+from typing import Literal, TypedDict
 
 from opslab.killswitch.state import Switch
 from opslab.killswitch.switch import read_switch
@@ -35,6 +35,8 @@ END_SECONDS = 8.0
 
 
 class SecondsTo(TypedDict):
+    """From the activation of the switch. None: the account is not flat."""
+
     seconds_to_no_orders: float | None
     seconds_to_flat: float | None
 
@@ -49,19 +51,19 @@ class HaltProgress:
     seconds: float
     """Since control first saw the active switch."""
     gate_closed: bool
-    done: Escalation
+    last_escalation: Escalation
 
 
 def next_escalation(progress: HaltProgress, is_flat: Callable[[], bool]) -> Escalation:
     """The escalation that is due now. is_flat: queries the venue; called only when the answer matters."""
     seconds = progress.seconds
-    if progress.done == "sigkill":
+    if progress.last_escalation == "sigkill":
         return "none"
     if seconds >= END_SECONDS or (not progress.gate_closed and seconds >= NO_GATE_SECONDS):
         return "sigkill"
     if seconds >= FLAT_SECONDS and not is_flat():
         return "sigkill"
-    if progress.done == "none" and not progress.gate_closed and seconds >= GATE_SECONDS:
+    if progress.last_escalation == "none" and not progress.gate_closed and seconds >= GATE_SECONDS:
         return "sigterm"
     return "none"
 
@@ -80,7 +82,8 @@ class HaltController:
         self._started_s: float | None = None
         self._switch: Switch | None = None
         self._seen_at = ""
-        self._states: tuple[SwitchState, SwitchState] = ("absent", "absent")
+        self._run_switch: SwitchState = "absent"
+        self._all_switch: SwitchState = "absent"
         self._gate_closed_at: str | None = None
         self.escalation: Escalation = "none"
         self._facts = HaltSummary()
@@ -100,28 +103,26 @@ class HaltController:
         assert self._switch
         return HaltCommand(switch=asdict(self._switch))
 
-    def watch(self, notify: Callable[[dict[str, Any]], None]) -> SwitchWatch:
-        """notify: called from another thread with the fields of the switch."""
-        return SwitchWatch(self._layout, self._run_id, lambda switch: notify(asdict(switch)))
+    def watch(self, on_active: Callable[[Switch], None]) -> SwitchWatch:
+        """on_active: called from another thread."""
+        return SwitchWatch(self._layout, self._run_id, on_active)
 
-    def start(self, switch: Mapping[str, Any], gate_closed_at: str | None = None) -> bool:
-        """Whether the halt is new. gate_closed_at: as the engine reported it."""
-        is_new = self._switch is None
-        if is_new:
+    def start(self, switch: Switch, gate_closed_at: str | None = None) -> None:
+        """Start the halt, unless it has started. gate_closed_at: as the engine reported it, UTC."""
+        if self._switch is None:
             self._record_switch(switch)
         if gate_closed_at:
-            self.gate_closed_by(gate_closed_at, "engine")
-        return is_new
+            self._record_gate_closed(gate_closed_at, "engine")
 
-    def _record_switch(self, switch: Mapping[str, Any]) -> None:
-        self._switch = current = Switch(**switch)
+    def _record_switch(self, switch: Switch) -> None:
+        self._switch = switch
         self._started_s, self._seen_at = self._clock.monotonic_s(), iso(self._clock.now_ns())
-        own, every = read_switch(self._layout, self._run_id), read_switch(self._layout, None)
-        self._states = own.state, every.state
-        self._log.append(KillSwitchObserved.of(safety_of(current, "watch", self._clock, self._redact)))
+        self._run_switch = read_switch(self._layout, self._run_id).state
+        self._all_switch = read_switch(self._layout, None).state
+        self._log.append(KillSwitchObserved.of(safety_of(switch, "watch", self._clock, self._redact)))
 
-    def gate_closed_by(self, at: str, by: GateClosedBy) -> None:
-        """No order can pass after this."""
+    def _record_gate_closed(self, at: str, by: GateClosedBy) -> None:
+        """No order can pass after this; only the first report counts."""
         assert self._switch
         if self._gate_closed_at is None:
             self._gate_closed_at = at
@@ -133,19 +134,19 @@ class HaltController:
                     gate_closed_at=at,
                     seconds_to_gate=self._since(at),
                     by=by,
-                    run_switch=self._states[0],
-                    all_switch=self._states[1],
+                    run_switch=self._run_switch,
+                    all_switch=self._all_switch,
                 )
             )
 
     def gate_closed_now(self, by: GateClosedBy) -> None:
-        self.gate_closed_by(iso(self._clock.now_ns()), by)
+        self._record_gate_closed(iso(self._clock.now_ns()), by)
 
     def next_step(self, is_flat: Callable[[], bool]) -> Escalation:
         """The next escalation against the engine, recorded as applied."""
         assert self._started_s is not None
-        passed = self._clock.monotonic_s() - self._started_s
-        step = next_escalation(HaltProgress(passed, self.gate_closed, self.escalation), is_flat)
+        seconds = self._clock.monotonic_s() - self._started_s
+        step = next_escalation(HaltProgress(seconds, self.gate_closed, self.escalation), is_flat)
         if step != "none":
             self.escalation = step
         return step
