@@ -173,6 +173,8 @@ class Simulation:
         self._due: list[tuple[float, int]] = []
         self._polled_s = 0.0
         self.requests = 0
+        self.external_orders: int | None = 0
+        """As the venue counts them; None: it does not."""
         self.reconciler = LiveReconciler(
             "r1", INSTRUMENT, self._request, self.venue_snapshot, self, Limits(max_age_seconds=30, max_apart_seconds=10)
         )
@@ -229,6 +231,7 @@ class Simulation:
             venue_order_ids={wire_ids[number]: str(number) for number in state.orders},
             transactions=count,
             orders=0,
+            orders_external=self.external_orders,
             fills=0,
             replay="replaying",
             minutes=0,

@@ -1,5 +1,6 @@
 """A paper run whose venue is broken: what is seen and when, how it ends, and that nothing is lost or made up."""
 
+import json
 import resource
 import signal
 from collections.abc import Iterator
@@ -31,6 +32,12 @@ def socket(run: PaperRun, kind: str, to: str, after: int) -> Event:
 
 def reconciled(run: PaperRun, state: str, after: int) -> Event:
     return run.wait_for("reconciliation_checked", lambda told: told["state"] == state, after=after)
+
+
+def findings(run: PaperRun) -> list[dict[str, Any]]:
+    """Of the last reconciliation that wrote a file."""
+    result: dict[str, Any] = json.loads((run.folder / "reconciliation_result.json").read_text())
+    return list(result["findings"])
 
 
 def last(run: PaperRun) -> int:
@@ -233,10 +240,14 @@ def test_a_run_that_was_broken_on_purpose_records_each_fault_with_terms_times_an
 
 
 def test_an_order_that_the_run_did_not_place_is_counted_apart_from_the_strategys(tc: Tc) -> None:
-    with PaperRun(tc, paper_spec(tc, speed=240, max_bars=16)) as run:
+    with PaperRun(tc, paper_spec(tc, speed=240, max_bars=16, reconcile_every_seconds=1)) as run:
         run.wait_for_bars(2)
         run.fault("external-trade", side="SELL", quantity="0.050")
+        event = run.wait_for("order_event", lambda payload: payload["client_order_id"].startswith("venue_"))
+        reconciled(run, "warning", event["seq"])
         shown = true_end(run, 0)
+        assert shown["paper"]["final_reconciliation"] == "warning"
+        assert ("external_orders", "1") in {(finding["reason"], finding["observed"]) for finding in findings(run)}
         external = [row for row in rows_of(run.folder, "orders") if row["strategy_id"] == "EXTERNAL"]
         assert [(row["side"], row["filled_qty"]) for row in external] == [("SELL", "0.05")]
         assert shown["paper"]["orders_external"] == 1

@@ -9,7 +9,8 @@ from opslab.model.messages.ledger_events import ExactDecimal
 from opslab.model.primitives.record import Record
 
 State = Literal["ok", "warning", "mismatch", "unknown"]
-Part = Literal["positions", "open_orders", "balances", "freshness"]
+Part = Literal["positions", "open_orders", "orders", "balances", "freshness"]
+"""`orders`: all that the account ever had."""
 Side = Literal["expected", "observed"]
 """One of the two snapshots."""
 Occasion = Literal["startup", "periodic", "final", "heartbeat"]
@@ -20,6 +21,7 @@ Reason = Literal[
     "within_rounding",
     "within_tolerance",
     "clock_ahead",
+    "external_orders",
     "in_flight",
     "pending",
     "moving",
@@ -48,6 +50,7 @@ STATE_OF: dict[Reason, State] = {
     "within_rounding": "ok",
     "within_tolerance": "warning",
     "clock_ahead": "warning",
+    "external_orders": "warning",
     "in_flight": "warning",
     "pending": "warning",
     "moving": "unknown",
@@ -80,7 +83,7 @@ MAX_FINDINGS = 1_000
 """Findings that are listed, worst first; all are counted."""
 MAX_IN_FLIGHT = 100
 
-_PARTS: tuple[Part, ...] = ("positions", "open_orders", "balances", "freshness")
+_PARTS: tuple[Part, ...] = ("positions", "open_orders", "orders", "balances", "freshness")
 
 
 class Tolerances(Record):

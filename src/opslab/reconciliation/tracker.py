@@ -92,6 +92,16 @@ def no_answer(side: Side, node: NodeSnapshot | None, venue: AccountSnapshot | No
     )
 
 
+def external_orders(venue: AccountSnapshot) -> list[ReconciliationFinding]:
+    """A finding when the venue has accepted external orders: what they did to the account is equal on both sides."""
+    if not venue.orders_external:
+        return []
+    count = str(venue.orders_external)
+    return [
+        make_finding("external_orders", "orders", "", "external", "0", count, difference=count, snapshot="observed")
+    ]
+
+
 @dataclass(frozen=True, slots=True)
 class VenueState:
     """The state of a venue's account at one time."""
@@ -178,6 +188,7 @@ class Tracker:
             self._pending, findings, in_flight, now_ns, self._tolerances, aggregate_of, differing_parts
         )
         items = in_flight_items(in_flight, now_ns, self._tolerances)
+        judged += external_orders(pair.after)
         has_open_finding = any(finding.reason in _OPEN_REASONS for finding in judged)
         is_open = has_open_finding or (bool(late) and self._node_ended_ns is None)
         return ComparisonResult([*judged, *late], node.summary(), venue.summary(), items, is_open)

@@ -121,6 +121,8 @@ class AccountSnapshot(Record):
     """Number of transactions in the ledger."""
     orders: int
     """Number of orders ever accepted."""
+    orders_external: int | None = None
+    """Of these, orders that neither an engine, nor the lab, nor the exchange placed. None: not counted."""
     fills: int
     replay: Literal["holding", "replaying", "ended"]
     minutes: int

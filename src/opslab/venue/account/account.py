@@ -29,6 +29,7 @@ from opslab.model.messages.ledger_events import (
     OrderType,
     TimeInForce,
 )
+from opslab.model.messages.order_ids import is_external
 
 Status = Literal["NEW", "PARTIALLY_FILLED", "FILLED", "CANCELED", "EXPIRED"]
 ZERO = Decimal(0)
@@ -165,6 +166,8 @@ class Account:
     fees: Decimal = ZERO
     realized: Decimal = ZERO
     last_order_id: int = 0
+    external_orders: int = 0
+    """Accepted orders that neither an engine, nor the lab, nor the exchange placed."""
     last_trade_id: int = 0
     last_priority: int = 0
     update_ms: int = 0
@@ -258,6 +261,7 @@ class Account:
         if event.client_order_id in self.open_by_client:
             raise Corrupt(f"order {event.order_id} has the client order id of an open order")
         self.last_order_id = event.order_id
+        self.external_orders += is_external(event.client_order_id)
         self.last_priority += 1
         self.open[event.order_id] = Order.accepted(event, self.last_priority)
         self.open_by_client[event.client_order_id] = event.order_id

@@ -44,6 +44,7 @@ def account_snapshot(exchange: Exchange, progress: VenueProgress, now_ns: int) -
         venue_order_ids={order.client_order_id: str(order.order_id) for order in account.open.values()},
         transactions=exchange.transactions,
         orders=account.last_order_id,
+        orders_external=account.external_orders,
         fills=account.last_trade_id,
         replay=progress.state,
         minutes=progress.minutes,

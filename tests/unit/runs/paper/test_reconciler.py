@@ -64,6 +64,30 @@ def test_an_account_at_rest_is_ok_after_one_comparison(occasion: str) -> None:
     assert result.event().occasion == occasion
 
 
+@pytest.mark.parametrize("occasion", ["startup", "periodic", "final"])
+def test_external_orders_are_a_warning_of_each_reconciliation(occasion: str) -> None:
+    simulation = simulate(STILL)
+    simulation.external_orders = 2
+    result = simulation.run(occasion).result  # type: ignore[arg-type]
+    (finding,) = [finding for finding in result.findings if finding.state != "ok"]
+    assert (result.state, result.comparisons, finding.reason) == ("warning", 1, "external_orders")
+    assert (finding.part, finding.expected, finding.observed, finding.snapshot) == ("orders", "0", "2", "observed")
+    assert result.event().first_finding == "orders external: external_orders in observed, expected 0, observed 2"
+
+
+def test_external_orders_do_not_hide_a_mismatch() -> None:
+    simulation = simulate(STILL, node_error="lost order")
+    simulation.external_orders = 1
+    result = simulation.run("final").result
+    assert (result.state, result.counts["warning"]) == ("mismatch", 1)
+
+
+def test_external_orders_that_the_venue_did_not_count_are_no_finding() -> None:
+    simulation = simulate(STILL)
+    simulation.external_orders = None
+    assert simulation.run("final").result.state == "ok"
+
+
 @settings(max_examples=40)
 @given(st.sampled_from(PACES), seeds, st.floats(0, 12), st.booleans(), st.sampled_from([0.001, 0.01, 0.08]))
 def test_what_is_in_flight_is_never_a_mismatch(

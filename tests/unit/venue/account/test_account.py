@@ -112,6 +112,13 @@ def test_the_account_replayed_from_its_ledger_is_equal() -> None:
     assert replayed is not scene.account
 
 
+def test_external_orders_are_counted_by_their_ids() -> None:
+    scene = Scene()
+    for name in ("x-aHRE4BCj-T04asLHBvvAy6z", "opslab-flatten-1", "autoclose-1", "venue_1", "by-hand"):
+        scene.place("BUY", "0.010", "29000.00", newClientOrderId=name)
+    assert scene.account.external_orders == 2
+
+
 def test_orders_are_found_by_either_id_while_they_are_kept() -> None:
     scene = scene_with_every_event()
     account = scene.account
