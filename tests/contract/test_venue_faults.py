@@ -451,6 +451,29 @@ def closes_by_force(scene: FaultScene) -> None:
             client.cancel(resting).assert_ok()
 
 
+def calls_for_margin(scene: FaultScene) -> None:
+    client, user = scene.client, scene.client.user_stream()
+    with pytest.raises(Usage, match="the venue cannot call for margin: the account has no position"):
+        scene.venue_control.request("start", fault="margin-call")
+    client.place("BUY", "0.010").assert_ok()
+    scene.venue_control.request("start", fault="margin-call")
+    call = user.read_event("MARGIN_CALL")
+    (position,) = call.pop("p")
+    assert call.keys() - {"delay_ms"} == {"e", "E", "cw"}
+    assert {key: position[key] for key in ("s", "ps", "pa", "mt", "iw")} == {
+        "s": "BTCUSDT",
+        "ps": "BOTH",
+        "pa": "0.010",
+        "mt": "CROSSED",
+        "iw": "0",
+    }
+    assert Decimal(position["mm"]) == Decimal(position["mp"]) * Decimal("0.010") * Decimal("0.004")
+    logged = scene.log.of("margin_call")[-1]
+    assert (logged["position"], logged["wallet_balance"]) == ("0.010", call["cw"])
+    assert (logged["mark_price"], logged["maintenance_margin"]) == (position["mp"], position["mm"])
+    client.place("SELL", "0.010").assert_ok()
+
+
 def halts(scene: FaultScene) -> None:
     client, socket = scene.client, scene.client.stream(TRADES)
     resting = client.place("BUY", "0.010", "30000.0").answer["orderId"]
@@ -487,6 +510,7 @@ EFFECTS: dict[str, Callable[[FaultScene], None]] = {
     "late-fill": delays_fills,
     "duplicate-fill": duplicates_fills,
     "external-trade": trades_externally,
+    "margin-call": calls_for_margin,
     "forced-close": closes_by_force,
     "halt": halts,
 }
@@ -742,13 +766,15 @@ def test_however_a_fault_ends_the_venue_behaves_as_before(scene: FaultScene, nam
 
 @pytest.mark.parametrize("name", IMMEDIATE)
 def test_an_immediate_fault_ends_at_once_whoever_started_it(scene: FaultScene, name: str) -> None:
-    if name == "forced-close":  # it needs a position
+    if name in ("forced-close", "margin-call"):  # they need a position
         scene.client.place("BUY", "0.010").assert_ok()
     with FaultOwnerProcess(scene.venue.ledger, name) as owner:
         active = owner.answer["ok"]
     assert active["remaining_seconds"] is None
     assert scene.log.fault_end(active["number"])["reason"] == "immediate"
     assert scene.venue_control.request("held") == []
+    if name == "margin-call":
+        scene.client.place("SELL", "0.010").assert_ok()
     assert transcript(scene.venue) == scene.before
 
 

@@ -1,4 +1,4 @@
-"""The exchange closes the position of a paper run by force: the run says so, and does not complete."""
+"""The exchange closes the position of a paper run by force, or calls for margin: the run says so, and fails."""
 
 import shutil
 from pathlib import Path
@@ -46,3 +46,22 @@ def test_a_forced_close_closes_the_gate_and_fails_the_run_by_name(tc: Tc, kind: 
         assert resting["status"] == ("CANCELED" if kind == "adl" else "EXPIRED")
         assert f"{kind} (1)" in tc("run", "show", run.run_id).out
         assert f"{kind} (1)" in (run.folder / "report.md").read_text()
+
+
+def test_a_margin_call_closes_the_gate_and_fails_the_run_by_name(tc: Tc) -> None:
+    with holding_run(tc) as run:
+        run.wait_for("order_event", with_fields(type="OrderFilled"))
+        run.fault("margin-call")
+        call = run.wait_for("margin_call")
+        shown = true_end(run, 1)
+        assert (call["payload"]["position"], call["payload"]["number"]) == ("0.005", 1)
+        assert (shown["status"], shown["ended_by"]) == ("failed", "margin_call")
+        assert (shown["failure"]["kind"], shown["paper"]["stop"]["reason"]) == ("account", "margin_call")
+        assert [one["reason"] for one in run.told("gate_closed")] == ["margin_call"]
+        assert (shown["paper"]["margin_calls"], shown["paper"]["first_margin_call"]) == (1, call["time"])
+        (warning,) = [one for one in shown["warnings"] if one["code"] == "margin_call"]
+        assert (warning["count"], warning["first"]) == (1, f"margin_call at {call['time']}")
+        components = [kind["component"] for kind in shown["log"]["kinds"] if "Margin call" in (kind["message"] or "")]
+        assert components, "the adapter received the call"
+        assert warning["text"] in tc("run", "show", run.run_id).out
+        assert "margin calls by the exchange" in (run.folder / "report.md").read_text()

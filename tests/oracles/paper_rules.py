@@ -98,6 +98,8 @@ class PaperReplay:
                 yield facts.GateReported(payload["reason"])
             case "forced_close":
                 yield facts.PositionForceClosed(payload["kind"])
+            case "margin_call":
+                yield facts.MarginCalled()
             case "positions_flattened" if payload["by"] == "engine" and not self.state.is_halted:
                 yield facts.EngineFinishing()
             case "engine_ended":

@@ -16,10 +16,10 @@ from opslab.model.messages.ledger_events import LedgerEvent, parse_event
 from opslab.model.primitives.difference import differences
 from opslab.model.primitives.ids import RunId
 from opslab.model.run.paper_summary import PaperFacts
-from opslab.runs.paper.fault_fold import add_logged_faults
 from opslab.runs.paper.journal_summary import SUMMARIZED as PAPER_EVENTS
 from opslab.runs.paper.journal_summary import summarize
 from opslab.runs.paper.results import PaperCounts
+from opslab.runs.paper.venue_log_fold import add_logged_events
 from opslab.runs.record.journal_events import decoded
 from opslab.runs.safety.halt_summary import SUMMARIZED as HALT_EVENTS
 from opslab.runs.safety.halt_summary import summarize_halt
@@ -105,7 +105,7 @@ def _facts(folder: Path, shown: dict[str, Any]) -> Iterator[str]:
     facts = PaperFacts.model_validate(shown["paper"], strict=False)
     fold = summarize(_before_the_end(folder, PAPER_EVENTS))
     if fold.last_venue:
-        add_logged_faults(folder, fold.faults, *fold.last_venue)
+        add_logged_events(folder, fold.faults, fold.margin_calls, *fold.last_venue)
     counts = PaperCounts(
         unknown=facts.orders_unknown or 0,
         lost=facts.orders_lost or 0,

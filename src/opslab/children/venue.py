@@ -38,7 +38,7 @@ from opslab.store.venues.venue_files import write_token
 from opslab.store.venues.venue_log import VenueLog
 from opslab.system import SystemClock
 from opslab.venue.account.account import Account
-from opslab.venue.event_log import FAULT_LOG_EVENTS
+from opslab.venue.event_log import RUN_LOG_EVENTS
 from opslab.venue.venue import Venue
 
 _PROGRESS_SECONDS = 0.5
@@ -75,7 +75,7 @@ async def _serve(plan: VenuePlan, stream: BinaryIO, pipe: MessagePipe, stack: Ex
 
     def log_event(event: str, fields: dict[str, object]) -> None:
         if log.write(event, fields):
-            deliver = pipe.send if event in FAULT_LOG_EVENTS else pipe.offer  # a run records each fault
+            deliver = pipe.send if event in RUN_LOG_EVENTS else pipe.offer  # a run records each of them
             deliver(VenueLogEntry(event=event, fields=fields))
 
     venue = Venue(plan, instrument, account, ledger, clock, position, log_event)

@@ -11,6 +11,7 @@ VenueEvent = Literal[
     "fault_started",
     "fault_ended",
     "candle_not_acknowledged",
+    "margin_call",
     "account_flattened",
     "account_not_flattened",
     "control_lost",
@@ -20,7 +21,8 @@ VenueEvent = Literal[
 ]
 EventLogger = Callable[[VenueEvent, dict[str, object]], None]
 """Called with the event's name and its fields."""
-FAULT_LOG_EVENTS: frozenset[str] = frozenset({"fault_started", "fault_ended"})
+MARGIN_CALL: VenueEvent = "margin_call"
+RUN_LOG_EVENTS: frozenset[str] = frozenset({"fault_started", "fault_ended", MARGIN_CALL})
 """Control of a run adds them to the journal."""
 CONTROL_LOST: VenueEvent = "control_lost"
 """Recovery of a run reads its time."""

@@ -19,7 +19,7 @@ from opslab.venue.account.matching import Level
 from opslab.venue.account.matching_engine import MatchingEngine
 from opslab.venue.account.number_format import NumberFormat
 from opslab.venue.account.order_requests import Amendment, NewOrder, OrderRef
-from opslab.venue.account.user_event_payloads import user_data_events
+from opslab.venue.account.user_event_payloads import margin_call, user_data_events
 from opslab.venue.api_error import ApiError
 from opslab.venue.counters import FAILED_LEDGER_WRITES, Counters
 from opslab.venue.fault_hooks import FaultHooks
@@ -86,6 +86,9 @@ class Exchange:
         """Called with the events of the user stream, in order."""
         self.on_bar_closed: Callable[[], None] = lambda: None
         """Called after a minute has closed."""
+        self.on_margin_call: Callable[[dict[str, object]], None] = lambda _fields: None
+        """Called with the fields for the event log after a call for margin."""
+        self._margin_calls = 0
         self._matching_engine = MatchingEngine(market.instrument)
         self._ledger = ledger
         self._publisher = publisher
@@ -175,6 +178,26 @@ class Exchange:
         events = self._matching_engine.close_by_force(self.account, self.view, kind, now_ms)
         self._transact(events, now_ms)
         return bool(events)
+
+    def call_margin(self) -> bool:
+        """Call for margin over the user stream, whatever the margin is. Returns whether there is a position."""
+        if not self.account.holding.position:
+            return False
+        call = margin_call(self.account, self.view.mark, self._now_ms(), self.number_format)
+        self.on_user_events([call])
+        self._margin_calls += 1
+        (position,) = call["p"]
+        self.on_margin_call(
+            {
+                "number": self._margin_calls,
+                "position": position["pa"],
+                "mark_price": position["mp"],
+                "wallet_balance": call["cw"],
+                "unrealized_profit": position["up"],
+                "maintenance_margin": position["mm"],
+            }
+        )
+        return True
 
     def restore_depth(self) -> None:
         """Restore the consumed liquidity of the depth."""

@@ -29,7 +29,7 @@ from opslab.venue.control.orphan_policy import (
 from opslab.venue.counters import FAILED_LEDGER_WRITES, Counters
 from opslab.venue.endpoints.account import AccountEndpoints
 from opslab.venue.endpoints.market import MarketEndpoints
-from opslab.venue.event_log import CONTROL_LOST, EventLogger
+from opslab.venue.event_log import CONTROL_LOST, MARGIN_CALL, EventLogger
 from opslab.venue.exchange import Exchange
 from opslab.venue.fault_hooks import FaultHooks
 from opslab.venue.faults.controller import FaultController
@@ -103,6 +103,7 @@ class Venue:
         self._start_position = position
         self._bar_pacing = BarPacing(position.minute, self._replay_followed(), plan.bar_done_timeout_seconds, log_event)
         self.exchange.on_bar_closed = self._bar_pacing.bar_closed
+        self.exchange.on_margin_call = lambda fields: log_event(MARGIN_CALL, fields)
         self._flattener = Flattener(self.exchange, log_event)
         self._stop = asyncio.Event()
         self._ledger = ledger

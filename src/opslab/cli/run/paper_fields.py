@@ -32,6 +32,7 @@ def paper_fields(facts: "PaperFacts | None") -> list[tuple[str, str | None]]:
         ),
         *((f"fault {name}", str(value)) for name, value in (fault_rows(facts) if facts.faults_injected else ())),
         ("forced closes", facts.forced_closes_text or None),
+        ("margin calls", f"{facts.margin_calls:,}" if facts.margin_calls else None),
         (
             "external orders",
             f"{facts.orders_external:,}, {facts.fills_external or 0:,} fills (not placed by this run)"

@@ -5,7 +5,7 @@ from typing import Any, Literal, TypedDict
 from pydantic import ConfigDict, Field
 
 from opslab.model.journal.journal_event import RUNNING, JournalEvent, Kinds, by_name
-from opslab.model.journal.venue_events import LedgerWriteFailed, VenueLost, VenueStarted
+from opslab.model.journal.venue_events import LedgerWriteFailed, MarginCall, VenueLost, VenueStarted
 from opslab.model.messages.engine_messages import StopReason
 from opslab.model.messages.forced_close import ForcedCloseKind
 from opslab.model.messages.paper_messages import (
@@ -381,6 +381,7 @@ CONTROL_EVENTS: Kinds = by_name(
     VenueStarted,
     VenueLost,
     LedgerWriteFailed,
+    MarginCall,
     EngineEnded,
     EngineLost,
     EngineRestarted,

@@ -141,6 +141,10 @@ class PaperFacts(Record):
     """Orders with which the exchange closed the position by force, by kind. Neither in the counters nor external."""
     first_forced_close: str | None = None
     """Client order id of the first of them."""
+    margin_calls: int = 0
+    """How often the exchange called for margin."""
+    first_margin_call: str | None = None
+    """Time of the first of them."""
     faults_injected: int = 0
     """Faults that were started in the run's venue."""
     faults: tuple[FaultFacts, ...] = ()

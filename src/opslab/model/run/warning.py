@@ -6,6 +6,7 @@ from opslab.model.primitives.record import Record
 
 WarningCode = Literal[
     "forced_close",
+    "margin_call",
     "orders_refused",
     "protective_orders_refused",
     "orders_rejected",
@@ -29,6 +30,7 @@ WarningCode = Literal[
 
 _TEXTS: dict[WarningCode, str] = {
     "forced_close": "the exchange closed the position by force, with {count} orders: {kinds}",
+    "margin_call": "the exchange called for margin {count} times: it may close the position by force",
     "orders_refused": "every order was denied or rejected: {reasons}",
     "protective_orders_refused": "{count} of {orders} reduce-only and stop orders were denied or rejected: {reasons}",
     "orders_rejected": "{count} of {orders} orders were rejected: {reasons}",

@@ -11,10 +11,10 @@ from opslab.model.run.paper_summary import PaperFacts
 from opslab.model.spec.run_spec import PaperLimits
 from opslab.runs.paper.results import PaperCounts
 from opslab.runs.record.warnings import (
+    account_warnings,
     bar_warnings,
     dataset_warnings,
     disturbance_warnings,
-    forced_close_warnings,
     log_warnings,
     order_warnings,
     subscription_warnings,
@@ -77,7 +77,7 @@ def closing_results(
         artifacts=results.artifacts,
         paper=summary,
         warnings=(
-            *forced_close_warnings(summary),
+            *account_warnings(summary),
             *order_warnings(counts.refused),
             *unsubmitted_order_warnings(counts.never_submitted),
             *subscription_warnings(summary.subscriptions_empty, summary.subscriptions_untruthful),

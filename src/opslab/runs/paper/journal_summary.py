@@ -30,7 +30,7 @@ from opslab.model.journal.engine_events import (
 from opslab.model.journal.fault_events import FaultEnded, FaultStarted
 from opslab.model.journal.journal_event import RUNNING, JournalEvent, RecordedEvent, by_name
 from opslab.model.journal.run_events import KillSwitchObserved, ReconciliationChecked, RunStarted
-from opslab.model.journal.venue_events import LedgerWriteFailed, VenueLost, VenueStarted
+from opslab.model.journal.venue_events import LedgerWriteFailed, MarginCall, VenueLost, VenueStarted
 from opslab.model.messages.engine_messages import StopReason
 from opslab.model.messages.paper_messages import FEEDS, EngineHeartbeat, FeedName, OnStop
 from opslab.model.primitives.instant import NS_PER_SECOND, parse_iso
@@ -45,9 +45,9 @@ from opslab.model.run.paper_summary import (
     Reconciliations,
     StopFacts,
 )
-from opslab.runs.paper.fault_fold import FaultFold
 from opslab.runs.paper.feed_stats import FeedStats
 from opslab.runs.paper.results import PaperCounts
+from opslab.runs.paper.venue_log_fold import FaultFold, MarginCallFold
 from opslab.runs.record.journal_events import decoded
 from opslab.runs.record.subscription_fold import SubscriptionFold
 from opslab.store.runs.journal import read_events
@@ -81,6 +81,7 @@ SUMMARIZED = by_name(
     VenueStarted,
     VenueLost,
     LedgerWriteFailed,
+    MarginCall,
     EngineRestarted,
     EngineStarted,
     EngineEnded,
@@ -129,6 +130,7 @@ class JournalSummary:
     final: Reconciled | None = None
     reconciliations: Counter[str] = field(default_factory=Counter)
     faults: FaultFold = field(default_factory=FaultFold)
+    margin_calls: MarginCallFold = field(default_factory=MarginCallFold)
     subscriptions: SubscriptionFold = field(default_factory=SubscriptionFold)
     _starts: dict[int, str] = field(default_factory=dict)
     """Start time of each engine."""
@@ -167,6 +169,8 @@ class JournalSummary:
                 self.faults.started(started, recorded.time)
             case FaultEnded() as ended_fault:
                 self.faults.ended(ended_fault, recorded.time)
+            case MarginCall() as call:
+                self.margin_calls.add(call, recorded.time)
             case SubscriptionUnserved() as unserved:
                 self.subscriptions.unserved(unserved)
             case LedgerWriteFailed(start_number=number, count=count):
@@ -318,6 +322,8 @@ class JournalSummary:
             first_external_order=counts.first_external if counts else None,
             forced_closes=counts.forced_closes if counts else None,
             first_forced_close=counts.first_forced_close if counts else None,
+            margin_calls=self.margin_calls.count,
+            first_margin_call=self.margin_calls.first,
             faults_injected=self.faults.count,
             faults=self.faults.facts(),
             subscriptions_empty=subscriptions["empty"],

@@ -23,10 +23,10 @@ from opslab.model.run.paper_summary import AccountFacts, StopFacts
 from opslab.model.spec.run_spec import PaperLimits, PaperSpec
 from opslab.resources import exchange_info_symbol
 from opslab.runs.paper.closing_event import PaperResults, action_count, closing_results, engine_cost, recorded_reason
-from opslab.runs.paper.fault_fold import add_logged_faults
 from opslab.runs.paper.journal_summary import JournalSummary, summarize_journal
 from opslab.runs.paper.ledger_account import account_from_ledger
 from opslab.runs.paper.results import PaperCounts, orders_from_journal, write_results
+from opslab.runs.paper.venue_log_fold import add_logged_events
 from opslab.runs.processes.engine_log import count_stored
 from opslab.runs.processes.venue_folder import drop_venue, is_venue_running, keep_venue, run_venue_folder
 from opslab.runs.record.run_journal import write_metrics
@@ -122,10 +122,10 @@ def settle_paper(
 
 
 def _journaled(folder: Path) -> JournalSummary:
-    """With the faults that only the venue's log has."""
+    """With the faults and margin calls that only the venue's log has."""
     summary = summarize_journal(folder)
     if summary.last_venue:
-        add_logged_faults(folder, summary.faults, *summary.last_venue)
+        add_logged_events(folder, summary.faults, summary.margin_calls, *summary.last_venue)
     return summary
 
 

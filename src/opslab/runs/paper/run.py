@@ -13,7 +13,7 @@ from opslab.killswitch.state import Switch
 from opslab.model.journal import engine_events as journal
 from opslab.model.journal.journal_event import JournalEvent
 from opslab.model.journal.run_events import RunResults
-from opslab.model.journal.venue_events import VenueLost
+from opslab.model.journal.venue_events import MarginCall, VenueLost
 from opslab.model.messages.engine_messages import BARS
 from opslab.model.messages.paper_messages import EngineHeartbeat, Flattened, NodeSnapshot
 from opslab.model.messages.venue_messages import VenueEndpoints, VenueProgress
@@ -198,10 +198,12 @@ class PaperRun:
                 raise Environment(message.message, hint=message.hint)
 
     def _on_venue_log_entry(self, entry: pipe.VenueLogEntry) -> None:
-        """A fault that was injected into the venue is part of the run."""
-        event = self._venue.fault_event(entry)
+        """Faults that were injected into the venue, and its calls for margin, are part of the run."""
+        event = self._venue.logged_event(entry)
         if event:
             self._log.append(event)
+        if isinstance(event, MarginCall):
+            self._report(facts.MarginCalled())
 
     def _on_venue_listening(self, endpoints: VenueEndpoints) -> None:
         self._log.append(self._venue.on_listening(endpoints))

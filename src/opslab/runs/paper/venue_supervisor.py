@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from opslab.errors import Environment, LabError
-from opslab.model.journal.fault_events import FaultEnded, FaultStarted
-from opslab.model.journal.journal_event import decode
-from opslab.model.journal.venue_events import LedgerWriteFailed, VenueStarted
+from opslab.model.journal.journal_event import JournalEvent, decode
+from opslab.model.journal.venue_events import LOGGED_EVENTS, LedgerWriteFailed, VenueStarted
 from opslab.model.messages.paper_messages import AccountSnapshot
 from opslab.model.messages.venue_messages import VenueEndpoints, VenuePlan, VenueProgress
 from opslab.model.pipe.messages import AcknowledgeBars, VenueEnded, VenueLogEntry
@@ -167,15 +166,10 @@ class VenueSupervisor:
         self._child = None
         return failure.message if failure else "the venue process ended"
 
-    def fault_event(self, entry: VenueLogEntry) -> FaultStarted | FaultEnded | None:
-        """The event for the journal; None for an entry about something else."""
-        fields = {**entry.fields, "venue_start": self.start_count}
-        match entry.event:
-            case FaultStarted.EVENT:
-                return decode(FaultStarted, fields)
-            case FaultEnded.EVENT:
-                return decode(FaultEnded, fields)
-        return None
+    def logged_event(self, entry: VenueLogEntry) -> JournalEvent | None:
+        """The event for the journal; None for an entry that is not of the run."""
+        kind = LOGGED_EVENTS.get(entry.event)
+        return decode(kind, {**entry.fields, "venue_start": self.start_count}) if kind else None
 
     def end(self, redact: Callable[[str], str], on_entry: Callable[[VenueLogEntry], None]) -> VenueProgress | None:
         """Stop the venue and wait for its end, when no other child sends. Its last progress. Raises Environment."""

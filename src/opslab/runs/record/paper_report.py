@@ -110,4 +110,5 @@ def _orders(facts: PaperFacts) -> Rows:
         ("external: not placed by this run", facts.orders_external),
         ("fills of external orders", facts.fills_external),
         ("forced closes by the exchange", facts.forced_closes_text or 0),
+        ("margin calls by the exchange", facts.margin_calls),
     ]

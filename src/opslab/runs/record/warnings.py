@@ -78,10 +78,13 @@ def bar_warnings(missed: int | None) -> Iterator[RunWarning]:
         yield RunWarning.of("bars_missed", missed, None)
 
 
-def forced_close_warnings(facts: PaperFacts) -> Iterator[RunWarning]:
+def account_warnings(facts: PaperFacts) -> Iterator[RunWarning]:
+    """What the exchange did to the account of a paper run."""
     if facts.forced_closes:
         count = sum(facts.forced_closes.values())
         yield RunWarning.of("forced_close", count, facts.first_forced_close, kinds=facts.forced_closes_text)
+    if facts.margin_calls:
+        yield RunWarning.of("margin_call", facts.margin_calls, f"margin_call at {facts.first_margin_call}")
 
 
 def disturbance_warnings(facts: PaperFacts) -> Iterator[RunWarning]:

@@ -1,4 +1,4 @@
-"""User-data stream events: `ORDER_TRADE_UPDATE`, `ACCOUNT_UPDATE`, `ACCOUNT_CONFIG_UPDATE`."""
+"""User-data stream events: `ORDER_TRADE_UPDATE`, `ACCOUNT_UPDATE`, `ACCOUNT_CONFIG_UPDATE`, `MARGIN_CALL`."""
 
 from decimal import Decimal
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 from opslab.model.messages.forced_close import forced_close_kind
 from opslab.model.messages.ledger_events import Accepted, Amended, Canceled, Expired, Filled, LedgerEvent, LeverageSet
 from opslab.venue.account.account import ZERO, Account, Order
+from opslab.venue.account.margin import margin_of
 from opslab.venue.account.number_format import NumberFormat, money_text
 
 Payload = dict[str, Any]
@@ -35,6 +36,22 @@ def user_data_events(
             return [{"e": "ACCOUNT_CONFIG_UPDATE", "E": now_ms, "T": event.time_ms, "ac": config}]
         case _:
             return []
+
+
+def margin_call(account: Account, mark: Decimal, now_ms: int, fmt: NumberFormat) -> Payload:
+    """The call for margin of the account's position, in cross margin."""
+    margin = margin_of(account, mark)
+    position = {
+        "s": fmt.symbol,
+        "ps": "BOTH",
+        "pa": fmt.size(account.holding.position),
+        "mt": "CROSSED",
+        "iw": "0",
+        "mp": money_text(mark),
+        "up": money_text(margin.unrealized),
+        "mm": money_text(margin.maintenance),
+    }
+    return {"e": "MARGIN_CALL", "E": now_ms, "cw": money_text(account.holding.wallet), "p": [position]}
 
 
 def _order_update(

@@ -20,6 +20,7 @@ from opslab.venue.faults.kinds import (
     http,
     jitter,
     late_fill,
+    margin_call,
     refuse,
     reject_orders,
     reorder,
@@ -37,6 +38,6 @@ FAULTS: dict[str, Fault[Any]] = {
         close, reset, refuse, silence, delay, jitter, duplicate, reorder, drop,
         depth_gap, stale_snapshot, garbage, wrong_types, broken_ohlc, zero_quantity,
         http, hang, clock_skew, reject_orders, swallow_ack, late_fill, duplicate_fill, external_trade,
-        forced_close, halt,
+        margin_call, forced_close, halt,
     )
 }  # fmt: skip

@@ -44,5 +44,5 @@ def test_the_page_has_the_limits() -> None:
 
 def test_the_page_lists_the_immediate_faults() -> None:
     names = [name for name, fault in FAULTS.items() if fault.is_immediate]
-    assert "`close`, `reset`, `external-trade` and `forced-close` take effect once" in PAGE
-    assert names == ["close", "reset", "external-trade", "forced-close"]
+    assert "`close`, `reset`, `external-trade`, `margin-call` and `forced-close` take effect once" in PAGE
+    assert names == ["close", "reset", "external-trade", "margin-call", "forced-close"]

@@ -232,7 +232,7 @@ def test_nothing_remains_of_a_fault_that_has_ended(name: str) -> None:
     async def scenario(venue: FaultedVenue) -> None:
         for reason in ("stopped", "expired", "client_disconnected", "everything is stopped"):
             owner = object()
-            if name == "forced-close":  # it needs a position
+            if name in ("forced-close", "margin-call"):  # they need a position
                 await venue.start("external-trade")
             active = await venue.start(name, 5.0, owner)
             waiting = [asyncio.ensure_future(venue.request(call)) for call in (POST, GET, DEPTH_CALL)]

@@ -19,7 +19,7 @@ BOUNDS = RunBounds(
     PaperLimits(max_bars=30, restart="on_failure", max_restarts=MAX_RESTARTS), rows=30, deadline_s=1_000.0
 )
 OF_VENUE: list[facts.Fact] = [facts.VenueListening(), facts.VenueExited(1, "died"), facts.VenueExited(6, "died"),
-                              facts.ReplayEnded(20.0)]  # fmt: skip
+                              facts.ReplayEnded(20.0), facts.MarginCalled()]  # fmt: skip
 OF_CONTROL: list[facts.Fact] = [
     facts.SignalReceived("SIGTERM", 1),
     facts.SignalReceived("SIGTERM", 2),
@@ -31,7 +31,6 @@ OF_CONTROL: list[facts.Fact] = [
 OF_ENGINE: list[facts.Fact] = [
     facts.FirstHeartbeat(10.0),
     facts.PositionForceClosed("liquidation"),
-    facts.MarginCalled(),
     facts.EngineFinishing(),
     facts.FinalSnapshot(),
     facts.EngineUnhealthy("hang"),

@@ -1,4 +1,4 @@
-"""The faults of a paper run, folded from the events of its journal.
+"""The faults and margin calls of a paper run, folded from the events of its journal.
 
 Of a dead run also from the log of its venue, which continues after the death of control.
 """
@@ -10,8 +10,9 @@ from pathlib import Path
 
 from pydantic_core import from_json
 
-from opslab.model.journal.fault_events import FAULT_EVENTS, FaultEnded, FaultStarted
+from opslab.model.journal.fault_events import FaultEnded, FaultStarted
 from opslab.model.journal.journal_event import decode
+from opslab.model.journal.venue_events import LOGGED_EVENTS, MarginCall
 from opslab.model.run.paper_summary import MAX_FAULTS, FaultFacts
 from opslab.store.venues.venue_files import VENUE_LOG_NAME
 
@@ -65,13 +66,33 @@ class FaultFold:
         self._faults[key] = self._faults[key].model_copy(update={"ended_at": at, "ended_by": reason})
 
 
-def add_logged_faults(folder: Path, faults: FaultFold, venue_start: int, since: str) -> None:
-    """Add the starts and ends that the journal does not have, of the last venue of a run.
+@dataclass(slots=True)
+class MarginCallFold:
+    """Margin calls are named by start of the venue and number: a call that is known is ignored."""
+
+    _times: dict[tuple[int, int], str] = field(default_factory=dict)
+
+    def add(self, event: MarginCall, at: str) -> None:
+        self._times.setdefault((event.venue_start, event.number), at)
+
+    @property
+    def count(self) -> int:
+        return len(self._times)
+
+    @property
+    def first(self) -> str | None:
+        return next(iter(self._times.values()), None)
+
+
+def add_logged_events(
+    folder: Path, faults: FaultFold, margin_calls: MarginCallFold, venue_start: int, since: str
+) -> None:
+    """Add the events that the journal does not have, of the last venue of a run.
 
     venue_start, since: its number, and the time at which it listened, UTC. Earlier venues ended while control lived.
     """
     for entry in _entries(folder / VENUE_LOG_NAME):
-        kind, time = FAULT_EVENTS.get(str(entry.get("event"))), str(entry.get("time"))
+        kind, time = LOGGED_EVENTS.get(str(entry.get("event"))), str(entry.get("time"))
         if kind is None or time < since:
             continue
         with suppress(ValueError):
@@ -80,6 +101,8 @@ def add_logged_faults(folder: Path, faults: FaultFold, venue_start: int, since: 
                     faults.add_started(started, time)
                 case FaultEnded() as ended:
                     faults.add_ended(ended, time)
+                case MarginCall() as call:
+                    margin_calls.add(call, time)
 
 
 def _entries(log: Path) -> Iterator[dict[str, object]]:
