@@ -57,7 +57,7 @@ def claim[Plan: RunPlan](context: Context, plan: Plan) -> Iterator[ClaimedRun[Pl
             clear_temporary_files(folder)  # of a process that was killed just before it recorded the start
         else:
             journal, metadata = _create(context, plan, held)
-        write_inputs(folder, plan.code.model_dump(mode="json"), plan.own)
+        write_inputs(folder, plan.code.model_dump(mode="json"), plan.strategy_files)
         yield ClaimedRun(plan, folder, RunJournal(folder, journal, metadata))
 
 

@@ -6,7 +6,7 @@ from typing import Literal, overload
 from opslab.context import Context
 from opslab.model.primitives.ids import RunId
 from opslab.model.spec.run_spec import Mode
-from opslab.runs.planning.plan import BacktestPlan, PaperPlan, RunPlan, made_run_id, other_mode, plan_run
+from opslab.runs.planning.plan import BacktestPlan, PaperPlan, RunPlan, generate_run_id, other_mode, plan_run
 from opslab.specs.load import folder_of, load_spec
 from opslab.system import random_suffix
 
@@ -29,5 +29,5 @@ def make_plan(context: Context, spec_file: Path, run_id: str | None, mode: Mode 
     if asked is not None:
         name = RunId(asked)
     else:
-        name = made_run_id(context.layout, loaded.spec, context.clock, random_suffix())
+        name = generate_run_id(context.layout, loaded.spec, context.clock, random_suffix())
     return plan_run(context.layout, loaded, name, folder_of(spec_file), context.clock)

@@ -18,7 +18,7 @@ from opslab.runs.backtest.run import run_backtest
 from opslab.runs.claim import claim
 from opslab.runs.comparison.compare import RunSide, compare, input_parts, side_of
 from opslab.runs.lifecycle import RunContext
-from opslab.runs.planning.plan import BacktestPlan, plan_backtest
+from opslab.runs.planning.plan import BacktestPlan, Original, plan_backtest
 from opslab.runs.planning.strategy_files import INSTALLED
 from opslab.specs.load import LoadedSpec, load_spec
 from opslab.store.files import copy_file, scratch_folder, writing
@@ -137,7 +137,7 @@ def plan_of_repetition(layout: Layout, side: RunSide, clock: Clock) -> Iterator[
         with writing("lay out the stored strategy"):
             for name, path in sorted(stored.items(), key=lambda item: not item[0].startswith(INSTALLED)):
                 copy_file(path, folder / name.removeprefix(INSTALLED))
-        yield plan_backtest(layout, loaded, _free_name(layout, run_id), folder, clock, own=stored, reproduces=run_id)
+        yield plan_backtest(layout, loaded, _free_name(layout, run_id), folder, clock, Original(run_id, stored))
 
 
 def changed_inputs(layout: Layout, side: RunSide, plan: BacktestPlan) -> list[InputPart]:

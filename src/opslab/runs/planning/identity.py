@@ -31,12 +31,12 @@ def input_digest(identity: Identity) -> str:
     return digest(identity.model_dump())
 
 
-def code_parts(own: Mapping[str, Path]) -> CodeParts:
-    """This package's files, every installed distribution, and the files of a user strategy by name."""
+def code_parts(strategy_files: Mapping[str, Path]) -> CodeParts:
+    """Digests of this package's files and of the files of a user strategy, by name; every installed distribution."""
     return CodeParts(
         package=package_files(Path(opslab.__file__).parent),
         distributions=installed(),
-        strategy={name: file_digest(path) for name, path in sorted(own.items())},
+        strategy={name: file_digest(path) for name, path in sorted(strategy_files.items())},
     )
 
 
@@ -49,9 +49,9 @@ def package_files(folder: Path) -> dict[str, str]:
 @cache
 def installed() -> tuple[str, ...]:
     """`name==version` of every installed distribution, normalised and sorted."""
-    texts = [dist.metadata for dist in distributions()]  # once: each access parses the file again
-    found = {(text["Name"].lower().replace("_", "-"), text["Version"]) for text in texts if text["Name"]}
-    return tuple(f"{name}=={number}" for name, number in sorted(found))
+    headers = [distribution.metadata for distribution in distributions()]  # once: each access parses the file again
+    pairs = {(header["Name"].lower().replace("_", "-"), header["Version"]) for header in headers if header["Name"]}
+    return tuple(f"{name}=={number}" for name, number in sorted(pairs))
 
 
 def git_state(folder: Path) -> Git | None:
@@ -63,12 +63,13 @@ def git_state(folder: Path) -> Git | None:
     return Git(commit=commit.strip(), dirty=bool(changes is None or changes.strip()))
 
 
-def _git(folder: Path, *words: str) -> str | None:
-    command = ["git", "-C", str(folder), *words]
+def _git(folder: Path, *arguments: str) -> str | None:
+    """Output of a git command; None when it failed or took too long."""
+    command = ["git", "-C", str(folder), *arguments]
     try:
-        done = subprocess.run(
+        completed = subprocess.run(
             command, capture_output=True, timeout=_GIT_SECONDS, check=False, stdin=subprocess.DEVNULL, text=True
         )
     except (OSError, subprocess.TimeoutExpired, UnicodeDecodeError):
         return None
-    return done.stdout if done.returncode == 0 else None
+    return completed.stdout if completed.returncode == 0 else None

@@ -29,14 +29,23 @@ from opslab.ports import Clock
 from opslab.resources import exchange_info_symbol
 from opslab.runs.planning.data_window import Window, last_close_ns, window_of
 from opslab.runs.planning.identity import code_parts, git_state, identity_of, input_digest
-from opslab.runs.planning.strategy_files import TooMuch, collect_strategy_files
+from opslab.runs.planning.strategy_files import TooManyFiles, collect_strategy_files
 from opslab.runs.planning.strategy_inspection import Inspected, inspect_strategy, user_strategy_plan
 from opslab.specs.load import LoadedSpec
 from opslab.store.layout import Layout
 
 
 @dataclass(frozen=True, slots=True)
-class _Head:
+class Original:
+    """The run that a backtest reproduces."""
+
+    run_id: RunId
+    strategy_files: dict[str, Path]
+    """The stored files of its user strategy, by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class _CommonPlan:
     """Common part of the plans of both modes."""
 
     run_id: RunId
@@ -45,32 +54,32 @@ class _Head:
     identity: Identity
     input_digest: str
     code: CodeParts
-    own: dict[str, Path]
+    strategy_files: dict[str, Path]
     """The files of a user strategy, by name."""
     git: Git | None
     window: Window
 
     def dataset_used(self, rows: int) -> RunDataset:
         """rows: candles used."""
-        found, asked = self.dataset, self.loaded.spec.data
+        record, data = self.dataset, self.loaded.spec.data
         return RunDataset(
-            name=found.name,
-            kind=found.kind,
-            fingerprint=found.fingerprint,
+            name=record.name,
+            kind=record.kind,
+            fingerprint=record.fingerprint,
             rows=rows,
-            first_open=found.first_open,
-            last_open=found.last_open,
-            start=asked.start,
-            end=asked.end,
-            allowed=found.allowed,
-            allowed_findings={rule: found.findings[rule] for rule in found.allowed if rule in found.findings},
-            market=found.market,
-            rounded=found.repairs.rounded_prices + found.repairs.rounded_volumes,
+            first_open=record.first_open,
+            last_open=record.last_open,
+            start=data.start,
+            end=data.end,
+            allowed=record.allowed,
+            allowed_findings={rule: record.findings[rule] for rule in record.allowed if rule in record.findings},
+            market=record.market,
+            rounded=record.repairs.rounded_prices + record.repairs.rounded_volumes,
         )
 
 
 @dataclass(frozen=True, slots=True)
-class BacktestPlan(_Head):
+class BacktestPlan(_CommonPlan):
     spec: BacktestSpec
     engine: EnginePlan
     reproduces: str | None
@@ -81,7 +90,7 @@ class BacktestPlan(_Head):
 
 
 @dataclass(frozen=True, slots=True)
-class PaperPlan(_Head):
+class PaperPlan(_CommonPlan):
     spec: PaperSpec
     strategy: ScenarioPlan | UserStrategyPlan
     symbol: dict[str, Any]
@@ -100,7 +109,7 @@ class PaperPlan(_Head):
 
     def venue(self, home: Path, folder: Path, key: VenueKey, token: str) -> VenuePlan:
         """The plan of this run's venue, which has the run's name. folder: of its ledger."""
-        asked, account, data = self.spec.paper, self.spec.account, self.spec.data
+        paper, account, data = self.spec.paper, self.spec.account, self.spec.data
         return VenuePlan(
             name=self.run_id,
             key=key,
@@ -115,11 +124,11 @@ class PaperPlan(_Head):
             start_ms=parse_minute(data.start) if data.start else None,
             end_ms=parse_minute(data.end) if data.end else None,
             max_bars=self.rows,
-            speed=None if asked.speed == "max" else float(asked.speed),
-            pace="bar_done" if asked.speed == "max" else "clock",
+            speed=None if paper.speed == "max" else float(paper.speed),
+            pace="bar_done" if paper.speed == "max" else "clock",
             start="kline_1m",
-            ticks_per_minute=asked.ticks_per_minute,
-            latency_ms=asked.latency_ms,
+            ticks_per_minute=paper.ticks_per_minute,
+            latency_ms=paper.latency_ms,
             account=VenueAccount(
                 balance=account.starting_balances.USDT,
                 leverage=account.leverage,
@@ -127,7 +136,7 @@ class PaperPlan(_Head):
                 taker_fee=account.fees.taker,
             ),
             limits=VenueLimits(),
-            on_orphan=asked.on_stop,
+            on_orphan=paper.on_stop,
         )
 
     def live(
@@ -138,7 +147,7 @@ class PaperPlan(_Head):
         earlier_order_ids: tuple[str, ...] = (),
     ) -> LivePlan:
         """Engine `number` of this run, from 1. home: folder of its kill switch; None: no kill switch."""
-        asked = self.spec.paper
+        paper = self.spec.paper
         return LivePlan(
             run_id=self.run_id,
             strategy=self.strategy,
@@ -149,12 +158,12 @@ class PaperPlan(_Head):
             last_close_ns=self.last_close_ns,
             number=number,
             earlier_order_ids=earlier_order_ids,
-            on_stop=asked.on_stop,
-            silent_after_seconds=asked.silent_after(),
-            acknowledges_bars=asked.speed == "max",
+            on_stop=paper.on_stop,
+            silent_after_seconds=paper.silent_after(),
+            acknowledges_bars=paper.speed == "max",
             limits=_limits(self.spec),
-            speed=None if asked.speed == "max" else float(asked.speed),
-            order_rate_factor=order_rate_factor(asked.speed),
+            speed=None if paper.speed == "max" else float(paper.speed),
+            order_rate_factor=order_rate_factor(paper.speed),
             log_level=self.spec.observability.log,
             home=str(home) if home else None,
         )
@@ -164,14 +173,14 @@ RunPlan = BacktestPlan | PaperPlan
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class _Inputs:
     """The current inputs of a run."""
 
     dataset: DatasetRecord
     window: Window
     identity: Identity
     code: CodeParts
-    own: dict[str, Path]
+    strategy_files: dict[str, Path]
 
 
 def plan_run(layout: Layout, loaded: LoadedSpec, run_id: RunId, spec_folder: Path, clock: Clock) -> RunPlan:
@@ -186,32 +195,30 @@ def plan_backtest(
     run_id: RunId,
     spec_folder: Path,
     clock: Clock,
-    *,
-    own: dict[str, Path] | None = None,
-    reproduces: str | None = None,
+    reproduces: Original | None = None,
 ) -> BacktestPlan:
     """Find the data, check it against its record and the spec's fingerprint; inspect a user strategy.
 
-    own: its files, when they are known already. Raises NotFound, Corrupt, DataChanged, InvalidSpec, or Usage for a
-    spec of another mode; nothing has been written then.
+    Raises NotFound, Corrupt, DataChanged, InvalidSpec, or Usage for a spec of another mode; nothing has been written
+    then.
     """
     spec = loaded.spec
     if not isinstance(spec, BacktestSpec):
         raise other_mode(loaded, "backtest")
-    found = _find(layout, loaded, spec_folder, clock, own)
+    inputs = _check_inputs(layout, loaded, spec_folder, clock, reproduces)
     return BacktestPlan(
         run_id=run_id,
         loaded=loaded,
-        dataset=found.dataset,
-        identity=found.identity,
-        input_digest=input_digest(found.identity),
-        code=found.code,
-        own=found.own,
+        dataset=inputs.dataset,
+        identity=inputs.identity,
+        input_digest=input_digest(inputs.identity),
+        code=inputs.code,
+        strategy_files=inputs.strategy_files,
         git=git_state(spec_folder) if reproduces is None else None,
-        window=found.window,
+        window=inputs.window,
         spec=spec,
-        engine=_engine_plan(layout, spec, run_id, found, spec_folder),
-        reproduces=reproduces,
+        engine=_engine_plan(layout, spec, run_id, inputs, spec_folder),
+        reproduces=reproduces.run_id if reproduces else None,
     )
 
 
@@ -220,56 +227,57 @@ def plan_paper(layout: Layout, loaded: LoadedSpec, run_id: RunId, spec_folder: P
     spec = loaded.spec
     if not isinstance(spec, PaperSpec):
         raise other_mode(loaded, "paper")
-    found = _find(layout, loaded, spec_folder, clock)
-    check_playable(found.dataset)
-    rows = _bars_to_see(loaded, spec, found)
+    inputs = _check_inputs(layout, loaded, spec_folder, clock)
+    check_playable(inputs.dataset)
+    rows = _bars_to_see(loaded, spec, inputs)
     return PaperPlan(
         run_id=run_id,
         loaded=loaded,
-        dataset=found.dataset,
-        identity=found.identity,
-        input_digest=input_digest(found.identity),
-        code=found.code,
-        own=found.own,
+        dataset=inputs.dataset,
+        identity=inputs.identity,
+        input_digest=input_digest(inputs.identity),
+        code=inputs.code,
+        strategy_files=inputs.strategy_files,
         git=git_state(spec_folder),
-        window=found.window,
+        window=inputs.window,
         spec=spec,
         strategy=_strategy_plan(spec, spec_folder),
         symbol=exchange_info_symbol(spec.instrument),
         rows=rows,
-        last_close_ns=last_close_ns(layout, found.dataset, found.window, rows),
+        last_close_ns=last_close_ns(layout, inputs.dataset, inputs.window, rows),
     )
 
 
-def _bars_to_see(loaded: LoadedSpec, spec: PaperSpec, found: _Found) -> int:
+def _bars_to_see(loaded: LoadedSpec, spec: PaperSpec, inputs: _Inputs) -> int:
     """Bars of the window, or `max_bars`. Raises InvalidSpec when the dataset has fewer."""
-    asked, there = spec.paper.max_bars, found.window.rows
-    if asked is None or asked <= there:
-        return asked or there
-    what = f"the window of dataset {found.dataset.name}" if spec.data.start or spec.data.end else found.dataset.name
-    message = f"must be at most {there}, the candles of {what}, got {asked}"
+    max_bars, available, dataset = spec.paper.max_bars, inputs.window.rows, inputs.dataset.name
+    if max_bars is None or max_bars <= available:
+        return max_bars or available
+    source = f"the window of dataset {dataset}" if spec.data.start or spec.data.end else dataset
+    message = f"must be at most {available}, the candles of {source}, got {max_bars}"
     hint = "leave max_bars out for all of them, or run on more data"
     raise loaded.invalid_spec([loaded.mistake(("paper", "max_bars"), message)], hint)
 
 
-def _find(
-    layout: Layout, loaded: LoadedSpec, spec_folder: Path, clock: Clock, own: dict[str, Path] | None = None
-) -> _Found:
+def _check_inputs(
+    layout: Layout, loaded: LoadedSpec, spec_folder: Path, clock: Clock, original: Original | None = None
+) -> _Inputs:
+    """Raises as `plan_backtest`."""
     spec = loaded.spec
     dataset = DatasetId(spec.data.dataset)
     record = read_record(layout, dataset)
-    wanted = spec.data.fingerprint
-    if wanted is not None and wanted != record.fingerprint:
+    expected = spec.data.fingerprint
+    if expected is not None and expected != record.fingerprint:
         raise DataChanged(
-            f"dataset {dataset} has fingerprint {record.fingerprint}, the spec asks for {wanted}",
+            f"dataset {dataset} has fingerprint {record.fingerprint}, the spec asks for {expected}",
             hint="use the dataset the spec was written for, or change data.fingerprint",
         )
     verify_files(layout, record)
     window = window_of(layout, spec.data, record)
     inspected = inspect_strategy(loaded, spec_folder, clock)
-    files = own if own is not None else _own_files(layout, loaded, spec_folder, inspected)
+    files = original.strategy_files if original else _strategy_files(layout, loaded, spec_folder, inspected)
     code = code_parts(files)
-    return _Found(record, window, identity_of(spec, record.fingerprint, code), code, files)
+    return _Inputs(record, window, identity_of(spec, record.fingerprint, code), code, files)
 
 
 def other_mode(loaded: LoadedSpec, wanted: Mode) -> Usage:
@@ -279,20 +287,22 @@ def other_mode(loaded: LoadedSpec, wanted: Mode) -> Usage:
     return Usage(message, hint=f"tc run {mode} --spec {loaded.file}")
 
 
-def _own_files(layout: Layout, loaded: LoadedSpec, spec_folder: Path, inspected: Inspected | None) -> dict[str, Path]:
+def _strategy_files(
+    layout: Layout, loaded: LoadedSpec, spec_folder: Path, inspected: Inspected | None
+) -> dict[str, Path]:
     """The files of a user strategy; none for a built-in scenario."""
     if inspected is None:
         return {}
-    labs = [layout.home / name for name in ("data", "artifacts", "runtime")]
+    lab_folders = [layout.home / name for name in ("data", "artifacts", "runtime")]
     try:
-        return collect_strategy_files(spec_folder, inspected.locations, labs)
-    except TooMuch as much:
-        message = f"the spec's folder or the strategy's package {much}"
+        return collect_strategy_files(spec_folder, inspected.locations, lab_folders)
+    except TooManyFiles as error:
+        message = f"the spec's folder or the strategy's package {error}"
         hint = "give spec and strategy a folder of their own"
         raise loaded.invalid_spec([loaded.mistake(("strategy", "path"), message)], hint) from None
 
 
-def made_run_id(layout: Layout, spec: RunSpec, clock: Clock, suffix: str) -> RunId:
+def generate_run_id(layout: Layout, spec: RunSpec, clock: Clock, suffix: str) -> RunId:
     """A name from time and strategy: `20250504-153300-ops-smoke-demo`; `suffix` only when the name exists."""
     plain = RunId(f"{name_stamp(clock.now_ns())}-{_kebab(spec.strategy)}")
     return RunId(f"{plain}-{suffix}") if layout.run(plain).exists() else plain
@@ -305,7 +315,7 @@ def _kebab(strategy: StrategyRef | UserStrategyRef) -> str:
     return words[:40].strip("-") or "own"
 
 
-def _engine_plan(layout: Layout, spec: BacktestSpec, run_id: RunId, found: _Found, spec_folder: Path) -> EnginePlan:
+def _engine_plan(layout: Layout, spec: BacktestSpec, run_id: RunId, inputs: _Inputs, spec_folder: Path) -> EnginePlan:
     entry = exchange_info_symbol(spec.instrument)
     balances = spec.account.starting_balances
     return EnginePlan(
@@ -313,11 +323,11 @@ def _engine_plan(layout: Layout, spec: BacktestSpec, run_id: RunId, found: _Foun
         strategy=_strategy_plan(spec, spec_folder),
         symbol=entry,
         bar_type=instrument_of(entry).bar_type,
-        bars_path=str(layout.dataset(DatasetId(found.dataset.name)) / "data" / "bars"),
+        bars_path=str(layout.dataset(DatasetId(inputs.dataset.name)) / "data" / "bars"),
         work_path=str(layout.work(run_id)),
-        rows=found.window.rows,
-        start_ns=found.window.start_ns,
-        end_ns=found.window.end_ns,
+        rows=inputs.window.rows,
+        start_ns=inputs.window.start_ns,
+        end_ns=inputs.window.end_ns,
         account=EngineAccount(
             starting_balances=(money(balances.USDT, "USDT"),),
             leverage=spec.account.leverage,

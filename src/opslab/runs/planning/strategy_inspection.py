@@ -62,31 +62,27 @@ def inspect_strategy(
     if not isinstance(strategy, UserStrategyRef):
         return None
     with _Inspection(user_strategy_plan(strategy, folder), clock, command) as inspection:
-        in_time = inspection.listen(seconds)
+        in_time = inspection.wait(seconds)
     answer = inspection.answer()
     if answer is None:
-        redact = _redactor(folder)
-        why = (
-            inspection.death(redact)
-            if in_time
-            else f"is not loaded within {seconds:.0f} s: does its import wait or loop?"
-        )
-        raise loaded.invalid_spec([loaded.mistake(("strategy", "path"), f"{strategy.path} {why}")], HINT)
+        timeout = f"is not loaded within {seconds:.0f} s: does its import wait or loop?"
+        problem = inspection.describe_end(_redactor(folder)) if in_time else timeout
+        raise loaded.invalid_spec([loaded.mistake(("strategy", "path"), f"{strategy.path} {problem}")], HINT)
     if "mistakes" in answer:
-        mistakes = [loaded.mistake(tuple(found["field"]), found["message"]) for found in answer["mistakes"]]
+        mistakes = [loaded.mistake(tuple(mistake["field"]), mistake["message"]) for mistake in answer["mistakes"]]
         raise loaded.invalid_spec(mistakes, HINT)
     return Inspected(tuple(answer["keys"]), tuple(Path(location) for location in answer["locations"]))
 
 
 class _Inspection:
-    """One inspection child: its output is kept in bounded size, and it ends with the `with` block."""
+    """One inspection child: it ends with the `with` block; the tail of its output is stored."""
 
     def __init__(self, plan: UserStrategyPlan, clock: Clock, command: Sequence[str]) -> None:
         self._plan = plan
         self._clock = clock
         self._command = command
-        self._heard = bytearray()
-        self._printed = bytearray()
+        self._received = bytearray()
+        self._output = bytearray()
 
     def __enter__(self) -> Self:
         self._receiving, sending = os.pipe()
@@ -120,25 +116,25 @@ class _Inspection:
         if self._child.stdout:
             self._child.stdout.close()
 
-    def listen(self, seconds: float) -> bool:
+    def wait(self, seconds: float) -> bool:
         """Wait for its answer or its end; False on timeout."""
         assert self._child.stdout
-        printing, process = self._child.stdout.fileno(), os.pidfd_open(self._child.pid)
+        output, process = self._child.stdout.fileno(), os.pidfd_open(self._child.pid)
         deadline = self._clock.monotonic_s() + seconds
         poll = select.poll()
-        for descriptor in (self._receiving, printing, process):
+        for descriptor in (self._receiving, output, process):
             poll.register(descriptor, select.POLLIN)
         try:
-            while (left := deadline - self._clock.monotonic_s()) > 0:
-                ready = {descriptor for descriptor, _ in poll.poll(left * 1000)}
-                if printing in ready and not self._keep(printing):
-                    poll.unregister(printing)
+            while (remaining_s := deadline - self._clock.monotonic_s()) > 0:
+                ready = {descriptor for descriptor, _ in poll.poll(remaining_s * 1000)}
+                if output in ready and not self._store_output(output):
+                    poll.unregister(output)
                 if self._receiving in ready:
                     data = os.read(self._receiving, 1 << 16)
-                    self._heard += data
+                    self._received += data
                     if not data:
                         poll.unregister(self._receiving)
-                if self._heard.endswith(b"\n"):
+                if self._received.endswith(b"\n"):
                     return True
                 if ready == {process}:  # ended, and no data to read
                     return True
@@ -146,20 +142,21 @@ class _Inspection:
         finally:
             os.close(process)
 
-    def _keep(self, descriptor: int) -> bool:
-        """Keep the tail of its output; False at end of file."""
+    def _store_output(self, descriptor: int) -> bool:
+        """False at end of file."""
         data = os.read(descriptor, 1 << 16)
-        self._printed += data
-        del self._printed[:-_OUTPUT_BYTES]
+        self._output += data
+        del self._output[:-_OUTPUT_BYTES]
         return bool(data)
 
     def answer(self) -> Any:
-        return json.loads(self._heard) if self._heard.endswith(b"\n") else None
+        """The decoded line of `children.inspection`: `mistakes`, or `keys` and `locations`; None without one."""
+        return json.loads(self._received) if self._received.endswith(b"\n") else None
 
-    def death(self, redact: Callable[[str], str]) -> str:
-        """Why it ended without an answer."""
+    def describe_end(self, redact: Callable[[str], str]) -> str:
+        """The end of a child that sent no answer, as the predicate of a sentence."""
         code = self._child.returncode
-        text = self._printed.decode(errors="replace")
+        text = self._output.decode(errors="replace")
         panic = _PANIC.search(text)
         if panic:
             return f"makes the engine panic while it is loaded: {redact(panic[1].strip())[:300]}"

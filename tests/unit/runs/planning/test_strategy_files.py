@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from opslab.runs.planning.identity import code_parts
-from opslab.runs.planning.strategy_files import TooMuch, collect_strategy_files
+from opslab.runs.planning.strategy_files import TooManyFiles, collect_strategy_files
 
 
 def put(folder: Path, *names: str) -> None:
@@ -56,7 +56,7 @@ def test_links_are_followed_once(tmp_path: Path) -> None:
 
 def test_too_many_files_are_refused_and_not_searched_without_bound(tmp_path: Path) -> None:
     put(tmp_path, *(f"d{n}/x.txt" for n in range(5)), "a.py", "b.py", "c.py")
-    with pytest.raises(TooMuch, match="more than 2 files"):
+    with pytest.raises(TooManyFiles, match="more than 2 files"):
         collect_strategy_files(tmp_path, [], [], max_files=2)
-    with pytest.raises(TooMuch, match="more than 7 files and folders"):
-        collect_strategy_files(tmp_path, [], [], max_looked_at=7)
+    with pytest.raises(TooManyFiles, match="more than 7 files and folders"):
+        collect_strategy_files(tmp_path, [], [], max_entries=7)
