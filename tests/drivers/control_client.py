@@ -130,7 +130,7 @@ class EventLog:
 
 def control_client(folder: Path) -> ControlClient:
     """A connection to the control socket that waits for an answer as long as a loaded machine may take."""
-    return ControlClient(folder, TOKEN, seconds=TIMEOUT_SECONDS)
+    return ControlClient(folder, TOKEN, timeout_seconds=TIMEOUT_SECONDS)
 
 
 @contextmanager

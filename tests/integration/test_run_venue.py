@@ -12,7 +12,7 @@ from opslab.cli.app import app
 from opslab.errors import AlreadyExists, Corrupt, Environment, NotFound
 from opslab.model.messages.venue_messages import VenuePlan
 from opslab.model.primitives.ids import RunId, VenueId
-from opslab.runs.processes.venue_folder import drop_venue, is_venue_running, keep_venue, prepare_run_venue
+from opslab.runs.processes.venue_folder import copy_venue_files, is_venue_running, prepare_run_venue, remove_run_venue
 from opslab.store.layout import Layout
 from opslab.store.venues.ledger import read_ledger
 from tests.drivers.served_venue import NAME, SAMPLE, serve_error, served_venue
@@ -134,8 +134,8 @@ def test_the_copied_ledger_proves_the_account(served: RunVenue, home: Path) -> N
     audit_before = tc.json("venue", "audit", RUN)
     served.stop()
     run_folder.mkdir(parents=True)
-    keep_venue(served.ledger, run_folder, unredacted)
-    drop_venue(served.layout, RUN)
+    copy_venue_files(served.ledger, run_folder, unredacted)
+    remove_run_venue(served.layout, RUN)
     assert not served.ledger.exists()
     copied = sorted(path.relative_to(run_folder).as_posix() for path in run_folder.rglob("*") if path.is_file())
     assert copied == ["logs/venue-events.jsonl", "venue/ledger.jsonl"]
@@ -152,7 +152,7 @@ def test_the_ledger_is_copied_byte_for_byte_and_a_second_copy_changes_nothing(se
         stream.write(b'{"seq":')
     run_folder = served.layout.run(RUN)
     for _ in range(2):
-        keep_venue(served.ledger, run_folder, unredacted)
+        copy_venue_files(served.ledger, run_folder, unredacted)
         assert (run_folder / "venue/ledger.jsonl").read_bytes() == (served.ledger / "ledger.jsonl").read_bytes()
     assert len(list(read_ledger(run_folder / "venue"))) == 3
     assert {path.name for path in run_folder.rglob("*")} == {"venue", "ledger.jsonl", "logs", "venue-events.jsonl"}
@@ -163,7 +163,7 @@ def test_the_event_log_is_copied_with_its_older_part_and_without_this_machines_p
     (folder / "events.before.jsonl").write_text('{"event":"first"}\n')
     (folder / "events.jsonl").write_text(f'{{"event":"bug","traceback":"{folder}/x.py"}}\n')
     run_folder = venue.layout.run(RUN)
-    keep_venue(folder, run_folder, lambda text: text.replace(str(folder), "FOLDER"))
+    copy_venue_files(folder, run_folder, lambda text: text.replace(str(folder), "FOLDER"))
     lines = (run_folder / "logs/venue-events.jsonl").read_text().splitlines()
     assert [json.loads(line) for line in lines] == [{"event": "first"}, {"event": "bug", "traceback": "FOLDER/x.py"}]
     assert not (run_folder / "venue").exists()  # it was never served: there is no ledger
@@ -173,9 +173,9 @@ def test_nothing_is_copied_or_removed_while_it_is_served(served: RunVenue) -> No
     run_folder = served.layout.run(RUN)
     assert is_venue_running(served.layout, RUN)
     with pytest.raises(Environment, match=f"venue {RUN} is still running"):
-        keep_venue(served.ledger, run_folder, unredacted)
+        copy_venue_files(served.ledger, run_folder, unredacted)
     with pytest.raises(Environment, match="is still running"):
-        drop_venue(served.layout, RUN)
+        remove_run_venue(served.layout, RUN)
     assert not run_folder.exists()
     assert {path.name for path in served.ledger.iterdir()} >= FILES
     served.stop()
@@ -185,13 +185,13 @@ def test_nothing_is_copied_or_removed_while_it_is_served(served: RunVenue) -> No
 def test_a_venue_of_another_run_is_not_removed(venue: RunVenue, home: Path) -> None:
     with served_venue(Tc(home), "--name", RUN):
         pass
-    drop_venue(venue.layout, RUN)
+    remove_run_venue(venue.layout, RUN)
     assert (venue.ledger / "ledger.jsonl").exists()
     (venue.ledger / "venue.json").write_text("{}")
     with pytest.raises(Corrupt):
-        drop_venue(venue.layout, RUN)
+        remove_run_venue(venue.layout, RUN)
     assert (venue.ledger / "ledger.jsonl").exists()
-    drop_venue(venue.layout, RunId("another"))  # it does not exist: nothing to do
+    remove_run_venue(venue.layout, RunId("another"))  # it does not exist: nothing to do
 
 
 def test_a_run_without_a_venue_has_no_ledger_to_audit(venue: RunVenue, home: Path) -> None:
@@ -204,8 +204,8 @@ def test_a_changed_copy_of_the_ledger_is_reported_with_its_run(served: RunVenue,
     trade(served)
     served.stop()
     run_folder = served.layout.run(RUN)
-    keep_venue(served.ledger, run_folder, unredacted)
-    drop_venue(served.layout, RUN)
+    copy_venue_files(served.ledger, run_folder, unredacted)
+    remove_run_venue(served.layout, RUN)
     copied = run_folder / "venue/ledger.jsonl"
     copied.write_bytes(copied.read_bytes().replace(b'"0.050"', b'"0.060"', 1))
     with pytest.raises(Corrupt, match=f"ledger of {RUN}: ledger.jsonl, line 3"):

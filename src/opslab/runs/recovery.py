@@ -17,7 +17,7 @@ from opslab.model.run.halt_summary import HaltFacts
 from opslab.model.run.metadata import FINAL, RunMetadata
 from opslab.model.spec.run_spec import RunSpec
 from opslab.ports import Clock, Processes
-from opslab.runs.paper.recovery import SettledRun, keep_leftover_venue, refuse_while_venue_runs, settle_paper
+from opslab.runs.paper.recovery import SettledRun, copy_leftover_venue, refuse_while_venue_runs, settle_paper
 from opslab.runs.processes.engine_log import count_stored
 from opslab.runs.record.owners import refuse_unless_gone
 from opslab.runs.record.report import write_reports
@@ -91,7 +91,7 @@ def recover(context: Context, run_id: RunId, gone_host: str | None) -> Recovered
             message = f"its owner had died; {metadata.status}, last seen {metadata.ended_at}{account}"
         else:
             if is_paper:
-                keep_leftover_venue(layout, folder, redact)
+                copy_leftover_venue(layout, folder, redact)
             clear_temporary_files(folder)
             _remove_unrecorded_checks(folder, metadata)
             _check_results(folder, metadata)

@@ -55,7 +55,7 @@ class EngineSupervisor:
             log,
             self._clock,
             self._context.command,
-            STOP_TIMEOUT_SECONDS,
+            stop_seconds=STOP_TIMEOUT_SECONDS,
             log_level=plan.log_level,
         )
         self.session = EngineSession(number, child, self._clock.monotonic_s(), iso(self._clock.now_ns()))

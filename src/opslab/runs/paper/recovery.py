@@ -28,7 +28,7 @@ from opslab.runs.paper.ledger_account import account_from_ledger
 from opslab.runs.paper.results import PaperCounts, orders_from_journal, write_results
 from opslab.runs.paper.venue_log_fold import add_logged_events
 from opslab.runs.processes.engine_log import count_stored
-from opslab.runs.processes.venue_folder import drop_venue, is_venue_running, keep_venue, run_venue_folder
+from opslab.runs.processes.venue_folder import copy_venue_files, is_venue_running, remove_run_venue, run_venue_folder
 from opslab.runs.record.run_journal import write_metrics
 from opslab.specs.load import load_spec
 from opslab.store.files import file_digest, remove_folder
@@ -87,7 +87,7 @@ def settle_paper(
     refuse_while_venue_runs(layout, run_id)
     venue = run_venue_folder(layout, run_id)
     if venue:
-        keep_venue(venue, folder, redact)
+        copy_venue_files(venue, folder, redact)
     spec = _spec(folder)
     journaled = _journaled(folder)
     bars_seen = count_rows(folder, BARS)
@@ -103,7 +103,7 @@ def settle_paper(
         paper_results = PaperResults(counts.counters(bars_seen=bars_seen, actions=actions), counts, artifacts)
     if (folder / f"{BARS}.jsonl").is_file():
         paper_results.artifacts[f"{BARS}.jsonl"] = file_digest(folder / f"{BARS}.jsonl")
-    drop_venue(layout, run_id)
+    remove_run_venue(layout, run_id)
     account = account_from_ledger(folder / VENUE_FOLDER)
     bars_expected = metadata.dataset.rows if metadata.dataset else 0
     summary = journaled.summary(
@@ -129,14 +129,17 @@ def _journaled(folder: Path) -> JournalSummary:
     return summary
 
 
-def keep_leftover_venue(layout: Layout, folder: Path, redact: Callable[[str], str]) -> None:
-    """Keep what remains of the venue of a run with a closing event. Raises Environment while the venue runs."""
+def copy_leftover_venue(layout: Layout, folder: Path, redact: Callable[[str], str]) -> None:
+    """Of a run that has its closing event: copy the files of its venue that remains, and remove the venue.
+
+    Raises Environment while the venue runs.
+    """
     run_id = RunId(folder.name)
     refuse_while_venue_runs(layout, run_id)
     venue = run_venue_folder(layout, run_id)
     if venue:
-        keep_venue(venue, folder, redact)
-    drop_venue(layout, run_id)
+        copy_venue_files(venue, folder, redact)
+    remove_run_venue(layout, run_id)
 
 
 def _spec(folder: Path) -> PaperSpec | None:

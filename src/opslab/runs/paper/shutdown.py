@@ -26,7 +26,7 @@ from opslab.runs.paper.results import write_results
 from opslab.runs.paper.telemetry import RunTelemetry, is_flat
 from opslab.runs.paper.venue_supervisor import MAX_VENUE_STARTS, VenueSupervisor
 from opslab.runs.planning.plan import PaperPlan
-from opslab.runs.processes.venue_folder import drop_venue, keep_venue
+from opslab.runs.processes.venue_folder import copy_venue_files, remove_run_venue
 from opslab.runs.record.run_journal import RunJournal, write_metrics
 from opslab.runs.safety.flat_times import FlatTimes, flat_times
 from opslab.runs.safety.halt_controller import HaltController
@@ -151,10 +151,10 @@ class PaperShutdown:
         plan, telemetry, account = self.plan, self.telemetry, self._result
         assert account
         assert state.reason
-        keep_venue(context.layout.venue(VenueId(plan.run_id)), folder, context.redact)
+        copy_venue_files(context.layout.venue(VenueId(plan.run_id)), folder, context.redact)
         counts, artifacts = write_results(folder, telemetry.orders, instrument_of(plan.symbol))
         artifacts[bars.name] = bars.commit()
-        drop_venue(context.layout, plan.run_id)
+        remove_run_venue(context.layout, plan.run_id)
         actions = action_count(telemetry.facts.actions, counts, plan.spec.strategy.reference())
         counters = counts.counters(bars_seen=telemetry.bars(None), actions=actions)
         results = closing_results(

@@ -94,9 +94,9 @@ class VenueSupervisor:
         """
         self.start_count += 1
         self._recorded_failed_writes = 0
-        another = Environment(f"venue {self.folder.name} is served already")
-        with held(self.folder, another) as hold:  # inherited by the child: see `venue_folder.is_served`
-            self._child = ChildProcess("venue", self._plan, self.log, self._clock, self._command, inherits=(hold,))
+        served = Environment(f"venue {self.folder.name} is served already")
+        with held(self.folder, served) as lock:  # inherited by the child: see `venue_folder.is_venue_running`
+            self._child = ChildProcess("venue", self._plan, self.log, self._clock, self._command, inherits=(lock,))
         self._inbox.register(self.source, self._child)
 
     def on_listening(self, endpoints: VenueEndpoints) -> VenueStarted:
@@ -147,7 +147,7 @@ class VenueSupervisor:
             return None
         try:
             if self._control is None:
-                self._control = ControlClient(self.folder, self._plan.token, seconds=REQUEST_SECONDS)
+                self._control = ControlClient(self.folder, self._plan.token, timeout_seconds=REQUEST_SECONDS)
             self._control.set_timeout(seconds)
             return self._control.request(do, **more)
         except (LabError, ValueError):

@@ -48,24 +48,24 @@ class ChildProcess:
         log: Path,
         clock: Clock,
         command: Sequence[str],
-        patience: float = STOP_SECONDS,
+        stop_seconds: float = STOP_SECONDS,
         inherits: Sequence[int] = (),
         log_level: LogLevelName = "debug",
     ) -> None:
-        """plan: the first line on its standard input. log: file for its output. patience: seconds to end after a stop.
-
-        inherits: descriptors that stay open in the child. log_level: the lowest of the engine's lines that is stored.
+        """plan: the first line on its standard input. log: file for its output. stop_seconds: time to end after
+        a stop request. inherits: descriptors that stay open in the child. log_level: the lowest of the engine's lines
+        that is stored. Raises Environment when the process cannot be started.
         """
         self._name = name
         self._clock = clock
         self._log = log
-        self._printed = BoundedLog(log)
+        self._stored_output = BoundedLog(log)
         self.log_counter = EngineLogCounter(log_level, log.name)
         self._deadline: float | None = None
         self._killed = False
         self._invalid: bytes | None = None
         """The beginning of a line that was no message."""
-        self._patience = patience
+        self._stop_seconds = stop_seconds
         receiving, sending = os.pipe()
         with suppress(OSError):  # a large pipe: fewer wake-ups on both sides
             fcntl.fcntl(sending, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
@@ -81,15 +81,15 @@ class ChildProcess:
             )
         except OSError as error:
             os.close(receiving)
-            self._printed.close()
+            self._stored_output.close()
             raise Environment(f"cannot start the {name} process: {error.strerror}") from None
         finally:
             os.close(sending)
         assert self._child.stdout
-        self._receiving = receiving
-        self._printing = self._child.stdout.fileno()
-        os.set_blocking(self._printing, False)
-        self._process = os.pidfd_open(self._child.pid)
+        self._messages_fd = receiving
+        self._output_fd = self._child.stdout.fileno()
+        os.set_blocking(self._output_fd, False)
+        self._pidfd = os.pidfd_open(self._child.pid)
         self._send_line(plan.model_dump_json().encode())
 
     def send(self, command: Command) -> None:
@@ -108,18 +108,18 @@ class ChildProcess:
         if count > 1:
             self.kill()
         else:
-            self._deadline = self._clock.monotonic_s() + self._patience
+            self._deadline = self._clock.monotonic_s() + self._stop_seconds
             self._signal(signal.SIGTERM)
 
     def stop_within(self, seconds: float) -> None:
         """As `stop`, with a shorter deadline. Results in transit are still waited for."""
-        if self._patience != COLLECT_SECONDS:
-            self._patience = seconds
+        if self._stop_seconds != COLLECT_SECONDS:
+            self._stop_seconds = seconds
         self.stop()
 
     def wait_for_results(self) -> None:
         """The run has ended and its results are in transit: a stop waits for them."""
-        self._patience = COLLECT_SECONDS
+        self._stop_seconds = COLLECT_SECONDS
         if self._deadline:
             self._deadline = self._clock.monotonic_s() + COLLECT_SECONDS
 
@@ -141,7 +141,7 @@ class ChildProcess:
     def _signal(self, number: signal.Signals) -> None:
         """By pidfd: never reaches another process that got the pid; no effect after the end."""
         with suppress(ProcessLookupError):
-            signal.pidfd_send_signal(self._process, number)
+            signal.pidfd_send_signal(self._pidfd, number)
 
     def messages(self) -> Iterator[list[ReceivedMessage]]:
         """The child's messages in batches as they arrive; an empty batch when nothing arrived for a while.
@@ -149,25 +149,25 @@ class ChildProcess:
         Ends with the child, even if a process that the child started keeps its descriptors open.
         """
         poll = select.poll()
-        for descriptor in (self._receiving, self._printing, self._process):
+        for descriptor in (self._messages_fd, self._output_fd, self._pidfd):
             poll.register(descriptor, select.POLLIN | select.POLLHUP)
-        rest = b""
+        incomplete = b""
         while True:
             ready = {descriptor for descriptor, _ in poll.poll(_POLL_MS)}
             if self._deadline and self._clock.monotonic_s() > self._deadline:
                 self.kill()
                 self._deadline = None
-            if self._printing in ready and not self._keep_printed():
-                poll.unregister(self._printing)
-            if self._receiving not in ready:
-                if self._process in ready:  # read after its end: nothing more can arrive
+            if self._output_fd in ready and not self._store_output():
+                poll.unregister(self._output_fd)
+            if self._messages_fd not in ready:
+                if self._pidfd in ready:  # read after its end: nothing more can arrive
                     break
                 yield []
                 continue
-            data = os.read(self._receiving, _READ_BYTES)
+            data = os.read(self._messages_fd, _READ_BYTES)
             if not data:
                 break
-            *lines, rest = (rest + data).split(b"\n")
+            *lines, incomplete = (incomplete + data).split(b"\n")
             yield [message for line in lines if (message := self._decoded(line))]
             if self._invalid is not None:
                 break
@@ -182,17 +182,17 @@ class ChildProcess:
                 self.kill()
         return None
 
-    def _keep_printed(self) -> bool:
-        """Store printed output; False at end of file."""
+    def _store_output(self) -> bool:
+        """False at end of file."""
         try:
-            data = os.read(self._printing, _READ_BYTES)
+            data = os.read(self._output_fd, _READ_BYTES)
         except BlockingIOError:
             return True
-        self._keep(data)
+        self._store(data)
         return bool(data)
 
-    def _keep(self, data: bytes) -> None:
-        self._printed.write(self.log_counter.write(data))
+    def _store(self, data: bytes) -> None:
+        self._stored_output.write(self.log_counter.write(data))
 
     def close(self) -> None:
         """End the process and everything it started in its session."""
@@ -203,13 +203,13 @@ class ChildProcess:
             os.killpg(self._child.pid, signal.SIGKILL)  # before it is reaped: the number is still its own
         self._child.wait()
         with suppress(BlockingIOError):
-            while data := os.read(self._printing, _READ_BYTES):
-                self._keep(data)
-        self._printed.write(self.log_counter.end())
-        self._printed.close()
-        self.log_counter.add_omitted(self._printed.omitted_bytes)
-        os.close(self._receiving)
-        os.close(self._process)
+            while data := os.read(self._output_fd, _READ_BYTES):
+                self._store(data)
+        self._stored_output.write(self.log_counter.end())
+        self._stored_output.close()
+        self.log_counter.add_omitted(self._stored_output.omitted_bytes)
+        os.close(self._messages_fd)
+        os.close(self._pidfd)
         for pipe in (self._child.stdout, self._child.stdin):
             if pipe:
                 with suppress(BrokenPipeError):
@@ -218,15 +218,15 @@ class ChildProcess:
     def _ends_within(self, seconds: float) -> bool:
         """Wait for the process and keep draining its output, so that it cannot block."""
         poll = select.poll()
-        poll.register(self._process, select.POLLIN)
-        poll.register(self._printing, select.POLLIN)
+        poll.register(self._pidfd, select.POLLIN)
+        poll.register(self._output_fd, select.POLLIN)
         deadline = self._clock.monotonic_s() + seconds
         while (remaining_s := deadline - self._clock.monotonic_s()) > 0:
             ready = {descriptor for descriptor, _ in poll.poll(remaining_s * 1000)}
-            if self._process in ready:
+            if self._pidfd in ready:
                 return True
-            if self._printing in ready and not self._keep_printed():
-                poll.unregister(self._printing)
+            if self._output_fd in ready and not self._store_output():
+                poll.unregister(self._output_fd)
         return False
 
     @property
@@ -248,14 +248,14 @@ class ChildProcess:
             shown = redact(self._invalid.decode(errors="backslashreplace"))
             message = f"the {self._name} was killed: something else wrote to its pipe to tc: {shown!r}"
             return Failure(kind=kind, message=message, detail=tail)
-        panic = list(_PANIC.finditer(tail))
+        panic = _PANIC.search(tail)
         if panic:
-            text = tail[panic[0].start() :].strip()
+            text = tail[panic.start() :].strip()
             return Failure(kind=kind, message=f"the {self._name} panicked: {_headline(text)}", detail=text)
         if code < 0:
             name = signal.Signals(-code).name
-            why = "killed by tc because it did not end" if self._killed else "killed from outside, or out of memory"
-            reason = f"({why})" if code == -signal.SIGKILL else ""
+            cause = "killed by tc because it did not end" if self._killed else "killed from outside, or out of memory"
+            reason = f"({cause})" if code == -signal.SIGKILL else ""
             return Failure(kind=kind, message=f"the {self._name} process died of {name} {reason}".strip(), detail=tail)
         return Failure(kind=kind, message=f"the {self._name} process ended with exit code {code}", detail=tail)
 

@@ -57,33 +57,34 @@ class EngineLogCounter:
     skipped_orders: set[str] = field(default_factory=set)
     """Client order ids, at most `MAX_ORDERS`."""
     _skipped: Refusals = field(default_factory=Refusals)
-    _rest: bytes = b""
+    _incomplete: bytes = b""
+    """The beginning of the line that is not complete yet."""
 
     def write(self, data: bytes) -> bytes:
-        """Returns what is to be stored."""
-        *lines, rest = (self._rest + data).split(b"\n")
-        self._rest = rest[:_MAX_LINE_BYTES]
+        """Count the lines. Returns the bytes to store."""
+        *lines, incomplete = (self._incomplete + data).split(b"\n")
+        self._incomplete = incomplete[:_MAX_LINE_BYTES]
         not_stored = _NOT_STORED.get(self.level)
         if not_stored is None:
             for line in lines:
                 self._count(line)
             return data
-        self.add_omitted(len(rest) - len(self._rest))
+        self.add_omitted(len(incomplete) - len(self._incomplete))
         return b"".join(line + b"\n" for line in lines if self._count(line) not in not_stored)
 
     def end(self) -> bytes:
-        """Count the last line, which has no end. Returns what is still to be stored."""
-        line, self._rest = self._rest, b""
+        """Count the last line, which has no end. Returns the bytes of it to store."""
+        line, self._incomplete = self._incomplete, b""
         level = self._count(line)
         not_stored = _NOT_STORED.get(self.level)
         return b"" if not_stored is None or level in not_stored else line
 
     def _count(self, line: bytes) -> str | None:
         """Returns its level; None for a line of something else, such as `print`."""
-        found = _LINE.match(line)
-        if found is None:
+        match = _LINE.match(line)
+        if match is None:
             return None
-        time, level, component, message = (part.decode(errors="replace") for part in found.groups())
+        time, level, component, message = (part.decode(errors="replace") for part in match.groups())
         self._lines[level] += 1
         shown = message[:_MAX_MESSAGE]
         key = (level, component, without_values(shown) if level in _BY_MESSAGE else None)
@@ -100,13 +101,13 @@ class EngineLogCounter:
         if len(self.skipped_orders) < MAX_ORDERS:
             self.skipped_orders.add(client_order_id)
 
-    def _add_kind(self, key: _KindKey, more: _Kind) -> None:
+    def _add_kind(self, key: _KindKey, later: _Kind) -> None:
         kind = self._kinds.get(key)
         if kind is not None:
-            kind.count += more.count
-            kind.last = more.last
+            kind.count += later.count
+            kind.last = later.last
         elif self._kinds_of[key[0]] < MAX_KINDS:
-            self._kinds[key] = replace(more)
+            self._kinds[key] = replace(later)
             self._kinds_of[key[0]] += 1
 
     def add(self, later: "EngineLogCounter") -> None:
@@ -147,13 +148,13 @@ class EngineLogCounter:
 
 
 def count_stored(logs: Path, level: LogLevelName, redact: Callable[[str], str]) -> LogFacts:
-    """The counts of a run whose control died: of what is stored. logs: the run's folder."""
+    """The counts of a run whose control died: of the stored logs only. logs: the run's folder of logs."""
     total = EngineLogCounter(level)
     for path in engine_logs(logs):
         data, omitted_bytes = read_log(path)
-        one = EngineLogCounter(level, path.name)
-        one.write(data)
-        one.end()
-        one.add_omitted(omitted_bytes)
-        total.add(one)
+        counter = EngineLogCounter(level, path.name)
+        counter.write(data)
+        counter.end()
+        counter.add_omitted(omitted_bytes)
+        total.add(counter)
     return total.facts(redact)

@@ -22,11 +22,13 @@ TIMEOUT_SECONDS = 10.0
 class ControlClient:
     """One connection to a venue's control socket. `with` closes it; faults tied to the connection end then."""
 
-    def __init__(self, folder: Path, token: str, hint: str | None = None, seconds: float = TIMEOUT_SECONDS) -> None:
-        """hint: of the Environment raised when the venue is not served. seconds: time allowed for an answer."""
+    def __init__(
+        self, folder: Path, token: str, hint: str | None = None, timeout_seconds: float = TIMEOUT_SECONDS
+    ) -> None:
+        """hint: of the Environment raised when the venue is not served. timeout_seconds: for each answer."""
         self._token = token
         self._socket = socket.socket(socket.AF_UNIX)
-        self._socket.settimeout(seconds)
+        self._socket.settimeout(timeout_seconds)
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
             self._socket.connect(f"/proc/self/fd/{descriptor}/{CONTROL_SOCKET}")
@@ -53,7 +55,7 @@ class ControlClient:
         self._socket.settimeout(seconds)
 
     def request(self, do: str, **params: Any) -> Any:
-        """Send one command; the venue's answer. Raises the venue's error, Environment when no answer comes."""
+        """Send one command; returns the venue's answer. Raises the venue's error, or Environment without an answer."""
         try:
             self._socket.sendall(to_json({"token": self._token, "do": do, **params}) + b"\n")
             line = self._stream.readline()
@@ -72,8 +74,8 @@ def open_control(layout: Layout, name: str) -> ControlClient:
     folder = layout.venue(VenueId(name))
     record = read_venue(folder)
     if record is None:
-        close = nearest(name, folder_names(layout.venues))
-        guess = f" (did you mean {', '.join(close)}?)" if close else ""
+        similar = nearest(name, folder_names(layout.venues))
+        guess = f" (did you mean {', '.join(similar)}?)" if similar else ""
         raise NotFound(f"venue {name} not found{guess}", hint="tc venue serve --name NAME creates one")
     hint = f"tc venue serve --name {name}" if record.run_id is None else f"tc run show {record.run_id}"
     return ControlClient(folder, read_token(folder), hint)

@@ -6,5 +6,5 @@ _CLASSES: dict[int, type[LabError]] = {error.exit_code: error for error in (Usag
 
 
 def venue_error(exit_code: int, message: str, hint: str | None) -> LabError:
-    """Environment for an exit code that no class of these has."""
+    """Environment for an exit code of none of these classes."""
     return _CLASSES.get(exit_code, Environment)(message, hint=hint)

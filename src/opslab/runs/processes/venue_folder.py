@@ -52,13 +52,13 @@ def is_venue_running(layout: Layout, run_id: RunId) -> bool:
 
 
 def run_venue_folder(layout: Layout, run_id: RunId) -> Path | None:
-    """The folder of the run's venue, until `drop_venue` removes it. Raises Corrupt when its record is unreadable."""
+    """The folder of the run's venue; None after `remove_run_venue`. Raises Corrupt when its record is unreadable."""
     folder = layout.venue(VenueId(run_id))
     record = read_venue(folder)
     return folder if record is not None and record.run_id == run_id else None
 
 
-def keep_venue(folder: Path, run_folder: Path, redact: Callable[[str], str]) -> None:
+def copy_venue_files(folder: Path, run_folder: Path, redact: Callable[[str], str]) -> None:
     """Copy the ledger to `venue/ledger.jsonl` and the event log to `logs/venue-events.jsonl` of the run's folder.
 
     Nothing else: no token, no socket. redact: removes this machine's paths from a text. Safe to repeat.
@@ -69,7 +69,7 @@ def keep_venue(folder: Path, run_folder: Path, redact: Callable[[str], str]) -> 
         copy_event_log(folder, run_folder, redact)
 
 
-def drop_venue(layout: Layout, run_id: RunId) -> None:
+def remove_run_venue(layout: Layout, run_id: RunId) -> None:
     """Remove the folder of the run's venue atomically; a venue of another run, or without a run, is not removed.
 
     Raises Environment while the venue is served, Corrupt when its record is unreadable.

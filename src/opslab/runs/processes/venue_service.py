@@ -79,7 +79,7 @@ def plan_venue(context: Context, options: VenueOptions) -> tuple[VenuePlan, bool
     check_playable(record)
     name = VenueId(options.name) if options.name is not None else _generated_name(context, dataset)
     folder = layout.venue(name)
-    before = read_venue(folder)
+    existing = read_venue(folder)
     requested = VenueRecord(
         name=name,
         symbol=options.instrument,
@@ -87,18 +87,18 @@ def plan_venue(context: Context, options: VenueOptions) -> tuple[VenuePlan, bool
         fingerprint=record.fingerprint,
         start=None,
         end=None,
-        ticks_per_minute=options.ticks_per_minute or (before.ticks_per_minute if before else DEFAULT_TICKS),
-        account=_account(options, before),
+        ticks_per_minute=options.ticks_per_minute or (existing.ticks_per_minute if existing else DEFAULT_TICKS),
+        account=_account(options, existing),
     )
-    if before is None:
+    if existing is None:
         write_venue(folder, requested)
-    elif before.run_id is not None:
+    elif existing.run_id is not None:
         raise AlreadyExists(
-            f"venue {name} belongs to run {before.run_id}",
-            hint=f"choose another name; tc run show {before.run_id} shows the run",
+            f"venue {name} belongs to run {existing.run_id}",
+            hint=f"choose another name; tc run show {existing.run_id} shows the run",
         )
-    elif before != requested:
-        changes = differences(before.model_dump(mode="json"), requested.model_dump(mode="json"))
+    elif existing != requested:
+        changes = differences(existing.model_dump(mode="json"), requested.model_dump(mode="json"))
         raise AlreadyExists(
             f"venue {name} exists with other options",
             differences=[change.model_dump() for change in changes],
@@ -126,13 +126,13 @@ def plan_venue(context: Context, options: VenueOptions) -> tuple[VenuePlan, bool
         account=requested.account,
         limits=VenueLimits(),
     )
-    return plan, before is not None
+    return plan, existing is not None
 
 
-def _account(options: VenueOptions, before: VenueRecord | None) -> VenueAccount:
+def _account(options: VenueOptions, existing: VenueRecord | None) -> VenueAccount:
     account = (
-        before.account
-        if before
+        existing.account
+        if existing
         else VenueAccount(
             balance=Decimal(100_000), leverage=10, maker_fee=Decimal("0.0002"), taker_fee=Decimal("0.0005")
         )
@@ -162,7 +162,7 @@ def serve(
     on_signal: Callable[[Callable[[int], None]], None],
     observer: VenueObserver,
 ) -> VenueProgress | None:
-    """Serve until the child ends; its last progress.
+    """Serve until the child ends. Returns its last progress; None when it sent none.
 
     on_signal: called with the handler for signals. Raises the venue's error when it could not serve; Environment when
     it died.
@@ -218,8 +218,8 @@ def _ledger_folder(layout: Layout, venue: VenueId) -> Path:
     run_copy = layout.run(RunId(venue)) / VENUE_FOLDER
     if run_copy.is_dir():
         return run_copy
-    close = nearest(venue, folder_names(layout.venues))
-    guess = f" (did you mean {', '.join(close)}?)" if close else ""
+    similar = nearest(venue, folder_names(layout.venues))
+    guess = f" (did you mean {', '.join(similar)}?)" if similar else ""
     raise NotFound(
         f"venue {venue} not found{guess}", hint="tc venue serve --name NAME creates one; a paper run has one"
     )
