@@ -9,7 +9,7 @@ from opslab.model.messages.paper_messages import AccountSnapshot, EngineHeartbea
 from opslab.model.primitives.instant import NS_PER_SECOND
 from opslab.model.run.event import RUN_FORMAT
 from opslab.model.run.metadata import Owner
-from opslab.runs.record.run_journal import finish
+from opslab.runs.record.run_journal import seal_run
 from opslab.runs.record.state import read_state
 from opslab.store.runs.journal import Journal
 from opslab.store.runs.run_folders import write_metadata
@@ -109,7 +109,7 @@ def write_run(
             journal.append(ended, {"ended_by": "max_bars", **failure})
     write_metadata(folder, read_state(folder))
     if ended:
-        finish(folder, read_state(folder), clock, reports=True)
+        seal_run(folder, read_state(folder), clock, reports=True)
     return folder
 
 

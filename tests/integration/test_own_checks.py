@@ -11,7 +11,7 @@ from opslab.model.run.metadata import Owner
 from opslab.reconciliation.result import State
 from opslab.runs.checks import check_results as checks
 from opslab.runs.paper.reconciler import FinishedReconciliation, LiveOccasion, record_reconciliation
-from opslab.runs.record.run_journal import RunJournal, finish
+from opslab.runs.record.run_journal import RunJournal, seal_run
 from opslab.runs.record.state import read_state
 from opslab.store.runs.journal import Journal
 from opslab.system import SystemClock
@@ -59,7 +59,7 @@ class Own:
 
     def end(self) -> None:
         self.log.append(RunCompleted(ended_by="max_bars"))
-        finish(self.folder, self.log.metadata, SystemClock(), reports=True)
+        seal_run(self.folder, self.log.metadata, SystemClock(), reports=True)
 
     @property
     def artifacts(self) -> list[str]:

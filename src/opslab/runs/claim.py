@@ -16,7 +16,7 @@ from opslab.model.run.metadata import Git, Identity, RunDataset, RunMetadata
 from opslab.model.spec.run_spec import RunSpec
 from opslab.runs.planning.plan import RunPlan
 from opslab.runs.record.run_journal import RunJournal
-from opslab.runs.record.state import apply, read_state, refuse_behind
+from opslab.runs.record.state import apply, read_state, refuse_cut_journal
 from opslab.specs.load import load_spec
 from opslab.store.lock import take_lock
 from opslab.store.runs.journal import Journal
@@ -118,7 +118,7 @@ def _read_initialized(folder: Path, plan: RunPlan) -> RunMetadata:
     """The state of an existing run, which must be initialized with the spec of the plan."""
     metadata = read_state(folder)
     _refuse_started(metadata, plan)
-    refuse_behind(folder, metadata)
+    refuse_cut_journal(folder, metadata)
     _refuse_other_spec(folder, plan.run_id, plan.spec)
     return metadata
 

@@ -11,7 +11,7 @@ from opslab.model.run.metadata import FINAL, Failure, RunMetadata
 from opslab.runs.claim import ClaimedRun
 from opslab.runs.planning.plan import RunPlan
 from opslab.runs.processes.engine_log import count_stored
-from opslab.runs.record.run_journal import finish
+from opslab.runs.record.run_journal import seal_run
 from opslab.runs.record.warnings import without_results
 from opslab.store.runs.seal import read_manifest
 
@@ -21,7 +21,7 @@ Salvage = Callable[[Path, RunMetadata], RunResults]
 
 def end(run: ClaimedRun[RunPlan], context: Context) -> None:
     """Seal the run and write its reports. Its closing event is in the journal."""
-    finish(run.folder, run.log.metadata, context.clock, reports=run.plan.spec.observability.report)
+    seal_run(run.folder, run.log.metadata, context.clock, reports=run.plan.spec.observability.report)
 
 
 def end_failed(run: ClaimedRun[RunPlan], context: Context, error: BaseException, salvage: Salvage | None) -> None:

@@ -21,8 +21,8 @@ from opslab.runs.paper.recovery import SettledRun, copy_leftover_venue, refuse_w
 from opslab.runs.processes.engine_log import count_stored
 from opslab.runs.record.owners import refuse_unless_gone
 from opslab.runs.record.report import write_reports
-from opslab.runs.record.run_journal import RunJournal, finish, metrics_document
-from opslab.runs.record.state import read_state, refuse_behind
+from opslab.runs.record.run_journal import RunJournal, metrics_document, seal_run
+from opslab.runs.record.state import read_state, refuse_cut_journal
 from opslab.runs.record.verify import check_journal, refuse_changed
 from opslab.runs.record.warnings import without_results
 from opslab.runs.safety.flat_times import flat_times
@@ -99,7 +99,7 @@ def recover(context: Context, run_id: RunId, gone_host: str | None) -> Recovered
             action, message = "sealed", f"it had ended as {metadata.status}, and its owner died before it was sealed"
         for log in sorted((folder / "logs").glob("*.log")):
             redact_log(log, redact)
-        finish(folder, metadata, clock, reports=_wants_reports(folder), by="recover")
+        seal_run(folder, metadata, clock, reports=_wants_reports(folder), by="recover")
         _remove_scratch(layout, run_id)
     return Recovered(run_id=run_id, action=action, message=message)
 
@@ -119,7 +119,7 @@ def try_to_recover(context: Context, run_id: RunId, gone_host: str | None) -> tu
 def _finished_recovery(folder: Path) -> Recovered | None:
     metadata = read_state(folder)
     if metadata.status == "initialized":
-        refuse_behind(folder, metadata)
+        refuse_cut_journal(folder, metadata)
         kind = "a backtest" if metadata.mode == "backtest" else "a paper run"
         message = f"it was initialized and never started; {kind} with its spec continues it"
     elif read_manifest(folder) is None:
@@ -184,7 +184,7 @@ def _seal_checks(folder: Path, clock: Clock, count: int) -> Recovered:
         if last:
             _refuse_changed_file(folder, *last)
     write_metadata(folder, metadata)
-    finish(folder, metadata, clock, reports=_wants_reports(folder), by="recover")
+    seal_run(folder, metadata, clock, reports=_wants_reports(folder), by="recover")
     message = f"{count} later check{'s' if count > 1 else ''} had not been sealed"
     return Recovered(run_id=folder.name, action="sealed", message=message)
 

@@ -126,7 +126,7 @@ def _explain(page: "Page", wanted: "Selection", home: str) -> None:
     elif len(page.rows) < page.total:
         first = wanted.offset + 1
         note(f"runs {first:,} to {first + len(page.rows) - 1:,} of {page.total:,}")
-    if wanted.filters and page.unreadable:
+    if wanted.has_filters and page.unreadable:
         note(f"{page.unreadable:,} unreadable runs match no filter: tc run list shows them")
     unsettled = sum(row.unsettled for row in page.rows)
     if unsettled:

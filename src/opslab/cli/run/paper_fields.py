@@ -12,7 +12,7 @@ def paper_fields(facts: "PaperFacts | None") -> list[tuple[str, str | None]]:
     """Names and values; None: unknown."""
     if facts is None:
         return []
-    from opslab.lab.run.show import fault_rows, source
+    from opslab.lab.run.show import account_source, fault_rows
 
     account, stop = facts.final_account, facts.stop
     missed = f", {facts.bars_missed:,} missed" if facts.bars_missed is not None else ""
@@ -40,7 +40,7 @@ def paper_fields(facts: "PaperFacts | None") -> list[tuple[str, str | None]]:
             else None,
         ),
         ("final reconciliation", facts.final_reconciliation or "none"),
-        ("final account", f"{'flat' if account.flat else held} ({source(account)})" if account else "unknown"),
+        ("final account", f"{'flat' if account.flat else held} ({account_source(account)})" if account else "unknown"),
     ]
 
 

@@ -6,13 +6,13 @@ from opslab.model.primitives.ids import RunId
 from opslab.model.run.live_status import LiveStatus
 from opslab.model.run.metadata import RunMetadata
 from opslab.model.run.paper_summary import LedgerAccount
-from opslab.runs.record.paper_report import fault_rows, source
+from opslab.runs.record.paper_report import account_source, fault_rows
 from opslab.runs.record.registry import show_run
 from opslab.runs.record.selection import OWNER_GONE
 from opslab.store.runs.live_files import read_live
 from opslab.store.runs.seal import read_manifest
 
-__all__ = ["fault_rows", "live_status", "seal_digest", "show_run", "source"]
+__all__ = ["account_source", "fault_rows", "live_status", "seal_digest", "show_run"]
 
 
 def live_status(context: Context, run_id: str) -> LiveStatus | None:

@@ -21,7 +21,7 @@ from opslab.ports import Processes
 from opslab.runs.record.concurrent_append import HasEnded, append_beside_owner
 from opslab.runs.record.latest_copies import write_copy, write_latest_copies
 from opslab.runs.record.report import write_reports
-from opslab.runs.record.run_journal import RunJournal, finish
+from opslab.runs.record.run_journal import RunJournal, seal_run
 from opslab.runs.record.state import as_seen, read_state
 from opslab.runs.record.verify import refuse_changed
 from opslab.store.files import json_bytes, write_whole, writing
@@ -144,7 +144,7 @@ def _record_owned(
         rewrite_derived(folder, metadata)
         if old_manifest is None:
             return recorded
-        finish(folder, metadata, context.clock, reports=False, by="check")
+        seal_run(folder, metadata, context.clock, reports=False, by="check")
         manifest = read_manifest(folder)
         return RecordedCheck(recorded.artifact, recorded.digest, manifest.seal if manifest else None)
 

@@ -16,7 +16,7 @@ def write_copy(folder: Path, kind: CheckKind, artifact: str) -> None:
 
 def write_latest_copies(folder: Path, metadata: RunMetadata) -> None:
     """Remove a copy without a recorded check: its process died before it recorded the check."""
-    last = dict(_last(metadata))
+    last = dict(_last_artifacts(metadata))
     for kind in CHECKS:
         if kind in last:
             write_copy(folder, kind, last[kind])
@@ -26,7 +26,7 @@ def write_latest_copies(folder: Path, metadata: RunMetadata) -> None:
 
 def copy_findings(folder: Path, metadata: RunMetadata) -> Iterator[SealFinding]:
     """Copies that differ from the metadata. A missing copy is no finding."""
-    last = dict(_last(metadata))
+    last = dict(_last_artifacts(metadata))
     for kind in CHECKS:
         copy = folder / kind.plain
         if not copy.is_file():
@@ -37,7 +37,7 @@ def copy_findings(folder: Path, metadata: RunMetadata) -> Iterator[SealFinding]:
             yield SealFinding(kind="changed", file=kind.plain, message=f"is not {last[kind]}, of which it is a copy")
 
 
-def _last(metadata: RunMetadata) -> Iterator[tuple[CheckKind, str]]:
+def _last_artifacts(metadata: RunMetadata) -> Iterator[tuple[CheckKind, str]]:
     for kind in CHECKS:
         section = getattr(metadata, kind.section)
         last = last_artifact(section) if section is not None else None

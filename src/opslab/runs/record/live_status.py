@@ -11,6 +11,7 @@ from opslab.store.layout import Layout
 from opslab.store.runs.live_files import write_live
 
 BEAT_SECONDS = 1.0
+"""Interval of writes."""
 
 
 class LiveStatusWriter:

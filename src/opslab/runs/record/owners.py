@@ -27,15 +27,15 @@ def lives_elsewhere(layout: Layout, clock: Clock, run_id: RunId, owner: Owner, s
     return age_ns < SILENT_SECONDS * NS_PER_SECOND
 
 
-def refuse_unless_gone(metadata: RunMetadata, me: Owner, gone_host: str | None) -> None:
+def refuse_unless_gone(metadata: RunMetadata, this_process: Owner, gone_host: str | None) -> None:
     """Raises Environment for an owner on another machine, which cannot be checked, unless it is named as lost."""
     owner = metadata.owner
-    if owner is None or owner.host == me.host or owner.boot_id == me.boot_id or owner.host == gone_host:
+    if owner is None or owner.host in (this_process.host, gone_host) or owner.boot_id == this_process.boot_id:
         return
-    settle = f"tc run recover {metadata.run_id} --gone-host {owner.host}"
+    command = f"tc run recover {metadata.run_id} --gone-host {owner.host}"
     brief = f"is owned by process {owner.pid} on {owner.host}, which cannot be asked from here"
     raise Environment(
         f"run {metadata.run_id} {brief}",
         brief=brief,
-        hint=f"recover it there; if that machine is lost for good: {settle}",
+        hint=f"recover it there; if that machine is lost for good: {command}",
     )

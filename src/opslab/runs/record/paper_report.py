@@ -5,6 +5,7 @@ from typing import Any
 from opslab.model.run.paper_summary import AccountFacts, PaperFacts
 
 Rows = list[tuple[str, Any]]
+"""Name and value; None: unknown."""
 
 
 def paper_sections(facts: PaperFacts) -> list[tuple[str, Rows]]:
@@ -15,15 +16,15 @@ def paper_sections(facts: PaperFacts) -> list[tuple[str, Rows]]:
         ("Engines", _engines(facts)),
         ("Feeds", _feeds(facts)),
         ("Reconciliations", [*facts.reconciliations.model_dump().items(), ("final", facts.final_reconciliation)]),
-        (f"Final account, {source(facts.final_account)}", account_rows(facts)),
+        (f"Final account, {account_source(facts.final_account)}", account_rows(facts)),
         ("Orders, beyond the counters", _orders(facts)),
         *([("Faults injected", fault_rows(facts))] if facts.faults_injected else []),
         ("Latencies", list(facts.latencies.model_dump().items())),
     ]
 
 
-def source(account: AccountFacts | None) -> str:
-    """As text."""
+def account_source(account: AccountFacts | None) -> str:
+    """The source of a final account, as text."""
     return "from the venue's ledger" if account and account.source == "ledger" else "confirmed by the venue"
 
 

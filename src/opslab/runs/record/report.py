@@ -8,7 +8,7 @@ from jinja2 import Environment, StrictUndefined
 from opslab.model.run.engine_log import LogFacts
 from opslab.model.run.metadata import RunDataset, RunMetadata
 from opslab.resources import template
-from opslab.runs.record.paper_report import paper_sections
+from opslab.runs.record.paper_report import Rows, paper_sections
 from opslab.store.runs.run_folders import write_text
 
 
@@ -28,10 +28,9 @@ def render(name: str, metadata: RunMetadata) -> str:
     return environment.from_string(template(name)).render(values)
 
 
-def sections(run: RunMetadata) -> list[tuple[str, list[tuple[str, Any]]]]:
-    """Headings with rows of name and value, the same in every format."""
-    cost = run.engine_cost
-    found: list[tuple[str, list[tuple[str, Any]]]] = [
+def sections(run: RunMetadata) -> list[tuple[str, Rows]]:
+    """Headings with rows of name and value, the same in every format. Unknown values and empty tables are omitted."""
+    tables: list[tuple[str, Rows]] = [
         ("Warnings", [(warning.code, warning.line) for warning in run.warnings]),
         (
             "Run",
@@ -48,27 +47,28 @@ def sections(run: RunMetadata) -> list[tuple[str, list[tuple[str, Any]]]]:
         ),
     ]
     if run.paper:
-        found += paper_sections(run.paper)
+        tables += paper_sections(run.paper)
     if run.halt:
-        found.append(("Halt", list(run.halt.model_dump().items())))
+        tables.append(("Halt", list(run.halt.model_dump().items())))
     if run.safety:
-        found.append(("Safety status", list(run.safety.model_dump().items())))
+        tables.append(("Safety status", list(run.safety.model_dump().items())))
     if run.metrics:
-        found.append(("Scenario counters", list(run.metrics.model_dump().items())))
+        tables.append(("Scenario counters", list(run.metrics.model_dump().items())))
     if run.rejection_reasons:
-        found.append(("Orders rejected, by reason", list(run.rejection_reasons.items())))
+        tables.append(("Orders rejected, by reason", list(run.rejection_reasons.items())))
     if run.denial_reasons:
-        found.append(("Orders denied, by reason", list(run.denial_reasons.items())))
+        tables.append(("Orders denied, by reason", list(run.denial_reasons.items())))
     if run.log:
-        found.append((f"Log of engine and strategy, from level {run.log.level}", _log_rows(run.log)))
+        tables.append((f"Log of engine and strategy, from level {run.log.level}", _log_rows(run.log)))
     if run.dataset:
-        found.append(("Data", _data_rows(run.dataset)))
+        tables.append(("Data", _data_rows(run.dataset)))
     if run.identity:
         identity = [("input digest", run.input_digest), ("result digest", run.result_digest)]
-        found.append(("Identity", [*identity, *run.identity.model_dump().items()]))
-    found += [(title, list(section.items())) for title, section in _checks(run) if section]
-    if cost:
-        found.append(
+        tables.append(("Identity", [*identity, *run.identity.model_dump().items()]))
+    tables += [(title, list(section.items())) for title, section in _checks(run) if section]
+    if run.engine_cost:
+        cost = run.engine_cost
+        tables.append(
             (
                 "Engine",
                 [
@@ -78,11 +78,11 @@ def sections(run: RunMetadata) -> list[tuple[str, list[tuple[str, Any]]]]:
                 ],
             )
         )
-    shown = [(heading, [row for row in rows if row[1] is not None]) for heading, rows in found]
-    return [(heading, rows) for heading, rows in shown if rows]
+    known = [(heading, [row for row in rows if row[1] is not None]) for heading, rows in tables]
+    return [(heading, rows) for heading, rows in known if rows]
 
 
-def _log_rows(log: LogFacts) -> list[tuple[str, Any]]:
+def _log_rows(log: LogFacts) -> Rows:
     kinds = (
         (f"{kind.level} {kind.component}", f"{kind.count:,} lines" + (f": {kind.message}" if kind.message else ""))
         for kind in log.kinds
@@ -90,7 +90,7 @@ def _log_rows(log: LogFacts) -> list[tuple[str, Any]]:
     return [*((f"{level} lines", count) for level, count in log.lines.items()), *kinds]
 
 
-def _data_rows(data: RunDataset) -> list[tuple[str, Any]]:
+def _data_rows(data: RunDataset) -> Rows:
     return [
         ("dataset", f"{data.name} ({data.kind})"),
         ("candles used", data.rows),

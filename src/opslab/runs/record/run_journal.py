@@ -35,7 +35,7 @@ class RunJournal:
 
     def append(self, event: JournalEvent) -> RunMetadata:
         """Append one lifecycle event, durable before this returns. Returns the new metadata."""
-        return self._renew(_as_written(self._journal.append(event.EVENT, event.payload()), event))
+        return self._project(_recorded(self._journal.append(event.EVENT, event.payload()), event))
 
     def append_exclusively(self, make: Callable[[], JournalEvent]) -> RunMetadata:
         """As `append`, for what `make` returns; `make` is called under the journal's append lock."""
@@ -46,14 +46,15 @@ class RunJournal:
             return made[0].EVENT, made[0].payload()
 
         line = self._journal.append_exclusively(write_event)
-        return self._renew(_as_written(line, made[0]))
+        return self._project(_recorded(line, made[0]))
 
-    def _renew(self, event: RecordedEvent) -> RunMetadata:
+    def _project(self, event: RecordedEvent) -> RunMetadata:
+        """Apply the event, after those that other processes have appended before it."""
         before = self.metadata
         concurrent = decoded(self._folder, self._journal.take_concurrent_events(), RUN_EVENTS)
-        for each in (*concurrent, event):
-            self.metadata = apply(self.metadata, each)
-            self._observe(each)
+        for recorded in (*concurrent, event):
+            self.metadata = apply(self.metadata, recorded)
+            self._observe(recorded)
         if self.metadata != before:
             write_metadata(self._folder, self.metadata)
         return self.metadata
@@ -61,7 +62,7 @@ class RunJournal:
     def append_heartbeat(self, event: PaperHeartbeat) -> None:
         """Durable with the next lifecycle event."""
         (line,) = self._journal.append_many([(event.EVENT, event.payload())])
-        self._observe(_as_written(line, event))
+        self._observe(_recorded(line, event))
 
     def append_order_events(self, events: Iterable[EncodedEvent]) -> None:
         """Durable with the next lifecycle event. Observers are called with denied requests, of which there are few."""
@@ -76,14 +77,14 @@ class RunJournal:
             observer(event)
 
 
-def _as_written(line: Event, event: JournalEvent) -> RecordedEvent:
+def _recorded(line: Event, event: JournalEvent) -> RecordedEvent:
     return RecordedEvent(line.seq, line.time, line.event, event)
 
 
-def finish(
+def seal_run(
     folder: Path, metadata: RunMetadata, clock: Clock, *, reports: bool, by: Literal["run", "recover", "check"] = "run"
 ) -> None:
-    """Seal a run that has ended, then render its derived files."""
+    """Copy the last checks of a run that has ended, seal it, then write its reports."""
     write_latest_copies(folder, metadata)
     seal(folder, metadata.status, by, iso(clock.now_ns()), opslab.__version__)
     if reports:

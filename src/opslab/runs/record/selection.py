@@ -91,25 +91,28 @@ class Selection:
     limit: int | None = None
 
     @property
-    def filters(self) -> bool:
+    def has_filters(self) -> bool:
         return bool(self.statuses) or any((self.mode, self.dataset, self.since, self.input_digest))
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """`total`: matching rows; `runs`: all runs; `unreadable`: unreadable ones among them."""
+    """A page of the selected rows."""
 
     rows: Sequence[Row]
     total: int
+    """Number of selected rows on all pages."""
     runs: int
+    """Number of all runs."""
     unreadable: int
+    """Number of unreadable runs among them."""
 
 
 def select(rows: Sequence[Row], wanted: Selection) -> Page:
     """One page of the selected rows, in order. Unreadable rows match no filter and come last."""
     unreadable = sorted(row for row in rows if row.error is not None)
     matching = in_order((row for row in rows if row.error is None and matches(row, wanted)), wanted)
-    if not wanted.filters:
+    if not wanted.has_filters:
         matching += unreadable
     end = None if wanted.limit is None else wanted.offset + wanted.limit
     return Page(matching[wanted.offset : end], len(matching), len(rows), len(unreadable))

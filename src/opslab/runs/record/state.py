@@ -46,7 +46,7 @@ def read_state(folder: Path) -> RunMetadata:
     return metadata
 
 
-def refuse_behind(folder: Path, metadata: RunMetadata) -> None:
+def refuse_cut_journal(folder: Path, metadata: RunMetadata) -> None:
     """Raises Corrupt when the journal was cut: `metadata.json` is written after it, and is never ahead.
 
     metadata: from the journal.
@@ -73,17 +73,17 @@ def apply(metadata: RunMetadata | None, recorded: RecordedEvent) -> RunMetadata:
     if metadata is None:
         if not isinstance(event, RunInitialized):
             raise Corrupt(f"the journal begins with {recorded.name} instead of run_initialized")
-        return RunMetadata(**_known(event), status="initialized", initialized_at=recorded.time)
+        return RunMetadata(**_metadata_fields(event), status="initialized", initialized_at=recorded.time)
     match event:
         case RunStarted():
-            return metadata.with_changes(**_known(event), status="running", started_at=recorded.time)
+            return metadata.with_changes(**_metadata_fields(event), status="running", started_at=recorded.time)
         case CheckRecorded():
             section = CHECK_EVENTS[recorded.name].section
             return metadata.with_changes(**{section: section_of(event.payload(), getattr(metadata, section))})
         case KillSwitchObserved() | PaperSafetyChecked():
             return metadata.with_changes(safety=event.safety())
         case JournalEvent(ENDS_AS=status) if status:
-            return metadata.with_changes(**{"ended_at": recorded.time, **_known(event)}, status=status)
+            return metadata.with_changes(**{"ended_at": recorded.time, **_metadata_fields(event)}, status=status)
     return metadata
 
 
@@ -96,6 +96,6 @@ def as_seen(metadata: RunMetadata, processes: Processes) -> RunMetadata:
     return metadata
 
 
-def _known(event: JournalEvent) -> dict[str, Any]:
-    """The written fields that the metadata has."""
+def _metadata_fields(event: JournalEvent) -> dict[str, Any]:
+    """The fields in the event's line that the metadata has too."""
     return {name: getattr(event, name) for name in event.model_fields_set & set(RunMetadata.model_fields)}

@@ -21,15 +21,18 @@ class SubscriptionFold:
     """The counts of a lost engine are unknown: then only what was known at the subscription is named."""
 
     is_counted: bool = True
+    """Whether the counts of every engine are known."""
     _unserved: dict[tuple[str, str], SubscriptionCode] = field(default_factory=dict)
+    """By kind and subject; the next too."""
     _received: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """Number of messages."""
 
     def unserved(self, event: SubscriptionUnserved) -> None:
         self._unserved[event.kind, event.subject] = event.code
 
     def engine_ended(self, subscriptions: Iterable[Subscription]) -> None:
-        for one in subscriptions:
-            self._received[one.kind, one.subject] += one.count
+        for subscription in subscriptions:
+            self._received[subscription.kind, subscription.subject] += subscription.count
 
     def engine_lost(self) -> None:
         self.is_counted = False
@@ -41,9 +44,9 @@ class SubscriptionFold:
         )
 
     def _named(self, code: SubscriptionCode) -> tuple[str, ...]:
-        found = [key for key, known in self._unserved.items() if known == code]
-        if code == "subscription_empty":  # what a strategy received overrules what was known before
-            found = [key for key in found if not self._received[key]]
+        keys = [key for key, its_code in self._unserved.items() if its_code == code]
+        if code == "subscription_empty":
+            keys = [key for key in keys if not self._received[key]]  # the count overrules the event
             if self.is_counted:
-                found += [key for key, count in self._received.items() if not count and key not in self._unserved]
-        return tuple(f"{kind} {subject}" for kind, subject in found)
+                keys += [key for key, count in self._received.items() if not count and key not in self._unserved]
+        return tuple(f"{kind} {subject}" for kind, subject in keys)

@@ -11,7 +11,7 @@ from opslab.model.run.manifest import FindingKind, Manifest, SealFinding, Verifi
 from opslab.model.run.metadata import FINAL, Status
 from opslab.ports import Processes
 from opslab.runs.record.latest_copies import copy_findings
-from opslab.runs.record.state import as_seen, read_state, refuse_behind
+from opslab.runs.record.state import as_seen, read_state, refuse_cut_journal
 from opslab.store.layout import Layout
 from opslab.store.runs.journal import NAME as JOURNAL
 from opslab.store.runs.journal import read_events
@@ -40,16 +40,16 @@ def verify(context: Context, run_id: RunId, tick: Callable[[int], None]) -> Veri
         manifest = read_manifest(folder)
     except OtherFormat:
         raise
-    except Corrupt as broken:
-        return _verification(folder, None, None, [_finding(broken)])
+    except Corrupt as error:
+        return _verification(folder, None, None, [_finding(error)])
     if manifest is None:
-        return _unsealed(folder, context.processes)
+        return _verify_unsealed(folder, context.processes)
     findings = compare_to_seal(folder, manifest, tick)
-    status: Status | None = manifest.status
-    of_journal = [finding for finding in findings if finding.file == JOURNAL]
-    if not _changes(of_journal) and not unsealed_tail(folder, manifest).checks:  # not in the derived files yet
-        findings += _derived(folder)
-    return _verification(folder, manifest, status, findings)
+    journal_findings = [finding for finding in findings if finding.file == JOURNAL]
+    # the derived files do not have the checks after the seal yet
+    if not _changes(journal_findings) and not unsealed_tail(folder, manifest).checks:
+        findings += _derived_findings(folder)
+    return _verification(folder, manifest, manifest.status, findings)
 
 
 def verify_one_of_many(context: Context, run_id: RunId, tick: Callable[[int], None]) -> Verification:
@@ -60,15 +60,15 @@ def verify_one_of_many(context: Context, run_id: RunId, tick: Callable[[int], No
         return _verification(context.layout.run(run_id), None, None, [_finding(error)])
 
 
-def _unsealed(folder: Path, processes: Processes) -> Verification:
+def _verify_unsealed(folder: Path, processes: Processes) -> Verification:
     """Without a seal only the journal can be checked; a run that has ended must have a seal."""
     try:
         metadata = as_seen(read_state(folder), processes)
         check_journal(folder)
     except OtherFormat:
         raise
-    except Corrupt as broken:
-        return _verification(folder, None, None, [_finding(broken)])
+    except Corrupt as error:
+        return _verification(folder, None, None, [_finding(error)])
     has_ended = metadata.status in FINAL and (metadata.ended_by != "owner_gone" or metadata.recovered_at)
     if has_ended and not is_held(folder):
         message = f"is missing, and the run has ended as {metadata.status}"
@@ -82,15 +82,14 @@ def check_journal(folder: Path) -> None:
     """Walk the chain from end to end. Raises Corrupt where it breaks, or when the journal was cut."""
     for _event in read_events(folder):
         pass
-    refuse_behind(folder, read_state(folder))
+    refuse_cut_journal(folder, read_state(folder))
 
 
 def refuse_changed(folder: Path, findings: list[SealFinding]) -> None:
     """Raises Corrupt for the first finding that is not a leftover of a process."""
-    changes = _changes(findings)
-    if not changes:
+    first = next(iter(_changes(findings)), None)
+    if first is None:
         return
-    first = changes[0]
     raise Corrupt(
         f"run {folder.name}: {first.file} {first.message}",
         file=first.file,
@@ -101,18 +100,18 @@ def refuse_changed(folder: Path, findings: list[SealFinding]) -> None:
     )
 
 
-def _derived(folder: Path) -> Iterator[SealFinding]:
+def _derived_findings(folder: Path) -> Iterator[SealFinding]:
     """`metadata.json` may be missing; if it exists it must equal the journal, because every command reads it."""
-    wanted = read_state(folder)
-    yield from copy_findings(folder, wanted)
+    projected = read_state(folder)
+    yield from copy_findings(folder, projected)
     try:
-        found = read_metadata(folder)
-    except Corrupt as broken:
-        yield _finding(broken)
+        stored = read_metadata(folder)
+    except Corrupt as error:
+        yield _finding(error)
         return
-    if found is None:
+    if stored is None:
         return
-    differing = differences(wanted.model_dump(mode="json"), found.model_dump(mode="json"))
+    differing = differences(projected.model_dump(mode="json"), stored.model_dump(mode="json"))
     if differing:
         first = differing[0]
         message = f"has {first.field} {first.after}, the journal has {first.before}"
@@ -146,10 +145,10 @@ def _message(manifest: Manifest | None, status: Status | None, findings: list[Se
         first, more = changes[0], len(changes) - 1
         return f"{first.file} {first.message}{f'; {more} more' if more else ''}"
     if manifest:
-        left = f"; {len(findings)} leftovers of a dead process" if findings else ""
-        return f"all files match the seal of {manifest.sealed_at}{left}"
-    waiting = {"initialized": "it was never started", "running": "it is running"}
-    return f"not sealed yet: {waiting.get(status or '', 'its owner died before sealing')}"
+        leftovers = f"; {len(findings)} leftovers of a dead process" if findings else ""
+        return f"all files match the seal of {manifest.sealed_at}{leftovers}"
+    reasons = {"initialized": "it was never started", "running": "it is running"}
+    return f"not sealed yet: {reasons.get(status or '', 'its owner died before sealing')}"
 
 
 def hint(verification: Verification) -> str | None:
@@ -169,9 +168,9 @@ def hint(verification: Verification) -> str | None:
     return None
 
 
-def _finding(broken: Corrupt) -> SealFinding:
-    if isinstance(broken, OtherFormat):
+def _finding(error: Corrupt) -> SealFinding:
+    if isinstance(error, OtherFormat):
         kind: FindingKind = "unreadable"
     else:
-        kind = "missing" if broken.is_missing else "changed"
-    return SealFinding(kind=kind, file=broken.file or "", line=broken.line, byte=broken.byte, message=broken.problem)
+        kind = "missing" if error.is_missing else "changed"
+    return SealFinding(kind=kind, file=error.file or "", line=error.line, byte=error.byte, message=error.problem)

@@ -12,9 +12,9 @@ from opslab.model.run.unsent_orders import OrderCount, UnsentOrders
 from opslab.model.run.warning import RunWarning, WarningCode
 
 _MAX_NAMED = 20
-"""Subscriptions that a warning names."""
-_SHOWN_ERRORS = 3
-"""Number of kinds in the text of a warning."""
+"""Number of subscriptions that a warning names."""
+_MAX_ERROR_KINDS = 3
+"""Number of kinds of errors that a warning names."""
 
 
 def order_warnings(refused: RefusedOrders) -> Iterator[RunWarning]:
@@ -56,9 +56,9 @@ def dataset_warnings(dataset: RunDataset | None) -> Iterator[RunWarning]:
     if dataset.rounded:
         yield RunWarning.of("dataset_rounded", dataset.rounded, record)
     if dataset.allowed:
-        found = dataset.allowed_findings
-        rules = ", ".join(f"{rule} ({found[rule]:,})" if rule in found else rule for rule in dataset.allowed)
-        yield RunWarning.of("dataset_allowed", sum(found.values()), record, rules=rules)
+        findings = dataset.allowed_findings
+        rules = ", ".join(f"{rule} ({findings[rule]:,})" if rule in findings else rule for rule in dataset.allowed)
+        yield RunWarning.of("dataset_allowed", sum(findings.values()), record, rules=rules)
 
 
 def subscription_warnings(empty: Sequence[str], untruthful: Sequence[str]) -> Iterator[RunWarning]:
@@ -116,8 +116,8 @@ def log_warnings(log: LogFacts) -> Iterator[RunWarning]:
         yield RunWarning.of("orders_skipped", count, log.first_order_skipped, reasons=skipped.text())
     errors = [kind for kind in log.kinds if kind.level == "ERROR"]
     if errors:
-        shown = [f"{kind.component}: {kind.message} ({kind.count:,})" for kind in errors[:_SHOWN_ERRORS]]
-        more = [f"and {len(errors) - _SHOWN_ERRORS} other kinds"] if len(errors) > _SHOWN_ERRORS else []
+        shown = [f"{kind.component}: {kind.message} ({kind.count:,})" for kind in errors[:_MAX_ERROR_KINDS]]
+        more = [f"and {len(errors) - _MAX_ERROR_KINDS} other kinds"] if len(errors) > _MAX_ERROR_KINDS else []
         first = min(errors, key=lambda kind: kind.first)
         location = f"{first.file} at {first.first}"
         yield RunWarning.of("log_errors", log.lines["ERROR"], location, reasons="; ".join(shown + more))
@@ -126,5 +126,5 @@ def log_warnings(log: LogFacts) -> Iterator[RunWarning]:
 
 
 def without_results(dataset: RunDataset | None, log: LogFacts) -> RunResults:
-    """What the closing event has of a run whose control failed or died before its results."""
+    """The results for the closing event of a run whose control failed or died before it had any."""
     return RunResults(warnings=(*log_warnings(log), *dataset_warnings(dataset)), log=log)

@@ -23,7 +23,7 @@ from opslab.model.run.metadata import FINAL, RunMetadata, Safety
 from opslab.ports import Clock
 from opslab.runs.record.concurrent_append import HasEnded, append_beside_owner
 from opslab.runs.record.registry import list_runs
-from opslab.runs.record.state import as_seen, read_state, refuse_behind
+from opslab.runs.record.state import as_seen, read_state, refuse_cut_journal
 from opslab.store.runs.journal import Journal
 from opslab.store.runs.owner import owned
 from opslab.store.runs.run_folders import write_metadata
@@ -151,7 +151,7 @@ def _append_as_owner(folder: Path, context: Context, safety: Safety) -> None:
         metadata = read_state(folder)
         if metadata.status != "initialized":
             raise Environment("it was started in the meantime")
-        refuse_behind(folder, metadata)
+        refuse_cut_journal(folder, metadata)
         with Journal(folder, context.clock) as journal:
             journal.append(KillSwitchObserved.EVENT, KillSwitchObserved.of(safety).payload())
         write_metadata(folder, read_state(folder))

@@ -20,7 +20,7 @@ from opslab.model.run.manifest import Verification
 from opslab.runs import recovery
 from opslab.runs.checks.check_results import record_check
 from opslab.runs.record import verify as verification
-from opslab.runs.record.run_journal import finish
+from opslab.runs.record.run_journal import seal_run
 from opslab.runs.record.state import read_state
 from opslab.settings import Settings
 from opslab.store.runs.journal import Journal
@@ -277,6 +277,6 @@ def test_a_check_that_died_beside_a_running_run_leaves_no_copy_of_an_unrecorded_
         stream.write(b'{"seq":3,"time":"2026')
     with Journal(folder, SystemClock()) as journal:
         journal.append("run_completed", {})
-    finish(folder, read_state(folder), SystemClock(), reports=False)
+    seal_run(folder, read_state(folder), SystemClock(), reports=False)
     assert verify(tmp_path).findings == ()
     assert not (folder / PROBE.plain).exists()
