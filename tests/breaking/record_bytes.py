@@ -17,7 +17,7 @@ from opslab.model.checks.check_kind import PROBE
 from opslab.model.journal.run_events import ConnectivityProbeEvaluated
 from opslab.model.primitives.ids import RunId
 from opslab.model.run.metadata import RunMetadata
-from opslab.runs.checks.check_results import record_check
+from opslab.runs.checks.check_results import CheckResult, record_check
 from opslab.settings import Settings
 from opslab.store.files import write_whole
 from opslab.store.runs.run_folders import RowsFile, clear_temporary_files, write_metadata, write_record
@@ -133,7 +133,7 @@ def _claim_tidy(trial: Trial, folder: Path) -> None:
 
 
 def _check(folder: Path) -> None:
-    record_check(_context(folder), RunId(folder.name), PROBE, _SUMMARY, {"version": 1, "host": "größer"})
+    record_check(_context(folder), RunId(folder.name), CheckResult(PROBE, _SUMMARY, {"version": 1, "host": "größer"}))
 
 
 def _context(folder: Path) -> Context:

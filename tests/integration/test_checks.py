@@ -34,7 +34,9 @@ def context_for(tc: Tc) -> Context:
 
 def record(tc: Tc, kind: CheckKind = PROBE, **document: Any) -> str:
     return checks.record_check(
-        context_for(tc), RunId("r1"), kind, PROBED if kind is PROBE else RECONCILED, {"version": 1, **document}
+        context_for(tc),
+        RunId("r1"),
+        checks.CheckResult(kind, PROBED if kind is PROBE else RECONCILED, {"version": 1, **document}),
     ).artifact
 
 
@@ -152,7 +154,7 @@ def test_a_changed_file_is_not_sealed_over(finished: Tc) -> None:
 
 def test_a_missing_or_unsettled_run_is_refused(finished: Tc) -> None:
     with pytest.raises(NotFound):
-        checks.record_check(context_for(finished), RunId("r2"), PROBE, PROBED, {})
+        checks.record_check(context_for(finished), RunId("r2"), checks.CheckResult(PROBE, PROBED, {}))
     folder = finished.run_folder("r1")
     lines = (folder / "journal.jsonl").read_bytes().splitlines(keepends=True)
     started = next(number for number, line in enumerate(lines) if b'"run_started"' in line)
@@ -167,7 +169,7 @@ class Died(BaseException):
     pass
 
 
-STEPS = ("_write_artifact", "append", "rewrite_derived", "finish")
+STEPS = ("_write_artifact", "append", "rewrite_derived", "seal_run")
 
 
 @pytest.mark.parametrize("step", STEPS)
@@ -188,7 +190,7 @@ def test_recover_finishes_a_check_whose_process_died(finished: Tc, monkeypatch: 
             record(finished, note=1)
     findings = verify(finished)["findings"]
     assert {finding["kind"] for finding in findings} <= {"leftover"}
-    if step != "finish":
+    if step != "seal_run":
         messages = {finding["file"]: finding["message"] for finding in findings}
         longer = "is longer by checks that were not sealed, left by a process that died"
         assert messages.get("journal.jsonl") == (longer if step != "_write_artifact" else None)

@@ -53,7 +53,8 @@ class Own:
         self.journal.__exit__()
 
     def keep(self, occasion: LiveOccasion, state: State = "ok") -> dict[str, Any]:
-        section = record_reconciliation(self.folder, self.log, finished(occasion, state)).reconciliation
+        record_reconciliation(self.folder, self.log, finished(occasion, state))
+        section = self.log.metadata.reconciliation
         assert section
         return section
 

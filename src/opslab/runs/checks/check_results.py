@@ -35,6 +35,7 @@ __all__ = [
     "READINESS",
     "RECONCILIATION",
     "CheckKind",
+    "CheckResult",
     "RecordedCheck",
     "record_check",
     "record_check_as_owner",
@@ -42,6 +43,17 @@ __all__ = [
 
 _MAX_ATTEMPTS = 3
 """Attempts to record a check while the owner of the run changes."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """A result to record in a run."""
+
+    kind: CheckKind
+    event: CheckRecorded
+    """Without its file."""
+    document: Mapping[str, Any]
+    """The artifact."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,47 +69,32 @@ class _RunStarted(Exception):
     """The run was started in the meantime."""
 
 
-def record_check(
-    context: Context,
-    run_id: RunId,
-    kind: CheckKind,
-    summary: CheckRecorded,
-    document: Mapping[str, Any],
-) -> RecordedCheck:
+def record_check(context: Context, run_id: RunId, check: CheckResult) -> RecordedCheck:
     """Record a check's result in a run.
 
-    summary: the event, without its file. document: the artifact.
     Raises NotFound, Corrupt, Environment, Unwritable; then nothing was recorded.
     """
     folder = run_folder(context.layout, run_id)
     for _ in range(_MAX_ATTEMPTS):
         try:
             if _is_running(folder, context.processes):
-                return _record_beside_owner(folder, context, kind, summary, document)
-            return _record_owned(folder, context, kind, summary, document)
+                return _record_beside_owner(folder, context, check)
+            return _record_with_lock(folder, context, check)
         except (_RunStarted, HasEnded):
             continue
     raise Environment(f"the owner of run {run_id} keeps changing", hint="try again")
 
 
-def record_check_as_owner(
-    folder: Path, log: RunJournal, kind: CheckKind, summary: CheckRecorded, document: Mapping[str, Any] | None
-) -> RecordedCheck | None:
-    """Record a result in a run that the caller owns and whose journal it has open, in the same order as any other.
-
-    document: None: the result is an event without an artifact. Raises Unwritable.
-    """
-    if document is None:
-        log.append(summary.with_file(None, None))
-        return None
+def record_check_as_owner(folder: Path, log: RunJournal, check: CheckResult) -> RecordedCheck:
+    """Record a result in a run that the caller owns and whose journal it has open. Raises Unwritable."""
     written: list[RecordedCheck] = []
 
     def write_event() -> CheckRecorded:
-        written.append(_write_artifact(folder, kind, document))
-        return summary.with_file(written[0].artifact, written[0].digest)
+        written.append(_write_artifact(folder, check))
+        return check.event.with_file(written[0].artifact, written[0].digest)
 
     log.append_exclusively(write_event)
-    write_copy(folder, kind, written[0].artifact)
+    write_copy(folder, check.kind, written[0].artifact)
     return written[0]
 
 
@@ -113,32 +110,30 @@ def _is_running(folder: Path, processes: Processes) -> bool:
     return True
 
 
-def _record_beside_owner(
-    folder: Path, context: Context, kind: CheckKind, summary: CheckRecorded, document: Mapping[str, Any]
-) -> RecordedCheck:
+def _record_beside_owner(folder: Path, context: Context, check: CheckResult) -> RecordedCheck:
+    """Raises HasEnded."""
     written: list[RecordedCheck] = []
 
     def write_event() -> CheckRecorded:
-        recorded = _write_artifact(folder, kind, document)
-        write_copy(folder, kind, recorded.artifact)
+        recorded = _write_artifact(folder, check)
+        write_copy(folder, check.kind, recorded.artifact)
         written.append(recorded)
-        return summary.with_file(recorded.artifact, recorded.digest)
+        return check.event.with_file(recorded.artifact, recorded.digest)
 
     append_beside_owner(folder, context.clock, write_event)
     return written[0]
 
 
-def _record_owned(
-    folder: Path, context: Context, kind: CheckKind, summary: CheckRecorded, document: Mapping[str, Any]
-) -> RecordedCheck:
+def _record_with_lock(folder: Path, context: Context, check: CheckResult) -> RecordedCheck:
+    """In a run that no other process owns. Raises _RunStarted."""
     with owned(folder):
         if read_state(folder).status == "running":
             raise _RunStarted
         old_manifest = read_manifest(folder)
         _refuse_changed_files(folder, old_manifest)
-        recorded = _write_artifact(folder, kind, document)
+        recorded = _write_artifact(folder, check)
         with Journal(folder, context.clock) as journal:
-            event = summary.with_file(recorded.artifact, recorded.digest)
+            event = check.event.with_file(recorded.artifact, recorded.digest)
             journal.append(event.EVENT, event.payload())
         metadata = read_state(folder)
         rewrite_derived(folder, metadata)
@@ -166,9 +161,9 @@ def _refuse_changed_files(folder: Path, manifest: Manifest | None) -> None:
         )
 
 
-def _write_artifact(folder: Path, kind: CheckKind, document: Mapping[str, Any]) -> RecordedCheck:
+def _write_artifact(folder: Path, check: CheckResult) -> RecordedCheck:
     """Write it under the first free number."""
-    data = json_bytes(document)
+    kind, data = check.kind, json_bytes(check.document)
     with writing(f"write the result of {kind.event}"):
         number = 1
         while (folder / kind.numbered(number)).exists():

@@ -1,9 +1,7 @@
 """Run the readiness check or the probe of a spec, and record the result in its run if there is one."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import opslab
 from opslab.connectivity.addresses import Resolve
@@ -14,7 +12,7 @@ from opslab.model.checks.connectivity import ProbeResult, ReadinessResult
 from opslab.model.journal.run_events import CheckRecorded, ConnectivityProbeEvaluated, ConnectivityReadinessEvaluated
 from opslab.model.primitives.instant import iso
 from opslab.model.primitives.loopback_url import LoopbackUrl
-from opslab.runs.checks.check_results import PROBE, READINESS, CheckKind, RecordedCheck, record_check
+from opslab.runs.checks.check_results import PROBE, READINESS, CheckKind, CheckResult, RecordedCheck, record_check
 from opslab.runs.checks.resolve_run import ResolvedRun, resolve_run
 from opslab.specs.load import load_spec
 
@@ -38,9 +36,8 @@ def check_readiness(
     run = resolve_run(context.layout, spec, run_id)
     block = spec.connectivity_readiness
     result = evaluate(block, read_presence, iso(context.clock.now_ns()))
-    return CheckOutcome(
-        result, run, _record(context, run, READINESS, result, ConnectivityReadinessEvaluated.of(result)), block.notes
-    )
+    recorded = _record(context, run, READINESS, result, ConnectivityReadinessEvaluated.of(result))
+    return CheckOutcome(result, run, recorded, block.notes)
 
 
 def check_probe(
@@ -50,12 +47,8 @@ def check_probe(
     spec = load_spec(spec_file).spec
     run = resolve_run(context.layout, spec, run_id)
     result = probe(url, timeout_ms, context.clock, resolve, f"tc/{opslab.__version__}")
-    return CheckOutcome(
-        result,
-        run,
-        _record(context, run, PROBE, result, ConnectivityProbeEvaluated.of(result)),
-        spec.connectivity_readiness.notes,
-    )
+    recorded = _record(context, run, PROBE, result, ConnectivityProbeEvaluated.of(result))
+    return CheckOutcome(result, run, recorded, spec.connectivity_readiness.notes)
 
 
 def _record(
@@ -63,9 +56,9 @@ def _record(
     run: ResolvedRun,
     kind: CheckKind,
     result: ReadinessResult | ProbeResult,
-    summary: CheckRecorded,
+    event: CheckRecorded,
 ) -> RecordedCheck | None:
+    """None: there is no run to record it in."""
     if run.run_id is None:
         return None
-    document: Mapping[str, Any] = result.model_dump(mode="json")
-    return record_check(context, run.run_id, kind, summary, document)
+    return record_check(context, run.run_id, CheckResult(kind, event, result.model_dump(mode="json")))

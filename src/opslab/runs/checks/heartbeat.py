@@ -15,9 +15,9 @@ from opslab.reconciliation.confirmation import TimeTolerances
 from opslab.reconciliation.result import Limits, ReconciliationResult, conclude
 from opslab.reconciliation.tracker import ComparisonResult, SnapshotPair, Tracker, no_answer
 from opslab.reconciliation.values import instant
-from opslab.runs.checks.check_results import RECONCILIATION, record_check
+from opslab.runs.checks.check_results import record_check
 from opslab.runs.checks.heartbeat_log import Heartbeat, read_heartbeats
-from opslab.runs.checks.reconciliation import RecordedReconciliation
+from opslab.runs.checks.reconciliation import RecordedReconciliation, check_result
 from opslab.runs.record.state import read_state
 from opslab.store.runs.run_folders import run_folder
 
@@ -35,9 +35,7 @@ def reconcile_heartbeat(context: Context, run_id: str, seq: int | None, limits: 
             hint="--run-id, --expected and --observed compare two snapshot files",
         )
     result = reconcile_heartbeats(folder, read_heartbeats(folder, seq), metadata.instrument, limits)
-    document = result.model_dump(mode="json")
-    recorded = record_check(context, RunId(run_id), RECONCILIATION, result.event(), document)
-    return RecordedReconciliation(result, recorded)
+    return RecordedReconciliation(result, record_check(context, RunId(run_id), check_result(result)))
 
 
 def reconcile_heartbeats(

@@ -10,7 +10,7 @@ from opslab.reconciliation.compare import compare
 from opslab.reconciliation.document import MAX_BYTES
 from opslab.reconciliation.result import Limits, ReconciliationResult, conclude
 from opslab.reconciliation.snapshot import read_snapshots
-from opslab.runs.checks.check_results import RECONCILIATION, RecordedCheck, record_check
+from opslab.runs.checks.check_results import RECONCILIATION, CheckResult, RecordedCheck, record_check
 from opslab.runs.record.state import read_state
 from opslab.store.runs.run_folders import run_folder
 from opslab.store.snapshot_file import read_snapshot_file, shown_path
@@ -42,7 +42,8 @@ def reconcile_files(
         observed=observed_snapshot.summary(),
         limits=limits,
     )
-    document = result.model_dump(mode="json")
-    return RecordedReconciliation(
-        result, record_check(context, RunId(run_id), RECONCILIATION, result.event(), document)
-    )
+    return RecordedReconciliation(result, record_check(context, RunId(run_id), check_result(result)))
+
+
+def check_result(result: ReconciliationResult) -> CheckResult:
+    return CheckResult(RECONCILIATION, result.event(), result.model_dump(mode="json"))

@@ -10,13 +10,13 @@ from typing import Literal
 
 from opslab.model.messages.paper_messages import AccountSnapshot, NodeSnapshot
 from opslab.model.primitives.instant import NS_PER_MS, NS_PER_SECOND, iso
-from opslab.model.run.metadata import RunMetadata
 from opslab.ports import Clock
 from opslab.reconciliation.account_snapshots import NOT_COMPARED
 from opslab.reconciliation.confirmation import TimeTolerances
 from opslab.reconciliation.result import Limits, ReconciliationResult, Side, conclude
 from opslab.reconciliation.tracker import ComparisonResult, SnapshotPair, Tracker, no_answer
-from opslab.runs.checks.check_results import RECONCILIATION, record_check_as_owner
+from opslab.runs.checks.check_results import record_check_as_owner
+from opslab.runs.checks.reconciliation import check_result
 from opslab.runs.record.run_journal import RunJournal
 
 LiveOccasion = Literal["startup", "periodic", "final"]
@@ -230,13 +230,13 @@ class LiveReconciler:
         return int(self._clock.monotonic_s() * NS_PER_SECOND)
 
 
-def record_reconciliation(folder: Path, log: RunJournal, finished: FinishedReconciliation) -> RunMetadata:
+def record_reconciliation(folder: Path, log: RunJournal, finished: FinishedReconciliation) -> None:
     """Record it in the run's journal.
 
     A periodic one that is `ok` or `warning` is an event without a file: a day has 8,640 of them.
     """
     result = finished.result
-    has_artifact = finished.occasion != "periodic" or result.state not in ("ok", "warning")
-    document = result.model_dump(mode="json") if has_artifact else None
-    record_check_as_owner(folder, log, RECONCILIATION, result.event(), document)
-    return log.metadata
+    if finished.occasion != "periodic" or result.state not in ("ok", "warning"):
+        record_check_as_owner(folder, log, check_result(result))
+    else:
+        log.append(result.event().with_file(None, None))

@@ -18,7 +18,7 @@ from opslab.model.primitives.ids import RunId
 from opslab.model.run.event import RUN_FORMAT
 from opslab.model.run.manifest import Verification
 from opslab.runs import recovery
-from opslab.runs.checks.check_results import record_check
+from opslab.runs.checks.check_results import CheckResult, record_check
 from opslab.runs.record import verify as verification
 from opslab.runs.record.run_journal import seal_run
 from opslab.runs.record.state import read_state
@@ -66,7 +66,7 @@ def run_of(home: Path) -> Path:
 
 
 def keep(home: Path) -> str:
-    return record_check(context_for(home), RunId(RUN), PROBE, PROBED, {"version": 1}).artifact
+    return record_check(context_for(home), RunId(RUN), CheckResult(PROBE, PROBED, {"version": 1})).artifact
 
 
 def verify(home: Path) -> Verification:
