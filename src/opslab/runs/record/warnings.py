@@ -31,7 +31,7 @@ def order_warnings(refused: RefusedOrders) -> Iterator[RunWarning]:
     )
     for code, kind, orders in kinds:
         if kind.count:
-            yield RunWarning.of(code, kind.count, kind.first, orders=f"{orders:,}", reasons=kind.text())
+            yield RunWarning.of(code, kind.count, kind.first, orders=orders, reasons=kind.text())
 
 
 def emulated_order_warnings(unsent: UnsentOrders) -> Iterator[RunWarning]:
@@ -92,7 +92,7 @@ def disturbance_warnings(facts: PaperFacts) -> Iterator[RunWarning]:
     if facts.orders_lost:
         yield RunWarning.of("orders_lost", facts.orders_lost, facts.first_lost_order)
     if facts.orders_external:
-        fills = f"{facts.fills_external or 0:,}"
+        fills = facts.fills_external or 0
         yield RunWarning.of("external_orders", facts.orders_external, facts.first_external_order, fills=fills)
     if facts.faults_injected:
         names = ", ".join(dict.fromkeys(fault.name for fault in facts.faults))
@@ -117,7 +117,8 @@ def log_warnings(log: LogFacts) -> Iterator[RunWarning]:
     errors = [kind for kind in log.kinds if kind.level == "ERROR"]
     if errors:
         shown = [f"{kind.component}: {kind.message} ({kind.count:,})" for kind in errors[:_MAX_ERROR_KINDS]]
-        more = [f"and {len(errors) - _MAX_ERROR_KINDS} other kinds"] if len(errors) > _MAX_ERROR_KINDS else []
+        others = len(errors) - _MAX_ERROR_KINDS
+        more = [f"and {others} other {'kind' if others == 1 else 'kinds'}"] if others > 0 else []
         first = min(errors, key=lambda kind: kind.first)
         location = f"{first.file} at {first.first}"
         yield RunWarning.of("log_errors", log.lines["ERROR"], location, reasons="; ".join(shown + more))
