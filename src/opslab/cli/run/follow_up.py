@@ -59,9 +59,9 @@ def follow_ups(run: "RunMetadata", *, strict: bool = False) -> Iterator[str]:
         yield f"error: run {run.run_id} failed: {run.failure.message}"
         yield f"hint: tc run show {run.run_id}, and {folder_of(run)}/report.md"
     elif run.status == "safety_blocked":
-        from opslab.lab.run.safety import refused
+        from opslab.lab.run.safety import refusal
 
-        failure = refused(run)
+        failure = refusal(run)
         yield f"error: {failure.message}"
         yield f"hint: {failure.hint}"
     elif run.status == "halted":

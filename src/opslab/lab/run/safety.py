@@ -1,5 +1,5 @@
 """Why the kill switch blocked or halted a run."""
 
-from opslab.runs.safety.start_gate import blocked_by, refused, switch_option
+from opslab.runs.safety.start_gate import blocked_by, refusal, switch_option
 
-__all__ = ["blocked_by", "refused", "switch_option"]
+__all__ = ["blocked_by", "refusal", "switch_option"]

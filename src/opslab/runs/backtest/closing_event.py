@@ -29,15 +29,16 @@ from opslab.runs.record.warnings import (
 
 @dataclass(slots=True)
 class EngineReport:
-    """The reports of the engine child so far."""
+    """What the engine child has reported so far."""
 
     bars: int = 0
+    """Number of bars that the engine has processed."""
     result: EngineResult | None = None
     failure: Failure | None = None
     log: LogFacts | None = None
-    """Set after its end."""
+    """Counted while it arrived; set after the engine's end."""
     skipped_orders: Collection[str] = ()
-    """Orders of which its log reports a skipped fill."""
+    """Client order ids of orders of which the log reports a skipped fill."""
     saw_all_data: bool = False
     """Whether the engine reached the end of the data."""
     subscriptions: SubscriptionFold = field(default_factory=SubscriptionFold)
@@ -67,20 +68,19 @@ def append_closing_event(
         )
         if plan.spec.observability.metrics:
             write_metrics(run.folder, written)
-    if report.result:
         report.subscriptions.engine_ended(report.result.subscriptions)
     if report.log:
         written["log"] = report.log
     written["warnings"] = tuple(_warnings(results, report, log.metadata.dataset))
-    every_bar = None if isinstance(plan.spec.strategy, UserStrategyRef) else plan.engine.rows
-    whole = report.result is not None and report.saw_all_data  # otherwise a stop was acted on
-    failure = report.failure or failure_of(report, process_failure, every_bar, stopped_by)
-    if halt.is_on and not whole:
+    expected_bars = None if isinstance(plan.spec.strategy, UserStrategyRef) else plan.engine.rows
+    is_complete = report.result is not None and report.saw_all_data  # otherwise a stop was acted on
+    failure = report.failure or failure_of(report, process_failure, expected_bars, stopped_by)
+    if halt.is_on and not is_complete:
         gated = report.result.gated if report.result else {}
         log.append(RunHalted(**written, ended_by="kill_switch", halt=halt.summary(gated)))
     elif failure:
         log.append(RunFailed(**written, failure=failure))
-    elif not whole:
+    elif not is_complete:
         log.append(RunInterrupted(**written, ended_by=stopped_by))
     else:
         digested = {"metrics": written["metrics"].model_dump(), "artifacts": written["artifacts"]}
@@ -90,8 +90,10 @@ def append_closing_event(
 def _warnings(results: BacktestResults, report: EngineReport, dataset: RunDataset | None) -> Iterator[RunWarning]:
     yield from order_warnings(results.refused)
     if report.saw_all_data:
-        skipped = report.skipped_orders
-        yield from unanswered_order_warnings({one: at for one, at in results.unanswered.items() if one not in skipped})
+        unanswered = results.unanswered.items()
+        yield from unanswered_order_warnings(
+            {order_id: status for order_id, status in unanswered if order_id not in report.skipped_orders}
+        )
     yield from unsubmitted_order_warnings(results.unsent.never_submitted)
     yield from emulated_order_warnings(results.unsent)
     yield from subscription_warnings(**report.subscriptions.names())
@@ -100,11 +102,11 @@ def _warnings(results: BacktestResults, report: EngineReport, dataset: RunDatase
 
 
 def failure_of(
-    report: EngineReport, process_failure: Failure | None, every_bar: int | None, stopped_by: str | None
+    report: EngineReport, process_failure: Failure | None, expected_bars: int | None, stopped_by: str | None
 ) -> Failure | None:
     """The failure of a run whose engine reported none; None when it did not fail.
 
-    every_bar: number of bars the strategy must have seen; None for a user strategy, which may subscribe to none.
+    expected_bars: number of bars the strategy must have seen; None for a user strategy, which may subscribe to none.
     """
     if stopped_by:
         return None
@@ -112,9 +114,9 @@ def failure_of(
         return process_failure
     if report.result is None:
         return Failure(kind="engine", message="the engine ended without a result")
-    if every_bar is not None and report.result.bars != every_bar:
+    if expected_bars is not None and report.result.bars != expected_bars:
         seen = report.result.bars
-        return Failure(kind="engine", message=f"the strategy saw {seen} bars of the dataset's {every_bar}")
+        return Failure(kind="engine", message=f"the strategy saw {seen} bars of the dataset's {expected_bars}")
     if not report.saw_all_data:
         return Failure(kind="engine", message="the engine was stopped before the end of the data, and not by tc")
     return None

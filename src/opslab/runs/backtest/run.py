@@ -1,6 +1,7 @@
 """A backtest as control drives it: work folder, engine child, one loop over its messages."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from itertools import groupby
 
 from opslab.killswitch.state import Switch
@@ -27,7 +28,7 @@ from opslab.runs.processes.child_process import ChildProcess
 from opslab.runs.record.live_status import LiveStatusWriter
 from opslab.runs.record.run_journal import RunJournal
 from opslab.runs.safety.halt_controller import HaltController
-from opslab.runs.safety.start_gate import refused
+from opslab.runs.safety.start_gate import refusal
 from opslab.store.files import folder_names, make_folder, remove_folder, writing
 from opslab.store.layout import Layout
 from opslab.store.logs import ENGINE_LOG, redact_log
@@ -42,7 +43,7 @@ def run_backtest(run: ClaimedRun[BacktestPlan], context: RunContext, on_bars: Ca
     """
     metadata = execute(run, context, lambda: _run(run, context, on_bars))
     if run.plan.reproduces and metadata.status in ("safety_blocked", "halted"):  # no statement about the original
-        raise refused(metadata)
+        raise refusal(metadata)
     return metadata
 
 
@@ -71,18 +72,19 @@ def _run(run: ClaimedRun[BacktestPlan], context: RunContext, on_bars: Callable[[
     signals.on_signal = engine.stop
     if signals.count:
         engine.stop(signals.count)
-    report = EngineReport()
     halt = BacktestHaltController(HaltController(layout, plan.run_id, context.clock, context.redact, log), engine)
+    receiver = _Receiver(plan, log, results, halt)
+    report = receiver.report
     stopped_by: str | None = None
-    out_of_time = context.clock.monotonic_s() + plan.spec.backtest.max_seconds
+    deadline_s = context.clock.monotonic_s() + plan.spec.backtest.max_seconds
     try:
         halt.start()
         for messages in engine.messages():
             halt.poll()
-            if not stopped_by and context.clock.monotonic_s() > out_of_time:
+            if not stopped_by and context.clock.monotonic_s() > deadline_s:
                 stopped_by = "max_seconds"
                 engine.stop()
-            if _on_messages(messages, plan, log, results, report, halt):
+            if receiver.receive(messages):
                 engine.wait_for_results()
             live_writer.write(report.bars)
             on_bars(report.bars)
@@ -102,50 +104,47 @@ def _run(run: ClaimedRun[BacktestPlan], context: RunContext, on_bars: Callable[[
     append_closing_event(run, results, report, process_failure, signals.name or stopped_by, halt)
 
 
-def _on_messages(
-    messages: Sequence[ReceivedMessage],
-    plan: BacktestPlan,
-    log: RunJournal,
-    results: BacktestResults,
-    report: EngineReport,
-    halt: BacktestHaltController,
-) -> bool:
-    """Handle one batch of messages. Returns whether the end of the run was among them."""
-    ended = False
-    for are_order_events, some in groupby(messages, lambda message: isinstance(message, EncodedEvent)):
-        if are_order_events:
-            events = [message for message in some if isinstance(message, EncodedEvent)]
-            if plan.spec.observability.journal:
-                log.append_order_events(events)
-            results.add(events)
-            continue
-        for message in some:
-            ended = _on_message(message, log, results, report, halt) or ended
-    return ended
+@dataclass(slots=True)
+class _Receiver:
+    """Handles the messages of the engine: events go to the journal and the results, the rest to the report."""
 
+    plan: BacktestPlan
+    log: RunJournal
+    results: BacktestResults
+    halt: BacktestHaltController
+    report: EngineReport = field(default_factory=EngineReport)
 
-def _on_message(
-    message: ReceivedMessage,
-    log: RunJournal,
-    results: BacktestResults,
-    report: EngineReport,
-    halt: BacktestHaltController,
-) -> bool:
-    """Handle one message. Returns whether it is the end of the run."""
-    match message:
-        case JournalEvent():
-            log.append(message)
-            if isinstance(message, SubscriptionUnserved):
-                report.subscriptions.unserved(message)
-        case Halted(switch=switch, gate_closed_at=closed_at):
-            halt.start_halt(Switch(**switch), closed_at)
-        case Progress(bars=bars):
-            report.bars = bars
-        case Ended(bars=bars, early=early):
-            report.bars, report.saw_all_data = bars, not early
-            results.finish()
-        case Failure():
-            report.failure = message
-        case EngineResult():
-            report.result = message
-    return isinstance(message, Ended)
+    def receive(self, messages: Sequence[ReceivedMessage]) -> bool:
+        """Handle one batch, in its order. Returns whether the end of the run was in it."""
+        ended = False
+        for are_order_events, group in groupby(messages, lambda message: isinstance(message, EncodedEvent)):
+            if are_order_events:
+                self._on_order_events([message for message in group if isinstance(message, EncodedEvent)])
+                continue
+            for message in group:
+                self._on_message(message)
+                ended = ended or isinstance(message, Ended)
+        return ended
+
+    def _on_order_events(self, events: Sequence[EncodedEvent]) -> None:
+        if self.plan.spec.observability.journal:
+            self.log.append_order_events(events)
+        self.results.add(events)
+
+    def _on_message(self, message: ReceivedMessage) -> None:
+        match message:
+            case JournalEvent():
+                self.log.append(message)
+                if isinstance(message, SubscriptionUnserved):
+                    self.report.subscriptions.unserved(message)
+            case Halted(switch=switch, gate_closed_at=closed_at):
+                self.halt.start_halt(Switch(**switch), closed_at)
+            case Progress(bars=bars):
+                self.report.bars = bars
+            case Ended(bars=bars, early=early):
+                self.report.bars, self.report.saw_all_data = bars, not early
+                self.results.finish()
+            case Failure():
+                self.report.failure = message
+            case EngineResult():
+                self.report.result = message

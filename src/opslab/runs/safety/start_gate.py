@@ -57,7 +57,7 @@ def may_start(context: Context, log: "RunJournal") -> bool:
     return False
 
 
-def refused(run: RunMetadata) -> Refused:
+def refusal(run: RunMetadata) -> Refused:
     """The error for a run that the kill switch blocked or halted."""
     option = switch_option(run)
     what = "halted" if run.status == "halted" else "kept from starting"
@@ -89,7 +89,7 @@ def record_switch_change(context: Context, run_id: RunId | None, patience_second
     Does not touch a run that has ended. Returns after `patience_seconds` even when the disk blocks.
     """
     notes: list[str] = []
-    worker = Thread(target=lambda: notes.extend(_notes(context, run_id)), daemon=True)
+    worker = Thread(target=lambda: notes.extend(_record_in_runs(context, run_id)), daemon=True)
     worker.start()
     worker.join(patience_seconds)
     if worker.is_alive():
@@ -97,7 +97,8 @@ def record_switch_change(context: Context, run_id: RunId | None, patience_second
     return notes
 
 
-def _notes(context: Context, run_id: RunId | None) -> Iterator[str]:
+def _record_in_runs(context: Context, run_id: RunId | None) -> Iterator[str]:
+    """Yields the notes."""
     try:
         for name in [run_id] if run_id else _unfinished_runs(context):
             note = _record_in_run(context, name)
@@ -113,6 +114,7 @@ def _unfinished_runs(context: Context) -> list[RunId]:
 
 
 def _record_in_run(context: Context, run_id: RunId) -> str | None:
+    """Returns the note, if there is one."""
     folder = context.layout.run(run_id)
     if not folder.is_dir():
         return None
@@ -157,8 +159,11 @@ def _append_as_owner(folder: Path, context: Context, safety: Safety) -> None:
         write_metadata(folder, read_state(folder))
 
 
-def safety_of(switch: Switch, by: Literal["start_gate", "command", "watch"], clock: Clock, redact: Redact) -> Safety:
+def safety_of(
+    switch: Switch, observed_by: Literal["start_gate", "command", "watch"], clock: Clock, redact: Redact
+) -> Safety:
+    """The record of a switch, checked now, without this machine's paths."""
     fields = {name: value for name, value in asdict(switch).items() if name != "run_id"}
     for name in ("reason", "clear_reason", "problem"):
         fields[name] = redact(fields[name]) if fields[name] else fields[name]
-    return Safety(**fields, observed_by=by, checked_at=iso(clock.now_ns()))
+    return Safety(**fields, observed_by=observed_by, checked_at=iso(clock.now_ns()))
