@@ -11,35 +11,36 @@ from uuid import UUID
 
 from opslab.model.messages.order_ids import WIRE_PREFIX
 
-_MARK = re.compile(WIRE_PREFIX + r"([TtUuR])(.+)", re.DOTALL)
+_ENCODED = re.compile(WIRE_PREFIX + r"([TtUuR])(.+)", re.DOTALL)
 _DIGITS = {digit: value for value, digit in enumerate("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")}
 _EPOCH = datetime(2020, 1, 1, tzinfo=UTC)
-_MADE_DIGITS = 13
+_GENERATED_DIGITS = 13
 _UUID_DIGITS = 22
 
 
 def is_of_adapter(wire: str) -> bool:
     """Whether the engine's adapter encoded the id. It encodes every one that it sends, a strategy's own too."""
-    return _MARK.fullmatch(wire) is not None
+    return _ENCODED.fullmatch(wire) is not None
 
 
 def client_order_id(wire: str) -> str:
     """The engine's id of an order. An id without the adapter's encoding is returned unchanged."""
-    found = _MARK.fullmatch(wire)
-    if found is None:
+    match = _ENCODED.fullmatch(wire)
+    if match is None:
         return wire
-    kind, rest = found.groups()
-    if kind == "R":
-        return rest
-    number = _number(rest, _MADE_DIGITS if kind in "Tt" else _UUID_DIGITS)
-    decoded = None if number is None else (_made(number) if kind in "Tt" else _uuid(number))
+    kind, digits = match.groups()
+    if kind == "R":  # the adapter only adds its prefix
+        return digits
+    number = _number(digits, _GENERATED_DIGITS if kind in "Tt" else _UUID_DIGITS)
+    decoded = None if number is None else (_generated(number) if kind in "Tt" else _uuid(number))
     if decoded is None:
         return wire
     return decoded if kind in "TU" else decoded.replace("-", "")
 
 
-def _number(text: str, digits: int) -> int | None:
-    if len(text) != digits or not all(digit in _DIGITS for digit in text):
+def _number(text: str, length: int) -> int | None:
+    """None when the text has another length or another character."""
+    if len(text) != length or not all(digit in _DIGITS for digit in text):
         return None
     number = 0
     for digit in text:
@@ -47,7 +48,7 @@ def _number(text: str, digits: int) -> int | None:
     return number
 
 
-def _made(number: int) -> str:
+def _generated(number: int) -> str:
     """A generated id: seconds, 10 bits of the trader's tag, 10 of the strategy's, 20 of a count."""
     at = _EPOCH + timedelta(seconds=number >> 40)
     return f"O-{at:%Y%m%d-%H%M%S}-{number >> 30 & 1023:03}-{number >> 20 & 1023:03}-{number & 0xFFFFF}"

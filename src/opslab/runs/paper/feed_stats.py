@@ -20,14 +20,14 @@ class FeedStats:
     """The longest delay until a change was noticed."""
 
     def changed(self, to: FeedState, noticed_after_seconds: float | None, now_s: float) -> None:
-        self._pass(now_s)
+        self._add_time(now_s)
         self.state = to
         if noticed_after_seconds is not None:
             self.longest_notice_seconds = max(self.longest_notice_seconds or 0.0, noticed_after_seconds)
         self.changes += 1
 
     def summary(self, messages: int, now_s: float) -> FeedFacts:
-        self._pass(now_s)
+        self._add_time(now_s)
         return FeedFacts(
             messages=messages,
             changes=self.changes,
@@ -36,7 +36,7 @@ class FeedStats:
             noticed_after_seconds_max=self.longest_notice_seconds,
         )
 
-    def _pass(self, now_s: float) -> None:
+    def _add_time(self, now_s: float) -> None:
         """Time before the first change counts for no state."""
         if self.changes:
             self.seconds[self.state] += now_s - self.since_s

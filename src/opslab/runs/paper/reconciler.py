@@ -70,7 +70,6 @@ class LiveReconciler:
         read_venue_snapshot: Callable[[], AccountSnapshot | None],
         clock: Clock,
         limits: Limits | None = None,
-        tolerances: TimeTolerances | None = None,
     ) -> None:
         """instrument: as the venue writes it. request_node_snapshot: asks the node for the snapshot of that number.
         read_venue_snapshot: None when the venue cannot be reached; it must return soon, control's loop waits for it.
@@ -81,11 +80,11 @@ class LiveReconciler:
         self._read_venue_snapshot = read_venue_snapshot
         self._clock = clock
         self._limits = limits or Limits()
-        self._tracker = Tracker(instrument, self._limits, tolerances or TimeTolerances())
+        self._tracker = Tracker(instrument, self._limits, TimeTolerances())
         self._active: _Active | None = None
         self._request_number = 0
         self._answer: tuple[NodeSnapshot, int] | None = None
-        self._last_of_node: tuple[NodeSnapshot, int] | None = None
+        self._last_node_snapshot: tuple[NodeSnapshot, int] | None = None
         """The last snapshot of a node that has ended; it cannot be asked any more."""
         self._node_stopped = False
 
@@ -101,9 +100,9 @@ class LiveReconciler:
         if occasion == "periodic" and self._active:
             return False
         if occasion == "startup":
-            self._node_stopped, self._last_of_node = False, None
+            self._node_stopped, self._last_node_snapshot = False, None
         self._answer = None
-        self._tracker.reset(self._last_of_node[1] if self._last_of_node else None)
+        self._tracker.reset(self._last_node_snapshot[1] if self._last_node_snapshot else None)
         now_ns = self._now_ns()
         self._active = _Active(occasion, now_ns, now_ns)
         return True
@@ -111,8 +110,8 @@ class LiveReconciler:
     def add_node_snapshot(self, snapshot: NodeSnapshot) -> None:
         """A snapshot that the node was asked for, or its last one; not those in its heartbeats."""
         if snapshot.request_number == 0:
-            self._last_of_node = snapshot, self._now_ns()
-            self._tracker.reset(self._last_of_node[1])
+            self._last_node_snapshot = snapshot, self._now_ns()
+            self._tracker.reset(self._last_node_snapshot[1])
         elif snapshot.request_number == self._request_number:
             self._answer = snapshot, self._now_ns()
 
@@ -147,10 +146,10 @@ class LiveReconciler:
 
     def _advance(self, active: _Active) -> FinishedReconciliation | None:
         now_ns = self._now_ns()
-        if self._last_of_node is None and self._node_stopped:
+        if self._last_node_snapshot is None and self._node_stopped:
             return self._without_answer(active, "expected")
         if active.requested_ns is not None:
-            if self._last_of_node or self._answer:
+            if self._last_node_snapshot or self._answer:
                 return self._compare(active)
             is_overdue = now_ns - active.requested_ns >= ANSWER_NS
             return self._without_answer(active, "expected") if is_overdue else None
@@ -160,7 +159,7 @@ class LiveReconciler:
         if venue is None:
             return self._without_venue(active)
         active.before, active.requested_ns, self._answer = venue, now_ns, None
-        if self._last_of_node:
+        if self._last_node_snapshot:
             return self._compare(active)
         self._request_number += 1
         self._request_node_snapshot(self._request_number)
@@ -168,12 +167,12 @@ class LiveReconciler:
 
     def _compare(self, active: _Active) -> FinishedReconciliation | None:
         """Compare the node's snapshot, which has arrived."""
-        node = self._last_of_node or self._answer
+        node = self._last_node_snapshot or self._answer
         assert node is not None
         after = self._read_venue(active)
         if after is None:
             return self._without_venue(active)
-        before = None if self._last_of_node else active.before
+        before = None if self._last_node_snapshot else active.before
         now_ns = self._now_ns()
         active.requested_ns, active.before, self._answer = None, None, None
         active.last = self._tracker.compare(SnapshotPair(*node, before, after), now_ns, self._clock.now_ns())
@@ -207,7 +206,7 @@ class LiveReconciler:
         """Finish without a comparison."""
         if side == "expected":
             return self._finish(active, no_answer(side, None, active.before))
-        node = self._last_of_node or self._answer
+        node = self._last_node_snapshot or self._answer
         return self._finish(active, no_answer(side, node[0] if node else None, None))
 
     def _finish(self, active: _Active, comparison: ComparisonResult) -> FinishedReconciliation:

@@ -5,7 +5,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from opslab.model.messages.engine_messages import StopReason
-from opslab.model.messages.paper_messages import FEEDS, AccountSnapshot, EngineHeartbeat, FeedName
+from opslab.model.messages.paper_messages import (
+    FEEDS,
+    AccountSnapshot,
+    AccountState,
+    EngineHeartbeat,
+    FeedName,
+    PositionState,
+)
 from opslab.model.run.live_status import FeedStatus, PaperStatus, Phase
 from opslab.model.run.paper_summary import AccountFacts, PaperFacts
 from opslab.ports import Clock
@@ -81,7 +88,7 @@ class RunTelemetry:
     def live(self, session: EngineSession | None, phase: Phase) -> PaperStatus:
         heartbeat, statement = session.heartbeat if session else None, self._statement
         account = statement.account if statement else None
-        held = next((one for one in (account.positions or ()) if one.side != "FLAT"), None) if account else None
+        position = open_position(account) if account else None
         return PaperStatus(
             phase=phase,
             engine_number=session.number if session else self._engines_ended,
@@ -102,8 +109,8 @@ class RunTelemetry:
             event_lag_ms=heartbeat.event_lag_ms if heartbeat else None,
             memory_bytes=heartbeat.memory_bytes if heartbeat else None,
             open_orders=len(account.open_orders or ()) if account else None,
-            position_side=(held.side if held else "FLAT") if account else None,
-            position=(held.signed_quantity if held else "0") if account else None,
+            position_side=(position.side if position else "FLAT") if account else None,
+            position=(position.signed_quantity if position else "0") if account else None,
             reconciliation=self._last_state,
             failed_ledger_writes=self.facts.failed_ledger_writes,
         )
@@ -123,17 +130,22 @@ class RunTelemetry:
 
 
 def final_account(statement: AccountSnapshot) -> AccountFacts:
-    held = [one for one in statement.account.positions or () if one.side != "FLAT"]
+    position = open_position(statement.account)
     return AccountFacts(
         open_orders=len(statement.account.open_orders or ()),
-        position=held[0].signed_quantity if held else "0",
+        position=position.signed_quantity if position else "0",
         flat=is_flat(statement),
     )
 
 
 def is_flat(statement: AccountSnapshot) -> bool:
     """No open order and no position."""
-    return not statement.account.open_orders and all(one.side == "FLAT" for one in statement.account.positions or ())
+    return not statement.account.open_orders and open_position(statement.account) is None
+
+
+def open_position(account: AccountState) -> PositionState | None:
+    """None: flat. An account in one-way mode has one position at most."""
+    return next((position for position in account.positions or () if position.side != "FLAT"), None)
 
 
 def _messages(heartbeat: EngineHeartbeat) -> int:
