@@ -49,14 +49,14 @@ def claim[Plan: RunPlan](context: Context, plan: Plan) -> Iterator[ClaimedRun[Pl
     when another process has locked it, Corrupt when its journal is broken, Unwritable. Then nothing was written.
     """
     folder = context.layout.run(plan.run_id)
-    with ExitStack() as held:
+    with ExitStack() as resources:
         if folder.is_dir():
-            held.enter_context(_locked(folder, plan))
+            resources.enter_context(_locked(folder, plan))
             metadata = _read_initialized(folder, plan)
-            journal = held.enter_context(Journal(folder, context.clock))
+            journal = resources.enter_context(Journal(folder, context.clock))
             clear_temporary_files(folder)  # of a process that was killed just before it recorded the start
         else:
-            journal, metadata = _create(context, plan, held)
+            journal, metadata = _create(context, plan, resources)
         write_inputs(folder, plan.code.model_dump(mode="json"), plan.strategy_files)
         yield ClaimedRun(plan, folder, RunJournal(folder, journal, metadata))
 
@@ -67,8 +67,8 @@ def initialize(context: Context, plan: RunPlan) -> RunMetadata:
     if folder.is_dir():
         _read_initialized(folder, plan)
         raise already_exists(plan.run_id)
-    with ExitStack() as held:
-        _journal, metadata = _create(context, plan, held)
+    with ExitStack() as resources:
+        _journal, metadata = _create(context, plan, resources)
     return metadata
 
 
@@ -87,10 +87,10 @@ def composition(plan: RunPlan) -> Composition:
     return Composition(plan.run_dataset(), plan.identity, plan.input_digest, plan.git, opslab.__version__)
 
 
-def _create(context: Context, plan: RunPlan, held: ExitStack) -> tuple[Journal, RunMetadata]:
-    """A new run, whose folder appears under its name locked and with the open journal. `held` closes both."""
-    with new_run_folder(context.layout, plan.run_id, plan.loaded.text, held) as staging:
-        journal = held.enter_context(Journal(staging, context.clock))
+def _create(context: Context, plan: RunPlan, resources: ExitStack) -> tuple[Journal, RunMetadata]:
+    """A new run, whose folder appears under its name locked and with the open journal. `resources` closes both."""
+    with new_run_folder(context.layout, plan.run_id, plan.loaded.text, resources) as staging:
+        journal = resources.enter_context(Journal(staging, context.clock))
         intent = _intent(plan)
         line = journal.append(intent.EVENT, intent.payload())
         metadata = apply(None, RecordedEvent(line.seq, line.time, line.event, intent))

@@ -127,9 +127,12 @@ def _finished_recovery(folder: Path) -> Recovered | None:
     elif metadata.status in FINAL:
         message = f"it ended as {metadata.status} and is sealed"
     else:
-        what = f"was cut: the run is sealed, and the journal stops at {metadata.status}"
+        problem = f"was cut: the run is sealed, and the journal stops at {metadata.status}"
         raise Corrupt(
-            f"run {folder.name}: {JOURNAL} {what}", file=JOURNAL, problem=what, hint=f"tc run verify {folder.name}"
+            f"run {folder.name}: {JOURNAL} {problem}",
+            file=JOURNAL,
+            problem=problem,
+            hint=f"tc run verify {folder.name}",
         )
     return Recovered(run_id=folder.name, action="unchanged", message=message)
 
@@ -153,9 +156,9 @@ def _remove_leftovers(layout: Layout, folder: Path, result: Recovered, clock: Cl
         tail = unsealed_tail(folder, manifest)
         if tail.torn:
             cut_torn_end(folder)
-        kept = {JOURNAL, *(str(check.payload["artifact"]) for check in tail.checks)}
+        recorded = {JOURNAL, *(str(check.payload["artifact"]) for check in tail.checks)}
         for name in leftovers:
-            if name not in kept:
+            if name not in recorded:
                 remove_file(folder / name)
         if tail.checks:
             return _seal_checks(folder, clock, len(tail.checks))
@@ -295,9 +298,9 @@ def _refuse_changed_file(folder: Path, name: str, digest: str) -> None:
 
 
 def _changed(folder: Path, name: str) -> Corrupt:
-    what = "differs from what the run wrote; it is not sealed"
+    problem = "differs from what the run wrote; it is not sealed"
     return Corrupt(
-        f"run {folder.name}: {name} {what}", file=name, problem=what, hint="docs/runbooks/artifact-health.md"
+        f"run {folder.name}: {name} {problem}", file=name, problem=problem, hint="docs/runbooks/artifact-health.md"
     )
 
 

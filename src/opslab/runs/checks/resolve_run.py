@@ -45,11 +45,11 @@ def resolve_run(layout: Layout, spec: RunSpec, requested: str | None) -> Resolve
 def _refuse_other_spec(folder: Path, spec: RunSpec) -> None:
     """Raises Usage if the run was made from another spec, Corrupt if its spec cannot be read."""
     try:
-        recorded = load_spec(folder / SPEC).spec
+        run_spec = load_spec(folder / SPEC).spec
     except (InvalidSpec, NotFound):
-        what = "is missing or not a spec"
-        raise Corrupt(f"run {folder.name}: {SPEC} {what}", file=SPEC, problem=what, is_missing=True) from None
-    changed = differences(recorded.comparable_values(), spec.comparable_values())
+        problem = "is missing or not a spec"
+        raise Corrupt(f"run {folder.name}: {SPEC} {problem}", file=SPEC, problem=problem, is_missing=True) from None
+    changed = differences(run_spec.comparable_values(), spec.comparable_values())
     if changed:
         error = Usage(
             f"run {folder.name} was made from another spec", hint=f"give --spec artifacts/runs/{folder.name}/{SPEC}"

@@ -263,11 +263,11 @@ class JournalSummary:
 
     @property
     def seconds_to_gate(self) -> float | None:
-        return _between(self._stopping_s, self._gate_s)
+        return _seconds_between(self._stopping_s, self._gate_s)
 
     @property
     def seconds_to_flat(self) -> float | None:
-        return _between(self._stopping_s or self._gate_s or self._unreplaced_s, self._flat_s)
+        return _seconds_between(self._stopping_s or self._gate_s or self._unreplaced_s, self._flat_s)
 
     @property
     def dropped_heartbeats(self) -> int | None:
@@ -307,11 +307,13 @@ class JournalSummary:
             final_account=account,
             stop=stop,
             latencies=Latencies(
-                start_to_first_bar_seconds=_between(self.began_s, self._first_bar_s),
+                start_to_first_bar_seconds=_seconds_between(self.began_s, self._first_bar_s),
                 order_round_trip_ms_median=round(median(self._round_trips_ms), 3) if self._round_trips_ms else None,
                 order_round_trip_ms_max=max(self._round_trips_ms, default=None),
                 event_lag_ms_max=self._lag_ms,
-                restart_to_reconciled_seconds_max=max((round(one, 3) for one in self._restart_seconds), default=None),
+                restart_to_reconciled_seconds_max=max(
+                    (round(seconds, 3) for seconds in self._restart_seconds), default=None
+                ),
             ),
             orders_unknown=counts.unknown if counts else None,
             orders_lost=counts.lost if counts else None,
@@ -346,5 +348,5 @@ def summarize_journal(folder: Path) -> JournalSummary:
     return summarize(decoded(folder, read_events(folder), SUMMARIZED))
 
 
-def _between(one: float | None, two: float | None) -> float | None:
-    return None if one is None or two is None else round(max(0.0, two - one), 3)
+def _seconds_between(start_s: float | None, end_s: float | None) -> float | None:
+    return None if start_s is None or end_s is None else round(max(0.0, end_s - start_s), 3)

@@ -188,7 +188,9 @@ def _seconds_to_flat_without_control(folder: Path) -> float | None:
                 lost_s = parse_iso(event["time"]) / NS_PER_SECOND
     if lost_s is None:
         return None
-    last_s = max((parse_iso(one.time) / NS_PER_SECOND for one in read_ledger(folder / VENUE_FOLDER)), default=lost_s)
+    last_s = max(
+        (parse_iso(entry.time) / NS_PER_SECOND for entry in read_ledger(folder / VENUE_FOLDER)), default=lost_s
+    )
     return round(max(0.0, last_s - lost_s), 3)
 
 

@@ -148,8 +148,8 @@ def ledger_events(folder: Path) -> Iterator[LedgerEvent]:
             try:
                 yield parse_event(item)
             except ValueError:
-                what = f"line {transaction.number} has no valid account event"
-                raise Corrupt(f"ledger of {run_name}: {NAME}, {what}", file=NAME, problem=what) from None
+                problem = f"line {transaction.number} has no valid account event"
+                raise Corrupt(f"ledger of {run_name}: {NAME}, {problem}", file=NAME, problem=problem) from None
 
 
 def _run_name(folder: Path) -> str:

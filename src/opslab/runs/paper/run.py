@@ -215,11 +215,13 @@ class PaperRun:
         self._report(facts.VenueExited(number, reason))
 
     def _on_engine_messages(self, session: EngineSession, messages: Sequence[pipe.ReceivedMessage]) -> None:
-        for are_many, some in groupby(messages, lambda message: isinstance(message, pipe.EncodedEvent)):
-            if are_many:
-                self._record_order_events(session, [one for one in some if isinstance(one, pipe.EncodedEvent)])
+        for are_order_events, group in groupby(messages, lambda message: isinstance(message, pipe.EncodedEvent)):
+            if are_order_events:
+                self._record_order_events(
+                    session, [message for message in group if isinstance(message, pipe.EncodedEvent)]
+                )
             else:
-                for message in some:
+                for message in group:
                     self._on_engine_message(session, message)
 
     def _record_order_events(self, session: EngineSession, events: Sequence[pipe.EncodedEvent]) -> None:

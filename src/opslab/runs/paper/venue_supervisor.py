@@ -141,7 +141,7 @@ class VenueSupervisor:
         statement = AccountSnapshot.model_validate(answer["statement"], strict=False)
         return VenueFlattening(statement, answer["canceled"], answer["closed"])
 
-    def _ask(self, do: str, seconds: float = REQUEST_SECONDS, **more: Any) -> Any:
+    def _ask(self, do: str, seconds: float = REQUEST_SECONDS, **params: Any) -> Any:
         now_s = self._clock.monotonic_s()
         if now_s < self._retry_at_s:
             return None
@@ -149,7 +149,7 @@ class VenueSupervisor:
             if self._control is None:
                 self._control = ControlClient(self.folder, self._plan.token, timeout_seconds=REQUEST_SECONDS)
             self._control.set_timeout(seconds)
-            return self._control.request(do, **more)
+            return self._control.request(do, **params)
         except (LabError, ValueError):
             self._retry_at_s = self._clock.monotonic_s() + RETRY_BACKOFF_SECONDS
             self._close_control()

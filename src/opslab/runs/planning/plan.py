@@ -280,10 +280,10 @@ def _check_inputs(
     return _Inputs(record, window, identity_of(spec, record.fingerprint, code), code, files)
 
 
-def other_mode(loaded: LoadedSpec, wanted: Mode) -> Usage:
-    """The error of a command for `wanted` mode that got a spec of the other mode."""
+def other_mode(loaded: LoadedSpec, expected: Mode) -> Usage:
+    """The error of a command for `expected` mode that got a spec of the other mode."""
     mode = loaded.spec.mode
-    message = f"{loaded.file}: the spec's mode is {mode}, and this is for {wanted} runs"
+    message = f"{loaded.file}: the spec's mode is {mode}, and this is for {expected} runs"
     return Usage(message, hint=f"tc run {mode} --spec {loaded.file}")
 
 

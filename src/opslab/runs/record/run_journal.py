@@ -39,14 +39,14 @@ class RunJournal:
 
     def append_exclusively(self, make: Callable[[], JournalEvent]) -> RunMetadata:
         """As `append`, for what `make` returns; `make` is called under the journal's append lock."""
-        made: list[JournalEvent] = []
+        written: list[JournalEvent] = []
 
         def write_event() -> tuple[str, Mapping[str, Any]]:
-            made.append(make())
-            return made[0].EVENT, made[0].payload()
+            written.append(make())
+            return written[0].EVENT, written[0].payload()
 
         line = self._journal.append_exclusively(write_event)
-        return self._project(_recorded(line, made[0]))
+        return self._project(_recorded(line, written[0]))
 
     def _project(self, event: RecordedEvent) -> RunMetadata:
         """Apply the event, after those that other processes have appended before it."""

@@ -108,32 +108,32 @@ class Page:
     """Number of unreadable runs among them."""
 
 
-def select(rows: Sequence[Row], wanted: Selection) -> Page:
+def select(rows: Sequence[Row], selection: Selection) -> Page:
     """One page of the selected rows, in order. Unreadable rows match no filter and come last."""
     unreadable = sorted(row for row in rows if row.error is not None)
-    matching = in_order((row for row in rows if row.error is None and matches(row, wanted)), wanted)
-    if not wanted.has_filters:
+    matching = in_order((row for row in rows if row.error is None and matches(row, selection)), selection)
+    if not selection.has_filters:
         matching += unreadable
-    end = None if wanted.limit is None else wanted.offset + wanted.limit
-    return Page(matching[wanted.offset : end], len(matching), len(rows), len(unreadable))
+    end = None if selection.limit is None else selection.offset + selection.limit
+    return Page(matching[selection.offset : end], len(matching), len(rows), len(unreadable))
 
 
-def matches(row: Row, wanted: Selection) -> bool:
+def matches(row: Row, selection: Selection) -> bool:
     return (
-        (not wanted.statuses or row.status in wanted.statuses)
-        and (wanted.mode is None or row.mode == wanted.mode)
-        and (wanted.dataset is None or row.dataset == wanted.dataset)
-        and (wanted.since is None or (row.initialized_at is not None and row.initialized_at >= wanted.since))
-        and (wanted.input_digest is None or (row.input_digest or "").startswith(wanted.input_digest))
+        (not selection.statuses or row.status in selection.statuses)
+        and (selection.mode is None or row.mode == selection.mode)
+        and (selection.dataset is None or row.dataset == selection.dataset)
+        and (selection.since is None or (row.initialized_at is not None and row.initialized_at >= selection.since))
+        and (selection.input_digest is None or (row.input_digest or "").startswith(selection.input_digest))
     )
 
 
-def in_order(rows: Iterable[Row], wanted: Selection) -> list[Row]:
+def in_order(rows: Iterable[Row], selection: Selection) -> list[Row]:
     """Sorted by the key, then by run id; rows without a value come last in both directions."""
-    key = SORT_KEYS[wanted.sort]
+    key = SORT_KEYS[selection.sort]
     keyed = [(key(row), row) for row in sorted(rows, key=lambda row: row.run_id)]
     known = [pair for pair in keyed if pair[0] is not None]
-    known.sort(key=lambda pair: pair[0], reverse=wanted.reverse)  # type: ignore[arg-type,return-value]
+    known.sort(key=lambda pair: pair[0], reverse=selection.reverse)  # type: ignore[arg-type,return-value]
     return [row for _, row in known] + [row for value, row in keyed if value is None]
 
 

@@ -63,8 +63,8 @@ def _stage(metadata: RunMetadata) -> int:
     return {"initialized": 0, "running": 1}.get(metadata.status, 2)
 
 
-def _broken(folder: Path, what: str, *, is_missing: bool = False) -> Corrupt:
-    return Corrupt(f"run {folder.name}: {JOURNAL} {what}", file=JOURNAL, problem=what, is_missing=is_missing)
+def _broken(folder: Path, problem: str, *, is_missing: bool = False) -> Corrupt:
+    return Corrupt(f"run {folder.name}: {JOURNAL} {problem}", file=JOURNAL, problem=problem, is_missing=is_missing)
 
 
 def apply(metadata: RunMetadata | None, recorded: RecordedEvent) -> RunMetadata:

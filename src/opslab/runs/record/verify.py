@@ -142,8 +142,8 @@ def _changes(findings: list[SealFinding]) -> list[SealFinding]:
 def _message(manifest: Manifest | None, status: Status | None, findings: list[SealFinding]) -> str:
     changes = _changes(findings)
     if changes:
-        first, more = changes[0], len(changes) - 1
-        return f"{first.file} {first.message}{f'; {more} more' if more else ''}"
+        first, others = changes[0], len(changes) - 1
+        return f"{first.file} {first.message}{f'; {others} more' if others else ''}"
     if manifest:
         leftovers = f"; {len(findings)} leftovers of a dead process" if findings else ""
         return f"all files match the seal of {manifest.sealed_at}{leftovers}"

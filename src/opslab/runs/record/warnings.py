@@ -118,10 +118,10 @@ def log_warnings(log: LogFacts) -> Iterator[RunWarning]:
     if errors:
         shown = [f"{kind.component}: {kind.message} ({kind.count:,})" for kind in errors[:_MAX_ERROR_KINDS]]
         others = len(errors) - _MAX_ERROR_KINDS
-        more = [f"and {others} other {'kind' if others == 1 else 'kinds'}"] if others > 0 else []
+        omitted = [f"and {others} other {'kind' if others == 1 else 'kinds'}"] if others > 0 else []
         first = min(errors, key=lambda kind: kind.first)
         location = f"{first.file} at {first.first}"
-        yield RunWarning.of("log_errors", log.lines["ERROR"], location, reasons="; ".join(shown + more))
+        yield RunWarning.of("log_errors", log.lines["ERROR"], location, reasons="; ".join(shown + omitted))
     if log.omitted_bytes:
         yield RunWarning.of("log_omitted", log.omitted_bytes, None)
 

@@ -60,9 +60,9 @@ def may_start(context: Context, log: "RunJournal") -> bool:
 def refusal(run: RunMetadata) -> Refused:
     """The error for a run that the kill switch blocked or halted."""
     option = switch_option(run)
-    what = "halted" if run.status == "halted" else "kept from starting"
+    effect = "halted" if run.status == "halted" else "kept from starting"
     return Refused(
-        f"run {run.run_id} was {what}: {blocked_by(run)}",
+        f"run {run.run_id} was {effect}: {blocked_by(run)}",
         hint=f"tc kill status {option}; when runs may start again: tc kill clear {option} --reason TEXT",
     )
 
