@@ -165,7 +165,7 @@ MAX_FILES = 15
 MANY_FILES = ("venue/faults/kinds",)
 """One file a kind."""
 MAX_LINES, MAX_FUNCTION_LINES = 400, 60
-MAX_UNTYPED = 169
+MAX_UNTYPED = 165
 """`dict[str, Any]` and `Mapping[str, Any]` in the product. A ratchet: lower it with every one that goes."""
 
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

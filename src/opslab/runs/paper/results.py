@@ -108,8 +108,8 @@ def paper_results(ledger: Path, reported_orders: EngineOrderLog, send: Send, ins
     ledger: its folder. Reads it twice. Raises Corrupt.
     """
     with reported_orders.transaction():
-        for transaction in read_ledger(ledger, _run_name(ledger)):
-            for item in transaction.events:
+        for entry in read_ledger(ledger, _run_name(ledger)):
+            for item in entry.events:
                 if item.get("kind") == "accepted":  # validated in the second pass
                     reported_orders.mark_at_venue(
                         str(item.get("order_id")), client_order_id(str(item.get("client_order_id")))
@@ -143,12 +143,12 @@ def write_results(
 def ledger_events(folder: Path) -> Iterator[LedgerEvent]:
     """Raises Corrupt where the ledger is broken."""
     run_name = _run_name(folder)
-    for transaction in read_ledger(folder, run_name):
-        for item in transaction.events:
+    for entry in read_ledger(folder, run_name):
+        for item in entry.events:
             try:
                 yield parse_event(item)
             except ValueError:
-                problem = f"line {transaction.number} has no valid account event"
+                problem = f"line {entry.number} has no valid account event"
                 raise Corrupt(f"ledger of {run_name}: {NAME}, {problem}", file=NAME, problem=problem) from None
 
 

@@ -1,8 +1,6 @@
 """A running paper run: its live status, and the facts for its closing event."""
 
 from collections import Counter
-from collections.abc import Mapping
-from typing import Any
 
 from opslab.model.messages.engine_messages import StopReason
 from opslab.model.messages.paper_messages import (
@@ -15,6 +13,7 @@ from opslab.model.messages.paper_messages import (
 )
 from opslab.model.run.live_status import FeedStatus, PaperStatus, Phase
 from opslab.model.run.paper_summary import AccountFacts, PaperFacts
+from opslab.model.run.results import OrderEventFields
 from opslab.ports import Clock
 from opslab.runs.paper.engine_session import EngineSession
 from opslab.runs.paper.journal_summary import JournalSummary
@@ -48,7 +47,7 @@ class RunTelemetry:
 
     # During the run.
 
-    def order_event(self, payload: Mapping[str, Any]) -> None:
+    def order_event(self, payload: OrderEventFields) -> None:
         self.orders.order_event(payload)
 
     def set_account(self, statement: AccountSnapshot | None) -> None:

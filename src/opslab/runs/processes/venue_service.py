@@ -29,7 +29,7 @@ from opslab.runs.processes.child_process import VENUE_COMMAND, ChildProcess
 from opslab.runs.processes.venue_error import venue_error
 from opslab.store.files import folder_names, make_folder, writing
 from opslab.store.layout import Layout
-from opslab.store.venues.ledger import read_ledger
+from opslab.store.venues.ledger import LedgerEntry, read_ledger
 from opslab.store.venues.venue_files import VENUE_FOLDER, read_venue, write_venue
 from opslab.system import random_suffix, random_token
 from opslab.venue.account.audit import Audit, audit
@@ -208,7 +208,7 @@ def audit_venue(layout: Layout, name: str) -> Audit:
     name: of a venue, or of a paper run that has ended: its ledger is in the run's folder. Raises NotFound, Corrupt.
     """
     folder = _ledger_folder(layout, VenueId(name))
-    return audit(_events(transaction.number, transaction.events) for transaction in read_ledger(folder, name))
+    return audit(_events(entry) for entry in read_ledger(folder, name))
 
 
 def _ledger_folder(layout: Layout, venue: VenueId) -> Path:
@@ -225,8 +225,8 @@ def _ledger_folder(layout: Layout, venue: VenueId) -> Path:
     )
 
 
-def _events(line: int, events: tuple[dict[str, Any], ...]) -> list[LedgerEvent]:
+def _events(entry: LedgerEntry) -> list[LedgerEvent]:
     try:
-        return [parse_event(event) for event in events]
+        return [parse_event(event) for event in entry.events]
     except ValueError:
-        raise Corrupt(f"the venue's ledger, line {line}: invalid event") from None
+        raise Corrupt(f"the venue's ledger, line {entry.number}: invalid event") from None

@@ -24,8 +24,7 @@ def render(name: str, metadata: RunMetadata) -> str:
         autoescape=html, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
     )
     environment.filters["cell"] = _html_cell if html else _markdown_cell
-    values: dict[str, Any] = {"run": metadata, "sections": sections(metadata)}
-    return environment.from_string(template(name)).render(values)
+    return environment.from_string(template(name)).render(run=metadata, sections=sections(metadata))
 
 
 def sections(run: RunMetadata) -> list[tuple[str, Rows]]:
@@ -65,7 +64,7 @@ def sections(run: RunMetadata) -> list[tuple[str, Rows]]:
     if run.identity:
         identity = [("input digest", run.input_digest), ("result digest", run.result_digest)]
         tables.append(("Identity", [*identity, *run.identity.model_dump().items()]))
-    tables += [(title, list(section.items())) for title, section in _checks(run) if section]
+    tables += _checks(run)
     if run.engine_cost:
         cost = run.engine_cost
         tables.append(
@@ -105,12 +104,13 @@ def _data_rows(data: RunDataset) -> Rows:
     ]
 
 
-def _checks(run: RunMetadata) -> list[tuple[str, dict[str, Any] | None]]:
-    return [
-        ("Connectivity readiness", run.connectivity_readiness),
-        ("Connectivity probe", run.connectivity_probe),
-        ("Reconciliation", run.reconciliation),
-    ]
+def _checks(run: RunMetadata) -> list[tuple[str, Rows]]:
+    checks = {
+        "Connectivity readiness": run.connectivity_readiness,
+        "Connectivity probe": run.connectivity_probe,
+        "Reconciliation": run.reconciliation,
+    }
+    return [(title, list(section.items())) for title, section in checks.items() if section]
 
 
 def _markdown_cell(value: Any) -> str:

@@ -23,13 +23,13 @@ class FlatTimes:
 def flat_times(ledger: Iterable[LedgerEntry]) -> FlatTimes:
     """Raises Corrupt for an invalid ledger."""
     fold = _AccountFold()
-    for transaction in ledger:
-        for item in transaction.events:
+    for entry in ledger:
+        for item in entry.events:
             try:
                 fold.apply(parse_event(item))
             except (ValueError, KeyError):
-                raise Corrupt(f"the venue's ledger, line {transaction.number}: is no account event") from None
-        fold.after_entry(transaction.time)
+                raise Corrupt(f"the venue's ledger, line {entry.number}: is no account event") from None
+        fold.after_entry(entry.time)
     return FlatTimes(fold.no_orders_at, fold.flat_at)
 
 
