@@ -16,7 +16,7 @@ from opslab.reconciliation.result import Limits, ReconciliationResult, conclude
 from opslab.reconciliation.tracker import ComparisonResult, SnapshotPair, Tracker, no_answer
 from opslab.reconciliation.values import instant
 from opslab.runs.checks.check_results import record_check
-from opslab.runs.checks.heartbeat_log import Heartbeat, read_heartbeats
+from opslab.runs.checks.heartbeat_log import RecordedHeartbeat, read_heartbeats
 from opslab.runs.checks.reconciliation import RecordedReconciliation, check_result
 from opslab.runs.record.state import read_state
 from opslab.store.runs.run_folders import run_folder
@@ -34,16 +34,16 @@ def reconcile_heartbeat(context: Context, run_id: str, seq: int | None, limits: 
             f"run {folder.name} is a {metadata.mode}: it has no heartbeats",
             hint="--run-id, --expected and --observed compare two snapshot files",
         )
-    result = reconcile_heartbeats(folder, read_heartbeats(folder, seq), metadata.instrument, limits)
+    result = _reconcile_last(folder, read_heartbeats(folder, seq), metadata.instrument, limits)
     return RecordedReconciliation(result, record_check(context, RunId(run_id), check_result(result)))
 
 
-def reconcile_heartbeats(
-    folder: Path, heartbeats: Sequence[Heartbeat], instrument: str, limits: Limits
+def _reconcile_last(
+    folder: Path, heartbeats: Sequence[RecordedHeartbeat], instrument: str, limits: Limits
 ) -> ReconciliationResult:
-    """Judge the last heartbeat in the light of the earlier ones of the same engine: each engine has its own account."""
+    """The result for the last heartbeat; the earlier ones of its engine show which differences are in transit."""
     last = heartbeats[-1]
-    same_engine = [heartbeat for heartbeat in heartbeats if heartbeat.engine == last.engine]
+    same_engine = [each for each in heartbeats if each.engine_number == last.engine_number]
     comparison, comparisons = _replay(same_engine, instrument, limits)
     return conclude(
         comparison.findings,
@@ -61,23 +61,23 @@ def reconcile_heartbeats(
     )
 
 
-def _replay(heartbeats: Sequence[Heartbeat], instrument: str, limits: Limits) -> tuple[ComparisonResult, int]:
+def _replay(heartbeats: Sequence[RecordedHeartbeat], instrument: str, limits: Limits) -> tuple[ComparisonResult, int]:
     """(the last comparison, number of comparisons)."""
     last = heartbeats[-1]
     if last.venue is None:
-        return no_answer("observed", last.beat.node, None), 0
+        return no_answer("observed", last.heartbeat.node, None), 0
     tracker, now_ns = Tracker(instrument, limits, TimeTolerances()), 0
-    for heartbeat in heartbeats:
-        if heartbeat.venue is None:
+    for recorded in heartbeats:
+        if recorded.venue is None:
             continue
-        now_ns = max(now_ns, _sent_ns(heartbeat))  # a wall clock may have been set back
-        tracker.add_venue_snapshot(heartbeat.venue, now_ns)
-        pair = SnapshotPair(heartbeat.beat.node, now_ns, None, heartbeat.venue)
-        comparison = tracker.compare(pair, now_ns, heartbeat.at_ns)
+        now_ns = max(now_ns, _sent_ns(recorded))  # a wall clock may have been set back
+        tracker.add_venue_snapshot(recorded.venue, now_ns)
+        pair = SnapshotPair(recorded.heartbeat.node, now_ns, None, recorded.venue)
+        comparison = tracker.compare(pair, now_ns, recorded.at_ns)
     return tracker.mark_moving(comparison, now_ns, include_recent=False), len(heartbeats)
 
 
-def _sent_ns(heartbeat: Heartbeat) -> int:
-    """The time that the heartbeat itself states; else the time of its event."""
-    sent_ns = instant(heartbeat.beat.sent_at)
-    return sent_ns if isinstance(sent_ns, int) else heartbeat.at_ns
+def _sent_ns(recorded: RecordedHeartbeat) -> int:
+    """The time in the heartbeat itself; if that is invalid, the time of its event."""
+    sent_ns = instant(recorded.heartbeat.sent_at)
+    return sent_ns if isinstance(sent_ns, int) else recorded.at_ns

@@ -19,30 +19,30 @@ _WITH_VENUE = b'"venue":{'
 
 
 @dataclass(frozen=True, slots=True)
-class Heartbeat:
+class RecordedHeartbeat:
     seq: int
     """Of its event."""
     at_ns: int
     """Wall clock, of its event."""
-    engine: int
-    """Number of its engine in the run."""
-    beat: EngineHeartbeat
+    engine_number: int
+    heartbeat: EngineHeartbeat
     venue: AccountSnapshot | None
+    """None: the venue did not answer."""
 
 
-def read_heartbeats(folder: Path, seq: int | None) -> list[Heartbeat]:
+def read_heartbeats(folder: Path, seq: int | None) -> list[RecordedHeartbeat]:
     """The requested heartbeat, last, after the most recent earlier ones that have the venue's account; oldest first.
 
     seq: None for the last one that has it. Raises NotFound, with the heartbeats that exist; Corrupt.
     """
     lines: deque[tuple[int, bytes]] = deque(maxlen=LOOKBACK_HEARTBEATS + 1)
     first = last = count = 0
-    for number, line in read_lines(folder, PaperHeartbeat.EVENT):
-        first, last, count = first or number, number, count + 1
-        if number == seq or _WITH_VENUE in line:
-            lines.append((number, line))
-        if number == seq:
-            return list(_parsed(folder, lines))
+    for line_seq, line in read_lines(folder, PaperHeartbeat.EVENT):
+        first, last, count = first or line_seq, line_seq, count + 1
+        if line_seq == seq or _WITH_VENUE in line:
+            lines.append((line_seq, line))
+        if line_seq == seq:
+            return list(_decoded(folder, lines))
     if seq is not None:
         existing = f"it has {count:,}, from {first} to {last}" if count else "it has none"
         raise NotFound(
@@ -57,12 +57,12 @@ def read_heartbeats(folder: Path, seq: int | None) -> list[Heartbeat]:
             if count
             else None,
         )
-    return list(_parsed(folder, lines))
+    return list(_decoded(folder, lines))
 
 
-def _parsed(folder: Path, lines: deque[tuple[int, bytes]]) -> Iterator[Heartbeat]:
-    for number, line in lines:
-        recorded = decode_line(folder, event_of_line(folder, number, line), by_name(PaperHeartbeat))
+def _decoded(folder: Path, lines: deque[tuple[int, bytes]]) -> Iterator[RecordedHeartbeat]:
+    for seq, line in lines:
+        recorded = decode_line(folder, event_of_line(folder, seq, line), by_name(PaperHeartbeat))
         match recorded.event:
-            case PaperHeartbeat(engine_number=engine, heartbeat=heartbeat, venue=venue):
-                yield Heartbeat(recorded.seq, parse_iso(recorded.time), engine, heartbeat, venue)
+            case PaperHeartbeat(engine_number=number, heartbeat=heartbeat, venue=venue):
+                yield RecordedHeartbeat(recorded.seq, parse_iso(recorded.time), number, heartbeat, venue)

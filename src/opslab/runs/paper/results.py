@@ -102,7 +102,7 @@ class PaperCounts:
         )
 
 
-def paper_results(ledger: Path, reported_orders: EngineOrderLog, send: Send, instrument: Instrument) -> PaperCounts:
+def send_rows(ledger: Path, reported_orders: EngineOrderLog, send: Send, instrument: Instrument) -> PaperCounts:
     """Send every row: orders in order of acceptance, orders that never reached the venue at their creation.
 
     ledger: its folder. Reads it twice. Raises Corrupt.
@@ -130,9 +130,7 @@ def write_results(
     remove_unfinished(folder, RESULT_FILES)
     rows = {name: RowsFile(folder, name) for name in RESULT_FILES}
     try:
-        counts = paper_results(
-            folder / VENUE_FOLDER, reported_orders, lambda file, row: rows[file].add(row), instrument
-        )
+        counts = send_rows(folder / VENUE_FOLDER, reported_orders, lambda file, row: rows[file].add(row), instrument)
         return counts, {file.name: file.commit() for file in rows.values()}
     except BaseException:
         for file in rows.values():

@@ -19,7 +19,7 @@ from opslab.model.spec.run_spec import AccountSpec
 from opslab.ports import Moment
 from opslab.resources import exchange_info_symbol
 from opslab.runs.comparison.parity.parity import ComparedRun
-from opslab.runs.paper.results import paper_results
+from opslab.runs.paper.results import send_rows
 from opslab.store.layout import Layout
 from opslab.store.runs.engine_order_log import EngineOrderLog
 from opslab.store.runs.journal import Journal
@@ -82,7 +82,7 @@ def twin(of: ComparedRun, home: Path, folder: Path, bars: int, twist: Twist) -> 
         list(ledger.history())
         for at, events in _transactions(of, candles, bars, twist):
             ledger.append(events, at)
-    paper_results(folder / VENUE_FOLDER, told, lambda name, row: rows[name].add(row), INSTRUMENT)
+    send_rows(folder / VENUE_FOLDER, told, lambda name, row: rows[name].add(row), INSTRUMENT)
     for file in rows.values():
         file.commit()
     return ComparedRun(

@@ -12,7 +12,7 @@ import pytest
 from opslab.errors import Corrupt
 from opslab.model.messages.ledger_events import LedgerEvent, event_fields
 from opslab.ports import Moment
-from opslab.runs.paper.results import PaperCounts, orders_from_journal, paper_results
+from opslab.runs.paper.results import PaperCounts, orders_from_journal, send_rows
 from opslab.store.runs.engine_order_log import EngineOrderLog
 from opslab.store.runs.journal import Journal
 from opslab.store.venues.ledger import LedgerFile
@@ -55,7 +55,7 @@ def of_ledger(folder: Path, transactions: list[list[LedgerEvent]], told: Any) ->
     with EngineOrderLog(folder / "work") as orders:
         for payload in told:
             orders.order_event(payload)
-        counts = paper_results(folder / "ledger", orders, lambda name, row: rows[name].append(dict(row)), INSTRUMENT)
+        counts = send_rows(folder / "ledger", orders, lambda name, row: rows[name].append(dict(row)), INSTRUMENT)
     return rows, counts
 
 
@@ -441,7 +441,7 @@ def test_rows_are_sent_as_the_ledger_is_read(tmp_path: Path) -> None:
     of_ledger(tmp_path / "first", scene.ledger, [])
     with EngineOrderLog(tmp_path / "work") as told:
         told.order_event(order("lost"))
-        paper_results(
+        send_rows(
             tmp_path / "first" / "ledger", told, lambda name, row: sent.append((name, row["client_order_id"]))
             if name != "positions" else None, INSTRUMENT,
         )  # fmt: skip
