@@ -176,3 +176,5 @@ def test_bars_after_an_unsubscription_in_paper_are_not_missed(tc: Tc) -> None:
     tc.ok("run", "paper", "--spec", spec, "--run-id", "r1")
     paper = tc.json("run", "show", "r1")["paper"]
     assert (paper["bars_seen"], paper["bars_missed"]) == (3, 0)
+    (bars, _) = tc("run", "compare", "r1", "r1", "--json").document["parity"]["bars"]
+    assert (bars["outcome"], bars["missing"], bars["not_subscribed"]) == ("same", 0, PAPER_BARS - 3)

@@ -61,6 +61,8 @@ class BarsParity(Record):
     unexpected: int
     """Received, but not a candle of the run's data, or out of order."""
     first: BarDifference | None
+    not_subscribed: int = 0
+    """Reached the engine while the strategy was not subscribed to them; not among the missing ones."""
 
 
 class Decision(Record):

@@ -17,3 +17,5 @@ class Subscription(Record):
     """The bar type, the instrument, or the type of the data."""
     count: int
     """Number of items that the strategy received."""
+    partial: bool = False
+    """Of bars in a paper run: whether the strategy subscribed after the first bar, or unsubscribed before the end."""

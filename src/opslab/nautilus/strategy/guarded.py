@@ -206,6 +206,11 @@ class Guarded(Strategy):
     def unsubscribe_topic(self, topic: str, handler: Handler) -> None:
         super().unsubscribe_topic(topic, self._opslab_topics.pop((topic, handler), handler))
 
+    def unsubscribe_bars(self, bar_type: Any, *args: Any, **kwargs: Any) -> None:
+        super().unsubscribe_bars(bar_type, *args, **kwargs)
+        if not self._opslab_recorder.stop_requested:
+            self._opslab_recorder.subscriptions.cancel_bars(str(bar_type))
+
     def register_indicator_for_bars(self, bar_type: Any, indicator: Any) -> None:
         super().register_indicator_for_bars(bar_type, self._opslab_guard_indicator(indicator))
 
@@ -251,7 +256,8 @@ def _recorded_subscription(kind: str) -> Handler:
     def method(self: Guarded, *args: Any, **kwargs: Any) -> None:
         engine_method(self, *args, **kwargs)
         subject = args[0] if args else next(iter(kwargs.values()), "")
-        self._opslab_recorder.subscriptions.add(kind, str(subject))
+        recorder = self._opslab_recorder
+        recorder.subscriptions.add(kind, str(subject), is_late=recorder.received_bars > 0)
 
     return method
 

@@ -40,6 +40,7 @@ class Subscriptions:
         self._bar_type = bar_type
         self._check, self._messages = check, messages
         self._requested: dict[tuple[str, str], None] = {}
+        self._partial: set[tuple[str, str]] = set()
         self.other_bars: Counter[str] = Counter()
         """Bars of other types than the run's: type to number."""
         self.received: Counter[str] = Counter()
@@ -47,15 +48,21 @@ class Subscriptions:
         self.has_other_bars = False
         """Whether the strategy ever subscribed to bars of another type."""
 
-    def add(self, kind: str, subject: str) -> None:
-        """subject: the bar type, the instrument, or the type of the data."""
+    def add(self, kind: str, subject: str, *, is_late: bool) -> None:
+        """subject: the bar type, the instrument, or the type of the data. is_late: after the first bar of the run."""
         if (kind, subject) in self._requested:
             return
         self._requested[kind, subject] = None
+        if is_late and kind == "bars":
+            self._partial.add((kind, subject))
         self.has_other_bars = self.has_other_bars or (kind == "bars" and subject != self._bar_type)
         code = self._check(kind, subject)
         if code:
             self._messages.send(SubscriptionUnserved(code=code, kind=kind, subject=subject))
+
+    def cancel_bars(self, bar_type: str) -> None:
+        """The strategy unsubscribed, perhaps for a while, and the run goes on."""
+        self._partial.add(("bars", bar_type))
 
     def is_own(self, bar: Any) -> bool:
         return str(bar.bar_type) == self._bar_type
@@ -66,7 +73,12 @@ class Subscriptions:
     def counts(self, own_bars: int) -> tuple[Subscription, ...]:
         """In the order of the first request. own_bars: received bars of the run's own type."""
         return tuple(
-            Subscription(kind=kind, subject=subject, count=self._count(kind, subject, own_bars))
+            Subscription(
+                kind=kind,
+                subject=subject,
+                count=self._count(kind, subject, own_bars),
+                partial=(kind, subject) in self._partial,
+            )
             for kind, subject in self._requested
         )
 

@@ -13,7 +13,7 @@ from opslab.ports import Moment
 from opslab.runs.comparison.parity.parity import ComparedRun, parity
 from opslab.store.layout import Layout
 from tests.drivers.tc import Tc
-from tests.unit.runs.comparison.twin import Twist, backtest, twin
+from tests.unit.runs.comparison.twin import INSTRUMENT, Twist, backtest, twin
 
 BARS = 30
 ENTRY, LIMIT, CLOSE = 0, 1, 2
@@ -109,6 +109,42 @@ def test_bars_behind_the_last_are_missing_where_all_were_to_be_seen(home: Path, 
     result = compared(home, tmp_path, facts={"bars_expected": 33})
     assert [(each.first[11:16], each.bars) for each in result.bars[0].missing_ranges] == [("00:30", 3)]
     assert result.verdict == "fail"
+
+
+def subscription(bar_type: str, *, partial: bool = False) -> dict[str, Any]:
+    return {"kind": "bars", "subject": bar_type, "count": 1, "partial": partial}
+
+
+@pytest.mark.parametrize(
+    ("facts", "subscriptions", "missing", "not_subscribed"),
+    [
+        ({}, [subscription(INSTRUMENT.bar_type, partial=True)], 0, 26),
+        ({}, [subscription(INSTRUMENT.bar_type)], 26, 0),
+        ({}, [], 26, 0),
+        ({"bars_missed": 1}, [subscription(INSTRUMENT.bar_type, partial=True)], 26, 0),
+    ],
+)
+def test_bars_to_which_the_strategy_was_not_subscribed_are_not_missing(
+    home: Path,
+    tmp_path: Path,
+    facts: dict[str, Any],
+    subscriptions: list[dict[str, Any]],
+    missing: int,
+    not_subscribed: int,
+) -> None:
+    unseen = set(range(4, BARS))
+    unmade = set(range(6, 45))
+    result = compared(home, tmp_path, missing=unseen, unmade=unmade, facts=facts, subscriptions=subscriptions)
+    (bars,) = result.bars
+    assert (bars.missing, bars.not_subscribed, bars.same) == (missing, not_subscribed, 4)
+    assert (bars.outcome, result.verdict) == (("differ", "fail") if missing else ("same", "pass"))
+
+
+def test_a_strategy_subscribed_to_other_bars_missed_none(home: Path, tmp_path: Path) -> None:
+    facts = {"bars_seen": 0, "bars_missed": 1}
+    other = [subscription("BTCUSDT-PERP.BINANCE-5-MINUTE-LAST-EXTERNAL")]
+    (bars,) = compared(home, tmp_path, missing=set(range(BARS)), facts=facts, subscriptions=other).bars
+    assert (bars.outcome, bars.missing) == ("unknown", 0)
 
 
 @pytest.mark.parametrize("name", ["open", "high", "low", "close", "volume"])

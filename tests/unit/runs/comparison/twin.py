@@ -54,6 +54,8 @@ class Twist:
     facts: Row = field(default_factory=dict)
     metadata: Row = field(default_factory=dict)
     decisions_kept: bool = True
+    subscriptions: list[Row] = field(default_factory=list)
+    """As its engine reports them."""
 
 
 def backtest(home: Path, run_id: str) -> ComparedRun:
@@ -78,6 +80,7 @@ def twin(of: ComparedRun, home: Path, folder: Path, bars: int, twist: Twist) -> 
         for payload in _told(of, candles, bars, twist):
             told.order_event(payload)
             journal.append_many([("order_event", payload)])
+        journal.append_many([("engine_ended", {"engine_number": 1, "subscriptions": twist.subscriptions})])
     with LedgerFile(folder / VENUE_FOLDER, SystemClock()) as ledger:
         list(ledger.history())
         for at, events in _transactions(of, candles, bars, twist):

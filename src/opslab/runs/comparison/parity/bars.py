@@ -25,6 +25,10 @@ class BarsSeen:
     first: BarDifference | None = None
     missing: list[BarRange] = field(default_factory=list)
     missing_bars: int = 0
+    not_subscribed: int = 0
+
+    def move_missing_to_not_subscribed(self) -> None:
+        self.not_subscribed, self.missing_bars, self.missing = self.missing_bars, 0, []
 
 
 def all_bars(candles: Candles, first: int, count: int) -> BarsSeen:
@@ -109,6 +113,7 @@ def bars_parity(run: str, seen: BarsSeen) -> BarsParity:
         different=seen.different,
         unexpected=seen.unexpected,
         first=seen.first,
+        not_subscribed=seen.not_subscribed,
     )
 
 
@@ -124,4 +129,5 @@ def _message(seen: BarsSeen) -> str:
     ]
     if wrong:
         return f"{', '.join(wrong)}; {seen.same:,} equal the candles"
-    return f"{seen.same:,} bars equal the candles in every field" if seen.same else "no bar was seen"
+    others = f"; no subscription at {seen.not_subscribed:,} others" if seen.not_subscribed else ""
+    return f"{seen.same:,} bars equal the candles in every field{others}" if seen.same else "no bar was seen"

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,6 +21,7 @@ from opslab.model.primitives.instant import close_ns, iso, parse_minute
 from opslab.model.run.metadata import RunMetadata
 from opslab.model.spec.run_spec import AccountSpec
 from opslab.resources import exchange_info_symbol
+from opslab.runs.comparison.parity.bar_subscription import BarSubscription, bar_subscription
 from opslab.runs.comparison.parity.bars import BarsSeen, all_bars, bars_parity, compare_bars, unknown_bars
 from opslab.runs.comparison.parity.candles import Candles
 from opslab.runs.comparison.parity.decisions import CandleRange, causes_text, compare_decisions
@@ -35,7 +37,7 @@ ALL_BARS_SEEN = frozenset({"max_bars", "end_of_data"})
 """Stop reasons of a paper run that saw all its bars."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ComparedRun:
     """One of the two."""
 
@@ -63,11 +65,17 @@ class ComparedRun:
             return None
         return facts.bars_expected if facts.stop and facts.stop.reason in ALL_BARS_SEEN else None
 
+    @cached_property
+    def bar_subscription(self) -> BarSubscription | None:
+        return bar_subscription(self.folder, instrument_of(exchange_info_symbol(self.metadata.instrument)).bar_type)
+
     @property
     def without_bars(self) -> bool:
-        """A paper run whose strategy received no bar although the engine missed none: it subscribed to none."""
+        """A paper run whose strategy subscribed to no bar: the engine missed none, or reported the subscriptions."""
         facts = self.metadata.paper
-        return facts is not None and facts.bars_seen == 0 and facts.bars_missed == 0
+        if facts is None or facts.bars_seen != 0:
+            return False
+        return facts.bars_missed == 0 or self.bar_subscription == "none"
 
 
 def parity(layout: Layout, a: ComparedRun, b: ComparedRun) -> Parity:
@@ -166,6 +174,9 @@ def _bars_of(run: ComparedRun, candles: Candles) -> tuple[BarsParity | None, Bar
         )
         return unknown_bars(run.name, detail), all_bars(candles, first, _candles_needed(run))
     seen = compare_bars(_bars(run), candles, first, run.expected)
+    has_missed_none = run.metadata.paper is not None and run.metadata.paper.bars_missed == 0
+    if seen.missing_bars and has_missed_none and run.bar_subscription == "partial":
+        seen.move_missing_to_not_subscribed()
     return bars_parity(run.name, seen), seen
 
 
