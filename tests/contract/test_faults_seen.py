@@ -620,4 +620,6 @@ def test_missing_http_answers_are_in_doubt_and_change_nothing(scenarios: Scenari
 
 
 def test_every_fault_was_observed(scenarios: ScenarioRuns) -> None:
-    assert {name.partition(":")[0] for name in scenarios.names()} == FAULTS.keys()
+    """`forced-close` and `margin-call` end a run: tests/integration/test_forced_close.py sees them in paper runs."""
+    elsewhere = {"forced-close", "margin-call"}
+    assert {name.partition(":")[0] for name in scenarios.names()} == FAULTS.keys() - elsewhere

@@ -11,7 +11,7 @@ import pytest
 from tests.drivers.load import stretched
 from tests.drivers.paper_run import PaperRun, living_in, paper_spec
 from tests.drivers.tc import Tc, wait_until
-from tests.oracles.paper_truth import rows_of, true_end
+from tests.oracles.paper_truth import LOST, rows_of, true_end
 
 END_SECONDS = 20.0
 """From a signal to the end of `tc`, of a run in which nothing hangs: two or three where nobody else works."""
@@ -107,7 +107,8 @@ def test_a_market_that_is_too_fast_for_the_engines_adapter_is_said_to_be(tc: Tc)
         assert lost > 0
         (warning,) = [each for each in ended["warnings"] if each["code"] == "orders_lost"]
         assert warning["count"] == lost
-        never_sent = [row["client_order_id"] for row in rows_of(run.folder, "orders") if row["status"] == "SUBMITTED"]
+        rows = [row for row in rows_of(run.folder, "orders") if row["venue_order_id"] is None]
+        never_sent = [row["client_order_id"] for row in rows if row["status"] in LOST]
         assert (len(never_sent), warning["first"] in never_sent) == (lost, True)
         assert ended["paper"]["final_account"]["flat"] is True
         answer = tc("run", "compare", "bt", "pp", "--json")
