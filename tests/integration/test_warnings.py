@@ -1,9 +1,14 @@
 """Warnings of a run, as an operator meets them: closing event, metadata, show, reports, --json, --strict."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.drivers.tc import Tc, candle_lines
+
+MODIFYING = Path(__file__).parents[1] / "strategies" / "paper" / "modifying.py"
 
 
 def dataset(tc: Tc, folder: Path, lines: list[str], *options: str) -> None:
@@ -28,6 +33,23 @@ def test_a_run_in_which_every_order_was_refused_says_so_first_and_exits_1_with_s
         assert text.index("Warnings") < text.index("orders_refused") < text.index("Scenario counters")
     strict = tc("run", "backtest", "--spec", spec, "--run-id", "r2", "--strict")
     assert (strict.code, "--strict" in strict.err) == (1, True)
+
+
+@pytest.mark.parametrize("mode", ["backtest", "paper"])
+def test_a_rejected_modification_of_an_open_order_is_a_warning(tc: Tc, mode: str) -> None:
+    folder = tc.home / "own"
+    folder.mkdir()
+    shutil.copy(MODIFYING, folder)
+    data = {"dataset": "btcusdt-sample", "end": "2024-01-01T00:06:00Z"}
+    limits = {"paper": {"speed": 240}} if mode == "paper" else {}
+    spec = tc.own_spec(folder, {"path": "modifying:Modifying"}, mode=mode, data=data, **limits)
+    answer = tc("run", mode, "--spec", spec, "--run-id", "r1", "--strict", "--json")
+    run = answer.document
+    assert (answer.code, run["status"]) == (1, "completed"), answer.err
+    (warning,) = run["warnings"]
+    assert (warning["code"], warning["count"]) == ("modifications_rejected", 1)
+    assert ("-4016" if mode == "paper" else "POST_ONLY") in warning["text"]
+    assert warning["first"] in (tc.run_folder("r1") / "orders.jsonl").read_text()
 
 
 def test_a_run_without_warnings_exits_0_with_strict(tc: Tc, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Orders that the engine denied or the venue rejected, counted by reason."""
+"""Orders that the engine denied or the venue rejected, and rejected requests to change an order, by reason."""
 
 import re
 from collections.abc import Mapping
@@ -10,6 +10,7 @@ _OTHER = "other"
 _WORD_WITH_DIGIT = re.compile(r"(?<![\w.-])(?!-\d{4}\b)[\w.-]*\d[\w.-]*")
 """An order id, price or quantity; not an error code of Binance, such as -2021."""
 
+REQUEST_REJECTED = frozenset({"OrderCancelRejected", "OrderModifyRejected"})
 OrderRow = Mapping[str, object]
 """A row of `orders.jsonl`."""
 
@@ -37,6 +38,22 @@ class Refusals:
 
 
 @dataclass(slots=True)
+class RefusedRequests:
+    """Rejected requests to cancel or modify an order that was open.
+
+    A request that came after the end of its order, after a fill for example, is not one: nothing was left to change.
+    """
+
+    cancels: Refusals = field(default_factory=Refusals)
+    modifications: Refusals = field(default_factory=Refusals)
+
+    def add(self, event: OrderRow) -> None:
+        """event: one of `REQUEST_REJECTED`."""
+        kind = self.cancels if event["type"] == "OrderCancelRejected" else self.modifications
+        kind.add(str(event["client_order_id"]), without_values(str(event.get("reason") or "unknown")))
+
+
+@dataclass(slots=True)
 class RefusedOrders:
     """A fold over the rows of orders. Call `created` for each order and `refused` for each denied or rejected one."""
 
@@ -48,6 +65,7 @@ class RefusedOrders:
     protective: Refusals = field(default_factory=Refusals)
     """Denied or rejected reduce-only and stop orders."""
     all: Refusals = field(default_factory=Refusals)
+    requests: RefusedRequests = field(default_factory=RefusedRequests)
 
     def created(self, row: OrderRow) -> None:
         self.orders += 1

@@ -13,7 +13,7 @@ from typing import Any
 
 from opslab.model.primitives.canonical import decimal_text
 from opslab.model.run.order_status import CLOSED, LOCAL, OrderStatus
-from opslab.model.run.refused_orders import RefusedOrders
+from opslab.model.run.refused_orders import REQUEST_REJECTED, RefusedOrders
 from opslab.model.run.unsent_orders import UnsentOrders
 
 OrderEventFields = Mapping[str, Any]
@@ -134,6 +134,8 @@ class Results:
             return
         if order is None:
             return  # it was sent when it ended; a later event, such as a rejected cancel, changes nothing
+        if kind in REQUEST_REJECTED and order.status.current not in CLOSED:
+            self.refused.requests.add(event)
         if kind == "OrderFilled":
             self._fill(order, event)
         else:

@@ -11,6 +11,8 @@ WarningCode = Literal[
     "protective_orders_refused",
     "orders_rejected",
     "orders_denied",
+    "cancels_rejected",
+    "modifications_rejected",
     "orders_lost",
     "orders_not_submitted",
     "orders_not_released",
@@ -36,6 +38,9 @@ _TEXTS: dict[WarningCode, str] = {
     " denied or rejected: {reasons}",
     "orders_rejected": "{count} of {orders} {orders:order|orders} {count:was|were} rejected: {reasons}",
     "orders_denied": "{count} of {orders} {orders:order|orders} {count:was|were} denied: {reasons}",
+    "cancels_rejected": "{count} {count:request|requests} to cancel an open order {count:was|were} rejected: {reasons}",
+    "modifications_rejected": "{count} {count:request|requests} to modify an open order {count:was|were} rejected:"
+    " {reasons}",
     "orders_lost": "{count} {count:order was|orders were} submitted and never reached the venue",
     "orders_not_submitted": "{count} {count:order was|orders were} created and never submitted",
     "orders_not_released": "{count} emulated {count:order|orders} could not be triggered: a backtest has no quotes and"

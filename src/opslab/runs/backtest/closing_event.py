@@ -21,6 +21,7 @@ from opslab.runs.record.warnings import (
     emulated_order_warnings,
     log_warnings,
     order_warnings,
+    request_warnings,
     subscription_warnings,
     unanswered_order_warnings,
     unsubmitted_order_warnings,
@@ -89,6 +90,7 @@ def append_closing_event(
 
 def _warnings(results: BacktestResults, report: EngineReport, dataset: RunDataset | None) -> Iterator[RunWarning]:
     yield from order_warnings(results.refused)
+    yield from request_warnings(results.refused.requests)
     if report.saw_all_data:
         unanswered = results.unanswered.items()
         yield from unanswered_order_warnings(

@@ -17,6 +17,7 @@ from opslab.runs.record.warnings import (
     disturbance_warnings,
     log_warnings,
     order_warnings,
+    request_warnings,
     subscription_warnings,
     unsubmitted_order_warnings,
 )
@@ -79,6 +80,7 @@ def closing_results(
         warnings=(
             *account_warnings(summary),
             *order_warnings(counts.refused),
+            *request_warnings(counts.refused.requests),
             *unsubmitted_order_warnings(counts.never_submitted),
             *subscription_warnings(summary.subscriptions_empty, summary.subscriptions_untruthful),
             *bar_warnings(summary.bars_missed),

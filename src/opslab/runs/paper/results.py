@@ -6,8 +6,9 @@ backtest's and come from the same fold.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from decimal import Decimal
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from opslab.model.messages.venue_messages import FLATTEN_PREFIX
 from opslab.model.primitives.instant import NS_PER_MS
 from opslab.model.run.metadata import ScenarioCounters
 from opslab.model.run.order_status import EVENT_OF_STATUS
-from opslab.model.run.refused_orders import RefusedOrders
+from opslab.model.run.refused_orders import RefusedOrders, RefusedRequests
 from opslab.model.run.results import OrderEventFields, Results, Send
 from opslab.model.run.unsent_orders import OrderCount
 from opslab.runs.paper.client_order_id import client_order_id, is_of_adapter
@@ -173,6 +174,32 @@ class _OpenOrder:
     """Whether the exchange closed the position with it by force."""
 
 
+class _RequestedChanges:
+    """Rejected requests to cancel or modify orders, compared with the end of their orders in the ledger."""
+
+    def __init__(self, reported_orders: EngineOrderLog) -> None:
+        self._rejected = list(reported_orders.rejected_requests())
+        self._names = {request.client_order_id for request in self._rejected}
+        self._ended_ns: dict[str, float] = {}
+        """Client order id of such an order to its end; infinite while it is open."""
+
+    def order_accepted(self, name: str) -> None:
+        if name in self._names:
+            self._ended_ns[name] = inf
+
+    def order_ended(self, name: str, time_ms: int) -> None:
+        if name in self._names:
+            self._ended_ns[name] = time_ms * NS_PER_MS
+
+    def refused(self) -> RefusedRequests:
+        """After the end of the ledger."""
+        refused = RefusedRequests()
+        for request in self._rejected:
+            if request.ts_event < self._ended_ns.get(request.client_order_id, 0):
+                refused.add(asdict(request))
+        return refused
+
+
 class _LedgerFold:
     """Converts ledger events to engine events for the fold that makes the rows."""
 
@@ -183,6 +210,7 @@ class _LedgerFold:
         self._never_at_venue = reported_orders.never_at_venue()
         self._next_never_at_venue = next(self._never_at_venue, None)
         self._open: dict[int, _OpenOrder] = {}
+        self._changes = _RequestedChanges(reported_orders)
         self._asset = ""
         self._counts = PaperCounts()
 
@@ -199,7 +227,7 @@ class _LedgerFold:
             self._feed(
                 "OrderCanceled" if isinstance(event, Canceled) else "OrderExpired", event.order_id, event.time_ms
             )
-            del self._open[event.order_id]
+            self._end(event.order_id, event.time_ms)
         elif isinstance(event, Amended):
             changes = {"quantity": self._size(event.quantity), "price": self._price(event.price)}
             self._feed("OrderUpdated", event.order_id, event.time_ms, **changes)
@@ -209,6 +237,7 @@ class _LedgerFold:
         self._results.finish()
         self._counts.fills_count = self._results.fills - self._counts.external_fills - self._counts.forced_fills
         self._counts.refused = self._results.refused
+        self._counts.refused.requests = self._changes.refused()
         self._counts.never_submitted = self._results.unsent.never_submitted
         return self._counts
 
@@ -227,6 +256,7 @@ class _LedgerFold:
         strategy_id = _strategy(initialized.get("strategy_id"), by_venue=by_venue, is_external=is_external)
         forced = forced_close_kind(event.client_order_id) if is_external else None
         self._open[event.order_id] = _OpenOrder(name, strategy_id, event.side, event.type, is_forced=forced is not None)
+        self._changes.order_accepted(name)
         self._counts.by_venue += by_venue
         if forced:
             self._counts.count_forced_close(forced, name)
@@ -282,7 +312,10 @@ class _LedgerFold:
             liquidity_side="MAKER" if event.maker else "TAKER",
         )
         if not self._results.is_unsent(order.name, open_only=True):
-            del self._open[event.order_id]
+            self._end(event.order_id, event.time_ms)
+
+    def _end(self, order_id: int, time_ms: int) -> None:
+        self._changes.order_ended(self._open.pop(order_id).name, time_ms)
 
     def _feed(self, kind: str, order_id: int, time_ms: int, **fields: Any) -> None:
         order = self._open[order_id]

@@ -16,6 +16,9 @@ MAX_KINDS = 20
 MAX_ORDERS = 100_000
 """Number of orders with a skipped fill that are remembered, to count each once."""
 _MAX_MESSAGE = 300
+"""Characters of a message without its values: they have different lengths."""
+_MAX_READ = 1_200
+"""Characters of a message with its values."""
 _MAX_LINE_BYTES = 64 << 10
 _LEVELS = ("ERROR", "WARN", "INFO", "DEBUG", "TRACE")
 _BY_MESSAGE = frozenset({"ERROR", "WARN"})
@@ -86,8 +89,8 @@ class EngineLogCounter:
             return None
         time, level, component, message = (part.decode(errors="replace") for part in match.groups())
         self._lines[level] += 1
-        shown = message[:_MAX_MESSAGE]
-        key = (level, component, without_values(shown) if level in _BY_MESSAGE else None)
+        shown = message[:_MAX_READ]
+        key = (level, component, without_values(shown)[:_MAX_MESSAGE] if level in _BY_MESSAGE else None)
         self._add_kind(key, _Kind(shown, 1, self.file, time, time))
         if component == _MATCHING_ENGINE and (skipped := _SKIPPED.match(message)):
             self._skip(skipped[1], without_values(skipped[2]))
@@ -133,7 +136,7 @@ class EngineLogCounter:
                 LogKind(
                     level=level,
                     component=component,
-                    message=None if message is None else without_values(redact(_UNPRINTABLE.sub(" ", kind.example))),
+                    message=None if message is None else _shown(kind.example, redact),
                     count=kind.count,
                     file=f"logs/{kind.file}",
                     first=kind.first,
@@ -145,6 +148,10 @@ class EngineLogCounter:
             first_order_skipped=self._skipped.first,
             omitted_bytes=self.omitted_bytes,
         )
+
+
+def _shown(message: str, redact: Callable[[str], str]) -> str:
+    return without_values(redact(_UNPRINTABLE.sub(" ", message)))[:_MAX_MESSAGE]
 
 
 def count_stored(logs: Path, level: LogLevelName, redact: Callable[[str], str]) -> LogFacts:

@@ -7,7 +7,7 @@ from opslab.model.journal.run_events import RunResults
 from opslab.model.run.engine_log import LogFacts
 from opslab.model.run.metadata import RunDataset
 from opslab.model.run.paper_summary import PaperFacts
-from opslab.model.run.refused_orders import Refusals, RefusedOrders
+from opslab.model.run.refused_orders import Refusals, RefusedOrders, RefusedRequests
 from opslab.model.run.unsent_orders import OrderCount, UnsentOrders
 from opslab.model.run.warning import RunWarning, WarningCode
 
@@ -32,6 +32,16 @@ def order_warnings(refused: RefusedOrders) -> Iterator[RunWarning]:
     for code, kind, orders in kinds:
         if kind.count:
             yield RunWarning.of(code, kind.count, kind.first, orders=orders, reasons=kind.text())
+
+
+def request_warnings(requests: RefusedRequests) -> Iterator[RunWarning]:
+    kinds: tuple[tuple[WarningCode, Refusals], ...] = (
+        ("cancels_rejected", requests.cancels),
+        ("modifications_rejected", requests.modifications),
+    )
+    for code, kind in kinds:
+        if kind.count:
+            yield RunWarning.of(code, kind.count, kind.first, reasons=kind.text())
 
 
 def emulated_order_warnings(unsent: UnsentOrders) -> Iterator[RunWarning]:

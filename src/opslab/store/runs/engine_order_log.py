@@ -17,12 +17,13 @@ from pydantic_core import from_json, to_json
 from opslab.errors import Unwritable
 from opslab.model.messages.order_ids import is_generated
 from opslab.model.run.order_status import LOCAL, STATUS_OF_EVENT, OrderStatus
+from opslab.model.run.refused_orders import REQUEST_REJECTED
 from opslab.model.run.results import OrderEventFields
 from opslab.store.files import make_folder
 
 NAME = "engine-orders.sqlite"
 _DECIDED_BY_ENGINE = frozenset(STATUS_OF_EVENT) - {"OrderInitialized", "OrderAccepted", "OrderTriggered"}
-_ANSWERS = frozenset({"OrderUpdated", "OrderCancelRejected", "OrderModifyRejected"})
+_ANSWERS = REQUEST_REJECTED | {"OrderUpdated"}
 _CHANGING = ("quantity", "price", "trigger_price")
 _SCHEMA = """
 create table if not exists orders (
@@ -41,6 +42,13 @@ create table if not exists orders (
 );
 create index if not exists by_venue_order_id on orders (venue_order_id);
 create index if not exists by_ts_created on orders (ts_created);
+create table if not exists rejected_requests (
+    number integer primary key,
+    type text not null,
+    client_order_id text not null,
+    ts_event integer not null,
+    reason text
+);
 """
 
 
@@ -61,6 +69,16 @@ class ReportedOrder:
     ts_last: int
     reason: str | None
     """Reason of a denial or rejection."""
+
+
+@dataclass(frozen=True, slots=True)
+class RejectedRequest:
+    """The rejection of a request to cancel or modify an order, as the engine reported it."""
+
+    type: str
+    client_order_id: str
+    ts_event: int
+    reason: str | None
 
 
 def is_intact(folder: Path) -> bool:
@@ -106,6 +124,11 @@ class EngineOrderLog:
                 self._initialized(payload)
             elif kind in _DECIDED_BY_ENGINE or kind in _ANSWERS:
                 self._changed(payload)
+            if kind in REQUEST_REJECTED:
+                self._file.execute(
+                    "insert into rejected_requests (type, client_order_id, ts_event, reason) values (?, ?, ?, ?)",
+                    (kind, name, payload["ts_event"], payload.get("reason")),
+                )
             if payload.get("venue_order_id") is not None:
                 self._file.execute(
                     "update orders set venue_order_id = ? where client_order_id = ? and venue_order_id is null",
@@ -185,6 +208,14 @@ class EngineOrderLog:
         """Orders that are not in the ledger, by creation time; call it after `mark_at_venue` for the whole ledger."""
         rows = self._file.execute(f"select {_COLUMNS} from orders where not at_venue order by ts_created, number")
         yield from map(_reported, rows)
+
+    def rejected_requests(self) -> Iterator[RejectedRequest]:
+        """Rejected requests to cancel or modify an order, in the order of their reports."""
+        with _storage_errors():
+            rows = self._file.execute(
+                "select type, client_order_id, ts_event, reason from rejected_requests order by number"
+            )
+            yield from (RejectedRequest(*row) for row in rows)
 
     def ids_of_strategy(self) -> Iterator[str]:
         """Client order ids that the strategy itself chose; not those that an engine generated."""

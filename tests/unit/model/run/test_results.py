@@ -92,6 +92,16 @@ def test_denials_are_counted_by_reason() -> None:
     assert results.refused.denied.reasons == {"TOO_MUCH": 2}
 
 
+def test_rejected_requests_to_change_an_open_order_are_counted_and_those_after_its_end_are_not() -> None:
+    kinds = ("OrderCancelRejected", "OrderModifyRejected")
+    rejected = [event(kind, "a", reason="code=-2011: order 7") for kind in kinds]
+    events = [initialized("a"), initialized("b"), *rejected, event("OrderCanceled", "b"), rejected[1]]
+    _, results = folded([*events, event("OrderModifyRejected", "b", reason="late"), fill("a", "2", "9"), *rejected])
+    requests = results.refused.requests
+    assert (requests.cancels.reasons, requests.cancels.first) == ({"code=-2011: order #": 1}, "a")
+    assert (requests.modifications.count, requests.modifications.first) == (2, "a")
+
+
 def test_an_event_after_the_end_changes_nothing() -> None:
     rows, _ = folded([initialized("a"), event("OrderCanceled", "a"), event("OrderCancelRejected", "a", reason="late")])
     assert [row["status"] for row in rows["orders"]] == ["CANCELED"]

@@ -9,7 +9,8 @@ from opslab.model.run.warning import RunWarning, WarningCode
 
 WORDS = {"kinds": "K", "reasons": "R", "names": "N", "subscriptions": "S", "rules": "U"}
 PLURAL = re.compile(
-    r"\b1 (emulated |reduce-only and stop )?(orders|bars|fills|faults|subscriptions|errors|bytes|candles|times)\b"
+    r"\b1 (emulated |reduce-only and stop )?"
+    r"(orders|requests|bars|fills|faults|subscriptions|errors|bytes|candles|times)\b"
     r"|\b1 (order|fault) were\b"
 )
 WITHOUT_COUNT = {"orders_refused", "dataset_spot", "dataset_allowed"}

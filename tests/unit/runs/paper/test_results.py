@@ -275,6 +275,25 @@ def test_a_changed_order_an_expired_and_a_canceled_one(results: Any) -> None:
     assert counts.orders_canceled == 1
 
 
+def test_rejected_requests_count_if_the_ledger_has_their_order_open_at_that_time(results: Any) -> None:
+    scene = Scene()
+    for name in ("open", "early", "late"):
+        scene.place("BUY", "0.010", "29000.0", newClientOrderId=name)
+    scene.cancel(2)
+    scene.cancel(3)
+    told = [
+        *(order(name) for name in ("open", "early", "late", "lost")),
+        said("OrderCancelRejected", "open", NOW_MS + 5, reason="code=-2011: Unknown order sent."),
+        said("OrderModifyRejected", "early", NOW_MS - 1, reason="code=-4016: too high"),
+        said("OrderCancelRejected", "late", NOW_MS, reason="code=-2011: Unknown order sent."),
+        said("OrderCancelRejected", "lost", NOW_MS, reason="code=-2011: Unknown order sent."),
+    ]
+    _, counts = results(scene, *told)
+    requests = counts.refused.requests
+    assert (requests.cancels.reasons, requests.cancels.first) == ({"code=-2011: Unknown order sent.": 1}, "open")
+    assert (requests.modifications.count, requests.modifications.first) == (1, "early")
+
+
 STOP: dict[str, Any] = {
     "order_type": "STOP_MARKET",
     "order_side": "SELL",

@@ -130,3 +130,9 @@ def test_the_omitted_bytes_of_a_stored_log_are_known_unless_its_writer_died(tmp_
     if closed:
         log.close()
     assert count_stored(tmp_path, "warning", str).omitted_bytes == (KEPT_BYTES if closed else None)
+
+
+def test_long_messages_are_one_kind_though_their_values_have_different_lengths() -> None:
+    lines = [line("WARN", f"order {number} " * 8 + "was rejected " * 20) for number in ("O-1", "O-20240101-000001")]
+    (kind,) = facts(*lines).kinds
+    assert (kind.count, len(kind.message or "")) == (2, 300)
