@@ -1,6 +1,7 @@
 """`restart: on_failure`: an engine that is killed is followed by one that takes over what the venue has, so often."""
 
 import os
+import shutil
 import signal
 from itertools import pairwise
 from pathlib import Path
@@ -15,6 +16,7 @@ from tests.oracles.engine_takeover import not_taken_over
 from tests.oracles.paper_truth import rows_of, untruths
 
 RUN = "pp"
+CHOSEN_IDS = Path(__file__).parents[1] / "strategies" / "paper" / "chosen_ids.py"
 MINUTE_NS = 60_000_000_000
 
 
@@ -57,6 +59,23 @@ def test_the_new_engine_takes_over_position_and_orders_and_the_run_goes_on(tc: T
     assert took < stretched(15)
     assert facts.final_reconciliation == "ok"
     assert not_taken_over(run.folder, run.events, lost) == []
+
+
+def test_the_strategy_of_the_new_engine_receives_the_events_of_an_order_whose_id_it_chose_before(tc: Tc) -> None:
+    folder = tc.home / "own"
+    folder.mkdir()
+    shutil.copy(CHOSEN_IDS, folder)
+    paper = {"speed": 240, "max_bars": 600, "restart": "on_failure"}
+    own_spec = tc.own_spec(folder, {"path": "chosen_ids:ChoosesIds"}, mode="paper", paper=paper)
+    with PaperRun(tc, own_spec, RUN) as run:
+        run.wait_for("order_event", with_fields(type="OrderAccepted", client_order_id="first"))
+        run.kill_child("engine")
+        run.wait_for("order_event", with_fields(type="OrderFilled", client_order_id="after-first"))
+        run.process.send_signal(signal.SIGINT)
+        assert run.end().code == 130
+    orders = {row["client_order_id"]: row for row in rows_of(run.folder, "orders")}
+    assert (orders["first"]["status"], orders["after-first"]["status"]) == ("CANCELED", "FILLED")
+    assert facts_of(tc).orders_external == 0
 
 
 def test_what_closed_while_no_engine_was_there_is_missed_and_counted(tc: Tc) -> None:
