@@ -30,6 +30,8 @@ class Own(Strategy):
     def on_bar(self, bar):
         if "-1-MINUTE-" in str(bar.bar_type):
             self.own += 1
+            if self.own == REQUEST_AT:
+                self.request_bars(BarType.from_str(P + BARS[0]), limit=5)
             if self.own == UNSUBSCRIBE_AT:
                 self.unsubscribe_bars(BarType.from_str(P + BARS[0]))
             if self.own == WAIT_AT:
@@ -53,13 +55,21 @@ def put(
     ticks: bool = False,
     wait_at: int = 0,
     unsubscribe_at: int = 0,
+    request_at: int = 0,
     paper: bool = False,
     max_seconds: int = 3600,
     speed: int = 600,
 ) -> str:
     folder = tc.home / "own"
     folder.mkdir()
-    values = {"BARS": bars, "TICKS": ticks, "WAIT_AT": wait_at, "UNSUBSCRIBE_AT": unsubscribe_at, "FOLDER": folder}
+    values = {
+        "BARS": bars,
+        "TICKS": ticks,
+        "WAIT_AT": wait_at,
+        "UNSUBSCRIBE_AT": unsubscribe_at,
+        "FOLDER": folder,
+        "REQUEST_AT": request_at,
+    }
     code = STRATEGY
     for name, value in values.items():
         code = code.replace(name, str(value))
@@ -73,6 +83,13 @@ def put(
 
 def warned(run: dict[str, Any], code: str) -> list[tuple[int, str]]:
     return [(each["count"], each["first"]) for each in run["warnings"] if each["code"] == code]
+
+
+def subscriptions(tc: Tc) -> list[dict[str, Any]]:
+    """Of the engine of the run r1."""
+    (ended,) = [event["payload"] for event in tc.events("r1") if event["event"] == "engine_ended"]
+    counted: list[dict[str, Any]] = ended["subscriptions"]
+    return counted
 
 
 def empty(run: dict[str, Any]) -> list[tuple[int, str]]:
@@ -121,12 +138,16 @@ def test_a_stopped_run_of_two_bar_sizes_has_no_result_digest(
 
 
 def test_subscriptions_that_a_backtest_cannot_serve_are_named_at_once_and_at_the_end(tc: Tc) -> None:
-    spec = put(tc, [OWN, "5-MINUTE-LAST-EXTERNAL"], ticks=True)
+    spec = put(tc, [OWN, "5-MINUTE-LAST-EXTERNAL"], ticks=True, request_at=10)
     err = tc.ok("run", "backtest", "--spec", spec, "--run-id", "r1").err
     run = tc.json("run", "show", "r1")
     bars, quotes, trades = "bars BTCUSDT-PERP.BINANCE-5-MINUTE-LAST-EXTERNAL", "quotes {}", "trades {}"
-    names = [bars, *(each.format("BTCUSDT-PERP.BINANCE") for each in (quotes, trades))]
-    assert empty(run) == [(3, bars)]
+    names = [
+        bars,
+        *(each.format("BTCUSDT-PERP.BINANCE") for each in (quotes, trades)),
+        f"request_bars BTCUSDT-PERP.BINANCE-{OWN}",
+    ]
+    assert empty(run) == [(4, bars)]
     text = next(each["text"] for each in run["warnings"] if each["code"] == "subscription_empty")
     assert text.endswith(": " + ", ".join(names))
     assert noted(err) == [f"subscription_empty: {name}" for name in names]
@@ -141,9 +162,12 @@ def test_subscriptions_that_a_backtest_cannot_serve_are_named_at_once_and_at_the
 
 
 def test_a_paper_run_counts_its_own_bars_and_names_what_is_not_served(tc: Tc) -> None:
-    """Bars of 3 minutes come from the venue; of 2 minutes, from the engine by its own clock; of 2 hours, too late."""
+    """Bars of 3 minutes come from the venue; of 2 minutes, from the engine by its own clock; of 2 hours, too late.
+
+    The request for past bars is answered.
+    """
     other = ["3-MINUTE-LAST-EXTERNAL", "2-HOUR-LAST-EXTERNAL", INTERNAL, "10-MINUTE-LAST-EXTERNAL"]
-    spec = put(tc, [OWN, *other], paper=True)
+    spec = put(tc, [OWN, *other], paper=True, request_at=10)
     err = tc.ok("run", "paper", "--spec", spec, "--run-id", "r1").err
     run = tc.json("run", "show", "r1")
     own, received = (tc.home / "own/seen").read_text().split()
@@ -152,6 +176,7 @@ def test_a_paper_run_counts_its_own_bars_and_names_what_is_not_served(tc: Tc) ->
     assert run["paper"]["bars_missed"] == 0
     late, internal, unserved = (f"bars BTCUSDT-PERP.BINANCE-{name}" for name in other[1:])
     assert empty(run) == [(2, unserved)]
+    assert any(one["kind"] == "request_bars" and one["count"] == 5 for one in subscriptions(tc))
     assert run["paper"]["subscriptions_empty"] == [unserved, late]
     assert warned(run, "subscription_untruthful") == [(1, internal)]
     assert run["paper"]["subscriptions_untruthful"] == [internal]

@@ -69,7 +69,7 @@ class ScenarioActionTriggered(JournalEvent):
 
 
 class SubscriptionUnserved(JournalEvent):
-    """The strategy subscribed to data that the run cannot serve, or not truthfully."""
+    """The strategy subscribed to data, or requested some, that the run cannot serve, or not truthfully."""
 
     EVENT = "subscription_unserved"
     STATUSES = RUNNING
@@ -77,7 +77,7 @@ class SubscriptionUnserved(JournalEvent):
     code: SubscriptionCode
     """Of the [warning](run.md#warnings) that the run will have."""
     kind: str
-    """As in the engine's method `subscribe_<kind>`."""
+    """As in the engine's method `subscribe_<kind>`; of a request the name of the method, such as `request_bars`."""
     subject: str
     """The bar type, the instrument, or the type of the data."""
     engine_number: int = 1

@@ -1,4 +1,4 @@
-"""Market data to which a strategy subscribed, and whether the run can serve it."""
+"""Market data to which a strategy subscribed or which it requested, and whether the run can serve them."""
 
 from typing import Literal
 
@@ -9,10 +9,10 @@ SubscriptionCode = Literal["subscription_empty", "subscription_untruthful"]
 
 
 class Subscription(Record):
-    """Market data to which a strategy subscribed."""
+    """Market data to which a strategy subscribed or which it requested."""
 
     kind: str
-    """As in the engine's method `subscribe_<kind>`."""
+    """As in the engine's method `subscribe_<kind>`; of a request the name of the method, such as `request_bars`."""
     subject: str
     """The bar type, the instrument, or the type of the data."""
     count: int

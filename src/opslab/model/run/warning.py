@@ -51,7 +51,8 @@ _TEXTS: dict[WarningCode, str] = {
     "external_orders": "{count} {count:order|orders} with {fills} {fills:fill|fills} in the account"
     " {count:was|were} not placed by this run",
     "faults_injected": "{count} {count:fault was|faults were} injected into the run's venue: {names}",
-    "subscription_empty": "{count} {count:subscription|subscriptions} received nothing: {subscriptions}",
+    "subscription_empty": "{count} {count:subscription or request|subscriptions or requests} received nothing:"
+    " {subscriptions}",
     "subscription_untruthful": "{count} {count:subscription|subscriptions} received bars not of the market's clock:"
     " {subscriptions}",
     "log_errors": "{count} {count:error|errors} in the log of engine and strategy: {reasons}",

@@ -19,7 +19,7 @@ from opslab.model.run.metadata import Failure
 from opslab.nautilus.canonical import event_row
 from opslab.nautilus.strategy.denied_orders import MAX_RECORDED, denied_request
 from opslab.nautilus.strategy.served_data import Check, backtest_check
-from opslab.nautilus.strategy.subscriptions import HANDLER_OF, Subscriptions
+from opslab.nautilus.strategy.subscriptions import HANDLER_OF, REQUEST_HANDLER_OF, Subscriptions
 from opslab.ports import MessageSink
 
 HANDLERS = (*sorted(name for name in dir(Strategy) if name.startswith("on_")), "post_market_exit")
@@ -248,16 +248,17 @@ def _gated(name: str) -> Handler:
     return method
 
 
-def _recorded_subscription(kind: str) -> Handler:
-    """The engine's method `subscribe_<kind>`, which also records the subscription."""
-    engine_method: Handler = getattr(Strategy, f"subscribe_{kind}")
+def _recorded(name: str, kind: str) -> Handler:
+    """The engine's method of that name, which also records the subscription or request."""
+    engine_method: Handler = getattr(Strategy, name)
 
     @functools.wraps(engine_method)
-    def method(self: Guarded, *args: Any, **kwargs: Any) -> None:
-        engine_method(self, *args, **kwargs)
+    def method(self: Guarded, *args: Any, **kwargs: Any) -> Any:
+        result = engine_method(self, *args, **kwargs)
         subject = args[0] if args else next(iter(kwargs.values()), "")
         recorder = self._opslab_recorder
         recorder.subscriptions.add(kind, str(subject), is_late=recorder.received_bars > 0)
+        return result
 
     return method
 
@@ -265,7 +266,9 @@ def _recorded_subscription(kind: str) -> Handler:
 for _name in GATED:
     setattr(Guarded, _name, _gated(_name))
 for _kind in ("bars", *HANDLER_OF):
-    setattr(Guarded, f"subscribe_{_kind}", _recorded_subscription(_kind))
+    setattr(Guarded, f"subscribe_{_kind}", _recorded(f"subscribe_{_kind}", _kind))
+for _name in REQUEST_HANDLER_OF:
+    setattr(Guarded, _name, _recorded(_name, _name))
 
 
 def bind(strategy: Guarded, recorder: StrategyRecorder) -> None:
@@ -282,6 +285,9 @@ def bind(strategy: Guarded, recorder: StrategyRecorder) -> None:
     }
     for name in HANDLER_OF.values():
         counted = _counting_handler(name, getattr(strategy, name), recorder)
+        handlers[name] = guard_handler(name, counted, recorder)
+    for name in REQUEST_HANDLER_OF.values():
+        counted = _counting_list_handler(name, getattr(strategy, name), recorder)
         handlers[name] = guard_handler(name, counted, recorder)
     for name in HANDLERS:
         is_defined = name in vars(strategy) or getattr(type(strategy), name, None) is not getattr(Strategy, name)
@@ -329,6 +335,16 @@ def _counting_handler(name: str, handler: Handler, recorder: StrategyRecorder) -
 
     def call(data: Any) -> None:
         received[name] += 1
+        handler(data)
+
+    return call
+
+
+def _counting_list_handler(name: str, handler: Handler, recorder: StrategyRecorder) -> Handler:
+    received = recorder.subscriptions.received
+
+    def call(data: Any) -> None:
+        received[name] += len(data)
         handler(data)
 
     return call

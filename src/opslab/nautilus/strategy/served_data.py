@@ -1,7 +1,8 @@
-"""Which subscriptions a backtest and a paper run cannot serve, as far as known when a strategy subscribes.
+"""Which subscriptions and requests a backtest and a paper run cannot serve, as far as known when a strategy makes them.
 
-A backtest has the bars of its dataset alone. A paper run has the streams of the venue; the engine closes time bars that
-it aggregates itself by its own clock, and the market runs at the speed of the run.
+A backtest has the bars of its dataset alone, and nothing answers a request for data of the past. A paper run has the
+streams of the venue; the engine closes time bars that it aggregates itself by its own clock, and the market runs at the
+speed of the run.
 """
 
 from collections.abc import Callable
@@ -14,6 +15,7 @@ Check = Callable[[str, str], SubscriptionCode | None]
 
 WITHOUT_MARKET_DATA = ("data", "signal", "instrument", "instruments")
 """Kinds that a strategy, its actors or the engine's own definitions may serve."""
+REQUEST_PREFIX = "request_"
 STEPS = {"MINUTE": (1, 3, 5, 15, 30), "HOUR": (1, 2, 4, 6, 8, 12), "DAY": (1,)}
 """The candles that the venue serves."""
 _TIME = ("MILLISECOND", "SECOND", "MINUTE", "HOUR", "DAY", "WEEK", "MONTH", "YEAR")
@@ -43,6 +45,8 @@ def backtest_check(bar_type: str) -> Check:
     own_source = f"{own.step}-{own.aggregation}-{own.source}"
 
     def check(kind: str, subject: str) -> SubscriptionCode | None:
+        if kind.startswith(REQUEST_PREFIX):
+            return "subscription_empty"
         if kind in WITHOUT_MARKET_DATA or subject == bar_type:
             return None
         if kind != "bars":
@@ -61,7 +65,7 @@ def paper_check(bar_type: str, speed: float | None) -> Check:
     own = _BarType.parse(bar_type)
 
     def check(kind: str, subject: str) -> SubscriptionCode | None:
-        if kind in WITHOUT_MARKET_DATA:
+        if kind in WITHOUT_MARKET_DATA or kind.startswith(REQUEST_PREFIX):
             return None
         if kind != "bars":
             return None if subject == own.instrument_id else "subscription_empty"

@@ -1,4 +1,4 @@
-"""The subscriptions of a strategy, and the number of items that each received."""
+"""The subscriptions of a strategy and its requests for data of the past, and the number of items each received."""
 
 from collections import Counter
 from typing import Any
@@ -30,10 +30,19 @@ HANDLER_OF = {
 
 Not the states of sockets and queues, which a healthy node does not send, and topics, whose handlers are the strategy's.
 """
+REQUEST_HANDLER_OF = {
+    "request_bars": "on_historical_bars",
+    "request_quotes": "on_historical_quotes",
+    "request_trades": "on_historical_trades",
+    "request_book_deltas": "on_historical_book_deltas",
+    "request_book_depth": "on_historical_book_depth",
+    "request_funding_rates": "on_historical_funding_rates",
+}
+"""Request for data of the past to the handler that receives a list of them."""
 
 
 class Subscriptions:
-    """Counts what a strategy subscribed to. Bars of the run's own type are counted by the recorder."""
+    """Counts what a strategy subscribed to or requested. Bars of the run's own type are counted by the recorder."""
 
     def __init__(self, bar_type: str, check: Check, messages: MessageSink) -> None:
         """check: names what the run cannot serve. messages: receives that at once."""
@@ -84,7 +93,7 @@ class Subscriptions:
 
     def _count(self, kind: str, subject: str, own_bars: int) -> int:
         if kind != "bars":
-            return self.received[HANDLER_OF[kind]]
+            return self.received[REQUEST_HANDLER_OF.get(kind) or HANDLER_OF[kind]]
         if subject == self._bar_type:
             return own_bars
         return self.other_bars[subject.partition("@")[0]]
