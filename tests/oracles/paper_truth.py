@@ -128,6 +128,8 @@ def _facts(folder: Path, shown: dict[str, Any]) -> Iterator[str]:
     found = differences(folded.model_dump(mode="json"), facts.model_dump(mode="json"))
     if found:
         yield f"the journal folds to other facts: {[one.model_dump() for one in found]}"
+    if any(shown["denial_reasons"].get(reason) != number for reason, number in fold.gated.items()):
+        yield f"gates denied {dict(fold.gated)}, denial reasons are {shown['denial_reasons']}"
     if shown["halt"]:
         halt = summarize_halt(_before_the_end(folder, HALT_EVENTS))
         of_halt = halt.summary(None, flat=None)

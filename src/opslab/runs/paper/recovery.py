@@ -91,7 +91,7 @@ def settle_paper(
     spec = _spec(folder)
     journaled = _journaled(folder)
     bars_seen = count_rows(folder, BARS)
-    paper_results = PaperResults(ScenarioCounters(bars_seen=bars_seen))
+    paper_results = PaperResults(ScenarioCounters(bars_seen=bars_seen), gated=journaled.gated)
     counts: PaperCounts | None = None
     if (folder / VENUE_FOLDER / LEDGER).is_file():
         # Without order events in the journal there is no other source.
@@ -100,7 +100,8 @@ def settle_paper(
             instrument = instrument_of(exchange_info_symbol(metadata.instrument))
             counts, artifacts = write_results(folder, orders, instrument)
         actions = action_count(journaled.actions, counts, metadata.strategy)
-        paper_results = PaperResults(counts.counters(bars_seen=bars_seen, actions=actions), counts, artifacts)
+        counters = counts.counters(bars_seen=bars_seen, actions=actions)
+        paper_results = PaperResults(counters, counts, artifacts, journaled.gated)
     if (folder / f"{BARS}.jsonl").is_file():
         paper_results.artifacts[f"{BARS}.jsonl"] = file_digest(folder / f"{BARS}.jsonl")
     remove_run_venue(layout, run_id)
