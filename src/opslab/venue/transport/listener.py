@@ -35,7 +35,8 @@ def reset_transport(transport: asyncio.Transport) -> None:
     """Close a connection by a TCP reset; the kernel would keep the unread data of a client that reads nothing."""
     sock = transport.get_extra_info("socket")
     if sock is not None:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        with suppress(OSError):  # it was closed a moment ago, and has not yet been taken from the connections
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     transport.abort()
 
 

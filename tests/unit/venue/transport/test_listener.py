@@ -15,6 +15,7 @@ from opslab.venue.transport.listener import (
     MIN_PORT,
     NEXT_REQUEST_SECONDS,
     Listener,
+    reset_transport,
 )
 from tests.fakes import virtual_time
 
@@ -171,3 +172,18 @@ def test_a_connection_without_a_request_is_reset_and_one_with_a_running_request_
         assert counters.counts()["slow connections"] > 0
 
     virtual_time.run(scenario())
+
+
+def test_a_connection_that_has_just_closed_can_be_reset() -> None:
+    async def run() -> None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            transport, _ = await asyncio.get_running_loop().connect_accepted_socket(asyncio.Protocol, ours)
+            assert isinstance(transport, asyncio.Transport)
+            transport.abort()
+            await asyncio.sleep(0)  # the loop closes the socket; those that hold the transport do not know yet
+            await asyncio.sleep(0)
+            assert transport.get_extra_info("socket").fileno() == -1
+            reset_transport(transport)
+
+    asyncio.run(run())
