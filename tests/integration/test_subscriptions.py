@@ -203,3 +203,16 @@ def test_bars_after_an_unsubscription_in_paper_are_not_missed(tc: Tc) -> None:
     assert (paper["bars_seen"], paper["bars_missed"]) == (3, 0)
     (bars, _) = tc("run", "compare", "r1", "r1", "--json").document["parity"]["bars"]
     assert (bars["outcome"], bars["missing"], bars["not_subscribed"]) == ("same", 0, PAPER_BARS - 3)
+
+
+def test_a_backtest_whose_control_died_has_the_subscriptions_that_were_known_as_unserved(tc: Tc) -> None:
+    other = "3-MINUTE-LAST-EXTERNAL"
+    control = tc.start("run", "backtest", "--spec", put(tc, [OWN, other], wait_at=5), "--run-id", "r1")
+    wait_until((tc.home / "own" / "reached").exists, "the bar at which the strategy waits")
+    wait_until(lambda: any(event["event"] == "subscription_unserved" for event in tc.events("r1")), "the event")
+    control.send_signal(signal.SIGKILL)
+    control.communicate()
+    tc.ok("run", "recover", "r1")
+    run = tc.json("run", "show", "r1")
+    assert (run["status"], empty(run)) == ("interrupted", [(1, f"bars BTCUSDT-PERP.BINANCE-{other}")])
+    tc.ok("run", "verify", "r1")

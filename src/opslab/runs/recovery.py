@@ -8,6 +8,8 @@ from typing import Literal
 from opslab.context import Context
 from opslab.errors import Corrupt, Environment, InvalidSpec, LabError, Unwritable
 from opslab.model.checks.check_kind import CHECKS, last_artifact
+from opslab.model.journal.engine_events import SubscriptionUnserved
+from opslab.model.journal.journal_event import by_name
 from opslab.model.journal.run_events import RunHalted, RunInterrupted, RunResults
 from opslab.model.messages.engine_messages import DEFAULT_LOG_LEVEL
 from opslab.model.primitives.ids import RunId
@@ -19,12 +21,14 @@ from opslab.model.spec.run_spec import RunSpec
 from opslab.ports import Clock, Processes
 from opslab.runs.paper.recovery import SettledRun, copy_leftover_venue, refuse_while_venue_runs, settle_paper
 from opslab.runs.processes.engine_log import count_stored
+from opslab.runs.record.journal_events import decoded
 from opslab.runs.record.owners import refuse_unless_gone
 from opslab.runs.record.report import write_reports
 from opslab.runs.record.run_journal import RunJournal, metrics_document, seal_run
 from opslab.runs.record.state import read_state, refuse_cut_journal
+from opslab.runs.record.subscription_fold import SubscriptionFold
 from opslab.runs.record.verify import check_journal, refuse_changed
-from opslab.runs.record.warnings import without_results
+from opslab.runs.record.warnings import subscription_warnings, without_results
 from opslab.runs.safety.flat_times import flat_times
 from opslab.runs.safety.halt_summary import summarize_halt_in
 from opslab.specs.load import load_spec
@@ -32,7 +36,7 @@ from opslab.store.files import file_digest, remove_file, remove_folder
 from opslab.store.layout import Layout
 from opslab.store.logs import redact_log
 from opslab.store.runs.journal import NAME as JOURNAL
-from opslab.store.runs.journal import Journal, cut_torn_end, last_event
+from opslab.store.runs.journal import Journal, cut_torn_end, last_event, read_events
 from opslab.store.runs.live_files import read_live, remove_live
 from opslab.store.runs.owner import is_held, owned
 from opslab.store.runs.run_folders import METRICS, SPEC, clear_temporary_files, write_metadata
@@ -249,10 +253,18 @@ def _settle(
 
 
 def _results_of_backtest(folder: Path, metadata: RunMetadata, redact: Callable[[str], str]) -> RunResults:
-    """Its rows are partial files; what its engine logged counts."""
+    """Its rows are partial files; its engine's log and its events count."""
     spec = _spec(folder)
     level = spec.observability.log if spec else DEFAULT_LOG_LEVEL
-    return without_results(metadata.dataset, count_stored(folder / "logs", level, redact))
+    results = without_results(metadata.dataset, count_stored(folder / "logs", level, redact))
+    subscriptions = SubscriptionFold(is_counted=False)
+    for recorded in decoded(folder, read_events(folder), by_name(SubscriptionUnserved)):
+        if isinstance(recorded.event, SubscriptionUnserved):
+            subscriptions.unserved(recorded.event)
+    names = subscriptions.names()
+    warnings = subscription_warnings(names["empty"], names["untruthful"])
+    results["warnings"] = (*warnings, *results["warnings"])
+    return results
 
 
 def _halt(folder: Path, metadata: RunMetadata, settled: SettledRun | None) -> HaltFacts | None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
-from opslab.cli.output import note, note_at_once, result_json
+from opslab.cli.output import note, result_json
 from opslab.cli.run.fields import document, folder_of, show_fields
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def note_unserved(recorded: "RecordedEvent") -> None:
 
     match recorded.event:
         case SubscriptionUnserved(code=code, kind=kind, subject=subject):
-            note_at_once(f"warning: {code}: {kind} {subject}")
+            note(f"warning: {code}: {kind} {subject}")
 
 
 def exit_code(run: "RunMetadata", *, strict: bool = False) -> int:

@@ -1,4 +1,4 @@
-"""The origin of an order by its client order id: this run, the lab, the exchange, or somebody else."""
+"""The origin of an order by its client order id: this run, the lab, the exchange, or another client."""
 
 import re
 
