@@ -5,7 +5,13 @@ import shutil
 
 import pytest
 
-PACKAGES = {"mount": "mount", "umount": "mount", "unshare": "util-linux"}
+PACKAGES = {
+    "mount": "mount",
+    "prometheus": "prometheus",
+    "promtool": "prometheus",
+    "umount": "mount",
+    "unshare": "util-linux",
+}
 """Program to Debian package; `.ci/run` installs them."""
 REQUIRED = "CHECK_REQUIRES_TOOLS"
 
