@@ -26,7 +26,8 @@ from opslab.model.run.metadata import (
     Safety,
     ScenarioCounters,
 )
-from opslab.model.run.paper_summary import EngineFacts, Latencies, PaperFacts, Reconciliations
+from opslab.model.run.paper_summary import EngineFacts, Latencies, PaperFacts
+from opslab.model.run.run_counters import Reconciliations
 
 AT = "2026-01-01T00:00:00.000000Z"
 OWNER = Owner(host="h", boot_id="b", pid=7, process_start=9)

@@ -43,6 +43,7 @@ from opslab.model.run.live_status import LiveStatus
 from opslab.model.run.manifest import FindingKind, Manifest, SealedFile, SealFinding, SealVerdict, Verification
 from opslab.model.run.metadata import Owner, RunMetadata, Safety, ScenarioCounters, Status
 from opslab.model.run.paper_summary import PaperFacts
+from opslab.model.run.run_counters import OrderCounters, PaperCounters
 from opslab.model.spec.risk_profile import PROFILES
 from opslab.model.spec.run_spec import BacktestSpec, PaperSpec
 from opslab.reconciliation import result as reconciliation
@@ -443,6 +444,7 @@ KILL_SWITCH_ANSWER = {field.name for field in dataclasses.fields(Switch)} - {"fi
         ("run.md", "Inputs", set(CodeParts.model_fields)),
         ("run.md", "metadata.json", set(RunMetadata.model_fields) | {"live", "seal", "folder"}),
         ("run.md", "Counters", set(ScenarioCounters.model_fields)),
+        ("run.md", "Orders by outcome", set(OrderCounters.model_fields)),
         ("run.md", "The owner and its heartbeat", set(Owner.model_fields) | set(LiveStatus.model_fields)),
         ("run.md", "Owner gone", words_of(Action)),
         ("run.md", "Verification", words_of(SealVerdict)),
@@ -464,6 +466,7 @@ KILL_SWITCH_ANSWER = {field.name for field in dataclasses.fields(Switch)} - {"fi
         ("json.md", "A parity", set(Parity.model_fields) | set(FillDifference.model_fields)),
         ("paper-results.md", "The section `paper`", set(PaperFacts.model_fields)),
         ("paper-results.md", "Counters of a paper run", set(ScenarioCounters.model_fields)),
+        ("paper-results.md", "Counters of a running paper run", set(PaperCounters.model_fields)),
         ("json.md", "A comparison", set(Comparison.model_fields) | set(FirstDifference.model_fields)),
         ("json.md", "A reproduction", set(Reproduction.model_fields)),
         ("json.md", "A readiness", set(ReadinessResult.model_fields) | KEPT),

@@ -6,7 +6,8 @@ import pytest
 
 from opslab.cli.run.follow_up import exit_code, follow_ups
 from opslab.model.run.metadata import FINAL, RunMetadata
-from opslab.model.run.paper_summary import Latencies, PaperFacts, Reconciled, Reconciliations
+from opslab.model.run.paper_summary import Latencies, PaperFacts
+from opslab.model.run.run_counters import Reconciled, Reconciliations
 from opslab.reconciliation.result import EXIT_CODES
 from tests.fakes.run_payloads import INTENT
 

@@ -26,7 +26,8 @@ from opslab.model.run.metadata import (
     ScenarioCounters,
     Status,
 )
-from opslab.model.run.paper_summary import PaperFacts, Reconciled
+from opslab.model.run.paper_summary import PaperFacts
+from opslab.model.run.run_counters import OrderCounters, Reconciled
 from opslab.model.run.warning import RunWarning
 
 INITIALIZED: frozenset[Status] = frozenset({"initialized"})
@@ -137,6 +138,8 @@ class RunEnded(JournalEvent):
 
     metrics: ScenarioCounters | None = None
     """[Counters](run.md#counters) of the results."""
+    orders: OrderCounters | None = None
+    """[Orders by outcome](run.md#orders-by-outcome)."""
     engine_cost: EngineCost | None = None
     """Resources of the engine."""
     denial_reasons: dict[str, int] = Field(default_factory=dict)
@@ -157,6 +160,7 @@ class RunResults(TypedDict, total=False):
     """The fields of `RunEnded`, as far as there are results."""
 
     metrics: ScenarioCounters
+    orders: OrderCounters
     engine_cost: EngineCost
     denial_reasons: dict[str, int]
     rejection_reasons: dict[str, int]

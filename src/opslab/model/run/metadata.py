@@ -8,6 +8,7 @@ from opslab.model.primitives.record import Record
 from opslab.model.run.engine_log import LogFacts
 from opslab.model.run.halt_summary import HaltFacts
 from opslab.model.run.paper_summary import PaperFacts
+from opslab.model.run.run_counters import OrderCounters
 from opslab.model.run.warning import RunWarning
 
 Status = Literal["initialized", "running", "completed", "failed", "safety_blocked", "halted", "interrupted"]
@@ -148,6 +149,8 @@ class RunMetadata(Record):
     engine: Annotated[str, Field(description="the engine's name")] = "nautilus"
     owner: Owner | None = None
     metrics: ScenarioCounters | None = None
+    orders: OrderCounters | None = None
+    """Orders by outcome. None before the end of the run, and when they are not known."""
     engine_cost: EngineCost | None = None
     denial_reasons: dict[str, int] = Field(default_factory=dict)
     rejection_reasons: dict[str, int] = Field(default_factory=dict)

@@ -5,15 +5,17 @@ Control collects it and writes it into the closing event under the key `paper`. 
 
 from typing import Literal
 
+from pydantic import Field
+
 from opslab.model.messages.engine_messages import StopReason
 from opslab.model.messages.forced_close import ForcedCloseKind
 from opslab.model.messages.paper_messages import FeedName, OnStop
 from opslab.model.primitives.record import Record
+from opslab.model.run.run_counters import PaperCounters, Reconciled, Reconciliations, RoundTrips
 
 FaultTerm = str | int | float | bool | None
 MAX_FAULTS = 50
 """Maximum number of faults in the section `paper`; `faults_injected` counts all."""
-Reconciled = Literal["ok", "warning", "mismatch", "unknown"]
 
 
 class EngineFacts(Record):
@@ -40,15 +42,6 @@ class FeedFacts(Record):
     disconnected_seconds: float
     noticed_after_seconds_max: float | None = None
     """Longest detection time of a change."""
-
-
-class Reconciliations(Record):
-    """Results of the checks during the run, by state: at the start and every `reconcile_every_seconds`."""
-
-    ok: int = 0
-    warning: int = 0
-    mismatch: int = 0
-    unknown: int = 0
 
 
 class AccountFacts(Record):
@@ -118,11 +111,20 @@ class PaperFacts(Record):
     dropped_heartbeats: int | None
     """Dropped by an engine because its message queue was full."""
     feeds: dict[FeedName, FeedFacts]
+    socket_changes: dict[str, int] = Field(default_factory=dict)
+    """Number of state changes of each socket, by the engine's name of it; each is an event of the journal."""
     reconciliations: Reconciliations
     final_reconciliation: Reconciled | None
+    last_reconciliation_state: Reconciled | None = None
+    """Of the last reconciliation of the run itself, and its time. None: there was none, or it was not recorded."""
+    last_reconciliation_at: str | None = None
     final_account: AccountFacts | None
     stop: StopFacts | None
     latencies: Latencies
+    round_trips: RoundTrips | None = None
+    """Histogram of the order round trips. None: not recorded."""
+    orders_gated: int | None = None
+    """Requests that closed gates denied. None: not recorded."""
     orders_unknown: int | None = None
     """Orders of the engines in the venue's ledger that no engine reported."""
     orders_lost: int | None = None
@@ -158,3 +160,29 @@ class PaperFacts(Record):
     def forced_closes_text(self) -> str:
         """Kinds with their numbers."""
         return ", ".join(f"{kind} ({number:,})" for kind, number in (self.forced_closes or {}).items())
+
+    @property
+    def counters(self) -> PaperCounters:
+        """As those in the live status of the running run."""
+        final = self.final_reconciliation
+        checks = self.reconciliations.model_dump()
+        return PaperCounters(
+            messages={name: feed.messages for name, feed in self.feeds.items()},
+            feed_changes={name: feed.changes for name, feed in self.feeds.items()},
+            socket_changes=self.socket_changes,
+            engine_restarts=self.restarts,
+            engine_losses=sum(engine.ended_by not in (None, "stopped") for engine in self.engines),
+            venue_losses=self.venue_losses,
+            failed_ledger_writes=self.failed_ledger_writes,
+            heartbeats=self.heartbeats,
+            dropped_heartbeats=self.dropped_heartbeats,
+            reconciliations=Reconciliations(**{state: count + (state == final) for state, count in checks.items()}),
+            last_reconciliation_state=self.last_reconciliation_state or final,
+            last_reconciliation_at=self.last_reconciliation_at,
+            orders_gated=self.orders_gated,
+            orders_external=self.orders_external,
+            forced_closes=None if self.forced_closes is None else sum(self.forced_closes.values()),
+            margin_calls=self.margin_calls,
+            faults_injected=self.faults_injected,
+            round_trips=self.round_trips,
+        )

@@ -41,10 +41,9 @@ from opslab.model.run.paper_summary import (
     FeedFacts,
     Latencies,
     PaperFacts,
-    Reconciled,
-    Reconciliations,
     StopFacts,
 )
+from opslab.model.run.run_counters import Reconciled, Reconciliations
 from opslab.runs.paper.feed_stats import FeedStats
 from opslab.runs.paper.results import PaperCounts
 from opslab.runs.paper.venue_log_fold import FaultFold, MarginCallFold

@@ -14,7 +14,8 @@ from opslab.model.market.instrument import instrument_of
 from opslab.model.primitives.ids import DatasetId
 from opslab.model.primitives.instant import NS_PER_MINUTE, close_ns
 from opslab.model.run.metadata import RunMetadata
-from opslab.model.run.paper_summary import Latencies, PaperFacts, Reconciliations, StopFacts
+from opslab.model.run.paper_summary import Latencies, PaperFacts, StopFacts
+from opslab.model.run.run_counters import Reconciliations
 from opslab.model.spec.run_spec import AccountSpec
 from opslab.ports import Moment
 from opslab.resources import exchange_info_symbol
