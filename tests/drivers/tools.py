@@ -6,8 +6,10 @@ import shutil
 import pytest
 
 PACKAGES = {
+    "amtool": "prometheus-alertmanager",
     "mount": "mount",
     "prometheus": "prometheus",
+    "prometheus-alertmanager": "prometheus-alertmanager",
     "promtool": "prometheus",
     "umount": "mount",
     "unshare": "util-linux",

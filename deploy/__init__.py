@@ -1,0 +1,1 @@
+"""Files with which the lab is deployed beside other programs."""
