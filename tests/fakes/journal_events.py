@@ -147,6 +147,7 @@ EXAMPLES: dict[type[JournalEvent], JournalEvent] = {
         run.RunCompleted(**RESULTS, result_digest="sha256:7"),
         run.RunFailed(**RESULTS, failure=FAILURE),
         run.RunHalted(**RESULTS, ended_by="kill_switch", halt=HALT),
+        run.RunAcknowledged(reason="größer", actor="op"),
         run.RunInterrupted(paper=PAPER, ended_by="owner_gone", ended_at=AT, recovered_at=AT),
         run.ConnectivityReadinessEvaluated(
             state="configured", required=1, required_set=1, artifact="a-1.json", digest="d"

@@ -18,6 +18,7 @@ from opslab.model.checks.check_kind import CHECKS, PROBE, RECONCILIATION, CheckK
 from opslab.model.journal.run_events import ConnectivityProbeEvaluated, ReconciliationChecked
 from opslab.model.primitives.ids import RunId
 from opslab.runs.checks import check_results as checks
+from opslab.runs.checks import later_event
 from opslab.settings import resolve_for_process
 from opslab.store.runs.journal import Journal
 from tests.drivers.processes import wait_for_engine
@@ -182,7 +183,7 @@ def test_recover_finishes_a_check_whose_process_died(finished: Tc, monkeypatch: 
         real(*args, **more)
         raise Died
 
-    owner: Any = Journal if step == "append" else checks
+    owner: Any = {"_write_artifact": checks, "append": Journal}.get(step, later_event)
     real = getattr(owner, step)
     with monkeypatch.context() as patch:
         patch.setattr(owner, step, dies)

@@ -1,13 +1,11 @@
 """`tc kill`: the kill switch."""
 
-import os
-import pwd
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from opslab.cli.options import Home, Json
+from opslab.cli.options import Actor, Home, Json, Reason, login_name
 from opslab.cli.output import note, result_fields, result_json, result_table
 from opslab.cli.plain_command import PlainCommand, PlainGroup
 from opslab.errors import Usage
@@ -22,10 +20,6 @@ app = typer.Typer(cls=PlainGroup, help="Control the kill switch.", no_args_is_he
 
 RunIdOption = Annotated[str | None, typer.Option("--run-id", metavar="ID", help="Switch of this run.")]
 All = Annotated[bool, typer.Option("--all", help="Switch of all runs.")]
-Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Reason, up to 500 characters.")]
-Actor = Annotated[
-    str | None, typer.Option("--actor", metavar="NAME", help="Name of the actor [default: the login name].")
-]
 
 
 @app.command(cls=PlainCommand)
@@ -131,15 +125,7 @@ def _checked(reason: str, actor: str | None) -> tuple[str, str]:
     """Reason and actor, by default the login name. Raises Usage."""
     from opslab.lab import kill
 
-    return kill.checked_reason(reason), kill.checked_actor(_login_name() if actor is None else actor)
-
-
-def _login_name() -> str:
-    number = os.getuid()
-    try:
-        return pwd.getpwuid(number).pw_name
-    except KeyError:
-        return f"uid {number}"
+    return kill.checked_reason(reason), kill.checked_actor(login_name() if actor is None else actor)
 
 
 def _run_fields(context: "Context", run_id: RunId | None) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """Options that several commands share."""
 
+import os
+import pwd
 from pathlib import Path
 from typing import Annotated
 
@@ -19,3 +21,16 @@ RunIdOption = Annotated[
     str | None,
     typer.Option("--run-id", metavar="ID", help="Name of the run [default: the spec's, else generated from the time]"),
 ]
+Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Reason, up to 500 characters.")]
+Actor = Annotated[
+    str | None, typer.Option("--actor", metavar="NAME", help="Name of the actor [default: the login name].")
+]
+
+
+def login_name() -> str:
+    """The default of `--actor`."""
+    number = os.getuid()
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return f"uid {number}"

@@ -41,7 +41,7 @@ from opslab.store.runs.live_files import read_live, remove_live
 from opslab.store.runs.owner import is_held, owned
 from opslab.store.runs.run_folders import METRICS, SPEC, clear_temporary_files, write_metadata
 from opslab.store.runs.seal import compare_to_seal, find_leftovers, read_manifest
-from opslab.store.runs.unsealed_tail import unsealed_tail
+from opslab.store.runs.unsealed_tail import UnsealedTail, unsealed_tail
 from opslab.store.venues.ledger import read_ledger
 from opslab.store.venues.venue_files import VENUE_FOLDER
 
@@ -160,12 +160,12 @@ def _remove_leftovers(layout: Layout, folder: Path, result: Recovered, clock: Cl
         tail = unsealed_tail(folder, manifest)
         if tail.torn:
             cut_torn_end(folder)
-        recorded = {JOURNAL, *(str(check.payload["artifact"]) for check in tail.checks)}
+        recorded = {JOURNAL, *tail.artifacts}
         for name in leftovers:
             if name not in recorded:
                 remove_file(folder / name)
-        if tail.checks:
-            return _seal_checks(folder, clock, len(tail.checks))
+        if tail.events:
+            return _seal_tail(folder, clock, tail)
         if _wants_reports(folder):
             write_reports(folder, read_state(folder))
     message = "it is sealed; leftovers of a dead process were removed and the reports rendered"
@@ -182,8 +182,8 @@ def _has_leftovers(folder: Path) -> bool:
     return manifest is not None and bool(find_leftovers(folder, manifest))
 
 
-def _seal_checks(folder: Path, clock: Clock, count: int) -> Recovered:
-    """Seal checks that were recorded by a process that died before sealing."""
+def _seal_tail(folder: Path, clock: Clock, tail: UnsealedTail) -> Recovered:
+    """Seal checks and acknowledgements that were recorded by a process that died before sealing."""
     check_journal(folder)
     metadata = read_state(folder)
     for kind in CHECKS:
@@ -192,7 +192,8 @@ def _seal_checks(folder: Path, clock: Clock, count: int) -> Recovered:
             _refuse_changed_file(folder, *last)
     write_metadata(folder, metadata)
     seal_run(folder, metadata, clock, reports=_wants_reports(folder), by="recover")
-    message = f"{count} later check{'s' if count > 1 else ''} had not been sealed"
+    count = len(tail.events)
+    message = f"{count} later {tail.kinds if count > 1 else tail.kinds.removesuffix('s')} had not been sealed"
     return Recovered(run_id=folder.name, action="sealed", message=message)
 
 

@@ -10,6 +10,7 @@ from opslab.cli.plain_command import PlainGroup
 from opslab.cli.run import comparison as run_compare
 from opslab.cli.run import paper as run_paper
 from opslab.cli.run import proof as run_proof
+from opslab.cli.run.acknowledgement import acknowledge
 from opslab.cli.run.fields import break_off, document, show_fields
 from opslab.cli.run.follow_up import end, note_unserved
 from opslab.cli.run.listing import list_runs
@@ -102,5 +103,6 @@ def _announce(name: str, count: int) -> None:
 app.command()(run_proof.verify)
 app.command()(run_proof.recover)
 app.command()(run_proof.report)
+app.command()(acknowledge)
 app.command()(run_compare.compare)
 app.command()(run_compare.reproduce)

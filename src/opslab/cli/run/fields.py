@@ -68,6 +68,7 @@ def show_fields(run: "RunMetadata", live: "LiveStatus | None" = None, by_ledger:
             *_live(run, live, by_ledger),
             ("ended", run.ended_at),
             ("recovered", run.recovered_at),
+            ("acknowledged", run.acknowledged.line if run.acknowledged else None),
             ("reproduces", run.reproduces),
             *halt_fields(run.halt),
             *paper_fields(run.paper),

@@ -23,6 +23,7 @@ InputDigest = Annotated[
     str | None,
     typer.Option("--input-digest", metavar="PREFIX", help="Those whose input digest begins so (4 hex digits or more)."),
 ]
+Unacknowledged = Annotated[bool, typer.Option("--unacknowledged", help="Those that have to be acknowledged.")]
 Sort = Annotated[
     str, typer.Option("--sort", metavar="KEY", help="initialized, run-id, status, mode, dataset, bars or duration.")
 ]
@@ -32,6 +33,7 @@ Offset = Annotated[int, typer.Option("--offset", metavar="N", min=0, help="Leave
 
 _HEADINGS = ("RUN", "MODE", "STATUS", "INITIALIZED (UTC)", "DURATION", "BARS", "DATASET", "RESULT DIGEST")
 _NUMBERS = (4, 5)
+_WHICH = " (tc run list --unacknowledged lists them)"
 
 
 def list_runs(
@@ -40,6 +42,7 @@ def list_runs(
     dataset: Dataset = None,
     since: Since = None,
     input_digest: InputDigest = None,
+    unacknowledged: Unacknowledged = False,
     sort: Sort = "initialized",
     reverse: Reverse = False,
     limit: Limit = None,
@@ -63,6 +66,7 @@ def list_runs(
         dataset=None if dataset is None else DatasetId(dataset),
         since=None if since is None else parse_since(since, context.clock.now_ns()),
         input_digest=None if input_digest is None else parse_digest_prefix(input_digest),
+        unacknowledged=unacknowledged,
         sort=one_of("--sort", sort, tuple(SORT_KEYS)),
         reverse=reverse,
         offset=offset,
@@ -132,3 +136,6 @@ def _explain(page: "Page", wanted: "Selection", home: str) -> None:
     if unsettled:
         runs = "run" if unsettled == 1 else "runs"
         note(f"{unsettled:,} {runs} ended without a final event; settle with: tc run recover --all")
+    if page.unacknowledged:
+        runs, which = "run is" if page.unacknowledged == 1 else "runs are", "" if wanted.unacknowledged else _WHICH
+        note(f"{page.unacknowledged:,} {runs} not acknowledged{which}; hint: tc run acknowledge ID --reason TEXT")

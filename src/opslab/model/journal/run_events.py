@@ -16,6 +16,7 @@ from opslab.model.journal.journal_event import ANY_STATUS, RUNNING, UNFINISHED, 
 from opslab.model.run.engine_log import LogFacts
 from opslab.model.run.halt_summary import HaltFacts
 from opslab.model.run.metadata import (
+    FINAL,
     EngineCost,
     Failure,
     Git,
@@ -237,7 +238,17 @@ class RunInterrupted(RunEnded):
     """When the recovery settled it, UTC."""
 
 
-# Checks.
+# After the end of a run, checks also before it.
+
+
+class RunAcknowledged(JournalEvent):
+    """`tc run acknowledge`: an operator has dealt with the [end of the run](run.md#acknowledgement)."""
+
+    EVENT = "run_acknowledged"
+    STATUSES = FINAL
+
+    reason: str
+    actor: str
 
 
 class CheckRecorded(JournalEvent):
@@ -364,6 +375,7 @@ RUN_EVENTS: Kinds = {
         RunFailed,
         RunHalted,
         RunInterrupted,
+        RunAcknowledged,
     ),
     **CHECK_KINDS,
 }

@@ -6,6 +6,8 @@ from opslab.model.primitives.canonical import digest
 from opslab.model.primitives.record import Record
 from opslab.model.run.metadata import Status
 
+SealedBy = Literal["run", "recover", "check", "acknowledge"]
+
 
 class SealedFile(Record):
     """A file at the time of sealing; `path` is relative to the run's folder, with `/`."""
@@ -25,8 +27,9 @@ class Manifest(Record):
     number: int
     """1 for the first seal; plus one for each later seal."""
     sealed_at: str
-    sealed_by: Literal["run", "recover", "check"]
-    """`recover`: the run's own process ended before it could seal. `check`: a later check was added."""
+    sealed_by: SealedBy
+    """`recover`: the run's own process ended before it could seal. `check`, `acknowledge`: a later check or
+    acknowledgement was added."""
     status: Status
     lab_version: str
     previous: str | None

@@ -118,6 +118,20 @@ class Safety(Record):
     checked_at: str
 
 
+class Acknowledgement(Record):
+    """An operator has dealt with the end of a run."""
+
+    at: str
+    """UTC."""
+    actor: str
+    reason: str
+
+    @property
+    def line(self) -> str:
+        """Display text."""
+        return f"{self.at} by {self.actor}: {self.reason}"
+
+
 class RunMetadata(Record):
     """`metadata.json`: a projection of the journal, safe to delete."""
 
@@ -133,6 +147,8 @@ class RunMetadata(Record):
     `kill_switch` for a run that the switch blocked or stopped; a `StopReason` for a paper run."""
     recovered_at: str | None = None
     """When `tc run recover` settled it; `ended_at` is then the last record of its owner."""
+    acknowledged: Acknowledgement | None = None
+    """The last one by `tc run acknowledge`; None again after a later check with the state `mismatch`."""
     strategy: dict[str, str]
     """`name` and `version` of a scenario; `path` and `config_path` of a user strategy."""
     venue: str

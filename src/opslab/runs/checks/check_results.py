@@ -5,7 +5,7 @@ names it, the metadata, the copy under the plain name, the reports, and a new se
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,20 +15,15 @@ from opslab.model.checks.check_kind import PROBE, READINESS, RECONCILIATION, Che
 from opslab.model.journal.run_events import CheckRecorded
 from opslab.model.primitives.canonical import digest_bytes
 from opslab.model.primitives.ids import RunId
-from opslab.model.run.manifest import Manifest
-from opslab.model.run.metadata import FINAL, RunMetadata
 from opslab.ports import Processes
+from opslab.runs.checks.later_event import append_and_seal
 from opslab.runs.record.concurrent_append import HasEnded, append_beside_owner
-from opslab.runs.record.latest_copies import write_copy, write_latest_copies
-from opslab.runs.record.report import write_reports
-from opslab.runs.record.run_journal import RunJournal, seal_run
+from opslab.runs.record.latest_copies import write_copy
+from opslab.runs.record.run_journal import RunJournal
 from opslab.runs.record.state import as_seen, read_state
-from opslab.runs.record.verify import refuse_changed
 from opslab.store.files import json_bytes, write_whole, writing
-from opslab.store.runs.journal import Journal
 from opslab.store.runs.owner import owned
-from opslab.store.runs.run_folders import run_folder, write_metadata
-from opslab.store.runs.seal import compare_to_seal, read_manifest
+from opslab.store.runs.run_folders import run_folder
 
 __all__ = [
     "PROBE",
@@ -126,39 +121,17 @@ def _record_beside_owner(folder: Path, context: Context, check: CheckResult) -> 
 
 def _record_with_lock(folder: Path, context: Context, check: CheckResult) -> RecordedCheck:
     """In a run that no other process owns. Raises _RunStarted."""
+    written: list[RecordedCheck] = []
+
+    def write_result() -> CheckRecorded:
+        written.append(_write_artifact(folder, check))
+        return check.event.with_file(written[0].artifact, written[0].digest)
+
     with owned(folder):
         if read_state(folder).status == "running":
             raise _RunStarted
-        old_manifest = read_manifest(folder)
-        _refuse_changed_files(folder, old_manifest)
-        recorded = _write_artifact(folder, check)
-        with Journal(folder, context.clock) as journal:
-            event = check.event.with_file(recorded.artifact, recorded.digest)
-            journal.append(event.EVENT, event.payload())
-        metadata = read_state(folder)
-        rewrite_derived(folder, metadata)
-        if old_manifest is None:
-            return recorded
-        seal_run(folder, metadata, context.clock, reports=False, by="check")
-        manifest = read_manifest(folder)
-        return RecordedCheck(recorded.artifact, recorded.digest, manifest.seal if manifest else None)
-
-
-def _refuse_changed_files(folder: Path, manifest: Manifest | None) -> None:
-    """A new seal must not cover a change that was made under the old one."""
-    if manifest is None:
-        if read_state(folder).status in FINAL:
-            raise Environment(
-                f"run {folder.name} has ended and is not sealed", hint=f"tc run recover {folder.name}, then again"
-            )
-        return
-    findings = compare_to_seal(folder, manifest, lambda _size: None)
-    refuse_changed(folder, findings)
-    if findings:
-        raise Environment(
-            f"run {folder.name}: {findings[0].file} {findings[0].message}",
-            hint=f"tc run recover {folder.name}, then again",
-        )
+        manifest = append_and_seal(folder, context, write_result, by="check")
+        return replace(written[0], seal=manifest.seal if manifest else None)
 
 
 def _write_artifact(folder: Path, check: CheckResult) -> RecordedCheck:
@@ -170,11 +143,3 @@ def _write_artifact(folder: Path, check: CheckResult) -> RecordedCheck:
             number += 1
         write_whole(folder / kind.numbered(number), data)
     return RecordedCheck(kind.numbered(number), digest_bytes(data), None)
-
-
-def rewrite_derived(folder: Path, metadata: RunMetadata) -> None:
-    """Write the derived files again; the reports only if they exist. The caller owns the run."""
-    write_metadata(folder, metadata)
-    write_latest_copies(folder, metadata)
-    if (folder / "report.md").exists():
-        write_reports(folder, metadata)

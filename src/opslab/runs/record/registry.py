@@ -119,6 +119,8 @@ def row_of(run: "RunMetadata") -> Row:
         ended_at=run.ended_at,
         ended_by=run.ended_by,
         recovered_at=run.recovered_at,
+        acknowledged_at=run.acknowledged.at if run.acknowledged else None,
+        reconciliation=run.reconciliation["state"] if run.reconciliation else None,
         reproduces=run.reproduces,
         input_digest=run.input_digest,
         result_digest=run.result_digest,

@@ -42,6 +42,7 @@ def sections(run: RunMetadata) -> list[tuple[str, Rows]]:
                 ("started", run.started_at),
                 ("ended", run.ended_at),
                 ("ended by", run.ended_by),
+                ("acknowledged", run.acknowledged.line if run.acknowledged else None),
             ],
         ),
     ]

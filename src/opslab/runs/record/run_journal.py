@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import opslab
 from opslab.model.journal.engine_events import ORDER_EVENTS, PaperHeartbeat
@@ -11,6 +11,7 @@ from opslab.model.journal.run_events import RUN_EVENTS, RunResults
 from opslab.model.pipe.messages import EncodedEvent
 from opslab.model.primitives.instant import iso
 from opslab.model.run.event import Event
+from opslab.model.run.manifest import SealedBy
 from opslab.model.run.metadata import EngineCost, RunMetadata, ScenarioCounters
 from opslab.ports import Clock
 from opslab.runs.record.journal_events import decoded
@@ -81,9 +82,7 @@ def _recorded(line: Event, event: JournalEvent) -> RecordedEvent:
     return RecordedEvent(line.seq, line.time, line.event, event)
 
 
-def seal_run(
-    folder: Path, metadata: RunMetadata, clock: Clock, *, reports: bool, by: Literal["run", "recover", "check"] = "run"
-) -> None:
+def seal_run(folder: Path, metadata: RunMetadata, clock: Clock, *, reports: bool, by: SealedBy = "run") -> None:
     """Copy the last checks of a run that has ended, seal it, then write its reports."""
     write_latest_copies(folder, metadata)
     seal(folder, metadata.status, by, iso(clock.now_ns()), opslab.__version__)

@@ -15,6 +15,8 @@ STATUSES = ("initialized", "running", "completed", "failed", "safety_blocked", "
 """As `model.run.metadata.Status`, which needs pydantic to load."""
 MODES = ("backtest", "paper")
 OWNER_GONE = "owner_gone"
+_NEED_ACKNOWLEDGEMENT = frozenset({"failed", "interrupted", "halted"})
+_NOT_ENDED = frozenset({"initialized", "running"})
 
 _AGE_SECONDS = {"m": 60, "h": 3600, "d": 86400}
 _AGE = re.compile(r"(\d{1,9})([mhd])", re.ASCII)
@@ -39,6 +41,9 @@ class Row(NamedTuple):
     ended_at: str | None = None
     ended_by: str | None = None
     recovered_at: str | None = None
+    acknowledged_at: str | None = None
+    reconciliation: str | None = None
+    """State of the last one."""
     reproduces: str | None = None
     input_digest: str | None = None
     result_digest: str | None = None
@@ -61,6 +66,15 @@ class Row(NamedTuple):
     def unsettled(self) -> bool:
         """Its owner died and it was not recovered yet."""
         return self.ended_by == OWNER_GONE and self.recovered_at is None
+
+    @property
+    def attention(self) -> str | None:
+        """`failed`, `interrupted`, `halted` or `mismatch`: the reason for which it has to be acknowledged."""
+        if self.acknowledged_at is not None or self.status in _NOT_ENDED:
+            return None
+        if self.status in _NEED_ACKNOWLEDGEMENT:
+            return self.status
+        return "mismatch" if self.reconciliation == "mismatch" else None
 
 
 SORT_KEYS: dict[str, Callable[[Row], str | float | None]] = {
@@ -85,6 +99,8 @@ class Selection:
     """UTC text like `initialized_at`; inclusive."""
     input_digest: str | None = None
     """A prefix, with `sha256:`."""
+    unacknowledged: bool = False
+    """Those with a reason for `attention` only."""
     sort: str = "initialized"
     reverse: bool = False
     offset: int = 0
@@ -92,7 +108,7 @@ class Selection:
 
     @property
     def has_filters(self) -> bool:
-        return bool(self.statuses) or any((self.mode, self.dataset, self.since, self.input_digest))
+        return bool(self.statuses) or any((self.mode, self.dataset, self.since, self.input_digest, self.unacknowledged))
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +122,8 @@ class Page:
     """Number of all runs."""
     unreadable: int
     """Number of unreadable runs among them."""
+    unacknowledged: int
+    """Number of runs among them that have to be acknowledged."""
 
 
 def select(rows: Sequence[Row], selection: Selection) -> Page:
@@ -115,7 +133,8 @@ def select(rows: Sequence[Row], selection: Selection) -> Page:
     if not selection.has_filters:
         matching += unreadable
     end = None if selection.limit is None else selection.offset + selection.limit
-    return Page(matching[selection.offset : end], len(matching), len(rows), len(unreadable))
+    unacknowledged = sum(row.attention is not None for row in rows)
+    return Page(matching[selection.offset : end], len(matching), len(rows), len(unreadable), unacknowledged)
 
 
 def matches(row: Row, selection: Selection) -> bool:
@@ -125,6 +144,7 @@ def matches(row: Row, selection: Selection) -> bool:
         and (selection.dataset is None or row.dataset == selection.dataset)
         and (selection.since is None or (row.initialized_at is not None and row.initialized_at >= selection.since))
         and (selection.input_digest is None or (row.input_digest or "").startswith(selection.input_digest))
+        and (not selection.unacknowledged or row.attention is not None)
     )
 
 

@@ -12,10 +12,12 @@ from opslab.model.journal.run_events import (
     CheckRecorded,
     KillSwitchObserved,
     PaperSafetyChecked,
+    ReconciliationChecked,
+    RunAcknowledged,
     RunInitialized,
     RunStarted,
 )
-from opslab.model.run.metadata import RunMetadata
+from opslab.model.run.metadata import Acknowledgement, RunMetadata
 from opslab.ports import Processes
 from opslab.runs.record.journal_events import decoded
 from opslab.store.runs.journal import NAME as JOURNAL
@@ -79,7 +81,13 @@ def apply(metadata: RunMetadata | None, recorded: RecordedEvent) -> RunMetadata:
             return metadata.with_changes(**_metadata_fields(event), status="running", started_at=recorded.time)
         case CheckRecorded():
             section = CHECK_EVENTS[recorded.name].section
-            return metadata.with_changes(**{section: section_of(event.payload(), getattr(metadata, section))})
+            metadata = metadata.with_changes(**{section: section_of(event.payload(), getattr(metadata, section))})
+            if isinstance(event, ReconciliationChecked) and event.state == "mismatch":
+                return metadata.with_changes(acknowledged=None)
+            return metadata
+        case RunAcknowledged():
+            acknowledged = Acknowledgement(at=recorded.time, actor=event.actor, reason=event.reason)
+            return metadata.with_changes(acknowledged=acknowledged)
         case KillSwitchObserved() | PaperSafetyChecked():
             return metadata.with_changes(safety=event.safety())
         case JournalEvent(ENDS_AS=status) if status:

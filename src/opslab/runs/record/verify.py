@@ -46,8 +46,8 @@ def verify(context: Context, run_id: RunId, tick: Callable[[int], None]) -> Veri
         return _verify_unsealed(folder, context.processes)
     findings = compare_to_seal(folder, manifest, tick)
     journal_findings = [finding for finding in findings if finding.file == JOURNAL]
-    # the derived files do not have the checks after the seal yet
-    if not _changes(journal_findings) and not unsealed_tail(folder, manifest).checks:
+    # the derived files do not have the events after the seal yet
+    if not _changes(journal_findings) and not unsealed_tail(folder, manifest).events:
         findings += _derived_findings(folder)
     return _verification(folder, manifest, manifest.status, findings)
 
@@ -96,8 +96,12 @@ def refuse_changed(folder: Path, findings: list[SealFinding]) -> None:
         line=first.line,
         byte=first.byte,
         problem=first.message,
-        hint="docs/runbooks/artifact-health.md",
+        hint=hint_for_changed(folder.name),
     )
+
+
+def hint_for_changed(run_id: str) -> str:
+    return f"tc run verify {run_id} lists every change; docs/runbooks/artifact-health.md"
 
 
 def _derived_findings(folder: Path) -> Iterator[SealFinding]:

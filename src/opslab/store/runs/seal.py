@@ -11,7 +11,6 @@ from array import array
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Literal
 from zlib import crc32
 
 from pydantic import ValidationError
@@ -19,7 +18,7 @@ from pydantic import ValidationError
 from opslab.errors import Corrupt
 from opslab.model.checks.check_kind import PLAIN_NAMES, is_numbered
 from opslab.model.primitives.canonical import DIGEST_PREFIX
-from opslab.model.run.manifest import Manifest, SealedFile, SealFinding
+from opslab.model.run.manifest import Manifest, SealedBy, SealedFile, SealFinding
 from opslab.model.run.metadata import Status
 from opslab.store.files import file_digest, json_bytes, write_whole, writing
 from opslab.store.runs.journal import NAME as JOURNAL
@@ -48,9 +47,7 @@ def lines_name(number: int) -> str:
     return f"manifest-{number}.lines"
 
 
-def seal(
-    folder: Path, status: Status, sealed_by: Literal["run", "recover", "check"], sealed_at: str, lab_version: str
-) -> Manifest:
+def seal(folder: Path, status: Status, sealed_by: SealedBy, sealed_at: str, lab_version: str) -> Manifest:
     """Read every file and write its digest. An existing seal is kept beside the new one."""
     before = read_manifest(folder)
     with writing(f"seal run {folder.name}"):

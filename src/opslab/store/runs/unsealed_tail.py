@@ -1,4 +1,4 @@
-"""Journal of a sealed run after its sealed bytes: checks whose process died before it could seal."""
+"""Journal of a sealed run after its sealed bytes: checks and acknowledgements whose process died before the seal."""
 
 import hashlib
 import os
@@ -9,6 +9,8 @@ from typing import BinaryIO
 
 from opslab.errors import Corrupt
 from opslab.model.checks.check_kind import CHECK_EVENTS, is_numbered
+from opslab.model.journal.journal_event import decode
+from opslab.model.journal.run_events import RunAcknowledged
 from opslab.model.primitives.canonical import DIGEST_PREFIX
 from opslab.model.run.event import Event
 from opslab.model.run.manifest import Manifest, SealedFile
@@ -18,26 +20,43 @@ from opslab.store.runs.journal import events_after, open_journal
 from opslab.store.runs.torn_line import could_begin
 
 _CHUNK_BYTES = 1 << 20
+_CHECK, _ACKNOWLEDGEMENT = "check", "acknowledgement"
+_NAMES = {_CHECK: tuple(CHECK_EVENTS), _ACKNOWLEDGEMENT: (RunAcknowledged.EVENT,)}
+"""Kind to names of the events that may follow a seal."""
+_WITH_ARTICLE = {_CHECK: "a check", _ACKNOWLEDGEMENT: "an acknowledgement"}
 
 
 @dataclass(frozen=True, slots=True)
 class UnsealedTail:
-    """Complete checks, then the beginning of one more."""
+    """Complete checks and acknowledgements, then the beginning of one more."""
 
-    checks: tuple[Event, ...] = ()
+    events: tuple[Event, ...] = ()
     torn: bytes = b""
+    torn_kinds: tuple[str, ...] = ()
+    """Kinds of events that the torn bytes can begin."""
+
+    @property
+    def kinds(self) -> str:
+        """`checks`, `acknowledgements` or both, as text."""
+        present = [kind for kind, names in _NAMES.items() if any(event.event in names for event in self.events)]
+        return " and ".join(f"{kind}s" for kind in present)
+
+    @property
+    def artifacts(self) -> frozenset[str]:
+        """Results of the checks."""
+        return frozenset(str(event.payload["artifact"]) for event in self.events if event.event in CHECK_EVENTS)
 
     def description(self) -> str | None:
         """None when the tail is empty."""
+        complete = f"longer by {self.kinds} that were not sealed"
         if not self.torn:
-            return "longer by checks that were not sealed" if self.checks else None
-        if not self.checks:
-            return "longer by the torn end of a check"
-        return "longer by checks that were not sealed, and by the torn end of one"
+            return complete if self.events else None
+        torn = f"by the torn end of {' or '.join(_WITH_ARTICLE[kind] for kind in self.torn_kinds)}"
+        return f"{complete}, and {torn}" if self.events else f"longer {torn}"
 
 
 def unsealed_tail(folder: Path, manifest: Manifest) -> UnsealedTail:
-    """The checks after the seal; empty too when the journal has anything else there."""
+    """The events after the seal; empty too when the journal has anything else there."""
     sealed = next((file for file in manifest.files if file.path == JOURNAL), None)
     if sealed is None:
         return UnsealedTail()
@@ -46,13 +65,27 @@ def unsealed_tail(folder: Path, manifest: Manifest) -> UnsealedTail:
             if os.fstat(stream.fileno()).st_size <= sealed.size_bytes or _digest_of(stream, sealed) != sealed.digest:
                 return UnsealedTail()
         tail = events_after(folder, sealed.size_bytes)
-        if not all(_is_check(folder, manifest, event) for event in tail.events):
+        if not all(_is_check(folder, manifest, event) or _is_acknowledgement(event) for event in tail.events):
             return UnsealedTail()
     except (OSError, Corrupt):
         return UnsealedTail()
-    if tail.torn and not could_begin(tail.torn, CHECK_EVENTS, tail.next_seq, tail.next_prev):
+    kinds = tuple(
+        kind
+        for kind, names in _NAMES.items()
+        if tail.torn and could_begin(tail.torn, names, tail.next_seq, tail.next_prev)
+    )
+    if tail.torn and not kinds:
         return UnsealedTail()
-    return UnsealedTail(tuple(tail.events), tail.torn)
+    return UnsealedTail(tuple(tail.events), tail.torn, kinds)
+
+
+def _is_acknowledgement(event: Event) -> bool:
+    if event.event != RunAcknowledged.EVENT:
+        return False
+    try:
+        return bool(decode(RunAcknowledged, event.payload))
+    except ValueError:
+        return False
 
 
 def _is_check(folder: Path, manifest: Manifest, event: Event) -> bool:

@@ -161,6 +161,54 @@ def test_filters_hold_together_and_leave_out_what_cannot_be_read(wanted: Selecti
     assert ids(wanted) == found
 
 
+AT = "2026-01-04T00:00:00.000000Z"
+
+
+@pytest.mark.parametrize(
+    ("changes", "attention"),
+    [
+        *(({"status": status}, status) for status in ("failed", "interrupted", "halted")),
+        *(({"status": status}, None) for status in ("initialized", "running", "completed", "safety_blocked")),
+        *(({"status": status, "acknowledged_at": AT}, None) for status in ("failed", "interrupted", "halted")),
+        *(({"reconciliation": state}, None) for state in ("ok", "warning", "unknown")),
+        ({"reconciliation": "mismatch"}, "mismatch"),
+        ({"reconciliation": "mismatch", "acknowledged_at": AT}, None),
+        ({"reconciliation": "mismatch", "status": "safety_blocked"}, "mismatch"),
+        ({"reconciliation": "mismatch", "status": "failed"}, "failed"),
+        *(({"reconciliation": "mismatch", "status": status}, None) for status in ("initialized", "running")),
+        ({"status": "interrupted", "ended_by": "owner_gone"}, "interrupted"),
+    ],
+)
+def test_a_run_needs_attention_until_it_is_acknowledged(changes: dict[str, Any], attention: str | None) -> None:
+    needs = row("n", **changes)
+    assert needs.attention == attention
+    page = select([*ROWS[1:], needs], Selection(unacknowledged=True))
+    assert [found.run_id for found in page.rows] == (["n"] if attention else [])
+    assert (page.total, page.unacknowledged, page.runs) == (int(bool(attention)), int(bool(attention)), 5)
+
+
+def test_the_count_of_unacknowledged_runs_is_that_of_all_runs() -> None:
+    page = select([*ROWS, row("d", status="halted")], Selection(mode="paper", limit=1))
+    assert ([found.run_id for found in page.rows], page.unacknowledged) == (["a"], 2)
+
+
+def test_an_unreadable_run_needs_no_acknowledgement() -> None:
+    assert Row("x", error="gone").attention is None
+
+
+def test_a_row_has_the_acknowledgement_and_the_last_reconciliation_of_its_run() -> None:
+    run = RunMetadata.model_validate(COMPLETED)
+    assert (row_of(run).acknowledged_at, row_of(run).reconciliation) == (None, None)
+    settled = RunMetadata.model_validate(
+        {
+            **COMPLETED,
+            "acknowledged": {"at": AT, "actor": "op", "reason": "x"},
+            "reconciliation": {"state": "mismatch", "artifact": None, "digest": None},
+        }
+    )
+    assert (row_of(settled).acknowledged_at, row_of(settled).reconciliation) == (AT, "mismatch")
+
+
 @pytest.mark.parametrize(
     ("sort", "forwards", "backwards"),
     [

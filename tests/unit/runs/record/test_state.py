@@ -11,7 +11,7 @@ from opslab.model.journal.journal_event import RecordedEvent
 from opslab.model.journal.run_events import RUN_EVENTS
 from opslab.model.pipe.messages import EngineResult
 from opslab.model.run.event import Event
-from opslab.model.run.metadata import EngineCost, Failure, Owner
+from opslab.model.run.metadata import Acknowledgement, EngineCost, Failure, Owner
 from opslab.runs.backtest.closing_event import EngineReport, failure_of
 from opslab.runs.record.journal_events import decoded
 from opslab.runs.record.state import as_seen, project
@@ -71,6 +71,38 @@ def test_running_is_said_only_while_that_very_owner_lives() -> None:
         seen = as_seen(run, Table(owner.model_copy(update=other)))
         assert (seen.status, seen.ended_by) == ("interrupted", "owner_gone")
     assert as_seen(run, Table(None)).status == "interrupted"
+
+
+ENDED: list[tuple[str, dict[str, Any]]] = [*STARTED, ("run_failed", {"failure": {"kind": "engine", "message": "x"}})]
+ACKNOWLEDGED = ("run_acknowledged", {"reason": "disk was full", "actor": "op"})
+
+
+def reconciled(state: str) -> tuple[str, dict[str, Any]]:
+    return ("reconciliation_checked", {"state": state, "artifact": None, "digest": None})
+
+
+def test_the_last_acknowledgement_is_in_the_metadata_and_the_end_stays() -> None:
+    assert (run := project(events(*ENDED))) is not None
+    assert run.acknowledged is None
+    assert (after := project(events(*ENDED, ACKNOWLEDGED))) is not None
+    expected = Acknowledgement(at="2026-01-01T00:00:04.000000Z", actor="op", reason="disk was full")
+    assert after == run.with_changes(acknowledged=expected)
+    twice = project(events(*ENDED, ACKNOWLEDGED, ("run_acknowledged", {"reason": "again", "actor": "b"})))
+    assert twice is not None
+    assert twice.acknowledged == Acknowledgement(at="2026-01-01T00:00:05.000000Z", actor="b", reason="again")
+
+
+@pytest.mark.parametrize("state", ["ok", "warning", "unknown", "mismatch"])
+def test_a_later_mismatch_alone_takes_the_acknowledgement_back(state: str) -> None:
+    run = project(events(*ENDED, ACKNOWLEDGED, reconciled(state)))
+    assert run is not None
+    assert (run.acknowledged is None) == (state == "mismatch")
+    before = project(events(*ENDED, reconciled(state), ACKNOWLEDGED))
+    assert before is not None
+    assert before.acknowledged is not None
+    probed = project(events(*ENDED, ACKNOWLEDGED, ("connectivity_probe_evaluated", {"state": "probe_timeout"})))
+    assert probed is not None
+    assert probed.acknowledged is not None
 
 
 def report(bars: int) -> EngineReport:

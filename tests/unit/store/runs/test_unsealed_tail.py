@@ -1,4 +1,4 @@
-"""A check that died after a seal: at every byte of its event the run is whole, and `recover` settles it."""
+"""A check or acknowledgement that died after a seal: its run stays whole at every byte, and `recover` settles it."""
 
 import json
 import os
@@ -13,11 +13,13 @@ from opslab.context import Context
 from opslab.errors import Corrupt, Environment
 from opslab.lab.context import context_of
 from opslab.model.checks.check_kind import PROBE, RECONCILIATION
-from opslab.model.journal.run_events import ConnectivityProbeEvaluated
+from opslab.model.journal.run_events import ConnectivityProbeEvaluated, RunAcknowledged
 from opslab.model.primitives.ids import RunId
 from opslab.model.run.event import RUN_FORMAT
 from opslab.model.run.manifest import Verification
 from opslab.runs import recovery
+from opslab.runs.checks import acknowledgement
+from opslab.runs.checks.acknowledgement import RecordedAcknowledgement
 from opslab.runs.checks.check_results import CheckResult, record_check
 from opslab.runs.record import verify as verification
 from opslab.runs.record.run_journal import seal_run
@@ -52,9 +54,14 @@ observability: {report: false}
 """
 SUMMARY = {"state": "probe_ok", "reason": "größer\n", "total_ms": 1.25, "of": {"status": [200, None]}}
 PROBED = ConnectivityProbeEvaluated(state="probe_ok", host="größer\n", path='{["', total_ms=1.25)
+EITHER = "is longer by the torn end of a check or an acknowledgement, left by a process that died"
+"""The torn bytes end before the name of the event differs."""
 TORN = "is longer by the torn end of a check, left by a process that died"
 LONGER = "is longer by checks that were not sealed, left by a process that died"
-BOTH = "is longer by checks that were not sealed, and by the torn end of one, left by a process that died"
+BOTH = "is longer by checks that were not sealed, and by the torn end of a check, left by a process that died"
+BOTH_EITHER = BOTH.replace("of a check", "of a check or an acknowledgement")
+TORN_ACKNOWLEDGEMENT = "is longer by the torn end of an acknowledgement, left by a process that died"
+ACKNOWLEDGED = "is longer by acknowledgements that were not sealed, left by a process that died"
 
 
 def context_for(home: Path) -> Context:
@@ -139,7 +146,8 @@ def test_death_at_every_byte_of_a_checks_event_leaves_a_run_that_is_whole_and_re
         assert verification.verdict == "whole", (at, verification)
         says = {one.file: one.message for one in verification.findings}
         assert {one.kind for one in verification.findings} == {"leftover"}
-        expected = TORN if 0 < at < len(line) else LONGER if at else None
+        torn = EITHER if at <= line.index(PROBE.event.encode()) else TORN
+        expected = torn if 0 < at < len(line) else LONGER if at else None
         assert (says.get("journal.jsonl"), artifact in says) == (expected, True), at
         with pytest.raises(Environment) as refused:
             keep(home)
@@ -168,13 +176,79 @@ def test_after_unsealed_checks_a_torn_end_is_cut_and_they_are_sealed(sealed: Pat
         leave(home, artifact, second[:at])
         verification = verify(home)
         assert verification.verdict == "whole", (at, verification)
-        assert BOTH in [one.message for one in verification.findings]
+        both = BOTH if at > second.index(RECONCILIATION.event.encode()) + 1 else BOTH_EITHER
+        assert both in [one.message for one in verification.findings]
         with pytest.raises(Environment):
             keep(home)
         assert recover(home) == "sealed"
         assert (run_of(home) / "journal.jsonl").read_bytes() == whole
         assert verify(home).findings == ()
     assert read_state(run_of(home)).connectivity_probe is not None
+
+
+def acknowledge(home: Path, reason: str = "größer") -> RecordedAcknowledgement:
+    return acknowledgement.acknowledge(context_for(home), RUN, reason, "op")
+
+
+def test_death_during_the_append_of_an_acknowledgement_leaves_a_run_that_is_whole_and_recover_settles(
+    sealed: Path,
+) -> None:
+    keep(sealed)
+    before = files(sealed)
+    done = copied(sealed, "done")
+    acknowledge(done)
+    line = (run_of(done) / "journal.jsonl").read_bytes().removeprefix(before["journal.jsonl"])
+    other = line.index(b"run_acknowledged") + 2  # from here on it cannot be `reconciliation_checked`
+    for at in sorted({*range(1, len(line), 9), *range(other - 3, other + 2), len(line) - 1, len(line)}):
+        home = copied(sealed, "died")
+        with open(run_of(home) / "journal.jsonl", "ab") as stream:
+            stream.write(line[:at])
+        verification = verify(home)
+        assert verification.verdict == "whole", (at, verification)
+        expected = EITHER if at < other else TORN_ACKNOWLEDGEMENT if at < len(line) else ACKNOWLEDGED
+        assert [(one.kind, one.message) for one in verification.findings] == [("leftover", expected)], at
+        for record in (keep, acknowledge):
+            with pytest.raises(Environment) as refused:
+                record(home)
+            assert (refused.value.exit_code, refused.value.hint) == (5, "tc run recover r1, then again")
+        assert recover(home) == ("sealed" if at == len(line) else "rendered")
+        assert verify(home).findings == ()
+        if at < len(line):
+            assert files(home) == before
+    metadata = read_state(run_of(home))
+    assert metadata.acknowledged is not None
+    assert metadata.acknowledged == read_state(run_of(done)).acknowledged
+    assert acknowledge(home, "again").previous == metadata.acknowledged
+    assert verify(home).findings == ()
+
+
+@pytest.mark.parametrize(
+    "payload", [{}, {"reason": "x"}, {"reason": 7, "actor": "op"}, {"reason": None, "actor": "op"}]
+)
+def test_an_acknowledgement_without_reason_or_actor_is_a_change(sealed: Path, payload: dict[str, Any]) -> None:
+    with Journal(run_of(sealed), SystemClock()) as journal:
+        journal.append(RunAcknowledged.EVENT, payload)
+    assert findings(sealed)[0] == ("changed", "journal.jsonl")
+    with pytest.raises(Corrupt):
+        recover(sealed)
+
+
+def test_checks_and_acknowledgements_after_a_seal_are_sealed_together(sealed: Path) -> None:
+    artifact, line = line_of_a_check(sealed)
+    leave(sealed, artifact, line)
+    with Journal(run_of(sealed), SystemClock()) as journal:
+        journal.append(RunAcknowledged.EVENT, {"reason": "x", "actor": "op"})
+    message = "is longer by checks and acknowledgements that were not sealed, left by a process that died"
+    assert message in [one.message for one in verify(sealed).findings]
+    recovered = recovery.recover(context_for(sealed), RUN, None)
+    assert (recovered.action, recovered.message) == (
+        "sealed",
+        "2 later checks and acknowledgements had not been sealed",
+    )
+    assert verify(sealed).findings == ()
+    metadata = read_state(run_of(sealed))
+    assert metadata.acknowledged is not None
+    assert metadata.connectivity_probe is not None
 
 
 GARBAGE = {
