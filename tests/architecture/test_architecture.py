@@ -23,7 +23,7 @@ LAYERS = [
     {"errors"},
     {"model"},
     {"ports"},
-    {"settings", "system", "resources"},
+    {"metrics", "settings", "system", "resources"},
     {"store"},
     {"context"},
     {"specs", "datasets", "killswitch", "reconciliation", "connectivity", "venue", "nautilus"},
@@ -38,7 +38,7 @@ SUBLAYERS = {
     "store": [
         {"files", "layout", "lock", "snapshot_file"},
         {"chained_lines"},
-        {"crash", "kill_switch_files", "logs", "venues"},
+        {"crash", "disk", "kill_switch_files", "logs", "run_ends", "venues"},
         {"runs"},
     ],
     "datasets": [
@@ -49,6 +49,7 @@ SUBLAYERS = {
         {"check", "playback"},
         {"prepare"},
     ],
+    "metrics": [{"connections", "family"}, {"exposition"}, {"server"}],
     "venue": [
         {"api_error", "counters", "event_log", "fault_hooks"},
         {"account", "market"},
@@ -77,13 +78,13 @@ SUBLAYERS = {
     ],
     "lab": [
         {"context"},
-        {"connectivity", "crash", "data", "kill", "reconcile", "spec", "venue"},
+        {"connectivity", "crash", "data", "kill", "metrics", "reconcile", "spec", "venue"},
         {"run"},
     ],
     "cli": [
         {"options", "output", "plain_command"},
         {"progress"},
-        {"connectivity", "data", "kill", "reconcile", "run", "spec", "venue"},
+        {"connectivity", "data", "kill", "metrics", "reconcile", "run", "spec", "venue"},
         {"app"},
     ],
 }
@@ -111,7 +112,8 @@ HOMES = {
     "typer": ("cli/",),
     "yaml": ("specs/yaml_tree.py",),
     "jinja2": ("runs/record/report.py",),
-    "aiohttp": ("venue/transport/",),
+    "aiohttp": ("venue/transport/", "metrics/server.py"),
+    "prometheus_client": ("metrics/exposition.py",),
     "h11": ("connectivity/",),
     "inotify_simple": ("killswitch/watcher.py",),
     "pydantic": ("",),

@@ -8,7 +8,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from opslab import __version__
-from opslab.cli import connectivity, data, kill, reconcile, spec
+from opslab.cli import connectivity, data, kill, metrics, reconcile, spec
 from opslab.cli.output import error, note, print_help, result
 from opslab.cli.plain_command import NoCommandGiven, PlainGroup
 from opslab.cli.run import commands as run
@@ -31,6 +31,7 @@ app.add_typer(kill.app, name="kill")
 app.add_typer(reconcile.app, name="reconcile")
 app.add_typer(connectivity.app, name="connectivity")
 app.add_typer(venue.app, name="venue")
+app.add_typer(metrics.app, name="metrics")
 
 INTERRUPTED = 130
 BUG = 70

@@ -39,31 +39,48 @@ class RegistryEntry(NamedTuple):
     """Whether its owner lives. If not, the files were read after its death."""
 
 
+class Registry:
+    """Rows of all runs, kept between two reads: the second one only reads the runs whose files have changed."""
+
+    def __init__(self, context: "Context") -> None:
+        self._context = context
+        self._indexed = read_index(context.layout, Row._fields)
+        self.reread: dict[str, RunMetadata | None] = {}
+        """Runs that the last `read` read from their files; None: one that cannot be read."""
+
+    def read(self) -> list[Row]:
+        """A row for every run folder, in no order. Raises Environment."""
+        layout, processes = self._context.layout, self._context.processes
+        now_ns = self._context.clock.now_ns()
+        runs = str(layout.runs)
+        settled: dict[str, Entry] = {}
+        rows: list[Row] = []
+        self.reread = {}
+        for name in run_folder_names(layout):
+            folder = f"{runs}/{name}"
+            entry = self._indexed.get(name)
+            row = _row_from_index(folder, entry, processes) if entry else None
+            if entry is None or row is None:
+                try:
+                    run = read_run(Path(folder), processes)
+                except LabError as error:
+                    rows.append(Row(name, error=error.message, error_brief=error.brief))
+                    self.reread[name] = None
+                    continue
+                self.reread[name] = run.metadata
+                entry, row = _index_entry(run), row_as_seen(row_of(run.metadata), run.lives)
+            rows.append(row)
+            if is_settled(entry, now_ns):
+                settled[name] = entry
+        if settled != self._indexed:
+            write_index(layout, Row._fields, settled)
+            self._indexed = settled
+        return rows
+
+
 def list_runs(context: "Context") -> list[Row]:
-    """A row for every run folder, in no order."""
-    layout, processes = context.layout, context.processes
-    indexed = read_index(layout, Row._fields)
-    now_ns = context.clock.now_ns()
-    runs = str(layout.runs)
-    settled: dict[str, Entry] = {}
-    rows: list[Row] = []
-    for name in run_folder_names(layout):
-        folder = f"{runs}/{name}"
-        entry = indexed.get(name)
-        row = _row_from_index(folder, entry, processes) if entry else None
-        if entry is None or row is None:
-            try:
-                run = read_run(Path(folder), processes)
-            except LabError as error:
-                rows.append(Row(name, error=error.message, error_brief=error.brief))
-                continue
-            entry, row = _index_entry(run), row_as_seen(row_of(run.metadata), run.lives)
-        rows.append(row)
-        if is_settled(entry, now_ns):
-            settled[name] = entry
-    if settled != indexed:
-        write_index(layout, Row._fields, settled)
-    return rows
+    """A row for every run folder, in no order. Raises Environment."""
+    return Registry(context).read()
 
 
 def show_run(context: "Context", run_id: str) -> "tuple[RunMetadata, Path]":

@@ -1,0 +1,1 @@
+"""Metrics of a paper run: `counters.py` and, of a living node, `live.py`."""
