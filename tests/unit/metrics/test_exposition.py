@@ -52,7 +52,7 @@ def test_any_label_and_any_number_read_back(label: str, number: float) -> None:
     exposition = Exposition(FAMILIES)
     exposition.put("a", [GAUGE.sample(number, label)])
     for form in ("text", "openmetrics"):
-        ((_, labels, value),) = samples_in(exposition.text(form), form)["opslab_g"]  # type: ignore[arg-type]
+        ((_, labels, value),) = samples_in(exposition.text(form), form)["opslab_g"]
         assert labels == {"run_id": label}
         assert value == number or number != number
 
@@ -61,7 +61,7 @@ def test_lines_of_samples_are_those_of_both_formats() -> None:
     """`Exposition` keeps one text of the samples; only headings differ."""
     exposition = Exposition(FAMILIES)
     exposition.put("a", [COUNTER.sample(inf, 'a"\\\n', ""), GAUGE.sample(1e21, "é"), INFO.sample(1, "a", "b")])
-    texts = [exposition.text(form).splitlines() for form in ("text", "openmetrics")]  # type: ignore[arg-type]
+    texts = [exposition.text(form).splitlines() for form in ("text", "openmetrics")]
     plain, openmetrics = ([line for line in lines if not line.startswith(b"#")] for lines in texts)
     assert plain == openmetrics
     assert texts[1][-1] == b"# EOF"

@@ -62,7 +62,8 @@ HOMES = st.dictionaries(st.sampled_from("abcdef"), KEYS)
 @given(st.lists(st.tuples(HOMES, st.booleans()), max_size=12))
 def test_no_counter_falls_whatever_happens(history: list[tuple[dict[str, tuple[str, str, str] | None], bool]]) -> None:
     """With restarts of the exporter, deleted runs, and runs that change their status."""
-    ends, stored = RunEnds({}), {}
+    ends = RunEnds({})
+    stored: dict[tuple[str, str, str], Counted] = {}
     before: dict[tuple[str, str, str], int] = {}
     for home, restarts in history:
         if restarts:
