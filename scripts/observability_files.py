@@ -14,8 +14,11 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from deploy.observability.source import rule_tests, rules  # noqa: E402
+from deploy.observability.source.dashboards import files as dashboards  # noqa: E402
+from deploy.observability.source.dashboards.picture import svg  # noqa: E402
 
 DEPLOY = Path("deploy") / "observability"
+PICTURES = Path("docs") / "dashboards"
 
 Files = Mapping[Path, str]
 """Path below the root of the repository, and content."""
@@ -30,8 +33,21 @@ def prometheus_rule_tests() -> Files:
     return {folder / f"{name}.yml": text for name, text in rule_tests.test_files().items()}
 
 
-GENERATORS: tuple[Callable[[], Files], ...] = (prometheus_rules, prometheus_rule_tests)
-GENERATED_FOLDERS = (DEPLOY / "prometheus" / "rules", DEPLOY / "prometheus" / "tests")
+def grafana_dashboards() -> Files:
+    """With a picture of the layout of each."""
+    texts = dashboards.json_files()
+    folder = DEPLOY / "grafana" / "dashboards"
+    pictures = {PICTURES / f"{name.removesuffix('.json')}.svg": svg(text) for name, text in texts.items()}
+    return {folder / name: text for name, text in texts.items()} | pictures
+
+
+GENERATORS: tuple[Callable[[], Files], ...] = (prometheus_rules, prometheus_rule_tests, grafana_dashboards)
+GENERATED_FOLDERS = (
+    DEPLOY / "prometheus" / "rules",
+    DEPLOY / "prometheus" / "tests",
+    DEPLOY / "grafana" / "dashboards",
+    PICTURES,
+)
 """Folders without any other file."""
 
 
