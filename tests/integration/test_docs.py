@@ -245,8 +245,32 @@ def a_run_with_a_silent_feed(folder: Path) -> Iterator[None]:
         process.wait()
 
 
+@contextmanager
+def a_run_whose_owner_is_stopped(folder: Path) -> Iterator[None]:
+    """`night-1`, a paper run: its `tc` was stopped by SIGSTOP after a heartbeat."""
+    ok(PREPARE, folder)
+    with paper_run(folder, "night-1") as run:
+        run.wait_for_bars(1)
+        run.signal(signal.SIGSTOP)
+        yield
+        run.signal(signal.SIGCONT)
+
+
+@contextmanager
+def a_run_with_a_foreign_order(folder: Path) -> Iterator[None]:
+    """`night-1`, a paper run; the page halts it."""
+    ok(PREPARE, folder)
+    with paper_run(folder, "night-1", max_bars=600) as run:
+        wait_for_trade(run)
+        ok("venue fault start external-trade --name night-1", folder)
+        yield
+        assert run.end().code == 4
+
+
 LIVING: dict[str, Callable[[Path], AbstractContextManager[None]]] = {
     "docs/runbooks/feed-silent.md": a_run_with_a_silent_feed,
+    "docs/runbooks/foreign-order.md": a_run_with_a_foreign_order,
+    "docs/runbooks/heartbeat-lost.md": a_run_whose_owner_is_stopped,
 }
 """Scenes that go on while the page's commands are run."""
 
@@ -266,7 +290,44 @@ def a_run_that_was_halted(folder: Path) -> None:
     assert process.returncode == 4, err
 
 
+def a_run_that_failed(folder: Path) -> None:
+    """`night-1`, a backtest of a strategy that raises."""
+    ok(PREPARE, folder)
+    own = folder / "own"
+    own.mkdir()
+    shutil.copy(ROOT / "tests" / "strategies" / "bad" / "raises_in_on_bar.py", own)
+    spec = Tc(folder / "home").own_spec(own, {"path": "raises_in_on_bar:Bad"})
+    assert tc(["run", "backtest", "--spec", spec, "--run-id", "night-1"], folder).returncode == 1
+
+
+def a_run_that_was_closed_by_force(folder: Path) -> None:
+    """`night-1`, a paper run."""
+    ok(PREPARE, folder)
+    with paper_run(folder, "night-1", max_bars=600) as run:
+        wait_for_trade(run)
+        ok("venue fault start margin-call --name night-1", folder)
+        assert run.end().code == 1
+
+
+def a_run_that_cannot_be_read(folder: Path) -> None:
+    """`smoke-1`."""
+    ok(PREPARE, folder)
+    ok(f"{SMOKE} smoke-1", folder)
+    journal = run_folder(folder, "smoke-1") / "journal.jsonl"
+    journal.write_bytes(b"x" + journal.read_bytes()[1:])
+
+
+def a_home(folder: Path) -> None:
+    ok(PREPARE, folder)
+
+
 SCENES: dict[str, Callable[[Path], None]] = {
+    "docs/runbooks/run-failed.md": a_run_that_failed,
+    "docs/runbooks/forced-close.md": a_run_that_was_closed_by_force,
+    "docs/runbooks/halt-slow.md": a_run_that_was_halted,
+    "docs/runbooks/exporter-errors.md": a_run_that_cannot_be_read,
+    "docs/runbooks/observability-no-data.md": a_home,
+    "docs/runbooks/disk-full.md": a_home,
     "docs/runbooks/artifact-health.md": runs_that_were_changed,
     "docs/runbooks/interrupted-run.md": runs_whose_owner_is_gone,
     "docs/runbooks/restart-recovery.md": runs_whose_engine_was_killed,

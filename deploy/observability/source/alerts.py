@@ -170,7 +170,7 @@ max by (job, instance, run_id) (
             "differ, or could not be compared."
         ),
         page="reconciliation-mismatch",
-        shown_by="the venue fault `external-trade` or `silence` with `which=user`; `tc reconcile check`",
+        shown_by="the venue fault `silence` with `which=user`; `tc reconcile check`",
     ),
     Alert(
         name="ForeignOrder",
