@@ -13,7 +13,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from deploy.observability.source import rule_tests, rules  # noqa: E402
+from deploy.observability.source import alert_docs, rule_tests, rules  # noqa: E402
 from deploy.observability.source.dashboards import files as dashboards  # noqa: E402
 from deploy.observability.source.dashboards.picture import svg  # noqa: E402
 
@@ -33,6 +33,11 @@ def prometheus_rule_tests() -> Files:
     return {folder / f"{name}.yml": text for name, text in rule_tests.test_files().items()}
 
 
+def table_of_alerts() -> Files:
+    page = Path("docs") / "observability.md"
+    return {page: alert_docs.with_table((ROOT / page).read_text(encoding="utf-8"))}
+
+
 def grafana_dashboards() -> Files:
     """With a picture of the layout of each."""
     texts = dashboards.json_files()
@@ -41,7 +46,12 @@ def grafana_dashboards() -> Files:
     return {folder / name: text for name, text in texts.items()} | pictures
 
 
-GENERATORS: tuple[Callable[[], Files], ...] = (prometheus_rules, prometheus_rule_tests, grafana_dashboards)
+GENERATORS: tuple[Callable[[], Files], ...] = (
+    prometheus_rules,
+    prometheus_rule_tests,
+    table_of_alerts,
+    grafana_dashboards,
+)
 GENERATED_FOLDERS = (
     DEPLOY / "prometheus" / "rules",
     DEPLOY / "prometheus" / "tests",
