@@ -62,7 +62,7 @@ def targets(path: Path) -> Iterator[Target]:
 
 def annotations(path: Path) -> Iterator[Target]:
     for annotation in load(path)["annotations"].get("list", []):
-        yield Target(path.stem, annotation["name"], annotation["expr"], annotation["textFormat"])
+        yield Target(path.stem, annotation["name"], annotation["target"]["expr"], annotation["textFormat"])
 
 
 def links(dashboard: Json) -> Iterator[tuple[str, str]]:

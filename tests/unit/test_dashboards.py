@@ -95,7 +95,7 @@ def test_the_run_dashboard_has_the_panels_and_the_variable_of_the_contract() -> 
     }
     [variable] = run["templating"]["list"]
     assert variable["name"] == "run_id"
-    assert variable["query"]["query"] == variable["definition"] == "label_values(opslab_run_info, run_id)"
+    assert variable["query"]["query"] == "label_values(opslab_run_info, run_id)"
     assert "run_id" in LABELS["opslab_run_info"]
 
 

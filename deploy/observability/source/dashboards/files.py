@@ -1,12 +1,15 @@
 """The dashboards as Grafana reads them: JSON of the classic dashboard schema, which file provisioning takes."""
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models import dashboard as model
 
 from deploy.observability.source.dashboards import all_runs, run
+
+type Json = dict[str, Any]
 
 BUILDERS = {"all-runs": all_runs.build, "run": run.build}
 """Name of the file without suffix, and function."""
@@ -19,12 +22,20 @@ def json_files() -> dict[str, str]:
 
 def json_text(dashboard: model.Dashboard) -> str:
     content = json.loads(JSONEncoder().encode(dashboard))
-    links = (link for panel in content["panels"] for link in _links(panel))
-    for each in (*content["links"], *content["annotations"]["list"], *links):
-        del each["placement"]  # the SDK always sets it: Grafana would show the link in a menu
+    for found, names in _foreign(content):
+        for name in names:
+            found.pop(name, None)
     return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
 
-def _links(panel: dict[str, Any]) -> list[dict[str, Any]]:
-    defaults = panel.get("fieldConfig", {}).get("defaults", {})
-    return [*panel.get("links", []), *defaults.get("links", [])]
+def _foreign(content: Json) -> Iterator[tuple[Json, tuple[str, ...]]]:
+    """Objects, and names in them that the SDK sets always and Grafana's schema does not have, or that hide a link."""
+    for link in (*content["links"], *content["annotations"]["list"]):
+        yield link, ("placement",)  # it moves them into a menu
+    for variable in content["templating"]["list"]:
+        yield variable, ("auto", "auto_count", "auto_min")  # of another type of variable
+    for panel in content["panels"]:
+        for link in (*panel.get("links", []), *panel.get("fieldConfig", {}).get("defaults", {}).get("links", [])):
+            yield link, ("placement",)
+        if panel["type"] == "table":
+            yield panel["options"], ("footer",)  # of earlier versions

@@ -97,7 +97,6 @@ def run_variable() -> QueryVariable:
         .description("A run that the exporter shows in full.")
         .datasource(DATASOURCE)
         .query({"qryType": 1, "query": RUN_IDS, "refId": "PrometheusVariableQueryEditor-VariableQuery"})
-        .definition(RUN_IDS)
         .refresh(model.VariableRefresh.ON_TIME_RANGE_CHANGED)
         .sort(model.VariableSort.ALPHABETICAL_DESC)
         .multi(False)

@@ -24,6 +24,7 @@ from grafana_foundation_sdk.models.common import (
     LegendPlacement,
     LineInterpolation,
     SortOrder,
+    TableAutoCellOptions,
     TooltipDisplayMode,
     VisibilityMode,
 )
@@ -185,6 +186,7 @@ def rows(frame: Frame, *queries: Query, columns: Sequence[Column]) -> model.Pane
         .thresholds(NO_THRESHOLDS)
         .show_header(True)
         .filterable(True)
+        .cell_options(TableAutoCellOptions())
         .with_transformation(_join("run_id") if len(queries) > 1 else _merge())
         .with_transformation(_only(shown))
         .with_transformation(_organized(columns))

@@ -1,6 +1,7 @@
 """The dashboard of one run, which its variable `run_id` names."""
 
 from grafana_foundation_sdk.builders.dashboard import AnnotationQuery
+from grafana_foundation_sdk.builders.prometheus import Dataquery
 from grafana_foundation_sdk.models import dashboard as model
 from grafana_foundation_sdk.models import units
 
@@ -71,11 +72,10 @@ def _mark(name: str, timestamps: str, color: str) -> AnnotationQuery:
         .datasource(DATASOURCE)
         .enable(True)
         .icon_color(color)
-        .expr(f"{timestamps} * 1000")
+        .target(Dataquery().ref_id("Anno").expr(f"{timestamps} * 1000").interval("10s").legend_format("{{run_id}}"))
         .use_value_for_time(True)
         .title_format(name)
         .text_format("{{run_id}}")
-        .step("10s")
     )
 
 
