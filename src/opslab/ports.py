@@ -32,6 +32,11 @@ class Processes(Protocol):
 class MessageSink(Protocol):
     """Sends the messages of an engine child."""
 
+    @property
+    def dropped(self) -> int:
+        """Number of messages that were not delivered because the queue was full."""
+        ...
+
     def send(self, message: "EngineMessage") -> None:
         """Deliver in order; wait while the queue is full."""
         ...

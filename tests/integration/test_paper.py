@@ -11,6 +11,7 @@ import pytest
 from tests.drivers.load import stretched
 from tests.drivers.paper_run import PaperRun, living_in, paper_spec
 from tests.drivers.tc import Tc, wait_until
+from tests.oracles.counter_truth import not_grown, read_beside
 from tests.oracles.paper_truth import LOST, rows_of, true_end
 
 END_SECONDS = 20.0
@@ -31,7 +32,8 @@ def seen(live: Any) -> tuple[str, set[str]]:
 
 
 def test_a_run_lives_from_the_safety_gate_to_its_seal(tc: Tc) -> None:
-    with PaperRun(tc, paper_spec(tc, speed=300, max_bars=40, reconcile_every_seconds=1)) as run:
+    spec = paper_spec(tc, speed=300, max_bars=40, reconcile_every_seconds=1)
+    with PaperRun(tc, spec) as run, read_beside(run) as lives:
         run.wait_for_bars(3)
         shown = tc.json("run", "show", "pp")
         assert (shown["status"], shown["mode"]) == ("running", "paper")
@@ -58,6 +60,17 @@ def test_a_run_lives_from_the_safety_gate_to_its_seal(tc: Tc) -> None:
         report = (run.folder / "report.md").read_text()
         assert "| ended by | max_bars |" in report
         assert "| flat | yes |" in report
+    assert not_grown(lives, ended) == []
+    last, counted = lives[-1], lives[-1]["paper"]["counters"]
+    assert last["orders"]["filled"] > 0
+    assert 0 < sum(counted["round_trips"]["counts"]) <= last["orders"]["submitted"]
+    assert counted["messages"]["bars"] > 0
+    assert counted["reconciliations"]["ok"] > 0
+    assert {live["paper"]["gate_open"] for live in lives if live["paper"]["phase"] == "starting"} <= {False}
+    assert True in [live["paper"]["gate_open"] for live in lives]
+    reported = [live for live in lives if live["paper"]["account_at"]]
+    assert all(live["paper"]["account_at"] <= live["heartbeat_at"] for live in reported)
+    assert reported
 
 
 @pytest.mark.parametrize(("bound", "value"), [("max_bars", 1), ("max_seconds", 4)])

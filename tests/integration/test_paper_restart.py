@@ -12,6 +12,7 @@ from tests.drivers.load import stretched
 from tests.drivers.paper_run import PaperRun, with_fields
 from tests.drivers.running_ledger import has_position_and_orders
 from tests.drivers.tc import Tc, wait_until
+from tests.oracles.counter_truth import not_grown, read_beside
 from tests.oracles.engine_takeover import not_taken_over
 from tests.oracles.paper_truth import rows_of, untruths
 
@@ -42,12 +43,13 @@ def ends(engines: tuple[EngineFacts, ...]) -> list[str | None]:
 
 
 def test_the_new_engine_takes_over_position_and_orders_and_the_run_goes_on(tc: Tc) -> None:
-    with PaperRun(tc, spec(tc, restart="on_failure"), RUN) as run:
+    with PaperRun(tc, spec(tc, restart="on_failure"), RUN) as run, read_beside(run) as lives:
         wait_until_open(tc)
         run.kill_child("engine")
         lost = run.wait_for("engine_lost")
         answer = run.end()
     assert answer.code == 0, answer.err
+    assert not_grown(lives, tc.json("run", "show", RUN)) == []
     assert untruths(tc, RUN, 0) == []
     payload = lost["payload"]
     assert (payload["engine_number"], payload["ended_by"]) == (1, "SIGKILL")

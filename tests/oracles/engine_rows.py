@@ -30,6 +30,8 @@ from opslab.store.files import link_folder
 class FoldedEvents:
     """Takes the engine's messages as control does: its order events are folded."""
 
+    dropped = 0
+
     def __init__(self, results: Results, instrument_id: str) -> None:
         self._results, self._instrument_id = results, instrument_id
 

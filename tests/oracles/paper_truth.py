@@ -16,10 +16,10 @@ from opslab.model.messages.ledger_events import LedgerEvent, parse_event
 from opslab.model.primitives.difference import differences
 from opslab.model.primitives.ids import RunId
 from opslab.model.run.paper_summary import PaperFacts
+from opslab.runs.paper.counts.paper_counts import PaperCounts
+from opslab.runs.paper.counts.venue_log_fold import add_logged_events
 from opslab.runs.paper.journal_summary import SUMMARIZED as PAPER_EVENTS
 from opslab.runs.paper.journal_summary import summarize
-from opslab.runs.paper.results import PaperCounts
-from opslab.runs.paper.venue_log_fold import add_logged_events
 from opslab.runs.record.journal_events import decoded
 from opslab.runs.safety.halt_summary import SUMMARIZED as HALT_EVENTS
 from opslab.runs.safety.halt_summary import summarize_halt
@@ -27,6 +27,7 @@ from opslab.settings import Settings
 from opslab.store.runs.journal import read_events
 from tests.drivers.paper_run import END_SECONDS, PaperRun, living_in
 from tests.drivers.tc import Tc
+from tests.oracles.counter_truth import wrong_counters
 from tests.oracles.journal_statuses import misplaced
 from tests.oracles.ledger_state import LedgerState, ledger_state, plain
 from tests.oracles.paper_rules import departures_in
@@ -66,6 +67,7 @@ def _untruths(tc: Tc, run_id: str, code: int | None) -> Iterator[str]:
         yield f"the journal tells the ends {ends}, and show says {shown['status']}"
     yield from _code(shown, code)
     yield from _facts(folder, shown)
+    yield from wrong_counters(folder, shown)
     if shown["paper"] is not None and shown["recovered_at"] is None:
         yield from departures_in(folder)
     yield from _report(folder, shown)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from opslab.model.run.live_status import LiveStatus
     from opslab.model.run.metadata import RunMetadata, Safety
     from opslab.model.run.paper_summary import LedgerAccount
+    from opslab.model.run.run_counters import OrderCounters
 
 
 def break_off(_count: int) -> None:
@@ -95,12 +96,19 @@ def _live(
         account = [("account", ledger_text(by_ledger))] if by_ledger else []
         bars = f"{live.bars_seen:,} of {live.bars_total:,}" if live else None
         now = live_fields(live.paper if live else None)
-        return [("heartbeat", live.heartbeat_at if live else None), ("bars so far", bars), *now, *account]
+        orders = _orders_text(live.orders) if live else None
+        progress = [("bars so far", bars), ("orders so far", orders)]
+        return [("heartbeat", live.heartbeat_at if live else None), *progress, *now, *account]
     return [
         ("last heartbeat", live.heartbeat_at),
         ("bars", f"{live.bars_seen:,} of {live.bars_total:,}, {at_last_heartbeat(live)}"),
         *last_fields(live, by_ledger),
     ]
+
+
+def _orders_text(orders: "OrderCounters") -> str | None:
+    """None without orders."""
+    return ", ".join(f"{count:,} {name}" for name, count in orders.model_dump().items() if count) or None
 
 
 def _log_text(log: "LogFacts | None") -> str | None:

@@ -101,6 +101,8 @@ class EngineHeartbeat(Record):
     """Delay of this heartbeat."""
     order_round_trips_ms: tuple[float, ...] = ()
     """Time from creation to acceptance, of each order accepted since the last heartbeat."""
+    dropped_messages: int = 0
+    """Number of messages that control did not read in time: telemetry, such as an earlier heartbeat."""
     node: NodeSnapshot
 
 

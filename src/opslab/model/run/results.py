@@ -109,7 +109,7 @@ class Results:
     def __init__(self, send: Send, *, one_position: bool = False, others: Collection[str] = ()) -> None:
         """one_position: fills of all strategies net in one position, as at a venue; its strategy is the opener's.
 
-        others: strategy ids of orders that the run did not place; `refused` does not count them.
+        others: strategy ids of orders that the run did not place; `refused` and `outcomes` do not count them.
         """
         self._others = others
         self._send = send
@@ -120,7 +120,9 @@ class Results:
         self.refused = RefusedOrders()
         self.unsent = UnsentOrders()
         self.statuses: dict[str, int] = {}
-        """Status to number of ended orders."""
+        """Status to number of orders that were sent."""
+        self.outcomes: dict[str, int] = {}
+        """Status to number of orders of the run that ended in it, also of those that wait to be sent."""
         self.fills = 0
 
     def order_event(self, event: OrderEventFields) -> None:
@@ -134,7 +136,8 @@ class Results:
             return
         if order is None:
             return  # it was sent when it ended; a later event, such as a rejected cancel, changes nothing
-        if kind in REQUEST_REJECTED and order.status.current not in CLOSED:
+        was_open = order.status.current not in CLOSED
+        if kind in REQUEST_REJECTED and was_open:
             self.refused.requests.add(event)
         if kind == "OrderFilled":
             self._fill(order, event)
@@ -153,6 +156,8 @@ class Results:
         elif kind == "OrderReleased":
             self.unsent.released += 1
         if order.status.current in CLOSED:
+            if was_open:
+                self._count_outcome(order)
             self._send_ended()
 
     def _create(self, event: OrderEventFields) -> None:
@@ -190,6 +195,11 @@ class Results:
         for key, position in sorted(self._positions.items(), key=lambda item: (item[1].ts_opened, item[0])):
             self._send("positions", position.row(self._last[key], None))
         self._positions.clear()
+
+    def _count_outcome(self, order: _Order) -> None:
+        if order.row["strategy_id"] not in self._others:
+            status = order.status.current
+            self.outcomes[status] = self.outcomes.get(status, 0) + 1
 
     def _send_ended(self) -> None:
         """In the order of creation: an ended order waits for older open orders."""

@@ -204,6 +204,7 @@ class Monitor:
             event_lag_ms=self._vitals.take_max_lag_ms(),
             timer_lag_ms=round(delay * 1000, 3),
             order_round_trips_ms=tuple(round(trip * 1000, 3) for trip in recorder.in_flight.take_round_trips()),
+            dropped_messages=recorder.messages.dropped,
             node=self._state.snapshot(0, now_ns, recorder.in_flight.updates(now)),
         )
 

@@ -12,8 +12,8 @@ from typing import Any
 
 from opslab.model.messages.paper_messages import InFlightUpdate
 
-MAX_ROUND_TRIPS = 100
-"""Round trips that are kept until they are taken."""
+MAX_ROUND_TRIPS = 1_000
+"""Round trips that are kept until they are taken, once a second. A venue accepts 300 orders in ten seconds."""
 RECENT_FILL_SECONDS = 10.0
 """Age up to which a fill is reported."""
 _CLOSED = frozenset({"OrderDenied", "OrderRejected", "OrderCanceled", "OrderExpired"})

@@ -34,6 +34,8 @@ class EngineReport:
 
     bars: int = 0
     """Number of bars that the engine has processed."""
+    actions: int = 0
+    """Of a scenario."""
     result: EngineResult | None = None
     failure: Failure | None = None
     log: LogFacts | None = None
@@ -58,9 +60,9 @@ def append_closing_event(
     process_failure: of the engine's process. stopped_by: the signal or limit on which control stopped the engine.
     """
     plan, log = run.plan, run.log
-    written: RunResults = {}
+    written: RunResults = {"orders": results.orders()}
     if report.result:
-        written = RunResults(
+        written |= RunResults(
             artifacts=results.commit(),
             metrics=results.counters(report.result),
             engine_cost=report.result.cost,

@@ -11,6 +11,7 @@ from opslab.model.pipe.messages import EncodedEvent, EngineResult
 from opslab.model.run.metadata import ScenarioCounters
 from opslab.model.run.refused_orders import RefusedOrders
 from opslab.model.run.results import Results
+from opslab.model.run.run_counters import OrderCounters
 from opslab.model.run.unsent_orders import UnsentOrders
 from opslab.store.runs.run_folders import RowsFile
 
@@ -58,6 +59,19 @@ class BacktestResults:
     def keep_partial(self) -> None:
         for file in self._files.values():
             file.keep_partial()
+
+    def orders(self) -> OrderCounters:
+        """By outcome, so far."""
+        outcomes = self._results.outcomes
+        return OrderCounters(
+            submitted=self._submitted,
+            denied=outcomes.get("DENIED", 0),
+            rejected=outcomes.get("REJECTED", 0),
+            canceled=outcomes.get("CANCELED", 0),
+            expired=outcomes.get("EXPIRED", 0),
+            filled=outcomes.get("FILLED", 0),
+            fills=self._results.fills,
+        )
 
     def counters(self, result: EngineResult) -> ScenarioCounters:
         statuses = self._results.statuses

@@ -25,7 +25,7 @@ from opslab.runs.claim import ClaimedRun
 from opslab.runs.lifecycle import RunContext, execute, start
 from opslab.runs.planning.plan import BacktestPlan
 from opslab.runs.processes.child_process import ChildProcess
-from opslab.runs.record.live_status import LiveStatusWriter
+from opslab.runs.record.live_status import LiveStatusWriter, LiveValues
 from opslab.runs.record.run_journal import RunJournal
 from opslab.runs.safety.halt_controller import HaltController
 from opslab.runs.safety.start_gate import refusal
@@ -86,7 +86,7 @@ def _run(run: ClaimedRun[BacktestPlan], context: RunContext, on_bars: Callable[[
                 engine.stop()
             if receiver.receive(messages):
                 engine.wait_for_results()
-            live_writer.write(report.bars)
+            live_writer.write(lambda: LiveValues(report.bars, report.actions, results.orders()))
             on_bars(report.bars)
     except BaseException:
         engine.kill()
@@ -139,8 +139,8 @@ class _Receiver:
                     self.report.subscriptions.unserved(message)
             case Halted(switch=switch, gate_closed_at=closed_at):
                 self.halt.start_halt(Switch(**switch), closed_at)
-            case Progress(bars=bars):
-                self.report.bars = bars
+            case Progress(bars=bars, actions=actions):
+                self.report.bars, self.report.actions = bars, actions
             case Ended(bars=bars, early=early):
                 self.report.bars, self.report.saw_all_data = bars, not early
                 self.results.finish()

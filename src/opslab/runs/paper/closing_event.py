@@ -9,7 +9,7 @@ from opslab.model.run.engine_log import LogFacts
 from opslab.model.run.metadata import EngineCost, RunDataset, ScenarioCounters
 from opslab.model.run.paper_summary import PaperFacts
 from opslab.model.spec.run_spec import PaperLimits
-from opslab.runs.paper.results import PaperCounts
+from opslab.runs.paper.counts.paper_counts import PaperCounts
 from opslab.runs.record.warnings import (
     account_warnings,
     bar_warnings,
@@ -72,6 +72,7 @@ def closing_results(
     counts = results.counts
     return RunResults(
         metrics=results.counters,
+        orders=counts.orders(),
         engine_cost=cost,
         denial_reasons={**counts.refused.denied.reasons, **results.gated},
         rejection_reasons=counts.refused.rejected.reasons,

@@ -4,14 +4,10 @@ One fold for a living and for a dead control: the first feeds it what it appends
 those at which control wrote the events.
 """
 
-from array import array
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import median
-
-from pydantic import ConfigDict
 
 from opslab.model.journal.engine_events import (
     EngineEnd,
@@ -20,21 +16,23 @@ from opslab.model.journal.engine_events import (
     EngineRestarted,
     EngineStarted,
     FeedStateChanged,
+    ForcedClose,
     GateClosed,
     PaperHeartbeat,
     PositionsFlattened,
     RunStopping,
     ScenarioActionTriggered,
+    SocketStateChanged,
     SubscriptionUnserved,
+    TradingHalted,
 )
 from opslab.model.journal.fault_events import FaultEnded, FaultStarted
-from opslab.model.journal.journal_event import RUNNING, JournalEvent, RecordedEvent, by_name
+from opslab.model.journal.journal_event import JournalEvent, RecordedEvent, by_name
 from opslab.model.journal.run_events import KillSwitchObserved, ReconciliationChecked, RunStarted
 from opslab.model.journal.venue_events import LedgerWriteFailed, MarginCall, VenueLost, VenueStarted
 from opslab.model.messages.engine_messages import StopReason
-from opslab.model.messages.paper_messages import FEEDS, EngineHeartbeat, FeedName, OnStop
+from opslab.model.messages.paper_messages import FEEDS, FeedName, OnStop
 from opslab.model.primitives.instant import NS_PER_SECOND, parse_iso
-from opslab.model.primitives.record import Record
 from opslab.model.run.paper_summary import (
     AccountFacts,
     EngineFacts,
@@ -43,37 +41,14 @@ from opslab.model.run.paper_summary import (
     PaperFacts,
     StopFacts,
 )
-from opslab.model.run.run_counters import Reconciled, Reconciliations
-from opslab.runs.paper.feed_stats import FeedStats
-from opslab.runs.paper.results import PaperCounts
-from opslab.runs.paper.venue_log_fold import FaultFold, MarginCallFold
+from opslab.model.run.run_counters import PaperCounters, Reconciled, Reconciliations
+from opslab.runs.paper.counts.feed_stats import FeedStats
+from opslab.runs.paper.counts.heartbeat_fold import HeartbeatFold, ReadHeartbeat
+from opslab.runs.paper.counts.paper_counts import PaperCounts
+from opslab.runs.paper.counts.venue_log_fold import FaultFold, MarginCallFold
 from opslab.runs.record.journal_events import decoded
 from opslab.runs.record.subscription_fold import SubscriptionFold
 from opslab.store.runs.journal import read_events
-
-
-class HeartbeatCounts(Record):
-    """The fields of an `EngineHeartbeat` that the fold needs: decoding the accounts too takes most of the time."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    bars: int
-    quotes: int
-    trades: int
-    memory_bytes: int
-    event_lag_ms: float | None
-    order_round_trips_ms: tuple[float, ...] = ()
-
-
-class ReadHeartbeat(JournalEvent):
-    """A `PaperHeartbeat` as it is read."""
-
-    EVENT = PaperHeartbeat.EVENT
-    STATUSES = RUNNING
-
-    engine_number: int
-    heartbeat: HeartbeatCounts
-
 
 SUMMARIZED = by_name(
     RunStarted,
@@ -87,11 +62,14 @@ SUMMARIZED = by_name(
     EngineLost,
     ReadHeartbeat,
     FeedStateChanged,
+    SocketStateChanged,
     ReconciliationChecked,
     ScenarioActionTriggered,
     RunStopping,
     KillSwitchObserved,
     GateClosed,
+    TradingHalted,
+    ForcedClose,
     PositionsFlattened,
     FaultStarted,
     FaultEnded,
@@ -110,8 +88,9 @@ class JournalSummary:
     engines: dict[int, EngineFacts] = field(default_factory=dict)
     """Engines that reported something, or whose end was recorded."""
     restarts: int = 0
-    heartbeats: int = 0
-    peak_memory_bytes: int = 0
+    losses: int = 0
+    """Of engines."""
+    heartbeats: HeartbeatFold = field(default_factory=HeartbeatFold)
     actions: int = 0
     """Actions of a scenario: the highest count of any engine, since a later one does not repeat an earlier one's."""
     gated: Counter[str] = field(default_factory=Counter)
@@ -126,18 +105,22 @@ class JournalSummary:
     """Reason of control's stop request."""
     gate_reason: StopReason | None = None
     """Reason that the engine gave when it closed its gate."""
+    is_gate_closed: bool = False
+    """By an engine, or without one: no later engine opens it again."""
     final: Reconciled | None = None
+    last_reconciliation: tuple[Reconciled, str] | None = None
+    """State and time."""
     reconciliations: Counter[str] = field(default_factory=Counter)
     faults: FaultFold = field(default_factory=FaultFold)
     margin_calls: MarginCallFold = field(default_factory=MarginCallFold)
     subscriptions: SubscriptionFold = field(default_factory=SubscriptionFold)
     _starts: dict[int, str] = field(default_factory=dict)
     """Start time of each engine."""
-    _messages: dict[int, Mapping[str, int]] = field(default_factory=dict)
-    """Of each engine, from its last heartbeat."""
     _feeds: dict[FeedName, FeedStats] = field(default_factory=lambda: {name: FeedStats() for name in FEEDS})
+    _socket_changes: Counter[str] = field(default_factory=Counter)
+    _forced_closes: set[str] = field(default_factory=set)
+    """Client order ids."""
     _action_events: int = 0
-    _dropped_messages: int = 0
     _stopping_s: float | None = None
     """When the run began to end, by control's decision."""
     _gate_s: float | None = None
@@ -147,8 +130,6 @@ class JournalSummary:
     _unreplaced_s: float | None = None
     """When the last engine was lost, if no other followed."""
     _restart_seconds: list[float] = field(default_factory=list)
-    _round_trips_ms: array[float] = field(default_factory=lambda: array("d"))  # of a run of days
-    _lag_ms: float | None = None
 
     def apply(self, recorded: RecordedEvent) -> None:
         self.last_s = parse_iso(recorded.time) / NS_PER_SECOND
@@ -185,11 +166,15 @@ class JournalSummary:
             case EngineLost() as lost:
                 self._engine_lost(lost, recorded.time)
             case PaperHeartbeat(engine_number=number) | ReadHeartbeat(engine_number=number) as beat:
-                self._heartbeat(number, beat.heartbeat, recorded.time)
+                self._heartbeat(number, beat, recorded.time)
             case FeedStateChanged(feed=feed, to=state, noticed_after_seconds=noticed):
                 self._feeds[feed].changed(state, noticed, self.last_s)
+            case SocketStateChanged(socket=socket):
+                self._socket_changes[socket] += 1
+            case ForcedClose(client_order_id=order_id):
+                self._forced_closes.add(order_id)
             case ReconciliationChecked() as check:
-                self._reconciled(check)
+                self._reconciled(check, recorded.time)
             case ScenarioActionTriggered():
                 self._action_events += 1
                 self.actions = max(self.actions, self._action_events)
@@ -206,6 +191,9 @@ class JournalSummary:
                 self._stopping_s = self._stopping_s or self.last_s
             case GateClosed(reason=reason):
                 self.gate_reason, self._gate_s = reason, self._gate_s or self.last_s
+                self.is_gate_closed = True
+            case TradingHalted():
+                self.is_gate_closed = True
             case PositionsFlattened(flat=flat):
                 self._flat_s = self.last_s if flat else None
 
@@ -219,6 +207,7 @@ class JournalSummary:
     def _engine_lost(self, lost: EngineLost, at: str) -> None:
         failure = f"{lost.failure.kind}: {lost.failure.message}"
         self._close_engine(lost, {"ended_at": at, "ended_by": lost.ended_by, "failure": failure}, at)
+        self.losses += 1
         self._lost_s = self._unreplaced_s = self.last_s
         self.subscriptions.engine_lost()
 
@@ -229,21 +218,19 @@ class JournalSummary:
         self.engines[number] = self.engines[number].model_copy(update=end)
         self.actions = max(self.actions, event.actions)
         self.gated.update(event.gated)
-        self._dropped_messages += event.dropped_messages
+        self.heartbeats.engine_ended(event)
 
-    def _heartbeat(self, number: int, heartbeat: EngineHeartbeat | HeartbeatCounts, at: str) -> None:
+    def _heartbeat(self, number: int, beat: PaperHeartbeat | ReadHeartbeat, at: str) -> None:
         self._engine_seen(number, at)
-        self.heartbeats += 1
-        self._messages[number] = {"bars": heartbeat.bars, "quotes": heartbeat.quotes, "trades": heartbeat.trades}
-        self.peak_memory_bytes = max(self.peak_memory_bytes, heartbeat.memory_bytes)
-        self._round_trips_ms.extend(heartbeat.order_round_trips_ms)
-        if heartbeat.event_lag_ms is not None:
-            self._lag_ms = max(self._lag_ms or 0.0, heartbeat.event_lag_ms)
-        if heartbeat.bars and self._first_bar_s is None:
+        self.heartbeats.add(number, beat.heartbeat, beat.venue)
+        self.faults.confirm()
+        if beat.heartbeat.bars and self._first_bar_s is None:
             self._first_bar_s = self.last_s
 
-    def _reconciled(self, check: ReconciliationChecked) -> None:
+    def _reconciled(self, check: ReconciliationChecked, at: str) -> None:
         """Only the run's own reconciliations: others have no such occasion."""
+        if check.occasion in ("startup", "periodic", "final"):
+            self.last_reconciliation = check.state, at
         if check.occasion == "final":
             self.final = check.state
         elif check.occasion in ("startup", "periodic"):
@@ -270,8 +257,40 @@ class JournalSummary:
 
     @property
     def dropped_heartbeats(self) -> int | None:
-        """Those that ended engines reported. None when the end of an engine is unknown."""
-        return self._dropped_messages if all(engine.ended_at for engine in self.engines.values()) else None
+        """Those that engines reported. None when the end of an engine is unknown."""
+        return self.heartbeats.dropped if all(engine.ended_at for engine in self.engines.values()) else None
+
+    @property
+    def socket_changes(self) -> dict[str, int]:
+        """Zero for a socket without one."""
+        names = self.heartbeats.sockets | set(self._socket_changes)
+        return {name: self._socket_changes[name] for name in sorted(names)}
+
+    def counters(self) -> PaperCounters:
+        """So far; none of them decreases with a further event."""
+        checks = self.reconciliations + Counter([self.final] if self.final else [])
+        state, at = self.last_reconciliation or (None, None)
+        return PaperCounters(
+            messages=self.heartbeats.messages(),
+            feed_changes={name: self._feeds[name].changes for name in FEEDS},
+            socket_changes=self.socket_changes,
+            engine_restarts=self.restarts,
+            engine_losses=self.losses,
+            venue_losses=self.venue_losses,
+            failed_ledger_writes=self.failed_ledger_writes,
+            heartbeats=self.heartbeats.count,
+            dropped_heartbeats=self.heartbeats.dropped,
+            reconciliations=Reconciliations(**checks),
+            last_reconciliation_state=state,
+            last_reconciliation_at=at,
+            orders_gated=self.heartbeats.gated,
+            orders_external=self.heartbeats.external_orders,
+            forced_closes=len(self._forced_closes),
+            margin_calls=self.margin_calls.count,
+            faults_injected=self.faults.confirmed_count,
+            faults_active=self.faults.active_count,
+            round_trips=self.heartbeats.round_trips,
+        )
 
     def stop(self, reason: StopReason, on_stop: OnStop) -> StopFacts:
         return StopFacts(
@@ -290,6 +309,7 @@ class JournalSummary:
     ) -> PaperFacts:
         """Completed from the run's folder and the venue's ledger."""
         subscriptions = self.subscriptions.names()
+        last_state, last_at = self.last_reconciliation or (None, None)
         return PaperFacts(
             engines=tuple(self.engines[number] for number in sorted(self.engines)),
             restarts=self.restarts,
@@ -298,22 +318,27 @@ class JournalSummary:
             bars_expected=bars_expected,
             bars_seen=bars_seen,
             bars_missed=bars_missed,
-            heartbeats=self.heartbeats,
+            heartbeats=self.heartbeats.count,
             dropped_heartbeats=self.dropped_heartbeats,
-            feeds={name: self._feed(name) for name in FEEDS},
+            feeds=self._feed_facts(),
+            socket_changes=self.socket_changes,
             reconciliations=Reconciliations(**self.reconciliations),
             final_reconciliation=self.final,
+            last_reconciliation_state=last_state,
+            last_reconciliation_at=last_at,
             final_account=account,
             stop=stop,
             latencies=Latencies(
                 start_to_first_bar_seconds=_seconds_between(self.began_s, self._first_bar_s),
-                order_round_trip_ms_median=round(median(self._round_trips_ms), 3) if self._round_trips_ms else None,
-                order_round_trip_ms_max=max(self._round_trips_ms, default=None),
-                event_lag_ms_max=self._lag_ms,
+                order_round_trip_ms_median=self.heartbeats.round_trip_ms_median,
+                order_round_trip_ms_max=self.heartbeats.round_trip_ms_max,
+                event_lag_ms_max=self.heartbeats.longest_lag_ms,
                 restart_to_reconciled_seconds_max=max(
                     (round(seconds, 3) for seconds in self._restart_seconds), default=None
                 ),
             ),
+            round_trips=self.heartbeats.round_trips,
+            orders_gated=self.heartbeats.gated,
             orders_unknown=counts.unknown if counts else None,
             orders_lost=counts.lost if counts else None,
             first_lost_order=counts.first_lost if counts else None,
@@ -331,8 +356,9 @@ class JournalSummary:
             subscriptions_untruthful=subscriptions["untruthful"],
         )
 
-    def _feed(self, name: FeedName) -> FeedFacts:
-        return self._feeds[name].summary(sum(each[name] for each in self._messages.values()), self.last_s)
+    def _feed_facts(self) -> dict[FeedName, FeedFacts]:
+        messages = self.heartbeats.messages()
+        return {name: self._feeds[name].summary(messages[name], self.last_s) for name in FEEDS}
 
 
 def summarize(events: Iterable[RecordedEvent]) -> JournalSummary:

@@ -23,10 +23,11 @@ from opslab.model.run.paper_summary import AccountFacts, StopFacts
 from opslab.model.spec.run_spec import PaperLimits, PaperSpec
 from opslab.resources import exchange_info_symbol
 from opslab.runs.paper.closing_event import PaperResults, action_count, closing_results, engine_cost, recorded_reason
+from opslab.runs.paper.counts.paper_counts import PaperCounts
+from opslab.runs.paper.counts.venue_log_fold import add_logged_events
 from opslab.runs.paper.journal_summary import JournalSummary, summarize_journal
 from opslab.runs.paper.ledger_account import account_from_ledger
-from opslab.runs.paper.results import PaperCounts, orders_from_journal, write_results
-from opslab.runs.paper.venue_log_fold import add_logged_events
+from opslab.runs.paper.results import orders_from_journal, write_results
 from opslab.runs.processes.engine_log import count_stored
 from opslab.runs.processes.venue_folder import copy_venue_files, is_venue_running, remove_run_venue, run_venue_folder
 from opslab.runs.record.run_journal import write_metrics
@@ -91,14 +92,17 @@ def settle_paper(
     spec = _spec(folder)
     journaled = _journaled(folder)
     bars_seen = count_rows(folder, BARS)
-    paper_results = PaperResults(ScenarioCounters(bars_seen=bars_seen), gated=journaled.gated)
     counts: PaperCounts | None = None
-    if (folder / VENUE_FOLDER / LEDGER).is_file():
-        # Without order events in the journal there is no other source.
-        reliable = same_boot or (spec is not None and not spec.observability.journal)
-        with _reported_orders(layout, run_id, folder, reliable=reliable) as orders:
+    # Without order events in the journal there is no other source.
+    reliable = same_boot or (spec is not None and not spec.observability.journal)
+    with _reported_orders(layout, run_id, folder, reliable=reliable) as orders:
+        reported = PaperCounts(reported=orders.counters())
+        if (folder / VENUE_FOLDER / LEDGER).is_file():
             instrument = instrument_of(exchange_info_symbol(metadata.instrument))
             counts, artifacts = write_results(folder, orders, instrument)
+    if counts is None:
+        paper_results = PaperResults(ScenarioCounters(bars_seen=bars_seen), reported, gated=journaled.gated)
+    else:
         actions = action_count(journaled.actions, counts, metadata.strategy)
         counters = counts.counters(bars_seen=bars_seen, actions=actions)
         paper_results = PaperResults(counters, counts, artifacts, journaled.gated)
@@ -114,7 +118,7 @@ def settle_paper(
         stop=_stop(folder, journaled, spec.paper, bars_expected, account, reason) if spec else None,
         counts=counts,
     )
-    cost = engine_cost(journaled.elapsed_seconds, bars_seen, journaled.peak_memory_bytes)
+    cost = engine_cost(journaled.elapsed_seconds, bars_seen, journaled.heartbeats.peak_memory_bytes)
     log = count_stored(folder / "logs", spec.observability.log if spec else DEFAULT_LOG_LEVEL, redact)
     results = closing_results(paper_results, summary, cost, log, metadata.dataset)
     if spec is None or spec.observability.metrics:

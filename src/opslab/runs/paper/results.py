@@ -6,7 +6,7 @@ backtest's and come from the same fold.
 """
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from decimal import Decimal
 from math import inf
 from pathlib import Path
@@ -17,16 +17,15 @@ from pydantic_core import from_json
 from opslab.errors import Corrupt
 from opslab.model.market.instrument import Instrument
 from opslab.model.messages.engine_messages import RESULT_FILES
-from opslab.model.messages.forced_close import ForcedCloseKind, forced_close_kind
+from opslab.model.messages.forced_close import forced_close_kind
 from opslab.model.messages.ledger_events import Accepted, Amended, Canceled, Expired, Filled, LedgerEvent, parse_event
 from opslab.model.messages.venue_messages import FLATTEN_PREFIX
 from opslab.model.primitives.instant import NS_PER_MS
-from opslab.model.run.metadata import ScenarioCounters
 from opslab.model.run.order_status import EVENT_OF_STATUS
-from opslab.model.run.refused_orders import RefusedOrders, RefusedRequests
+from opslab.model.run.refused_orders import RefusedRequests
 from opslab.model.run.results import OrderEventFields, Results, Send
-from opslab.model.run.unsent_orders import OrderCount
 from opslab.runs.paper.client_order_id import client_order_id, is_of_adapter
+from opslab.runs.paper.counts.paper_counts import PaperCounts
 from opslab.store.runs.engine_order_log import EngineOrderLog, ReportedOrder
 from opslab.store.runs.journal import read_bodies
 from opslab.store.runs.run_folders import RowsFile, remove_unfinished
@@ -40,67 +39,6 @@ UNKNOWN_STRATEGY = "UNKNOWN"
 EXTERNAL_STRATEGY = "EXTERNAL"
 """Strategy of an order in the ledger that neither an engine of the run nor the lab placed, forced closes included;
 NautilusTrader's word."""
-
-
-@dataclass(slots=True)
-class PaperCounts:
-    """Counts of orders and fills, each with its source."""
-
-    orders_submitted: int = 0
-    """Ledger; for orders that never reached the venue, the engine. Without the venue's own and external orders."""
-    fills_count: int = 0
-    """Ledger. Without fills of external orders and forced closes; the next too."""
-    orders_canceled: int = 0
-    """Ledger; for orders that never reached the venue, such as emulated ones, the engine."""
-    orders_denied: int = 0
-    """Engine."""
-    orders_rejected: int = 0
-    """Engine: the ledger has no rejected orders."""
-    lost: int = 0
-    """Engine: submitted, and the venue has no such order."""
-    first_lost: str | None = None
-    """Engine: client order id of the first of them."""
-    unknown: int = 0
-    """Ledger: orders of the engines that no engine reported."""
-    by_venue: int = 0
-    """Ledger: the venue's own orders."""
-    external: int = 0
-    """Ledger: orders that neither an engine nor the lab placed."""
-    external_fills: int = 0
-    """Ledger: their fills."""
-    first_external: str | None = None
-    """Ledger: client order id of the first of them."""
-    forced_closes: dict[ForcedCloseKind, int] = field(default_factory=dict)
-    """Ledger: orders with which the exchange closed the position by force; not among the external ones."""
-    forced_fills: int = 0
-    """Ledger: their fills."""
-    first_forced_close: str | None = None
-    """Ledger: client order id of the first of them."""
-    refused: RefusedOrders = field(default_factory=RefusedOrders)
-    """Engine."""
-    never_submitted: OrderCount = field(default_factory=OrderCount)
-    """Engine."""
-
-    def count_external(self, name: str) -> None:
-        self.external += 1
-        self.first_external = self.first_external or name
-
-    def count_forced_close(self, kind: ForcedCloseKind, name: str) -> None:
-        self.forced_closes[kind] = self.forced_closes.get(kind, 0) + 1
-        self.first_forced_close = self.first_forced_close or name
-
-    def counters(self, *, bars_seen: int, actions: int) -> ScenarioCounters:
-        """Combined with the counters of the engines."""
-        return ScenarioCounters(
-            strategy_registered=1,
-            bars_seen=bars_seen,
-            deterministic_action_triggered=actions,
-            orders_submitted=self.orders_submitted,
-            fills_count=self.fills_count,
-            orders_denied=self.orders_denied,
-            orders_rejected=self.orders_rejected,
-            orders_canceled=self.orders_canceled,
-        )
 
 
 def send_rows(ledger: Path, reported_orders: EngineOrderLog, send: Send, instrument: Instrument) -> PaperCounts:
@@ -239,6 +177,9 @@ class _LedgerFold:
         self._counts.refused = self._results.refused
         self._counts.refused.requests = self._changes.refused()
         self._counts.never_submitted = self._results.unsent.never_submitted
+        self._counts.orders_expired = self._results.outcomes.get("EXPIRED", 0)
+        self._counts.orders_filled = self._results.outcomes.get("FILLED", 0)
+        self._counts.reported = self._reported_orders.counters()
         return self._counts
 
     def _accept(self, event: Accepted) -> None:

@@ -18,7 +18,7 @@ from opslab.model.messages.engine_messages import BARS
 from opslab.model.messages.paper_messages import EngineHeartbeat, Flattened, NodeSnapshot
 from opslab.model.messages.venue_messages import VenueEndpoints, VenueProgress
 from opslab.model.pipe import messages as pipe
-from opslab.model.run.live_status import LiveStatus, PaperStatus
+from opslab.model.run.live_status import LiveStatus
 from opslab.model.run.metadata import Failure, RunMetadata
 from opslab.runs.claim import ClaimedRun
 from opslab.runs.lifecycle import RunContext, execute, start
@@ -36,7 +36,7 @@ from opslab.runs.paper.venue_supervisor import VenueSupervisor
 from opslab.runs.planning.plan import PaperPlan
 from opslab.runs.processes.child_process import VENUE_COMMAND
 from opslab.runs.processes.inbox import ChildEnded, FromChild, Inbox, Signaled, SwitchSeen
-from opslab.runs.record.live_status import LiveStatusWriter
+from opslab.runs.record.live_status import LiveStatusWriter, LiveValues
 from opslab.runs.safety.halt_controller import HaltController
 from opslab.store.logs import redact_log
 from opslab.store.runs.engine_order_log import EngineOrderLog
@@ -323,14 +323,13 @@ class PaperRun:
         self._report(fact)
 
     def _on_reconciled(self, finished: FinishedReconciliation) -> None:
-        self._telemetry.reconciled(finished)
         record_reconciliation(self._folder, self._log, finished)
         self._report(facts.Reconciled(finished.occasion, self._clock.monotonic_s()))
 
     def _update_live_status(self) -> None:
-        self._live_writer.write(self._telemetry.bars(self._engine), self._live_status)
+        self._live_writer.write(self._live_values)
 
-    def _live_status(self) -> PaperStatus:
+    def _live_values(self) -> LiveValues:
         if self._state.reason:  # a blocked or ended engine sends no heartbeat that would trigger the query
             self._telemetry.set_account(self._venue.statement())
         return self._telemetry.live(self._engine, self._state.live_phase)

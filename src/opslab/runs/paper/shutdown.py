@@ -160,7 +160,7 @@ class PaperShutdown:
         results = closing_results(
             PaperResults(counters, counts, artifacts, telemetry.facts.gated),
             telemetry.summary(state.reason, account.statement, self.minutes, counts),
-            engine_cost(telemetry.elapsed_seconds(), counters.bars_seen, telemetry.facts.peak_memory_bytes),
+            engine_cost(telemetry.elapsed_seconds(), counters.bars_seen, telemetry.facts.heartbeats.peak_memory_bytes),
             log,
             self.log.metadata.dataset,
         )

@@ -6,9 +6,11 @@ never reached the venue.
 """
 
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Self, cast
 
@@ -16,9 +18,10 @@ from pydantic_core import from_json, to_json
 
 from opslab.errors import Unwritable
 from opslab.model.messages.order_ids import is_generated
-from opslab.model.run.order_status import LOCAL, STATUS_OF_EVENT, OrderStatus
+from opslab.model.run.order_status import CLOSED, LOCAL, STATUS_OF_EVENT, OrderStatus
 from opslab.model.run.refused_orders import REQUEST_REJECTED
 from opslab.model.run.results import OrderEventFields
+from opslab.model.run.run_counters import OrderCounters
 from opslab.store.files import make_folder
 
 NAME = "engine-orders.sqlite"
@@ -38,6 +41,10 @@ create table if not exists orders (
     released_as text,
     ts_last integer not null,
     reason text,
+    quantity text,
+    filled text not null default '0',
+    fills integer not null default 0,
+    outcome text,
     at_venue integer not null default 0
 );
 create index if not exists by_venue_order_id on orders (venue_order_id);
@@ -103,6 +110,7 @@ class EngineOrderLog:
             self._file.execute("pragma journal_mode=wal")  # survives a killed process, not a crash of the machine
             self._file.execute("pragma synchronous=off")
             self._file.executescript(_SCHEMA)
+            self._counts = self._stored_counts()
 
     def __enter__(self) -> Self:
         return self
@@ -124,6 +132,8 @@ class EngineOrderLog:
                 self._initialized(payload)
             elif kind in _DECIDED_BY_ENGINE or kind in _ANSWERS:
                 self._changed(payload)
+            elif kind == "OrderFilled":
+                self._filled(payload)
             if kind in REQUEST_REJECTED:
                 self._file.execute(
                     "insert into rejected_requests (type, client_order_id, ts_event, reason) values (?, ?, ?, ?)",
@@ -150,26 +160,29 @@ class EngineOrderLog:
             )
         self._file.execute(
             "insert or ignore into orders"
-            " (client_order_id, initialized, ts_created, last_known, before_request, ts_last)"
-            " values (?, ?, ?, 'INITIALIZED', 'INITIALIZED', ?)",
-            (name, to_json(payload).decode(), ts, ts),
+            " (client_order_id, initialized, ts_created, last_known, before_request, ts_last, quantity)"
+            " values (?, ?, ?, 'INITIALIZED', 'INITIALIZED', ?, ?)",
+            (name, to_json(payload).decode(), ts, ts, payload.get("quantity")),
         )
+        if payload.get("reconciliation"):  # a later engine reports the fills so far again
+            self._file.execute("update orders set filled = '0' where client_order_id = ?", (name,))
 
     def _changed(self, payload: OrderEventFields) -> None:
         kind, name = payload["type"], payload["client_order_id"]
         row = self._file.execute(
-            "select last_known, before_request, initialized from orders where client_order_id = ?", (name,)
+            "select last_known, before_request, initialized, submitted from orders where client_order_id = ?", (name,)
         ).fetchone()
         if row is None:
             return
-        status, initialized = OrderStatus(*row[:2]), row[2]
+        status, initialized, was_submitted = OrderStatus(*row[:2]), row[2], row[3]
         if kind == "OrderUpdated" and status.current in LOCAL:
             changes = {field: payload[field] for field in _CHANGING if payload.get(field) is not None}
             initialized = to_json(from_json(initialized) | changes).decode()
         status.apply(kind)
         self._file.execute(
             "update orders set last_known = ?, before_request = ?, initialized = ?, ts_last = ?,"
-            " reason = coalesce(?, reason), submitted = submitted or ? where client_order_id = ?",
+            " reason = coalesce(?, reason), submitted = submitted or ?, quantity = coalesce(?, quantity)"
+            " where client_order_id = ?",
             (
                 status.current,
                 status.before_request,
@@ -177,9 +190,56 @@ class EngineOrderLog:
                 payload["ts_event"],
                 payload.get("reason") if status.current in ("DENIED", "REJECTED") else None,
                 kind == "OrderSubmitted",
+                payload.get("quantity"),
                 name,
             ),
         )
+        if kind == "OrderSubmitted" and not was_submitted and self._is_own(name):
+            self._counts["submitted"] += 1
+        if status.current in CLOSED:
+            self._ended(name, status.current)
+
+    def _filled(self, payload: OrderEventFields) -> None:
+        """A fill that is inferred from a later query to the venue may have been reported before."""
+        name = payload["client_order_id"]
+        row = self._file.execute("select quantity, filled from orders where client_order_id = ?", (name,)).fetchone()
+        if row is None:
+            return
+        filled = Decimal(row[1]) + Decimal(payload["last_qty"])
+        is_new = not payload.get("reconciliation")
+        self._file.execute(
+            "update orders set filled = ?, fills = fills + ? where client_order_id = ?", (f"{filled:f}", is_new, name)
+        )
+        if is_new and self._is_own(name):
+            self._counts["fills"] += 1
+        if row[0] is not None and filled >= Decimal(row[0]):
+            self._ended(name, "FILLED")
+
+    def _ended(self, name: str, status: str) -> None:
+        """The first end of an order counts: a later engine reports it again."""
+        cursor = self._file.execute(
+            "update orders set outcome = ? where client_order_id = ? and outcome is null", (status, name)
+        )
+        if cursor.rowcount and self._is_own(name):
+            self._counts[status.lower()] += 1
+
+    def _is_own(self, name: str) -> bool:
+        """Whether an engine created the order; otherwise it learned of it at the venue."""
+        row = self._file.execute(f"select {_IS_OWN} from orders where client_order_id = ?", (name,)).fetchone()
+        return bool(row[0])
+
+    def _stored_counts(self) -> Counter[str]:
+        counts: Counter[str] = Counter()
+        rows = self._file.execute(
+            f"select outcome, count(*), sum(submitted), sum(fills) from orders where {_IS_OWN} group by outcome"
+        )
+        for outcome, orders, submitted, fills in rows:
+            counts.update({"submitted": submitted, "fills": fills, **({outcome.lower(): orders} if outcome else {})})
+        return counts
+
+    def counters(self) -> OrderCounters:
+        """The orders of the engines by outcome, as they reported them, and their fills."""
+        return OrderCounters(**self._counts)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -220,9 +280,7 @@ class EngineOrderLog:
     def ids_of_strategy(self) -> Iterator[str]:
         """Client order ids that the strategy itself chose; not those that an engine generated."""
         with _storage_errors():
-            rows = self._file.execute(
-                "select client_order_id from orders where json_extract(initialized, '$.reconciliation') is not true"
-            )
+            rows = self._file.execute(f"select client_order_id from orders where {_IS_OWN}")
             yield from (name for (name,) in rows if not is_generated(name))
 
     def _row(self, venue_order_id: str, client_order_id: str) -> tuple[Any, ...] | None:
@@ -237,6 +295,7 @@ class EngineOrderLog:
         return cast("tuple[Any, ...] | None", row)
 
 
+_IS_OWN = "json_extract(initialized, '$.reconciliation') is not true"
 _COLUMNS = "number, client_order_id, initialized, ts_created, last_known, submitted, released_as, ts_last, reason"
 
 

@@ -10,11 +10,14 @@ from opslab.model.journal.engine_events import (
     EngineRestarted,
     EngineStarted,
     FeedStateChanged,
+    ForcedClose,
     GateClosed,
     PaperHeartbeat,
     PositionsFlattened,
     RunStopping,
     ScenarioActionTriggered,
+    SocketStateChanged,
+    TradingHalted,
 )
 from opslab.model.journal.fault_events import FaultEnded, FaultStarted
 from opslab.model.journal.journal_event import JournalEvent, RecordedEvent, decode
@@ -24,10 +27,11 @@ from opslab.model.messages.paper_messages import FeedName, FeedState
 from opslab.model.primitives.instant import NS_PER_SECOND, iso
 from opslab.model.run.metadata import Failure
 from opslab.model.run.paper_summary import MAX_FAULTS, PaperFacts
-from opslab.runs.paper.feed_stats import FeedStats
+from opslab.model.run.run_counters import PaperCounters, RoundTrips
+from opslab.runs.paper.counts.feed_stats import FeedStats
+from opslab.runs.paper.counts.paper_counts import PaperCounts
 from opslab.runs.paper.journal_summary import SUMMARIZED, JournalSummary, summarize
-from opslab.runs.paper.results import PaperCounts
-from tests.fakes.journal_events import HEARTBEAT, OWNER, SAFETY
+from tests.fakes.journal_events import HEARTBEAT, OWNER, SAFETY, STATEMENT
 
 BEGIN_S = 1_700_000_000
 LOST = Failure(kind="engine", message="the engine process died of SIGKILL")
@@ -62,7 +66,7 @@ def test_a_heartbeat_that_is_read_counts_as_one_that_was_appended() -> None:
     read = [decode(SUMMARIZED[PaperHeartbeat.EVENT], payload) for payload in payloads]
     assert not any(isinstance(event, PaperHeartbeat) for event in read)
     assert told(*enumerate(read, 1)) == told(*enumerate(appended, 1))
-    assert told(*enumerate(read, 1)).peak_memory_bytes == 9
+    assert told(*enumerate(read, 1)).heartbeats.peak_memory_bytes == 9
 
 
 def feed(name: FeedName, to: FeedState, noticed: float) -> FeedStateChanged:
@@ -237,6 +241,78 @@ def test_time_before_the_first_change_is_in_no_state() -> None:
     times.changed("disconnected", None, 60.0)
     assert times.summary(0, 61.0).disconnected_seconds == 1.0
     assert times.summary(0, 63.0).disconnected_seconds == 3.0
+
+
+def socket(name: str, to: str) -> SocketStateChanged:
+    return SocketStateChanged(socket=name, from_state="connected", to=to, noticed_after_seconds=0.1)
+
+
+def test_counters_are_those_of_all_engines() -> None:
+    found = told(
+        (1, beat(1, 2, sockets={"user": "connected", "market": "connected"}, order_round_trips_ms=(0.5, 40.0))),
+        (2, socket("market", "disconnected")),
+        (2, socket("market", "connected")),
+        (2, feed("trades", "live", 0.1)),
+        (3, beat(1, 4, orders_gated=2, dropped_messages=3)),
+        (4, lost("SIGKILL")),
+        (4, EngineRestarted(engine_number=2, max_engines=4)),
+        (5, ReconciliationChecked(occasion="startup", state="ok")),
+        (6, beat(2, 1, order_round_trips_ms=(40.0,))),
+        (7, EngineEnded(engine_number=2, gated={"RUN_IS_ENDING": 1})),
+        (8, ReconciliationChecked(occasion="final", state="warning")),
+        (9, ReconciliationChecked(state="mismatch")),
+    )
+    counters = found.counters()
+    assert counters.messages == {"bars": 5, "quotes": 50, "trades": 25}
+    assert counters.feed_changes == {"bars": 0, "quotes": 0, "trades": 1}
+    assert counters.socket_changes == {"market": 2, "user": 0}
+    assert (counters.engine_restarts, counters.engine_losses, counters.heartbeats) == (1, 1, 3)
+    assert (counters.orders_gated, counters.dropped_heartbeats) == (3, 3)
+    assert counters.reconciliations.model_dump() == {"ok": 1, "warning": 1, "mismatch": 0, "unknown": 0}
+    assert (counters.last_reconciliation_state, counters.last_reconciliation_at) == ("warning", at(8))
+    assert counters.round_trips == RoundTrips.of((0.5, 40.0, 40.0))
+    assert summary(found).counters == counters.model_copy(update={"orders_external": None, "forced_closes": None})
+
+
+def test_orders_of_others_and_forced_closes_are_counted_while_the_run_goes_on() -> None:
+    snapshot = STATEMENT.model_copy(update={"orders_external": 2})
+    close = ForcedClose(kind="liquidation", client_order_id="autoclose-1", side="SELL", quantity="1")
+    found = told(
+        (1, beat(1, 1).model_copy(update={"venue": snapshot})),
+        (2, close),
+        (3, close.model_copy(update={"engine_number": 2})),
+        (4, beat(1, 2)),
+    )
+    assert (found.counters().orders_external, found.counters().forced_closes) == (2, 1)
+    known = summary(found, PaperCounts(external=3, forced_closes={"liquidation": 1})).counters
+    assert (known.orders_external, known.forced_closes) == (3, 1)
+
+
+def test_the_gate_is_closed_by_the_engine_or_without_one() -> None:
+    assert not told((1, beat(1, 1))).is_gate_closed
+    assert told((1, GateClosed(reason="last_bar"))).is_gate_closed
+    halted = TradingHalted(
+        scope="run",
+        activated_at=at(1),
+        seen_at=at(1),
+        gate_closed_at=at(1),
+        seconds_to_gate=0.0,
+        by="no_engine",
+    )
+    assert told((1, halted)).is_gate_closed
+
+
+def test_a_fault_counts_when_its_start_can_no_longer_fail() -> None:
+    begun = told((1, fault(1)), (2, beat(1, 1)), (3, fault(2))).counters()
+    assert (begun.faults_injected, begun.faults_active) == (1, 2)
+    failed = told((1, fault(1)), (2, beat(1, 1)), (3, fault(2)), (3, end_of(2, "failed_to_start"))).counters()
+    assert (failed.faults_injected, failed.faults_active) == (1, 1)
+    ended = told((1, fault(1)), (1, end_of(1, "immediate"))).counters()
+    assert (ended.faults_injected, ended.faults_active) == (1, 0)
+
+
+def test_nothing_is_counted_before_the_first_event() -> None:
+    assert JournalSummary().counters() == PaperCounters()
 
 
 def fault(number: int, start: int = 1) -> FaultStarted:

@@ -11,8 +11,10 @@ import pytest
 
 from opslab.errors import Corrupt
 from opslab.model.messages.ledger_events import LedgerEvent, event_fields
+from opslab.model.run.run_counters import OrderCounters
 from opslab.ports import Moment
-from opslab.runs.paper.results import PaperCounts, orders_from_journal, send_rows
+from opslab.runs.paper.counts.paper_counts import PaperCounts
+from opslab.runs.paper.results import orders_from_journal, send_rows
 from opslab.store.runs.engine_order_log import EngineOrderLog
 from opslab.store.runs.journal import Journal
 from opslab.store.venues.ledger import LedgerFile
@@ -209,6 +211,8 @@ def test_orders_that_never_reached_the_venue_stand_where_they_were_made(results:
         fills_count=2,
         orders_denied=1,
         orders_rejected=1,
+        orders_filled=2,
+        reported=OrderCounters(submitted=2, denied=1, rejected=1),
         lost=1,
         first_lost="lost",
         refused=counts.refused,
@@ -242,6 +246,17 @@ def test_an_order_that_its_engine_gave_up_and_the_venue_took_is_one_order(result
         (name, "FILLED", "LAB-001")
     ]
     assert (counts.orders_rejected, counts.unknown, counts.orders_submitted) == (0, 0, 1)
+    assert counts.orders() == OrderCounters(submitted=1, rejected=1, filled=1, fills=1), "no count falls at the end"
+
+
+def test_orders_of_the_venue_and_of_others_have_no_outcome(results: Any) -> None:
+    scene = Scene()
+    scene.place("BUY", "0.010", newClientOrderId="x-aHRE4BCj-Rmine")
+    scene.place("BUY", "0.010", newClientOrderId="of-another")
+    scene.place("SELL", "0.020", newClientOrderId="opslab-flatten-1", reduceOnly="true")
+    _, counts = results(scene, order("mine"), said("OrderSubmitted", "mine"))
+    assert (counts.by_venue, counts.external) == (1, 1)
+    assert counts.orders() == OrderCounters(submitted=1, filled=1, fills=2), "its own fill, and that of the venue"
 
 
 def test_what_a_later_engine_says_of_an_order_changes_nothing(results: Any) -> None:

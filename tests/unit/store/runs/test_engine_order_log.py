@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from opslab.errors import Environment
+from opslab.model.run.run_counters import OrderCounters
 from opslab.store.files import discard_folder
 from opslab.store.runs.engine_order_log import NAME, EngineOrderLog, is_intact
 from opslab.store.runs.owner import held, is_held
@@ -111,3 +112,89 @@ def test_the_ids_that_a_strategy_chose_are_known_to_the_next_engine(tmp_path: Pa
         for name, more in ((generated, {}), ("mine-1", {}), ("venue_1", {"reconciliation": True})):
             orders.order_event({**MADE, "client_order_id": name, **more})
         assert list(orders.ids_of_strategy()) == ["mine-1"]
+
+
+def event(kind: str, name: str = "O-1", **more: object) -> dict[str, object]:
+    return {"type": kind, "client_order_id": name, "strategy_id": "S", "ts_event": 1, **more}
+
+
+def made(name: str = "O-1", quantity: str = "1.0", **more: object) -> dict[str, object]:
+    return event("OrderInitialized", name, quantity=quantity, **more)
+
+
+def filled(quantity: str, name: str = "O-1", **more: object) -> dict[str, object]:
+    return event("OrderFilled", name, last_qty=quantity, **more)
+
+
+SENT = event("OrderSubmitted")
+
+
+def again(event: dict[str, object]) -> dict[str, object]:
+    """As a later engine reports it, from what the venue has."""
+    return {**event, "reconciliation": True}
+
+
+@pytest.mark.parametrize(
+    ("events", "counters"),
+    [
+        ([made(), SENT, filled("0.4")], {"submitted": 1, "fills": 1}),
+        ([made(), SENT, filled("0.4"), filled("0.6")], {"submitted": 1, "fills": 2, "filled": 1}),
+        (
+            [made(), SENT, event("OrderUpdated", quantity="0.4"), filled("0.4")],
+            {"submitted": 1, "fills": 1, "filled": 1},
+        ),
+        ([made(), event("OrderDenied")], {"denied": 1}),
+        ([made(), SENT, event("OrderRejected")], {"submitted": 1, "rejected": 1}),
+        ([made(), SENT, filled("0.4"), event("OrderCanceled")], {"submitted": 1, "fills": 1, "canceled": 1}),
+        ([made(), SENT, event("OrderExpired")], {"submitted": 1, "expired": 1}),
+        ([made(), SENT, SENT, event("OrderPendingCancel"), event("OrderCancelRejected")], {"submitted": 1}),
+        ([event("OrderFilled", last_qty="1"), event("OrderCanceled")], {}),
+    ],
+)
+def test_orders_are_counted_by_outcome(
+    tmp_path: Path, events: list[dict[str, object]], counters: dict[str, int]
+) -> None:
+    with EngineOrderLog(tmp_path) as orders:
+        for each in events:
+            orders.order_event(each)
+        assert orders.counters() == OrderCounters(**counters)
+    with EngineOrderLog(tmp_path) as orders:
+        assert orders.counters() == OrderCounters(**counters), "as read again"
+
+
+def test_what_a_later_engine_reports_again_is_not_counted_twice(tmp_path: Path) -> None:
+    with EngineOrderLog(tmp_path) as orders:
+        for each in (made(), SENT, filled("0.4"), made("O-2"), event("OrderSubmitted", "O-2"), filled("1.0", "O-2")):
+            orders.order_event(each)
+        before = orders.counters()
+        for each in (
+            *(again(made()), again(event("OrderAccepted")), again(filled("0.4"))),
+            *(again(made("O-2")), again(event("OrderAccepted", "O-2")), again(filled("1.0", "O-2"))),
+        ):
+            orders.order_event(each)
+        assert orders.counters() == before == OrderCounters(submitted=2, fills=2, filled=1)
+        orders.order_event(filled("0.6"))
+        assert orders.counters() == OrderCounters(submitted=2, fills=3, filled=2)
+
+
+def test_an_order_that_ended_while_no_engine_ran_has_its_outcome_and_no_fill(tmp_path: Path) -> None:
+    """The fill is inferred: the ledger has what it was."""
+    with EngineOrderLog(tmp_path) as orders:
+        for each in (made(), SENT, filled("0.4"), again(made()), again(filled("1.0"))):
+            orders.order_event(each)
+        assert orders.counters() == OrderCounters(submitted=1, fills=1, filled=1)
+
+
+def test_orders_of_others_are_not_counted(tmp_path: Path) -> None:
+    with EngineOrderLog(tmp_path) as orders:
+        for each in (again(made()), again(event("OrderAccepted")), filled("1.0"), again(made("O-2"))):
+            orders.order_event(each)
+        orders.order_event(event("OrderCanceled", "O-2"))
+        assert orders.counters() == OrderCounters()
+
+
+def test_an_order_that_ends_twice_is_counted_at_its_first_end(tmp_path: Path) -> None:
+    with EngineOrderLog(tmp_path) as orders:
+        for each in (made(), SENT, event("OrderRejected"), event("OrderCanceled"), filled("1.0")):
+            orders.order_event(each)
+        assert orders.counters() == OrderCounters(submitted=1, rejected=1, fills=1)

@@ -26,11 +26,14 @@ class FaultFold:
     _faults: dict[tuple[int, int], FaultFacts] = field(default_factory=dict)
     _started: set[tuple[int, int]] = field(default_factory=set)
     _active: set[tuple[int, int]] = field(default_factory=set)
+    _unconfirmed: set[tuple[int, int]] = field(default_factory=set)
+    """Started a moment ago: the start may still fail."""
 
     def started(self, event: FaultStarted, at: str) -> None:
         key = event.venue_start, event.number
         self._started.add(key)
         self._active.add(key)
+        self._unconfirmed.add(key)
         self.count += 1
         if len(self._faults) < MAX_FAULTS:
             self._faults[key] = FaultFacts(name=event.fault, terms=event.terms, started_at=at)
@@ -38,11 +41,25 @@ class FaultFold:
     def ended(self, event: FaultEnded, at: str) -> None:
         key = event.venue_start, event.number
         self._active.discard(key)
+        self._unconfirmed.discard(key)
         if event.reason == "failed_to_start":
             self.count -= 1
             self._faults.pop(key, None)
         elif key in self._faults:
             self._end(key, at, event.reason)
+
+    def confirm(self) -> None:
+        """Some time has passed: the faults that started before are active or have ended."""
+        self._unconfirmed.clear()
+
+    @property
+    def confirmed_count(self) -> int:
+        """Of the faults that certainly started: it never decreases."""
+        return self.count - len(self._unconfirmed)
+
+    @property
+    def active_count(self) -> int:
+        return len(self._active)
 
     def add_started(self, event: FaultStarted, at: str) -> None:
         """Of another source than the journal: a start that is known is ignored. As `add_ended`."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from opslab.model.journal.fault_events import FaultEnded, FaultStarted
 from opslab.model.journal.venue_events import MarginCall
-from opslab.runs.paper.venue_log_fold import FaultFold, MarginCallFold, add_logged_events
+from opslab.runs.paper.counts.venue_log_fold import FaultFold, MarginCallFold, add_logged_events
 from opslab.store.venues.venue_files import VENUE_LOG_NAME
 
 

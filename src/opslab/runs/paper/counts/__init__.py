@@ -1,0 +1,1 @@
+"""Counts of a paper run, each folded from its source."""
