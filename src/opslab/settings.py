@@ -1,4 +1,4 @@
-"""Settings, resolved once, each with its source: the home folder; and the environment of child processes.
+"""Settings, resolved once, each with its source: the home folder, traces; and the environment of child processes.
 
 Order: flag, then `TC_*`, then `tc.toml` in the current folder, then the default.
 """
@@ -15,6 +15,9 @@ from opslab.model.primitives.ids import nearest, shown
 KNOWN_KEYS = ("home",)
 _PASSED_TO_CHILDREN = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "LD_LIBRARY_PATH")
 
+_TRACE_ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+_TRACE_PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -22,6 +25,18 @@ class Settings:
     """Absolute; below it `data/`, `artifacts/` and `runtime/`."""
     home_source: str
     """`--home`, `TC_HOME`, `tc.toml` or `the current folder`."""
+
+
+@dataclass(frozen=True, slots=True)
+class TraceSettings:
+    """The environment requests traces. The values that name the receiver stay in the environment."""
+
+    variable: str
+    """The variable that has the endpoint."""
+    protocol: str
+    """OTLP protocol; empty: the default."""
+    traceparent: str
+    """Parent of a run's trace; empty: none."""
 
 
 def resolve(home_flag: str | None, environ: Mapping[str, str], folder: Path) -> Settings:
@@ -49,6 +64,20 @@ def child_environment() -> dict[str, str]:
     """The environment of a child process: only the variables named here; no proxy, no `BINANCE_*`."""
     kept = {name: os.environ[name] for name in _PASSED_TO_CHILDREN if name in os.environ}
     return {**kept, "NO_PROXY": "*", "no_proxy": "*", "PYTHONUNBUFFERED": "1"}
+
+
+def trace_settings(environ: Mapping[str, str]) -> TraceSettings | None:
+    """None: no traces are requested, or OpenTelemetry is switched off."""
+    variable = next((name for name in _TRACE_ENDPOINTS if environ.get(name, "").strip()), None)
+    is_off = environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
+    if variable is None or is_off or environ.get("OTEL_TRACES_EXPORTER", "").strip().lower() == "none":
+        return None
+    protocol = next((environ[name].strip() for name in _TRACE_PROTOCOLS if environ.get(name, "").strip()), "")
+    return TraceSettings(variable, protocol, environ.get("TRACEPARENT", "").strip())
+
+
+def trace_settings_of_process() -> TraceSettings | None:
+    return trace_settings(os.environ)
 
 
 def presence(names: Iterable[str], environ: Mapping[str, str]) -> dict[str, bool | None]:

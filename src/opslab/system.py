@@ -102,6 +102,11 @@ def peak_memory_bytes() -> int:
     return int(status.partition("VmHWM:")[2].split()[0]) * 1024
 
 
+def random_hex(size_bytes: int) -> str:
+    """Random bytes as hexadecimal digits."""
+    return secrets.token_hex(size_bytes)
+
+
 class StopSignals:
     """Inside the `with` block, SIGINT, SIGTERM and SIGHUP are recorded instead of raised.
 

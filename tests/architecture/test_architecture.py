@@ -69,7 +69,7 @@ SUBLAYERS = {
     ],
     "runs": [
         {"planning", "processes", "record"},
-        {"checks", "safety"},
+        {"checks", "safety", "traces"},
         {"claim"},
         {"end"},
         {"lifecycle"},
@@ -116,6 +116,7 @@ HOMES = {
     "prometheus_client": ("metrics/exposition.py",),
     "h11": ("connectivity/",),
     "inotify_simple": ("killswitch/watcher.py",),
+    "opentelemetry": ("runs/traces/export.py",),
     "pydantic": ("",),
     "pydantic_core": ("",),
     "rich": ("",),

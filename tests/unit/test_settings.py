@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from opslab.errors import Usage
-from opslab.settings import resolve
+from opslab.settings import TraceSettings, resolve, trace_settings
 
 
 def test_flag_beats_environment_beats_file_beats_default(tmp_path: Path) -> None:
@@ -38,3 +38,30 @@ def test_a_home_that_is_a_file_is_refused(tmp_path: Path) -> None:
     for text in ("file", "", "a\x00b"):
         with pytest.raises(Usage):
             resolve(text, {}, tmp_path)
+
+
+ENDPOINT, TRACES = "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
+
+
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [
+        ({}, None),
+        ({ENDPOINT: " "}, None),
+        ({"TRACEPARENT": "00-x"}, None),
+        ({"OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": "x"}, None),
+        ({ENDPOINT: "x", "OTEL_SDK_DISABLED": "True"}, None),
+        ({ENDPOINT: "x", "OTEL_TRACES_EXPORTER": "none"}, None),
+        ({ENDPOINT: "x", "OTEL_SDK_DISABLED": "false", "OTEL_TRACES_EXPORTER": "otlp"}, (ENDPOINT, "", "")),
+        ({ENDPOINT: "x", TRACES: "y", "TRACEPARENT": " 00-x "}, (TRACES, "", "00-x")),
+        ({TRACES: "y", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, (TRACES, "grpc", "")),
+        (
+            {ENDPOINT: "x", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "p"},
+            (ENDPOINT, "p", ""),
+        ),
+    ],
+)
+def test_traces_are_requested_by_the_variables_of_opentelemetry(
+    environ: dict[str, str], expected: tuple[str, str, str] | None
+) -> None:
+    assert trace_settings(environ) == (TraceSettings(*expected) if expected else None)

@@ -8,7 +8,7 @@ from opslab.context import Context
 from opslab.errors import LabError
 from opslab.model.journal.engine_events import DataVerified
 from opslab.model.journal.run_events import RunStarted
-from opslab.model.run.metadata import FINAL, Owner, RunMetadata
+from opslab.model.run.metadata import FINAL, Owner, RunMetadata, Trace
 from opslab.runs.claim import ClaimedRun, composition
 from opslab.runs.end import Salvage, end, end_failed
 from opslab.runs.planning.plan import RunPlan
@@ -26,6 +26,8 @@ class RunContext(Context):
     signals: StopSignals
     """Entered by the caller."""
     command: Sequence[str] = ENGINE_COMMAND
+    trace: Trace | None = None
+    """Recorded in the run; None: no traces are requested."""
 
 
 def execute(
@@ -56,6 +58,8 @@ def start(run: ClaimedRun[RunPlan], context: RunContext) -> Owner:
     owner, log, dataset = context.processes.this_process(), run.log, run.plan.dataset
     current = asdict(composition(run.plan))
     changed = {name: value for name, value in current.items() if value != getattr(log.metadata, name)}
+    if context.trace is not None:
+        changed["trace"] = context.trace
     log.append(RunStarted(owner=owner).model_copy(update=changed))
     log.append(DataVerified(dataset=dataset.name, fingerprint=dataset.fingerprint))
     return owner

@@ -21,11 +21,11 @@ def acknowledge(
     acknowledged.
     """
     from opslab.lab.context import open_context
-    from opslab.lab.run import acknowledge as acknowledgement
+    from opslab.lab.run import recover as settling
 
-    reason = acknowledgement.checked_reason(reason)
-    actor = acknowledgement.checked_actor(login_name() if actor is None else actor)
-    recorded = acknowledgement.acknowledge(open_context(home), run_id, reason, actor)
+    reason = settling.checked_reason(reason)
+    actor = settling.checked_actor(login_name() if actor is None else actor)
+    recorded = settling.acknowledge(open_context(home), run_id, reason, actor)
     now, previous = recorded.acknowledged, recorded.previous
     if as_json:
         result_json(

@@ -14,6 +14,7 @@ from opslab.cli.run.acknowledgement import acknowledge
 from opslab.cli.run.fields import break_off, document, show_fields
 from opslab.cli.run.follow_up import end, note_unserved
 from opslab.cli.run.listing import list_runs
+from opslab.cli.run.trace_export import exported_trace
 
 app = typer.Typer(cls=PlainGroup, help="Run, list, verify and compare runs.", no_args_is_help=True)
 
@@ -54,23 +55,24 @@ def backtest(
     from opslab.system import StopSignals
 
     context = open_context(home)
-    with StopSignals() as signals:
-        signals.on_signal = break_off
-        plan = make_plan(context, spec, run_id, "backtest")
-        # after the plan, so that a refusal does not wait for them
-        from opslab.lab.run.backtest import run_backtest
-        from opslab.lab.run.claim import claim
+    with exported_trace(context) as traced:
+        with StopSignals() as signals:
+            signals.on_signal = break_off
+            plan = make_plan(context, spec, run_id, "backtest")
+            # after the plan, so that a refusal does not wait for them
+            from opslab.lab.run.backtest import run_backtest
+            from opslab.lab.run.claim import claim
 
-        signals.announce, signals.on_signal = _announce, lambda _count: None
-        if signals.name:
-            raise KeyboardInterrupt
-        with claim(context, plan) as run:
-            rows = plan.engine.rows
-            note(f"run {plan.run_id}: {plan.spec.strategy.title} on {rows:,} candles of {plan.dataset.name}")
-            run.log.observers.append(note_unserved)
-            with ProgressBar("backtest", "bars", rows) as progress:
-                metadata = run_backtest(context, run, signals, progress.reach)
-    end(context, metadata, strict=strict, as_json=as_json)
+            signals.announce, signals.on_signal = _announce, lambda _count: None
+            if signals.name:
+                raise KeyboardInterrupt
+            with claim(context, plan) as run:
+                traced.run_id, rows = plan.run_id, plan.engine.rows
+                note(f"run {plan.run_id}: {plan.spec.strategy.title} on {rows:,} candles of {plan.dataset.name}")
+                run.log.observers.append(note_unserved)
+                with ProgressBar("backtest", "bars", rows) as progress:
+                    metadata = run_backtest(context, run, signals, progress.reach, traced.trace)
+        end(context, metadata, strict=strict, as_json=as_json)
 
 
 app.command()(run_paper.paper)

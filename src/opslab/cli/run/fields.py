@@ -83,6 +83,7 @@ def show_fields(run: "RunMetadata", live: "LiveStatus | None" = None, by_ledger:
             ("reconciliation", _check(run.reconciliation)),
             ("input digest", run.input_digest),
             ("result digest", run.result_digest),
+            ("trace", run.trace.trace_id if run.trace else None),
             ("folder", folder_of(run)),
         ]
     )

@@ -4,6 +4,7 @@ from opslab.cli.options import Home, Json, RunIdOption, Spec, Strict
 from opslab.cli.output import note, note_at_once
 from opslab.cli.run.fields import break_off
 from opslab.cli.run.follow_up import end, note_unserved
+from opslab.cli.run.trace_export import exported_trace
 
 
 def paper(
@@ -19,25 +20,27 @@ def paper(
     from opslab.system import StopSignals
 
     context = open_context(home)
-    with StopSignals() as signals:
-        signals.on_signal = break_off
-        plan = make_plan(context, spec, run_id, "paper")
-        # after the plan, so that a refusal does not wait for them
-        from opslab.lab.run.claim import claim
-        from opslab.lab.run.paper import run_paper
+    with exported_trace(context) as traced:
+        with StopSignals() as signals:
+            signals.on_signal = break_off
+            plan = make_plan(context, spec, run_id, "paper")
+            # after the plan, so that a refusal does not wait for them
+            from opslab.lab.run.claim import claim
+            from opslab.lab.run.paper import run_paper
 
-        signals.announce, signals.on_signal = _announce, lambda _count: None
-        if signals.name:
-            raise KeyboardInterrupt
-        speed = plan.spec.paper.speed
-        pace = "at full speed" if speed == "max" else f"at {speed}x"
-        data = f"{plan.rows:,} candles of {plan.dataset.name}"
-        with claim(context, plan) as run:
-            note(f"run {plan.run_id}: {plan.spec.strategy.title} on {data}, {pace}")
-            run.log.observers.append(note_unserved)
-            with PaperBoard(plan.run_id) as board:
-                metadata = run_paper(context, run, signals, board.show)
-    end(context, metadata, strict=strict, as_json=as_json)
+            signals.announce, signals.on_signal = _announce, lambda _count: None
+            if signals.name:
+                raise KeyboardInterrupt
+            speed = plan.spec.paper.speed
+            pace = "at full speed" if speed == "max" else f"at {speed}x"
+            data = f"{plan.rows:,} candles of {plan.dataset.name}"
+            with claim(context, plan) as run:
+                traced.run_id = plan.run_id
+                note(f"run {plan.run_id}: {plan.spec.strategy.title} on {data}, {pace}")
+                run.log.observers.append(note_unserved)
+                with PaperBoard(plan.run_id) as board:
+                    metadata = run_paper(context, run, signals, board.show, traced.trace)
+        end(context, metadata, strict=strict, as_json=as_json)
 
 
 def _announce(name: str, count: int) -> None:

@@ -66,6 +66,7 @@ def recover(
     """
     from opslab.lab.context import open_context
     from opslab.lab.run import recover as recovery
+    from opslab.lab.run.traces import export_recovered
 
     context = open_context(home)
     wanted = _one_or_all("recover", run_id, every)
@@ -78,6 +79,8 @@ def recover(
         result_json({"runs": [one.model_dump() for one, _ in done]})
     else:
         result_table(("RUN", "ACTION", "REASON"), [(one.run_id, one.action, one.message) for one, _ in done])
+    if failure := export_recovered(context, [one for one, _ in done]):
+        note(failure)
     broken = any(code == Corrupt.exit_code for _, code in done)
     unable = any(one.action == "unwritable" for one, _ in done)
     raise typer.Exit(Corrupt.exit_code if broken else 5 if unable else 0)

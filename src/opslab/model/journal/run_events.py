@@ -26,6 +26,7 @@ from opslab.model.run.metadata import (
     Safety,
     ScenarioCounters,
     Status,
+    Trace,
 )
 from opslab.model.run.paper_summary import PaperFacts
 from opslab.model.run.run_counters import OrderCounters, Reconciled
@@ -63,7 +64,7 @@ class RunInitialized(JournalEvent):
 
 
 class RunStarted(JournalEvent):
-    """The owner of the run. The other fields are those that have changed since `run_initialized`."""
+    """The owner of the run, and its trace. The other fields are those that have changed since `run_initialized`."""
 
     EVENT = "run_started"
     STATUSES = INITIALIZED
@@ -74,6 +75,8 @@ class RunStarted(JournalEvent):
     input_digest: str | None = None
     git: Git | None = None
     lab_version: str | None = None
+    trace: Trace | None = None
+    """Ids of the [trace](traces.md); without it, the run has none."""
 
 
 # Kill switch.

@@ -118,6 +118,20 @@ class Safety(Record):
     checked_at: str
 
 
+TraceId = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+SpanId = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
+
+
+class Trace(Record):
+    """Ids of a run's [trace](traces.md) in OpenTelemetry, in hexadecimal digits."""
+
+    trace_id: TraceId
+    span_id: SpanId
+    """The span of the run, the root of its spans."""
+    parent_span_id: SpanId | None = None
+    """The span of the process that started the run, from `TRACEPARENT`."""
+
+
 class Acknowledgement(Record):
     """An operator has dealt with the end of a run."""
 
@@ -164,6 +178,8 @@ class RunMetadata(Record):
     lab_version: str
     engine: Annotated[str, Field(description="the engine's name")] = "nautilus"
     owner: Owner | None = None
+    trace: Trace | None = None
+    """None: no traces were requested when the run started."""
     metrics: ScenarioCounters | None = None
     orders: OrderCounters | None = None
     """Orders by outcome. None before the end of the run, and when they are not known."""

@@ -1,0 +1,1 @@
+"""Traces of runs: spans from the journal, and their export by OpenTelemetry."""
