@@ -27,6 +27,7 @@ LONG_FIRST = (
     "test_paper_restart",
     "test_reworded",
     "test_reproduce",
+    "test_dashboard_queries",
     "test_wheel",
     "test_bootstrap",
     "test_venue_hostile",

@@ -280,11 +280,17 @@ def _account() -> list[model.Panel]:
 
 
 def _engine() -> list[model.Panel]:
+    queue = f"{ONE.of('opslab_message_queue_depth')}\nor {SAME_RUN} 0 * {ONE.of('opslab_gate_open')}"
     return [
         lines(
-            Frame("Message Queue", "Messages in the engine's queue.", 6, links=(MONITORING,)),
+            Frame(
+                "Message Queue",
+                "Messages in the engine's queue, after it has reported more than 1,000; 0: it reports none.",
+                width=6,
+                links=(MONITORING,),
+            ),
             units.Short,
-            Query(ONE.of("opslab_message_queue_depth"), "{{run_id}}"),
+            Query(queue, "{{run_id}}"),
         ),
         lines(
             Frame("Engine Memory", "Resident memory of the engine's process.", 6, links=(MONITORING,)),
