@@ -1,6 +1,7 @@
 """Every query of the dashboards returns data: runs that `tc` made, its exporter, and a Prometheus that scrapes it."""
 
 import math
+import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -23,7 +24,7 @@ STATES = {
     "stopped": "halted",
     "living": "running",
 }
-"""Run of this test to its status."""
+"""Run of this test to its status; one more, `damaged`, cannot be read."""
 READY = (
     'rate(opslab_order_round_trip_seconds_count{run_id="living"}[1m]) > 0',
     'rate(opslab_heartbeats_total{run_id="living"}[1m]) > 0',
@@ -81,6 +82,9 @@ def _ended_runs(tc: Tc, url: str) -> None:
     """And one that is checked only."""
     lifecycle = tc.spec("backtest.yaml", strategy="order_lifecycle_demo", data=FIRST_DAY)
     tc.ok("run", "backtest", "--spec", lifecycle, "--run-id", "backtest")
+    shutil.copytree(tc.run_folder("backtest"), tc.run_folder("damaged"))
+    for name in ("metadata.json", "journal.jsonl"):
+        (tc.run_folder("damaged") / name).write_text("{\n")
     (tc.home / "failing.py").write_text(FAILING)
     failing = tc.own_spec(tc.home, {"path": "failing:Failing"})
     assert tc("run", "backtest", "--spec", failing, "--run-id", "broken").code == 1
@@ -154,6 +158,14 @@ def test_states_are_shown_by_their_names(server: Prometheus) -> None:
                     if target.title == "Run State":
                         shown[run_id] = text
     assert shown == STATES
+
+
+def test_the_runs_that_need_an_operator_are_listed_with_their_runbooks(server: Prometheus) -> None:
+    [target] = [each for path in DASHBOARDS for each in targets(path) if each.title == "Runs That Need an Operator"]
+    listed = {(each.labels["run_id"], each.labels["runbook"]) for each in server.query(target.for_run(""))}
+    assert listed == {("broken", "run-failed"), ("stopped", "kill-switch"), ("damaged", "artifact-health")}
+    [count] = server.query("sum(opslab_runs_unacknowledged) + sum(opslab_runs_unreadable)")
+    assert len(listed) == count.value
 
 
 def test_the_variable_offers_the_runs(server: Prometheus) -> None:

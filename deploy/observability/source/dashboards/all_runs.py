@@ -33,8 +33,9 @@ RUNBOOK_OF_STATE = {
     "interrupted": "interrupted-run",
     "halted": "kill-switch",
     "completed": "reconciliation-mismatch",
+    "unreadable": "artifact-health",
 }
-"""State of a run that needs an acknowledgement to its runbook; a completed one has a mismatch."""
+"""State of a run that needs an operator to its runbook; a completed one has a mismatch."""
 FIRST_STEPS = (
     ("A run has no heartbeat", "heartbeat-lost"),
     ("A feed is silent", "feed-silent"),
@@ -54,7 +55,7 @@ def build() -> model.Dashboard:
         "All runs of the lab: what to do, is it trading, may it trade, is the feed alive, is the account what the "
         "venue has, how late is it, what was refused, what changed last. Times are UTC.",
         [
-            Section("What to do?", [_unacknowledged_runs(), _running_runs(), _firing_alerts(), _first_steps()]),
+            Section("What to do?", [_runs_to_act_on(), _running_runs(), _firing_alerts(), _first_steps()]),
             Section("Is it trading?", _trading()),
             Section(
                 "May it trade?",
@@ -79,17 +80,17 @@ def build() -> model.Dashboard:
     )
 
 
-def _unacknowledged_runs() -> model.Panel:
+def _runs_to_act_on() -> model.Panel:
     return rows(
         Frame(
-            "Unacknowledged Runs",
-            "Runs that failed, were interrupted or halted, or ended with a reconciliation mismatch, until "
-            "`tc run acknowledge ID --reason R`. A completed run is listed because of a mismatch.",
+            "Runs That Need an Operator",
+            "Runs that failed, were interrupted or halted, or ended with a reconciliation mismatch (completed), until "
+            "`tc run acknowledge ID --reason R`; and runs whose files cannot be read.",
             width=12,
             height=8,
             links=(docs_page("Acknowledge a run", "commands/#tc-run-acknowledge"),),
         ),
-        Query(_unacknowledged(), "{{run_id}} {{state}}"),
+        Query(_to_act_on(), "{{run_id}} {{state}}"),
         columns=[
             Column("run_id", "Run", link=RUN_OF_CELL),
             Column("state", "State"),
@@ -98,14 +99,15 @@ def _unacknowledged_runs() -> model.Panel:
     )
 
 
-def _unacknowledged() -> str:
+def _to_act_on() -> str:
     """The runs with their state, and the name of its runbook as a label."""
     expression = f"""(
   opslab_run_state{{state=~"failed|interrupted|halted"}} == 1
   or opslab_run_state{{state="completed"}} == 1
     and {SAME_RUN} opslab_reconciliation_state{{state="mismatch"}} == 1
 )
-unless {SAME_RUN} opslab_run_acknowledged == 1"""
+unless {SAME_RUN} opslab_run_acknowledged == 1
+or label_replace(opslab_run_readable == 0, "state", "unreadable", "", "")"""
     for state, page in RUNBOOK_OF_STATE.items():
         expression = f'label_replace(\n{expression},\n"runbook", "{page}", "state", "{state}")'
     return expression
@@ -172,7 +174,7 @@ def _trading() -> list[model.Panel]:
                 "Runs to Acknowledge",
                 "Number of ended runs that need an acknowledgement and have none, by reason.",
                 width=8,
-                links=tuple(runbook(page) for page in RUNBOOK_OF_STATE.values()),
+                links=(docs_page("Acknowledge a run", "commands/#tc-run-acknowledge"),),
             ),
             units.Short,
             Query("sum by (reason) (opslab_runs_unacknowledged)", "{{reason}}"),
