@@ -6,10 +6,6 @@ A client that sends nothing, sends half a request or never reads holds a connect
 import asyncio
 from collections.abc import Callable
 
-MAX_CONNECTIONS = 768
-"""Below the usual limit of 1,024 open files."""
-CONNECTION_SECONDS = 30.0
-"""From the connect to the end of the answer; each connection serves one request."""
 _FULL = b"too many connections\n"
 _FULL_ANSWER = b"".join(
     (
@@ -23,16 +19,21 @@ _FULL_ANSWER = b"".join(
 class Connections:
     """A factory of protocols for `create_server`."""
 
-    def __init__(self, make_protocol: Callable[[], asyncio.Protocol]) -> None:
-        """make_protocol: makes the protocol that serves one connection."""
+    def __init__(self, make_protocol: Callable[[], asyncio.Protocol], limit: int, seconds: float) -> None:
+        """make_protocol: makes the protocol that serves one connection. limit: of open connections.
+
+        seconds: from the connect to the end of the answer; each connection serves one request.
+        """
         self._make_protocol = make_protocol
+        self._limit = limit
+        self._seconds = seconds
         self._open = 0
 
     def __call__(self) -> asyncio.Protocol:
-        if self._open >= MAX_CONNECTIONS:
+        if self._open >= self._limit:
             return _Refused()
         self._open += 1
-        return _Connection(self._make_protocol(), self._closed)
+        return _Connection(self._make_protocol(), self._seconds, self._closed)
 
     def _closed(self) -> None:
         self._open -= 1
@@ -41,14 +42,15 @@ class Connections:
 class _Connection(asyncio.Protocol):
     """Ends at its deadline; passes everything else on."""
 
-    def __init__(self, inner: asyncio.Protocol, on_close: Callable[[], None]) -> None:
+    def __init__(self, inner: asyncio.Protocol, seconds: float, on_close: Callable[[], None]) -> None:
         self._inner = inner
+        self._seconds = seconds
         self._on_close = on_close
         self._deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
-        self._deadline = asyncio.get_running_loop().call_later(CONNECTION_SECONDS, transport.abort)
+        self._deadline = asyncio.get_running_loop().call_later(self._seconds, transport.abort)
         self._inner.connection_made(transport)
 
     def data_received(self, data: bytes) -> None:

@@ -9,6 +9,7 @@ import logging
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from html import escape
 from typing import Protocol
 
@@ -19,11 +20,18 @@ from opslab.errors import Environment
 from opslab.metrics.connections import Connections
 from opslab.metrics.exposition import Format, negotiated
 
-COLLECTION_SECONDS = 8.0
-"""Longest wait of a scrape; Prometheus waits 10 s by default."""
-FIRST_COLLECTION_SECONDS = 2.0
-"""Longest wait of a scrape before the first collection has ended; it is then served without runs."""
 BACKLOG = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    collection_seconds: float = 8.0
+    """Longest wait of a scrape; Prometheus waits 10 s by default."""
+    first_collection_seconds: float = 2.0
+    """Longest wait of a scrape before the first collection has ended; it is then served without runs."""
+    connection_seconds: float = 30.0
+    connections: int = 768
+    """Below the usual limit of 1,024 open files."""
 
 
 class MetricsSource(Protocol):
@@ -43,9 +51,10 @@ class MetricsSource(Protocol):
 
 
 class MetricsServer:
-    def __init__(self, source: MetricsSource, version: str) -> None:
+    def __init__(self, source: MetricsSource, version: str, limits: Limits | None = None) -> None:
         """version: of the lab, for the page."""
         self._source = source
+        self._limits = limits or Limits()
         self._version = version
         self._thread = ThreadPoolExecutor(1, "collector")
         self._collections: dict[Format, asyncio.Future[bytes]] = {}
@@ -70,10 +79,10 @@ class MetricsServer:
         )
         self._loopback_only = all(is_loopback(host) for host in hosts)
         silent = logging.Logger("metrics", logging.CRITICAL + 1)  # malformed requests get their 400, and no line each
-        self._runner = web.AppRunner(app, handle_signals=False, access_log=None, logger=silent)
+        self._runner = web.AppRunner(app, handle_signals=False, access_log=None, logger=silent, lingering_time=0)
         await self._runner.setup()
         assert self._runner.server is not None
-        connections = Connections(self._runner.server)
+        connections = Connections(self._runner.server, self._limits.connections, self._limits.connection_seconds)
         addresses: list[tuple[str, int]] = []
         for host in hosts:
             try:
@@ -125,7 +134,7 @@ class MetricsServer:
 
     async def _metrics(self, request: web.Request) -> web.Response:
         form, content_type = negotiated(request.headers.get("Accept", ""))
-        seconds = COLLECTION_SECONDS if self._has_collected else FIRST_COLLECTION_SECONDS
+        seconds = self._limits.collection_seconds if self._has_collected else self._limits.first_collection_seconds
         try:
             body = await asyncio.wait_for(asyncio.shield(self._collect(form)), seconds)
         except TimeoutError:
