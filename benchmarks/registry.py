@@ -20,7 +20,7 @@ _DISCARD_OUTPUT = 'exec "$@" >/dev/null'
 
 def run_list_10k(context: BenchmarkContext) -> list[Row]:
     home = context.work / "many-runs-home"
-    _make_runs(context, home)
+    make_runs(context, home, RUNS)
     index = home / "runtime" / "index" / "runs.json"
     index.unlink(missing_ok=True)
     label = f"tc run list, {RUNS:,} runs"
@@ -61,17 +61,17 @@ def _compare_with_reading(
     return alternate(context.repeat or REPEAT, lab, yardstick)
 
 
-def _make_runs(context: BenchmarkContext, home: Path) -> None:
+def make_runs(context: BenchmarkContext, home: Path, count: int) -> None:
     """Create the records of one real run under many run ids."""
     shutil.rmtree(home, ignore_errors=True)
-    context.note(f"making {RUNS:,} runs")
+    context.note(f"making {count:,} runs")
     run([context.tc, "data", "prepare", "--dataset", "btcusdt-sample", "--home", home], context.work)
     spec = context.spec("btcusdt-sample")
     run([context.tc, "run", "backtest", "--spec", spec, "--run-id", "run-1", "--home", home], context.work)
     first_run = home / "artifacts" / "runs" / "run-1"
     metadata = json.loads((first_run / "metadata.json").read_text())
     journal = (first_run / "journal.jsonl").read_text()
-    for number in range(2, RUNS + 1):
+    for number in range(2, count + 1):
         copy = first_run.with_name(f"run-{number}")
         copy.mkdir()
         (copy / "metadata.json").write_text(json.dumps({**metadata, "run_id": copy.name}, indent=2) + "\n")

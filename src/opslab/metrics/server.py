@@ -24,7 +24,7 @@ BACKLOG = 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ServerLimits:
     collection_seconds: float = 8.0
     """Longest wait of a scrape; Prometheus waits 10 s by default."""
     first_collection_seconds: float = 2.0
@@ -51,10 +51,10 @@ class MetricsSource(Protocol):
 
 
 class MetricsServer:
-    def __init__(self, source: MetricsSource, version: str, limits: Limits | None = None) -> None:
+    def __init__(self, source: MetricsSource, version: str, limits: ServerLimits | None = None) -> None:
         """version: of the lab, for the page."""
         self._source = source
-        self._limits = limits or Limits()
+        self._limits = limits or ServerLimits()
         self._version = version
         self._thread = ThreadPoolExecutor(1, "collector")
         self._collections: dict[Format, asyncio.Future[bytes]] = {}

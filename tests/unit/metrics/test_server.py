@@ -10,7 +10,7 @@ import pytest
 
 from opslab.errors import Environment
 from opslab.metrics.exposition import Format
-from opslab.metrics.server import Limits, MetricsServer
+from opslab.metrics.server import MetricsServer, ServerLimits
 
 SECONDS = 60.0
 GET = b"GET %s HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
@@ -38,7 +38,7 @@ class FakeSource:
 
 
 @asynccontextmanager
-async def serving(source: FakeSource, limits: Limits | None = None, *hosts: str) -> AsyncIterator[int]:
+async def serving(source: FakeSource, limits: ServerLimits | None = None, *hosts: str) -> AsyncIterator[int]:
     server = MetricsServer(source, "0.0", limits)
     try:
         addresses = await server.listen(hosts or ("127.0.0.1",), 0)
@@ -78,7 +78,7 @@ def open_source(body: bytes = b"opslab_x 1.0\n") -> FakeSource:
 def test_scrapes_during_a_collection_share_it() -> None:
     async def test() -> None:
         source = FakeSource()
-        limits = Limits(first_collection_seconds=SECONDS, collection_seconds=SECONDS)
+        limits = ServerLimits(first_collection_seconds=SECONDS, collection_seconds=SECONDS)
         async with serving(source, limits) as port:
             scrapes = [asyncio.create_task(request(port)) for _ in range(512)]
             while sum(task.done() for task in scrapes) == 0 and not source.gate.is_set():
@@ -95,7 +95,7 @@ def test_scrapes_during_a_collection_share_it() -> None:
 def test_before_the_first_collection_a_scrape_is_served_without_runs() -> None:
     async def test() -> None:
         source = FakeSource()
-        async with serving(source, Limits(first_collection_seconds=0.05)) as port:
+        async with serving(source, ServerLimits(first_collection_seconds=0.05)) as port:
             assert await request(port) == (200, b"opslab_exporter_ready 0.0\n")
             status, text = await request(port, GET % b"/readyz")
             assert status == 503
@@ -112,7 +112,7 @@ def test_before_the_first_collection_a_scrape_is_served_without_runs() -> None:
 def test_a_collection_that_takes_too_long_is_no_stale_answer() -> None:
     async def test() -> None:
         source = open_source()
-        async with serving(source, Limits(collection_seconds=0.05)) as port:
+        async with serving(source, ServerLimits(collection_seconds=0.05)) as port:
             assert (await request(port))[0] == 200
             source.gate.clear()
             status, text = await request(port)
@@ -147,7 +147,7 @@ def test_a_failed_collection_is_not_ready() -> None:
 )
 def test_a_connection_without_a_whole_request_ends_at_its_deadline(sent: bytes) -> None:
     async def test() -> None:
-        async with serving(open_source(), Limits(connection_seconds=0.2)) as port:
+        async with serving(open_source(), ServerLimits(connection_seconds=0.2)) as port:
             status, _ = await request(port, sent)
             assert status in (0, 405, 408)
         async with serving(open_source()) as port:
@@ -162,7 +162,7 @@ def test_a_connection_without_a_whole_request_ends_at_its_deadline(sent: bytes) 
 def test_a_scrape_that_never_reads_ends_at_its_deadline() -> None:
     async def test() -> None:
         body = b"x" * 30_000_000  # more than the buffers of the kernel take
-        async with serving(open_source(body), Limits(connection_seconds=0.5, connections=1)) as port:
+        async with serving(open_source(body), ServerLimits(connection_seconds=0.5, connections=1)) as port:
             reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)
             writer.write(GET % b"/metrics")
             await reader.readexactly(1)  # the answer has begun; nothing more is read before the deadline
@@ -182,7 +182,7 @@ def test_a_scrape_that_never_reads_ends_at_its_deadline() -> None:
 
 def test_a_connection_beyond_the_limit_is_refused_and_the_limit_is_free_again() -> None:
     async def test() -> None:
-        async with serving(open_source(), Limits(connections=4)) as port:
+        async with serving(open_source(), ServerLimits(connections=4)) as port:
             idle = [await asyncio.open_connection("127.0.0.1", port) for _ in range(4)]
             status, text = await request(port)
             assert (status, text) == (503, b"too many connections\n")

@@ -5,7 +5,7 @@ Shown in full are all runs that run, all that need an acknowledgement, and the n
 
 import heapq
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -59,6 +59,8 @@ class Collector:
         self._ends = RunEnds(read_run_ends(context.layout))
         self._stored_ends = read_run_ends(context.layout)
         self._exposition = Exposition(FAMILIES)
+        self._chosen: dict[str, Row] | None = None
+        """Rows of the runs to show; None: to be chosen anew."""
         self._rows: dict[str, Row] = {}
         """Of the shown runs, as they were written into the exposition."""
         self._running: dict[str, RunMetadata] = {}
@@ -77,6 +79,7 @@ class Collector:
             self._failed("registry", error.message)
         except Exception as error:  # noqa: BLE001  (a bug in one collection must not end the exporter)
             self._failed("collection", f"the collection broke off: {type(error).__name__}")
+            self._registry = Registry(self._context)
         self._collections += 1
         self._exposition.put(_EXPORTER, self._exporter_samples(self._context.clock.monotonic_s() - began_s))
         return self._exposition.text(form)
@@ -92,32 +95,30 @@ class Collector:
     def problem(self) -> str | None:
         return self._problem
 
-    @property
-    def not_found(self) -> list[str]:
-        """Requested runs that the home does not have."""
-        return sorted(self._shown.run_ids - self._rows.keys())
-
-    @property
-    def runs_shown(self) -> int:
-        return len(self._rows)
-
     def _collect(self) -> None:
         layout = self._context.layout
         if not layout.home.is_dir():
             raise Environment(f"the home {layout.home} does not exist")
-        rows = self._registry.read()
-        self._runs_read += len(self._registry.reread)
-        self._count_ends(rows)
-        chosen = {row.run_id: row for row in chosen_rows(rows, self._shown)}
-        for run_id in self._rows.keys() - chosen.keys():
-            self._forget(run_id)
-        for run_id, row in chosen.items():
+        registry = self._registry
+        registry.read()
+        self._runs_read += len(registry.reread)
+        if registry.changes or self._chosen is None:
+            self._choose(registry.rows.values())
+        assert self._chosen is not None
+        for run_id, row in self._chosen.items():
             self._update(run_id, row)
-        self._exposition.put(_HOME, home_samples(rows, self._ends.counts, len(rows) - len(chosen)))
         self._exposition.put(_SWITCHES, switch_samples(list_switches(layout)))
 
-    def _count_ends(self, rows: Sequence[Row]) -> None:
-        to_store = self._ends.count(rows)
+    def _choose(self, rows: Collection[Row]) -> None:
+        """After a change of a row: count ends, and choose the runs to show."""
+        self._count_ends()
+        self._chosen = {row.run_id: row for row in chosen_rows(rows, self._shown)}
+        for run_id in self._rows.keys() - self._chosen.keys():
+            self._forget(run_id)
+        self._exposition.put(_HOME, home_samples(rows, self._ends.counts, len(rows) - len(self._chosen)))
+
+    def _count_ends(self) -> None:
+        to_store = self._ends.count(self._registry.changes)
         if to_store != self._stored_ends:
             if not write_run_ends(self._context.layout, to_store):
                 self._errors["state"] += 1
@@ -162,6 +163,7 @@ class Collector:
         self._problem = problem
         for source in self._exposition.sources():
             self._exposition.drop(source)
+        self._chosen = None
         self._rows.clear()
         self._running.clear()
 

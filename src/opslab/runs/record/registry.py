@@ -14,6 +14,7 @@ from opslab.store.runs.list_index import (
     Entry,
     Signature,
     is_settled,
+    names_to_check,
     read_index,
     run_folder_names,
     signature,
@@ -45,42 +46,63 @@ class Registry:
     def __init__(self, context: "Context") -> None:
         self._context = context
         self._indexed = read_index(context.layout, Row._fields)
+        self._index_changed = False
+        self.rows: dict[str, Row] = {}
+        """Of every run folder, in no order."""
+        self.changes: dict[str, Row | None] = {}
+        """Rows that the last `read` changed; None: the run is gone."""
         self.reread: dict[str, RunMetadata | None] = {}
         """Runs that the last `read` read from their files; None: one that cannot be read."""
 
-    def read(self) -> list[Row]:
-        """A row for every run folder, in no order. Raises Environment."""
-        layout, processes = self._context.layout, self._context.processes
+    def read(self) -> None:
+        """Bring the rows up to date. Raises Environment."""
+        layout = self._context.layout
         now_ns = self._context.clock.now_ns()
-        runs = str(layout.runs)
-        settled: dict[str, Entry] = {}
-        rows: list[Row] = []
-        self.reread = {}
-        for name in run_folder_names(layout):
-            folder = f"{runs}/{name}"
-            entry = self._indexed.get(name)
-            row = _row_from_index(folder, entry, processes) if entry else None
-            if entry is None or row is None:
-                try:
-                    run = read_run(Path(folder), processes)
-                except LabError as error:
-                    rows.append(Row(name, error=error.message, error_brief=error.brief))
-                    self.reread[name] = None
-                    continue
-                self.reread[name] = run.metadata
-                entry, row = _index_entry(run), row_as_seen(row_of(run.metadata), run.lives)
-            rows.append(row)
-            if is_settled(entry, now_ns):
-                settled[name] = entry
-        if settled != self._indexed:
-            write_index(layout, Row._fields, settled)
-            self._indexed = settled
-        return rows
+        self.changes, self.reread = {}, {}
+        names = run_folder_names(layout)
+        for name in names_to_check(layout, names, self._indexed, self.rows):
+            row = self._read(name, f"{layout.runs}/{name}", now_ns)
+            if self.rows.get(name) != row:
+                self.changes[name] = self.rows[name] = row
+        for name in self.rows.keys() - set(names):
+            del self.rows[name]
+            self.changes[name] = None
+        for name in self._indexed.keys() - self.rows.keys():
+            self._drop_entry(name)
+        if self._index_changed:
+            write_index(layout, Row._fields, self._indexed)
+            self._index_changed = False
+
+    def _read(self, name: str, folder: str, now_ns: int) -> Row:
+        """From the index if its files have not changed, otherwise from them."""
+        entry, processes = self._indexed.get(name), self._context.processes
+        row = _row_from_index(folder, entry, processes) if entry else None
+        if entry is not None and (row is None or not is_settled(entry, now_ns)):  # or the clock was set back
+            self._drop_entry(name)
+        if row is not None:
+            return row
+        try:
+            run = read_run(Path(folder), processes)
+        except LabError as error:
+            self.reread[name] = None
+            return Row(name, error=error.message, error_brief=error.brief)
+        self.reread[name] = run.metadata
+        entry = _index_entry(run)
+        if is_settled(entry, now_ns):
+            self._indexed[name] = entry
+            self._index_changed = True
+        return row_as_seen(row_of(run.metadata), run.lives)
+
+    def _drop_entry(self, name: str) -> None:
+        if self._indexed.pop(name, None) is not None:
+            self._index_changed = True
 
 
 def list_runs(context: "Context") -> list[Row]:
     """A row for every run folder, in no order. Raises Environment."""
-    return Registry(context).read()
+    registry = Registry(context)
+    registry.read()
+    return list(registry.rows.values())
 
 
 def show_run(context: "Context", run_id: str) -> "tuple[RunMetadata, Path]":

@@ -1,7 +1,7 @@
 """Counts the ends of runs. The counters never fall: not when a run is deleted, and not when the process restarts."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from opslab.runs.record.selection import Row
 from opslab.store.run_ends import Counted, EndKey
@@ -23,26 +23,33 @@ class RunEnds:
         """stored: by an earlier process."""
         self._stored: Mapping[EndKey, Counted] | None = stored
         self._keys: dict[str, EndKey] = {}
+        self._existing: Counter[EndKey] = Counter()
         self.counts: Counter[EndKey] = Counter()
 
-    def count(self, rows: Iterable[Row]) -> dict[EndKey, Counted]:
-        """Count the runs that have ended since the last call. Returns what to store."""
-        keys = {row.run_id: key for row in rows if (key := end_key(row))}
-        existing = Counter(keys.values())
-        if self._stored is not None:
-            self._count_since_stored(existing)
-        else:
-            before = self._keys
-            self.counts.update(key for run_id, key in keys.items() if before.get(run_id) != key)
-        self._keys = keys
-        return {key: Counted(count, existing[key]) for key, count in self.counts.items()}
+    def count(self, changes: Mapping[str, Row | None]) -> dict[EndKey, Counted]:
+        """Count the ends among the rows that have changed; None: the run is gone. Returns what to store.
 
-    def _count_since_stored(self, existing: Mapping[EndKey, int]) -> None:
+        The first call has all rows.
+        """
+        new: Counter[EndKey] = Counter()
+        for run_id, row in changes.items():
+            before, key = self._keys.pop(run_id, None), end_key(row) if row is not None else None
+            if before is not None:
+                self._existing[before] -= 1
+            if key is not None:
+                self._keys[run_id] = key
+                self._existing[key] += 1
+                new[key] += key != before
+        if self._stored is None:
+            self.counts.update(new)
+        else:
+            self._count_since_stored(self._stored)
+            self._stored = None
+        return {key: Counted(count, self._existing[key]) for key, count in self.counts.items()}
+
+    def _count_since_stored(self, stored: Mapping[EndKey, Counted]) -> None:
         """Only numbers are stored: an end is missed when a run of the same key was deleted in the meantime."""
-        assert self._stored is not None
-        for key, counted in self._stored.items():
+        for key, counted in stored.items():
             self.counts[key] = counted.ends
-        for key, number in existing.items():
-            before = self._stored.get(key, Counted(0, 0))
-            self.counts[key] += max(0, number - before.existing)
-        self._stored = None
+        for key, number in self._existing.items():
+            self.counts[key] += max(0, number - stored.get(key, Counted(0, 0)).existing)

@@ -17,41 +17,48 @@ def row(name: str, key: tuple[str, str, str] | None) -> Row:
     return Row(name, mode=key[0], status=key[1], ended_by=key[2] or None)
 
 
+def changes_to(
+    before: dict[str, tuple[str, str, str] | None], now: dict[str, tuple[str, str, str] | None]
+) -> dict[str, Row | None]:
+    changed = {name: row(name, key) for name, key in now.items() if name not in before or before[name] != key}
+    return {**changed, **dict.fromkeys(before.keys() - now.keys())}
+
+
 def test_a_run_that_began_and_ended_between_two_counts_is_counted() -> None:
     ends = RunEnds({})
-    ends.count([])
-    ends.count([row(f"r{number}", COMPLETED) for number in range(100)])
+    ends.count({})
+    ends.count({f"r{number}": row(f"r{number}", COMPLETED) for number in range(100)})
     assert ends.counts == {COMPLETED: 100}
 
 
 def test_a_run_counts_once() -> None:
     ends = RunEnds({})
     for _ in range(3):
-        ends.count([row("a", COMPLETED), row("b", None), Row("c", error="broken")])
+        ends.count({"a": row("a", COMPLETED), "b": row("b", None), "c": Row("c", error="broken")})
     assert ends.counts == {COMPLETED: 1}
 
 
 def test_a_deleted_run_stays_counted_and_one_in_its_place_counts() -> None:
     ends = RunEnds({})
-    ends.count([row("a", COMPLETED)])
-    ends.count([row("b", COMPLETED)])
+    ends.count({"a": row("a", COMPLETED)})
+    ends.count({"a": None, "b": row("b", COMPLETED)})
     assert ends.counts == {COMPLETED: 2}
 
 
 def test_a_recovered_run_counts_under_both_statuses() -> None:
     ends = RunEnds({})
-    ends.count([row("a", OWNER_GONE)])
-    ends.count([row("a", HALTED)])
+    ends.count({"a": row("a", OWNER_GONE)})
+    ends.count({"a": row("a", HALTED)})
     assert ends.counts == {OWNER_GONE: 1, HALTED: 1}
 
 
 def test_a_restart_goes_on_from_what_was_stored() -> None:
     first = RunEnds({})
-    first.count([row("a", COMPLETED), row("b", COMPLETED)])
-    stored = first.count([row("b", COMPLETED)])  # a was deleted
+    first.count({"a": row("a", COMPLETED), "b": row("b", COMPLETED)})
+    stored = first.count({"a": None})
     assert stored == {COMPLETED: Counted(2, 1)}
     second = RunEnds(stored)
-    second.count([row("b", COMPLETED), row("c", COMPLETED), row("d", HALTED)])
+    second.count({"b": row("b", COMPLETED), "c": row("c", COMPLETED), "d": row("d", HALTED)})
     assert second.counts == {COMPLETED: 3, HALTED: 1}
 
 
@@ -65,10 +72,12 @@ def test_no_counter_falls_whatever_happens(history: list[tuple[dict[str, tuple[s
     ends = RunEnds({})
     stored: dict[tuple[str, str, str], Counted] = {}
     before: dict[tuple[str, str, str], int] = {}
+    known: dict[str, tuple[str, str, str] | None] = {}
     for home, restarts in history:
         if restarts:
-            ends = RunEnds(stored)
-        stored = ends.count([row(name, key) for name, key in home.items()])
+            ends, known = RunEnds(stored), {}
+        stored = ends.count(changes_to(known, home))
+        known = home
         assert all(ends.counts[key] >= count for key, count in before.items())
         existing = [key for key in home.values() if key]
         assert all(ends.counts[key] >= existing.count(key) for key in existing)
