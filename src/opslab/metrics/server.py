@@ -1,6 +1,6 @@
 """The HTTP server of the metrics: `/metrics`, `/healthz`, `/readyz`, and a page that links them.
 
-Collections run one at a time in a thread of their own; scrapes that arrive during one share it.
+Collections run one at a time in a thread of their own; scrapes that arrive during one share the next one.
 """
 
 import asyncio
@@ -57,7 +57,8 @@ class MetricsServer:
         self._limits = limits or ServerLimits()
         self._version = version
         self._thread = ThreadPoolExecutor(1, "collector")
-        self._collections: dict[Format, asyncio.Future[bytes]] = {}
+        self._waiting: dict[Format, asyncio.Task[bytes]] = {}
+        self._one_at_a_time = asyncio.Lock()
         self._has_collected = False
         self._loopback_only = True
         self._runner: web.AppRunner | None = None
@@ -107,17 +108,18 @@ class MetricsServer:
             await self._runner.cleanup()
         self._thread.shutdown(wait=False, cancel_futures=True)
 
-    def _collect(self, form: Format) -> "asyncio.Future[bytes]":
-        """The collection in progress, or a new one."""
-        collection = self._collections.get(form)
-        if collection is None or collection.done():
-            collection = self._collections[form] = asyncio.ensure_future(self._run_collection(form))
-        return collection
+    def _collect(self, form: Format) -> "asyncio.Task[bytes]":
+        """A collection that has not begun: its text is not older than the request for it."""
+        if form not in self._waiting:
+            self._waiting[form] = asyncio.create_task(self._run_collection(form))
+        return self._waiting[form]
 
     async def _run_collection(self, form: Format) -> bytes:
-        text = await asyncio.get_running_loop().run_in_executor(self._thread, self._source.collect, form)
-        self._has_collected = True
-        return text
+        async with self._one_at_a_time:
+            del self._waiting[form]
+            text = await asyncio.get_running_loop().run_in_executor(self._thread, self._source.collect, form)
+            self._has_collected = True
+            return text
 
     @web.middleware
     async def _checked(self, request: web.Request, handler: Handler) -> web.StreamResponse:
