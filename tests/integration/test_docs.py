@@ -315,6 +315,7 @@ def a_run_that_cannot_be_read(folder: Path) -> None:
     ok(f"{SMOKE} smoke-1", folder)
     journal = run_folder(folder, "smoke-1") / "journal.jsonl"
     journal.write_bytes(b"x" + journal.read_bytes()[1:])
+    (run_folder(folder, "smoke-1") / "metadata.json").unlink()
 
 
 def a_home(folder: Path) -> None:

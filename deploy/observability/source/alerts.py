@@ -248,7 +248,7 @@ or on (job, instance) opslab_exporter_ready == 0""",
             "Other alerts may be missing."
         ),
         page="exporter-errors",
-        shown_by="a damaged `journal.jsonl` of a run",
+        shown_by="a run without `metadata.json` whose `journal.jsonl` is damaged",
     ),
     Alert(
         name="MetricsTargetDown",
