@@ -48,7 +48,14 @@ LAG = Family(
     live=True,
 )
 MEMORY = Family("opslab_engine_memory_bytes", "gauge", "Resident memory of the engine's process.", _RUN, live=True)
-QUEUE = Family("opslab_message_queue_depth", "gauge", "Messages in the engine's queue.", _RUN, live=True)
+QUEUE = Family(
+    "opslab_message_queue_depth",
+    "gauge",
+    "Messages in the engine's queue at its last report. The engine reports from 1,000 messages on; without a report there "
+    "is no value.",
+    _RUN,
+    live=True,
+)
 OPEN_ORDERS = Family(
     "opslab_open_orders", "gauge", "Open orders in the venue's last account snapshot.", _RUN, live=True
 )
@@ -86,7 +93,7 @@ def live_samples(run_id: str, status: PaperStatus) -> Iterator[Sample]:
     for socket, state in sorted(status.sockets.items()):
         yield from SOCKET_STATE.states(("connected", "disconnected"), state, run_id, socket)
     if status.event_lag_ms is not None:
-        yield LAG.sample(status.event_lag_ms / _MS_PER_SECOND, run_id)
+        yield LAG.sample(round(status.event_lag_ms / _MS_PER_SECOND, 9), run_id)
     if status.memory_bytes is not None:
         yield MEMORY.sample(status.memory_bytes, run_id)
     if status.queue is not None and status.queue.depth is not None:
