@@ -1,7 +1,5 @@
 """`tc metrics`: metrics of the home for Prometheus."""
 
-import ipaddress
-import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -121,6 +119,9 @@ def _shown(run_ids: list[str] | None, newest: int) -> "Shown":
 
 
 def _announce(addresses: list[tuple[str, int]], as_json: bool) -> None:
+    import ipaddress
+    import json
+
     urls = [f"http://{f'[{host}]' if ':' in host else host}:{port}" for host, port in addresses]
     document = {"metrics": f"{urls[0]}/metrics", "healthz": f"{urls[0]}/healthz", "readyz": f"{urls[0]}/readyz"}
     if as_json:
@@ -134,6 +135,8 @@ def _announce(addresses: list[tuple[str, int]], as_json: bool) -> None:
 
 def _address(text: str) -> str:
     """An address to listen on. Raises Usage."""
+    import ipaddress
+
     if text == "localhost":
         return LOOPBACK[0]
     try:

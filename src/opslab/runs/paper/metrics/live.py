@@ -51,7 +51,7 @@ MEMORY = Family("opslab_engine_memory_bytes", "gauge", "Resident memory of the e
 QUEUE = Family(
     "opslab_message_queue_depth",
     "gauge",
-    "Messages in the engine's queue at its last report. The engine reports from 1,000 messages on; without a report there "
+    "Messages in the engine's queue at its last report. The engine reports from 1,000 messages on; before that there "
     "is no value.",
     _RUN,
     live=True,
