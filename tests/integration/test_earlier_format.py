@@ -125,6 +125,7 @@ def test_every_command_on_a_run_of_an_earlier_format_says_so(old: Tc, name: str)
     files = {path: path.read_bytes() for path in old.run_folder(name).iterdir()}
     commands = [["run", verb, name] for verb in ("show", "verify", "report", "recover", "reproduce")]
     commands += [["run", "compare", name, name], ["reconcile", "check", "--from-run", name]]
+    commands += [["run", "acknowledge", name, "--reason", "x"]]
     commands += [["connectivity", "readiness", "--spec", str(old.run_folder(name) / "run_spec.yaml"), "--run-id", name]]
     for words in commands:
         answer = old(*words)

@@ -13,7 +13,8 @@ from tests.drivers.tc import FIRST_DAY, Answer, Tc, wait_until
 
 FIELDS = [
     *("run_id", "mode", "status", "strategy", "dataset", "initialized_at", "started_at", "ended_at", "ended_by"),
-    *("recovered_at", "reproduces", "input_digest", "result_digest", "bars_seen", "folder"),
+    *("recovered_at", "acknowledged_at", "reconciliation"),
+    *("reproduces", "input_digest", "result_digest", "bars_seen", "folder"),
 ]
 
 
@@ -164,9 +165,10 @@ def test_a_row_of_the_list_is_a_summary_of_the_run(lab: Tc) -> None:
     (row,) = lab.json("run", "list")["runs"]
     shown = lab.json("run", "show", "r1")
     assert list(row) == FIELDS
-    same = set(FIELDS) - {"strategy", "dataset", "bars_seen"}
+    same = set(FIELDS) - {"strategy", "dataset", "bars_seen", "acknowledged_at"}
     assert {name: row[name] for name in same} == {name: shown[name] for name in same}
     assert (row["strategy"], row["dataset"], row["bars_seen"]) == ("ops_smoke_demo v1", "btcusdt-sample", 10080)
+    assert (row["acknowledged_at"], shown["acknowledged"]) == (None, None)
 
 
 @pytest.mark.parametrize(
@@ -194,6 +196,8 @@ def test_a_row_of_the_list_is_a_summary_of_the_run(lab: Tc) -> None:
         ("--sort mode --status failed", "b e"),
         ("--limit 2 --offset 1", "a d"),
         ("--limit 3 --offset 6", "x y"),
+        ("--unacknowledged", "b a e"),
+        ("--unacknowledged --mode paper", "e"),
         ("--offset 9", ""),
         ("--sort run-id --reverse --limit 2 --status failed", "e b"),
     ],
@@ -229,8 +233,10 @@ def test_the_document_says_how_many_match_and_which_these_are(several: Tc) -> No
 )
 def test_what_the_table_does_not_show_is_told_beside_it(several: Tc, words: str, note: str) -> None:
     answer = several.ok("run", "list", *words.split())
+    *notes, unacknowledged = answer.err.splitlines()
+    assert unacknowledged.startswith("tc: 3 runs are not acknowledged")
+    assert bool(notes) == bool(note)
     assert answer.err.startswith(note)
-    assert bool(answer.err) == bool(note)
     assert not several.ok("run", "list", *words.split(), "--json").err
 
 
