@@ -23,6 +23,8 @@ LONG_FIRST = (
     "test_faults_seen",
     "test_live_node",
     "test_paper",
+    "test_observability_chain",
+    "test_observability_alerts",
     "test_paper_recovery",
     "test_paper_restart",
     "test_reworded",

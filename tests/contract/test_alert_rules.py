@@ -21,6 +21,26 @@ def test_promtool_accepts_the_rules() -> None:
     assert f"{len(ALERTS)} rules found" in done.stdout
 
 
+def test_promtool_accepts_the_configuration() -> None:
+    need_tools("promtool")
+    config = FOLDER / "prometheus.yml"
+    done = subprocess.run(["promtool", "check", "config", config], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_amtool_accepts_the_configuration_and_routes_the_alerts() -> None:
+    """The watchdog has a receiver of its own."""
+    need_tools("amtool")
+    config = FOLDER.parent / "alertmanager" / "alertmanager.yml"
+    checked = subprocess.run(["amtool", "check-config", config], capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    for alert in ALERTS:
+        words = ["amtool", "config", "routes", "test", f"--config.file={config}"]
+        labels = [f"alertname={alert.name}", f"severity={alert.severity}"]
+        routed = subprocess.run([*words, *labels], capture_output=True, text=True, check=True)
+        assert routed.stdout.strip() == ("watchdog" if alert.name == "Watchdog" else "operator")
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_an_alert_fires_and_does_not_fire(name: str) -> None:
     need_tools("promtool")

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
+from deploy.observability.source.docs import DOCS_URL
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "deploy" / "observability"
@@ -59,6 +60,35 @@ def test_provisioning_leads_to_the_dashboards_that_the_start_writes() -> None:
         "datasources"
     ]
     assert source["url"] == "http://127.0.0.1:${TC_PROMETHEUS_PORT}"
+
+
+def test_the_start_of_grafana_writes_the_dashboards_with_the_address_of_the_docs(tmp_path: Path) -> None:
+    """Up to the start of Grafana itself, which only the container has."""
+    done = subprocess.run(
+        ["/bin/sh", FOLDER / "grafana" / "start.sh"],
+        env={"PATH": "/usr/bin:/bin", "TC_STACK_RUN": str(tmp_path), "TC_DOCS_URL": "https://docs.test/a&b/"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 127, done.stderr
+    assert "/run.sh" in done.stderr
+    written = {path.name: path.read_text(encoding="utf-8") for path in (tmp_path / "dashboards").iterdir()}
+    assert written.keys() == {path.name for path in (FOLDER / "grafana" / "dashboards").glob("*.json")} != set()
+    for text in written.values():
+        assert json.loads(text)["uid"]
+        assert DOCS_URL not in text
+        assert "https://docs.test/a&b/" in text
+
+
+def test_a_dashboard_reads_the_provisioned_datasource() -> None:
+    folder = FOLDER / "grafana"
+    text = (folder / "provisioning" / "datasources" / "prometheus.yml").read_text(encoding="utf-8")
+    (source,) = yaml.safe_load(text)["datasources"]
+    for path in (folder / "dashboards").glob("*.json"):
+        panels = json.loads(path.read_text(encoding="utf-8"))["panels"]
+        used = {panel["datasource"]["uid"] for panel in panels if panel.get("targets")}
+        assert used == {source["uid"]}, path.name
 
 
 def test_docker_compose_accepts_the_file() -> None:
