@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.drivers.exporter import Scraped, exporter, scraped, series, state, value
+from tests.drivers.exporter import Exporter, Scraped, exporter, scraped, series, state, value
 from tests.drivers.shared import made_once
 from tests.drivers.tc import WAIT_SECONDS, Tc, wait_until
 
@@ -167,9 +167,15 @@ def test_a_dead_owner_loses_its_live_gauges_at_the_next_scrape(long_tc: Callable
             assert series(samples, "opslab_run_ends_total", ended_by="owner_gone") == {
                 frozenset({("mode", "backtest"), ("status", "interrupted"), ("ended_by", "owner_gone")}): 1.0
             }
+            wait_until(lambda: reads(server) == reads(server), "a scrape that reads no run again")
     finally:
         run.kill()
         run.communicate()
+
+
+def reads(server: Exporter) -> float | None:
+    """Runs read so far. A run is read again for two seconds after a change, and then no more."""
+    return value(server.scrape(), "opslab_exporter_runs_read_total")
 
 
 def test_a_damaged_run_is_one_series(lab: Tc) -> None:
