@@ -1,6 +1,8 @@
 """Alerts on a real Prometheus, from runs that `tc` made: the series are those that the rules' own tests assume."""
 
+import os
 import shutil
+import signal
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
@@ -43,11 +45,12 @@ def damaged_run(tc: Tc) -> None:
 
 
 def paper_runs(tc: Tc) -> None:
-    """One that is halted after a foreign order, and one that ends by a margin call."""
+    """One is halted after a foreign order, while its engine does not react; one ends by a margin call."""
     spec = paper_spec(tc, speed=120, max_bars=600)
     with PaperRun(tc, spec, "foreign") as run:
         run.wait_for("order_event", with_fields(type="OrderFilled"))
         run.fault("external-trade")
+        os.kill(run.wait_for_child("engine"), signal.SIGSTOP)
         tc.ok("kill", "activate", "--run-id", "foreign", "--reason", "drill")
         assert run.end().code == 4
     with PaperRun(tc, spec, "called") as run:
@@ -69,6 +72,7 @@ EXPECTED = {
     ("ForcedClose", "called"),
     ("RunHalted", "foreign"),
     ("ForeignOrder", "foreign"),
+    ("HaltSlow", "foreign"),
     ("ReconciliationMismatch", "checked"),
     ("ProbeFailing", "checked"),
     ("ExporterErrors", None),

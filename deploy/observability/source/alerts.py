@@ -157,7 +157,7 @@ max by (job, instance, run_id) (
             f"account was flat later than {FLAT_SECONDS} s or not at all, or the engine had to be killed."
         ),
         page="halt-slow",
-        shown_by="`tc kill activate` of a run whose strategy blocks, or whose venue has the fault `hang`",
+        shown_by="`kill -STOP` of the engine of a paper run, then `tc kill activate`",
     ),
     Alert(
         name="ReconciliationMismatch",
