@@ -17,6 +17,7 @@ from opslab.model.checks.check_kind import PROBE
 from opslab.model.journal.run_events import ConnectivityProbeEvaluated
 from opslab.model.primitives.ids import RunId
 from opslab.model.run.metadata import RunMetadata
+from opslab.runs.checks.acknowledgement import acknowledge
 from opslab.runs.checks.check_results import CheckResult, record_check
 from opslab.settings import Settings
 from opslab.store.files import write_whole
@@ -136,6 +137,10 @@ def _check(folder: Path) -> None:
     record_check(_context(folder), RunId(folder.name), CheckResult(PROBE, _SUMMARY, {"version": 1, "host": "größer"}))
 
 
+def _acknowledge(folder: Path) -> None:
+    acknowledge(_context(folder), RunId(folder.name), 'größer"', "op")
+
+
 def _context(folder: Path) -> Context:
     return context_of(Settings(folder.parents[2], "--home"))
 
@@ -199,6 +204,12 @@ def _positions_of_check(folders: BeforeAndAfter) -> list[int]:
     return sorted({*range(result), *range(before, undisturbed + 1)})
 
 
+def _positions_of_event(folders: BeforeAndAfter) -> Sequence[int]:
+    """Every byte of its event after the sealed journal."""
+    before, undisturbed = (len(journal_bytes(folder)) for folder in (folders.before, folders.undisturbed))
+    return range(before, undisturbed + 1)
+
+
 def _up_to_size_of(*names: str) -> Callable[[BeforeAndAfter], Sequence[int]]:
     """Every size up to the largest of the written files."""
     return lambda folders: range(
@@ -229,6 +240,8 @@ WRITES = (
     RecordWrite("seal-again", _unchanged, _seal, _claim_sealed, _up_to_size_of("manifest*")),
     RecordWrite("check", _unchanged, _check, _claim_checked, _positions_of_check),
     RecordWrite("check-again", _check, _check, _claim_checked, _positions_of_check),
+    RecordWrite("acknowledge", _unchanged, _acknowledge, _claim_checked, _positions_of_event),
+    RecordWrite("acknowledge-again", _acknowledge, _acknowledge, _claim_checked, _positions_of_event),
 )
 
 
