@@ -4,12 +4,10 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from opslab.errors import LabError
-from opslab.runs.traces.export import is_installed, send
-from opslab.runs.traces.traceparent import parse_traceparent
 from opslab.settings import TraceSettings, trace_settings_of_process
 from opslab.system import random_hex
 
-if TYPE_CHECKING:  # a command that is refused does not wait for them
+if TYPE_CHECKING:  # a command without traces does not wait for them
     from opslab.context import Context
     from opslab.model.primitives.ids import RunId
     from opslab.model.run.metadata import Trace
@@ -32,6 +30,7 @@ def trace_for(settings: TraceSettings | None) -> "tuple[Trace | None, str | None
     if problem := _problem(settings):
         return None, problem
     from opslab.model.run.metadata import Trace
+    from opslab.runs.traces.traceparent import parse_traceparent
 
     parent = parse_traceparent(settings.traceparent)
     if parent is None:
@@ -47,6 +46,8 @@ def export_runs(context: "Context", run_ids: "Iterable[RunId]") -> str | None:
     settings = trace_settings_of_process()
     if settings is None:
         return None
+    from opslab.runs.traces.export import send
+
     try:
         runs = [spans for run_id in run_ids if (spans := _spans(context, run_id))]
         if not runs:
@@ -72,6 +73,8 @@ def export_recovered(context: "Context", recovered: "Sequence[Recovered]") -> st
 
 def _problem(settings: TraceSettings) -> str | None:
     """Why no trace can be exported."""
+    from opslab.runs.traces.export import is_installed
+
     if settings.protocol not in ("", PROTOCOL):
         return f"traces are requested, and the only protocol is {PROTOCOL}"
     if not is_installed():
