@@ -89,16 +89,17 @@ def installed(*names: str) -> str:
     )
 
 
-def listening_port(port: int, option: str) -> int:
+def listening_port(port: int, name: str) -> int:
     """The port itself when it is free; for 0 any free port."""
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((LOOPBACK, port))
         except OSError as error:
-            raise StackError(
-                f"port {port} of {LOOPBACK}: {error.strerror}", f"{option} 0 selects a free port"
-            ) from error
+            hint = f"--{name}-port 0 selects a free port"
+            if name == "metrics":
+                hint += f"; --metrics-target {LOOPBACK}:{port} scrapes an exporter that is running already"
+            raise StackError(f"port {port} of {LOOPBACK}: {error.strerror}", hint) from error
         return int(listener.getsockname()[1])
 
 
@@ -107,7 +108,7 @@ def programs(options: argparse.Namespace, data: Path, environ: Mapping[str, str]
     installed("prometheus")
     alertmanager = installed("alertmanager", "prometheus-alertmanager")
     ports = {
-        name: listening_port(getattr(options, f"{name}_port"), f"--{name}-port")
+        name: listening_port(getattr(options, f"{name}_port"), name)
         for name in ("metrics", "prometheus", "alertmanager")
         if name != "metrics" or options.metrics_target is None
     }
@@ -161,9 +162,9 @@ def wait_until_ready(program: Program, process: subprocess.Popen[bytes], stop: t
     deadline = time.monotonic() + READY_SECONDS
     while not stop.is_set() and not _answers(program.ready_url):
         if process.poll() is not None:
-            raise StackError(f"{program.name} ended with exit code {process.returncode}: {_last_line(program.log)}")
+            raise StackError(f"{program.name} ended with exit code {process.returncode}: {_last_lines(program.log)}")
         if time.monotonic() > deadline:
-            raise StackError(f"{program.name} was not ready after {READY_SECONDS:.0f} s: {_last_line(program.log)}")
+            raise StackError(f"{program.name} was not ready after {READY_SECONDS:.0f} s: {_last_lines(program.log)}")
         stop.wait(_POLL_SECONDS)
 
 
@@ -175,9 +176,10 @@ def _answers(url: str) -> bool:
         return False
 
 
-def _last_line(log: Path) -> str:
-    lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
-    return next((line.strip() for line in reversed(lines) if line.strip()), "it logged nothing")
+def _last_lines(log: Path) -> str:
+    """The last two: of `tc` the error and its hint."""
+    lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").split("\n") if line.strip()]
+    return "; ".join(lines[-2:]) or "it logged nothing"
 
 
 def serve(found: Sequence[Program], data: Path, stop: threading.Event) -> None:
@@ -194,7 +196,7 @@ def serve(found: Sequence[Program], data: Path, stop: threading.Event) -> None:
         while not stop.wait(_POLL_SECONDS):
             for program, process in processes:
                 if process.poll() is not None:
-                    message = f"{program.name} ended with exit code {process.returncode}: {_last_line(program.log)}"
+                    message = f"{program.name} ended with exit code {process.returncode}: {_last_lines(program.log)}"
                     raise StackError(message, exit_code=1)
 
 

@@ -1,11 +1,13 @@
 """`scripts/observability`: it starts the stack without containers, and leaves no process behind."""
 
+import os
 import re
 import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -74,6 +76,20 @@ def programs(folder: Path, **scripts: str) -> Path:
     return folder
 
 
+ENDS_ON_REQUEST = """
+import http.server, os, sys
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        if self.path.startswith("/end"):
+            os._exit(7)
+    def log_message(self, *_):
+        pass
+(address,) = [word.partition("=")[2] for word in sys.argv if word.startswith("--web.listen-address=")]
+host, _, port = address.partition(":")
+http.server.HTTPServer((host, int(port)), Handler).serve_forever()
+"""
 WAITS: Mapping[str, str] = {"prometheus": "exec sleep 600", "alertmanager": "exec sleep 600"}
 
 
@@ -93,11 +109,16 @@ def test_a_port_in_use_is_named(tmp_path: Path, name: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         code, err = failed(*FREE_PORTS, f"--{name}-port", str(port), path=programs(tmp_path / "bin", **WAITS))
+    more = f"; --metrics-target 127.0.0.1:{port} scrapes an exporter that is running already"
+    more = more if name == "metrics" else ""
     assert (code, err.splitlines()) == (
         5,
         [
             f"observability: error: port {port} of 127.0.0.1: Address already in use",
-            f"observability: hint: --{name}-port 0 selects a free port",
+            f"observability: hint: --{name}-port 0 selects a free port"
+            + (
+                f"; --metrics-target 127.0.0.1:{port} scrapes an exporter that is running already" * (name == "metrics")
+            ),
         ],
     )
 
@@ -114,6 +135,30 @@ def test_a_program_that_does_not_start_is_reported_with_its_last_line(tmp_path: 
     path = programs(tmp_path / "bin", **{**WAITS, "alertmanager": "echo no such option; exit 3"})
     code, err = failed(*NO_EXPORTER, *FREE_PORTS, path=path)
     assert (code, err) == (5, "observability: error: alertmanager ended with exit code 3: no such option\n")
+
+
+def test_a_home_that_does_not_exist_is_reported_as_the_exporter_reports_it(tmp_path: Path) -> None:
+    path = programs(tmp_path / "bin", **WAITS)
+    code, err = failed(*FREE_PORTS, path=path, TC_HOME=str(tmp_path / "none"))
+    assert code == 5
+    assert err.startswith(f"observability: error: metrics ended with exit code 5: tc: error: the home {tmp_path}/none")
+    assert "; tc: hint: " in err
+
+
+def test_a_program_that_ends_by_itself_ends_the_others(tmp_path: Path) -> None:
+    """Prometheus, here a script, ends with a request."""
+    need_tools("prometheus-alertmanager")
+    own = programs(tmp_path / "bin", prometheus=f'exec {sys.executable} {tmp_path}/until.py "$@"')
+    (tmp_path / "until.py").write_text(ENDS_ON_REQUEST)
+    path = f"{own}:{os.environ['PATH']}"
+    with stack(*NO_EXPORTER, *FREE_PORTS, "--data", str(tmp_path / "data"), PATH=path) as (process, printed):
+        pids = children(process.pid)
+        with suppress(OSError):
+            request(f"{printed['prometheus']}/end")
+        assert process.stderr
+        assert process.stderr.read() == "observability: error: prometheus ended with exit code 7: it logged nothing\n"
+        assert process.wait(LIMIT_SECONDS) == 1
+        assert not [pid for pid in pids if lives(pid)]
 
 
 def test_the_addresses_of_help_are_those_of_the_compose_file() -> None:
