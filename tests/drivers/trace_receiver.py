@@ -42,8 +42,7 @@ class TraceReceiver:
 
     @property
     def environment(self) -> dict[str, Any]:
-        """One second instead of ten: the exporter gives up at its first retry."""
-        return {"OTEL_EXPORTER_OTLP_ENDPOINT": self.url, "OTEL_EXPORTER_OTLP_TIMEOUT": "1"}
+        return {"OTEL_EXPORTER_OTLP_ENDPOINT": self.url}
 
     @property
     def spans(self) -> list[Span]:
