@@ -60,8 +60,9 @@ class Registry:
         now_ns = self._context.clock.now_ns()
         self.changes, self.reread = {}, {}
         names = run_folder_names(layout)
+        runs = str(layout.runs)
         for name in names_to_check(layout, names, self._indexed, self.rows):
-            row = self._read(name, f"{layout.runs}/{name}", now_ns)
+            row = self._read(name, f"{runs}/{name}", now_ns)
             if self.rows.get(name) != row:
                 self.changes[name] = self.rows[name] = row
         for name in self.rows.keys() - set(names):
