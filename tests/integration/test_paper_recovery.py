@@ -17,6 +17,7 @@ from tests.drivers.load import stretched
 from tests.drivers.paper_run import PaperRun, living_in
 from tests.drivers.running_ledger import has_position_and_orders
 from tests.drivers.tc import Answer, Tc, wait_until
+from tests.oracles.counter_truth import not_grown
 from tests.oracles.ledger_state import ledger_state
 from tests.oracles.paper_truth import ledger_of, rows_of, untruths
 
@@ -43,6 +44,12 @@ def wait_for_bars_file(run: PaperRun) -> None:
     wait_until(lambda: path.exists() and path.read_bytes().count(b"\n") > 1, "two bars")
 
 
+def lives(tc: Tc) -> list[dict[str, Any]]:
+    """The live file, if there is one."""
+    path = tc.home / "runtime" / "live" / f"{RUN}.json"
+    return [json.loads(path.read_text())] if path.exists() else []
+
+
 def kill_control(run: PaperRun) -> None:
     run.process.send_signal(signal.SIGKILL)
     run.process.wait()
@@ -63,15 +70,20 @@ def killed(tc: Tc, spec_file: str) -> Iterator[PaperRun]:
         wait_for_bars_file(run)
         if "true" in Path(spec_file).read_text().partition('"journal": ')[2][:4]:
             wait_for_trade(run)
+        wait_until(
+            lambda: [live["paper"]["phase"] for live in lives(tc)] == ["running"], "the live file to say running"
+        )
         kill_control(run)
         yield run
 
 
 def recovered(tc: Tc) -> dict[str, Any]:
     """What `show` says of the run, once it was settled and that was looked at."""
+    last = lives(tc)
     assert tc.json("run", "recover", RUN)["runs"][0]["action"] == "settled"
     shown: dict[str, Any] = tc.json("run", "show", RUN)
     assert untruths(tc, RUN, None) == []
+    assert not_grown(last, shown) == []
     before = {path: path.read_bytes() for path in tc.run_folder(RUN).rglob("*") if path.is_file()}
     assert tc.json("run", "recover", RUN)["runs"][0]["action"] == "unchanged"
     assert {path: path.read_bytes() for path in tc.run_folder(RUN).rglob("*") if path.is_file()} == before
@@ -280,7 +292,7 @@ def test_what_is_known_of_a_dead_run_has_its_time_and_the_ledger_decides_about_t
         wait_until_gone(run)
         venue = tc.home / "runtime" / "venues" / RUN
         shown = tc("run", "show", RUN)
-        live = json.loads((tc.home / "runtime" / "live" / f"{RUN}.json").read_text())
+        (live,) = lives(tc)
         at = f"at {live['heartbeat_at'][11:19]}Z, last heartbeat"
         assert "account now" not in shown.out
         assert "ago" not in shown.out
