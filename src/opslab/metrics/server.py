@@ -4,6 +4,7 @@ Collections run one at a time in a thread of their own; scrapes that arrive duri
 """
 
 import asyncio
+import errno
 import ipaddress
 import logging
 import os
@@ -193,10 +194,11 @@ def _call_in(loop: asyncio.AbstractEventLoop, function: Callable[[], object]) ->
 
 
 def _cannot_listen(host: str, port: int, error: OSError) -> Environment:
-    reason = os.strerror(error.errno).lower() if error.errno and error.errno > 0 else "no such address"
-    return Environment(
-        f"cannot listen on {host} port {port}: {reason}", hint="choose another --port, or 0 for any free port"
-    )
+    if error.errno == errno.EADDRINUSE or error.errno == errno.EACCES:
+        reason, hint = os.strerror(error.errno).lower(), "choose another --port, or 0 for any free port"
+    else:
+        reason, hint = "this machine does not have that address", "give an address of this machine with --host"
+    return Environment(f"cannot listen on {host} port {port}: {reason}", hint=hint)
 
 
 def _plain(text: str, status: int) -> web.Response:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import opslab
-from opslab.errors import Environment, NotFound
+from opslab.errors import Environment, NotFound, Unwritable
 from opslab.lab.metrics.collector import Collector, Shown
 from opslab.metrics.exposition import document
 from opslab.model.primitives.ids import RunId
@@ -46,8 +46,11 @@ def export(context: "Context", shown: Shown, form: "Format") -> bytes:
 
 def write_export(file: Path, text: bytes) -> None:
     """Replace `file` atomically. Raises Unwritable."""
-    with writing(f"write {file}"):
-        write_whole(file, text, durable=False)
+    try:
+        with writing(f"write {file}"):
+            write_whole(file, text, durable=False)
+    except Unwritable as error:
+        raise Unwritable(error.message, hint="give a file in a folder that exists and is writable") from error
 
 
 def _check(context: "Context", shown: Shown) -> None:
