@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.drivers.observability_stack import FREE_PORTS, children, environment, lives, stack
 from tests.drivers.prometheus import Prometheus, request
@@ -20,7 +21,7 @@ from tests.drivers.tools import need_tools
 ROOT = Path(__file__).parents[2]
 PROGRAM = [sys.executable, str(ROOT / "deploy" / "observability" / "stack.py")]
 """What the script starts; it needs no program of PATH itself."""
-NO_EXPORTER = ["--metrics-target", "127.0.0.1:1"]
+NO_EXPORTER = ["--metrics-target", "127.0.0.1:1,127.0.0.1:2"]
 
 
 def test_it_starts_answers_and_leaves_no_process(tmp_path: Path) -> None:
@@ -34,6 +35,8 @@ def test_it_starts_answers_and_leaves_no_process(tmp_path: Path) -> None:
         (group,) = server.get("rules")["groups"]
         assert group["rules"][0]["annotations"]["runbook_url"].startswith("https://docs.test/a&b/runbooks/")
         assert request(f"{printed['alertmanager']}/api/v2/status")[0] == 200
+        targets = Path(printed["data"]) / "prometheus-run" / "targets" / "opslab.yml"
+        assert yaml.safe_load(targets.read_text()) == [{"targets": ["127.0.0.1:1", "127.0.0.1:2"]}]
         pids = children(process.pid)
         assert len(pids) == 2
         process.send_signal(signal.SIGTERM)

@@ -9,16 +9,16 @@ data=${TC_STACK_DATA:-/prometheus}
 port=${TC_PROMETHEUS_PORT:-9090}
 
 docs=$(printf '%s' "${TC_DOCS_URL:-http://127.0.0.1:8000}" | sed 's/[&|\\]/\\&/g; s|/*$||')
-target() { printf -- '- targets: ["%s"]\n' "$2" >"$run/targets/$1.yml"; }
+targets() { printf -- '- targets: ["%s"]\n' "$(printf '%s' "$2" | sed 's/,/", "/g')" >"$run/targets/$1.yml"; }
 
 mkdir -p "$run/rules" "$run/targets"
 cp -- "$folder/prometheus.yml" "$run/prometheus.yml"
 for rules in "$folder"/rules/*.yml; do
   sed "s|http://127.0.0.1:8000/|$docs/|" "$rules" >"$run/rules/${rules##*/}"
 done
-target opslab "${TC_METRICS_TARGET:-127.0.0.1:9464}"
-target alertmanager "127.0.0.1:${TC_ALERTMANAGER_PORT:-9093}"
-target prometheus "127.0.0.1:$port"
+targets opslab "${TC_METRICS_TARGET:-127.0.0.1:9464}"
+targets alertmanager "127.0.0.1:${TC_ALERTMANAGER_PORT:-9093}"
+targets prometheus "127.0.0.1:$port"
 
 exec prometheus \
   --config.file="$run/prometheus.yml" \
