@@ -194,6 +194,24 @@ def test_a_damaged_run_is_one_series(lab: Tc) -> None:
         assert state(server.scrape(), "opslab_run_state", run_id="damaged") == "completed"
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"initialized_at": "tomorrow", "ended_at": "2026-99-99T00:00:00Z"},
+        {"ended_by": "\ud800", "instrument": 'a"b\\c\n'},
+        {"reconciliation": {"state": "splendid", "observed_as_of": 5}},
+        {"connectivity_probe": {}, "connectivity_readiness": {"state": None}},
+    ],
+    ids=["times", "texts", "reconciliation", "checks"],
+)
+def test_nonsense_in_one_record_spoils_no_other_series(lab: Tc, changes: dict[str, Any]) -> None:
+    copy_run(lab, "smoke", "odd", **changes)
+    samples = export(lab)
+    assert value(samples, "opslab_exporter_ready") == 1
+    assert state(samples, "opslab_run_state", run_id="smoke") == "completed"
+    assert value(samples, "opslab_run_readable", run_id="odd") is not None
+
+
 def test_only_requested_runs_are_shown_and_all_are_counted(lab: Tc) -> None:
     for name in ("one", "two"):
         copy_run(lab, "smoke", name)

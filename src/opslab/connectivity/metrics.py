@@ -5,7 +5,6 @@ from typing import get_args
 
 from opslab.metrics.family import Family, Sample
 from opslab.model.checks.connectivity import ProbeResult, ProbeState, ReadinessResult, ReadinessState
-from opslab.model.primitives.instant import NS_PER_SECOND, parse_iso
 
 READINESS = Family(
     "opslab_readiness_state",
@@ -46,7 +45,7 @@ _MS_PER_SECOND = 1000
 def readiness_samples(run_id: str, result: ReadinessResult) -> Iterator[Sample]:
     yield from READINESS.states(_READINESS_STATES, result.state, run_id)
     yield MISSING.sample(len(result.missing_env), run_id)
-    yield READINESS_AT.sample(parse_iso(result.evaluated_at) / NS_PER_SECOND, run_id)
+    yield from READINESS_AT.at(result.evaluated_at, run_id)
 
 
 def probe_samples(run_id: str, result: ProbeResult) -> Iterator[Sample]:
@@ -60,4 +59,4 @@ def probe_samples(run_id: str, result: ProbeResult) -> Iterator[Sample]:
     for phase, milliseconds in phases:
         if milliseconds is not None:
             yield PROBE_SECONDS.sample(milliseconds / _MS_PER_SECOND, run_id, phase)
-    yield PROBE_AT.sample(parse_iso(result.evaluated_at) / NS_PER_SECOND, run_id)
+    yield from PROBE_AT.at(result.evaluated_at, run_id)

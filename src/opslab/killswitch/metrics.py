@@ -6,7 +6,6 @@ from typing import get_args
 from opslab.killswitch.state import Switch
 from opslab.killswitch.switch import Listing
 from opslab.metrics.family import Family, Sample
-from opslab.model.primitives.instant import NS_PER_SECOND, parse_iso
 from opslab.model.run.halt_summary import SwitchState
 
 STATE = Family(
@@ -50,5 +49,5 @@ def _switch(switch: Switch) -> Iterator[Sample]:
     yield from STATE.states(_STATES, switch.state, *labels)
     yield UNREADABLE.sample(switch.problem is not None, *labels)
     record = switch.active_record
-    if record is not None and record.activated_at is not None:
-        yield ACTIVATED_AT.sample(parse_iso(record.activated_at) / NS_PER_SECOND, *labels)
+    if record is not None:
+        yield from ACTIVATED_AT.at(record.activated_at, *labels)

@@ -130,9 +130,14 @@ def _metric(family: Family) -> Metric:
     return Metric(family.base, family.help, family.kind)
 
 
+def _encodable(label: str) -> str:
+    """A record may have half of a surrogate pair, which UTF-8 has not."""
+    return label if label.isascii() else label.encode("utf-8", "replace").decode()
+
+
 def _add(metric: Metric, sample: Sample) -> None:
     family, value = sample.family, sample.value
-    labels = dict(zip(family.labels, sample.labels, strict=True))
+    labels = dict(zip(family.labels, map(_encodable, sample.labels), strict=True))
     if not isinstance(value, Buckets):
         metric.add_sample(family.name, labels, value)
         return

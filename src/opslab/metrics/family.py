@@ -4,6 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+from opslab.model.primitives.instant import NS_PER_SECOND, parse_iso
+
 Kind = Literal["gauge", "counter", "histogram", "info"]
 
 _SUFFIXES = {"counter": "_total", "info": "_info"}
@@ -46,6 +48,16 @@ class Family:
         """labels: their values, in the order of `labels`."""
         assert len(labels) == len(self.labels), self.name
         return Sample(self, labels, value)
+
+    def at(self, time: str | None, *labels: str) -> "Iterator[Sample]":
+        """The sample of a UTC time of a record, in seconds since 1970; none for None, or for a text that is no time."""
+        if time is None:
+            return
+        try:
+            ts_ns = parse_iso(time)
+        except (ValueError, OverflowError):
+            return
+        yield self.sample(ts_ns / NS_PER_SECOND, *labels)
 
     def states(self, known: Sequence[str], current: str | None, *labels: str) -> "Iterator[Sample]":
         """One sample for each known state, 1 for the current one. The state is the last label."""

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping
 from typing import get_args
 
 from opslab.metrics.family import Family, Sample
-from opslab.model.primitives.instant import NS_PER_SECOND, parse_iso
 from opslab.model.run.run_counters import Reconciled
 
 TOTAL = Family(
@@ -36,5 +35,4 @@ def counter_samples(run_id: str, counts: Mapping[str, int]) -> Iterator[Sample]:
 
 def last_samples(run_id: str, state: str, as_of: str | None) -> Iterator[Sample]:
     yield from STATE.states(_STATES, state, run_id)
-    if as_of is not None:
-        yield AT.sample(parse_iso(as_of) / NS_PER_SECOND, run_id)
+    yield from AT.at(as_of, run_id)

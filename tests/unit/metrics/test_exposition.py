@@ -47,6 +47,12 @@ def test_every_kind_reads_back(form: Format) -> None:
     assert "opslab_plain" not in read
 
 
+def test_half_a_surrogate_pair_is_replaced() -> None:
+    exposition = Exposition(FAMILIES)
+    exposition.put("a", [PLAIN.sample(1), GAUGE.sample(1, "a\ud800b")])
+    assert samples_in(exposition.text("text"), "text")["opslab_g"] == [("opslab_g", {"run_id": "a?b"}, 1.0)]
+
+
 @given(st.text(st.characters(exclude_categories=["Cs"])), st.floats())
 def test_any_label_and_any_number_read_back(label: str, number: float) -> None:
     exposition = Exposition(FAMILIES)
@@ -120,6 +126,20 @@ def test_a_family_has_the_suffix_of_its_kind(name: str, kind: str) -> None:
 def test_a_sample_has_all_labels() -> None:
     with pytest.raises(AssertionError):
         COUNTER.sample(1, "a")
+
+
+@pytest.mark.parametrize(
+    ("time", "seconds"),
+    [
+        ("2026-11-30T10:00:00.250000Z", [1796032800.25]),
+        (None, []),
+        ("", []),
+        ("tomorrow", []),
+        ("2026-13-41T99:00:00.000000Z", []),
+    ],
+)
+def test_a_time_is_seconds_since_1970_or_nothing(time: str | None, seconds: list[float]) -> None:
+    assert [sample.value for sample in GAUGE.at(time, "a")] == seconds
 
 
 def test_states_are_one_series_each() -> None:

@@ -139,7 +139,11 @@ class Collector:
             self._running[run_id] = run
         else:
             self._running.pop(run_id, None)
-        self._exposition.put(_RUN + run_id, run_series(self._context, run))
+        try:
+            self._exposition.put(_RUN + run_id, run_series(self._context, run))
+        except Exception:  # noqa: BLE001  (whatever one run's records have, the others are shown)
+            self._errors["run"] += 1
+            self._exposition.put(_RUN + run_id, unreadable_samples(run_id))
 
     def _metadata(self, run_id: str, row: Row) -> RunMetadata | None:
         """As seen by the row; None when the run cannot be read."""

@@ -5,7 +5,6 @@ from typing import get_args
 
 from opslab.metrics.family import Family, Sample
 from opslab.model.messages.paper_messages import FeedState
-from opslab.model.primitives.instant import NS_PER_SECOND, parse_iso
 from opslab.model.run.live_status import PaperStatus, Phase
 
 _RUN = ("run_id",)
@@ -88,8 +87,7 @@ def live_samples(run_id: str, status: PaperStatus) -> Iterator[Sample]:
     yield ENGINE.sample(status.engine_number, run_id)
     for name, feed in status.feeds.items():
         yield from FEED_STATE.states(_FEED_STATES, feed.state, run_id, name)
-        if feed.last_message_at is not None:
-            yield FEED_LAST.sample(_seconds(feed.last_message_at), run_id, name)
+        yield from FEED_LAST.at(feed.last_message_at, run_id, name)
     for socket, state in sorted(status.sockets.items()):
         yield from SOCKET_STATE.states(("connected", "disconnected"), state, run_id, socket)
     if status.event_lag_ms is not None:
@@ -102,10 +100,5 @@ def live_samples(run_id: str, status: PaperStatus) -> Iterator[Sample]:
         yield OPEN_ORDERS.sample(status.open_orders, run_id)
     if status.position is not None:
         yield POSITION.sample(float(status.position), run_id)
-    if status.account_at is not None:
-        yield ACCOUNT_AT.sample(_seconds(status.account_at), run_id)
+    yield from ACCOUNT_AT.at(status.account_at, run_id)
     yield FAULTS_ACTIVE.sample(status.counters.faults_active, run_id)
-
-
-def _seconds(text: str) -> float:
-    return parse_iso(text) / NS_PER_SECOND

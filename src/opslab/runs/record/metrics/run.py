@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from typing import get_args
 
 from opslab.metrics.family import Family, Sample
-from opslab.model.primitives.instant import NS_PER_SECOND, parse_iso
 from opslab.model.run.live_status import LiveStatus
 from opslab.model.run.metadata import Failure, RunMetadata, ScenarioCounters
 from opslab.model.run.run_counters import OrderCounters
@@ -81,16 +80,10 @@ def run_samples(run: RunMetadata, live: LiveStatus | None, is_live: bool) -> Ite
     yield READABLE.sample(1, run_id)
     yield from STATE.states(STATUSES, run.status, run_id)
     yield ACKNOWLEDGED.sample(run.acknowledged is not None, run_id)
-    heartbeat_at = live.heartbeat_at if live else None
-    times = (
-        (INITIALIZED_AT, run.initialized_at),
-        (STARTED_AT, run.started_at),
-        (ENDED_AT, run.ended_at),
-        (HEARTBEAT_AT, heartbeat_at),
-    )
-    for family, text in times:
-        if text is not None:
-            yield family.sample(seconds(text), run_id)
+    yield from INITIALIZED_AT.at(run.initialized_at, run_id)
+    yield from STARTED_AT.at(run.started_at, run_id)
+    yield from ENDED_AT.at(run.ended_at, run_id)
+    yield from HEARTBEAT_AT.at(live.heartbeat_at if live else None, run_id)
     if run.failure is not None:
         yield from FAILURE.states(_FAILURE_KINDS, run.failure.kind, run_id)
     if metrics is not None:
@@ -108,11 +101,6 @@ def run_samples(run: RunMetadata, live: LiveStatus | None, is_live: bool) -> Ite
 
 def unreadable_samples(run_id: str) -> Iterator[Sample]:
     yield READABLE.sample(0, run_id)
-
-
-def seconds(text: str) -> float:
-    """Seconds since 1970 of a UTC time of a record."""
-    return parse_iso(text) / NS_PER_SECOND
 
 
 def _info(run: RunMetadata) -> Sample:
