@@ -3,6 +3,7 @@
 import json
 import resource
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -16,6 +17,7 @@ USER_STREAM = "binance-futures-user-streams"
 SOCKETS = {"market": "market-streams", "user": "user-streams", "trading": "trading"}
 STREAMS = {"bars": "btcusdt@kline_1m", "quotes": "btcusdt@bookTicker", "trades": "btcusdt@aggTrade"}
 SILENT = {"bars": 1.2, "quotes": 0.9, "trades": 0.9}
+HANG_SECONDS = 6
 PANIC = "the engine panicked: Condition failed: high >= open"
 
 
@@ -259,3 +261,16 @@ def test_an_order_that_the_run_did_not_place_is_counted_apart_from_the_strategys
         assert shown["metrics"]["fills_count"] == len(fills) - len(foreign)
         assert "external orders" in tc("run", "show", run.run_id).out
         assert "external: not placed by this run" in (run.folder / "report.md").read_text()
+
+
+def test_an_engine_is_not_judged_by_the_time_in_which_control_was_stopped(tc: Tc) -> None:
+    """SIGSTOP, a debugger, a shell's job control: the heartbeats of the meantime are read before it is judged."""
+    spec = paper_spec(tc, "ops_smoke_demo", speed=60, max_bars=12, hang_after_seconds=HANG_SECONDS)
+    with PaperRun(tc, spec) as run:
+        run.wait_for_bars(1)
+        run.signal(signal.SIGSTOP)
+        time.sleep(HANG_SECONDS + 1)  # longer than the engine may be silent
+        run.signal(signal.SIGCONT)
+        assert run.end().code == 0
+    assert not run.told("engine_lost")
+    assert run.told("run_completed")

@@ -46,6 +46,10 @@ OnLive = Callable[[LiveStatus], None]
 
 POLL_SECONDS = 0.05
 """Period of the clock check while no message arrives."""
+STALL_SECONDS = 1.0
+"""Time between two clock checks that means that control was stopped, or waited for a disk."""
+CATCH_UP_SECONDS = 3.0
+"""Time in which a living engine sends a heartbeat."""
 
 
 def run_paper(
@@ -102,9 +106,13 @@ class PaperRun:
             self._venue.start()
             if signals.count:
                 self._inbox.put(Signaled(signals.count))
+            checked_s = self._clock.monotonic_s()
             while self._state.phase != "done" or self._reconciler.is_busy:
                 self._receive(POLL_SECONDS)
-                self._check_clock(self._clock.monotonic_s())
+                if self._clock.monotonic_s() - checked_s > STALL_SECONDS and not self._state.is_halted:
+                    self._catch_up()
+                checked_s = self._clock.monotonic_s()
+                self._check_clock(checked_s)
             self._finish()
         except BaseException as error:
             self._report(facts.ControlFailed(Failure(kind="lab", message=type(error).__name__)))
@@ -160,6 +168,16 @@ class PaperRun:
         self._supervisor.start(number, self._venue.endpoints, earlier_order_ids)
 
     # Messages.
+
+    def _catch_up(self) -> None:
+        """After control itself was stopped, or waited for a disk: handle what arrived meanwhile, until a new heartbeat.
+        Only then is the engine judged by the age of the last one.
+        """
+        resumed_s, engine = self._clock.monotonic_s(), self._engine
+        while engine and engine is self._engine and not engine.result and engine.last_heartbeat_s is not None:
+            if engine.last_heartbeat_s > resumed_s or self._clock.monotonic_s() > resumed_s + CATCH_UP_SECONDS:
+                return
+            self._receive(POLL_SECONDS)
 
     def _receive(self, seconds: float) -> None:
         """Wait for the next messages of any source, and handle them."""
