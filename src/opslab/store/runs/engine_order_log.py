@@ -41,6 +41,7 @@ create table if not exists orders (
     released_as text,
     ts_last integer not null,
     reason text,
+    is_own integer not null, -- an engine created it; it did not learn of it at the venue
     quantity text,
     filled text not null default '0',
     fills integer not null default 0,
@@ -160,9 +161,9 @@ class EngineOrderLog:
             )
         self._file.execute(
             "insert or ignore into orders"
-            " (client_order_id, initialized, ts_created, last_known, before_request, ts_last, quantity)"
-            " values (?, ?, ?, 'INITIALIZED', 'INITIALIZED', ?, ?)",
-            (name, to_json(payload).decode(), ts, ts, payload.get("quantity")),
+            " (client_order_id, initialized, ts_created, last_known, before_request, ts_last, is_own, quantity)"
+            " values (?, ?, ?, 'INITIALIZED', 'INITIALIZED', ?, ?, ?)",
+            (name, to_json(payload).decode(), ts, ts, not payload.get("reconciliation"), payload.get("quantity")),
         )
         if payload.get("reconciliation"):  # a later engine reports the fills so far again
             self._file.execute("update orders set filled = '0' where client_order_id = ?", (name,))
@@ -170,68 +171,66 @@ class EngineOrderLog:
     def _changed(self, payload: OrderEventFields) -> None:
         kind, name = payload["type"], payload["client_order_id"]
         row = self._file.execute(
-            "select last_known, before_request, initialized, submitted from orders where client_order_id = ?", (name,)
+            "select last_known, before_request, initialized, submitted, outcome, is_own from orders"
+            " where client_order_id = ?",
+            (name,),
         ).fetchone()
         if row is None:
             return
-        status, initialized, was_submitted = OrderStatus(*row[:2]), row[2], row[3]
+        status, (initialized, was_submitted, outcome, is_own) = OrderStatus(*row[:2]), row[2:]
         if kind == "OrderUpdated" and status.current in LOCAL:
             changes = {field: payload[field] for field in _CHANGING if payload.get(field) is not None}
             initialized = to_json(from_json(initialized) | changes).decode()
         status.apply(kind)
+        is_submitted = kind == "OrderSubmitted"
+        ended_as = status.current if status.current in CLOSED else None
         self._file.execute(
             "update orders set last_known = ?, before_request = ?, initialized = ?, ts_last = ?,"
-            " reason = coalesce(?, reason), submitted = submitted or ?, quantity = coalesce(?, quantity)"
-            " where client_order_id = ?",
+            " reason = coalesce(?, reason), submitted = submitted or ?, quantity = coalesce(?, quantity),"
+            " outcome = coalesce(outcome, ?) where client_order_id = ?",
             (
                 status.current,
                 status.before_request,
                 initialized,
                 payload["ts_event"],
                 payload.get("reason") if status.current in ("DENIED", "REJECTED") else None,
-                kind == "OrderSubmitted",
+                is_submitted,
                 payload.get("quantity"),
+                ended_as,
                 name,
             ),
         )
-        if kind == "OrderSubmitted" and not was_submitted and self._is_own(name):
-            self._counts["submitted"] += 1
-        if status.current in CLOSED:
-            self._ended(name, status.current)
+        self._counts["submitted"] += bool(is_own and is_submitted and not was_submitted)
+        self._count_end(ended_as, outcome, is_own=is_own)
 
     def _filled(self, payload: OrderEventFields) -> None:
         """A fill that is inferred from a later query to the venue may have been reported before."""
         name = payload["client_order_id"]
-        row = self._file.execute("select quantity, filled from orders where client_order_id = ?", (name,)).fetchone()
+        row = self._file.execute(
+            "select quantity, filled, outcome, is_own from orders where client_order_id = ?", (name,)
+        ).fetchone()
         if row is None:
             return
-        filled = Decimal(row[1]) + Decimal(payload["last_qty"])
+        quantity, before, outcome, is_own = row
+        filled = Decimal(before) + Decimal(payload["last_qty"])
+        ended_as = "FILLED" if quantity is not None and filled >= Decimal(quantity) else None
         is_new = not payload.get("reconciliation")
         self._file.execute(
-            "update orders set filled = ?, fills = fills + ? where client_order_id = ?", (f"{filled:f}", is_new, name)
+            "update orders set filled = ?, fills = fills + ?, outcome = coalesce(outcome, ?) where client_order_id = ?",
+            (f"{filled:f}", is_new, ended_as, name),
         )
-        if is_new and self._is_own(name):
-            self._counts["fills"] += 1
-        if row[0] is not None and filled >= Decimal(row[0]):
-            self._ended(name, "FILLED")
+        self._counts["fills"] += bool(is_own and is_new)
+        self._count_end(ended_as, outcome, is_own=is_own)
 
-    def _ended(self, name: str, status: str) -> None:
-        """The first end of an order counts: a later engine reports it again."""
-        cursor = self._file.execute(
-            "update orders set outcome = ? where client_order_id = ? and outcome is null", (status, name)
-        )
-        if cursor.rowcount and self._is_own(name):
+    def _count_end(self, status: str | None, before: str | None, *, is_own: bool) -> None:
+        """The first end of an order counts: a later engine reports it again. before: its first end until now."""
+        if status is not None and before is None and is_own:
             self._counts[status.lower()] += 1
-
-    def _is_own(self, name: str) -> bool:
-        """Whether an engine created the order; otherwise it learned of it at the venue."""
-        row = self._file.execute(f"select {_IS_OWN} from orders where client_order_id = ?", (name,)).fetchone()
-        return bool(row[0])
 
     def _stored_counts(self) -> Counter[str]:
         counts: Counter[str] = Counter()
         rows = self._file.execute(
-            f"select outcome, count(*), sum(submitted), sum(fills) from orders where {_IS_OWN} group by outcome"
+            "select outcome, count(*), sum(submitted), sum(fills) from orders where is_own group by outcome"
         )
         for outcome, orders, submitted, fills in rows:
             counts.update({"submitted": submitted, "fills": fills, **({outcome.lower(): orders} if outcome else {})})
@@ -280,7 +279,7 @@ class EngineOrderLog:
     def ids_of_strategy(self) -> Iterator[str]:
         """Client order ids that the strategy itself chose; not those that an engine generated."""
         with _storage_errors():
-            rows = self._file.execute(f"select client_order_id from orders where {_IS_OWN}")
+            rows = self._file.execute("select client_order_id from orders where is_own")
             yield from (name for (name,) in rows if not is_generated(name))
 
     def _row(self, venue_order_id: str, client_order_id: str) -> tuple[Any, ...] | None:
@@ -295,7 +294,6 @@ class EngineOrderLog:
         return cast("tuple[Any, ...] | None", row)
 
 
-_IS_OWN = "json_extract(initialized, '$.reconciliation') is not true"
 _COLUMNS = "number, client_order_id, initialized, ts_created, last_known, submitted, released_as, ts_last, reason"
 
 
