@@ -82,6 +82,12 @@ def test_orders_fills_positions_and_journal_tell_one_story(tc: Tc, finished_run:
     assert metrics["orders_submitted"] == told["OrderSubmitted"] == len(orders)
     assert metrics["fills_count"] == told["OrderFilled"] == len(fills)
     assert metrics["orders_canceled"] == told["OrderCanceled"] > 0
+    assert run["orders"] == {
+        **{name: metrics[f"orders_{name}"] for name in ("submitted", "denied", "rejected", "canceled")},
+        "expired": 0,
+        "filled": len([order for order in orders if order["status"] == "FILLED"]),
+        "fills": metrics["fills_count"],
+    }
     filled: dict[str, Decimal] = {}
     for fill in fills:
         filled[fill["client_order_id"]] = filled.get(fill["client_order_id"], Decimal(0)) + Decimal(fill["last_qty"])

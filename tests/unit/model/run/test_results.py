@@ -162,3 +162,26 @@ def test_an_open_order_with_a_request_under_way_is_pending() -> None:
     events = [initialized("a"), event("OrderAccepted", "a"), event("OrderPendingCancel", "a")]
     rows, _ = folded(events)
     assert rows["orders"][0]["status"] == "PENDING_CANCEL"
+
+
+def test_an_outcome_counts_at_once_although_the_row_waits_for_an_older_order() -> None:
+    rows, results = folded(
+        [
+            initialized("resting"),
+            initialized("a"),
+            event("OrderCanceled", "a"),
+            initialized("b"),
+            fill("b", "2", "10"),
+            event("OrderCancelRejected", "b"),
+        ]
+    )
+    assert results.outcomes == {"CANCELED": 1, "FILLED": 1}
+    assert [row["client_order_id"] for row in rows["orders"]] == ["resting", "a", "b"]
+
+
+def test_orders_of_others_have_no_outcome() -> None:
+    results = Results(lambda _name, _row: None, others={"VENUE"})
+    for name, strategy in (("a", "VENUE"), ("b", "LAB-001")):
+        results.order_event(initialized(name, strategy_id=strategy))
+        results.order_event(event("OrderCanceled", name))
+    assert results.outcomes == {"CANCELED": 1}
