@@ -73,7 +73,7 @@ def test_a_run_lives_from_the_safety_gate_to_its_seal(tc: Tc) -> None:
     assert reported
 
 
-@pytest.mark.parametrize(("bound", "value"), [("max_bars", 1), ("max_seconds", 4)])
+@pytest.mark.parametrize(("bound", "value"), [("max_bars", 1), ("max_seconds", 8)])
 def test_it_ends_at_its_bound(tc: Tc, bound: str, value: int) -> None:
     paper: dict[str, Any] = {"speed": 120, bound: value}
     with PaperRun(tc, paper_spec(tc, **paper)) as run:

@@ -123,7 +123,7 @@ def test_a_stopped_run_of_two_bar_sizes_has_no_result_digest(
     tc: Tc, end: str, code: int, status: str, ended_by: str, wait_at: int
 ) -> None:
     """At bar 45 the strategy has received more bars than the dataset has candles."""
-    spec = put(tc, [OWN, INTERNAL], wait_at=wait_at, max_seconds=2 if end == "max_seconds" else 3600)
+    spec = put(tc, [OWN, INTERNAL], wait_at=wait_at, max_seconds=6 if end == "max_seconds" else 3600)
     process: subprocess.Popen[str] = tc.start("run", "backtest", "--spec", spec, "--run-id", "r1")
     wait_until((tc.home / "own/reached").exists, f"bar {wait_at}")
     if end == "SIGINT":

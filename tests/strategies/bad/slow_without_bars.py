@@ -1,5 +1,5 @@
 # expect: 130 was interrupted by max_seconds
-# backtest: {max_seconds: 1}
+# backtest: {max_seconds: 5}
 # bars: 0
 import time
 
