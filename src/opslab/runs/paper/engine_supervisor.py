@@ -22,6 +22,7 @@ from opslab.runs.planning.plan import PaperPlan
 from opslab.runs.processes.child_process import ChildProcess
 from opslab.runs.processes.engine_log import EngineLogCounter
 from opslab.runs.processes.inbox import Inbox
+from opslab.runs.processes.started_process import StartedProcess
 from opslab.runs.safety.halt_controller import Escalation
 
 STOP_TIMEOUT_SECONDS = 20.0
@@ -50,11 +51,10 @@ class EngineSupervisor:
         log = self._logs / ("engine.log" if number == 1 else f"engine-{number}.log")
         plan = self._plan.live(endpoints, number, self._context.layout.home, earlier_order_ids)
         child = ChildProcess(
-            "engine",
+            StartedProcess("engine", self._context.command),
             plan,
             log,
             self._clock,
-            self._context.command,
             stop_seconds=STOP_TIMEOUT_SECONDS,
             log_level=plan.log_level,
         )
