@@ -140,7 +140,7 @@ TOUCH = {
     "subprocess.*": (
         "runs/planning/identity.py",
         "runs/planning/strategy_inspection.py",
-        "runs/processes/started_process.py",
+        "runs/processes/child_process.py",
     ),
     "socket.socket": ("connectivity/", "runs/processes/venue_control_client.py", "venue/transport/listener.py"),
     ".write_text": ("store/",),

@@ -22,8 +22,7 @@ from opslab.model.pipe.messages import (
 )
 from opslab.model.primitives.instant import close_ns
 from opslab.model.run.metadata import Failure
-from opslab.runs.processes.child_process import ChildProcess
-from opslab.runs.processes.started_process import ENGINE_COMMAND, StartedProcess
+from opslab.runs.processes.child_process import ENGINE_COMMAND, ChildProcess
 from opslab.system import SystemClock
 from tests.drivers.venue_process import INSTRUMENT, SYMBOL, VenueProcess
 
@@ -106,7 +105,7 @@ class EngineProcess:
             acknowledges_bars=acknowledges_bars,
             limits=EngineLimits(max_notional_per_order=max_notional, max_orders_per_second=100),
         )
-        self._child = ChildProcess(StartedProcess("engine", command), plan, log, SystemClock())
+        self._child = ChildProcess("engine", plan, log, SystemClock(), command)
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 

@@ -15,8 +15,7 @@ from typing import Any, Self
 
 from opslab.model.messages.venue_messages import VenueEndpoints, VenuePlan
 from opslab.model.pipe.messages import encode
-from opslab.runs.processes.child_process import ChildProcess
-from opslab.runs.processes.started_process import VENUE_COMMAND, StartedProcess
+from opslab.runs.processes.child_process import VENUE_COMMAND, ChildProcess
 from opslab.system import SystemClock
 
 ROOT = Path(__file__).parents[2]
@@ -74,7 +73,7 @@ class ControlProcess:
 
 def main() -> None:
     plan = VenuePlan.model_validate_json(sys.stdin.readline())
-    child = ChildProcess(StartedProcess("venue", VENUE_COMMAND), plan, Path(sys.argv[1]), SystemClock())
+    child = ChildProcess("venue", plan, Path(sys.argv[1]), SystemClock(), VENUE_COMMAND)
     print(json.dumps({"pid": child._child.pid}), flush=True)
     for messages in child.messages():
         for message in messages:

@@ -32,8 +32,7 @@ from opslab.model.messages.venue_messages import (
 from opslab.model.pipe.messages import Listening, VenueEnded, VenueLogEntry, VenueRefused
 from opslab.model.primitives.ids import DatasetId
 from opslab.resources import exchange_info_symbol
-from opslab.runs.processes.child_process import ChildProcess
-from opslab.runs.processes.started_process import VENUE_COMMAND, StartedProcess
+from opslab.runs.processes.child_process import VENUE_COMMAND, ChildProcess
 from opslab.store.layout import Layout
 from opslab.store.venues.ledger import read_ledger
 from opslab.system import SystemClock
@@ -145,7 +144,7 @@ class VenueProcess:
         self.starts += 1
         self._endpoints = None
         log = self._folder / f"venue-{self.starts}.log"
-        child = self._child = ChildProcess(StartedProcess("venue", VENUE_COMMAND), self._plan, log, SystemClock())
+        child = self._child = ChildProcess("venue", self._plan, log, SystemClock(), VENUE_COMMAND)
         listener = self._listener = threading.Thread(target=self._listen, args=(child,), daemon=True)
         listener.start()
         wait_until(lambda: self.is_listening or not listener.is_alive(), "the venue to listen", START_SECONDS)

@@ -15,9 +15,9 @@ from opslab.runs.backtest.run import run_backtest
 from opslab.runs.claim import claim
 from opslab.runs.lifecycle import RunContext
 from opslab.runs.planning.plan import BacktestPlan
-from opslab.runs.processes.started_process import StartedProcess
+from opslab.runs.processes.child_process import ChildProcess
 from opslab.settings import Settings
-from opslab.system import StopSignals
+from opslab.system import StopSignals, SystemClock
 from tests.drivers.tc import Tc
 
 ROOT = Path(__file__).parents[2]
@@ -166,4 +166,4 @@ def test_an_engine_that_cannot_start_fails_the_run(tc: Tc, tmp_path: Path) -> No
     plan = make_plan(home, Path(tc.spec()), "r1")
     assert isinstance(plan, BacktestPlan)
     with pytest.raises(Environment):
-        StartedProcess("engine", ("/nothing/here",))
+        ChildProcess("engine", plan.engine, tmp_path / "log", SystemClock(), ("/nothing/here",))

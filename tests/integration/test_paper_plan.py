@@ -15,8 +15,7 @@ from opslab.model.messages.venue_messages import VenueEndpoints, VenueKey
 from opslab.model.pipe.messages import Ended, Listening, ReceivedMessage, VenueEnded
 from opslab.model.primitives.instant import close_ns, parse_minute
 from opslab.runs.planning.plan import PaperPlan, other_mode
-from opslab.runs.processes.child_process import ChildProcess
-from opslab.runs.processes.started_process import ENGINE_COMMAND, VENUE_COMMAND, StartedProcess
+from opslab.runs.processes.child_process import ENGINE_COMMAND, VENUE_COMMAND, ChildProcess
 from opslab.settings import Settings
 from opslab.specs.load import load_spec
 from opslab.system import SystemClock
@@ -206,15 +205,11 @@ def test_venue_and_engine_obey_their_plans(tc: Tc, tmp_path: Path) -> None:
     folder = tmp_path / "ledger"
     folder.mkdir()
     clock = SystemClock()
-    venue = ChildProcess(
-        StartedProcess("venue", VENUE_COMMAND), plan.venue(tc.home, folder, KEY, "t"), tmp_path / "venue.log", clock
-    )
+    venue = ChildProcess("venue", plan.venue(tc.home, folder, KEY, "t"), tmp_path / "venue.log", clock, VENUE_COMMAND)
     try:
         reported = messages_of(venue)
         where = next(message.endpoints for message in reported if isinstance(message, Listening))
-        engine = ChildProcess(
-            StartedProcess("engine", ENGINE_COMMAND), plan.live(where, 1), tmp_path / "engine.log", clock
-        )
+        engine = ChildProcess("engine", plan.live(where, 1), tmp_path / "engine.log", clock, ENGINE_COMMAND)
         try:
             received = list(messages_of(engine))
         finally:

@@ -71,10 +71,7 @@ def main(scenarios: dict[tuple[str, str], type[Scenario]], descriptor: int, *, p
     os.set_inheritable(descriptor, False)  # a process that a strategy starts must not hold it open
     faulthandler.register(signal.SIGUSR1)  # prints the stacks of a hanging engine, before control kills it
     standard_input = _take_standard_input()
-    line = standard_input.readline()
-    if not line:
-        return 0  # started ahead of a plan, and not needed
-    plan = parse_plan(line)
+    plan = parse_plan(standard_input.readline())
     if isinstance(plan, LivePlan):  # before a second thread starts, so that no thread receives one
         signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     messages = MessagePipe(descriptor)

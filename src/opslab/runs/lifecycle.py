@@ -12,7 +12,7 @@ from opslab.model.run.metadata import FINAL, Owner, RunMetadata, Trace
 from opslab.runs.claim import ClaimedRun, composition
 from opslab.runs.end import Salvage, end, end_failed
 from opslab.runs.planning.plan import RunPlan
-from opslab.runs.processes.started_process import ENGINE_COMMAND, EngineAhead
+from opslab.runs.processes.child_process import ENGINE_COMMAND
 from opslab.runs.safety.start_gate import may_start
 from opslab.store.files import remove_folder
 from opslab.store.runs.live_files import remove_live
@@ -26,8 +26,6 @@ class RunContext(Context):
     signals: StopSignals
     """Entered by the caller."""
     command: Sequence[str] = ENGINE_COMMAND
-    ahead: EngineAhead | None = None
-    """Has started the engine with the command of its own; None: it is started when it is needed."""
     trace: Trace | None = None
     """Recorded in the run; None: no traces are requested."""
 

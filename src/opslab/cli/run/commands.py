@@ -51,14 +51,14 @@ def backtest(
     """
     from opslab.cli.progress import ProgressBar
     from opslab.lab.context import open_context
-    from opslab.lab.run.plan import EngineAhead, make_plan
+    from opslab.lab.run.plan import make_plan
     from opslab.system import StopSignals
 
     context = open_context(home)
     with exported_trace(context) as traced:
-        with StopSignals() as signals, EngineAhead() as ahead:
+        with StopSignals() as signals:
             signals.on_signal = break_off
-            plan = make_plan(context, spec, run_id, "backtest", ahead.begin)
+            plan = make_plan(context, spec, run_id, "backtest")
             # after the plan, so that a refusal does not wait for them
             from opslab.lab.run.backtest import run_backtest
             from opslab.lab.run.claim import claim
@@ -71,7 +71,7 @@ def backtest(
                 note(f"run {plan.run_id}: {plan.spec.strategy.title} on {rows:,} candles of {plan.dataset.name}")
                 run.log.observers.append(note_unserved)
                 with ProgressBar("backtest", "bars", rows) as progress:
-                    metadata = run_backtest(context, run, signals, progress.reach, traced.trace, ahead)
+                    metadata = run_backtest(context, run, signals, progress.reach, traced.trace)
         end(context, metadata, strict=strict, as_json=as_json)
 
 

@@ -8,7 +8,6 @@ from opslab.model.run.metadata import RunMetadata, Trace
 from opslab.runs.backtest import run as loop
 from opslab.runs.claim import ClaimedRun
 from opslab.runs.planning.plan import BacktestPlan
-from opslab.runs.processes.started_process import EngineAhead
 from opslab.system import StopSignals
 
 
@@ -18,7 +17,6 @@ def run_backtest(
     signals: StopSignals,
     on_bars: Callable[[int], None],
     trace: Trace | None,
-    ahead: EngineAhead,
 ) -> RunMetadata:
-    """on_bars: called with the number of bars so far. ahead: has started the engine."""
-    return loop.run_backtest(run, run_context(context, signals, trace, ahead), on_bars)
+    """on_bars: called with the number of bars so far."""
+    return loop.run_backtest(run, run_context(context, signals, trace), on_bars)

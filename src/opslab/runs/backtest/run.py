@@ -25,7 +25,6 @@ from opslab.runs.claim import ClaimedRun
 from opslab.runs.lifecycle import RunContext, execute, start
 from opslab.runs.planning.plan import BacktestPlan
 from opslab.runs.processes.child_process import ChildProcess
-from opslab.runs.processes.started_process import StartedProcess
 from opslab.runs.record.live_status import LiveStatusWriter, LiveValues
 from opslab.runs.record.run_journal import RunJournal
 from opslab.runs.safety.halt_controller import HaltController
@@ -63,10 +62,11 @@ def _run(run: ClaimedRun[BacktestPlan], context: RunContext, on_bars: Callable[[
     _make_work_folder(layout, plan.run_id)
     results = BacktestResults(folder, instrument_of(plan.engine.symbol).instrument_id)
     engine = ChildProcess(
-        context.ahead.take() if context.ahead else StartedProcess("engine", context.command),
+        "engine",
         plan.engine,
         folder / "logs" / ENGINE_LOG,
         context.clock,
+        context.command,
         log_level=plan.engine.log_level,
     )
     signals.on_signal = engine.stop

@@ -22,7 +22,6 @@ from opslab.runs.planning.plan import PaperPlan
 from opslab.runs.processes.child_process import ChildProcess
 from opslab.runs.processes.engine_log import EngineLogCounter
 from opslab.runs.processes.inbox import Inbox
-from opslab.runs.processes.started_process import StartedProcess
 from opslab.runs.safety.halt_controller import Escalation
 
 STOP_TIMEOUT_SECONDS = 20.0
@@ -51,10 +50,11 @@ class EngineSupervisor:
         log = self._logs / ("engine.log" if number == 1 else f"engine-{number}.log")
         plan = self._plan.live(endpoints, number, self._context.layout.home, earlier_order_ids)
         child = ChildProcess(
-            StartedProcess("engine", self._context.command),
+            "engine",
             plan,
             log,
             self._clock,
+            self._context.command,
             stop_seconds=STOP_TIMEOUT_SECONDS,
             log_level=plan.log_level,
         )

@@ -34,8 +34,8 @@ from opslab.runs.paper.shutdown import PaperShutdown, record_final_account
 from opslab.runs.paper.telemetry import RunTelemetry
 from opslab.runs.paper.venue_supervisor import VenueSupervisor
 from opslab.runs.planning.plan import PaperPlan
+from opslab.runs.processes.child_process import VENUE_COMMAND
 from opslab.runs.processes.inbox import ChildEnded, FromChild, Inbox, Signaled, SwitchSeen
-from opslab.runs.processes.started_process import VENUE_COMMAND
 from opslab.runs.record.live_status import LiveStatusWriter, LiveValues
 from opslab.runs.safety.halt_controller import HaltController
 from opslab.store.logs import redact_log

@@ -14,9 +14,8 @@ from opslab.model.pipe.messages import AcknowledgeBars, VenueEnded, VenueLogEntr
 from opslab.model.primitives.ids import VenueId
 from opslab.ports import Clock
 from opslab.runs.planning.plan import PaperPlan
-from opslab.runs.processes.child_process import ChildProcess
+from opslab.runs.processes.child_process import VENUE_COMMAND, ChildProcess
 from opslab.runs.processes.inbox import ChildEnded, FromChild, Inbox
-from opslab.runs.processes.started_process import VENUE_COMMAND, StartedProcess
 from opslab.runs.processes.venue_control_client import ControlClient
 from opslab.runs.processes.venue_folder import prepare_run_venue
 from opslab.runs.processes.venue_service import new_key
@@ -97,9 +96,7 @@ class VenueSupervisor:
         self._recorded_failed_writes = 0
         served = Environment(f"venue {self.folder.name} is served already")
         with held(self.folder, served) as lock:  # inherited by the child: see `venue_folder.is_venue_running`
-            self._child = ChildProcess(
-                StartedProcess("venue", self._command, (lock,)), self._plan, self.log, self._clock
-            )
+            self._child = ChildProcess("venue", self._plan, self.log, self._clock, self._command, inherits=(lock,))
         self._inbox.register(self.source, self._child)
 
     def on_listening(self, endpoints: VenueEndpoints) -> VenueStarted:

@@ -1,24 +1,30 @@
 """A child process of control, engine or venue: start it, read its messages, stop it, classify its end."""
 
+import fcntl
 import os
 import re
 import select
 import signal
-from collections.abc import Callable, Iterator
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
+from opslab.errors import Environment
 from opslab.model.messages.engine_messages import LogLevelName
 from opslab.model.pipe.messages import Command, ReceivedMessage, decode, encode
 from opslab.model.primitives.record import Record
 from opslab.model.run.metadata import Failure
 from opslab.ports import Clock
 from opslab.runs.processes.engine_log import EngineLogCounter
-from opslab.runs.processes.started_process import StartedProcess
+from opslab.settings import child_environment
 from opslab.store.logs import BoundedLog
 from opslab.system import memory_bytes
 
+ENGINE_COMMAND = (sys.executable, "-P", "-m", "opslab.children.engine")
+VENUE_COMMAND = (sys.executable, "-P", "-m", "opslab.children.venue")
 STOP_SECONDS = 10.0
 """Time for a child to end its run after a stop request."""
 COLLECT_SECONDS = 120.0
@@ -27,6 +33,7 @@ _POLL_MS = 200
 _READ_BYTES = 1 << 18
 _SHOWN_BYTES = 60
 """Of an invalid line."""
+_PIPE_BYTES = 1 << 20
 _LOG_TAIL_BYTES = 64 << 10
 _PANIC = re.compile(r"^thread .* panicked at .*$", re.MULTILINE)
 
@@ -36,35 +43,50 @@ class ChildProcess:
 
     def __init__(
         self,
-        started: StartedProcess,
+        name: Literal["engine", "venue"],
         plan: Record,
         log: Path,
         clock: Clock,
+        command: Sequence[str],
         stop_seconds: float = STOP_SECONDS,
+        inherits: Sequence[int] = (),
         log_level: LogLevelName = "debug",
     ) -> None:
-        """Take over a started process and send it its plan, the first line on its standard input.
-
-        log: file for its output. stop_seconds: time to end after a stop request. log_level: the lowest of the engine's
-        lines that is stored.
+        """plan: the first line on its standard input. log: file for its output. stop_seconds: time to end after
+        a stop request. inherits: descriptors that stay open in the child. log_level: the lowest of the engine's lines
+        that is stored. Raises Environment when the process cannot be started.
         """
-        self._name = started.name
+        self._name = name
         self._clock = clock
         self._log = log
-        try:
-            self._stored_output = BoundedLog(log)
-        except BaseException:
-            started.discard()
-            raise
+        self._stored_output = BoundedLog(log)
         self.log_counter = EngineLogCounter(log_level, log.name)
         self._deadline: float | None = None
         self._killed = False
         self._invalid: bytes | None = None
         """The beginning of a line that was no message."""
         self._stop_seconds = stop_seconds
-        self._child = started.process
+        receiving, sending = os.pipe()
+        with suppress(OSError):  # a large pipe: fewer wake-ups on both sides
+            fcntl.fcntl(sending, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+        try:
+            self._child = subprocess.Popen(
+                [*command, str(sending)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                env=child_environment(),
+                pass_fds=(sending, *inherits),
+                start_new_session=True,
+            )
+        except OSError as error:
+            os.close(receiving)
+            self._stored_output.close()
+            raise Environment(f"cannot start the {name} process: {error.strerror}") from None
+        finally:
+            os.close(sending)
         assert self._child.stdout
-        self._messages_fd = started.messages_fd
+        self._messages_fd = receiving
         self._output_fd = self._child.stdout.fileno()
         os.set_blocking(self._output_fd, False)
         self._pidfd = os.pidfd_open(self._child.pid)

@@ -25,8 +25,7 @@ from opslab.model.primitives.difference import differences
 from opslab.model.primitives.ids import DatasetId, RunId, VenueId, nearest
 from opslab.model.primitives.instant import name_stamp
 from opslab.resources import INSTRUMENT, exchange_info_symbol
-from opslab.runs.processes.child_process import ChildProcess
-from opslab.runs.processes.started_process import VENUE_COMMAND, StartedProcess
+from opslab.runs.processes.child_process import VENUE_COMMAND, ChildProcess
 from opslab.runs.processes.venue_error import venue_error
 from opslab.store.files import folder_names, make_folder, writing
 from opslab.store.layout import Layout
@@ -171,7 +170,7 @@ def serve(
     folder = Path(plan.ledger)
     with writing("make the venue's folder"):
         make_folder(folder)
-    child = ChildProcess(StartedProcess("venue", VENUE_COMMAND), plan, folder / LOG, context.clock)
+    child = ChildProcess("venue", plan, folder / LOG, context.clock, VENUE_COMMAND)
     on_signal(child.stop)
     ended: VenueProgress | None = None
     refused: VenueRefused | None = None
