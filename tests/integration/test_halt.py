@@ -234,6 +234,9 @@ def test_a_handler_that_blocks_the_engine(tc: Tc, strategy: str) -> None:
         running.mark("block")
         running.marked("blocked")
         activate(tc)
+        if strategy == "Blocks":
+            wait_until(running.is_flat, "a flat account while the handler blocks")
+            running.mark("release")
         run = running.halted()
     flat_by_ledger(tc, run)
     halt = run["halt"]
@@ -542,5 +545,6 @@ def test_the_command_says_which_runs_it_stops(tc: Tc) -> None:
         running.mark("block")
         running.marked("blocked")
         answer = tc.ok("kill", "activate", "--run-id", RUN, "--reason", "odd")
+        running.mark("release")
         running.halted()
     assert f"run {RUN} is running and is being stopped" in answer.err

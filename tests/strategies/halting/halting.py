@@ -9,7 +9,6 @@ from nautilus_trader.trading import Strategy
 
 IID = InstrumentId.from_str("BTCUSDT-PERP.BINANCE")
 BARS = BarType.from_str("BTCUSDT-PERP.BINANCE-1-MINUTE-LAST-EXTERNAL")
-BLOCKED_SECONDS = 4.0
 
 
 def mark(name: str) -> None:
@@ -79,7 +78,7 @@ class Asked(Idle):
 
 
 class Blocks(Rests):
-    """Holds the engine's thread up, and orders once more when it is free again."""
+    """Holds the engine's thread up until the file `release`, and orders once more when it is free again."""
 
     def act(self, bar: Bar) -> None:
         super().act(bar)
@@ -91,7 +90,8 @@ class Blocks(Rests):
             self.buy("0.010")
 
     def hold(self) -> None:
-        time.sleep(BLOCKED_SECONDS)
+        while not (Path(__file__).parent / "release").exists():
+            time.sleep(0.01)
 
 
 class BlocksForEver(Blocks):
