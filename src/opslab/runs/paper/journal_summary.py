@@ -18,6 +18,7 @@ from opslab.model.journal.engine_events import (
     FeedStateChanged,
     ForcedClose,
     GateClosed,
+    OrderGated,
     PaperHeartbeat,
     PositionsFlattened,
     RunStopping,
@@ -68,6 +69,7 @@ SUMMARIZED = by_name(
     RunStopping,
     KillSwitchObserved,
     GateClosed,
+    OrderGated,
     TradingHalted,
     ForcedClose,
     PositionsFlattened,
@@ -95,6 +97,8 @@ class JournalSummary:
     """Actions of a scenario: the highest count of any engine, since a later one does not repeat an earlier one's."""
     gated: Counter[str] = field(default_factory=Counter)
     """Requests that closed gates denied, as far as engines reported them: reason to number."""
+    _gated_events: int = 0
+    """Of the running engine: recorded requests that the kill switch denied. Only the first are recorded."""
     venue_started: bool = False
     last_venue: tuple[int, str] | None = None
     """Number of the last start of the venue, and the time at which it listened; None: none did."""
@@ -175,6 +179,8 @@ class JournalSummary:
                 self._forced_closes.add(order_id)
             case ReconciliationChecked() as check:
                 self._reconciled(check, recorded.time)
+            case OrderGated():
+                self._gated_events += 1
             case ScenarioActionTriggered():
                 self._action_events += 1
                 self.actions = max(self.actions, self._action_events)
@@ -218,6 +224,10 @@ class JournalSummary:
         self.engines[number] = self.engines[number].model_copy(update=end)
         self.actions = max(self.actions, event.actions)
         self.gated.update(event.gated)
+        unreported = self._gated_events - event.gated.get("KILL_SWITCH", 0)
+        if unreported > 0:  # a killed engine reports no numbers
+            self.gated["KILL_SWITCH"] += unreported
+        self._gated_events = 0
         self.heartbeats.engine_ended(event)
 
     def _heartbeat(self, number: int, beat: PaperHeartbeat | ReadHeartbeat, at: str) -> None:

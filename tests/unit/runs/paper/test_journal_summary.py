@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 from pydantic_core import from_json, to_json
 
 from opslab.model.journal.engine_events import (
@@ -12,6 +13,7 @@ from opslab.model.journal.engine_events import (
     FeedStateChanged,
     ForcedClose,
     GateClosed,
+    OrderGated,
     PaperHeartbeat,
     PositionsFlattened,
     RunStopping,
@@ -133,6 +135,16 @@ def test_what_engines_that_ended_as_requested_reported() -> None:
 def test_an_engine_that_failed_reported_the_same() -> None:
     found = told((5, lost("strategy", gated={"RUN_IS_ENDING": 3}, dropped_messages=5)))
     assert (dict(found.gated), summary(found).dropped_heartbeats) == ({"RUN_IS_ENDING": 3}, 5)
+
+
+@pytest.mark.parametrize(("reported", "gated"), [({}, 2), ({"KILL_SWITCH": 1}, 2), ({"KILL_SWITCH": 900}, 900)])
+def test_a_killed_engine_has_at_least_the_denied_requests_that_are_recorded(
+    reported: dict[str, int], gated: int
+) -> None:
+    found = told(
+        (3, OrderGated(call="submit_order")), (4, OrderGated(call="submit_order")), (5, lost("SIGKILL", gated=reported))
+    )
+    assert dict(found.gated) == {"KILL_SWITCH": gated}
 
 
 def test_a_lost_engine_and_a_lost_venue_are_counted() -> None:
