@@ -93,6 +93,7 @@ class Exchange:
         self._ledger = ledger
         self._publisher = publisher
         self._counters = counters
+        self._hooks = hooks
         self._now_ms = now_ms
 
     @property
@@ -164,6 +165,11 @@ class Exchange:
     def is_flat(self) -> bool:
         """Whether there is no position and no open order."""
         return not self.account.holding.position and not self.account.open
+
+    @property
+    def can_flatten(self) -> bool:
+        """Whether the venue flattens the account itself, if it is requested to."""
+        return not self._hooks.flatten_refusals
 
     def reduce_position(self) -> bool:
         """Close as much of the position as the displayed book has. Returns whether anything was. Raises ApiError."""

@@ -89,6 +89,8 @@ class FaultHooks:
     """Offsets of the venue's clock, one for each active fault that shifts it."""
     statuses: list[str] = field(default_factory=list)
     """Symbol statuses that replace the symbol's own; the last one applies."""
+    flatten_refusals: list[bool] = field(default_factory=list)
+    """One for each active fault by which the venue refuses to flatten the account itself."""
 
     _markers: dict[int, list[object]] = field(default_factory=dict, repr=False, compare=False)
     """For each list, by its id, one marker for each hook: equal hooks can be told apart."""

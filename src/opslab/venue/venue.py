@@ -7,7 +7,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from opslab.errors import LabError
+from opslab.errors import LabError, Refused
 from opslab.model.market.candle import Candle
 from opslab.model.market.instrument import Instrument
 from opslab.model.messages.paper_messages import AccountSnapshot
@@ -273,9 +273,12 @@ class Venue:
         self._stop.set()
 
     async def _flatten(self, reason: str) -> None:
+        """A refusal is final: the fault that causes it is part of the run."""
         for remaining_attempts in reversed(range(FLATTEN_ATTEMPTS)):
             try:
                 await self._flattener.flatten(f"without control: {reason}", hold=True)
+                return
+            except Refused:
                 return
             except LabError:
                 if not remaining_attempts:

@@ -131,3 +131,5 @@ class AccountSnapshot(Record):
     """Number of closed candles."""
     messages: int
     """Number of messages sent to clients."""
+    can_flatten: bool = True
+    """Whether the venue flattens the account itself on request: not while the fault `refuse-flatten` is active."""

@@ -71,13 +71,14 @@ class EngineSupervisor:
             self.session.child.send(Stop(reason=reason))
             self.session.child.stop()
 
-    def complaint(self, now_s: float) -> Complaint | None:
+    def complaint(self, now_s: float, *, expects_heartbeats: bool = True) -> Complaint | None:
         """A complaint that is new. None for an engine that has sent its result."""
         session = self.session
         if session is None or session.killed_for is not None or session.result:
             return None
         observed = EngineObservation(session.started_s, session.last_heartbeat_s, session.child.memory_bytes())
-        session.killed_for = complaint(observed, self.bounds, now_s)
+        found = complaint(observed, self.bounds, now_s)
+        session.killed_for = found if expects_heartbeats or found == "memory" else None
         return session.killed_for
 
     def on_ended(self, session: EngineSession) -> Failure | None:
@@ -91,8 +92,10 @@ class EngineSupervisor:
         return failure
 
     def halt(self, command: HaltCommand) -> None:
+        """From now on only `escalate` has deadlines."""
         if self.session:
             self.session.child.send(command)
+            self.session.child.remove_deadline()
 
     def escalate(self, escalation: Escalation) -> None:
         """In a halt that the engine does not follow in time."""

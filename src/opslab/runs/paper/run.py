@@ -335,10 +335,15 @@ class PaperRun:
                 self._settle()
             return
         if self._state.is_halted:
-            self._supervisor.escalate(self._halt.next_step(self._shutdown.is_flat))
-        complaint = self._supervisor.complaint(now_s)
+            self._supervisor.escalate(self._halt.next_step(self._shutdown.account_at_venue))
+        complaint = self._supervisor.complaint(now_s, expects_heartbeats=not self._engine_flattens_alone)
         fact = facts.EngineUnhealthy(complaint) if complaint else facts.ClockChecked(now_s)
         self._report(fact)
+
+    @property
+    def _engine_flattens_alone(self) -> bool:
+        """In a halt: the venue refuses to flatten. The engine's node, which sends the heartbeats, may have stopped."""
+        return self._state.is_halted and self._halt.gate_closed and not self._venue.can_flatten
 
     def _on_reconciled(self, finished: FinishedReconciliation) -> None:
         record_reconciliation(self._folder, self._log, finished)

@@ -24,17 +24,20 @@ from opslab.runs.paper.machine.rules import final_failure, final_status, unrecor
 from opslab.runs.paper.machine.state import ACCOUNT_REASONS, PaperState
 from opslab.runs.paper.results import write_results
 from opslab.runs.paper.telemetry import RunTelemetry, is_flat
-from opslab.runs.paper.venue_supervisor import MAX_VENUE_STARTS, VenueSupervisor
+from opslab.runs.paper.venue_supervisor import MAX_VENUE_STARTS, FlattenRefused, VenueFlattening, VenueSupervisor
 from opslab.runs.planning.plan import PaperPlan
 from opslab.runs.processes.venue_folder import copy_venue_files, remove_run_venue
 from opslab.runs.record.run_journal import RunJournal, write_metrics
 from opslab.runs.safety.flat_times import FlatTimes, flat_times
-from opslab.runs.safety.halt_controller import HaltController
+from opslab.runs.safety.halt_controller import AccountAtVenue, HaltController
 from opslab.store.runs.run_folders import RowsFile
 from opslab.store.venues.ledger import read_ledger
 
 FINAL_ACCOUNT_SECONDS = 15.0
 """Time for a venue that is starting, or has to be restarted, to report the final account."""
+TRANSIT_SECONDS = 0.5
+"""Time, beside the order latency, for the last orders of an ended engine to be executed: only a venue that has flattened
+the account rejects them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +76,10 @@ class PaperShutdown:
             self._set_minutes(self._result.statement)
         return self._result
 
-    def is_flat(self) -> bool:
-        """Whether the venue reports a flat account now."""
+    def account_at_venue(self) -> AccountAtVenue:
+        """As the venue reports it now; without an answer it is not flat."""
         statement = self.venue.statement()
-        return statement is not None and is_flat(statement)
+        return AccountAtVenue(statement is not None and is_flat(statement), self.venue.can_flatten)
 
     def abandon(self, redact: Callable[[str], str]) -> None:
         """After an exception in control: the venue flattens the account and ends."""
@@ -99,10 +102,10 @@ class PaperShutdown:
                 self.venue.start()
             receive(remaining_s)
         if self.halt.is_on:
-            return self._flatten_halted()
-        return FinalAccount(self._apply_on_stop(reason))
+            return self._flatten_halted(receive)
+        return FinalAccount(self._apply_on_stop(reason, receive))
 
-    def _apply_on_stop(self, reason: StopReason) -> AccountSnapshot | None:
+    def _apply_on_stop(self, reason: StopReason, receive: Callable[[float], None]) -> AccountSnapshot | None:
         """After the end of the engine: the venue closes what the engine left open against `on_stop: flatten`.
 
         Without a report from an engine the venue confirms flat, even if nothing was open. Returns the account.
@@ -113,30 +116,43 @@ class PaperShutdown:
         if self.telemetry.is_settled and is_flat(statement):
             return statement
         done = self.venue.flatten(reason)
-        if done is None:
-            return self.venue.statement()
-        record_final_account(self.log, done.statement, "venue", reason, canceled=done.canceled, closed=done.closed)
+        match done:
+            case None:
+                return self.venue.statement()
+            case FlattenRefused():
+                statement = self._statement_after_transit(receive)
+                record_final_account(self.log, statement, "engine", reason)
+            case VenueFlattening(statement, canceled, closed):
+                record_final_account(self.log, statement, "venue", reason, canceled=canceled, closed=closed)
         self.telemetry.is_settled = True
-        return done.statement
+        return statement
 
-    def _flatten_halted(self) -> FinalAccount:
+    def _flatten_halted(self, receive: Callable[[float], None]) -> FinalAccount:
         """After the end of the engine: the venue cancels, flattens, accepts no more orders and reports the account.
 
-        Always requested, because the engine's last orders may still be in transit.
+        Always requested, because the engine's last orders may still be in transit. A venue that refuses reports the
+        account that the engine left.
         """
         self.halt.gate_closed_now("engine_ended")
         done = self.venue.flatten("kill_switch")
-        statement = done.statement if done else self.venue.statement()
-        by: Literal["engine", "venue"] = "engine" if done and done.was_flat else "venue"
+        done_by_venue: CancelDetails = {}
+        by: Literal["engine", "venue"] = "venue"
+        match done:
+            case None:
+                statement = self.venue.statement()
+            case FlattenRefused():
+                statement, by = self._statement_after_transit(receive), "engine"
+            case VenueFlattening(statement, canceled, closed):
+                by = "engine" if done.was_flat else "venue"
+                done_by_venue = {"canceled": canceled, "closed": closed}
         flat = statement is not None and is_flat(statement)
         times = flat_times(read_ledger(self.venue.folder)) if flat else FlatTimes(None, None)
         seconds = self.halt.seconds_to(times, flat=flat)
         details: CancelDetails = {
             "seconds_to_no_orders": seconds["seconds_to_no_orders"],
             "seconds_to_flat": seconds["seconds_to_flat"],
+            **done_by_venue,
         }
-        if done:
-            details |= {"canceled": done.canceled, "closed": done.closed}
         record_final_account(self.log, statement, by, "kill_switch", **details)
         if by == "venue":
             self.telemetry.is_settled = True
@@ -145,6 +161,13 @@ class PaperShutdown:
             update={**seconds, "flat": None if statement is None else flat, "flattened_by": by if flat else None}
         )
         return FinalAccount(statement, summary)
+
+    def _statement_after_transit(self, receive: Callable[[float], None]) -> AccountSnapshot | None:
+        """The account when the last orders of the ended engine have been executed."""
+        deadline = self.clock.monotonic_s() + TRANSIT_SECONDS + self.plan.spec.paper.latency_ms / 1000
+        while (remaining_s := deadline - self.clock.monotonic_s()) > 0:
+            receive(remaining_s)
+        return self.venue.statement()
 
     def finish(self, folder: Path, context: RunContext, state: PaperState, bars: RowsFile, log: LogFacts) -> None:
         """Write results and the closing event. The account is settled; the venue has ended: its ledger is complete."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from opslab.errors import Environment, LabError
+from opslab.errors import Environment, LabError, Refused
 from opslab.model.journal.journal_event import JournalEvent, decode
 from opslab.model.journal.venue_events import LOGGED_EVENTS, LedgerWriteFailed, VenueStarted
 from opslab.model.messages.paper_messages import AccountSnapshot
@@ -52,6 +52,11 @@ class VenueFlattening:
         return not self.canceled and self.closed.strip("-0.") == ""
 
 
+@dataclass(frozen=True, slots=True)
+class FlattenRefused:
+    """The venue answered that it does not flatten the account, and changed nothing."""
+
+
 class VenueSupervisor:
     def __init__(
         self,
@@ -76,6 +81,8 @@ class VenueSupervisor:
         self._recorded_failed_writes = 0
         """Of this start."""
         self.is_listening = False
+        self.can_flatten = True
+        """Whether the venue flattens the account on request, by its last statement; True before the first one."""
         self.endpoints: VenueEndpoints | None = None
 
     @property
@@ -93,6 +100,7 @@ class VenueSupervisor:
         Raises Environment when no process can be started.
         """
         self.start_count += 1
+        self.can_flatten = True
         self._recorded_failed_writes = 0
         served = Environment(f"venue {self.folder.name} is served already")
         with held(self.folder, served) as lock:  # inherited by the child: see `venue_folder.is_venue_running`
@@ -130,18 +138,26 @@ class VenueSupervisor:
     def statement(self) -> AccountSnapshot | None:
         """The account as the venue reports it; None without an answer."""
         answer = self._ask("statement")
-        return AccountSnapshot.model_validate(answer, strict=False) if answer is not None else None
+        if answer is None:
+            return None
+        statement = AccountSnapshot.model_validate(answer, strict=False)
+        self.can_flatten = statement.can_flatten
+        return statement
 
-    def flatten(self, reason: str) -> VenueFlattening | None:
+    def flatten(self, reason: str) -> VenueFlattening | FlattenRefused | None:
         """Have the venue cancel every order, close the position and accept no more orders. None without an answer."""
         self._retry_at_s = 0.0
-        answer = self._ask("flatten", FLATTEN_REQUEST_SECONDS, reason=reason[:MAX_REASON_CHARACTERS], hold=True)
+        try:
+            answer = self._ask("flatten", FLATTEN_REQUEST_SECONDS, reason=reason[:MAX_REASON_CHARACTERS], hold=True)
+        except Refused:
+            return FlattenRefused()
         if answer is None:
             return None
         statement = AccountSnapshot.model_validate(answer["statement"], strict=False)
         return VenueFlattening(statement, answer["canceled"], answer["closed"])
 
     def _ask(self, do: str, seconds: float = REQUEST_SECONDS, **params: Any) -> Any:
+        """None without an answer. Raises Refused."""
         now_s = self._clock.monotonic_s()
         if now_s < self._retry_at_s:
             return None
@@ -150,6 +166,8 @@ class VenueSupervisor:
                 self._control = ControlClient(self.folder, self._plan.token, timeout_seconds=REQUEST_SECONDS)
             self._control.set_timeout(seconds)
             return self._control.request(do, **params)
+        except Refused:  # an answer
+            raise
         except (LabError, ValueError):
             self._retry_at_s = self._clock.monotonic_s() + RETRY_BACKOFF_SECONDS
             self._close_control()

@@ -65,7 +65,8 @@ class ChildProcess:
         self._killed = False
         self._invalid: bytes | None = None
         """The beginning of a line that was no message."""
-        self._stop_seconds = stop_seconds
+        self._stop_seconds: float | None = stop_seconds
+        """None: no deadline."""
         receiving, sending = os.pipe()
         with suppress(OSError):  # a large pipe: fewer wake-ups on both sides
             fcntl.fcntl(sending, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
@@ -107,9 +108,14 @@ class ChildProcess:
         """Request the end; the second request, or an expired deadline, kills. Safe in a signal handler."""
         if count > 1:
             self.kill()
-        else:
+            return
+        if self._stop_seconds is not None:
             self._deadline = self._clock.monotonic_s() + self._stop_seconds
-            self._signal(signal.SIGTERM)
+        self._signal(signal.SIGTERM)
+
+    def remove_deadline(self) -> None:
+        """From now on `stop` has no deadline: the caller kills the process by deadlines of its own."""
+        self._stop_seconds = self._deadline = None
 
     def stop_within(self, seconds: float) -> None:
         """As `stop`, with a shorter deadline. Results in transit are still waited for."""

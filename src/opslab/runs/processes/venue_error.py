@@ -1,8 +1,8 @@
 """Rebuild an error of the venue process from its exit code, message and hint."""
 
-from opslab.errors import Corrupt, Environment, LabError, Usage
+from opslab.errors import Corrupt, Environment, LabError, Refused, Usage
 
-_CLASSES: dict[int, type[LabError]] = {error.exit_code: error for error in (Usage, Environment, Corrupt)}
+_CLASSES: dict[int, type[LabError]] = {error.exit_code: error for error in (Usage, Refused, Environment, Corrupt)}
 
 
 def venue_error(exit_code: int, message: str, hint: str | None) -> LabError:

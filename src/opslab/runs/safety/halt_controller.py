@@ -1,7 +1,8 @@
 """The halt of a run as control drives it: watch the switch, escalate against the engine, secure the account.
 
 Control and engine watch the switch independently; the first to see it informs the other. At each missed deadline
-control escalates: SIGTERM, then SIGKILL. Finally the venue itself cancels and flattens.
+control escalates: SIGTERM, then SIGKILL. Finally the venue itself cancels and flattens. If the venue refuses to do
+that, the engine alone can flatten the account, and gets more time.
 """
 
 from collections.abc import Callable
@@ -32,6 +33,9 @@ FLAT_SECONDS = 2.5
 """When the account is still open at the venue, the engine is killed: the venue can flatten it sooner."""
 END_SECONDS = 8.0
 """Deadline for the engine to end; a blocking handler may return until then."""
+ALONE_SECONDS = 60.0
+"""Deadline instead of the last two for an engine with a closed gate and an open account that the venue refuses to
+flatten. It is above the engine's own: see `rest_flatten.FINISH_SECONDS`."""
 
 
 class SecondsTo(TypedDict):
@@ -54,15 +58,28 @@ class HaltProgress:
     last_escalation: Escalation
 
 
-def next_escalation(progress: HaltProgress, is_flat: Callable[[], bool]) -> Escalation:
-    """The escalation that is due now. is_flat: queries the venue; called only when the answer matters."""
+@dataclass(frozen=True, slots=True)
+class AccountAtVenue:
+    """The account as the venue reports it, during a halt."""
+
+    is_flat: bool
+    can_flatten: bool
+    """Whether the venue flattens it on request."""
+
+
+def next_escalation(progress: HaltProgress, account: Callable[[], AccountAtVenue]) -> Escalation:
+    """The escalation that is due now. account: queries the venue; called only when the answer matters."""
     seconds = progress.seconds
     if progress.last_escalation == "sigkill":
         return "none"
-    if seconds >= END_SECONDS or (not progress.gate_closed and seconds >= NO_GATE_SECONDS):
+    if seconds >= ALONE_SECONDS or (not progress.gate_closed and seconds >= NO_GATE_SECONDS):
         return "sigkill"
-    if seconds >= FLAT_SECONDS and not is_flat():
-        return "sigkill"
+    if seconds >= FLAT_SECONDS:
+        now = account()
+        if not now.is_flat:
+            return "sigkill" if now.can_flatten else "none"
+        if seconds >= END_SECONDS:
+            return "sigkill"
     if progress.last_escalation == "none" and not progress.gate_closed and seconds >= GATE_SECONDS:
         return "sigterm"
     return "none"
@@ -142,11 +159,11 @@ class HaltController:
     def gate_closed_now(self, by: GateClosedBy) -> None:
         self._record_gate_closed(iso(self._clock.now_ns()), by)
 
-    def next_step(self, is_flat: Callable[[], bool]) -> Escalation:
+    def next_step(self, account: Callable[[], AccountAtVenue]) -> Escalation:
         """The next escalation against the engine, recorded as applied."""
         assert self._started_s is not None
         seconds = self._clock.monotonic_s() - self._started_s
-        step = next_escalation(HaltProgress(seconds, self.gate_closed, self.escalation), is_flat)
+        step = next_escalation(HaltProgress(seconds, self.gate_closed, self.escalation), account)
         if step != "none":
             self.escalation = step
         return step

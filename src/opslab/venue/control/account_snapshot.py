@@ -49,6 +49,7 @@ def account_snapshot(exchange: Exchange, progress: VenueProgress, now_ns: int) -
         replay=progress.state,
         minutes=progress.minutes,
         messages=progress.messages,
+        can_flatten=exchange.can_flatten,
     )
 
 

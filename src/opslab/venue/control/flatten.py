@@ -1,14 +1,14 @@
 """The venue flattens the account itself, for a control process whose engine could not, or has ended.
 
-No client's path is used: a halted market, faults, rate limits and the margin do not prevent it. As with every change,
-the ledger has it before any client is informed.
+No client's path is used: a halted market, rate limits, the margin and every fault except `refuse-flatten` do not
+prevent it. As with every change, the ledger has it before any client is informed.
 """
 
 import asyncio
 from dataclasses import dataclass
 from decimal import Decimal
 
-from opslab.errors import Environment
+from opslab.errors import Environment, Refused
 from opslab.model.messages.venue_messages import FLATTEN_TIMEOUT_SECONDS
 from opslab.venue.account.account import ZERO
 from opslab.venue.api_error import ApiError
@@ -37,10 +37,14 @@ class Flattener:
 
         hold: from now on, until the venue ends, refuse every order that could open a position, orders in flight
         included; and use the disk space that the ledger has reserved for the end.
-        Raises Environment when the account is not flat; a repeated call continues with the rest.
+        Raises Environment when the account is not flat; a repeated call continues with the rest. Raises Refused, and
+        changes nothing, while a fault has the venue refuse.
         """
         async with self._lock:
             exchange = self._exchange
+            if not exchange.can_flatten:
+                self._log_not_flattened(reason, "a fault has the venue refuse")
+                raise Refused("the venue refuses to flatten the account", hint="tc venue fault stop ends the fault")
             exchange.only_reducing = exchange.only_reducing or hold
             if hold:
                 exchange.use_reserve()
@@ -51,10 +55,8 @@ class Flattener:
                         canceled += self._cancel()
                         orders += await self._close()
             except (ApiError, TimeoutError) as error:
-                account = exchange.account
-                state = {"position": f"{account.holding.position:f}", "open_orders": len(account.open)}
                 cause = "its ledger cannot be written" if isinstance(error, ApiError) else "it took too long"
-                self._log_event("account_not_flattened", {"reason": reason, "error": cause, **state})
+                state = self._log_not_flattened(reason, cause)
                 raise Environment(
                     f"the venue could not flatten the account: {cause}; position {state['position']}, "
                     f"open orders {state['open_orders']}",
@@ -64,6 +66,13 @@ class Flattener:
             fields = {"canceled": result.canceled, "closed": f"{result.closed:f}", "orders": orders}
             self._log_event("account_flattened", {"reason": reason, "hold": exchange.only_reducing, **fields})
             return result
+
+    def _log_not_flattened(self, reason: str, cause: str) -> dict[str, object]:
+        """The account as it was left."""
+        account = self._exchange.account
+        state: dict[str, object] = {"position": f"{account.holding.position:f}", "open_orders": len(account.open)}
+        self._log_event("account_not_flattened", {"reason": reason, "error": cause, **state})
+        return state
 
     def _cancel(self) -> int:
         count = len(self._exchange.account.open)

@@ -22,6 +22,7 @@ from opslab.venue.faults.kinds import (
     late_fill,
     margin_call,
     refuse,
+    refuse_flatten,
     reject_orders,
     reorder,
     reset,
@@ -38,6 +39,6 @@ FAULTS: dict[str, Fault[Any]] = {
         close, reset, refuse, silence, delay, jitter, duplicate, reorder, drop,
         depth_gap, stale_snapshot, garbage, wrong_types, broken_ohlc, zero_quantity,
         http, hang, clock_skew, reject_orders, swallow_ack, late_fill, duplicate_fill, external_trade,
-        margin_call, forced_close, halt,
+        margin_call, forced_close, halt, refuse_flatten,
     )
 }  # fmt: skip
