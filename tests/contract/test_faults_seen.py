@@ -620,6 +620,7 @@ def test_missing_http_answers_are_in_doubt_and_change_nothing(scenarios: Scenari
 
 
 def test_every_fault_was_observed(scenarios: ScenarioRuns) -> None:
-    """`forced-close` and `margin-call` end a run: tests/integration/test_forced_close.py sees them in paper runs."""
-    elsewhere = {"forced-close", "margin-call"}
+    """Three faults concern a run, and are observed in paper runs: `forced-close` and `margin-call` by
+    tests/integration/test_forced_close.py, `refuse-flatten` by tests/integration/test_refused_flatten.py."""
+    elsewhere = {"forced-close", "margin-call", "refuse-flatten"}
     assert {name.partition(":")[0] for name in scenarios.names()} == FAULTS.keys() - elsewhere

@@ -21,6 +21,7 @@ from urllib.parse import urlencode
 import pytest
 
 from opslab.errors import Environment, LabError, Usage
+from opslab.errors import Refused as Refusal
 from opslab.model.messages.venue_messages import CONTROL_SOCKET
 from opslab.runs.processes.venue_control_client import ControlClient
 from opslab.store.venues.venue_files import TOKEN as TOKEN_FILE
@@ -486,6 +487,22 @@ def halts(scene: FaultScene) -> None:
         client.cancel(resting).assert_ok()
 
 
+def refuses_to_flatten(scene: FaultScene) -> None:
+    scene.client.place("BUY", "0.010").assert_ok()
+    scene.client.place("BUY", "0.010", "30000.0").assert_ok()
+    with active_fault(scene.venue_control, "refuse-flatten"):
+        for hold in (True, False):
+            with pytest.raises(LabError) as refusal:
+                scene.venue_control.request("flatten", reason="a test", hold=hold)
+            assert type(refusal.value) is Refusal
+        statement = scene.venue_control.request("statement")
+        assert (statement["can_flatten"], len(statement["account"]["open_orders"])) == (False, 1)
+        scene.client.place("BUY", "0.010").assert_ok()  # no hold
+    assert scene.venue_control.request("statement")["can_flatten"] is True
+    flattened = scene.venue_control.request("flatten", reason="a test")
+    assert (flattened["canceled"], Decimal(flattened["closed"])) == (1, Decimal("0.020"))
+
+
 EFFECTS: dict[str, Callable[[FaultScene], None]] = {
     "close": closes,
     "reset": resets,
@@ -513,6 +530,7 @@ EFFECTS: dict[str, Callable[[FaultScene], None]] = {
     "margin-call": calls_for_margin,
     "forced-close": closes_by_force,
     "halt": halts,
+    "refuse-flatten": refuses_to_flatten,
 }
 
 

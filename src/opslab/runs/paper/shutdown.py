@@ -36,8 +36,8 @@ from opslab.store.venues.ledger import read_ledger
 FINAL_ACCOUNT_SECONDS = 15.0
 """Time for a venue that is starting, or has to be restarted, to report the final account."""
 TRANSIT_SECONDS = 0.5
-"""Time, beside the order latency, for the last orders of an ended engine to be executed: only a venue that has flattened
-the account rejects them."""
+"""Time, beside the order latency, for the last orders of an ended engine to be executed: without a flatten, the venue
+accepts them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,8 @@ NO_GATE_SECONDS = 1.5
 FLAT_SECONDS = 2.5
 """When the account is still open at the venue, the engine is killed: the venue can flatten it sooner."""
 END_SECONDS = 8.0
-"""Deadline for the engine to end; a blocking handler may return until then."""
+"""Deadline for the engine to end; a blocking handler may return until then. From the time on at which the account was
+flat, if only the engine could flatten it."""
 ALONE_SECONDS = 60.0
 """Deadline instead of the last two for an engine with a closed gate and an open account that the venue refuses to
 flatten. It is above the engine's own: see `rest_flatten.FINISH_SECONDS`."""
@@ -56,6 +57,8 @@ class HaltProgress:
     """Since control first saw the active switch."""
     gate_closed: bool
     last_escalation: Escalation
+    open_seconds: float = 0.0
+    """`seconds` at which the venue last reported an account that is not flat; 0: never."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +81,7 @@ def next_escalation(progress: HaltProgress, account: Callable[[], AccountAtVenue
         now = account()
         if not now.is_flat:
             return "sigkill" if now.can_flatten else "none"
-        if seconds >= END_SECONDS:
+        if seconds - progress.open_seconds >= END_SECONDS:
             return "sigkill"
     if progress.last_escalation == "none" and not progress.gate_closed and seconds >= GATE_SECONDS:
         return "sigterm"
@@ -97,6 +100,7 @@ class HaltController:
         self._redact = redact
         self._log = log
         self._started_s: float | None = None
+        self._open_seconds = 0.0
         self._switch: Switch | None = None
         self._seen_at = ""
         self._run_switch: SwitchState = "absent"
@@ -163,7 +167,15 @@ class HaltController:
         """The next escalation against the engine, recorded as applied."""
         assert self._started_s is not None
         seconds = self._clock.monotonic_s() - self._started_s
-        step = next_escalation(HaltProgress(seconds, self.gate_closed, self.escalation), account)
+
+        def observed_account() -> AccountAtVenue:
+            now = account()
+            if not now.is_flat:
+                self._open_seconds = seconds
+            return now
+
+        progress = HaltProgress(seconds, self.gate_closed, self.escalation, self._open_seconds)
+        step = next_escalation(progress, observed_account)
         if step != "none":
             self.escalation = step
         return step

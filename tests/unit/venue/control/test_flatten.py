@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from opslab.errors import Environment
+from opslab.errors import Environment, Refused
 from opslab.venue.api_error import ApiError
 from opslab.venue.control.flatten import Flattener, FlattenResult
 from tests.fakes import virtual_time
@@ -62,6 +62,18 @@ def test_a_halted_market_does_not_prevent_it() -> None:
         with pytest.raises(ApiError, match="-4108"):
             book.place("SELL", "0.050", reduceOnly="true")
         assert flatten(book).closed == Decimal("0.050")
+
+
+def test_a_fault_has_it_refused_and_nothing_is_changed() -> None:
+    book = MemoryExchange()
+    book.place("BUY", "0.050")
+    with book.hooks.installed(book.hooks.flatten_refusals, True):
+        for hold in (False, True):
+            with pytest.raises(Refused):
+                flatten(book, hold=hold)
+        assert book.logged[-1][0] == "account_not_flattened"
+        assert (book.exchange.is_flat, book.exchange.only_reducing) == (False, False)
+    assert flatten(book).closed == Decimal("0.050")
 
 
 def test_on_a_full_disk_only_a_flatten_with_hold_uses_the_reserved_space() -> None:
