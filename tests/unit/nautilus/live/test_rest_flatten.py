@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from decimal import Decimal
 
-from opslab.nautilus.live.rest_flatten import RestFlattener
+from opslab.nautilus.live.rest_flatten import ROUND_SECONDS, SLOW_AFTER_SECONDS, SLOW_ROUND_SECONDS, RestFlattener
 from opslab.nautilus.live.venue_rest_client import OpenExposure, VenueUnreachable
 from opslab.system import SystemClock
 from tests.drivers.tc import wait_until
@@ -71,3 +71,40 @@ def test_a_venue_that_does_not_answer_is_queried_again() -> None:
     client = ScriptedClient(orders=1, unreachable=3)
     assert rest_flattener(client).finish().flat
     assert client.orders == 0
+
+
+class OverloadedClient(ScriptedClient):
+    """Rejects every order until `recovered`."""
+
+    recovered = False
+
+    def reduce(self, position: Decimal) -> None:
+        if not self.recovered:
+            self.requests.append("rejected")
+            raise VenueUnreachable("status 503")
+        super().reduce(position)
+
+
+class LaterClock(SystemClock):
+    """The machine's clock, which a test can advance."""
+
+    advance_s = 0.0
+
+    def monotonic_s(self) -> float:
+        return super().monotonic_s() + self.advance_s
+
+
+def test_rejected_orders_are_repeated_once_a_round_ever_slower_until_the_overload_ends() -> None:
+    client, clock = OverloadedClient(position="0.020"), LaterClock()
+    flattener = RestFlattener(client, clock)  # type: ignore[arg-type]
+    began_s = clock.monotonic_s()
+    flattener.start()
+    wait_until(lambda: client.requests.count("rejected") >= 5, "some rounds")
+    assert clock.monotonic_s() - began_s >= 4 * ROUND_SECONDS
+    clock.advance_s = SLOW_AFTER_SECONDS
+    slow_s, count = clock.monotonic_s(), client.requests.count("rejected")
+    wait_until(lambda: client.requests.count("rejected") >= count + 4, "some slow rounds")
+    assert clock.monotonic_s() - slow_s >= 2 * SLOW_ROUND_SECONDS
+    client.recovered = True
+    wait_until(lambda: not client.position, "the position to be closed")
+    assert flattener.finish().flat
