@@ -102,6 +102,23 @@ def peak_memory_bytes() -> int:
     return int(status.partition("VmHWM:")[2].split()[0]) * 1024
 
 
+def pause(seconds: float) -> None:
+    time.sleep(seconds)
+
+
+def child_processes(pid: int) -> list[tuple[int, str]]:
+    """(pid, command line) of the living children of a process, oldest first."""
+    children: list[tuple[int, int, str]] = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with suppress(OSError, ValueError, IndexError):
+                fields = (entry / "stat").read_text(errors="replace").rpartition(")")[2].split()
+                if int(fields[1]) == pid and fields[0] not in "ZX":
+                    command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                    children.append((int(fields[19]), int(entry.name), command))
+    return [(number, command) for _, number, command in sorted(children)]
+
+
 def random_hex(size_bytes: int) -> str:
     """Random bytes as hexadecimal digits."""
     return secrets.token_hex(size_bytes)

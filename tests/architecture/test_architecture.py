@@ -28,6 +28,7 @@ LAYERS = [
     {"context"},
     {"specs", "datasets", "killswitch", "reconciliation", "connectivity", "venue", "nautilus"},
     {"runs"},
+    {"drills"},
     {"lab", "children"},
     {"cli"},
 ]
@@ -76,15 +77,22 @@ SUBLAYERS = {
         {"backtest", "paper"},
         {"comparison", "recovery", "render"},
     ],
+    "drills": [
+        {"drill", "history"},
+        {"judgement", "kinds"},
+        {"chaostoolkit", "registry", "report"},
+        {"execution"},
+    ],
     "lab": [
         {"context"},
         {"connectivity", "crash", "data", "kill", "metrics", "reconcile", "spec", "venue"},
         {"run"},
+        {"drill"},
     ],
     "cli": [
         {"options", "output", "plain_command"},
         {"progress"},
-        {"connectivity", "data", "kill", "metrics", "reconcile", "run", "spec", "venue"},
+        {"connectivity", "data", "drill", "kill", "metrics", "reconcile", "run", "spec", "venue"},
         {"app"},
     ],
 }
@@ -131,7 +139,13 @@ TOUCH = {
     "time.gmtime": ("store/crash.py",),
     "time.monotonic": ("system.py", "store/lock.py", "cli/progress.py", "cli/run/paper_board.py"),
     "time.perf_counter": ("nautilus/backtest.py", "nautilus/live/node.py"),
-    "time.sleep": ("store/lock.py", "runs/safety/start_gate.py", "nautilus/live/node.py", "children/pipe.py"),
+    "time.sleep": (
+        "system.py",
+        "store/lock.py",
+        "runs/safety/start_gate.py",
+        "nautilus/live/node.py",
+        "children/pipe.py",
+    ),
     "uuid.uuid4": ("system.py",),
     "secrets.*": ("system.py",),
     "os.urandom": ("store/",),
@@ -141,6 +155,7 @@ TOUCH = {
         "runs/planning/identity.py",
         "runs/planning/strategy_inspection.py",
         "runs/processes/child_process.py",
+        "drills/execution/run_process.py",
     ),
     "socket.socket": ("connectivity/", "runs/processes/venue_control_client.py", "venue/transport/listener.py"),
     ".write_text": ("store/",),
@@ -160,7 +175,7 @@ TOUCH = {
 DOUBLED_CLASSES = {"Terms"}  # of each kind of fault
 
 # Folders that decide and do nothing else: they import none of these.
-PURE = ("venue/market", "venue/account", "runs/paper/machine")
+PURE = ("venue/market", "venue/account", "runs/paper/machine", "drills/judgement")
 EFFECTS = {"aiohttp", "asyncio", "os", "pathlib", "socket", "subprocess", "threading"}
 
 MAX_FILES = 15

@@ -14,7 +14,7 @@ from opslab.lab.context import context_of
 from opslab.lab.run.recover import recover
 from opslab.lab.run.verify import verify
 from opslab.model.checks.check_kind import PROBE
-from opslab.model.journal.run_events import ConnectivityProbeEvaluated
+from opslab.model.journal.check_events import ConnectivityProbeEvaluated
 from opslab.model.primitives.ids import RunId
 from opslab.model.run.metadata import RunMetadata
 from opslab.runs.checks.acknowledgement import acknowledge

@@ -1,5 +1,6 @@
 """One example of each event of a journal."""
 
+from opslab.model.journal import check_events as checks
 from opslab.model.journal import engine_events as engine
 from opslab.model.journal import run_events as run
 from opslab.model.journal import venue_events as venue
@@ -149,13 +150,27 @@ EXAMPLES: dict[type[JournalEvent], JournalEvent] = {
         run.RunHalted(**RESULTS, ended_by="kill_switch", halt=HALT),
         run.RunAcknowledged(reason="größer", actor="op"),
         run.RunInterrupted(paper=PAPER, ended_by="owner_gone", ended_at=AT, recovered_at=AT),
-        run.ConnectivityReadinessEvaluated(
+        checks.ConnectivityReadinessEvaluated(
             state="configured", required=1, required_set=1, artifact="a-1.json", digest="d"
         ),
-        run.ConnectivityProbeEvaluated(
+        checks.ConnectivityProbeEvaluated(
             state="probe_ok", status_code=200, total_ms=1.25, artifact="a-1.json", digest="d"
         ),
-        run.ReconciliationChecked(occasion="startup", comparisons=1, state="ok", ok=4, artifact=None, digest=None),
+        checks.ReconciliationChecked(occasion="startup", comparisons=1, state="ok", ok=4, artifact=None, digest=None),
+        checks.FailureDrillExecuted(
+            drill="disconnect",
+            status="completed",
+            verdict="pass",
+            deviated_at=None,
+            control_run_id="a-control",
+            started_at=AT,
+            ended_at=AT,
+            detect_seconds=0.25,
+            recover_seconds=None,
+            engine_limits=["x"],
+            artifact="drills/disconnect.json",
+            digest="d",
+        ),
         engine.EngineStarted(engine="nautilus", version="2.0.0rc7"),
         engine.ScenarioRegistered(name="ops_smoke_demo", version="v1", bar_type="b", engine_number=2),
         engine.SubscriptionUnserved(

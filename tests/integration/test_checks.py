@@ -15,7 +15,7 @@ from opslab.context import Context
 from opslab.errors import Corrupt, Environment, NotFound
 from opslab.lab.context import context_of
 from opslab.model.checks.check_kind import CHECKS, PROBE, RECONCILIATION, CheckKind
-from opslab.model.journal.run_events import ConnectivityProbeEvaluated, ReconciliationChecked
+from opslab.model.journal.check_events import ConnectivityProbeEvaluated, ReconciliationChecked
 from opslab.model.primitives.ids import RunId
 from opslab.runs.checks import check_results as checks
 from opslab.runs.checks import later_event

@@ -9,6 +9,7 @@ import typer
 
 from opslab import __version__
 from opslab.cli import connectivity, data, kill, metrics, reconcile, spec
+from opslab.cli.drill import commands as drill
 from opslab.cli.output import error, note, print_help, result
 from opslab.cli.plain_command import NoCommandGiven, PlainGroup
 from opslab.cli.run import commands as run
@@ -28,6 +29,7 @@ app.add_typer(spec.app, name="spec")
 app.add_typer(data.app, name="data")
 app.add_typer(run.app, name="run")
 app.add_typer(kill.app, name="kill")
+app.add_typer(drill.app, name="drill")
 app.add_typer(reconcile.app, name="reconcile")
 app.add_typer(connectivity.app, name="connectivity")
 app.add_typer(venue.app, name="venue")

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
-from opslab.model.journal.run_events import ReconciliationChecked
+from opslab.model.journal.check_events import ReconciliationChecked
 from opslab.model.messages.ledger_events import ExactDecimal
 from opslab.model.primitives.record import Record
 

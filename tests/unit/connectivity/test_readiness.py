@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from opslab.connectivity.readiness import evaluate
 from opslab.errors import InvalidSpec
 from opslab.model.checks.connectivity import ConnectivityReadiness, CredentialPlaceholders, is_key_like
-from opslab.model.journal.run_events import ConnectivityReadinessEvaluated
+from opslab.model.journal.check_events import ConnectivityReadinessEvaluated
 from opslab.settings import presence
 from opslab.specs.load import load_spec, parse_spec
 

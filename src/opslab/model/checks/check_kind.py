@@ -31,9 +31,13 @@ READINESS = CheckKind("connectivity_readiness_evaluated", "connectivity_readines
 PROBE = CheckKind("connectivity_probe_evaluated", "connectivity_probe", "connectivity_probe")
 RECONCILIATION = CheckKind("reconciliation_checked", "reconciliation_result", "reconciliation")
 CHECKS = (READINESS, PROBE, RECONCILIATION)
-CHECK_EVENTS: dict[str, CheckKind] = {kind.event: kind for kind in CHECKS}
+DRILL = CheckKind("failure_drill_executed", "drills/record", "failure_drill")
+"""A run is of one drill at most: its record is `drills/<name of the drill>.json`, without a number or a copy."""
+DRILLS_FOLDER = "drills"
+CHECK_EVENTS: dict[str, CheckKind] = {kind.event: kind for kind in (*CHECKS, DRILL)}
 PLAIN_NAMES = frozenset(kind.plain for kind in CHECKS)
 _NUMBERED = re.compile(rf"({'|'.join(kind.stem for kind in CHECKS)})-([1-9][0-9]{{0,5}})\.json")
+_DRILL_RECORD = re.compile(rf"{DRILLS_FOLDER}/[a-z][a-z0-9-]{{0,62}}\.(json|md)")
 
 
 def section_of(payload: Mapping[str, Any], previous: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -55,6 +59,11 @@ def last_artifact(section: Mapping[str, Any]) -> tuple[str, str] | None:
     return None
 
 
-def is_numbered(name: str) -> bool:
+def is_result(name: str) -> bool:
     """Whether the name is that of a check's artifact."""
-    return _NUMBERED.fullmatch(name) is not None
+    return _NUMBERED.fullmatch(name) is not None or _DRILL_RECORD.fullmatch(name) is not None
+
+
+def drill_record(name: str) -> str:
+    """The file of the record of a drill."""
+    return f"{DRILLS_FOLDER}/{name}.json"

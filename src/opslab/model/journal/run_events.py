@@ -1,18 +1,11 @@
-"""Events that change the state of a run: its beginning, the kill switch, its end, and checks."""
+"""Events that change the state of a run: its beginning, the kill switch, its end."""
 
 from typing import Any, Literal, Self, TypedDict
 
 from pydantic import Field
 
-from opslab.model.checks.connectivity import (
-    ProbePhase,
-    ProbeReason,
-    ProbeResult,
-    ProbeState,
-    ReadinessResult,
-    ReadinessState,
-)
-from opslab.model.journal.journal_event import ANY_STATUS, RUNNING, UNFINISHED, JournalEvent, Kinds, by_name
+from opslab.model.journal.check_events import CHECK_KINDS
+from opslab.model.journal.journal_event import RUNNING, UNFINISHED, JournalEvent, Kinds, by_name
 from opslab.model.run.engine_log import LogFacts
 from opslab.model.run.halt_summary import HaltFacts
 from opslab.model.run.metadata import (
@@ -29,7 +22,7 @@ from opslab.model.run.metadata import (
     Trace,
 )
 from opslab.model.run.paper_summary import PaperFacts
-from opslab.model.run.run_counters import OrderCounters, Reconciled
+from opslab.model.run.run_counters import OrderCounters
 from opslab.model.run.warning import RunWarning
 
 INITIALIZED: frozenset[Status] = frozenset({"initialized"})
@@ -254,118 +247,6 @@ class RunAcknowledged(JournalEvent):
     actor: str
 
 
-class CheckRecorded(JournalEvent):
-    """Base class of the events of a check: the summary of its result."""
-
-    STATUSES = ANY_STATUS
-
-    def with_file(self, artifact: str | None, digest: str | None) -> Self:
-        """With the file of the result and its digest; None: it has no file."""
-        return self.model_copy(update={"artifact": artifact, "digest": digest})
-
-
-class ConnectivityReadinessEvaluated(CheckRecorded):
-    """A [readiness check](connectivity.md#readiness)."""
-
-    EVENT = "connectivity_readiness_evaluated"
-
-    state: ReadinessState
-    problems: str | None = None
-    """Codes, separated by commas."""
-    target: str | None = None
-    venue: str | None = None
-    required: int | None = None
-    """Number of required variables."""
-    required_set: int | None = None
-    optional: int | None = None
-    """Number of optional variables."""
-    optional_set: int | None = None
-    missing: str | None = None
-    """Names of the required variables that are not set, separated by commas."""
-    artifact: str | None = None
-    """File with the result."""
-    digest: str | None = None
-    """Digest of this file."""
-
-    @classmethod
-    def of(cls, result: ReadinessResult) -> Self:
-        required, optional = list(result.required_env.values()), list(result.optional_env.values())
-        return cls(
-            state=result.state,
-            problems=", ".join(result.problems) or None,
-            target=result.target,
-            venue=result.venue,
-            required=len(required),
-            required_set=required.count("set"),
-            optional=len(optional),
-            optional_set=optional.count("set"),
-            missing=", ".join(result.missing_env) or None,
-        )
-
-
-class ConnectivityProbeEvaluated(CheckRecorded):
-    """A [probe](connectivity.md#probe). Times in milliseconds."""
-
-    EVENT = "connectivity_probe_evaluated"
-
-    state: ProbeState
-    reason: ProbeReason | None = None
-    """Reason for a state other than `probe_ok`."""
-    phase: ProbePhase | None = None
-    """Last phase reached."""
-    host: str | None = None
-    port: int | None = None
-    path: str | None = None
-    address: str | None = None
-    """Address of the connection."""
-    status_code: int | None = None
-    body_bytes: int | None = None
-    resolve_ms: float | None = None
-    connect_ms: float | None = None
-    first_byte_ms: float | None = None
-    total_ms: float | None = None
-    timeout_ms: int | None = None
-    artifact: str | None = None
-    """File with the result."""
-    digest: str | None = None
-    """Digest of this file."""
-
-    @classmethod
-    def of(cls, result: ProbeResult) -> Self:
-        return cls(**result.model_dump(include=set(cls.model_fields) - {"artifact", "digest"}))
-
-
-class ReconciliationChecked(CheckRecorded):
-    """A [comparison](reconciliation.md) of two account snapshots."""
-
-    EVENT = "reconciliation_checked"
-
-    occasion: Literal["startup", "periodic", "final", "heartbeat"] | None = None
-    """For a paper run: when its node was compared with its venue; `heartbeat`: later, from a heartbeat."""
-    comparisons: int | None = None
-    """Number of comparisons until this result."""
-    heartbeat: int | None = None
-    """`seq` of the heartbeat."""
-    state: Reconciled
-    mismatch: int | None = None
-    """Number of findings in this state; as the next three."""
-    unknown: int | None = None
-    warning: int | None = None
-    ok: int | None = None
-    expected_as_of: str | None = None
-    """Time of the snapshot, UTC."""
-    observed_as_of: str | None = None
-    expected_digest: str | None = None
-    observed_digest: str | None = None
-    first_finding: str | None = None
-    """The worst finding as text; `null` when all are `ok`."""
-    artifact: str | None = None
-    """File with the result; `null` without a file."""
-    digest: str | None = None
-    """Digest of this file."""
-
-
-CHECK_KINDS: Kinds = by_name(ConnectivityReadinessEvaluated, ConnectivityProbeEvaluated, ReconciliationChecked)
 RUN_EVENTS: Kinds = {
     **by_name(
         RunInitialized,

@@ -6,7 +6,7 @@ from opslab.model.primitives.canonical import digest
 from opslab.model.primitives.record import Record
 from opslab.model.run.metadata import Status
 
-SealedBy = Literal["run", "recover", "check", "acknowledge"]
+SealedBy = Literal["run", "recover", "check", "acknowledge", "drill"]
 
 
 class SealedFile(Record):

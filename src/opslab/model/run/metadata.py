@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, JsonValue
 
 from opslab.model.primitives.record import Record
 from opslab.model.run.engine_log import LogFacts
@@ -201,6 +201,8 @@ class RunMetadata(Record):
     """Summary, `artifact` and `digest` of the last such check, as in the two fields below."""
     connectivity_probe: dict[str, Any] | None = None
     reconciliation: dict[str, Any] | None = None
+    failure_drill: dict[str, JsonValue] | None = None
+    """Summary of the drill whose fault the run had; None for any other run."""
     paper: PaperFacts | None = None
     """None for a backtest, and for a paper run without a closing event."""
 

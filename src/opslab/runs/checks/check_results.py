@@ -12,7 +12,7 @@ from typing import Any
 from opslab.context import Context
 from opslab.errors import Environment
 from opslab.model.checks.check_kind import PROBE, READINESS, RECONCILIATION, CheckKind
-from opslab.model.journal.run_events import CheckRecorded
+from opslab.model.journal.check_events import CheckRecorded
 from opslab.model.primitives.canonical import digest_bytes
 from opslab.model.primitives.ids import RunId
 from opslab.ports import Processes

@@ -9,7 +9,7 @@ from opslab.connectivity.probe import probe
 from opslab.connectivity.readiness import ReadPresence, evaluate
 from opslab.context import Context
 from opslab.model.checks.connectivity import ProbeResult, ReadinessResult
-from opslab.model.journal.run_events import CheckRecorded, ConnectivityProbeEvaluated, ConnectivityReadinessEvaluated
+from opslab.model.journal.check_events import CheckRecorded, ConnectivityProbeEvaluated, ConnectivityReadinessEvaluated
 from opslab.model.primitives.instant import iso
 from opslab.model.primitives.loopback_url import LoopbackUrl
 from opslab.runs.checks.check_results import PROBE, READINESS, CheckKind, CheckResult, RecordedCheck, record_check

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from opslab.model.journal.check_events import ReconciliationChecked
 from opslab.model.journal.engine_events import (
     EngineEnd,
     EngineEnded,
@@ -29,7 +30,7 @@ from opslab.model.journal.engine_events import (
 )
 from opslab.model.journal.fault_events import FaultEnded, FaultStarted
 from opslab.model.journal.journal_event import JournalEvent, RecordedEvent, by_name
-from opslab.model.journal.run_events import KillSwitchObserved, ReconciliationChecked, RunStarted
+from opslab.model.journal.run_events import KillSwitchObserved, RunStarted
 from opslab.model.journal.venue_events import LedgerWriteFailed, MarginCall, VenueLost, VenueStarted
 from opslab.model.messages.engine_messages import StopReason
 from opslab.model.messages.paper_messages import FEEDS, FeedName, OnStop

@@ -162,6 +162,7 @@ def row_of(run: "RunMetadata") -> Row:
         acknowledged_at=run.acknowledged.at if run.acknowledged else None,
         reconciliation=run.reconciliation["state"] if run.reconciliation else None,
         reproduces=run.reproduces,
+        drill=str(run.failure_drill["drill"]) if run.failure_drill else None,
         input_digest=run.input_digest,
         result_digest=run.result_digest,
         bars_seen=run.metrics.bars_seen if run.metrics else None,

@@ -45,6 +45,8 @@ class Row(NamedTuple):
     reconciliation: str | None = None
     """State of the last one."""
     reproduces: str | None = None
+    drill: str | None = None
+    """Name of the drill whose fault it had."""
     input_digest: str | None = None
     result_digest: str | None = None
     bars_seen: int | None = None

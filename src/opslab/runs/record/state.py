@@ -6,13 +6,12 @@ from typing import Any
 
 from opslab.errors import Corrupt
 from opslab.model.checks.check_kind import CHECK_EVENTS, section_of
+from opslab.model.journal.check_events import CheckRecorded, ReconciliationChecked
 from opslab.model.journal.journal_event import JournalEvent, RecordedEvent
 from opslab.model.journal.run_events import (
     RUN_EVENTS,
-    CheckRecorded,
     KillSwitchObserved,
     PaperSafetyChecked,
-    ReconciliationChecked,
     RunAcknowledged,
     RunInitialized,
     RunStarted,

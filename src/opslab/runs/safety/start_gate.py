@@ -11,12 +11,7 @@ from opslab.context import Context
 from opslab.errors import Environment, LabError, Refused
 from opslab.killswitch.state import Switch
 from opslab.killswitch.switch import effective, prepare
-from opslab.model.journal.run_events import (
-    KillSwitchObserved,
-    PaperSafetyBlocked,
-    PaperSafetyChecked,
-    RunSafetyBlocked,
-)
+from opslab.model.journal.run_events import KillSwitchObserved, PaperSafetyBlocked, PaperSafetyChecked, RunSafetyBlocked
 from opslab.model.primitives.ids import RunId
 from opslab.model.primitives.instant import iso
 from opslab.model.run.metadata import FINAL, RunMetadata, Safety

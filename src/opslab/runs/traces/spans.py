@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 
+from opslab.model.journal.check_events import ReconciliationChecked
 from opslab.model.journal.engine_events import (
     CONTROL_EVENTS,
     ENGINE_EVENTS,
@@ -20,12 +21,7 @@ from opslab.model.journal.engine_events import (
 )
 from opslab.model.journal.fault_events import FAULT_EVENTS, FaultEnded, FaultStarted
 from opslab.model.journal.journal_event import JournalEvent, Kinds, RecordedEvent, by_name
-from opslab.model.journal.run_events import (
-    RUN_EVENTS,
-    KillSwitchObserved,
-    ReconciliationChecked,
-    RunStarted,
-)
+from opslab.model.journal.run_events import RUN_EVENTS, KillSwitchObserved, RunStarted
 from opslab.model.journal.torn_end_event import JournalTornEndKept
 from opslab.model.journal.venue_events import VenueStarted
 from opslab.model.primitives.instant import parse_iso

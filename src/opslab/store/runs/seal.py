@@ -16,7 +16,7 @@ from zlib import crc32
 from pydantic import ValidationError
 
 from opslab.errors import Corrupt
-from opslab.model.checks.check_kind import PLAIN_NAMES, is_numbered
+from opslab.model.checks.check_kind import DRILLS_FOLDER, PLAIN_NAMES, is_result
 from opslab.model.primitives.canonical import DIGEST_PREFIX
 from opslab.model.run.manifest import Manifest, SealedBy, SealedFile, SealFinding
 from opslab.model.run.metadata import Status
@@ -27,7 +27,7 @@ from opslab.store.runs.unsealed_tail import unsealed_tail
 
 NAME = "manifest.json"
 DERIVED = frozenset({"metadata.json", "report.md", "report.html"}) | PLAIN_NAMES
-FOLDERS = frozenset({"logs"})
+FOLDERS = frozenset({"logs", DRILLS_FOLDER})
 """They exist even when empty."""
 _TEMPORARY = re.compile(r"\.(?P<name>.+)\.\d+\.tmp")
 """Temporary file of an atomic write."""
@@ -115,7 +115,7 @@ def find_leftovers(folder: Path, manifest: Manifest) -> dict[str, str]:
     """File to description, of all leftovers of a process that died while it wrote a derived file or the next seal."""
     leftovers = {
         relative: description
-        for relative, mode in _entries(folder, known_folders=frozenset())
+        for relative, mode in _entries(folder, known_folders={DRILLS_FOLDER})
         if stat.S_ISREG(mode) and (description := _leftover(folder, manifest, relative))
     }
     if description := unsealed_tail(folder, manifest).description():
@@ -149,7 +149,7 @@ def _leftover(folder: Path, manifest: Manifest, relative: str) -> str | None:
 
 def _is_new_result(manifest: Manifest, name: str) -> bool:
     """Whether it is the result of a check that is not sealed."""
-    return is_numbered(name) and all(file.path != name for file in manifest.files)
+    return is_result(name) and all(file.path != name for file in manifest.files)
 
 
 def _previous_line_checks(folder: Path, manifest: Manifest) -> str | None:

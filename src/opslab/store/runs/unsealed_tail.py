@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from opslab.errors import Corrupt
-from opslab.model.checks.check_kind import CHECK_EVENTS, is_numbered
+from opslab.model.checks.check_kind import CHECK_EVENTS, is_result
 from opslab.model.journal.journal_event import decode
 from opslab.model.journal.run_events import RunAcknowledged
 from opslab.model.primitives.canonical import DIGEST_PREFIX
@@ -94,7 +94,7 @@ def _is_check(folder: Path, manifest: Manifest, event: Event) -> bool:
     return (
         event.event in CHECK_EVENTS
         and isinstance(name, str)
-        and is_numbered(name)
+        and is_result(name)
         and all(file.path != name for file in manifest.files)
         and stat.S_ISREG((folder / name).lstat().st_mode)
         and file_digest(folder / name) == event.payload.get("digest")

@@ -10,12 +10,12 @@ from pydantic_core import from_json, to_json
 
 import opslab
 from opslab.model.checks.check_kind import CHECK_EVENTS
-from opslab.model.journal import engine_events, fault_events, run_events, torn_end_event
+from opslab.model.journal import check_events, engine_events, fault_events, run_events, torn_end_event
+from opslab.model.journal.check_events import CHECK_KINDS
 from opslab.model.journal.engine_events import EngineEnded, EngineLost, FeedStateChanged, PaperHeartbeat, TradingHalted
 from opslab.model.journal.journal_event import ANY_STATUS, JournalEvent, decode, recorded
 from opslab.model.journal.registry import EVENTS
 from opslab.model.journal.run_events import (
-    CHECK_KINDS,
     ENDINGS,
     KillSwitchObserved,
     RunCompleted,
@@ -50,7 +50,7 @@ def test_every_class_is_an_event() -> None:
     """None is forgotten in the registry: a class with a name of its own is an event."""
     kinds = {
         kind
-        for module in (run_events, engine_events, fault_events, torn_end_event)
+        for module in (run_events, check_events, engine_events, fault_events, torn_end_event)
         for kind in vars(module).values()
         if isinstance(kind, type) and issubclass(kind, JournalEvent) and "EVENT" in vars(kind)
     }

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from pydantic_core import from_json, to_json
 
+from opslab.model.journal.check_events import ReconciliationChecked
 from opslab.model.journal.engine_events import (
     EngineEnded,
     EngineLost,
@@ -23,7 +24,7 @@ from opslab.model.journal.engine_events import (
 )
 from opslab.model.journal.fault_events import FaultEnded, FaultStarted
 from opslab.model.journal.journal_event import JournalEvent, RecordedEvent, decode
-from opslab.model.journal.run_events import KillSwitchObserved, ReconciliationChecked, RunStarted
+from opslab.model.journal.run_events import KillSwitchObserved, RunStarted
 from opslab.model.journal.venue_events import LedgerWriteFailed, VenueLost, VenueStarted
 from opslab.model.messages.paper_messages import FeedName, FeedState
 from opslab.model.primitives.instant import NS_PER_SECOND, iso

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from opslab.model.journal.check_events import ConnectivityProbeEvaluated
 from opslab.model.journal.journal_event import JournalEvent
-from opslab.model.journal.run_events import ENDINGS, ConnectivityProbeEvaluated
+from opslab.model.journal.run_events import ENDINGS
 from opslab.runs.record.concurrent_append import HasEnded, append_beside_owner
 from opslab.store.runs.journal import Journal, last_event
 from opslab.system import SystemClock

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from opslab.model.journal import check_events as checks
 from opslab.model.journal import engine_events as engine
 from opslab.model.journal import run_events as run
 from opslab.model.journal.fault_events import FaultEnded, FaultStarted
@@ -59,8 +60,8 @@ def started(number: int = 1) -> engine.EngineStarted:
     return engine.EngineStarted(engine="nautilus", version="2.0.0rc7", engine_number=number)
 
 
-def reconciled(state: Any = "ok", occasion: Any = "periodic", **times: Any) -> run.ReconciliationChecked:
-    return run.ReconciliationChecked(occasion=occasion, state=state, first_finding="positions differ", **times)
+def reconciled(state: Any = "ok", occasion: Any = "periodic", **times: Any) -> checks.ReconciliationChecked:
+    return checks.ReconciliationChecked(occasion=occasion, state=state, first_finding="positions differ", **times)
 
 
 def test_a_run_without_a_trace_or_without_an_end_has_no_spans() -> None:

@@ -13,7 +13,8 @@ from opslab.context import Context
 from opslab.errors import Corrupt, Environment
 from opslab.lab.context import context_of
 from opslab.model.checks.check_kind import PROBE, RECONCILIATION
-from opslab.model.journal.run_events import ConnectivityProbeEvaluated, RunAcknowledged
+from opslab.model.journal.check_events import ConnectivityProbeEvaluated
+from opslab.model.journal.run_events import RunAcknowledged
 from opslab.model.primitives.ids import RunId
 from opslab.model.run.event import RUN_FORMAT
 from opslab.model.run.manifest import Verification

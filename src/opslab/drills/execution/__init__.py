@@ -1,0 +1,1 @@
+"""Carry out a drill: runs as processes, faults, restoration, the record."""

@@ -1,0 +1,1 @@
+"""The verdict of a drill, from its record alone. Pure."""

@@ -1,0 +1,78 @@
+"""Checks of what a pass leaves: its status, the account, orders lost or doubled, the seal. Pure."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Self
+
+from opslab.drills.history import ENDINGS
+from opslab.drills.judgement.evidence import check
+from opslab.model.checks.drill import Check, DrillDefinition, HistoryEvent, PassHistory, Verdict
+from opslab.model.primitives.record import Record
+
+
+class _Paper(Record):
+    """Facts of the closing event. None: not counted."""
+
+    orders_lost: int | None
+    orders_unknown: int | None
+    orders_external: int | None
+    first_lost_order: str | None
+
+    @classmethod
+    def of(cls, end: HistoryEvent) -> Self:
+        paper = end.payload.get("paper")
+        facts = paper if isinstance(paper, dict) else {}
+        return cls.model_validate({name: facts.get(name) for name in cls.model_fields})
+
+
+def outcome_checks(definition: DrillDefinition, history: PassHistory, statuses: Sequence[str]) -> Iterator[Check]:
+    """Of either pass. In the control pass each of them is a premise."""
+    kind, ending = history.kind, history.ending
+    is_premise = kind == "control"
+    end = next((line for line in history.events if line.event in ENDINGS), None)
+    if ending is None or end is None:
+        yield check("ended", "unknown", "the run did not come to its end", kind, is_premise=is_premise)
+        return
+    external = definition.external_orders if kind == "fault" else 0
+    paper = _Paper.of(end)
+    reconciled = [line for line in history.events if line.event == "reconciliation_checked"]
+    last = str(reconciled[-1].payload.get("state")) if reconciled else None
+    unreported = definition.max_unreported_orders if kind == "fault" else 0
+    allowed = definition.last_reconciliations if kind == "fault" else ("ok",)
+    doubled = doubled_orders(history.events)
+    facts: list[tuple[str, bool | None, str]] = [
+        ("status", ending.status in statuses, f"{ending.status}, exit {ending.exit_code}"),
+        ("flat at the end", ending.flat, "by the venue's ledger"),
+        ("ledger", ending.ledger_is_proven, "every amount has a source"),
+        ("orders lost", _is(paper.orders_lost, 0), _count(paper.orders_lost, paper.first_lost_order)),
+        ("orders unreported", _at_most(paper.orders_unknown, unreported), _count(paper.orders_unknown)),
+        ("orders doubled", not doubled, ", ".join(doubled) or "0"),
+        ("orders of others", _is(paper.orders_external, external), _count(paper.orders_external)),
+        ("last reconciliation", None if last is None else last in allowed, last or "there was none"),
+        ("seal", ending.verification == "whole", ending.verification),
+    ]
+    for name, holds, text in facts:
+        verdict: Verdict = "unknown" if holds is None else "pass" if holds else "fail"
+        yield check(name, verdict, text, kind, seq=end.seq, is_premise=is_premise)
+
+
+def doubled_orders(events: Sequence[HistoryEvent]) -> list[str]:
+    """Client order ids of orders that were submitted more than once."""
+    submitted = Counter(
+        str(line.payload.get("client_order_id"))
+        for line in events
+        if line.event == "order_event" and line.payload.get("type") == "OrderSubmitted"
+    )
+    return [order for order, count in submitted.items() if count > 1]
+
+
+def _is(value: int | None, expected: int) -> bool | None:
+    return None if value is None else value == expected
+
+
+def _at_most(value: int | None, bound: int) -> bool | None:
+    return None if value is None else value <= bound
+
+
+def _count(value: int | None, first: str | None = None) -> str:
+    return "not counted" if value is None else f"{value}{f', first {first}' if first else ''}"

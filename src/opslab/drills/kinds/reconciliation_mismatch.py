@@ -1,0 +1,43 @@
+"""Somebody else trades on the account, and the node is not told."""
+
+from opslab.drills.drill import Disturbance, Drill, VenueFault, probes
+from opslab.model.checks.drill import DrillDefinition, Signal, StepBounds, StepDefinition
+
+DRILL = Drill(
+    definition=DrillDefinition(
+        name="reconciliation-mismatch",
+        title="Somebody else trades on the account",
+        hypothesis="When the account at the venue is no longer the one of the node, the periodic reconciliation "
+        "reports a mismatch within seconds; with the foreign position closed and the stream back, both agree again.",
+        probes=probes(),
+        steps=(
+            StepDefinition(
+                name="foreign trade",
+                reached=Signal(event="paper_heartbeat", where={"sockets_connected": True, "gate_closed": False}),
+                reached_text="the node trades",
+                injection="an order of somebody else, with the user stream silent",
+                injected=Signal(event="fault_started", where={"fault": "external-trade"}),
+                detected=Signal(event="reconciliation_checked", where={"state": "mismatch"}),
+                detected_by="event reconciliation_checked, alert OpsLabReconciliationMismatch",
+                recovered=Signal(event="reconciliation_checked", where={"occasion": "periodic", "state": "ok"}),
+                bounds=StepBounds(detect=20, recover=30),
+            ),
+        ),
+        statuses=("interrupted",),
+        control_statuses=("interrupted",),
+        external_orders=2,
+    ),
+    paper={"speed": 60},
+    disturbances=(
+        Disturbance(
+            injections=(
+                VenueFault("silence", {"which": "user"}),
+                VenueFault("external-trade", {"side": "BUY", "quantity": "0.050"}),
+            ),
+            restorations=(
+                VenueFault("external-trade", {"side": "SELL", "quantity": "0.050"}),
+                VenueFault("close", {"which": "user"}),
+            ),
+        ),
+    ),
+)
