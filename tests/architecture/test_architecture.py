@@ -78,9 +78,9 @@ SUBLAYERS = {
         {"comparison", "recovery", "render"},
     ],
     "drills": [
-        {"drill", "history"},
+        {"drill", "history", "recorded"},
         {"judgement", "kinds"},
-        {"chaostoolkit", "registry", "report"},
+        {"chaostoolkit", "metrics", "registry", "report"},
         {"execution"},
     ],
     "lab": [

@@ -14,6 +14,7 @@ import pytest
 from tests.drivers.exporter import Exporter, Scraped, exporter, scraped, series, state, value
 from tests.drivers.shared import made_once
 from tests.drivers.tc import WAIT_SECONDS, Tc, wait_until
+from tests.fakes.drill_records import add_drill
 
 
 def copy_run(tc: Tc, source: str, name: str, **changes: Any) -> None:
@@ -241,6 +242,22 @@ def test_the_kill_switch_has_its_states_and_its_time(lab: Tc) -> None:
         samples = server.scrape()
         assert state(samples, "opslab_kill_switch_state", scope="all") == "active"
         assert value(samples, "opslab_kill_switch_unreadable", scope="all", run_id="") == 1
+
+
+def test_drills_have_their_last_verdicts_and_times(lab: Tc) -> None:
+    copy_run(lab, "smoke", "unreadable", failure_drill={"drill": "disconnect", "verdict": 7})
+    add_drill(lab, "smoke", "disconnect", "pass", "2026-01-02T00:00:00.000000Z", 1.5, 4.25)
+    samples = export(lab, "--run-id", "smoke")
+    assert state(samples, "opslab_drill_state", drill="disconnect") == "pass"
+    assert state(samples, "opslab_drill_state", drill="engine-hang") == "never_run"
+    assert value(samples, "opslab_drill_runs", drill="disconnect", verdict="pass") == 1
+    assert value(samples, "opslab_drill_runs_unreadable", drill="disconnect") == 1
+    assert value(samples, "opslab_drill_last_pass_timestamp_seconds", drill="disconnect") == 1767312000
+    assert value(samples, "opslab_drill_detect_seconds", drill="disconnect") == 1.5
+    assert value(samples, "opslab_drill_recover_seconds", drill="disconnect") == 4.25
+    rows = {row["name"]: row for row in lab.json("drill", "list")}
+    assert (rows["disconnect"]["verdict"], rows["disconnect"]["status"]) == ("pass", "completed")
+    assert (rows["disconnect"]["times_run"], rows["disconnect"]["unreadable"]) == (2, 1)
 
 
 def test_an_export_replaces_its_file_as_a_whole(lab: Tc, tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ from tests.drivers.tc import FIRST_DAY, Answer, Tc, wait_until
 FIELDS = [
     *("run_id", "mode", "status", "strategy", "dataset", "initialized_at", "started_at", "ended_at", "ended_by"),
     *("recovered_at", "acknowledged_at", "reconciliation"),
-    *("reproduces", "input_digest", "result_digest", "bars_seen", "folder"),
+    *("reproduces", "drill", "drill_verdict", "drill_started_at", "drill_ended_at"),
+    *("drill_detect_seconds", "drill_recover_seconds", "input_digest", "result_digest", "bars_seen", "folder"),
 ]
 
 
@@ -165,7 +166,9 @@ def test_a_row_of_the_list_is_a_summary_of_the_run(lab: Tc) -> None:
     (row,) = lab.json("run", "list")["runs"]
     shown = lab.json("run", "show", "r1")
     assert list(row) == FIELDS
-    same = set(FIELDS) - {"strategy", "dataset", "bars_seen", "acknowledged_at"}
+    assert {row[name] for name in FIELDS if name.startswith("drill")} == {None}
+    same = {name for name in FIELDS if not name.startswith("drill")}
+    same -= {"strategy", "dataset", "bars_seen", "acknowledged_at"}
     assert {name: row[name] for name in same} == {name: shown[name] for name in same}
     assert (row["strategy"], row["dataset"], row["bars_seen"]) == ("ops_smoke_demo v1", "btcusdt-sample", 10080)
     assert (row["acknowledged_at"], shown["acknowledged"]) == (None, None)

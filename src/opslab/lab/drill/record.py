@@ -7,6 +7,7 @@ from typing import TypedDict
 from opslab.context import Context
 from opslab.drills.chaostoolkit import JsonObject, chaostoolkit_journal
 from opslab.drills.judgement.judge import judge
+from opslab.drills.recorded import RecordedDrills, recorded_drills
 from opslab.drills.registry import DRILLS
 from opslab.drills.report import markdown
 from opslab.errors import LabError
@@ -39,34 +40,33 @@ class DrillRow(TypedDict):
 
 def drill_rows(context: Context) -> list[DrillRow]:
     """A row for each drill of the registry."""
-    runs: dict[str, list[str]] = {}
-    for row in list_runs(context):
-        if row.drill is not None:
-            runs.setdefault(row.drill, []).append(row.run_id)
-    return [_row(context, name, runs.get(name, [])) for name in DRILLS]
+    recorded = recorded_drills(list_runs(context), tuple(DRILLS))
+    return [_row(context, name, drills) for name, drills in recorded.items()]
 
 
-def _row(context: Context, name: str, run_ids: list[str]) -> DrillRow:
-    recorded: list[tuple[str, FailureDrillExecuted]] = []
-    for run_id in run_ids:
-        with suppress(LabError, ValueError):
-            section = show_run(context, run_id)[0].failure_drill
-            if section is not None:
-                recorded.append((run_id, decode(FailureDrillExecuted, section)))
-    last_id, last = max(recorded, key=lambda each: each[1].ended_at, default=(None, None))
+def _row(context: Context, name: str, drills: RecordedDrills) -> DrillRow:
+    last = drills.last
     return DrillRow(
         name=name,
         title=DRILLS[name].definition.title,
         hypothesis=DRILLS[name].definition.hypothesis,
-        times_run=len(run_ids),
-        unreadable=len(run_ids) - len(recorded),
-        run_id=last_id,
-        status=last.status if last else None,
+        times_run=drills.count,
+        unreadable=drills.unreadable,
+        run_id=last.run_id if last else None,
+        status=_status(context, last.run_id) if last else None,
         verdict=last.verdict if last else None,
         ended_at=last.ended_at if last else None,
         detect_seconds=last.detect_seconds if last else None,
         recover_seconds=last.recover_seconds if last else None,
     )
+
+
+def _status(context: Context, run_id: str) -> str | None:
+    """Of the drill; None when the run changed since it was listed."""
+    with suppress(LabError, ValueError):
+        section = show_run(context, run_id)[0].failure_drill
+        return decode(FailureDrillExecuted, section).status if section else None
+    return None
 
 
 def judge_again(context: Context, run_id: str) -> tuple[DrillRecord, Judgement]:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import opslab
+from opslab.drills.metrics import drill_samples
+from opslab.drills.registry import DRILLS
 from opslab.errors import Environment, LabError
 from opslab.killswitch.metrics import samples as switch_samples
 from opslab.killswitch.switch import list_switches
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
 
 DEFAULT_NEWEST = 50
 
-_EXPORTER, _HOME, _SWITCHES = "exporter", "home", "switches"
+_EXPORTER, _HOME, _DRILLS, _SWITCHES = "exporter", "home", "drills", "switches"
 _RUN = "run/"
 """Prefix of the sources that are runs."""
 _REASONS = ("registry", "run", "state", "collection")
@@ -116,6 +118,7 @@ class Collector:
         for run_id in self._rows.keys() - self._chosen.keys():
             self._forget(run_id)
         self._exposition.put(_HOME, home_samples(rows, self._ends.counts, len(rows) - len(self._chosen)))
+        self._exposition.put(_DRILLS, drill_samples(rows, tuple(DRILLS)))
 
     def _count_ends(self) -> None:
         to_store = self._ends.count(self._registry.changes)

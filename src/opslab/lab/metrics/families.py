@@ -1,6 +1,7 @@
 """Every family that the exporter has, by the part of the lab that it belongs to; and those of the exporter itself."""
 
 from opslab.connectivity import metrics as connectivity
+from opslab.drills import metrics as drills
 from opslab.killswitch import metrics as killswitch
 from opslab.metrics.family import Family
 from opslab.reconciliation import metrics as reconciliation
@@ -41,6 +42,7 @@ GROUPS: dict[str, tuple[Family, ...]] = {
     "Kill switch": killswitch.FAMILIES,
     "Halts": halts.FAMILIES,
     "Connectivity": connectivity.FAMILIES,
+    "Failure drills": drills.FAMILIES,
     "Exporter": EXPORTER,
 }
 """Title to families."""

@@ -148,6 +148,7 @@ def row_as_seen(row: Row, lives: bool) -> Row:
 
 def row_of(run: "RunMetadata") -> Row:
     """The row of a readable run."""
+    drill = run.failure_drill or {}
     return Row(
         run_id=run.run_id,
         mode=run.mode,
@@ -162,11 +163,25 @@ def row_of(run: "RunMetadata") -> Row:
         acknowledged_at=run.acknowledged.at if run.acknowledged else None,
         reconciliation=run.reconciliation["state"] if run.reconciliation else None,
         reproduces=run.reproduces,
-        drill=str(run.failure_drill["drill"]) if run.failure_drill else None,
+        drill=_text(drill.get("drill")),
+        drill_verdict=_text(drill.get("verdict")),
+        drill_started_at=_text(drill.get("started_at")),
+        drill_ended_at=_text(drill.get("ended_at")),
+        drill_detect_seconds=_seconds(drill.get("detect_seconds")),
+        drill_recover_seconds=_seconds(drill.get("recover_seconds")),
         input_digest=run.input_digest,
         result_digest=run.result_digest,
         bars_seen=run.metrics.bars_seen if run.metrics else None,
     )
+
+
+def _text(value: object) -> str | None:
+    """None for any other type: the section of a record is not checked when it is read."""
+    return value if isinstance(value, str) else None
+
+
+def _seconds(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def _index_entry(run: RegistryEntry) -> Entry:

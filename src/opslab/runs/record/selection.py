@@ -46,7 +46,13 @@ class Row(NamedTuple):
     """State of the last one."""
     reproduces: str | None = None
     drill: str | None = None
-    """Name of the drill whose fault it had."""
+    """Name of the drill whose fault it had; the five below are of its record."""
+    drill_verdict: str | None = None
+    """`None` beside a name: its summary cannot be read."""
+    drill_started_at: str | None = None
+    drill_ended_at: str | None = None
+    drill_detect_seconds: float | None = None
+    drill_recover_seconds: float | None = None
     input_digest: str | None = None
     result_digest: str | None = None
     bars_seen: int | None = None
