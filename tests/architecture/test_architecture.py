@@ -78,7 +78,7 @@ SUBLAYERS = {
         {"comparison", "recovery", "render"},
     ],
     "drills": [
-        {"drill", "history", "recorded"},
+        {"drill", "history", "known_limits", "recorded"},
         {"judgement", "kinds"},
         {"chaostoolkit", "metrics", "registry", "report"},
         {"execution"},

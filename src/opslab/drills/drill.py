@@ -15,6 +15,8 @@ class VenueFault:
 
     name: str
     terms: Mapping[str, JsonValue] = field(default_factory=dict)
+    until_end: bool = False
+    """Restored at the end of the pass, not at the end of the step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,8 @@ class Disturbance:
 
     injections: tuple[Injection, ...]
     restore_when: RestoreWhen = "detected"
+    corrections: tuple[VenueFault, ...] = ()
+    """Done before the faults end: what a fault changed for good is changed back."""
     restorations: tuple[VenueFault, ...] = ()
     """Done after the faults have ended, as an operator would."""
     stimulus: tuple[Injection, ...] = ()

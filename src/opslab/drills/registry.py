@@ -10,6 +10,7 @@ from opslab.drills.kinds import (
     restart_recovery,
     stale_market_data,
     stale_orderbook,
+    venue_overload,
 )
 from opslab.errors import Usage
 from opslab.model.primitives.ids import nearest, shown
@@ -24,6 +25,7 @@ DRILLS: dict[str, Drill] = {
         missing_update,
         rate_limit_exhaustion,
         stale_orderbook,
+        venue_overload,
         engine_hang,
     )
 }

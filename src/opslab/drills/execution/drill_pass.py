@@ -53,7 +53,8 @@ class DrillPass:
     _marks: list[Mark] = field(default_factory=list)
     _control: ControlClient | None = None
     """Its end ends the faults."""
-    _faults: list[int] = field(default_factory=list)
+    _faults: list[tuple[int, bool]] = field(default_factory=list)
+    """Number, and whether it lasts until the end of the pass."""
     _ending: Ending | None = None
     _follower: JournalFollower = field(init=False)
     _process: RunProcess = field(init=False)
@@ -73,7 +74,7 @@ class DrillPass:
                         break
             self._stop()
         finally:
-            self._restore_all()
+            self._restore(is_end=True)
             self._close()
 
     def history(self) -> PassHistory:
@@ -176,9 +177,8 @@ class DrillPass:
         for injection in (*disturbance.injections, *disturbance.stimulus):
             self._inject(injection)
         seen = self._react(number, step, disturbance, begin)
-        if not self._has_ended() and disturbance.restore_when != "by_itself":
+        if self.drill.ends_run_by == "stop" and not self._has_ended():
             self.on_progress(self.kind, "waiting for the steady state")
-        if not self._has_ended():
             bound = step.bounds.recover
             self._becomes_steady(seen, _patience(bound))
         self._mark("settled", number)
@@ -197,8 +197,10 @@ class DrillPass:
         if remaining_s > 0:
             self._hold(remaining_s)
         self.on_progress(self.kind, "restoring")
+        for correction in disturbance.corrections:
+            self._inject(correction)
         self._mark("restored", number)
-        self._restore_all()
+        self._restore()
         for restoration in disturbance.restorations:
             self._inject(restoration)
         recovered = self._wait_for(step.recovered, after, _patience(bounds.recover))
@@ -213,10 +215,10 @@ class DrillPass:
 
     def _inject(self, injection: Injection) -> None:
         match injection:
-            case VenueFault(name=name, terms=terms):
+            case VenueFault(name=name, terms=terms, until_end=until_end):
                 answer = self._venue().request("start", fault=name, terms=dict(terms), **{"while": "connected"})
                 if answer["remaining_seconds"] is not None:
-                    self._faults.append(answer["number"])
+                    self._faults.append((answer["number"], until_end))
             case ProcessSignal(process=process, action=action):
                 self._process.send_signal(process, action)
             case KillSwitchActivation():
@@ -231,14 +233,18 @@ class DrillPass:
 
     # The end.
 
-    def _restore_all(self) -> None:
-        """End the faults. The venue ends what cannot be ended by request, with the connection."""
-        if self._control is not None:
-            with suppress(LabError):
-                for number in reversed(self._faults):
-                    self._control.request("stop", number=number)
+    def _restore(self, *, is_end: bool = False) -> None:
+        """End the faults, in the end those too that last until then. What cannot be ended, ends with the connection."""
+        ended = [number for number, until_end in self._faults if is_end or not until_end]
+        self._faults = [] if is_end else [fault for fault in self._faults if fault[1]]
+        if self._control is None:
+            return
+        with suppress(LabError):
+            for number in reversed(ended):
+                self._control.request("stop", number=number)
+        if not self._faults:
             self._control.close()
-        self._control, self._faults = None, []
+            self._control = None
 
     def _has_ended(self) -> bool:
         return self._process.wait(0)
@@ -250,6 +256,8 @@ class DrillPass:
             for injection in disturbance.injections
         )
         self._mark("stopped", detail="killed" if killed and self._has_ended() else None)
+        if self.drill.ends_run_by == "itself":
+            self._hold(END_SECONDS)
         self._process.stop()
 
     def _close(self) -> None:

@@ -18,7 +18,21 @@ def control_checks(definition: DrillDefinition, control: PassHistory | None) -> 
     for number, step in enumerate(definition.steps):
         if steady is None:
             break
-        for name, signal in (("injected", step.injected), ("detected", step.detected)):
+        absent = [("injected", step.injected)]
+        if step.reacts_to_stimulus:
+            line = evidence.find(step.recovered, steady.seq)
+            yield check(
+                f"{step.name}: recovered",
+                "pass" if line else "fail",
+                step.recovered.text if line else f"never: {step.recovered.text}",
+                "control",
+                step=number,
+                seq=line.seq if line else None,
+                is_premise=True,
+            )
+        else:
+            absent.append(("detected", step.detected))
+        for name, signal in absent:
             line = evidence.find(signal, steady.seq, stopped.seq + 1 if stopped else None)
             text = f"occurred without the fault: {signal.text}" if line else "nothing"
             yield check(

@@ -9,6 +9,8 @@ from opslab.drills.judgement.evidence import check
 from opslab.model.checks.drill import Check, DrillDefinition, HistoryEvent, PassHistory, Verdict
 from opslab.model.primitives.record import Record
 
+_RESOLVING = ("OrderAccepted", "OrderRejected", "OrderFilled", "OrderCanceled", "OrderExpired", "OrderTriggered")
+
 
 class _Paper(Record):
     """Facts of the closing event. None: not counted."""
@@ -40,11 +42,14 @@ def outcome_checks(definition: DrillDefinition, history: PassHistory, statuses: 
     unreported = definition.max_unreported_orders if kind == "fault" else 0
     allowed = definition.last_reconciliations if kind == "fault" else ("ok",)
     doubled = doubled_orders(history.events)
+    lost_name = "orders lost"
+    if kind == "fault" and definition.limits and 0 < (paper.orders_lost or 0) <= len(orders_in_doubt(history)):
+        lost_name = "orders in doubt"  # refused by the venue while the fault lasted, and not resolved by the engine
     facts: list[tuple[str, bool | None, str]] = [
         ("status", ending.status in statuses, f"{ending.status}, exit {ending.exit_code}"),
         ("flat at the end", ending.flat, "by the venue's ledger"),
         ("ledger", ending.ledger_is_proven, "every amount has a source"),
-        ("orders lost", _is(paper.orders_lost, 0), _count(paper.orders_lost, paper.first_lost_order)),
+        (lost_name, _is(paper.orders_lost, 0), _count(paper.orders_lost, paper.first_lost_order)),
         ("orders unreported", _at_most(paper.orders_unknown, unreported), _count(paper.orders_unknown)),
         ("orders doubled", not doubled, ", ".join(doubled) or "0"),
         ("orders of others", _is(paper.orders_external, external), _count(paper.orders_external)),
@@ -54,6 +59,23 @@ def outcome_checks(definition: DrillDefinition, history: PassHistory, statuses: 
     for name, holds, text in facts:
         verdict: Verdict = "unknown" if holds is None else "pass" if holds else "fail"
         yield check(name, verdict, text, kind, seq=end.seq, is_premise=is_premise)
+
+
+def orders_in_doubt(history: PassHistory) -> list[str]:
+    """Client order ids of orders that were submitted while a fault lasted, and of which nothing was heard since."""
+    begun = next((mark.seq for mark in history.marks if mark.name == "injected"), None)
+    ended = max((mark.seq for mark in history.marks if mark.name == "restored"), default=None)
+    if begun is None or ended is None:
+        return []
+    in_doubt: dict[str, None] = {}
+    for line in history.events:
+        if line.event == "order_event":
+            order, kind = str(line.payload.get("client_order_id")), str(line.payload.get("type"))
+            if kind == "OrderSubmitted" and begun < line.seq <= ended:
+                in_doubt[order] = None
+            elif kind in _RESOLVING:
+                in_doubt.pop(order, None)
+    return list(in_doubt)
 
 
 def doubled_orders(events: Sequence[HistoryEvent]) -> list[str]:

@@ -19,13 +19,16 @@ DRILL = Drill(
                 injected=Signal(event="fault_started", where={"fault": "external-trade"}),
                 detected=Signal(event="reconciliation_checked", where={"state": "mismatch"}),
                 detected_by="event reconciliation_checked, alert OpsLabReconciliationMismatch",
-                recovered=Signal(event="reconciliation_checked", where={"occasion": "periodic", "state": "ok"}),
+                recovered=Signal(
+                    event="reconciliation_checked", where={"occasion": "periodic", "state": ["ok", "warning"]}
+                ),
                 bounds=StepBounds(detect=20, recover=30),
             ),
         ),
         statuses=("interrupted",),
         control_statuses=("interrupted",),
         external_orders=2,
+        last_reconciliations=("ok", "warning"),
     ),
     paper={"speed": 60},
     disturbances=(
@@ -34,10 +37,8 @@ DRILL = Drill(
                 VenueFault("silence", {"which": "user"}),
                 VenueFault("external-trade", {"side": "BUY", "quantity": "0.050"}),
             ),
-            restorations=(
-                VenueFault("external-trade", {"side": "SELL", "quantity": "0.050"}),
-                VenueFault("close", {"which": "user"}),
-            ),
+            corrections=(VenueFault("external-trade", {"side": "SELL", "quantity": "0.050"}),),
+            restorations=(VenueFault("close", {"which": "user"}),),
         ),
     ),
 )

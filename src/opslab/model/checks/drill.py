@@ -94,6 +94,8 @@ class StepDefinition(Record):
     """Must occur too, between the injection and the end."""
     never: tuple[Signal, ...] = ()
     """Must not occur between the injection and the end."""
+    reacts_to_stimulus: bool = False
+    """The drill asks for the reaction in both passes, as by the kill switch: the control pass must show it too."""
     bounds: StepBounds
 
 

@@ -192,9 +192,14 @@ def _first_heartbeat(state: PaperState, now_s: float) -> Step:
 
 
 def _gate_closed(state: PaperState, reason: StopReason, bounds: RunBounds) -> Step:
-    """By request, for a reason of the engine's own, or by a signal from elsewhere: that is a failure of the engine."""
+    """By request, for a reason of the engine's own, or by a signal from elsewhere: that is a failure of the engine.
+
+    An engine that has seen the kill switch first reports the closed gate, and then the switch.
+    """
     if state.reason is not None:
         return state, ()
+    if reason == "kill_switch":
+        return _engine_finishing(state), ()
     if reason not in ENGINE_REASONS:
         return _engine_finishing(state), (actions.FailEngine(_unrequested_end(reason)),)
     recorded = recorded_reason(reason, bounds.limits, bounds.rows)
