@@ -2,6 +2,7 @@
 
 import math
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -9,12 +10,14 @@ from pathlib import Path
 import pytest
 import yaml
 
+from opslab.model.primitives.instant import iso
 from tests.drivers.exporter import exporter
 from tests.drivers.grafana import DASHBOARDS, FOLDER, Target, annotations, load, panels, targets
 from tests.drivers.paper_run import PaperRun, paper_spec, with_fields
 from tests.drivers.prometheus import Prometheus, Series, prometheus
 from tests.drivers.tc import FIRST_DAY, Tc, wait_until
 from tests.drivers.tools import need_tools
+from tests.fakes.drill_records import add_drill
 
 RULES = FOLDER.parent / "prometheus" / "rules" / "opslab.yml"
 STATES = {
@@ -29,6 +32,7 @@ READY = (
     'rate(opslab_order_round_trip_seconds_count{run_id="living"}[1m]) > 0',
     'rate(opslab_heartbeats_total{run_id="living"}[1m]) > 0',
     'ALERTS{alertname="RunFailed", alertstate="firing"}',
+    'ALERTS{alertname="OpsLabDrillFailed", alertstate="firing"}',
 )
 """Expressions that have data once Prometheus has scraped enough."""
 READINESS = {
@@ -79,15 +83,17 @@ def _paper(tc: Tc, run_id: str) -> Iterator[PaperRun]:
 
 
 def _ended_runs(tc: Tc, url: str) -> None:
-    """And one that is checked only."""
+    """And one that is checked only; two have a drill on record."""
     lifecycle = tc.spec("backtest.yaml", strategy="order_lifecycle_demo", data=FIRST_DAY)
     tc.ok("run", "backtest", "--spec", lifecycle, "--run-id", "backtest")
     shutil.copytree(tc.run_folder("backtest"), tc.run_folder("damaged"))
     for name in ("metadata.json", "journal.jsonl"):
         (tc.run_folder("damaged") / name).write_text("{\n")
+    add_drill(tc, "backtest", "disconnect", "pass", iso(time.time_ns()), 1.5, 4.25)
     (tc.home / "failing.py").write_text(FAILING)
     failing = tc.own_spec(tc.home, {"path": "failing:Failing"})
     assert tc("run", "backtest", "--spec", failing, "--run-id", "broken").code == 1
+    add_drill(tc, "broken", "engine-hang", "fail", iso(time.time_ns()), 2.5)
     spec = tc.spec("checked.yaml", connectivity_readiness=READINESS)
     tc.ok("run", "init", "--spec", spec, "--run-id", "checked")
     assert tc("connectivity", "readiness", "--spec", spec, "--run-id", "checked").code == 1

@@ -12,6 +12,7 @@ from tests.drivers.paper_run import PaperRun, paper_spec, with_fields
 from tests.drivers.prometheus import Prometheus
 from tests.drivers.tc import Tc, wait_until
 from tests.drivers.tools import need_tools
+from tests.fakes.drill_records import add_drill
 
 ROOT = Path(__file__).parents[2]
 RAISES = ROOT / "tests" / "strategies" / "bad" / "raises_in_on_bar.py"
@@ -65,6 +66,10 @@ def unreadable_switch(tc: Tc) -> None:
     (folder / "eve.state.json").touch()
 
 
+def failed_drill(tc: Tc) -> None:
+    add_drill(tc, "raised", "disconnect", "fail", "2024-01-01T00:00:00.000000Z")
+
+
 EXPECTED = {
     ("Watchdog", None),
     ("RunFailed", "raised"),
@@ -77,6 +82,8 @@ EXPECTED = {
     ("ProbeFailing", "checked"),
     ("ExporterErrors", None),
     ("KillSwitchActive", "eve"),
+    ("OpsLabDrillFailed", None),
+    ("OpsLabDrillNotProven", None),
 }
 """Name and run. The switch of `foreign` was activated just now."""
 ENDS_WITH_ACKNOWLEDGEMENT = {alert for alert in EXPECTED if alert[1] in ("raised", "called", "foreign")}
@@ -98,7 +105,7 @@ def wait_for_alerts(server: Prometheus, expected: set[tuple[str, str | None]]) -
 
 def test_alerts_fire_for_runs_that_need_an_operator_until_they_are_acknowledged(tc: Tc, tmp_path: Path) -> None:
     need_tools("prometheus", "prometheus-alertmanager")
-    for make in (failed_backtest, checked_run, damaged_run, paper_runs, unreadable_switch):
+    for make in (failed_backtest, checked_run, damaged_run, paper_runs, unreadable_switch, failed_drill):
         make(tc)
     options = ["--configuration", str(fast_configuration(tmp_path / "stack")), "--data", str(tmp_path / "data")]
     with ExitStack() as exporters:

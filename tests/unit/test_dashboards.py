@@ -10,6 +10,7 @@ import yaml
 from deploy.observability.source.dashboards import states
 from deploy.observability.source.dashboards.panels import DATASOURCE_UID
 
+from opslab.drills.metrics import STATES
 from opslab.lab.metrics.families import FAMILIES
 from opslab.model.checks.connectivity import ProbeState, ReadinessState
 from opslab.model.messages.paper_messages import FeedState
@@ -40,7 +41,7 @@ LABELS = {family.name: set(family.labels) | TARGET_LABELS for family in FAMILIES
     if family.kind == "histogram"
     for suffix in ("_bucket", "_count", "_sum")
 }
-LABELS["ALERTS"] = {"alertname", "alertstate", "severity", "run_id"}
+LABELS["ALERTS"] = {"alertname", "alertstate", "severity", "run_id", "drill"}
 """Made by Prometheus from the rules."""
 ALL_TARGETS = [target for path in DASHBOARDS for target in (*targets(path), *annotations(path))]
 ALL_PANELS = [(path.stem, panel) for path in DASHBOARDS for panel in panels(load(path))]
@@ -51,8 +52,8 @@ each_panel = pytest.mark.parametrize(
 each_target = pytest.mark.parametrize("target", ALL_TARGETS, ids=str)
 
 
-def test_both_dashboards_are_committed() -> None:
-    assert [path.stem for path in DASHBOARDS] == ["all-runs", "run"]
+def test_all_dashboards_are_committed() -> None:
+    assert [path.stem for path in DASHBOARDS] == ["all-runs", "drills", "run"]
     assert len({load(path)["uid"] for path in DASHBOARDS}) == len(DASHBOARDS)
 
 
@@ -140,6 +141,7 @@ def test_a_panel_of_states_maps_each_value_to_a_text(panel: Json) -> None:
         (states.FEED, get_args(FeedState)),
         (states.RECONCILIATION, get_args(Reconciled)),
         (states.READINESS, get_args(ReadinessState)),
+        (states.DRILL, STATES),
         (states.PROBE, get_args(ProbeState)),
         (states.FAILURE, get_args(Failure.model_fields["kind"].annotation)),
     ],

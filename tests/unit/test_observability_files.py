@@ -11,6 +11,7 @@ import pytest
 from deploy.observability.source.alerts import ALERTS, Alert
 from deploy.observability.source.rule_cases import CASES
 
+from opslab.drills.metrics import STATES
 from opslab.lab.metrics.families import FAMILIES
 from opslab.model.checks.connectivity import ProbeState
 from opslab.model.messages.paper_messages import FeedState
@@ -45,6 +46,7 @@ VALUES = {
     "opslab_kill_switch_state": {"absent", "active", "cleared"},
     "opslab_halt_seconds": {"gate", "no_orders", "flat"},
     "opslab_halt_escalation": {"none", "sigterm", "sigkill"},
+    "opslab_drill_state": set(STATES),
     "opslab_run_acknowledged": set(),
 }
 """Values of the label that is no id."""

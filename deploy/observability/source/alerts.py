@@ -17,6 +17,8 @@ FLAT_SECONDS = 2.5
 """After this time without a flat account control sends SIGKILL to the engine."""
 KILL_SWITCH_SECONDS = 1800
 PROBE_SECONDS = 3600
+DRILL_DAYS = 7
+"""A drill that has not passed for so long proves nothing any more."""
 DISK_FREE_BYTES = 1_000_000_000
 DISK_FREE_SHARE = 0.05
 
@@ -212,6 +214,41 @@ and on (instance, run_id) time() - opslab_probe_timestamp_seconds < {PROBE_SECON
         ),
         page="connectivity-probe-failed",
         shown_by="the venue fault `hang` or `http`, and `tc connectivity probe`",
+    ),
+    Alert(
+        name="OpsLabDrillFailed",
+        severity="critical",
+        expression='opslab_drill_state{state="fail"} == 1',
+        keep_firing_seconds=30,
+        summary="The drill {{ $labels.drill }} failed: judge its record, mend the cause, run it again",
+        description=(
+            "The last run of the failure drill {{ $labels.drill }} has the verdict fail: a fault of that kind was not "
+            "noticed in time, or a run did not recover from it. The next run that passes ends this alert."
+        ),
+        page="drill-failed",
+        shown_by="`tc drill run` of a drill whose bounds do not hold",
+    ),
+    Alert(
+        name="OpsLabDrillNotProven",
+        severity="warning",
+        expression=f"""
+abs(
+  time() - (
+    opslab_drill_last_pass_timestamp_seconds
+    or on (job, instance, drill)
+      max by (job, instance, drill) (opslab_drill_state)
+      * on (job, instance) group_left () opslab_drills_first_ended_timestamp_seconds
+  )
+) > {DRILL_DAYS} * 86400""",
+        keep_firing_seconds=30,
+        summary=f"The drill {{{{ $labels.drill }}}} has not passed for {DRILL_DAYS} days: run it",
+        description=(
+            f"The failure drill {{{{ $labels.drill }}}} passed last more than {DRILL_DAYS} days ago, or never since "
+            f"the first drill of this home, which is more than {DRILL_DAYS} days ago. A home without drills has no "
+            "such alert."
+        ),
+        page="drill-not-proven",
+        shown_by=f"no passing run of a drill for {DRILL_DAYS} days",
     ),
     Alert(
         name="DiskNearlyFull",

@@ -132,6 +132,19 @@ def probe(state: str, at: str = ZERO) -> dict[str, str]:
     }
 
 
+def drill(state: str, passed: str | None = None, first: str | None = None) -> dict[str, str]:
+    """The drill disconnect. passed, first: times of its last pass, and of the first drill of the home."""
+    states = dict.fromkeys(("pass", "fail", "unknown", "never_run"), ZERO) | {state: ONE}
+    times = {
+        series("drill_last_pass_timestamp_seconds", drill="disconnect"): passed,
+        series("drills_first_ended_timestamp_seconds"): first,
+    }
+    return {
+        **{series("drill_state", drill="disconnect", state=name): values for name, values in states.items()},
+        **{name: values for name, values in times.items() if values},
+    }
+
+
 def disk(free: str, size: str) -> dict[str, str]:
     return {series("home_free_bytes"): free, series("home_size_bytes"): size}
 
@@ -147,6 +160,13 @@ def exporter(errors: str = ZERO, ready: str = ONE, unreadable: str = ZERO) -> di
 
 UP = f'up{{instance="{TARGET["instance"]}",job="opslab"}}'
 LOST, BARS, ALL_RUNS = run(), run(feed="bars"), {"scope": "all", "state": "active", **TARGET}
+DRILL = {"drill": "disconnect", **TARGET}
+FAILED_DRILL = {"state": "fail", **DRILL}
+PASSED_AGAIN = {
+    series("drill_state", drill="disconnect", state="fail"): "1+0x5 0+0x50",
+    series("drill_state", drill="disconnect", state="pass"): "0+0x5 1+0x50",
+}
+WEEK_AGO, RECENT, LONG_AGO = "-604700+0x60", "-86400+0x60", "-1000000+0x60"
 FLAPPING = {"silent": "1+0x0 0+0x0 " * 30, "recovering": "0+0x0 1+0x0 " * 30}
 
 CASES: dict[str, tuple[Case, ...]] = {
@@ -283,6 +303,45 @@ CASES: dict[str, tuple[Case, ...]] = {
                 Expected(130),
             ),
         ),
+    ),
+    "OpsLabDrillFailed": (
+        Case("fires at once", drill("fail", RECENT, LONG_AGO), (Expected(0, (FAILED_DRILL,)),)),
+        Case("fires for a drill that never passed", drill("fail", None, RECENT), (Expected(200, (FAILED_DRILL,)),)),
+        Case(
+            "ends when the drill passes, and not within keep_firing_for",
+            PASSED_AGAIN,
+            (Expected(25, (FAILED_DRILL,)), Expected(55, (FAILED_DRILL,)), Expected(60)),
+        ),
+        Case("does not fire for a drill that passed", drill("pass", RECENT, LONG_AGO), (Expected(200),)),
+        Case("does not fire for a drill that shows nothing", drill("unknown", RECENT, LONG_AGO), (Expected(200),)),
+        Case("does not fire for a drill that was never run", drill("never_run"), (Expected(200),)),
+    ),
+    "OpsLabDrillNotProven": (
+        Case(
+            "fires seven days after the last pass",
+            drill("pass", WEEK_AGO, LONG_AGO),
+            (Expected(100), Expected(105, (DRILL,))),
+        ),
+        Case("fires while the drill fails", drill("fail", LONG_AGO, LONG_AGO), (Expected(0, (DRILL,)),)),
+        Case(
+            "fires for a drill that was never run, seven days after the first drill of the home",
+            drill("never_run", None, WEEK_AGO),
+            (Expected(100), Expected(105, (DRILL,))),
+        ),
+        Case("fires for a drill that never passed", drill("unknown", None, LONG_AGO), (Expected(0, (DRILL,)),)),
+        Case(
+            "fires when the clock was moved back by more than seven days",
+            drill("pass", "700000+0x60", LONG_AGO),
+            (Expected(0, (DRILL,)),),
+        ),
+        Case(
+            "ends when the drill passes, and not within keep_firing_for",
+            drill("pass", "-1000000+0x5 0+0x50", LONG_AGO),
+            (Expected(25, (DRILL,)), Expected(55, (DRILL,)), Expected(60)),
+        ),
+        Case("does not fire for a drill that passed", drill("pass", RECENT, LONG_AGO), (Expected(200),)),
+        Case("does not fire in a home without drills", drill("never_run"), (Expected(200),)),
+        Case("does not fire a day after the first drill", drill("never_run", None, RECENT), (Expected(200),)),
     ),
     "DiskNearlyFull": (
         Case(

@@ -7,6 +7,7 @@ from deploy.observability.source.dashboards import shared, states
 from deploy.observability.source.dashboards.grid import Section, dashboard
 from deploy.observability.source.dashboards.links import (
     ALL_RUNS_UID,
+    DRILLS,
     OBSERVABILITY,
     RUN_OF_CELL,
     Link,
@@ -43,6 +44,7 @@ FIRST_STEPS = (
     ("A run failed", "run-failed"),
     ("A run was interrupted", "interrupted-run"),
     ("Trading must stop now", "kill-switch"),
+    ("A drill failed", "drill-failed"),
     ("A panel has no data", "observability-no-data"),
 )
 """Symptom and runbook."""
@@ -76,7 +78,7 @@ def build() -> model.Dashboard:
             ),
             Section("Is the exporter healthy?", _exporter()),
         ],
-        links=[OBSERVABILITY],
+        links=[DRILLS, OBSERVABILITY],
     )
 
 
@@ -143,11 +145,12 @@ def _firing_alerts() -> model.Panel:
             width=12,
             links=(alerts,),
         ),
-        Query('ALERTS{alertstate="firing", alertname!="Watchdog"}', "{{alertname}} {{run_id}}"),
+        Query('ALERTS{alertstate="firing", alertname!="Watchdog"}', "{{alertname}} {{run_id}} {{drill}}"),
         columns=[
             Column("alertname", "Alert", link=alerts),
             Column("severity", "Severity"),
             Column("run_id", "Run", link=RUN_OF_CELL),
+            Column("drill", "Drill"),
         ],
     )
 

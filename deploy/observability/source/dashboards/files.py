@@ -7,11 +7,11 @@ from typing import Any
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models import dashboard as model
 
-from deploy.observability.source.dashboards import all_runs, run
+from deploy.observability.source.dashboards import all_runs, drills, run
 
 type Json = dict[str, Any]
 
-BUILDERS = {"all-runs": all_runs.build, "run": run.build}
+BUILDERS = {"all-runs": all_runs.build, "drills": drills.build, "run": run.build}
 """Name of the file without suffix, and function."""
 
 

@@ -39,6 +39,8 @@ def dashboard(
     links: Iterable[Link],
     variables: Iterable[QueryVariable] = (),
     annotations: Iterable[AnnotationQuery] = (),
+    since: str = "now-1h",
+    refresh: str = "10s",
 ) -> model.Dashboard:
     builder = (
         Dashboard(title)
@@ -46,8 +48,8 @@ def dashboard(
         .description(description)
         .tags(["opslab"])
         .readonly()
-        .time("now-1h", "now")
-        .refresh("10s")
+        .time(since, "now")
+        .refresh(refresh)
         .timezone("utc")
         .tooltip(model.DashboardCursorSync.CROSSHAIR)
         .links([link.builder() for link in links])

@@ -6,7 +6,7 @@ from grafana_foundation_sdk.builders.dashboard import DashboardLink
 
 from deploy.observability.source.docs import DOCS_URL, runbook_url
 
-ALL_RUNS_UID, RUN_UID = "opslab-all-runs", "opslab-run"
+ALL_RUNS_UID, RUN_UID, DRILLS_UID = "opslab-all-runs", "opslab-run", "opslab-drills"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,7 @@ def docs_page(title: str, path: str) -> Link:
 
 
 ALL_RUNS = Link("All runs", f"/d/{ALL_RUNS_UID}", keep_time=True)
+DRILLS = Link("Failure drills", f"/d/{DRILLS_UID}")
 OBSERVABILITY = docs_page("Documentation", "observability/")
 
 

@@ -176,8 +176,8 @@ class Column:
     link: Link | None = None
 
 
-def rows(frame: Frame, *queries: Query, columns: Sequence[Column]) -> model.Panel:
-    """Labels and values of series, with the given columns only. Several queries are joined by `run_id`."""
+def rows(frame: Frame, *queries: Query, columns: Sequence[Column], joined_by: str = "run_id") -> model.Panel:
+    """Labels and values of series, with the given columns only. Several queries are joined by one of them."""
     shown = [column.name for column in columns]
     panel = (
         Table()
@@ -187,7 +187,7 @@ def rows(frame: Frame, *queries: Query, columns: Sequence[Column]) -> model.Pane
         .show_header(True)
         .filterable(True)
         .cell_options(TableAutoCellOptions())
-        .with_transformation(_join("run_id") if len(queries) > 1 else _merge())
+        .with_transformation(_join(joined_by) if len(queries) > 1 else _merge())
         .with_transformation(_only(shown))
         .with_transformation(_organized(columns))
     )

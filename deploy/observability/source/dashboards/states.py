@@ -86,9 +86,10 @@ PROBE = States(
 FAILURE = States("opslab_run_failure", "kind", {"strategy": BAD, "engine": BAD, "account": BAD, "lab": BAD})
 ESCALATION = States("opslab_halt_escalation", "signal", {"none": GOOD, "sigterm": WARN, "sigkill": BAD})
 
+DRILL = States("opslab_drill_state", "state", {"pass": GOOD, "fail": BAD, "unknown": WARN, "never_run": NEUTRAL})
 SOCKET = States("opslab_socket_state", "state", {"connected": GOOD, "disconnected": BAD})
 
-ALL = (RUN, PHASE, KILL_SWITCH, FEED, RECONCILIATION, READINESS, PROBE, FAILURE, ESCALATION, SOCKET)
+ALL = (RUN, PHASE, KILL_SWITCH, FEED, RECONCILIATION, READINESS, PROBE, FAILURE, ESCALATION, DRILL, SOCKET)
 
 GATE = binary(no=("closed", BAD), yes=("open", GOOD))
 YES_NO = binary(no=("no", NEUTRAL), yes=("yes", GOOD))
