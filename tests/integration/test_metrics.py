@@ -257,6 +257,10 @@ def test_drills_have_their_last_verdicts_and_times(lab: Tc) -> None:
     assert value(samples, "opslab_drill_recover_seconds", drill="disconnect") == 4.25
     rows = {row["name"]: row for row in lab.json("drill", "list")}
     assert (rows["disconnect"]["verdict"], rows["disconnect"]["status"]) == ("pass", "completed")
+    trends = {trend["name"]: trend for trend in lab.json("drill", "list", "--last", "30")}
+    assert trends["disconnect"]["verdicts"] == {"pass": 1, "fail": 0, "unknown": 0}
+    assert trends["disconnect"]["detect_seconds"]["worst"] == 1.5
+    assert "disconnect" in lab.ok("drill", "list", "--last", "2").out
     assert (rows["disconnect"]["times_run"], rows["disconnect"]["unreadable"]) == (2, 1)
 
 

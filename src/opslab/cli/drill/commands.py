@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from opslab.cli.drill.fields import show_record
+from opslab.cli.drill.trend import show_trends
 from opslab.cli.options import Home, Json
 from opslab.cli.output import note, note_at_once, result, result_json, result_table
 from opslab.cli.plain_command import PlainGroup
@@ -27,12 +28,26 @@ INTERRUPTED = 130
 
 
 @app.command("list")
-def list_(home: Home = None, as_json: Json = False) -> None:
+def list_(
+    last: Annotated[
+        int | None, typer.Option("--last", metavar="N", min=1, help="Trend of the last N runs of each drill.")
+    ] = None,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
     """List all drills, with their last verdicts."""
     from opslab.lab.context import open_context
-    from opslab.lab.drill.record import drill_rows
+    from opslab.lab.drill.record import drill_rows, drill_trends
 
-    rows = drill_rows(open_context(home))
+    context = open_context(home)
+    if last is not None:
+        trends = drill_trends(context, last)
+        if as_json:
+            result_json([trend.model_dump(mode="json") for trend in trends])
+        else:
+            show_trends(trends)
+        return
+    rows = drill_rows(context)
     if as_json:
         result_json(rows)
         return

@@ -10,6 +10,7 @@ from opslab.drills.judgement.judge import judge
 from opslab.drills.recorded import RecordedDrills, recorded_drills
 from opslab.drills.registry import DRILLS
 from opslab.drills.report import markdown
+from opslab.drills.trend import DrillTrend, TimeTrend, drill_trend
 from opslab.errors import LabError
 from opslab.lab.run.names import existing_run
 from opslab.model.checks.drill import DrillRecord, Judgement
@@ -18,7 +19,17 @@ from opslab.model.journal.journal_event import decode
 from opslab.runs.checks.drill_records import read_drill
 from opslab.runs.record.registry import list_runs, show_run
 
-__all__ = ["DrillRow", "as_chaostoolkit", "drill_rows", "judge_again", "markdown", "read_drill"]
+__all__ = [
+    "DrillRow",
+    "DrillTrend",
+    "TimeTrend",
+    "as_chaostoolkit",
+    "drill_rows",
+    "drill_trends",
+    "judge_again",
+    "markdown",
+    "read_drill",
+]
 
 
 class DrillRow(TypedDict):
@@ -42,6 +53,12 @@ def drill_rows(context: Context) -> list[DrillRow]:
     """A row for each drill of the registry."""
     recorded = recorded_drills(list_runs(context), tuple(DRILLS))
     return [_row(context, name, drills) for name, drills in recorded.items()]
+
+
+def drill_trends(context: Context, count: int) -> list[DrillTrend]:
+    """Of the last runs of each drill of the registry. count: how many of each."""
+    recorded = recorded_drills(list_runs(context), tuple(DRILLS))
+    return [drill_trend(name, drills, count) for name, drills in recorded.items()]
 
 
 def _row(context: Context, name: str, drills: RecordedDrills) -> DrillRow:
