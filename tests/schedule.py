@@ -15,6 +15,7 @@ from xdist.scheduler import LoadScopeScheduling
 LONG_FIRST = (
     "test_breaking",
     "test_docs",
+    "test_drills",
     "test_halt",
     "test_sessions",
     "test_paper_faults",
@@ -43,6 +44,7 @@ ONE_BY_ONE = frozenset(
     {
         "test_backtest",
         "test_compare",
+        "test_drills",
         "test_docs",
         "test_engine_failures",
         "test_halt",

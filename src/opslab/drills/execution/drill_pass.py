@@ -64,6 +64,7 @@ class DrillPass:
         """To the end of the pass. Raises Aborted, Interrupted, LabError; the run has been ended then too."""
         self._follower = JournalFollower(self.context.layout.run(self._run_id))
         self._began_s = self.context.clock.monotonic_s()
+        self.conditions.check(self._began_s, self.context.clock, self.context.layout.home)
         self._process = RunProcess(self.plan, self.command)
         try:
             self._mark("started")
@@ -89,7 +90,12 @@ class DrillPass:
     @property
     def has_run(self) -> bool:
         """Whether there is a run to record."""
-        return self._ending is not None or bool(self._follower.events)
+        return self._ending is not None
+
+    @property
+    def status(self) -> str | None:
+        """Of the run, after its end."""
+        return self._ending.status if self._ending else None
 
     @property
     def was_steady(self) -> bool:

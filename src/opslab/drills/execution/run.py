@@ -79,7 +79,7 @@ def run_drill(
                 if one.has_run:
                     histories[kind] = one.history()
             if kind == "control" and not one.was_steady:
-                reason = "the run of the control pass was not steady"
+                reason = f"the run without the fault was not steady; it ended as {one.status or 'unknown'}"
                 break
     except Aborted as stop:
         status, reason = "aborted", str(stop)
