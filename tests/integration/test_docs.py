@@ -29,7 +29,9 @@ from pydantic import BaseModel
 from opslab import errors
 from opslab.cli.app import app
 from opslab.datasets.quality.rules import RULES
+from opslab.drills.trend import DrillTrend, TimeTrend
 from opslab.killswitch.state import KillSwitchRecord, KillSwitchState, Switch
+from opslab.lab.drill.record import DrillRow
 from opslab.model.checks.check_kind import PLAIN_NAMES
 from opslab.model.checks.comparison import Comparison, FirstDifference
 from opslab.model.checks.connectivity import ProbeReason, ProbeResult, ProbeState, ReadinessResult, ReadinessState
@@ -531,6 +533,8 @@ KILL_SWITCH_ANSWER = {field.name for field in dataclasses.fields(Switch)} - {"fi
         ("paper-results.md", "Counters of a running paper run", set(PaperCounters.model_fields)),
         ("json.md", "A comparison", set(Comparison.model_fields) | set(FirstDifference.model_fields)),
         ("json.md", "A reproduction", set(Reproduction.model_fields)),
+        ("json.md", "A drill of the list", set(DrillRow.__annotations__)),
+        ("json.md", "A trend", set(DrillTrend.model_fields) | set(TimeTrend.model_fields)),
         ("json.md", "A readiness", set(ReadinessResult.model_fields) | KEPT),
         ("json.md", "A probe", set(ProbeResult.model_fields) | KEPT),
         ("connectivity.md", "Readiness", words_of(ReadinessState)),
