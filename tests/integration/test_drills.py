@@ -22,6 +22,8 @@ from tests.drivers.paper_run import living_in
 from tests.drivers.tc import Tc, wait_until
 
 END_SECONDS = 300.0
+LIMITS = {"venue-overload": ["orders-in-doubt"], "rate-limit-exhaustion": ["orders-in-doubt"]}
+"""Known limits of the engine that a drill meets. Without its limit it fails here: then the engine has mended it."""
 
 
 def bytes_below(folder: Path) -> dict[str, bytes]:
@@ -40,6 +42,7 @@ def test_a_drill_passes_is_sealed_and_can_be_judged_again(tc: Tc, finished_run: 
     run_id = document.pop("run_id")
     record = DrillRecord.model_validate_json(json.dumps(document))
     assert record.judgement.verdict == "pass"
+    assert [limit.name for limit in record.judgement.engine_limits] == LIMITS.get(name, [])
     for times, step in zip(record.judgement.times, record.definition.steps, strict=True):
         assert times.detect_seconds is not None
         assert times.recover_seconds is not None
