@@ -80,7 +80,7 @@ SUBLAYERS = {
     "drills": [
         {"drill", "history", "known_limits", "recorded"},
         {"judgement", "kinds"},
-        {"chaostoolkit", "metrics", "registry", "report", "trend"},
+        {"chaostoolkit", "metrics", "registry", "report", "spans", "trend"},
         {"execution"},
     ],
     "lab": [

@@ -1,5 +1,6 @@
 """A run as a trace: a real receiver on loopback decodes what arrives, and the journal has the same ids and times."""
 
+import os
 import socket
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from opslab.runs.traces.spans import RunSpans, Span
 from tests.drivers.paper_run import PaperRun, paper_spec
 from tests.drivers.tc import FIRST_DAY, Answer, Tc
 from tests.drivers.trace_receiver import TraceReceiver, trace_receiver, values_of
+from tests.fakes.judged_drill import judged_drill
 
 PARENT_TRACE, PARENT_SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 SECRET = "s3cr3t-of-the-receiver"
@@ -340,3 +342,48 @@ def test_a_response_that_never_ends_is_abandoned(monkeypatch: pytest.MonkeyPatch
         began_s = time.monotonic()
         assert send([SPANS], seconds=0.5) == "no response within 0.5 s"
         assert time.monotonic() - began_s < 5
+
+
+EXPORT_DRILL = """
+import sys
+from opslab.lab.drill.traces import export_drill
+from opslab.model.checks.drill import DrillRecord
+print(export_drill(DrillRecord.model_validate_json(sys.stdin.read())))
+"""
+
+
+def export_of_a_drill(environment: dict[str, str]) -> str:
+    """The note of the export, in a process of its own: the exporter reads the variables of its process."""
+    given = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
+    words = [sys.executable, "-c", EXPORT_DRILL]
+    record = judged_drill("pass").model_dump_json()
+    done = subprocess.run(
+        words, input=record, capture_output=True, text=True, env={**given, **environment}, check=True, timeout=60
+    )
+    return done.stdout.strip()
+
+
+def test_a_drill_is_a_trace_of_its_passes_and_phases(receiver: TraceReceiver) -> None:
+    parent = {"TRACEPARENT": f"00-{PARENT_TRACE}-{PARENT_SPAN}-01"}
+    assert export_of_a_drill({**receiver.environment, **parent}) == "None"
+    names = {span.span_id: span.name for span in receiver.spans}
+    assert [(span.name, names.get(span.parent_span_id)) for span in receiver.spans] == [
+        ("drill disconnect", None),
+        ("pass control", "drill disconnect"),
+        ("pass fault", "drill disconnect"),
+        ("step connections lost", "pass fault"),
+        *((name, "step connections lost") for name in ("inject", "detect", "restore", "recover")),
+    ]
+    root, *_, recover = receiver.spans
+    assert {span.trace_id.hex() for span in receiver.spans} == {PARENT_TRACE}
+    assert root.parent_span_id.hex() == PARENT_SPAN
+    assert root.status.code == root.status.STATUS_CODE_OK
+    assert bounds(recover)[1] - bounds(recover)[0] == 3_000_000_000
+
+
+def test_a_drill_whose_trace_is_not_exported_has_one_note(receiver: TraceReceiver) -> None:
+    receiver.status = 401
+    note = "the trace of drill disconnect was not exported (OTEL_EXPORTER_OTLP_ENDPOINT): "
+    assert export_of_a_drill(receiver.environment) == f"{note}the receiver responded with HTTP 401"
+    assert export_of_a_drill({}) == "None"
+    assert len(receiver.requests) == 1

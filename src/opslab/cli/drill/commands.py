@@ -86,6 +86,7 @@ def run(
     """
     from opslab.lab.context import open_context
     from opslab.lab.drill.run import drill_names, plan_drill, run_drill
+    from opslab.lab.drill.traces import export_drill
     from opslab.system import StopSignals
 
     if (name is None) != every:
@@ -101,6 +102,8 @@ def run(
             record, recorded_in = run_drill(context, plan, signals, lambda kind, text: note(f"{kind} pass: {text}"))
             records.append((record, recorded_in))
             note(f"drill {each}: {record.judgement.verdict}")
+            if failure := export_drill(record):
+                note(failure)
             if record.status == "interrupted":
                 break
     if as_json:

@@ -61,6 +61,20 @@ def export_runs(context: "Context", run_ids: "Iterable[RunId]") -> str | None:
     return f"the trace of run {names} was not exported ({settings.variable}): {reason}" if reason else None
 
 
+def export_spans(title: str, spans: "RunSpans") -> str | None:
+    """Export the spans of something else than a run. title: names it in the note about a failure, which is returned."""
+    settings = trace_settings_of_process()
+    if settings is None:
+        return None
+    from opslab.runs.traces.export import send
+
+    try:
+        reason = _problem(settings) or send([spans])
+    except KeyboardInterrupt:
+        return "the trace was not exported: interrupted"
+    return f"the trace of {title} was not exported ({settings.variable}): {reason}" if reason else None
+
+
 def export_recovered(context: "Context", recovered: "Sequence[Recovered]") -> str | None:
     """As `export_runs`, of the runs that a recovery sealed for the first time."""
     if trace_settings_of_process() is None:
