@@ -55,7 +55,10 @@ def test_a_drill_passes_is_sealed_and_can_be_judged_again(tc: Tc, finished_run: 
     folder = tc.run_folder(run_id)
     assert json.loads((folder / "drills" / f"{name}.json").read_text()) == document
     assert (folder / "drills" / f"{name}.md").read_text().startswith(f"# Drill {name}\n")
-    assert tc.events(run_id)[-1]["payload"]["verdict"] == "pass"
+    (executed,) = [event for event in tc.events(run_id) if event["event"] == "failure_drill_executed"]
+    assert executed["payload"]["verdict"] == "pass"
+    for each in record.blast_radius:
+        assert tc("run", "show", each, "--json").document["acknowledged"]["actor"] == "drill"
     assert record.blast_radius == (record.control.run_id, run_id)
     for each in record.blast_radius:
         assert tc("run", "verify", each).code == 0

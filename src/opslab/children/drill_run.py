@@ -17,6 +17,7 @@ from opslab.context import Context
 from opslab.errors import LabError
 from opslab.model.messages.drill_messages import DrillRunPlan
 from opslab.model.primitives.ids import RunId
+from opslab.model.run.metadata import EXIT_CODES
 from opslab.runs.claim import claim
 from opslab.runs.lifecycle import RunContext
 from opslab.runs.paper.run import run_paper
@@ -27,7 +28,7 @@ from opslab.system import StopSignals, SystemClock, SystemProcesses
 
 
 def main() -> int:
-    """Exit code 0 when the run has ended and is sealed, whatever its status; else that of the error."""
+    """The exit code is that of the status of the run, as of `tc run paper`; or that of the error."""
     stream = os.fdopen(os.dup(0), "rb")
     plan = DrillRunPlan.model_validate_json(stream.readline())
     layout, clock = Layout(Path(plan.home)), SystemClock()
@@ -40,11 +41,11 @@ def main() -> int:
             paper = plan_paper(layout, loaded, RunId(plan.run_id), Path(plan.spec_folder), clock)
             run_context = RunContext(layout, clock, context.processes, context.redact, signals)
             with claim(context, paper) as run:
-                run_paper(run, run_context, lambda _live: None)
+                metadata = run_paper(run, run_context, lambda _live: None)
     except LabError as failure:
         os.write(2, f"{failure.message}\n".encode())
         return failure.exit_code
-    return 0
+    return EXIT_CODES[metadata.status]
 
 
 def _stop_with(stream: BinaryIO) -> None:

@@ -109,6 +109,13 @@ def test_what_the_run_leaves_counts(changes: dict[str, object], deviated_at: str
     assert (judgement.verdict, judgement.deviated_at) == ("fail", deviated_at)
 
 
+def test_an_engine_that_has_to_be_killed_at_the_end_is_no_pass() -> None:
+    fault = history("fault", replaced(FAULT_LINES, 9, (10.0, "engine_lost", {}), END))
+    definition = DEFINITION.model_copy(update={"steps": (STEP.model_copy(update={"never": ()}),)})
+    judgement = judged(fault, definition=definition)
+    assert (judgement.verdict, judgement.deviated_at) == ("fail", "engine ended as requested")
+
+
 def test_a_state_that_was_not_reached_is_unknown_whatever_was_seen() -> None:
     lines = replaced(FAULT_LINES, 1, heartbeat(2, position_open=False))
     judgement = judged(history("fault", lines))

@@ -10,7 +10,7 @@ from opslab.cli.drill.trend import show_trends
 from opslab.cli.options import Home, Json
 from opslab.cli.output import note, note_at_once, result, result_json, result_table
 from opslab.cli.plain_command import PlainGroup
-from opslab.errors import Usage
+from opslab.errors import LabError, Usage
 
 if TYPE_CHECKING:
     from opslab.lab.drill.run import DrillRecord
@@ -94,16 +94,24 @@ def run(
     context = open_context(home)
     names = drill_names() if name is None else (name,)
     records: list[tuple[DrillRecord, str]] = []
+    errors: list[LabError] = []
     with StopSignals() as signals:
         signals.announce = _announce
         for each in names:
             plan = plan_drill(context, each, spec)
             note(f"drill {each}: runs {plan.control_id} and {plan.fault_id}")
-            record, recorded_in = run_drill(context, plan, signals, lambda kind, text: note(f"{kind} pass: {text}"))
+            try:
+                record, recorded_in = run_drill(context, plan, signals, lambda kind, text: note(f"{kind} pass: {text}"))
+            except LabError as failure:
+                if not every:
+                    raise
+                note(f"error: {failure.message}")  # the other drills are carried out all the same
+                errors.append(failure)
+                continue
             records.append((record, recorded_in))
             note(f"drill {each}: {record.judgement.verdict}")
-            if failure := export_drill(record):
-                note(failure)
+            if problem := export_drill(record):
+                note(problem)
             if record.status == "interrupted":
                 break
     if as_json:
@@ -112,7 +120,8 @@ def run(
     else:
         for record, run_id in records:
             show_record(record, record.judgement, run_id)
-    raise typer.Exit(_exit_code([record for record, _ in records]))
+    code = _exit_code([record for record, _ in records])
+    raise typer.Exit(errors[0].exit_code if errors and code in (0, EXIT_CODES["unknown"]) else code)
 
 
 @app.command()

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from opslab.model.journal.journal_event import RecordedEvent
     from opslab.model.run.metadata import RunMetadata
 
-_EXIT_CODES = {"completed": 0, "failed": 1, "safety_blocked": 4, "halted": 4, "interrupted": 130}
-
 
 def end(context: "Context", run: "RunMetadata", *, strict: bool, as_json: bool) -> NoReturn:
     """Show the run and what may follow, and exit by its status."""
@@ -47,10 +45,12 @@ def exit_code(run: "RunMetadata", *, strict: bool = False) -> int:
 
 def _exit_code(run: "RunMetadata") -> int:
     if run.status == "completed" and run.paper and run.paper.final_reconciliation:
-        from opslab.lab.run.paper import EXIT_CODES
+        from opslab.lab.run.paper import EXIT_CODES as BY_RECONCILIATION
 
-        return EXIT_CODES[run.paper.final_reconciliation]
-    return _EXIT_CODES[run.status]
+        return BY_RECONCILIATION[run.paper.final_reconciliation]
+    from opslab.model.run.metadata import EXIT_CODES
+
+    return EXIT_CODES[run.status]
 
 
 def follow_ups(run: "RunMetadata", *, strict: bool = False) -> Iterator[str]:

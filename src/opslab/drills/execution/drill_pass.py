@@ -33,7 +33,7 @@ END_SECONDS = 60.0
 PATIENCE_FACTOR, PATIENCE_SECONDS = 3.0, 5.0
 """A reaction is waited for beyond its bound, so that a late one is measured as late."""
 MAX_HOLD_SECONDS = 4.0
-"""Time that a control pass stands still in place of a fault."""
+"""Time that a control pass waits in place of a fault."""
 POLL_SECONDS = 0.02
 ACTOR = "drill"
 
@@ -269,8 +269,11 @@ class DrillPass:
     def _close(self) -> None:
         """End the run whatever happened, and note what is left of it."""
         self._process.stop()
-        if not self._process.wait(END_SECONDS):
-            self._process.send_signal("control", "kill")
+        deadline_s = self.context.clock.monotonic_s() + END_SECONDS
+        while not self._process.wait(POLL_SECONDS):
+            if self.signals.count > 1 or self.context.clock.monotonic_s() > deadline_s:
+                self._process.send_signal("control", "kill")
+                break
         exit_code = self._process.close()
         folder = self.context.layout.run(self._run_id)
         if not folder.is_dir():

@@ -1,21 +1,23 @@
 """Carry out a drill: the pass without the fault, the pass with it, the verdict, the record."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import opslab
 from opslab.context import Context
 from opslab.drills.drill import Drill
-from opslab.drills.execution.drill_pass import DrillPass, OnProgress
+from opslab.drills.execution.drill_pass import ACTOR, DrillPass, OnProgress
 from opslab.drills.execution.run_process import RUN_COMMAND
 from opslab.drills.execution.stop_conditions import Aborted, Interrupted, StopConditions
 from opslab.drills.judgement.judge import judge
 from opslab.drills.report import markdown
-from opslab.errors import Environment
+from opslab.errors import Environment, LabError
 from opslab.model.checks.drill import DrillRecord, DrillStatus, PassHistory, PassKind
 from opslab.model.messages.drill_messages import DrillRunPlan
 from opslab.model.primitives.ids import RunId
 from opslab.model.primitives.instant import iso
+from opslab.runs.checks.acknowledgement import acknowledge
 from opslab.runs.checks.drill_records import record_drill
 from opslab.system import StopSignals
 
@@ -90,6 +92,9 @@ def run_drill(
     record = _record(context, plan, histories, started_at, status, reason)
     run_id = plan.fault_id if "fault" in histories else plan.control_id
     record_drill(context, run_id, record, markdown(record))
+    for made in record.blast_radius:  # no operator has to deal with the end of a run that a drill ended
+        with suppress(LabError):
+            acknowledge(context, RunId(made), f"run of drill {plan.drill.name}", ACTOR)
     return record, run_id
 
 

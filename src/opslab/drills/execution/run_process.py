@@ -24,6 +24,7 @@ class RunProcess:
 
     def __init__(self, plan: DrillRunPlan, command: Sequence[str]) -> None:
         """Raises Environment when no process can be started."""
+        self._is_stopping = False
         self._output = os.memfd_create("drill-run")
         try:
             self._process = subprocess.Popen(
@@ -51,7 +52,10 @@ class RunProcess:
         return bool(poll.poll(seconds * 1000))
 
     def stop(self) -> None:
-        self._signal_own(signal.SIGTERM)
+        """Request its end, once: a second signal would kill its engine."""
+        if not self._is_stopping:
+            self._is_stopping = True
+            self._signal_own(signal.SIGTERM)
 
     def send_signal(self, process: Literal["engine", "venue", "control"], action: Literal["kill", "stop"]) -> None:
         """Raises Environment when the run has no such process."""

@@ -47,6 +47,7 @@ def outcome_checks(definition: DrillDefinition, history: PassHistory, statuses: 
         lost_name = "orders in doubt"  # refused by the venue while the fault lasted, and not resolved by the engine
     facts: list[tuple[str, bool | None, str]] = [
         ("status", ending.status in statuses, f"{ending.status}, exit {ending.exit_code}"),
+        ("engine ended as requested", not killed_at_the_end(history), "no engine_lost after the request"),
         ("flat at the end", ending.flat, "by the venue's ledger"),
         ("ledger", ending.ledger_is_proven, "every amount has a source"),
         (lost_name, _is(paper.orders_lost, 0), _count(paper.orders_lost, paper.first_lost_order)),
@@ -59,6 +60,14 @@ def outcome_checks(definition: DrillDefinition, history: PassHistory, statuses: 
     for name, holds, text in facts:
         verdict: Verdict = "unknown" if holds is None else "pass" if holds else "fail"
         yield check(name, verdict, text, kind, seq=end.seq, is_premise=is_premise)
+
+
+def killed_at_the_end(history: PassHistory) -> bool:
+    """Whether an engine was lost after the drill had requested the end of its run."""
+    stopped = next((mark for mark in history.marks if mark.name == "stopped" and mark.detail is None), None)
+    return stopped is not None and any(
+        line.event == "engine_lost" and line.seq > stopped.seq for line in history.events
+    )
 
 
 def orders_in_doubt(history: PassHistory) -> list[str]:

@@ -18,7 +18,7 @@ DRILL = Drill(
                 injection="reset every connection and refuse new ones",
                 injected=Signal(event="fault_started", where={"fault": "reset"}),
                 detected=Signal(event="socket_state_changed", where={"to": "disconnected"}),
-                detected_by="event socket_state_changed, alert OpsLabFeedSilent",
+                detected_by="event socket_state_changed",
                 recovered=Signal(
                     event="paper_heartbeat",
                     where={

@@ -1,4 +1,4 @@
-"""The engine's process stands still: connected, silent, with a position."""
+"""The engine's process is stopped: connected, silent, with a position."""
 
 from opslab.drills.drill import Disturbance, Drill, ProcessSignal, probes
 from opslab.model.checks.drill import DrillDefinition, Signal, StepBounds, StepDefinition
@@ -7,7 +7,7 @@ DRILL = Drill(
     definition=DrillDefinition(
         name="engine-hang",
         title="The engine hangs",
-        hypothesis="When the engine's process stands still with a position open, control notices within the limit of "
+        hypothesis="When the engine's process is stopped with a position open, control notices within the limit of "
         "the spec, kills it and starts another one, which takes over orders and position; nothing is lost or doubled.",
         probes=probes(),
         steps=(
@@ -18,7 +18,7 @@ DRILL = Drill(
                 injection="SIGSTOP to the engine's process",
                 injected=Signal(event="engine_lost"),
                 detected=Signal(event="engine_lost", where={"ended_by": "hang"}),
-                detected_by="event engine_lost, alert OpsLabHeartbeatLost",
+                detected_by="event engine_lost",
                 acted=Signal(event="engine_restarted"),
                 recovered=Signal(
                     event="reconciliation_checked", where={"occasion": ["startup", "periodic"], "state": "ok"}

@@ -7,7 +7,7 @@ DRILL = Drill(
     definition=DrillDefinition(
         name="missing-update",
         title="Updates of orders never arrive",
-        hypothesis="When updates of orders do not arrive on a living connection, the engine asks the venue for its "
+        hypothesis="When updates of orders do not arrive on a living connection, the engine queries its "
         "orders in flight within seconds; afterwards both accounts agree, and no order is lost or doubled.",
         probes=probes(),
         steps=(
@@ -18,7 +18,7 @@ DRILL = Drill(
                 injection="silence the user stream",
                 injected=Signal(event="fault_started", where={"fault": "silence"}),
                 detected=Signal(event="order_event", where={"reconciliation": True}),
-                detected_by="an order event that the engine asked for",
+                detected_by="an order event by a query of the engine",
                 recovered=Signal(
                     event="reconciliation_checked", where={"occasion": ["startup", "periodic"], "state": "ok"}
                 ),

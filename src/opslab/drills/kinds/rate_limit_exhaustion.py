@@ -19,7 +19,7 @@ DRILL = Drill(
                 injection="HTTP 429 with Retry-After 2 for every request",
                 injected=Signal(event="fault_started", where={"fault": "http"}),
                 detected=Signal(event="paper_heartbeat", where={"orders_in_flight": list(range(3, 200))}),
-                detected_by="orders in flight in paper_heartbeat, metric opslab_run_orders_in_flight",
+                detected_by="orders in flight in paper_heartbeat",
                 recovered=Signal(event="order_event", where={"type": "OrderFilled"}),
                 never=(Signal(event="engine_lost"),),
                 bounds=StepBounds(detect=8, recover=10),

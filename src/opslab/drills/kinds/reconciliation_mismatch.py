@@ -1,4 +1,4 @@
-"""Somebody else trades on the account, and the node is not told."""
+"""Another client trades on the account, and the node receives no update of it."""
 
 from opslab.drills.drill import Disturbance, Drill, VenueFault, probes
 from opslab.model.checks.drill import DrillDefinition, Signal, StepBounds, StepDefinition
@@ -6,7 +6,7 @@ from opslab.model.checks.drill import DrillDefinition, Signal, StepBounds, StepD
 DRILL = Drill(
     definition=DrillDefinition(
         name="reconciliation-mismatch",
-        title="Somebody else trades on the account",
+        title="Another client trades on the account",
         hypothesis="When the account at the venue is no longer the one of the node, the periodic reconciliation "
         "reports a mismatch within seconds; with the foreign position closed and the stream back, both agree again.",
         probes=probes(),
@@ -15,10 +15,10 @@ DRILL = Drill(
                 name="foreign trade",
                 reached=Signal(event="paper_heartbeat", where={"sockets_connected": True, "gate_closed": False}),
                 reached_text="the node trades",
-                injection="an order of somebody else, with the user stream silent",
+                injection="an order of another client, with the user stream silent",
                 injected=Signal(event="fault_started", where={"fault": "external-trade"}),
                 detected=Signal(event="reconciliation_checked", where={"state": "mismatch"}),
-                detected_by="event reconciliation_checked, alert OpsLabReconciliationMismatch",
+                detected_by="event reconciliation_checked, alert ReconciliationMismatch",
                 recovered=Signal(
                     event="reconciliation_checked", where={"occasion": "periodic", "state": ["ok", "warning"]}
                 ),

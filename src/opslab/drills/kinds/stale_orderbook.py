@@ -18,7 +18,7 @@ DRILL = Drill(
                 injection="silence the stream btcusdt@bookTicker",
                 injected=Signal(event="fault_started", where={"fault": "silence"}),
                 detected=Signal(event="feed_state_changed", where={"feed": "quotes", "to": "silent"}),
-                detected_by="event feed_state_changed, alert OpsLabFeedSilent",
+                detected_by="event feed_state_changed, alert FeedSilent",
                 recovered=Signal(event="feed_state_changed", where={"feed": "quotes", "to": "live"}),
                 never=(
                     Signal(event="socket_state_changed"),

@@ -14,6 +14,8 @@ from opslab.model.run.warning import RunWarning
 Status = Literal["initialized", "running", "completed", "failed", "safety_blocked", "halted", "interrupted"]
 
 FINAL: frozenset[Status] = frozenset({"completed", "failed", "safety_blocked", "halted", "interrupted"})
+EXIT_CODES: dict[Status, int] = {"completed": 0, "failed": 1, "safety_blocked": 4, "halted": 4, "interrupted": 130}
+"""Of the command that carried the run out; a completed paper run exits by its final reconciliation."""
 
 
 class Owner(Record):
