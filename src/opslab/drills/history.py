@@ -70,7 +70,7 @@ def _heartbeat(event: PaperHeartbeat) -> dict[str, JsonValue]:
         "engine_number": event.engine_number,
         "bars": beat.bars,
         "feeds": {str(name): state for name, state in beat.feeds.items()},
-        "sockets_connected": all(state == "connected" for state in beat.sockets.values()),
+        "sockets_connected": bool(beat.sockets) and all(state == "connected" for state in beat.sockets.values()),
         "gate_closed": beat.gate_closed,
         "orders_gated": beat.orders_gated,
         "orders_in_flight": sum(update.kind == "order" for update in beat.node.in_flight),

@@ -30,14 +30,23 @@ from opslab.system import StopSignals, pause
 STEADY_SECONDS = 90.0
 """Time for a run to start and to become steady."""
 END_SECONDS = 60.0
-PATIENCE_FACTOR, PATIENCE_SECONDS = 3.0, 5.0
-"""A reaction is waited for beyond its bound, so that a late one is measured as late."""
 MAX_HOLD_SECONDS = 4.0
 """Time that a control pass waits in place of a fault."""
 POLL_SECONDS = 0.02
 ACTOR = "drill"
 
 OnProgress = Callable[[PassKind, str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """A reaction is waited for beyond its bound, so that a late one is measured as late."""
+
+    factor: float = 3.0
+    seconds: float = 5.0
+
+    def beyond(self, bound: float) -> float:
+        return bound * self.factor + self.seconds
 
 
 @dataclass(slots=True)
@@ -50,6 +59,7 @@ class DrillPass:
     signals: StopSignals
     on_progress: OnProgress
     conditions: StopConditions
+    patience: Patience = Patience()
     _marks: list[Mark] = field(default_factory=list)
     _control: ControlClient | None = None
     """Its end ends the faults."""
@@ -181,23 +191,26 @@ class DrillPass:
         self.on_progress(self.kind, f"injecting: {step.injection}")
         begin = self._mark("injected", number, step.injection)
         for injection in (*disturbance.injections, *disturbance.stimulus):
-            self._inject(injection)
+            if self._inject(injection):
+                self._mark("delivered", number)
         seen = self._react(number, step, disturbance, begin)
         if self.drill.ends_run_by == "stop" and not self._has_ended():
             self.on_progress(self.kind, "waiting for the steady state")
-            bound = step.bounds.recover
-            self._becomes_steady(seen, _patience(bound))
+            self._becomes_steady(seen, self.patience.beyond(step.bounds.recover))
         self._mark("settled", number)
         return True
 
     def _react(self, number: int, step: StepDefinition, disturbance: Disturbance, begin: Mark) -> int:
-        """Wait for the detection, the action and the recovery, and restore in between. The last line of these."""
+        """Wait for the detection, the action and the recovery, and restore in between. The last line of these.
+
+        Without a detection there is no recovery that could be measured.
+        """
         bounds = step.bounds
         began_s = self.context.clock.monotonic_s()
-        detected = self._wait_for(step.detected, begin.seq, _patience(bounds.detect))
+        detected = self._wait_for(step.detected, begin.seq, self.patience.beyond(bounds.detect))
         after = detected.seq if detected else begin.seq
         if detected and step.acted and disturbance.restore_when != "detected":
-            acted = self._wait_for(step.acted, after - 1, _patience(bounds.act or bounds.detect))
+            acted = self._wait_for(step.acted, after - 1, self.patience.beyond(bounds.act or bounds.detect))
             after = acted.seq if acted else after
         remaining_s = disturbance.hold_seconds - (self.context.clock.monotonic_s() - began_s)
         if remaining_s > 0:
@@ -209,7 +222,12 @@ class DrillPass:
         self._restore()
         for restoration in disturbance.restorations:
             self._inject(restoration)
-        recovered = self._wait_for(step.recovered, after, _patience(bounds.recover))
+        if detected is None:
+            return self._follower.seq
+        patience_s = self.patience.beyond(bounds.recover)
+        recovered = self._wait_for(step.recovered, after, patience_s)
+        for signal in step.also:
+            self._wait_for(signal, begin.seq, patience_s)
         return recovered.seq if recovered else after
 
     def _sham(self, step: StepDefinition, disturbance: Disturbance) -> None:
@@ -219,18 +237,20 @@ class DrillPass:
             self._inject(injection)
         self._hold(min(MAX_HOLD_SECONDS, max(step.bounds.detect, disturbance.hold_seconds)))
 
-    def _inject(self, injection: Injection) -> None:
+    def _inject(self, injection: Injection) -> bool:
+        """Whether a process was seen to be dead or stopped by it."""
         match injection:
             case VenueFault(name=name, terms=terms, until_end=until_end):
                 answer = self._venue().request("start", fault=name, terms=dict(terms), **{"while": "connected"})
                 if answer["remaining_seconds"] is not None:
                     self._faults.append((answer["number"], until_end))
             case ProcessSignal(process=process, action=action):
-                self._process.send_signal(process, action)
+                return self._process.send_signal(process, action)
             case KillSwitchActivation():
                 switch.activate(
                     self.context.layout, self._run_id, f"drill {self.drill.name}", ACTOR, self.context.clock
                 )
+        return False
 
     def _venue(self) -> ControlClient:
         if self._control is None:
@@ -243,6 +263,7 @@ class DrillPass:
         """End the faults, in the end those too that last until then. What cannot be ended, ends with the connection."""
         ended = [number for number, until_end in self._faults if is_end or not until_end]
         self._faults = [] if is_end else [fault for fault in self._faults if fault[1]]
+        self._process.resume()
         if self._control is None:
             return
         with suppress(LabError):
@@ -332,8 +353,4 @@ class _RunEnded(Exception):
     """The run's process has ended, and every line of its journal was read."""
 
 
-def _patience(bound: float) -> float:
-    return bound * PATIENCE_FACTOR + PATIENCE_SECONDS
-
-
-__all__ = ["ENDINGS", "DrillPass", "OnProgress"]
+__all__ = ["ENDINGS", "DrillPass", "OnProgress", "Patience"]

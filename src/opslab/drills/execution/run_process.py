@@ -7,16 +7,20 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Literal
 
 from opslab.errors import Environment
 from opslab.model.messages.drill_messages import DrillRunPlan
 from opslab.settings import child_environment
-from opslab.system import child_processes
+from opslab.system import child_processes, pause
 
 RUN_COMMAND = (sys.executable, "-P", "-m", "opslab.children.drill_run")
 _MODULES = {"engine": "opslab.children.engine", "venue": "opslab.children.venue"}
 _OUTPUT_BYTES = 64 << 10
+_DELIVERY_SECONDS = 1.0
+"""Time for the kernel to deliver a signal."""
+_DELIVERY_POLL_SECONDS = 0.002
 
 
 class RunProcess:
@@ -39,6 +43,8 @@ class RunProcess:
             os.close(self._output)
             raise Environment(f"cannot start the run's process: {error.strerror}") from None
         self._pidfd = os.pidfd_open(self._process.pid)
+        self._stopped: list[int] = []
+        """Pidfds of processes that were stopped."""
         pipe = self._process.stdin
         assert pipe
         with suppress(BrokenPipeError):
@@ -57,18 +63,28 @@ class RunProcess:
             self._is_stopping = True
             self._signal_own(signal.SIGTERM)
 
-    def send_signal(self, process: Literal["engine", "venue", "control"], action: Literal["kill", "stop"]) -> None:
-        """Raises Environment when the run has no such process."""
+    def send_signal(self, process: Literal["engine", "venue", "control"], action: Literal["kill", "stop"]) -> bool:
+        """Whether the process is then dead, or stopped. Raises Environment when the run has no such process."""
         number = signal.SIGKILL if action == "kill" else signal.SIGSTOP
         if process == "control":
             self._signal_own(number)
-            return
+            return self.wait(_DELIVERY_SECONDS) if action == "kill" else _is_in_state(self._process.pid, "T")
         pids = [pid for pid, command in child_processes(self._process.pid) if _MODULES[process] in command]
         if not pids:
             raise Environment(f"the run has no {process} process")
-        for pid in pids[-1:]:
+        with suppress(ProcessLookupError):
+            if action == "stop":
+                self._stopped.append(os.pidfd_open(pids[-1]))
+            os.kill(pids[-1], number)
+        return _is_in_state(pids[-1], "ZX" if action == "kill" else "T")
+
+    def resume(self) -> None:
+        """Let stopped processes go on, if they still exist."""
+        while self._stopped:
+            descriptor = self._stopped.pop()
             with suppress(ProcessLookupError):
-                os.kill(pid, number)
+                signal.pidfd_send_signal(descriptor, signal.SIGCONT)
+            os.close(descriptor)
 
     def _signal_own(self, number: signal.Signals) -> None:
         with suppress(ProcessLookupError):
@@ -87,3 +103,16 @@ class RunProcess:
         """The end of what it printed."""
         size = os.fstat(self._output).st_size
         return os.pread(self._output, _OUTPUT_BYTES, max(0, size - _OUTPUT_BYTES)).decode(errors="replace").strip()
+
+
+def _is_in_state(pid: int, states: str) -> bool:
+    """Wait until a process is in one of these states of the kernel. One that was reaped is dead."""
+    for _ in range(round(_DELIVERY_SECONDS / _DELIVERY_POLL_SECONDS)):
+        try:
+            stat = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+        except OSError:
+            return "X" in states
+        if stat.rpartition(")")[2].split()[0] in states:
+            return True
+        pause(_DELIVERY_POLL_SECONDS)
+    return False

@@ -18,7 +18,7 @@ def control_checks(definition: DrillDefinition, control: PassHistory | None) -> 
     for number, step in enumerate(definition.steps):
         if steady is None:
             break
-        absent = [("injected", step.injected)]
+        absent = [("injected", step.injected)] if step.injected else []
         if step.reacts_to_stimulus:
             line = evidence.find(step.recovered, steady.seq)
             yield check(

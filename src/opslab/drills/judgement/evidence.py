@@ -89,16 +89,17 @@ class Evidence:
         verdict: Verdict = "unknown" if failing else "pass"
         return check("steady before", verdict, text, kind, seq=heartbeat.seq, is_premise=True)
 
-    def steady_after(self, probes: Sequence[Probe], number: int, step: StepDefinition) -> Check:
-        """Some heartbeats in a row show the steady state again, after the recovery and before the next step."""
-        begin = self.mark("injected", number)
-        after = begin.seq if begin else 0
-        for name in ("restored", "settled"):
-            mark = self.mark(name, number)
-            after = max(after, mark.seq if mark and name == "restored" else after)
-        recovered = self.find(step.recovered, after, self.next_injection(number))
+    def steady_after(
+        self, probes: Sequence[Probe], number: int, step: StepDefinition, recovered_seq: int | None
+    ) -> Check:
+        """Some heartbeats in a row show the steady state again, after the recovery and before the next step.
+
+        recovered_seq: None when the lab did not react; the steady state is then that after the end of the fault.
+        """
+        begin = self.mark("restored", number) or self.mark("injected", number)
+        after = max(begin.seq if begin else 0, recovered_seq or 0)
         row, last = 0, "no heartbeat"
-        for line in self.heartbeats(recovered.seq if recovered else after, self.next_injection(number)):
+        for line in self.heartbeats(after, self.next_injection(number)):
             failing = [each.name for each in probes if not each.signal.matches(line.event, line.payload)]
             row, last = (0, ", ".join(failing)) if failing else (row + 1, "")
             if row == STEADY_HEARTBEATS:

@@ -11,6 +11,7 @@ from opslab.model.checks.drill import (
     DrillStatus,
     Judgement,
     KnownLimit,
+    Mark,
     PassHistory,
     StepDefinition,
     StepTimes,
@@ -85,16 +86,7 @@ def _step_checks(definition: DrillDefinition, evidence: Evidence, number: int, s
         is_premise=True,
     )
     end_seq = evidence.next_injection(number)
-    proof = evidence.find(step.injected, begin.seq, end_seq)
-    yield check(
-        f"{step.name}: injected",
-        "pass" if proof else "unknown",
-        step.injection if proof else f"no line proves it: {step.injected.text}",
-        "fault",
-        step=number,
-        seq=proof.seq if proof else None,
-        is_premise=True,
-    )
+    yield _injection_check(evidence, number, step, begin, end_seq)
     yield from _reaction_checks(evidence, number, step)
     for signal in step.also:
         line = evidence.find(signal, begin.seq, end_seq)
@@ -119,7 +111,23 @@ def _step_checks(definition: DrillDefinition, evidence: Evidence, number: int, s
             seq=line.seq if line else None,
         )
     if not evidence.has_ended_by(number):
-        yield evidence.steady_after(definition.probes, number, step)
+        recovered_seq = _times(evidence, number, step).recovered_seq
+        yield evidence.steady_after(definition.probes, number, step, recovered_seq)
+
+
+def _injection_check(evidence: Evidence, number: int, step: StepDefinition, begin: Mark, end_seq: int | None) -> Check:
+    """A line of the journal proves the injection, or the drill has seen its effect on the process."""
+    proof = evidence.find(step.injected, begin.seq, end_seq) if step.injected else evidence.mark("delivered", number)
+    missing = f"no line proves it: {step.injected.text}" if step.injected else "no process died or stood still"
+    return check(
+        f"{step.name}: injected",
+        "pass" if proof else "unknown",
+        step.injection if proof else missing,
+        "fault",
+        step=number,
+        seq=proof.seq if proof else None,
+        is_premise=True,
+    )
 
 
 def _reaction_checks(evidence: Evidence, number: int, step: StepDefinition) -> Iterator[Check]:
@@ -168,7 +176,7 @@ def _times(evidence: Evidence, number: int, step: StepDefinition) -> StepTimes:
         detect_seconds=seconds_between(begin.at, detected.time) if detected else None,
         act_seconds=seconds_between(detected.time, acted.time) if detected and acted else None,
         recover_seconds=seconds_between(origin.at, recovered.time) if origin and recovered else None,
-        injected_seq=_seq(evidence.find(step.injected, begin.seq, end_seq)),
+        injected_seq=_seq(evidence.find(step.injected, begin.seq, end_seq)) if step.injected else begin.seq,
         detected_seq=_seq(detected),
         acted_seq=_seq(acted),
         recovered_seq=_seq(recovered),

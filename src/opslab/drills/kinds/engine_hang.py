@@ -16,7 +16,7 @@ DRILL = Drill(
                 reached=Signal(event="paper_heartbeat", where={"position_open": True}),
                 reached_text="a position is open",
                 injection="SIGSTOP to the engine's process",
-                injected=Signal(event="engine_lost"),
+                injected=None,
                 detected=Signal(event="engine_lost", where={"ended_by": "hang"}),
                 detected_by="event engine_lost",
                 acted=Signal(event="engine_restarted"),

@@ -4,6 +4,9 @@ from opslab.drills.drill import Disturbance, Drill, ProcessSignal, probes
 from opslab.model.checks.drill import DrillDefinition, Signal, StepBounds, StepDefinition
 
 _POSITION_OPEN = Signal(event="paper_heartbeat", where={"position_open": True})
+_FLAT = Signal(event="paper_heartbeat", where={"position_open": False, "open_orders": 0})
+"""The strategy closes its position and cancels its orders every other minute. It cannot end what it has not claimed,
+and both accounts agree all the same."""
 _RECONCILED = Signal(event="reconciliation_checked", where={"occasion": ["startup", "periodic"], "state": "ok"})
 
 DRILL = Drill(
@@ -19,12 +22,13 @@ DRILL = Drill(
                 reached=_POSITION_OPEN,
                 reached_text="a position is open",
                 injection="SIGKILL to the engine's process",
-                injected=Signal(event="engine_lost"),
+                injected=None,
                 detected=Signal(event="engine_lost", where={"ended_by": "SIGKILL"}),
                 detected_by="event engine_lost",
                 acted=Signal(event="engine_restarted"),
                 recovered=_RECONCILED,
                 recovered_from="injected",
+                also=(_FLAT,),
                 bounds=StepBounds(detect=1.5, act=3, recover=30),
             ),
             StepDefinition(
@@ -32,7 +36,7 @@ DRILL = Drill(
                 reached=_POSITION_OPEN,
                 reached_text="a position is open",
                 injection="SIGKILL to the venue's process",
-                injected=Signal(event="venue_lost"),
+                injected=None,
                 detected=Signal(event="venue_lost"),
                 detected_by="event venue_lost",
                 acted=Signal(event="venue_started"),
@@ -48,7 +52,7 @@ DRILL = Drill(
                 reached=_POSITION_OPEN,
                 reached_text="a position is open",
                 injection="SIGKILL to control",
-                injected=Signal(event="run_interrupted", where={"ended_by": "owner_gone"}),
+                injected=None,
                 detected=Signal(event="run_interrupted", where={"ended_by": "owner_gone"}),
                 detected_by="tc run recover, alert RunInterrupted",
                 recovered=Signal(event="run_interrupted", where={"flat": True}),

@@ -83,8 +83,9 @@ class StepDefinition(Record):
     reached_text: str
     injection: str
     """What is done, as text."""
-    injected: Signal
-    """Proves that it was done."""
+    injected: Signal | None
+    """Proves that it was done. `null`: the drill's mark `delivered` does, which saw a process dead or stopped. An event
+    of the lab would be its detection, and a lab that notices nothing would fail no drill."""
     detected: Signal
     detected_by: str
     acted: Signal | None = None
@@ -143,7 +144,7 @@ class HistoryEvent(Record):
 class Mark(Record):
     """What the drill itself did, and when, UTC."""
 
-    name: Literal["started", "steady", "injected", "restored", "settled", "stopped", "ended"]
+    name: Literal["started", "steady", "injected", "delivered", "restored", "settled", "stopped", "ended"]
     at: str
     seq: int
     """Of the last line of the journal that it had read."""
