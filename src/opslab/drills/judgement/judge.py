@@ -176,7 +176,7 @@ def _times(evidence: Evidence, number: int, step: StepDefinition) -> StepTimes:
         detect_seconds=seconds_between(begin.at, detected.time) if detected else None,
         act_seconds=seconds_between(detected.time, acted.time) if detected and acted else None,
         recover_seconds=seconds_between(origin.at, recovered.time) if origin and recovered else None,
-        injected_seq=_seq(evidence.find(step.injected, begin.seq, end_seq)) if step.injected else begin.seq,
+        injected_seq=_seq(evidence.find(step.injected, begin.seq, end_seq)) if step.injected else None,
         detected_seq=_seq(detected),
         acted_seq=_seq(acted),
         recovered_seq=_seq(recovered),
