@@ -73,15 +73,19 @@ def _run(context: ExperimentContext, summary: ExperimentSummary) -> None:
         return
     note(f"{summary.experiment}: {len(attempts):,} trials")
     started_s = reported_s = time.monotonic()
-    for result in run_trials(TrialFactory(context.work / summary.experiment, context.seed), attempts, context.workers):
-        summary.add(result)
-        summary.seconds = time.monotonic() - started_s
-        for message in result.violations:
-            note(f"VIOLATION in {result.label}: {message}")
-        if time.monotonic() - reported_s > _REPORT_SECONDS:
-            reported_s = time.monotonic()
-            remaining_s = summary.seconds / summary.trials * (len(attempts) - summary.trials)
-            note(f"{summary.experiment}: {summary.trials:,} of {len(attempts):,}, {remaining_s:,.0f} s remaining")
+    factory = TrialFactory(context.work / summary.experiment, context.seed)
+    try:
+        for result in run_trials(factory, attempts, context.workers):
+            summary.add(result)
+            summary.seconds = time.monotonic() - started_s
+            for message in result.violations:
+                note(f"VIOLATION in {result.label}: {message}")
+            if time.monotonic() - reported_s > _REPORT_SECONDS:
+                reported_s = time.monotonic()
+                remaining_s = summary.seconds / summary.trials * (len(attempts) - summary.trials)
+                note(f"{summary.experiment}: {summary.trials:,} of {len(attempts):,}, {remaining_s:,.0f} s remaining")
+    finally:
+        summary.measured = dict(experiment.measured(context))
 
 
 def note(text: str) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from tests.breaking import (
     disk_full,
+    drills,
     journal_bytes,
     kill_control,
     kill_engine,
@@ -30,12 +31,19 @@ def nothing_skipped(_context: ExperimentContext) -> list[str]:
     return []
 
 
+def nothing_measured(_context: ExperimentContext) -> list[tuple[str, str]]:
+    return []
+
+
 @dataclass(frozen=True, slots=True)
 class Experiment:
-    """`attempts` yields its trials; `skipped_reasons` lists parts that cannot run on this machine."""
+    """`attempts` yields its trials; `skipped_reasons` lists parts that cannot run on this machine; `measured` yields
+    figures of all its trials, with their names.
+    """
 
     attempts: Callable[[ExperimentContext], Iterable[Attempt]]
     skipped_reasons: Callable[[ExperimentContext], list[str]] = nothing_skipped
+    measured: Callable[[ExperimentContext], Iterable[tuple[str, str]]] = nothing_measured
 
 
 EXPERIMENTS: dict[str, Experiment] = {
@@ -59,4 +67,5 @@ EXPERIMENTS: dict[str, Experiment] = {
     "paper-recover": Experiment(paper_recover.attempts),
     "paper-faults": Experiment(paper_faults.attempts, paper_faults.skipped_reasons),
     "paper-halt": Experiment(paper_halts.attempts),
+    "drills": Experiment(drills.attempts, measured=drills.measured),
 }

@@ -17,6 +17,8 @@ class ExperimentSummary:
     """From the first trial to the last."""
     observations: dict[str, Counter[str]] = field(default_factory=dict)
     """Name of an observation, value to count: exit codes, statuses, time of the kill."""
+    measured: dict[str, str] = field(default_factory=dict)
+    """Name to figures of all trials."""
     failed_trials: list[TrialResult] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
     """Reasons why a part was not run on this machine."""
@@ -34,6 +36,7 @@ class ExperimentSummary:
             "trials": self.trials,
             "seconds": round(self.seconds, 1),
             "observed": {name: dict(counter.most_common()) for name, counter in self.observations.items()},
+            "measured": self.measured,
             "skipped": self.skipped,
             "violations": [
                 {"trial": result.label, "folder": result.folder, "messages": list(result.violations)}
@@ -47,6 +50,7 @@ def summary_text(summaries: Sequence[ExperimentSummary]) -> str:
     lines = [("EXPERIMENT", "TRIALS", "SECONDS", "VIOLATIONS", "OBSERVED")]
     for summary in summaries:
         cells = [f"{name}: {_counts(counter)}" for name, counter in summary.observations.items()]
+        cells += [f"{name}: {figures}" for name, figures in summary.measured.items()]
         cells += [f"skipped: {reason}" for reason in summary.skipped]
         head = (summary.experiment, f"{summary.trials:,}", f"{summary.seconds:,.0f}", f"{len(summary.failed_trials):,}")
         lines.append((*head, cells[0] if cells else ""))

@@ -27,6 +27,7 @@ CALLS = (
     {"venue-kill-node": 2, "venue-kill-venue": 3, "venue-ledger": 3, "venue-hostile": 3},
     {"paper-kill-engine": 2, "paper-kill-control": 2, "paper-recover": 6},
     {"paper-faults": 2, "paper-halt": 6},
+    {"drills": 2},
 )
 ON_SMALL_DISKS = {"disk-full", "paper-faults"}
 # Observations without which an experiment has tested nothing.
@@ -54,6 +55,7 @@ OBSERVED = {
     "paper-kill-control": {"phase": "while running", "recover": "settled", "status": "interrupted"},
     "paper-recover": {"death at a step": "killed", "the next recover": "settled", "stage": "ledger kept"},
     "paper-faults": {"signals": "one", "ended": "failed, exit 1"},
+    "drills": {"verdict": "pass", "stale-market-data": "pass alone"},
     "paper-halt": {"status": "halted", "recover": "settled"},
     "tamper": {"verify": "6", "location": "right", "interface": "command"},
 }
