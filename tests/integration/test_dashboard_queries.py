@@ -32,7 +32,7 @@ READY = (
     'rate(opslab_order_round_trip_seconds_count{run_id="living"}[1m]) > 0',
     'rate(opslab_heartbeats_total{run_id="living"}[1m]) > 0',
     'ALERTS{alertname="RunFailed", alertstate="firing"}',
-    'ALERTS{alertname="OpsLabDrillFailed", alertstate="firing"}',
+    'ALERTS{alertname="DrillFailed", alertstate="firing"}',
 )
 """Expressions that have data once Prometheus has scraped enough."""
 READINESS = {

@@ -82,8 +82,8 @@ EXPECTED = {
     ("ProbeFailing", "checked"),
     ("ExporterErrors", None),
     ("KillSwitchActive", "eve"),
-    ("OpsLabDrillFailed", None),
-    ("OpsLabDrillNotProven", None),
+    ("DrillFailed", None),
+    ("DrillNotProven", None),
 }
 """Name and run. The switch of `foreign` was activated just now."""
 ENDS_WITH_ACKNOWLEDGEMENT = {alert for alert in EXPECTED if alert[1] in ("raised", "called", "foreign")}

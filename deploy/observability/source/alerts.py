@@ -216,7 +216,7 @@ and on (instance, run_id) time() - opslab_probe_timestamp_seconds < {PROBE_SECON
         shown_by="the venue fault `hang` or `http`, and `tc connectivity probe`",
     ),
     Alert(
-        name="OpsLabDrillFailed",
+        name="DrillFailed",
         severity="critical",
         expression='opslab_drill_state{state="fail"} == 1',
         keep_firing_seconds=30,
@@ -229,7 +229,7 @@ and on (instance, run_id) time() - opslab_probe_timestamp_seconds < {PROBE_SECON
         shown_by="`tc drill run` of a drill whose bounds do not hold",
     ),
     Alert(
-        name="OpsLabDrillNotProven",
+        name="DrillNotProven",
         severity="warning",
         expression=f"""
 abs(

@@ -304,7 +304,7 @@ CASES: dict[str, tuple[Case, ...]] = {
             ),
         ),
     ),
-    "OpsLabDrillFailed": (
+    "DrillFailed": (
         Case("fires at once", drill("fail", RECENT, LONG_AGO), (Expected(0, (FAILED_DRILL,)),)),
         Case("fires for a drill that never passed", drill("fail", None, RECENT), (Expected(200, (FAILED_DRILL,)),)),
         Case(
@@ -316,7 +316,7 @@ CASES: dict[str, tuple[Case, ...]] = {
         Case("does not fire for a drill that shows nothing", drill("unknown", RECENT, LONG_AGO), (Expected(200),)),
         Case("does not fire for a drill that was never run", drill("never_run"), (Expected(200),)),
     ),
-    "OpsLabDrillNotProven": (
+    "DrillNotProven": (
         Case(
             "fires seven days after the last pass",
             drill("pass", WEEK_AGO, LONG_AGO),
