@@ -27,6 +27,7 @@ def test_an_exception_of_the_source_follows_its_items() -> None:
 
 def test_a_consumer_that_stops_ends_the_thread() -> None:
     produced = []
+    before = set(threading.enumerate())
 
     def source() -> Iterator[int]:
         for number in range(1000):
@@ -37,4 +38,4 @@ def test_a_consumer_that_stops_ends_the_thread() -> None:
     assert next(items) == 0
     items.close()
     assert len(produced) < 10
-    assert not [thread for thread in threading.enumerate() if thread.name == "read-ahead"]
+    assert not set(threading.enumerate()) - before
