@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Injects failures into runs, hundreds of times in each experiment, and prints a table: the experiments, the observations
-# and the violated claims, of which there must be none. All of it takes about four hours, the drills half of it; see tests/breaking/README.md.
+# and the violated claims, of which there must be none. All of it takes about four hours; see tests/breaking/README.md.
 # usage: scripts/break-runs.sh [--only NAME[=N]]... [--count N] [--work FOLDER] [--seed S] [--workers N] [--json]
 # Exit: 0 every claim holds, 1 a claim is violated, 130 interrupted.
 set -euo pipefail

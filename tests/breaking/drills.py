@@ -73,7 +73,7 @@ def _run(trial: Trial, context: ExperimentContext, name: str, is_busy: bool) -> 
 def _claim(trial: Trial, finished: Finished) -> None:
     verdict = finished["verdict"]
     trial.observe("verdict", verdict)
-    trial.observe(finished["drill"], f"{verdict} {'beside busy loops' if finished['is_busy'] else 'alone'}")
+    trial.observe(finished["drill"], f"{verdict} {'beside busy loops' if finished['is_busy'] else 'without them'}")
     trial.claim(verdict == "pass", f"{finished['status']}, {verdict}: {finished['deviated_at']}")
     expected = _EXIT_CODES[verdict]
     trial.claim(finished["exit_code"] == expected, f"{verdict} with exit {finished['exit_code']}")

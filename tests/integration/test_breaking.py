@@ -55,7 +55,7 @@ OBSERVED = {
     "paper-kill-control": {"phase": "while running", "recover": "settled", "status": "interrupted"},
     "paper-recover": {"death at a step": "killed", "the next recover": "settled", "stage": "ledger kept"},
     "paper-faults": {"signals": "one", "ended": "failed, exit 1"},
-    "drills": {"verdict": "pass", "stale-market-data": "pass alone"},
+    "drills": {"verdict": "pass", "stale-market-data": "pass without them"},
     "paper-halt": {"status": "halted", "recover": "settled"},
     "tamper": {"verify": "6", "location": "right", "interface": "command"},
 }
