@@ -12,6 +12,7 @@ An exception means "could not do it". A check that was done and found a differen
     ├── Environment            exit 5   missing, existing already, locked or not permitted on this machine
     │   ├── NotFound           exit 5
     │   ├── AlreadyExists      exit 5
+    │   ├── NotStarted         exit 5   a drill's run that ended at its start (in drills/execution/stop_conditions.py)
     │   └── Unwritable         exit 5   read-only, full, or not a folder
     └── Corrupt                exit 6   stored data is broken or was changed
         ├── DataChanged        exit 6   candles do not have the recorded or required fingerprint

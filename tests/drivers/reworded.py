@@ -17,7 +17,7 @@ from pathlib import Path
 from types import ModuleType
 
 PROSE = re.compile(r"[A-Za-z]{2,} [a-z]{2,}")
-WORD = re.compile(r"\{\w+\}|[A-Za-z]{2,}")
+WORD = re.compile(r"\{\w+(?::[^}]*)?\}|[A-Za-z]{2,}")
 """A word; or a field of a format string, which stays."""
 NO_PROSE = re.compile(r"[\\^$*`]|\{[{%]|%[a-zA-Z(]")
 """Regular expressions and templates."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from opslab.drills.execution import drill_pass
 from opslab.drills.execution.planning import plan_drill
 from opslab.drills.execution.run import run_drill
 from opslab.drills.execution.stop_conditions import StopConditions
@@ -124,6 +125,30 @@ def test_an_interrupted_drill_ends_the_fault_and_the_run_and_records_what_it_has
     assert tc("run", "verify", run_id).code == 0
     assert tc("drill", "judge", run_id).code == 130
     assert not living_in(tc.home)
+
+
+def test_a_drill_that_is_interrupted_before_its_run_exists_has_no_record(tc: Tc) -> None:
+    context = open_context(str(tc.home))
+    plan = plan_drill(context, DRILLS["disconnect"], None, "test")
+    with StopSignals() as signals:
+        os.kill(os.getpid(), signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            run_drill(context, plan, signals, lambda _kind, _text: None)
+    assert not [path for path in tc.home.rglob("*") if path.is_file() and "runs" in path.parts]
+    assert not [pid for pid in living_in(tc.home) if pid != os.getpid()]
+
+
+def test_without_the_state_that_it_needs_a_drill_breaks_nothing(tc: Tc, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A strategy that never has a position."""
+    monkeypatch.setattr(drill_pass, "STEADY_SECONDS", 20.0)
+    spec = Path(tc.spec(strategy="ops_smoke_demo", mode="paper", paper={"speed": 120, "max_bars": 40_000}))
+    context = open_context(str(tc.home))
+    plan = plan_drill(context, DRILLS["stale-market-data"], spec, "test")
+    with StopSignals() as signals:
+        record, run_id = run_drill(context, plan, signals, lambda _kind, _text: None)
+    assert (record.status, record.judgement.verdict, record.fault) == ("completed", "unknown", None)
+    assert "did not reach the required state" in str(record.reason)
+    assert tc("drill", "judge", run_id).code == 3
 
 
 def test_a_drill_that_is_killed_leaves_no_fault_and_no_run(tc: Tc) -> None:

@@ -1,17 +1,21 @@
 """Codes decide, sentences do not: with every sentence of control, engine and venue reworded, the same is recorded."""
 
+import ast
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from string import Formatter
 from typing import Any
 
 import pytest
 
+from opslab.model.run import warning
 from tests.drivers import reworded
 from tests.drivers.paper_run import PaperRun, living_in, paper_spec
+from tests.drivers.reworded import Reword
 from tests.drivers.tc import Answer, Tc, candle_lines, wait_until
 
 REWORDED = (sys.executable, "-P", str(Path(reworded.__file__)), "opslab")
@@ -63,6 +67,16 @@ def test_the_driver_rewords(tc: Tc) -> None:
     plain, other = tc("run", "show", "absent"), tc_reworded(tc, "run", "show", "absent")
     assert (plain.code, other.code) == (5, 5)
     assert plain.err != other.err
+
+
+@pytest.mark.parametrize("text", warning._TEXTS.values(), ids=warning._TEXTS)
+def test_a_template_keeps_its_fields(text: str) -> None:
+    """Else the reworded process fails whenever it has this to say."""
+    (expression,) = ast.walk(Reword("x").visit(ast.parse(repr(text), mode="eval").body))
+    assert isinstance(expression, ast.Constant)
+    assert isinstance(expression.value, str)
+    fields, reworded_fields = ([part[1:3] for part in Formatter().parse(each)] for each in (text, expression.value))
+    assert fields == reworded_fields
 
 
 @pytest.mark.parametrize(("bars", "ended_by"), [(30, "max_bars"), (None, "end_of_data")])

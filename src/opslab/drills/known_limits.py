@@ -1,6 +1,6 @@
 """Limits of the engine that a drill may pass with, each with its report at the source."""
 
-from opslab.model.checks.drill import KnownLimit, Signal
+from opslab.model.checks.drill import KnownLimit
 
 ORDERS_IN_DOUBT = KnownLimit(
     name="orders-in-doubt",
@@ -9,5 +9,5 @@ ORDERS_IN_DOUBT = KnownLimit(
     "before then leaves it in doubt.",
     upstream="https://github.com/nautechsystems/nautilus_trader/issues/4152",
     excuses=("orders in doubt", "last reconciliation"),
-    evidence=Signal(event="reconciliation_checked", where={"state": ["mismatch", "unknown"]}),
+    evidence="orders_in_doubt",
 )

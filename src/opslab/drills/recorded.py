@@ -1,4 +1,4 @@
-"""What the run list has of the drills that were run: pure functions over its rows."""
+"""Drills in the rows of the run list: pure functions."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field

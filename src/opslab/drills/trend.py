@@ -44,7 +44,7 @@ class DrillTrend(Record):
 
 
 def drill_trend(name: str, recorded: RecordedDrills, count: int) -> DrillTrend:
-    """count: at most so many runs, the newest."""
+    """count: maximum number of runs; the newest are taken."""
     runs = recorded.readable[-count:]
     verdicts = Counter(each.verdict for each in runs)
     last = runs[-1] if runs else None

@@ -163,8 +163,25 @@ def test_a_known_limit_excuses_orders_in_doubt_and_no_other(doubtful: int, verdi
     limited = DEFINITION.model_copy(update={"limits": (ORDERS_IN_DOUBT,)})
     judgement = judged(history("fault", lines), definition=limited)
     assert judgement.verdict == verdict
-    assert [limit.name for limit in judgement.engine_limits] == ["orders-in-doubt"]
+    assert [limit.name for limit in judgement.engine_limits] == ["orders-in-doubt"] * doubtful
     assert judged(history("fault", lines)).verdict == "fail"
+
+
+def test_a_known_limit_excuses_no_mismatch_without_orders_in_doubt() -> None:
+    mismatch: Line = (9.5, "reconciliation_checked", {"state": "mismatch"})
+    limited = DEFINITION.model_copy(update={"limits": (ORDERS_IN_DOUBT,)})
+    judgement = judged(history("fault", replaced(FAULT_LINES, 8, mismatch)), definition=limited)
+    assert (judgement.verdict, judgement.deviated_at) == ("fail", "last reconciliation")
+    assert judgement.engine_limits == ()
+
+
+@pytest.mark.parametrize(("second", "verdict"), [(5.15, "pass"), (5.4, "pass"), (5.6, "fail")])
+def test_an_order_is_in_doubt_until_the_venue_has_ended_the_fault(second: float, verdict: str) -> None:
+    """The mark `restored` is at 5.1 s, the venue ends its fault at 5.2 s."""
+    order: Line = (second, "order_event", {"type": "OrderSubmitted", "client_order_id": "O-1"})
+    lines = sorted([*FAULT_LINES[:-1], order, end_with(orders_lost=1)], key=lambda line: line[0])
+    limited = DEFINITION.model_copy(update={"limits": (ORDERS_IN_DOUBT,)})
+    assert judged(history("fault", lines), definition=limited).verdict == verdict
 
 
 def test_a_signal_matches_by_path_and_by_any_of_several_values() -> None:

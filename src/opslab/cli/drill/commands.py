@@ -95,6 +95,7 @@ def run(
     names = drill_names() if name is None else (name,)
     records: list[tuple[DrillRecord, str]] = []
     errors: list[LabError] = []
+    is_interrupted = False
     with StopSignals() as signals:
         signals.announce = _announce
         for each in names:
@@ -102,6 +103,11 @@ def run(
             note(f"drill {each}: runs {plan.control_id} and {plan.fault_id}")
             try:
                 record, recorded_in = run_drill(context, plan, signals, lambda kind, text: note(f"{kind} pass: {text}"))
+            except KeyboardInterrupt:  # before this drill had a run
+                if not records:
+                    raise
+                is_interrupted = True
+                break
             except LabError as failure:
                 if not every:
                     raise
@@ -120,7 +126,7 @@ def run(
     else:
         for record, run_id in records:
             show_record(record, record.judgement, run_id)
-    code = _exit_code([record for record, _ in records])
+    code = INTERRUPTED if is_interrupted else _exit_code([record for record, _ in records])
     raise typer.Exit(errors[0].exit_code if errors and code in (0, EXIT_CODES["unknown"]) else code)
 
 

@@ -11,7 +11,7 @@ from opslab.context import Context
 from opslab.drills.drill import Disturbance, Drill, Injection, KillSwitchActivation, ProcessSignal, VenueFault
 from opslab.drills.execution.journal_follower import JournalFollower
 from opslab.drills.execution.run_process import RunProcess
-from opslab.drills.execution.stop_conditions import Aborted, Interrupted, StopConditions
+from opslab.drills.execution.stop_conditions import Aborted, Interrupted, NotStarted, StopConditions
 from opslab.drills.history import ENDINGS
 from opslab.drills.judgement.evidence import STEADY_HEARTBEATS
 from opslab.errors import Environment, LabError
@@ -69,6 +69,8 @@ class DrillPass:
     _follower: JournalFollower = field(init=False)
     _process: RunProcess = field(init=False)
     _began_s: float = field(init=False)
+    unreached: str | None = None
+    """The state that a step needs and that the run did not have in time."""
 
     def run(self) -> None:
         """To the end of the pass. Raises Aborted, Interrupted, LabError; the run has been ended then too."""
@@ -184,6 +186,7 @@ class DrillPass:
         step, disturbance = self.drill.definition.steps[number], self.drill.disturbances[number]
         self.on_progress(self.kind, f"waiting until {step.reached_text}")
         if not self._wait_for(step.reached, self._follower.seq, STEADY_SECONDS):
+            self.unreached = step.reached_text
             return False
         if self.kind == "control":
             self._sham(step, disturbance)
@@ -231,7 +234,7 @@ class DrillPass:
         return recovered.seq if recovered else after
 
     def _sham(self, step: StepDefinition, disturbance: Disturbance) -> None:
-        """In place of the fault: nothing, for about as long; and what the drill does in both passes."""
+        """Do only what the drill does in both passes, and wait about as long as the fault would last."""
         self.on_progress(self.kind, f"without the fault: {step.name}")
         for injection in disturbance.stimulus:
             self._inject(injection)
@@ -288,7 +291,7 @@ class DrillPass:
         self._process.stop()
 
     def _close(self) -> None:
-        """End the run whatever happened, and note what is left of it."""
+        """End the run whatever happened, and note what is left of it. Raises NotStarted."""
         self._process.stop()
         deadline_s = self.context.clock.monotonic_s() + END_SECONDS
         while not self._process.wait(POLL_SECONDS):
@@ -298,7 +301,7 @@ class DrillPass:
         exit_code = self._process.close()
         folder = self.context.layout.run(self._run_id)
         if not folder.is_dir():
-            raise Environment(
+            raise NotStarted(
                 f"the run of the {self.kind} pass did not start: {self._process.output() or 'no reason given'}"
             )
         if exit_code is None:

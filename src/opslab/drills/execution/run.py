@@ -9,7 +9,7 @@ from opslab.context import Context
 from opslab.drills.drill import Drill
 from opslab.drills.execution.drill_pass import ACTOR, DrillPass, OnProgress
 from opslab.drills.execution.run_process import RUN_COMMAND
-from opslab.drills.execution.stop_conditions import Aborted, Interrupted, StopConditions
+from opslab.drills.execution.stop_conditions import Aborted, Interrupted, NotStarted, StopConditions
 from opslab.drills.judgement.judge import judge
 from opslab.drills.report import markdown
 from opslab.errors import Environment, LabError
@@ -55,8 +55,8 @@ def run_drill(
 ) -> tuple[DrillRecord, RunId]:
     """Carry out a drill. Returns its record, and the run that has it.
 
-    A control pass that is not steady ends the drill: nothing is broken then. Raises Environment when no run could be
-    started.
+    A control pass that is not steady, or does not reach the state of a step, ends the drill: nothing is broken then.
+    Raises NotStarted or Environment when no run could be started, KeyboardInterrupt when a signal came before that.
     """
     started_at = iso(context.clock.now_ns())
     histories: dict[PassKind, PassHistory] = {}
@@ -83,11 +83,20 @@ def run_drill(
             if kind == "control" and not one.was_steady:
                 reason = f"the run without the fault was not steady; it ended as {one.status or 'unknown'}"
                 break
+            if kind == "control" and one.unreached:
+                reason = f"the run without the fault did not reach the required state: {one.unreached}"
+                break
     except Aborted as stop:
         status, reason = "aborted", str(stop)
     except Interrupted as stop:
         status, reason = "interrupted", str(stop)
+    except NotStarted:
+        if signals.name is None:
+            raise
+        status, reason = "interrupted", signals.name
     if not histories:
+        if status == "interrupted":
+            raise KeyboardInterrupt
         raise Environment(f"drill {plan.drill.name}: no run was started: {reason}")
     record = _record(context, plan, histories, started_at, status, reason)
     run_id = plan.fault_id if "fault" in histories else plan.control_id

@@ -5,6 +5,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from opslab.drills.drill import HEARTBEAT
+from opslab.errors import Environment
 from opslab.model.checks.drill import HistoryEvent
 from opslab.ports import Clock
 from opslab.store.disk import disk_space
@@ -16,6 +17,10 @@ class Aborted(Exception):
 
 class Interrupted(Exception):
     """The operator asked for the end. The text is the name of the signal."""
+
+
+class NotStarted(Environment):
+    """The run of a pass ended before it had a folder: there is nothing to record."""
 
 
 @dataclass(frozen=True, slots=True)

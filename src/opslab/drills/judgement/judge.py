@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from opslab.drills.judgement.control_checks import control_checks
 from opslab.drills.judgement.evidence import Evidence, check, seconds_between
-from opslab.drills.judgement.outcome import outcome_checks
+from opslab.drills.judgement.outcome import orders_in_doubt, outcome_checks
 from opslab.model.checks.drill import (
     Check,
     DrillDefinition,
@@ -25,7 +25,7 @@ def judge(
     """Judge what was recorded. A drill that was aborted or interrupted is `unknown`."""
     checks = [*control_checks(definition, control), *_fault_checks(definition, fault)]
     evidence = Evidence(fault) if fault else None
-    seen = tuple(limit for limit in definition.limits if evidence and evidence.find(limit.evidence) is not None)
+    seen = definition.limits if fault and orders_in_doubt(fault) else ()
     checks = [_excused(each, seen) for each in checks]
     verdict = "unknown" if status != "completed" else _verdict(checks)
     deviated = next((each.name for each in checks if each.verdict != "pass"), None)
@@ -118,7 +118,7 @@ def _step_checks(definition: DrillDefinition, evidence: Evidence, number: int, s
 def _injection_check(evidence: Evidence, number: int, step: StepDefinition, begin: Mark, end_seq: int | None) -> Check:
     """A line of the journal proves the injection, or the drill has seen its effect on the process."""
     proof = evidence.find(step.injected, begin.seq, end_seq) if step.injected else evidence.mark("delivered", number)
-    missing = f"no line proves it: {step.injected.text}" if step.injected else "no process died or stood still"
+    missing = f"no line proves it: {step.injected.text}" if step.injected else "no process died or was stopped"
     return check(
         f"{step.name}: injected",
         "pass" if proof else "unknown",

@@ -5,10 +5,12 @@ from collections.abc import Iterator, Sequence
 from typing import Self
 
 from opslab.drills.history import ENDINGS
-from opslab.drills.judgement.evidence import check
+from opslab.drills.judgement.evidence import check, seconds_between
 from opslab.model.checks.drill import Check, DrillDefinition, HistoryEvent, PassHistory, Verdict
 from opslab.model.primitives.record import Record
 
+_DELIVERY_SECONDS = 0.25
+"""The line of an order may follow that of the end of a fault that refused it: two processes write them."""
 _RESOLVING = ("OrderAccepted", "OrderRejected", "OrderFilled", "OrderCanceled", "OrderExpired", "OrderTriggered")
 
 
@@ -73,14 +75,21 @@ def killed_at_the_end(history: PassHistory) -> bool:
 def orders_in_doubt(history: PassHistory) -> list[str]:
     """Client order ids of orders that were submitted while a fault lasted, and of which nothing was heard since."""
     begun = next((mark.seq for mark in history.marks if mark.name == "injected"), None)
-    ended = max((mark.seq for mark in history.marks if mark.name == "restored"), default=None)
-    if begun is None or ended is None:
+    restored = max((mark.seq for mark in history.marks if mark.name == "restored"), default=None)
+    if begun is None or restored is None:
+        return []
+    ended = next((line for line in history.events if line.event == "fault_ended" and line.seq > restored), None)
+    if ended is None:
         return []
     in_doubt: dict[str, None] = {}
     for line in history.events:
         if line.event == "order_event":
             order, kind = str(line.payload.get("client_order_id")), str(line.payload.get("type"))
-            if kind == "OrderSubmitted" and begun < line.seq <= ended:
+            if (
+                kind == "OrderSubmitted"
+                and begun < line.seq
+                and seconds_between(ended.time, line.time) <= _DELIVERY_SECONDS
+            ):
                 in_doubt[order] = None
             elif kind in _RESOLVING:
                 in_doubt.pop(order, None)

@@ -29,6 +29,6 @@ DRILL = Drill(
         control_statuses=("interrupted",),
         limits=(ORDERS_IN_DOUBT,),
     ),
-    paper={"speed": 120},
+    paper={"speed": 100},
     disturbances=(Disturbance(injections=(VenueFault("http", {"status": 429, "retry_after": 2}),), hold_seconds=3),),
 )

@@ -109,7 +109,8 @@ class KnownLimit(Record):
     """Link to its report."""
     excuses: tuple[str, ...]
     """Names of the checks that may fail because of it."""
-    evidence: Signal
+    evidence: Literal["orders_in_doubt"]
+    """What the history must have: orders that were submitted while the fault lasted, and of which nothing was heard."""
 
 
 class DrillDefinition(Record):
