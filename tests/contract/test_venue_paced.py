@@ -12,6 +12,7 @@ from opslab.model.market.candle import MINUTE_MS
 from opslab.model.pipe.messages import AcknowledgeBars
 from tests.drivers.control_client import EventLog, active_fault, control_client
 from tests.drivers.node_process import NodeProcess
+from tests.drivers.observed_node import SOCKETS
 from tests.drivers.tc import wait_until
 from tests.drivers.venue_client import SteppedVenue
 from tests.oracles.ledger_state import differences
@@ -122,6 +123,8 @@ def test_after_a_restart_of_a_killed_venue_the_node_reconnects_itself(sample_hom
             node.wait("socket", state="DISCONNECTED", after=line_count)
             endpoints = venue.endpoints
             assert venue.start() == endpoints
+            for endpoint in SOCKETS:  # the candles may be back before the updates of the account
+                node.wait("socket", endpoint=endpoint, state="CONNECTED", after=line_count)
             acknowledger.acknowledge(max(acknowledger.numbers()))
             acknowledger.reach(max(acknowledger.numbers()) + 20)
             with control_client(venue.ledger) as venue_control:
