@@ -212,6 +212,8 @@ def test_an_active_kill_switch_ends_a_drill_before_anything_is_broken(tc: Tc) ->
         (("drill", "run", "disconect"), 2, "did you mean disconnect?"),
         (("drill", "run"), 2, "needs the name of a drill, or --all"),
         (("drill", "run", "disconnect", "--all"), 2, "needs the name of a drill, or --all"),
+        (("drill", "run", "engine-hang", "--seconds", "60"), 2, "the lab itself ends it"),
+        (("drill", "run", "disconnect", "--seconds", "1801"), 2, "not between 0 and 1800"),
         (("drill", "run", "disconnect", "--spec", "missing.yaml"), 5, "missing.yaml"),
         (("drill", "judge", "no-such-run"), 5, "not found"),
         (("drill", "judge", "r1"), 5, "is not of a drill"),

@@ -49,6 +49,11 @@ class Disturbance:
     hold_seconds: float = 0.0
     """Shortest time from the injection to the restoration."""
 
+    @property
+    def can_last(self) -> bool:
+        """Whether its fault lasts until the drill ends it."""
+        return self.restore_when != "by_itself" and any(isinstance(each, VenueFault) for each in self.injections)
+
 
 @dataclass(frozen=True, slots=True)
 class Drill:
@@ -59,6 +64,16 @@ class Drill:
     """One for each step of the definition."""
     ends_run_by: Literal["stop", "itself"] = "stop"
     """`stop`: SIGTERM after the last step."""
+
+    @property
+    def can_last(self) -> bool:
+        """Whether all its faults last until the drill ends them."""
+        return all(disturbance.can_last for disturbance in self.disturbances)
+
+    @property
+    def requested_seconds(self) -> float:
+        """Sum of the durations that the operator requested for its faults."""
+        return sum(step.min_seconds or 0 for step in self.definition.steps)
 
     @property
     def name(self) -> str:

@@ -148,6 +148,12 @@ def test_bounds_are_those_of_the_record() -> None:
     assert (judgement.verdict, judgement.deviated_at) == ("fail", "silence: detected")
 
 
+@pytest.mark.parametrize(("min_seconds", "verdict"), [(2.0, "pass"), (2.2, "unknown")])
+def test_a_fault_that_was_too_short_shows_nothing(min_seconds: float, verdict: str) -> None:
+    step = STEP.model_copy(update={"min_seconds": min_seconds})
+    assert judged(definition=DEFINITION.model_copy(update={"steps": (step,)})).verdict == verdict
+
+
 def test_a_definition_comes_back_from_its_record() -> None:
     definition = VENUE_OVERLOAD.definition
     assert DrillDefinition.model_validate_json(definition.model_dump_json()) == definition

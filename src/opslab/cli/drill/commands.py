@@ -77,6 +77,10 @@ def run(
         Path | None,
         typer.Option("--spec", metavar="FILE", help="Paper spec of the runs [default: the lab's own demo strategy]"),
     ] = None,
+    seconds: Annotated[
+        float | None,
+        typer.Option("--seconds", metavar="S", help="Shortest duration of the fault [default: until it is detected]"),
+    ] = None,
     home: Home = None,
     as_json: Json = False,
 ) -> None:
@@ -99,7 +103,7 @@ def run(
     with StopSignals() as signals:
         signals.announce = _announce
         for each in names:
-            plan = plan_drill(context, each, spec)
+            plan = plan_drill(context, each, spec, _duration(each, seconds) if every else seconds)
             note(f"drill {each}: runs {plan.control_id} and {plan.fault_id}")
             try:
                 record, recorded_in = run_drill(context, plan, signals, lambda kind, text: note(f"{kind} pass: {text}"))
@@ -120,12 +124,7 @@ def run(
                 note(problem)
             if record.status == "interrupted":
                 break
-    if as_json:
-        documents = [{"run_id": run_id, **record.model_dump(mode="json")} for record, run_id in records]
-        result_json(documents if every else documents[0])
-    else:
-        for record, run_id in records:
-            show_record(record, record.judgement, run_id)
+    _show(records, every, as_json)
     code = INTERRUPTED if is_interrupted else _exit_code([record for record, _ in records])
     raise typer.Exit(errors[0].exit_code if errors and code in (0, EXIT_CODES["unknown"]) else code)
 
@@ -157,6 +156,25 @@ def judge(
     else:
         show_record(record, judgement, run_id)
     raise typer.Exit(_exit_code([judged]))
+
+
+def _show(records: "list[tuple[DrillRecord, str]]", every: bool, as_json: bool) -> None:
+    if as_json:
+        documents = [{"run_id": run_id, **record.model_dump(mode="json")} for record, run_id in records]
+        result_json(documents if every else documents[0])
+        return
+    for record, run_id in records:
+        show_record(record, record.judgement, run_id)
+
+
+def _duration(name: str, seconds: float | None) -> float | None:
+    """Of the faults of one drill of all."""
+    from opslab.lab.drill.run import can_last
+
+    if seconds is None or can_last(name):
+        return seconds
+    note(f"drill {name}: --seconds does not apply, the lab itself ends the fault")
+    return None
 
 
 def _exit_code(records: "list[DrillRecord]") -> int:

@@ -31,7 +31,7 @@ STEADY_SECONDS = 90.0
 """Time for a run to start and to become steady."""
 END_SECONDS = 60.0
 MAX_HOLD_SECONDS = 4.0
-"""Time that a control pass waits in place of a fault."""
+"""Time that a control pass waits in place of a fault that lasts until it is detected."""
 POLL_SECONDS = 0.02
 ACTOR = "drill"
 
@@ -238,7 +238,7 @@ class DrillPass:
         self.on_progress(self.kind, f"without the fault: {step.name}")
         for injection in disturbance.stimulus:
             self._inject(injection)
-        self._hold(min(MAX_HOLD_SECONDS, max(step.bounds.detect, disturbance.hold_seconds)))
+        self._hold(max(disturbance.hold_seconds, min(MAX_HOLD_SECONDS, step.bounds.detect)))
 
     def _inject(self, injection: Injection) -> bool:
         """Whether a process was seen to be dead or stopped by it."""

@@ -1,6 +1,8 @@
 """Plan a drill: the spec of its runs, and their names."""
 
 import os
+from dataclasses import replace
+from math import ceil
 from pathlib import Path
 
 from pydantic_core import to_json
@@ -26,7 +28,28 @@ data: {dataset: btcusdt-sample}
 account: {starting_balances: {USDT: 10000}, leverage: 5}
 """
 MAX_SECONDS = 300
-"""Of each run: its own bound, if nothing else ends it."""
+"""Of each run, without requested durations: its own bound, if nothing else ends it."""
+MAX_FAULT_SECONDS = 1_800.0
+
+
+def lasting(drill: Drill, seconds: float) -> Drill:
+    """The drill with faults that last at least so long. Raises Usage for a drill whose faults end by themselves."""
+    if not drill.can_last:
+        raise Usage(
+            f"drill {drill.name} has no fault that could last longer: the lab itself ends it",
+            hint="run it without --seconds",
+        )
+    if not 0 < seconds <= MAX_FAULT_SECONDS:
+        raise Usage(f"--seconds {seconds:g} is not between 0 and {MAX_FAULT_SECONDS:g}")
+    steps = tuple(step.model_copy(update={"min_seconds": seconds}) for step in drill.definition.steps)
+    return replace(
+        drill,
+        definition=drill.definition.model_copy(update={"steps": steps}),
+        disturbances=tuple(
+            replace(disturbance, hold_seconds=max(seconds, disturbance.hold_seconds))
+            for disturbance in drill.disturbances
+        ),
+    )
 
 
 def plan_drill(context: Context, drill: Drill, spec_file: Path | None, suffix: str) -> DrillPlan:
@@ -63,7 +86,8 @@ def _spec_text(base: LoadedSpec, drill: Drill) -> str:
         )
     values = base.spec.model_dump(mode="json", exclude_unset=True)
     values.pop("run_id", None)
-    paper = {**values.get("paper", {}), "max_seconds": MAX_SECONDS, "reconcile_every_seconds": 2, **drill.paper}
+    paper = {**values.get("paper", {}), "max_seconds": MAX_SECONDS + ceil(drill.requested_seconds)}
+    paper |= {"reconcile_every_seconds": 2, **drill.paper}
     paper.pop("max_bars", None)
     observability = {**values.get("observability", {}), "journal": True}
     return to_json({**values, "paper": paper, "observability": observability}, indent=1).decode() + "\n"

@@ -9,7 +9,7 @@ from opslab.context import Context
 from opslab.drills.drill import Drill
 from opslab.drills.execution.drill_pass import ACTOR, DrillPass, OnProgress
 from opslab.drills.execution.run_process import RUN_COMMAND
-from opslab.drills.execution.stop_conditions import Aborted, Interrupted, NotStarted, StopConditions
+from opslab.drills.execution.stop_conditions import MAX_PASS_SECONDS, Aborted, Interrupted, NotStarted, StopConditions
 from opslab.drills.judgement.judge import judge
 from opslab.drills.report import markdown
 from opslab.errors import Environment, LabError
@@ -73,7 +73,7 @@ def run_drill(
                 command,
                 signals,
                 on_progress,
-                conditions or StopConditions(),
+                conditions or StopConditions(max_seconds=MAX_PASS_SECONDS + plan.drill.requested_seconds),
             )
             try:
                 one.run()

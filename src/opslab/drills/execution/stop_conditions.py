@@ -10,6 +10,9 @@ from opslab.model.checks.drill import HistoryEvent
 from opslab.ports import Clock
 from opslab.store.disk import disk_space
 
+MAX_PASS_SECONDS = 180.0
+"""Without requested durations of faults."""
+
 
 class Aborted(Exception):
     """A stop condition holds. The text says which."""
@@ -25,7 +28,7 @@ class NotStarted(Environment):
 
 @dataclass(frozen=True, slots=True)
 class StopConditions:
-    max_seconds: float = 180.0
+    max_seconds: float = MAX_PASS_SECONDS
     """Of one pass."""
     max_position: Decimal = Decimal(1)
     """Size of the position, in the base asset."""

@@ -87,6 +87,8 @@ def _step_checks(definition: DrillDefinition, evidence: Evidence, number: int, s
     )
     end_seq = evidence.next_injection(number)
     yield _injection_check(evidence, number, step, begin, end_seq)
+    if step.min_seconds is not None:
+        yield _duration_check(evidence, number, step, step.min_seconds)
     yield from _reaction_checks(evidence, number, step)
     for signal in step.also:
         line = evidence.find(signal, begin.seq, end_seq)
@@ -126,6 +128,21 @@ def _injection_check(evidence: Evidence, number: int, step: StepDefinition, begi
         "fault",
         step=number,
         seq=proof.seq if proof else None,
+        is_premise=True,
+    )
+
+
+def _duration_check(evidence: Evidence, number: int, step: StepDefinition, min_seconds: float) -> Check:
+    begin, restored = evidence.mark("injected", number), evidence.mark("restored", number)
+    seconds = seconds_between(begin.at, restored.at) if begin and restored else None
+    return check(
+        f"{step.name}: duration of the fault",
+        "pass" if seconds is not None and seconds >= min_seconds else "unknown",
+        "was not restored" if seconds is None else f"{seconds:.3f} s of {min_seconds:g} s requested",
+        "fault",
+        step=number,
+        seq=restored.seq if restored else None,
+        seconds=seconds,
         is_premise=True,
     )
 

@@ -98,6 +98,9 @@ class StepDefinition(Record):
     reacts_to_stimulus: bool = False
     """The drill asks for the reaction in both passes, as by the kill switch: the control pass must show it too."""
     bounds: StepBounds
+    min_seconds: float | None = None
+    """Shortest duration of the fault, as the operator requested it. `null`: until it is detected, or as the drill does
+    by itself."""
 
 
 class KnownLimit(Record):
