@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import pytest
+from pydantic import JsonValue
 
 from opslab.drills.judgement.judge import judge
 from opslab.drills.kinds.venue_overload import DRILL as VENUE_OVERLOAD
@@ -190,9 +191,24 @@ def test_an_order_is_in_doubt_until_the_venue_has_ended_the_fault(second: float,
     assert judged(history("fault", lines), definition=limited).verdict == verdict
 
 
+@pytest.mark.parametrize(("is_inferred", "verdict"), [(True, "pass"), (False, "fail")])
+def test_an_order_that_the_engine_ends_by_inference_stays_in_doubt(is_inferred: bool, verdict: str) -> None:
+    order: dict[str, JsonValue] = {"client_order_id": "O-1"}
+    submitted: Line = (3.5, "order_event", {"type": "OrderSubmitted", **order})
+    canceled: Line = (8.5, "order_event", {"type": "OrderCanceled", **order, "reconciliation": is_inferred})
+    lines = sorted([*FAULT_LINES[:-1], submitted, canceled, end_with(orders_lost=1)], key=lambda line: line[0])
+    limited = DEFINITION.model_copy(update={"limits": (ORDERS_IN_DOUBT,)})
+    assert judged(history("fault", lines), definition=limited).verdict == verdict
+
+
 def test_a_signal_matches_by_path_and_by_any_of_several_values() -> None:
     signal = Signal(event="e", where={"a.b": [1, 2], "c": True})
     assert signal.matches("e", {"a": {"b": 2}, "c": True})
     assert not signal.matches("e", {"a": {"b": 3}, "c": True})
     assert not signal.matches("e", {"a": 2, "c": True})
     assert not signal.matches("f", {"a": {"b": 2}, "c": True})
+
+
+def test_the_text_of_a_signal_is_short() -> None:
+    signal = Signal(event="e", where={"range": list(range(3, 200)), "some": [1, 2, 4], "two": [1, 2], "flag": True})
+    assert signal.text == "e range=3..199 some=1|2|4 two=1|2 flag=True"

@@ -73,7 +73,10 @@ def killed_at_the_end(history: PassHistory) -> bool:
 
 
 def orders_in_doubt(history: PassHistory) -> list[str]:
-    """Client order ids of orders that were submitted while a fault lasted, and of which nothing was heard since."""
+    """Client order ids of orders that were submitted while a fault lasted, and of which the venue said nothing since.
+
+    An end that the engine inferred from the silence (`reconciliation`) leaves them in doubt.
+    """
     begun = next((mark.seq for mark in history.marks if mark.name == "injected"), None)
     restored = max((mark.seq for mark in history.marks if mark.name == "restored"), default=None)
     if begun is None or restored is None:
@@ -91,7 +94,7 @@ def orders_in_doubt(history: PassHistory) -> list[str]:
                 and seconds_between(ended.time, line.time) <= _DELIVERY_SECONDS
             ):
                 in_doubt[order] = None
-            elif kind in _RESOLVING:
+            elif kind in _RESOLVING and not (kind == "OrderCanceled" and line.payload.get("reconciliation")):
                 in_doubt.pop(order, None)
     return list(in_doubt)
 

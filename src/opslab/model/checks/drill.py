@@ -46,6 +46,10 @@ def _is(value: JsonValue, allowed: JsonValue) -> bool:
 
 
 def _text(value: JsonValue) -> str:
+    if isinstance(value, list) and len(value) > 2:
+        first = value[0]
+        if isinstance(first, int) and value == list(range(first, first + len(value))):
+            return f"{first}..{first + len(value) - 1}"
     return "|".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
@@ -113,7 +117,8 @@ class KnownLimit(Record):
     excuses: tuple[str, ...]
     """Names of the checks that may fail because of it."""
     evidence: Literal["orders_in_doubt"]
-    """What the history must have: orders that were submitted while the fault lasted, and of which nothing was heard."""
+    """What the history must have: orders that were submitted while the fault lasted, and of which the venue said
+    nothing since."""
 
 
 class DrillDefinition(Record):
