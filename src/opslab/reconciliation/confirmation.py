@@ -83,7 +83,7 @@ class PendingDifference:
     excused_until_ns: int | None
     """None: not excused, the comparison at `first_ns` counts."""
     differs_since_ns: int
-    """First difference of this field, by any value; its aggregate has not agreed since."""
+    """First difference of this field, by any value, or of its aggregate, which has not agreed since."""
     aggregate: Aggregate
     count: int = 1
     """Comparisons that found it, without those during which the observed side was not at rest."""
@@ -123,6 +123,10 @@ def confirm(
         aggregate = differing_parts.get(key[0]) if differing_parts else None
         if aggregate:
             remaining[key] = replace(earlier, finding=None, confirmed=False) if aggregate.is_at_rest else earlier
+    parts = differing_parts or {}
+    differs_since_ns = min(
+        (each.differs_since_ns for key, each in remaining.items() if key[0] in parts), default=now_ns
+    )
     judged: list[ReconciliationFinding] = []
     for finding in findings:
         if finding.state != "mismatch":
@@ -131,6 +135,8 @@ def confirm(
         known = pending.by_key.get(_key(finding))
         if known is None:
             difference = _new_difference(finding, aggregate_of(finding), young, now_ns, tolerances)
+            if finding.part in parts:
+                difference = replace(difference, differs_since_ns=differs_since_ns)
         else:
             difference = _repeated_difference(known, finding, aggregate_of(finding), now_ns, tolerances)
         remaining[_key(finding)] = difference

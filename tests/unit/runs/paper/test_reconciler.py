@@ -4,7 +4,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from opslab.runs.paper.reconciler import FINAL_NS, PERIODIC_NS, FinishedReconciliation
@@ -113,6 +113,7 @@ def test_a_busy_account_with_a_prompt_node_is_ok_within_a_second(seed: int) -> N
 
 @settings(max_examples=27)
 @given(st.sampled_from(OTHER_ERRORS), st.sampled_from(PACES), seeds, st.booleans())
+@example("wrong position", Pace(1, (0.5, 4.0)), 2**32, False)  # it moves from the quantity to the entry price
 def test_another_error_of_the_node_is_never_ok_whatever_the_traffic(
     node_error: NodeError, pace: Pace, seed: int, control_polls: bool
 ) -> None:
